@@ -1,0 +1,65 @@
+"""The composition root: the one place where long-lived things are made, and closed in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+
+from orgserver.config import Settings
+from orgserver.keyfile import open_vault
+from orgserver.model.orgs import Scope
+from orgserver.salesforce.client import SalesforceClient
+from orgserver.services.access import Access
+from orgserver.services.enrolment import Enrolment
+from orgserver.services.operations import Operations
+from orgserver.services.trail import Trail
+from orgserver.store.audit import keep_alive
+from orgserver.store.opened import Store, open_store
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """Everything a command or a server works with."""
+
+    settings: Settings
+    store: Store
+    access: Access
+    operations: Operations
+    enrolment: Enrolment
+    trail: Trail
+
+
+@asynccontextmanager
+async def open_app(settings: Settings, scope: Scope | None = None) -> AsyncIterator[App]:
+    """Open the store and everything above it; OperatorError with one sentence when something stands in the way."""
+    async with AsyncExitStack() as stack:
+        store = await open_store(
+            settings.database_file,
+            lambda create: open_vault(settings, create=create),
+            heartbeat=settings.heartbeat_seconds,
+            abandoned=settings.abandoned_seconds,
+        )
+        stack.push_async_callback(store.close)
+        client = SalesforceClient(
+            concurrency=settings.org_concurrency,
+            queue=settings.org_queue,
+            proxy=settings.proxy,
+            ca_file=settings.ca_file,
+        )
+        stack.push_async_callback(client.aclose)
+        access = Access(store, client, scope or Scope())
+        stack.push_async_callback(access.close)
+        operations = Operations(store, access, call_timeout=settings.call_timeout)
+        stack.push_async_callback(operations.close)
+        await store.audit.adopt()
+        beating = asyncio.create_task(keep_alive(store.audit, settings.heartbeat_seconds, settings.abandoned_seconds))
+        stack.push_async_callback(_stop, beating)
+        yield App(settings, store, access, operations, Enrolment(store, access), Trail(store))
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

@@ -1,0 +1,123 @@
+"""What the operator has set: environment over ``config.toml`` over defaults, read once and frozen.
+
+Flags win over both; the command line hands them to ``read_settings`` as ``given``.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from orgserver.model.errors import ConfigError
+from orgserver.model.secret import Secret
+
+SECRET_NAMES = ("master_key", "client_secret", "refresh_token")
+"""Settings that a file in plain text may not hold."""
+
+FILE_NAME = "config.toml"
+
+
+class Settings(BaseModel):
+    """Every setting of the contract's table that this version acts on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    home: Path
+    database_url: str | None = None
+    master_key_file: Path | None = None
+    master_key_command: tuple[str, ...] | None = None
+    proxy: str | None = None
+    ca_file: Path | None = None
+    org_concurrency: int = Field(10, ge=1, le=1_000)
+    org_queue: int = Field(500, ge=0, le=100_000)
+    call_timeout: float = Field(50.0, gt=0, le=3_600)
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["console", "json"] = "console"
+    heartbeat_seconds: float = Field(10.0, gt=0, le=600)
+    abandoned_seconds: float = Field(60.0, gt=0, le=3_600)
+
+    master_key: SecretStr | None = Field(None, repr=False)
+
+    @field_validator("master_key_command", mode="before")
+    @classmethod
+    def _split_command(cls, value: object) -> object:
+        import shlex  # noqa: PLC0415  # only where a command is set
+
+        return tuple(shlex.split(value)) if isinstance(value, str) else value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    @property
+    def database_file(self) -> Path:
+        """The SQLite file; ConfigError for a URL this version cannot serve."""
+        if self.database_url is None:
+            return self.home / "orgserver.db"
+        scheme, _, rest = self.database_url.partition("://")
+        if scheme not in ("sqlite", "sqlite+aiosqlite") or not rest.startswith("/") or rest in ("/", "/:memory:"):
+            raise ConfigError(
+                "ORGSERVER_DATABASE_URL is not a database this version can use",
+                hint="give sqlite+aiosqlite:////absolute/path/orgserver.db, or leave it out",
+            )
+        return Path(rest[1:])
+
+    def take_master_key(self) -> Secret | None:
+        """Give the key that the environment held."""
+        return Secret(self.master_key.get_secret_value()) if self.master_key is not None else None
+
+
+def default_home() -> Path:
+    """The platform's folder for a program's own data."""
+    import platformdirs  # noqa: PLC0415  # only where ORGSERVER_HOME is not set
+
+    return Path(platformdirs.user_data_dir("orgserver", appauthor=False))
+
+
+def read_settings(given: Mapping[str, Any] | None = None, environ: MutableMapping[str, str] = os.environ) -> Settings:
+    """Read the settings; the master key is taken out of the environment, so that no child inherits it.
+
+    Raises ConfigError naming each setting that is wrong, never its value.
+    """
+    given = dict(given or {})
+    home = Path(given.pop("home", None) or environ.get("ORGSERVER_HOME") or default_home()).expanduser().absolute()
+    environment = {name: environ[_variable(name)] for name in Settings.model_fields if _variable(name) in environ}
+    try:
+        settings = Settings(**(_file(home / FILE_NAME) | environment | given | {"home": home}))
+    except ValidationError as error:
+        raise ConfigError("; ".join(_problem(detail) for detail in error.errors(include_input=False))) from None
+    environ.pop("ORGSERVER_MASTER_KEY", None)
+    return settings
+
+
+def _variable(name: str) -> str:
+    return f"ORGSERVER_{name.upper()}"
+
+
+def _problem(detail: Any) -> str:
+    name = ".".join(str(part) for part in detail["loc"])
+    return f"setting {_variable(name)}: {detail['msg']}"
+
+
+def _file(path: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {type(error).__name__}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from None
+    for name in SECRET_NAMES:
+        if name in values:
+            raise ConfigError(
+                f"{path} holds {name}, and secrets may not stand in a file of plain settings",
+                hint=f"remove it there; give {_variable(name)} in the environment instead",
+            )
+    return values

@@ -1,0 +1,1 @@
+"""The nouns and the errors of orgserver: plain values, standard library only."""

@@ -1,0 +1,168 @@
+"""What the audit log says: acts, outcomes and entries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class Action(StrEnum):
+    """What was done (contract §5)."""
+
+    CREATE = "create"
+    READ = "read"
+    UPDATE = "update"
+    DELETE = "delete"
+    UPSERT = "upsert"
+    LIST = "list"
+    QUERY = "query"
+    PREVIEW = "preview"
+    ENROL = "enrol"
+    REFRESH = "refresh"
+    POLICY = "policy"
+    EXPORT = "export"
+    VERIFY = "verify"
+
+
+class Outcome(StrEnum):
+    """How it ended (contract §5)."""
+
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    REJECTED = "rejected"
+    DENIED = "denied"
+    NOT_SENT = "not_sent"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What is about to be done: becomes the intent event."""
+
+    id: str
+    """A UUIDv7; the audit entry's id."""
+    principal: str
+    transport: str
+    action: str
+    tool: str | None = None
+    client: str | None = None
+    request_id: str | None = None
+    label: str | None = None
+    org: str | None = None
+    """The alias as it was said, whether or not it exists."""
+    org_row: str | None = None
+    org_id: str | None = None
+    object: str | None = None
+    record_ids: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
+    soql: str | None = None
+    """With every literal replaced by ``?``."""
+    undoes: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an act ended: becomes the outcome event."""
+
+    outcome: Outcome
+    error_code: str | None = None
+    http_status: int | None = None
+    api_calls: int = 0
+    attempts: int = 0
+    salesforce_request_id: str | None = None
+    record_ids: tuple[str, ...] = ()
+    """Ids that came back; joined to those acted on, 200 in all."""
+    row_count: int | None = None
+    duration_us: int = 0
+
+
+ENTRY_FIELDS = (
+    "id",
+    "sequence",
+    "time",
+    "duration_ms",
+    "principal",
+    "client",
+    "transport",
+    "request_id",
+    "label",
+    "org",
+    "org_id",
+    "tool",
+    "action",
+    "object",
+    "record_ids",
+    "fields",
+    "row_count",
+    "outcome",
+    "error_code",
+    "http_status",
+    "api_calls",
+    "attempts",
+    "salesforce_request_id",
+    "undoes",
+    "hash",
+    "outcome_sequence",
+    "outcome_hash",
+)
+"""The contract's order of fields, which every export keeps."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One act from intent to outcome, as administrators see it."""
+
+    id: str
+    sequence: int
+    time: datetime
+    duration_ms: float | None
+    principal: str
+    client: str | None
+    transport: str
+    request_id: str | None
+    label: str | None
+    org: str | None
+    org_id: str | None
+    tool: str | None
+    action: str
+    object: str | None
+    record_ids: tuple[str, ...]
+    fields: tuple[str, ...]
+    row_count: int | None
+    outcome: Outcome
+    error_code: str | None
+    http_status: int | None
+    api_calls: int | None
+    attempts: int | None
+    salesforce_request_id: str | None
+    undoes: str | None
+    hash: str
+    outcome_sequence: int | None
+    outcome_hash: str | None
+    soql: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the contract's fields in the contract's order."""
+        values: dict[str, Any] = {name: getattr(self, name) for name in ENTRY_FIELDS}
+        values["time"] = self.time.isoformat(timespec="microseconds").replace("+00:00", "Z")
+        values["record_ids"] = list(self.record_ids)
+        values["fields"] = list(self.fields)
+        values["outcome"] = self.outcome.value
+        return values
+
+
+@dataclass(frozen=True, slots=True)
+class EntryFilter:
+    """Which entries; every given criterion must hold. Times are aware; ``since`` included, ``until`` not."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    org: str | None = None
+    principal: str | None = None
+    tool: str | None = None
+    action: str | None = None
+    object: str | None = None
+    record_id: str | None = None
+    outcome: str | None = None

@@ -1,0 +1,129 @@
+"""Orgs as we know them, their credentials and tokens, and who may use them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from orgserver.model.names import Alias, OrgId, RowId
+from orgserver.model.secret import Secret
+
+OrgKind = Literal["production", "sandbox", "scratch", "developer"]
+Permission = Literal["read", "write", "delete"]
+EVERY_PERMISSION: frozenset[Permission] = frozenset({"read", "write", "delete"})
+
+
+class OrgState(StrEnum):
+    """What can be done with an org right now (contract §3)."""
+
+    READY = "ready"
+    NEEDS_LOGIN = "needs_login"
+    IN_DOUBT = "in_doubt"
+    QUARANTINED = "quarantined"
+    DISABLED = "disabled"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """An org's own limits, binding every principal."""
+
+    read_only: bool = False
+    confirm_deletes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """The last token answer was a refusal that did not kill the credential."""
+
+    code: str
+    since: datetime
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrgUser:
+    """The Salesforce user that an org's credential acts as."""
+
+    id: str
+    username: str
+    time_zone: str
+
+
+@dataclass(frozen=True, slots=True)
+class Org:
+    """One registered Salesforce org."""
+
+    row_id: RowId
+    alias: Alias
+    org_id: OrgId | None
+    """None only after ``--no-verify``, until the first refresh names it."""
+    name: str
+    kind: OrgKind | None
+    edition: str | None
+    login_url: str
+    instance_url: str
+    trusted_hosts: tuple[str, ...]
+    """Hosts with their ports that the operator allows beside Salesforce's own."""
+    api_version: str
+    user: OrgUser | None
+    state: OrgState
+    cause: str | None
+    """Why the state is not ``ready``, in Salesforce's words."""
+    problem: Problem | None
+    policy: Policy
+    tags: tuple[str, ...]
+    source: str
+    """Where the credential was taken from; never a secret."""
+    created_at: datetime
+    refreshed_at: datetime | None
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What gets access tokens for an org."""
+
+    client_id: str
+    client_secret: Secret | None
+    refresh_token: Secret
+    fencing: int = 0
+    """Grows by one with each refresh that was stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """A short-lived token and the only URL it may be sent to."""
+
+    token: Secret
+    instance_url: str
+    fencing: int
+    """The credential's fencing number when this token was stored: two tokens differ when it differs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who is calling."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """One call's circumstances, as the transport knows them; never taken from arguments."""
+
+    principal: Principal
+    transport: Literal["stdio", "http", "cli"]
+    client: str | None = None
+    request_id: str | None = None
+    label: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What this server process was started for: it can only take away."""
+
+    orgs: frozenset[Alias] | None = None
+    read_only: bool = False
+    toolsets: frozenset[str] = field(default_factory=frozenset)

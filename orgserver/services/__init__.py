@@ -1,0 +1,1 @@
+"""The verbs: everything orgserver does with orgs, records and the audit log."""

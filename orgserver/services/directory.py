@@ -1,0 +1,85 @@
+"""Which orgs may a principal use, and what should an agent know of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from orgserver.model.orgs import Caller, Org, OrgState, Scope
+from orgserver.services import cursors
+from orgserver.services.access import Access
+from orgserver.services.cursors import Position
+from orgserver.vault import Key
+
+PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class OrgPage:
+    """Some orgs, in the contract's form, and where the rest begins."""
+
+    orgs: list[dict[str, Any]]
+    next_cursor: str | None = None
+
+
+class Directory:
+    """The orgs of a principal, a page at a time."""
+
+    def __init__(self, access: Access, key: Key) -> None:
+        self._access = access
+        self._key = key
+
+    async def page(self, caller: Caller, match: str | None, cursor: str | None) -> OrgPage:
+        """Name orgs whose alias, name or tag holds ``match``; InvalidArgument for a foreign cursor."""
+        arguments = {"tool": "list_orgs", "match": match}
+        principal = caller.principal.name
+        first = 0
+        if cursor is not None:
+            first = cursors.read(self._key, cursor, org="", principal=principal, arguments=arguments).skip
+        found = [org for org in await self._access.visible(caller) if _matches(org, match)]
+        shown = found[first : first + PAGE]
+        following = None
+        if len(found) > first + PAGE:
+            position = Position(skip=first + PAGE)
+            following = cursors.write(self._key, position, org="", principal=principal, arguments=arguments)
+        return OrgPage([described(org, self._access.scope) for org in shown], following)
+
+
+def described(org: Org, scope: Scope) -> dict[str, Any]:
+    """An org as ``salesforce_list_orgs`` tells it (contract §4)."""
+    read_only = org.policy.read_only or scope.read_only
+    told: dict[str, Any] = {
+        "org": org.alias,
+        "org_id": org.org_id,
+        "name": org.name,
+        "kind": org.kind,
+        "state": state(org).value,
+        "permissions": ["read"] if read_only else ["read", "write", "delete"],
+        "user": None,
+        "read_only": read_only,
+        "confirm_deletes": org.policy.confirm_deletes,
+    }
+    if org.user is not None:
+        told["user"] = {"id": org.user.id, "username": org.user.username, "time_zone": org.user.time_zone}
+    if org.problem is not None:
+        told["problem"] = problem(org)
+    return told
+
+
+def state(org: Org) -> OrgState:
+    """The state as people see it: an operator's ``disabled`` covers what lies under it."""
+    return org.state if org.enabled else OrgState.DISABLED
+
+
+def problem(org: Org) -> dict[str, Any] | None:
+    """The last refusal that did not kill the credential."""
+    if org.problem is None:
+        return None
+    return {"code": org.problem.code, "since": org.problem.since.isoformat(), "hint": org.problem.hint}
+
+
+def _matches(org: Org, match: str | None) -> bool:
+    if not match:
+        return True
+    wanted = match.casefold()
+    return any(wanted in text.casefold() for text in (org.alias, org.name, *org.tags))

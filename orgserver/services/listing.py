@@ -1,0 +1,207 @@
+"""What a list tool asks for, turned into SOQL: fields, filter, order and interval, nothing glued."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from orgserver.model import names
+from orgserver.model.errors import InvalidArgument
+from orgserver.model.names import CONTACT, EVENT, SObjectName
+from orgserver.salesforce import soql, standard
+from orgserver.services import values
+
+_COMPARISONS = {"eq": "=", "ne": "!=", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
+_MEMBERSHIP = {"in": "IN", "not_in": "NOT IN"}
+_TEXT_MATCH = ("contains", "starts_with")
+OPERATORS = (*_COMPARISONS, *_MEMBERSHIP, *_TEXT_MATCH, "is_null")
+MAX_CONDITIONS = 100
+MAX_MEMBERS = 1_000
+
+_DEFAULT_ORDER = {CONTACT: "LastModifiedDate DESC, Id", EVENT: "StartDateTime, Id"}
+_DATE_TYPES = frozenset({"date", "datetime"})
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The arguments of a list tool."""
+
+    sobject: SObjectName
+    limit: int = 10
+    cursor: str | None = None
+    fields: Sequence[str] | None = None
+    filter: Mapping[str, Any] | None = None
+    order_by: str | None = None
+    start: str | None = None
+    end: str | None = None
+
+    def arguments(self) -> dict[str, Any]:
+        """What a cursor is bound to: everything but the cursor."""
+        return {
+            "object": self.sobject,
+            "limit": self.limit,
+            "fields": list(self.fields) if self.fields is not None else None,
+            "filter": self.filter,
+            "order_by": self.order_by,
+            "start": self.start,
+            "end": self.end,
+        }
+
+    def touched(self) -> tuple[str, ...]:
+        """The names of every field that the list reads, filters by or orders by."""
+        found = set(values.field_names(self.fields, self.sobject))
+        found.update(self.filter or {})
+        if self.order_by:
+            found.add(self.order_by.split()[0])
+        return values.named(found)
+
+
+def build(listing: Listing, *, now: datetime, zone: str) -> str:
+    """Build the SOQL of a list; InvalidArgument names the argument that does not mean anything."""
+    fields = values.field_names(listing.fields, listing.sobject)
+    conditions = _conditions(listing.filter, listing.sobject)
+    if listing.sobject == EVENT:
+        conditions += _interval(listing.start, listing.end, now=now, zone=zone)
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    # Every part is a checked name or a quoted literal.
+    return f"SELECT {', '.join(fields)} FROM {listing.sobject}{where} ORDER BY {_order(listing)}"  # noqa: S608
+
+
+def custom_dates(filter_: Mapping[str, Any] | None, sobject: SObjectName) -> set[str]:
+    """Name the filtered fields whose type only describe can tell, and whose value looks like a date."""
+    unknown = {name for name in filter_ or {} if "." in name or standard.field(sobject, name) is None}
+    return {name for name in unknown if any(_looks_dated(value) for value in _texts((filter_ or {})[name]))}
+
+
+def _texts(condition: Any) -> list[str]:
+    if isinstance(condition, dict):
+        return [text for value in condition.values() for text in _texts(value)]
+    if isinstance(condition, list):
+        return [text for value in condition for text in _texts(value)]
+    return [condition] if isinstance(condition, str) else []
+
+
+def _looks_dated(text: str) -> bool:
+    return values.is_date(text) or values.is_datetime(text)
+
+
+def _conditions(filter_: Mapping[str, Any] | None, sobject: SObjectName) -> list[str]:
+    conditions: list[str] = []
+    for name, condition in (filter_ or {}).items():
+        if not names.is_field_path(name):
+            raise InvalidArgument("filter names something that is no field", fields=["filter"])
+        operators = condition if isinstance(condition, dict) else {"eq": condition}
+        if not operators:
+            raise _bad(name, f"has no operator; use one of {', '.join(OPERATORS)}")
+        conditions += [_condition(name, operator, value, sobject) for operator, value in operators.items()]
+    if len(conditions) > MAX_CONDITIONS:
+        raise InvalidArgument(f"filter has more than {MAX_CONDITIONS} conditions", fields=["filter"])
+    return conditions
+
+
+def _condition(name: str, operator: str, value: Any, sobject: SObjectName) -> str:
+    if operator in _COMPARISONS:
+        return f"{name} {_COMPARISONS[operator]} {_literal(name, value, sobject)}"
+    if operator in _MEMBERSHIP:
+        if not isinstance(value, list) or not value or len(value) > MAX_MEMBERS:
+            raise _bad(name, f"{operator} takes a list of 1 to {MAX_MEMBERS:,} values")
+        return f"{name} {_MEMBERSHIP[operator]} ({', '.join(_literal(name, each, sobject) for each in value)})"
+    if operator in _TEXT_MATCH:
+        if not isinstance(value, str) or not value:
+            raise _bad(name, f"{operator} takes a text")
+        return f"{name} LIKE {soql.like(value, prefix=operator == 'contains', suffix=True)}"
+    if operator == "is_null":
+        if not isinstance(value, bool):
+            raise _bad(name, "is_null takes true or false")
+        return f"{name} {'=' if value else '!='} null"
+    raise _bad(name, f"has an operator that does not exist; use one of {', '.join(OPERATORS)}")
+
+
+def _literal(name: str, value: Any, sobject: SObjectName) -> str:
+    if isinstance(value, list | dict):
+        raise _bad(name, "takes a text, a number, true, false or null here")
+    if isinstance(value, str) and len(value) > soql.MAX_LITERAL:
+        raise _bad(name, f"is longer than {soql.MAX_LITERAL:,} characters")
+    known = standard.field(sobject, name)
+    if isinstance(value, str) and known is not None and known.type in _DATE_TYPES:
+        good = values.is_date(value) if known.type == "date" else values.is_datetime(value)
+        if not good:
+            example = "2026-02-20" if known.type == "date" else "2026-02-20T18:00:00Z"
+            raise _bad(name, f"takes a {known.type} such as {example}")
+        return soql.literal(_dated(value))
+    return soql.literal(value)
+
+
+def dated_filter(filter_: Mapping[str, Any], types: Mapping[str, str]) -> dict[str, Any]:
+    """Turn the texts of date fields (``types`` by name) into dates, so that they are not quoted."""
+    return {
+        name: _as_dates(condition) if types.get(name.lower()) in _DATE_TYPES else condition
+        for name, condition in filter_.items()
+    }
+
+
+def _as_dates(condition: Any) -> Any:
+    if isinstance(condition, dict):
+        return {operator: _as_dates(value) for operator, value in condition.items()}
+    if isinstance(condition, list):
+        return [_as_dates(value) for value in condition]
+    return _dated(condition) if isinstance(condition, str) and _looks_dated(condition) else condition
+
+
+def _dated(text: str) -> date | datetime:
+    return date.fromisoformat(text) if values.is_date(text) else datetime.fromisoformat(text)
+
+
+def _order(listing: Listing) -> str:
+    if listing.order_by is None:
+        return _DEFAULT_ORDER[listing.sobject]
+    name, _, direction = listing.order_by.strip().partition(" ")
+    if not names.is_field_path(name) or direction.strip().lower() not in ("", "asc", "desc"):
+        raise InvalidArgument("order_by is one field name, with desc behind it if wished", fields=["order_by"])
+    order = f"{name} DESC" if direction.strip().lower() == "desc" else name
+    return order if name.lower() == "id" else f"{order}, Id"
+
+
+def _interval(start: str | None, end: str | None, *, now: datetime, zone: str) -> list[str]:
+    """Events that overlap ``[start, end)``; an event without length counts at its instant."""
+    first = _instant("start", start, zone) if start is not None else (now if end is None else None)
+    last = _instant("end", end, zone, past=True) if end is not None else None
+    if first is not None and last is not None and last <= first:
+        raise InvalidArgument("end is not after start", fields=["start", "end"])
+    conditions = []
+    if first is not None:
+        when = soql.literal(first)
+        conditions.append(f"(EndDateTime > {when} OR StartDateTime >= {when})")
+    if last is not None:
+        conditions.append(f"StartDateTime < {soql.literal(last)}")
+    return conditions
+
+
+def _instant(argument: str, text: str, zone: str, *, past: bool = False) -> datetime:
+    """A time with offset as it is; a date as its first instant in the org user's zone (``past``: the next day's)."""
+    if values.is_datetime(text):
+        return datetime.fromisoformat(text).astimezone(UTC)
+    if values.is_date(text):
+        try:
+            day = date.fromisoformat(text) + timedelta(days=1 if past else 0)
+        except OverflowError:
+            raise InvalidArgument(f"{argument} is out of range", fields=[argument]) from None
+        return datetime.combine(day, time(), _zone(zone)).astimezone(UTC)
+    raise InvalidArgument(
+        f"{argument} is neither a date (2026-02-20) nor a time with its offset (2026-02-20T18:00:00Z)",
+        fields=[argument],
+    )
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        return ZoneInfo("UTC")
+
+
+def _bad(name: str, problem: str) -> InvalidArgument:
+    return InvalidArgument(f"filter.{name} {problem}", fields=[f"filter.{name}"])

@@ -1,0 +1,306 @@
+"""What each verb will do in one org, decided before anything is sent: arguments checked, requests made."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Generic, TypeVar
+
+from orgserver.model.audit import Ending, Outcome
+from orgserver.model.errors import CallError, InvalidArgument, Rejected
+from orgserver.model.names import SObjectName
+from orgserver.model.names import sobject as sobject_name
+from orgserver.model.orgs import Caller, Org, Permission
+from orgserver.model.results import Change, Changed, Created, FieldValues, Page
+from orgserver.salesforce import protocol
+from orgserver.salesforce import soql as soql_text
+from orgserver.services import cursors, paging, repetition, values
+from orgserver.services import listing as listings
+from orgserver.services.access import Connection
+from orgserver.services.cursors import Position
+from orgserver.services.listing import Listing
+from orgserver.store.audit import Repetition
+from orgserver.vault import Key
+
+T = TypeVar("T")
+
+MAX_SOQL = 100_000
+"""Salesforce: "SOQL statements can not be longer than 100000 characters"."""
+MAX_KEY = 200
+_KEY_FIELDS = ("LastName", "FirstName", "Email", "Subject", "StartDateTime", "WhoId", "WhatId")
+"""By which an agent finds the record again that it may have created."""
+_SIDE_EFFECTS = re.compile(r"\bFOR\s+(?:VIEW|REFERENCE)\b|\bUPDATE\s+(?:TRACKING|VIEWSTAT)\b", re.IGNORECASE)
+_CLOCK_MARGIN = timedelta(minutes=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan(Generic[T]):
+    """One act, ready to be put on record and sent."""
+
+    permission: Permission
+    send: Callable[[Connection], Awaitable[T]]
+    ending: Callable[[T], Ending]
+    record_ids: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
+    soql: str | None = None
+    object: str | None = None
+    writes: bool = False
+    repetition: Repetition | None = None
+    remember: Callable[[T | None, CallError | None], bytes] = lambda _result, _error: b"{}"
+    recall: Callable[[bytes], T | CallError] = lambda _answer: InvalidArgument("nothing was kept")
+    after_unknown: Callable[[Connection], str] | None = None
+    """How to find out whether an unanswered change happened."""
+
+
+class Planner:
+    """Makes plans. Every method raises InvalidArgument naming the argument that is wrong."""
+
+    def __init__(self, cursor_key: Key) -> None:
+        self._cursor_key = cursor_key
+        self._types: dict[tuple[str, str], dict[str, str]] = {}
+
+    def create(
+        self, caller: Caller, org: Org, tool: str, sobject: SObjectName, data: FieldValues, key: str | None
+    ) -> Plan[Created]:
+        """Create one record."""
+        checked = values.to_write(data, sobject, "create")
+        repeated = None
+        if key is not None:
+            if not key or len(key) > MAX_KEY:
+                raise InvalidArgument(f"idempotency_key has 1 to {MAX_KEY} characters", fields=["idempotency_key"])
+            arguments = {"tool": tool, "object": sobject, "data": checked}
+            repeated = repetition.of(key, principal=caller.principal.name, row_id=org.row_id, arguments=arguments)
+
+        async def send(connection: Connection) -> Created:
+            request = protocol.create(org.api_version, sobject, checked)
+            record_id = await connection.call(request, protocol.read_created)
+            return Created(record_id, f"{connection.org.instance_url}/{record_id}")
+
+        return Plan(
+            "write",
+            send,
+            lambda created: Ending(Outcome.SUCCEEDED, record_ids=(created.id,)),
+            fields=values.named(checked),
+            writes=True,
+            repetition=repeated,
+            remember=repetition.remember,
+            recall=repetition.recall,
+            after_unknown=lambda connection: _look_for(connection, sobject, checked),
+        )
+
+    def read(self, sobject: SObjectName, given_id: str, fields: Sequence[str] | None, tool: str) -> Plan[FieldValues]:
+        """Read one record."""
+        record_id = values.record_id(_id_argument(tool), given_id, sobject)
+        wanted = values.field_names(fields, sobject)
+        return Plan(
+            "read",
+            lambda connection: _read(connection, sobject, record_id, wanted),
+            lambda _record: Ending(Outcome.SUCCEEDED, row_count=1),
+            record_ids=(record_id,),
+            fields=values.named(wanted),
+        )
+
+    def update(
+        self,
+        sobject: SObjectName,
+        given_id: str,
+        data: FieldValues,
+        tool: str,
+        if_unmodified_since: str | None,
+        *,
+        preview: bool,
+    ) -> Plan[Changed]:
+        """Change one record, or show what would change."""
+        record_id = values.record_id(_id_argument(tool), given_id, sobject)
+        checked = values.to_write(data, sobject, "update")
+        since = _modified(if_unmodified_since)
+        touched = tuple(checked)
+
+        async def send(connection: Connection) -> Changed:
+            request = protocol.update(connection.org.api_version, sobject, record_id, checked, since)
+            await connection.call(request, protocol.read_changed)
+            return Changed(record_id, touched)
+
+        async def show(connection: Connection) -> Changed:
+            now = await _read(connection, sobject, record_id, ("Id", *touched))
+            changes = tuple(Change(name, now.get(name), value) for name, value in checked.items())
+            return Changed(record_id, touched, preview=True, changes=changes)
+
+        return _changing(record_id, values.named(checked), show if preview else send, "write", preview=preview)
+
+    def delete(self, sobject: SObjectName, given_id: str, tool: str, *, preview: bool) -> Plan[Changed]:
+        """Delete one record, or show what would go."""
+        record_id = values.record_id(_id_argument(tool), given_id, sobject)
+
+        async def send(connection: Connection) -> Changed:
+            request = protocol.delete(connection.org.api_version, sobject, record_id)
+            await connection.call(request, protocol.read_changed)
+            return Changed(record_id)
+
+        async def show(connection: Connection) -> Changed:
+            now = await _read(connection, sobject, record_id, values.field_names(None, sobject))
+            changes = tuple(Change(name, value, None) for name, value in now.items() if value is not None)
+            return Changed(record_id, preview=True, changes=changes)
+
+        return _changing(record_id, (), show if preview else send, "delete", preview=preview)
+
+    def list(self, caller: Caller, org: Org, listing: Listing) -> Plan[Page]:
+        """List records of one object."""
+        arguments = {"tool": "list"} | listing.arguments()
+        position = self._position(caller, org, listing.cursor, arguments)
+        zone = org.user.time_zone if org.user else "UTC"
+        text = position.soql or listings.build(listing, now=datetime.now(UTC), zone=zone)
+
+        async def send(connection: Connection) -> Page:
+            final = text if position.soql else await self._with_dates(connection, listing, text, zone)
+            piece = await paging.fetch(connection, final, limit=listing.limit, position=position)
+            return self._page(caller, org, piece, arguments, final)
+
+        return Plan("read", send, _page_ending, fields=listing.touched())
+
+    def query(
+        self, caller: Caller, org: Org, text: str, limit: int, cursor: str | None, *, include_deleted: bool
+    ) -> Plan[Page]:
+        """Run a query that the agent wrote; Salesforce judges it, but it may have no side effects."""
+        if not text.strip() or len(text) > MAX_SOQL:
+            raise InvalidArgument(f"soql has 1 to {MAX_SOQL:,} characters", fields=["soql"])
+        redacted = soql_text.redact(text)
+        if _SIDE_EFFECTS.search(redacted):
+            raise InvalidArgument(
+                "soql has a clause with a side effect (FOR VIEW, FOR REFERENCE, UPDATE …); a query here only reads",
+                fields=["soql"],
+            )
+        objects, touched = soql_text.summary(text)
+        arguments = {"tool": "query", "soql": text, "limit": limit, "include_deleted": include_deleted}
+        position = self._position(caller, org, cursor, arguments)
+
+        async def send(connection: Connection) -> Page:
+            piece = await paging.fetch(
+                connection, text, limit=limit, position=position, include_deleted=include_deleted
+            )
+            return self._page(caller, org, piece, arguments, None)
+
+        return Plan(
+            "read",
+            send,
+            _page_ending,
+            fields=values.named(touched),
+            soql=redacted[:MAX_SOQL],
+            object=_object(objects),
+        )
+
+    def _position(self, caller: Caller, org: Org, cursor: str | None, arguments: dict[str, Any]) -> Position:
+        if cursor is None:
+            return Position()
+        return cursors.read(
+            self._cursor_key, cursor, org=org.row_id, principal=caller.principal.name, arguments=arguments
+        )
+
+    def _page(
+        self, caller: Caller, org: Org, piece: paging.Piece, arguments: dict[str, Any], built: str | None
+    ) -> Page:
+        following = None
+        if piece.rest is not None:
+            position = Position(piece.rest.path, piece.rest.skip, built)
+            following = cursors.write(
+                self._cursor_key, position, org=org.row_id, principal=caller.principal.name, arguments=arguments
+            )
+        return Page(piece.records, piece.total_size, following)
+
+    async def _with_dates(self, connection: Connection, listing: Listing, text: str, zone: str) -> str:
+        """Ask describe for types where the filter has something like a date on a field that not every org has."""
+        doubtful = listings.custom_dates(listing.filter, listing.sobject)
+        if not doubtful or listing.filter is None:
+            return text
+        key = (connection.org.row_id, listing.sobject)
+        if key not in self._types:
+            request = protocol.describe(connection.org.api_version, listing.sobject)
+            described = await connection.call(request, protocol.read_describe)
+            self._types[key] = {each["name"].lower(): each["type"] for each in described["fields"]}
+        dated = listings.dated_filter(listing.filter, self._types[key])
+        typed = Listing(
+            listing.sobject, listing.limit, None, listing.fields, dated, listing.order_by, listing.start, listing.end
+        )
+        return listings.build(typed, now=datetime.now(UTC), zone=zone)
+
+
+def _changing(
+    record_id: str,
+    fields: tuple[str, ...],
+    send: Callable[[Connection], Awaitable[Changed]],
+    permission: Permission,
+    *,
+    preview: bool,
+) -> Plan[Changed]:
+    return Plan(
+        "read" if preview else permission,
+        send,
+        lambda _changed: Ending(Outcome.SUCCEEDED),
+        record_ids=(record_id,),
+        fields=fields,
+        writes=not preview,
+        after_unknown=None if preview else (lambda _connection: "read the record to see whether the change happened"),
+    )
+
+
+async def _read(connection: Connection, sobject: SObjectName, record_id: str, fields: Sequence[str]) -> FieldValues:
+    if not any("." in name for name in fields):
+        request = protocol.read(connection.org.api_version, sobject, record_id, fields)
+        return await connection.call(request, protocol.read_record)
+    text = f"SELECT {', '.join(fields)} FROM {sobject} WHERE Id = {soql_text.literal(record_id)}"  # noqa: S608
+    page = await connection.call(
+        protocol.query(connection.org.api_version, text, 200, include_deleted=False), protocol.read_page
+    )
+    if not page.records:
+        raise Rejected(
+            f"there is no {sobject} with this id, or it was deleted, or its user may not see it",
+            code="NOT_FOUND",
+            category="not_found",
+        )
+    return page.records[0]
+
+
+def _page_ending(page: Page) -> Ending:
+    found = tuple(str(record["Id"]) for record in page.records if record.get("Id"))
+    return Ending(Outcome.SUCCEEDED, row_count=len(page.records), record_ids=found)
+
+
+def _id_argument(tool: str) -> str:
+    if tool.endswith("_contact"):
+        return "contact_id"
+    return "event_id" if tool.endswith("_appointment") else "record_id"
+
+
+def _modified(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    if not values.is_datetime(text):
+        raise InvalidArgument(
+            "if_unmodified_since is no time with its offset; give the LastModifiedDate that you read",
+            fields=["if_unmodified_since"],
+        )
+    return datetime.fromisoformat(text)
+
+
+def _object(objects: Sequence[str] | str | None) -> str | None:
+    name = objects if isinstance(objects, str) or objects is None else (objects[0] if objects else None)
+    try:
+        return sobject_name(name) if name else None
+    except ValueError:
+        return None
+
+
+def _look_for(connection: Connection, sobject: SObjectName, data: FieldValues) -> str:
+    """The query that tells whether an unanswered create happened (trust §11)."""
+    since = (connection.trace.server_date or datetime.now(UTC)) - _CLOCK_MARGIN
+    conditions = [f"CreatedDate >= {soql_text.literal(since)}"]
+    if connection.org.user is not None:
+        conditions.append(f"CreatedById = {soql_text.literal(connection.org.user.id)}")
+    for name in _KEY_FIELDS:
+        value = data.get(name)
+        if isinstance(value, str) and value and not values.is_datetime(value):
+            conditions.append(f"{name} = {soql_text.literal(value)}")
+    where = " AND ".join(conditions)
+    return f"to see whether it was created: SELECT Id, CreatedDate FROM {sobject} WHERE {where}"  # noqa: S608

@@ -1,0 +1,65 @@
+"""Who is this org, and who are we in it: the questions that registering and checking ask."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from orgserver.model.errors import Rejected
+from orgserver.model.names import OrgId, org_id
+from orgserver.model.orgs import OrgKind, OrgUser
+from orgserver.model.secret import Secret
+from orgserver.salesforce import protocol
+from orgserver.salesforce.client import OrgHosts, SalesforceClient, Trace
+
+SECONDS = 60.0
+_ORGANIZATION = "SELECT Id, Name, OrganizationType, IsSandbox, TrialExpirationDate, InstanceName FROM Organization"
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What an org says of itself and of our user in it."""
+
+    org_id: OrgId
+    name: str
+    kind: OrgKind
+    edition: str | None
+    user: OrgUser
+    api_version: str
+
+
+async def prove(client: SalesforceClient, where: OrgHosts, token: Secret, api_version: str | None) -> Proof:
+    """Ask for versions, identity and organization; CallError if the org does not answer like one."""
+    deadline = asyncio.get_running_loop().time() + SECONDS
+    trace = Trace()
+    offered = protocol.read_versions(
+        await client.send(where, token, protocol.versions(), deadline=deadline, trace=trace)
+    )
+    version = api_version or offered[-1]
+    if version not in offered:
+        raise Rejected(f"the org does not offer API version {version}", hint=f"it offers {offered[0]} to {offered[-1]}")
+    user = protocol.read_userinfo(await client.send(where, token, protocol.userinfo(), deadline=deadline, trace=trace))
+    page = protocol.read_page(
+        await client.send(
+            where,
+            token,
+            protocol.query(version, _ORGANIZATION, 200, include_deleted=False),
+            deadline=deadline,
+            trace=trace,
+        )
+    )
+    told = page.records[0] if page.records else {}
+    return Proof(
+        org_id=org_id(user["organization_id"]),
+        name=str(told.get("Name") or user["organization_id"]),
+        kind=_kind(told),
+        edition=told.get("OrganizationType"),
+        user=OrgUser(user["user_id"], user["preferred_username"], user.get("zoneinfo") or "UTC"),
+        api_version=version,
+    )
+
+
+def _kind(told: dict[str, object]) -> OrgKind:
+    if told.get("IsSandbox"):
+        return "scratch" if told.get("TrialExpirationDate") else "sandbox"
+    return "developer" if told.get("OrganizationType") == "Developer Edition" else "production"

@@ -1,0 +1,58 @@
+"""How a repeated create answers like its first attempt: digests of key and arguments, and the answer that was kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from orgserver.model.errors import CallError, Rejected, Unanswered
+from orgserver.model.results import Created
+from orgserver.store.audit import Repetition
+from orgserver.vault import Context
+
+
+def of(key: str, *, principal: str, row_id: str, arguments: Mapping[str, Any]) -> Repetition:
+    """Make the digests that the store keeps of an idempotency key and its call."""
+    text = json.dumps(arguments, sort_keys=True, ensure_ascii=False)
+    return Repetition(
+        principal,
+        row_id,
+        hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest(),
+        hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest(),
+    )
+
+
+def context(row_id: str) -> Context:
+    """Where a kept answer belongs."""
+    return Context(row_id, "idempotency", "answer")
+
+
+def remember(result: Created | None, error: CallError | None) -> bytes:
+    """Write an answer down."""
+    if result is not None and error is None:
+        kept: dict[str, Any] = {"id": result.id, "url": result.url, "warnings": list(result.warnings)}
+    elif error is not None:
+        kept = {"error": error.as_json(None)["error"], "http_status": error.http_status}
+    else:
+        kept = {}
+    return json.dumps(kept).encode()
+
+
+def recall(answer: bytes) -> Created | CallError:
+    """Read an answer back."""
+    kept = json.loads(answer)
+    if "error" not in kept:
+        return Created(kept["id"], kept["url"], tuple(kept["warnings"]))
+    error = kept["error"]
+    kind = Unanswered if error["outcome"] == "unknown" else Rejected
+    return kind(
+        error["message"],
+        code=error["code"],
+        category=error["category"],
+        fields=error.get("fields", ()),
+        retryable=error["retryable"],
+        hint=error.get("hint"),
+        http_status=kept["http_status"],
+    )

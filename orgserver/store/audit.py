@@ -1,0 +1,368 @@
+"""The audit log: an intent before the act, one outcome after it, chained, and nothing ever changed.
+
+An entry is an intent event and one outcome event. The first outcome wins; a later one is refused, and its caller is
+told ``unknown``. Intents whose process has fallen silent get the outcome ``unknown`` from whoever finds them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import bindparam, delete, insert, or_, select, update
+
+from orgserver.model.audit import Act, Ending, Outcome
+from orgserver.model.errors import AuditBroken, StoreAway, StoreError
+from orgserver.model.names import new_id
+from orgserver.store import chain, files, tables
+from orgserver.store.database import Database
+from orgserver.store.writer import Transaction
+from orgserver.vault import Context, Key, Unsealable
+
+logger = logging.getLogger("orgserver.audit")
+
+_KEY_LIFE = 24 * 3_600 * 1_000_000
+"""How long an idempotency key is kept, in microseconds (contract §4)."""
+_FREED = frozenset({Outcome.DENIED, Outcome.NOT_SENT})
+"""Outcomes after which an idempotency key is free again."""
+
+# Compiled once: the writer runs these for every group.
+_HEAD = select(
+    tables.audit_head.c.sequence,
+    tables.audit_head.c.hash,
+    tables.audit_head.c.sealed,
+    tables.store.c.catalog_version,
+).join_from(tables.audit_head, tables.store, tables.audit_head.c.id == tables.store.c.id)
+_ADD_EVENTS = insert(tables.audit_events)
+_MOVE_HEAD = (
+    update(tables.audit_head)
+    .where(tables.audit_head.c.id == 1)
+    .values(sequence=bindparam("to_sequence"), hash=bindparam("to_hash"), sealed=bindparam("to_sealed"))
+)
+_ADD_PENDING = insert(tables.audit_pending)
+_END_PENDING = delete(tables.audit_pending).where(tables.audit_pending.c.entry_id == bindparam("entry"))
+
+
+@dataclass(frozen=True, slots=True)
+class Repetition:
+    """An idempotency key as the store keeps it: digests only."""
+
+    principal: str
+    row_id: str
+    key_digest: bytes
+    arguments_digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What became of an intent."""
+
+    verdict: Literal["begun", "catalog_changed", "replay", "clash"]
+    outcome: str | None = None
+    """Of the first attempt, for a replay."""
+    answer: bytes | None = None
+    entry_id: str | None = None
+    """The first attempt's entry, for a replay."""
+
+
+@dataclass(slots=True)
+class _Head:
+    sequence: int
+    hash: bytes
+    catalog_version: int
+    rows: list[dict[str, Any]]
+    pending: list[dict[str, Any]]
+
+
+class AuditLog:
+    """Appends to the chain. Methods ``…_in`` are changes for a transaction; others are durable when they return."""
+
+    def __init__(
+        self, database: Database, key: Key, store_id: str, *, heartbeat_us: int, abandoned_us: int, free_floor: int
+    ) -> None:
+        self.store_id = store_id
+        self.process_id = new_id()
+        self._database = database
+        self._key = key
+        self._heartbeat_us = heartbeat_us
+        self._abandoned_us = abandoned_us
+        self._free_floor = free_floor
+        self._beat_at = 0
+        self._pending: set[str] = set()
+        self._unwritten: dict[str, Callable[[Transaction], bool]] = {}
+
+    # -- durable steps
+
+    async def begin(
+        self, act: Act, *, deadline: int, catalog_version: int, repetition: Repetition | None = None
+    ) -> Begun:
+        """Write the intent. StoreAway if it cannot be durable: then nothing may be sent."""
+        await self._write_what_waits()
+        self._pending.add(act.id)
+        try:
+            begun = await self._database.write(
+                lambda tx: self._begin_in(tx, act, deadline, catalog_version, repetition)
+            )
+        except StoreError as error:
+            self._pending.discard(act.id)
+            raise StoreAway(
+                "the audit log cannot be written, so nothing was sent",
+                hint=f"{error}; every call is refused until the store takes entries again",
+            ) from error
+        if begun.verdict != "begun":
+            self._pending.discard(act.id)
+        return begun
+
+    async def finish(self, entry_id: str, ending: Ending, answer: bytes | None = None) -> bool:
+        """Write the outcome; False if another outcome was first, or if the store is away (then it is tried again)."""
+
+        def change(tx: Transaction) -> bool:
+            return self._finish_in(tx, entry_id, ending, answer)
+
+        try:
+            written = await self._database.write(change)
+        except StoreError:
+            logger.exception("an outcome could not be written and is kept in memory", extra={"entry": entry_id})
+            self._unwritten[entry_id] = change
+            return False
+        self._pending.discard(entry_id)
+        return written
+
+    async def record(self, act: Act, ending: Ending) -> None:
+        """Write intent and outcome of something that sends nothing, or is already over; StoreAway if it cannot."""
+        try:
+            await self._write_what_waits()
+            await self._database.write(lambda tx: self.record_in(tx, act, ending))
+        except StoreError as error:
+            raise StoreAway("the audit log cannot be written", hint=str(error)) from error
+
+    async def beat(self) -> None:
+        """Say that this process is alive, if it has intents that wait for their outcome."""
+        if self._unwritten:
+            try:
+                await self._write_what_waits()
+            except StoreAway:
+                logger.warning("outcomes still wait to be written", extra={"count": len(self._unwritten)})
+        if self._pending:
+            await self._database.write(lambda tx: self._beat_in(tx, force=True))
+
+    async def adopt(self) -> int:
+        """Give the outcome ``unknown`` to intents whose process is silent or whose deadline is long past."""
+        async with self._database.reading() as connection:
+            waiting = (await connection.execute(select(tables.audit_pending.c.entry_id).limit(1))).first()
+        if waiting is None:
+            return 0
+        return await self._database.write(self._adopt_in)
+
+    async def leave(self) -> None:
+        """Take this process off the list, when nothing of it waits."""
+        if self._beat_at and not self._unwritten:
+            await self._database.write(
+                lambda tx: tx.connection.execute(
+                    delete(tables.processes).where(tables.processes.c.id == self.process_id)
+                )
+            )
+
+    async def _write_what_waits(self) -> None:
+        for entry_id, change in list(self._unwritten.items()):
+            try:
+                await self._database.write(change)
+            except StoreError as error:
+                raise StoreAway(
+                    "an earlier outcome cannot be written to the audit log, so nothing was sent", hint=str(error)
+                ) from error
+            self._unwritten.pop(entry_id, None)
+            self._pending.discard(entry_id)
+
+    # -- changes within a transaction
+
+    def record_in(self, tx: Transaction, act: Act, ending: Ending) -> None:
+        """Append an intent and its outcome at once."""
+        self._append(tx, chain.intent(act, tx.now, self.process_id), act=act)
+        self._append(tx, chain.outcome(act.id, ending, tx.now), ending=ending)
+
+    def _begin_in(
+        self, tx: Transaction, act: Act, deadline: int, catalog_version: int, repetition: Repetition | None
+    ) -> Begun:
+        if self._head(tx).catalog_version != catalog_version:
+            return Begun("catalog_changed")
+        if "space" not in tx.shared:
+            tx.shared["space"] = files.free_bytes(self._database.file.parent)
+        if tx.shared["space"] < self._free_floor:
+            raise StoreError("the store's disk is almost full")
+        if repetition is not None:
+            earlier = _repeat(tx, act, repetition)
+            if earlier is not None:
+                return earlier
+        self._append(tx, chain.intent(act, tx.now, self.process_id), act=act)
+        self._head(tx).pending.append({"entry_id": act.id, "process_id": self.process_id, "deadline": deadline})
+        self._beat_in(tx)
+        return Begun("begun")
+
+    def _finish_in(self, tx: Transaction, entry_id: str, ending: Ending, answer: bytes | None) -> bool:
+        if tx.connection.execute(_END_PENDING, {"entry": entry_id}).rowcount == 0:
+            return False
+        self._append(tx, chain.outcome(entry_id, ending, tx.now), ending=ending)
+        if answer is not None or ending.outcome in _FREED:
+            _settle(tx, entry_id, ending.outcome, answer)
+        return True
+
+    def _adopt_in(self, tx: Transaction) -> int:
+        silent = tx.now - self._abandoned_us
+        pending, processes = tables.audit_pending, tables.processes
+        found = (
+            select(pending.c.entry_id)
+            .join_from(pending, processes, pending.c.process_id == processes.c.id, isouter=True)
+            .where(
+                or_(processes.c.id.is_(None), processes.c.heartbeat_at < silent, pending.c.deadline < silent),
+            )
+        )
+        entries = list(tx.connection.execute(found).scalars())
+        for entry_id in entries:
+            ending = Ending(Outcome.UNKNOWN, error_code="ABANDONED")
+            self._finish_in(tx, entry_id, ending, None)
+            _settle(tx, entry_id, Outcome.UNKNOWN, None)
+        tx.connection.execute(
+            delete(processes).where(
+                processes.c.heartbeat_at < silent, processes.c.id.not_in(select(pending.c.process_id))
+            )
+        )
+        return len(entries)
+
+    def _beat_in(self, tx: Transaction, *, force: bool = False) -> None:
+        if not force and abs(tx.now - self._beat_at) < self._heartbeat_us:
+            return
+        done = tx.connection.execute(
+            update(tables.processes).where(tables.processes.c.id == self.process_id).values(heartbeat_at=tx.now)
+        )
+        if done.rowcount == 0:
+            tx.connection.execute(
+                insert(tables.processes).values(id=self.process_id, started_at=tx.now, heartbeat_at=tx.now)
+            )
+        self._beat_at = tx.now
+
+    def _append(
+        self, tx: Transaction, event: dict[str, Any], *, act: Act | None = None, ending: Ending | None = None
+    ) -> None:
+        head = self._head(tx)
+        kept = chain.canonical(event)
+        head.sequence += 1
+        head.hash = chain.link(head.hash, head.sequence, kept)
+        head.rows.append(
+            {
+                "sequence": head.sequence,
+                "entry_id": event["id"],
+                "kind": event["kind"],
+                "time": tx.now,
+                "principal": act.principal if act else None,
+                "org": act.org if act else None,
+                "tool": act.tool if act else None,
+                "action": str(act.action) if act else None,
+                "object": act.object if act else None,
+                "outcome": ending.outcome.value if ending else None,
+                "canonical": kept,
+                "hash": head.hash,
+                "mac": self._key.mac(head.hash),
+            }
+        )
+
+    def _head(self, tx: Transaction) -> _Head:
+        head: _Head | None = tx.shared.get("head")
+        if head is None:
+            row = tx.connection.execute(_HEAD).one()
+            if self.open_head(row.sealed) != (row.sequence, row.hash):
+                raise AuditBroken("the head of the audit chain was changed from outside")
+            head = tx.shared["head"] = _Head(row.sequence, row.hash, row.catalog_version, [], [])
+            tx.before_commit.append(lambda: self._flush(tx))
+        return head
+
+    def _flush(self, tx: Transaction) -> None:
+        head = self._head(tx)
+        if head.rows:
+            tx.connection.execute(_ADD_EVENTS, head.rows)
+            tx.connection.execute(
+                _MOVE_HEAD,
+                {
+                    "to_sequence": head.sequence,
+                    "to_hash": head.hash,
+                    "to_sealed": self.seal_head(head.sequence, head.hash),
+                },
+            )
+        if head.pending:
+            tx.connection.execute(_ADD_PENDING, head.pending)
+
+    # -- keys
+
+    def genuine(self, hash_: bytes, mac: bytes) -> bool:
+        """Tell whether a row's MAC is ours."""
+        return self._key.mac(hash_) == mac
+
+    def seal_head(self, sequence: int, hash_: bytes) -> bytes:
+        """Seal the head, so that a tail cannot be cut off unseen."""
+        return self._key.seal(sequence.to_bytes(8, "big") + hash_, self._head_context())
+
+    def open_head(self, sealed: bytes) -> tuple[int, bytes]:
+        """Read the sealed head; AuditBroken if it is not ours."""
+        try:
+            plain = self._key.open(sealed, self._head_context())
+        except Unsealable:
+            raise AuditBroken("the sealed head of the audit chain was changed from outside") from None
+        return int.from_bytes(plain[:8], "big"), plain[8:]
+
+    def _head_context(self) -> Context:
+        return Context(self.store_id, "audit_head", "sealed")
+
+
+async def keep_alive(log: AuditLog, heartbeat: float, sweep: float) -> None:
+    """Beat and sweep for as long as the process lives; run as a task."""
+    since_sweep = 0.0
+    while True:
+        await asyncio.sleep(heartbeat)
+        since_sweep += heartbeat
+        try:
+            await log.beat()
+            if since_sweep >= sweep:
+                since_sweep = 0.0
+                await log.adopt()
+        except StoreError as error:
+            logger.warning("the store did not take a heartbeat: %s", error)
+
+
+def _repeat(tx: Transaction, act: Act, repetition: Repetition) -> Begun | None:
+    """Look an idempotency key up: None if it is new (and now ours), else what became of its first use."""
+    keys = tables.idempotency
+    tx.connection.execute(delete(keys).where(keys.c.expires_at < tx.now))
+    row = tx.connection.execute(
+        select(keys.c.arguments_digest, keys.c.outcome, keys.c.answer, keys.c.entry_id).where(
+            keys.c.principal == repetition.principal,
+            keys.c.row_id == repetition.row_id,
+            keys.c.key_digest == repetition.key_digest,
+        )
+    ).first()
+    if row is None:
+        tx.connection.execute(
+            insert(keys).values(
+                principal=repetition.principal,
+                row_id=repetition.row_id,
+                key_digest=repetition.key_digest,
+                arguments_digest=repetition.arguments_digest,
+                entry_id=act.id,
+                outcome=Outcome.PENDING.value,
+                expires_at=tx.now + _KEY_LIFE,
+            )
+        )
+        return None
+    if row.arguments_digest != repetition.arguments_digest or row.outcome == Outcome.PENDING.value:
+        return Begun("clash", outcome=row.outcome)
+    return Begun("replay", outcome=row.outcome, answer=row.answer, entry_id=row.entry_id)
+
+
+def _settle(tx: Transaction, entry_id: str, outcome: Outcome, answer: bytes | None) -> None:
+    keys = tables.idempotency
+    if outcome in _FREED:
+        tx.connection.execute(delete(keys).where(keys.c.entry_id == entry_id))
+        return
+    tx.connection.execute(update(keys).where(keys.c.entry_id == entry_id).values(outcome=outcome.value, answer=answer))

@@ -1,0 +1,102 @@
+"""The form of the audit chain: canonical bytes, the hash that links them, and what a genuine row looks like.
+
+``hash = SHA-256(0x01 ‖ previous hash (32) ‖ sequence (8, big endian) ‖ canonical bytes)``; the first previous hash is
+``SHA-256(0x00 ‖ "orgserver" ‖ store id)``, so that chains of two stores share nothing.
+``mac = HMAC-SHA-256(audit key, hash)``. Canonical bytes are JSON in UTF-8 with sorted keys, no white space,
+no floats, and times in UTC microseconds; keys without a value are left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from orgserver.model.audit import Act, Ending
+
+INTENT = "intent"
+OUTCOME = "outcome"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+
+
+def genesis(store_id: str) -> bytes:
+    """The hash before the first event."""
+    return hashlib.sha256(b"\x00orgserver" + store_id.encode()).digest()
+
+
+def link(previous: bytes, sequence: int, canonical: bytes) -> bytes:
+    """The hash of one event."""
+    return hashlib.sha256(b"\x01" + previous + sequence.to_bytes(8, "big") + canonical).digest()
+
+
+def canonical(event: dict[str, Any]) -> bytes:
+    """The bytes of one event, as they are kept for good."""
+    return _encode({name: value for name, value in event.items() if value not in (None, (), "")}).encode(
+        "utf-8", "backslashreplace"
+    )
+
+
+def time_text(microseconds: int) -> str:
+    """A time as the canonical bytes hold it."""
+    return when(microseconds).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def when(microseconds: int) -> datetime:
+    """A time of the store as an aware datetime."""
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def microseconds_of(text: str) -> int:
+    """Read a time of the canonical bytes."""
+    return instant(datetime.fromisoformat(text))
+
+
+def instant(time: datetime) -> int:
+    """An aware datetime as the store keeps it."""
+    return (time - _EPOCH) // timedelta(microseconds=1)
+
+
+def intent(act: Act, now: int, process: str) -> dict[str, Any]:
+    """The intent event of an act."""
+    return {
+        "v": 1,
+        "kind": INTENT,
+        "id": act.id,
+        "time": time_text(now),
+        "process": process,
+        "principal": act.principal,
+        "client": act.client,
+        "transport": act.transport,
+        "request_id": act.request_id,
+        "label": act.label,
+        "org": act.org,
+        "org_id": act.org_id,
+        "tool": act.tool,
+        "action": str(act.action),
+        "object": act.object,
+        "record_ids": act.record_ids,
+        "fields": act.fields,
+        "soql": act.soql,
+        "undoes": act.undoes,
+    }
+
+
+def outcome(entry_id: str, ending: Ending, now: int) -> dict[str, Any]:
+    """The outcome event of an act."""
+    return {
+        "v": 1,
+        "kind": OUTCOME,
+        "id": entry_id,
+        "time": time_text(now),
+        "outcome": ending.outcome.value,
+        "error_code": ending.error_code,
+        "http_status": ending.http_status,
+        "api_calls": ending.api_calls,
+        "attempts": ending.attempts,
+        "salesforce_request_id": ending.salesforce_request_id,
+        "record_ids": ending.record_ids,
+        "row_count": ending.row_count,
+        "duration_us": ending.duration_us,
+    }

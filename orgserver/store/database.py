@@ -1,0 +1,227 @@
+"""The database: opening, checking and migrating it, reading from it, and its writer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from orgserver.model.errors import StoreError
+from orgserver.store import files
+from orgserver.store.writer import Change, Writer, microseconds
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+T = TypeVar("T")
+
+SCHEMA = "0001"
+"""The newest schema, which this version writes."""
+OLDER_SCHEMAS: frozenset[str] = frozenset()
+APPLICATION_ID = 0x6F726773
+"""``PRAGMA application_id`` of our files ("orgs"), so that a foreign database is recognised."""
+
+_BUSY_SECONDS = 10
+_CHECK_SECONDS = 0.1
+_CHECK_STEPS = 2_000
+logger = logging.getLogger("orgserver.store")
+
+
+class Database:
+    """An open store: ``write`` changes it durably, ``reading`` gives a connection for queries."""
+
+    def __init__(self, file: Path, clock: Callable[[], int]) -> None:
+        self.file = file
+        self.clock = clock
+        self._lock = files.LockFile(file.with_name(file.name + ".lock"))
+        self._engine = _sync_engine(file)
+        self._writer = Writer(self._engine, self._lock.held, clock)
+        self._reads: AsyncEngine | None = None
+
+    @classmethod
+    async def open(cls, file: Path, *, migrate: bool = True, clock: Callable[[], int] = microseconds) -> Database:
+        """Open the store, making or migrating it when needed.
+
+        Raises StoreError with one sentence for a file that is foreign, damaged, too new or not writable.
+        """
+        database = cls._prepared(file, clock)
+        await database._start(migrate)  # noqa: SLF001  # our own
+        return database
+
+    async def _start(self, migrate: bool) -> None:
+        try:
+            await asyncio.to_thread(self._make_ready, migrate)
+        except BaseException:
+            self._engine.dispose()
+            self._lock.close()
+            raise
+        self._writer.start()
+
+    @classmethod
+    def _prepared(cls, file: Path, clock: Callable[[], int]) -> Database:
+        files.prepare(file)
+        try:
+            return cls(file, clock)
+        except OSError as error:
+            raise StoreError(f"the lock file of {file} cannot be used: {error.strerror}") from None
+
+    async def write(self, change: Change[T]) -> T:
+        """Run a change through the writer; it is durable when this returns."""
+        return await self._writer.run(change)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for reading, of one snapshot from its first query on."""
+        if self._reads is None:
+            self._reads = _async_engine(self.file)
+        try:
+            async with self._reads.connect() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise StoreError(f"the store cannot be read: {error.orig}") from error
+
+    async def close(self) -> None:
+        """Close everything, under the lock file: the last connection to close checkpoints."""
+        if self._reads is not None:
+            with await asyncio.to_thread(self._hold):
+                await self._reads.dispose()
+        await self._writer.close()
+        self._lock.close()
+
+    def _hold(self) -> ExitStack:
+        held = ExitStack()
+        held.enter_context(self._lock.held())
+        return held
+
+    def _make_ready(self, migrate: bool) -> None:
+        try:
+            with self._lock.held():
+                connection = self._engine.connect()
+                try:
+                    self._check(connection, migrate)
+                finally:
+                    connection.close()
+        except DBAPIError as error:
+            raise _unusable(self.file, error) from None
+        except OSError as error:
+            raise StoreError(f"the store {self.file} cannot be used: {error.strerror}") from None
+
+    def _check(self, connection: Connection, migrate: bool) -> None:
+        version = _schema_of(connection, self.file)
+        if version == SCHEMA:
+            _quick_check(connection, self.file)
+            return
+        if version is not None and version not in OLDER_SCHEMAS:
+            raise StoreError(
+                f"the store {self.file} was written by a newer orgserver (schema {version}, this one knows {SCHEMA})",
+                hint="update orgserver, or use the store's own version",
+            )
+        if version is not None and not migrate:
+            raise StoreError(f"the store has schema {version}; {SCHEMA} is needed", hint="run: orgserver migrate")
+        from orgserver.store.migrating import upgrade  # noqa: PLC0415  # Alembic is slow to import and seldom needed
+
+        connection.rollback()
+        upgrade(connection)
+
+
+def _schema_of(connection: Connection, file: Path) -> str | None:
+    tables = set(connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'")).scalars())
+    if not tables:
+        return None
+    application = connection.execute(text("PRAGMA application_id")).scalar_one()
+    if application != APPLICATION_ID or "alembic_version" not in tables:
+        raise StoreError(
+            f"{file} is the database of another program", hint="set ORGSERVER_HOME or ORGSERVER_DATABASE_URL to our own"
+        )
+    version: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+    return version
+
+
+def _quick_check(connection: Connection, file: Path) -> None:
+    """SQLite's own check, for at most a moment: what is found at once is found; the rest belongs to ``doctor``."""
+    raw = connection.connection.driver_connection
+    assert isinstance(raw, sqlite3.Connection)  # noqa: S101  # the writer's engine has no other driver
+    until = time.monotonic() + _CHECK_SECONDS
+    raw.set_progress_handler(lambda: int(time.monotonic() > until), _CHECK_STEPS)
+    try:
+        answer = connection.execute(text("PRAGMA quick_check(1)")).scalar()
+    except DBAPIError as error:
+        if "interrupted" in str(error.orig):
+            return
+        raise
+    finally:
+        raw.set_progress_handler(None, 0)
+    if answer != "ok":
+        raise StoreError(f"the store {file} is damaged: {answer}", hint="restore it from a backup")
+
+
+def _unusable(file: Path, error: DBAPIError) -> StoreError:
+    reason = str(error.orig)
+    if "not a database" in reason or "malformed" in reason:
+        return StoreError(f"{file} is damaged or no SQLite database", hint="restore it from a backup, or move it away")
+    return StoreError(
+        f"the store {file} cannot be used: {reason}", hint="check the folder's permissions and free disk space"
+    )
+
+
+def _sync_engine(file: Path) -> Engine:
+    engine = create_engine(
+        f"sqlite+pysqlite:///{file}",
+        poolclass=NullPool,
+        connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False, "cached_statements": 256},
+    )
+    event.listen(engine, "connect", _prepare_connection)
+    event.listen(engine, "begin", _begin_immediate)
+    return engine
+
+
+def _async_engine(file: Path) -> AsyncEngine:
+    from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415  # not on the path of a tool call
+
+    engine = create_async_engine(
+        f"sqlite+aiosqlite:///{file}",
+        pool_size=4,
+        max_overflow=0,  # every connection lives until close(), which happens under the lock
+        connect_args={"timeout": _BUSY_SECONDS},
+    )
+    event.listen(engine.sync_engine, "connect", _prepare_reader)
+    event.listen(engine.sync_engine, "begin", _begin_deferred)
+    return engine
+
+
+def _prepare_connection(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # transactions begin where we say so
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1_000}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.execute("PRAGMA trusted_schema = OFF")
+    cursor.execute("PRAGMA secure_delete = ON")
+    cursor.close()
+
+
+def _prepare_reader(connection: Any, _record: object) -> None:
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1_000}")
+    cursor.execute("PRAGMA query_only = ON")
+    cursor.execute("PRAGMA trusted_schema = OFF")
+    cursor.close()
+
+
+def _begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _begin_deferred(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")

@@ -1,0 +1,103 @@
+"""The files of a SQLite store: folder, permissions, lock, and where it may not lie."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import portalocker
+
+from orgserver.model.errors import StoreError
+
+NETWORK_FILE_SYSTEMS = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "fuse.sshfs", "9p", "ceph", "glusterfs"}
+)
+FREE_FLOOR = 64 * 1024 * 1024
+"""New acts are refused below this much free space, so that outcomes still fit."""
+
+
+def prepare(file: Path) -> None:
+    """Make the folder (0700) and an empty database file (0600) where there are none.
+
+    Raises StoreError. Must run before SQLite opens the file: closing a descriptor of it drops SQLite's locks.
+    """
+    folder = file.parent
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if file.is_symlink():
+            raise StoreError(f"{file} is a symbolic link", hint="name the database file itself")
+        _refuse_network(folder)
+        if not file.exists():
+            os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o600))
+        elif os.name == "posix" and stat.S_IMODE(file.stat().st_mode) & 0o077:
+            file.chmod(0o600)
+        if not os.access(file, os.R_OK | os.W_OK) or not os.access(folder, os.W_OK):
+            raise PermissionError(13, "permission denied")
+    except FileExistsError:
+        return  # another process made it just now
+    except OSError as error:
+        raise StoreError(
+            f"the store {file} cannot be used: {(error.strerror or type(error).__name__).lower()}",
+            hint="check the folder's permissions and free space, or set ORGSERVER_HOME to another folder",
+        ) from None
+
+
+def free_bytes(folder: Path) -> int:
+    """Free space for us on the store's disk."""
+    if hasattr(os, "statvfs"):
+        status = os.statvfs(folder)
+        return status.f_bavail * status.f_frsize
+    import shutil  # noqa: PLC0415  # Windows only
+
+    return shutil.disk_usage(folder).free
+
+
+class LockFile:
+    """The exclusive lock beside the database; the kernel frees it when its holder dies."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+        self._file = os.fdopen(descriptor, "r+b")
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Wait for the lock, in the kernel, and hold it."""
+        portalocker.lock(self._file, portalocker.LockFlags.EXCLUSIVE)
+        try:
+            yield
+        finally:
+            portalocker.unlock(self._file)
+
+    def close(self) -> None:
+        """Close the lock file (the file itself stays: removing it would split the lock in two)."""
+        self._file.close()
+
+
+def _refuse_network(folder: Path) -> None:
+    kind = file_system(folder)
+    if kind in NETWORK_FILE_SYSTEMS:
+        raise StoreError(
+            f"{folder} lies on a network file system ({kind}), where SQLite's locks do not hold",
+            hint="set ORGSERVER_HOME to a folder on a local disk",
+        )
+
+
+def file_system(folder: Path) -> str | None:
+    """The type of the file system a folder lies on; None where the platform does not tell."""
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text("utf-8")
+    except OSError:
+        return None
+    resolved = str(folder.resolve())
+    best, kind = -1, None
+    for line in mounts.splitlines():
+        left, _, right = line.partition(" - ")
+        point = left.split()[4].replace("\\040", " ")
+        inside = resolved == point or resolved.startswith(point.rstrip("/") + "/")
+        if inside and len(point) >= best:
+            best, kind = len(point), right.split()[0]
+    return kind

@@ -1,0 +1,32 @@
+"""How the store gets its newest schema: Alembic, over a connection we already hold the lock for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, text
+
+import orgserver
+from orgserver.store import tables
+
+APPLICATION_ID = 0x6F726773
+
+
+def scripts() -> Path:
+    """The migrations: inside the wheel, or beside the package in a checkout."""
+    package = Path(orgserver.__file__).parent
+    packed = package / "_migrations"
+    return packed if packed.is_dir() else package.parent / "migrations"
+
+
+def upgrade(connection: Connection) -> None:
+    """Bring the store to the newest schema, in one transaction."""
+    config = Config()
+    config.set_main_option("script_location", str(scripts()).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    config.attributes["metadata"] = tables.metadata
+    with connection.begin():
+        command.upgrade(config, "head")
+        connection.execute(text(f"PRAGMA application_id = {APPLICATION_ID}"))

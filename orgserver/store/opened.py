@@ -1,0 +1,132 @@
+"""The open store: database, vault, orgs and audit log together, made on first use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import insert, select
+from sqlalchemy.exc import DBAPIError
+
+from orgserver.model.errors import KeyProblem, StoreError
+from orgserver.model.names import new_id
+from orgserver.store import chain, tables
+from orgserver.store.audit import AuditLog
+from orgserver.store.database import Database
+from orgserver.store.files import FREE_FLOOR
+from orgserver.store.orgs import Orgs
+from orgserver.store.writer import Transaction
+from orgserver.vault import Context, Key, Unsealable, Vault
+
+_CANARY = b"orgserver canary"
+
+
+@dataclass(frozen=True, slots=True)
+class _StoreKeys:
+    store_id: str
+    store_key: Key
+    audit_key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Everything that is kept."""
+
+    id: str
+    database: Database
+    orgs: Orgs
+    audit: AuditLog
+    cursors: Key
+    """Seals what agents hold for us between calls."""
+
+    async def close(self) -> None:
+        """Close it all; what waits is written first."""
+        with suppress(StoreError):  # the process row is only a courtesy: it falls silent by itself
+            await self.audit.leave()
+        await self.database.close()
+
+
+async def open_store(
+    file: Path,
+    open_vault: Callable[[bool], Vault],
+    *,
+    heartbeat: float = 10.0,
+    abandoned: float = 60.0,
+    free_floor: int = FREE_FLOOR,
+    migrate: bool = True,
+) -> Store:
+    """Open the store, made and migrated when needed.
+
+    ``open_vault(create)`` opens the key ring; it may make a key only for a store that holds nothing yet.
+    Raises StoreError or KeyProblem with one sentence.
+    """
+    database = await Database.open(file, migrate=migrate)
+    try:
+        vault, keys = await _keys(database, open_vault)
+    except BaseException:
+        await database.close()
+        raise
+    audit = AuditLog(
+        database,
+        keys.audit_key,
+        keys.store_id,
+        heartbeat_us=int(heartbeat * 1_000_000),
+        abandoned_us=int(abandoned * 1_000_000),
+        free_floor=free_floor,
+    )
+    return Store(keys.store_id, database, Orgs(vault), audit, keys.store_key)
+
+
+async def _keys(database: Database, open_vault: Callable[[bool], Vault]) -> tuple[Vault, _StoreKeys]:
+    found = await database.write(_row)
+    vault = open_vault(found is None)
+    return vault, await database.write(lambda tx: _load(tx, vault))
+
+
+def _row(tx: Transaction) -> object:
+    try:
+        return tx.connection.execute(select(tables.store.c.id)).first()
+    except DBAPIError as error:
+        raise StoreError(f"the store is damaged: {error.orig}", hint="restore it from a backup") from None
+
+
+def _load(tx: Transaction, vault: Vault) -> _StoreKeys:
+    row = tx.connection.execute(select(tables.store)).first()
+    if row is None:
+        return _create(tx, vault)
+    try:
+        canary = vault.open(row.canary, _canary_context(row.store_id))
+        store_key = vault.data_key(row.store_key, row.store_id, "store")
+        audit_key = vault.data_key(row.audit_key, row.store_id, "audit")
+    except Unsealable as error:
+        raise KeyProblem("the master key is not the one this store was sealed with", hint=str(error)) from None
+    if canary != _CANARY:
+        raise StoreError("the store's canary was changed from outside", hint="restore it from a backup")
+    return _StoreKeys(row.store_id, store_key, audit_key)
+
+
+def _create(tx: Transaction, vault: Vault) -> _StoreKeys:
+    store_id = new_id()
+    store_key, wrapped_store = vault.new_data_key(store_id, "store")
+    audit_key, wrapped_audit = vault.new_data_key(store_id, "audit")
+    tx.connection.execute(
+        insert(tables.store).values(
+            id=1,
+            store_id=store_id,
+            created_at=tx.now,
+            canary=vault.seal(_CANARY, _canary_context(store_id)),
+            store_key=wrapped_store,
+            audit_key=wrapped_audit,
+            catalog_version=1,
+        )
+    )
+    first = chain.genesis(store_id)
+    sealed = audit_key.seal(bytes(8) + first, Context(store_id, "audit_head", "sealed"))
+    tx.connection.execute(insert(tables.audit_head).values(id=1, sequence=0, hash=first, sealed=sealed))
+    return _StoreKeys(store_id, store_key, audit_key)
+
+
+def _canary_context(store_id: str) -> Context:
+    return Context(store_id, "store", "canary")

@@ -1,0 +1,356 @@
+"""Registered orgs, their sealed credentials, cached access tokens, and enrolments under way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, delete, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orgserver.model.names import Alias, OrgId, RowId
+from orgserver.model.orgs import AccessToken, Credential, Org, OrgState, OrgUser, Policy, Problem
+from orgserver.model.secret import Secret
+from orgserver.store import tables
+from orgserver.store.chain import instant, when
+from orgserver.store.writer import Transaction
+from orgserver.vault import Context, Key, Vault
+
+PURPOSE = "org"
+REFRESH_TOKEN = "refresh-token"  # noqa: S105  # the name of a kind of credential
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Every registered org as of one version of the store."""
+
+    version: int
+    by_alias: Mapping[str, Org]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An enrolment under way: what is known so far, sealed in the store until everything is proven."""
+
+    alias: Alias
+    row_id: RowId
+    facts: dict[str, Any]
+    """``client_id``, ``client_secret``, ``refresh_token``, a digest of the one given, and the proof so far."""
+
+
+class Orgs:
+    """Reads and changes of orgs. Methods ``…_in`` are changes for the writer."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+        self._keys: dict[str, tuple[bytes, Key]] = {}
+
+    # -- reading
+
+    async def catalog(self, connection: AsyncConnection) -> Catalog:
+        """Read every org in one snapshot."""
+        version = (await connection.execute(select(tables.store.c.catalog_version))).scalar_one()
+        rows = (await connection.execute(select(tables.orgs).order_by(tables.orgs.c.alias))).all()
+        return Catalog(version, {row.alias: _org(row) for row in rows})
+
+    async def catalog_version(self, connection: AsyncConnection) -> int:
+        """Read only the version."""
+        return int((await connection.execute(select(tables.store.c.catalog_version))).scalar_one())
+
+    async def credential(self, connection: AsyncConnection, row_id: RowId) -> Credential | None:
+        """Open an org's credential."""
+        row = (
+            await connection.execute(
+                select(tables.credentials, tables.data_keys.c.wrapped)
+                .join(tables.data_keys, tables.data_keys.c.owner == tables.credentials.c.row_id)
+                .where(tables.credentials.c.row_id == row_id)
+            )
+        ).first()
+        if row is None:
+            return None
+        key = self._key(row_id, row.wrapped)
+        secret = row.client_secret
+        return Credential(
+            client_id=row.client_id,
+            client_secret=key.open_text(secret, _secret_context(row_id)) if secret else None,
+            refresh_token=key.open_text(row.refresh_token, _refresh_context(row_id, row.fencing)),
+            fencing=row.fencing,
+        )
+
+    async def access_token(self, connection: AsyncConnection, row_id: RowId) -> AccessToken | None:
+        """Open an org's cached access token."""
+        row = (
+            await connection.execute(
+                select(tables.access_tokens, tables.data_keys.c.wrapped)
+                .join(tables.data_keys, tables.data_keys.c.owner == tables.access_tokens.c.row_id)
+                .where(tables.access_tokens.c.row_id == row_id)
+            )
+        ).first()
+        if row is None:
+            return None
+        token = self._key(row_id, row.wrapped).open_text(row.token, _access_context(row_id, row.fencing))
+        return AccessToken(token, row.instance_url, row.fencing)
+
+    async def data_key(self, connection: AsyncConnection, row_id: RowId) -> Key:
+        """Unwrap an org's data key."""
+        wrapped = (
+            await connection.execute(select(tables.data_keys.c.wrapped).where(tables.data_keys.c.owner == row_id))
+        ).scalar_one()
+        return self._key(row_id, wrapped)
+
+    async def draft(self, connection: AsyncConnection, alias: Alias) -> Draft | None:
+        """Open an enrolment that was not finished."""
+        row = (
+            await connection.execute(
+                select(tables.enrolments, tables.data_keys.c.wrapped)
+                .join(tables.data_keys, tables.data_keys.c.owner == tables.enrolments.c.row_id)
+                .where(tables.enrolments.c.alias == alias)
+            )
+        ).first()
+        if row is None:
+            return None
+        facts = self._key(row.row_id, row.wrapped).open(row.draft, _draft_context(row.row_id))
+        return Draft(alias, RowId(row.row_id), json.loads(facts))
+
+    async def refresh_tokens(self, connection: AsyncConnection) -> list[tuple[Alias, Secret]]:
+        """Open every org's refresh token, to notice one that is given a second time."""
+        found: list[tuple[Alias, Secret]] = []
+        rows = await connection.execute(
+            select(tables.orgs.c.alias, tables.credentials, tables.data_keys.c.wrapped)
+            .join(tables.credentials, tables.credentials.c.row_id == tables.orgs.c.row_id)
+            .join(tables.data_keys, tables.data_keys.c.owner == tables.orgs.c.row_id)
+        )
+        for row in rows:
+            key = self._key(row.row_id, row.wrapped)
+            found.append((row.alias, key.open_text(row.refresh_token, _refresh_context(row.row_id, row.fencing))))
+        return found
+
+    # -- changing
+
+    def keep_draft_in(self, tx: Transaction, draft: Draft) -> None:
+        """Write an enrolment, new or a step further."""
+        key = self._key_in(tx, draft.row_id)
+        sealed = key.seal(json.dumps(draft.facts).encode(), _draft_context(draft.row_id))
+        old = tables.enrolments.c.alias == draft.alias
+        tx.connection.execute(delete(tables.enrolments).where(old))
+        tx.connection.execute(
+            insert(tables.enrolments).values(alias=draft.alias, row_id=draft.row_id, draft=sealed, created_at=tx.now)
+        )
+
+    def drop_draft_in(self, tx: Transaction, draft: Draft, *, keep_key: bool) -> None:
+        """End an enrolment; without ``keep_key`` its secrets are destroyed with their key."""
+        tx.connection.execute(delete(tables.enrolments).where(tables.enrolments.c.alias == draft.alias))
+        if not keep_key:
+            tx.connection.execute(delete(tables.data_keys).where(tables.data_keys.c.owner == draft.row_id))
+
+    def add_in(self, tx: Transaction, org: Org, credential: Credential, access: AccessToken | None) -> None:
+        """Write a proven org with its credential and its first access token."""
+        tx.connection.execute(insert(tables.orgs).values(created_at=tx.now, **_columns(org)))
+        self.replace_credential_in(tx, org.row_id, credential, access)
+
+    def replace_credential_in(
+        self, tx: Transaction, row_id: RowId, credential: Credential, access: AccessToken | None
+    ) -> None:
+        """Write an org's credential over the one it had."""
+        key = self._key_in(tx, row_id)
+        secret = credential.client_secret
+        tx.connection.execute(delete(tables.credentials).where(tables.credentials.c.row_id == row_id))
+        tx.connection.execute(
+            insert(tables.credentials).values(
+                row_id=row_id,
+                kind=REFRESH_TOKEN,
+                client_id=credential.client_id,
+                client_secret=key.seal_text(secret, _secret_context(row_id)) if secret else None,
+                refresh_token=key.seal_text(credential.refresh_token, _refresh_context(row_id, credential.fencing)),
+                fencing=credential.fencing,
+            )
+        )
+        tx.connection.execute(delete(tables.access_tokens).where(tables.access_tokens.c.row_id == row_id))
+        if access is not None:
+            self._keep_access_in(tx, key, row_id, access)
+        self._changed_in(tx)
+
+    def refreshed_in(
+        self, tx: Transaction, row_id: RowId, before: Credential, refresh_token: Secret, access: AccessToken
+    ) -> bool:
+        """Keep what a refresh gave, if nobody has stored another since: False then, and nothing is written."""
+        key = self._key_in(tx, row_id)
+        done = tx.connection.execute(
+            update(tables.credentials)
+            .where(tables.credentials.c.row_id == row_id, tables.credentials.c.fencing == before.fencing)
+            .values(
+                fencing=access.fencing,
+                refresh_token=key.seal_text(refresh_token, _refresh_context(row_id, access.fencing)),
+            )
+        )
+        if done.rowcount == 0:
+            return False
+        self._keep_access_in(tx, key, row_id, access)
+        orgs = tables.orgs
+        news = or_(
+            orgs.c.state != OrgState.READY.value,
+            orgs.c.problem.is_not(None),
+            orgs.c.instance_url != access.instance_url,
+        )
+        told = tx.connection.execute(
+            update(orgs)
+            .where(orgs.c.row_id == row_id, news)
+            .values(state=OrgState.READY.value, cause=None, problem=None, instance_url=access.instance_url)
+        )
+        tx.connection.execute(update(orgs).where(orgs.c.row_id == row_id).values(refreshed_at=tx.now))
+        if told.rowcount:
+            self._changed_in(tx)
+        return True
+
+    def fencing_in(self, tx: Transaction, row_id: RowId) -> int:
+        """The fencing number of an org's credential; 0 if it has none."""
+        found = tx.connection.execute(
+            select(tables.credentials.c.fencing).where(tables.credentials.c.row_id == row_id)
+        ).scalar()
+        return int(found or 0)
+
+    def touched_in(self, tx: Transaction, row_id: RowId) -> None:
+        """Note that an org's refresh token was used just now."""
+        tx.connection.execute(update(tables.orgs).where(tables.orgs.c.row_id == row_id).values(refreshed_at=tx.now))
+
+    def change_in(self, tx: Transaction, row_id: RowId, change: Callable[[Org], Org]) -> Org | None:
+        """Change an org's row by a function; None if it is gone."""
+        row = tx.connection.execute(select(tables.orgs).where(tables.orgs.c.row_id == row_id)).first()
+        if row is None:
+            return None
+        org = change(_org(row))
+        tx.connection.execute(update(tables.orgs).where(tables.orgs.c.row_id == row_id).values(**_columns(org)))
+        self._changed_in(tx)
+        return org
+
+    def mark_in(
+        self, tx: Transaction, row_id: RowId, *, state: OrgState | None, cause: str | None, problem: Problem | None
+    ) -> None:
+        """Note what the last token answer said about an org."""
+
+        def marked(org: Org) -> Org:
+            return replace(org, state=state or org.state, cause=cause if state else org.cause, problem=problem)
+
+        self.change_in(tx, row_id, marked)
+
+    def remove_in(self, tx: Transaction, row_id: RowId) -> None:
+        """Remove an org; its data key goes first, and with it everything that was sealed."""
+        tx.connection.execute(delete(tables.data_keys).where(tables.data_keys.c.owner == row_id))
+        tx.connection.execute(delete(tables.access_tokens).where(tables.access_tokens.c.row_id == row_id))
+        tx.connection.execute(delete(tables.credentials).where(tables.credentials.c.row_id == row_id))
+        tx.connection.execute(delete(tables.idempotency).where(tables.idempotency.c.row_id == row_id))
+        tx.connection.execute(delete(tables.orgs).where(tables.orgs.c.row_id == row_id))
+        self._keys.pop(row_id, None)
+        self._changed_in(tx)
+
+    # -- keys
+
+    def _keep_access_in(self, tx: Transaction, key: Key, row_id: RowId, access: AccessToken) -> None:
+        tx.connection.execute(delete(tables.access_tokens).where(tables.access_tokens.c.row_id == row_id))
+        tx.connection.execute(
+            insert(tables.access_tokens).values(
+                row_id=row_id,
+                token=key.seal_text(access.token, _access_context(row_id, access.fencing)),
+                instance_url=access.instance_url,
+                fencing=access.fencing,
+                obtained_at=tx.now,
+            )
+        )
+
+    def _key_in(self, tx: Transaction, row_id: RowId) -> Key:
+        wrapped = tx.connection.execute(
+            select(tables.data_keys.c.wrapped).where(tables.data_keys.c.owner == row_id)
+        ).scalar()
+        if wrapped is not None:
+            return self._key(row_id, wrapped)
+        key, wrapped = self._vault.new_data_key(row_id, PURPOSE)
+        tx.connection.execute(insert(tables.data_keys).values(owner=row_id, wrapped=wrapped))
+        return key
+
+    def _key(self, row_id: str, wrapped: bytes) -> Key:
+        known = self._keys.get(row_id)
+        if known is not None and known[0] == wrapped:
+            return known[1]
+        key = self._vault.data_key(wrapped, row_id, PURPOSE)
+        self._keys[row_id] = (wrapped, key)
+        return key
+
+    @staticmethod
+    def _changed_in(tx: Transaction) -> None:
+        tx.connection.execute(update(tables.store).values(catalog_version=tables.store.c.catalog_version + 1))
+
+
+def _refresh_context(row_id: str, fencing: int) -> Context:
+    return Context(row_id, "credentials", "refresh_token", str(fencing))
+
+
+def _secret_context(row_id: str) -> Context:
+    return Context(row_id, "credentials", "client_secret")
+
+
+def _access_context(row_id: str, fencing: int) -> Context:
+    return Context(row_id, "access_tokens", "token", str(fencing))
+
+
+def _draft_context(row_id: str) -> Context:
+    return Context(row_id, "enrolments", "draft")
+
+
+def _columns(org: Org) -> dict[str, Any]:
+    problem = org.problem
+    return {
+        "row_id": org.row_id,
+        "alias": org.alias,
+        "org_id": org.org_id,
+        "name": org.name,
+        "kind": org.kind,
+        "edition": org.edition,
+        "login_url": org.login_url,
+        "instance_url": org.instance_url,
+        "trusted_hosts": json.dumps(org.trusted_hosts),
+        "api_version": org.api_version,
+        "user_id": org.user.id if org.user else None,
+        "username": org.user.username if org.user else None,
+        "user_time_zone": org.user.time_zone if org.user else None,
+        "state": org.state.value,
+        "cause": org.cause,
+        "problem": json.dumps(asdict(problem) | {"since": instant(problem.since)}) if problem else None,
+        "policy": json.dumps(asdict(org.policy)),
+        "tags": json.dumps(org.tags),
+        "source": org.source,
+        "enabled": org.enabled,
+        "refreshed_at": instant(org.refreshed_at) if org.refreshed_at else None,
+    }
+
+
+def _org(row: Row[Any]) -> Org:
+    problem = json.loads(row.problem) if row.problem else None
+    return Org(
+        row_id=RowId(row.row_id),
+        alias=Alias(row.alias),
+        org_id=OrgId(row.org_id) if row.org_id else None,
+        name=row.name,
+        kind=row.kind,
+        edition=row.edition,
+        login_url=row.login_url,
+        instance_url=row.instance_url,
+        trusted_hosts=tuple(json.loads(row.trusted_hosts)),
+        api_version=row.api_version,
+        user=OrgUser(row.user_id, row.username, row.user_time_zone) if row.user_id else None,
+        state=OrgState(row.state),
+        cause=row.cause,
+        problem=Problem(problem["code"], when(problem["since"]), problem["hint"]) if problem else None,
+        policy=Policy(**json.loads(row.policy)),
+        tags=tuple(json.loads(row.tags)),
+        source=row.source,
+        created_at=when(row.created_at),
+        refreshed_at=_maybe(row.refreshed_at),
+        enabled=row.enabled,
+    )
+
+
+def _maybe(microseconds: int | None) -> datetime | None:
+    return when(microseconds) if microseconds is not None else None

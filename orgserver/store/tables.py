@@ -1,0 +1,142 @@
+"""The tables of the store. Times are microseconds since 1970 UTC; ``sealed`` columns open only through the vault."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text
+
+metadata = MetaData()
+
+store = Table(
+    "store",
+    metadata,
+    Column("id", Integer, primary_key=True),  # always 1
+    Column("store_id", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("canary", LargeBinary, nullable=False),  # a known text, so that a wrong master key is noticed at start
+    Column("store_key", LargeBinary, nullable=False),  # wrapped: cursors
+    Column("audit_key", LargeBinary, nullable=False),  # wrapped: MACs and the sealed head
+    Column("catalog_version", BigInteger, nullable=False),  # grows with every change to orgs or credentials
+)
+
+orgs = Table(
+    "orgs",
+    metadata,
+    Column("row_id", Text, primary_key=True),
+    Column("alias", Text, nullable=False, unique=True),
+    Column("org_id", Text),
+    Column("name", Text, nullable=False),
+    Column("kind", Text),
+    Column("edition", Text),
+    Column("login_url", Text, nullable=False),
+    Column("instance_url", Text, nullable=False),
+    Column("trusted_hosts", Text, nullable=False),  # JSON list
+    Column("api_version", Text, nullable=False),
+    Column("user_id", Text),
+    Column("username", Text),
+    Column("user_time_zone", Text),
+    Column("state", Text, nullable=False),
+    Column("cause", Text),
+    Column("problem", Text),  # JSON object
+    Column("policy", Text, nullable=False),  # JSON object
+    Column("tags", Text, nullable=False),  # JSON list
+    Column("source", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("refreshed_at", BigInteger),
+    Index("ix_orgs_org_id", "org_id"),
+)
+
+data_keys = Table(
+    "data_keys",
+    metadata,
+    Column("owner", Text, primary_key=True),  # the row id of an org, or of an org being enrolled
+    Column("wrapped", LargeBinary, nullable=False),
+)
+
+credentials = Table(
+    "credentials",
+    metadata,
+    Column("row_id", Text, ForeignKey("orgs.row_id", ondelete="CASCADE"), primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("client_id", Text, nullable=False),
+    Column("client_secret", LargeBinary),  # sealed
+    Column("refresh_token", LargeBinary),  # sealed, fencing number in its context
+    Column("fencing", BigInteger, nullable=False),
+)
+
+access_tokens = Table(
+    "access_tokens",
+    metadata,
+    Column("row_id", Text, ForeignKey("orgs.row_id", ondelete="CASCADE"), primary_key=True),
+    Column("token", LargeBinary, nullable=False),  # sealed
+    Column("instance_url", Text, nullable=False),
+    Column("fencing", BigInteger, nullable=False),
+    Column("obtained_at", BigInteger, nullable=False),
+)
+
+enrolments = Table(
+    "enrolments",
+    metadata,
+    Column("alias", Text, primary_key=True),
+    Column("row_id", Text, nullable=False, unique=True),
+    Column("draft", LargeBinary, nullable=False),  # sealed: what is known so far
+    Column("created_at", BigInteger, nullable=False),
+)
+
+processes = Table(
+    "processes",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("started_at", BigInteger, nullable=False),
+    Column("heartbeat_at", BigInteger, nullable=False),
+)
+
+audit_head = Table(
+    "audit_head",
+    metadata,
+    Column("id", Integer, primary_key=True),  # always 1
+    Column("sequence", BigInteger, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+
+audit_events = Table(
+    "audit_events",
+    metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=False),  # from the head row: no holes, ever
+    Column("entry_id", Text, nullable=False),
+    Column("kind", Text, nullable=False),  # intent, outcome
+    Column("time", BigInteger, nullable=False),
+    Column("principal", Text),
+    Column("org", Text),
+    Column("tool", Text),
+    Column("action", Text),
+    Column("object", Text),
+    Column("outcome", Text),
+    Column("canonical", LargeBinary, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("mac", LargeBinary, nullable=False),
+    Index("ux_audit_events_entry", "entry_id", "kind", unique=True),
+)
+
+audit_pending = Table(
+    "audit_pending",
+    metadata,
+    Column("entry_id", Text, primary_key=True),
+    Column("process_id", Text, nullable=False),
+    Column("deadline", BigInteger, nullable=False),
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("principal", Text, primary_key=True),
+    Column("row_id", Text, primary_key=True),
+    Column("key_digest", LargeBinary, primary_key=True),
+    Column("arguments_digest", LargeBinary, nullable=False),
+    Column("entry_id", Text, nullable=False, unique=True),
+    Column("outcome", Text, nullable=False),  # pending until the first attempt has ended
+    Column("answer", LargeBinary),  # sealed: what the first attempt answered
+    Column("expires_at", BigInteger, nullable=False),
+    Index("ix_idempotency_expires_at", "expires_at"),
+)

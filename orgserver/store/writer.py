@@ -1,0 +1,234 @@
+"""How every change reaches the store: one thread, grouped commits, under one lock file.
+
+Callers hand over plain functions over a ``Transaction``. Whatever waits when a commit ends goes into the next one,
+so durability costs one sync per group, not per call. The lock file beside the database covers every write,
+checkpoint and close of every process: it is the defence against SQLite's WAL-reset bug (fixed in 3.51.3),
+and it makes waiting fair (``flock`` blocks in the kernel; SQLite's busy handler sleeps in steps).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from orgserver.model.errors import StoreError
+
+T = TypeVar("T")
+Change = Callable[["Transaction"], T]
+
+GROUP_LIMIT = 256
+logger = logging.getLogger("orgserver.store")
+
+
+@dataclass(slots=True)
+class Transaction:
+    """One group's transaction: its connection, and the one instant of all its rows."""
+
+    connection: Connection
+    now: int
+    """Microseconds since 1970 UTC."""
+    before_commit: list[Callable[[], None]] = field(default_factory=list)
+    """Run once, in order, when every change of the group has run."""
+    shared: dict[str, Any] = field(default_factory=dict)
+    """What changes of one group keep between them, such as the head of the audit chain."""
+
+
+@dataclass(slots=True)
+class _Job(Generic[T]):
+    change: Change[T]
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[T]
+    result: T | None = None
+    error: BaseException | None = None
+
+    def resolve(self) -> None:
+        if self.future.done():
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.result)  # type: ignore[arg-type]  # None where T is None
+
+
+def microseconds() -> int:
+    """The present instant as the store writes it."""
+    return time.time_ns() // 1_000
+
+
+class Writer:
+    """The one way to change the store. ``run`` returns when the change is durable."""
+
+    def __init__(
+        self, engine: Engine, lock: Callable[[], AbstractContextManager[None]], clock: Callable[[], int] = microseconds
+    ) -> None:
+        self._engine = engine
+        self._lock = lock
+        self._clock = clock
+        self._queue: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._connection: Connection | None = None
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread = threading.Thread(target=self._work, name="orgserver-writer", daemon=True)
+        self._thread.start()
+
+    async def run(self, change: Change[T]) -> T:
+        """Run a change and wait until it is durable; StoreError if it is not.
+
+        A caller that is cancelled while it waits leaves its change in the queue: it goes in all the same.
+        """
+        loop = asyncio.get_running_loop()
+        job: _Job[T] = _Job(change, loop, loop.create_future())
+        if self._thread is None or not self._thread.is_alive():
+            raise StoreError("the store is closed")
+        self._queue.put(job)
+        return await job.future
+
+    async def close(self) -> None:
+        """Finish what waits, then close the connection under the lock (the last one to close checkpoints)."""
+        if self._thread is not None:
+            self._queue.put(None)
+            await asyncio.to_thread(self._thread.join)
+            self._thread = None
+
+    def _work(self) -> None:
+        while True:
+            jobs, last = self._next_group()
+            if jobs:
+                self._run_group(jobs)
+                _resolve(jobs)
+            if last:
+                break
+        with self._lock():
+            self._drop_connection()
+            self._engine.dispose()
+
+    def _next_group(self) -> tuple[list[_Job[Any]], bool]:
+        jobs: list[_Job[Any]] = []
+        job = self._queue.get()
+        while job is not None:
+            jobs.append(job)
+            if len(jobs) == GROUP_LIMIT:
+                return jobs, False
+            try:
+                job = self._queue.get_nowait()
+            except queue.Empty:
+                return jobs, False
+        return jobs, True
+
+    def _run_group(self, jobs: list[_Job[Any]]) -> None:
+        """Commit all that can be committed: a change that fails is taken out, and its neighbours run again."""
+        waiting = list(jobs)
+        while waiting:
+            failed = self._attempt(waiting)
+            if failed is None:
+                return
+            waiting.remove(failed)
+
+    def _attempt(self, jobs: list[_Job[Any]]) -> _Job[Any] | None:
+        current: _Job[Any] | None = None
+        try:
+            with self._lock():
+                connection = self._connected()
+                with connection.begin():
+                    transaction = Transaction(connection, self._clock())
+                    for current in jobs:
+                        current.result = current.change(transaction)
+                    current = None
+                    for step in transaction.before_commit:
+                        step()
+        except DBAPIError as error:
+            self._reconnect_later()
+            if current is None or _whole_store(error):
+                _fail(jobs, _store_error(error))
+                return None
+            current.error = _store_error(error)
+            return current
+        except OSError as error:
+            _fail(jobs, StoreError(f"the store's lock file cannot be used: {error.strerror}"))
+            return None
+        except Exception as error:  # noqa: BLE001  # whatever a change raises belongs to its caller, not to this thread
+            if current is None:
+                _fail(jobs, error)
+                return None
+            current.error = error
+            return current
+        return None
+
+    def _reconnect_later(self) -> None:
+        try:
+            with self._lock():
+                self._drop_connection()
+        except OSError:
+            self._connection = None
+
+    def _connected(self) -> Connection:
+        if self._connection is None or self._connection.closed:
+            self._connection = self._engine.connect()
+        return self._connection
+
+    def _drop_connection(self) -> None:
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            try:
+                connection.invalidate()
+                connection.close()
+            except DBAPIError:
+                logger.debug("closing the writer's connection failed", exc_info=True)
+
+
+def _resolve(jobs: list[_Job[Any]]) -> None:
+    """Wake the callers: one call into each event loop, however many wait there."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Job[Any]]] = {}
+    for job in jobs:
+        by_loop.setdefault(job.loop, []).append(job)
+    for loop, theirs in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_wake, theirs)
+        except RuntimeError:  # that loop is closed: nobody waits any more
+            logger.debug("a caller of the store went away")
+
+
+def _wake(jobs: list[_Job[Any]]) -> None:
+    for job in jobs:
+        job.resolve()
+
+
+def _fail(jobs: list[_Job[Any]], error: BaseException) -> None:
+    for job in jobs:
+        job.error = error
+
+
+def _whole_store(error: DBAPIError) -> bool:
+    """Tell whether a failure concerns the store, not one change: everybody in the group would meet it."""
+    text = str(error.orig)
+    return any(
+        sign in text
+        for sign in (
+            "disk",
+            "full",
+            "locked",
+            "readonly",
+            "malformed",
+            "unable to open",
+            "not a database",
+            "no such table",
+        )
+    )
+
+
+def _store_error(error: DBAPIError) -> StoreError:
+    return StoreError(
+        f"the store cannot be written: {error.orig}", hint="check free disk space and the permissions of its folder"
+    )

@@ -1,0 +1,155 @@
+"""Settings come from the environment over the file over defaults, and keys from the first source that is set."""
+
+import base64
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from orgserver.config import read_settings
+from orgserver.keyfile import open_vault
+from orgserver.model.errors import ConfigError, KeyProblem
+from orgserver.vault import Context, Key, Vault, write_ring
+
+KEY = base64.b64encode(b"k" * 32).decode()
+WHERE = Context("a", "b", "c")
+
+
+def settings(home: Path, **environ: str):
+    return read_settings(environ={"ORGSERVER_HOME": str(home), **{f"ORGSERVER_{k}": v for k, v in environ.items()}})
+
+
+def test_the_environment_wins_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("org_concurrency = 3\norg_queue = 7\n")
+
+    read = settings(tmp_path, ORG_QUEUE="9")
+
+    assert (read.org_concurrency, read.org_queue, read.call_timeout) == (3, 9, 50.0)
+
+
+def test_flags_win_over_everything(tmp_path: Path) -> None:
+    environ = {"ORGSERVER_HOME": str(tmp_path), "ORGSERVER_LOG_LEVEL": "error"}
+
+    read = read_settings({"log_level": "debug"}, environ)
+
+    assert read.log_level == "debug"
+
+
+@pytest.mark.parametrize("name", ["master_key", "client_secret", "refresh_token"])
+def test_a_secret_in_the_file_is_refused_and_not_shown(tmp_path: Path, name: str) -> None:
+    (tmp_path / "config.toml").write_text(f'{name} = "hunter2"\n')
+
+    with pytest.raises(ConfigError) as caught:
+        settings(tmp_path)
+
+    assert name in str(caught.value)
+    assert "hunter2" not in str(caught.value) + str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ORG_CONCURRENCY", "0"), ("CALL_TIMEOUT", "soon"), ("LOG_LEVEL", "loud"), ("LOG_FORMAT", "xml")],
+)
+def test_a_wrong_setting_is_named_without_its_value(tmp_path: Path, name: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=f"ORGSERVER_{name}"):
+        settings(tmp_path, **{name: value})
+
+
+def test_an_unknown_setting_in_the_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("colour = 1\n")
+
+    with pytest.raises(ConfigError, match="ORGSERVER_COLOUR"):
+        settings(tmp_path)
+
+
+def test_a_file_that_is_not_toml_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("= what\n")
+
+    with pytest.raises(ConfigError, match="not TOML"):
+        settings(tmp_path)
+
+
+def test_the_master_key_leaves_the_environment_and_is_not_shown(tmp_path: Path) -> None:
+    environ = {"ORGSERVER_HOME": str(tmp_path), "ORGSERVER_MASTER_KEY": KEY}
+
+    read = read_settings(environ=environ)
+
+    assert "ORGSERVER_MASTER_KEY" not in environ
+    assert KEY not in repr(read) + str(read)
+    assert open_vault(read, create=False).open(Vault([Key(b"k" * 32)]).seal(b"x", WHERE), WHERE) == b"x"
+
+
+def test_a_database_url_of_another_kind_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="ORGSERVER_DATABASE_URL"):
+        _ = settings(tmp_path, DATABASE_URL="mysql://x/y").database_file
+
+
+def test_the_default_key_is_made_once_with_mode_0600(tmp_path: Path) -> None:
+    read = settings(tmp_path)
+
+    sealed = open_vault(read, create=True).seal(b"x", WHERE)
+
+    assert (tmp_path / "master.key").stat().st_mode & 0o777 == 0o600
+    assert open_vault(read, create=True).open(sealed, WHERE) == b"x"
+    assert [path.name for path in tmp_path.iterdir()] == ["master.key"]
+
+
+def test_a_lost_key_is_not_replaced(tmp_path: Path) -> None:
+    with pytest.raises(KeyProblem, match="no master key"):
+        open_vault(settings(tmp_path), create=False)
+    assert not (tmp_path / "master.key").exists()
+
+
+def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "ring"
+    file.write_text(KEY)
+    file.chmod(0o644)
+
+    with pytest.raises(KeyProblem, match="read or changed by others"):
+        open_vault(settings(tmp_path, MASTER_KEY_FILE=str(file)), create=False)
+
+
+def test_a_key_behind_a_symbolic_link_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "ring"
+    file.write_text(KEY)
+    file.chmod(0o600)
+    link = tmp_path / "link"
+    link.symlink_to(file)
+
+    with pytest.raises(KeyProblem, match="symbolic link"):
+        open_vault(settings(tmp_path, MASTER_KEY_FILE=str(link)), create=False)
+
+
+def test_the_environment_is_asked_before_file_and_command(tmp_path: Path) -> None:
+    read = settings(tmp_path, MASTER_KEY=KEY, MASTER_KEY_FILE=str(tmp_path / "none"), MASTER_KEY_COMMAND="false")
+
+    assert open_vault(read, create=False)
+
+
+def test_a_command_prints_the_ring_and_no_shell_sees_it(tmp_path: Path) -> None:
+    key = Key.new()
+    program = f"{sys.executable} -c \"print('{write_ring([key])}')\""
+
+    vault = open_vault(settings(tmp_path, MASTER_KEY_COMMAND=program), create=False)
+
+    assert vault.open(Vault([key]).seal(b"x", WHERE), WHERE) == b"x"
+
+
+@pytest.mark.parametrize("command", ["/nonexistent/program", "false", f"{sys.executable} -c 'print(1)'"])
+def test_a_command_that_fails_is_one_sentence(tmp_path: Path, command: str) -> None:
+    with pytest.raises(KeyProblem) as caught:
+        open_vault(settings(tmp_path, MASTER_KEY_COMMAND=command), create=False)
+
+    assert "\n" not in str(caught.value)
+
+
+def test_two_processes_that_start_at_once_agree_on_one_key(tmp_path: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    read = settings(tmp_path)
+    with ThreadPoolExecutor(8) as pool:
+        vaults = list(pool.map(lambda _: repr(open_vault(read, create=True)), range(8)))
+
+    assert len(set(vaults)) == 1
+    assert os.listdir(tmp_path) == ["master.key"]
