@@ -1,0 +1,367 @@
+"""The only sender: checks the host, bounds time and size, repeats only what certainly did not happen."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import httpx
+
+from orgserver.model.errors import CallError, NoConnection, NotSent, RateLimited, Rejected, StaleToken, Unanswered
+from orgserver.model.secret import Secret
+from orgserver.salesforce import hosts as host_rules
+from orgserver.salesforce import oauth, refusals, retry
+from orgserver.salesforce.protocol import Reply, Request
+
+if TYPE_CHECKING:
+    import ssl
+
+logger = logging.getLogger("orgserver.salesforce")
+
+CONNECT_SECONDS = 5.0
+READ_SECONDS = 45.0
+TOKEN_SECONDS = 30.0
+"""The whole time of a token request: shorter than any lease on it (trust §4)."""
+MAX_DEPTH = 64
+"""How deep a reply's JSON may be nested."""
+_ERROR = 300
+_REQUEST_ID_HEADERS = ("x-request-id", "x-sfdc-request-id", "sforce-request-id")
+
+
+@dataclass(frozen=True, slots=True)
+class OrgHosts:
+    """Where one org's token and credential may go, and the key of its connections."""
+
+    key: str
+    instance_url: str
+    login_url: str
+    trusted: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Trace:
+    """What one call cost and met; filled while it runs."""
+
+    api_calls: int = 0
+    attempts: int = 0
+    http_status: int | None = None
+    salesforce_request_id: str | None = None
+    limit_info: str | None = None
+    server_date: datetime | None = None
+    sent: bool = False
+    """Whether anything may have reached Salesforce."""
+
+
+class _NeverSent(Exception):
+    """No byte left."""
+
+
+class _Lost(Exception):
+    """The request left, and its reply did not come, or cannot be understood."""
+
+
+@dataclass(slots=True)
+class _Gate:
+    """One org's connections and what is under way on them."""
+
+    transport: httpx.AsyncBaseTransport
+    slots: asyncio.Semaphore
+    under_way: int = 0
+    budget: retry.Budget = field(default_factory=retry.Budget)
+    breaker: retry.Breaker = field(default_factory=retry.Breaker)
+
+
+class SalesforceClient:
+    """Sends requests to orgs, each through connections of its own."""
+
+    def __init__(
+        self,
+        *,
+        concurrency: int = 10,
+        queue: int = 500,
+        proxy: str | None = None,
+        ca_file: Path | None = None,
+        transport: Callable[[str], httpx.AsyncBaseTransport] | None = None,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        random: Callable[[], float] = random.random,
+        read_seconds: float = READ_SECONDS,
+        token_seconds: float = TOKEN_SECONDS,
+    ) -> None:
+        self._concurrency = concurrency
+        self._queue = queue
+        self._proxy = proxy
+        self._ca_file = ca_file
+        self._transport = transport or self._aiohttp
+        self._pause = pause
+        self._random = random
+        self._read_seconds = read_seconds
+        self._token_seconds = token_seconds
+        self._gates: dict[str, _Gate] = {}
+        self._tls: ssl.SSLContext | None = None
+
+    # -- records
+
+    def admit(self, hosts: OrgHosts) -> None:
+        """Refuse at once what could not be sent anyway: before the audit log is written, not after.
+
+        Raises RateLimited when too much is under way, NoConnection while the org is left alone.
+        """
+        gate = self._gate(hosts.key, hosts.instance_url)
+        if gate.under_way >= self._concurrency + self._queue:
+            raise RateLimited(
+                "too many calls to this org are under way",
+                hint="wait for some to end; ORGSERVER_ORG_CONCURRENCY and ORGSERVER_ORG_QUEUE set the limits",
+            )
+        if not gate.breaker.admits(asyncio.get_running_loop().time()):
+            raise NoConnection("this org has not answered lately and is left alone for a few seconds", code="ORG_DOWN")
+
+    async def send(self, hosts: OrgHosts, token: Secret, request: Request, *, deadline: float, trace: Trace) -> Reply:
+        """Send a request and return its successful reply.
+
+        Raises StaleToken, Rejected, NotSent, or Unanswered when a change may have happened.
+        """
+        outgoing = self._request(hosts, token, request)
+        gate = self._gate(hosts.key, hosts.instance_url)
+        try:
+            async with asyncio.timeout_at(deadline), self._slot(gate):
+                return await self._attempts(gate, outgoing, request, trace)
+        except TimeoutError:
+            if trace.sent:
+                raise Unanswered("no answer came in time", code="TIMEOUT") from None
+            raise NotSent("there was no time left to send this", code="TIMEOUT") from None
+
+    @asynccontextmanager
+    async def _slot(self, gate: _Gate) -> AsyncIterator[None]:
+        gate.under_way += 1
+        try:
+            async with gate.slots:
+                yield
+        finally:
+            gate.under_way -= 1
+
+    async def _attempts(self, gate: _Gate, outgoing: httpx.Request, request: Request, trace: Trace) -> Reply:
+        loop = asyncio.get_running_loop()
+        tries = 0
+        while True:
+            tries += 1
+            trace.attempts += 1
+            try:
+                reply = await self._once(gate, outgoing, trace)
+            except _NeverSent as error:
+                gate.breaker.failed(loop.time())
+                if tries >= retry.NEVER_SENT_TRIES or not gate.budget.spend():
+                    raise NoConnection(f"the org could not be reached: {error}") from error.__cause__
+            except _Lost as error:
+                gate.breaker.failed(loop.time())
+                if request.writes or tries >= retry.READ_TRIES or not gate.budget.spend(timeout=True):
+                    raise Unanswered(f"the org's answer was lost: {error}") from error.__cause__
+            else:
+                gate.breaker.answered()
+                if reply.status < _ERROR:
+                    gate.budget.succeeded()
+                    return reply
+                refused = refusals.refusal(reply.status, reply.body, writes=request.writes)
+                if not _repeatable(refused, reply, request, tries) or not gate.budget.spend():
+                    raise refused
+                await self._pause(_retry_after(reply))
+            await self._pause(retry.pause(tries, self._random))
+
+    async def _once(self, gate: _Gate, outgoing: httpx.Request, trace: Trace) -> Reply:
+        """One attempt. What is not proven to have stayed here counts as sent."""
+        before, trace.sent = trace.sent, True
+        try:
+            response = await gate.transport.handle_async_request(outgoing)
+            content = await response.aread()
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            trace.sent = before
+            raise _NeverSent(str(error)) from error
+        except httpx.HTTPError as error:
+            trace.api_calls += 1
+            raise _Lost(str(error)) from error
+        trace.api_calls += 1
+        trace.http_status = response.status_code
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        _note(trace, headers)
+        return Reply(response.status_code, headers, _body(response.status_code, headers, content))
+
+    # -- tokens
+
+    async def token(self, hosts: OrgHosts, form: oauth.Form) -> tuple[int, Any]:
+        """Ask the login host's token endpoint, once: a refresh token must not be sent twice."""
+        return await self.post_form(hosts, oauth.TOKEN_PATH, form)
+
+    async def post_form(self, hosts: OrgHosts, path: str, form: oauth.Form) -> tuple[int, Any]:
+        """Post a form to the login host, once; status and JSON (None if it is none).
+
+        Raises NoConnection if nothing was sent, Unanswered if no answer came.
+        """
+        origin = _origin(hosts.login_url, hosts.trusted)
+        fields = {name: value.reveal() if isinstance(value, Secret) else value for name, value in form.items()}
+        outgoing = httpx.Request(
+            "POST",
+            origin + path,
+            headers={
+                "Content-Type": "application/x-www-form-urlencoded",
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",
+            },
+            content=urlencode(fields).encode(),
+            extensions=_limits(self._token_seconds),
+        )
+        gate = self._gate(f"{hosts.key} login", origin)
+        try:
+            async with asyncio.timeout(self._token_seconds):
+                reply = await self._once(gate, outgoing, Trace())
+        except _NeverSent as error:
+            raise NoConnection(f"no connection: {error}", hint="check the network and the host's name") from error
+        except (_Lost, TimeoutError) as error:
+            raise Unanswered("the login host did not answer") from error
+        return reply.status, reply.body
+
+    # -- connections
+
+    async def forget(self, key: str) -> None:
+        """Close an org's connections."""
+        for each in (key, f"{key} login"):
+            gate = self._gates.pop(each, None)
+            if gate is not None:
+                await gate.transport.aclose()
+
+    async def aclose(self) -> None:
+        """Close everything."""
+        for key in list(self._gates):
+            await self.forget(key)
+
+    def _gate(self, key: str, url: str) -> _Gate:
+        gate = self._gates.get(key)
+        if gate is None:
+            gate = self._gates[key] = _Gate(self._transport(url), asyncio.Semaphore(self._concurrency))
+        return gate
+
+    def _aiohttp(self, url: str) -> httpx.AsyncBaseTransport:
+        from orgserver.salesforce import transport  # noqa: PLC0415  # aiohttp is imported with the first request
+
+        if url.startswith("https") and self._tls is None:
+            self._tls = transport.tls_context(self._ca_file)
+        tls = self._tls if url.startswith("https") else None
+        return transport.AiohttpTransport(connections=self._concurrency, tls=tls, proxy=self._proxy)
+
+    def _request(self, hosts: OrgHosts, token: Secret, request: Request) -> httpx.Request:
+        """Build what is sent: here, and nowhere else, a token meets a URL, and the URL is the pinned one."""
+        origin = _origin(hosts.instance_url, hosts.trusted)
+        if not request.path.startswith("/services/"):
+            raise NotSent("a request left the API's paths", code="INTERNAL", category="internal", retryable=False)
+        headers = [
+            ("Authorization", f"Bearer {token.reveal()}"),
+            ("Accept", "application/json"),
+            ("Accept-Encoding", "gzip"),
+            *request.headers,
+        ]
+        content = None
+        if request.body is not None:
+            headers.append(("Content-Type", "application/json"))
+            content = _encoded(request.body)
+        outgoing = httpx.Request(
+            request.method,
+            origin + request.target,
+            headers=headers,
+            content=content,
+            extensions=_limits(self._read_seconds),
+        )
+        sent_to = outgoing.url
+        if f"{sent_to.scheme}://{sent_to.netloc.decode('ascii')}" != origin:
+            raise NotSent("a request left its org's host", code="INTERNAL", category="internal", retryable=False)
+        return outgoing
+
+
+def _origin(url: str, trusted: tuple[str, ...]) -> str:
+    try:
+        return host_rules.check_url(url, trusted)
+    except ValueError as error:
+        raise NotSent(f"this org's host may not be called: {error}", code="UNTRUSTED_HOST", retryable=False) from None
+
+
+def _encoded(body: Any) -> bytes:
+    try:
+        return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    except (ValueError, UnicodeEncodeError):
+        raise NotSent(
+            "a value cannot be written as JSON", code="INVALID_VALUE", category="invalid_argument", retryable=False
+        ) from None
+
+
+def _limits(read: float) -> dict[str, Any]:
+    return {"timeout": {"connect": CONNECT_SECONDS, "pool": CONNECT_SECONDS, "read": read, "write": read}}
+
+
+def _body(status: int, headers: dict[str, str], content: bytes) -> Any:
+    """The JSON of a reply; None where there is none. A success that is not JSON is no answer."""
+    if not content:
+        return None
+    if "json" not in headers.get("content-type", ""):
+        if status < _ERROR:
+            raise _Lost("it is not JSON")
+        return None
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        if status < _ERROR:
+            raise _Lost("it is not valid JSON") from None
+        return None
+    if _too_deep(body):
+        raise _Lost("it is nested too deeply")
+    return body
+
+
+def _too_deep(body: Any) -> bool:
+    level = [body] if isinstance(body, dict | list) else []
+    for _ in range(MAX_DEPTH):
+        if not level:
+            return False
+        level = [inner for outer in level for inner in _inside(outer) if isinstance(inner, dict | list)]
+    return bool(level)
+
+
+def _inside(value: Any) -> Any:
+    return value.values() if isinstance(value, dict) else value
+
+
+def _note(trace: Trace, headers: dict[str, str]) -> None:
+    trace.limit_info = headers.get("sforce-limit-info", trace.limit_info)
+    for name in _REQUEST_ID_HEADERS:
+        if name in headers:
+            trace.salesforce_request_id = refusals.escape(headers[name])[:100]
+            break
+    if "date" in headers:
+        try:
+            trace.server_date = parsedate_to_datetime(headers["date"])
+        except ValueError:
+            trace.server_date = None
+
+
+def _repeatable(refused: CallError, reply: Reply, request: Request, tries: int) -> bool:
+    """The retry table for answers that came (trust §11)."""
+    if isinstance(refused, StaleToken):
+        return False
+    if refused.code == "UNABLE_TO_LOCK_ROW":  # the change was rolled back
+        return tries < retry.LOCK_TRIES
+    if tries >= retry.READ_TRIES:
+        return False
+    if request.writes:
+        return refusals.rejected_before_work(reply.status, reply.body)
+    return isinstance(refused, Rejected) and refused.retryable
+
+
+def _retry_after(reply: Reply) -> float:
+    text = reply.headers.get("retry-after", "")
+    return min(float(text), retry.CAP_SECONDS) if text.isdigit() else 0.0

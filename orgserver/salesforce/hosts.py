@@ -1,0 +1,109 @@
+"""May a token go there? Which URLs are Salesforce's own, and which an operator has trusted by name (trust §7)."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+SUFFIXES = (
+    ".salesforce.com",
+    ".force.com",
+    ".cloudforce.com",
+    ".salesforce.mil",
+    ".crmforce.mil",
+    ".sfcrmproducts.cn",
+    ".sfcrmapps.cn",
+)
+"""Salesforce's domains; a host must end in one on a label boundary."""
+
+_LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
+_MAX_HOST = 253
+_HTTPS_PORT = 443
+_DEFAULT_PORTS = {"https": _HTTPS_PORT, "http": 80}
+_UNSAFE = re.compile(r"[\x00-\x20\x7f\\<>\"^`{|}]")
+
+
+def check_url(text: str, trusted: Sequence[str] = ()) -> str:
+    """Return the origin ``https://host[:port]`` of a URL that a token may be sent to.
+
+    ``trusted`` are hosts, with their port where it is not 443, that the operator allowed beside Salesforce's own.
+    Plain http is only for trusted loopback addresses. Raises ValueError with a reason in one line.
+    """
+    scheme, host, port = _parts(text)
+    literal = _literal(host)
+    if literal is None:
+        _check_labels(host)
+    shown = f"[{host}]" if ":" in host else host
+    name = shown if port == _DEFAULT_PORTS[scheme] else f"{shown}:{port}"
+    if _is_trusted(shown, port, trusted):
+        if scheme == "http" and not _is_loopback(host, literal):
+            raise ValueError(f"{name} is not on this machine, so it must be https")
+        return f"{scheme}://{name}"
+    if literal is not None or not host.endswith(SUFFIXES):
+        raise ValueError(f"{name} is not one of Salesforce's own hosts")
+    if scheme != "https" or port != _HTTPS_PORT:
+        raise ValueError(f"{name} must be reached by https on port 443")
+    return f"https://{host}"
+
+
+def _parts(text: str) -> tuple[str, str, int]:
+    """Scheme, host in lower case, and port."""
+    if _UNSAFE.search(text) or not text.isascii():
+        raise ValueError("the URL has characters that no Salesforce URL has")
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise ValueError("the URL has a host or port that does not exist") from None
+    if parts.scheme not in _DEFAULT_PORTS:
+        raise ValueError("the URL must begin with https://")
+    if "@" in parts.netloc:
+        raise ValueError("the URL must not hold a user name")
+    if not parts.hostname:
+        raise ValueError("the URL names no host")
+    return parts.scheme, parts.hostname.lower(), _DEFAULT_PORTS[parts.scheme] if port is None else port
+
+
+def check_host(text: str) -> str:
+    """Read one ``--trust-host`` value, ``HOST`` or ``HOST:PORT``; ValueError if it is neither."""
+    lowered = text.strip().lower()
+    try:
+        parts = urlsplit(f"//{lowered}")
+        good = bool(parts.hostname) and parts.netloc == lowered and "@" not in lowered
+        if parts.port is not None and not parts.port > 0:
+            good = False
+    except ValueError:
+        good = False
+    if not good or _UNSAFE.search(lowered) or not lowered.isascii():
+        raise ValueError("a trusted host is HOST or HOST:PORT, without scheme or path")
+    if _literal(parts.hostname or "") is None:
+        _check_labels(parts.hostname or "")
+    return lowered
+
+
+def _is_trusted(shown: str, port: int, trusted: Sequence[str]) -> bool:
+    for each in trusted:
+        lowered = each.lower()
+        if lowered == f"{shown}:{port}" or (lowered == shown and port == _HTTPS_PORT):
+            return True
+    return False
+
+
+def _check_labels(host: str) -> None:
+    if len(host) > _MAX_HOST or not all(_LABEL.fullmatch(label) for label in host.split(".")):
+        raise ValueError("the URL's host is no valid host name")
+    if host.rsplit(".", 1)[-1].isdigit():  # 127.1 and 2130706433 are addresses in disguise
+        raise ValueError("the URL's host is no valid host name")
+
+
+def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def _is_loopback(host: str, literal: ipaddress.IPv4Address | ipaddress.IPv6Address | None) -> bool:
+    return literal.is_loopback if literal is not None else host == "localhost"

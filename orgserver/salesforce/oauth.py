@@ -1,0 +1,121 @@
+"""What is said to the token endpoint, and what its answers mean: many look alike (RFC 6749; Salesforce Help)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from orgserver.model.names import OrgId, org_id, record_id
+from orgserver.model.orgs import Credential
+from orgserver.model.secret import Secret
+from orgserver.salesforce.refusals import escape
+
+TOKEN_PATH = "/services/oauth2/token"  # noqa: S105  # a path
+REVOKE_PATH = "/services/oauth2/revoke"
+
+RefusalKind = Literal["dead", "busy", "client", "place", "app", "unclear"]
+Form = Mapping[str, str | Secret]
+
+_OK = 200
+_HINTS: dict[RefusalKind, str] = {
+    "dead": "log in again to get a new refresh token",
+    "busy": "wait a moment and try again",
+    "client": "check client id and client secret; the refresh token is not at fault",
+    "place": "allow this machine's address in the app or the user's profile, or try within the log-in hours",
+    "app": "an administrator of the org must allow the app and this kind of login",
+    "unclear": "try again shortly; nothing is known to be wrong with the credential",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TokenAnswer:
+    """A token answer, read. Without a refresh token in it, rotation is off and the old one goes on."""
+
+    access_token: Secret
+    refresh_token: Secret | None
+    instance_url: str
+    org_id: OrgId
+    user_id: str
+
+
+class TokenRefused(Exception):
+    """The token endpoint refused. ``kind`` says what that means for the credential."""
+
+    def __init__(self, kind: RefusalKind, error: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+        self.error = error
+        self.reason = reason
+        self.hint = _HINTS[kind]
+
+
+def refresh(credential: Credential) -> Form:
+    """The form that asks for a new access token; a public client has no secret to give."""
+    form: dict[str, str | Secret] = {
+        "grant_type": "refresh_token",
+        "client_id": credential.client_id,
+        "refresh_token": credential.refresh_token,
+    }
+    if credential.client_secret is not None:
+        form["client_secret"] = credential.client_secret
+    return form
+
+
+def revoke(token: Secret) -> Form:
+    """The form that revokes a refresh token and its access tokens (RFC 7009)."""
+    return {"token": token}
+
+
+def read_tokens(status: int, body: Any) -> TokenAnswer:
+    """Read an answer of the token endpoint; TokenRefused tells what a refusal means."""
+    if status != _OK or not isinstance(body, dict) or "error" in body:
+        raise _refused(status, body)
+    try:
+        organization, user = str(body["id"]).rstrip("/").split("/")[-2:]
+        rotated = body.get("refresh_token")
+        return TokenAnswer(
+            access_token=Secret(_text(body["access_token"])),
+            refresh_token=Secret(_text(rotated)) if rotated else None,
+            instance_url=_text(body["instance_url"]),
+            org_id=org_id(organization),
+            user_id=record_id(user, "005"),
+        )
+    except (KeyError, ValueError, TypeError):
+        raise TokenRefused("unclear", "bad_reply", "its answer has not the form that Salesforce documents") from None
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("a text was expected")
+    return value
+
+
+def _refused(status: int, body: Any) -> TokenRefused:
+    if not isinstance(body, dict) or not isinstance(body.get("error"), str):
+        return TokenRefused("unclear", f"http_{status}", f"it answered {status} without Salesforce's words")
+    error = escape(body["error"])[:80]
+    text = escape(str(body.get("error_description", "")))[:200]
+    return TokenRefused(_kind(status, error, text.lower()), error, f"{error}: {text}" if text else error)
+
+
+def _kind(status: int, error: str, text: str) -> RefusalKind:  # noqa: PLR0911  # one return for each row of the table
+    if "already being processed" in text:
+        return "busy"
+    if status >= 500 or status == 429 or error == "unknown_error":  # noqa: PLR2004  # server trouble, Too Many Requests
+        return "unclear"
+    if error.startswith("invalid_client"):
+        return "client"
+    if "ip " in text or "login hours" in text or "log-in hours" in text or "login-hour" in text:
+        return "place"
+    if error == "invalid_grant":
+        return "dead"
+    if error in (
+        "unsupported_grant_type",
+        "invalid_app_access",
+        "invalid_request",
+        "inactive_org",
+        "OAUTH_APP_BLOCKED",
+    ):
+        return "app"
+    return "unclear"

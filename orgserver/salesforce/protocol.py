@@ -1,0 +1,214 @@
+"""How to ask Salesforce's REST API and read its answers: pure pairs of request and reader (REST Developer Guide)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from orgserver.model.errors import InvalidArgument, Rejected, Unanswered
+from orgserver.model.names import RecordId, SObjectName
+from orgserver.model.names import record_id as read_record_id
+from orgserver.model.results import FieldValues
+
+_MORE = re.compile(r"/services/data/v\d{2,3}\.0/(?:query|queryAll)/[0-9A-Za-z]{4,40}(?:-\d{1,10})?")
+_READS = frozenset({"GET", "HEAD"})
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to ask; the client adds host and token."""
+
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    body: Any = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def writes(self) -> bool:
+        """Whether it may change something."""
+        return self.method not in _READS
+
+    @property
+    def target(self) -> str:
+        """Path and query string as they are sent."""
+        return f"{self.path}?{urlencode(self.query)}" if self.query else self.path
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back: header names in lower case, and the body's JSON or None."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+
+
+@dataclass(frozen=True, slots=True)
+class QueryPage:
+    """One page of a query's result."""
+
+    records: list[FieldValues]
+    total_size: int
+    done: bool
+    next_path: str | None
+
+
+def create(version: str, sobject: SObjectName, values: FieldValues) -> Request:
+    """Create a record (REST guide, "sObject Basic Information")."""
+    return Request("POST", _object(version, sobject), body=values)
+
+
+def read_created(reply: Reply) -> RecordId:
+    """The new record's id; Unanswered if the reply names none, for something may have been created."""
+    try:
+        return read_record_id(reply.body["id"])
+    except (TypeError, KeyError, ValueError):
+        raise Unanswered("the answer to this create names no record", code="BAD_REPLY") from None
+
+
+def read(version: str, sobject: SObjectName, record_id: RecordId, fields: Sequence[str] | None = None) -> Request:
+    """Read a record (REST guide, "sObject Rows")."""
+    query = (("fields", ",".join(fields)),) if fields else ()
+    return Request("GET", _row(version, sobject, record_id), query)
+
+
+def read_record(reply: Reply) -> FieldValues:
+    """The record's fields, without Salesforce's ``attributes``."""
+    if not isinstance(reply.body, dict):
+        raise _unreadable()
+    cleaned: FieldValues = clean(reply.body)
+    return cleaned
+
+
+def update(
+    version: str,
+    sobject: SObjectName,
+    record_id: RecordId,
+    values: FieldValues,
+    if_unmodified_since: datetime | None = None,
+) -> Request:
+    """Change a record; with a time, only if nobody changed it since (one-second grain)."""
+    headers = (("If-Unmodified-Since", http_date(if_unmodified_since)),) if if_unmodified_since else ()
+    return Request("PATCH", _row(version, sobject, record_id), body=values, headers=headers)
+
+
+def delete(version: str, sobject: SObjectName, record_id: RecordId) -> Request:
+    """Delete a record."""
+    return Request("DELETE", _row(version, sobject, record_id))
+
+
+def read_changed(reply: Reply) -> None:
+    """An update or delete has nothing to read: its status was success."""
+    del reply
+
+
+def query(version: str, soql: str, batch_size: int, include_deleted: bool = False) -> Request:
+    """Run a query (REST guide, "Query" and "QueryAll")."""
+    resource = "queryAll" if include_deleted else "query"
+    options = (("Sforce-Query-Options", f"batchSize={batch_size}"),)
+    return Request("GET", f"/services/data/{version}/{resource}", (("q", soql),), headers=options)
+
+
+def more(path: str) -> Request:
+    """Go on with a query at a path that Salesforce gave."""
+    if not _MORE.fullmatch(path):
+        raise InvalidArgument("cursor does not belong to this call", fields=["cursor"])
+    return Request("GET", path)
+
+
+def read_page(reply: Reply) -> QueryPage:
+    """A page of records; a next page that is not on a query path of this API is an error, never an address to call."""
+    body = reply.body
+    if not isinstance(body, dict) or not isinstance(body.get("records"), list):
+        raise _unreadable()
+    following = body.get("nextRecordsUrl")
+    if following is not None and not (isinstance(following, str) and _MORE.fullmatch(following)):
+        raise Rejected("the org named a next page outside its query paths, which is not followed", code="BAD_NEXT_PAGE")
+    total = body.get("totalSize")
+    return QueryPage(
+        [clean(record) for record in body["records"]],
+        total if isinstance(total, int) else len(body["records"]),
+        following is None,
+        following,
+    )
+
+
+def describe(version: str, sobject: SObjectName) -> Request:
+    """Describe an object (REST guide, "sObject Describe")."""
+    return Request("GET", f"{_object(version, sobject)}/describe")
+
+
+def read_describe(reply: Reply) -> dict[str, Any]:
+    """The description, with its fields."""
+    if not isinstance(reply.body, dict) or not isinstance(reply.body.get("fields"), list):
+        raise _unreadable()
+    return reply.body
+
+
+def versions() -> Request:
+    """Ask which API versions there are (REST guide, "Versions")."""
+    return Request("GET", "/services/data")
+
+
+def read_versions(reply: Reply) -> list[str]:
+    """The versions, oldest first, as ``v66.0``."""
+    try:
+        numbers = sorted(int(str(each["version"]).split(".")[0]) for each in reply.body)
+    except (TypeError, KeyError, ValueError):
+        raise _unreadable() from None
+    if not numbers:
+        raise _unreadable()
+    return [f"v{number}.0" for number in numbers]
+
+
+def userinfo() -> Request:
+    """Ask who we are (OpenID Connect userinfo)."""
+    return Request("GET", "/services/oauth2/userinfo")
+
+
+def read_userinfo(reply: Reply) -> dict[str, Any]:
+    """Who we are: at least ``user_id``, ``organization_id`` and ``preferred_username``."""
+    body = reply.body
+    wanted = ("user_id", "organization_id", "preferred_username")
+    if not isinstance(body, dict) or not all(isinstance(body.get(name), str) for name in wanted):
+        raise _unreadable()
+    return body
+
+
+def clean(value: Any) -> Any:
+    """Take Salesforce's ``attributes`` out of a record, and out of the records inside it."""
+    if isinstance(value, dict):
+        return {
+            name: clean(inner) if isinstance(inner, dict | list) else inner
+            for name, inner in value.items()
+            if name != "attributes"
+        }
+    if isinstance(value, list):
+        return [clean(inner) for inner in value]
+    return value
+
+
+def http_date(time: datetime) -> str:
+    """A time as HTTP writes it (RFC 9110 §5.6.7), whatever the locale."""
+    utc = time.astimezone(UTC)
+    day = f"{_DAYS[utc.weekday()]}, {utc.day:02} {_MONTHS[utc.month - 1]} {utc.year:04}"
+    return f"{day} {utc.hour:02}:{utc.minute:02}:{utc.second:02} GMT"
+
+
+def _object(version: str, sobject: SObjectName) -> str:
+    return f"/services/data/{version}/sobjects/{quote(sobject, safe='')}"
+
+
+def _row(version: str, sobject: SObjectName, record_id: RecordId) -> str:
+    return f"{_object(version, sobject)}/{quote(record_id, safe='')}"
+
+
+def _unreadable() -> Rejected:
+    return Rejected("the org's answer has not the form that Salesforce documents", code="BAD_REPLY")

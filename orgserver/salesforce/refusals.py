@@ -1,0 +1,171 @@
+"""What does an error reply mean: Salesforce's codes and statuses as our errors (REST guide, "Error Responses")."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from orgserver.model.errors import CallError, Category, Rejected, StaleToken, Unanswered
+
+MAX_MESSAGE = 500
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
+
+_CODES: dict[str, Category] = {
+    "INVALID_SESSION_ID": "auth_expired",
+    "INVALID_AUTH_HEADER": "auth_expired",
+    "REQUEST_LIMIT_EXCEEDED": "rate_limited",
+    "TXN_SECURITY_METERING_ERROR": "rate_limited",
+    "API_DISABLED_FOR_ORG": "forbidden",
+    "API_CURRENTLY_DISABLED": "forbidden",
+    "INSUFFICIENT_ACCESS": "forbidden",
+    "INSUFFICIENT_ACCESS_OR_READONLY": "forbidden",
+    "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY": "forbidden",
+    "FORBIDDEN": "forbidden",
+    "OP_WITH_INVALID_USER_TYPE_EXCEPTION": "forbidden",
+    "TXN_SECURITY_NO_ACCESS": "forbidden",
+    "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY": "upstream",
+    "CANNOT_EXECUTE_FLOW_TRIGGER": "upstream",
+    "NOT_FOUND": "not_found",
+    "ENTITY_IS_DELETED": "not_found",
+    "ENTITY_FAILED_IFLASTMODIFIED_ON_UPDATE": "conflict",
+    "DUPLICATE_VALUE": "conflict",
+    "DUPLICATE_EXTERNAL_ID": "conflict",
+    "DUPLICATES_DETECTED": "conflict",
+    "UNABLE_TO_LOCK_ROW": "conflict",
+    "ENTITY_IS_LOCKED": "conflict",
+    "SERVER_UNAVAILABLE": "upstream",
+    "UNKNOWN_EXCEPTION": "upstream",
+    "APEX_ERROR": "upstream",
+    "REQUEST_RUNNING_TOO_LONG": "upstream",
+    "QUERY_TIMEOUT": "upstream",
+    "STORAGE_LIMIT_EXCEEDED": "upstream",
+    "LIMIT_EXCEEDED": "upstream",
+    "METHOD_NOT_ALLOWED": "internal",
+    "UNSUPPORTED_MEDIA_TYPE": "internal",
+}
+_STATUSES: dict[int, Category] = {
+    400: "invalid_argument",
+    401: "auth_expired",
+    403: "forbidden",
+    404: "not_found",
+    409: "conflict",
+    412: "conflict",
+    414: "invalid_argument",
+    429: "rate_limited",
+    431: "invalid_argument",
+}
+_HINTS: dict[str, str] = {
+    "REQUEST_LIMIT_EXCEEDED": "the org's API calls of the last 24 hours are used up, or too many run at once",
+    "UNABLE_TO_LOCK_ROW": "somebody else is changing this record; try again in a moment",
+    "ENTITY_IS_DELETED": "the record is in the recycle bin",
+    "INVALID_FIELD": "check the field's API name; custom fields end in __c",
+    "INVALID_TYPE": "check the object's API name; custom objects end in __c",
+    "ENTITY_FAILED_IFLASTMODIFIED_ON_UPDATE": "somebody changed the record since you read it; read it again",
+    "INVALID_QUERY_LOCATOR": "the result has expired; start again without a cursor",
+    "QUERY_TIMEOUT": "narrow the query: select fewer fields, or filter by an indexed field",
+}
+_MAYBE_DONE = frozenset({"UNKNOWN_EXCEPTION", "APEX_ERROR", "REQUEST_RUNNING_TOO_LONG"})
+"""After these, a write may have happened."""
+_NOT_STALE = ("Connected app is not attached to Agent", "This session is not valid for use with the REST API")
+"""With these texts a new token would be refused in the same way (jsforce's http-api.ts)."""
+_REDIRECTS = range(300, 400)
+_SERVER_ERROR = 500
+
+
+def escape(text: str) -> str:
+    """Salesforce's words, safe to show: bounded, on one line, without control or direction characters."""
+    clean = _CONTROL.sub(" ", text).strip()
+    return clean if len(clean) <= MAX_MESSAGE else f"{clean[: MAX_MESSAGE - 1]}…"
+
+
+def refusal(status: int, body: Any, *, writes: bool) -> CallError:
+    """Make the error that a reply of 300 or more stands for."""
+    if status in _REDIRECTS:
+        return _redirected(status, body)
+    first = _first(body)
+    if first is None:
+        return _wordless(status, writes=writes)
+    code, message = str(first.get("errorCode", ""))[:80] or f"HTTP_{status}", escape(str(first.get("message", "")))
+    if status >= _SERVER_ERROR or code in _MAYBE_DONE:
+        if writes:
+            return Unanswered(f"Salesforce failed while it worked on this: {message}", code=code, http_status=status)
+        return Rejected(message, code=code, category="upstream", retryable=True, http_status=status)
+    if status == 401 and not any(text in message for text in _NOT_STALE):  # noqa: PLR2004  # Unauthorized
+        return StaleToken(message, code=code, http_status=status)
+    fields = [str(name)[:80] for name in first.get("fields") or () if isinstance(name, str)]
+    duplicates = _duplicates(first)
+    hint = _HINTS.get(code)
+    if duplicates:
+        hint = f"these records look the same: {', '.join(duplicates[:10])}"
+    return Rejected(
+        message or f"Salesforce answered {status}",
+        code=code,
+        category=_CODES.get(code) or _STATUSES.get(status, "upstream"),
+        fields=fields,
+        retryable=code in ("UNABLE_TO_LOCK_ROW", "SERVER_UNAVAILABLE") or _concurrent(code, message),
+        hint=hint,
+        http_status=status,
+        details={"duplicates": duplicates} if duplicates else None,
+    )
+
+
+def rejected_before_work(status: int, body: Any) -> bool:
+    """Tell whether Salesforce refused in its own words before it began: such a write may be sent again."""
+    first = _first(body)
+    if first is None:
+        return False
+    code, message = str(first.get("errorCode")), str(first.get("message", ""))
+    return (status in (429, 503) and code in ("SERVER_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")) or _concurrent(
+        code, message
+    )
+
+
+def _concurrent(code: str, message: str) -> bool:
+    return code == "REQUEST_LIMIT_EXCEEDED" and message.startswith("Concurrent")
+
+
+def _first(body: Any) -> dict[str, Any] | None:
+    found = body[0] if isinstance(body, list) and body else body
+    return found if isinstance(found, dict) and ("errorCode" in found or "message" in found) else None
+
+
+def _redirected(status: int, body: Any) -> CallError:
+    if status == 300 and isinstance(body, list):  # noqa: PLR2004  # Multiple Choices
+        return Rejected(
+            "more than one record has this key", code="MULTIPLE_CHOICES", category="conflict", http_status=300
+        )
+    return Rejected(
+        f"the org's host answered with a redirect ({status}), which is never followed",
+        code="REDIRECT",
+        category="upstream",
+        http_status=status,
+        hint="if the org's My Domain was renamed, an administrator registers it again with add-org --replace",
+    )
+
+
+def _wordless(status: int, *, writes: bool) -> CallError:
+    text = f"the org's host answered {status} without Salesforce's words"
+    if status >= _SERVER_ERROR or status in (406, 420, 429):
+        if writes and status >= _SERVER_ERROR:
+            return Unanswered(text, code=f"HTTP_{status}", http_status=status)
+        category: Category = "rate_limited" if status == 429 else "upstream"  # noqa: PLR2004  # Too Many Requests
+        return Rejected(text, code=f"HTTP_{status}", category=category, retryable=not writes, http_status=status)
+    if status == 401:  # noqa: PLR2004  # Unauthorized
+        return StaleToken(text, code="HTTP_401", http_status=status)
+    conflict = "somebody changed the record since you read it; read it again" if status == 412 else None  # noqa: PLR2004
+    return Rejected(
+        text, code=f"HTTP_{status}", category=_STATUSES.get(status, "upstream"), http_status=status, hint=conflict
+    )
+
+
+def _duplicates(first: dict[str, Any]) -> list[str]:
+    # On the wire the key of a single-record reply is misspelt; collections spell it right.
+    result = first.get("duplicateResut") or first.get("duplicateResult")
+    found: list[str] = []
+    if isinstance(result, dict):
+        for match in result.get("matchResults") or ():
+            for record in match.get("matchRecords") or ():
+                identifier = (record.get("record") or {}).get("Id")
+                if isinstance(identifier, str):
+                    found.append(escape(identifier)[:18])
+    return found

@@ -1,0 +1,69 @@
+"""When may a request be sent again, and when should an org be left alone for a while (trust §11)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+BASE_SECONDS = 0.2
+CAP_SECONDS = 20.0
+NEVER_SENT_TRIES = 3
+READ_TRIES = 4
+LOCK_TRIES = 4
+"""The first try, and up to three more after ``UNABLE_TO_LOCK_ROW``."""
+
+_TOKENS = 500
+_RETRY_COST, _TIMEOUT_COST, _SUCCESS_GAIN = 5, 10, 1
+_FAILURES_TO_OPEN = 10
+_OPEN_SECONDS = 5.0
+
+
+def pause(attempt: int, random: Callable[[], float]) -> float:
+    """Full jitter: anything up to a bound that doubles with each attempt (from 1), in seconds."""
+    return random() * min(CAP_SECONDS, BASE_SECONDS * 2 ** (attempt - 1))
+
+
+@dataclass(slots=True)
+class Budget:
+    """How many repetitions an org still has: a burst of trouble must not become a storm."""
+
+    tokens: int = _TOKENS
+
+    def spend(self, *, timeout: bool = False) -> bool:
+        """Take what a repetition costs; False if it is not there."""
+        cost = _TIMEOUT_COST if timeout else _RETRY_COST
+        if self.tokens < cost:
+            return False
+        self.tokens -= cost
+        return True
+
+    def succeeded(self) -> None:
+        """A success earns a little."""
+        self.tokens = min(_TOKENS, self.tokens + _SUCCESS_GAIN)
+
+
+@dataclass(slots=True)
+class Breaker:
+    """Leaves an org alone after many failures in a row; then one probe finds out whether it is back."""
+
+    failures: int = 0
+    open_until: float = 0.0
+
+    def admits(self, now: float) -> bool:
+        """Tell whether a request may go; after the pause one may, as a probe, and starts the next pause."""
+        if self.failures < _FAILURES_TO_OPEN:
+            return True
+        if now < self.open_until:
+            return False
+        self.open_until = now + _OPEN_SECONDS
+        return True
+
+    def failed(self, now: float) -> None:
+        """The org could not be reached, or did not answer."""
+        self.failures += 1
+        if self.failures >= _FAILURES_TO_OPEN:
+            self.open_until = now + _OPEN_SECONDS
+
+    def answered(self) -> None:
+        """The org answered, whatever it said."""
+        self.failures = 0

@@ -1,0 +1,7 @@
+"""SOQL: quoting values into it, reading what it touches, and parsing it (SOQL and SOSL Reference)."""
+
+from orgserver.salesforce.soql.analysis import redact, summary
+from orgserver.salesforce.soql.quoting import MAX_LITERAL, like, literal
+from orgserver.salesforce.soql.tokens import SoqlError
+
+__all__ = ["MAX_LITERAL", "SoqlError", "like", "literal", "redact", "summary"]

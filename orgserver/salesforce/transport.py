@@ -1,0 +1,147 @@
+"""How bytes travel: httpx's interface over aiohttp's connections, with every failure told apart by proof.
+
+``ConnectError``, ``ConnectTimeout`` and ``PoolTimeout`` are raised only where no byte of the request was written.
+Whatever fails after that is ``ReadError``, ``ReadTimeout`` or ``RemoteProtocolError``: the request may have arrived.
+The ready-made bridge between the two libraries mixes these up (docs/adr/0003-transport.md).
+"""
+
+from __future__ import annotations
+
+import ssl
+import zlib
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+import httpx
+from yarl import URL
+
+CONNECT_SECONDS: Final = 5.0
+READ_SECONDS: Final = 45.0
+KEEP_ALIVE_SECONDS: Final = 15.0
+MAX_BODY: Final = 32 * 1024 * 1024
+"""The largest reply we read, in bytes, compressed or not."""
+_GZIP: Final = 16 + zlib.MAX_WBITS
+
+
+class BodyTooLarge(httpx.RemoteProtocolError):
+    """The reply is larger than anything Salesforce sends us."""
+
+
+class AiohttpTransport(httpx.AsyncBaseTransport):
+    """One org's connection pool."""
+
+    def __init__(self, *, connections: int, tls: ssl.SSLContext | None, proxy: str | None) -> None:
+        self._connections = connections
+        self._tls = tls
+        self._proxy = proxy
+        self._session: aiohttp.ClientSession | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send one request, once, and read the whole reply; no redirect, no cookie, no repetition."""
+        timeouts = request.extensions.get("timeout", {})
+        limits = aiohttp.ClientTimeout(
+            total=None,
+            connect=timeouts.get("connect", CONNECT_SECONDS),
+            sock_connect=timeouts.get("connect", CONNECT_SECONDS),
+            sock_read=timeouts.get("read", READ_SECONDS),
+        )
+        try:
+            async with self._open().request(
+                request.method,
+                URL(str(request.url), encoded=True),
+                data=request.content or None,
+                headers=[(name.decode("ascii"), value.decode("latin-1")) for name, value in request.headers.raw],
+                allow_redirects=False,
+                timeout=limits,
+                proxy=self._proxy,
+            ) as answer:
+                content = await _read(answer)
+                return httpx.Response(answer.status, headers=answer.raw_headers, content=content, request=request)
+        except aiohttp.ConnectionTimeoutError as error:
+            raise httpx.ConnectTimeout("no connection in time", request=request) from error
+        except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
+            raise httpx.ConnectError(_reason(error), request=request) from error
+        except (aiohttp.SocketTimeoutError, TimeoutError) as error:
+            raise httpx.ReadTimeout("no answer in time", request=request) from error
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError) as error:
+            raise httpx.ReadError("the connection ended before the answer", request=request) from error
+        except (aiohttp.ClientError, ValueError) as error:
+            raise httpx.RemoteProtocolError("the answer is no valid HTTP", request=request) from error
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(
+                limit=self._connections,
+                ssl=self._tls if self._tls is not None else True,
+                keepalive_timeout=KEEP_ALIVE_SECONDS,
+                ttl_dns_cache=30,
+            )
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+                max_line_size=16_384,
+                max_field_size=16_384,
+            )
+            # aiohttp repeats GET, PUT and DELETE by itself when a kept-alive connection closes under it.
+            # A DELETE must never be repeated behind our back; tests/wire shows that it is not.
+            self._session._retry_connection = False  # noqa: SLF001  # no public switch exists
+        return self._session
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        if self._session is not None:
+            session, self._session = self._session, None
+            await session.close()
+
+
+async def _read(answer: aiohttp.ClientResponse) -> bytes:
+    """Read a body of bounded size, unpacking it as it comes."""
+    encoding = answer.headers.get("Content-Encoding", "identity").lower()
+    if encoding not in ("identity", "gzip"):
+        raise BodyTooLarge("the answer is packed in a way that was not asked for")
+    unpack = zlib.decompressobj(_GZIP) if encoding == "gzip" else None
+    received = 0
+    parts: list[bytes] = []
+    size = 0
+    async for chunk in answer.content.iter_any():
+        received += len(chunk)
+        part = _unpacked(unpack, chunk, MAX_BODY - size) if unpack else chunk
+        size += len(part)
+        if received > MAX_BODY or size > MAX_BODY or (unpack and unpack.unconsumed_tail):
+            raise BodyTooLarge(f"the answer is larger than {MAX_BODY >> 20} MiB")
+        parts.append(part)
+    if unpack and parts and not unpack.eof:
+        raise httpx.ReadError("the answer was cut off")
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _unpacked(unpack: zlib._Decompress, chunk: bytes, room: int) -> bytes:
+    try:
+        return unpack.decompress(chunk, room + 1)
+    except zlib.error as error:
+        raise httpx.RemoteProtocolError("the answer's compression is damaged") from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return "its TLS certificate is not trusted (ORGSERVER_CA_FILE names further certificates)"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "its name could not be looked up"
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return "the proxy (ORGSERVER_PROXY) could not be reached"
+    if isinstance(error, aiohttp.ClientSSLError):
+        return "no TLS connection could be made"
+    return "no connection could be made"
+
+
+def tls_context(ca_file: Path | None) -> ssl.SSLContext:
+    """Verify as the system does, and trust the operator's own certificates too."""
+    import truststore  # noqa: PLC0415  # only where an org is reached by https
+
+    context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if ca_file is not None:
+        context.load_verify_locations(cafile=str(ca_file))
+    return context
