@@ -20,7 +20,7 @@ _OPEN_SECONDS = 5.0
 
 def pause(attempt: int, random: Callable[[], float]) -> float:
     """Full jitter: anything up to a bound that doubles with each attempt (from 1), in seconds."""
-    return random() * min(CAP_SECONDS, BASE_SECONDS * 2 ** (attempt - 1))
+    return random() * min(CAP_SECONDS, BASE_SECONDS * 2.0 ** (attempt - 1))
 
 
 @dataclass(slots=True)

@@ -16,7 +16,9 @@ _AGO = re.compile(r"N_(DAY|WEEK|MONTH|QUARTER|YEAR)S_AGO")
 _MONTHS = {"MONTH": 1, "QUARTER": 3, "YEAR": 12}
 
 
-def span(word: str, amount: int | None, now: datetime) -> tuple[datetime, datetime] | None:
+def span(  # noqa: PLR0911  # one return for each kind of word
+    word: str, amount: int | None, now: datetime
+) -> tuple[datetime, datetime] | None:
     """The first instant of a date word and the first one after it; None for a word that does not exist."""
     today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     day = timedelta(days=1)

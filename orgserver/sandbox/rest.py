@@ -93,7 +93,7 @@ class RestApp:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
         try:
-            if path.startswith("/services/oauth2/") or path.startswith("/id/"):
+            if path.startswith(("/services/oauth2/", "/id/")):
                 return self._oauth(method, path, headers, query, body)
             return self._data(method, path, headers, query, body)
         except (Refusal, OAuthRefusal) as refusal:
@@ -111,7 +111,7 @@ class RestApp:
             if self._org.revoke(form.get("token", "")):
                 return Answer(200)
             raise OAuthRefusal("invalid_token", "token has already been revoked or does not exist")
-        if path == "/services/oauth2/userinfo" or path == f"/id/{self._org.org_id}/{self._org.user_id}":
+        if path in ("/services/oauth2/userinfo", f"/id/{self._org.org_id}/{self._org.user_id}"):
             if self._bearer(headers) not in self._org.access_tokens:
                 return Answer(403, "Bad_OAuth_Token")
             return Answer(200, self._org.userinfo())
@@ -133,7 +133,9 @@ class RestApp:
 
     # -- data
 
-    def _data(self, method: str, path: str, headers: dict[str, str], query: dict[str, str], body: bytes) -> Answer:
+    def _data(  # noqa: PLR0911  # one return for each resource
+        self, method: str, path: str, headers: dict[str, str], query: dict[str, str], body: bytes
+    ) -> Answer:
         if path.rstrip("/") == "/services/data":
             return Answer(200, _versions())
         found = _VERSION.fullmatch(path)

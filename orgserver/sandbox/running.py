@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Any
 
+from orgserver.model.names import to_18
 from orgserver.salesforce.soql import grammar
 from orgserver.salesforce.soql.tokens import SoqlError
 from orgserver.sandbox import datewords, schema
@@ -193,14 +194,15 @@ class Runner:
             found = _comparable(field, getter(record))
             if found is None:
                 return operator == "!="
-            return {
+            held: dict[str, bool] = {
                 "=": first <= found < last,
                 "!=": not first <= found < last,
                 "<": found < first,
                 "<=": found < last,
                 ">": found >= last,
                 ">=": found >= first,
-            }[operator]
+            }
+            return held[operator]
 
         return matches
 
@@ -220,9 +222,7 @@ class Runner:
             )
             raise framed("INVALID_FIELD", message, self._text, value.position)
         text = value.value
-        if field.type in ("id", "reference") and isinstance(text, str) and len(text) == 15:
-            from orgserver.model.names import to_18  # noqa: PLC0415  # only for short ids
-
+        if field.type in ("id", "reference") and isinstance(text, str):
             text = to_18(text)
         return _comparable(field, text)
 
@@ -251,7 +251,13 @@ def _holds(found: Any, operator: str, operand: Any) -> bool:
         return bool(found != operand)
     if found is None or operand is None:
         return False
-    return {"<": found < operand, "<=": found <= operand, ">": found > operand, ">=": found >= operand}[operator]
+    held: dict[str, bool] = {
+        "<": found < operand,
+        "<=": found <= operand,
+        ">": found > operand,
+        ">=": found >= operand,
+    }
+    return held[operator]
 
 
 def _like(getter: Getter, value: grammar.Value) -> Callable[[Record], bool]:

@@ -239,6 +239,12 @@ class Enrolment:
     async def _drop(self, draft: Draft) -> None:
         await self._store.database.write(lambda tx: self._store.orgs.drop_draft_in(tx, draft, keep_key=False))
 
+    async def kept_draft(self, alias: Alias) -> bool:
+        """Tell whether an enrolment waits that has already been answered by Salesforce."""
+        async with self._store.database.reading() as connection:
+            draft = await self._store.orgs.draft(connection, alias)
+        return draft is not None and draft.facts["phase"] == "proven"
+
     # -- afterwards
 
     async def all(self) -> list[Org]:

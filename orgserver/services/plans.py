@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from orgserver.model.audit import Ending, Outcome
 from orgserver.model.errors import CallError, InvalidArgument, Rejected
-from orgserver.model.names import SObjectName
+from orgserver.model.names import RecordId, SObjectName
 from orgserver.model.names import sobject as sobject_name
 from orgserver.model.orgs import Caller, Org, Permission
 from orgserver.model.results import Change, Changed, Created, FieldValues, Page
@@ -245,7 +245,9 @@ def _changing(
     )
 
 
-async def _read(connection: Connection, sobject: SObjectName, record_id: str, fields: Sequence[str]) -> FieldValues:
+async def _read(
+    connection: Connection, sobject: SObjectName, record_id: RecordId, fields: Sequence[str]
+) -> FieldValues:
     if not any("." in name for name in fields):
         request = protocol.read(connection.org.api_version, sobject, record_id, fields)
         return await connection.call(request, protocol.read_record)

@@ -1,0 +1,247 @@
+"""``orgserver audit``: what happened, for administrators."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO, TypeVar
+
+import click
+
+from orgserver.cli import spans
+from orgserver.cli.support import Failure, app_of, operator, print_json, print_table, report, run, settings_of, tell
+from orgserver.model import names
+from orgserver.model.audit import AuditEntry, EntryFilter
+from orgserver.model.errors import ConfigError, OperatorError
+from orgserver.services import trail as trails
+
+F = TypeVar("F", bound=Callable[..., Any])
+_FORMATS = ("jsonl", "csv", "events", "parquet", "ocsf")
+_OUTCOMES = ("pending", "succeeded", "rejected", "denied", "not_sent", "unknown")
+_STEP = 1_000
+
+
+def _filters(command: F) -> F:
+    options = (
+        click.option(
+            "--since", callback=spans.moment, metavar="TIME", help="From then on: ISO 8601, or 7d, 12h, 30m ago."
+        ),
+        click.option("--until", callback=spans.moment, metavar="TIME", help="Before then."),
+        click.option("--org", metavar="ALIAS", help="Only this org."),
+        click.option("--principal", metavar="NAME", help="Only this principal."),
+        click.option("--tool", metavar="NAME", help="Only this tool."),
+        click.option("--action", metavar="NAME", help="create, read, update, delete, list, query, …"),
+        click.option("--object", "object_", metavar="NAME", help="Only this Salesforce object."),
+        click.option("--record-id", metavar="ID", help="Only entries that touched this record."),
+        click.option("--outcome", type=click.Choice(_OUTCOMES), help="Only this outcome."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _wanted(given: dict[str, Any]) -> EntryFilter:
+    if given["since"] and given["until"] and given["until"] <= given["since"]:
+        raise click.UsageError("--until is not after --since")
+    record_id = given["record_id"]
+    if record_id is not None:
+        try:
+            record_id = names.record_id(record_id)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--record-id") from None
+    return EntryFilter(
+        since=given["since"],
+        until=given["until"],
+        org=given["org"],
+        principal=given["principal"],
+        tool=given["tool"],
+        action=given["action"],
+        object=given["object_"],
+        record_id=record_id,
+        outcome=given["outcome"],
+    )
+
+
+@click.group(epilog="Example: orgserver audit list --org acme --since 7d")
+def audit() -> None:
+    """Read, export and verify the audit log."""
+
+
+@audit.command("list", epilog="Example: orgserver audit list --outcome denied --since 24h")
+@_filters
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100_000), help="How many entries.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_(limit: int, as_json: bool, **given: Any) -> None:
+    """List entries, the newest first."""
+    wanted = _wanted(given)
+
+    async def act() -> list[AuditEntry]:
+        async with app_of(settings_of()) as app:
+            return await app.trail.newest(wanted, limit)
+
+    entries = run(act())
+    if as_json:
+        print_json([entry.as_json() for entry in entries])
+    elif entries:
+        print_entries(entries)
+    else:
+        tell("No entry matches.")
+
+
+def print_entries(entries: list[AuditEntry]) -> None:
+    """Print entries as a table."""
+    print_table(
+        ("time (UTC)", "principal", "org", "action", "object", "record", "outcome", "error", "ms", "id"),
+        [
+            (
+                f"{entry.time:%Y-%m-%d %H:%M:%S}",
+                entry.principal,
+                entry.org,
+                entry.action,
+                entry.object,
+                _records(entry),
+                entry.outcome.value,
+                entry.error_code,
+                None if entry.duration_ms is None else f"{entry.duration_ms:.0f}",
+                entry.id,
+            )
+            for entry in entries
+        ],
+    )
+
+
+@audit.command(epilog="Example: orgserver audit show 0197b2f0-…")
+@click.argument("entry_id", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(entry_id: str, as_json: bool) -> None:
+    """Show one entry: intent and outcome."""
+
+    async def act() -> AuditEntry | None:
+        async with app_of(settings_of()) as app:
+            return await app.trail.entry(entry_id)
+
+    entry = run(act())
+    if entry is None:
+        raise OperatorError("there is no audit entry with this id", hint="orgserver audit list shows ids")
+    if as_json:
+        print_json(entry.as_json())
+        return
+    told = entry.as_json() | ({"soql": entry.soql} if entry.soql else {})
+    print_table(
+        ("", ""),
+        [
+            (name.replace("_", " "), ", ".join(value) if isinstance(value, list) else value)
+            for name, value in told.items()
+        ],
+    )
+
+
+@audit.command(epilog="Example: orgserver audit export --format csv --since 30d --output february.csv")
+@click.option("--format", "format_", type=click.Choice(_FORMATS), default="jsonl", show_default=True)
+@_filters
+@click.option(
+    "--output", type=click.Path(path_type=Path, dir_okay=False), help="A new file. [default: standard output]"
+)
+def export(format_: str, output: Path | None, **given: Any) -> None:
+    """Write entries out, oldest first: JSON lines, CSV, or `events`, the raw chain as evidence."""
+    if format_ in ("parquet", "ocsf"):
+        raise ConfigError(f"--format {format_} is not in this version yet", hint="use jsonl, csv or events")
+    wanted = _wanted(given)
+    if format_ == "events" and wanted != EntryFilter(since=wanted.since, until=wanted.until):
+        raise click.UsageError("--format events is the whole chain: it takes --since and --until, and no other filter")
+
+    async def act() -> int:
+        async with app_of(settings_of()) as app:
+            with _destination(output) as out:
+                written = await _write(_lines(app.trail, format_, wanted), out)
+            await app.trail.exported(operator(), f"audit export --format {format_}", written)
+            return written
+
+    written = run(act())
+    if output is not None:
+        tell(f"{written:,} {'events' if format_ == 'events' else 'entries'} written to {output}")
+
+
+async def _lines(trail: trails.Trail, format_: str, wanted: EntryFilter) -> AsyncIterator[str]:
+    if format_ == "events":
+        async for event in trail.events(wanted):
+            yield trails.event_line(event)
+        return
+    if format_ == "csv":
+        yield trails.csv_header()
+    render = trails.csv_line if format_ == "csv" else trails.json_line
+    async for entry in trail.entries(wanted):
+        yield render(entry)
+
+
+async def _write(lines: AsyncIterator[str], out: TextIO) -> int:
+    written = 0
+    show_progress = sys.stderr.isatty() and out is not sys.stdout
+    async for line in lines:
+        out.write(line + "\n")
+        written += 1
+        if show_progress and written % _STEP == 0:
+            click.echo(f"\r{written:,}", nl=False, err=True)
+    if show_progress and written >= _STEP:
+        click.echo("\r", nl=False, err=True)
+    out.flush()
+    return written
+
+
+@contextmanager
+def _destination(output: Path | None) -> Iterator[TextIO]:
+    """Standard output, or a file that appears whole or not at all."""
+    if output is None:
+        yield sys.stdout
+        return
+    if output.exists():
+        raise OperatorError(f"{output} exists", hint="choose another name; an export never replaces a file")
+    draft: str | None = None
+    try:
+        descriptor, draft = tempfile.mkstemp(prefix=f".{output.name}.", dir=output.parent)
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(draft, output)
+    except FileExistsError:
+        raise OperatorError(f"{output} exists", hint="choose another name") from None
+    except OSError as error:
+        raise OperatorError(f"{output} cannot be written: {error.strerror or type(error).__name__}") from None
+    finally:
+        if draft is not None:
+            Path(draft).unlink(missing_ok=True)
+
+
+@audit.command(epilog="Example: orgserver audit verify")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def verify(as_json: bool) -> None:
+    """Check that nobody edited, removed, inserted, reordered or cut off entries. Exits 1 if somebody did."""
+
+    async def act() -> trails.Verified:
+        async with app_of(settings_of()) as app:
+            return await app.trail.verify()
+
+    found = run(act())
+    if as_json:
+        told = {"ok": found.problem is None, "events": found.events, "entries": found.entries}
+        print_json(told | {"checks": list(found.checks), "first_bad": found.first_bad, "problem": found.problem})
+    elif found.problem is None:
+        click.echo(f"The audit log is whole: {found.entries:,} entries in {found.events:,} events.")
+        click.echo(
+            f"Checked: {', '.join(found.checks)}. Not checked: an older copy put back whole (needs checkpoints)."
+        )
+    if found.problem is not None:
+        report(f"the audit log does not verify: {found.problem} (sequence {found.first_bad})")
+        raise Failure
+
+
+def _records(entry: AuditEntry) -> str | None:
+    if not entry.record_ids:
+        return None
+    more = len(entry.record_ids) - 1
+    return f"{entry.record_ids[0]} +{more}" if more else entry.record_ids[0]

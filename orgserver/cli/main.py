@@ -1,0 +1,107 @@
+"""The commands, each imported only when it is used."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from typing import Any
+
+import click
+
+import orgserver
+from orgserver.cli.support import Failure, report
+from orgserver.model.errors import OrgserverError
+
+INTERRUPTED = 130
+_COMMANDS = {
+    "demo": ("orgserver.cli.demo", "See it work: a sandbox with two orgs, a real MCP client, the audit log."),
+    "sandbox": ("orgserver.cli.sandbox", "Serve pretend Salesforce orgs on this machine."),
+    "add-org": ("orgserver.cli.add_org", "Register a Salesforce org."),
+    "list-orgs": ("orgserver.cli.orgs", "List the registered orgs."),
+    "show-org": ("orgserver.cli.orgs", "Show all that is known of one org."),
+    "check-org": ("orgserver.cli.orgs", "Ask orgs whether their credentials work."),
+    "update-org": ("orgserver.cli.orgs", "Rename, enable, disable or limit an org."),
+    "remove-org": ("orgserver.cli.orgs", "Remove an org and destroy its secrets."),
+    "serve": ("orgserver.cli.serve", "Serve MCP on standard input and output."),
+    "audit": ("orgserver.cli.audit", "Read, export and verify the audit log."),
+    "migrate": ("orgserver.cli.migrate", "Bring the store to the newest schema."),
+}
+_COMPLETION = (
+    'Completion: eval "$(_ORGSERVER_COMPLETE=bash_source orgserver)" in ~/.bashrc '
+    "(zsh_source for zsh, fish_source for fish)."
+)
+
+
+class LazyGroup(click.Group):
+    """Finds commands by name without importing the others."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order people meet them."""
+        del ctx
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        del ctx
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(_COMMANDS[cmd_name][0])
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing any."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, words) for name, (_, words) in _COMMANDS.items()])
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run, and turn every failure into one line and an exit code."""
+        try:
+            return super().main(*args, **(extra | {"standalone_mode": False}))
+        except KeyboardInterrupt:
+            code = _interrupted()
+        except Exception as error:  # noqa: BLE001  # the outermost place
+            code = _explained(error)
+        sys.exit(code)
+
+
+def _explained(error: Exception) -> int:
+    """Say in one line what failed, and give the exit code."""
+    if isinstance(error, click.exceptions.Abort):
+        return _interrupted()
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    if isinstance(error, click.ClickException):
+        error.show()
+        return error.exit_code
+    if isinstance(error, Failure):
+        return error.code
+    if isinstance(error, BrokenPipeError):
+        sys.stderr.close()
+        return 1
+    if isinstance(error, OrgserverError):
+        report(str(error), error.hint)
+    else:
+        report(f"something unforeseen went wrong ({type(error).__name__})", "run it with --debug, and report it")
+    if "--debug" in sys.argv:
+        traceback.print_exception(error)
+    return 1
+
+
+def _interrupted() -> int:
+    report("interrupted")
+    return INTERRUPTED
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=f"Example: orgserver demo\n\n{_COMPLETION}",
+)
+@click.version_option(orgserver.__version__, prog_name="orgserver")
+@click.option("--debug", is_flag=True, help="Show a traceback when something fails.")
+def cli(debug: bool) -> None:
+    """Let AI agents work in many Salesforce orgs at once, safely."""
+    del debug

@@ -1,0 +1,20 @@
+"""``orgserver migrate``: bring the store to the newest schema."""
+
+from __future__ import annotations
+
+import click
+
+from orgserver.cli.support import app_of, run, settings_of
+from orgserver.store.database import SCHEMA
+
+
+@click.command(epilog="Example: orgserver migrate")
+def migrate() -> None:
+    """Bring the store to the newest schema. Other commands do it by themselves."""
+
+    async def act() -> str:
+        settings = settings_of()
+        async with app_of(settings):
+            return str(settings.database_file)
+
+    click.echo(f"{run(act())} has schema {SCHEMA}")

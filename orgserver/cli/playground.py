@@ -1,0 +1,29 @@
+"""How pretend orgs are registered: like real ones, through the enrolment service."""
+
+from __future__ import annotations
+
+from orgserver.app import App
+from orgserver.cli.support import operator
+from orgserver.model import names
+from orgserver.model.secret import Secret
+from orgserver.sandbox.server import Sandbox
+from orgserver.services.enrolment import Enrolled, Registration
+
+
+async def register(app: App, sandbox: Sandbox) -> list[Enrolled]:
+    """Register every pretend org under its own alias."""
+    enrolled = []
+    for org in sandbox.orgs:
+        given = org.credentials()
+        registration = Registration(
+            alias=names.alias(org.alias),
+            client_id=given["client_id"],
+            client_secret=Secret(given["client_secret"]),
+            refresh_token=Secret(given["refresh_token"]),
+            login_url=given["login_url"],
+            instance_url=given["instance_url"],
+            trusted_hosts=tuple(given["trust_hosts"]),
+            source="the sandbox",
+        )
+        enrolled.append(await app.enrolment.add(operator(), registration))
+    return enrolled

@@ -1,0 +1,49 @@
+"""The options that limit an org, and what this version makes of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from orgserver.model.errors import ConfigError
+
+F = TypeVar("F", bound=Callable[..., Any])
+_NOT_YET = ("confirm_deletes", "allow_object", "deny_object", "hide_field", "row_limit", "api_budget", "keep_values")
+
+
+def policy_options(command: F) -> F:
+    """The options of add-org."""
+    return _later(
+        click.option("--read-only", is_flag=True, help="Refuse every change in this org, for everybody.")(command)
+    )
+
+
+def changed_policy_options(command: F) -> F:
+    """The options of update-org, each with its ``--no-…`` form."""
+    return _later(
+        click.option("--read-only/--no-read-only", default=None, help="Refuse every change in this org.")(command)
+    )
+
+
+def _later(command: F) -> F:
+    """What the contract names and this version does not enforce: taken, to be refused in one line."""
+    for name in ("confirm-deletes", "keep-values"):
+        command = click.option(f"--{name}/--no-{name}", default=None, hidden=True)(command)
+    for name in ("allow-object", "deny-object", "hide-field"):
+        command = click.option(f"--{name}", multiple=True, hidden=True)(command)
+    for name in ("row-limit", "api-budget"):
+        command = click.option(f"--{name}", hidden=True)(command)
+    return command
+
+
+def policy_of(options: dict[str, Any]) -> dict[str, Any]:
+    """What is set; ConfigError for a limit that this version would not hold."""
+    for name in _NOT_YET:
+        if options[name] not in (None, (), False):
+            raise ConfigError(
+                f"--{name.replace('_', '-')} is not enforced by this version, so it is refused",
+                hint="--read-only is enforced",
+            )
+    return {"read_only": options["read_only"]} if options["read_only"] is not None else {}

@@ -1,0 +1,35 @@
+"""``orgserver sandbox``: pretend orgs for trying things out."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+
+import click
+
+from orgserver.cli.support import print_json, run, tell
+
+
+@click.command(epilog="Example: orgserver sandbox --orgs 3 --port 8900 > sandbox.json")
+@click.option(
+    "--port", default=0, show_default="free ports", type=click.IntRange(0, 65_535), help="Org i listens at PORT+i."
+)
+@click.option("--orgs", default=2, show_default=True, type=click.IntRange(1, 2_000), help="How many orgs.")
+@click.option("--tls", is_flag=True, help="Serve https with a throwaway certificate authority.")
+@click.option("--no-rotation", is_flag=True, help="Let refresh tokens stay the same.")
+def sandbox(port: int, orgs: int, tls: bool, no_rotation: bool) -> None:
+    """Serve pretend Salesforce orgs on 127.0.0.1 until Ctrl-C; prints their URLs and credentials as JSON."""
+    run(_serve(port, orgs, tls=tls, rotation=not no_rotation))
+
+
+async def _serve(port: int, orgs: int, *, tls: bool, rotation: bool) -> None:
+    from orgserver.sandbox.server import Sandbox  # noqa: PLC0415  # only here
+
+    with tempfile.TemporaryDirectory(prefix="orgserver-sandbox-") as folder:
+        async with Sandbox.start(
+            orgs, port=port, tls_folder=Path(folder) if tls else None, rotation=rotation
+        ) as served:
+            print_json(served.described())
+            tell("The sandbox is up. Ctrl-C ends it.")
+            await asyncio.Event().wait()

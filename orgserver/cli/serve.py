@@ -1,0 +1,139 @@
+"""``orgserver serve``: the MCP server."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orgserver.cli.support import local_principal, settings_of
+from orgserver.config import Settings
+from orgserver.model import names
+from orgserver.model.errors import ConfigError
+from orgserver.model.orgs import Principal, Scope
+
+if TYPE_CHECKING:
+    from orgserver.app import App
+
+logger = logging.getLogger("orgserver.serve")
+_LATER = ("tls_cert", "tls_key", "public_url", "allow_host", "allow_origin", "oauth_issuer", "oauth_audience")
+
+
+@click.command(
+    epilog="Examples:\n\n  claude mcp add orgserver -- orgserver serve\n\n"
+    "  orgserver serve --org acme --read-only --toolset contacts\n\n  orgserver serve --sandbox"
+)
+@click.option("--http", metavar="HOST:PORT", hidden=True)
+@click.option("--org", "orgs", multiple=True, metavar="ALIAS", help="Offer only these orgs.")
+@click.option("--read-only", is_flag=True, help="Offer no tool that changes anything.")
+@click.option(
+    "--toolset", "toolsets", multiple=True, metavar="NAME", help="contacts, appointments, query, orgs or all."
+)
+@click.option("--principal", metavar="NAME", help="Who calls, for the audit log. [default: local:<you>]")
+@click.option("--label", metavar="TEXT", help="A word to find this server's calls by in the audit log.")
+@click.option("--sandbox", is_flag=True, help="Serve two pretend orgs; nothing of yours is read or changed.")
+@click.option("--tls-cert", hidden=True)
+@click.option("--tls-key", hidden=True)
+@click.option("--public-url", hidden=True)
+@click.option("--allow-host", hidden=True)
+@click.option("--allow-origin", hidden=True)
+@click.option("--oauth-issuer", hidden=True)
+@click.option("--oauth-audience", hidden=True)
+def serve(**options: Any) -> None:
+    """Serve MCP on standard input and output until the client goes away."""
+    for name in ("http", *_LATER):
+        if options[name]:
+            raise ConfigError(f"--{name.replace('_', '-')} is not in this version yet", hint="serve on stdio")
+    try:
+        scope = Scope(
+            orgs=frozenset(names.alias(alias) for alias in options["orgs"]) or None,
+            read_only=options["read_only"],
+            toolsets=frozenset(options["toolsets"]),
+        )
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    _no_core_dumps()
+    with asyncio.Runner(loop_factory=_fast_loop()) as runner:
+        runner.run(_serve(options, scope))
+
+
+async def _serve(options: dict[str, Any], scope: Scope) -> None:
+    from orgserver.serving.stdio import serve_stdio  # noqa: PLC0415  # the SDK is slow to import
+    from orgserver.tools.server import build_server  # noqa: PLC0415
+
+    principal = Principal(options["principal"] or local_principal())
+    async with _app(options, scope) as app:
+        server = build_server(app.operations, principal=principal, label=options["label"], scope=scope)
+        gc.freeze()
+        gc.enable()
+        serving = asyncio.create_task(serve_stdio(server))
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with suppress(NotImplementedError):  # Windows
+                loop.add_signal_handler(number, serving.cancel)
+        logger.info("serving on standard input and output")
+        with suppress(asyncio.CancelledError):
+            await serving
+
+
+@asynccontextmanager
+async def _app(options: dict[str, Any], scope: Scope) -> AsyncIterator[App]:
+    from orgserver.app import open_app  # noqa: PLC0415
+
+    if options["sandbox"]:
+        async with _playground(scope) as app:
+            yield app
+        return
+    async with open_app(settings_of(), scope) as app:
+        known = (await app.access.catalog()).by_alias
+        for alias in sorted(scope.orgs or ()):
+            if alias not in known:
+                raise ConfigError(f"--org {alias}: no org is registered as {alias}", hint="see: orgserver list-orgs")
+        yield app
+
+
+@asynccontextmanager
+async def _playground(scope: Scope) -> AsyncIterator[App]:
+    """Two pretend orgs in a throwaway home."""
+    from orgserver.app import open_app  # noqa: PLC0415
+    from orgserver.cli.playground import register  # noqa: PLC0415
+    from orgserver.sandbox.server import Sandbox  # noqa: PLC0415
+
+    with tempfile.TemporaryDirectory(prefix="orgserver-playground-") as home:
+        settings: Settings = settings_of(home=home, database_url=None, master_key=None, master_key_file=None)
+        async with Sandbox.start(2) as sandbox, open_app(settings, scope) as app:
+            await register(app, sandbox)
+            yield app
+
+
+def _fast_loop() -> Any:
+    if sys.platform == "win32":
+        return None
+    try:
+        import uvloop  # noqa: PLC0415  # has no wheel everywhere
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def _no_core_dumps() -> None:
+    """Keep tokens out of core files, and out of reach of other processes of the same user (trust §3)."""
+    if sys.platform == "win32":
+        return
+    import resource  # noqa: PLC0415
+
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        import ctypes  # noqa: PLC0415
+
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE

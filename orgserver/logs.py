@@ -1,0 +1,71 @@
+"""What is written to standard error: one line an event, for people or as JSON, and never a secret."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from datetime import UTC, datetime
+
+from orgserver.config import Settings
+
+FIELDS = ("request", "org", "tool", "outcome", "ms", "entry", "rotated", "count")
+"""What callers may attach with ``extra=``; never values, tokens or record names."""
+
+_LOUD = ("httpx", "httpcore", "aiohttp", "sqlalchemy", "alembic", "mcp", "asyncio", "aiosqlite", "uvicorn")
+_TOKENS = re.compile(
+    r"00D[0-9A-Za-z]{12,15}![0-9A-Za-z._]+"
+    r"|5Aep[0-9A-Za-z._=-]{8,}"
+    r"|Bearer\s+\S+"
+    r"|force://\S+"
+    r"|eyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]+\.[0-9A-Za-z_-]+"
+    r"|osk_[0-9A-Za-z]{8,}"
+)
+_UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def masked(text: str) -> str:
+    """A text without anything that has the shape of a token: the second line of defence, never the first."""
+    return _UNSAFE.sub("\N{REPLACEMENT CHARACTER}", _TOKENS.sub("•••", text))
+
+
+class _Console(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        told = " ".join(f"{name}={value}" for name, value in _fields(record).items())
+        time = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S")
+        line = f"{time} {record.levelname.lower():7} {record.name}: {record.getMessage()} {told}".rstrip()
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        return masked(line)
+
+
+class _Json(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        told: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        told |= _fields(record)
+        if record.exc_info:
+            told["exception"] = self.formatException(record.exc_info)
+        return masked(json.dumps(told, ensure_ascii=False, default=str))
+
+
+def start_logging(settings: Settings) -> None:
+    """Send logs to standard error in the chosen form; other libraries' logs only from warnings on."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Json() if settings.log_format == "json" else _Console())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("orgserver").setLevel(settings.log_level.upper())
+    for name in _LOUD:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.captureWarnings(capture=True)
+
+
+def _fields(record: logging.LogRecord) -> dict[str, object]:
+    return {name: value for name in FIELDS if (value := record.__dict__.get(name)) is not None}

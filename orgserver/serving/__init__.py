@@ -1,0 +1,1 @@
+"""How clients reach the server: over standard input and output."""

@@ -1,0 +1,1 @@
+"""The MCP tools: typed arguments in, one service called, a shaped reply out. No logic lives here."""

@@ -1,0 +1,213 @@
+"""Tools for appointments, which Salesforce calls events."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field, WithJsonSchema
+
+from orgserver.model.audit import Action
+from orgserver.model.names import EVENT
+from orgserver.model.orgs import Caller
+from orgserver.services.listing import Listing
+from orgserver.services.operations import Operations
+from orgserver.tools import replies
+from orgserver.tools.arguments import (
+    Arguments,
+    Cursor,
+    Fields,
+    Filter,
+    IdempotencyKey,
+    Limit,
+    Moment,
+    NewWhen,
+    OrderBy,
+    Org,
+    Preview,
+    RecordData,
+    RecordIdText,
+    Since,
+    When,
+    text,
+)
+from orgserver.tools.family import ToolSpec
+
+
+class AppointmentFields(RecordData):
+    """Fields of an appointment to change."""
+
+    Subject: Annotated[str | None, *text(255)] = None
+    StartDateTime: When = None
+    EndDateTime: When = None
+    IsAllDayEvent: Annotated[bool | None, WithJsonSchema({"type": "boolean"})] = None
+    Location: Annotated[str | None, *text(255)] = None
+    Description: Annotated[str | None, *text(32_000)] = None
+    WhoId: Annotated[str | None, WithJsonSchema({"type": ["string", "null"], "description": "Contact or Lead"})] = None
+    WhatId: Annotated[
+        str | None, WithJsonSchema({"type": ["string", "null"], "description": "Account, Opportunity, …"})
+    ] = None
+
+
+class NewAppointment(AppointmentFields):
+    """An appointment to create."""
+
+    Subject: Annotated[str, Field(max_length=255)]  # required, never null
+    StartDateTime: NewWhen
+    EndDateTime: NewWhen
+
+
+class CreateAppointment(Arguments):
+    """Arguments of salesforce_create_appointment."""
+
+    org: Org
+    data: NewAppointment
+    idempotency_key: IdempotencyKey = None
+
+
+class GetAppointment(Arguments):
+    """Arguments of salesforce_get_appointment."""
+
+    org: Org
+    event_id: RecordIdText
+    fields: Fields = None
+
+
+class UpdateAppointment(Arguments):
+    """Arguments of salesforce_update_appointment."""
+
+    org: Org
+    event_id: RecordIdText
+    data: AppointmentFields
+    if_unmodified_since: Since = None
+    preview: Preview = False
+
+
+class DeleteAppointment(Arguments):
+    """Arguments of salesforce_delete_appointment."""
+
+    org: Org
+    event_id: RecordIdText
+    preview: Preview = False
+
+
+class ListAppointments(Arguments):
+    """Arguments of salesforce_list_appointments."""
+
+    org: Org
+    limit: Limit = 10
+    cursor: Cursor = None
+    fields: Fields = None
+    filter: Filter = None
+    order_by: OrderBy = None
+    start: Moment = None
+    end: Moment = None
+
+
+async def create(operations: Operations, caller: Caller, given: CreateAppointment) -> dict[str, Any]:
+    """Create an appointment."""
+    result = await operations.create(
+        caller,
+        "salesforce_create_appointment",
+        given.org,
+        EVENT,
+        given.data.values(),
+        idempotency_key=given.idempotency_key,
+    )
+    return replies.created(given.org, result)
+
+
+async def get(operations: Operations, caller: Caller, given: GetAppointment) -> dict[str, Any]:
+    """Read an appointment."""
+    record = await operations.read(caller, "salesforce_get_appointment", given.org, EVENT, given.event_id, given.fields)
+    return {"org": given.org, "record": record}
+
+
+async def update(operations: Operations, caller: Caller, given: UpdateAppointment) -> dict[str, Any]:
+    """Change an appointment."""
+    result = await operations.update(
+        caller,
+        "salesforce_update_appointment",
+        given.org,
+        EVENT,
+        given.event_id,
+        given.data.values(),
+        if_unmodified_since=given.if_unmodified_since,
+        preview=given.preview,
+    )
+    return replies.updated(given.org, result)
+
+
+async def delete(operations: Operations, caller: Caller, given: DeleteAppointment) -> dict[str, Any]:
+    """Delete an appointment."""
+    result = await operations.delete(
+        caller, "salesforce_delete_appointment", given.org, EVENT, given.event_id, preview=given.preview
+    )
+    return replies.deleted(given.org, result)
+
+
+async def list_(operations: Operations, caller: Caller, given: ListAppointments) -> dict[str, Any]:
+    """List appointments."""
+    listing = Listing(
+        EVENT, given.limit, given.cursor, given.fields, given.filter, given.order_by, given.start, given.end
+    )
+    return replies.page(given.org, await operations.list(caller, "salesforce_list_appointments", given.org, listing))
+
+
+TOOLS = (
+    ToolSpec(
+        "salesforce_create_appointment",
+        "Create appointment",
+        "Create an appointment (Salesforce Event) in one org. Times need an offset. data takes any createable field.",
+        CreateAppointment,
+        replies.CREATED_SCHEMA,
+        create,
+        Action.CREATE,
+        EVENT,
+        writes=True,
+    ),
+    ToolSpec(
+        "salesforce_get_appointment",
+        "Get appointment",
+        "Read one appointment whose id you know. To find one by time use salesforce_list_appointments.",
+        GetAppointment,
+        replies.RECORD_SCHEMA,
+        get,
+        Action.READ,
+        EVENT,
+    ),
+    ToolSpec(
+        "salesforce_update_appointment",
+        "Update appointment",
+        "Move or change one appointment; null clears a field. Give StartDateTime and EndDateTime together.",
+        UpdateAppointment,
+        replies.UPDATED_SCHEMA,
+        update,
+        Action.UPDATE,
+        EVENT,
+        writes=True,
+        idempotent=True,
+    ),
+    ToolSpec(
+        "salesforce_delete_appointment",
+        "Delete appointment",
+        "Delete one appointment (to the org's recycle bin). Only when asked for.",
+        DeleteAppointment,
+        replies.DELETED_SCHEMA,
+        delete,
+        Action.DELETE,
+        EVENT,
+        writes=True,
+        destroys=True,
+        idempotent=True,
+    ),
+    ToolSpec(
+        "salesforce_list_appointments",
+        "List appointments",
+        "List appointments that overlap start to end, earliest first; from now on when neither is given.",
+        ListAppointments,
+        replies.PAGE_SCHEMA,
+        list_,
+        Action.LIST,
+        EVENT,
+    ),
+)

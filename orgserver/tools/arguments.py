@@ -1,0 +1,164 @@
+"""What the tools take, and the schemas that agents read: typed, with nothing in them that says nothing."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
+
+from orgserver.model.errors import InvalidArgument
+from orgserver.salesforce.refusals import escape
+
+MAX_LIMIT = 2_000
+_NESTED = ("data", "filter")
+_WORDS = {
+    "missing": "is required",
+    "extra_forbidden": "is not an argument of this tool",
+    "string_type": "must be a text",
+    "bool_type": "must be true or false",
+    "int_type": "must be a whole number",
+    "list_type": "must be a list",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+}
+_NOISE = ("title", "additionalProperties")
+"""What a model need not read: an unknown argument is refused by name, and ``data`` says that it takes any field."""
+_FieldValue = str | int | float | bool | None
+
+
+class Arguments(BaseModel):
+    """Arguments of a tool: nothing is converted, and nothing unknown is taken."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True)
+
+
+class RecordData(BaseModel):
+    """Field values: the usual ones typed, any other field of the object as it is."""
+
+    model_config = ConfigDict(strict=True, extra="allow", hide_input_in_errors=True)
+    __pydantic_extra__: dict[str, _FieldValue]
+
+    def values(self) -> dict[str, Any]:
+        """The fields that were given, null included."""
+        return self.model_dump(exclude_unset=True)
+
+
+def text(length: int, **schema: Any) -> tuple[Any, ...]:
+    """What annotates a field of text, at most so long; null clears it."""
+    shown = {"type": ["string", "null"], "maxLength": length} | schema
+    return Field(max_length=length), WithJsonSchema(shown)
+
+
+When = Annotated[str | None, WithJsonSchema({"type": ["string", "null"], "format": "date-time"})]
+NewWhen = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+Moment = Annotated[
+    str | None, Field(max_length=64), WithJsonSchema({"type": "string", "description": "ISO 8601 with offset, or date"})
+]
+RecordReference = Annotated[str | None, WithJsonSchema({"type": ["string", "null"]})]
+Org = Annotated[
+    str, Field(min_length=1, max_length=255), WithJsonSchema({"type": "string", "description": "org alias"})
+]
+RecordIdText = Annotated[
+    str, Field(max_length=255), WithJsonSchema({"type": "string", "description": "15 or 18 characters"})
+]
+Fields = Annotated[
+    list[str] | None,
+    Field(max_length=500),
+    WithJsonSchema(
+        {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "e.g. Email, Account.Name",
+        }
+    ),
+]
+Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT)]
+Cursor = Annotated[
+    str | None,
+    WithJsonSchema({"type": "string", "description": "next_cursor, with the same other arguments"}),
+]
+Filter = Annotated[
+    dict[str, Any] | None,
+    WithJsonSchema(
+        {
+            "type": "object",
+            "description": "{Field: value} or {Field: {op: value}}; ops: eq ne lt lte gt gte in not_in contains "
+            "starts_with is_null",
+        }
+    ),
+]
+OrderBy = Annotated[
+    str | None, Field(max_length=500), WithJsonSchema({"type": "string", "description": "Field or Field desc"})
+]
+Since = Annotated[
+    str | None,
+    Field(max_length=64),
+    WithJsonSchema({"type": "string", "description": "the LastModifiedDate you read"}),
+]
+IdempotencyKey = Annotated[
+    str | None,
+    WithJsonSchema({"type": "string", "maxLength": 200, "description": "same key, never done twice"}),
+]
+Preview = Annotated[bool, WithJsonSchema({"type": "boolean", "description": "only show"})]
+
+
+def schema_of(arguments: type[BaseModel], *, nullable: bool = True) -> dict[str, Any]:
+    """A model's JSON schema without titles, indirections and empty defaults; null only where it clears something."""
+    schema = arguments.model_json_schema()
+    definitions = schema.pop("$defs", {})
+    compact = _compact(schema, definitions)
+    compact.pop("description", None)
+    if not nullable:
+        _without_null(compact)
+    assert isinstance(compact, dict)  # noqa: S101  # a model's schema is an object
+    return compact
+
+
+def _compact(node: Any, definitions: dict[str, Any]) -> Any:
+    if isinstance(node, list):
+        return [_compact(each, definitions) for each in node]
+    if not isinstance(node, dict):
+        return node
+    if "$ref" in node:
+        target = dict(definitions[node["$ref"].rpartition("/")[2]])
+        target.pop("description", None)
+        node = target | {name: value for name, value in node.items() if name != "$ref"}
+    return {
+        name: {key: _compact(value, definitions) for key, value in inner.items()}
+        if name == "properties"
+        else _compact(inner, definitions)
+        for name, inner in node.items()
+        if name not in _NOISE and not (name == "default" and inner in (None, False))
+    }
+
+
+def _without_null(node: Any) -> None:
+    if isinstance(node, dict):
+        if node.get("type") == ["string", "null"]:
+            node["type"] = "string"
+        for inner in node.values():
+            _without_null(inner)
+
+
+def explain(error: ValidationError) -> InvalidArgument:
+    """Say which argument is wrong and how, never what it held."""
+    problems: dict[str, str] = {}
+    for detail in error.errors(include_input=False, include_url=False, include_context=False):
+        name = _name(detail["loc"])
+        problems.setdefault(name, f"{name} {_words(detail)}")
+    shown = list(problems)[:10]
+    return InvalidArgument("; ".join(problems[name] for name in shown), fields=shown)
+
+
+def _name(location: tuple[int | str, ...]) -> str:
+    depth = 2 if location and location[0] in _NESTED else 1
+    return escape(".".join(str(part) for part in location[:depth]))[:120] or "arguments"
+
+
+def _words(detail: Any) -> str:
+    known = _WORDS.get(detail["type"])
+    if known is not None:
+        return known
+    told = str(detail["msg"])
+    return told.replace("String should have", "must have").replace("Input should be", "must be")

@@ -1,0 +1,203 @@
+"""Tools for contacts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from orgserver.model.audit import Action
+from orgserver.model.names import CONTACT
+from orgserver.model.orgs import Caller
+from orgserver.services.listing import Listing
+from orgserver.services.operations import Operations
+from orgserver.tools import replies
+from orgserver.tools.arguments import (
+    Arguments,
+    Cursor,
+    Fields,
+    Filter,
+    IdempotencyKey,
+    Limit,
+    OrderBy,
+    Org,
+    Preview,
+    RecordData,
+    RecordIdText,
+    RecordReference,
+    Since,
+    text,
+)
+from orgserver.tools.family import ToolSpec
+
+
+class ContactFields(RecordData):
+    """Fields of a contact to change."""
+
+    LastName: Annotated[str | None, *text(80)] = None
+    FirstName: Annotated[str | None, *text(40)] = None
+    Email: Annotated[str | None, *text(80, format="email")] = None
+    Phone: Annotated[str | None, *text(40)] = None
+    Title: Annotated[str | None, *text(128)] = None
+    AccountId: RecordReference = None
+
+
+class NewContact(ContactFields):
+    """A contact to create."""
+
+    LastName: Annotated[str, Field(min_length=1, max_length=80)]  # required, never null
+
+
+class CreateContact(Arguments):
+    """Arguments of salesforce_create_contact."""
+
+    org: Org
+    data: NewContact
+    idempotency_key: IdempotencyKey = None
+
+
+class GetContact(Arguments):
+    """Arguments of salesforce_get_contact."""
+
+    org: Org
+    contact_id: RecordIdText
+    fields: Fields = None
+
+
+class UpdateContact(Arguments):
+    """Arguments of salesforce_update_contact."""
+
+    org: Org
+    contact_id: RecordIdText
+    data: ContactFields
+    if_unmodified_since: Since = None
+    preview: Preview = False
+
+
+class DeleteContact(Arguments):
+    """Arguments of salesforce_delete_contact."""
+
+    org: Org
+    contact_id: RecordIdText
+    preview: Preview = False
+
+
+class ListContacts(Arguments):
+    """Arguments of salesforce_list_contacts."""
+
+    org: Org
+    limit: Limit = 10
+    cursor: Cursor = None
+    fields: Fields = None
+    filter: Filter = None
+    order_by: OrderBy = None
+
+
+async def create(operations: Operations, caller: Caller, given: CreateContact) -> dict[str, Any]:
+    """Create a contact."""
+    result = await operations.create(
+        caller,
+        "salesforce_create_contact",
+        given.org,
+        CONTACT,
+        given.data.values(),
+        idempotency_key=given.idempotency_key,
+    )
+    return replies.created(given.org, result)
+
+
+async def get(operations: Operations, caller: Caller, given: GetContact) -> dict[str, Any]:
+    """Read a contact."""
+    record = await operations.read(caller, "salesforce_get_contact", given.org, CONTACT, given.contact_id, given.fields)
+    return {"org": given.org, "record": record}
+
+
+async def update(operations: Operations, caller: Caller, given: UpdateContact) -> dict[str, Any]:
+    """Change a contact."""
+    result = await operations.update(
+        caller,
+        "salesforce_update_contact",
+        given.org,
+        CONTACT,
+        given.contact_id,
+        given.data.values(),
+        if_unmodified_since=given.if_unmodified_since,
+        preview=given.preview,
+    )
+    return replies.updated(given.org, result)
+
+
+async def delete(operations: Operations, caller: Caller, given: DeleteContact) -> dict[str, Any]:
+    """Delete a contact."""
+    result = await operations.delete(
+        caller, "salesforce_delete_contact", given.org, CONTACT, given.contact_id, preview=given.preview
+    )
+    return replies.deleted(given.org, result)
+
+
+async def list_(operations: Operations, caller: Caller, given: ListContacts) -> dict[str, Any]:
+    """List contacts."""
+    listing = Listing(CONTACT, given.limit, given.cursor, given.fields, given.filter, given.order_by)
+    return replies.page(given.org, await operations.list(caller, "salesforce_list_contacts", given.org, listing))
+
+
+TOOLS = (
+    ToolSpec(
+        "salesforce_create_contact",
+        "Create contact",
+        "Create a Contact in one org. Use it for a new person; list first to avoid duplicates. "
+        "data takes any createable field.",
+        CreateContact,
+        replies.CREATED_SCHEMA,
+        create,
+        Action.CREATE,
+        CONTACT,
+        writes=True,
+    ),
+    ToolSpec(
+        "salesforce_get_contact",
+        "Get contact",
+        "Read one Contact whose id you know. To find one by name or email use salesforce_list_contacts.",
+        GetContact,
+        replies.RECORD_SCHEMA,
+        get,
+        Action.READ,
+        CONTACT,
+    ),
+    ToolSpec(
+        "salesforce_update_contact",
+        "Update contact",
+        "Change fields of one Contact; null clears a field. Fields not named stay as they are.",
+        UpdateContact,
+        replies.UPDATED_SCHEMA,
+        update,
+        Action.UPDATE,
+        CONTACT,
+        writes=True,
+        idempotent=True,
+    ),
+    ToolSpec(
+        "salesforce_delete_contact",
+        "Delete contact",
+        "Delete one Contact (to the org's recycle bin). Only when asked for.",
+        DeleteContact,
+        replies.DELETED_SCHEMA,
+        delete,
+        Action.DELETE,
+        CONTACT,
+        writes=True,
+        destroys=True,
+        idempotent=True,
+    ),
+    ToolSpec(
+        "salesforce_list_contacts",
+        "List contacts",
+        "List or find Contacts, newest change first. Use filter for names, emails and the like; "
+        "SOQL (salesforce_query) for anything more.",
+        ListContacts,
+        replies.PAGE_SCHEMA,
+        list_,
+        Action.LIST,
+        CONTACT,
+    ),
+)

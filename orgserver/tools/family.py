@@ -1,0 +1,54 @@
+"""What a tool is: its name, its words, its arguments, and the one call it makes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from mcp_types import Tool, ToolAnnotations
+
+from orgserver.model.audit import Action
+from orgserver.model.names import SObjectName
+from orgserver.model.orgs import Caller
+from orgserver.services.operations import Operations
+from orgserver.tools.arguments import Arguments, schema_of
+
+Run = Callable[[Operations, Caller, Any], Awaitable[dict[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """One tool."""
+
+    name: str
+    title: str
+    description: str
+    arguments: type[Arguments]
+    output: dict[str, Any]
+    run: Run
+    action: Action | None = None
+    """What a refused call is in the audit log; None where nothing is recorded."""
+    sobject: SObjectName | None = None
+    writes: bool = False
+    destroys: bool = False
+    idempotent: bool = False
+
+    def listed(self) -> Tool:
+        """The tool as ``tools/list`` shows it."""
+        hints = ToolAnnotations(read_only_hint=True, open_world_hint=True)
+        if self.writes:
+            hints = ToolAnnotations(
+                read_only_hint=False,
+                destructive_hint=self.destroys,
+                idempotent_hint=self.idempotent,
+                open_world_hint=True,
+            )
+        return Tool(
+            name=self.name,
+            title=self.title,
+            description=self.description,
+            input_schema=schema_of(self.arguments, nullable=self.idempotent),
+            output_schema=self.output,
+            annotations=hints,
+        )
