@@ -2,12 +2,21 @@
 
 import os
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from orgserver.app import App, open_app
+from orgserver.cli.playground import register
+from orgserver.config import read_settings
+from orgserver.model.orgs import Caller, Principal, Scope
+from orgserver.sandbox.org import SandboxOrg
+from orgserver.sandbox.server import Sandbox
 from orgserver.store.opened import Store, open_store
 from orgserver.vault import Key, Vault
+
+OpenApp = Callable[..., AbstractAsyncContextManager[App]]
 
 
 @pytest.fixture(autouse=True)
@@ -41,3 +50,46 @@ async def store(opener: Callable[..., object]) -> AsyncIterator[Store]:
     opened: Store = await opener()  # type: ignore[misc]
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with Sandbox.start(2) as started:
+        yield started
+
+
+@pytest.fixture
+def acme(sandbox: Sandbox) -> SandboxOrg:
+    return sandbox.orgs[0]
+
+
+@pytest.fixture
+def globex(sandbox: Sandbox) -> SandboxOrg:
+    return sandbox.orgs[1]
+
+
+@pytest.fixture
+def caller() -> Caller:
+    return Caller(Principal("local:tester"), "stdio", client="test/1", request_id="r1")
+
+
+@pytest.fixture
+def open_again(tmp_path: Path) -> OpenApp:
+    """Opens an app over the test's home, as another process would; settings and scope by keyword."""
+
+    @asynccontextmanager
+    async def open_it(scope: Scope | None = None, **settings: object) -> AsyncIterator[App]:
+        async with open_app(read_settings({"home": tmp_path / "home"} | settings, {}), scope) as opened:
+            yield opened
+
+    return open_it
+
+
+@pytest.fixture
+async def app(open_again: OpenApp, sandbox: Sandbox) -> AsyncIterator[App]:
+    """An app with both pretend orgs registered; what registering asked of them is forgotten."""
+    async with open_again() as opened:
+        await register(opened, sandbox)
+        for org in sandbox.orgs:
+            org.requests.clear()
+        yield opened

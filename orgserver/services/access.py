@@ -103,6 +103,12 @@ class Access:
             await self.client.forget(row_id)
         return catalog
 
+    async def changed(self) -> bool:
+        """Tell whether the store has newer orgs than the ones last read."""
+        async with self._store.database.reading() as connection:
+            version = await self._store.orgs.catalog_version(connection)
+        return self._catalog is None or version != self._catalog.version
+
     async def org(self, caller: Caller, alias: str) -> tuple[Org, int]:
         """Resolve an alias among the orgs this principal may use, with the catalog's version; else UnknownOrg.
 
@@ -121,10 +127,7 @@ class Access:
 
     async def visible(self, caller: Caller) -> list[Org]:
         """Every org this principal may use, by alias, as the store has them now."""
-        catalog = await self.catalog()
-        async with self._store.database.reading() as connection:
-            if await self._store.orgs.catalog_version(connection) != catalog.version:
-                catalog = await self.reload()
+        catalog = await self.reload() if await self.changed() else await self.catalog()
         return list(self._granted(caller, catalog).values())
 
     def _granted(self, caller: Caller, catalog: Catalog) -> dict[str, Org]:

@@ -210,6 +210,9 @@ class Operations:
                 self._check(org, plan.permission)
                 self._access.client.admit(self._access.hosts(org, org.instance_url))
             except CallError as error:
+                if await self._access.changed():  # refused by what was true a moment ago
+                    await self._access.reload()
+                    continue
                 await self._store.audit.record(act, _failed(error, Trace(), started))
                 raise
             begun = await self._store.audit.begin(
