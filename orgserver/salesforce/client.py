@@ -6,8 +6,7 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -80,6 +79,10 @@ class _Gate:
     budget: retry.Budget = field(default_factory=retry.Budget)
     breaker: retry.Breaker = field(default_factory=retry.Breaker)
 
+    def leave(self) -> None:
+        """One call less is under way."""
+        self.under_way -= 1
+
 
 class SalesforceClient:
     """Sends requests to orgs, each through connections of its own."""
@@ -111,9 +114,10 @@ class SalesforceClient:
 
     # -- records
 
-    def admit(self, hosts: OrgHosts) -> None:
-        """Refuse at once what could not be sent anyway: before the audit log is written, not after.
+    def admit(self, hosts: OrgHosts) -> Callable[[], None]:
+        """Take a place for one call; the function that comes back gives it up again.
 
+        Refuses at once what could not be sent anyway: before the audit log is written, not after.
         Raises RateLimited when too much is under way, NoConnection while the org is left alone.
         """
         gate = self._gate(hosts.key, hosts.instance_url)
@@ -124,6 +128,8 @@ class SalesforceClient:
             )
         if not gate.breaker.admits(asyncio.get_running_loop().time()):
             raise NoConnection("this org has not answered lately and is left alone for a few seconds", code="ORG_DOWN")
+        gate.under_way += 1
+        return gate.leave
 
     async def send(self, hosts: OrgHosts, token: Secret, request: Request, *, deadline: float, trace: Trace) -> Reply:
         """Send a request and return its successful reply.
@@ -133,21 +139,12 @@ class SalesforceClient:
         outgoing = self._request(hosts, token, request)
         gate = self._gate(hosts.key, hosts.instance_url)
         try:
-            async with asyncio.timeout_at(deadline), self._slot(gate):
+            async with asyncio.timeout_at(deadline), gate.slots:
                 return await self._attempts(gate, outgoing, request, trace)
         except TimeoutError:
             if trace.sent:
                 raise Unanswered("no answer came in time", code="TIMEOUT") from None
             raise NotSent("there was no time left to send this", code="TIMEOUT") from None
-
-    @asynccontextmanager
-    async def _slot(self, gate: _Gate) -> AsyncIterator[None]:
-        gate.under_way += 1
-        try:
-            async with gate.slots:
-                yield
-        finally:
-            gate.under_way -= 1
 
     async def _attempts(self, gate: _Gate, outgoing: httpx.Request, request: Request, trace: Trace) -> Reply:
         loop = asyncio.get_running_loop()

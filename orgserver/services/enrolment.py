@@ -426,10 +426,15 @@ def _org(given: Registration, draft: Draft, proof: Proof | None, existing: Org |
         state=OrgState.READY,
         cause=None,
         problem=None,
-        policy=given.policy if existing is None else existing.policy,
+        policy=given.policy if existing is None else _tightened(existing.policy, given.policy),
         tags=given.tags or (existing.tags if existing else ()),
         source=given.source,
         created_at=now,
         refreshed_at=None,
         enabled=existing.enabled if existing else True,
     )
+
+
+def _tightened(old: Policy, given: Policy) -> Policy:
+    """New credentials may add limits to an org; only ``update-org`` takes one away."""
+    return replace(old, read_only=old.read_only or given.read_only)

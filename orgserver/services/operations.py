@@ -31,6 +31,7 @@ from orgserver.services.access import Access, Connection
 from orgserver.services.directory import Directory, OrgPage
 from orgserver.services.listing import Listing
 from orgserver.services.plans import Plan
+from orgserver.store.audit import Begun
 from orgserver.store.opened import Store
 from orgserver.store.writer import microseconds
 
@@ -208,29 +209,39 @@ class Operations:
                 plan = run.plan(org)
                 act = _with_plan(act, plan)
                 self._check(org, plan.permission)
-                self._access.client.admit(self._access.hosts(org, org.instance_url))
+                leave = self._access.client.admit(self._access.hosts(org, org.instance_url))
             except CallError as error:
                 if await self._access.changed():  # refused by what was true a moment ago
                     await self._access.reload()
                     continue
                 await self._store.audit.record(act, _failed(error, Trace(), started))
                 raise
-            begun = await self._store.audit.begin(
-                act,
-                deadline=microseconds() + int(self._call_timeout * 1_000_000),
-                catalog_version=version,
-                repetition=plan.repetition,
-            )
-            if begun.verdict != "catalog_changed":
-                break
+            try:
+                begun = await self._store.audit.begin(
+                    act,
+                    deadline=microseconds() + int(self._call_timeout * 1_000_000),
+                    catalog_version=version,
+                    repetition=plan.repetition,
+                )
+                if begun.verdict != "catalog_changed":
+                    return await self._go_on(
+                        run, act, plan, begun, self._access.connection(org, deadline, Trace()), started
+                    )
+            finally:
+                leave()
             await self._access.reload()
+
+    async def _go_on(
+        self, run: _Run[T], act: Act, plan: Plan[T], begun: Begun, connection: Connection, started: float
+    ) -> T:
+        """Send, or answer a repeated call from memory."""
         if begun.verdict == "clash":
             clash = _clash(begun.outcome)
             await self._store.audit.record(act, _failed(clash, Trace(), started))
             raise clash
         if begun.verdict == "replay":
-            return await self._replay(org, act, plan, begun.outcome or "", begun.answer, started)
-        return await self._send(run, act, plan, self._access.connection(org, deadline, Trace()), started)
+            return await self._replay(connection.org, act, plan, begun.outcome or "", begun.answer, started)
+        return await self._send(run, act, plan, connection, started)
 
     async def _send(self, run: _Run[T], act: Act, plan: Plan[T], connection: Connection, started: float) -> T:
         """Send what has its intent, and write the outcome whatever happens."""

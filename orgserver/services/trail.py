@@ -87,14 +87,19 @@ class Trail:
 
     async def exported(self, caller: Caller, what: str, rows: int) -> None:
         """Put on record that the log was exported."""
+        await self._record(caller, Action.EXPORT, what, Ending(Outcome.SUCCEEDED, row_count=rows))
+
+    async def verified(self, caller: Caller, found: Verified) -> None:
+        """Put on record that the log was verified, and whether it held."""
+        code = "AUDIT_BROKEN" if found.problem is not None else None
+        ending = Ending(Outcome.SUCCEEDED, error_code=code, row_count=found.entries)
+        await self._record(caller, Action.VERIFY, "audit verify", ending)
+
+    async def _record(self, caller: Caller, action: Action, what: str, ending: Ending) -> None:
         act = Act(
-            id=new_id(),
-            principal=caller.principal.name,
-            transport=caller.transport,
-            action=Action.EXPORT,
-            tool=what,
+            id=new_id(), principal=caller.principal.name, transport=caller.transport, action=action, tool=what
         )
-        await self._store.audit.record(act, Ending(Outcome.SUCCEEDED, row_count=rows))
+        await self._store.audit.record(act, ending)
 
 
 def json_line(entry: AuditEntry) -> str:
