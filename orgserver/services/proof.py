@@ -38,7 +38,7 @@ async def prove(client: SalesforceClient, where: OrgHosts, token: Secret, api_ve
     version = api_version or offered[-1]
     if version not in offered:
         raise Rejected(f"the org does not offer API version {version}", hint=f"it offers {offered[0]} to {offered[-1]}")
-    user = protocol.read_userinfo(await client.send(where, token, protocol.userinfo(), deadline=deadline, trace=trace))
+    # The query comes first: an ended token is INVALID_SESSION_ID there, but a bare 403 at the identity endpoint.
     page = protocol.read_page(
         await client.send(
             where,
@@ -48,6 +48,7 @@ async def prove(client: SalesforceClient, where: OrgHosts, token: Secret, api_ve
             trace=trace,
         )
     )
+    user = protocol.read_userinfo(await client.send(where, token, protocol.userinfo(), deadline=deadline, trace=trace))
     told = page.records[0] if page.records else {}
     return Proof(
         org_id=org_id(user["organization_id"]),

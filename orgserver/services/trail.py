@@ -96,9 +96,7 @@ class Trail:
         await self._record(caller, Action.VERIFY, "audit verify", ending)
 
     async def _record(self, caller: Caller, action: Action, what: str, ending: Ending) -> None:
-        act = Act(
-            id=new_id(), principal=caller.principal.name, transport=caller.transport, action=action, tool=what
-        )
+        act = Act(id=new_id(), principal=caller.principal.name, transport=caller.transport, action=action, tool=what)
         await self._store.audit.record(act, ending)
 
 

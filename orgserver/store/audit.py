@@ -19,7 +19,7 @@ from orgserver.model.errors import AuditBroken, StoreAway, StoreError
 from orgserver.model.names import new_id
 from orgserver.store import chain, files, tables
 from orgserver.store.database import Database
-from orgserver.store.writer import Transaction
+from orgserver.store.writer import Prepared, Transaction
 from orgserver.vault import Context, Key, Unsealable
 
 logger = logging.getLogger("orgserver.audit")
@@ -29,21 +29,22 @@ _KEY_LIFE = 24 * 3_600 * 1_000_000
 _FREED = frozenset({Outcome.DENIED, Outcome.NOT_SENT})
 """Outcomes after which an idempotency key is free again."""
 
-# Compiled once: the writer runs these for every group.
-_HEAD = select(
-    tables.audit_head.c.sequence,
-    tables.audit_head.c.hash,
-    tables.audit_head.c.sealed,
-    tables.store.c.catalog_version,
-).join_from(tables.audit_head, tables.store, tables.audit_head.c.id == tables.store.c.id)
-_ADD_EVENTS = insert(tables.audit_events)
-_MOVE_HEAD = (
-    update(tables.audit_head)
-    .where(tables.audit_head.c.id == 1)
-    .values(sequence=bindparam("to_sequence"), hash=bindparam("to_hash"), sealed=bindparam("to_sealed"))
+_HEAD = Prepared(
+    select(
+        tables.audit_head.c.sequence,
+        tables.audit_head.c.hash,
+        tables.audit_head.c.sealed,
+        tables.store.c.catalog_version,
+    ).join_from(tables.audit_head, tables.store, tables.audit_head.c.id == tables.store.c.id)
 )
-_ADD_PENDING = insert(tables.audit_pending)
-_END_PENDING = delete(tables.audit_pending).where(tables.audit_pending.c.entry_id == bindparam("entry"))
+_ADD_EVENTS = Prepared(insert(tables.audit_events))
+_MOVE_HEAD = Prepared(
+    update(tables.audit_head).values(
+        sequence=bindparam("to_sequence"), hash=bindparam("to_hash"), sealed=bindparam("to_sealed")
+    )
+)
+_ADD_PENDING = Prepared(insert(tables.audit_pending))
+_END_PENDING = Prepared(delete(tables.audit_pending).where(tables.audit_pending.c.entry_id == bindparam("entry")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +204,7 @@ class AuditLog:
         return Begun("begun")
 
     def _finish_in(self, tx: Transaction, entry_id: str, ending: Ending, answer: bytes | None) -> bool:
-        if tx.connection.execute(_END_PENDING, {"entry": entry_id}).rowcount == 0:
+        if _END_PENDING.run(tx.connection, {"entry": entry_id}).rowcount == 0:
             return False
         self._append(tx, chain.outcome(entry_id, ending, tx.now), ending=ending)
         if answer is not None or ending.outcome in _FREED:
@@ -272,7 +273,7 @@ class AuditLog:
     def _head(self, tx: Transaction) -> _Head:
         head: _Head | None = tx.shared.get("head")
         if head is None:
-            row = tx.connection.execute(_HEAD).one()
+            row = _HEAD.run(tx.connection).one()
             if self.open_head(row.sealed) != (row.sequence, row.hash):
                 raise AuditBroken("the head of the audit chain was changed from outside")
             head = tx.shared["head"] = _Head(row.sequence, row.hash, row.catalog_version, [], [])
@@ -282,17 +283,11 @@ class AuditLog:
     def _flush(self, tx: Transaction) -> None:
         head = self._head(tx)
         if head.rows:
-            tx.connection.execute(_ADD_EVENTS, head.rows)
-            tx.connection.execute(
-                _MOVE_HEAD,
-                {
-                    "to_sequence": head.sequence,
-                    "to_hash": head.hash,
-                    "to_sealed": self.seal_head(head.sequence, head.hash),
-                },
-            )
+            _ADD_EVENTS.run(tx.connection, *head.rows)
+            sealed = self.seal_head(head.sequence, head.hash)
+            _MOVE_HEAD.run(tx.connection, {"to_sequence": head.sequence, "to_hash": head.hash, "to_sealed": sealed})
         if head.pending:
-            tx.connection.execute(_ADD_PENDING, head.pending)
+            _ADD_PENDING.run(tx.connection, *head.pending)
 
     # -- keys
 

@@ -68,12 +68,12 @@ async def events(
             {
                 "sequence": row.sequence,
                 "previous_hash": previous.hex(),
-                "hash": row.hash.hex(),
-                "mac": row.mac.hex(),
-                "canonical": row.canonical.decode(),
+                "hash": _bytes(row.hash).hex(),
+                "mac": _bytes(row.mac).hex(),
+                "canonical": _bytes(row.canonical).decode("utf-8", "backslashreplace"),
             }
         )
-        previous = row.hash
+        previous = _bytes(row.hash)
     return page, rows[-1].sequence if len(rows) == PAGE else None
 
 
@@ -138,6 +138,9 @@ def _check(row: Row[Any], state: Verification) -> None:
     if row.sequence != expected:
         state.fail(expected, f"entry {expected} was removed")
         return
+    if not all(isinstance(value, bytes) for value in (row.canonical, row.hash, row.mac)):
+        state.fail(row.sequence, f"entry {row.sequence} was edited")  # SQLite keeps any type in any column
+        return
     if chain.link(state.hash, row.sequence, row.canonical) != row.hash:
         state.fail(row.sequence, f"entry {row.sequence} was edited, inserted or reordered")
         return
@@ -160,6 +163,11 @@ def _columns_agree(row: Row[Any]) -> bool:
     kept = (row.entry_id, row.kind, chain.time_text(row.time))
     names = ("principal", "org", "tool", "action", "object", "outcome")
     return told == kept and all(event.get(name) == getattr(row, name) for name in names)
+
+
+def _bytes(value: object) -> bytes:
+    """A column's bytes, even where somebody turned them into something else: the evidence shows it as it is."""
+    return value if isinstance(value, bytes) else str(value).encode()
 
 
 def _joined(wanted: EntryFilter) -> Select[Any]:

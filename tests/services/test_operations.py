@@ -73,7 +73,12 @@ async def test_an_entry_tells_everything_but_values(app: App, caller: Caller) ->
     made = await create(app, caller)
     entry = (await entries(app))[0]
 
-    assert (entry.principal, entry.client, entry.transport, entry.request_id) == ("local:tester", "test/1", "stdio", "r1")
+    assert (entry.principal, entry.client, entry.transport, entry.request_id) == (
+        "local:tester",
+        "test/1",
+        "stdio",
+        "r1",
+    )
     assert (entry.org, entry.object, entry.action) == ("acme", "Contact", "create")
     assert entry.record_ids == (made.id,)
     assert entry.fields == ("FirstName", "LastName")
@@ -258,7 +263,9 @@ async def test_every_record_of_a_long_result_comes_once_by_cursor(app: App, call
     assert seen == sorted(seen)
 
 
-async def test_a_result_ends_at_sixty_kilobytes_and_goes_on_by_cursor(app: App, caller: Caller, acme: SandboxOrg) -> None:
+async def test_a_result_ends_at_sixty_kilobytes_and_goes_on_by_cursor(
+    app: App, caller: Caller, acme: SandboxOrg
+) -> None:
     for _ in range(30):
         acme.records.add(schema.load("Contact"), {"LastName": "Long", "Description": "x" * 10_000})
     sizes, seen, cursor = [], [], None
@@ -292,8 +299,14 @@ async def test_a_cursor_is_worth_nothing_elsewhere(app: App, caller: Caller, glo
     assert globex.requests == []
 
 
-async def test_a_next_page_elsewhere_is_never_followed(app: App, caller: Caller, acme: SandboxOrg, globex: SandboxOrg) -> None:
-    body = '{"totalSize":2,"done":false,"nextRecordsUrl":"' + globex.url + '/services/data/v60.0/query/01g000-2","records":[]}'
+async def test_a_next_page_elsewhere_is_never_followed(
+    app: App, caller: Caller, acme: SandboxOrg, globex: SandboxOrg
+) -> None:
+    body = (
+        '{"totalSize":2,"done":false,"nextRecordsUrl":"'
+        + globex.url
+        + '/services/data/v60.0/query/01g000-2","records":[]}'
+    )
     acme.fault("status", path=".*/query", status=200, body=body)
 
     with pytest.raises(Rejected) as refused:
@@ -392,7 +405,9 @@ async def test_a_stale_token_is_refreshed_once_for_twenty_callers(app: App, call
     assert acme.counters.reuses == 0
 
 
-async def test_a_rotated_refresh_token_outlives_the_process(open_again, app: App, caller: Caller, acme: SandboxOrg) -> None:
+async def test_a_rotated_refresh_token_outlives_the_process(
+    open_again, app: App, caller: Caller, acme: SandboxOrg
+) -> None:
     for _ in range(3):
         acme.expire_access_tokens()
         await create(app, caller)
@@ -404,7 +419,9 @@ async def test_a_rotated_refresh_token_outlives_the_process(open_again, app: App
     assert acme.counters.reuses == 0
 
 
-async def test_the_access_token_is_shared_through_the_store(open_again, app: App, caller: Caller, acme: SandboxOrg) -> None:
+async def test_the_access_token_is_shared_through_the_store(
+    open_again, app: App, caller: Caller, acme: SandboxOrg
+) -> None:
     await create(app, caller)
     refreshes = acme.counters.refreshes
 
@@ -414,7 +431,9 @@ async def test_the_access_token_is_shared_through_the_store(open_again, app: App
     assert acme.counters.refreshes == refreshes
 
 
-async def test_a_token_that_is_refused_again_is_not_refreshed_forever(app: App, caller: Caller, acme: SandboxOrg) -> None:
+async def test_a_token_that_is_refused_again_is_not_refreshed_forever(
+    app: App, caller: Caller, acme: SandboxOrg
+) -> None:
     body = '[{"message":"Session expired or invalid","errorCode":"INVALID_SESSION_ID"}]'
     acme.fault("status", path=".*/sobjects/.*", status=401, body=body, times=50)
     acme.counters.refreshes = 0
@@ -426,7 +445,9 @@ async def test_a_token_that_is_refused_again_is_not_refreshed_forever(app: App, 
     assert acme.counters.refreshes == 1
 
 
-async def test_a_dead_refresh_token_says_who_must_act_and_sends_nothing(app: App, caller: Caller, acme: SandboxOrg) -> None:
+async def test_a_dead_refresh_token_says_who_must_act_and_sends_nothing(
+    app: App, caller: Caller, acme: SandboxOrg
+) -> None:
     acme.refresh_token = ""
     acme.expire_access_tokens()
 
@@ -473,7 +494,9 @@ async def test_network_trouble_at_the_login_host_does_not_kill_the_credential(
     assert (await app.enrolment.one("acme")).state is OrgState.READY
 
 
-async def test_a_refresh_that_somebody_else_is_doing_is_waited_for(app: App, caller: Caller, acme: SandboxOrg, open_again) -> None:
+async def test_a_refresh_that_somebody_else_is_doing_is_waited_for(
+    app: App, caller: Caller, acme: SandboxOrg, open_again
+) -> None:
     acme.expire_access_tokens()
     acme.answers.busy = 1
 
@@ -510,7 +533,9 @@ async def test_a_create_whose_answer_is_lost_is_unknown_and_sent_once(
     assert found.total_size == 1
 
 
-async def test_a_hanging_create_ends_at_the_deadline_as_unknown(open_again, app: App, caller: Caller, acme: SandboxOrg) -> None:
+async def test_a_hanging_create_ends_at_the_deadline_as_unknown(
+    open_again, app: App, caller: Caller, acme: SandboxOrg
+) -> None:
     await create(app, caller)
     acme.requests.clear()
     acme.fault("hang", path=".*/sobjects/Contact", seconds=30)
@@ -587,7 +612,9 @@ async def test_the_same_key_with_other_arguments_is_a_conflict(app: App, caller:
     assert len(posts(acme)) == 1
 
 
-async def test_a_key_is_one_principals_in_one_org(app: App, caller: Caller, acme: SandboxOrg, globex: SandboxOrg) -> None:
+async def test_a_key_is_one_principals_in_one_org(
+    app: App, caller: Caller, acme: SandboxOrg, globex: SandboxOrg
+) -> None:
     await create(app, caller, idempotency_key="k1")
     await create(app, caller, "globex", idempotency_key="k1")
     await create(app, Caller(Principal("other"), "stdio"), idempotency_key="k1")
@@ -721,7 +748,9 @@ async def test_one_org_that_hangs_does_not_hold_up_another(app: App, caller: Cal
     assert page.total_size == 4
 
 
-async def test_too_many_calls_to_one_org_are_refused_at_once(open_again, app: App, caller: Caller, acme: SandboxOrg) -> None:
+async def test_too_many_calls_to_one_org_are_refused_at_once(
+    open_again, app: App, caller: Caller, acme: SandboxOrg
+) -> None:
     async with open_again(org_concurrency=1, org_queue=2) as narrow:
         await create(narrow, caller)
         acme.fault("hang", path=".*/query", seconds=5, times=1_000)

@@ -22,7 +22,9 @@ async def test_the_first_use_makes_a_store_that_only_we_can_read(store: Store, s
     assert store_file.parent.stat().st_mode & 0o777 == 0o700
     for path in store_file.parent.iterdir():
         assert path.stat().st_mode & 0o777 == 0o600, path.name
-    assert {"orgserver.db", "orgserver.db.lock", "orgserver.db-wal"} <= {path.name for path in store_file.parent.iterdir()}
+    assert {"orgserver.db", "orgserver.db.lock", "orgserver.db-wal"} <= {
+        path.name for path in store_file.parent.iterdir()
+    }
     assert store.id
 
 
@@ -130,7 +132,9 @@ async def test_one_bad_change_does_not_fail_its_neighbours(store: Store) -> None
         tx.connection.execute(update(tables.store).values(catalog_version=100))
         raise ValueError("mine alone")
 
-    results = await asyncio.gather(*(store.database.write(each) for each in [good, good, bad, good]), return_exceptions=True)
+    results = await asyncio.gather(
+        *(store.database.write(each) for each in [good, good, bad, good]), return_exceptions=True
+    )
 
     assert [result for result in results if isinstance(result, int)] == [1, 1, 1]
     assert isinstance(results[2], ValueError)

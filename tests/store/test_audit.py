@@ -1,0 +1,327 @@
+"""The audit log: intent before, one outcome after, chained; what is edited, removed or left behind is found."""
+
+import asyncio
+import json
+import random
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from orgserver.model.audit import Act, Action, AuditEntry, Ending, EntryFilter, Outcome
+from orgserver.model.names import new_id
+from orgserver.model.orgs import Caller, Principal
+from orgserver.services.trail import Trail, csv_header, csv_line, event_line, json_line
+from orgserver.store import chain, tables
+from orgserver.store.audit import Repetition
+from orgserver.store.opened import Store
+
+FAR = 1 << 60
+
+
+def act(**details: object) -> Act:
+    given_ = {"principal": "local:me", "transport": "stdio", "action": Action.CREATE, "org": "acme"} | details
+    return Act(id=new_id(), **given_)  # type: ignore[arg-type]
+
+
+async def begin(store: Store, one: Act) -> None:
+    begun = await store.audit.begin(one, deadline=FAR, catalog_version=1)
+    assert begun.verdict == "begun"
+
+
+async def fill(store: Store, count: int) -> list[Act]:
+    acts = [act(object=f"Thing{number % 3}", fields=("LastName",)) for number in range(count)]
+    for one in acts:
+        await begin(store, one)
+        assert await store.audit.finish(one.id, Ending(Outcome.SUCCEEDED, record_ids=("003x",), row_count=1))
+    return acts
+
+
+async def all_entries(store: Store, wanted: EntryFilter | None = None) -> list[AuditEntry]:
+    return [entry async for entry in Trail(store).entries(wanted or EntryFilter())]
+
+
+async def test_an_intent_is_on_the_disk_before_anybody_goes_on(store: Store, store_file: Path) -> None:
+    one = act()
+    await begin(store, one)
+
+    connection = sqlite3.connect(store_file)
+    rows = connection.execute("SELECT kind, entry_id FROM audit_events").fetchall()
+    connection.close()
+
+    assert rows == [("intent", one.id)]
+    assert (await all_entries(store))[0].outcome is Outcome.PENDING
+
+
+async def test_the_first_outcome_wins_and_a_late_one_is_refused(store: Store) -> None:
+    one = act()
+    await begin(store, one)
+
+    assert await store.audit.finish(one.id, Ending(Outcome.SUCCEEDED))
+    assert not await store.audit.finish(one.id, Ending(Outcome.REJECTED))
+    assert [entry.outcome for entry in await all_entries(store)] == [Outcome.SUCCEEDED]
+
+
+async def test_sequences_have_no_holes_whoever_writes(store: Store, opener: Callable) -> None:
+    other = await opener()
+    await asyncio.gather(*(fill(each, 20) for each in (store, other, store, other)))
+
+    async with store.database.reading() as connection:
+        numbers = (await connection.execute(select(tables.audit_events.c.sequence).order_by("sequence"))).scalars().all()
+
+    assert numbers == list(range(1, 161))
+    assert (await Trail(other).verify()).problem is None
+    await other.close()
+
+
+async def test_the_kept_bytes_are_canonical(store: Store) -> None:
+    await begin(store, act(label="Ünïcode ☃", client=None))
+
+    async with store.database.reading() as connection:
+        row = (await connection.execute(select(tables.audit_events))).one()
+
+    event = json.loads(row.canonical)
+    assert row.canonical == json.dumps(event, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    assert "client" not in event
+    assert row.hash == chain.link(chain.genesis(store.id), 1, row.canonical)
+    assert event["time"] == chain.time_text(row.time)
+
+
+@given(
+    st.dictionaries(st.text(max_size=5), st.one_of(st.integers(), st.text(max_size=9), st.lists(st.text(max_size=3))))
+)
+def test_canonical_bytes_do_not_depend_on_order(event: dict) -> None:
+    turned = dict(reversed(list(event.items())))
+
+    assert chain.canonical(event) == chain.canonical(turned)
+
+
+@given(st.integers(0, 1 << 52))
+def test_times_are_read_as_they_were_written(microseconds: int) -> None:
+    assert chain.microseconds_of(chain.time_text(microseconds)) == microseconds
+    assert chain.instant(chain.when(microseconds)) == microseconds
+
+
+# -- intents left behind
+
+
+async def test_intents_of_a_dead_process_become_unknown(opener: Callable) -> None:
+    dead = await opener(abandoned=0.05, heartbeat=0.02)
+    one = act()
+    await begin(dead, one)
+    await dead.database.close()  # as a crash would: no outcome, no goodbye
+
+    living = await opener(abandoned=0.05, heartbeat=0.02)
+    async with asyncio.timeout(10):
+        while not await living.audit.adopt():
+            pass
+
+    entry = (await all_entries(living))[0]
+    assert (entry.id, entry.outcome, entry.error_code) == (one.id, Outcome.UNKNOWN, "ABANDONED")
+    assert not await living.audit.finish(one.id, Ending(Outcome.SUCCEEDED))
+    await living.close()
+
+
+async def test_intents_of_a_process_that_is_alive_are_left_alone(store: Store, opener: Callable) -> None:
+    one = act()
+    await begin(store, one)
+    other = await opener()
+
+    assert await other.audit.adopt() == 0
+    assert await store.audit.finish(one.id, Ending(Outcome.SUCCEEDED))
+    await other.close()
+
+
+async def test_an_intent_long_past_its_deadline_becomes_unknown(opener: Callable) -> None:
+    store = await opener(abandoned=0.01)
+    one = act()
+    await store.audit.begin(one, deadline=0, catalog_version=1)
+
+    assert await store.audit.adopt() == 1
+    assert not await store.audit.finish(one.id, Ending(Outcome.SUCCEEDED))
+    await store.close()
+
+
+async def test_an_abandoned_key_stays_unknown(opener: Callable) -> None:
+    store = await opener(abandoned=0.01)
+    key = Repetition("local:me", "row", b"k" * 32, b"a" * 32)
+    await store.audit.begin(act(), deadline=0, catalog_version=1, repetition=key)
+    assert await store.audit.adopt() == 1
+
+    again = await store.audit.begin(act(), deadline=FAR, catalog_version=1, repetition=key)
+
+    assert (again.verdict, again.outcome, again.answer) == ("replay", "unknown", None)
+    await store.close()
+
+
+async def test_an_intent_that_saw_other_orgs_is_not_written(store: Store) -> None:
+    begun = await store.audit.begin(act(), deadline=FAR, catalog_version=99)
+
+    assert begun.verdict == "catalog_changed"
+    assert await all_entries(store) == []
+
+
+# -- what is tampered with is found
+
+TAMPERINGS: list[Callable[[random.Random, int], tuple[str, int]]] = [
+    lambda r, n: (f"UPDATE audit_events SET canonical = canonical || ' ' WHERE sequence = {n}", n),
+    lambda r, n: (f"UPDATE audit_events SET canonical = replace(canonical, 'acme', 'evil') WHERE sequence = {n}", n),
+    lambda r, n: (f"UPDATE audit_events SET hash = zeroblob(32) WHERE sequence = {n}", n),
+    lambda r, n: (f"UPDATE audit_events SET mac = zeroblob(32) WHERE sequence = {n}", n),
+    lambda r, n: (f"UPDATE audit_events SET time = time + 1 WHERE sequence = {n}", n),
+    lambda r, n: (f"UPDATE audit_events SET principal = 'nobody' WHERE sequence = {n}", n),
+    lambda r, n: (f"UPDATE audit_events SET org = 'globex' WHERE sequence = {n}", n),
+    lambda r, n: (f"UPDATE audit_events SET outcome = 'denied' WHERE sequence = {n}", n),
+    lambda r, n: (f"UPDATE audit_events SET entry_id = 'other' WHERE sequence = {n}", n),
+    lambda r, n: (f"DELETE FROM audit_events WHERE sequence = {n}", n),
+    lambda r, n: (f"DELETE FROM audit_events WHERE sequence >= {n}", n),
+    lambda r, n: (
+        f"UPDATE audit_events SET sequence = -1 WHERE sequence = {n};"
+        f"UPDATE audit_events SET sequence = {n} WHERE sequence = {n - 1};"
+        f"UPDATE audit_events SET sequence = {n - 1} WHERE sequence = -1",
+        n - 1,
+    ),
+]
+
+
+async def test_every_tampering_is_found_at_its_first_sequence(opener: Callable, store_file: Path) -> None:
+    store = await opener()
+    await fill(store, 25)
+    await store.close()
+    clean = store_file.read_bytes()
+    chance = random.Random(7)
+    for number, tampering in enumerate(TAMPERINGS * 3):
+        store_file.write_bytes(clean)
+        statements, first_bad = tampering(chance, chance.randint(3, 50))
+        connection = sqlite3.connect(store_file)
+        connection.executescript(statements)
+        connection.close()
+
+        opened = await opener()
+        found = await Trail(opened).verify()
+        await opened.close()
+
+        assert found.problem is not None, number
+        assert found.first_bad == first_bad, (number, found)
+
+
+async def test_a_cut_tail_with_a_moved_head_is_found(opener: Callable, store_file: Path) -> None:
+    store = await opener()
+    await fill(store, 5)
+    await store.close()
+    connection = sqlite3.connect(store_file)
+    connection.executescript(
+        "DELETE FROM audit_events WHERE sequence > 6;"
+        "UPDATE audit_head SET sequence = 6, hash = (SELECT hash FROM audit_events WHERE sequence = 6)"
+    )
+    connection.close()
+
+    opened = await opener()
+    found = await Trail(opened).verify()
+
+    assert found.problem is not None
+    await opened.close()
+
+
+async def test_a_store_whose_head_was_changed_takes_no_more_entries(opener: Callable, store_file: Path) -> None:
+    store = await opener()
+    await fill(store, 3)
+    await store.close()
+    connection = sqlite3.connect(store_file)
+    connection.executescript("UPDATE audit_head SET sequence = 4")
+    connection.close()
+
+    opened = await opener()
+    with pytest.raises(Exception, match="head of the audit chain"):
+        await begin(opened, act())
+    await opened.close()
+
+
+async def test_clean_stores_raise_no_alarm(opener: Callable) -> None:
+    store = await opener()
+    for count in (0, 1, 7, 40):
+        await fill(store, count)
+        found = await Trail(store).verify()
+        assert (found.problem, found.first_bad) == (None, None)
+    await store.close()
+
+
+# -- reading and exporting
+
+
+async def test_filters_hold_together(store: Store) -> None:
+    await store.audit.record(act(org="acme", action=Action.READ, object="Contact"), Ending(Outcome.DENIED))
+    await store.audit.record(act(org="globex", object="Event", principal="bot"), Ending(Outcome.SUCCEEDED))
+    await store.audit.record(
+        act(org="globex", object="Contact", tool="t", record_ids=("003Sb0000000001AAA",)), Ending(Outcome.SUCCEEDED)
+    )
+    everything = await all_entries(store)
+
+    for wanted, expected in [
+        (EntryFilter(org="globex"), {1, 2}),
+        (EntryFilter(org="globex", object="contact"), {2}),
+        (EntryFilter(principal="bot"), {1}),
+        (EntryFilter(tool="t"), {2}),
+        (EntryFilter(action="read"), {0}),
+        (EntryFilter(outcome="denied"), {0}),
+        (EntryFilter(record_id="003Sb0000000001AAA"), {2}),
+        (EntryFilter(since=everything[1].time), {1, 2}),
+        (EntryFilter(until=everything[1].time), {0}),
+        (EntryFilter(outcome="pending"), set()),
+    ]:
+        assert {everything.index(entry) for entry in await all_entries(store, wanted)} == expected, wanted
+
+
+async def test_the_newest_come_first_and_pages_do_not_matter(store: Store) -> None:
+    acts = [act() for _ in range(1_100)]
+    await asyncio.gather(*(store.audit.record(one, Ending(Outcome.SUCCEEDED)) for one in acts))
+
+    newest = await Trail(store).newest(EntryFilter(), 700)
+    everything = await all_entries(store)
+
+    assert [entry.sequence for entry in newest] == sorted((entry.sequence for entry in newest), reverse=True)
+    assert len(newest) == 700
+    assert {entry.id for entry in everything} == {one.id for one in acts}
+
+
+async def test_the_evidence_verifies_by_itself(store: Store) -> None:
+    await fill(store, 300)
+    events = [json.loads(event_line(event)) async for event in Trail(store).events(EntryFilter())]
+
+    previous = chain.genesis(store.id)
+    for number, event in enumerate(events, 1):
+        assert event["sequence"] == number
+        assert bytes.fromhex(event["previous_hash"]) == previous
+        previous = chain.link(previous, number, event["canonical"].encode())
+        assert event["hash"] == previous.hex()
+    assert len(events) == 600
+
+
+async def test_an_exported_line_has_the_contracts_fields_in_order(store: Store) -> None:
+    (one,) = await fill(store, 1)
+    entry = (await all_entries(store))[0]
+
+    assert list(json.loads(json_line(entry))) == csv_header().split(",")
+    assert csv_header().startswith(
+        "id,sequence,time,duration_ms,principal,client,transport,request_id,label,org,org_id"
+    )
+    assert csv_line(entry).startswith(f"{one.id},1,")
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\tx", "\rx"])
+async def test_no_cell_is_a_formula(store: Store, text: str) -> None:
+    await store.audit.record(act(label=text), Ending(Outcome.SUCCEEDED))
+    line = csv_line((await all_entries(store))[0])
+
+    assert f"'{text}" in line
+
+
+async def test_exporting_is_itself_an_entry(store: Store) -> None:
+    await Trail(store).exported(Caller(Principal("local:admin"), "cli"), "audit export", 5)
+
+    entry = (await all_entries(store))[0]
+    assert (entry.action, entry.principal, entry.row_count) == ("export", "local:admin", 5)
