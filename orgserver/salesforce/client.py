@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -281,9 +282,12 @@ class SalesforceClient:
         return outgoing
 
 
+_checked = lru_cache(maxsize=4_096)(host_rules.check_url)  # a pure function of two texts, asked at every call
+
+
 def _origin(url: str, trusted: tuple[str, ...]) -> str:
     try:
-        return host_rules.check_url(url, trusted)
+        return _checked(url, trusted)
     except ValueError as error:
         raise NotSent(f"this org's host may not be called: {error}", code="UNTRUSTED_HOST", retryable=False) from None
 
