@@ -49,9 +49,11 @@ def _from_file(path: Path) -> list[Key]:
     except OSError as error:
         reason = "it is a symbolic link" if path.is_symlink() else (error.strerror or type(error).__name__)
         raise KeyProblem(f"the master key {path} cannot be read: {reason}") from None
-    with os.fdopen(descriptor, "rb") as file:
-        _check_owner(path, os.fstat(file.fileno()))
-        content = file.read(_MAX_BYTES)
+    try:
+        _check_owner(path, os.fstat(descriptor))
+        content = os.read(descriptor, _MAX_BYTES)
+    finally:
+        os.close(descriptor)
     return read_ring(content.decode("ascii", "replace"), str(path))
 
 

@@ -22,21 +22,31 @@ _TOKENS = re.compile(
     r"|eyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]+\.[0-9A-Za-z_-]+"
     r"|osk_[0-9A-Za-z]{8,}"
 )
-_UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e007f]"
+)
+"""Control characters, invisible ones, and those that turn the direction of writing."""
+
+
+def escaped(text: str) -> str:
+    """A text in one line, in which nothing can drive a terminal or look like another line."""
+    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def masked(text: str) -> str:
     """A text without anything that has the shape of a token: the second line of defence, never the first."""
-    return _UNSAFE.sub("\N{REPLACEMENT CHARACTER}", _TOKENS.sub("•••", text))
+    return _TOKENS.sub("•••", text)
 
 
 class _Console(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         told = " ".join(f"{name}={value}" for name, value in _fields(record).items())
         time = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S")
-        line = f"{time} {record.levelname.lower():7} {record.name}: {record.getMessage()} {told}".rstrip()
+        line = escaped(f"{time} {record.levelname.lower():7} {record.name}: {record.getMessage()} {told}".rstrip())
         if record.exc_info:
-            line += "\n" + self.formatException(record.exc_info)
+            lines = self.formatException(record.exc_info).splitlines()
+            line += "".join(f"\n  {escaped(each)}" for each in lines)
         return masked(line)
 
 
@@ -51,17 +61,32 @@ class _Json(logging.Formatter):
         told |= _fields(record)
         if record.exc_info:
             told["exception"] = self.formatException(record.exc_info)
-        return masked(json.dumps(told, ensure_ascii=False, default=str))
+        # Masked before it becomes JSON: what hides a token must not swallow a quotation mark of the format.
+        shown = {name: masked(value) if isinstance(value, str) else value for name, value in told.items()}
+        return json_safe(json.dumps(shown, ensure_ascii=False, default=str))
 
 
-def start_logging(settings: Settings) -> None:
-    """Send logs to standard error in the chosen form; other libraries' logs only from warnings on."""
+def json_safe(text: str) -> str:
+    """JSON of the same meaning in which nothing can drive a terminal; its own line ends stay."""
+    return "\n".join(_UNSAFE.sub(_json_escape, line) for line in text.split("\n"))
+
+
+def _json_escape(found: re.Match[str]) -> str:
+    return json.dumps(found[0])[1:-1]
+
+
+def start_logging(settings: Settings, *, quiet: bool = False) -> None:
+    """Send logs to standard error in the chosen form; other libraries' logs only from warnings on.
+
+    ``quiet`` is for commands, which say themselves how they ended: only errors, unless a level was chosen.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if settings.log_format == "json" else _Console())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    logging.getLogger("orgserver").setLevel(settings.log_level.upper())
+    silent = quiet and "log_level" not in settings.model_fields_set
+    logging.getLogger("orgserver").setLevel("ERROR" if silent else settings.log_level.upper())
     for name in _LOUD:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(capture=True)

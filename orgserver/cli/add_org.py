@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from orgserver.cli import credentials
 from orgserver.cli.policy import policy_of, policy_options
-from orgserver.cli.support import app_of, operator, print_json, report, run, safe, settings_of, tell
+from orgserver.cli.support import app_of, operator, print_facts, print_json, run, safe, settings_of, tell, warn
 from orgserver.config import Settings
 from orgserver.model import names
 from orgserver.model.errors import ConfigError
 from orgserver.model.orgs import Policy
 
+if TYPE_CHECKING:
+    from orgserver.services.enrolment import Enrolled
+
 LOGIN_URL = "https://login.salesforce.com"
 TEST_URL = "https://test.salesforce.com"
+_PATIENCE_SECONDS = 0.5
 _LATER = ("username", "jwt_key_file", "sfdx_url_stdin", "from_sf_cli", "callback_url")
 
 
@@ -77,7 +83,7 @@ def add_org(**options: Any) -> None:
         try:
             version = names.api_version(given.values["api_version"])
         except ValueError as error:
-            raise ConfigError(f"the API version from {given.source} cannot be read: {error}") from None
+            raise ConfigError(f"api_version from {given.sources['api_version']}: {error}") from None
     run(_add(settings, given, alias, version, policy, options))
 
 
@@ -118,29 +124,52 @@ async def _add(
     )
     async with app_of(settings) as app:
         try:
-            enrolled = await app.enrolment.add(operator(), registration)
-        except BaseException:
+            enrolled = await _patiently(app.enrolment.add(operator(), registration))
+        except asyncio.CancelledError:
             if await app.enrolment.kept_draft(alias):
                 tell("What Salesforce answered so far is kept, sealed: the same command again goes on from there.")
+            else:
+                tell("Nothing was changed.")
             raise
+    _show(enrolled, given.source, as_json=options["as_json"])
+
+
+async def _patiently(enrolling: Coroutine[Any, Any, Enrolled]) -> Enrolled:
+    """Wait for an enrolment. Ctrl-C stops it, once a token answer that is under way has been sealed."""
+    task = asyncio.ensure_future(enrolling)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        task.cancel()
+        done, _ = await asyncio.wait({task}, timeout=_PATIENCE_SECONDS)
+        if not done:
+            tell("Waiting for Salesforce's answer, so that a new refresh token is not lost. Ctrl-C again gives up.")
+            await asyncio.wait({task})
+        raise
+
+
+def _show(enrolled: Enrolled, source: str, *, as_json: bool) -> None:
     org = enrolled.org
-    if options["as_json"]:
+    if as_json:
         from orgserver.cli.orgs import told_of  # noqa: PLC0415
 
-        print_json(told_of(org) | {"rotated": enrolled.rotated})
+        print_json(told_of(org) | {"rotated": enrolled.rotated, "also_known_as": list(enrolled.also_known_as)})
     else:
+        told = {
+            "org id": org.org_id or "not asked",
+            "user": org.user.username if org.user else "not asked (--no-verify)",
+            "instance": org.instance_url,
+            "kind": org.kind or "not known",
+            "edition": org.edition or "not known",
+            "API": org.api_version,
+            "limits": "read-only" if org.policy.read_only else "none",
+        }
         click.echo(f"{org.alias}: {safe(org.name)}")
-        user = org.user.username if org.user else "not asked (--no-verify)"
-        click.echo(f"  org id    {org.org_id or 'not asked'}\n  user      {safe(user)}")
-        click.echo(f"  instance  {org.instance_url}\n  kind      {org.kind or 'not asked'}")
-        click.echo(f"  edition   {safe(org.edition or 'not known')}\n  API       {org.api_version}")
+        print_facts({f"  {name}": value for name, value in told.items()})
     if enrolled.rotated:
-        tell(
-            f"Refresh token rotation is on: the copy in {given.source} is dead now, and using it would revoke "
-            "this one. Remove it there, or log in separately with --auth web."
+        warn(
+            f"refresh token rotation is on: the copy in {source} is dead now, and using it would revoke this one. "
+            "Remove it there, or log in separately with --auth web (which comes with a later version)."
         )
     if enrolled.also_known_as:
-        report(
-            f"warning: the same org is also registered as {', '.join(enrolled.also_known_as)}",
-            "fine if both are wanted; each needs a refresh token of its own",
-        )
+        warn(f"the same org is also registered as {', '.join(enrolled.also_known_as)}")

@@ -6,17 +6,30 @@ import os
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 import click
 
 from orgserver.cli import spans
-from orgserver.cli.support import Failure, app_of, operator, print_json, print_table, report, run, settings_of, tell
+from orgserver.cli.support import (
+    Failure,
+    app_of,
+    operator,
+    print_facts,
+    print_json,
+    print_table,
+    report,
+    run,
+    safe,
+    settings_of,
+    tell,
+)
+from orgserver.logs import json_safe
 from orgserver.model import names
 from orgserver.model.audit import AuditEntry, EntryFilter
-from orgserver.model.errors import ConfigError, OperatorError
+from orgserver.model.errors import ConfigError, OperatorError, OrgserverError
 from orgserver.services import trail as trails
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -111,6 +124,7 @@ def print_entries(entries: list[AuditEntry]) -> None:
             )
             for entry in entries
         ],
+        spare=("ms", "principal", "record", "error", "object"),
     )
 
 
@@ -130,14 +144,7 @@ def show(entry_id: str, as_json: bool) -> None:
     if as_json:
         print_json(entry.as_json())
         return
-    told = entry.as_json() | ({"soql": entry.soql} if entry.soql else {})
-    print_table(
-        ("", ""),
-        [
-            (name.replace("_", " "), ", ".join(value) if isinstance(value, list) else value)
-            for name, value in told.items()
-        ],
-    )
+    print_facts(entry.as_json() | ({"soql": entry.soql} if entry.soql else {}))
 
 
 @audit.command(epilog="Example: orgserver audit export --format csv --since 30d --output february.csv")
@@ -146,8 +153,11 @@ def show(entry_id: str, as_json: bool) -> None:
 @click.option(
     "--output", type=click.Path(path_type=Path, dir_okay=False), help="A new file. [default: standard output]"
 )
-def export(format_: str, output: Path | None, **given: Any) -> None:
+@click.option("--follow", is_flag=True, hidden=True)
+def export(format_: str, output: Path | None, follow: bool, **given: Any) -> None:
     """Write entries out, oldest first: JSON lines, CSV, or `events`, the raw chain as evidence."""
+    if follow:
+        raise ConfigError("--follow is not in this version yet", hint="export again with --since")
     if format_ in ("parquet", "ocsf"):
         raise ConfigError(f"--format {format_} is not in this version yet", hint="use jsonl, csv or events")
     wanted = _wanted(given)
@@ -156,14 +166,33 @@ def export(format_: str, output: Path | None, **given: Any) -> None:
 
     async def act() -> int:
         async with app_of(settings_of()) as app:
-            with _destination(output) as out:
-                written = await _write(_lines(app.trail, format_, wanted), out)
-            await app.trail.exported(operator(), f"audit export --format {format_}", written)
-            return written
+            return await export_to(app.trail, format_, wanted, output)
 
     written = run(act())
     if output is not None:
         tell(f"{written:,} {'events' if format_ == 'events' else 'entries'} written to {output}")
+
+
+async def export_to(trail: trails.Trail, format_: str, wanted: EntryFilter, output: Path | None) -> int:
+    """Write entries to a new file, or to standard output; however it ends, what left is put on record."""
+    with _destination(output) as out:
+        show = _escaping(format_) if out.isatty() else str
+        progress = output is not None and sys.stderr.isatty()
+        written = 0
+        try:
+            if format_ == "csv":
+                out.write(trails.csv_header() + "\n")
+            async for line in _lines(trail, format_, wanted):
+                out.write(show(line) + "\n")
+                written += 1
+                if progress and written % _STEP == 0:
+                    click.echo(f"\r{written:,}", nl=False, err=True)
+            out.flush()
+            if progress and written >= _STEP:
+                click.echo("\r", nl=False, err=True)
+        finally:
+            await trail.exported(operator(), f"audit export --format {format_}", written)
+    return written
 
 
 async def _lines(trail: trails.Trail, format_: str, wanted: EntryFilter) -> AsyncIterator[str]:
@@ -171,25 +200,14 @@ async def _lines(trail: trails.Trail, format_: str, wanted: EntryFilter) -> Asyn
         async for event in trail.events(wanted):
             yield trails.event_line(event)
         return
-    if format_ == "csv":
-        yield trails.csv_header()
     render = trails.csv_line if format_ == "csv" else trails.json_line
     async for entry in trail.entries(wanted):
         yield render(entry)
 
 
-async def _write(lines: AsyncIterator[str], out: TextIO) -> int:
-    written = 0
-    show_progress = sys.stderr.isatty() and out is not sys.stdout
-    async for line in lines:
-        out.write(line + "\n")
-        written += 1
-        if show_progress and written % _STEP == 0:
-            click.echo(f"\r{written:,}", nl=False, err=True)
-    if show_progress and written >= _STEP:
-        click.echo("\r", nl=False, err=True)
-    out.flush()
-    return written
+def _escaping(format_: str) -> Callable[[str], str]:
+    """On a terminal, what agents wrote may not drive it; files and pipes get it as it is."""
+    return safe if format_ == "csv" else json_safe
 
 
 @contextmanager
@@ -207,7 +225,7 @@ def _destination(output: Path | None) -> Iterator[TextIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.link(draft, output)
+        _appear(Path(draft), output)
     except FileExistsError:
         raise OperatorError(f"{output} exists", hint="choose another name") from None
     except OSError as error:
@@ -217,6 +235,15 @@ def _destination(output: Path | None) -> Iterator[TextIO]:
             Path(draft).unlink(missing_ok=True)
 
 
+def _appear(draft: Path, output: Path) -> None:
+    try:
+        os.link(draft, output)  # unlike a rename, never over another file
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        draft.rename(output)
+
+
 @audit.command(epilog="Example: orgserver audit verify")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def verify(as_json: bool) -> None:
@@ -224,7 +251,10 @@ def verify(as_json: bool) -> None:
 
     async def act() -> trails.Verified:
         async with app_of(settings_of()) as app:
-            return await app.trail.verify()
+            found = await app.trail.verify()
+            with suppress(OrgserverError):  # a log that was tampered with may take no entry
+                await app.trail.verified(operator(), found)
+            return found
 
     found = run(act())
     if as_json:

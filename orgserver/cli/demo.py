@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -15,7 +16,9 @@ from typing import Any
 
 import click
 
-from orgserver.cli.support import Failure, print_json, run, safe
+from orgserver.cli.support import Failure, print_json, run, safe, tell
+
+_LOG_LINES = 20
 
 
 class StepFailed(Exception):
@@ -32,14 +35,16 @@ class _Report:
 
     @property
     def ok(self) -> bool:
-        return all(step["ok"] for step in self.steps)
+        return bool(self.steps) and all(step["ok"] for step in self.steps)
 
     async def step(self, name: str, act: Callable[[], Awaitable[str]]) -> None:
         """Take one step and say how it went."""
         started = time.perf_counter()
         try:
             detail, ok = await act(), True
-        except (StepFailed, KeyError, TypeError, IndexError, AttributeError) as error:
+        except StepFailed as error:
+            detail, ok = str(error), False
+        except Exception as error:  # noqa: BLE001  # whatever a step meets, the others are still shown
             detail, ok = f"{type(error).__name__}: {error}", False
         taken = round((time.perf_counter() - started) * 1_000)
         self.steps.append({"name": name, "ok": ok, "ms": taken, "detail": detail})
@@ -60,6 +65,7 @@ def demo(as_json: bool) -> None:
     """Show orgserver at work: two pretend orgs, a real server process, a real MCP client, the audit log."""
     report = _Report(as_json)
     started = time.perf_counter()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the throwaway home goes in every case
     run(_demo(report))
     taken = round(time.perf_counter() - started, 2)
     if as_json:
@@ -99,29 +105,47 @@ async def _demo(report: _Report) -> None:
             command=sys.executable, args=["-m", "orgserver", "serve", "--label", "demo"], env=_environment(home)
         )
         errors = stack.enter_context((home / "server.log").open("w+", encoding="utf-8"))
+        stack.callback(_show_log, report, home / "server.log")
         report.heading("`orgserver serve` as a process, driven by the MCP SDK's own client")
-        client = await stack.enter_async_context(Client(stdio_client(server, errlog=errors)))
-        agent = _Agent(client, sandbox)
-        await report.step("connect and list the tools", agent.tools)
-        await report.step("name the orgs", agent.orgs)
-        for alias in ("acme", "globex"):
-            report.heading(f"Contacts and appointments in {alias}")
-            for name, act in agent.round_of(alias):
-                await report.step(name, act)
-        report.heading("What must not happen")
-        for name, act in agent.refusals():
+        agent: _Agent | None = None
+
+        async def connected() -> str:
+            nonlocal agent
+            agent = _Agent(await stack.enter_async_context(Client(stdio_client(server, errlog=errors))), sandbox)
+            return "a process of its own answers"
+
+        await report.step("start the server and connect", connected)
+        if agent is not None:
+            await _drive(report, agent)
+            await _show_audit(report, settings, home)
+
+
+async def _drive(report: _Report, agent: _Agent) -> None:
+    await report.step("list the tools", agent.tools)
+    await report.step("name the orgs", agent.orgs)
+    for alias in ("acme", "globex"):
+        report.heading(f"Contacts and appointments in {alias}")
+        for name, act in agent.round_of(alias):
             await report.step(name, act)
-        report.heading("An access token ends in the middle")
-        await report.step("acme's sessions end; the next call works all the same", agent.expired)
-        await report.step("deleting what was made", agent.cleaned)
-        await _show_audit(report, settings, home)
+    report.heading("What must not happen")
+    for name, act in agent.refusals():
+        await report.step(name, act)
+    report.heading("An access token ends in the middle")
+    await report.step("acme's sessions end; the next call works all the same", agent.expired)
+    await report.step("deleting what was made", agent.cleaned)
+
+
+def _show_log(report: _Report, log: Path) -> None:
+    """When a step failed, what the server said may tell why."""
+    if not report.ok:
+        for line in log.read_text("utf-8", "replace").splitlines()[-_LOG_LINES:]:
+            tell(f"server: {line}")
 
 
 async def _show_audit(report: _Report, settings: Any, home: Path) -> None:
     from orgserver.app import open_app  # noqa: PLC0415
-    from orgserver.cli.audit import print_entries  # noqa: PLC0415
+    from orgserver.cli.audit import export_to, print_entries  # noqa: PLC0415
     from orgserver.model.audit import EntryFilter  # noqa: PLC0415
-    from orgserver.services import trail as trails  # noqa: PLC0415
 
     report.heading("The audit log")
     async with open_app(settings) as app:
@@ -133,7 +157,7 @@ async def _show_audit(report: _Report, settings: Any, home: Path) -> None:
 
         async def exported() -> str:
             file = home / "audit.jsonl"
-            file.write_text("".join(trails.json_line(entry) + "\n" for entry in entries), "utf-8")
+            await export_to(app.trail, "jsonl", EntryFilter(), file)
             read = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
             _hold(len(read) == len(entries), "the export is not complete")
             _hold(all(each["outcome"] != "pending" for each in read), "an entry has no outcome")

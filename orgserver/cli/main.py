@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import io
+import os
 import sys
 import traceback
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 import orgserver
 from orgserver.cli.support import Failure, report
@@ -56,8 +59,18 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, words) for name, (_, words) in _COMMANDS.items()])
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete a command's name without importing any."""
+        found = [
+            CompletionItem(name, help=words) for name, (_, words) in _COMMANDS.items() if name.startswith(incomplete)
+        ]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
+
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run, and turn every failure into one line and an exit code."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 is no reason to fail
         try:
             return super().main(*args, **(extra | {"standalone_mode": False}))
         except KeyboardInterrupt:
@@ -69,22 +82,27 @@ class LazyGroup(click.Group):
 
 def _explained(error: Exception) -> int:
     """Say in one line what failed, and give the exit code."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]  # a task group wraps even what its own body raised
     if isinstance(error, click.exceptions.Abort):
         return _interrupted()
-    if isinstance(error, click.exceptions.Exit):
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
         return error.exit_code
     if isinstance(error, click.ClickException):
-        error.show()
+        context = getattr(error, "ctx", None)
+        report(error.format_message(), f"see: {context.command_path} --help" if context is not None else None)
         return error.exit_code
     if isinstance(error, Failure):
         return error.code
-    if isinstance(error, BrokenPipeError):
-        sys.stderr.close()
-        return 1
     if isinstance(error, OrgserverError):
         report(str(error), error.hint)
+    elif isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else "the output cannot be written: "
+        report(where + error.strerror.lower())
     else:
-        report(f"something unforeseen went wrong ({type(error).__name__})", "run it with --debug, and report it")
+        again = "run it again as: orgserver --debug COMMAND …, and report it"
+        report(f"something unforeseen went wrong ({type(error).__name__})", again)
     if "--debug" in sys.argv:
         traceback.print_exception(error)
     return 1
@@ -102,6 +120,9 @@ def _interrupted() -> int:
 )
 @click.version_option(orgserver.__version__, prog_name="orgserver")
 @click.option("--debug", is_flag=True, help="Show a traceback when something fails.")
-def cli(debug: bool) -> None:
+@click.pass_context
+def cli(ctx: click.Context, debug: bool) -> None:
     """Let AI agents work in many Salesforce orgs at once, safely."""
     del debug
+    if os.environ.get("NO_COLOR"):
+        ctx.color = False

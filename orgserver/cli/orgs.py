@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +14,7 @@ from orgserver.cli.support import (
     Failure,
     app_of,
     operator,
+    print_facts,
     print_json,
     print_table,
     report,
@@ -19,16 +22,21 @@ from orgserver.cli.support import (
     safe,
     settings_of,
     tell,
+    warn,
 )
 from orgserver.model import names
+from orgserver.model.errors import ConfigError
 from orgserver.model.orgs import Org
 from orgserver.services import directory
+
+_AT_ONCE = 16
+_NO_ORGS = "No org is registered yet. Add one with: orgserver add-org ALIAS"
 
 
 def told_of(org: Org) -> dict[str, Any]:
     """Everything about an org that is no secret."""
     return {
-        "org": org.alias,
+        "alias": org.alias,
         "org_id": org.org_id,
         "name": org.name,
         "kind": org.kind,
@@ -67,7 +75,7 @@ def list_orgs(as_json: bool) -> None:
         print_json([told_of(org) for org in orgs])
         return
     if not orgs:
-        tell("No org is registered yet. Add one with: orgserver add-org ALIAS")
+        tell(_NO_ORGS)
         return
     print_table(
         ("org", "org id", "name", "kind", "state", "user", "instance", "limits", "tags", "last refresh"),
@@ -86,6 +94,7 @@ def list_orgs(as_json: bool) -> None:
             )
             for org in orgs
         ],
+        spare=("instance", "org id", "tags", "limits", "last refresh", "kind"),
     )
     for org in orgs:
         if org.problem is not None:
@@ -106,7 +115,7 @@ def show_org(alias: str, as_json: bool) -> None:
     if as_json:
         print_json(told)
         return
-    print_table(("", ""), [(name.replace("_", " "), _plain(value)) for name, value in told.items()])
+    print_facts(told)
 
 
 @click.command("check-org", epilog="Example: orgserver check-org acme globex")
@@ -118,19 +127,29 @@ def check_org(aliases: tuple[str, ...], as_json: bool) -> None:
     async def act() -> list[dict[str, Any]]:
         async with app_of(settings_of()) as app:
             wanted = aliases or tuple(org.alias for org in await app.enrolment.all())
-            return [_checked(await app.enrolment.check(alias)) for alias in wanted]
+            for alias in wanted:
+                await app.enrolment.one(alias)
+            turns = asyncio.Semaphore(_AT_ONCE)
+
+            async def check(alias: str) -> dict[str, Any]:
+                async with turns:
+                    return _checked(await app.enrolment.check(alias))
+
+            return await asyncio.gather(*map(check, dict.fromkeys(wanted)))
 
     found = run(act())
     if as_json:
         print_json(found)
+    elif not found:
+        tell(_NO_ORGS)
     else:
         print_table(
             ("", "org", "state", "user", "answer"),
-            [("✓" if e["ok"] else "✗", e["org"], e["state"], e["username"], e["error"] or "works") for e in found],
+            [("✓" if e["ok"] else "✗", e["alias"], e["state"], e["username"], e["error"] or "works") for e in found],
         )
         for each in found:
             if each["hint"]:
-                tell(f"{each['org']}: {each['hint']}")
+                tell(f"{each['alias']}: {each['hint']}")
     if not all(each["ok"] for each in found):
         raise Failure
 
@@ -179,21 +198,35 @@ def update_org(alias: str, as_json: bool, **options: Any) -> None:
 def remove_org(alias: str, keep_token: bool, yes: bool) -> None:
     """Remove an org: revoke its token at Salesforce and destroy its secrets here. Its audit entries stay."""
 
+    async def find() -> Org:
+        async with app_of(settings_of()) as app:
+            return await app.enrolment.one(alias)
+
     async def act() -> bool:
         async with app_of(settings_of()) as app:
-            org = await app.enrolment.one(alias)
-            if not yes:
-                click.confirm(f"Remove {org.alias} ({safe(org.name)}, {org.org_id})?", abort=True, err=True)
             return await app.enrolment.remove(operator(), alias, keep_token=keep_token)
 
+    org = run(find())
+    if not yes:
+        _ask(org)
     revoked = run(act())
     click.echo(f"{alias}: removed{', its token was revoked at Salesforce' if revoked else ''}")
+    if not revoked and not keep_token:
+        warn("Salesforce did not know its token any more, so nothing was revoked there")
+
+
+def _ask(org: Org) -> None:
+    if not sys.stdin.isatty():
+        raise ConfigError(f"{org.alias} was not removed: nobody is here to confirm it", hint="add --yes")
+    if not click.confirm(f"Remove {org.alias} ({safe(org.name)}, {org.org_id})?", err=True):
+        report(f"{org.alias} was not removed")
+        raise Failure
 
 
 def _checked(checked: Any) -> dict[str, Any]:
     error = checked.error
     return {
-        "org": checked.org.alias,
+        "alias": checked.org.alias,
         "ok": error is None,
         "state": directory.state(checked.org).value,
         "username": checked.username,
@@ -217,9 +250,3 @@ def _ago(time: datetime | None) -> str:
     if minutes < 120:  # noqa: PLR2004  # two hours
         return f"{minutes} min ago"
     return f"{minutes // 60} h ago" if minutes < 48 * 60 else f"{minutes // 1_440} days ago"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return ", ".join(f"{name}: {inner}" for name, inner in value.items())
-    return ", ".join(value) if isinstance(value, list) else value

@@ -10,7 +10,9 @@ import click
 from orgserver.model.errors import ConfigError
 
 F = TypeVar("F", bound=Callable[..., Any])
-_NOT_YET = ("confirm_deletes", "allow_object", "deny_object", "hide_field", "row_limit", "api_budget", "keep_values")
+_FLAGS = ("confirm-deletes", "keep-values")
+_LISTS = ("allow-object", "deny-object", "hide-field")
+_NUMBERS = ("row-limit", "api-budget")
 
 
 def policy_options(command: F) -> F:
@@ -22,6 +24,8 @@ def policy_options(command: F) -> F:
 
 def changed_policy_options(command: F) -> F:
     """The options of update-org, each with its ``--no-…`` form."""
+    for name in (*_LISTS, *_NUMBERS):
+        command = click.option(f"--no-{name}", is_flag=True, default=None, hidden=True)(command)
     return _later(
         click.option("--read-only/--no-read-only", default=None, help="Refuse every change in this org.")(command)
     )
@@ -29,21 +33,20 @@ def changed_policy_options(command: F) -> F:
 
 def _later(command: F) -> F:
     """What the contract names and this version does not enforce: taken, to be refused in one line."""
-    for name in ("confirm-deletes", "keep-values"):
+    for name in _FLAGS:
         command = click.option(f"--{name}/--no-{name}", default=None, hidden=True)(command)
-    for name in ("allow-object", "deny-object", "hide-field"):
+    for name in _LISTS:
         command = click.option(f"--{name}", multiple=True, hidden=True)(command)
-    for name in ("row-limit", "api-budget"):
+    for name in _NUMBERS:
         command = click.option(f"--{name}", hidden=True)(command)
     return command
 
 
 def policy_of(options: dict[str, Any]) -> dict[str, Any]:
     """What is set; ConfigError for a limit that this version would not hold."""
-    for name in _NOT_YET:
-        if options[name] not in (None, (), False):
+    for name in (*_FLAGS, *_LISTS, *_NUMBERS, *(f"no-{each}" for each in (*_LISTS, *_NUMBERS))):
+        if options.get(name.replace("-", "_")) not in (None, ()):
             raise ConfigError(
-                f"--{name.replace('_', '-')} is not enforced by this version, so it is refused",
-                hint="--read-only is enforced",
+                f"--{name} is not enforced by this version, so it is refused", hint="--read-only is enforced"
             )
     return {"read_only": options["read_only"]} if options["read_only"] is not None else {}

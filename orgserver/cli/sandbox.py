@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from orgserver.cli.support import print_json, run, tell
+from orgserver.cli.support import print_json, run, tell, until_told
 
 
 @click.command(epilog="Example: orgserver sandbox --orgs 3 --port 8900 > sandbox.json")
@@ -20,7 +20,7 @@ from orgserver.cli.support import print_json, run, tell
 @click.option("--no-rotation", is_flag=True, help="Let refresh tokens stay the same.")
 def sandbox(port: int, orgs: int, tls: bool, no_rotation: bool) -> None:
     """Serve pretend Salesforce orgs on 127.0.0.1 until Ctrl-C; prints their URLs and credentials as JSON."""
-    run(_serve(port, orgs, tls=tls, rotation=not no_rotation))
+    run(until_told(_serve(port, orgs, tls=tls, rotation=not no_rotation)))
 
 
 async def _serve(port: int, orgs: int, *, tls: bool, rotation: bool) -> None:

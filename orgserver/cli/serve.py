@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
-import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from orgserver.cli.support import local_principal, settings_of
-from orgserver.config import Settings
+from orgserver.cli.support import collect_again, local_principal, until_told
+from orgserver.config import Settings, read_settings
+from orgserver.logs import start_logging
 from orgserver.model import names
 from orgserver.model.errors import ConfigError
 from orgserver.model.orgs import Principal, Scope
@@ -25,6 +24,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("orgserver.serve")
 _LATER = ("tls_cert", "tls_key", "public_url", "allow_host", "allow_origin", "oauth_issuer", "oauth_audience")
+
+_REAL = ("database_url", "master_key", "master_key_file", "master_key_command", "proxy", "ca_file")
+"""Settings of the real home, which a playground does not touch."""
 
 
 @click.command(
@@ -70,34 +72,21 @@ async def _serve(options: dict[str, Any], scope: Scope) -> None:
     from orgserver.tools.server import build_server  # noqa: PLC0415
 
     principal = Principal(options["principal"] or local_principal())
-    async with _app(options, scope) as app:
-        server = build_server(app.operations, principal=principal, label=options["label"], scope=scope)
-        gc.freeze()
-        gc.enable()
-        serving = asyncio.create_task(serve_stdio(server))
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            with suppress(NotImplementedError):  # Windows
-                loop.add_signal_handler(number, serving.cancel)
-        logger.info("serving on standard input and output")
-        with suppress(asyncio.CancelledError):
-            await serving
-
-
-@asynccontextmanager
-async def _app(options: dict[str, Any], scope: Scope) -> AsyncIterator[App]:
-    from orgserver.app import open_app  # noqa: PLC0415
-
-    if options["sandbox"]:
-        async with _playground(scope) as app:
-            yield app
-        return
-    async with open_app(settings_of(), scope) as app:
+    async with _app(scope, sandbox=options["sandbox"]) as app:
         known = (await app.access.catalog()).by_alias
         for alias in sorted(scope.orgs or ()):
             if alias not in known:
                 raise ConfigError(f"--org {alias}: no org is registered as {alias}", hint="see: orgserver list-orgs")
-        yield app
+        server = build_server(app.operations, principal=principal, label=options["label"], scope=scope)
+        collect_again()
+        logger.info("serving on standard input and output")
+        await until_told(serve_stdio(server))
+
+
+def _app(scope: Scope, *, sandbox: bool) -> AbstractAsyncContextManager[App]:
+    from orgserver.app import open_app  # noqa: PLC0415
+
+    return _playground(scope) if sandbox else open_app(_settings(), scope)
 
 
 @asynccontextmanager
@@ -108,10 +97,16 @@ async def _playground(scope: Scope) -> AsyncIterator[App]:
     from orgserver.sandbox.server import Sandbox  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory(prefix="orgserver-playground-") as home:
-        settings: Settings = settings_of(home=home, database_url=None, master_key=None, master_key_file=None)
+        settings = _settings(home=home, **dict.fromkeys(_REAL))
         async with Sandbox.start(2) as sandbox, open_app(settings, scope) as app:
             await register(app, sandbox)
             yield app
+
+
+def _settings(**given: Any) -> Settings:
+    settings = read_settings(given)
+    start_logging(settings)
+    return settings
 
 
 def _fast_loop() -> Any:

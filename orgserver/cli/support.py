@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import getpass
 import json
 import os
-import re
-import sys
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager
+import signal
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from orgserver.config import Settings, read_settings
+from orgserver.logs import escaped, json_safe, start_logging
 from orgserver.model.orgs import Caller, Principal, Scope
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from orgserver.app import App
 
 T = TypeVar("T")
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
 
 class Failure(Exception):
@@ -34,9 +36,14 @@ class Failure(Exception):
 
 def report(message: str, hint: str | None = None) -> None:
     """Say on standard error what failed, and what to do."""
-    click.echo(f"orgserver: error: {safe(message)}", err=True)
+    click.echo(f"{_red('orgserver: error:')} {safe(message)}", err=True)
     if hint:
         click.echo(f"orgserver: hint: {safe(hint)}", err=True)
+
+
+def warn(message: str) -> None:
+    """Say on standard error what a person should know although the command succeeds."""
+    click.echo(f"orgserver: warning: {safe(message)}", err=True)
 
 
 def tell(message: str) -> None:
@@ -45,28 +52,66 @@ def tell(message: str) -> None:
 
 
 def safe(text: object) -> str:
-    """A text from elsewhere, without anything that could drive a terminal."""
-    return _UNSAFE.sub("\N{REPLACEMENT CHARACTER}", str(text))
+    """A text from elsewhere, with everything escaped that could drive a terminal."""
+    return escaped(str(text))
 
 
 def print_json(value: Any) -> None:
     """Print data for machines."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    click.echo(json_safe(json.dumps(value, ensure_ascii=False, indent=2)))
 
 
-def print_table(titles: Sequence[str], rows: Sequence[Sequence[object]], *, caption: str | None = None) -> None:
-    """Print a table for people; colours only on terminals, and never with NO_COLOR."""
+def print_facts(facts: Mapping[str, object]) -> None:
+    """Print what is known of one thing, a line each."""
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        click.echo(f"{name.replace('_', ' '):<{width}}  {safe(_plain(value))}".rstrip())
+
+
+def _plain(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name.replace('_', ' ')} {inner}" for name, inner in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def print_table(titles: Sequence[str], rows: Sequence[Sequence[object]], *, spare: Sequence[str] = ()) -> None:
+    """Print a table for people; colours only on terminals, and never with NO_COLOR.
+
+    Columns with nothing in them are left out, and on a narrow terminal those in ``spare``, one after the other.
+    What is still too wide is left to the terminal to break: an id that is cut cannot be copied.
+    """
     from rich.console import Console  # noqa: PLC0415  # only where something is drawn
+
+    columns = [i for i, title in enumerate(titles) if not title or any(row[i] not in (None, "") for row in rows)]
+    console = Console(highlight=False, color_system=None if os.environ.get("NO_COLOR") else "auto")
+    table, width = _table(titles, rows, columns)
+    for title in spare:
+        if not console.is_terminal or width <= console.width:
+            break
+        columns = [i for i in columns if titles[i] != title]
+        table, width = _table(titles, rows, columns)
+    console.width = max(width, 1)
+    console.print(table, soft_wrap=True)
+
+
+def _table(titles: Sequence[str], rows: Sequence[Sequence[object]], columns: Sequence[int]) -> tuple[Table, int]:
+    from rich.cells import cell_len  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    table = Table(box=None, header_style="bold", pad_edge=False, caption=caption, caption_justify="left")
-    for title in titles:
-        table.add_column(title, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(safe("" if cell is None else cell), style=_style(cell)) for cell in row))
-    width = None if sys.stdout.isatty() else 200
-    Console(highlight=False, width=width, soft_wrap=False).print(table)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    width = 2 * (len(columns) - 1)
+    texts = [[safe("" if row[i] is None else row[i]) for i in columns] for row in rows]
+    for place, i in enumerate(columns):
+        table.add_column(titles[i], no_wrap=True)
+        width += max(cell_len(text) for text in (titles[i], *(line[place] for line in texts)))
+    for line, row in zip(texts, rows, strict=True):
+        table.add_row(*(Text(text, style=_style(row[i])) for text, i in zip(line, columns, strict=True)))
+    return table, width
 
 
 def _style(cell: object) -> str:
@@ -76,11 +121,9 @@ def _style(cell: object) -> str:
 
 
 def settings_of(**given: Any) -> Settings:
-    """Read the settings and start logging."""
-    from orgserver.logs import start_logging  # noqa: PLC0415
-
+    """Read the settings of a command, which logs nothing by itself unless a log level was chosen."""
     settings = read_settings(given)
-    start_logging(settings)
+    start_logging(settings, quiet=True)
     return settings
 
 
@@ -95,7 +138,25 @@ async def app_of(settings: Settings, scope: Scope | None = None) -> AsyncIterato
 
 def run(action: Coroutine[Any, Any, T]) -> T:
     """Run a command's action; Ctrl-C cancels it, so that it can leave things in order."""
+    collect_again()
     return asyncio.run(action)
+
+
+def collect_again() -> None:
+    """End the start, during which garbage is not collected (see ``__main__``)."""
+    gc.freeze()
+    gc.enable()
+
+
+async def until_told(action: Coroutine[Any, Any, None]) -> None:
+    """Run something that has no end of its own until SIGTERM or Ctrl-C, which end it well."""
+    task = asyncio.ensure_future(action)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with suppress(NotImplementedError):  # Windows
+            loop.add_signal_handler(number, task.cancel)
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 def operator() -> Caller:
@@ -109,3 +170,7 @@ def local_principal() -> str:
         return f"local:{getpass.getuser()}"
     except (KeyError, OSError):
         return f"local:{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+
+
+def _red(text: str) -> str:
+    return text if os.environ.get("NO_COLOR") else click.style(text, fg="red", bold=True)

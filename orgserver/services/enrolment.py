@@ -113,10 +113,13 @@ class Enrolment:
     async def _draft(self, given: Registration) -> tuple[Draft, bool]:
         """Find the draft of an earlier run, or write a new one: before a token is spent, the store must take writes."""
         async with self._store.database.reading() as connection:
-            earlier = await self._store.orgs.draft(connection, given.alias)
+            drafts = await self._store.orgs.drafts(connection)
+        earlier = drafts.get(given.alias)
         digest = hashlib.sha256(given.refresh_token.reveal().encode()).hexdigest()
-        if earlier is not None and earlier.facts.get("given") == digest:
-            return earlier, True
+        # The same token under another alias is the same enrolment: sent anew, a spent token would revoke the new one.
+        begun = next((draft for draft in drafts.values() if draft.facts.get("given") == digest), None)
+        if begun is not None and begun is earlier:
+            return begun, True
         facts = {
             "phase": "given",
             "given": digest,
@@ -124,15 +127,17 @@ class Enrolment:
             "client_secret": given.client_secret.reveal() if given.client_secret else None,
             "refresh_token": given.refresh_token.reveal(),
         }
-        draft = Draft(given.alias, RowId(new_id()), facts)
+        draft = replace(begun, alias=given.alias) if begun else Draft(given.alias, RowId(new_id()), facts)
 
         def change(tx: Transaction) -> None:
             if earlier is not None:
                 self._store.orgs.drop_draft_in(tx, earlier, keep_key=False)
+            if begun is not None:
+                self._store.orgs.drop_draft_in(tx, begun, keep_key=True)
             self._store.orgs.keep_draft_in(tx, draft)
 
         await self._store.database.write(change)
-        return draft, False
+        return draft, begun is not None
 
     async def _refuse_shared(self, draft: Draft, alias: Alias) -> None:
         async with self._store.database.reading() as connection:
@@ -242,7 +247,7 @@ class Enrolment:
     async def kept_draft(self, alias: Alias) -> bool:
         """Tell whether an enrolment waits that has already been answered by Salesforce."""
         async with self._store.database.reading() as connection:
-            draft = await self._store.orgs.draft(connection, alias)
+            draft = (await self._store.orgs.drafts(connection)).get(alias)
         return draft is not None and draft.facts["phase"] == "proven"
 
     # -- afterwards

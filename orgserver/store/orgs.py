@@ -101,19 +101,18 @@ class Orgs:
         ).scalar_one()
         return self._key(row_id, wrapped)
 
-    async def draft(self, connection: AsyncConnection, alias: Alias) -> Draft | None:
-        """Open an enrolment that was not finished."""
-        row = (
-            await connection.execute(
-                select(tables.enrolments, tables.data_keys.c.wrapped)
-                .join(tables.data_keys, tables.data_keys.c.owner == tables.enrolments.c.row_id)
-                .where(tables.enrolments.c.alias == alias)
+    async def drafts(self, connection: AsyncConnection) -> dict[Alias, Draft]:
+        """Open every enrolment that was not finished."""
+        rows = await connection.execute(
+            select(tables.enrolments, tables.data_keys.c.wrapped).join(
+                tables.data_keys, tables.data_keys.c.owner == tables.enrolments.c.row_id
             )
-        ).first()
-        if row is None:
-            return None
-        facts = self._key(row.row_id, row.wrapped).open(row.draft, _draft_context(row.row_id))
-        return Draft(alias, RowId(row.row_id), json.loads(facts))
+        )
+        found: dict[Alias, Draft] = {}
+        for row in rows:
+            facts = self._key(row.row_id, row.wrapped).open(row.draft, _draft_context(row.row_id))
+            found[row.alias] = Draft(row.alias, RowId(row.row_id), json.loads(facts))
+        return found
 
     async def refresh_tokens(self, connection: AsyncConnection) -> list[tuple[Alias, Secret]]:
         """Open every org's refresh token, to notice one that is given a second time."""

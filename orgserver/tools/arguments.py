@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic_core import ErrorDetails
 
 from orgserver.model.errors import InvalidArgument
-from orgserver.salesforce.refusals import escape
 
 MAX_LIMIT = 2_000
 _NESTED = ("data", "filter")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,79}")
+_SCALAR = "must be a text, a number, true, false or null"
 _WORDS = {
     "missing": "is required",
     "extra_forbidden": "is not an argument of this tool",
@@ -22,9 +25,10 @@ _WORDS = {
     "model_type": "must be an object",
     "model_attributes_type": "must be an object",
 }
+_SHOWN = 10
 _NOISE = ("title", "additionalProperties")
 """What a model need not read: an unknown argument is refused by name, and ``data`` says that it takes any field."""
-_FieldValue = str | int | float | bool | None
+_FieldValue = str | int | Annotated[float, Field(allow_inf_nan=False)] | bool | None
 
 
 class Arguments(BaseModel):
@@ -100,7 +104,7 @@ IdempotencyKey = Annotated[
     str | None,
     WithJsonSchema({"type": "string", "maxLength": 200, "description": "same key, never done twice"}),
 ]
-Preview = Annotated[bool, WithJsonSchema({"type": "boolean", "description": "only show"})]
+Preview = Annotated[bool, WithJsonSchema({"type": "boolean", "description": "only show the change"})]
 
 
 def schema_of(arguments: type[BaseModel], *, nullable: bool = True) -> dict[str, Any]:
@@ -145,20 +149,29 @@ def explain(error: ValidationError) -> InvalidArgument:
     """Say which argument is wrong and how, never what it held."""
     problems: dict[str, str] = {}
     for detail in error.errors(include_input=False, include_url=False, include_context=False):
-        name = _name(detail["loc"])
-        problems.setdefault(name, f"{name} {_words(detail)}")
-    shown = list(problems)[:10]
+        name, problem = _problem(detail)
+        problems.setdefault(name, f"{name} {problem}")
+    shown = list(problems)[:_SHOWN]
     return InvalidArgument("; ".join(problems[name] for name in shown), fields=shown)
 
 
-def _name(location: tuple[int | str, ...]) -> str:
+def _problem(detail: ErrorDetails) -> tuple[str, str]:
+    """Which argument, and what about it. A name of no sane shape could be a value in disguise, so it is not said."""
+    location = [str(part) for part in detail["loc"]]
     depth = 2 if location and location[0] in _NESTED else 1
-    return escape(".".join(str(part) for part in location[:depth]))[:120] or "arguments"
+    path = location[:depth]
+    if not path or not _NAME.fullmatch(path[0]):
+        return "arguments", "hold a name that is no argument of this tool"
+    if not _NAME.fullmatch(path[-1]):
+        return path[0], "holds a name that no field can have"
+    if len(location) > depth:
+        return ".".join(path), _SCALAR if path[0] == "data" else "must hold texts only"
+    return ".".join(path), _words(detail)
 
 
-def _words(detail: Any) -> str:
+def _words(detail: ErrorDetails) -> str:
     known = _WORDS.get(detail["type"])
     if known is not None:
         return known
-    told = str(detail["msg"])
-    return told.replace("String should have", "must have").replace("Input should be", "must be")
+    told = re.sub(r"^(String|List) should have", "must have", detail["msg"])
+    return told.replace("Input should be", "must be")

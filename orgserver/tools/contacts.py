@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
@@ -10,7 +10,6 @@ from orgserver.model.audit import Action
 from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller
 from orgserver.services.listing import Listing
-from orgserver.services.operations import Operations
 from orgserver.tools import replies
 from orgserver.tools.arguments import (
     Arguments,
@@ -29,6 +28,9 @@ from orgserver.tools.arguments import (
     text,
 )
 from orgserver.tools.family import ToolSpec
+
+if TYPE_CHECKING:
+    from orgserver.services.operations import Operations
 
 
 class ContactFields(RecordData):

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mcp_types import Tool, ToolAnnotations
 
 from orgserver.model.audit import Action
 from orgserver.model.names import SObjectName
 from orgserver.model.orgs import Caller
-from orgserver.services.operations import Operations
 from orgserver.tools.arguments import Arguments, schema_of
 
-Run = Callable[[Operations, Caller, Any], Awaitable[dict[str, Any]]]
+if TYPE_CHECKING:
+    from orgserver.services.operations import Operations
+
+Run = Callable[["Operations", Caller, Any], Awaitable[dict[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)

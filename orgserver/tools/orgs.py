@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, WithJsonSchema
 
 from orgserver.model.orgs import Caller
-from orgserver.services.operations import Operations
 from orgserver.tools import replies
 from orgserver.tools.arguments import Arguments, Cursor
 from orgserver.tools.family import ToolSpec
+
+if TYPE_CHECKING:
+    from orgserver.services.operations import Operations
 
 
 class ListOrgs(Arguments):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import WithJsonSchema
 
 from orgserver.model.audit import Action
 from orgserver.model.orgs import Caller
-from orgserver.services.operations import Operations
 from orgserver.tools import replies
 from orgserver.tools.arguments import Arguments, Cursor, Limit, Org
 from orgserver.tools.family import ToolSpec
+
+if TYPE_CHECKING:
+    from orgserver.services.operations import Operations
 
 
 class Query(Arguments):

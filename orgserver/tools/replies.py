@@ -1,17 +1,18 @@
-"""How results and errors look to an agent: structured content, and the same as compact JSON text."""
+"""How results and errors look to an agent: structured content, and the same as compact JSON text.
+
+Results are plain dicts in MCP's own words: the SDK checks them against the protocol of the connection anyway, and a
+model in between would be built only to be taken apart again.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
-from mcp_types import CallToolResult, TextContent
+from pydantic_core import PydanticSerializationError, to_json
 
 from orgserver.model.errors import CallError
 from orgserver.model.results import Changed, Created, Page
-
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 _TEXT = {"type": "string"}
 _LIST = {"type": "array"}
@@ -94,14 +95,31 @@ def page(org: str, result: Page) -> dict[str, Any]:
     return _with_warnings(shaped, result.warnings)
 
 
-def success(structured: dict[str, Any]) -> CallToolResult:
+def success(structured: dict[str, Any]) -> dict[str, Any]:
     """A tool result that succeeded."""
-    return CallToolResult(content=[TextContent(text=_encode(structured))], structured_content=structured)
+    try:
+        text = to_json(structured).decode()
+    except PydanticSerializationError:  # half a surrogate pair, which JSON may spell and UTF-8 may not
+        structured = _encodable(structured)
+        text = to_json(structured).decode()
+    return {"content": [{"type": "text", "text": text}], "structuredContent": structured, "resultType": "complete"}
 
 
-def failure(error: CallError, org: str | None) -> CallToolResult:
-    """A tool result that did not: its whole text is the contract's error JSON."""
-    return CallToolResult(content=[TextContent(text=_encode(error.as_json(org)))], is_error=True)
+def failure(error: CallError, org: str | None) -> dict[str, Any]:
+    """A tool result that did not: its whole text is the contract's error JSON.
+
+    There is no structured content: it would have to fit the output schema.
+    """
+    text = to_json(_encodable(error.as_json(org))).decode()
+    return {"content": [{"type": "text", "text": text}], "isError": True, "resultType": "complete"}
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_encodable(name): _encodable(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_encodable(inner) for inner in value]
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def _previewed(org: str, result: Changed) -> dict[str, Any]:

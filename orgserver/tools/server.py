@@ -8,21 +8,32 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mcp.server.caching import CacheHint
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
-from mcp_types import CallToolRequestParams, CallToolResult, ListToolsResult, PaginatedRequestParams
+from mcp_types import CallToolRequestParams, ListToolsResult, PaginatedRequestParams
 from pydantic import ValidationError
 
 import orgserver
-from orgserver.model.errors import CallError, Denied, InvalidArgument, NotSent, OrgserverError, StoreAway
+from orgserver.model.audit import Action
+from orgserver.model.errors import (
+    CallError,
+    Denied,
+    Forbidden,
+    InvalidArgument,
+    OrgserverError,
+    StoreAway,
+    Unanswered,
+)
 from orgserver.model.orgs import Caller, Principal, Scope
-from orgserver.services.operations import Operations
 from orgserver.tools import replies, toolsets
 from orgserver.tools.arguments import explain
 from orgserver.tools.family import ToolSpec
+
+if TYPE_CHECKING:
+    from orgserver.services.operations import Operations
 
 logger = logging.getLogger("orgserver.calls")
 
@@ -33,6 +44,8 @@ INSTRUCTIONS = (
     "means look before you repeat."
 )
 _LIST_SECONDS = 300
+_LOGGED = 80
+_LOOK = "read the record, or the audit log, before you repeat anything"
 
 
 def build_server(
@@ -46,94 +59,110 @@ def build_server(
     """Make a server over the operations; ConfigError for a toolset that does not exist."""
     within = scope or Scope()
     specs = toolsets.chosen(within.toolsets)
-    listed = ListToolsResult(
-        tools=[spec.listed() for spec in specs.values() if not (within.read_only and spec.writes)],
-        ttl_ms=_LIST_SECONDS * 1_000,
-        cache_scope="private",
-    )
-    calls = _Calls(operations, specs, principal, label, transport)
+    listed = ListToolsResult(tools=[spec.listed() for spec in specs.values() if not (within.read_only and spec.writes)])
+    calls = _Calls(operations, specs, Caller(principal, transport, label=label), read_only=within.read_only)
 
     async def list_tools(_ctx: ServerRequestContext[Any], _params: PaginatedRequestParams | None) -> ListToolsResult:
         return listed
 
-    return Server(
+    server = Server[Any](
         "orgserver",
         version=orgserver.__version__,
         title="orgserver",
         instructions=INSTRUCTIONS,
         cache_hints={"tools/list": CacheHint(ttl_ms=_LIST_SECONDS * 1_000, scope="private")},
         on_list_tools=list_tools,
-        on_call_tool=calls.call,
     )
+    server.add_request_handler("tools/call", CallToolRequestParams, calls.call)
+    return server
 
 
 class _Calls:
     """Every tool call comes through here."""
 
-    def __init__(
-        self,
-        operations: Operations,
-        specs: dict[str, ToolSpec],
-        principal: Principal,
-        label: str | None,
-        transport: Literal["stdio", "http"],
-    ) -> None:
+    def __init__(self, operations: Operations, specs: dict[str, ToolSpec], caller: Caller, *, read_only: bool) -> None:
         self._operations = operations
         self._specs = specs
-        self._principal = principal
-        self._label = label
-        self._transport = transport
+        self._caller = caller
+        self._read_only = read_only
 
-    async def call(self, ctx: ServerRequestContext[Any], params: CallToolRequestParams) -> CallToolResult:
+    async def call(self, ctx: ServerRequestContext[Any], params: CallToolRequestParams) -> dict[str, Any]:
         """Answer one call; whatever goes wrong is the contract's error."""
         started = time.perf_counter()
-        org = _text((params.arguments or {}).get("org"))
+        arguments = params.arguments or {}
+        org = _text(arguments.get("org"))
+        spec = self._specs.get(params.name)
         try:
-            result = replies.success(await self._run(self._caller(ctx), params))
-            outcome = "succeeded"
-        except CallError as error:
-            result, outcome = replies.failure(error, org), error.outcome
-        except OrgserverError as error:
-            told: NotSent = StoreAway(str(error), hint=error.hint)
-            result, outcome = replies.failure(told, org), told.outcome
-        except Exception:
-            logger.exception("a tool failed in a way that is not foreseen", extra={"tool": params.name[:80]})
-            told = NotSent("this call failed inside orgserver", code="INTERNAL", category="internal", retryable=False)
-            result, outcome = replies.failure(told, org), told.outcome
+            structured = await self._run(spec, self._called(ctx), arguments, org)
+            result, outcome = replies.success(structured), "succeeded"
+        except Exception as error:  # noqa: BLE001  # the outermost loop: what is not foreseen is logged in _named
+            known = _named(error, spec)
+            result, outcome = replies.failure(known, org), known.outcome
         logger.info(
             "call",
             extra={
-                "tool": params.name[:80],
+                "tool": params.name[:_LOGGED],
                 "org": org,
-                "request": str(ctx.request_id),
+                "request": str(ctx.request_id)[:_LOGGED],
                 "outcome": outcome,
                 "ms": round((time.perf_counter() - started) * 1_000, 1),
             },
         )
         return result
 
-    async def _run(self, caller: Caller, params: CallToolRequestParams) -> dict[str, Any]:
-        spec = self._specs.get(params.name)
+    async def _run(
+        self, spec: ToolSpec | None, caller: Caller, arguments: dict[str, Any], org: str | None
+    ) -> dict[str, Any]:
         if spec is None:
             raise InvalidArgument(
                 "there is no tool of this name here", code="UNKNOWN_TOOL", hint="tools/list names them"
             )
+        if spec.writes and self._read_only:
+            raise await self._refused(
+                spec, caller, arguments, org, Forbidden("this server was started with --read-only")
+            )
         try:
-            given = spec.arguments.model_validate(params.arguments or {})
+            given = spec.arguments.model_validate(arguments)
         except ValidationError as error:
-            raise await self._refused(caller, spec, params, explain(error)) from None
+            raise await self._refused(spec, caller, arguments, org, explain(error)) from None
         return await spec.run(self._operations, caller, given)
 
-    async def _refused(self, caller: Caller, spec: ToolSpec, params: CallToolRequestParams, error: Denied) -> CallError:
+    async def _refused(
+        self, spec: ToolSpec, caller: Caller, arguments: dict[str, Any], org: str | None, error: Denied
+    ) -> Denied:
+        """Put a refusal on record before it is answered."""
         if spec.action is not None:
-            org = _text((params.arguments or {}).get("org"))
-            await self._operations.refuse(caller, spec.name, spec.action, org, spec.sobject, error)
+            action = Action.PREVIEW if arguments.get("preview") is True else spec.action
+            await self._operations.refuse(caller, spec.name, action, org, spec.sobject, error)
         return error
 
-    def _caller(self, ctx: ServerRequestContext[Any]) -> Caller:
+    def _called(self, ctx: ServerRequestContext[Any]) -> Caller:
         told = ctx.session.client_params
         client = f"{told.client_info.name}/{told.client_info.version}" if told is not None else None
-        return Caller(self._principal, self._transport, client, str(ctx.request_id), self._label)
+        ours = self._caller
+        return Caller(ours.principal, ours.transport, client, str(ctx.request_id), ours.label)
+
+
+def _named(error: Exception, spec: ToolSpec | None) -> CallError:
+    """The contract's error for any failure; one that says nothing of whether it happened counts as unknown."""
+    if isinstance(error, CallError):
+        return error
+    writes = spec is not None and spec.writes
+    if isinstance(error, OrgserverError):
+        if not writes:
+            return StoreAway(str(error), hint=error.hint)
+        return Unanswered(str(error), code="STORE_UNAVAILABLE", category="internal", hint=_LOOK)
+    logger.error(
+        "a tool failed in a way that is not foreseen", exc_info=error, extra={"tool": spec.name if spec else None}
+    )
+    return Unanswered(
+        "this call failed inside orgserver, after it may have happened"
+        if writes
+        else "this call failed inside orgserver",
+        code="INTERNAL",
+        category="internal",
+        hint=_LOOK if writes else "this is a defect of orgserver; its log on standard error has the details",
+    )
 
 
 def _text(value: object) -> str | None:

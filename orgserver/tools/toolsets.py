@@ -17,13 +17,17 @@ TOOLSETS: dict[str, tuple[ToolSpec, ...]] = {
 DEFAULT = tuple(TOOLSETS)
 
 
-def chosen(names: Iterable[str]) -> dict[str, ToolSpec]:
-    """The tools of some toolsets, by name; the default ones when none is named. ConfigError for an unknown name."""
-    wanted = list(names) or list(DEFAULT)
-    for name in wanted:
+def toolset_names(chosen: Iterable[str]) -> tuple[str, ...]:
+    """The toolsets that were asked for, the default ones when none was; ConfigError for one that does not exist."""
+    wanted = set(chosen) or set(DEFAULT)
+    for name in sorted(wanted):
         if name != "all" and name not in TOOLSETS:
             raise ConfigError(
                 f"there is no toolset {name!r} in this version", hint=f"choose from: {', '.join((*TOOLSETS, 'all'))}"
             )
-    picked = TOOLSETS if "all" in wanted else {name: TOOLSETS[name] for name in TOOLSETS if name in wanted}
-    return {spec.name: spec for family in picked.values() for spec in family}
+    return tuple(name for name in TOOLSETS if "all" in wanted or name in wanted)
+
+
+def chosen(names: Iterable[str]) -> dict[str, ToolSpec]:
+    """The tools of some toolsets, by name."""
+    return {spec.name: spec for name in toolset_names(names) for spec in TOOLSETS[name]}

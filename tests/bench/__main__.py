@@ -102,7 +102,9 @@ async def cold(command: list[str], environment: dict[str, str], into: Measured) 
     await raw.end()
 
 
-async def warm(command: list[str], environment: dict[str, str], call: dict[str, Any], calls: int, into: Measured) -> None:
+async def warm(
+    command: list[str], environment: dict[str, str], call: dict[str, Any], calls: int, into: Measured
+) -> None:
     raw = await Raw.start(command, environment)
     await raw.begin()
     for _ in range(50):
@@ -176,7 +178,9 @@ def show(found: dict[str, Measured]) -> None:
     print(f"{'':<18}{'cold start ms':>14}{'p50 ms':>9}{'p99 ms':>9}{'calls/s':>9}{'MB':>7}{'tools/list':>12}")
     for name, m in found.items():
         cold_ms = statistics.median(m.cold_ms)
-        print(f"{name:<18}{cold_ms:>14.0f}{m.p50_ms:>9.2f}{m.p99_ms:>9.2f}{m.calls_s:>9.0f}{m.rss_mb:>7.0f}{m.list_bytes:>12,}")
+        print(
+            f"{name:<18}{cold_ms:>14.0f}{m.p50_ms:>9.2f}{m.p99_ms:>9.2f}{m.calls_s:>9.0f}{m.rss_mb:>7.0f}{m.list_bytes:>12,}"
+        )
     ours, echo, get = found["orgserver"], found["SDK echo"], found["SDK + httpx GET"]
     print("\norgserver (audit rows durable, tokens sealed) against         echo    GET   aim against echo")
     cold_ratio = [statistics.median(ours.cold_ms) / statistics.median(other.cold_ms) for other in (echo, get)]

@@ -20,7 +20,9 @@ async def echo(text: str) -> str:
 async def contacts(org: str) -> dict[str, Any]:
     """List ten contacts."""
     url = os.environ["BENCH_UPSTREAM"] + "/services/data/v68.0/query"
-    reply = await client.get(url, params={"q": "SELECT Id, Name, Email FROM Contact LIMIT 10"}, headers={"Authorization": "Bearer x"})
+    reply = await client.get(
+        url, params={"q": "SELECT Id, Name, Email FROM Contact LIMIT 10"}, headers={"Authorization": "Bearer x"}
+    )
     body = reply.json()
     return {"org": org, "records": body["records"], "total_size": body["totalSize"]}
 

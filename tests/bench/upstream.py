@@ -19,10 +19,25 @@ def contact(number: int) -> dict[str, object]:
 
 def answers(origin: str) -> dict[str, bytes]:
     contacts = {"totalSize": 10, "done": True, "records": [contact(number) for number in range(10)]}
-    organization = {"totalSize": 1, "done": True, "records": [{"Id": ORG, "Name": "Bench", "OrganizationType": "Developer Edition"}]}
-    token = {"access_token": f"{ORG[:15]}!AQbench", "instance_url": origin, "id": f"{origin}/id/{ORG}/{USER}", "token_type": "Bearer"}
+    organization = {
+        "totalSize": 1,
+        "done": True,
+        "records": [{"Id": ORG, "Name": "Bench", "OrganizationType": "Developer Edition"}],
+    }
+    token = {
+        "access_token": f"{ORG[:15]}!AQbench",
+        "instance_url": origin,
+        "id": f"{origin}/id/{ORG}/{USER}",
+        "token_type": "Bearer",
+    }
     user = {"user_id": USER, "organization_id": ORG, "preferred_username": "bench@example.com", "zoneinfo": "UTC"}
-    bodies = {"query": contacts, "organization": organization, "token": token, "userinfo": user, "versions": [{"version": "68.0"}]}
+    bodies = {
+        "query": contacts,
+        "organization": organization,
+        "token": token,
+        "userinfo": user,
+        "versions": [{"version": "68.0"}],
+    }
     return {name: reply(json.dumps(body).encode()) for name, body in bodies.items()}
 
 

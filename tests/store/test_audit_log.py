@@ -71,7 +71,9 @@ async def test_sequences_have_no_holes_whoever_writes(store: Store, opener: Call
     await asyncio.gather(*(fill(each, 20) for each in (store, other, store, other)))
 
     async with store.database.reading() as connection:
-        numbers = (await connection.execute(select(tables.audit_events.c.sequence).order_by("sequence"))).scalars().all()
+        numbers = (
+            (await connection.execute(select(tables.audit_events.c.sequence).order_by("sequence"))).scalars().all()
+        )
 
     assert numbers == list(range(1, 161))
     assert (await Trail(other).verify()).problem is None

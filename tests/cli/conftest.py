@@ -1,0 +1,29 @@
+"""A home of the test's own, and no secret in anything that a command leaves."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from shells import Shell
+
+from orgserver.sandbox.server import Sandbox
+
+
+@pytest.fixture
+def secrets(sandbox: Sandbox) -> Iterator[set[str]]:
+    """Every secret that the test's orgs have had."""
+    known = {text for org in sandbox.orgs for text in (org.client_secret, org.refresh_token)}
+    yield known
+    known.clear()
+
+
+@pytest.fixture
+async def shell(tmp_path: Path, sandbox: Sandbox, secrets: set[str]) -> AsyncIterator[Shell]:
+    made = Shell(tmp_path / "home")
+    yield made
+    for org in sandbox.orgs:
+        secrets |= {org.client_secret, org.refresh_token, *org.spent, *org.access_tokens} - {""}
+    stored = b"".join(file.read_bytes() for file in made.home.rglob("*") if file.is_file())
+    for secret in secrets:
+        assert not any(secret in text for text in made.printed), "a secret was printed"
+        assert secret.encode() not in stored, "a secret lies open in the home folder"

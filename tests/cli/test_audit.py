@@ -1,0 +1,133 @@
+"""The audit log on the command line: list, show, export, verify."""
+
+import asyncio
+import csv
+import io
+import itertools
+import json
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from shells import Shell
+
+from orgserver.app import open_app
+from orgserver.config import read_settings
+from orgserver.model.audit import ENTRY_FIELDS
+from orgserver.model.errors import CallError
+from orgserver.model.names import CONTACT
+from orgserver.model.orgs import Caller
+from orgserver.sandbox.org import SandboxOrg
+
+TOOL = "salesforce_create_contact"
+
+
+@pytest.fixture
+async def used(shell: Shell, acme: SandboxOrg, caller: Caller) -> str:
+    """A home in which an org was added, a contact made, and two calls refused; the contact's id."""
+    await shell.add(acme)
+    async with open_app(read_settings({"home": shell.home}, {})) as app:
+        made = await app.operations.create(caller, TOOL, "acme", CONTACT, {"LastName": "Lovelace"})
+        for alias, values in (("acne", {"LastName": "X"}), ("acme", {"Nope__c": 1, "LastName": "=X"})):
+            with pytest.raises(CallError):
+                await app.operations.create(caller, TOOL, alias, CONTACT, values)
+    return made.id
+
+
+async def test_entries_are_listed_newest_first_and_filtered(shell: Shell, used: str) -> None:
+    everything, denied, one, table, none = await asyncio.gather(
+        shell("audit", "list", "--json"),
+        shell("audit", "list", "--json", "--outcome", "denied", "--since", "1h", "--org", "acne"),
+        shell("audit", "list", "--json", "--record-id", used[:15], "--action", "create", "--object", "Contact"),
+        shell("audit", "list", "--limit", "2"),
+        shell("audit", "list", "--until", "2020-01-01"),
+    )
+
+    assert [entry["outcome"] for entry in everything.json] == ["rejected", "denied", "succeeded", "succeeded"]
+    assert list(everything.json[0]) == list(ENTRY_FIELDS)
+    assert [entry["error_code"] for entry in denied.json] == ["UNKNOWN_ORG"]
+    assert [entry["record_ids"] for entry in one.json] == [[used]]
+    assert len(table.out.splitlines()) == 3
+    assert (none.out, none.err) == ("", "No entry matches.\n")
+
+
+async def test_one_entry_is_shown(shell: Shell, used: str) -> None:
+    (entry,) = (await shell("audit", "list", "--json", "--record-id", used)).json
+
+    shown, told, unknown = await asyncio.gather(
+        shell("audit", "show", entry["id"]),
+        shell("audit", "show", entry["id"], "--json"),
+        shell("audit", "show", "01a20d8b-0000-7000-8000-000000000000"),
+    )
+
+    assert told.json == entry
+    assert used in shown.out
+    assert "LastName" in shown.out
+    assert "Lovelace" not in shown.out
+    assert unknown.code == 1
+    assert unknown.err.startswith("orgserver: error: there is no audit entry")
+
+
+async def test_an_export_appears_whole_and_only_for_its_owner(shell: Shell, used: str, tmp_path: Path) -> None:
+    file = tmp_path / "audit.jsonl"
+
+    exported = await shell("audit", "export", "--output", str(file), "--tool", TOOL)
+    again = await shell("audit", "export", "--output", str(file))
+    nowhere = await shell("audit", "export", "--output", str(tmp_path / "none" / "audit.jsonl"))
+
+    entries = [json.loads(line) for line in file.read_text().splitlines()]
+    assert exported.code == 0
+    assert (exported.out, exported.err) == ("", f"3 entries written to {file}\n")
+    assert [entry["outcome"] for entry in entries] == ["succeeded", "denied", "rejected"]
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert list(tmp_path.glob(".audit*")) == []
+    assert again.code == 1
+    assert "exists" in again.err
+    assert nowhere.code == 1
+    assert "cannot be written" in nowhere.err
+    recorded = (await shell("audit", "list", "--json", "--action", "export")).json
+    assert [(entry["tool"], entry["row_count"]) for entry in recorded] == [("audit export --format jsonl", 3)]
+
+
+async def test_csv_and_events_go_to_standard_output(shell: Shell, used: str) -> None:
+    table, chain = await asyncio.gather(
+        shell("audit", "export", "--format", "csv", "--until", "2100-01-01"),
+        shell("audit", "export", "--format", "events", "--since", "2h"),
+    )
+
+    rows = list(csv.reader(io.StringIO(table.out)))
+    events = [json.loads(line) for line in chain.out.splitlines()]
+    assert rows[0] == list(ENTRY_FIELDS)
+    assert {len(row) for row in rows} == {len(ENTRY_FIELDS)}
+    assert used in table.out
+    assert list(events[0]) == ["sequence", "previous_hash", "hash", "mac", "canonical"]
+    assert [event["sequence"] for event in events] == list(range(1, len(events) + 1))
+    assert all(after["previous_hash"] == before["hash"] for before, after in itertools.pairwise(events))
+
+
+async def test_an_edited_entry_is_named_by_verify(shell: Shell, used: str) -> None:
+    whole = await shell("audit", "verify", "--json")
+    with sqlite3.connect(shell.home / "orgserver.db") as database:
+        database.execute("UPDATE audit_events SET principal = 'someone' WHERE sequence = 3")
+    database.close()
+
+    broken = await shell("audit", "verify")
+
+    assert whole.json["ok"] is True
+    assert "head" in whole.json["checks"]
+    assert broken.code == 1
+    assert broken.err.startswith("orgserver: error: the audit log does not verify")
+    assert "(sequence 3)" in broken.err
+
+
+async def test_a_reader_that_goes_away_is_no_noise(shell: Shell, used: str) -> None:
+    command = f"'{sys.executable}' -m orgserver audit export | true"
+
+    done = await asyncio.to_thread(
+        subprocess.run, command, shell=True, capture_output=True, text=True, env=shell.environment(), check=False
+    )
+
+    assert done.stderr == ""

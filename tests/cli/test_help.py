@@ -1,0 +1,109 @@
+"""What the command line says of itself, and what it refuses before anything is opened."""
+
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import orgserver
+from orgserver.cli.main import cli
+
+CONTRACT = [
+    "demo", "sandbox", "add-org", "list-orgs", "show-org", "check-org", "update-org", "remove-org", "serve",
+    "audit", "migrate",
+]  # fmt: skip
+
+
+def every_command() -> list[str]:
+    context = click.Context(cli)
+    found = []
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        found.append(name)
+        if isinstance(command, click.Group):
+            found += [f"{name} {inner}" for inner in command.commands]
+    return found
+
+
+def test_the_commands_are_those_of_the_contract() -> None:
+    assert cli.list_commands(click.Context(cli)) == CONTRACT
+
+
+@pytest.mark.parametrize("command", every_command())
+def test_the_help_of_each_command_has_an_example(command: str) -> None:
+    shown = CliRunner().invoke(cli, [*command.split(), "--help"])
+
+    assert shown.exit_code == 0
+    assert "Example" in shown.output
+    assert f"orgserver {command}" in " ".join(shown.output.split())
+
+
+def test_the_help_says_how_shells_complete() -> None:
+    assert "_ORGSERVER_COMPLETE=bash_source" in CliRunner().invoke(cli, ["--help"]).output
+
+
+def test_the_version_is_told() -> None:
+    assert orgserver.__version__ in CliRunner().invoke(cli, ["--version"]).output
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "add-org acme --auth web", "add-org acme --auth jwt", "add-org acme --auth client-credentials",
+        "add-org acme --sfdx-url-stdin", "add-org acme --from-sf-cli x", "add-org acme --callback-url http://x",
+        "add-org acme --username x", "add-org acme --jwt-key-file x", "add-org acme --confirm-deletes",
+        "add-org acme --allow-object Contact", "add-org acme --deny-object Contact",
+        "add-org acme --hide-field Contact.Email", "add-org acme --row-limit 5", "add-org acme --api-budget 5",
+        "add-org acme --keep-values", "update-org acme --confirm-deletes", "update-org acme --no-confirm-deletes",
+        "update-org acme --hide-field Contact.Email", "update-org acme --no-row-limit", "update-org acme --auth web",
+        "update-org acme --no-hide-field",
+        "serve --http 127.0.0.1:1", "serve --tls-cert x", "serve --public-url https://x", "serve --allow-host x",
+        "serve --allow-origin x", "serve --oauth-issuer x", "serve --oauth-audience x", "serve --tls-key x",
+        "audit export --format parquet", "audit export --format ocsf", "audit export --follow",
+    ],
+)  # fmt: skip
+def test_what_this_version_does_not_do_yet_is_refused_in_one_line(words: str) -> None:
+    refused = CliRunner().invoke(cli, words.split())
+
+    assert refused.exit_code == 1
+    assert refused.stdout == ""
+    assert refused.stderr.startswith("orgserver: error: --")
+    assert "this version" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "rotate-key", "nope", "add-org", "add-org Bad", "add-org acme --api-version x", "update-org acme",
+        "sandbox --port 70000", "sandbox --orgs 0", "audit list --since yesterday", "audit list --record-id x",
+        "audit list --limit 0", "audit list --since 1d --until 2d", "audit export --format events --org acme",
+        "serve --org Bad", "add-org acme --env-file x --credentials-stdin", "list-orgs --nope",
+    ],
+)  # fmt: skip
+def test_wrong_usage_is_one_line_and_2(words: str) -> None:
+    refused = CliRunner().invoke(cli, words.split())
+
+    assert refused.exit_code == 2
+    assert refused.stdout == ""
+    assert refused.stderr.startswith("orgserver: error: ")
+    assert len(refused.stderr.splitlines()) <= 2
+
+
+def test_serving_imports_nothing_that_only_other_commands_need() -> None:
+    script = (
+        "import sys; sys.argv = ['orgserver', 'serve', '--toolset', 'nope']\n"
+        "from orgserver.__main__ import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print(sorted(m for m in sys.modules if m in {'rich', 'alembic', 'dotenv', 'orgserver.sandbox', "
+        "'orgserver.cli.demo', 'orgserver.cli.orgs', 'orgserver.cli.audit', 'orgserver.tools.server'}))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", "import orgserver.cli.migrate"], check=False)
+    subprocess.run([sys.executable, "-m", "orgserver", "migrate"], check=True, capture_output=True)
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert done.returncode == 0
+    assert shown.stdout == "['orgserver.tools.server']\n"
