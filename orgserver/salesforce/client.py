@@ -359,7 +359,7 @@ def _repeatable(refused: CallError, reply: Reply, request: Request, tries: int) 
     if tries >= retry.READ_TRIES:
         return False
     if request.writes:
-        return refusals.rejected_before_work(reply.status, reply.body)
+        return refusals.rejected_before_work(reply.status, reply.body, told_when="retry-after" in reply.headers)
     return isinstance(refused, Rejected) and refused.retryable
 
 

@@ -109,15 +109,18 @@ def refusal(status: int, body: Any, *, writes: bool) -> CallError:
     )
 
 
-def rejected_before_work(status: int, body: Any) -> bool:
-    """Tell whether Salesforce refused in its own words before it began: such a write may be sent again."""
+def rejected_before_work(status: int, body: Any, *, told_when: bool) -> bool:
+    """Tell whether Salesforce refused in its own words before it began: such a write may be sent again.
+
+    A 503 says so only when it names a time to come back (``told_when``: it had a Retry-After).
+    """
     first = _first(body)
     if first is None:
         return False
     code, message = str(first.get("errorCode")), str(first.get("message", ""))
-    return (status in (429, 503) and code in ("SERVER_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")) or _concurrent(
-        code, message
-    )
+    if status == 429 or (status == 503 and told_when):  # noqa: PLR2004  # Too Many Requests, Service Unavailable
+        return code in ("SERVER_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
+    return _concurrent(code, message)
 
 
 def _concurrent(code: str, message: str) -> bool:
