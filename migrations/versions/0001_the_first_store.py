@@ -132,6 +132,7 @@ def upgrade() -> None:
     sa.Column('client_secret', sa.LargeBinary(), nullable=True),
     sa.Column('refresh_token', sa.LargeBinary(), nullable=True),
     sa.Column('fencing', sa.BigInteger(), nullable=False),
+    sa.Column('given', sa.Text(), nullable=False),
     sa.ForeignKeyConstraint(['row_id'], ['orgs.row_id'], ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('row_id')
     )

@@ -63,6 +63,8 @@ def serve(**options: Any) -> None:
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     _no_core_dumps()
+    if sys.stdin is None or sys.stdout is None:  # closed by the parent: uvloop would abort the process
+        raise ConfigError("standard input or output is closed", hint="let an MCP client start this command")
     with asyncio.Runner(loop_factory=_fast_loop()) as runner:
         runner.run(_serve(options, scope))
 

@@ -90,6 +90,8 @@ class Credential:
     refresh_token: Secret
     fencing: int = 0
     """Grows by one with each refresh that was stored."""
+    given: str = ""
+    """SHA-256 of the refresh token as the operator gave it: after a rotation, its copies elsewhere are spent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeVar
 
@@ -212,6 +212,8 @@ class Access:
 
         def change(tx: Transaction) -> bool:
             stored = self._store.orgs.refreshed_in(tx, org.row_id, credential, refresh_token, access)
+            if stored and org.org_id is None:  # registered with --no-verify: the first answer pins it
+                self._store.orgs.change_in(tx, org.row_id, lambda known: replace(known, org_id=answer.org_id))
             self._store.audit.record_in(tx, act, Ending(Outcome.SUCCEEDED, api_calls=0, attempts=1))
             return stored
 

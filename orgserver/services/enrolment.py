@@ -10,21 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
-from http import HTTPStatus
 from typing import Any, TypeVar
 
-from orgserver.model.audit import Act, Action, Ending, Outcome
 from orgserver.model.errors import CallError, EnrolmentError, NoConnection, Unanswered
 from orgserver.model.names import Alias, OrgId, RowId, new_id
 from orgserver.model.orgs import AccessToken, Caller, Credential, Org, OrgState, OrgUser, Policy
 from orgserver.model.secret import Secret
 from orgserver.salesforce import hosts, oauth
-from orgserver.services.access import Access
 from orgserver.services.proof import Proof, prove
+from orgserver.services.registry import Registry
 from orgserver.store.chain import when
-from orgserver.store.opened import Store
 from orgserver.store.orgs import Draft
 from orgserver.store.writer import Transaction
 
@@ -65,22 +62,8 @@ class Enrolled:
     """Other aliases of the same org."""
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """What a check of one org found."""
-
-    org: Org
-    error: CallError | None
-    username: str | None = None
-
-
-class Enrolment:
-    """Registers, checks, changes and removes orgs. Each method raises EnrolmentError with one sentence."""
-
-    def __init__(self, store: Store, access: Access) -> None:
-        self._store = store
-        self._access = access
-        self._client = access.client
+class Enrolment(Registry):
+    """Registers orgs, beside what ``Registry`` does with registered ones."""
 
     # -- registering
 
@@ -115,7 +98,7 @@ class Enrolment:
         async with self._store.database.reading() as connection:
             drafts = await self._store.orgs.drafts(connection)
         earlier = drafts.get(given.alias)
-        digest = hashlib.sha256(given.refresh_token.reveal().encode()).hexdigest()
+        digest = _digest(given.refresh_token)
         # The same token under another alias is the same enrolment: sent anew, a spent token would revoke the new one.
         begun = next((draft for draft in drafts.values() if draft.facts.get("given") == digest), None)
         if begun is not None and begun is earlier:
@@ -140,15 +123,24 @@ class Enrolment:
         return draft, begun is not None
 
     async def _refuse_shared(self, draft: Draft, alias: Alias) -> None:
+        """Refuse a token that another alias uses, and a copy of one that was spent when an org was registered."""
         async with self._store.database.reading() as connection:
             known = await self._store.orgs.refresh_tokens(connection)
         token = Secret(draft.facts["refresh_token"])
-        for other, theirs in known:
-            if other != alias and theirs.same_as(token):
-                await self._drop(draft)
+        for other, theirs, given in known:
+            if theirs.same_as(token):
+                if other != alias:
+                    await self._drop_copy(draft)
+                    raise EnrolmentError(
+                        f"this refresh token is already in use for {other}; two aliases must not share one",
+                        hint="log in once more to get a refresh token of its own",
+                    )
+            elif given == draft.facts["given"]:
+                await self._drop_copy(draft)
                 raise EnrolmentError(
-                    f"this refresh token is already in use for {other}; two aliases must not share one",
-                    hint="log in once more to get a refresh token of its own",
+                    f"this is the copy of the refresh token that was spent when {other} was registered; it was not "
+                    f"sent, for Salesforce would then revoke the one {other} uses now",
+                    hint="delete the copy; log in once more if you need another refresh token",
                 )
 
     async def _proven_token(self, draft: Draft, given: Registration, *, resumed: bool) -> Draft:
@@ -162,11 +154,13 @@ class Enrolment:
             status, body = await self._client.token(_hosts(given), oauth.refresh(_credential(draft)))
             answer = oauth.read_tokens(status, body)
         except oauth.TokenRefused as refusal:
-            if refusal.kind not in ("busy", "unclear"):
+            if refusal.kind == "dead":
                 await self._drop(draft)
+            elif refusal.kind not in ("busy", "unclear"):
+                await self._drop_copy(draft)
             raise _refused(refusal, given, interrupted=resumed and sent_before) from None
         except NoConnection as error:
-            await self._drop(draft)
+            await self._drop_copy(draft)
             raise EnrolmentError(f"{given.login_url} could not be reached: {error}", hint=error.hint) from None
         except Unanswered as error:
             raise EnrolmentError(
@@ -236,7 +230,7 @@ class Enrolment:
             if token:
                 self._store.orgs.touched_in(tx, org.row_id)
             self._store.orgs.drop_draft_in(tx, draft, keep_key=existing is None)
-            self._record_in(tx, caller, "add-org", org)
+            self.record_in(tx, caller, "add-org", org)
 
         await self._store.database.write(change)
         await self._access.reload()
@@ -244,120 +238,16 @@ class Enrolment:
     async def _drop(self, draft: Draft) -> None:
         await self._store.database.write(lambda tx: self._store.orgs.drop_draft_in(tx, draft, keep_key=False))
 
+    async def _drop_copy(self, draft: Draft) -> None:
+        """End an enrolment whose token the operator still has; one that lives only here is kept."""
+        if _digest(Secret(draft.facts["refresh_token"])) == draft.facts["given"]:
+            await self._drop(draft)
+
     async def kept_draft(self, alias: Alias) -> bool:
         """Tell whether an enrolment waits that has already been answered by Salesforce."""
         async with self._store.database.reading() as connection:
             draft = (await self._store.orgs.drafts(connection)).get(alias)
         return draft is not None and draft.facts["phase"] == "proven"
-
-    # -- afterwards
-
-    async def all(self) -> list[Org]:
-        """Every registered org, by alias."""
-        return list((await self._access.reload()).by_alias.values())
-
-    async def one(self, alias: str) -> Org:
-        """One registered org."""
-        org = (await self._access.reload()).by_alias.get(alias)
-        if org is None:
-            raise EnrolmentError(f"no org is registered as {alias}", hint="orgserver list-orgs shows those that are")
-        return org
-
-    async def check(self, alias: str) -> Checked:
-        """Ask an org who we are there, refreshing its token if need be."""
-        org = await self.one(alias)
-        try:
-            token = await self._access.token(org)
-            where = self._access.hosts(org, token.instance_url)
-            try:
-                proof = await prove(self._client, where, token.token, org.api_version)
-            except CallError as error:
-                if error.code != "INVALID_SESSION_ID":
-                    raise
-                token = await self._access.token(org, not_this=token)
-                proof = await prove(self._client, where, token.token, org.api_version)
-        except CallError as error:
-            return Checked(await self.one(alias), error)
-        return Checked(await self.one(alias), None, proof.user.username)
-
-    async def update(
-        self,
-        caller: Caller,
-        alias: str,
-        *,
-        rename: Alias | None = None,
-        enabled: bool | None = None,
-        policy: Mapping[str, Any] | None = None,
-        tags: tuple[str, ...] | None = None,
-    ) -> Org:
-        """Rename, enable, disable, or change an org's policy."""
-        org = await self.one(alias)
-        if rename is not None and rename != org.alias and rename in (await self._access.catalog()).by_alias:
-            raise EnrolmentError(f"an org is already registered as {rename}")
-
-        def changed(old: Org) -> Org:
-            return replace(
-                old,
-                alias=rename or old.alias,
-                enabled=old.enabled if enabled is None else enabled,
-                policy=replace(old.policy, **policy) if policy else old.policy,
-                tags=old.tags if tags is None else tags,
-            )
-
-        def change(tx: Transaction) -> Org | None:
-            done = self._store.orgs.change_in(tx, org.row_id, changed)
-            if done is not None:
-                self._record_in(tx, caller, "update-org", done, Action.POLICY if policy else Action.ENROL)
-            return done
-
-        done = await self._store.database.write(change)
-        await self._access.reload()
-        if done is None:
-            raise EnrolmentError(f"{alias} was removed meanwhile")
-        return done
-
-    async def remove(self, caller: Caller, alias: str, *, keep_token: bool) -> bool:
-        """Remove an org and destroy its secrets; True if its token was revoked at Salesforce."""
-        org = await self.one(alias)
-        revoked = False if keep_token else await self._revoke(org)
-
-        def change(tx: Transaction) -> None:
-            self._store.orgs.remove_in(tx, org.row_id)
-            self._record_in(tx, caller, "remove-org", org)
-
-        await self._store.database.write(change)
-        await self._access.reload()
-        return revoked
-
-    async def _revoke(self, org: Org) -> bool:
-        async with self._store.database.reading() as connection:
-            credential = await self._store.orgs.credential(connection, org.row_id)
-        if credential is None:
-            return False
-        where = self._access.hosts(org, org.instance_url)
-        try:
-            status, _ = await self._client.post_form(where, oauth.REVOKE_PATH, oauth.revoke(credential.refresh_token))
-        except CallError as error:
-            raise EnrolmentError(
-                f"the refresh token of {org.alias} could not be revoked at Salesforce: {error}",
-                hint="try again, or remove the org here only with --keep-token",
-            ) from error
-        return status < HTTPStatus.MULTIPLE_CHOICES
-
-    def _record_in(
-        self, tx: Transaction, caller: Caller, command: str, org: Org, action: Action = Action.ENROL
-    ) -> None:
-        act = Act(
-            id=new_id(),
-            principal=caller.principal.name,
-            transport=caller.transport,
-            action=action,
-            tool=command,
-            org=org.alias,
-            org_row=org.row_id,
-            org_id=org.org_id,
-        )
-        self._store.audit.record_in(tx, act, Ending(Outcome.SUCCEEDED))
 
 
 async def _unbroken(step: Coroutine[Any, Any, T]) -> T:
@@ -368,6 +258,10 @@ async def _unbroken(step: Coroutine[Any, Any, T]) -> T:
     except asyncio.CancelledError:
         await asyncio.wait({task})
         raise
+
+
+def _digest(token: Secret) -> str:
+    return hashlib.sha256(token.reveal().encode()).hexdigest()
 
 
 def _check_hosts(given: Registration) -> None:
@@ -391,7 +285,10 @@ def _hosts(given: Registration) -> Any:
 def _credential(draft: Draft) -> Credential:
     secret = draft.facts["client_secret"]
     return Credential(
-        draft.facts["client_id"], Secret(secret) if secret else None, Secret(draft.facts["refresh_token"])
+        draft.facts["client_id"],
+        Secret(secret) if secret else None,
+        Secret(draft.facts["refresh_token"]),
+        given=draft.facts["given"],
     )
 
 

@@ -20,6 +20,8 @@ from orgserver.model.errors import (
     Forbidden,
     NotSent,
     PolicyDenied,
+    StoreAway,
+    StoreError,
     Unanswered,
 )
 from orgserver.model.names import SObjectName, new_id
@@ -209,6 +211,7 @@ class Operations:
                 plan = run.plan(org)
                 act = _with_plan(act, plan)
                 self._check(org, plan.permission)
+                plan = await self._with_key(org, plan)
                 leave = self._access.client.admit(self._access.hosts(org, org.instance_url))
             except CallError as error:
                 if await self._access.changed():  # refused by what was true a moment ago
@@ -216,6 +219,8 @@ class Operations:
                     continue
                 await self._store.audit.record(act, _failed(error, Trace(), started))
                 raise
+            except StoreError as error:
+                raise StoreAway("the store cannot be read, so nothing was sent", hint=str(error)) from error
             try:
                 begun = await self._store.audit.begin(
                     act,
@@ -265,8 +270,8 @@ class Operations:
             error.hint = error.hint or (plan.after_unknown(connection) if plan.after_unknown else None)
         ending = _succeeded(plan.ending(result), trace, started) if error is None else _failed(error, trace, started)  # type: ignore[arg-type]
         answer = None
-        if plan.repetition is not None:
-            answer = await self._sealed(connection.org, plan.remember(result, error))
+        if plan.answer_key is not None:
+            answer = plan.answer_key.seal(plan.remember(result, error), repetition.context(act.org_row or ""))
         if not await self._store.audit.finish(act.id, ending, answer):
             raise Unanswered(
                 "the outcome of this call could not be recorded in time; the change may exist",
@@ -289,20 +294,20 @@ class Operations:
         if org.policy.read_only:
             raise PolicyDenied(f"{org.alias} is read-only", code="READ_ONLY", hint="its administrator set it so")
 
-    async def _sealed(self, org: Org, answer: bytes) -> bytes:
+    async def _with_key(self, org: Org, plan: Plan[T]) -> Plan[T]:
+        """Open the key for an answer that must be remembered before anything is sent: afterwards it is too late."""
+        if plan.repetition is None:
+            return plan
         async with self._store.database.reading() as connection:
-            key = await self._store.orgs.data_key(connection, org.row_id)
-        return key.seal(answer, repetition.context(org.row_id))
+            return replace(plan, answer_key=await self._store.orgs.data_key(connection, org.row_id))
 
     async def _replay(self, org: Org, act: Act, plan: Plan[T], outcome: str, answer: bytes | None, started: float) -> T:
         """Answer a repeated call with what its first attempt answered; nothing is sent."""
         recalled: T | CallError
-        if answer is None:
+        if answer is None or plan.answer_key is None:
             recalled = Unanswered("the first attempt with this idempotency_key was cut off", code="ABANDONED")
         else:
-            async with self._store.database.reading() as connection:
-                key = await self._store.orgs.data_key(connection, org.row_id)
-            recalled = plan.recall(key.open(answer, repetition.context(org.row_id)))
+            recalled = plan.recall(plan.answer_key.open(answer, repetition.context(org.row_id)))
         if isinstance(recalled, CallError):
             await self._store.audit.record(act, _failed(recalled, Trace(), started))
             raise recalled

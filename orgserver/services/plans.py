@@ -48,6 +48,8 @@ class Plan(Generic[T]):
     object: str | None = None
     writes: bool = False
     repetition: Repetition | None = None
+    answer_key: Key | None = None
+    """Seals and opens the answer that is remembered for a repetition."""
     remember: Callable[[T | None, CallError | None], bytes] = lambda _result, _error: b"{}"
     recall: Callable[[bytes], T | CallError] = lambda _answer: InvalidArgument("nothing was kept")
     after_unknown: Callable[[Connection], str] | None = None

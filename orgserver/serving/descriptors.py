@@ -264,10 +264,9 @@ def _standard_error() -> int:
 
 
 def _check_open() -> None:
-    for descriptor, name in ((0, "input"), (1, "output")):
-        try:
-            os.fstat(descriptor)
-        except OSError:
+    # The interpreter leaves these None when it starts without the descriptor, whose number the event loop then has.
+    for stream, name in ((sys.stdin, "input"), (sys.stdout, "output")):
+        if stream is None:
             raise ConfigError(
                 f"standard {name} is closed", hint="an MCP client starts orgserver serve with both connected"
-            ) from None
+            )

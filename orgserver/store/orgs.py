@@ -78,6 +78,7 @@ class Orgs:
             client_secret=key.open_text(secret, _secret_context(row_id)) if secret else None,
             refresh_token=key.open_text(row.refresh_token, _refresh_context(row_id, row.fencing)),
             fencing=row.fencing,
+            given=row.given,
         )
 
     async def access_token(self, connection: AsyncConnection, row_id: RowId) -> AccessToken | None:
@@ -114,9 +115,9 @@ class Orgs:
             found[row.alias] = Draft(row.alias, RowId(row.row_id), json.loads(facts))
         return found
 
-    async def refresh_tokens(self, connection: AsyncConnection) -> list[tuple[Alias, Secret]]:
-        """Open every org's refresh token, to notice one that is given a second time."""
-        found: list[tuple[Alias, Secret]] = []
+    async def refresh_tokens(self, connection: AsyncConnection) -> list[tuple[Alias, Secret, str]]:
+        """Open every org's refresh token, with the digest of the one it was given: to notice one given twice."""
+        found: list[tuple[Alias, Secret, str]] = []
         rows = await connection.execute(
             select(tables.orgs.c.alias, tables.credentials, tables.data_keys.c.wrapped)
             .join(tables.credentials, tables.credentials.c.row_id == tables.orgs.c.row_id)
@@ -124,7 +125,8 @@ class Orgs:
         )
         for row in rows:
             key = self._key(row.row_id, row.wrapped)
-            found.append((row.alias, key.open_text(row.refresh_token, _refresh_context(row.row_id, row.fencing))))
+            token = key.open_text(row.refresh_token, _refresh_context(row.row_id, row.fencing))
+            found.append((row.alias, token, row.given))
         return found
 
     # -- changing
@@ -165,6 +167,7 @@ class Orgs:
                 client_secret=key.seal_text(secret, _secret_context(row_id)) if secret else None,
                 refresh_token=key.seal_text(credential.refresh_token, _refresh_context(row_id, credential.fencing)),
                 fencing=credential.fencing,
+                given=credential.given,
             )
         )
         tx.connection.execute(delete(tables.access_tokens).where(tables.access_tokens.c.row_id == row_id))

@@ -62,6 +62,7 @@ credentials = Table(
     Column("client_secret", LargeBinary),  # sealed
     Column("refresh_token", LargeBinary),  # sealed, fencing number in its context
     Column("fencing", BigInteger, nullable=False),
+    Column("given", Text, nullable=False),  # digest of the refresh token as it was given: its other copies may be spent
 )
 
 access_tokens = Table(

@@ -100,14 +100,24 @@ async def test_a_closed_port_is_tried_three_times_and_proven_unsent(client: Sale
     assert "token" not in repr(refused.value)
 
 
-async def test_salesforces_own_busy_signal_lets_a_write_be_sent_again(
-    client: SalesforceClient, acme: SandboxOrg
-) -> None:
-    body = '[{"message":"Server too busy","errorCode":"SERVER_UNAVAILABLE"}]'
-    acme.fault("status", path=ROWS, status=503, body=body, times=2)
+BUSY = '[{"message":"Server too busy","errorCode":"SERVER_UNAVAILABLE"}]'
+
+
+async def test_a_busy_signal_without_a_time_leaves_a_write_unknown(client: SalesforceClient, acme: SandboxOrg) -> None:
+    acme.fault("status", path=ROWS, status=503, body=BUSY)
 
     with pytest.raises(Unanswered):
         await send(client, acme, WRITES["POST"])
+    assert arrived(acme, "POST") == 1
+
+
+async def test_a_busy_signal_with_a_time_to_come_back_lets_a_write_be_sent_again(
+    client: SalesforceClient, acme: SandboxOrg
+) -> None:
+    acme.fault("status", path=ROWS, status=503, body=BUSY, headers={"retry-after": "1"}, times=2)
+
+    await send(client, acme, WRITES["POST"])
+    assert arrived(acme, "POST") == 3
 
 
 async def test_a_request_limit_for_concurrency_lets_a_write_be_sent_again(

@@ -1,0 +1,142 @@
+"""Registered orgs: what is known of them, whether they still answer, how they are changed and removed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import Any
+
+from orgserver.model.audit import Act, Action, Ending, Outcome
+from orgserver.model.errors import CallError, EnrolmentError
+from orgserver.model.names import Alias, new_id
+from orgserver.model.orgs import Caller, Org
+from orgserver.salesforce import oauth
+from orgserver.services.access import Access
+from orgserver.services.proof import prove
+from orgserver.store.opened import Store
+from orgserver.store.writer import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a check of one org found."""
+
+    org: Org
+    error: CallError | None
+    username: str | None = None
+
+
+class Registry:
+    """Checks, changes and removes orgs. Each method raises EnrolmentError with one sentence."""
+
+    def __init__(self, store: Store, access: Access) -> None:
+        self._store = store
+        self._access = access
+        self._client = access.client
+
+    async def all(self) -> list[Org]:
+        """Every registered org, by alias."""
+        return list((await self._access.reload()).by_alias.values())
+
+    async def one(self, alias: str) -> Org:
+        """One registered org."""
+        org = (await self._access.reload()).by_alias.get(alias)
+        if org is None:
+            raise EnrolmentError(f"no org is registered as {alias}", hint="orgserver list-orgs shows those that are")
+        return org
+
+    async def check(self, alias: str) -> Checked:
+        """Ask an org who we are there, refreshing its token if need be."""
+        org = await self.one(alias)
+        try:
+            token = await self._access.token(org)
+            where = self._access.hosts(org, token.instance_url)
+            try:
+                proof = await prove(self._client, where, token.token, org.api_version)
+            except CallError as error:
+                if error.code != "INVALID_SESSION_ID":
+                    raise
+                token = await self._access.token(org, not_this=token)
+                proof = await prove(self._client, where, token.token, org.api_version)
+        except CallError as error:
+            return Checked(await self.one(alias), error)
+        return Checked(await self.one(alias), None, proof.user.username)
+
+    async def update(
+        self,
+        caller: Caller,
+        alias: str,
+        *,
+        rename: Alias | None = None,
+        enabled: bool | None = None,
+        policy: Mapping[str, Any] | None = None,
+        tags: tuple[str, ...] | None = None,
+    ) -> Org:
+        """Rename, enable, disable, or change an org's policy."""
+        org = await self.one(alias)
+        if rename is not None and rename != org.alias and rename in (await self._access.catalog()).by_alias:
+            raise EnrolmentError(f"an org is already registered as {rename}")
+
+        def changed(old: Org) -> Org:
+            return replace(
+                old,
+                alias=rename or old.alias,
+                enabled=old.enabled if enabled is None else enabled,
+                policy=replace(old.policy, **policy) if policy else old.policy,
+                tags=old.tags if tags is None else tags,
+            )
+
+        def change(tx: Transaction) -> Org | None:
+            done = self._store.orgs.change_in(tx, org.row_id, changed)
+            if done is not None:
+                self.record_in(tx, caller, "update-org", done, Action.POLICY if policy else Action.ENROL)
+            return done
+
+        done = await self._store.database.write(change)
+        await self._access.reload()
+        if done is None:
+            raise EnrolmentError(f"{alias} was removed meanwhile")
+        return done
+
+    async def remove(self, caller: Caller, alias: str, *, keep_token: bool) -> bool:
+        """Remove an org and destroy its secrets; True if its token was revoked at Salesforce."""
+        org = await self.one(alias)
+        revoked = False if keep_token else await self._revoke(org)
+
+        def change(tx: Transaction) -> None:
+            self._store.orgs.remove_in(tx, org.row_id)
+            self.record_in(tx, caller, "remove-org", org)
+
+        await self._store.database.write(change)
+        await self._access.reload()
+        return revoked
+
+    async def _revoke(self, org: Org) -> bool:
+        async with self._store.database.reading() as connection:
+            credential = await self._store.orgs.credential(connection, org.row_id)
+        if credential is None:
+            return False
+        where = self._access.hosts(org, org.instance_url)
+        try:
+            status, _ = await self._client.post_form(where, oauth.REVOKE_PATH, oauth.revoke(credential.refresh_token))
+        except CallError as error:
+            raise EnrolmentError(
+                f"the refresh token of {org.alias} could not be revoked at Salesforce: {error}",
+                hint="try again, or remove the org here only with --keep-token",
+            ) from error
+        return status < HTTPStatus.MULTIPLE_CHOICES
+
+    def record_in(self, tx: Transaction, caller: Caller, command: str, org: Org, action: Action = Action.ENROL) -> None:
+        """Put a change to the orgs on record, in the same transaction."""
+        act = Act(
+            id=new_id(),
+            principal=caller.principal.name,
+            transport=caller.transport,
+            action=action,
+            tool=command,
+            org=org.alias,
+            org_row=org.row_id,
+            org_id=org.org_id,
+        )
+        self._store.audit.record_in(tx, act, Ending(Outcome.SUCCEEDED))
