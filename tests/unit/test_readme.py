@@ -41,6 +41,6 @@ def test_every_setting_is_named_and_none_that_does_not_exist() -> None:
 
 
 def test_every_command_in_the_readme_is_one() -> None:
-    named = set(re.findall(r"(?:^|`|/bin/|\\| |-- )orgserver ([a-z][a-z-]+)", README, re.MULTILINE))
+    named = set(re.findall(r"(?:^|`|/bin/|[|] |-- )orgserver ([a-z][a-z-]+)", README, re.MULTILINE))
 
     assert named <= {*commands(), "audit"}
