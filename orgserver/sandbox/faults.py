@@ -3,19 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
+import contextlib
 import re
 import socket
 import struct
+import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from functools import cache
+from typing import Any, Literal, get_args
+
+from orgserver.sandbox.answers import Answer
 
 Kind = Literal[
-    "delay", "hang", "close", "reset", "cut", "drip", "status", "redirect", "bomb", "huge", "bad_json", "deep", "html"
+    "delay",
+    "hang",
+    "close",
+    "reset",
+    "cut",
+    "drip",
+    "status",
+    "html",
+    "redirect",
+    "bomb",
+    "huge",
+    "bad_json",
+    "deep",
+    "next_url",
 ]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
+KINDS: frozenset[str] = frozenset(get_args(Kind))
+Message = dict[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+Receive = Callable[[], Awaitable[Message]]
 _MIB = 1024 * 1024
+_RESET = struct.pack("ii", 1, 0)
 
 
 @dataclass(slots=True)
@@ -27,65 +48,151 @@ class Fault:
     """A regular expression for the whole path."""
     method: str = ".*"
     times: int = 1
+    skip: int = 0
+    """How many requests that match are spared first."""
     work: bool = False
-    """Whether the request is carried out before the answer is lost."""
+    """Whether the request is carried out before its answer is delayed or lost."""
+    unread: bool = False
+    """Whether it strikes before the request's body is read; for connections that hang or end."""
     seconds: float = 1.0
     status: int = 503
     body: str = ""
     content_type: str = "application/json;charset=UTF-8"
     location: str = ""
+    """Where a redirect, or the next page of a query, is said to be."""
+    megabytes: int = 40
+    """The size of a huge answer."""
     headers: dict[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"there is no fault {self.kind!r}; use one of {', '.join(sorted(KINDS))}")
+        re.compile(self.path), re.compile(self.method)
+
     def matches(self, method: str, path: str) -> bool:
-        """Tell whether it strikes here."""
+        """Tell whether it would strike here."""
         return self.times > 0 and bool(re.fullmatch(self.method, method) and re.fullmatch(self.path, path))
 
 
-async def strike(fault: Fault, send: Send, transport: asyncio.Transport, answer: bytes) -> None:
-    """Do the damage. The request has been read whole; ``answer`` is what would have been sent."""
+@dataclass(slots=True)
+class Line:
+    """The connection that a request came on."""
+
+    send: Send
+    receive: Receive
+    transport: asyncio.Transport | None
+    closing: asyncio.Event
+    """Set when the sandbox ends."""
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, whether the client is still there or not."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.closing.wait()
+
+    async def gone(self, seconds: float) -> bool:
+        """Wait so long for the client to be gone."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while (await self.receive())["type"] != "http.disconnect":
+                    pass
+                return True
+        return False
+
+    async def end(self, *, reset: bool = False) -> None:
+        """Close the connection once what was written has left; or throw it away, which the client sees as a reset."""
+        if self.transport is None:
+            return
+        if not reset:
+            self.transport.close()
+        else:
+            # A duplicate, because not every event loop lets one set options through its transport.
+            raw = self.transport.get_extra_info("socket")
+            with socket.fromfd(raw.fileno(), socket.AF_INET, socket.SOCK_STREAM) as duplicate:
+                duplicate.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            self.transport.abort()
+        await self.gone(1)
+
+    async def start(self, status: int, content_type: str, headers: dict[str, str]) -> None:
+        """Send the head of an answer."""
+        pairs = [(b"content-type", content_type.encode())] if content_type else []
+        pairs += [(name.encode(), value.encode()) for name, value in headers.items()]
+        await self.send({"type": "http.response.start", "status": status, "headers": pairs})
+
+    async def part(self, body: bytes, *, more: bool = True) -> None:
+        """Send a part of an answer's body."""
+        await self.send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+async def strike(fault: Fault, line: Line, answer: Answer) -> None:
+    """Do the damage; ``answer`` is what would have been sent."""
     if fault.kind == "hang":
-        await asyncio.sleep(fault.seconds)
-        transport.abort()
-    elif fault.kind == "close":
-        transport.close()
-    elif fault.kind == "reset":
-        raw = transport.get_extra_info("socket")
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        transport.abort()
+        if not await line.gone(fault.seconds):
+            await line.end(reset=True)
+    elif fault.kind in ("close", "reset"):
+        await line.end(reset=fault.kind == "reset")
     elif fault.kind == "cut":
-        await _start(send, 200, fault.content_type, {"content-length": str(len(answer) + 100)})
-        await send({"type": "http.response.body", "body": answer[: len(answer) // 2], "more_body": True})
-        transport.close()
+        await _cut(line, answer)
     elif fault.kind == "drip":
-        await _start(send, 200, fault.content_type, {"content-length": str(10_000)})
-        for _ in range(int(fault.seconds * 10)):
-            await send({"type": "http.response.body", "body": b" ", "more_body": True})
-            await asyncio.sleep(0.1)
-        transport.abort()
+        await _drip(fault, line)
+    elif fault.kind == "huge":
+        await _huge(fault, line)
     else:
-        await _false_answer(fault, send)
+        await _false_answer(fault, line)
 
 
-async def _false_answer(fault: Fault, send: Send) -> None:
+async def _cut(line: Line, answer: Answer) -> None:
+    if answer.body:
+        # 200, whatever it was: an answer without a body could not be cut in the middle of one.
+        await line.start(200, answer.content_type, {"content-length": str(len(answer.body))})
+        await line.part(answer.body[: len(answer.body) // 2])
+    elif line.transport is not None:
+        line.transport.write(b"HTTP/1.1 20")
+    await line.end()
+
+
+async def _drip(fault: Fault, line: Line) -> None:
+    await line.start(200, fault.content_type, {"content-length": "10000"})
+    for _ in range(int(fault.seconds * 10)):
+        await line.part(b" ")
+        if await line.gone(0.1):
+            return
+    await line.end(reset=True)
+
+
+async def _huge(fault: Fault, line: Line) -> None:
+    head, tail, chunk = b'{"x":"', b'"}', b"y" * _MIB
+    length = len(head) + fault.megabytes * _MIB + len(tail)
+    await line.start(200, fault.content_type, {"content-length": str(length)})
+    await line.part(head)
+    for _ in range(fault.megabytes):
+        await line.part(chunk)
+    await line.part(tail, more=False)
+
+
+async def _false_answer(fault: Fault, line: Line) -> None:
     status, body, headers, kind = 200, fault.body.encode(), dict(fault.headers), fault.content_type
     if fault.kind == "status":
         status = fault.status
     elif fault.kind == "redirect":
         status, headers["location"] = 302, fault.location
     elif fault.kind == "html":
-        status, kind, body = fault.status, "text/html", b"<html><body>Down for maintenance</body></html>"
+        status, kind = fault.status, "text/html"
+        body = body or b"<html><body>Down for maintenance</body></html>"
     elif fault.kind == "bomb":
-        body, headers["content-encoding"] = gzip.compress(b"[" + b" " * 200 * _MIB + b"]", 9), "gzip"
-    elif fault.kind == "huge":
-        body = b'{"x":"' + b"y" * 40 * _MIB + b'"}'
+        body, headers["content-encoding"] = _bomb(), "gzip"
     elif fault.kind == "deep":
         body = b"[" * 500 + b"]" * 500
     elif fault.kind == "bad_json":
         body = b'{"totalSize": 1, '
-    await _start(send, status, kind, headers | {"content-length": str(len(body))})
-    await send({"type": "http.response.body", "body": body})
+    await line.start(status, kind, headers | {"content-length": str(len(body))})
+    await line.part(body, more=False)
 
 
-async def _start(send: Send, status: int, content_type: str, headers: dict[str, str]) -> None:
-    pairs = [(b"content-type", content_type.encode()), *((k.encode(), v.encode()) for k, v in headers.items())]
-    await send({"type": "http.response.start", "status": status, "headers": pairs})
+@cache
+def _bomb() -> bytes:
+    """200 MiB of JSON in some 200 KB of gzip."""
+    squeezer = zlib.compressobj(6, zlib.DEFLATED, 31)
+    chunk = b" " * _MIB
+    parts = [squeezer.compress(b"["), *(squeezer.compress(chunk) for _ in range(200)), squeezer.compress(b"]")]
+    return b"".join([*parts, squeezer.flush()])

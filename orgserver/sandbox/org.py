@@ -12,7 +12,8 @@ from orgserver.model.names import to_18
 from orgserver.sandbox import schema
 from orgserver.sandbox.errors import OAuthRefusal
 from orgserver.sandbox.faults import Fault, Kind
-from orgserver.sandbox.records import Record, Records, stamp
+from orgserver.sandbox.records import Record, Records
+from orgserver.sandbox.values import stamp
 
 ALIASES = ("acme", "globex", "initech", "umbrella", "hooli", "vandelay", "wonka", "stark", "wayne", "tyrell")
 _PEOPLE = {
@@ -21,11 +22,21 @@ _PEOPLE = {
 }
 
 
+def _people(number: int) -> list[tuple[str, str]]:
+    """Four people, others in each org: beyond the second, first and last names meet anew."""
+    if number in _PEOPLE:
+        return _PEOPLE[number]
+    known = _PEOPLE[0] + _PEOPLE[1]
+    return [(known[(number + i) % 8][0], known[(number // 8 + 3 * i + 1) % 8][1]) for i in range(4)]
+
+
 @dataclass(slots=True)
 class Counters:
     """What tests look at."""
 
     requests: int = 0
+    api_calls: int = 0
+    """Requests that count against the daily limit."""
     refreshes: int = 0
     reuses: int = 0
     foreign_tokens: int = 0
@@ -40,6 +51,19 @@ class Seen:
     method: str
     path: str
     status: int
+    """0: it was not carried out, or not to its end."""
+    query: str = ""
+    body: str = field(default="", repr=False)
+    """Empty for the token endpoints."""
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Locator:
+    """A query result that is handed out in pages."""
+
+    rows: list[Record]
+    batch: int
 
 
 @dataclass(slots=True)
@@ -74,9 +98,13 @@ class SandboxOrg:
     refresh_token: str = ""
     """The one that works now."""
     spent: set[str] = field(default_factory=set)
+    in_process: set[str] = field(default_factory=set)
+    """Refresh tokens whose request is under way."""
     access_tokens: set[str] = field(default_factory=set)
-    locators: dict[str, list[Record]] = field(default_factory=dict)
-    daily_limit: int = 15_000
+    locators: dict[str, Locator] = field(default_factory=dict)
+    daily_limit: int = 1_000_000
+    """Calls until the org answers REQUEST_LIMIT_EXCEEDED."""
+    time_zone: str = "Europe/Berlin"
 
     records: Records = field(init=False)
 
@@ -119,10 +147,13 @@ class SandboxOrg:
         self.faults.append(ordered)
         return ordered
 
-    def strikes(self, method: str, path: str) -> Fault | None:
-        """The fault that strikes a request, if one was ordered."""
+    def strikes(self, method: str, path: str, *, unread: bool = False) -> Fault | None:
+        """The fault that strikes a request, if one was ordered: before its body is read, or after."""
         for each in self.faults:
-            if each.matches(method, path):
+            if each.unread is unread and each.matches(method, path):
+                if each.skip > 0:
+                    each.skip -= 1
+                    continue
                 each.times -= 1
                 return each
         return None
@@ -192,12 +223,42 @@ class SandboxOrg:
             "email_verified": True,
             "given_name": "Agent",
             "family_name": "Smith",
-            "zoneinfo": "Europe/Berlin",
+            "zoneinfo": self.time_zone,
+            "urls": {
+                "rest": f"{self.url}/services/data/v{{version}}/",
+                "sobjects": f"{self.url}/services/data/v{{version}}/sobjects/",
+                "query": f"{self.url}/services/data/v{{version}}/query/",
+                "custom_domain": self.url,
+            },
             "active": True,
             "user_type": "STANDARD",
             "language": "en_US",
             "locale": "en_US",
             "utcOffset": 3_600_000,
+        }
+
+    def identity(self) -> dict[str, Any]:
+        """What the identity URL tells."""
+        told = self.userinfo()
+        return {
+            "id": told["sub"],
+            "asserted_user": True,
+            "user_id": self.user_id,
+            "organization_id": self.org_id,
+            "username": self.username,
+            "nick_name": told["nickname"],
+            "display_name": told["name"],
+            "email": told["email"],
+            "email_verified": True,
+            "first_name": told["given_name"],
+            "last_name": told["family_name"],
+            "timezone": self.time_zone,
+            "urls": told["urls"],
+            "active": True,
+            "user_type": "STANDARD",
+            "language": "en_US",
+            "locale": "en_US",
+            "utcOffset": told["utcOffset"],
         }
 
     @staticmethod
@@ -214,11 +275,19 @@ class SandboxOrg:
         )
         records.add(
             user,
-            {"Username": self.username, "FirstName": "Agent", "LastName": "Smith", "IsActive": True},
+            {
+                "Username": self.username,
+                "FirstName": "Agent",
+                "LastName": "Smith",
+                "Email": self.username,
+                "IsActive": True,
+                "TimeZoneSidKey": self.time_zone,
+                "UserType": "Standard",
+            },
             self.user_id,
         )
         account = records.add(schema.load("Account"), {"Name": f"{self.alias.capitalize()} Corporation"})
-        people = _PEOPLE.get(self.number, _PEOPLE[self.number % 2])
+        people = _people(self.number)
         ids = [
             records.add(
                 schema.load("Contact"),

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from orgserver.model.names import record_id, to_18
-from orgserver.sandbox import schema
+from orgserver.sandbox import events, schema
 from orgserver.sandbox.errors import Refusal
 from orgserver.sandbox.schema import Field, SObject
+from orgserver.sandbox.values import kept, stamp
 
 Record = dict[str, Any]
-_DATETIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:?\d{2})")
-_LONGEST_EVENT = timedelta(days=14)
-_TEXTS = frozenset({"string", "textarea", "phone", "email", "url", "picklist", "combobox"})
+_SUFFIX = "Address"
 
 
 class Records:
@@ -37,35 +35,28 @@ class Records:
     def add(self, sobject: SObject, values: Record, identifier: str | None = None) -> str:
         """Put a record in, without asking whether an agent might."""
         now = stamp(self._clock())
-        record: Record = {field.name: _default(field) for field in sobject.fields.values()}
+        record: Record = {field.name: kept(field, None) for field in sobject.fields.values()}
         record["Id"] = identifier or self.new_id(sobject)
-        record.update(OwnerId=self._user_id) if "ownerid" in sobject.fields else None
+        if "ownerid" in sobject.fields:
+            record["OwnerId"] = self._user_id
         record.update(values)
         for name in ("CreatedDate", "LastModifiedDate", "SystemModstamp"):
-            record.setdefault(name, now)
-            record[name] = record[name] or now
+            record[name] = record.get(name) or now
         for name in ("CreatedById", "LastModifiedById"):
             record[name] = record.get(name) or self._user_id
-        _derive(sobject, record, set(values))
+        self._derive(sobject, record, set(values))
         self.tables[sobject.name][record["Id"]] = record
         return str(record["Id"])
 
     def create(self, sobject: SObject, values: Record) -> str:
         """Create as the API does; Refusal says what is wrong."""
+        if not sobject.createable:
+            text = f"entity type {sobject.name} cannot be inserted through the API"
+            raise Refusal(400, "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", text, [])
         checked = self._checked(sobject, values, "create")
-        missing = [
-            field.name
-            for field in sobject.fields.values()
-            if field.name == "LastName" and checked.get(field.name) in (None, "")
-        ]
-        if sobject.name == "Account" and checked.get("Name") in (None, ""):
-            missing = ["Name"]
-        if sobject.name == "Event":
-            missing = _missing_times(checked)
-        if missing:
-            raise Refusal(
-                400, "REQUIRED_FIELD_MISSING", f"Required fields are missing: [{', '.join(missing)}]", missing
-            )
+        _require(sobject, checked)
+        if sobject.name == "Event" and (lacking := events.missing(checked)):
+            raise _lacking(lacking)
         return self.add(sobject, checked)
 
     def get(self, sobject: SObject, given: str) -> Record:
@@ -73,7 +64,8 @@ class Records:
         try:
             identifier = record_id(given)
         except ValueError:
-            raise Refusal(404, "NOT_FOUND", "The requested resource does not exist") from None
+            text = f"Provided external ID field does not exist or is not accessible: {given}"
+            raise Refusal(404, "NOT_FOUND", text) from None
         record = self.tables[sobject.name].get(identifier)
         if record is None:
             if identifier in self.deleted[sobject.name]:
@@ -86,9 +78,8 @@ class Records:
         record = self.get(sobject, given)
         checked = self._checked(sobject, values, "update")
         merged = record | checked
-        if sobject.name == "Contact" and merged.get("LastName") in (None, ""):
-            raise Refusal(400, "REQUIRED_FIELD_MISSING", "Required fields are missing: [LastName]", ["LastName"])
-        _derive(sobject, merged, set(checked))
+        _require(sobject, merged)
+        self._derive(sobject, merged, set(checked))
         now = stamp(self._clock())
         merged.update(LastModifiedDate=now, SystemModstamp=now, LastModifiedById=self._user_id)
         record.update(merged)
@@ -106,118 +97,55 @@ class Records:
             if field is None:
                 raise Refusal(400, "INVALID_FIELD", f"No such column '{name}' on sobject of type {sobject.name}")
             if not (field.createable if act == "create" else field.updateable):
-                text = (
-                    f"Unable to create/update fields: {field.name}. Please check the security settings of this field "
-                )
-                text += "and verify that it is read/write for your profile or permission set."
+                text = f"Unable to create/update fields: {field.name}. Please check the security settings of this "
+                text += "field and verify that it is read/write for your profile or permission set."
                 raise Refusal(400, "INVALID_FIELD_FOR_INSERT_UPDATE", text, [field.name])
-            checked[field.name] = None if value is None else self._value(field, value)
+            checked[field.name] = kept(field, value)
+            if field.type == "reference" and checked[field.name] is not None:
+                self._find(field, checked[field.name])
         return checked
 
-    def _value(self, field: Field, value: Any) -> Any:
-        if field.type in _TEXTS:
-            return _text(field, value)
-        if field.type == "boolean" and isinstance(value, bool):
-            return value
-        if field.type in ("int", "double") and isinstance(value, int | float) and not isinstance(value, bool):
-            return value
-        if field.type == "datetime" and isinstance(value, str) and _DATETIME.fullmatch(value):
-            return stamp(datetime.fromisoformat(value))
-        if field.type == "date" and isinstance(value, str):
-            return _date(field, value)
-        if field.type == "reference" and isinstance(value, str):
-            return self._reference(field, value)
-        raise _unparsable(field, value)
-
-    def _reference(self, field: Field, value: str) -> str:
-        try:
-            identifier = record_id(value)
-        except ValueError:
-            raise Refusal(
-                400, "MALFORMED_ID", f"{field.name}: id value of incorrect type: {value}", [field.name]
-            ) from None
+    def _find(self, field: Field, identifier: str) -> None:
         target = schema.by_prefix(identifier)
         if target is not None and target.name not in field.targets:
-            text = f"{field.name}: id value of incorrect type: {value}"
+            text = f"{field.name}: id value of incorrect type: {identifier}"
             raise Refusal(400, "FIELD_INTEGRITY_EXCEPTION", text, [field.name])
         if target is None or identifier not in self.tables[target.name]:
             raise Refusal(400, "INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", [])
-        return identifier
+
+    def _derive(self, sobject: SObject, record: Record, given: set[str]) -> None:
+        """Fill in what Salesforce works out by itself."""
+        if sobject.name in ("Contact", "User"):
+            record["Name"] = " ".join(part for part in (record.get("FirstName"), record.get("LastName")) if part)
+        if sobject.name == "Event":
+            events.derive(record, given)
+            record["AccountId"] = self._account(record)
+        for field in sobject.fields.values():
+            if field.type == "address":
+                record[field.name] = _address(sobject, field, record)
+
+    def _account(self, event: Record) -> str | None:
+        """The account of an event: that of what it is about, then that of whom it is with."""
+        if str(event.get("WhatId")) in self.tables["Account"]:
+            return str(event["WhatId"])
+        contact = self.tables["Contact"].get(str(event.get("WhoId")))
+        return contact["AccountId"] if contact else None
 
 
-def stamp(time: datetime) -> str:
-    """A time as Salesforce writes it: UTC, milliseconds, no colon in the offset."""
-    utc = time.astimezone(UTC)
-    return f"{utc:%Y-%m-%dT%H:%M:%S}.000+0000"
+def _require(sobject: SObject, values: Record) -> None:
+    lacking = [field.name for field in sobject.fields.values() if field.required and values.get(field.name) is None]
+    if lacking:
+        raise _lacking(lacking)
 
 
-def _default(field: Field) -> Any:
-    return False if field.type == "boolean" else None
+def _lacking(names: list[str]) -> Refusal:
+    return Refusal(400, "REQUIRED_FIELD_MISSING", f"Required fields are missing: [{', '.join(names)}]", names)
 
 
-def _text(field: Field, value: Any) -> str:
-    if not isinstance(value, str):
-        raise _unparsable(field, value)
-    if field.length and len(value) > field.length:
-        text = f"{field.name}: data value too large: {value[:200]} (max length={field.length})"
-        raise Refusal(400, "STRING_TOO_LONG", text, [field.name])
-    if field.type == "email" and not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", value):
-        text = f"{field.name}: invalid email address: {value}"
-        raise Refusal(400, "INVALID_EMAIL_ADDRESS", text, [field.name])
-    return value
-
-
-def _date(field: Field, value: str) -> str:
-    try:
-        return date.fromisoformat(value).isoformat()
-    except ValueError:
-        raise _unparsable(field, value) from None
-
-
-def _unparsable(field: Field, value: Any) -> Refusal:
-    kind = {"datetime": "datetime", "date": "date", "boolean": "boolean"}.get(field.type, field.type)
-    text = (
-        f"Cannot deserialize instance of {kind} from {type(value).__name__} value {str(value)[:80]} or request may be "
-    )
-    return Refusal(400, "JSON_PARSER_ERROR", text + "missing a required field at [line:1, column:2]")
-
-
-def _missing_times(values: Record) -> list[str]:
-    missing = []
-    start = values.get("StartDateTime") or values.get("ActivityDateTime") or values.get("ActivityDate")
-    if not start:
-        missing.append("ActivityDateTime")
-    length = values.get("EndDateTime") or values.get("DurationInMinutes") is not None or values.get("IsAllDayEvent")
-    if not length:
-        missing.insert(0, "DurationInMinutes")
-    return missing
-
-
-def _derive(sobject: SObject, record: Record, given: set[str]) -> None:
-    if sobject.name in ("Contact", "User"):
-        record["Name"] = " ".join(part for part in (record.get("FirstName"), record.get("LastName")) if part)
-    if sobject.name == "Event":
-        _derive_times(record, given)
-
-
-def _derive_times(record: Record, given: set[str]) -> None:
-    """Start, end, duration and day agree with one another (Object Reference, "Event")."""
-    text = record["StartDateTime"] if "StartDateTime" in given else record.get("ActivityDateTime")
-    text = text or record.get("StartDateTime") or f"{record.get('ActivityDate')}T00:00:00.000+0000"
-    start = datetime.fromisoformat(text)
-    if "EndDateTime" in given and record["EndDateTime"]:
-        end = datetime.fromisoformat(record["EndDateTime"])
-    else:
-        default = 1_440 if record.get("IsAllDayEvent") else 0
-        end = start + timedelta(minutes=record.get("DurationInMinutes") or default)
-    if end < start or end - start > _LONGEST_EVENT:
-        text = "Event duration cannot be negative" if end < start else "Event duration can't be longer than 14 days"
-        raise Refusal(400, "FIELD_INTEGRITY_EXCEPTION", text, ["DurationInMinutes"])
-    record.update(
-        StartDateTime=stamp(start),
-        ActivityDateTime=None if record.get("IsAllDayEvent") else stamp(start),
-        ActivityDate=start.astimezone(UTC).date().isoformat(),
-        EndDateTime=stamp(end),
-        EndDate=end.astimezone(UTC).date().isoformat(),
-        DurationInMinutes=int((end - start).total_seconds() // 60),
-    )
+def _address(sobject: SObject, address: Field, record: Record) -> Record | None:
+    kind = address.name.removesuffix(_SUFFIX)
+    parts = [field.name for field in sobject.fields.values() if field.compound == address.name]
+    if all(record.get(name) is None for name in parts):
+        return None
+    short = ((name.removeprefix(kind), record.get(name)) for name in sorted(parts))
+    return {name[0].lower() + name[1:]: value for name, value in short}

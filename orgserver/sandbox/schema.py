@@ -9,6 +9,8 @@ from importlib import resources
 from typing import Any
 
 NAMES = ("Account", "Contact", "Event", "User", "Organization")
+_BY_NAME = {name.lower(): name for name in NAMES}
+_BY_PREFIX = {"001": "Account", "003": "Contact", "00U": "Event", "005": "User", "00D": "Organization"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +24,15 @@ class Field:
     updateable: bool
     nillable: bool
     filterable: bool
-    relationship: str | None
-    targets: tuple[str, ...]
+    relationship: str | None = None
+    targets: tuple[str, ...] = ()
+    sortable: bool = True
+    required: bool = False
+    """Whether a create must have it."""
+    choices: frozenset[str] | None = None
+    """The values of a restricted picklist."""
+    compound: str | None = None
+    """The compound field that it is a part of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,25 +49,41 @@ class SObject:
     """By lower-case relationship name."""
 
 
+def _names() -> dict[str, Field]:
+    """What Salesforce shows of a record behind a relationship to several objects (its "Name" object)."""
+    texts = ("Alias", "Email", "FirstName", "LastName", "Name", "Phone", "Title", "Type", "Username")
+    named = [Field(name, "string", 255, False, False, True, True) for name in texts]  # like describe
+    return {field.name.lower(): field for field in [Field("Id", "id", 18, False, False, False, True), *named]}
+
+
+NAME = SObject("Name", "", False, {}, _names(), {})
+
+
+def _field(each: dict[str, Any]) -> Field:
+    restricted = each["restrictedPicklist"] and each["type"] == "picklist"
+    return Field(
+        name=each["name"],
+        type=each["type"],
+        length=each["length"],
+        createable=each["createable"],
+        updateable=each["updateable"],
+        nillable=each["nillable"],
+        filterable=each["filterable"],
+        relationship=each["relationshipName"],
+        targets=tuple(each["referenceTo"]),
+        sortable=each["sortable"],
+        required=each["createable"] and not each["nillable"] and not each["defaultedOnCreate"],
+        choices=frozenset(v["value"] for v in each["picklistValues"] if v["active"]) if restricted else None,
+        compound=each["compoundFieldName"],
+    )
+
+
 @cache
 def load(name: str) -> SObject:
     """Read an object's description."""
     text = (resources.files("orgserver.sandbox") / "describe" / f"{name}.json").read_text("utf-8")
     describe = json.loads(text)
-    fields = [
-        Field(
-            each["name"],
-            each["type"],
-            each["length"],
-            each["createable"],
-            each["updateable"],
-            each["nillable"],
-            each["filterable"],
-            each["relationshipName"],
-            tuple(each["referenceTo"]),
-        )
-        for each in describe["fields"]
-    ]
+    fields = [_field(each) for each in describe["fields"]]
     return SObject(
         describe["name"],
         describe["keyPrefix"],
@@ -71,12 +96,11 @@ def load(name: str) -> SObject:
 
 def find(name: str) -> SObject | None:
     """Find an object by its name in any case."""
-    for each in NAMES:
-        if each.lower() == name.lower():
-            return load(each)
-    return None
+    known = _BY_NAME.get(name.lower())
+    return load(known) if known is not None else None
 
 
 def by_prefix(identifier: str) -> SObject | None:
     """Find the object that an id is of."""
-    return next((load(name) for name in NAMES if identifier.startswith(load(name).prefix)), None)
+    known = _BY_PREFIX.get(identifier[:3])
+    return load(known) if known is not None else None

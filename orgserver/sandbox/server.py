@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +12,15 @@ from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
 
 from orgserver.model.errors import OperatorError
+from orgserver.sandbox.app import OrgApp
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.sandbox.rest import RestApp
 from orgserver.sandbox.tls import Certificates, certificates
 
 MAX_ORGS = 2_000
+_MAX_HEAD = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +46,18 @@ class Sandbox:
             SandboxOrg(number, f"{scheme}://127.0.0.1:{each.getsockname()[1]}", rotation)
             for number, each in enumerate(sockets)
         ]
-        servers = [_server(org, served, tls) for org in served]
-        async with asyncio.TaskGroup() as tasks:
-            for server, each in zip(servers, sockets, strict=True):
-                tasks.create_task(server.serve(sockets=[each]))
-            try:
-                await asyncio.gather(*(server.up.wait() for server in servers))
-                yield cls(served, tls.ca_file if tls else None)
-            finally:
-                for server in servers:
-                    server.should_exit = server.force_exit = True
+        closing = asyncio.Event()
+        listeners = [_Listener(org, served, tls, closing) for org in served]
+        try:
+            for listener, each in zip(listeners, sockets, strict=True):
+                await listener.listen(each)
+            yield cls(served, tls.ca_file if tls else None)
+        finally:
+            closing.set()
+            for listener in listeners:
+                await listener.close()
+            for each in sockets:
+                each.close()
 
     def described(self) -> dict[str, Any]:
         """URLs and credentials, for people and scripts."""
@@ -62,49 +65,69 @@ class Sandbox:
         return told | ({"ca_file": str(self.ca_file)} if self.ca_file else {})
 
 
-class _Server(uvicorn.Server):
-    """A server inside our own process: it says when it is up, and leaves signals alone."""
+class _Listener:
+    """One org's port.
 
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.up = asyncio.Event()
+    uvicorn's protocol without uvicorn's server: that one ticks ten times a second, takes the process's signals,
+    and waits a tenth of a second whenever it ends.
+    """
 
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.up.set()
-
-
-def _server(org: SandboxOrg, orgs: list[SandboxOrg], tls: Certificates | None) -> _Server:
-    transports: dict[tuple[str, int], asyncio.Transport] = {}
-
-    class Protocol(H11Protocol):
-        """Keeps its transport where faults can reach it."""
-
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            transports[transport.get_extra_info("peername")[:2]] = transport
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            transports.pop(self.transport.get_extra_info("peername")[:2], None)
-            super().connection_lost(exc)
-
-    return _Server(
-        uvicorn.Config(
-            RestApp(org, orgs, transports),
-            http=Protocol,
+    def __init__(
+        self, org: SandboxOrg, orgs: list[SandboxOrg], tls: Certificates | None, closing: asyncio.Event
+    ) -> None:
+        self._transports: dict[tuple[str, int], asyncio.Transport] = {}
+        self._state = ServerState()
+        self._server: asyncio.Server | None = None
+        self._config = uvicorn.Config(
+            OrgApp(org, orgs, self._transports, closing),
+            http=H11Protocol,
+            ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
-            server_header=False,
             timeout_keep_alive=30,
+            h11_max_incomplete_event_size=_MAX_HEAD,
             ssl_certfile=tls.certificate_file if tls else None,
             ssl_keyfile=tls.key_file if tls else None,
         )
-    )
+        self._config.load()
+
+    async def listen(self, bound: socket.socket) -> None:
+        """Take connections from now on."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: _Protocol(self._config, self._state, self._transports), sock=bound, ssl=self._config.ssl
+        )
+
+    async def close(self) -> None:
+        """Take no more, end what there is, and wait for it."""
+        if self._server is None:
+            return
+        self._server.close()
+        for transport in list(self._transports.values()):
+            transport.abort()
+        if self._state.tasks:
+            await asyncio.wait(self._state.tasks)
+
+
+class _Protocol(H11Protocol):
+    """Keeps its transport where faults can reach it."""
+
+    def __init__(
+        self, config: uvicorn.Config, state: ServerState, transports: dict[tuple[str, int], asyncio.Transport]
+    ) -> None:
+        super().__init__(config, state, {})
+        self._transports = transports
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if self.client is not None:
+            self._transports[self.client] = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.client is not None:
+            self._transports.pop(self.client, None)
+        super().connection_lost(exc)
 
 
 def _bind(orgs: int, port: int) -> list[socket.socket]:

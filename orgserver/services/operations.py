@@ -12,23 +12,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-from orgserver.model.audit import Act, Action, Ending, Outcome
+from orgserver.model.audit import Act, Action, Outcome
 from orgserver.model.errors import (
     CallError,
-    Conflict,
     Denied,
     Forbidden,
-    NotSent,
     PolicyDenied,
     StoreAway,
     StoreError,
     Unanswered,
 )
-from orgserver.model.names import SObjectName, new_id
+from orgserver.model.names import SObjectName
 from orgserver.model.orgs import Caller, Org, Permission
 from orgserver.model.results import Changed, Created, FieldValues, Page
+from orgserver.salesforce import limits
 from orgserver.salesforce.client import Trace
-from orgserver.services import plans, repetition
+from orgserver.services import entries, plans, repetition
 from orgserver.services.access import Access, Connection
 from orgserver.services.directory import Directory, OrgPage
 from orgserver.services.listing import Listing
@@ -39,10 +38,6 @@ from orgserver.store.writer import microseconds
 
 T = TypeVar("T")
 logger = logging.getLogger("orgserver.operations")
-
-MAX_IDS = 200
-"""An audit entry keeps this many record ids (contract §5)."""
-_WORDS = 255
 
 
 @dataclass(slots=True)
@@ -170,8 +165,8 @@ class Operations:
         self, caller: Caller, tool: str, action: Action, alias: str | None, sobject: SObjectName | None, error: Denied
     ) -> None:
         """Put on record that a call was refused before it came here, for its arguments."""
-        act = _new_act(caller, tool, action, alias or "", sobject)
-        await self._store.audit.record(act, _failed(error, Trace(), time.perf_counter()))
+        act = entries.new_act(caller, tool, action, alias or "", sobject)
+        await self._store.audit.record(act, entries.failed(error, Trace(), time.perf_counter()))
 
     async def orgs(self, caller: Caller, match: str | None, cursor: str | None) -> OrgPage:
         """Name the orgs this principal may use. Asks no org, so it is no audit entry."""
@@ -202,14 +197,14 @@ class Operations:
 
     async def _run(self, run: _Run[T]) -> T:
         started = time.perf_counter()
-        act = _new_act(run.caller, run.tool, run.action, run.alias, run.sobject)
+        act = entries.new_act(run.caller, run.tool, run.action, run.alias, run.sobject)
         deadline = asyncio.get_running_loop().time() + self._call_timeout
         while True:
             try:
                 org, version = await self._access.org(run.caller, run.alias)
                 act = replace(act, org=org.alias, org_row=org.row_id, org_id=org.org_id)
                 plan = run.plan(org)
-                act = _with_plan(act, plan)
+                act = entries.with_plan(act, plan)
                 self._check(org, plan.permission)
                 plan = await self._with_key(org, plan)
                 leave = self._access.client.admit(self._access.hosts(org, org.instance_url))
@@ -217,7 +212,7 @@ class Operations:
                 if await self._access.changed():  # refused by what was true a moment ago
                     await self._access.reload()
                     continue
-                await self._store.audit.record(act, _failed(error, Trace(), started))
+                await self._store.audit.record(act, entries.failed(error, Trace(), started))
                 raise
             except StoreError as error:
                 raise StoreAway("the store cannot be read, so nothing was sent", hint=str(error)) from error
@@ -241,8 +236,8 @@ class Operations:
     ) -> T:
         """Send, or answer a repeated call from memory."""
         if begun.verdict == "clash":
-            clash = _clash(begun.outcome)
-            await self._store.audit.record(act, _failed(clash, Trace(), started))
+            clash = entries.clash(begun.outcome)
+            await self._store.audit.record(act, entries.failed(clash, Trace(), started))
             raise clash
         if begun.verdict == "replay":
             return await self._replay(connection.org, act, plan, begun.outcome or "", begun.answer, started)
@@ -258,17 +253,20 @@ class Operations:
             async with asyncio.timeout_at(deadline) as run.sending:
                 result = await plan.send(connection)
         except TimeoutError:
-            error = _too_late(trace, given_up=run.given_up)
+            error = entries.too_late(trace, given_up=run.given_up)
         except CallError as refused:
             error = refused
         except Exception:
             logger.exception("a call failed in a way that is not foreseen", extra={"entry": act.id})
-            error = _unforeseen(trace)
+            error = entries.unforeseen(trace)
         run.sending = None
         if isinstance(error, Unanswered):
             error.retryable = not plan.writes
             error.hint = error.hint or (plan.after_unknown(connection) if plan.after_unknown else None)
-        ending = _succeeded(plan.ending(result), trace, started) if error is None else _failed(error, trace, started)  # type: ignore[arg-type]
+        if error is None:
+            ending = entries.succeeded(plan.ending(result), trace, started)  # type: ignore[arg-type]  # there is a result
+        else:
+            ending = entries.failed(error, trace, started)
         answer = None
         if plan.answer_key is not None:
             answer = plan.answer_key.seal(plan.remember(result, error), repetition.context(act.org_row or ""))
@@ -281,7 +279,7 @@ class Operations:
             )
         if error is not None:
             raise error
-        return result  # type: ignore[return-value]  # without an error there is a result
+        return _with_warning(result, trace)  # type: ignore[return-value]  # without an error there is a result
 
     def _check(self, org: Org, permission: Permission) -> None:
         """What this server and this org allow: each can only take away (trust §10)."""
@@ -309,86 +307,16 @@ class Operations:
         else:
             recalled = plan.recall(plan.answer_key.open(answer, repetition.context(org.row_id)))
         if isinstance(recalled, CallError):
-            await self._store.audit.record(act, _failed(recalled, Trace(), started))
+            await self._store.audit.record(act, entries.failed(recalled, Trace(), started))
             raise recalled
         ending = replace(plan.ending(recalled), outcome=Outcome(outcome))
-        await self._store.audit.record(act, _succeeded(ending, Trace(), started))
+        await self._store.audit.record(act, entries.succeeded(ending, Trace(), started))
         return recalled
 
 
-def _new_act(caller: Caller, tool: str, action: Action, alias: str, sobject: SObjectName | None) -> Act:
-    return Act(
-        id=new_id(),
-        principal=caller.principal.name,
-        transport=caller.transport,
-        client=_short(caller.client),
-        request_id=_short(caller.request_id),
-        label=_short(caller.label),
-        tool=_short(tool),
-        action=action,
-        org=_short(alias),
-        object=sobject,
-    )
-
-
-def _with_plan(act: Act, plan: Plan[Any]) -> Act:
-    return replace(
-        act,
-        record_ids=plan.record_ids[:MAX_IDS],
-        fields=plan.fields,
-        soql=plan.soql,
-        object=plan.object or act.object,
-    )
-
-
-def _short(text: str | None) -> str | None:
-    """A stranger's text as the log keeps it: bounded, and without control characters."""
-    if not text:
-        return None
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text[:_WORDS])
-
-
-def _succeeded(ending: Ending, trace: Trace, started: float) -> Ending:
-    return replace(_timed(ending, trace, started), record_ids=ending.record_ids[:MAX_IDS])
-
-
-def _failed(error: CallError, trace: Trace, started: float) -> Ending:
-    ending = Ending(Outcome(error.outcome), error_code=error.code[:_WORDS])
-    timed = _timed(ending, trace, started)
-    return timed if timed.http_status is not None else replace(timed, http_status=error.http_status)
-
-
-def _timed(ending: Ending, trace: Trace, started: float) -> Ending:
-    return replace(
-        ending,
-        http_status=trace.http_status,
-        api_calls=trace.api_calls,
-        attempts=trace.attempts,
-        salesforce_request_id=_short(trace.salesforce_request_id),
-        duration_us=int((time.perf_counter() - started) * 1_000_000),
-    )
-
-
-def _clash(first: str | None) -> Conflict:
-    return Conflict(
-        "idempotency_key is in use for a call that is not over yet"
-        if first == Outcome.PENDING.value
-        else "idempotency_key was used with other arguments",
-        fields=["idempotency_key"],
-        hint="use a new key for a new change, and the same key with the same arguments to repeat one",
-    )
-
-
-def _too_late(trace: Trace, *, given_up: bool) -> CallError:
-    code = "CANCELLED" if given_up else "TIMEOUT"
-    what = "the call was cancelled" if given_up else "the call took too long"
-    if trace.sent:
-        return Unanswered(f"{what} before an answer came", code=code)
-    return NotSent(f"{what} before anything was sent", code=code)
-
-
-def _unforeseen(trace: Trace) -> CallError:
-    hint = "this is a defect of orgserver; its log on standard error has the details"
-    if trace.sent:
-        return Unanswered("the answer could not be handled", code="INTERNAL", category="internal", hint=hint)
-    return NotSent("the call could not be sent", code="INTERNAL", category="internal", retryable=False, hint=hint)
+def _with_warning(result: T, trace: Trace) -> T:
+    """Say it when an org's API calls are nearly used up (``Sforce-Limit-Info``), so that the agent can slow down."""
+    warning = limits.warning(trace.limit_info)
+    if warning is None or not isinstance(result, Created | Changed | Page):
+        return result
+    return replace(result, warnings=(*result.warnings, warning))

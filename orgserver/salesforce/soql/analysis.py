@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
-import re
-
 from orgserver.salesforce.soql import grammar
-from orgserver.salesforce.soql.tokens import SoqlError, scan
+from orgserver.salesforce.soql.tokens import SoqlError, is_date_word, scan
 
 _LITERALS = frozenset({"string", "number", "date", "datetime"})
-_SPACE = re.compile(r"\s+")
+_OPERATORS = frozenset({"=", "!=", "<>", "<", "<=", ">", ">="})
+_LISTS = frozenset({"in", "includes", "excludes"})
+_VALUES = frozenset({"true", "false", "null"})
 
 
 def redact(text: str) -> str:
-    """The query with every literal replaced by ``?``: what the audit log may keep (trust §6)."""
-    return "".join("?" if kind in _LITERALS else " " if kind == "space" else part for kind, part in scan(text)).strip()
+    """The query with every literal replaced by ``?``: what the audit log may keep (trust §6).
+
+    A word that stands where a value must stand is a value that lacks its quotes, so it goes too.
+    """
+    parts: list[str] = []
+    value = False
+    for kind, part in scan(text):
+        word = part.lower()
+        if kind == "space":
+            parts.append(" ")
+        elif kind in _LITERALS:
+            parts.append("?")
+        elif kind == "name" and word in grammar.RESERVED and word not in _VALUES:
+            parts.append(part)
+            value = word == "like" or word in _LISTS
+        elif kind in ("name", "other") and value and word not in _VALUES and not is_date_word(part):
+            parts.append("?")
+        else:
+            parts.append(part)
+            value = part in _OPERATORS or (value and part != ")")
+    return "".join(parts).strip()
 
 
 def summary(text: str) -> tuple[str | None, tuple[str, ...]]:
@@ -22,10 +41,15 @@ def summary(text: str) -> tuple[str | None, tuple[str, ...]]:
         query = grammar.parse(text)
     except SoqlError:
         return _guessed(text), ()
-    names = {name for name, _ in query.fields} | {term.field for term in query.order}
+    return query.sobject, names(query)
+
+
+def names(query: grammar.Query) -> tuple[str, ...]:
+    """The fields a query names in any clause: what it shows, what it asks about and what it sorts by."""
+    found = {name for name, _ in query.fields} | {term.field for term in query.order}
     if query.where is not None:
-        names |= _named(query.where)
-    return query.sobject, tuple(sorted(names))
+        found |= _named(query.where)
+    return tuple(sorted(found))
 
 
 def _named(condition: grammar.Condition) -> set[str]:

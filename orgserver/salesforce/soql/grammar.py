@@ -8,7 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from orgserver.salesforce.soql.tokens import SoqlError, Token, tokenize, unquote
+from orgserver.salesforce.soql.tokens import (
+    SoqlError,
+    Token,
+    has_escaped_wildcard,
+    illegal,
+    is_date_word,
+    pattern,
+    tokenize,
+    unquote,
+)
 
 RESERVED = frozenset(
     [
@@ -44,11 +53,12 @@ RESERVED = frozenset(
 )
 _COMPARISONS = frozenset({"=", "!=", "<>", "<", "<=", ">", ">="})
 _MAX_NESTING = 100
+_MAX_DIGITS = 18
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A literal: its kind and its value. ``kind`` is string, number, date, datetime, boolean, null or dateword."""
+    """A literal. ``kind`` is string, pattern (behind LIKE), number, date, datetime, boolean, null or dateword."""
 
     kind: str
     value: Any
@@ -197,7 +207,7 @@ class _Parser:
             operator = "!=" if token.text == "<>" else token.text
             return Comparison(field.text, operator, self._value(), field.position)
         if self._maybe("like"):
-            return Comparison(field.text, "like", self._value(), field.position)
+            return Comparison(field.text, "like", self._pattern(), field.position)
         negated = self._maybe("not")
         self._word("in")
         return Comparison(field.text, "not in" if negated else "in", self._values(), field.position)
@@ -210,22 +220,31 @@ class _Parser:
         self._symbol(")")
         return tuple(values)
 
+    def _pattern(self) -> Value:
+        token = self._peek()
+        if token.kind != "string":
+            raise self._unexpected()
+        self._at += 1
+        return Value("pattern", pattern(token), token.position)
+
     def _value(self) -> Value:
         token = self._peek()
         self._at += 1
         if token.kind == "string":
+            if has_escaped_wildcard(token):
+                raise illegal(token)
             return Value("string", unquote(token), token.position)
         if token.kind in ("date", "datetime"):
             return Value(token.kind, token.text, token.position)
         if token.kind == "number":
-            number = float(token.text) if any(c in token.text for c in ".eE") else int(token.text)
-            return Value("number", number, token.position)
+            whole = token.text.lstrip("+-").isdigit() and len(token.text) <= _MAX_DIGITS
+            return Value("number", int(token.text) if whole else float(token.text), token.position)
         word = token.text.lower()
         if word in ("true", "false"):
             return Value("boolean", word == "true", token.position)
         if word == "null":
             return Value("null", None, token.position)
-        if token.kind == "name" and "." not in token.text and word not in RESERVED:
+        if token.kind == "name" and is_date_word(token.text):
             return Value("dateword", self._dateword(token), token.position)
         self._at -= 1
         raise self._unexpected()
@@ -243,7 +262,7 @@ class _Parser:
 
     def _integer(self) -> int:
         token = self._peek()
-        if token.kind != "number" or not token.text.isdigit():
+        if token.kind != "number" or not token.text.isdigit() or len(token.text) > _MAX_DIGITS:
             raise self._unexpected()
         self._at += 1
         return int(token.text)

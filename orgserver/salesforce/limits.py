@@ -1,0 +1,22 @@
+"""How much of an org's daily API calls is used: the header ``Sforce-Limit-Info`` (REST guide, "Limit Info Header")."""
+
+from __future__ import annotations
+
+import re
+
+WARN_FROM = 0.9
+_USAGE = re.compile(r"api-usage=(\d{1,12})/(\d{1,12})")
+
+
+def usage(header: str | None) -> tuple[int, int] | None:
+    """Calls used and allowed in 24 hours; None where the header does not say. Salesforce counts with some delay."""
+    found = _USAGE.search(header or "")
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def warning(header: str | None) -> str | None:
+    """A sentence for the agent when little is left."""
+    told = usage(header)
+    if told is None or not told[1] or told[0] < WARN_FROM * told[1]:
+        return None
+    return f"this org has used {told[0]:,} of its {told[1]:,} API calls of the last 24 hours"

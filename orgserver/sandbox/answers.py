@@ -1,0 +1,59 @@
+"""What was asked of an org, and what it answers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request, read whole."""
+
+    method: str
+    path: str
+    """Decoded; for the request log and for faults."""
+    raw_path: str
+    query_string: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    @cached_property
+    def query(self) -> dict[str, str]:
+        """The query's parameters."""
+        return dict(parse_qsl(self.query_string, keep_blank_values=True))
+
+    @cached_property
+    def form(self) -> dict[str, str]:
+        """The parameters of the query and of a form in the body."""
+        return self.query | dict(parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True))
+
+    @property
+    def parts(self) -> list[str]:
+        """The path's parts, each decoded after splitting: a slash in a value is no separator."""
+        return [unquote(part) for part in self.raw_path.strip("/").split("/")]
+
+
+class Answer:
+    """What goes back."""
+
+    __slots__ = ("body", "content_type", "headers", "status")
+
+    def __init__(self, status: int, body: Any = None, headers: dict[str, str] | None = None) -> None:
+        self.status = status
+        # A lone surrogate, which JSON may hold and UTF-8 may not, becomes a question mark.
+        self.body = b"" if body is None else _encode(body).encode("utf-8", "replace")
+        self.headers = headers or {}
+        self.content_type = "application/json;charset=UTF-8"
+
+    @classmethod
+    def text(cls, status: int, body: str, content_type: str = "text/html;charset=UTF-8") -> Answer:
+        """An answer that is not JSON."""
+        answer = cls(status)
+        answer.body, answer.content_type = body.encode(), content_type
+        return answer
