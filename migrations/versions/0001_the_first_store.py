@@ -100,6 +100,12 @@ def upgrade() -> None:
     with op.batch_alter_table('orgs', schema=None) as batch_op:
         batch_op.create_index('ix_orgs_org_id', ['org_id'], unique=False)
 
+    op.create_table('leases',
+    sa.Column('row_id', sa.Text(), nullable=False),
+    sa.Column('holder', sa.Text(), nullable=False),
+    sa.Column('expires_at', sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint('row_id')
+    )
     op.create_table('processes',
     sa.Column('id', sa.Text(), nullable=False),
     sa.Column('started_at', sa.BigInteger(), nullable=False),

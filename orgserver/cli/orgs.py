@@ -37,6 +37,7 @@ def told_of(org: Org) -> dict[str, Any]:
     """Everything about an org that is no secret."""
     return {
         "alias": org.alias,
+        "org": org.alias,
         "org_id": org.org_id,
         "name": org.name,
         "kind": org.kind,

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeVar
@@ -27,6 +29,7 @@ from orgserver.model.orgs import AccessToken, Caller, Credential, Org, OrgState,
 from orgserver.salesforce import hosts, oauth
 from orgserver.salesforce.client import OrgHosts, SalesforceClient, Trace
 from orgserver.salesforce.protocol import Reply, Request
+from orgserver.store import leases
 from orgserver.store.chain import when
 from orgserver.store.opened import Store
 from orgserver.store.orgs import Catalog
@@ -35,8 +38,16 @@ from orgserver.store.writer import Transaction, microseconds
 T = TypeVar("T")
 logger = logging.getLogger("orgserver.tokens")
 
+LEASE_SECONDS = 60.0
+"""Longer than the whole time of a token request."""
+_LEASE_PAUSE = (0.03, 0.12)
+_KEEP_TRYING = (0.1, 0.3, 1.0, 3.0, 10.0)
 _BUSY_WAITS = (0.3, 0.6, 1.2, 2.4, 4.8)
 """How long to wait, in seconds, for somebody else's refresh before looking at the store again."""
+
+
+class _Busy(Exception):
+    """Salesforce is answering somebody else about this very token."""
 
 
 @dataclass(slots=True)
@@ -160,8 +171,8 @@ class Access:
             return live.current
 
     async def _other(self, org: Org, not_this: AccessToken | None) -> AccessToken:
-        stored = await self._stored(org)
-        if stored is not None and not _same(stored, not_this):
+        stored = await self._another(org, not_this)
+        if stored is not None:
             return stored
         task = asyncio.ensure_future(self._refresh(org, not_this))
         self._refreshes.add(task)
@@ -173,17 +184,48 @@ class Access:
             return await self._store.orgs.access_token(connection, org.row_id)
 
     async def _refresh(self, org: Org, not_this: AccessToken | None) -> AccessToken:
-        """Ask Salesforce for a new access token and keep everything it answers before anybody uses it.
+        """Get another token than ``not_this``, from Salesforce or from whoever is refreshing already.
 
-        A lease between processes belongs around this method's body.
+        One holder of the org's lease asks, among all processes on the store; the others wait for what it stores.
         """
+        holder = f"{self._store.audit.process_id}/{new_id()}"
+        until = asyncio.get_running_loop().time() + LEASE_SECONDS
+        life = int(LEASE_SECONDS * 1_000_000)
+        while not await self._store.database.write(lambda tx: leases.take_in(tx, org.row_id, holder, life)):
+            sibling = await self._another(org, not_this)
+            if sibling is not None:
+                return sibling
+            if asyncio.get_running_loop().time() > until:
+                raise NotSent(f"another process is refreshing {org.alias}", code="TOKEN_BUSY", hint="try again shortly")
+            await asyncio.sleep(random.uniform(*_LEASE_PAUSE))  # noqa: S311  # so that waiting processes do not march in step
+        try:
+            return await self._another(org, not_this) or await self._ask(org, not_this)
+        except _Busy as busy:
+            reason = str(busy)
+        finally:
+            with suppress(StoreError):  # it ends by itself
+                await self._store.database.write(lambda tx: leases.release_in(tx, org.row_id, holder))
+        for pause in _BUSY_WAITS:  # without the lease, or whoever is refreshing might wait for us
+            await asyncio.sleep(pause)
+            sibling = await self._another(org, not_this)
+            if sibling is not None:
+                return sibling
+        raise NotSent(f"{org.alias} gave no token: {reason}", code="TOKEN_BUSY", hint="try again shortly")
+
+    async def _another(self, org: Org, not_this: AccessToken | None) -> AccessToken | None:
+        """The stored token, if it is another one: somebody may have finished a refresh."""
+        stored = await self._stored(org)
+        return None if stored is None or _same(stored, not_this) else stored
+
+    async def _ask(self, org: Org, not_this: AccessToken | None) -> AccessToken:
+        """Ask Salesforce, once, and keep everything it answers before anybody uses it."""
         credential = await self._credential(org)
         where = self.hosts(org, org.instance_url)
         try:
             status, body = await self.client.token(where, oauth.refresh(credential))
             answer = oauth.read_tokens(status, body)
         except oauth.TokenRefused as refusal:
-            return await self._refused(org, credential, refusal, not_this)
+            return await self._refused(org, refusal, not_this)
         except NoConnection as error:
             await self._note(org, None, Problem("no_connection", _now(), "check the network and the login host"))
             raise NoConnection(f"the login host of {org.alias} could not be reached", hint=error.hint) from error
@@ -217,8 +259,18 @@ class Access:
             self._store.audit.record_in(tx, act, Ending(Outcome.SUCCEEDED, api_calls=0, attempts=1))
             return stored
 
-        if not await self._store.database.write(change):
+        if not await self._durably(change):
             raise NotSent(f"another process refreshed {org.alias} at the same moment", code="TOKEN_RACE")
+
+    async def _durably(self, change: Callable[[Transaction], bool]) -> bool:
+        """Write what must not be lost: a store that is away for a moment is asked again while we hold the answer."""
+        for pause in _KEEP_TRYING:
+            try:
+                return await self._store.database.write(change)
+            except StoreError:
+                logger.exception("a token answer could not be stored yet")
+                await asyncio.sleep(pause)
+        return await self._store.database.write(change)
 
     async def _credential(self, org: Org) -> Credential:
         if org.state == OrgState.NEEDS_LOGIN:
@@ -231,21 +283,19 @@ class Access:
             raise _needs_login(org, "it has no credential")
         return credential
 
-    async def _refused(
-        self, org: Org, credential: Credential, refusal: oauth.TokenRefused, not_this: AccessToken | None
-    ) -> AccessToken:
+    async def _refused(self, org: Org, refusal: oauth.TokenRefused, not_this: AccessToken | None) -> AccessToken:
         """Tell a dead credential from everything that looks like it (salesforce-tokens: answers that look alike)."""
-        sibling = await self._siblings(org, not_this, wait=refusal.kind == "busy")
+        if refusal.kind == "busy":
+            raise _Busy(refusal.reason)
+        sibling = await self._another(org, not_this)
         if sibling is not None:
             return sibling
         if refusal.kind == "dead":
-            await self._note(org, OrgState.NEEDS_LOGIN, None, refusal.reason, credential)
+            await self._note(org, OrgState.NEEDS_LOGIN, None, refusal.reason)
             raise _needs_login(org, refusal.reason)
-        if refusal.kind in ("busy", "unclear"):
+        if refusal.kind == "unclear":
             raise NotSent(
-                f"{org.alias} gave no token: {refusal.reason}",
-                code="TOKEN_BUSY" if refusal.kind == "busy" else "TOKEN_UNAVAILABLE",
-                hint="try again shortly",
+                f"{org.alias} gave no token: {refusal.reason}", code="TOKEN_UNAVAILABLE", hint="try again shortly"
             )
         await self._note(org, None, Problem(refusal.error, _now(), refusal.hint))
         raise NotSent(
@@ -256,21 +306,12 @@ class Access:
             hint=refusal.hint,
         )
 
-    async def _siblings(self, org: Org, not_this: AccessToken | None, *, wait: bool) -> AccessToken | None:
-        for pause in (0.0, *(_BUSY_WAITS if wait else ())):
-            await asyncio.sleep(pause)
-            stored = await self._stored(org)
-            if stored is not None and not _same(stored, not_this):
-                return stored
-        return None
-
     async def _note(
         self,
         org: Org,
         state: OrgState | None,
         problem: Problem | None,
         cause: str | None = None,
-        credential: Credential | None = None,
     ) -> None:
         """Keep what a token answer said, for people and for other processes."""
         act = self._act(org, Action.REFRESH)
@@ -280,7 +321,6 @@ class Access:
             self._store.orgs.mark_in(tx, org.row_id, state=state, cause=cause, problem=problem)
             self._store.audit.record_in(tx, act, Ending(Outcome.REJECTED, error_code=code, attempts=1))
 
-        del credential
         logger.warning("no token for %s: %s", org.alias, code, extra={"org": org.alias})
         try:
             await self._store.database.write(change)

@@ -244,6 +244,7 @@ class Orgs:
         tx.connection.execute(delete(tables.access_tokens).where(tables.access_tokens.c.row_id == row_id))
         tx.connection.execute(delete(tables.credentials).where(tables.credentials.c.row_id == row_id))
         tx.connection.execute(delete(tables.idempotency).where(tables.idempotency.c.row_id == row_id))
+        tx.connection.execute(delete(tables.leases).where(tables.leases.c.row_id == row_id))
         tx.connection.execute(delete(tables.orgs).where(tables.orgs.c.row_id == row_id))
         self._keys.pop(row_id, None)
         self._changed_in(tx)

@@ -75,6 +75,14 @@ access_tokens = Table(
     Column("obtained_at", BigInteger, nullable=False),
 )
 
+leases = Table(
+    "leases",
+    metadata,
+    Column("row_id", Text, primary_key=True),
+    Column("holder", Text, nullable=False),  # a process's id, and a serial of its own
+    Column("expires_at", BigInteger, nullable=False),
+)
+
 enrolments = Table(
     "enrolments",
     metadata,
