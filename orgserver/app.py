@@ -56,7 +56,7 @@ async def open_app(settings: Settings, scope: Scope | None = None) -> AsyncItera
         )
         stack.push_async_callback(client.aclose)
         access = Access(store, client, scope or Scope())
-        stack.push_async_callback(access.close)
+        stack.push_async_callback(access.tokens.close)
         operations = Operations(store, access, call_timeout=settings.call_timeout)
         stack.push_async_callback(operations.close)
         await store.audit.adopt()

@@ -19,8 +19,8 @@ import httpx
 
 from orgserver.model.errors import CallError, NoConnection, NotSent, RateLimited, Rejected, StaleToken, Unanswered
 from orgserver.model.secret import Secret
+from orgserver.salesforce import bodies, oauth, refusals, retry
 from orgserver.salesforce import hosts as host_rules
-from orgserver.salesforce import oauth, refusals, retry
 from orgserver.salesforce.protocol import Reply, Request
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ CONNECT_SECONDS = 5.0
 READ_SECONDS = 45.0
 TOKEN_SECONDS = 30.0
 """The whole time of a token request: shorter than any lease on it (trust §4)."""
-MAX_DEPTH = 64
-"""How deep a reply's JSON may be nested."""
 _ERROR = 300
 _REQUEST_ID_HEADERS = ("x-request-id", "x-sfdc-request-id", "sforce-request-id")
 
@@ -190,7 +188,11 @@ class SalesforceClient:
         trace.http_status = response.status_code
         headers = {name.lower(): value for name, value in response.headers.items()}
         _note(trace, headers)
-        return Reply(response.status_code, headers, _body(response.status_code, headers, content))
+        try:
+            body = bodies.read(response.status_code, headers, content)
+        except ValueError as error:
+            raise _Lost(str(error)) from None
+        return Reply(response.status_code, headers, body)
 
     # -- tokens
 
@@ -303,38 +305,6 @@ def _encoded(body: Any) -> bytes:
 
 def _limits(read: float) -> dict[str, Any]:
     return {"timeout": {"connect": CONNECT_SECONDS, "pool": CONNECT_SECONDS, "read": read, "write": read}}
-
-
-def _body(status: int, headers: dict[str, str], content: bytes) -> Any:
-    """The JSON of a reply; None where there is none. A success that is not JSON is no answer."""
-    if not content:
-        return None
-    if "json" not in headers.get("content-type", ""):
-        if status < _ERROR:
-            raise _Lost("it is not JSON")
-        return None
-    try:
-        body = json.loads(content)
-    except (ValueError, RecursionError):
-        if status < _ERROR:
-            raise _Lost("it is not valid JSON") from None
-        return None
-    if _too_deep(body):
-        raise _Lost("it is nested too deeply")
-    return body
-
-
-def _too_deep(body: Any) -> bool:
-    level = [body] if isinstance(body, dict | list) else []
-    for _ in range(MAX_DEPTH):
-        if not level:
-            return False
-        level = [inner for outer in level for inner in _inside(outer) if isinstance(inner, dict | list)]
-    return bool(level)
-
-
-def _inside(value: Any) -> Any:
-    return value.values() if isinstance(value, dict) else value
 
 
 def _note(trace: Trace, headers: dict[str, str]) -> None:

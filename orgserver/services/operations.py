@@ -32,8 +32,9 @@ from orgserver.services.access import Access, Connection
 from orgserver.services.directory import Directory, OrgPage
 from orgserver.services.listing import Listing
 from orgserver.services.plans import Plan
-from orgserver.store.audit import Begun
+from orgserver.services.tokens import hosts_of
 from orgserver.store.opened import Store
+from orgserver.store.repetitions import Begun
 from orgserver.store.writer import microseconds
 
 T = TypeVar("T")
@@ -207,7 +208,7 @@ class Operations:
                 act = entries.with_plan(act, plan)
                 self._check(org, plan.permission)
                 plan = await self._with_key(org, plan)
-                leave = self._access.client.admit(self._access.hosts(org, org.instance_url))
+                leave = self._access.client.admit(hosts_of(org, org.instance_url))
             except CallError as error:
                 if await self._access.changed():  # refused by what was true a moment ago
                     await self._access.reload()

@@ -21,7 +21,7 @@ from orgserver.services import listing as listings
 from orgserver.services.access import Connection
 from orgserver.services.cursors import Position
 from orgserver.services.listing import Listing
-from orgserver.store.audit import Repetition
+from orgserver.store.repetitions import Repetition
 from orgserver.vault import Key
 
 T = TypeVar("T")

@@ -14,6 +14,7 @@ from orgserver.model.orgs import Caller, Org
 from orgserver.salesforce import oauth
 from orgserver.services.access import Access
 from orgserver.services.proof import prove
+from orgserver.services.tokens import hosts_of
 from orgserver.store.opened import Store
 from orgserver.store.writer import Transaction
 
@@ -50,14 +51,14 @@ class Registry:
         """Ask an org who we are there, refreshing its token if need be."""
         org = await self.one(alias)
         try:
-            token = await self._access.token(org)
-            where = self._access.hosts(org, token.instance_url)
+            token = await self._access.tokens.current(org)
+            where = hosts_of(org, token.instance_url)
             try:
                 proof = await prove(self._client, where, token.token, org.api_version)
             except CallError as error:
                 if error.code != "INVALID_SESSION_ID":
                     raise
-                token = await self._access.token(org, not_this=token)
+                token = await self._access.tokens.current(org, not_this=token)
                 proof = await prove(self._client, where, token.token, org.api_version)
         except CallError as error:
             return Checked(await self.one(alias), error)
@@ -117,7 +118,7 @@ class Registry:
             credential = await self._store.orgs.credential(connection, org.row_id)
         if credential is None:
             return False
-        where = self._access.hosts(org, org.instance_url)
+        where = hosts_of(org, org.instance_url)
         try:
             status, _ = await self._client.post_form(where, oauth.REVOKE_PATH, oauth.revoke(credential.refresh_token))
         except CallError as error:

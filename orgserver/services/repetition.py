@@ -9,7 +9,7 @@ from typing import Any
 
 from orgserver.model.errors import CallError, Rejected, Unanswered
 from orgserver.model.results import Created
-from orgserver.store.audit import Repetition
+from orgserver.store.repetitions import Repetition
 from orgserver.vault import Context
 
 

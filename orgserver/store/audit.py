@@ -10,24 +10,20 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import bindparam, delete, insert, or_, select, update
 
 from orgserver.model.audit import Act, Ending, Outcome
 from orgserver.model.errors import AuditBroken, StoreAway, StoreError
 from orgserver.model.names import new_id
-from orgserver.store import chain, files, tables
+from orgserver.store import chain, files, repetitions, tables
 from orgserver.store.database import Database
+from orgserver.store.repetitions import Begun, Repetition
 from orgserver.store.writer import Prepared, Transaction
 from orgserver.vault import Context, Key, Unsealable
 
 logger = logging.getLogger("orgserver.audit")
-
-_KEY_LIFE = 24 * 3_600 * 1_000_000
-"""How long an idempotency key is kept, in microseconds (contract §4)."""
-_FREED = frozenset({Outcome.DENIED, Outcome.NOT_SENT})
-"""Outcomes after which an idempotency key is free again."""
 
 _HEAD = Prepared(
     select(
@@ -45,28 +41,6 @@ _MOVE_HEAD = Prepared(
 )
 _ADD_PENDING = Prepared(insert(tables.audit_pending))
 _END_PENDING = Prepared(delete(tables.audit_pending).where(tables.audit_pending.c.entry_id == bindparam("entry")))
-
-
-@dataclass(frozen=True, slots=True)
-class Repetition:
-    """An idempotency key as the store keeps it: digests only."""
-
-    principal: str
-    row_id: str
-    key_digest: bytes
-    arguments_digest: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """What became of an intent."""
-
-    verdict: Literal["begun", "catalog_changed", "replay", "clash"]
-    outcome: str | None = None
-    """Of the first attempt, for a replay."""
-    answer: bytes | None = None
-    entry_id: str | None = None
-    """The first attempt's entry, for a replay."""
 
 
 @dataclass(slots=True)
@@ -195,7 +169,7 @@ class AuditLog:
         if tx.shared["space"] < self._free_floor:
             raise StoreError("the store's disk is almost full")
         if repetition is not None:
-            earlier = _repeat(tx, act, repetition)
+            earlier = repetitions.begin_in(tx, act, repetition)
             if earlier is not None:
                 return earlier
         self._append(tx, chain.intent(act, tx.now, self.process_id), act=act)
@@ -207,8 +181,8 @@ class AuditLog:
         if _END_PENDING.run(tx.connection, {"entry": entry_id}).rowcount == 0:
             return False
         self._append(tx, chain.outcome(entry_id, ending, tx.now), ending=ending)
-        if answer is not None or ending.outcome in _FREED:
-            _settle(tx, entry_id, ending.outcome, answer)
+        if answer is not None or ending.outcome in repetitions.FREED:
+            repetitions.settle_in(tx, entry_id, ending.outcome, answer)
         return True
 
     def _adopt_in(self, tx: Transaction) -> int:
@@ -225,7 +199,7 @@ class AuditLog:
         for entry_id in entries:
             ending = Ending(Outcome.UNKNOWN, error_code="ABANDONED")
             self._finish_in(tx, entry_id, ending, None)
-            _settle(tx, entry_id, Outcome.UNKNOWN, None)
+            repetitions.settle_in(tx, entry_id, Outcome.UNKNOWN, None)
         tx.connection.execute(
             delete(processes).where(
                 processes.c.heartbeat_at < silent, processes.c.id.not_in(select(pending.c.process_id))
@@ -324,40 +298,3 @@ async def keep_alive(log: AuditLog, heartbeat: float, sweep: float) -> None:
                 await log.adopt()
         except StoreError as error:
             logger.warning("the store did not take a heartbeat: %s", error)
-
-
-def _repeat(tx: Transaction, act: Act, repetition: Repetition) -> Begun | None:
-    """Look an idempotency key up: None if it is new (and now ours), else what became of its first use."""
-    keys = tables.idempotency
-    tx.connection.execute(delete(keys).where(keys.c.expires_at < tx.now))
-    row = tx.connection.execute(
-        select(keys.c.arguments_digest, keys.c.outcome, keys.c.answer, keys.c.entry_id).where(
-            keys.c.principal == repetition.principal,
-            keys.c.row_id == repetition.row_id,
-            keys.c.key_digest == repetition.key_digest,
-        )
-    ).first()
-    if row is None:
-        tx.connection.execute(
-            insert(keys).values(
-                principal=repetition.principal,
-                row_id=repetition.row_id,
-                key_digest=repetition.key_digest,
-                arguments_digest=repetition.arguments_digest,
-                entry_id=act.id,
-                outcome=Outcome.PENDING.value,
-                expires_at=tx.now + _KEY_LIFE,
-            )
-        )
-        return None
-    if row.arguments_digest != repetition.arguments_digest or row.outcome == Outcome.PENDING.value:
-        return Begun("clash", outcome=row.outcome)
-    return Begun("replay", outcome=row.outcome, answer=row.answer, entry_id=row.entry_id)
-
-
-def _settle(tx: Transaction, entry_id: str, outcome: Outcome, answer: bytes | None) -> None:
-    keys = tables.idempotency
-    if outcome in _FREED:
-        tx.connection.execute(delete(keys).where(keys.c.entry_id == entry_id))
-        return
-    tx.connection.execute(update(keys).where(keys.c.entry_id == entry_id).values(outcome=outcome.value, answer=answer))

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, or_, select, update
+from sqlalchemy import delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orgserver.model.names import Alias, OrgId, RowId
-from orgserver.model.orgs import AccessToken, Credential, Org, OrgState, OrgUser, Policy, Problem
+from orgserver.model.names import Alias, RowId
+from orgserver.model.orgs import AccessToken, Credential, Org, OrgState, Problem
 from orgserver.model.secret import Secret
-from orgserver.store import tables
-from orgserver.store.chain import instant, when
+from orgserver.store import rows, tables
 from orgserver.store.writer import Transaction
 from orgserver.vault import Context, Key, Vault
 
@@ -53,8 +51,8 @@ class Orgs:
     async def catalog(self, connection: AsyncConnection) -> Catalog:
         """Read every org in one snapshot."""
         version = (await connection.execute(select(tables.store.c.catalog_version))).scalar_one()
-        rows = (await connection.execute(select(tables.orgs).order_by(tables.orgs.c.alias))).all()
-        return Catalog(version, {row.alias: _org(row) for row in rows})
+        found = (await connection.execute(select(tables.orgs).order_by(tables.orgs.c.alias))).all()
+        return Catalog(version, {row.alias: rows.org(row) for row in found})
 
     async def catalog_version(self, connection: AsyncConnection) -> int:
         """Read only the version."""
@@ -104,13 +102,13 @@ class Orgs:
 
     async def drafts(self, connection: AsyncConnection) -> dict[Alias, Draft]:
         """Open every enrolment that was not finished."""
-        rows = await connection.execute(
+        known = await connection.execute(
             select(tables.enrolments, tables.data_keys.c.wrapped).join(
                 tables.data_keys, tables.data_keys.c.owner == tables.enrolments.c.row_id
             )
         )
         found: dict[Alias, Draft] = {}
-        for row in rows:
+        for row in known:
             facts = self._key(row.row_id, row.wrapped).open(row.draft, _draft_context(row.row_id))
             found[row.alias] = Draft(row.alias, RowId(row.row_id), json.loads(facts))
         return found
@@ -118,12 +116,12 @@ class Orgs:
     async def refresh_tokens(self, connection: AsyncConnection) -> list[tuple[Alias, Secret, str]]:
         """Open every org's refresh token, with the digest of the one it was given: to notice one given twice."""
         found: list[tuple[Alias, Secret, str]] = []
-        rows = await connection.execute(
+        known = await connection.execute(
             select(tables.orgs.c.alias, tables.credentials, tables.data_keys.c.wrapped)
             .join(tables.credentials, tables.credentials.c.row_id == tables.orgs.c.row_id)
             .join(tables.data_keys, tables.data_keys.c.owner == tables.orgs.c.row_id)
         )
-        for row in rows:
+        for row in known:
             key = self._key(row.row_id, row.wrapped)
             token = key.open_text(row.refresh_token, _refresh_context(row.row_id, row.fencing))
             found.append((row.alias, token, row.given))
@@ -149,7 +147,7 @@ class Orgs:
 
     def add_in(self, tx: Transaction, org: Org, credential: Credential, access: AccessToken | None) -> None:
         """Write a proven org with its credential and its first access token."""
-        tx.connection.execute(insert(tables.orgs).values(created_at=tx.now, **_columns(org)))
+        tx.connection.execute(insert(tables.orgs).values(created_at=tx.now, **rows.columns(org)))
         self.replace_credential_in(tx, org.row_id, credential, access)
 
     def replace_credential_in(
@@ -223,8 +221,8 @@ class Orgs:
         row = tx.connection.execute(select(tables.orgs).where(tables.orgs.c.row_id == row_id)).first()
         if row is None:
             return None
-        org = change(_org(row))
-        tx.connection.execute(update(tables.orgs).where(tables.orgs.c.row_id == row_id).values(**_columns(org)))
+        org = change(rows.org(row))
+        tx.connection.execute(update(tables.orgs).where(tables.orgs.c.row_id == row_id).values(**rows.columns(org)))
         self._changed_in(tx)
         return org
 
@@ -300,60 +298,3 @@ def _access_context(row_id: str, fencing: int) -> Context:
 
 def _draft_context(row_id: str) -> Context:
     return Context(row_id, "enrolments", "draft")
-
-
-def _columns(org: Org) -> dict[str, Any]:
-    problem = org.problem
-    return {
-        "row_id": org.row_id,
-        "alias": org.alias,
-        "org_id": org.org_id,
-        "name": org.name,
-        "kind": org.kind,
-        "edition": org.edition,
-        "login_url": org.login_url,
-        "instance_url": org.instance_url,
-        "trusted_hosts": json.dumps(org.trusted_hosts),
-        "api_version": org.api_version,
-        "user_id": org.user.id if org.user else None,
-        "username": org.user.username if org.user else None,
-        "user_time_zone": org.user.time_zone if org.user else None,
-        "state": org.state.value,
-        "cause": org.cause,
-        "problem": json.dumps(asdict(problem) | {"since": instant(problem.since)}) if problem else None,
-        "policy": json.dumps(asdict(org.policy)),
-        "tags": json.dumps(org.tags),
-        "source": org.source,
-        "enabled": org.enabled,
-        "refreshed_at": instant(org.refreshed_at) if org.refreshed_at else None,
-    }
-
-
-def _org(row: Row[Any]) -> Org:
-    problem = json.loads(row.problem) if row.problem else None
-    return Org(
-        row_id=RowId(row.row_id),
-        alias=Alias(row.alias),
-        org_id=OrgId(row.org_id) if row.org_id else None,
-        name=row.name,
-        kind=row.kind,
-        edition=row.edition,
-        login_url=row.login_url,
-        instance_url=row.instance_url,
-        trusted_hosts=tuple(json.loads(row.trusted_hosts)),
-        api_version=row.api_version,
-        user=OrgUser(row.user_id, row.username, row.user_time_zone) if row.user_id else None,
-        state=OrgState(row.state),
-        cause=row.cause,
-        problem=Problem(problem["code"], when(problem["since"]), problem["hint"]) if problem else None,
-        policy=Policy(**json.loads(row.policy)),
-        tags=tuple(json.loads(row.tags)),
-        source=row.source,
-        created_at=when(row.created_at),
-        refreshed_at=_maybe(row.refreshed_at),
-        enabled=row.enabled,
-    )
-
-
-def _maybe(microseconds: int | None) -> datetime | None:
-    return when(microseconds) if microseconds is not None else None

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 from pydantic import Field, WithJsonSchema
 
 from orgserver.model.audit import Action
 from orgserver.model.names import EVENT
-from orgserver.model.orgs import Caller
-from orgserver.services.listing import Listing
-from orgserver.tools import replies
+from orgserver.tools import replies, verbs
 from orgserver.tools.arguments import (
     Arguments,
     Cursor,
@@ -30,9 +28,6 @@ from orgserver.tools.arguments import (
     text,
 )
 from orgserver.tools.family import ToolSpec
-
-if TYPE_CHECKING:
-    from orgserver.services.operations import Operations
 
 
 class AppointmentFields(RecordData):
@@ -105,56 +100,6 @@ class ListAppointments(Arguments):
     end: Moment = None
 
 
-async def create(operations: Operations, caller: Caller, given: CreateAppointment) -> dict[str, Any]:
-    """Create an appointment."""
-    result = await operations.create(
-        caller,
-        "salesforce_create_appointment",
-        given.org,
-        EVENT,
-        given.data.values(),
-        idempotency_key=given.idempotency_key,
-    )
-    return replies.created(given.org, result)
-
-
-async def get(operations: Operations, caller: Caller, given: GetAppointment) -> dict[str, Any]:
-    """Read an appointment."""
-    record = await operations.read(caller, "salesforce_get_appointment", given.org, EVENT, given.event_id, given.fields)
-    return {"org": given.org, "record": record}
-
-
-async def update(operations: Operations, caller: Caller, given: UpdateAppointment) -> dict[str, Any]:
-    """Change an appointment."""
-    result = await operations.update(
-        caller,
-        "salesforce_update_appointment",
-        given.org,
-        EVENT,
-        given.event_id,
-        given.data.values(),
-        if_unmodified_since=given.if_unmodified_since,
-        preview=given.preview,
-    )
-    return replies.updated(given.org, result)
-
-
-async def delete(operations: Operations, caller: Caller, given: DeleteAppointment) -> dict[str, Any]:
-    """Delete an appointment."""
-    result = await operations.delete(
-        caller, "salesforce_delete_appointment", given.org, EVENT, given.event_id, preview=given.preview
-    )
-    return replies.deleted(given.org, result)
-
-
-async def list_(operations: Operations, caller: Caller, given: ListAppointments) -> dict[str, Any]:
-    """List appointments."""
-    listing = Listing(
-        EVENT, given.limit, given.cursor, given.fields, given.filter, given.order_by, given.start, given.end
-    )
-    return replies.page(given.org, await operations.list(caller, "salesforce_list_appointments", given.org, listing))
-
-
 TOOLS = (
     ToolSpec(
         "salesforce_create_appointment",
@@ -162,7 +107,7 @@ TOOLS = (
         "Create an appointment (Salesforce Event) in one org. Times need an offset. data takes any createable field.",
         CreateAppointment,
         replies.CREATED_SCHEMA,
-        create,
+        verbs.create("salesforce_create_appointment", EVENT),
         Action.CREATE,
         EVENT,
         writes=True,
@@ -173,7 +118,7 @@ TOOLS = (
         "Read one appointment whose id you know. To find one by time use salesforce_list_appointments.",
         GetAppointment,
         replies.RECORD_SCHEMA,
-        get,
+        verbs.read("salesforce_get_appointment", EVENT, "event_id"),
         Action.READ,
         EVENT,
     ),
@@ -183,7 +128,7 @@ TOOLS = (
         "Move or change one appointment; null clears a field. Give StartDateTime and EndDateTime together.",
         UpdateAppointment,
         replies.UPDATED_SCHEMA,
-        update,
+        verbs.update("salesforce_update_appointment", EVENT, "event_id"),
         Action.UPDATE,
         EVENT,
         writes=True,
@@ -195,7 +140,7 @@ TOOLS = (
         "Delete one appointment (to the org's recycle bin). Only when asked for.",
         DeleteAppointment,
         replies.DELETED_SCHEMA,
-        delete,
+        verbs.delete("salesforce_delete_appointment", EVENT, "event_id"),
         Action.DELETE,
         EVENT,
         writes=True,
@@ -208,7 +153,7 @@ TOOLS = (
         "List appointments that overlap start to end, earliest first; from now on when neither is given.",
         ListAppointments,
         replies.PAGE_SCHEMA,
-        list_,
+        verbs.list_("salesforce_list_appointments", EVENT),
         Action.LIST,
         EVENT,
     ),

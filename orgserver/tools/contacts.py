@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
 from orgserver.model.audit import Action
 from orgserver.model.names import CONTACT
-from orgserver.model.orgs import Caller
-from orgserver.services.listing import Listing
-from orgserver.tools import replies
+from orgserver.tools import replies, verbs
 from orgserver.tools.arguments import (
     Arguments,
     Cursor,
@@ -28,9 +26,6 @@ from orgserver.tools.arguments import (
     text,
 )
 from orgserver.tools.family import ToolSpec
-
-if TYPE_CHECKING:
-    from orgserver.services.operations import Operations
 
 
 class ContactFields(RecordData):
@@ -95,54 +90,6 @@ class ListContacts(Arguments):
     order_by: OrderBy = None
 
 
-async def create(operations: Operations, caller: Caller, given: CreateContact) -> dict[str, Any]:
-    """Create a contact."""
-    result = await operations.create(
-        caller,
-        "salesforce_create_contact",
-        given.org,
-        CONTACT,
-        given.data.values(),
-        idempotency_key=given.idempotency_key,
-    )
-    return replies.created(given.org, result)
-
-
-async def get(operations: Operations, caller: Caller, given: GetContact) -> dict[str, Any]:
-    """Read a contact."""
-    record = await operations.read(caller, "salesforce_get_contact", given.org, CONTACT, given.contact_id, given.fields)
-    return {"org": given.org, "record": record}
-
-
-async def update(operations: Operations, caller: Caller, given: UpdateContact) -> dict[str, Any]:
-    """Change a contact."""
-    result = await operations.update(
-        caller,
-        "salesforce_update_contact",
-        given.org,
-        CONTACT,
-        given.contact_id,
-        given.data.values(),
-        if_unmodified_since=given.if_unmodified_since,
-        preview=given.preview,
-    )
-    return replies.updated(given.org, result)
-
-
-async def delete(operations: Operations, caller: Caller, given: DeleteContact) -> dict[str, Any]:
-    """Delete a contact."""
-    result = await operations.delete(
-        caller, "salesforce_delete_contact", given.org, CONTACT, given.contact_id, preview=given.preview
-    )
-    return replies.deleted(given.org, result)
-
-
-async def list_(operations: Operations, caller: Caller, given: ListContacts) -> dict[str, Any]:
-    """List contacts."""
-    listing = Listing(CONTACT, given.limit, given.cursor, given.fields, given.filter, given.order_by)
-    return replies.page(given.org, await operations.list(caller, "salesforce_list_contacts", given.org, listing))
-
-
 TOOLS = (
     ToolSpec(
         "salesforce_create_contact",
@@ -151,7 +98,7 @@ TOOLS = (
         "data takes any createable field.",
         CreateContact,
         replies.CREATED_SCHEMA,
-        create,
+        verbs.create("salesforce_create_contact", CONTACT),
         Action.CREATE,
         CONTACT,
         writes=True,
@@ -162,7 +109,7 @@ TOOLS = (
         "Read one Contact whose id you know. To find one by name or email use salesforce_list_contacts.",
         GetContact,
         replies.RECORD_SCHEMA,
-        get,
+        verbs.read("salesforce_get_contact", CONTACT, "contact_id"),
         Action.READ,
         CONTACT,
     ),
@@ -172,7 +119,7 @@ TOOLS = (
         "Change fields of one Contact; null clears a field. Fields not named stay as they are.",
         UpdateContact,
         replies.UPDATED_SCHEMA,
-        update,
+        verbs.update("salesforce_update_contact", CONTACT, "contact_id"),
         Action.UPDATE,
         CONTACT,
         writes=True,
@@ -184,7 +131,7 @@ TOOLS = (
         "Delete one Contact (to the org's recycle bin). Only when asked for.",
         DeleteContact,
         replies.DELETED_SCHEMA,
-        delete,
+        verbs.delete("salesforce_delete_contact", CONTACT, "contact_id"),
         Action.DELETE,
         CONTACT,
         writes=True,
@@ -198,7 +145,7 @@ TOOLS = (
         "SOQL (salesforce_query) for anything more.",
         ListContacts,
         replies.PAGE_SCHEMA,
-        list_,
+        verbs.list_("salesforce_list_contacts", CONTACT),
         Action.LIST,
         CONTACT,
     ),

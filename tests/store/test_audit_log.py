@@ -17,8 +17,8 @@ from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller, Principal
 from orgserver.services.trail import Trail, csv_header, csv_line, event_line, json_line
 from orgserver.store import chain, tables
-from orgserver.store.audit import Repetition
 from orgserver.store.opened import Store
+from orgserver.store.repetitions import Repetition
 
 FAR = 1 << 60
 

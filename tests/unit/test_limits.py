@@ -33,7 +33,7 @@ def test_it_warns_from_nine_tenths_on(header: str, warned: bool) -> None:
 
 async def test_a_result_carries_the_warning(app: App, caller: Caller, acme: SandboxOrg) -> None:
     quiet = await app.operations.list(caller, "salesforce_list_contacts", "acme", Listing(CONTACT))
-    acme.daily_limit = acme.counters.requests
+    acme.daily_limit = acme.counters.api_calls + 1
     page = await app.operations.list(caller, "salesforce_list_contacts", "acme", Listing(CONTACT))
 
     assert quiet.warnings == ()

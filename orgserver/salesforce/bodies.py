@@ -1,0 +1,46 @@
+"""What a reply's body says: JSON of bounded depth, or nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+MAX_DEPTH = 64
+"""How deep a reply's JSON may be nested."""
+_FIRST_ERROR = 300
+
+
+def read(status: int, headers: Mapping[str, str], content: bytes) -> Any:
+    """The JSON of a reply; None where there is none.
+
+    ValueError for what cannot be understood: a success that is not JSON is no answer.
+    """
+    if not content:
+        return None
+    if "json" not in headers.get("content-type", ""):
+        if status < _FIRST_ERROR:
+            raise ValueError("it is not JSON")
+        return None
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        if status < _FIRST_ERROR:
+            raise ValueError("it is not valid JSON") from None
+        return None
+    if _too_deep(body):
+        raise ValueError("it is nested too deeply")
+    return body
+
+
+def _too_deep(body: Any) -> bool:
+    level = [body] if isinstance(body, dict | list) else []
+    for _ in range(MAX_DEPTH):
+        if not level:
+            return False
+        level = [inner for outer in level for inner in _inside(outer) if isinstance(inner, dict | list)]
+    return bool(level)
+
+
+def _inside(value: Any) -> Any:
+    return value.values() if isinstance(value, dict) else value

@@ -1,0 +1,77 @@
+"""Idempotency keys: what became of the first use of each (contract §4). The store keeps digests and sealed answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy import delete, insert, select, update
+
+from orgserver.model.audit import Act, Outcome
+from orgserver.store import tables
+from orgserver.store.writer import Transaction
+
+_KEY_LIFE = 24 * 3_600 * 1_000_000
+"""How long an idempotency key is kept, in microseconds (contract §4)."""
+FREED = frozenset({Outcome.DENIED, Outcome.NOT_SENT})
+"""Outcomes after which an idempotency key is free again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repetition:
+    """An idempotency key as the store keeps it: digests only."""
+
+    principal: str
+    row_id: str
+    key_digest: bytes
+    arguments_digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What became of an intent."""
+
+    verdict: Literal["begun", "catalog_changed", "replay", "clash"]
+    outcome: str | None = None
+    """Of the first attempt, for a replay."""
+    answer: bytes | None = None
+    entry_id: str | None = None
+    """The first attempt's entry, for a replay."""
+
+
+def begin_in(tx: Transaction, act: Act, repetition: Repetition) -> Begun | None:
+    """Look an idempotency key up: None if it is new (and now ours), else what became of its first use."""
+    keys = tables.idempotency
+    tx.connection.execute(delete(keys).where(keys.c.expires_at < tx.now))
+    row = tx.connection.execute(
+        select(keys.c.arguments_digest, keys.c.outcome, keys.c.answer, keys.c.entry_id).where(
+            keys.c.principal == repetition.principal,
+            keys.c.row_id == repetition.row_id,
+            keys.c.key_digest == repetition.key_digest,
+        )
+    ).first()
+    if row is None:
+        tx.connection.execute(
+            insert(keys).values(
+                principal=repetition.principal,
+                row_id=repetition.row_id,
+                key_digest=repetition.key_digest,
+                arguments_digest=repetition.arguments_digest,
+                entry_id=act.id,
+                outcome=Outcome.PENDING.value,
+                expires_at=tx.now + _KEY_LIFE,
+            )
+        )
+        return None
+    if row.arguments_digest != repetition.arguments_digest or row.outcome == Outcome.PENDING.value:
+        return Begun("clash", outcome=row.outcome)
+    return Begun("replay", outcome=row.outcome, answer=row.answer, entry_id=row.entry_id)
+
+
+def settle_in(tx: Transaction, entry_id: str, outcome: Outcome, answer: bytes | None) -> None:
+    """Keep how the first use of a key ended, or free the key when nothing was sent."""
+    keys = tables.idempotency
+    if outcome in FREED:
+        tx.connection.execute(delete(keys).where(keys.c.entry_id == entry_id))
+        return
+    tx.connection.execute(update(keys).where(keys.c.entry_id == entry_id).values(outcome=outcome.value, answer=answer))

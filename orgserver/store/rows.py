@@ -1,0 +1,73 @@
+"""How an org stands in its row."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row
+
+from orgserver.model.names import Alias, OrgId, RowId
+from orgserver.model.orgs import Org, OrgState, OrgUser, Policy, Problem
+from orgserver.store.chain import instant, when
+
+
+def columns(org: Org) -> dict[str, Any]:
+    """The columns of an org's row, but for when it was made."""
+    problem = org.problem
+    return {
+        "row_id": org.row_id,
+        "alias": org.alias,
+        "org_id": org.org_id,
+        "name": org.name,
+        "kind": org.kind,
+        "edition": org.edition,
+        "login_url": org.login_url,
+        "instance_url": org.instance_url,
+        "trusted_hosts": json.dumps(org.trusted_hosts),
+        "api_version": org.api_version,
+        "user_id": org.user.id if org.user else None,
+        "username": org.user.username if org.user else None,
+        "user_time_zone": org.user.time_zone if org.user else None,
+        "state": org.state.value,
+        "cause": org.cause,
+        "problem": json.dumps(asdict(problem) | {"since": instant(problem.since)}) if problem else None,
+        "policy": json.dumps(asdict(org.policy)),
+        "tags": json.dumps(org.tags),
+        "source": org.source,
+        "enabled": org.enabled,
+        "refreshed_at": instant(org.refreshed_at) if org.refreshed_at else None,
+    }
+
+
+def org(row: Row[Any]) -> Org:
+    """An org from its row."""
+    problem = json.loads(row.problem) if row.problem else None
+    return Org(
+        row_id=RowId(row.row_id),
+        alias=Alias(row.alias),
+        org_id=OrgId(row.org_id) if row.org_id else None,
+        name=row.name,
+        kind=row.kind,
+        edition=row.edition,
+        login_url=row.login_url,
+        instance_url=row.instance_url,
+        trusted_hosts=tuple(json.loads(row.trusted_hosts)),
+        api_version=row.api_version,
+        user=OrgUser(row.user_id, row.username, row.user_time_zone) if row.user_id else None,
+        state=OrgState(row.state),
+        cause=row.cause,
+        problem=Problem(problem["code"], when(problem["since"]), problem["hint"]) if problem else None,
+        policy=Policy(**json.loads(row.policy)),
+        tags=tuple(json.loads(row.tags)),
+        source=row.source,
+        created_at=when(row.created_at),
+        refreshed_at=_maybe(row.refreshed_at),
+        enabled=row.enabled,
+    )
+
+
+def _maybe(microseconds: int | None) -> datetime | None:
+    return when(microseconds) if microseconds is not None else None
