@@ -67,7 +67,10 @@ class Fault:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"there is no fault {self.kind!r}; use one of {', '.join(sorted(KINDS))}")
-        re.compile(self.path), re.compile(self.method)
+        try:
+            re.compile(self.path), re.compile(self.method)
+        except re.error as error:
+            raise ValueError(f"path and method are regular expressions: {error}") from error
 
     def matches(self, method: str, path: str) -> bool:
         """Tell whether it would strike here."""

@@ -94,13 +94,13 @@ class SandboxOrg:
     username: str = ""
     name: str = ""
     client_id: str = ""
-    client_secret: str = ""
-    refresh_token: str = ""
+    client_secret: str = field(default="", repr=False)
+    refresh_token: str = field(default="", repr=False)
     """The one that works now."""
-    spent: set[str] = field(default_factory=set)
-    in_process: set[str] = field(default_factory=set)
+    spent: set[str] = field(default_factory=set, repr=False)
+    in_process: set[str] = field(default_factory=set, repr=False)
     """Refresh tokens whose request is under way."""
-    access_tokens: set[str] = field(default_factory=set)
+    access_tokens: set[str] = field(default_factory=set, repr=False)
     locators: dict[str, Locator] = field(default_factory=dict)
     daily_limit: int = 1_000_000
     """Calls until the org answers REQUEST_LIMIT_EXCEEDED."""

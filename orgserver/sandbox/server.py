@@ -85,6 +85,7 @@ class _Listener:
             lifespan="off",
             log_config=None,
             access_log=False,
+            proxy_headers=False,
             timeout_keep_alive=30,
             h11_max_incomplete_event_size=_MAX_HEAD,
             ssl_certfile=tls.certificate_file if tls else None,

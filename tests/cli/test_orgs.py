@@ -25,6 +25,7 @@ async def test_an_org_is_added_listed_shown_and_checked(shell: Shell, acme: Sand
     (org,) = listed.json
     assert org == {
         "alias": "acme",
+        "org": "acme",
         "org_id": acme.org_id,
         "name": acme.name,
         "kind": "developer",

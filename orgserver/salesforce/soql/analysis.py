@@ -24,6 +24,7 @@ def redact(text: str) -> str:
             parts.append(" ")
         elif kind in _LITERALS:
             parts.append("?")
+            value = True  # a word right behind it belongs to it: the quotes are not where they were meant to be
         elif kind == "name" and word in grammar.RESERVED and word not in _VALUES:
             parts.append(part)
             value = word == "like" or word in _LISTS
