@@ -14,6 +14,7 @@ from orgserver.model.orgs import Scope
 from orgserver.salesforce.client import SalesforceClient
 from orgserver.services.access import Access
 from orgserver.services.enrolment import Enrolment
+from orgserver.services.keepalive import KeepAlive
 from orgserver.services.operations import Operations
 from orgserver.services.trail import Trail
 from orgserver.store.audit import keep_alive
@@ -32,6 +33,7 @@ class App:
     operations: Operations
     enrolment: Enrolment
     trail: Trail
+    keep_alive: KeepAlive
 
 
 @asynccontextmanager
@@ -60,9 +62,10 @@ async def open_app(settings: Settings, scope: Scope | None = None) -> AsyncItera
         operations = Operations(store, access, call_timeout=settings.call_timeout)
         stack.push_async_callback(operations.close)
         await store.audit.adopt()
+        keeping = KeepAlive(access, settings.keep_alive_days)
         beating = asyncio.create_task(keep_alive(store.audit, settings.heartbeat_seconds, settings.abandoned_seconds))
         stack.push_async_callback(_stop, beating)
-        yield App(settings, store, access, operations, Enrolment(store, access), Trail(store))
+        yield App(settings, store, access, operations, Enrolment(store, access), Trail(store), keeping)
 
 
 async def _stop(task: asyncio.Task[None]) -> None:

@@ -36,6 +36,7 @@ class Settings(BaseModel):
     org_concurrency: int = Field(10, ge=1, le=1_000)
     org_queue: int = Field(500, ge=0, le=100_000)
     call_timeout: float = Field(50.0, gt=0, le=3_600)
+    keep_alive_days: float = Field(7.0, ge=0, le=29)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] = "console"
     heartbeat_seconds: float = Field(10.0, gt=0, le=600)

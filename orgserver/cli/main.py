@@ -27,6 +27,7 @@ _COMMANDS = {
     "update-org": ("orgserver.cli.orgs", "Rename, enable, disable or limit an org."),
     "remove-org": ("orgserver.cli.orgs", "Remove an org and destroy its secrets."),
     "serve": ("orgserver.cli.serve", "Serve MCP on standard input and output."),
+    "refresh-idle": ("orgserver.cli.refresh_idle", "Keep the tokens of idle orgs alive, for cron."),
     "audit": ("orgserver.cli.audit", "Read, export and verify the audit log."),
     "migrate": ("orgserver.cli.migrate", "Bring the store to the newest schema."),
 }

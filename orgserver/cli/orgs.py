@@ -27,7 +27,7 @@ from orgserver.cli.support import (
 from orgserver.model import names
 from orgserver.model.errors import ConfigError
 from orgserver.model.orgs import Org
-from orgserver.services import directory
+from orgserver.services import directory, keepalive
 
 _AT_ONCE = 16
 _NO_ORGS = "No org is registered yet. Add one with: orgserver add-org ALIAS"
@@ -59,6 +59,7 @@ def told_of(org: Org) -> dict[str, Any]:
         "source": org.source,
         "created_at": _iso(org.created_at),
         "refreshed_at": _iso(org.refreshed_at),
+        "token_dies_at": _iso(keepalive.dies_at(org)),
     }
 
 
@@ -100,6 +101,11 @@ def list_orgs(as_json: bool) -> None:
     for org in orgs:
         if org.problem is not None:
             tell(f"{org.alias}: {org.problem.code} since {org.problem.since:%Y-%m-%d %H:%M} UTC. {org.problem.hint}")
+        end = keepalive.dies_at(org)
+        if end is not None and end - datetime.now(UTC) <= keepalive.LIFE - keepalive.WARN_FROM:
+            warn(
+                f"{org.alias}: its refresh token dies on {end:%Y-%m-%d} unless it is used; run: orgserver refresh-idle"
+            )
 
 
 @click.command("show-org", epilog="Example: orgserver show-org acme")

@@ -82,7 +82,11 @@ async def _serve(options: dict[str, Any], scope: Scope) -> None:
         server = build_server(app.operations, principal=principal, label=options["label"], scope=scope)
         collect_again()
         logger.info("serving on standard input and output")
-        await until_told(serve_stdio(server))
+        keeping = asyncio.create_task(app.keep_alive.run())
+        try:
+            await until_told(serve_stdio(server))
+        finally:
+            keeping.cancel()  # a refresh under way is waited for when the app closes
 
 
 def _app(scope: Scope, *, sandbox: bool) -> AbstractAsyncContextManager[App]:

@@ -80,10 +80,25 @@ class Tokens:
                 live.current = await self._other(org, not_this)
             return live.current
 
+    async def refreshed_at(self, org: Org) -> datetime | None:
+        """When an org's refresh token was last used, by any process."""
+        async with self._store.database.reading() as connection:
+            return await self._store.orgs.refreshed_at(connection, org.row_id)
+
+    async def renew(self, org: Org) -> AccessToken:
+        """Refresh although the token may still work: to use the refresh token before it dies of idleness."""
+        live = self._live.setdefault(org.row_id, _Live())
+        async with live.lock:
+            live.current = await self._shielded(org, await self._stored(org))
+            return live.current
+
     async def _other(self, org: Org, not_this: AccessToken | None) -> AccessToken:
         stored = await self._another(org, not_this)
         if stored is not None:
             return stored
+        return await self._shielded(org, not_this)
+
+    async def _shielded(self, org: Org, not_this: AccessToken | None) -> AccessToken:
         task = asyncio.ensure_future(self._refresh(org, not_this))
         self._refreshes.add(task)
         task.add_done_callback(self._refreshes.discard)

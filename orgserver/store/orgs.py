@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, insert, or_, select, update
@@ -14,6 +15,7 @@ from orgserver.model.names import Alias, RowId
 from orgserver.model.orgs import AccessToken, Credential, Org, OrgState, Problem
 from orgserver.model.secret import Secret
 from orgserver.store import rows, tables
+from orgserver.store.chain import when
 from orgserver.store.writer import Transaction
 from orgserver.vault import Context, Key, Vault
 
@@ -92,6 +94,12 @@ class Orgs:
             return None
         token = self._key(row_id, row.wrapped).open_text(row.token, _access_context(row_id, row.fencing))
         return AccessToken(token, row.instance_url, row.fencing)
+
+    async def refreshed_at(self, connection: AsyncConnection, row_id: RowId) -> datetime | None:
+        """When an org's refresh token was last used."""
+        last = select(tables.orgs.c.refreshed_at).where(tables.orgs.c.row_id == row_id)
+        found = (await connection.execute(last)).scalar()
+        return when(found) if found is not None else None
 
     async def data_key(self, connection: AsyncConnection, row_id: RowId) -> Key:
         """Unwrap an org's data key."""

@@ -45,6 +45,7 @@ async def test_an_org_is_added_listed_shown_and_checked(shell: Shell, acme: Sand
         "source": "standard input",
         "created_at": org["created_at"],
         "refreshed_at": org["refreshed_at"],
+        "token_dies_at": org["token_dies_at"],
     }
     assert "acme" in table.out
     assert "\x1b" not in table.out
@@ -240,3 +241,14 @@ async def test_ctrl_c_while_registering_loses_no_token(shell: Shell, acme: Sandb
     assert listed.json == []
     assert again.code == 0, again.err
     assert (acme.counters.refreshes, acme.counters.reuses) == (1, 0)
+
+
+async def test_idle_orgs_are_refreshed_for_cron(shell: Shell, acme: SandboxOrg) -> None:
+    await shell("add-org", "acme", "--credentials-stdin", stdin=json.dumps(acme.credentials()))
+
+    fresh = await shell("refresh-idle")
+    listed = await shell("refresh-idle", "--json", ORGSERVER_KEEP_ALIVE_DAYS="0.0000001")
+
+    assert (fresh.code, fresh.out) == (0, "")
+    assert fresh.lines == ["No org has been idle long enough."]
+    assert (listed.code, listed.json) == (0, [{"alias": "acme", "ok": True, "error": None}])

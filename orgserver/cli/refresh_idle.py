@@ -1,0 +1,37 @@
+"""``orgserver refresh-idle``: keep the tokens of idle orgs alive, for cron."""
+
+from __future__ import annotations
+
+import click
+
+from orgserver.cli.support import Failure, app_of, print_json, run, safe, settings_of, tell
+from orgserver.services.keepalive import Kept
+
+
+@click.command("refresh-idle", epilog="Example, in a crontab: 0 6 * * * orgserver refresh-idle")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def refresh_idle(as_json: bool) -> None:
+    """Refresh the orgs that have been idle for ORGSERVER_KEEP_ALIVE_DAYS. Exits 1 if one could not be refreshed.
+
+    A running server does it by itself; this is for machines where none runs for weeks.
+    """
+
+    async def act() -> list[Kept]:
+        async with app_of(settings_of()) as app:
+            return await app.keep_alive.refresh_idle()
+
+    found = run(act())
+    if as_json:
+        print_json(
+            [
+                {"alias": kept.org.alias, "ok": kept.error is None, "error": str(kept.error) if kept.error else None}
+                for kept in found
+            ]
+        )
+    else:
+        for kept in found:
+            click.echo(f"{kept.org.alias}: {safe(kept.error) if kept.error else 'refreshed'}")
+        if not found:
+            tell("No org has been idle long enough.")
+    if any(kept.error for kept in found):
+        raise Failure
