@@ -12,7 +12,7 @@ from orgserver.cli.main import cli
 
 CONTRACT = [
     "demo", "sandbox", "add-org", "list-orgs", "show-org", "check-org", "update-org", "remove-org", "serve",
-    "audit", "migrate",
+    "refresh-idle", "audit", "migrate",
 ]  # fmt: skip
 
 
