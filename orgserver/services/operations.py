@@ -210,8 +210,7 @@ class Operations:
                 plan = await self._with_key(org, plan)
                 leave = self._access.client.admit(hosts_of(org, org.instance_url))
             except CallError as error:
-                if await self._access.changed():  # refused by what was true a moment ago
-                    await self._access.reload()
+                if await self._seen_anew():  # refused by what was true a moment ago
                     continue
                 await self._store.audit.record(act, entries.failed(error, Trace(), started))
                 raise
@@ -292,6 +291,16 @@ class Operations:
             raise Forbidden("this server was started with --read-only")
         if org.policy.read_only:
             raise PolicyDenied(f"{org.alias} is read-only", code="READ_ONLY", hint="its administrator set it so")
+
+    async def _seen_anew(self) -> bool:
+        """Read the orgs again if they have changed since they were last read."""
+        try:
+            changed = await self._access.changed()
+            if changed:
+                await self._access.reload()
+        except StoreError as error:
+            raise StoreAway("the store cannot be read, so nothing was sent", hint=str(error)) from error
+        return changed
 
     async def _with_key(self, org: Org, plan: Plan[T]) -> Plan[T]:
         """Open the key for an answer that must be remembered before anything is sent: afterwards it is too late."""
