@@ -23,7 +23,7 @@ FILE_NAME = "config.toml"
 
 
 class Settings(BaseModel):
-    """Every setting of the contract's table that this version acts on."""
+    """Every setting that this version acts on."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 

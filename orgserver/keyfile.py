@@ -19,7 +19,7 @@ _POSIX = os.name == "posix"
 
 
 def open_vault(settings: Settings, *, create: bool) -> Vault:
-    """Open the key ring from the first source that is set (contract §2).
+    """Open the key ring from the first source that is set.
 
     ``create`` says whether the default file may be made: only beside a store that does not exist yet,
     or a lost key would look like a wrong one.

@@ -126,7 +126,7 @@ def _fast_loop() -> Any:
 
 
 def _no_core_dumps() -> None:
-    """Keep tokens out of core files, and out of reach of other processes of the same user (trust §3)."""
+    """Keep tokens out of core files, and out of reach of other processes of the same user."""
     if sys.platform == "win32":
         return
     import resource  # noqa: PLC0415

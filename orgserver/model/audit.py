@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Action(StrEnum):
-    """What was done (contract §5)."""
+    """What was done."""
 
     CREATE = "create"
     READ = "read"
@@ -27,7 +27,7 @@ class Action(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How it ended (contract §5)."""
+    """How it ended."""
 
     PENDING = "pending"
     SUCCEEDED = "succeeded"
@@ -107,7 +107,7 @@ ENTRY_FIELDS = (
     "outcome_sequence",
     "outcome_hash",
 )
-"""The contract's order of fields, which every export keeps."""
+"""The public order of fields, which every export keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ class AuditEntry:
     soql: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Give the contract's fields in the contract's order."""
+        """Give the public fields in their order."""
         values: dict[str, Any] = {name: getattr(self, name) for name in ENTRY_FIELDS}
         values["time"] = self.time.isoformat(timespec="microseconds").replace("+00:00", "Z")
         values["record_ids"] = list(self.record_ids)

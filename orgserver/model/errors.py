@@ -7,7 +7,7 @@ OrgserverError
 │   ├── StoreError               the store cannot be opened or used
 │   ├── EnrolmentError           an org could not be registered, changed or proven
 │   └── AuditBroken              the audit log does not verify
-└── CallError                    a tool call did not succeed; becomes the contract's error JSON
+└── CallError                    a tool call did not succeed; becomes our error JSON
     ├── Denied                   refused by our checks; nothing was sent
     │   ├── UnknownOrg, Forbidden, PolicyDenied, InvalidArgument, Conflict
     ├── NotSent                  allowed, but nothing left
@@ -73,7 +73,7 @@ class AuditBroken(OperatorError):
 
 
 class CallError(OrgserverError):
-    """A tool call that did not succeed, with everything the contract's error tells."""
+    """A tool call that did not succeed, with everything the error tells an agent."""
 
     outcome: FailedOutcome = "denied"
     code: str = "INTERNAL"
@@ -98,7 +98,7 @@ class CallError(OrgserverError):
         self.http_status = http_status
 
     def as_json(self, org: str | None) -> dict[str, Any]:
-        """Give the contract's error object (contract §4)."""
+        """Give the error object."""
         error: dict[str, Any] = {"code": self.code, "category": self.category, "message": str(self)}
         if org is not None:
             error["org"] = org

@@ -16,7 +16,7 @@ EVERY_PERMISSION: frozenset[Permission] = frozenset({"read", "write", "delete"})
 
 
 class OrgState(StrEnum):
-    """What can be done with an org right now (contract §3)."""
+    """What can be done with an org right now."""
 
     READY = "ready"
     NEEDS_LOGIN = "needs_login"

@@ -31,7 +31,7 @@ logger = logging.getLogger("orgserver.salesforce")
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 45.0
 TOKEN_SECONDS = 30.0
-"""The whole time of a token request: shorter than any lease on it (trust §4)."""
+"""The whole time of a token request: shorter than any lease on it."""
 _ERROR = 300
 _REQUEST_ID_HEADERS = ("x-request-id", "x-sfdc-request-id", "sforce-request-id")
 
@@ -321,7 +321,7 @@ def _note(trace: Trace, headers: dict[str, str]) -> None:
 
 
 def _repeatable(refused: CallError, reply: Reply, request: Request, tries: int) -> bool:
-    """The retry table for answers that came (trust §11)."""
+    """The retry table for answers that came."""
     if isinstance(refused, StaleToken):
         return False
     if refused.code == "UNABLE_TO_LOCK_ROW":  # the change was rolled back

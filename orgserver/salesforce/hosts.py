@@ -1,4 +1,4 @@
-"""May a token go there? Which URLs are Salesforce's own, and which an operator has trusted by name (trust §7)."""
+"""May a token go there? Which URLs are Salesforce's own, and which an operator has trusted by name."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ PAGE = 100
 
 @dataclass(frozen=True, slots=True)
 class OrgPage:
-    """Some orgs, in the contract's form, and where the rest begins."""
+    """Some orgs, in their public form, and where the rest begins."""
 
     orgs: list[dict[str, Any]]
     next_cursor: str | None = None
@@ -46,7 +46,7 @@ class Directory:
 
 
 def described(org: Org, scope: Scope) -> dict[str, Any]:
-    """An org as ``salesforce_list_orgs`` tells it (contract §4)."""
+    """An org as ``salesforce_list_orgs`` tells it."""
     read_only = org.policy.read_only or scope.read_only
     told: dict[str, Any] = {
         "org": org.alias,

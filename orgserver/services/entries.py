@@ -14,7 +14,7 @@ from orgserver.salesforce.client import Trace
 from orgserver.services.plans import Plan
 
 MAX_IDS = 200
-"""An audit entry keeps this many record ids (contract §5)."""
+"""An audit entry keeps this many record ids."""
 _WORDS = 255
 
 

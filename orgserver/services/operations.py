@@ -282,7 +282,7 @@ class Operations:
         return _with_warning(result, trace)  # type: ignore[return-value]  # without an error there is a result
 
     def _check(self, org: Org, permission: Permission) -> None:
-        """What this server and this org allow: each can only take away (trust §10)."""
+        """What this server and this org allow: each can only take away."""
         if not org.enabled:
             raise PolicyDenied(f"{org.alias} is disabled", code="ORG_DISABLED", hint="an administrator enables it")
         if permission == "read":

@@ -12,7 +12,7 @@ from orgserver.services.access import Connection
 from orgserver.services.cursors import Position
 
 MAX_BYTES = 60 * 1024
-"""A tool's result ends here (contract §4)."""
+"""A tool's result ends here."""
 _FRAME_BYTES = 2_048
 """Room for everything in a result but its records."""
 _SMALLEST_BATCH, _LARGEST_BATCH = 200, 2_000

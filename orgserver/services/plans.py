@@ -297,7 +297,7 @@ def _object(objects: Sequence[str] | str | None) -> str | None:
 
 
 def _look_for(connection: Connection, sobject: SObjectName, data: FieldValues) -> str:
-    """The query that tells whether an unanswered create happened (trust §11)."""
+    """The query that tells whether an unanswered create happened."""
     since = (connection.trace.server_date or datetime.now(UTC)) - _CLOCK_MARGIN
     conditions = [f"CreatedDate >= {soql_text.literal(since)}"]
     if connection.org.user is not None:

@@ -209,7 +209,7 @@ class Tokens:
         return credential
 
     async def _refused(self, org: Org, refusal: oauth.TokenRefused, not_this: AccessToken | None) -> AccessToken:
-        """Tell a dead credential from everything that looks like it (salesforce-tokens: answers that look alike)."""
+        """Tell a dead credential from everything that looks like it."""
         if refusal.kind == "busy":
             raise _Busy(refusal.reason)
         sibling = await self._another(org, not_this)

@@ -101,7 +101,7 @@ class Trail:
 
 
 def json_line(entry: AuditEntry) -> str:
-    """An entry as one line of JSON, in the contract's order of fields."""
+    """An entry as one line of JSON, in the public order of fields."""
     return _dumps(entry.as_json())
 
 

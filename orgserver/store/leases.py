@@ -1,4 +1,4 @@
-"""Who may refresh an org's token right now: one holder among all processes on the store (trust §4).
+"""Who may refresh an org's token right now: one holder among all processes on the store.
 
 Taking a lease is a durable write, which also proves that the store accepts writes before a token is spent.
 """

@@ -1,4 +1,4 @@
-"""Idempotency keys: what became of the first use of each (contract §4). The store keeps digests and sealed answers."""
+"""Idempotency keys: what became of the first use of each. The store keeps digests and sealed answers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orgserver.store import tables
 from orgserver.store.writer import Transaction
 
 _KEY_LIFE = 24 * 3_600 * 1_000_000
-"""How long an idempotency key is kept, in microseconds (contract §4)."""
+"""How long an idempotency key is kept, in microseconds."""
 FREED = frozenset({Outcome.DENIED, Outcome.NOT_SENT})
 """Outcomes after which an idempotency key is free again."""
 

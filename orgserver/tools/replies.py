@@ -106,7 +106,7 @@ def success(structured: dict[str, Any]) -> dict[str, Any]:
 
 
 def failure(error: CallError, org: str | None) -> dict[str, Any]:
-    """A tool result that did not: its whole text is the contract's error JSON.
+    """A tool result that did not: its whole text is our error JSON.
 
     There is no structured content: it would have to fit the output schema.
     """

@@ -1,6 +1,6 @@
 """The MCP server: lists the tools, and passes each call through validation to its one service call.
 
-It stands on the SDK's low-level server, because refused arguments must be answered in the contract's form and
+It stands on the SDK's low-level server, because refused arguments must be answered in our own form and
 recorded (docs/adr/0002-low-level-server.md).
 """
 
@@ -87,7 +87,7 @@ class _Calls:
         self._read_only = read_only
 
     async def call(self, ctx: ServerRequestContext[Any], params: CallToolRequestParams) -> dict[str, Any]:
-        """Answer one call; whatever goes wrong is the contract's error."""
+        """Answer one call; whatever goes wrong is one of our errors."""
         started = time.perf_counter()
         arguments = params.arguments or {}
         org = _text(arguments.get("org"))
@@ -144,7 +144,7 @@ class _Calls:
 
 
 def _named(error: Exception, spec: ToolSpec | None) -> CallError:
-    """The contract's error for any failure; one that says nothing of whether it happened counts as unknown."""
+    """The error for any failure; one that says nothing of whether it happened counts as unknown."""
     if isinstance(error, CallError):
         return error
     writes = spec is not None and spec.writes

@@ -1,4 +1,4 @@
-"""Tokens rotate, end and are told apart as Salesforce does it (salesforce-tokens)."""
+"""Tokens rotate, end and are told apart as Salesforce does it."""
 
 import asyncio
 import re

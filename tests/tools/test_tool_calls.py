@@ -1,4 +1,4 @@
-"""Each tool asks one service call, with what it was given, and answers in the contract's shape."""
+"""Each tool asks one service call, with what it was given, and answers in its public shape."""
 
 import logging
 from typing import Any

@@ -12,7 +12,7 @@ _VALUES = frozenset({"true", "false", "null"})
 
 
 def redact(text: str) -> str:
-    """The query with every literal replaced by ``?``: what the audit log may keep (trust §6).
+    """The query with every literal replaced by ``?``: what the audit log may keep.
 
     A word that stands where a value must stand is a value that lacks its quotes, so it goes too.
     """
