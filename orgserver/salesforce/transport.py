@@ -66,8 +66,11 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             raise httpx.ReadTimeout("no answer in time", request=request) from error
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError) as error:
             raise httpx.ReadError("the connection ended before the answer", request=request) from error
+        except aiohttp.ClientResponseError:
+            pass  # its repr holds the request's headers, so the token: not even as a cause may it go any further
         except (aiohttp.ClientError, ValueError) as error:
             raise httpx.RemoteProtocolError("the answer is no valid HTTP", request=request) from error
+        raise httpx.RemoteProtocolError("the answer is no valid HTTP", request=request)
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
