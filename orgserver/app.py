@@ -55,9 +55,10 @@ async def open_app(settings: Settings, scope: Scope | None = None) -> AsyncItera
             queue=settings.org_queue,
             proxy=settings.proxy,
             ca_file=settings.ca_file,
+            token_seconds=settings.token_seconds,
         )
         stack.push_async_callback(client.aclose)
-        access = Access(store, client, scope or Scope())
+        access = Access(store, client, scope or Scope(), lease_seconds=settings.lease_seconds)
         stack.push_async_callback(access.tokens.close)
         operations = Operations(store, access, call_timeout=settings.call_timeout)
         stack.push_async_callback(operations.close)

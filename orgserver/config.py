@@ -9,9 +9,9 @@ import os
 import tomllib
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from orgserver.model.errors import ConfigError
 from orgserver.model.secret import Secret
@@ -39,6 +39,8 @@ class Settings(BaseModel):
     keep_alive_days: float = Field(7.0, ge=0, le=29)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] = "console"
+    lease_seconds: float = Field(60.0, gt=0, le=600)
+    token_seconds: float = Field(30.0, gt=0, le=300)
     heartbeat_seconds: float = Field(10.0, gt=0, le=600)
     abandoned_seconds: float = Field(60.0, gt=0, le=3_600)
 
@@ -55,6 +57,12 @@ class Settings(BaseModel):
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _lease_outlives_request(self) -> Self:
+        if self.lease_seconds <= self.token_seconds:
+            raise ValueError("ORGSERVER_LEASE_SECONDS must be longer than ORGSERVER_TOKEN_SECONDS")
+        return self
 
     @property
     def database_file(self) -> Path:

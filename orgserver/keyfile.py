@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 from orgserver.config import Settings
+from orgserver.durable import write_whole
 from orgserver.model.errors import KeyProblem
 from orgserver.vault import Key, Vault, read_ring, write_ring
 
@@ -89,28 +89,9 @@ def _from_command(command: Sequence[str]) -> list[Key]:
 
 def _make(path: Path) -> None:
     """Write a new key so that it is whole and on the disk before anybody sees it or seals with it."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
     try:
-        with os.fdopen(os.open(draft, flags, 0o600), "w", encoding="ascii") as file:
-            file.write(write_ring([Key.new()]) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(draft, path)
-        _sync_folder(path.parent)
+        write_whole(path, (write_ring([Key.new()]) + "\n").encode("ascii"))
     except FileExistsError:
         return  # another process was first; its key is the one to read
     except OSError as error:
         raise KeyProblem(f"the master key {path} cannot be written: {error.strerror}") from None
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    if not _POSIX:
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -11,6 +11,8 @@ from orgserver.model.names import Alias, OrgId, RowId
 from orgserver.model.secret import Secret
 
 OrgKind = Literal["production", "sandbox", "scratch", "developer"]
+AuthKind = Literal["web", "refresh-token", "jwt", "client-credentials"]
+"""How an org is logged in to, in the words of ``--auth``."""
 Permission = Literal["read", "write", "delete"]
 EVERY_PERMISSION: frozenset[Permission] = frozenset({"read", "write", "delete"})
 
@@ -78,16 +80,32 @@ class Org:
     """Where the credential was taken from; never a secret."""
     created_at: datetime
     refreshed_at: datetime | None
+    """When a token was last got for it; a refresh token that is not used for 30 days dies."""
     enabled: bool = True
+    auth: AuthKind = "refresh-token"
+    held: bool = False
+    """This store is a copy, or was one: another may have rotated the refresh token since, so none is sent until an
+    operator says so (``check-org --try-token``)."""
+
+    @property
+    def holds_refresh_token(self) -> bool:
+        """Whether there is a token that rotates, dies of idleness and must never be sent twice."""
+        return self.auth in ("web", "refresh-token")
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What gets access tokens for an org."""
+    """What gets access tokens for an org: a refresh token, a private key, or a client secret alone."""
 
     client_id: str
     client_secret: Secret | None
-    refresh_token: Secret
+    refresh_token: Secret | None
+    private_key: Secret | None = None
+    """PEM, of the certificate that the app knows (``jwt``)."""
+    username: str | None = None
+    """Whom a ``jwt`` credential acts as."""
+    audience: str | None = None
+    """What a ``jwt`` assertion is meant for: Salesforce's login host, not the org's own."""
     fencing: int = 0
     """Grows by one with each refresh that was stored."""
     given: str = ""

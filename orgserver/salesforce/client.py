@@ -107,7 +107,7 @@ class SalesforceClient:
         self._pause = pause
         self._random = random
         self._read_seconds = read_seconds
-        self._token_seconds = token_seconds
+        self.token_seconds = token_seconds
         self._gates: dict[str, _Gate] = {}
         self._tls: ssl.SSLContext | None = None
 
@@ -216,11 +216,11 @@ class SalesforceClient:
                 "Accept-Encoding": "identity",
             },
             content=urlencode(fields).encode(),
-            extensions=_limits(self._token_seconds),
+            extensions=_limits(self.token_seconds),
         )
         gate = self._gate(f"{hosts.key} login", origin)
         try:
-            async with asyncio.timeout(self._token_seconds):
+            async with asyncio.timeout(self.token_seconds):
                 reply = await self._once(gate, outgoing, Trace())
         except _NeverSent as error:
             raise NoConnection(f"no connection: {error}", hint="check the network and the host's name") from error

@@ -50,16 +50,41 @@ class TokenRefused(Exception):
         self.hint = _HINTS[kind]
 
 
+def ask(credential: Credential, now: float) -> Form:
+    """The form that gets an access token by whatever the credential is; ``now`` in seconds since 1970."""
+    if credential.refresh_token is not None:
+        return refresh(credential)
+    if credential.private_key is not None:
+        from orgserver.salesforce.assertion import sign  # noqa: PLC0415  # RSA is imported where it is used
+
+        return jwt_bearer(sign(credential, now))
+    return client_credentials(credential)
+
+
 def refresh(credential: Credential) -> Form:
     """The form that asks for a new access token; a public client has no secret to give."""
+    if credential.refresh_token is None:
+        raise ValueError("this credential has no refresh token")
     form: dict[str, str | Secret] = {
         "grant_type": "refresh_token",
         "client_id": credential.client_id,
         "refresh_token": credential.refresh_token,
     }
-    if credential.client_secret is not None:
-        form["client_secret"] = credential.client_secret
-    return form
+    return form | _secret(credential)
+
+
+def client_credentials(credential: Credential) -> Form:
+    """The form by which an app logs in as the user it is configured with (My Domain hosts only)."""
+    return {"grant_type": "client_credentials", "client_id": credential.client_id} | _secret(credential)
+
+
+def jwt_bearer(assertion: Secret) -> Form:
+    """The form that shows a signed assertion (RFC 7523)."""
+    return {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": assertion}
+
+
+def _secret(credential: Credential) -> dict[str, str | Secret]:
+    return {"client_secret": credential.client_secret} if credential.client_secret is not None else {}
 
 
 def revoke(token: Secret) -> Form:

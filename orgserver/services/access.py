@@ -10,7 +10,7 @@ from orgserver.model.errors import StaleToken, UnknownOrg
 from orgserver.model.orgs import AccessToken, Caller, Org, Scope
 from orgserver.salesforce.client import SalesforceClient, Trace
 from orgserver.salesforce.protocol import Reply, Request
-from orgserver.services.tokens import Tokens, hosts_of
+from orgserver.services.tokens import LEASE_SECONDS, Tokens, hosts_of
 from orgserver.store.opened import Store
 from orgserver.store.orgs import Catalog
 
@@ -48,12 +48,14 @@ class Connection:
 class Access:
     """The catalog of orgs, and who may see them."""
 
-    def __init__(self, store: Store, client: SalesforceClient, scope: Scope) -> None:
+    def __init__(
+        self, store: Store, client: SalesforceClient, scope: Scope, *, lease_seconds: float = LEASE_SECONDS
+    ) -> None:
         self.client = client
         self.scope = scope
         self._store = store
         self._catalog: Catalog | None = None
-        self.tokens = Tokens(store, client)
+        self.tokens = Tokens(store, client, lease_seconds=lease_seconds, token_seconds=client.token_seconds)
 
     async def catalog(self) -> Catalog:
         """The orgs as last read; the audit log's intent proves that nothing has changed since."""

@@ -37,12 +37,14 @@ class Kept:
 
 def dies_at(org: Org) -> datetime | None:
     """When an org's refresh token would die if nobody used it."""
-    return org.refreshed_at + LIFE if org.refreshed_at is not None else None
+    if org.refreshed_at is None or not org.holds_refresh_token:
+        return None
+    return org.refreshed_at + LIFE
 
 
 def is_idle(org: Org, days: float, now: datetime) -> bool:
     """Tell whether an org is due; disabled orgs are kept alive all the same."""
-    if days <= 0 or org.state is not OrgState.READY:
+    if days <= 0 or org.state is not OrgState.READY or not org.holds_refresh_token:
         return False
     return (org.refreshed_at or org.created_at) <= now - timedelta(days=days)
 

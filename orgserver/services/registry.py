@@ -116,7 +116,7 @@ class Registry:
     async def _revoke(self, org: Org) -> bool:
         async with self._store.database.reading() as connection:
             credential = await self._store.orgs.credential(connection, org.row_id)
-        if credential is None:
+        if credential is None or credential.refresh_token is None:
             return False
         where = hosts_of(org, org.instance_url)
         try:

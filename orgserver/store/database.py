@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SCHEMA = "0001"
+SCHEMA = "0002"
 """The newest schema, which this version writes."""
-OLDER_SCHEMAS: frozenset[str] = frozenset()
+OLDER_SCHEMAS: frozenset[str] = frozenset({"0001"})
 APPLICATION_ID = 0x6F726773
 """``PRAGMA application_id`` of our files ("orgs"), so that a foreign database is recognised."""
 

@@ -1,31 +1,73 @@
 """Who may refresh an org's token right now: one holder among all processes on the store.
 
-Taking a lease is a durable write, which also proves that the store accepts writes before a token is spent.
+Taking a lease is a durable write, which also proves that the store accepts writes before a token is spent. The row
+says ``sent`` from before a refresh token leaves until its answer is stored: whoever comes after a crash, or after an
+answer that was lost, knows by it that Salesforce may have rotated that token.
+
+    row: org · holder · expires_at · fencing (of the refresh token that is sent) · sent_at
 """
 
 from __future__ import annotations
 
-from sqlalchemy import delete, insert, or_, select
+from dataclasses import dataclass
+
+from sqlalchemy import delete, insert, select, update
 
 from orgserver.store import tables
 from orgserver.store.writer import Transaction
 
 
-def take_in(tx: Transaction, row_id: str, holder: str, life_us: int) -> bool:
-    """Take the lease for so many microseconds; False while somebody else holds it.
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A lease that was taken."""
 
+    taken_at: int
+    expires_at: int
+    """Microseconds since 1970 UTC."""
+    doubted_since: int | None
+    """When an earlier holder sent this very refresh token without storing an answer."""
+
+
+def take_in(tx: Transaction, row_id: str, holder: str, life_us: int, fencing: int = 0) -> Lease | None:
+    """Take the lease for so many microseconds; None while somebody else holds it.
+
+    ``fencing`` is that of the credential now: what an earlier holder sent of an older one is settled.
     A lease that ends later than any lease can is of a clock that was set back since, and does not count.
     """
     leases = tables.leases
-    over = or_(leases.c.expires_at <= tx.now, leases.c.expires_at > tx.now + life_us, leases.c.holder == holder)
-    tx.connection.execute(delete(leases).where(leases.c.row_id == row_id, over))
-    if tx.connection.execute(select(leases.c.holder).where(leases.c.row_id == row_id)).first() is not None:
-        return False
-    tx.connection.execute(insert(leases).values(row_id=row_id, holder=holder, expires_at=tx.now + life_us))
-    return True
+    row = tx.connection.execute(select(leases).where(leases.c.row_id == row_id)).first()
+    if row is not None and row.holder != holder and tx.now < row.expires_at <= tx.now + life_us:
+        return None
+    doubted = row.sent_at if row is not None and row.fencing == fencing else None
+    tx.connection.execute(delete(leases).where(leases.c.row_id == row_id))
+    taken = Lease(tx.now, tx.now + life_us, doubted)
+    tx.connection.execute(
+        insert(leases).values(
+            row_id=row_id, holder=holder, expires_at=taken.expires_at, fencing=fencing, sent_at=doubted
+        )
+    )
+    return taken
 
 
-def release_in(tx: Transaction, row_id: str, holder: str) -> None:
-    """Give the lease up; somebody else's stays."""
+def sending_in(tx: Transaction, row_id: str, holder: str) -> None:
+    """Write down, before it happens, that the refresh token is sent."""
     leases = tables.leases
-    tx.connection.execute(delete(leases).where(leases.c.row_id == row_id, leases.c.holder == holder))
+    tx.connection.execute(
+        update(leases).where(leases.c.row_id == row_id, leases.c.holder == holder).values(sent_at=tx.now)
+    )
+
+
+def release_in(tx: Transaction, row_id: str, holder: str, *, doubted: bool = False) -> None:
+    """Give the lease up; somebody else's stays. ``doubted`` leaves on record that something was sent."""
+    leases = tables.leases
+    mine = (leases.c.row_id == row_id, leases.c.holder == holder)
+    if doubted:
+        tx.connection.execute(update(leases).where(*mine).values(expires_at=tx.now))
+    else:
+        tx.connection.execute(delete(leases).where(*mine))
+
+
+def settle_in(tx: Transaction, row_id: str, fencing: int) -> None:
+    """End every lease on this or an older refresh token: its answer has been stored after all."""
+    leases = tables.leases
+    tx.connection.execute(delete(leases).where(leases.c.row_id == row_id, leases.c.fencing <= fencing))

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import insert, select
 from sqlalchemy.exc import DBAPIError
 
+from orgserver.model.audit import Act, Action, Ending, Outcome
 from orgserver.model.errors import KeyProblem, StoreError
-from orgserver.model.names import new_id
+from orgserver.model.names import RowId, new_id
 from orgserver.store import chain, tables
 from orgserver.store.audit import AuditLog
 from orgserver.store.database import Database
 from orgserver.store.files import FREE_FLOOR
 from orgserver.store.orgs import Orgs
+from orgserver.store.rescue import Rescued, RescueFiles
 from orgserver.store.writer import Transaction
 from orgserver.vault import Context, Key, Unsealable, Vault
+
+logger = logging.getLogger("orgserver.store")
 
 _CANARY = b"orgserver canary"
 
@@ -40,6 +47,26 @@ class Store:
     audit: AuditLog
     cursors: Key
     """Seals what agents hold for us between calls."""
+    rescue: RescueFiles
+
+    async def take_in_rescued(self) -> set[RowId]:
+        """Store the token answers that were left beside the database; the orgs that got one."""
+        taken: set[RowId] = set()
+        for rescued in await asyncio.to_thread(self.rescue.waiting):
+            done = await self.database.write(partial(self._take_in, rescued=rescued))
+            if done is not None:
+                await asyncio.to_thread(rescued.path.unlink, missing_ok=True)
+            if done:
+                taken.add(rescued.row_id)
+                logger.warning("a token answer that had been left beside the store was taken in")
+        return taken
+
+    def _take_in(self, tx: Transaction, rescued: Rescued) -> bool | None:
+        done = self.rescue.take_in(tx, rescued)
+        if done:
+            act = Act(new_id(), "orgserver", "cli", Action.REFRESH, tool="rescue", org_row=rescued.row_id)
+            self.audit.record_in(tx, act, Ending(Outcome.SUCCEEDED))
+        return done
 
     async def close(self) -> None:
         """Close it all; what waits is written first."""
@@ -76,7 +103,10 @@ async def open_store(
         abandoned_us=int(abandoned * 1_000_000),
         free_floor=free_floor,
     )
-    return Store(keys.store_id, database, Orgs(vault), audit, keys.store_key)
+    orgs = Orgs(vault)
+    store = Store(keys.store_id, database, orgs, audit, keys.store_key, RescueFiles(file, orgs))
+    await store.take_in_rescued()
+    return store
 
 
 async def _keys(database: Database, open_vault: Callable[[bool], Vault]) -> tuple[Vault, _StoreKeys]:

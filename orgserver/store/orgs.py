@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, insert, or_, select, update
+from sqlalchemy import Row, Select, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.names import Alias, RowId
@@ -20,7 +20,6 @@ from orgserver.store.writer import Transaction
 from orgserver.vault import Context, Key, Vault
 
 PURPOSE = "org"
-REFRESH_TOKEN = "refresh-token"  # noqa: S105  # the name of a kind of credential
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,36 +61,30 @@ class Orgs:
 
     async def credential(self, connection: AsyncConnection, row_id: RowId) -> Credential | None:
         """Open an org's credential."""
-        row = (
-            await connection.execute(
-                select(tables.credentials, tables.data_keys.c.wrapped)
-                .join(tables.data_keys, tables.data_keys.c.owner == tables.credentials.c.row_id)
-                .where(tables.credentials.c.row_id == row_id)
-            )
-        ).first()
-        if row is None:
-            return None
+        row = (await connection.execute(credential_of(row_id))).first()
+        return self.opened(row_id, row) if row is not None else None
+
+    def opened(self, row_id: str, row: Row[Any]) -> Credential:
+        """Open a row of ``credential_of``."""
         key = self._key(row_id, row.wrapped)
-        secret = row.client_secret
         return Credential(
             client_id=row.client_id,
-            client_secret=key.open_text(secret, _secret_context(row_id)) if secret else None,
-            refresh_token=key.open_text(row.refresh_token, _refresh_context(row_id, row.fencing)),
+            client_secret=_maybe(key, row.client_secret, _secret_context(row_id)),
+            refresh_token=_maybe(key, row.refresh_token, _refresh_context(row_id, row.fencing)),
+            private_key=_maybe(key, row.private_key, _private_context(row_id)),
+            username=row.username,
+            audience=row.audience,
             fencing=row.fencing,
             given=row.given,
         )
 
     async def access_token(self, connection: AsyncConnection, row_id: RowId) -> AccessToken | None:
         """Open an org's cached access token."""
-        row = (
-            await connection.execute(
-                select(tables.access_tokens, tables.data_keys.c.wrapped)
-                .join(tables.data_keys, tables.data_keys.c.owner == tables.access_tokens.c.row_id)
-                .where(tables.access_tokens.c.row_id == row_id)
-            )
-        ).first()
-        if row is None:
-            return None
+        row = (await connection.execute(access_token_of(row_id))).first()
+        return self.opened_access(row_id, row) if row is not None else None
+
+    def opened_access(self, row_id: str, row: Row[Any]) -> AccessToken:
+        """Open a row of ``access_token_of``."""
         token = self._key(row_id, row.wrapped).open_text(row.token, _access_context(row_id, row.fencing))
         return AccessToken(token, row.instance_url, row.fencing)
 
@@ -128,6 +121,7 @@ class Orgs:
             select(tables.orgs.c.alias, tables.credentials, tables.data_keys.c.wrapped)
             .join(tables.credentials, tables.credentials.c.row_id == tables.orgs.c.row_id)
             .join(tables.data_keys, tables.data_keys.c.owner == tables.orgs.c.row_id)
+            .where(tables.credentials.c.refresh_token.is_not(None))
         )
         for row in known:
             key = self._key(row.row_id, row.wrapped)
@@ -139,7 +133,7 @@ class Orgs:
 
     def keep_draft_in(self, tx: Transaction, draft: Draft) -> None:
         """Write an enrolment, new or a step further."""
-        key = self._key_in(tx, draft.row_id)
+        key = self.key_in(tx, draft.row_id)
         sealed = key.seal(json.dumps(draft.facts).encode(), _draft_context(draft.row_id))
         old = tables.enrolments.c.alias == draft.alias
         tx.connection.execute(delete(tables.enrolments).where(old))
@@ -162,36 +156,39 @@ class Orgs:
         self, tx: Transaction, row_id: RowId, credential: Credential, access: AccessToken | None
     ) -> None:
         """Write an org's credential over the one it had."""
-        key = self._key_in(tx, row_id)
-        secret = credential.client_secret
+        key = self.key_in(tx, row_id)
         tx.connection.execute(delete(tables.credentials).where(tables.credentials.c.row_id == row_id))
         tx.connection.execute(
             insert(tables.credentials).values(
                 row_id=row_id,
-                kind=REFRESH_TOKEN,
                 client_id=credential.client_id,
-                client_secret=key.seal_text(secret, _secret_context(row_id)) if secret else None,
-                refresh_token=key.seal_text(credential.refresh_token, _refresh_context(row_id, credential.fencing)),
+                client_secret=_sealed(key, credential.client_secret, _secret_context(row_id)),
+                refresh_token=_sealed(key, credential.refresh_token, _refresh_context(row_id, credential.fencing)),
+                private_key=_sealed(key, credential.private_key, _private_context(row_id)),
+                username=credential.username,
+                audience=credential.audience,
                 fencing=credential.fencing,
                 given=credential.given,
             )
         )
+        # What was sent of the old credential says nothing about this one.
+        tx.connection.execute(delete(tables.leases).where(tables.leases.c.row_id == row_id))
         tx.connection.execute(delete(tables.access_tokens).where(tables.access_tokens.c.row_id == row_id))
         if access is not None:
             self._keep_access_in(tx, key, row_id, access)
         self._changed_in(tx)
 
     def refreshed_in(
-        self, tx: Transaction, row_id: RowId, before: Credential, refresh_token: Secret, access: AccessToken
+        self, tx: Transaction, row_id: RowId, fencing: int, refresh_token: Secret | None, access: AccessToken
     ) -> bool:
         """Keep what a refresh gave, if nobody has stored another since: False then, and nothing is written."""
-        key = self._key_in(tx, row_id)
+        key = self.key_in(tx, row_id)
         done = tx.connection.execute(
             update(tables.credentials)
-            .where(tables.credentials.c.row_id == row_id, tables.credentials.c.fencing == before.fencing)
+            .where(tables.credentials.c.row_id == row_id, tables.credentials.c.fencing == fencing)
             .values(
                 fencing=access.fencing,
-                refresh_token=key.seal_text(refresh_token, _refresh_context(row_id, access.fencing)),
+                refresh_token=_sealed(key, refresh_token, _refresh_context(row_id, access.fencing)),
             )
         )
         if done.rowcount == 0:
@@ -201,12 +198,13 @@ class Orgs:
         news = or_(
             orgs.c.state != OrgState.READY.value,
             orgs.c.problem.is_not(None),
+            orgs.c.held.is_(True),
             orgs.c.instance_url != access.instance_url,
         )
         told = tx.connection.execute(
             update(orgs)
             .where(orgs.c.row_id == row_id, news)
-            .values(state=OrgState.READY.value, cause=None, problem=None, instance_url=access.instance_url)
+            .values(state=OrgState.READY.value, cause=None, problem=None, held=False, instance_url=access.instance_url)
         )
         tx.connection.execute(update(orgs).where(orgs.c.row_id == row_id).values(refreshed_at=tx.now))
         if told.rowcount:
@@ -269,7 +267,8 @@ class Orgs:
             )
         )
 
-    def _key_in(self, tx: Transaction, row_id: RowId) -> Key:
+    def key_in(self, tx: Transaction, row_id: RowId) -> Key:
+        """An org's data key, made where there is none yet."""
         wrapped = tx.connection.execute(
             select(tables.data_keys.c.wrapped).where(tables.data_keys.c.owner == row_id)
         ).scalar()
@@ -278,6 +277,10 @@ class Orgs:
         key, wrapped = self._vault.new_data_key(row_id, PURPOSE)
         tx.connection.execute(insert(tables.data_keys).values(owner=row_id, wrapped=wrapped))
         return key
+
+    def known_key(self, row_id: str) -> Key:
+        """The data key of an org whose credential was opened here; KeyError otherwise."""
+        return self._keys[row_id][1]
 
     def _key(self, row_id: str, wrapped: bytes) -> Key:
         known = self._keys.get(row_id)
@@ -290,6 +293,36 @@ class Orgs:
     @staticmethod
     def _changed_in(tx: Transaction) -> None:
         tx.connection.execute(update(tables.store).values(catalog_version=tables.store.c.catalog_version + 1))
+
+
+def credential_of(row_id: str) -> Select[Any]:
+    """The row from which an org's credential is opened."""
+    return (
+        select(tables.credentials, tables.data_keys.c.wrapped)
+        .join(tables.data_keys, tables.data_keys.c.owner == tables.credentials.c.row_id)
+        .where(tables.credentials.c.row_id == row_id)
+    )
+
+
+def access_token_of(row_id: str) -> Select[Any]:
+    """The row from which an org's cached access token is opened."""
+    return (
+        select(tables.access_tokens, tables.data_keys.c.wrapped)
+        .join(tables.data_keys, tables.data_keys.c.owner == tables.access_tokens.c.row_id)
+        .where(tables.access_tokens.c.row_id == row_id)
+    )
+
+
+def _maybe(key: Key, sealed: bytes | None, context: Context) -> Secret | None:
+    return key.open_text(sealed, context) if sealed is not None else None
+
+
+def _sealed(key: Key, secret: Secret | None, context: Context) -> bytes | None:
+    return key.seal_text(secret, context) if secret is not None else None
+
+
+def _private_context(row_id: str) -> Context:
+    return Context(row_id, "credentials", "private_key")
 
 
 def _refresh_context(row_id: str, fencing: int) -> Context:

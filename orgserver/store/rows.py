@@ -37,6 +37,8 @@ def columns(org: Org) -> dict[str, Any]:
         "policy": json.dumps(asdict(org.policy)),
         "tags": json.dumps(org.tags),
         "source": org.source,
+        "auth": org.auth,
+        "held": org.held,
         "enabled": org.enabled,
         "refreshed_at": instant(org.refreshed_at) if org.refreshed_at else None,
     }
@@ -66,6 +68,8 @@ def org(row: Row[Any]) -> Org:
         created_at=when(row.created_at),
         refreshed_at=_maybe(row.refreshed_at),
         enabled=row.enabled,
+        auth=row.auth,
+        held=row.held,
     )
 
 

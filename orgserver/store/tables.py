@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    false,
+)
 
 metadata = MetaData()
 
@@ -15,6 +27,7 @@ store = Table(
     Column("canary", LargeBinary, nullable=False),  # a known text, so that a wrong master key is noticed at start
     Column("store_key", LargeBinary, nullable=False),  # wrapped: cursors
     Column("audit_key", LargeBinary, nullable=False),  # wrapped: MACs and the sealed head
+    Column("copied_at", BigInteger),  # this file is a backup's: its refresh tokens may have been rotated since
     Column("catalog_version", BigInteger, nullable=False),  # grows with every change to orgs or credentials
 )
 
@@ -40,6 +53,8 @@ orgs = Table(
     Column("policy", Text, nullable=False),  # JSON object
     Column("tags", Text, nullable=False),  # JSON list
     Column("source", Text, nullable=False),
+    Column("auth", Text, nullable=False, server_default="refresh-token"),
+    Column("held", Boolean, nullable=False, server_default=false()),  # no refresh until an operator tries the token
     Column("enabled", Boolean, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("refreshed_at", BigInteger),
@@ -57,10 +72,12 @@ credentials = Table(
     "credentials",
     metadata,
     Column("row_id", Text, ForeignKey("orgs.row_id", ondelete="CASCADE"), primary_key=True),
-    Column("kind", Text, nullable=False),
     Column("client_id", Text, nullable=False),
     Column("client_secret", LargeBinary),  # sealed
     Column("refresh_token", LargeBinary),  # sealed, fencing number in its context
+    Column("private_key", LargeBinary),  # sealed
+    Column("username", Text),
+    Column("audience", Text),
     Column("fencing", BigInteger, nullable=False),
     Column("given", Text, nullable=False),  # digest of the refresh token as it was given: its other copies may be spent
 )
@@ -81,6 +98,8 @@ leases = Table(
     Column("row_id", Text, primary_key=True),
     Column("holder", Text, nullable=False),  # a process's id, and a serial of its own
     Column("expires_at", BigInteger, nullable=False),
+    Column("fencing", BigInteger, nullable=False, server_default="0"),  # of the refresh token that is being sent
+    Column("sent_at", BigInteger),  # from just before a refresh token is sent until its answer is stored
 )
 
 enrolments = Table(

@@ -1,0 +1,400 @@
+"""One refresh of one org's token: asked once, judged late, and on the disk before anybody uses it.
+
+The ten steps are those of docs/adr/0007-lease.md. A refresh token that was sent and not answered may have been
+rotated: it is sent again once, when nothing else works any more, and what that says settles the doubt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from orgserver.model.audit import Act, Action, Ending, Outcome
+from orgserver.model.errors import NeedsLogin, NoConnection, NotSent, OrgserverError, StoreAway, StoreError, Unanswered
+from orgserver.model.names import RowId, new_id
+from orgserver.model.orgs import AccessToken, Org, OrgState, Problem
+from orgserver.model.secret import Secret
+from orgserver.salesforce import hosts, oauth
+from orgserver.salesforce.client import OrgHosts, SalesforceClient
+from orgserver.store.chain import when
+from orgserver.store.opened import Store
+from orgserver.store.refreshes import Busy, Closed, Finished, Granted, Refreshes, moment
+from orgserver.store.writer import Transaction, microseconds
+
+logger = logging.getLogger("orgserver.tokens")
+
+AT_ONCE = 20
+"""Refreshes under way in one process, whatever the number of orgs."""
+_LEASE_PAUSE = (0.03, 0.12)
+_LOST_PAUSE = (1.0, 2.0)
+_KEEP_TRYING = (0.1, 0.3, 1.0, 3.0)
+_BUSY_WAITS = (0.3, 0.6, 1.2, 2.4, 4.8)
+"""How long to wait, in seconds, for somebody else's refresh before looking at the store again."""
+
+
+class _Again(Exception):
+    """Nothing is decided: begin anew, after so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+
+class _BeingProcessed(Exception):
+    """Salesforce is answering somebody else about this very token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a refresh is for."""
+
+    not_this: AccessToken | None = None
+    """The token that was refused, or that shall be followed by another."""
+    prove: bool = True
+    """Nothing else works: a refresh token whose answer was lost may be tried once more."""
+    force: bool = False
+    """An operator wants the token tried whatever the org's state says."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Unsaved:
+    """An answer that the store did not take; this process holds it until it does."""
+
+    change: Callable[[Transaction], bool]
+    access: AccessToken
+    rescue: Path | None
+
+
+def hosts_of(org: Org, instance_url: str) -> OrgHosts:
+    """Where an org's token and credential may be sent."""
+    return OrgHosts(org.row_id, instance_url, org.login_url, org.trusted_hosts)
+
+
+class Refresher:
+    """Gets new access tokens, one holder of an org's lease at a time."""
+
+    def __init__(self, store: Store, client: SalesforceClient, *, lease_seconds: float, token_seconds: float) -> None:
+        self._store = store
+        self._client = client
+        self._steps = Refreshes(store.orgs)
+        self._lease_seconds = lease_seconds
+        self._token_seconds = token_seconds
+        self._places = asyncio.Semaphore(AT_ONCE)
+        self._unsaved: dict[RowId, _Unsaved] = {}
+
+    async def refresh(self, org: Org, wish: Wish) -> AccessToken:
+        """Get another token, from Salesforce or from whoever is refreshing already.
+
+        Raises NeedsLogin, NoConnection or another NotSent.
+        """
+        if org.row_id in self._unsaved:
+            return await self._save_again(org)
+        holder = f"{self._store.audit.process_id}/{new_id()}"
+        until = asyncio.get_running_loop().time() + self._lease_seconds
+        proofs = 1 if wish.prove else 0
+        while True:
+            try:
+                async with self._places:
+                    return await self._attempt(org, wish, holder)
+            except _Again as again:
+                pause = again.seconds
+            except _BeingProcessed as busy:
+                return await self._somebody_elses(org, wish, str(busy))
+            except Unanswered as lost:
+                if not proofs:
+                    raise self._lost(org) from lost
+                proofs -= 1
+                pause = random.uniform(*_LOST_PAUSE)  # noqa: S311  # jitter
+            if asyncio.get_running_loop().time() > until:
+                raise NotSent(f"another process is refreshing {org.alias}", code="TOKEN_BUSY", hint="try again shortly")
+            await asyncio.sleep(pause)
+
+    # -- beginning
+
+    async def _attempt(self, org: Org, wish: Wish, holder: str) -> AccessToken:
+        began = time.monotonic()
+        not_this = wish.not_this.fencing if wish.not_this is not None else None
+        begun = await self._store.database.write(
+            lambda tx: self._steps.begin_in(
+                tx,
+                org.row_id,
+                holder,
+                life_us=int(self._lease_seconds * 1_000_000),
+                not_this=not_this,
+                prove=wish.prove,
+                force=wish.force,
+            )
+        )
+        if isinstance(begun, Finished):
+            return begun.token
+        if isinstance(begun, Busy):
+            await self._take_in_rescued(org)
+            raise _Again(random.uniform(*_LEASE_PAUSE))  # noqa: S311  # so that waiting processes do not march in step
+        if isinstance(begun, Closed):
+            raise closed(org, begun.org)
+        if begun.doubted_since is not None and await self._take_in_rescued(org):
+            raise _Again(0)  # the lost answer was kept beside the store
+        if not self._time_is_left(begun, began):
+            await self._end(begun, holder, doubted=begun.doubted_since is not None)
+            raise _Again(0)
+        return await self._ask(begun, wish, holder)
+
+    def _time_is_left(self, granted: Granted, began: float) -> bool:
+        """Whether a whole token request fits into the lease, by both clocks: a laptop may have slept in between."""
+        elapsed = max(time.monotonic() - began, (self._store.database.clock() - granted.taken_at) / 1_000_000)
+        return elapsed < self._lease_seconds - self._token_seconds
+
+    async def _take_in_rescued(self, org: Org) -> bool:
+        """Whether another process had to leave this org's answer beside the store, and it is in now."""
+        return org.row_id in await self._store.take_in_rescued()
+
+    # -- asking
+
+    async def _ask(self, granted: Granted, wish: Wish, holder: str) -> AccessToken:
+        """Ask Salesforce, once, and keep everything it answers before anybody uses it."""
+        org = granted.org
+        where = hosts_of(org, org.instance_url)
+        try:
+            status, body = await self._client.token(where, oauth.ask(granted.credential, time.time()))
+            answer = oauth.read_tokens(status, body)
+        except oauth.TokenRefused as refusal:
+            return await self._refused(granted, refusal, wish, holder)
+        except NoConnection as error:
+            problem = Problem("no_connection", _now(), "check the network and the login host")
+            await self._end(granted, holder, problem=problem, doubted=granted.doubted_since is not None)
+            raise NoConnection(f"the login host of {org.alias} could not be reached", hint=error.hint) from error
+        except Unanswered:
+            await self._unanswered(granted, holder)
+            raise
+        return await self._keep(granted, answer, holder)
+
+    async def _unanswered(self, granted: Granted, holder: str) -> None:
+        if granted.credential.refresh_token is None:  # nothing can have been spent
+            problem = Problem("no_answer", _now(), "try again shortly")
+            await self._end(granted, holder, problem=problem)
+            return
+        cause = f"a refresh was sent at {moment(_now())} and its answer was lost"
+        await self._end(granted, holder, state=OrgState.IN_DOUBT, cause=cause, doubted=True)
+
+    # -- keeping
+
+    async def _keep(self, granted: Granted, answer: oauth.TokenAnswer, holder: str) -> AccessToken:
+        """Store an answer as the very next step; one for another org or host is not stored at all."""
+        org, credential = granted.org, granted.credential
+        mismatch = _mismatch(org, answer)
+        if mismatch is not None:
+            await self._end(granted, holder, state=OrgState.QUARANTINED, cause=mismatch)
+            raise NeedsLogin(
+                f"{org.alias} is quarantined: {mismatch}",
+                code="QUARANTINED",
+                hint="an administrator must look at this org",
+            )
+        access = AccessToken(answer.access_token, answer.instance_url, credential.fencing + 1)
+        refresh_token = answer.refresh_token or credential.refresh_token
+        act = _act(org)
+
+        def change(tx: Transaction) -> bool:
+            stored = self._steps.keep_in(tx, granted, holder, refresh_token, access)
+            if stored and org.org_id is None:  # registered with --no-verify: the first answer pins it
+                self._store.orgs.change_in(tx, org.row_id, lambda known: replace(known, org_id=answer.org_id))
+            self._store.audit.record_in(tx, act, Ending(Outcome.SUCCEEDED, attempts=1))
+            return stored
+
+        try:
+            stored = await self._store.database.write(change)
+        except OrgserverError:
+            stored = await self._rescue(granted, change, answer.refresh_token, access)
+        if not stored:
+            raise NotSent(f"{org.alias} was given another credential at the same moment", code="TOKEN_RACE")
+        logger.info("token refreshed", extra={"org": org.alias, "rotated": answer.refresh_token is not None})
+        return access
+
+    async def _rescue(
+        self, granted: Granted, change: Callable[[Transaction], bool], rotated: Secret | None, access: AccessToken
+    ) -> bool:
+        """The store did not take an answer: seal it beside the store, go on trying, and only then say so."""
+        org = granted.org
+        logger.exception("a token answer could not be stored", extra={"org": org.alias})
+        path: Path | None = None
+        if rotated is not None:
+            with suppress(OSError):  # a full disk may refuse this too; this process still holds the answer
+                path = await asyncio.to_thread(
+                    self._store.rescue.keep, org.row_id, granted.credential.fencing, rotated, access
+                )
+        for pause in _KEEP_TRYING:
+            await asyncio.sleep(pause)
+            with suppress(OrgserverError):
+                stored = await self._store.database.write(change)
+                await _discard(path)
+                return stored
+        self._unsaved[org.row_id] = _Unsaved(change, access, path)
+        kept = f"sealed in {path.name}" if path else "kept in this process's memory: do not stop it"
+        logger.error("a rotated refresh token of %s is not in the store yet; it is %s", org.alias, kept)
+        raise _away(org)
+
+    async def _save_again(self, org: Org) -> AccessToken:
+        """Try to store the answer that this process holds; until that works, nothing else is sent."""
+        unsaved = self._unsaved[org.row_id]
+        try:
+            stored = await self._store.database.write(unsaved.change)
+        except OrgserverError as error:
+            raise _away(org) from error
+        self._unsaved.pop(org.row_id, None)
+        await _discard(unsaved.rescue)
+        if not stored:  # another process took the rescue file in
+            return await self.refresh(org, Wish())
+        return unsaved.access
+
+    # -- refusals
+
+    async def _refused(self, granted: Granted, refusal: oauth.TokenRefused, wish: Wish, holder: str) -> AccessToken:
+        """Tell a dead credential from everything that looks like it."""
+        org, doubted = granted.org, granted.doubted_since
+        if refusal.kind == "busy":
+            await self._end(granted, holder, doubted=doubted is not None)
+            raise _BeingProcessed(refusal.reason)
+        sibling = await self._another(org, wish.not_this)
+        if sibling is not None:  # its holder's lease has gone on with the credential
+            return sibling
+        if refusal.kind == "dead":
+            cause = refusal.reason
+            if doubted is not None:
+                cause = f"the answer to a refresh sent at {moment(doubted)} was lost, with the rotated token: {cause}"
+            await self._end(granted, holder, state=OrgState.NEEDS_LOGIN, cause=cause)
+            raise needs_login(org, cause)
+        problem = Problem(refusal.error, _now(), refusal.hint)
+        if refusal.kind == "unclear":
+            await self._end(granted, holder, problem=problem, doubted=doubted is not None)
+            raise NotSent(
+                f"{org.alias} gave no token: {refusal.reason}", code="TOKEN_UNAVAILABLE", hint="try again shortly"
+            )
+        await self._end(granted, holder, problem=problem, doubted=doubted is not None)
+        raise NotSent(
+            f"{org.alias} refused the credential: {refusal.reason}",
+            code=refusal.error,
+            category="auth_expired",
+            retryable=False,
+            hint=refusal.hint,
+        )
+
+    async def _somebody_elses(self, org: Org, wish: Wish, reason: str) -> AccessToken:
+        """Wait for what somebody else gets; without the lease, or they might wait for us."""
+        for pause in _BUSY_WAITS:
+            await asyncio.sleep(pause)
+            token = await self._another(org, wish.not_this)
+            if token is not None:
+                return token
+        raise NotSent(f"{org.alias} gave no token: {reason}", code="TOKEN_BUSY", hint="try again shortly")
+
+    async def _another(self, org: Org, not_this: AccessToken | None) -> AccessToken | None:
+        """The stored token, if it is another one: somebody may have finished a refresh."""
+        async with self._store.database.reading() as connection:
+            stored = await self._store.orgs.access_token(connection, org.row_id)
+        return None if stored is None or same(stored, not_this) else stored
+
+    async def _end(
+        self,
+        granted: Granted,
+        holder: str,
+        *,
+        state: OrgState | None = None,
+        cause: str | None = None,
+        problem: Problem | None = None,
+        doubted: bool = False,
+    ) -> None:
+        """Give the lease back without a token; what Salesforce said is kept for people and other processes."""
+        code = problem.code if problem else (state.value if state else None)
+        act = _act(granted.org)
+
+        def change(tx: Transaction) -> None:
+            self._steps.end_in(tx, granted, holder, state=state, cause=cause, problem=problem, doubted=doubted)
+            if code is not None:
+                self._store.audit.record_in(tx, act, Ending(Outcome.REJECTED, error_code=code, attempts=1))
+
+        if code is not None:
+            logger.warning("no token for %s: %s", granted.org.alias, code, extra={"org": granted.org.alias})
+        with suppress(StoreError):  # then the lease ends by itself, and says that something was sent
+            await self._store.database.write(change)
+
+    @staticmethod
+    def _lost(org: Org) -> NotSent:
+        return NotSent(
+            f"{org.alias} did not answer a token refresh", code="TOKEN_UNANSWERED", hint="try again in a minute"
+        )
+
+
+async def _discard(path: Path | None) -> None:
+    if path is not None:
+        await asyncio.to_thread(path.unlink, missing_ok=True)
+
+
+def same(token: AccessToken, other: AccessToken | None) -> bool:
+    """Tell whether two tokens came from the same answer."""
+    return other is not None and token.fencing == other.fencing
+
+
+def closed(org: Org, found: Org | None) -> NeedsLogin:
+    """Why this org must not be asked for a token."""
+    if found is None:
+        return needs_login(org, "it has no credential")
+    if found.state is OrgState.QUARANTINED:
+        return NeedsLogin(
+            f"{org.alias} is quarantined: {found.cause}",
+            code="QUARANTINED",
+            hint="an administrator must look at this org",
+        )
+    if found.state is OrgState.IN_DOUBT:
+        return NeedsLogin(
+            f"the refresh token of {org.alias} is in doubt: {found.cause}",
+            code="IN_DOUBT",
+            hint=f"an administrator runs: orgserver check-org {org.alias} --try-token",
+        )
+    return needs_login(org, found.cause)
+
+
+def needs_login(org: Org, cause: str | None) -> NeedsLogin:
+    """What an org without a working credential answers."""
+    return NeedsLogin(
+        f"{org.alias} needs a new login: {cause or 'its credential no longer works'}",
+        hint=f"an administrator runs: orgserver update-org {org.alias} --auth {org.auth}",
+    )
+
+
+def _away(org: Org) -> StoreAway:
+    return StoreAway(
+        f"the store does not take the new token of {org.alias}, so nothing is sent with it",
+        hint="free the store's disk; the token is kept safe meanwhile",
+    )
+
+
+def _mismatch(org: Org, answer: oauth.TokenAnswer) -> str | None:
+    if org.org_id is not None and answer.org_id != org.org_id:
+        return f"its login host answered for another org ({answer.org_id})"
+    try:
+        hosts.check_url(answer.instance_url, org.trusted_hosts)
+    except ValueError as error:
+        return f"its login host named an instance that may not be trusted: {error}"
+    return None
+
+
+def _act(org: Org) -> Act:
+    return Act(
+        id=new_id(),
+        principal="orgserver",
+        transport="stdio",
+        action=Action.REFRESH,
+        org=org.alias,
+        org_row=org.row_id,
+        org_id=org.org_id,
+    )
+
+
+def _now() -> datetime:
+    return when(microseconds())

@@ -1,0 +1,158 @@
+"""How a refresh begins and ends in the store: each step one transaction, so that nobody sees half of it.
+
+Beginning reads the store, takes the lease, and marks it ``sent``, all at once: two processes cannot both find that a
+refresh is needed, and none can die between knowing the token and having said that it goes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import select, update
+
+from orgserver.model.names import RowId
+from orgserver.model.orgs import AccessToken, Credential, Org, OrgState, Problem
+from orgserver.model.secret import Secret
+from orgserver.store import leases, rows, tables
+from orgserver.store.chain import when
+from orgserver.store.orgs import Orgs, access_token_of, credential_of
+from orgserver.store.writer import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The holder may ask Salesforce for a token, until the lease ends."""
+
+    org: Org
+    credential: Credential
+    taken_at: int
+    expires_at: int
+    """Microseconds since 1970 UTC."""
+    doubted_since: datetime | None
+    """This refresh token was sent before and no answer was stored: this is the one try that proves what became of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Somebody has got another token meanwhile."""
+
+    token: AccessToken
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Somebody else holds the lease."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """This org must not be asked: its state says why. None: it is gone, or has no credential."""
+
+    org: Org | None
+
+
+Begun = Granted | Finished | Busy | Closed
+
+
+class Refreshes:
+    """Changes for the writer, each a step of one refresh."""
+
+    def __init__(self, orgs: Orgs) -> None:
+        self._orgs = orgs
+
+    def begin_in(
+        self,
+        tx: Transaction,
+        row_id: RowId,
+        holder: str,
+        *,
+        life_us: int,
+        not_this: int | None,
+        prove: bool,
+        force: bool,
+    ) -> Begun:
+        """Take the lease, and mark as sent what its holder is about to send.
+
+        ``not_this`` is the fencing number of the access token that was refused; with None any will do.
+        ``prove`` allows the try of a token whose answer was lost; ``force`` that of one in a copy of a store.
+        """
+        row = tx.connection.execute(select(tables.orgs).where(tables.orgs.c.row_id == row_id)).first()
+        if row is None:
+            return Closed(None)
+        org = rows.org(row)
+        stored = tx.connection.execute(access_token_of(row_id)).first()
+        if stored is not None and stored.fencing != not_this:
+            return Finished(self._orgs.opened_access(row_id, stored))
+        if org.state in (OrgState.NEEDS_LOGIN, OrgState.QUARANTINED) or (org.held and not force):
+            return Closed(org)
+        found = tx.connection.execute(credential_of(row_id)).first()
+        if found is None:
+            return Closed(None)
+        credential = self._orgs.opened(row_id, found)
+        lease = leases.take_in(tx, row_id, holder, life_us, credential.fencing)
+        if lease is None:
+            return Busy()
+        doubted = when(lease.doubted_since) if lease.doubted_since is not None else None
+        if doubted is not None and not prove:
+            leases.release_in(tx, row_id, holder, doubted=True)
+            return Closed(self._doubt_in(tx, org, f"a refresh was sent at {moment(doubted)} and its answer was lost"))
+        if credential.refresh_token is not None:
+            leases.sending_in(tx, row_id, holder)
+        return Granted(org, credential, lease.taken_at, lease.expires_at, doubted)
+
+    def keep_in(
+        self, tx: Transaction, granted: Granted, holder: str, refresh_token: Secret | None, access: AccessToken
+    ) -> bool:
+        """Keep an answer and give the lease back; False if the credential is another one by now."""
+        row_id = granted.org.row_id
+        kept = self._orgs.refreshed_in(tx, row_id, granted.credential.fencing, refresh_token, access)
+        leases.release_in(tx, row_id, holder)
+        return kept
+
+    def end_in(
+        self,
+        tx: Transaction,
+        granted: Granted,
+        holder: str,
+        *,
+        state: OrgState | None = None,
+        cause: str | None = None,
+        problem: Problem | None = None,
+        doubted: bool = False,
+    ) -> None:
+        """Give the lease back without a token, and note what Salesforce said; ``doubted`` when it said nothing."""
+        row_id = granted.org.row_id
+        leases.release_in(tx, row_id, holder, doubted=doubted)
+        if self._orgs.fencing_in(tx, row_id) == granted.credential.fencing:
+            self._orgs.mark_in(tx, row_id, state=state, cause=cause, problem=problem)
+
+    def _doubt_in(self, tx: Transaction, org: Org, cause: str) -> Org:
+        self._orgs.mark_in(tx, org.row_id, state=OrgState.IN_DOUBT, cause=cause, problem=None)
+        return replace(org, state=OrgState.IN_DOUBT, cause=cause)
+
+
+def hold_copied_in(tx: Transaction, cause: Callable[[datetime], str]) -> int | None:
+    """In a store that is a copy, hold every refresh token back; the number of orgs, None where it is no copy.
+
+    The original may have gone on and rotated them: sending one from here would then revoke it for both.
+    """
+    copied = tx.connection.execute(select(tables.store.c.copied_at)).scalar()
+    if copied is None:
+        return None
+    orgs = tables.orgs
+    held = tx.connection.execute(
+        update(orgs)
+        .where(orgs.c.auth.in_(("web", "refresh-token")), orgs.c.state != OrgState.NEEDS_LOGIN.value)
+        .values(held=True, state=OrgState.IN_DOUBT.value, cause=cause(when(copied)))
+    )
+    tx.connection.execute(
+        update(tables.store).values(copied_at=None, catalog_version=tables.store.c.catalog_version + 1)
+    )
+    return held.rowcount
+
+
+def moment(time: datetime) -> str:
+    """A time as causes name it."""
+    return time.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,102 @@
+"""Token answers that could not be stored: sealed beside the database until the next start takes them in.
+
+One file for each answer, ``<database>.rescue-<id>``, mode 0600, written whole under another name first. It holds JSON:
+``{"v": 1, "org": row id, "fencing": of the refresh token that was spent, "sealed": base64}``. A rescued answer
+goes in only while the store has nothing newer, so taking it in twice does no harm.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import select
+
+from orgserver.durable import write_whole
+from orgserver.model.errors import KeyProblem
+from orgserver.model.names import RowId
+from orgserver.model.orgs import AccessToken
+from orgserver.model.secret import Secret
+from orgserver.store import leases, tables
+from orgserver.store.orgs import Orgs
+from orgserver.store.writer import Transaction
+from orgserver.vault import Context
+
+logger = logging.getLogger("orgserver.tokens")
+_MAX_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Rescued:
+    """One answer that waits."""
+
+    path: Path
+    row_id: RowId
+    fencing: int
+    sealed: bytes
+
+
+class RescueFiles:
+    """The files beside one store. Reading and writing them blocks: from a thread, please."""
+
+    def __init__(self, database: Path, orgs: Orgs) -> None:
+        self._database = database
+        self._orgs = orgs
+
+    def keep(self, row_id: RowId, fencing: int, refresh_token: Secret, access: AccessToken) -> Path:
+        """Seal what an answer held and write it durably; OSError if even that fails."""
+        facts = {
+            "refresh_token": refresh_token.reveal(),
+            "access_token": access.token.reveal(),
+            "instance_url": access.instance_url,
+        }
+        sealed = self._orgs.known_key(row_id).seal(json.dumps(facts).encode(), _context(row_id, fencing))
+        told = {"v": 1, "org": row_id, "fencing": fencing, "sealed": base64.b64encode(sealed).decode()}
+        name = f"{self._database.name}.rescue-{secrets.token_hex(8)}"
+        path = self._database.with_name(name)
+        write_whole(path, json.dumps(told).encode("ascii"))
+        return path
+
+    def waiting(self) -> list[Rescued]:
+        """Every answer that waits; what is no rescue file of ours is left where it is."""
+        found: list[Rescued] = []
+        for path in sorted(self._database.parent.glob(f"{self._database.name}.rescue-*")):
+            try:
+                if path.is_symlink() or path.stat().st_size > _MAX_BYTES:
+                    raise ValueError("not ours")
+                told = json.loads(path.read_text("ascii"))
+                sealed = base64.b64decode(told["sealed"], validate=True)
+                found.append(Rescued(path, RowId(str(told["org"])), int(told["fencing"]), sealed))
+            except FileNotFoundError:
+                continue  # another process took it in just now
+            except (OSError, ValueError, KeyError, TypeError):
+                logger.warning("%s is no rescue file that can be read; it is left alone", path.name)
+        return found
+
+    def take_in(self, tx: Transaction, rescued: Rescued) -> bool | None:
+        """Store a rescued answer: True; False if the store has gone on without it; None if it does not open."""
+        credential = tx.connection.execute(
+            select(tables.credentials.c.fencing).where(tables.credentials.c.row_id == rescued.row_id)
+        ).scalar()
+        if credential is None or credential > rescued.fencing:
+            return False
+        try:
+            plain = self._orgs.key_in(tx, rescued.row_id).open(
+                rescued.sealed, _context(rescued.row_id, rescued.fencing)
+            )
+        except KeyProblem as error:
+            logger.warning("a rescued token answer does not open and is left alone: %s", error)
+            return None
+        facts = json.loads(plain)
+        access = AccessToken(Secret(facts["access_token"]), facts["instance_url"], rescued.fencing + 1)
+        stored = self._orgs.refreshed_in(tx, rescued.row_id, credential, Secret(facts["refresh_token"]), access)
+        leases.settle_in(tx, rescued.row_id, rescued.fencing)
+        return stored
+
+
+def _context(row_id: str, fencing: int) -> Context:
+    return Context(row_id, "rescue", "tokens", str(fencing))
