@@ -126,6 +126,8 @@ class Rest:
         text = asked.query.get("q", "")
         runner = Runner(org.records, text, org.clock(), ZoneInfo(org.time_zone), deleted=deleted)
         rows = runner.rows()
+        if asked.query.get("columns") == "true":
+            return Answer(200, runner.columns())
         if runner.query.count:
             return Answer(200, {"totalSize": len(rows), "done": True, "records": []})
         row = runner.projection()

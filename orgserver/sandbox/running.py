@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from orgserver.salesforce.soql import grammar
 from orgserver.salesforce.soql.tokens import SoqlError
-from orgserver.sandbox import schema
+from orgserver.sandbox import columns, schema
 from orgserver.sandbox.errors import Refusal, framed
 from orgserver.sandbox.filtering import Filter, comparable
 from orgserver.sandbox.paths import Getter, Paths
@@ -65,6 +65,11 @@ class Runner:
     def projection(self) -> Callable[[Record, str], Record]:
         """A function from a record and an API version to its row of the answer."""
         return functools.partial(self._paths.row, self._paths.shape(self.query.fields))
+
+    def columns(self) -> dict[str, Any]:
+        """The query's columns, in place of its rows."""
+        shape = None if self.query.count else self._paths.shape(self.query.fields)
+        return columns.described(self._sobject, shape)
 
     def _sort_key(self, term: grammar.Order) -> Callable[[Record], Any]:
         getter, field = self._paths.getter(term.field, term.position)
