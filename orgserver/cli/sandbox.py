@@ -18,17 +18,33 @@ from orgserver.cli.support import print_json, run, tell, until_told
 @click.option("--orgs", default=2, show_default=True, type=click.IntRange(1, 2_000), help="How many orgs.")
 @click.option("--tls", is_flag=True, help="Serve https with a throwaway certificate authority.")
 @click.option("--no-rotation", is_flag=True, help="Let refresh tokens stay the same.")
-def sandbox(port: int, orgs: int, tls: bool, no_rotation: bool) -> None:
-    """Serve pretend Salesforce orgs on 127.0.0.1 until Ctrl-C; prints their URLs and credentials as JSON."""
-    run(until_told(_serve(port, orgs, tls=tls, rotation=not no_rotation)))
+@click.option(
+    "--callback",
+    multiple=True,
+    metavar="URL",
+    help="Where a log-in in the browser may lead back to, besides that of the sf command; may be repeated.",
+)
+def sandbox(port: int, orgs: int, tls: bool, no_rotation: bool, callback: tuple[str, ...]) -> None:
+    """Serve pretend Salesforce orgs on 127.0.0.1 until Ctrl-C; prints their URLs and credentials as JSON.
+
+    Each org takes log-ins in the browser at once and without asking, refresh tokens, signed assertions and its app's
+    own credentials. POST /sandbox/knobs changes how it behaves; GET /sandbox/state and /sandbox/tokens tell what it
+    saw.
+    """
+    run(until_told(_serve(port, orgs, tls=tls, rotation=not no_rotation, callbacks=callback)))
 
 
-async def _serve(port: int, orgs: int, *, tls: bool, rotation: bool) -> None:
+async def _serve(port: int, orgs: int, *, tls: bool, rotation: bool, callbacks: tuple[str, ...]) -> None:
+    from orgserver.sandbox.org import CALLBACK  # noqa: PLC0415  # only here
     from orgserver.sandbox.server import Sandbox  # noqa: PLC0415  # only here
 
     with tempfile.TemporaryDirectory(prefix="orgserver-sandbox-") as folder:
         async with Sandbox.start(
-            orgs, port=port, tls_folder=Path(folder) if tls else None, rotation=rotation
+            orgs,
+            port=port,
+            tls_folder=Path(folder) if tls else None,
+            rotation=rotation,
+            callbacks=(CALLBACK, *callbacks),
         ) as served:
             print_json(served.described())
             tell("The sandbox is up. Ctrl-C ends it.")

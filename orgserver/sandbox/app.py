@@ -13,7 +13,7 @@ from orgserver.sandbox import control, faults
 from orgserver.sandbox.answers import Answer, Asked
 from orgserver.sandbox.errors import OAuthRefusal, Refusal
 from orgserver.sandbox.faults import Fault, Line
-from orgserver.sandbox.oauth import OAuth
+from orgserver.sandbox.oauth import AUTHORIZE_PATH, TOKEN_PATH, OAuth
 from orgserver.sandbox.org import SandboxOrg, Seen
 from orgserver.sandbox.rest import Rest
 
@@ -56,8 +56,11 @@ class OrgApp:
         await self._serve(line, asked, self._org.strikes(method, path))
 
     async def _serve(self, line: Line, asked: Asked, fault: Fault | None) -> None:
+        to_tokens = asked.path == TOKEN_PATH
+        self._org.counters.token_requests += to_tokens
         try:
             with self._oauth.processing(asked):
+                await line.pause(self._org.answers.pause_before() if to_tokens else 0)
                 if fault is not None and fault.kind == "delay" and not fault.work:
                     await line.pause(fault.seconds)
                 if fault is not None and fault.kind not in ("delay", "next_url") and not fault.work:
@@ -69,6 +72,7 @@ class OrgApp:
             answer = Answer(refusal.status, refusal.body)
         request_id = secrets.token_hex(16)
         self._write_down(asked, answer.status, request_id)
+        await line.pause(self._org.answers.pause_after() if to_tokens else 0)
         if fault is not None and fault.kind == "next_url":
             answer = _misled(answer, fault.location)
         elif fault is not None and fault.kind == "delay":
@@ -93,9 +97,11 @@ class OrgApp:
 
     def _write_down(self, asked: Asked, status: int, request_id: str = "") -> None:
         self._org.counters.requests += 1
-        # Tokens are not for the log.
-        body = "" if asked.path.startswith("/services/oauth2/") else asked.body.decode("utf-8", "replace")
-        self._org.requests.append(Seen(asked.method, asked.path, status, asked.query_string, body, request_id))
+        query, body = asked.query_string, asked.body.decode("utf-8", "replace")
+        if asked.path.startswith(("/services/oauth2/", "/id/")):  # tokens are not for the log
+            query, body = query if asked.path == AUTHORIZE_PATH else "", ""
+        now = self._org.clock().timestamp()
+        self._org.requests.append(Seen(asked.method, asked.path, status, query, body, request_id, now))
 
     async def _reply(self, line: Line, answer: Answer, request_id: str) -> None:
         headers = {

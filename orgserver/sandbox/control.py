@@ -1,10 +1,12 @@
 """Knobs and counters for tests in other processes: ``/sandbox/…``, without a token, on loopback only.
 
 GET    /sandbox/state      counters, records by object, live sessions, the username
-GET    /sandbox/requests   what arrived, oldest first, bodies included but for tokens; DELETE forgets it
+GET    /sandbox/requests   what arrived and when, oldest first, with bodies but without tokens; DELETE forgets it
+GET    /sandbox/tokens     every login: its client id, how often it was refreshed, its refresh token's SHA-256, how many
+                           sessions it has, whether it was revoked
 GET    /sandbox/faults     the faults that are still to strike; POST orders one, DELETE takes all back
 POST   /sandbox/expire     end every session
-POST   /sandbox/knobs      rotation, daily_limit; org_id, instance_url, busy: how the token endpoint misbehaves
+POST   /sandbox/knobs      a JSON object; the names are in ``knobs``
 """
 
 from __future__ import annotations
@@ -13,11 +15,10 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+from orgserver.sandbox import knobs
 from orgserver.sandbox.answers import Answer, Asked
 from orgserver.sandbox.org import SandboxOrg
 
-_ORG_KNOBS = {"rotation": bool, "daily_limit": int}
-_TOKEN_KNOBS = {"org_id": (str, type(None)), "instance_url": (str, type(None)), "busy": int}
 _LOCAL = ("127.0.0.1", "localhost")
 
 
@@ -40,6 +41,8 @@ def _answer(org: SandboxOrg, asked: Asked) -> Answer:
             return Answer(200, [asdict(each) for each in org.requests])
         case "DELETE", "requests":
             org.requests.clear()
+        case "GET", "tokens":
+            return Answer(200, org.logins.described())
         case "GET", "faults":
             return Answer(200, [asdict(each) for each in org.faults if each.times > 0])
         case "POST", "faults":
@@ -49,19 +52,10 @@ def _answer(org: SandboxOrg, asked: Asked) -> Answer:
         case "POST", "expire":
             org.expire_access_tokens()
         case "POST", "knobs":
-            _turn(org, _object(asked))
+            knobs.turn(org, _object(asked))
         case _:
             return Answer(404, {"error": "there is no such knob"})
     return Answer(200, {})
-
-
-def _turn(org: SandboxOrg, knobs: dict[str, Any]) -> None:
-    for name, value in knobs.items():
-        kind = _ORG_KNOBS.get(name) or _TOKEN_KNOBS.get(name)
-        if kind is None or not isinstance(value, kind):  # type: ignore[arg-type]  # a type, or several
-            raise ValueError(f"{name} is no knob, or {value!r} no value for it")
-    for name, value in knobs.items():
-        setattr(org if name in _ORG_KNOBS else org.answers, name, value)
 
 
 def _object(asked: Asked) -> dict[str, Any]:

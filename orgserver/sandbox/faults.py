@@ -89,6 +89,8 @@ class Line:
 
     async def pause(self, seconds: float) -> None:
         """Wait, whether the client is still there or not."""
+        if seconds <= 0:
+            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.closing.wait()

@@ -2,39 +2,49 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
+from orgserver.sandbox import apps
 from orgserver.sandbox.answers import Answer, Asked
+from orgserver.sandbox.authorizing import Authorizing, Codes
 from orgserver.sandbox.errors import OAuthRefusal, Refusal
+from orgserver.sandbox.grants import Grants
+from orgserver.sandbox.identity import identity
+from orgserver.sandbox.logins import Session
 from orgserver.sandbox.org import SandboxOrg
 
 TOKEN_PATH = "/services/oauth2/token"  # noqa: S105  # a path
+AUTHORIZE_PATH = "/services/oauth2/authorize"
+_HINTS = frozenset({"", "access_token", "refresh_token"})
 
 
 class OAuth:
     """Answers for one org; it knows the others so that it can tell when their tokens are shown to it."""
 
     def __init__(self, org: SandboxOrg, orgs: Sequence[SandboxOrg]) -> None:
+        codes = Codes(org)
         self._org = org
-        self._orgs = orgs
+        self._grants = Grants(org, orgs, codes)
+        self._authorizing = Authorizing(org, codes)
 
     def answer(self, asked: Asked) -> Answer:
         """Answer a request under ``/services/oauth2/`` or ``/id/``."""
-        org = self._org
-        if asked.path == TOKEN_PATH and asked.method == "POST":
-            return self._token(asked)
-        if asked.path == "/services/oauth2/revoke":
-            if org.revoke(asked.form.get("token", "")):
-                return Answer(200)
-            raise OAuthRefusal("invalid_token", "token has already been revoked or does not exist")
-        identity = f"/id/{org.org_id}/{org.user_id}"
-        if asked.path in ("/services/oauth2/userinfo", identity):
-            token = bearer(asked) or asked.query.get("oauth_token", "")
-            if token not in org.access_tokens:
-                self.refused(token)
-                return Answer.text(403, "Bad_OAuth_Token")
-            return Answer(200, org.identity() if asked.path == identity else org.userinfo())
+        match asked.method, asked.parts:
+            case "POST", ["services", "oauth2", "token"]:
+                return self._grants.answer(asked)
+            case "GET" | "POST", ["services", "oauth2", "authorize"]:
+                return self._authorizing.answer(asked)
+            case "GET" | "POST", ["services", "oauth2", "revoke"]:
+                return self._revoke(asked.form)
+            case "POST", ["services", "oauth2", "introspect"]:
+                return Answer(200, self._introspected(apps.form_of(asked)))
+            case "GET" | "POST", ["services", "oauth2", "userinfo"]:
+                return self._allowed(asked) or Answer(200, self._org.userinfo())
+            case "GET" | "POST", ["id", org_id, user_id]:
+                return self._allowed(asked) or self._identity(asked, org_id, user_id)
         raise Refusal(404, "NOT_FOUND", "The requested resource does not exist")
 
     def authenticate(self, asked: Asked) -> None:
@@ -43,16 +53,9 @@ class OAuth:
         if kind and kind not in ("Bearer", "OAuth"):
             raise Refusal(401, "INVALID_AUTH_HEADER", "INVALID_HEADER_TYPE")
         token = bearer(asked)
-        if token not in self._org.access_tokens:
-            self.refused(token)
+        if self._org.logins.use(token) is None:
+            self._refused(token)
             raise Refusal(401, "INVALID_SESSION_ID", "Session expired or invalid")
-
-    def refused(self, token: str) -> None:
-        """Count an access token that is not good here, and those of other orgs, living or dead, apart."""
-        self._org.counters.stale_tokens += 1
-        mark, exclamation, _ = token.partition("!")
-        if exclamation and mark != self._org.org_id[:15]:
-            self._org.counters.foreign_tokens += 1
 
     @contextmanager
     def processing(self, asked: Asked) -> Iterator[None]:
@@ -69,17 +72,64 @@ class OAuth:
         finally:
             self._org.in_process.discard(given)
 
-    def _token(self, asked: Asked) -> Answer:
-        form = asked.form
-        given = form.get("refresh_token", "")
-        if given and any(given == each.refresh_token or given in each.spent for each in self._others()):
+    def _refused(self, token: str) -> None:
+        """Count an access token that is not good here, and those of other orgs, living or dead, apart."""
+        self._org.counters.stale_tokens += 1
+        mark, exclamation, _ = token.partition("!")
+        if exclamation and mark != self._org.org_id[:15]:
             self._org.counters.foreign_tokens += 1
-        if form.get("grant_type") != "refresh_token":
-            raise OAuthRefusal("unsupported_grant_type", "grant type not supported")
-        return Answer(200, self._org.refresh(form))
 
-    def _others(self) -> Iterator[SandboxOrg]:
-        return (each for each in self._orgs if each is not self._org)
+    def _allowed(self, asked: Asked) -> Answer | None:
+        """The refusal of a request to read who the user is, if it shows no good token."""
+        token = bearer(asked) or asked.form.get("oauth_token", "") or asked.form.get("access_token", "")
+        if self._org.logins.use(token) is not None:
+            return None
+        self._refused(token)
+        return Answer.text(403, "Bad_OAuth_Token" if token else "Missing_OAuth_Token")
+
+    def _identity(self, asked: Asked, org_id: str, user_id: str) -> Answer:
+        if org_id != self._org.org_id:
+            return Answer.text(403, "Wrong_Org")
+        if user_id != self._org.user_id:
+            return Answer.text(404, "Bad_Id")
+        version = asked.form.get("version")
+        return Answer(200, identity(self._org.userinfo(), "68.0" if version == "latest" else version))
+
+    def _revoke(self, form: dict[str, str]) -> Answer:
+        """RFC 7009, but Salesforce says so when it does not know the token."""
+        token = form.get("token", "")
+        if form.get("token_type_hint", "") not in _HINTS:
+            raise OAuthRefusal("unsupported_token_type", "this token type is not supported")
+        family = self._org.logins.with_token(token)
+        if family is not None:
+            self._org.logins.end(family)
+        elif not self._org.logins.close_session(token):
+            raise OAuthRefusal("invalid_token", "token has already been revoked or does not exist")
+        return Answer(200)
+
+    def _introspected(self, form: dict[str, str]) -> dict[str, Any]:
+        """RFC 7662: an app may ask about its own tokens."""
+        client_id = apps.confidential(self._org, form, 401)
+        token = form.get("token", "")
+        if not token:
+            raise OAuthRefusal("invalid_request", "missing required parameter: token")
+        session = self._org.logins.session(token)
+        family = session.family if session else self._org.logins.with_token(token)
+        if family is None or family.client_id != client_id:
+            return {"active": False}
+        return {
+            "active": True,
+            "scope": family.scope,
+            "client_id": client_id,
+            "username": self._org.username,
+            "sub": f"{self._org.url}/id/{self._org.org_id}/{self._org.user_id}",
+            "token_type": "access_token" if session else "refresh_token",
+        } | (self._times(session) if session else {})
+
+    def _times(self, session: Session) -> dict[str, int]:
+        begun = math.floor(session.opened.timestamp())
+        expiry = self._org.logins.expiry(session)
+        return {"iat": begun, "nbf": begun} | ({"exp": math.floor(expiry.timestamp())} if expiry else {})
 
 
 def bearer(asked: Asked) -> str:

@@ -6,15 +6,21 @@ import secrets
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from orgserver.model.names import to_18
 from orgserver.sandbox import schema
-from orgserver.sandbox.errors import OAuthRefusal
 from orgserver.sandbox.faults import Fault, Kind
+from orgserver.sandbox.identity import userinfo
+from orgserver.sandbox.logins import Family, Logins
 from orgserver.sandbox.records import Record, Records
 from orgserver.sandbox.values import stamp
 
+CALLBACK = "http://localhost:1717/OauthRedirect"
+"""Where the sf command waits for a person's log-in."""
 ALIASES = ("acme", "globex", "initech", "umbrella", "hooli", "vandelay", "wonka", "stark", "wayne", "tyrell")
 _PEOPLE = {
     0: [("Ada", "Lovelace"), ("Grace", "Hopper"), ("Katherine", "Johnson"), ("Radia", "Perlman")],
@@ -37,8 +43,12 @@ class Counters:
     requests: int = 0
     api_calls: int = 0
     """Requests that count against the daily limit."""
+    token_requests: int = 0
+    logins: int = 0
+    """Tokens given for an authorization code, an assertion or an app's own credentials."""
     refreshes: int = 0
     reuses: int = 0
+    """Times that a spent refresh token was shown."""
     foreign_tokens: int = 0
     """Times that a token of another org was shown here."""
     stale_tokens: int = 0
@@ -56,6 +66,8 @@ class Seen:
     body: str = field(default="", repr=False)
     """Empty for the token endpoints."""
     request_id: str = ""
+    time: float = 0.0
+    """When it was answered, in seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +80,39 @@ class Locator:
 
 @dataclass(slots=True)
 class TokenAnswers:
-    """How the token endpoint misbehaves."""
+    """How the OAuth endpoints behave, and misbehave."""
 
     org_id: str | None = None
     instance_url: str | None = None
     busy: int = 0
     """Answer this many requests with "already being processed"."""
+    ip_refused: bool = False
+    outside_login_hours: bool = False
+    inactive_user: bool = False
+    delay: tuple[float, float] | None = None
+    """Seconds, at least and at most, before a token request is worked on."""
+    delay_after: tuple[float, float] | None = None
+    """Seconds between the work and the answer: whoever dies meanwhile has lost it."""
+    random: Random = field(default_factory=Random)
+    deny: bool = False
+    """Whether a log-in in the browser ends with access_denied."""
+    consent_page: bool = False
+    """Whether a log-in in the browser waits for somebody to press Allow."""
+    pkce_required: bool = False
+    secret_required: bool = True
+    """Whether the org's own app must show its secret ("Require Secret" in its settings)."""
+    client_credentials: bool = True
+    jwt_approved: bool = True
+    """Whether an administrator approved the app for the user."""
+    jwt_public_key: RSAPublicKey | None = field(default=None, repr=False)
+
+    def pause_before(self) -> float:
+        """Seconds to wait before the next token request is worked on."""
+        return self.random.uniform(*self.delay) if self.delay else 0
+
+    def pause_after(self) -> float:
+        """Seconds to wait before its answer leaves."""
+        return self.random.uniform(*self.delay_after) if self.delay_after else 0
 
 
 @dataclass(slots=True)
@@ -95,18 +134,17 @@ class SandboxOrg:
     name: str = ""
     client_id: str = ""
     client_secret: str = field(default="", repr=False)
-    refresh_token: str = field(default="", repr=False)
-    """The one that works now."""
-    spent: set[str] = field(default_factory=set, repr=False)
+    callbacks: list[str] = field(default_factory=lambda: [CALLBACK])
+    """Where a log-in in the browser may lead back to."""
     in_process: set[str] = field(default_factory=set, repr=False)
     """Refresh tokens whose request is under way."""
-    access_tokens: set[str] = field(default_factory=set, repr=False)
     locators: dict[str, Locator] = field(default_factory=dict)
     daily_limit: int = 1_000_000
     """Calls until the org answers REQUEST_LIMIT_EXCEEDED."""
     time_zone: str = "Europe/Berlin"
 
     records: Records = field(init=False)
+    logins: Logins = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.alias = ALIASES[self.number] if self.number < len(ALIASES) else f"org{self.number + 1}"
@@ -116,9 +154,37 @@ class SandboxOrg:
         self.username = f"agent@{self.alias}.example"
         self.client_id = f"3MVG9{secrets.token_hex(16)}"
         self.client_secret = secrets.token_hex(32).upper()
-        self.refresh_token = self._new_refresh_token()
+        self.logins = Logins(self.client_id, self.org_id, self.clock)
         self.records = Records(self.number, self.user_id, self.clock)
         self._seed()
+
+    @property
+    def refresh_token(self) -> str:
+        """The one of the first login that works now; empty when it was revoked."""
+        return self.logins.seeded.refresh_token or ""
+
+    @refresh_token.setter
+    def refresh_token(self, token: str) -> None:
+        self.logins.seeded.refresh_token = token
+
+    @property
+    def spent(self) -> set[str]:
+        """All refresh tokens that were rotated away."""
+        return {token for family in self.logins.families for token in family.spent}
+
+    @property
+    def access_tokens(self) -> set[str]:
+        """All access tokens that are good."""
+        return self.logins.access_tokens()
+
+    @property
+    def session_seconds(self) -> float | None:
+        """After how much idleness a session ends; None: never."""
+        return self.logins.seconds
+
+    @session_seconds.setter
+    def session_seconds(self, seconds: float | None) -> None:
+        self.logins.seconds = seconds
 
     def credentials(self) -> dict[str, Any]:
         """What ``add-org --credentials-stdin`` takes."""
@@ -139,7 +205,12 @@ class SandboxOrg:
     def state(self) -> dict[str, Any]:
         """What a test in another process may know."""
         counts = {name: len(table) for name, table in self.records.tables.items()}
-        return {"counters": asdict(self.counters), "records": counts, "access_tokens": len(self.access_tokens)}
+        return {
+            "username": self.username,
+            "counters": asdict(self.counters),
+            "records": counts,
+            "access_tokens": len(self.access_tokens),
+        }
 
     def fault(self, kind: Kind, **details: Any) -> Fault:
         """Order a fault."""
@@ -160,110 +231,25 @@ class SandboxOrg:
 
     def expire_access_tokens(self) -> None:
         """End every session."""
-        self.access_tokens.clear()
+        self.logins.close_sessions()
 
-    def refresh(self, form: dict[str, str]) -> dict[str, Any]:
-        """Answer ``grant_type=refresh_token`` as Salesforce does with rotation on, or off."""
-        if form.get("client_id") != self.client_id:
-            raise OAuthRefusal("invalid_client_id", "client identifier invalid")
-        if form.get("client_secret") != self.client_secret:
-            raise OAuthRefusal("invalid_client", "invalid client credentials")
-        if self.answers.busy:
-            self.answers.busy -= 1
-            raise OAuthRefusal("invalid_grant", "Token request is already being processed")
-        given = form.get("refresh_token", "")
-        if given in self.spent:
-            self.counters.reuses += 1
-            self.refresh_token = ""
-            self.expire_access_tokens()
-        if not given or given != self.refresh_token:
-            raise OAuthRefusal("invalid_grant", "expired access/refresh token")
-        self.counters.refreshes += 1
-        answer = self.new_session()
-        if self.rotation:
-            self.spent.add(given)
-            self.refresh_token = answer["refresh_token"] = self._new_refresh_token()
-        return answer
-
-    def new_session(self) -> dict[str, Any]:
-        """Open a session; the form of a token answer."""
-        token = f"{self.org_id[:15]}!AQ{secrets.token_urlsafe(48).replace('-', '.')}"
-        self.access_tokens.add(token)
+    def new_session(self, family: Family | None = None) -> dict[str, Any]:
+        """Open a session, of the first login if not told otherwise; the form of a token answer."""
+        family = family or self.logins.seeded
         org_id = self.answers.org_id or self.org_id
         return {
-            "access_token": token,
+            "access_token": self.logins.open_session(family),
             "signature": secrets.token_urlsafe(32),
-            "scope": "refresh_token api web",
+            "scope": family.scope,
             "instance_url": self.answers.instance_url or self.url,
             "id": f"{self.url}/id/{org_id}/{self.user_id}",
             "token_type": "Bearer",
             "issued_at": str(int(self.clock().timestamp() * 1_000)),
         }
 
-    def revoke(self, token: str) -> bool:
-        """Revoke a token; a refresh token takes its sessions along."""
-        if token and token == self.refresh_token:
-            self.refresh_token = ""
-            self.expire_access_tokens()
-            return True
-        found = token in self.access_tokens
-        self.access_tokens.discard(token)
-        return found
-
     def userinfo(self) -> dict[str, Any]:
         """The OpenID Connect answer."""
-        return {
-            "sub": f"{self.url}/id/{self.org_id}/{self.user_id}",
-            "user_id": self.user_id,
-            "organization_id": self.org_id,
-            "preferred_username": self.username,
-            "nickname": "agent",
-            "name": "Agent Smith",
-            "email": self.username,
-            "email_verified": True,
-            "given_name": "Agent",
-            "family_name": "Smith",
-            "zoneinfo": self.time_zone,
-            "urls": {
-                "rest": f"{self.url}/services/data/v{{version}}/",
-                "sobjects": f"{self.url}/services/data/v{{version}}/sobjects/",
-                "query": f"{self.url}/services/data/v{{version}}/query/",
-                "custom_domain": self.url,
-            },
-            "active": True,
-            "user_type": "STANDARD",
-            "language": "en_US",
-            "locale": "en_US",
-            "utcOffset": 3_600_000,
-        }
-
-    def identity(self) -> dict[str, Any]:
-        """What the identity URL tells."""
-        told = self.userinfo()
-        return {
-            "id": told["sub"],
-            "asserted_user": True,
-            "user_id": self.user_id,
-            "organization_id": self.org_id,
-            "username": self.username,
-            "nick_name": told["nickname"],
-            "display_name": told["name"],
-            "email": told["email"],
-            "email_verified": True,
-            "first_name": told["given_name"],
-            "last_name": told["family_name"],
-            "timezone": self.time_zone,
-            "urls": told["urls"],
-            "active": True,
-            "user_type": "STANDARD",
-            "language": "en_US",
-            "locale": "en_US",
-            "utcOffset": told["utcOffset"],
-        }
-
-    @staticmethod
-    def _new_refresh_token() -> str:
-        return f"5Aep{secrets.token_urlsafe(56)}"
+        return userinfo(self.url, self.org_id, self.user_id, self.username, self.time_zone, self.clock())
 
     def _seed(self) -> None:
         records = self.records

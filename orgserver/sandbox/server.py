@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,8 @@ from uvicorn.server import ServerState
 
 from orgserver.model.errors import OperatorError
 from orgserver.sandbox.app import OrgApp
-from orgserver.sandbox.org import SandboxOrg
+from orgserver.sandbox.apps import PLATFORM_CLI
+from orgserver.sandbox.org import CALLBACK, SandboxOrg
 from orgserver.sandbox.tls import Certificates, certificates
 
 MAX_ORGS = 2_000
@@ -33,7 +34,13 @@ class Sandbox:
     @classmethod
     @asynccontextmanager
     async def start(
-        cls, orgs: int = 2, *, port: int = 0, tls_folder: Path | None = None, rotation: bool = True
+        cls,
+        orgs: int = 2,
+        *,
+        port: int = 0,
+        tls_folder: Path | None = None,
+        rotation: bool = True,
+        callbacks: Sequence[str] = (CALLBACK,),
     ) -> AsyncIterator[Sandbox]:
         """Serve on 127.0.0.1, org i at ``port + i`` (0: free ports); https with a throwaway CA in ``tls_folder``.
 
@@ -43,7 +50,7 @@ class Sandbox:
         tls = certificates(tls_folder) if tls_folder is not None else None
         scheme = "https" if tls else "http"
         served = [
-            SandboxOrg(number, f"{scheme}://127.0.0.1:{each.getsockname()[1]}", rotation)
+            SandboxOrg(number, f"{scheme}://127.0.0.1:{each.getsockname()[1]}", rotation, callbacks=list(callbacks))
             for number, each in enumerate(sockets)
         ]
         closing = asyncio.Event()
@@ -61,7 +68,11 @@ class Sandbox:
 
     def described(self) -> dict[str, Any]:
         """URLs and credentials, for people and scripts."""
-        told: dict[str, Any] = {"orgs": [org.described() for org in self.orgs]}
+        told: dict[str, Any] = {
+            "orgs": [org.described() for org in self.orgs],
+            "public_client_id": PLATFORM_CLI,
+            "callbacks": self.orgs[0].callbacks,
+        }
         return told | ({"ca_file": str(self.ca_file)} if self.ca_file else {})
 
 

@@ -1,0 +1,97 @@
+"""Who the one user of an org is, as the userinfo and the identity URL tell it.
+
+The names are those of Salesforce's own collection of requests for userinfo, and of the Mobile SDK guide's page on the
+identity URL.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+_SERVICES = {
+    "enterprise": "/services/Soap/c/{version}/",
+    "metadata": "/services/Soap/m/{version}/",
+    "partner": "/services/Soap/u/{version}/",
+    "rest": "/services/data/v{version}/",
+    "sobjects": "/services/data/v{version}/sobjects/",
+    "search": "/services/data/v{version}/search/",
+    "query": "/services/data/v{version}/query/",
+    "recent": "/services/data/v{version}/recent/",
+    "tooling_soap": "/services/Soap/T/{version}/",
+    "tooling_rest": "/services/data/v{version}/tooling/",
+    "feeds": "/services/data/v{version}/chatter/feeds",
+    "groups": "/services/data/v{version}/chatter/groups",
+    "users": "/services/data/v{version}/chatter/users",
+    "feed_items": "/services/data/v{version}/chatter/feed-items",
+    "feed_elements": "/services/data/v{version}/chatter/feed-elements",
+}
+
+
+def userinfo(url: str, org_id: str, user_id: str, username: str, time_zone: str, now: datetime) -> dict[str, Any]:
+    """The OpenID Connect answer."""
+    urls = {name: url + path for name, path in _SERVICES.items()}
+    picture = f"{url}/profilephoto/005"
+    return {
+        "sub": f"{url}/id/{org_id}/{user_id}",
+        "user_id": user_id,
+        "organization_id": org_id,
+        "preferred_username": username,
+        "nickname": "agent",
+        "name": "Agent Smith",
+        "email": username,
+        "email_verified": True,
+        "given_name": "Agent",
+        "family_name": "Smith",
+        "zoneinfo": time_zone,
+        "photos": {"picture": f"{picture}/F", "thumbnail": f"{picture}/T"},
+        "profile": f"{url}/{user_id}",
+        "picture": f"{picture}/F",
+        "address": {},
+        "is_salesforce_integration_user": False,
+        "urls": urls | {"profile": f"{url}/{user_id}", "custom_domain": url},
+        "active": True,
+        "user_type": "STANDARD",
+        "language": "en_US",
+        "locale": "en_US",
+        "utcOffset": 3_600_000,
+        "updated_at": f"{now:%Y-%m-%dT%H:%M:%SZ}",
+        "is_app_installed": True,
+    }
+
+
+def identity(told: dict[str, Any], version: str | None) -> dict[str, Any]:
+    """What the identity URL tells; its URLs name an API version only where one was asked for."""
+    urls = told["urls"]
+    if version is not None:
+        urls = {name: url.replace("{version}", version) for name, url in urls.items()}
+    return {
+        "id": told["sub"],
+        "asserted_user": True,
+        "user_id": told["user_id"],
+        "organization_id": told["organization_id"],
+        "username": told["preferred_username"],
+        "nick_name": told["nickname"],
+        "display_name": told["name"],
+        "email": told["email"],
+        "email_verified": told["email_verified"],
+        "first_name": told["given_name"],
+        "last_name": told["family_name"],
+        "timezone": told["zoneinfo"],
+        "photos": told["photos"],
+        "addr_street": None,
+        "addr_city": None,
+        "addr_country": None,
+        "mobile_phone": None,
+        "mobile_phone_verified": False,
+        "is_lightning_login_user": False,
+        "status": {"created_date": None, "body": None},
+        "urls": urls,
+        "active": told["active"],
+        "user_type": told["user_type"],
+        "language": told["language"],
+        "locale": told["locale"],
+        "utcOffset": told["utcOffset"],
+        "last_modified_date": told["updated_at"],
+        "is_app_installed": told["is_app_installed"],
+    }

@@ -1,0 +1,125 @@
+"""What a test in another process can change about an org.
+
+rotation            whether a refresh gives a new refresh token
+daily_limit         calls until REQUEST_LIMIT_EXCEEDED
+session_seconds     after how much idleness a session ends; null: never
+callbacks           where a log-in in the browser may lead back to
+consent_page        whether such a log-in waits for somebody to press Allow
+deny                whether it ends with access_denied
+pkce_required       whether it needs a code challenge
+secret_required     whether the org's own app must show its secret
+client_credentials  whether an app's own credentials are taken
+jwt_public_key      the PEM of a public key or certificate for signed assertions; null: none are taken
+jwt_approved        whether the app is approved for the user who is named in an assertion
+ip_refused, outside_login_hours, inactive_user
+                    why the token endpoint refuses
+busy                how many token requests are "already being processed"
+token_delay         [least, most] seconds before a token request is worked on; null: none
+token_delay_after   the same, between the work and the answer
+seed                an integer, for delays that can be repeated
+org_id, instance_url
+                    what token answers say in place of the truth; null: the truth
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from orgserver.sandbox.assertions import public_key
+from orgserver.sandbox.org import SandboxOrg
+
+Read = Callable[[Any], Any]
+_LONGEST = 600
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError("true or false is wanted")
+    return value
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError("an integer is wanted")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("a text is wanted")
+    return value
+
+
+def _texts(value: Any) -> list[str]:
+    if not isinstance(value, list):
+        raise TypeError("a list of texts is wanted")
+    return [_text(each) for each in value]
+
+
+def _seconds(value: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not value >= 0:
+        raise TypeError("seconds are wanted")
+    return float(value)
+
+
+def _span(value: Any) -> tuple[float, float]:
+    if not isinstance(value, list) or len(value) != 2:  # noqa: PLR2004  # least and most
+        raise TypeError("[least, most] seconds are wanted")
+    least, most = (_seconds(each) for each in value)
+    if not least <= most <= _LONGEST:
+        raise ValueError(f"least, most and {_LONGEST} seconds must be in this order")
+    return least, most
+
+
+def _or_null(read: Read) -> Read:
+    return lambda value: None if value is None else read(value)
+
+
+def _random(value: Any) -> Random:
+    return Random(_whole(value))  # noqa: S311  # delays, not secrets
+
+
+_OF_ORG: dict[str, tuple[str, Read]] = {
+    "rotation": ("rotation", _flag),
+    "daily_limit": ("daily_limit", _whole),
+    "session_seconds": ("session_seconds", _or_null(_seconds)),
+    "callbacks": ("callbacks", _texts),
+}
+_OF_ANSWERS: dict[str, tuple[str, Read]] = {
+    "consent_page": ("consent_page", _flag),
+    "deny": ("deny", _flag),
+    "pkce_required": ("pkce_required", _flag),
+    "secret_required": ("secret_required", _flag),
+    "client_credentials": ("client_credentials", _flag),
+    "jwt_public_key": ("jwt_public_key", _or_null(lambda value: public_key(_text(value)))),
+    "jwt_approved": ("jwt_approved", _flag),
+    "ip_refused": ("ip_refused", _flag),
+    "outside_login_hours": ("outside_login_hours", _flag),
+    "inactive_user": ("inactive_user", _flag),
+    "busy": ("busy", _whole),
+    "token_delay": ("delay", _or_null(_span)),
+    "token_delay_after": ("delay_after", _or_null(_span)),
+    "seed": ("random", _random),
+    "org_id": ("org_id", _or_null(_text)),
+    "instance_url": ("instance_url", _or_null(_text)),
+}
+
+
+def turn(org: SandboxOrg, told: dict[str, Any]) -> None:
+    """Turn all these knobs, or none: ValueError or TypeError says which one is wrong."""
+    changes = [_change(org, name, value) for name, value in told.items()]
+    for holder, attribute, value in changes:
+        setattr(holder, attribute, value)
+
+
+def _change(org: SandboxOrg, name: str, value: Any) -> tuple[object, str, Any]:
+    holder: object = org if name in _OF_ORG else org.answers
+    attribute, read = (_OF_ORG | _OF_ANSWERS).get(name, (None, None))
+    if attribute is None or read is None:
+        raise ValueError(f"{name} is no knob")
+    try:
+        return holder, attribute, read(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name}: {error}") from error
