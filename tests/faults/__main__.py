@@ -1,0 +1,52 @@
+"""`python -m tests.faults`: every fault at length; `--quick` for the sizes of the test suite. Exit 1 if one does not hold."""
+
+import argparse
+import asyncio
+import random
+import sys
+import time
+from collections.abc import Awaitable
+
+from .dying import POINTS
+from .kills import kills
+from .many import many
+from .storm import storm
+
+NAMED = (*POINTS, "sent")
+
+
+def runs(seed: int, *, quick: bool) -> dict[str, Awaitable[object]]:
+    """Every fault by name."""
+    rounds = 1 if quick else 50
+    return {
+        "storm": storm(processes=4, callers=64, expiries=20, seed=seed),
+        "points": kills(list(NAMED) * rounds, seed=seed),
+        "kills": kills(["random"] * (20 if quick else 500), seed=seed),
+        "many": many(200 if quick else 1_000),
+    }
+
+
+async def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("faults", nargs="*", help="storm, points, kills, many; all when none is named")
+    parser.add_argument("--quick", action="store_true", help="the sizes of the test suite")
+    parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
+    options = parser.parse_args()
+    print(f"seed {options.seed}", flush=True)
+    bad = 0
+    for name, run in runs(options.seed, quick=options.quick).items():
+        if options.faults and name not in options.faults:
+            run.close()  # type: ignore[attr-defined]
+            continue
+        began = time.monotonic()
+        figures = await run
+        held = figures.holds  # type: ignore[attr-defined]
+        bad += not held
+        print(
+            f"{name:<8}{'holds' if held else 'DOES NOT HOLD'} ({time.monotonic() - began:.0f} s)  {figures}", flush=True
+        )
+    return int(bool(bad))
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))

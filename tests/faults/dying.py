@@ -1,0 +1,64 @@
+"""`orgserver serve` that kills itself at a named point of a refresh: `dying.py POINT`. Nothing of this is in the product.
+
+Points: ``before-lease``, ``leased`` (and marked as sent), ``replied``, ``committing``, ``committed``.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from orgserver.cli.main import cli
+from orgserver.salesforce.client import SalesforceClient
+from orgserver.services.refreshing import Refresher
+from orgserver.store.refreshes import Refreshes
+
+POINTS = ("before-lease", "leased", "replied", "committing", "committed")
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def sync(method: Callable[..., Any], *, before: bool) -> Callable[..., Any]:
+    def wrapped(*args: Any, **options: Any) -> Any:
+        if before:
+            die()
+        result = method(*args, **options)
+        die()
+        return result
+
+    return wrapped
+
+
+def waiting(method: Callable[..., Awaitable[Any]], *, before: bool) -> Callable[..., Awaitable[Any]]:
+    async def wrapped(*args: Any, **options: Any) -> Any:
+        if before:
+            die()
+        result = await method(*args, **options)
+        die()
+        return result
+
+    return wrapped
+
+
+def arm(point: str) -> None:
+    match point:
+        case "before-lease":
+            Refreshes.begin_in = sync(Refreshes.begin_in, before=True)  # type: ignore[method-assign]
+        case "leased":
+            SalesforceClient.token = waiting(SalesforceClient.token, before=True)  # type: ignore[method-assign]
+        case "replied":
+            SalesforceClient.token = waiting(SalesforceClient.token, before=False)  # type: ignore[method-assign]
+        case "committing":
+            Refreshes.keep_in = sync(Refreshes.keep_in, before=False)  # type: ignore[method-assign]
+        case "committed":
+            Refresher._keep = waiting(Refresher._keep, before=False)  # type: ignore[method-assign]
+        case _:
+            raise SystemExit(f"there is no point {point}")
+
+
+if __name__ == "__main__":
+    arm(sys.argv[1])
+    cli(["serve"])
