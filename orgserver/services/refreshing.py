@@ -209,7 +209,8 @@ class Refresher:
 
         try:
             stored = await self._store.database.write(change)
-        except OrgserverError:
+        except OrgserverError as error:
+            logger.error("a token answer could not be stored: %s", error, extra={"org": org.alias})  # noqa: TRY400
             stored = await self._rescue(granted, change, answer.refresh_token, access)
         if not stored:
             raise NotSent(f"{org.alias} was given another credential at the same moment", code="TOKEN_RACE")
@@ -221,7 +222,6 @@ class Refresher:
     ) -> bool:
         """The store did not take an answer: seal it beside the store, go on trying, and only then say so."""
         org = granted.org
-        logger.exception("a token answer could not be stored", extra={"org": org.alias})
         path: Path | None = None
         if rotated is not None:
             with suppress(OSError):  # a full disk may refuse this too; this process still holds the answer

@@ -21,8 +21,8 @@ from orgserver.store.writer import Transaction
 class Lease:
     """A lease that was taken."""
 
+    holder: str
     taken_at: int
-    expires_at: int
     """Microseconds since 1970 UTC."""
     doubted_since: int | None
     """When an earlier holder sent this very refresh token without storing an answer."""
@@ -40,13 +40,12 @@ def take_in(tx: Transaction, row_id: str, holder: str, life_us: int, fencing: in
         return None
     doubted = row.sent_at if row is not None and row.fencing == fencing else None
     tx.connection.execute(delete(leases).where(leases.c.row_id == row_id))
-    taken = Lease(tx.now, tx.now + life_us, doubted)
     tx.connection.execute(
         insert(leases).values(
-            row_id=row_id, holder=holder, expires_at=taken.expires_at, fencing=fencing, sent_at=doubted
+            row_id=row_id, holder=holder, expires_at=tx.now + life_us, fencing=fencing, sent_at=doubted
         )
     )
-    return taken
+    return Lease(holder, tx.now, doubted)
 
 
 def sending_in(tx: Transaction, row_id: str, holder: str) -> None:

@@ -28,10 +28,10 @@ class Granted:
     org: Org
     credential: Credential
     taken_at: int
-    expires_at: int
     """Microseconds since 1970 UTC."""
     doubted_since: datetime | None
-    """This refresh token was sent before and no answer was stored: this is the one try that proves what became of it."""
+    """This refresh token was sent before and no answer was stored: this is the one try that proves what became of it.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,28 +79,27 @@ class Refreshes:
         ``prove`` allows the try of a token whose answer was lost; ``force`` that of one in a copy of a store.
         """
         row = tx.connection.execute(select(tables.orgs).where(tables.orgs.c.row_id == row_id)).first()
-        if row is None:
+        found = tx.connection.execute(credential_of(row_id)).first()
+        if row is None or found is None:
             return Closed(None)
-        org = rows.org(row)
         stored = tx.connection.execute(access_token_of(row_id)).first()
         if stored is not None and stored.fencing != not_this:
             return Finished(self._orgs.opened_access(row_id, stored))
-        if org.state in (OrgState.NEEDS_LOGIN, OrgState.QUARANTINED) or (org.held and not force):
+        org = rows.org(row)
+        if not force and (org.held or org.state in (OrgState.NEEDS_LOGIN, OrgState.QUARANTINED)):
             return Closed(org)
-        found = tx.connection.execute(credential_of(row_id)).first()
-        if found is None:
-            return Closed(None)
-        credential = self._orgs.opened(row_id, found)
-        lease = leases.take_in(tx, row_id, holder, life_us, credential.fencing)
+        lease = leases.take_in(tx, row_id, holder, life_us, found.fencing)
         if lease is None:
             return Busy()
-        doubted = when(lease.doubted_since) if lease.doubted_since is not None else None
-        if doubted is not None and not prove:
-            leases.release_in(tx, row_id, holder, doubted=True)
-            return Closed(self._doubt_in(tx, org, f"a refresh was sent at {moment(doubted)} and its answer was lost"))
+        if lease.doubted_since is not None and not prove:
+            return Closed(self._doubt_in(tx, org, holder, when(lease.doubted_since)))
+        return self._granted_in(tx, org, self._orgs.opened(row_id, found), lease)
+
+    def _granted_in(self, tx: Transaction, org: Org, credential: Credential, lease: leases.Lease) -> Granted:
         if credential.refresh_token is not None:
-            leases.sending_in(tx, row_id, holder)
-        return Granted(org, credential, lease.taken_at, lease.expires_at, doubted)
+            leases.sending_in(tx, org.row_id, lease.holder)
+        doubted = when(lease.doubted_since) if lease.doubted_since is not None else None
+        return Granted(org, credential, lease.taken_at, doubted)
 
     def keep_in(
         self, tx: Transaction, granted: Granted, holder: str, refresh_token: Secret | None, access: AccessToken
@@ -128,7 +127,9 @@ class Refreshes:
         if self._orgs.fencing_in(tx, row_id) == granted.credential.fencing:
             self._orgs.mark_in(tx, row_id, state=state, cause=cause, problem=problem)
 
-    def _doubt_in(self, tx: Transaction, org: Org, cause: str) -> Org:
+    def _doubt_in(self, tx: Transaction, org: Org, holder: str, since: datetime) -> Org:
+        leases.release_in(tx, org.row_id, holder, doubted=True)
+        cause = f"a refresh was sent at {moment(since)} and its answer was lost"
         self._orgs.mark_in(tx, org.row_id, state=OrgState.IN_DOUBT, cause=cause, problem=None)
         return replace(org, state=OrgState.IN_DOUBT, cause=cause)
 

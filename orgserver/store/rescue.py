@@ -66,11 +66,7 @@ class RescueFiles:
         found: list[Rescued] = []
         for path in sorted(self._database.parent.glob(f"{self._database.name}.rescue-*")):
             try:
-                if path.is_symlink() or path.stat().st_size > _MAX_BYTES:
-                    raise ValueError("not ours")
-                told = json.loads(path.read_text("ascii"))
-                sealed = base64.b64decode(told["sealed"], validate=True)
-                found.append(Rescued(path, RowId(str(told["org"])), int(told["fencing"]), sealed))
+                found.append(_read(path))
             except FileNotFoundError:
                 continue  # another process took it in just now
             except (OSError, ValueError, KeyError, TypeError):
@@ -96,6 +92,14 @@ class RescueFiles:
         stored = self._orgs.refreshed_in(tx, rescued.row_id, credential, Secret(facts["refresh_token"]), access)
         leases.settle_in(tx, rescued.row_id, rescued.fencing)
         return stored
+
+
+def _read(path: Path) -> Rescued:
+    if path.is_symlink() or path.stat().st_size > _MAX_BYTES:
+        raise ValueError("no file that we wrote")
+    told = json.loads(path.read_text("ascii"))
+    sealed = base64.b64decode(told["sealed"], validate=True)
+    return Rescued(path, RowId(str(told["org"])), int(told["fencing"]), sealed)
 
 
 def _context(row_id: str, fencing: int) -> Context:

@@ -1,0 +1,351 @@
+"""What becomes of a refresh whose answer was lost, could not be stored, or belongs to nobody here."""
+
+import asyncio
+import logging
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from orgserver.app import App
+from orgserver.model.errors import CallError, NeedsLogin, NotSent, StoreAway, StoreError
+from orgserver.model.names import CONTACT
+from orgserver.model.orgs import Caller, Org, OrgState
+from orgserver.sandbox.org import SandboxOrg
+from orgserver.services.listing import Listing
+from orgserver.services.refreshing import Refresher
+from orgserver.store import tables
+from orgserver.store.refreshes import Granted
+from orgserver.store.writer import Transaction
+
+TOKEN = ".*/token"
+
+
+async def read(app: App, caller: Caller, alias: str = "acme") -> int:
+    return (await app.operations.list(caller, "salesforce_list_contacts", alias, Listing(CONTACT, limit=1))).total_size
+
+
+async def org(app: App, alias: str = "acme") -> Org:
+    return await app.enrolment.one(alias)
+
+
+def asked(acme: SandboxOrg) -> int:
+    return sum(seen.path.endswith("/token") for seen in acme.requests)
+
+
+async def lease(app: App) -> Any:
+    async with app.store.database.reading() as connection:
+        return (await connection.execute(select(tables.leases))).first()
+
+
+@pytest.fixture(autouse=True)
+def _shorter_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orgserver.services.refreshing._LOST_PAUSE", (0.0, 0.01))
+    monkeypatch.setattr("orgserver.services.refreshing._KEEP_TRYING", (0.01, 0.01))
+
+
+# -- the answer is lost
+
+
+async def test_a_refresh_that_never_arrived_is_proven_by_one_more_try_and_goes_on(
+    app: App, caller: Caller, acme: SandboxOrg
+) -> None:
+    acme.fault("close", path=TOKEN)
+    acme.expire_access_tokens()
+
+    assert await read(app, caller) == 4
+
+    assert (asked(acme), acme.counters.reuses) == (2, 0)
+    assert (await org(app)).state is OrgState.READY
+    assert await lease(app) is None
+
+
+async def test_a_refresh_whose_answer_was_lost_is_proven_once_and_the_org_says_why_it_needs_a_login(
+    app: App, caller: Caller, acme: SandboxOrg
+) -> None:
+    acme.fault("close", path=TOKEN, work=True)
+    acme.expire_access_tokens()
+
+    with pytest.raises(NeedsLogin, match="was lost"):
+        await read(app, caller)
+    with pytest.raises(NeedsLogin):
+        await read(app, caller)
+
+    assert (asked(acme), acme.counters.reuses) == (2, 1)
+    found = await org(app)
+    assert found.state is OrgState.NEEDS_LOGIN
+    assert "the answer to a refresh sent at" in (found.cause or "")
+
+
+async def test_a_lost_answer_is_not_proven_while_the_old_access_token_works(
+    app: App, caller: Caller, acme: SandboxOrg
+) -> None:
+    acme.fault("close", path=TOKEN)
+
+    with pytest.raises(NotSent, match="did not answer"):
+        await app.access.tokens.renew(await org(app))  # as keeping alive does
+
+    assert (await org(app)).state is OrgState.IN_DOUBT
+    assert await read(app, caller) == 4  # the access token still works
+    assert await app.keep_alive.refresh_idle() == []
+    assert asked(acme) == 1
+    acme.expire_access_tokens()
+    assert await read(app, caller) == 4
+    assert (asked(acme), acme.counters.reuses) == (2, 0)
+    assert (await org(app)).state is OrgState.READY
+
+
+async def test_a_doubt_left_by_a_dead_process_is_not_proven_by_keeping_alive(app: App, acme: SandboxOrg) -> None:
+    await _left_by_the_dead(app)
+
+    with pytest.raises(NeedsLogin, match="in doubt"):
+        await app.access.tokens.renew(await org(app))
+
+    assert asked(acme) == 0
+    assert (await org(app)).state is OrgState.IN_DOUBT
+    assert (await lease(app)).sent_at is not None
+
+
+async def test_a_doubt_is_proven_at_an_operators_word(app: App, acme: SandboxOrg) -> None:
+    await _left_by_the_dead(app)
+
+    await app.access.tokens.renew(await org(app), force=True)
+
+    assert (asked(acme), acme.counters.reuses) == (1, 0)
+    assert (await org(app)).state is OrgState.READY
+
+
+async def test_a_doubt_about_an_older_refresh_token_is_settled(app: App, caller: Caller, acme: SandboxOrg) -> None:
+    await _left_by_the_dead(app, fencing=0)
+
+    await app.access.tokens.renew(await org(app))
+
+    assert (asked(acme), (await org(app)).state) == (1, OrgState.READY)
+
+
+async def _left_by_the_dead(app: App, fencing: int = 1) -> None:
+    row_id = (await org(app)).row_id
+
+    def change(tx: Transaction) -> None:
+        values = {"row_id": row_id, "holder": "dead", "expires_at": tx.now - 1, "fencing": fencing}
+        tx.connection.execute(tables.leases.insert().values(sent_at=tx.now - 2, **values))
+
+    await app.store.database.write(change)
+
+
+async def test_without_a_connection_nothing_is_in_doubt(app: App, caller: Caller, acme: SandboxOrg) -> None:
+    closed_port = "http://127.0.0.1:1"
+
+    def change(tx: Transaction) -> None:
+        tx.connection.execute(
+            update(tables.orgs)
+            .where(tables.orgs.c.alias == "acme")
+            .values(login_url=closed_port, trusted_hosts='["127.0.0.1:1"]')
+        )
+
+    row = await org(app)
+    await app.store.database.write(change)
+    with pytest.raises(CallError):
+        await app.access.tokens.renew(row)
+
+    found = await org(app)
+    assert (found.state, found.problem and found.problem.code) == (OrgState.READY, "no_connection")
+    assert await lease(app) is None
+
+
+async def test_a_token_is_not_sent_when_the_lease_may_end_before_the_answer(
+    app: App, caller: Caller, acme: SandboxOrg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = [False, True]
+    monkeypatch.setattr(Refresher, "_time_is_left", lambda *_: left.pop(0))
+    acme.expire_access_tokens()
+
+    assert await read(app, caller) == 4
+    assert left == []
+    assert asked(acme) == 1
+
+
+async def test_a_clock_that_jumped_ahead_leaves_no_time(app: App) -> None:
+    refresher = app.access.tokens._refresher
+    granted = Granted(await org(app), None, app.store.database.clock() - 3_600_000_000, None)  # type: ignore[arg-type]
+
+    assert not refresher._time_is_left(granted, asyncio.get_running_loop().time())
+
+
+# -- the answer cannot be stored
+
+
+class Refusing:
+    """A store that takes no writes from the moment that a token was answered."""
+
+    def __init__(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.app, self.refuses = app, False
+        self._write, self._token = app.store.database.write, app.access.client.token
+        monkeypatch.setattr(type(app.store.database), "write", self.write)
+        monkeypatch.setattr(type(app.access.client), "token", self.token)
+
+    async def write(self, change: Callable[[Transaction], Any]) -> Any:
+        if self.refuses:
+            raise StoreError("the store cannot be written: disk full")
+        return await self._write(change)
+
+    async def token(self, *arguments: Any) -> Any:
+        answer = await self._token(*arguments)
+        self.refuses = True
+        return answer
+
+
+def rescues(tmp_path: Path) -> list[Path]:
+    return list((tmp_path / "home").glob("*rescue*"))
+
+
+async def test_an_answer_that_cannot_be_stored_is_sealed_beside_the_store_and_taken_in_at_the_next_start(
+    app: App, open_again: Any, caller: Caller, acme: SandboxOrg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusing = Refusing(app, monkeypatch)
+    acme.expire_access_tokens()
+    with pytest.raises(StoreAway, match="does not take the new token"):
+        await app.access.tokens.renew(await org(app))
+
+    (rescue,) = rescues(tmp_path)
+    assert stat.S_IMODE(rescue.stat().st_mode) == 0o600
+    assert acme.refresh_token not in rescue.read_text()
+    monkeypatch.undo()
+    assert refusing.refuses
+    async with open_again() as later:
+        assert await read(later, caller) == 4
+        assert (await org(later)).state is OrgState.READY
+    assert rescues(tmp_path) == []
+    assert (asked(acme), acme.counters.reuses) == (1, 0)
+
+
+async def test_the_process_that_holds_an_unstored_answer_sends_nothing_more_and_stores_it_when_it_can(
+    app: App, caller: Caller, acme: SandboxOrg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusing = Refusing(app, monkeypatch)
+    row = await org(app)
+    for _ in range(3):
+        with pytest.raises(StoreAway):
+            await app.access.tokens.renew(row)
+    assert asked(acme) == 1
+
+    refusing.refuses = False
+    token = await app.access.tokens.renew(row)
+
+    assert token.fencing == 2
+    assert rescues(tmp_path) == []
+    assert asked(acme) == 1
+    assert await read(app, caller) == 4
+
+
+async def test_another_process_takes_a_rescued_answer_in_before_it_sends_anything(
+    app: App, open_again: Any, caller: Caller, acme: SandboxOrg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_again(lease_seconds=0.3, token_seconds=0.2) as other:
+        Refusing(app, monkeypatch)
+        acme.expire_access_tokens()
+        with pytest.raises(StoreAway):
+            await app.access.tokens.renew(await org(app))
+        monkeypatch.undo()
+
+        assert await read(other, caller) == 4
+
+    assert (asked(acme), acme.counters.reuses) == (1, 0)
+
+
+async def test_a_rescue_file_of_another_key_or_with_junk_is_left_alone(
+    app: App, open_again: Any, caller: Caller, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    row_id = (await org(app)).row_id
+    home = tmp_path / "home"
+    (home / "orgserver.db.rescue-junk").write_text("{")
+    (home / "orgserver.db.rescue-foreign").write_text(
+        '{"v": 1, "org": "%s", "fencing": 1, "sealed": "%s"}' % (row_id, "AQ" + "A" * 120 + "==")
+    )
+
+    with caplog.at_level(logging.WARNING):
+        async with open_again() as later:
+            assert await read(later, caller) == 4
+
+    assert len(rescues(tmp_path)) == 2
+    assert "left alone" in caplog.text
+
+
+# -- the answer belongs to nobody here
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("org_id", "00DSb0009000001MAA", "another org"),
+        ("instance_url", "https://evil.example.com", "may not be trusted"),
+    ],
+)
+async def test_an_answer_for_another_org_or_host_stores_nothing(
+    app: App, caller: Caller, acme: SandboxOrg, name: str, value: str, told: str
+) -> None:
+    setattr(acme.answers, name, value)
+    acme.expire_access_tokens()
+
+    with pytest.raises(NeedsLogin, match=told):
+        await read(app, caller)
+    with pytest.raises(NeedsLogin, match="quarantined"):
+        await read(app, caller)
+
+    assert asked(acme) == 1
+    assert (await org(app)).state is OrgState.QUARANTINED
+    async with app.store.database.reading() as connection:
+        credential = await app.store.orgs.credential(connection, (await org(app)).row_id)
+    assert credential is not None and credential.fencing == 1
+
+
+async def test_a_refusal_that_kills_nothing_leaves_the_org_ready_with_its_problem(
+    app: App, caller: Caller, acme: SandboxOrg
+) -> None:
+    body = '{"error": "invalid_grant", "error_description": "ip restricted"}'
+    acme.fault("status", path=TOKEN, status=400, body=body)
+    acme.expire_access_tokens()
+
+    with pytest.raises(NotSent, match="ip restricted"):
+        await read(app, caller)
+
+    found = await org(app)
+    assert (found.state, found.problem and found.problem.code) == (OrgState.READY, "invalid_grant")
+    assert await read(app, caller) == 4
+    assert (await org(app)).problem is None
+
+
+# -- a copy of a store
+
+
+async def test_in_a_copy_of_a_store_no_refresh_token_is_sent_until_an_operator_says_so(
+    app: App, caller: Caller, acme: SandboxOrg
+) -> None:
+    from orgserver.store.refreshes import hold_copied_in
+
+    def copied(tx: Transaction) -> int | None:
+        tx.connection.execute(update(tables.store).values(copied_at=tx.now))
+        tx.connection.execute(tables.access_tokens.delete())
+        return hold_copied_in(tx, lambda when: f"this store is a copy of {when:%Y}")
+
+    acme.expire_access_tokens()
+    assert await app.store.database.write(copied) == 2
+    await app.access.reload()
+
+    with pytest.raises(NeedsLogin, match="in doubt: this store is a copy") as refused:
+        await read(app, caller)
+    with pytest.raises(NeedsLogin):
+        await app.access.tokens.renew(await org(app))
+    assert "--try-token" in (refused.value.hint or "")
+    assert await app.keep_alive.refresh_idle() == []
+    assert asked(acme) == 0
+
+    await app.access.tokens.renew(await org(app), force=True)
+
+    assert await read(app, caller) == 4
+    assert (await org(app)).held is False
+    assert (await org(app)).state is OrgState.READY
+    assert (await org(app, "globex")).held is True
