@@ -15,6 +15,7 @@ from orgserver.salesforce.client import SalesforceClient
 from orgserver.services.access import Access
 from orgserver.services.enrolment import Enrolment
 from orgserver.services.keepalive import KeepAlive
+from orgserver.services.keys import Keys
 from orgserver.services.operations import Operations
 from orgserver.services.trail import Trail
 from orgserver.store.audit import keep_alive
@@ -34,6 +35,7 @@ class App:
     enrolment: Enrolment
     trail: Trail
     keep_alive: KeepAlive
+    keys: Keys
 
 
 @asynccontextmanager
@@ -66,7 +68,7 @@ async def open_app(settings: Settings, scope: Scope | None = None) -> AsyncItera
         keeping = KeepAlive(access, settings.keep_alive_days)
         beating = asyncio.create_task(keep_alive(store.audit, settings.heartbeat_seconds, settings.abandoned_seconds))
         stack.push_async_callback(_stop, beating)
-        yield App(settings, store, access, operations, Enrolment(store, access), Trail(store), keeping)
+        yield App(settings, store, access, operations, Enrolment(store, access), Trail(store), keeping, Keys(store))
 
 
 async def _stop(task: asyncio.Task[None]) -> None:

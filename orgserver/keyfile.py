@@ -5,43 +5,224 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+
+import portalocker
 
 from orgserver.config import Settings
 from orgserver.durable import write_whole
 from orgserver.model.errors import KeyProblem
-from orgserver.vault import Key, Vault, read_ring, write_ring
+from orgserver.model.secret import Secret
+from orgserver.vault import MAKE_ONE, Key, Vault, read_ring, write_ring
 
-_COMMAND_SECONDS = 60
+COMMAND_SECONDS = 60.0
 _MAX_BYTES = 64 * 1024
 _POSIX = os.name == "posix"
+_ENVIRONMENT = "ORGSERVER_MASTER_KEY"
 
 
-def open_vault(settings: Settings, *, create: bool) -> Vault:
+def open_vault(settings: Settings, *, create: bool, command_seconds: float = COMMAND_SECONDS) -> Vault:
     """Open the key ring from the first source that is set.
 
     ``create`` says whether the default file may be made: only beside a store that does not exist yet,
     or a lost key would look like a wrong one.
     """
-    given = settings.take_master_key()
-    if given is not None:
-        return Vault(read_ring(given.reveal(), "ORGSERVER_MASTER_KEY"))
+    if settings.master_key is not None:
+        given = EnvironmentRing(settings.take_master_key)
+        return Vault(given.read(), given)
     if settings.master_key_file is not None:
-        path = settings.master_key_file
-        return Vault(_from_file(path), lambda: _from_file(path))
-    if settings.master_key_command:
-        command = settings.master_key_command
-        return Vault(_from_command(command), lambda: _from_command(command))
+        file = FileRing(settings.master_key_file)
+        return Vault(file.read(), file)
+    if settings.master_key_command is not None:
+        command = CommandRing(settings.master_key_command, command_seconds)
+        return Vault(command.read(), command)
     path = settings.home / "master.key"
     if create and not path.is_symlink() and not path.exists():
         _make(path)
-    return Vault(_from_file(path), lambda: _from_file(path))
+    default = FileRing(path)
+    return Vault(default.read(), default)
 
 
-def _from_file(path: Path) -> list[Key]:
+@dataclass(frozen=True, slots=True)
+class EnvironmentRing:
+    """A ring that the environment held when the process began: it stays as it is."""
+
+    given: Callable[[], Secret | None]
+    name = _ENVIRONMENT
+    slow = False
+    advice = (
+        f"{_ENVIRONMENT} is read once, when a process begins: put the missing key into it, behind the first, "
+        "and start again"
+    )
+
+    def changed(self) -> bool:
+        """Never."""
+        return False
+
+    def read(self) -> list[Key]:
+        """Read what was given."""
+        try:
+            secret = self.given()
+        except ValueError:
+            secret = None
+        if secret is None:
+            raise KeyProblem(f"{_ENVIRONMENT} is set but empty", hint=f"take it away, or {MAKE_ONE}")
+        return read_ring(secret.reveal(), self.name)
+
+    def put_first(self, key: Key) -> None:
+        """Only the operator can."""
+        del key
+        raise _only_you(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRing:
+    """A ring that a program of the operator's prints: a keyring, a KMS or a password manager."""
+
+    command: Sequence[str]
+    seconds: float = COMMAND_SECONDS
+    slow = True
+
+    @property
+    def name(self) -> str:
+        """The program, without its arguments."""
+        return f"command {Path(self.command[0]).name}" if self.command else "an empty command"
+
+    @property
+    def advice(self) -> str:
+        """Where the missing key belongs."""
+        return f"let {self.name} print the missing key too, behind the first"
+
+    def changed(self) -> bool:
+        """Only running it would tell."""
+        return True
+
+    def read(self) -> list[Key]:
+        """Run it. What it says on standard error is never shown: it may hold secrets."""
+        printed = self._printed()
+        if not printed.strip():
+            raise KeyProblem(f"the master key {self.name} printed nothing")
+        if len(printed) > _MAX_BYTES:
+            raise KeyProblem(f"the master key {self.name} printed more than a key ring")
+        return read_ring(printed.decode("utf-8", "replace"), self.name)
+
+    def put_first(self, key: Key) -> None:
+        """Only the operator can."""
+        del key
+        raise _only_you(self.name)
+
+    def _printed(self) -> bytes:
+        if not self.command:
+            raise KeyProblem("ORGSERVER_MASTER_KEY_COMMAND is set but empty")
+        try:
+            done = subprocess.run(  # noqa: S603  # the operator's own program, as an argument list, no shell
+                self.command, capture_output=True, check=True, timeout=self.seconds, stdin=subprocess.DEVNULL
+            )
+        except FileNotFoundError:
+            raise KeyProblem(f"the master key {self.name} was not found") from None
+        except subprocess.TimeoutExpired:
+            raise KeyProblem(f"the master key {self.name} did not answer in {self.seconds:g} s") from None
+        except (subprocess.CalledProcessError, OSError, ValueError) as error:
+            code = getattr(error, "returncode", type(error).__name__)
+            raise KeyProblem(f"the master key {self.name} failed ({code})") from None
+        return done.stdout
+
+
+class FileRing:
+    """A ring in a file of ours, which a rotation writes anew while servers run."""
+
+    slow = False
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._seen: tuple[int, ...] | None = None
+
+    @property
+    def name(self) -> str:
+        """Its path."""
+        return str(self.path)
+
+    @property
+    def advice(self) -> str:
+        """Where the missing key belongs."""
+        return f"put the missing key back into {self.path}, behind the first, or restore that file from a backup"
+
+    def changed(self) -> bool:
+        """Tell whether another file, or other content, is there now."""
+        try:
+            return _signature(self.path.lstat()) != self._seen
+        except OSError:
+            return True
+
+    def read(self) -> list[Key]:
+        """Read it, if nobody else can read or change it."""
+        descriptor = _opened(self.path)
+        try:
+            status = os.fstat(descriptor)
+            _check(self.path, status)
+            content = os.read(descriptor, _MAX_BYTES + 1)
+        finally:
+            os.close(descriptor)
+        if not content.strip():
+            raise KeyProblem(f"the master key {self.path} is empty", hint="restore the key file from a backup")
+        if len(content) > _MAX_BYTES:
+            raise KeyProblem(f"the master key {self.path} is too large for a key ring")
+        ring = read_ring(content.decode("utf-8", "replace"), self.name)
+        self._seen = _signature(status)
+        return ring
+
+    def put_first(self, key: Key) -> None:
+        """Write the ring anew with this key before the others: whole and on the disk, or not at all."""
+        try:
+            with _alone(self.path):
+                ring = self.read()  # within the lock: another store with the same ring may rotate too
+                self._check_writable()
+                write_whole(self.path, (write_ring([key, *ring]) + "\n").encode("ascii"), replace=True)
+        except OSError as error:
+            raise KeyProblem(f"the master key {self.path} cannot be written anew: {error.strerror}") from None
+
+    def _check_writable(self) -> None:
+        if _POSIX and self.path.stat().st_uid != os.geteuid():
+            raise KeyProblem(
+                f"the master key {self.path} belongs to another user, who must write it anew",
+                hint=f"put a new key before the others there, then run this again; {MAKE_ONE}",
+            )
+        if not os.access(self.path, os.W_OK) or not os.access(self.path.parent, os.W_OK | os.X_OK):
+            raise KeyProblem(
+                f"the master key {self.path} cannot be written anew: it or its folder is read-only",
+                hint="let its owner write it (chmod 600), or put a new key before the others there and run this again",
+            )
+
+
+def folder_risk(path: Path) -> str | None:
+    """Why the folder of a key file is no safe place: whoever may write there can take the file away."""
+    if not _POSIX:
+        return None
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        status = path.parent.stat()
+    except OSError as error:
+        return f"{path.parent} cannot be looked at: {(error.strerror or type(error).__name__).lower()}"
+    if status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX:
+        return f"{path.parent} can be changed by others (mode {stat.S_IMODE(status.st_mode):o})"
+    if status.st_uid not in (os.geteuid(), 0):
+        return f"{path.parent} belongs to another user"
+    return None
+
+
+def _only_you(source: str) -> KeyProblem:
+    return KeyProblem(
+        f"every value is under the first key of {source}, and only you can put a new one there",
+        hint=f"put a new key before the others, for every process, and run this again; {MAKE_ONE}",
+    )
+
+
+def _opened(path: Path) -> int:
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # a FIFO would make us wait
+    try:
+        return os.open(path, flags)
     except FileNotFoundError:
         raise KeyProblem(
             f"there is no master key at {path}", hint="restore the key file; without it the store cannot be opened"
@@ -49,15 +230,9 @@ def _from_file(path: Path) -> list[Key]:
     except OSError as error:
         reason = "it is a symbolic link" if path.is_symlink() else (error.strerror or type(error).__name__)
         raise KeyProblem(f"the master key {path} cannot be read: {reason}") from None
-    try:
-        _check_owner(path, os.fstat(descriptor))
-        content = os.read(descriptor, _MAX_BYTES)
-    finally:
-        os.close(descriptor)
-    return read_ring(content.decode("ascii", "replace"), str(path))
 
 
-def _check_owner(path: Path, status: os.stat_result) -> None:
+def _check(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise KeyProblem(f"the master key {path} is not a regular file")
     if not _POSIX:
@@ -71,20 +246,21 @@ def _check_owner(path: Path, status: os.stat_result) -> None:
         raise KeyProblem(f"the master key {path} belongs to another user")
 
 
-def _from_command(command: Sequence[str]) -> list[Key]:
-    name = Path(command[0]).name
-    try:
-        done = subprocess.run(  # noqa: S603  # the operator's own program, as an argument list, no shell
-            command, capture_output=True, check=True, timeout=_COMMAND_SECONDS, stdin=subprocess.DEVNULL
-        )
-    except FileNotFoundError:
-        raise KeyProblem(f"the master key command {name} was not found") from None
-    except subprocess.TimeoutExpired:
-        raise KeyProblem(f"the master key command {name} did not answer in {_COMMAND_SECONDS} s") from None
-    except (subprocess.CalledProcessError, OSError) as error:
-        code = getattr(error, "returncode", type(error).__name__)
-        raise KeyProblem(f"the master key command {name} failed ({code})") from None
-    return read_ring(done.stdout.decode("ascii", "replace"), f"command {name}")
+def _signature(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold the lock beside a ring file (it stays: removing it would split the lock in two)."""
+    lock = path.with_name(path.name + ".lock")
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    with os.fdopen(descriptor, "r+b") as file:
+        portalocker.lock(file, portalocker.LockFlags.EXCLUSIVE)
+        try:
+            yield
+        finally:
+            portalocker.unlock(file)
 
 
 def _make(path: Path) -> None:

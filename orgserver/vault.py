@@ -3,6 +3,9 @@
 A sealed value is ``version (1) ‖ key id (8) ‖ nonce (12) ‖ ciphertext and tag``.
 Its context (associated data) names product, format, org row, table, column and key, so a value that is moved
 to another row or column does not open.
+
+A data key is wrapped as its 32 bytes; one that has replaced another as
+``key (32) ‖ id of the master key it was made under (8) ‖ until (8, seconds since 1970) ‖ the key before (32)``.
 """
 
 from __future__ import annotations
@@ -12,8 +15,11 @@ import binascii
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable, Sequence
+import threading
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -27,6 +33,16 @@ _ID_SIZE = 8
 _NONCE_SIZE = 12
 _HEADER = 1 + _ID_SIZE + _NONCE_SIZE
 _KEY_SIZE = 32
+_TIME_SIZE = 8
+_REPLACED = _KEY_SIZE + _ID_SIZE + _TIME_SIZE + _KEY_SIZE
+LATE_SECONDS = 24 * 3_600
+"""How long a replaced data key still opens: as long as an idempotency key is kept."""
+_ASK_AGAIN_SECONDS = 10.0
+_ADVICE = (
+    "give the key ring that this store was made with (ORGSERVER_MASTER_KEY, ORGSERVER_MASTER_KEY_FILE, "
+    "ORGSERVER_MASTER_KEY_COMMAND, or master.key in its home)"
+)
+MAKE_ONE = "make one with: python3 -c 'import base64,os; print(base64.b64encode(os.urandom(32)).decode())'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,49 +129,187 @@ def key_id(sealed: bytes) -> bytes:
     return sealed[1 : 1 + _ID_SIZE]
 
 
+class DataKey(Key):
+    """What seals one owner's values.
+
+    For a day after it has replaced another, it opens what late writers sealed with the one before: a call that was
+    under way, or a token answer that waits beside the store.
+    """
+
+    __slots__ = ("_before", "_until", "made_under")
+
+    def __init__(
+        self, material: bytes, *, made_under: bytes | None = None, until: int = 0, before: Key | None = None
+    ) -> None:
+        super().__init__(material)
+        self.made_under = made_under
+        self._until = until
+        self._before = before
+
+    def open(self, sealed: bytes, context: Context) -> bytes:
+        """Decrypt a value of this place, for a while also one that the key before has sealed."""
+        before = self._before
+        if before is not None and key_id(sealed) == before.id and time.time() < self._until:
+            return before.open(sealed, context)
+        return super().open(sealed, context)
+
+    def successor(self, master: Key) -> DataKey:
+        """Make a new data key that replaces this one."""
+        until = int(time.time()) + LATE_SECONDS
+        return DataKey(secrets.token_bytes(_KEY_SIZE), made_under=master.id, until=until, before=Key(self.material()))
+
+    def wrapped(self, master: Key, owner: str, purpose: str) -> bytes:
+        """Seal this key under a master key, for its owner's row."""
+        plain = self.material()
+        if self._before is not None and self.made_under is not None:
+            plain += self.made_under + self._until.to_bytes(_TIME_SIZE, "big") + self._before.material()
+        return master.seal(plain, _wrapping(owner, purpose))
+
+    @classmethod
+    def unwrapped(cls, plain: bytes) -> DataKey:
+        """Read what ``wrapped`` sealed."""
+        if len(plain) == _KEY_SIZE:
+            return cls(plain)
+        if len(plain) != _REPLACED:
+            raise Unsealable("a wrapped data key is not in a form this version knows")
+        material, rest = plain[:_KEY_SIZE], plain[_KEY_SIZE:]
+        until = int.from_bytes(rest[_ID_SIZE : _ID_SIZE + _TIME_SIZE], "big")
+        before = Key(rest[_ID_SIZE + _TIME_SIZE :])
+        return cls(material, made_under=rest[:_ID_SIZE], until=until, before=before)
+
+
+class Source(Protocol):
+    """Where a ring of master keys comes from."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+
+    @property
+    def advice(self) -> str:
+        """What to do when the ring lacks a key."""
+
+    @property
+    def slow(self) -> bool:
+        """Whether reading may take long: then never on the event loop, nor while the store waits for us."""
+
+    def changed(self) -> bool:
+        """Tell whether reading it again could give another ring."""
+
+    def read(self) -> Sequence[Key]:
+        """Read the ring; KeyProblem says in one sentence why not."""
+
+    def put_first(self, key: Key) -> None:
+        """Put a new key before the others, durably; KeyProblem where only the operator can do that."""
+
+
+class RingBehind(Exception):
+    """The ring may lack a key only because its slow source was not read again yet.
+
+    Whoever can wait calls ``catch_up`` in a thread and tries once more (``keyrings.catching_up``).
+    """
+
+    def __init__(self, vault: Vault, identifier: bytes) -> None:
+        super().__init__(f"key {identifier.hex()} is not in the ring as it was last read")
+        self._vault = vault
+        self._identifier = identifier
+
+    def catch_up(self) -> None:
+        """Read the ring again, once for however many wait; it blocks."""
+        self._vault.look_for(self._identifier)
+
+
 class Vault:
     """The ring of master keys: opens with all of them, seals with the first."""
 
-    def __init__(self, ring: Sequence[Key], reread: Callable[[], Sequence[Key]] | None = None) -> None:
+    def __init__(self, ring: Sequence[Key], source: Source | None = None) -> None:
         if not ring:
             raise KeyProblem("the master key ring is empty")
         self._ring = tuple(ring)
-        self._reread = reread
+        self._source = source
+        self._reading = threading.Lock()
+        self._asked: dict[bytes, float] = {}
 
     def __repr__(self) -> str:
         return f"Vault({', '.join(key.id.hex() for key in self._ring)})"
 
+    @property
+    def ring(self) -> tuple[Key, ...]:
+        """The keys as they were last read, the one that seals first."""
+        return self._ring
+
+    @property
+    def source(self) -> str:
+        """Where the ring comes from, for people."""
+        return self._source.name if self._source is not None else "memory"
+
     def seal(self, plain: bytes, context: Context) -> bytes:
-        """Seal directly under the newest master key."""
-        return self._ring[0].seal(plain, context)
+        """Seal directly under the newest master key, which another process may have put there just now."""
+        return self._newest().seal(plain, context)
 
     def open(self, sealed: bytes, context: Context) -> bytes:
-        """Open what any key of the ring sealed; an unknown key id makes the ring be read again, once."""
+        """Open what any key of the ring sealed; an unknown key id makes the ring be read again, once.
+
+        Raises RingBehind where that reading is slow.
+        """
         return self._key(key_id(sealed)).open(sealed, context)
 
-    def new_data_key(self, owner: str, purpose: str) -> tuple[Key, bytes]:
+    def new_data_key(self, owner: str, purpose: str) -> tuple[DataKey, bytes]:
         """Make a data key; return it and its wrapped form for the store."""
-        key = Key.new()
-        return key, self.seal(key.material(), _wrapping(owner, purpose))
+        key = DataKey(secrets.token_bytes(_KEY_SIZE))
+        return key, key.wrapped(self._newest(), owner, purpose)
 
-    def data_key(self, wrapped: bytes, owner: str, purpose: str) -> Key:
+    def data_key(self, wrapped: bytes, owner: str, purpose: str) -> DataKey:
         """Unwrap a data key."""
-        return Key(self.open(wrapped, _wrapping(owner, purpose)))
+        return DataKey.unwrapped(self.open(wrapped, _wrapping(owner, purpose)))
+
+    def read_again(self) -> None:
+        """Read the ring again, where it can be; it blocks."""
+        if self._source is not None:
+            self._ring = tuple(self._source.read()) or self._ring
+
+    def renew(self) -> None:
+        """Put a new key first, durably, before anything is sealed with it."""
+        if self._source is None:
+            raise KeyProblem("the master key ring comes from nowhere that a new key could be written to")
+        new = Key.new()
+        self._source.put_first(new)
+        self.read_again()
+        if self._find(new.id) is None:
+            raise KeyProblem(f"the new master key is not in {self._source.name}, although it was written there")
+
+    def look_for(self, identifier: bytes) -> None:
+        """Read the ring again for a key that is missing, unless somebody just did; it blocks."""
+        with self._reading:
+            if self._find(identifier) is None and self._may_ask(identifier):
+                self._asked[identifier] = time.monotonic()
+                self.read_again()
+
+    def _newest(self) -> Key:
+        source = self._source
+        if source is not None and not source.slow and source.changed():
+            self.read_again()
+        return self._ring[0]
 
     def _key(self, identifier: bytes) -> Key:
-        for key in self._ring:
-            if key.id == identifier:
-                return key
-        if self._reread is not None:
-            self._ring = tuple(self._reread())
-            for key in self._ring:
-                if key.id == identifier:
-                    return key
-        raise Unsealable(
-            f"the store is sealed with key {identifier.hex()}, which is not in your ring",
-            hint="give the key ring that this store was made with (ORGSERVER_MASTER_KEY, "
-            "ORGSERVER_MASTER_KEY_FILE, ORGSERVER_MASTER_KEY_COMMAND, or master.key in its home)",
-        )
+        source = self._source
+        key = self._find(identifier)
+        if key is None and source is not None and source.changed() and self._may_ask(identifier):
+            if source.slow:
+                raise RingBehind(self, identifier)
+            self.read_again()
+            key = self._find(identifier)
+        if key is None:
+            advice = source.advice if source is not None else _ADVICE
+            raise Unsealable(f"the store is sealed with key {identifier.hex()}, which is not in your ring", hint=advice)
+        return key
+
+    def _find(self, identifier: bytes) -> Key | None:
+        return next((key for key in self._ring if key.id == identifier), None)
+
+    def _may_ask(self, identifier: bytes) -> bool:
+        asked = self._asked.get(identifier)
+        return asked is None or time.monotonic() - asked > _ASK_AGAIN_SECONDS
 
 
 def _wrapping(owner: str, purpose: str) -> Context:
@@ -165,14 +319,14 @@ def _wrapping(owner: str, purpose: str) -> Context:
 def read_ring(text: str, source: str) -> list[Key]:
     """Read keys written as base64 of 32 bytes, several with commas between; KeyProblem names the source only."""
     keys: list[Key] = []
-    for part in text.strip().split(","):
+    for part in text.removeprefix("\ufeff").strip().split(","):
         try:
-            keys.append(Key(base64.b64decode(part.strip(), validate=True)))
+            key = Key(base64.b64decode(part.strip(), validate=True))
         except (binascii.Error, ValueError):
-            raise KeyProblem(
-                f"the master key from {source} is not base64 of 32 bytes",
-                hint="make one with: python3 -c 'import base64,os; print(base64.b64encode(os.urandom(32)).decode())'",
-            ) from None
+            raise KeyProblem(f"the master key from {source} is not base64 of 32 bytes", hint=MAKE_ONE) from None
+        if any(key.id == other.id for other in keys):
+            raise KeyProblem(f"the master key ring from {source} holds key {key.id.hex()} twice", hint="remove one")
+        keys.append(key)
     return keys
 
 

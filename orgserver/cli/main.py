@@ -29,6 +29,7 @@ _COMMANDS = {
     "serve": ("orgserver.cli.serve", "Serve MCP on standard input and output."),
     "refresh-idle": ("orgserver.cli.refresh_idle", "Keep the tokens of idle orgs alive, for cron."),
     "audit": ("orgserver.cli.audit", "Read, export and verify the audit log."),
+    "rotate-key": ("orgserver.cli.rotate_key", "Give the store a new master key, while servers run."),
     "migrate": ("orgserver.cli.migrate", "Bring the store to the newest schema."),
 }
 _COMPLETION = (

@@ -22,6 +22,7 @@ class Action(StrEnum):
     ENROL = "enrol"
     REFRESH = "refresh"
     POLICY = "policy"
+    KEY = "key"
     EXPORT = "export"
     VERIFY = "verify"
 

@@ -17,6 +17,7 @@ from sqlalchemy.pool import NullPool
 
 from orgserver.model.errors import StoreError
 from orgserver.store import files
+from orgserver.store.keyrings import catching_up
 from orgserver.store.writer import Change, Writer, microseconds
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Database:
 
     async def write(self, change: Change[T]) -> T:
         """Run a change through the writer; it is durable when this returns."""
-        return await self._writer.run(change)
+        return await catching_up(lambda: self._writer.run(change))
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:

@@ -20,6 +20,7 @@ from orgserver.store import chain, tables
 from orgserver.store.audit import AuditLog
 from orgserver.store.database import Database
 from orgserver.store.files import FREE_FLOOR
+from orgserver.store.keyrings import Keyrings, canary_context
 from orgserver.store.orgs import Orgs
 from orgserver.store.rescue import Rescued, RescueFiles
 from orgserver.store.writer import Transaction
@@ -48,6 +49,7 @@ class Store:
     cursors: Key
     """Seals what agents hold for us between calls."""
     rescue: RescueFiles
+    keyrings: Keyrings
 
     async def take_in_rescued(self) -> set[RowId]:
         """Store the token answers that were left beside the database; the orgs that got one."""
@@ -104,7 +106,8 @@ async def open_store(
         free_floor=free_floor,
     )
     orgs = Orgs(vault)
-    store = Store(keys.store_id, database, orgs, audit, keys.store_key, RescueFiles(file, orgs))
+    rescue, keyrings = RescueFiles(file, orgs), Keyrings(vault, keys.store_id)
+    store = Store(keys.store_id, database, orgs, audit, keys.store_key, rescue, keyrings)
     await store.take_in_rescued()
     return store
 
@@ -127,7 +130,7 @@ def _load(tx: Transaction, vault: Vault) -> _StoreKeys:
     if row is None:
         return _create(tx, vault)
     try:
-        canary = vault.open(row.canary, _canary_context(row.store_id))
+        canary = vault.open(row.canary, canary_context(row.store_id))
         store_key = vault.data_key(row.store_key, row.store_id, "store")
         audit_key = vault.data_key(row.audit_key, row.store_id, "audit")
     except Unsealable as error:
@@ -146,7 +149,7 @@ def _create(tx: Transaction, vault: Vault) -> _StoreKeys:
             id=1,
             store_id=store_id,
             created_at=tx.now,
-            canary=vault.seal(_CANARY, _canary_context(store_id)),
+            canary=vault.seal(_CANARY, canary_context(store_id)),
             store_key=wrapped_store,
             audit_key=wrapped_audit,
             catalog_version=1,
@@ -156,7 +159,3 @@ def _create(tx: Transaction, vault: Vault) -> _StoreKeys:
     sealed = audit_key.seal(bytes(8) + first, Context(store_id, "audit_head", "sealed"))
     tx.connection.execute(insert(tables.audit_head).values(id=1, sequence=0, hash=first, sealed=sealed))
     return _StoreKeys(store_id, store_key, audit_key)
-
-
-def _canary_context(store_id: str) -> Context:
-    return Context(store_id, "store", "canary")

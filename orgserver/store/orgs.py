@@ -16,10 +16,9 @@ from orgserver.model.orgs import AccessToken, Credential, Org, OrgState, Problem
 from orgserver.model.secret import Secret
 from orgserver.store import rows, tables
 from orgserver.store.chain import when
+from orgserver.store.keyrings import ORG, catching_up
 from orgserver.store.writer import Transaction
 from orgserver.vault import Context, Key, Vault
-
-PURPOSE = "org"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,10 @@ class Orgs:
     async def credential(self, connection: AsyncConnection, row_id: RowId) -> Credential | None:
         """Open an org's credential."""
         row = (await connection.execute(credential_of(row_id))).first()
-        return self.opened(row_id, row) if row is not None else None
+        if row is None:
+            return None
+        await self._unwrapped(row_id, row.wrapped)
+        return self.opened(row_id, row)
 
     def opened(self, row_id: str, row: Row[Any]) -> Credential:
         """Open a row of ``credential_of``."""
@@ -81,7 +83,10 @@ class Orgs:
     async def access_token(self, connection: AsyncConnection, row_id: RowId) -> AccessToken | None:
         """Open an org's cached access token."""
         row = (await connection.execute(access_token_of(row_id))).first()
-        return self.opened_access(row_id, row) if row is not None else None
+        if row is None:
+            return None
+        await self._unwrapped(row_id, row.wrapped)
+        return self.opened_access(row_id, row)
 
     def opened_access(self, row_id: str, row: Row[Any]) -> AccessToken:
         """Open a row of ``access_token_of``."""
@@ -99,7 +104,7 @@ class Orgs:
         wrapped = (
             await connection.execute(select(tables.data_keys.c.wrapped).where(tables.data_keys.c.owner == row_id))
         ).scalar_one()
-        return self._key(row_id, wrapped)
+        return await self._unwrapped(row_id, wrapped)
 
     async def drafts(self, connection: AsyncConnection) -> dict[Alias, Draft]:
         """Open every enrolment that was not finished."""
@@ -110,7 +115,8 @@ class Orgs:
         )
         found: dict[Alias, Draft] = {}
         for row in known:
-            facts = self._key(row.row_id, row.wrapped).open(row.draft, _draft_context(row.row_id))
+            key = await self._unwrapped(row.row_id, row.wrapped)
+            facts = key.open(row.draft, _draft_context(row.row_id))
             found[row.alias] = Draft(row.alias, RowId(row.row_id), json.loads(facts))
         return found
 
@@ -124,7 +130,7 @@ class Orgs:
             .where(tables.credentials.c.refresh_token.is_not(None))
         )
         for row in known:
-            key = self._key(row.row_id, row.wrapped)
+            key = await self._unwrapped(row.row_id, row.wrapped)
             token = key.open_text(row.refresh_token, _refresh_context(row.row_id, row.fencing))
             found.append((row.alias, token, row.given))
         return found
@@ -274,7 +280,7 @@ class Orgs:
         ).scalar()
         if wrapped is not None:
             return self._key(row_id, wrapped)
-        key, wrapped = self._vault.new_data_key(row_id, PURPOSE)
+        key, wrapped = self._vault.new_data_key(row_id, ORG)
         tx.connection.execute(insert(tables.data_keys).values(owner=row_id, wrapped=wrapped))
         return key
 
@@ -282,11 +288,19 @@ class Orgs:
         """The data key of an org whose credential was opened here; KeyError otherwise."""
         return self._keys[row_id][1]
 
+    async def _unwrapped(self, row_id: str, wrapped: bytes) -> Key:
+        """An owner's key, even if the ring must first be read again from a slow source."""
+
+        async def attempt() -> Key:
+            return self._key(row_id, wrapped)
+
+        return await catching_up(attempt)
+
     def _key(self, row_id: str, wrapped: bytes) -> Key:
         known = self._keys.get(row_id)
         if known is not None and known[0] == wrapped:
             return known[1]
-        key = self._vault.data_key(wrapped, row_id, PURPOSE)
+        key = self._vault.data_key(wrapped, row_id, ORG)
         self._keys[row_id] = (wrapped, key)
         return key
 

@@ -1,0 +1,90 @@
+"""``orgserver rotate-key``: everything under a new master key, while servers run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from orgserver.cli.support import Failure, app_of, operator, print_json, report, run, safe, settings_of
+from orgserver.services.keys import Rotated
+
+
+@click.command("rotate-key", epilog="Example: orgserver rotate-key --reseal")
+@click.option("--reseal", is_flag=True, help="Make new data keys too: after somebody may have seen the old key.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def rotate_key(reseal: bool, as_json: bool) -> None:
+    """Re-encrypt the store under a new master key. Servers go on working, and find the new key by themselves.
+
+    A ring in a file gets its new key from this command. Where the ring comes from ORGSERVER_MASTER_KEY or
+    ORGSERVER_MASTER_KEY_COMMAND, put the new key before the others there first. A rotation that was cut off is
+    finished by the next one.
+    """
+
+    async def act() -> Rotated:
+        async with app_of(settings_of()) as app:
+            return await app.keys.rotate(operator(), reseal=reseal, progress=_progress())
+
+    done = run(act())
+    if as_json:
+        print_json(told_of(done))
+    else:
+        for line in said_of(done):
+            click.echo(safe(line))
+    if done.unreadable:
+        report(
+            f"{len(done.unreadable)} values do not open with any key of the ring, and were left: "
+            + ", ".join(done.unreadable[:5]),
+            "put the key they need into the ring and run this again, or remove those orgs",
+        )
+        raise Failure
+
+
+def told_of(done: Rotated) -> dict[str, Any]:
+    """A rotation for machines; key ids are no secrets."""
+    return {
+        "key": done.key,
+        "new_key": done.made,
+        "resumed": done.resumed,
+        "moved": done.moved,
+        "resealed": done.resealed,
+        "values_per_key": dict(done.usage),
+        "unreadable": list(done.unreadable),
+        "source": done.source,
+        "seconds": round(done.seconds, 3),
+    }
+
+
+def said_of(done: Rotated) -> list[str]:
+    """A rotation for people, and what is left to them."""
+    begun = "a new key" if done.made else "it went on with a rotation that was cut off" if done.resumed else "given"
+    lines = [
+        f"Everything is under key {done.key} now ({begun}): {done.moved:,} values moved in {done.seconds:.1f} s.",
+    ]
+    if done.resealed:
+        lines.append("Every org has a new data key, and its secrets were sealed anew with it.")
+    return lines + _leftover(done.key, done.usage, done.source)
+
+
+def _leftover(key: str, usage: Mapping[str, int], source: str) -> list[str]:
+    old = [f"{other} ({count:,} values)" for other, count in usage.items() if other != key]
+    if not old:
+        return []
+    once = (
+        "Once `orgserver doctor` counts no value under an older key, for any store with this ring, it may be taken "
+        f"out of {source}. Keep a copy of it as long as backups made before today: they open with nothing else."
+    )
+    return [f"Older keys: {', '.join(old)}.", once]
+
+
+def _progress() -> Any:
+    """Say how far it is, on a terminal."""
+    if not sys.stderr.isatty():
+        return lambda _done, _total: None
+
+    def show(done: int, total: int) -> None:
+        click.echo(f"\r{done:,} of {total:,}" + ("\r\033[K" if done >= total else ""), nl=False, err=True)
+
+    return show

@@ -1,0 +1,198 @@
+"""Which master key each key of the store is wrapped under, and moving them under another while everybody works on.
+
+A rotation goes through ``data_keys`` in pages, each one short transaction, and ends with the store's own row: so that
+row tells whether one has come to its end. A page that was moved needs nothing more, so a rotation that was cut off
+goes on with what is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import portalocker
+from sqlalchemy import RowMapping, Table, bindparam, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orgserver.model.errors import KeyProblem
+from orgserver.store import tables
+from orgserver.store.writer import Prepared, Transaction
+from orgserver.vault import Context, DataKey, Key, RingBehind, Unsealable, Vault, key_id
+
+T = TypeVar("T")
+ORG = "org"
+"""The purpose of the data keys of orgs and of orgs being enrolled."""
+_STORE_KEYS = {"store_key": "store", "audit_key": "audit"}
+
+_PAGE = select(tables.data_keys.c.owner, tables.data_keys.c.wrapped).order_by(tables.data_keys.c.owner)
+_WRAP = Prepared(
+    update(tables.data_keys).where(tables.data_keys.c.owner == bindparam("of")).values(wrapped=bindparam("to_wrapped"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sealed:
+    """Columns of one table that are sealed under an org's data key; ``row_id`` says of which org."""
+
+    table: Table
+    columns: tuple[str, ...]
+    bound: str | None = None
+    """The column that stands in the context too."""
+
+
+_SEALED = (
+    _Sealed(tables.credentials, ("client_secret", "private_key")),
+    _Sealed(tables.credentials, ("refresh_token",), "fencing"),
+    _Sealed(tables.access_tokens, ("token",), "fencing"),
+    _Sealed(tables.enrolments, ("draft",)),
+    _Sealed(tables.idempotency, ("answer",)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What became of some data keys."""
+
+    last: str | None
+    """The last owner looked at; None after the last page."""
+    moved: int
+    unreadable: tuple[str, ...]
+    """Owners whose data key no key of the ring opens: they are left as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How many values each master key wraps, by the hexadecimal form of its id."""
+
+    usage: Mapping[str, int]
+    store: frozenset[str]
+    """The keys of the store's own row."""
+
+
+class Keyrings:
+    """Counts and moves the store's wrapped keys. Methods ``…_in`` are changes for the writer."""
+
+    def __init__(self, vault: Vault, store_id: str) -> None:
+        self.vault = vault
+        self._store_id = store_id
+
+    async def standing(self, connection: AsyncConnection) -> Standing:
+        """Count the values under each master key: data keys, the store's keys, and its canary."""
+        of = func.substr(tables.data_keys.c.wrapped, 2, 8)
+        counted = await connection.execute(select(of, func.count()).group_by(of))
+        usage = Counter({bytes(identifier).hex(): number for identifier, number in counted})
+        row = (await connection.execute(select(tables.store))).one()
+        own = [key_id(value).hex() for value in (row.canary, row.store_key, row.audit_key)]
+        return Standing(usage + Counter(own), frozenset(own))
+
+    def move_in(self, tx: Transaction, to: Key, after: str, limit: int, *, reseal: bool) -> Page:
+        """Move a page of data keys under a master key; with ``reseal`` every org gets a new data key too."""
+        page = tx.connection.execute(_PAGE.where(tables.data_keys.c.owner > after).limit(limit)).all()
+        moved: dict[str, tuple[DataKey, DataKey]] = {}
+        unreadable: list[str] = []
+        for row in page:
+            try:
+                change = self._change(row.owner, row.wrapped, to, reseal=reseal)
+            except Unsealable:
+                unreadable.append(row.owner)
+                continue
+            if change is not None:
+                moved[row.owner] = change
+        if moved:
+            _WRAP.run(tx.connection, *(_row(owner, new, to) for owner, (_, new) in moved.items()))
+        if reseal:
+            _reseal(tx, moved)
+        return Page(page[-1].owner if page else None, len(moved), tuple(unreadable))
+
+    def _change(self, owner: str, wrapped: bytes, to: Key, *, reseal: bool) -> tuple[DataKey, DataKey] | None:
+        """An owner's data key as it is and as it shall be; None if nothing is left to do."""
+        there = key_id(wrapped) == to.id
+        if there and not reseal:
+            return None
+        key = self.vault.data_key(wrapped, owner, ORG)
+        if reseal and key.made_under != to.id:
+            return key, key.successor(to)
+        return None if there else (key, key)
+
+    def move_store_in(self, tx: Transaction, to: Key) -> int:
+        """Move the store's own keys and its canary; the keys stay what they are, or old MACs would not verify."""
+        row = tx.connection.execute(select(tables.store)).one()
+        moved: dict[str, bytes] = {}
+        for column, purpose in _STORE_KEYS.items():
+            value: bytes = getattr(row, column)
+            if key_id(value) != to.id:
+                moved[column] = self.vault.data_key(value, self._store_id, purpose).wrapped(to, self._store_id, purpose)
+        if key_id(row.canary) != to.id:
+            where = canary_context(self._store_id)
+            moved["canary"] = to.seal(self.vault.open(row.canary, where), where)
+        if moved:
+            tx.connection.execute(update(tables.store).values(**moved))
+        return len(moved)
+
+
+def canary_context(store_id: str) -> Context:
+    """Where the canary belongs."""
+    return Context(store_id, "store", "canary")
+
+
+async def catching_up(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Try, and once more when the ring had to be read again, which may take long and happens in a thread."""
+    try:
+        return await attempt()
+    except RingBehind as behind:
+        await asyncio.to_thread(behind.catch_up)
+        return await attempt()
+
+
+@contextmanager
+def one_rotation(database: Path) -> Iterator[None]:
+    """Keep every other rotation of this store away; KeyProblem if there is one. The kernel lets go when we die."""
+    path = database.with_name(database.name + ".rotate.lock")
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    with os.fdopen(descriptor, "r+b") as file:  # it stays there: removing it would split the lock in two
+        try:
+            portalocker.lock(file, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
+        except portalocker.AlreadyLocked:
+            raise KeyProblem(
+                "another rotate-key is at work on this store",
+                hint="wait until it has ended; what it leaves undone, the next one finishes",
+            ) from None
+        try:
+            yield
+        finally:
+            portalocker.unlock(file)
+
+
+def _row(owner: str, key: DataKey, to: Key) -> dict[str, Any]:
+    return {"of": owner, "to_wrapped": key.wrapped(to, owner, ORG)}
+
+
+def _reseal(tx: Transaction, keys: Mapping[str, tuple[DataKey, DataKey]]) -> None:
+    """Seal everything that these owners have under their new data keys."""
+    for sealed in _SEALED:
+        table = sealed.table
+        found = tx.connection.execute(select(table).where(table.c.row_id.in_(list(keys)))).mappings().all()
+        for row in found:
+            values = _resealed(row, sealed, *keys[row["row_id"]])
+            if values:
+                here = (column == row[column.name] for column in table.primary_key)
+                tx.connection.execute(update(table).where(*here).values(**values))
+
+
+def _resealed(row: RowMapping, sealed: _Sealed, old: DataKey, new: DataKey) -> dict[str, bytes]:
+    """A row's sealed values under the new key; one that does not open stays as it is, for it never will."""
+    values: dict[str, bytes] = {}
+    for column in sealed.columns:
+        value: bytes | None = row[column]
+        where = Context(row["row_id"], sealed.table.name, column, str(row[sealed.bound]) if sealed.bound else "")
+        if value is None:
+            continue
+        with suppress(Unsealable):
+            values[column] = new.seal(old.open(value, where), where)
+    return values
