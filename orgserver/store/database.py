@@ -43,7 +43,7 @@ class Database:
     def __init__(self, file: Path, clock: Callable[[], int]) -> None:
         self.file = file
         self.clock = clock
-        self._lock = files.LockFile(file.with_name(file.name + ".lock"))
+        self._lock = files.LockFile(files.lock_path(file))
         self._engine = _sync_engine(file)
         self._writer = Writer(self._engine, self._lock.held, clock)
         self._reads: AsyncEngine | None = None

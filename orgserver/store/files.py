@@ -55,6 +55,11 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
+def lock_path(file: Path) -> Path:
+    """Where the lock file of a database is."""
+    return file.with_name(file.name + ".lock")
+
+
 class LockFile:
     """The exclusive lock beside the database; the kernel frees it when its holder dies."""
 

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from orgserver.store.database import Database
 from orgserver.store.files import FREE_FLOOR
 from orgserver.store.keyrings import Keyrings, canary_context
 from orgserver.store.orgs import Orgs
+from orgserver.store.refreshes import hold_copied_in, moment
 from orgserver.store.rescue import Rescued, RescueFiles
 from orgserver.store.writer import Transaction
 from orgserver.vault import Context, Key, Unsealable, Vault
@@ -36,6 +38,7 @@ class _StoreKeys:
     store_id: str
     store_key: Key
     audit_key: Key
+    copied: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,19 @@ class Store:
             act = Act(new_id(), "orgserver", "cli", Action.REFRESH, tool="rescue", org_row=rescued.row_id)
             self.audit.record_in(tx, act, Ending(Outcome.SUCCEEDED))
         return done
+
+    async def hold_copied(self) -> None:
+        """In a copy that nobody has opened yet, hold every refresh token back; on record, and once."""
+        held = await self.database.write(self._hold_in)
+        if held is not None:
+            logger.warning("this store is a copy: the refresh tokens of %s orgs are held back", held)
+
+    def _hold_in(self, tx: Transaction) -> int | None:
+        held = hold_copied_in(tx, _copied_cause)
+        if held is not None:
+            act = Act(new_id(), "orgserver", "cli", Action.ENROL, tool="restore")
+            self.audit.record_in(tx, act, Ending(Outcome.SUCCEEDED, row_count=held))
+        return held
 
     async def close(self) -> None:
         """Close it all; what waits is written first."""
@@ -108,8 +124,18 @@ async def open_store(
     orgs = Orgs(vault)
     rescue, keyrings = RescueFiles(file, orgs), Keyrings(vault, keys.store_id)
     store = Store(keys.store_id, database, orgs, audit, keys.store_key, rescue, keyrings)
-    await store.take_in_rescued()
+    try:
+        if keys.copied:
+            await store.hold_copied()
+        await store.take_in_rescued()
+    except BaseException:
+        await store.close()
+        raise
     return store
+
+
+def _copied_cause(made_at: datetime) -> str:
+    return f"this store is a copy made at {moment(made_at)}; the original may have used the refresh token since"
 
 
 async def _keys(database: Database, open_vault: Callable[[bool], Vault]) -> tuple[Vault, _StoreKeys]:
@@ -137,7 +163,7 @@ def _load(tx: Transaction, vault: Vault) -> _StoreKeys:
         raise KeyProblem("the master key is not the one this store was sealed with", hint=str(error)) from None
     if canary != _CANARY:
         raise StoreError("the store's canary was changed from outside", hint="restore it from a backup")
-    return _StoreKeys(row.store_id, store_key, audit_key)
+    return _StoreKeys(row.store_id, store_key, audit_key, copied=row.copied_at is not None)
 
 
 def _create(tx: Transaction, vault: Vault) -> _StoreKeys:

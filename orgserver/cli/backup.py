@@ -1,0 +1,112 @@
+"""``orgserver backup`` and ``orgserver restore``: copies of the store, and what is to be done with one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from orgserver.cli.support import Failure, app_of, operator, print_json, report, run, safe, settings_of, tell, warn
+from orgserver.config import Settings
+from orgserver.keyfile import open_vault
+from orgserver.model.orgs import Org
+from orgserver.services import directory
+from orgserver.store import copying
+from orgserver.store.copying import Copied
+
+
+@click.command(epilog="Example: orgserver backup /backups/orgserver-2026-11-24.db")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def backup(file: Path, as_json: bool) -> None:
+    """Copy the store into a new FILE while servers use it. The copy is checked before it gets its name.
+
+    It holds neither the master key, which it does not open without, nor any access token. Whoever opens it as a store
+    sends no refresh token until told to: the original may have used it since.
+    """
+
+    target = file.absolute()
+
+    async def act() -> Copied:
+        async with app_of(settings_of()) as app:
+            return await copying.backup(app.store, target, operator())
+
+    made = run(act())
+    if as_json:
+        left_out = list(made.enrolments_left_out)
+        print_json({"file": str(target)} | _told(made) | {"orgs": made.orgs, "enrolments_left_out": left_out})
+    else:
+        click.echo(f"{safe(file)}: {_counted(made)}, {_size(made.size)}, checked")
+        tell("It opens only with the store's master key, which is not in it: keep that somewhere else.")
+    for alias in made.enrolments_left_out:
+        warn(f"{alias} is not in it: its enrolment is unfinished. Run its add-org again, then make another backup")
+    _fail_if_broken(made)
+
+
+@click.command(epilog="Example: orgserver restore /backups/orgserver-2026-11-24.db")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def restore(file: Path, as_json: bool) -> None:
+    """Put a backup in as the store of ORGSERVER_HOME, where there is none. The backup stays as it is.
+
+    No refresh token in it is sent until you say so, for the original store may have used it since.
+    """
+    settings = settings_of()
+    source = file.absolute()
+
+    async def act() -> tuple[Copied, list[Org]]:
+        put_in = await copying.restore(source, settings.database_file, lambda: open_vault(settings, create=False))
+        async with app_of(settings) as app:
+            return put_in, await app.enrolment.all()
+
+    put_in, orgs = run(act())
+    if as_json:
+        listed = [{"alias": org.alias, "state": directory.state(org).value, "held": org.held} for org in orgs]
+        print_json({"file": str(source), "store": str(put_in.path)} | _told(put_in) | {"orgs": listed})
+    else:
+        _tell_restored(put_in, orgs, file, settings)
+    _fail_if_broken(put_in)
+
+
+def _tell_restored(put_in: Copied, orgs: list[Org], file: Path, settings: Settings) -> None:
+    click.echo(f"{safe(settings.database_file)}: {_counted(put_in)}, as of {_time(put_in)}, from {safe(file)}")
+    held = [org for org in orgs if org.held]
+    if not held:
+        return
+    tell(f"Held back, because the original store may have used their refresh tokens since: {_names(held)}")
+    tell("- if the original is gone: orgserver check-org ALIAS --try-token, for each of them")
+    tell("- if it is still in use: log in anew here, with orgserver update-org ALIAS --auth web")
+
+
+def _names(orgs: list[Org]) -> str:
+    return ", ".join(org.alias for org in orgs)
+
+
+def _told(copied: Copied) -> dict[str, Any]:
+    return {
+        "made_at": _time(copied),
+        "size": copied.size,
+        "audit_events": copied.events,
+        "audit_problem": copied.chain_problem,
+    }
+
+
+def _fail_if_broken(copied: Copied) -> None:
+    """The copy is there, as faithful as evidence should be; but somebody must look."""
+    if copied.chain_problem is not None:
+        report(f"the audit log in it does not verify: {copied.chain_problem}", "run: orgserver audit verify")
+        raise Failure
+
+
+def _counted(copied: Copied) -> str:
+    orgs = f"{copied.orgs:,} org{'' if copied.orgs == 1 else 's'}"
+    return f"{orgs}, {copied.events:,} audit event{'' if copied.events == 1 else 's'}"
+
+
+def _size(size: int) -> str:
+    return f"{size / 1_048_576:,.1f} MiB"
+
+
+def _time(copied: Copied) -> str:
+    return copied.made_at.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,281 @@
+"""Backups: a copy of the store made while servers write to it, and a copy put in as the store.
+
+A copy holds no access token, no lease and no unfinished enrolment, and it is marked (``store.copied_at``): the original
+may go on and rotate the refresh tokens, so whoever opens a copy holds each of them back (``Store.hold_copied``).
+The live file is read through SQLite alone: closing any other descriptor of it would drop SQLite's locks.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import URL, Connection, create_engine, delete, func, inspect, select, text, update
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from orgserver.model.audit import Act, Action, Ending, Outcome
+from orgserver.model.errors import StoreError
+from orgserver.model.names import new_id
+from orgserver.model.orgs import Caller
+from orgserver.store import drafts, files, reading, tables
+from orgserver.store.chain import when
+from orgserver.store.database import APPLICATION_ID, OLDER_SCHEMAS, SCHEMA
+from orgserver.store.drafts import BESIDE
+from orgserver.store.opened import Store, open_store
+from orgserver.store.writer import Transaction
+from orgserver.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """A copy that was made or put in, and what was found in it."""
+
+    path: Path
+    made_at: datetime
+    orgs: int
+    events: int
+    size: int
+    enrolments_left_out: tuple[str, ...] = ()
+    chain_problem: str | None = None
+    """The first thing wrong with the audit log; the copy is kept all the same, for it is as its original: evidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a check of a copy counted."""
+
+    orgs: int
+    events: int
+    chain_problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A file that was taken in."""
+
+    made_at: int
+    marked: bool
+
+
+# -- backup
+
+
+async def backup(store: Store, target: Path, caller: Caller) -> Copied:
+    """Copy the open store into a new file, whole and verified; StoreError, and no file, if that fails.
+
+    The audit entry is written when the copy is whole and has no name yet: no copy without its entry, at most an entry
+    whose copy was lost in a crash between the two.
+    """
+    _refuse_target(store.database.file, target)
+    made_at = store.database.clock()
+    with drafts.beside(target) as (raw, whole):
+        left_out = await drafts.in_thread(_copy, store.database.file, raw, whole, made_at)
+        found = await _checked(whole, store)
+        act = Act(new_id(), caller.principal.name, caller.transport, Action.EXPORT, tool="backup")
+        await store.audit.record(act, Ending(Outcome.SUCCEEDED, row_count=found.orgs))
+        size = await drafts.in_thread(drafts.publish, whole, target)
+    return Copied(target, when(made_at), found.orgs, found.events, size, left_out, found.chain_problem)
+
+
+def _refuse_target(database: Path, target: Path) -> None:
+    beside = {database.name + ending for ending in (*BESIDE, ".lock")}
+    if target.resolve() == database.resolve():
+        raise StoreError(f"{target} is the store itself", hint="name another file for the backup")
+    if target.name in beside and target.parent.resolve() == database.parent.resolve():
+        raise StoreError(f"{target} would be taken for a part of the store", hint="name another file for the backup")
+    if os.path.lexists(target):
+        raise drafts.exists(target)
+
+
+def _copy(database: Path, raw: Path, whole: Path, made_at: int) -> tuple[str, ...]:
+    """Copy, strip, mark and pack; the names of the unfinished enrolments that were left out."""
+    with drafts.explained(f"the backup could not be written to {whole.parent}"):
+        with closing(sqlite3.connect(raw)) as draft:
+            _take_live(database, draft)
+        with drafts.private(raw) as connection:
+            left_out = _strip(connection, made_at)
+            connection.execute(text("VACUUM INTO :file"), {"file": str(whole)})  # nothing of what was deleted remains
+    return left_out
+
+
+def _take_live(database: Path, draft: sqlite3.Connection) -> None:
+    """One snapshot of the live store, all at once: a copy in steps begins anew with every commit of somebody else."""
+    lock = files.LockFile(files.lock_path(database))  # our own: two threads on one descriptor do not exclude each other
+    try:
+        with lock.held():
+            source = sqlite3.connect(f"{database.absolute().as_uri()}?mode=rw", uri=True)
+        try:
+            source.execute("PRAGMA query_only = ON")
+            source.backup(draft)
+        finally:
+            with lock.held():
+                source.close()
+    finally:
+        lock.close()
+
+
+def _strip(connection: Connection, made_at: int) -> tuple[str, ...]:
+    """Take out what must not be used twice, and mark the copy."""
+    unfinished = select(tables.enrolments.c.row_id)
+    registered = select(tables.orgs.c.row_id)
+    left_out = connection.execute(select(tables.enrolments.c.alias).order_by(tables.enrolments.c.alias)).scalars().all()
+    owner = tables.data_keys.c.owner
+    connection.execute(delete(tables.data_keys).where(owner.in_(unfinished), owner.not_in(registered)))
+    for table in (tables.enrolments, tables.access_tokens, tables.leases, tables.processes):
+        connection.execute(delete(table))
+    connection.execute(update(tables.store).values(copied_at=made_at))
+    return tuple(left_out)
+
+
+async def _checked(file: Path, store: Store) -> _Found:
+    """Check a closed copy of the open store as a file of its own."""
+    engine = create_async_engine(URL.create("sqlite+aiosqlite", database=str(file)), poolclass=NullPool)
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(_refuse_damaged, "the copy")
+            return await _found(connection, store)
+    except DBAPIError as error:
+        raise StoreError(f"the copy cannot be read again: {error.orig}") from error
+    finally:
+        await engine.dispose()
+
+
+# -- restore
+
+
+async def restore(file: Path, target: Path, open_vault: Callable[[], Vault]) -> Copied:
+    """Put a copy in as the store, with every refresh token held back; the copy stays as it is.
+
+    It is opened and checked under another name first. Raises StoreError or KeyProblem, and nothing is put in place.
+    """
+    with _place(target) as draft:
+        taken = await drafts.in_thread(_take_file, file, draft)
+        found = await _opened(draft, open_vault, taken)
+        size = await drafts.in_thread(drafts.publish, draft, target)
+    return Copied(target, when(taken.made_at), found.orgs, found.events, size, (), found.chain_problem)
+
+
+@contextmanager
+def _place(target: Path) -> Iterator[Path]:
+    """A draft where the store will be; what was made for it is gone in the end, unless the store is there."""
+    _refuse_occupied(target)
+    made_home = not target.parent.exists()
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
+    try:
+        files.prepare(draft)
+        yield draft
+    finally:
+        drafts.discard(draft)
+        if made_home:
+            with suppress(OSError):  # not empty
+                target.parent.rmdir()
+
+
+def _refuse_occupied(target: Path) -> None:
+    if os.path.lexists(target):
+        raise StoreError(
+            f"there is a store at {target} already, and it is left as it is",
+            hint="stop its servers and move it away, with the files beside it that have its name; then restore again",
+        )
+    for ending in BESIDE:
+        left = target.with_name(target.name + ending)
+        if os.path.lexists(left):  # SQLite would replay it into the restored store
+            raise StoreError(f"{left} is left over from another store", hint="move it to where its store is now")
+
+
+def _take_file(file: Path, draft: Path) -> _Taken:
+    """Copy a backup as it is, if it is one of ours and undamaged."""
+    if not file.is_file():
+        raise StoreError(f"there is no backup at {file}")
+    with drafts.explained(f"{file} could not be copied to {draft.parent}"):
+        with _source(file) as connection:
+            mark = _mark_of(connection, file)
+            raw = connection.connection.driver_connection
+            assert isinstance(raw, sqlite3.Connection)  # noqa: S101  # the engine has no other driver
+            with closing(sqlite3.connect(draft)) as copy:
+                raw.backup(copy)
+        with drafts.private(draft) as copied:
+            _refuse_damaged(copied, str(file))
+    return _Taken(mark if mark is not None else int(file.stat().st_mtime * 1_000_000), mark is not None)
+
+
+@contextmanager
+def _source(file: Path) -> Iterator[Connection]:
+    """Read a backup without leaving a trace beside it, unless somebody copied a store's WAL with it."""
+    alone = not file.with_name(file.name + "-wal").exists()
+    uri = f"{file.absolute().as_uri()}?mode=ro{'&immutable=1' if alone else ''}"
+    engine = create_engine("sqlite+pysqlite://", creator=lambda: sqlite3.connect(uri, uri=True), poolclass=NullPool)
+    with engine.connect() as connection:
+        yield connection
+
+
+def _mark_of(connection: Connection, file: Path) -> int | None:
+    foreign = StoreError(f"{file} is no backup of an orgserver store", hint="name a file that orgserver backup made")
+    try:
+        application = connection.execute(text("PRAGMA application_id")).scalar_one()
+        present = set(inspect(connection).get_table_names())
+    except DBAPIError as error:
+        raise foreign from error
+    if application != APPLICATION_ID or not {"alembic_version", "store"} <= present:
+        raise foreign
+    version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    if version not in {SCHEMA, *OLDER_SCHEMAS}:
+        raise StoreError(
+            f"{file} was made by a newer orgserver (schema {version}, this one knows {SCHEMA})", hint="update orgserver"
+        )
+    if connection.execute(select(tables.store.c.store_id)).first() is None:
+        raise foreign
+    if not any(column["name"] == "copied_at" for column in inspect(connection).get_columns("store")):
+        return None
+    marked: int | None = connection.execute(select(tables.store.c.copied_at)).scalar()
+    return marked
+
+
+async def _opened(draft: Path, open_vault: Callable[[], Vault], taken: _Taken) -> _Found:
+    """Open the draft once: that proves the key, brings it to our schema, and holds its refresh tokens back.
+
+    A copy that was made by other means has no mark, and gets one.
+    """
+    store = await open_store(draft, lambda _create: open_vault())
+    try:
+        if not taken.marked:
+            await store.database.write(lambda tx: _mark_in(tx, taken.made_at))
+            await store.hold_copied()
+        async with store.database.reading() as connection:
+            return await _found(connection, store)
+    finally:
+        await store.close()
+
+
+def _mark_in(tx: Transaction, made_at: int) -> None:
+    tx.connection.execute(update(tables.store).values(copied_at=made_at))
+
+
+# -- both
+
+
+async def _found(connection: AsyncConnection, store: Store) -> _Found:
+    """Check the whole audit chain, with its sealed head, and count."""
+    state = reading.Verification(store.id, store.audit.genuine)
+    while await reading.check_page(connection, state) is not None:
+        pass
+    if state.problem is None:
+        await reading.check_head(connection, state, store.audit.open_head)
+    orgs = (await connection.execute(select(func.count()).select_from(tables.orgs))).scalar_one()
+    return _Found(orgs, state.sequence, state.problem)
+
+
+def _refuse_damaged(connection: Connection, name: str) -> None:
+    answer = connection.execute(text("PRAGMA integrity_check(1)")).scalar()
+    if answer != "ok":
+        raise StoreError(f"{name} is damaged: {answer}")
+    if connection.execute(text("PRAGMA foreign_key_check")).first() is not None:
+        raise StoreError(f"{name} is damaged: a row refers to one that is gone")
