@@ -1,0 +1,69 @@
+"""A store of an older version is brought to the newest schema with everything in it."""
+
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import create_engine, text
+
+from orgserver.model.errors import StoreError
+from orgserver.store import tables
+from orgserver.store.database import APPLICATION_ID, OLDER_SCHEMAS, SCHEMA, Database
+from orgserver.store.migrating import scripts
+
+ORG = {
+    "row_id": "r1", "alias": "acme", "name": "Acme", "login_url": "https://login.salesforce.com",
+    "instance_url": "https://acme.my.salesforce.com", "trusted_hosts": "[]", "api_version": "v66.0", "state": "ready",
+    "policy": "{}", "tags": "[]", "source": ".env", "enabled": 1, "created_at": 1,
+}  # fmt: skip
+CREDENTIAL = {
+    "row_id": "r1", "kind": "refresh-token", "client_id": "3MVG9", "client_secret": b"sealed secret",
+    "refresh_token": b"sealed token", "fencing": 7, "given": "digest",
+}  # fmt: skip
+LEASE = {"row_id": "r1", "holder": "p/1", "expires_at": 5}
+
+
+def at(schema: str, file: Path) -> None:
+    """Make a store of an older version, with an org in it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(f"sqlite+pysqlite:///{file}")
+    config = Config()
+    config.set_main_option("script_location", str(scripts()))
+    with engine.connect() as connection, connection.begin():
+        config.attributes.update(connection=connection, metadata=tables.metadata)
+        command.upgrade(config, schema)
+        connection.execute(text(f"PRAGMA application_id = {APPLICATION_ID}"))
+        for table, row in (("orgs", ORG), ("credentials", CREDENTIAL), ("leases", LEASE)):
+            names = ", ".join(row)
+            values = ", ".join(f":{name}" for name in row)
+            connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({values})"), row)
+    engine.dispose()
+
+
+async def test_a_store_of_the_first_version_keeps_its_orgs_and_credentials(store_file: Path) -> None:
+    at("0001", store_file)
+
+    database = await Database.open(store_file)
+    async with database.reading() as connection:
+        org = (await connection.execute(text("SELECT * FROM orgs"))).one()
+        credential = (await connection.execute(text("SELECT * FROM credentials"))).one()
+        lease = (await connection.execute(text("SELECT * FROM leases"))).one()
+        schema = (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar_one()
+    await database.close()
+
+    assert schema == SCHEMA
+    assert (org.alias, org.auth, org.held) == ("acme", "refresh-token", 0)
+    assert (credential.client_secret, credential.refresh_token, credential.fencing, credential.given) == (
+        b"sealed secret", b"sealed token", 7, "digest",
+    )  # fmt: skip
+    assert (credential.private_key, credential.username, credential.audience) == (None, None, None)
+    assert (lease.holder, lease.fencing, lease.sent_at) == ("p/1", 0, None)
+
+
+@pytest.mark.parametrize("schema", sorted(OLDER_SCHEMAS))
+async def test_an_older_store_is_not_changed_by_whoever_may_not(schema: str, store_file: Path) -> None:
+    at(schema, store_file)
+
+    with pytest.raises(StoreError, match="is needed"):
+        await Database.open(store_file, migrate=False)
