@@ -105,6 +105,7 @@ _OF_ANSWERS: dict[str, tuple[str, Read]] = {
     "org_id": ("org_id", _or_null(_text)),
     "instance_url": ("instance_url", _or_null(_text)),
 }
+NAMES = (*_OF_ORG, *_OF_ANSWERS)
 
 
 def turn(org: SandboxOrg, told: dict[str, Any]) -> None:
