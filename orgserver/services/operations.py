@@ -315,7 +315,9 @@ class Operations:
         if answer is None or plan.answer_key is None:
             recalled = Unanswered("the first attempt with this idempotency_key was cut off", code="ABANDONED")
         else:
-            recalled = plan.recall(plan.answer_key.open(answer, repetition.context(org.row_id)))
+            async with self._store.database.reading() as connection:  # anew: a rotation may have replaced it just now
+                key = await self._store.orgs.data_key(connection, org.row_id)
+            recalled = plan.recall(key.open(answer, repetition.context(org.row_id)))
         if isinstance(recalled, CallError):
             await self._store.audit.record(act, entries.failed(recalled, Trace(), started))
             raise recalled

@@ -1,0 +1,314 @@
+"""Master keys changed under load: ``python -m tests.faults.rotation --orgs 10000 --servers 4 --kills 50 --seed 7``.
+
+Real ``orgserver serve`` processes answer calls all the while ``orgserver rotate-key`` runs in others, which are also
+killed at random. Prints figures; exits 1 if a call failed, a value did not open, or a rotation took too long.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from orgserver.app import App, open_app
+from orgserver.cli.playground import register
+from orgserver.config import read_settings
+from orgserver.model.names import Alias, RowId, new_id
+from orgserver.model.orgs import AccessToken, Credential, Org, OrgState, Policy
+from orgserver.model.secret import Secret
+from orgserver.sandbox.server import Sandbox
+from orgserver.store.writer import Transaction
+
+BOUND_SECONDS = 10.0
+IN_FLIGHT = 2
+_AT_ONCE = 500
+_SECONDS = 120
+_INITIALIZE = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "r", "version": "1"}}
+
+
+@dataclass
+class Figures:
+    seed: int
+    orgs: int
+    servers: int
+    build_seconds: float = 0
+    rotate_seconds: float = 0
+    reseal_seconds: float = 0
+    kills: int = 0
+    kills_in_the_middle: int = 0
+    calls: int = 0
+    replays: int = 0
+    refreshes: int = 0
+    reuses: int = 0
+    failed: list[str] = field(default_factory=list)
+    slowest_ms: float = 0
+    unreadable: int = 0
+    left_under_old_keys: int = 0
+
+    def missed(self, bound: float = BOUND_SECONDS) -> list[str]:
+        """Every bound that does not hold."""
+        found = [] if not self.failed else [f"{len(self.failed)} calls failed, first: {self.failed[0][:300]}"]
+        found += [f"{self.reuses} spent refresh tokens were sent"] if self.reuses else []
+        found += [f"{self.unreadable} values did not open"] if self.unreadable else []
+        found += [f"{self.left_under_old_keys} values stayed under old keys"] if self.left_under_old_keys else []
+        slow = max(self.rotate_seconds, self.reseal_seconds)
+        return found + ([f"a rotation took {slow:.1f} s"] if slow > bound else [])
+
+
+def made_up(number: int) -> tuple[Org, Credential, AccessToken]:
+    """An org that no Salesforce knows, whose secrets tell its number."""
+    now = datetime.now(UTC)
+    org = Org(
+        row_id=RowId(new_id()), alias=Alias(f"org-{number:05}"), org_id=None, name=f"Org {number}", kind="production",
+        edition=None, login_url="https://login.salesforce.com", instance_url="https://x.my.salesforce.com",
+        trusted_hosts=(), api_version="v66.0", user=None, state=OrgState.READY, cause=None, problem=None,
+        policy=Policy(), tags=(), source="made up", created_at=now, refreshed_at=now,
+    )  # fmt: skip
+    credential = Credential(
+        client_id="client",
+        client_secret=Secret(f"client-secret-{number}"),
+        refresh_token=Secret(f"refresh-token-{number}"),
+        private_key=Secret(f"private-key-{number}"),
+        fencing=number,
+    )
+    return org, credential, AccessToken(Secret(f"access-token-{number}"), org.instance_url, number)
+
+
+async def fill(app: App, orgs: int) -> dict[RowId, int]:
+    """Put made-up orgs into a store, a few hundred in one transaction; which number each has."""
+    numbers: dict[RowId, int] = {}
+    for first in range(0, orgs, _AT_ONCE):
+        some = {number: made_up(number) for number in range(first, min(first + _AT_ONCE, orgs))}
+
+        def change(tx: Transaction, some: Any = some) -> None:
+            for org, credential, access in some.values():
+                app.store.orgs.add_in(tx, org, credential, access)
+
+        await app.store.database.write(change)
+        numbers |= {org.row_id: number for number, (org, _, _) in some.items()}
+    return numbers
+
+
+async def unreadable(home: Path, numbers: dict[RowId, int]) -> tuple[int, dict[str, int], bool]:
+    """Read every value as a new process would: how many do not open, the users of each key, and if one moves still."""
+    bad = 0
+    async with open_app(read_settings({"home": home}, {})) as app:
+        for row_id, number in numbers.items():
+            async with app.store.database.reading() as connection:
+                credential = await app.store.orgs.credential(connection, row_id)
+                access = await app.store.orgs.access_token(connection, row_id)
+            secrets = (credential.client_secret, credential.refresh_token, credential.private_key, access.token)
+            names = ("client-secret", "refresh-token", "private-key", "access-token")
+            bad += sum(s is None or s.reveal() != f"{name}-{number}" for name, s in zip(names, secrets, strict=True))
+        usage = await app.keys.usage()
+        return bad, usage, sum(count > 0 for count in usage.values()) > 1
+
+
+class Server:
+    """One real server, and a client that never stops calling it.
+
+    Every other call is a create with an idempotency key, which opens the org's data key; each key is used twice, so
+    that the second call opens the answer that the first has sealed.
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process, alias: str, figures: Figures) -> None:
+        self.process, self.alias, self.figures = process, alias, figures
+        self.serial = 0
+        self.since: dict[int, float] = {}
+        self.keys: dict[int, str] = {}
+        self.made: dict[str, str] = {}
+        self.repeat: list[str] = []
+        self.stopping = False
+
+    def send(self, message: dict[str, Any]) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps({"jsonrpc": "2.0"} | message).encode() + b"\n")
+
+    def call(self) -> None:
+        self.serial += 1
+        self.since[self.serial] = time.perf_counter()
+        name, arguments = ("salesforce_list_contacts", {"limit": 3}) if self.serial % 2 else self.create()
+        params = {"name": name, "arguments": {"org": self.alias} | arguments}
+        self.send({"id": self.serial, "method": "tools/call", "params": params})
+
+    def create(self) -> tuple[str, dict[str, Any]]:
+        key = self.repeat.pop(0) if self.repeat else f"{self.process.pid}-{self.serial}"
+        self.keys[self.serial] = key
+        return "salesforce_create_contact", {"data": {"LastName": key}, "idempotency_key": key}
+
+    async def begin(self) -> None:
+        assert self.process.stdout is not None
+        self.send({"id": 0, "method": "initialize", "params": _INITIALIZE})
+        assert await self.process.stdout.readline()
+        self.send({"method": "notifications/initialized"})
+
+    async def work(self) -> None:
+        assert self.process.stdout is not None
+        for _ in range(IN_FLIGHT):
+            self.call()
+        while self.since:
+            line = await self.process.stdout.readline()
+            if not line:
+                self.figures.failed.append("a server ended")
+                return
+            self.note(json.loads(line))
+            if not self.stopping:
+                self.call()
+
+    def note(self, reply: dict[str, Any]) -> None:
+        took = (time.perf_counter() - self.since.pop(reply["id"])) * 1_000
+        self.figures.calls += 1
+        self.figures.slowest_ms = max(self.figures.slowest_ms, took)
+        result = reply.get("result")
+        if result is None or result.get("isError"):
+            self.figures.failed.append(json.dumps(reply))
+        elif (key := self.keys.pop(reply["id"], None)) is not None:
+            self.compare(key, result["structuredContent"]["id"])
+
+    def compare(self, key: str, record: str) -> None:
+        if key not in self.made:
+            self.made[key] = record
+            self.repeat.append(key)
+        elif self.made[key] != record:
+            self.figures.failed.append("a repeated create was answered with another record")
+        else:
+            self.figures.replays += 1
+
+
+def environment(home: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ORGSERVER_")}
+    return kept | {"ORGSERVER_HOME": str(home)}
+
+
+async def command(home: Path, *args: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "orgserver", *args,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL if args[0] == "serve" else subprocess.PIPE,
+        env=environment(home), limit=1 << 24,
+    )  # fmt: skip
+
+
+async def expire(sandbox: Sandbox) -> None:
+    """Let Salesforce end every access token now and then, so that refreshes happen too."""
+    while True:
+        await asyncio.sleep(0.5)
+        for org in sandbox.orgs:
+            org.expire_access_tokens()
+
+
+@asynccontextmanager
+async def servers(home: Path, number: int, aliases: list[str], figures: Figures) -> AsyncIterator[None]:
+    """Servers that are called all the while."""
+    running = [
+        Server(await command(home, "serve", "--label", str(i)), aliases[i % len(aliases)], figures)
+        for i in range(number)
+    ]
+    try:
+        await asyncio.gather(*(server.begin() for server in running))
+        working = [asyncio.create_task(server.work()) for server in running]
+        yield
+        for server in running:
+            server.stopping = True
+        async with asyncio.timeout(_SECONDS):
+            await asyncio.gather(*working)
+    finally:
+        for server in running:
+            with suppress(ProcessLookupError):
+                server.process.kill()
+            await server.process.wait()
+
+
+async def rotate(home: Path, *options: str) -> dict[str, Any]:
+    """Run a rotation to its end."""
+    process = await command(home, "rotate-key", "--json", *options)
+    async with asyncio.timeout(_SECONDS):
+        out, err = await process.communicate()
+    if process.returncode != 0:
+        raise AssertionError(f"rotate-key ended with {process.returncode}: {err.decode()}")
+    told: dict[str, Any] = json.loads(out)
+    return told
+
+
+async def killed(home: Path, delay: float, *options: str) -> None:
+    """Run a rotation and kill it after a while."""
+    process = await command(home, "rotate-key", "--json", *options)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(delay):
+            await process.wait()
+    with suppress(ProcessLookupError):
+        process.send_signal(signal.SIGKILL)
+    await process.communicate()
+
+
+async def rotate_both(home: Path, figures: Figures) -> float:
+    """Rotate without and with new data keys; how long the longer process ran."""
+    figures.rotate_seconds = (await rotate(home))["seconds"]
+    began = time.perf_counter()
+    figures.reseal_seconds = (await rotate(home, "--reseal"))["seconds"]
+    return time.perf_counter() - began
+
+
+async def run(home: Path, *, orgs: int, number: int, kills: int, seed: int) -> Figures:
+    """Everything once; the figures."""
+    chance, figures = random.Random(seed), Figures(seed, orgs, number)
+    async with Sandbox.start(2) as sandbox:
+        started = time.perf_counter()
+        async with open_app(read_settings({"home": home}, {})) as app:
+            await register(app, sandbox)
+            numbers = await fill(app, orgs)
+        figures.build_seconds = time.perf_counter() - started
+        expiring = asyncio.create_task(expire(sandbox))
+        async with servers(home, number, [org.alias for org in sandbox.orgs], figures):
+            longest = await rotate_both(home, figures)
+            for _ in range(kills):
+                options = ("--reseal",) if chance.random() < 0.5 else ()
+                await killed(home, chance.uniform(0.1, longest), *options)
+                bad, _, mixed = await unreadable(home, numbers)
+                figures.kills += 1
+                figures.kills_in_the_middle += mixed
+                figures.unreadable += bad
+            last = await rotate(home)
+        expiring.cancel()
+        figures.refreshes = sum(org.counters.refreshes for org in sandbox.orgs)
+        figures.reuses = sum(org.counters.reuses for org in sandbox.orgs)
+        bad, usage, _ = await unreadable(home, numbers)
+        figures.unreadable += bad
+        figures.left_under_old_keys = sum(count for key, count in usage.items() if key != last["key"])
+    return figures
+
+
+def main() -> None:
+    """Parse, run, print, judge."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.rotation")
+    parser.add_argument("--orgs", type=int, default=10_000)
+    parser.add_argument("--servers", type=int, default=4)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=7)
+    given = parser.parse_args()
+    print(f"seed {given.seed}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="orgserver-rotation-") as home:
+        figures = asyncio.run(
+            run(Path(home) / "home", orgs=given.orgs, number=given.servers, kills=given.kills, seed=given.seed)
+        )
+    for name, value in vars(figures).items():
+        shown = len(value) if isinstance(value, list) else f"{value:.2f}" if isinstance(value, float) else value
+        print(f"{name.replace('_', ' '):<22} {shown}")
+    missed = figures.missed()
+    for each in missed:
+        print(f"MISSED: {each}", file=sys.stderr)
+    sys.exit(1 if missed else 0)
+
+
+if __name__ == "__main__":
+    main()
