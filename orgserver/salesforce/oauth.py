@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+from urllib.parse import urlencode
 
 from orgserver.model.names import OrgId, org_id, record_id
 from orgserver.model.orgs import Credential
@@ -13,6 +16,7 @@ from orgserver.salesforce.refusals import escape
 
 TOKEN_PATH = "/services/oauth2/token"  # noqa: S105  # a path
 REVOKE_PATH = "/services/oauth2/revoke"
+AUTHORIZE_PATH = "/services/oauth2/authorize"
 
 RefusalKind = Literal["dead", "busy", "client", "place", "app", "unclear"]
 Form = Mapping[str, str | Secret]
@@ -71,6 +75,47 @@ def refresh(credential: Credential) -> Form:
         "refresh_token": credential.refresh_token,
     }
     return form | _secret(credential)
+
+
+def authorize_url(
+    origin: str, *, client_id: str, callback: str, state: Secret, verifier: Secret, login_hint: str | None = None
+) -> str:
+    """Where a person logs in and lets the app in (RFC 6749, section 4.1.1; PKCE is RFC 7636, S256).
+
+    No ``scope`` is asked for: that gives what the app's administrator allowed, and one word too many refuses it all.
+    ``prompt`` keeps a browser that is logged in elsewhere from answering for the wrong org.
+    """
+    asked = {
+        "response_type": "code",
+        "client_id": client_id,
+        "redirect_uri": callback,
+        "state": state.reveal(),
+        "code_challenge": _challenge(verifier),
+        "code_challenge_method": "S256",
+        "prompt": "login",
+    }
+    if login_hint:
+        asked["login_hint"] = login_hint
+    return f"{origin}{AUTHORIZE_PATH}?{urlencode(asked)}"
+
+
+def _challenge(verifier: Secret) -> str:
+    digest = hashlib.sha256(verifier.reveal().encode("ascii")).digest()
+    return base64.urlsafe_b64encode(digest).decode("ascii").rstrip("=")
+
+
+def authorization_code(
+    client_id: str, client_secret: Secret | None, *, code: Secret, callback: str, verifier: Secret
+) -> Form:
+    """The form that redeems a code, once; a public app proves itself by the verifier alone."""
+    form: dict[str, str | Secret] = {
+        "grant_type": "authorization_code",
+        "client_id": client_id,
+        "code": code,
+        "redirect_uri": callback,
+        "code_verifier": verifier,
+    }
+    return form | ({"client_secret": client_secret} if client_secret is not None else {})
 
 
 def client_credentials(credential: Credential) -> Form:

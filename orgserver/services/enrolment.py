@@ -1,53 +1,43 @@
-"""How an org gets in and out: proving a credential, pinning the org, changing it, removing it.
+"""How an org gets in: proving a credential, pinning the org, registering it; and giving it another credential.
 
 Proving a rotating refresh token spends it. So the store is written before the token is sent, and what Salesforce
 answers is sealed at once as a draft, which the same command goes on from after a crash or Ctrl-C at any step:
 
     draft "given" → token sent → draft "proven" (with the rotated token) → identity, org, version → org registered
+
+A login in the browser begins with a draft "login" and goes on from "proven" in the same way.
 """
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-from collections.abc import Coroutine
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Literal
 
-from orgserver.model.errors import CallError, EnrolmentError, NoConnection, Unanswered
-from orgserver.model.names import Alias, OrgId, RowId, new_id
+from orgserver.model.errors import CallError, EnrolmentError
+from orgserver.model.names import Alias, OrgId
 from orgserver.model.orgs import AccessToken, Caller, Credential, Org, OrgState, OrgUser, Policy
-from orgserver.model.secret import Secret
-from orgserver.salesforce import hosts, oauth
+from orgserver.salesforce import hosts
+from orgserver.services.access import Access
+from orgserver.services.drafts import Drafts
+from orgserver.services.login import SignIn
 from orgserver.services.proof import Proof, prove
+from orgserver.services.registration import Registration, checked, hosts_of
 from orgserver.services.registry import Registry
+from orgserver.services.tokens import hosts_of as hosts_of_org
+from orgserver.services.ways_in import Entry, Session, WaysIn
 from orgserver.store.chain import when
-from orgserver.store.orgs import Draft
+from orgserver.store.opened import Store
+from orgserver.store.orgs import Catalog, credential_of
 from orgserver.store.writer import Transaction
 
-T = TypeVar("T")
+__all__ = ["Enrolled", "Enrolment", "Registration"]
+
 DEFAULT_API_VERSION = "v66.0"
 """Only where ``--no-verify`` keeps us from asking which versions the org offers."""
 
-
-@dataclass(frozen=True, slots=True)
-class Registration:
-    """What an operator gave to register an org."""
-
-    alias: Alias
-    client_id: str
-    client_secret: Secret | None
-    refresh_token: Secret
-    login_url: str
-    source: str
-    """Where the credential was read from, for people."""
-    instance_url: str | None = None
-    api_version: str | None = None
-    trusted_hosts: tuple[str, ...] = ()
-    tags: tuple[str, ...] = ()
-    policy: Policy = field(default_factory=Policy)
-    replace: bool = False
-    verify: bool = True
+OldToken = Literal["revoked", "unknown", "kept"]
+"""What became of the refresh token that an org had before: Salesforce may not know it any more, or it may be in use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,266 +50,149 @@ class Enrolled:
     resumed: bool
     also_known_as: tuple[Alias, ...]
     """Other aliases of the same org."""
+    old_token: OldToken | None = None
+    """None: there was none, or it is the same."""
 
 
 class Enrolment(Registry):
     """Registers orgs, beside what ``Registry`` does with registered ones."""
 
-    # -- registering
+    def __init__(self, store: Store, access: Access) -> None:
+        super().__init__(store, access)
+        self._drafts = Drafts(store)
+        self._ways_in = WaysIn(self._drafts, access.client)
 
-    async def add(self, caller: Caller, given: Registration) -> Enrolled:
-        """Prove a credential and register its org under an alias."""
+    async def add(self, caller: Caller, given: Registration, sign_in: SignIn | None = None) -> Enrolled:
+        """Prove a credential and register its org under an alias; ``sign_in`` has somebody log in (``web``)."""
+        _taken(await self._access.reload(), given)
+        given = checked(given)
+        try:
+            entry = await self._ways_in.enter(given, sign_in)
+            proof = await self._prove(entry, entry.session, given) if entry.session else None
+        finally:
+            await self._client.forget(hosts_of(given).key)
         catalog = await self._access.reload()
-        existing = catalog.by_alias.get(given.alias)
-        if existing is not None and not given.replace:
-            raise EnrolmentError(
-                f"an org is already registered as {given.alias}",
-                hint="choose another alias, or give it new credentials with --replace",
-            )
-        _check_hosts(given)
-        draft, resumed = await self._draft(given)
-        await self._refuse_shared(draft, given.alias)
-        if not given.verify:
-            return await self._register_unproven(caller, given, draft, existing)
-        draft = await _unbroken(self._proven_token(draft, given, resumed=resumed))
-        proof = await self._prove(draft, given)
-        if existing is not None and existing.org_id not in (None, proof.org_id):
-            raise EnrolmentError(
-                f"these credentials are of another org ({proof.org_id}); {given.alias} is {existing.org_id}",
-                hint="register the other org under an alias of its own",
-            )
-        org = _org(given, draft, proof, existing)
+        existing = _taken(catalog, given)  # a login may take minutes
+        if proof and existing and existing.org_id not in (None, proof.org_id):
+            await self._refuse_other_org(given, entry, existing, proof)
+        org = _org(given, entry, proof, existing)
+        old = await self._register(caller, org, entry, existing)
         others = tuple(o.alias for o in catalog.by_alias.values() if o.org_id == org.org_id and o.alias != org.alias)
-        await self._register(caller, org, draft, existing, fenced=1)
-        return Enrolled(org, bool(draft.facts.get("rotated")), resumed, others)
+        retired = await self._retire(given, entry, existing, old) if existing and old else None
+        return Enrolled(org, entry.rotated, entry.resumed, others if org.org_id else (), retired)
 
-    async def _draft(self, given: Registration) -> tuple[Draft, bool]:
-        """Find the draft of an earlier run, or write a new one: before a token is spent, the store must take writes."""
-        async with self._store.database.reading() as connection:
-            drafts = await self._store.orgs.drafts(connection)
-        earlier = drafts.get(given.alias)
-        digest = _digest(given.refresh_token)
-        # The same token under another alias is the same enrolment: sent anew, a spent token would revoke the new one.
-        begun = next((draft for draft in drafts.values() if draft.facts.get("given") == digest), None)
-        if begun is not None and begun is earlier:
-            return begun, True
-        facts = {
-            "phase": "given",
-            "given": digest,
-            "client_id": given.client_id,
-            "client_secret": given.client_secret.reveal() if given.client_secret else None,
-            "refresh_token": given.refresh_token.reveal(),
-        }
-        draft = replace(begun, alias=given.alias) if begun else Draft(given.alias, RowId(new_id()), facts)
+    async def kept_draft(self, alias: Alias) -> bool:
+        """Tell whether an enrolment waits that has already been answered by Salesforce."""
+        return await self._drafts.answered(alias)
 
-        def change(tx: Transaction) -> None:
-            if earlier is not None:
-                self._store.orgs.drop_draft_in(tx, earlier, keep_key=False)
-            if begun is not None:
-                self._store.orgs.drop_draft_in(tx, begun, keep_key=True)
-            self._store.orgs.keep_draft_in(tx, draft)
+    # -- proving
 
-        await self._store.database.write(change)
-        return draft, begun is not None
-
-    async def _refuse_shared(self, draft: Draft, alias: Alias) -> None:
-        """Refuse a token that another alias uses, and a copy of one that was spent when an org was registered."""
-        async with self._store.database.reading() as connection:
-            known = await self._store.orgs.refresh_tokens(connection)
-        token = Secret(draft.facts["refresh_token"])
-        for other, theirs, given in known:
-            if theirs.same_as(token):
-                if other != alias:
-                    await self._drop_copy(draft)
-                    raise EnrolmentError(
-                        f"this refresh token is already in use for {other}; two aliases must not share one",
-                        hint="log in once more to get a refresh token of its own",
-                    )
-            elif given == draft.facts["given"]:
-                await self._drop_copy(draft)
-                raise EnrolmentError(
-                    f"this is the copy of the refresh token that was spent when {other} was registered; it was not "
-                    f"sent, for Salesforce would then revoke the one {other} uses now",
-                    hint="delete the copy; log in once more if you need another refresh token",
-                )
-
-    async def _proven_token(self, draft: Draft, given: Registration, *, resumed: bool) -> Draft:
-        """Spend the refresh token and seal what comes back, before anything else can happen."""
-        if draft.facts["phase"] == "proven":
-            return draft
-        sent_before = draft.facts.get("sent", False)
-        sending = replace(draft, facts=draft.facts | {"sent": True})
-        await self._store.database.write(lambda tx: self._store.orgs.keep_draft_in(tx, sending))
+    async def _prove(self, entry: Entry, session: Session, given: Registration) -> Proof:
+        """Ask the org who it is. What fails here loses nothing: a refresh token is sealed in the draft."""
         try:
-            status, body = await self._client.token(_hosts(given), oauth.refresh(_credential(draft)))
-            answer = oauth.read_tokens(status, body)
-        except oauth.TokenRefused as refusal:
-            if refusal.kind == "dead":
-                await self._drop(draft)
-            elif refusal.kind not in ("busy", "unclear"):
-                await self._drop_copy(draft)
-            raise _refused(refusal, given, interrupted=resumed and sent_before) from None
-        except NoConnection as error:
-            await self._drop_copy(draft)
-            raise EnrolmentError(f"{given.login_url} could not be reached: {error}", hint=error.hint) from None
-        except Unanswered as error:
-            raise EnrolmentError(
-                f"{given.login_url} did not answer, and may have spent the refresh token",
-                hint="run the same command again: it tries the token once more",
-            ) from error
-        rotated = answer.refresh_token is not None
-        facts = sending.facts | {
-            "phase": "proven",
-            "rotated": rotated,
-            "refresh_token": (answer.refresh_token or Secret(draft.facts["refresh_token"])).reveal(),
-            "access_token": answer.access_token.reveal(),
-            "instance_url": answer.instance_url,
-            "org_id": answer.org_id,
-        }
-        proven = replace(draft, facts=facts)
-        await self._store.database.write(lambda tx: self._store.orgs.keep_draft_in(tx, proven))
-        return proven
-
-    async def _prove(self, draft: Draft, given: Registration) -> Proof:
-        """Ask the org who it is. What fails here loses nothing: the token is sealed in the draft."""
-        try:
-            instance = hosts.check_url(draft.facts["instance_url"], given.trusted_hosts)
+            instance = hosts.check_url(session.instance_url, given.trusted_hosts)
         except ValueError as error:
             raise EnrolmentError(
                 f"the org's instance may not be trusted: {error}",
                 hint="if it is yours, run the same command again with --trust-host HOST",
             ) from None
-        where = replace(_hosts(given), key=draft.row_id, instance_url=instance)
+        where = replace(hosts_of(given), key=entry.row_id, instance_url=instance)
         try:
-            return await prove(self._client, where, Secret(draft.facts["access_token"]), given.api_version)
+            return await prove(self._client, where, session.token, given.api_version)
         except CallError as error:
-            if error.code == "INVALID_SESSION_ID":
-                await self._start_over(draft)
+            if error.code == "INVALID_SESSION_ID" and entry.draft:
+                await self._drafts.start_over(entry.draft)
+            kept = "its refresh token is kept, sealed" if entry.draft else "nothing was stored"
             raise EnrolmentError(
-                f"the org could not be asked who it is: {error}",
-                hint="its refresh token is kept, sealed; run the same command again to go on",
+                f"the org could not be asked who it is: {error}", hint=f"{kept}; run the same command again"
             ) from error
         finally:
-            await self._client.forget(draft.row_id)
+            await self._client.forget(entry.row_id)
 
-    async def _start_over(self, draft: Draft) -> None:
-        """The draft's access token ended meanwhile: its refresh token gets another at the next run."""
-        again = replace(draft, facts=draft.facts | {"phase": "given", "sent": False})
-        await self._store.database.write(lambda tx: self._store.orgs.keep_draft_in(tx, again))
+    async def _refuse_other_org(self, given: Registration, entry: Entry, existing: Org, proof: Proof) -> None:
+        if given.auth == "web" and entry.draft and entry.credential.refresh_token:
+            # Nobody has a copy of this token; kept, it would be gone on from instead of the next login.
+            with suppress(CallError):
+                await self._revoke_at(hosts_of(given), entry.credential.refresh_token)
+            await self._drafts.drop(entry.draft)
+        raise EnrolmentError(
+            f"these credentials are of another org ({proof.org_id}); {given.alias} is {existing.org_id}",
+            hint="register the other org under an alias of its own",
+        )
 
-    async def _register_unproven(
-        self, caller: Caller, given: Registration, draft: Draft, existing: Org | None
-    ) -> Enrolled:
-        org = _org(given, draft, None, existing)
-        await self._register(caller, org, draft, existing, fenced=0)
-        return Enrolled(org, rotated=False, resumed=False, also_known_as=())
+    # -- registering
 
-    async def _register(self, caller: Caller, org: Org, draft: Draft, existing: Org | None, *, fenced: int) -> None:
-        credential = replace(_credential(draft), fencing=fenced)
-        token = draft.facts.get("access_token")
-        access = AccessToken(Secret(token), org.instance_url, fenced) if token else None
+    async def _register(self, caller: Caller, org: Org, entry: Entry, existing: Org | None) -> Credential | None:
+        """Write the org and its credential in one transaction; the credential that it had before."""
+        session = entry.session
 
-        def change(tx: Transaction) -> None:
+        def change(tx: Transaction) -> Credential | None:
+            old = self._old_in(tx, org)
+            fencing = old.fencing + 1 if old else (1 if session else 0)
+            credential = replace(entry.credential, fencing=fencing)
+            access = AccessToken(session.token, org.instance_url, fencing) if session else None
             if existing is None:
                 self._store.orgs.add_in(tx, org, credential, access)
             else:
-                fencing = self._store.orgs.fencing_in(tx, org.row_id) + 1
-                newer = replace(access, fencing=fencing) if access else None
-                self._store.orgs.replace_credential_in(tx, org.row_id, replace(credential, fencing=fencing), newer)
+                self._store.orgs.replace_credential_in(tx, org.row_id, credential, access)
                 self._store.orgs.change_in(tx, org.row_id, lambda _old: org)
-            if token:
+            if session:
                 self._store.orgs.touched_in(tx, org.row_id)
-            self._store.orgs.drop_draft_in(tx, draft, keep_key=existing is None)
-            self.record_in(tx, caller, "add-org", org)
+            if entry.draft:
+                self._store.orgs.drop_draft_in(tx, entry.draft, keep_key=existing is None)
+            self.record_in(tx, caller, "add-org" if existing is None else "update-org", org)
+            return old
 
-        await self._store.database.write(change)
+        old = await self._store.database.write(change)
         await self._access.reload()
+        return old
 
-    async def _drop(self, draft: Draft) -> None:
-        await self._store.database.write(lambda tx: self._store.orgs.drop_draft_in(tx, draft, keep_key=False))
+    def _old_in(self, tx: Transaction, org: Org) -> Credential | None:
+        row = tx.connection.execute(credential_of(org.row_id)).first()
+        return self._store.orgs.opened(org.row_id, row) if row is not None else None
 
-    async def _drop_copy(self, draft: Draft) -> None:
-        """End an enrolment whose token the operator still has; one that lives only here is kept."""
-        if _digest(Secret(draft.facts["refresh_token"])) == draft.facts["given"]:
-            await self._drop(draft)
-
-    async def kept_draft(self, alias: Alias) -> bool:
-        """Tell whether an enrolment waits that has already been answered by Salesforce."""
-        async with self._store.database.reading() as connection:
-            draft = (await self._store.orgs.drafts(connection)).get(alias)
-        return draft is not None and draft.facts["phase"] == "proven"
-
-
-async def _unbroken(step: Coroutine[Any, Any, T]) -> T:
-    """Run a step to its end even when the command is interrupted: a rotated token must reach the store."""
-    task = asyncio.ensure_future(step)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait({task})
-        raise
-
-
-def _digest(token: Secret) -> str:
-    return hashlib.sha256(token.reveal().encode()).hexdigest()
-
-
-def _check_hosts(given: Registration) -> None:
-    for option, url in (("--login-url", given.login_url), ("--instance-url", given.instance_url)):
-        if url is None:
-            continue
+    async def _retire(self, given: Registration, entry: Entry, before: Org, old: Credential) -> OldToken | None:
+        """Revoke the refresh token that an org had, where that cannot touch the new one; never a reason to fail."""
+        new = entry.credential.refresh_token
+        if old.refresh_token is None or (new is not None and new.same_as(old.refresh_token)):
+            return None
+        if before.held or not _another_login(given, entry, old):
+            return "kept"
+        where = hosts_of_org(before, before.instance_url)
         try:
-            hosts.check_url(url, given.trusted_hosts)
-        except ValueError as error:
-            raise EnrolmentError(
-                f"{option}: {error}", hint="an org outside Salesforce's own domains needs --trust-host HOST[:PORT]"
-            ) from None
+            return "revoked" if await self._revoke_at(where, old.refresh_token) else "unknown"
+        except CallError:
+            return "kept"
 
 
-def _hosts(given: Registration) -> Any:
-    from orgserver.salesforce.client import OrgHosts  # noqa: PLC0415  # keeps listing orgs free of HTTP imports
-
-    return OrgHosts(f"enrol/{given.alias}", given.instance_url or given.login_url, given.login_url, given.trusted_hosts)
-
-
-def _credential(draft: Draft) -> Credential:
-    secret = draft.facts["client_secret"]
-    return Credential(
-        draft.facts["client_id"],
-        Secret(secret) if secret else None,
-        Secret(draft.facts["refresh_token"]),
-        given=draft.facts["given"],
-    )
-
-
-def _refused(refusal: oauth.TokenRefused, given: Registration, *, interrupted: bool) -> EnrolmentError:
-    if refusal.kind == "dead" and interrupted:
-        return EnrolmentError(
-            f"the refresh token is dead ({refusal.reason}): an earlier run sent it and never saw the answer",
-            hint="log in again to get a new refresh token",
+def _taken(catalog: Catalog, given: Registration) -> Org | None:
+    """The org that has this alias, if it shall get new credentials."""
+    existing = catalog.by_alias.get(given.alias)
+    if existing is not None and not given.replace:
+        raise EnrolmentError(
+            f"an org is already registered as {given.alias}",
+            hint=f"choose another alias, or give it new credentials with: orgserver update-org {given.alias} --auth …",
         )
-    wording: dict[str, str] = {
-        "dead": "Salesforce does not take this refresh token",
-        "client": "Salesforce does not take this client id or secret",
-        "place": "Salesforce refuses this network or hour",
-        "app": "the app is not allowed to do this",
-        "busy": "somebody else is refreshing this token right now",
-        "unclear": "Salesforce gave no usable answer",
-    }
-    told = f"{wording[refusal.kind]}: {refusal.reason}"
-    return EnrolmentError(f"{given.alias} was not registered: {told}", hint=refusal.hint)
+    return existing
 
 
-def _org(given: Registration, draft: Draft, proof: Proof | None, existing: Org | None) -> Org:
-    now = when(0) if existing is None else existing.created_at
-    instance = draft.facts.get("instance_url") or given.instance_url or given.login_url
+def _another_login(given: Registration, entry: Entry, old: Credential) -> bool:
+    """Whether the old refresh token is of another login than the new one, which revoking it leaves alone.
+
+    Where a given token has rotated, the old one may be its ancestor: another program had it, too, and went on with it.
+    """
+    return given.auth != "refresh-token" or given.client_id != old.client_id or not entry.rotated
+
+
+def _org(given: Registration, entry: Entry, proof: Proof | None, existing: Org | None) -> Org:
+    instance = entry.session.instance_url if entry.session else (given.instance_url or given.login_url)
     return Org(
-        row_id=existing.row_id if existing else draft.row_id,
+        row_id=existing.row_id if existing else entry.row_id,
         alias=given.alias,
         org_id=OrgId(proof.org_id) if proof else (existing.org_id if existing else None),
-        name=proof.name if proof else given.alias,
-        kind=proof.kind if proof else None,
-        edition=proof.edition if proof else None,
+        name=proof.name if proof else (existing.name if existing else given.alias),
+        kind=proof.kind if proof else (existing.kind if existing else None),
+        edition=proof.edition if proof else (existing.edition if existing else None),
         login_url=hosts.check_url(given.login_url, given.trusted_hosts),
         instance_url=hosts.check_url(instance, given.trusted_hosts),
         trusted_hosts=given.trusted_hosts,
@@ -331,9 +204,10 @@ def _org(given: Registration, draft: Draft, proof: Proof | None, existing: Org |
         policy=given.policy if existing is None else _tightened(existing.policy, given.policy),
         tags=given.tags or (existing.tags if existing else ()),
         source=given.source,
-        created_at=now,
+        created_at=existing.created_at if existing else when(0),
         refreshed_at=None,
         enabled=existing.enabled if existing else True,
+        auth=given.auth,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
@@ -10,8 +11,10 @@ from typing import Any
 from orgserver.model.audit import Act, Action, Ending, Outcome
 from orgserver.model.errors import CallError, EnrolmentError
 from orgserver.model.names import Alias, new_id
-from orgserver.model.orgs import Caller, Org
+from orgserver.model.orgs import Caller, Credential, Org, OrgState
+from orgserver.model.secret import Secret
 from orgserver.salesforce import oauth
+from orgserver.salesforce.client import OrgHosts
 from orgserver.services.access import Access
 from orgserver.services.proof import prove
 from orgserver.services.tokens import hosts_of
@@ -47,11 +50,25 @@ class Registry:
             raise EnrolmentError(f"no org is registered as {alias}", hint="orgserver list-orgs shows those that are")
         return org
 
-    async def check(self, alias: str) -> Checked:
-        """Ask an org who we are there, refreshing its token if need be."""
+    async def credential(self, alias: str) -> tuple[Org, Credential | None]:
+        """One registered org, and what it logs in with."""
         org = await self.one(alias)
+        async with self._store.database.reading() as connection:
+            return org, await self._store.orgs.credential(connection, org.row_id)
+
+    async def check(self, alias: str, *, try_token: bool = False) -> Checked:
+        """Ask an org who we are there, refreshing its token if need be.
+
+        ``try_token`` sends its refresh token whatever its state says: an operator's word.
+        """
+        org = await self.one(alias)
+        # Where nothing can be spent, a credential that was refused may be tried again: somebody may have allowed it.
+        again = not org.holds_refresh_token and org.state is OrgState.NEEDS_LOGIN
         try:
-            token = await self._access.tokens.current(org)
+            if try_token or again:
+                token = await self._access.tokens.renew(org, force=True)
+            else:
+                token = await self._access.tokens.current(org)
             where = hosts_of(org, token.instance_url)
             try:
                 proof = await prove(self._client, where, token.token, org.api_version)
@@ -102,8 +119,8 @@ class Registry:
 
     async def remove(self, caller: Caller, alias: str, *, keep_token: bool) -> bool:
         """Remove an org and destroy its secrets; True if its token was revoked at Salesforce."""
-        org = await self.one(alias)
-        revoked = False if keep_token else await self._revoke(org)
+        org, credential = await self.credential(alias)
+        revoked = False if keep_token else await self._revoke(org, credential)
 
         def change(tx: Transaction) -> None:
             self._store.orgs.remove_in(tx, org.row_id)
@@ -113,19 +130,36 @@ class Registry:
         await self._access.reload()
         return revoked
 
-    async def _revoke(self, org: Org) -> bool:
-        async with self._store.database.reading() as connection:
-            credential = await self._store.orgs.credential(connection, org.row_id)
+    async def _revoke(self, org: Org, credential: Credential | None) -> bool:
+        """Revoke what an org holds: its refresh token, or else the access token that is cached."""
         if credential is None or credential.refresh_token is None:
-            return False
-        where = hosts_of(org, org.instance_url)
+            return await self._revoke_access(org)
+        if org.held:
+            raise EnrolmentError(
+                f"{org.alias} was not removed: revoking its token would cut off the store that this one is a copy of",
+                hint="add --keep-token to remove it here only",
+            )
         try:
-            status, _ = await self._client.post_form(where, oauth.REVOKE_PATH, oauth.revoke(credential.refresh_token))
+            return await self._revoke_at(hosts_of(org, org.instance_url), credential.refresh_token)
         except CallError as error:
             raise EnrolmentError(
                 f"the refresh token of {org.alias} could not be revoked at Salesforce: {error}",
                 hint="try again, or remove the org here only with --keep-token",
             ) from error
+
+    async def _revoke_access(self, org: Org) -> bool:
+        """End the cached session, if that is easily done; it ends by itself anyway."""
+        async with self._store.database.reading() as connection:
+            access = await self._store.orgs.access_token(connection, org.row_id)
+        if access is None:
+            return False
+        with suppress(CallError):
+            return await self._revoke_at(hosts_of(org, access.instance_url), access.token)
+        return False
+
+    async def _revoke_at(self, where: OrgHosts, token: Secret) -> bool:
+        """Revoke a token at its login host; False if Salesforce does not know it (any more)."""
+        status, _ = await self._client.post_form(where, oauth.REVOKE_PATH, oauth.revoke(token))
         return status < HTTPStatus.MULTIPLE_CHOICES
 
     def record_in(self, tx: Transaction, caller: Caller, command: str, org: Org, action: Action = Action.ENROL) -> None:

@@ -1,0 +1,129 @@
+"""What an operator gives to register an org, and whether it fits together before anything is sent or stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from orgserver.model.errors import EnrolmentError
+from orgserver.model.names import Alias
+from orgserver.model.orgs import AuthKind, Credential, Policy
+from orgserver.model.secret import Secret
+from orgserver.salesforce import hosts
+from orgserver.salesforce.client import OrgHosts
+from orgserver.services.login import CALLBACK
+
+LOGIN_URL = "https://login.salesforce.com"
+TEST_URL = "https://test.salesforce.com"
+_SANDBOXES = ".sandbox.my.salesforce.com"
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What an operator gave to register an org."""
+
+    alias: Alias
+    client_id: str
+    client_secret: Secret | None
+    login_url: str
+    source: str
+    """Where the credential was read from, for people."""
+    auth: AuthKind = "refresh-token"
+    refresh_token: Secret | None = None
+    private_key: Secret | None = None
+    username: str | None = None
+    audience: str | None = None
+    """Whom a signed assertion is meant for; Salesforce's login host unless told otherwise."""
+    callback_url: str = CALLBACK
+    instance_url: str | None = None
+    api_version: str | None = None
+    trusted_hosts: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    policy: Policy = field(default_factory=Policy)
+    replace: bool = False
+    verify: bool = True
+
+
+def checked(given: Registration) -> Registration:
+    """The registration, made whole; EnrolmentError with what is missing or may not be."""
+    _check_hosts(given)
+    if given.auth == "refresh-token" and given.refresh_token is None:
+        raise EnrolmentError("no refresh token was given")
+    if given.auth == "web" and not given.verify:
+        raise EnrolmentError(
+            "a login in the browser is proven by itself", hint="leave --no-verify out, or use another --auth"
+        )
+    if given.auth == "jwt":
+        return _checked_jwt(given)
+    if given.auth == "client-credentials":
+        _check_client_credentials(given)
+    return given
+
+
+def hosts_of(given: Registration) -> OrgHosts:
+    """Where the credential may be sent before its org is registered."""
+    return OrgHosts(f"enrol/{given.alias}", given.instance_url or given.login_url, given.login_url, given.trusted_hosts)
+
+
+def credential_of(given: Registration) -> Credential:
+    """The credential of a login that leaves no refresh token."""
+    return Credential(
+        client_id=given.client_id,
+        client_secret=given.client_secret,
+        refresh_token=None,
+        private_key=given.private_key,
+        username=given.username,
+        audience=given.audience,
+    )
+
+
+def audience_of(login_url: str, trusted: tuple[str, ...]) -> str:
+    """Whom an assertion is meant for: one of Salesforce's two login hosts, or a trusted stand-in itself."""
+    origin = hosts.check_url(login_url, trusted)
+    try:
+        hosts.check_url(origin)
+    except ValueError:
+        return origin
+    return TEST_URL if origin == TEST_URL or origin.endswith(_SANDBOXES) else LOGIN_URL
+
+
+def is_everybodys(login_url: str) -> bool:
+    """Whether a login host is for every org, and so cannot tell which one an app without a user means."""
+    return login_url.lower().rstrip("/") in (LOGIN_URL, TEST_URL)
+
+
+def _check_hosts(given: Registration) -> None:
+    for option, url in (("--login-url", given.login_url), ("--instance-url", given.instance_url)):
+        if url is None:
+            continue
+        try:
+            hosts.check_url(url, given.trusted_hosts)
+        except ValueError as error:
+            raise EnrolmentError(
+                f"{option}: {error}", hint="an org outside Salesforce's own domains needs --trust-host HOST[:PORT]"
+            ) from None
+
+
+def _checked_jwt(given: Registration) -> Registration:
+    if given.private_key is None:
+        raise EnrolmentError(
+            "--auth jwt needs a private key", hint="give --jwt-key-file PEM, or private_key with --credentials-stdin"
+        )
+    if not given.username:
+        raise EnrolmentError(
+            "--auth jwt needs to know whom to act as", hint="give --username, as Salesforce shows it in Setup"
+        )
+    audience = given.audience or audience_of(given.login_url, given.trusted_hosts)
+    return replace(given, client_secret=None, audience=audience)
+
+
+def _check_client_credentials(given: Registration) -> None:
+    if is_everybodys(given.login_url):
+        raise EnrolmentError(
+            f"{given.login_url} does not take client credentials: only the org's own host knows whom they stand for",
+            hint="give --login-url https://MYDOMAIN.my.salesforce.com, or --instance-url",
+        )
+    if given.client_secret is None:
+        raise EnrolmentError(
+            "--auth client-credentials needs the app's client secret",
+            hint="set ORGSERVER_CLIENT_SECRET, or use --credentials-stdin; secrets are never options",
+        )

@@ -1,0 +1,218 @@
+"""How the first access token of an org is got, by each kind of login, and what a refusal means to the operator.
+
+A refresh token that is sent may be spent, and a code works once: both are sealed in a draft before and after. A signed
+assertion and an app's own credentials spend nothing, so nothing is stored until everything is proven.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from orgserver.model.errors import EnrolmentError, NoConnection, Unanswered
+from orgserver.model.names import RowId, new_id
+from orgserver.model.orgs import AuthKind, Credential
+from orgserver.model.secret import Secret
+from orgserver.salesforce import hosts, oauth
+from orgserver.salesforce.client import SalesforceClient
+from orgserver.services import login
+from orgserver.services.drafts import Drafts, credential_in
+from orgserver.services.login import SignIn
+from orgserver.services.registration import Registration, credential_of, hosts_of
+from orgserver.store.orgs import Draft
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """An access token, and where Salesforce says it belongs."""
+
+    token: Secret
+    instance_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A way into an org: what is registered once the org has said who it is."""
+
+    row_id: RowId
+    credential: Credential
+    session: Session | None
+    """None with ``--no-verify``: nobody has asked for a token yet."""
+    draft: Draft | None = None
+    rotated: bool = False
+    resumed: bool = False
+
+
+class WaysIn:
+    """Gets the first token, by whatever was given. Each failure is an EnrolmentError with one sentence."""
+
+    def __init__(self, drafts: Drafts, client: SalesforceClient) -> None:
+        self._drafts = drafts
+        self._client = client
+
+    async def enter(self, given: Registration, sign_in: SignIn | None) -> Entry:
+        """Take the way that was given, as far as an access token; no farther than to the store with ``--no-verify``."""
+        if given.auth in ("jwt", "client-credentials"):
+            credential = credential_of(given)
+            session = await self._session(given, credential) if given.verify else None
+            return Entry(RowId(new_id()), credential, session)
+        draft, resumed = await self._drafts.begin(given)
+        if draft.facts["phase"] == "login":
+            return _entry(await self._logged_in(draft, given, sign_in), resumed=False)
+        await self._drafts.refuse_shared(draft)
+        if not given.verify:
+            return Entry(draft.row_id, credential_in(draft), None, draft)
+        return _entry(await _unbroken(self._refreshed(draft, given, resumed=resumed)), resumed=resumed)
+
+    # -- what spends nothing
+
+    async def _session(self, given: Registration, credential: Credential) -> Session:
+        try:
+            answer = await self._ask(given, oauth.ask(credential, time.time()))
+        except oauth.TokenRefused as refusal:
+            raise _refused(refusal, given, given.auth) from None
+        except Unanswered as error:
+            raise EnrolmentError(
+                f"{given.login_url} did not answer; nothing was stored", hint="run the same command again"
+            ) from error
+        return Session(answer.access_token, answer.instance_url)
+
+    # -- a login in the browser
+
+    async def _logged_in(self, draft: Draft, given: Registration, sign_in: SignIn | None) -> Draft:
+        """Have somebody log in, and redeem the code. Until there is an answer, nothing is worth keeping."""
+        if sign_in is None:
+            raise EnrolmentError("nobody is here to log in", hint="use another --auth")
+        try:
+            begun = _begin(given)
+            code = await sign_in(begun)
+        except BaseException:
+            await _unbroken(self._drafts.drop(draft))
+            raise
+        return await _unbroken(self._redeemed(draft, given, begun, code))
+
+    async def _redeemed(self, draft: Draft, given: Registration, begun: login.Login, code: Secret) -> Draft:
+        """Redeem a code, once, and seal what comes back."""
+        try:
+            answer = await self._redeem(given, begun, code)
+        except EnrolmentError:
+            await self._drafts.drop(draft)
+            raise
+        return await self._drafts.seal_answer(draft, answer, rotated=False)
+
+    async def _redeem(self, given: Registration, begun: login.Login, code: Secret) -> oauth.TokenAnswer:
+        form = oauth.authorization_code(
+            given.client_id, given.client_secret, code=code, callback=begun.callback.url, verifier=begun.verifier
+        )
+        try:
+            answer = await self._ask(given, form)
+        except oauth.TokenRefused as refusal:
+            raise _refused(refusal, given, given.auth) from None
+        except Unanswered as error:
+            raise EnrolmentError(
+                f"{given.login_url} did not answer, and a code works only once", hint="run the same command again"
+            ) from error
+        if answer.refresh_token is None:
+            raise EnrolmentError(
+                "Salesforce gave no refresh token: the app lacks the scope refresh_token (offline_access)",
+                hint="an administrator adds it to the app (Perform requests at any time); then log in again",
+            )
+        return answer
+
+    # -- a refresh token
+
+    async def _refreshed(self, draft: Draft, given: Registration, *, resumed: bool) -> Draft:
+        """Spend the refresh token and seal what comes back, before anything else can happen."""
+        if draft.facts["phase"] == "proven":
+            return draft
+        sent_before = bool(draft.facts.get("sent"))
+        sending = await self._drafts.keep(draft, sent=True)
+        try:
+            answer = await self._ask(given, oauth.refresh(credential_in(draft)))
+        except oauth.TokenRefused as refusal:
+            if refusal.kind == "dead":
+                await self._drafts.drop(draft)
+            elif refusal.kind not in ("busy", "unclear"):
+                await self._drafts.drop_copy(draft)
+            raise _refused(refusal, given, "refresh-token", interrupted=resumed and sent_before) from None
+        except Unanswered as error:
+            raise EnrolmentError(
+                f"{given.login_url} did not answer, and may have spent the refresh token",
+                hint="run the same command again: it tries the token once more",
+            ) from error
+        except EnrolmentError:
+            await self._drafts.drop_copy(draft)
+            raise
+        return await self._drafts.seal_answer(sending, answer, rotated=answer.refresh_token is not None)
+
+    # -- asking
+
+    async def _ask(self, given: Registration, form: oauth.Form) -> oauth.TokenAnswer:
+        """Ask the token endpoint, once."""
+        try:
+            status, body = await self._client.token(hosts_of(given), form)
+        except NoConnection as error:
+            raise EnrolmentError(f"{given.login_url} could not be reached: {error}", hint=error.hint) from None
+        return oauth.read_tokens(status, body)
+
+
+def _begin(given: Registration) -> login.Login:
+    try:
+        callback = login.read_callback(given.callback_url)
+    except ValueError as error:
+        raise EnrolmentError(f"--callback-url: {error}", hint="it must be one of the app's callback URLs") from None
+    origin = hosts.check_url(given.login_url, given.trusted_hosts)
+    return login.begin(origin, given.client_id, callback, given.username)
+
+
+def _entry(draft: Draft, *, resumed: bool) -> Entry:
+    session = Session(Secret(draft.facts["access_token"]), draft.facts["instance_url"])
+    return Entry(draft.row_id, credential_in(draft), session, draft, bool(draft.facts.get("rotated")), resumed)
+
+
+async def _unbroken(step: Coroutine[Any, Any, T]) -> T:
+    """Run a step to its end even when the command is interrupted: a token that was sent for must reach the store."""
+    task = asyncio.ensure_future(step)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
+
+
+_DEAD: dict[AuthKind, tuple[str, str | None]] = {
+    "refresh-token": ("Salesforce does not take this refresh token", None),
+    "web": ("Salesforce does not take the code of this login", "log in again; a code works once, for 15 minutes"),
+    "jwt": (
+        "Salesforce does not take this assertion",
+        "the app must hold the certificate of this key, and its policies must pre-authorize the user",
+    ),
+    "client-credentials": (
+        "Salesforce does not take these client credentials",
+        "the app must have the client credentials flow enabled, with a user to run as",
+    ),
+}
+_WORDS: dict[oauth.RefusalKind, str] = {
+    "client": "Salesforce does not take this client id or secret",
+    "place": "Salesforce refuses this network or hour",
+    "app": "the app is not allowed to do this",
+    "busy": "somebody else is refreshing this token right now",
+    "unclear": "Salesforce gave no usable answer",
+}
+
+
+def _refused(
+    refusal: oauth.TokenRefused, given: Registration, way: AuthKind, *, interrupted: bool = False
+) -> EnrolmentError:
+    if refusal.kind == "dead" and interrupted:
+        return EnrolmentError(
+            f"the refresh token is dead ({refusal.reason}): an earlier run sent it and never saw the answer",
+            hint="log in again, with --auth web, to get a new refresh token",
+        )
+    words, hint = _DEAD[way] if refusal.kind == "dead" else (_WORDS[refusal.kind], None)
+    return EnrolmentError(f"{given.alias} was not registered: {words}: {refusal.reason}", hint=hint or refusal.hint)
