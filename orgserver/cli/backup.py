@@ -25,7 +25,6 @@ def backup(file: Path, as_json: bool) -> None:
     It holds neither the master key, which it does not open without, nor any access token. Whoever opens it as a store
     sends no refresh token until told to: the original may have used it since.
     """
-
     target = file.absolute()
 
     async def act() -> Copied:
