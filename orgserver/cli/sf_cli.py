@@ -21,14 +21,14 @@ from typing import Any
 import click
 
 from orgserver.cli.credentials import Given
-from orgserver.cli.support import Failure, report
+from orgserver.cli.support import Failure, report, tell
 from orgserver.model.errors import ConfigError
 from orgserver.salesforce import sfdx
 from orgserver.salesforce.sfdx import AuthUrl
 
+PLACE = "the sf command"
 SECONDS = 60.0
 """How long ``sf`` may take for one answer."""
-DEATH = "where refresh token rotation is on, the copies in the sf command die with it, and using one revokes ours"
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+'-]{0,127}")
 _MAX_INPUT = 1024 * 1024
@@ -75,7 +75,8 @@ def given_from_cli(name: str, *, yes: bool) -> Given:
     if not is_name(name):
         raise click.UsageError("--from-sf-cli takes the username or an alias of an org that the sf command knows")
     _program()
-    agree(f"Take over the log-in of {name} from the sf command? Note: {DEATH}.", f"{name} was not taken", yes=yes)
+    if not yes:
+        agree(f"Take over the log-in of {name} from {PLACE}?", PLACE, undone=f"{name} was not taken")
     return _given(asyncio.run(auth_url(name)), f"sf CLI ({name})")
 
 
@@ -84,12 +85,12 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
-def agree(question: str, undone: str, *, yes: bool) -> None:
+def agree(question: str, place: str, *, undone: str, here: bool = True) -> None:
     """Ask; Failure when the answer is no, ConfigError when nobody is here to give one."""
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise ConfigError(f"{undone}: nobody is here to confirm it, and {DEATH}", hint="add --yes")
+    death = f"where refresh token rotation is on, the copies in {place} die with it, and using one would revoke ours"
+    if not here or not sys.stdin.isatty():
+        raise ConfigError(f"{undone}: nobody is here to confirm it; {death}", hint="add --yes")
+    tell(f"{death[0].upper()}{death[1:]}.")
     if not click.confirm(question, err=True):
         report(undone)
         raise Failure

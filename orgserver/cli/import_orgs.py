@@ -1,0 +1,204 @@
+"""``orgserver import-orgs``: register many orgs at once, from the ``sf`` command or a CSV file."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from orgserver.cli.csv_rows import COLUMNS
+from orgserver.cli.import_sources import STDIN, Common, from_csv, from_sf, place_of
+from orgserver.cli.policy import policy_of, policy_options
+from orgserver.cli.sf_cli import agree
+from orgserver.cli.support import (
+    Failure,
+    app_of,
+    operator,
+    print_json,
+    print_table,
+    run,
+    safe,
+    settings_of,
+    tell,
+    warn,
+)
+from orgserver.config import Settings
+from orgserver.model.errors import ConfigError, OperatorError
+from orgserver.model.orgs import Policy
+from orgserver.salesforce import hosts
+from orgserver.services.importing import Candidate, Fate, Imported, Importing, Planned
+
+
+@click.command(
+    "import-orgs",
+    epilog="Examples:\n\n  orgserver import-orgs --from-sf-cli\n\n  orgserver import-orgs --csv clients.csv --yes\n\n"
+    f"Columns of the CSV file: {', '.join(COLUMNS)}. The first two are always needed.",
+)
+@click.option("--from-sf-cli", is_flag=True, help="Every org that the sf command is logged in to.")
+@click.option("--csv", "file", metavar="FILE", help="Every row of a CSV file; - for standard input.")
+@click.option(
+    "--trust-host", multiple=True, metavar="HOST[:PORT]", help="Allow a host outside Salesforce's own domains."
+)
+@click.option("--tag", "tags", multiple=True, metavar="NAME", help="A word to find the orgs by.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@policy_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def import_orgs(file: str | None, from_sf_cli: bool, yes: bool, as_json: bool, **options: Any) -> None:
+    """Register many orgs at once: shows what it will do, asks, and says of each org when it is done.
+
+    Run again, it goes on with what is missing. Exits 1 if an org could not be imported.
+    """
+    if from_sf_cli == (file is not None):
+        raise click.UsageError("give either --from-sf-cli or --csv FILE")
+    common = _common(options)
+    settings = settings_of()
+    place = place_of(file)
+    candidates = run(from_sf(common)) if file is None else from_csv(file, common)
+    planned = run(_plan(settings, candidates))
+    _show_plan(planned, place, as_json=as_json)
+    new = sum(each.fate is Fate.NEW for each in planned)
+    done: list[Imported] = []
+    if new and not yes:
+        _ask(planned, f"Import {_orgs(new)}?", place, here=file != STDIN, as_json=as_json)
+    if new:
+        done = run(_carry_out(settings, planned, as_json=as_json))
+    if as_json:
+        _print_all(planned, done)
+    _sum_up(planned, done)
+    _warn_of_copies(done, place, is_file=file not in (None, STDIN))
+    if sum(each.enrolled is not None for each in done) < sum(each.fate is not Fate.REGISTERED for each in planned):
+        raise Failure
+
+
+def _common(options: dict[str, Any]) -> Common:
+    try:
+        trusted = tuple(hosts.check_host(host) for host in options["trust_host"])
+    except ValueError as error:
+        raise ConfigError(f"--trust-host: {error}") from None
+    return Common(trusted, tuple(options["tags"]), Policy(**policy_of(options)))
+
+
+async def _plan(settings: Settings, candidates: Sequence[Candidate]) -> list[Planned]:
+    async with app_of(settings) as app:
+        return await Importing(app.store, app.enrolment).plan(candidates)
+
+
+async def _carry_out(settings: Settings, planned: Sequence[Planned], *, as_json: bool) -> list[Imported]:
+    def say(done: Imported) -> None:
+        click.echo(safe(_line(done)), err=as_json)
+
+    async with app_of(settings) as app:
+        try:
+            return await Importing(app.store, app.enrolment).carry_out(operator(), planned, say)
+        except asyncio.CancelledError:
+            tell("What was imported stays. The same command again goes on with what is missing.")
+            raise
+
+
+def _ask(planned: Sequence[Planned], question: str, place: str, *, here: bool, as_json: bool) -> None:
+    try:
+        agree(question, place, undone="nothing was imported", here=here)
+    except (Failure, OperatorError):
+        if as_json:
+            _print_all(planned, [])
+        raise
+
+
+# -- what is printed
+
+
+def _show_plan(planned: Sequence[Planned], place: str, *, as_json: bool) -> None:
+    if not planned:
+        tell(f"There is no org in {place}.")
+    elif as_json:
+        for each in planned:
+            tell(f"{each.alias}: {_what(each)}")
+    else:
+        print_table(
+            ("alias", "user", "instance", "what will happen"),
+            [(each.alias, each.candidate.username, _host(each.candidate.url), _what(each)) for each in planned],
+            spare=("instance", "user"),
+        )
+
+
+def _what(planned: Planned) -> str:
+    if planned.fate is Fate.REFUSED:
+        return f"cannot be imported: {planned.note}"
+    told = "new" if planned.fate is Fate.NEW else "already registered"
+    return f"{told} ({planned.note})" if planned.note else told
+
+
+def _line(done: Imported) -> str:
+    alias = done.planned.alias
+    if done.enrolled is None:
+        told = f"{alias}: not imported: {_reason(done)}"
+        return f"{told}; {done.error.hint}" if done.error is not None and done.error.hint else told
+    org = done.enrolled.org
+    told = f"{alias}: imported: {org.name}, {org.org_id}"
+    if done.enrolled.also_known_as:
+        told += f", which is also {', '.join(done.enrolled.also_known_as)}"
+    return f"{told}, gone on from an earlier run" if done.enrolled.resumed else told
+
+
+def _reason(done: Imported) -> str:
+    return str(done.error).removeprefix(f"{done.planned.alias} was not registered: ")
+
+
+def _print_all(planned: Sequence[Planned], done: Sequence[Imported]) -> None:
+    by_source = {each.planned.candidate.source: each for each in done}
+    print_json([_told(each, by_source.get(each.candidate.source)) for each in planned])
+
+
+def _told(planned: Planned, done: Imported | None) -> dict[str, Any]:
+    enrolled = done.enrolled if done else None
+    error = done.error if done else None
+    org = enrolled.org if enrolled else None
+    return {
+        "alias": planned.alias,
+        "source": planned.candidate.source,
+        "username": org.user.username if org and org.user else planned.candidate.username,
+        "org_id": org.org_id if org else planned.candidate.org_id,
+        "instance_url": org.instance_url if org else planned.candidate.url,
+        "plan": planned.fate.value,
+        "note": planned.note or None,
+        "imported": None if done is None else enrolled is not None,
+        "rotated": enrolled.rotated if enrolled else None,
+        "also_known_as": list(enrolled.also_known_as) if enrolled else [],
+        "error": str(error) if error else None,
+        "hint": error.hint if error else None,
+    }
+
+
+def _sum_up(planned: Sequence[Planned], done: Sequence[Imported]) -> None:
+    failed = sum(each.error is not None for each in done)
+    counts = {
+        "imported": len(done) - failed,
+        "already registered": sum(each.fate is Fate.REGISTERED for each in planned),
+        "failed": failed,
+        "cannot be imported": sum(each.fate is Fate.REFUSED for each in planned),
+    }
+    tell(", ".join(f"{count} {words}" for words, count in counts.items() if count) or "Nothing to import.")
+
+
+def _warn_of_copies(done: Sequence[Imported], place: str, *, is_file: bool) -> None:
+    rotated = sum(each.enrolled is not None and each.enrolled.rotated for each in done)
+    if rotated:
+        remedy = "Delete it." if is_file else "Remove them there."
+        if place == place_of(None):
+            remedy = "There, forget each with sf org logout --target-org NAME, or log in anew with sf org login web."
+        warn(
+            f"refresh token rotation is on in {_orgs(rotated)}: the copies in {place} are dead now, and using one "
+            f"would revoke ours. {remedy}"
+        )
+    elif is_file and any(each.enrolled for each in done):
+        warn(f"{place} holds secrets that still work; delete it once everything is imported")
+
+
+def _orgs(count: int) -> str:
+    return f"{count} org{'' if count == 1 else 's'}"
+
+
+def _host(url: str | None) -> str | None:
+    return url.partition("://")[2] if url else None

@@ -1,0 +1,137 @@
+"""Where the orgs of an import come from: the ``sf`` command or a CSV file, as candidates of the one form."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from orgserver.cli import csv_rows, sf_cli
+from orgserver.cli.sf_cli import SfOrg
+from orgserver.cli.support import warn
+from orgserver.model import names
+from orgserver.model.errors import ConfigError
+from orgserver.model.names import Alias, OrgId
+from orgserver.model.orgs import Policy
+from orgserver.salesforce import hosts
+from orgserver.services.importing import Candidate
+from orgserver.services.registration import Registration
+
+STDIN = "-"
+_METHODS = {"jwt": "a JWT", "token": "an access token"}
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What is given for every org of an import."""
+
+    trusted: tuple[str, ...]
+    tags: tuple[str, ...]
+    policy: Policy
+
+    def added_to(self, given: Registration) -> Registration:
+        """A registration with all of it; a limit is added, never taken away."""
+        return replace(
+            given,
+            trusted_hosts=tuple(dict.fromkeys((*self.trusted, *given.trusted_hosts))),
+            tags=tuple(dict.fromkeys((*self.tags, *given.tags))),
+            policy=self.policy if self.policy.read_only else given.policy,
+        )
+
+
+async def from_sf(common: Common) -> list[Candidate]:
+    """Every org that ``sf`` is logged in to. Its secrets are asked for one org at a time, when its turn comes."""
+    turn = asyncio.Lock()
+    return [_sf_candidate(org, common, turn) for org in await sf_cli.listed()]
+
+
+def from_csv(file: str, common: Common) -> list[Candidate]:
+    """Every row of a file."""
+    folder = Path() if file == STDIN else Path(file).parent
+    sheet = csv_rows.Sheet(place_of(file), folder, common.trusted)
+    return [_with(common, each) for each in csv_rows.candidates(_read(file), sheet)]
+
+
+def place_of(file: str | None) -> str:
+    """What people call a source."""
+    if file is None:
+        return sf_cli.PLACE
+    return "standard input" if file == STDIN else Path(file).name
+
+
+def _sf_candidate(org: SfOrg, common: Common, turn: asyncio.Lock) -> Candidate:
+    source = f"sf CLI ({org.username})"
+
+    async def prepare(alias: Alias) -> Registration:
+        async with turn:  # sf is a large program: one at a time
+            url = await sf_cli.auth_url(org.username)
+        given = Registration(
+            alias=alias,
+            client_id=url.client_id,
+            client_secret=url.client_secret,
+            login_url=url.login_url,
+            source=source,
+            refresh_token=url.refresh_token,
+        )
+        return common.added_to(given)
+
+    return Candidate(
+        source,
+        org.username,
+        org.alias or org.username,
+        prepare,
+        exact=False,
+        username=org.username,
+        org_id=_org_id(org.org_id),
+        url=org.instance_url,
+        problem=_sf_problem(org, common.trusted),
+    )
+
+
+def _sf_problem(org: SfOrg, trusted: Sequence[str]) -> str | None:
+    if org.fault:
+        return org.fault
+    if org.method in _METHODS:
+        return f"it was logged in to with {_METHODS[org.method]}, so the sf command has no refresh token"
+    if not sf_cli.is_name(org.username):
+        return "its username has characters that are not handed to another program"
+    try:
+        hosts.check_url(org.instance_url, trusted)
+    except ValueError as error:
+        return f"{error} (--trust-host allows one)"
+    return None
+
+
+def _org_id(text: str) -> OrgId | None:
+    try:
+        return names.org_id(text)
+    except ValueError:
+        return None
+
+
+def _with(common: Common, row: Candidate) -> Candidate:
+    async def prepare(alias: Alias) -> Registration:
+        return common.added_to(await row.prepare(alias))
+
+    return replace(row, prepare=prepare)
+
+
+def _read(file: str) -> bytes:
+    if file == STDIN:
+        data = sys.stdin.buffer.read(csv_rows.MAX_BYTES + 1)
+    else:
+        with Path(file).open("rb") as opened:
+            _warn_if_readable(file, os.fstat(opened.fileno()).st_mode)
+            data = opened.read(csv_rows.MAX_BYTES + 1)
+    if len(data) > csv_rows.MAX_BYTES:
+        raise ConfigError(f"{place_of(file)} is larger than {csv_rows.MAX_BYTES // 1024**2} MiB")
+    return data
+
+
+def _warn_if_readable(file: str, mode: int) -> None:
+    if os.name == "posix" and stat.S_ISREG(mode) and mode & (stat.S_IRGRP | stat.S_IROTH):
+        warn(f"{file} holds secrets and can be read by other users of this machine; run: chmod 600 {file}")
