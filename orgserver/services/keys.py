@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from orgserver.model.audit import Act, Action, Ending, Outcome
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
-from orgserver.store.keyrings import Page, Standing, one_rotation
+from orgserver.store.keyrings import Page, Standing, catching_up, one_rotation
 from orgserver.store.opened import Store
 from orgserver.store.writer import Transaction
 from orgserver.vault import Key
@@ -50,7 +50,7 @@ class _Work:
     to: Key
     reseal: bool
     progress: Progress
-    total: int
+    total: int = 0
     moved: int = 0
     unreadable: set[str] = field(default_factory=set)
 
@@ -93,7 +93,7 @@ class Keys:
             if made:
                 await asyncio.to_thread(self._rings.vault.renew)
             first = self._rings.vault.ring[0]
-            work = _Work(first, reseal, progress, sum(standing.usage.values()))
+            work = _Work(first, reseal, progress)
             await self._on_record(caller, work)
         return Rotated(
             key=first.id.hex(),
@@ -145,26 +145,28 @@ class Keys:
 
     async def _move_all(self, work: _Work) -> None:
         """Go through the data keys until nothing is left, for orgs may be added meanwhile; then the store's own."""
-        while await self._pass(work):
-            pass
+        while left := await catching_up(lambda: self._left(work)):
+            work.total = work.moved + left
+            await self._pass(work)
         work.moved += await self._store.database.write(lambda tx: self._rings.move_store_in(tx, work.to))
-        work.progress(work.moved, max(work.total, work.moved))
 
-    async def _pass(self, work: _Work) -> int:
-        after, moved = "", 0
-        while True:
+    async def _left(self, work: _Work) -> int:
+        async with self._store.database.reading() as connection:
+            return await self._rings.left(connection, work.to, reseal=work.reseal)
 
-            def change(tx: Transaction, after: str = after) -> Page:
+    async def _pass(self, work: _Work) -> None:
+        """Move everything once, page by page."""
+        last: str | None = ""
+        while last is not None:
+
+            def change(tx: Transaction, after: str = last) -> Page:
                 return self._rings.move_in(tx, work.to, after, PAGE, reseal=work.reseal)
 
             page = await self._store.database.write(change)
-            moved += page.moved
+            last = page.last
             work.moved += page.moved
             work.unreadable.update(page.unreadable)
-            if page.last is None:
-                return moved
-            after = page.last
-            work.progress(work.moved, max(work.total, work.moved))
+            work.progress(work.moved, work.total)
 
     async def _standing(self) -> Standing:
         async with self._store.database.reading() as connection:

@@ -36,22 +36,45 @@ _WRAP = Prepared(
 )
 
 
-@dataclass(frozen=True, slots=True)
 class _Sealed:
-    """Columns of one table that are sealed under an org's data key; ``row_id`` says of which org."""
+    """The columns of one table that are sealed under an org's data key; ``row_id`` says of which org.
 
-    table: Table
-    columns: tuple[str, ...]
-    bound: str | None = None
-    """The column that stands in the context too."""
+    Each is named with the column that stands in its context too, if there is one.
+    """
+
+    def __init__(self, table: Table, **columns: str | None) -> None:
+        self.name = table.name
+        self.columns = columns
+        self.key = [column.name for column in table.primary_key]
+        wanted = {"row_id", *self.key, *columns, *filter(None, columns.values())}
+        of = table.c.row_id
+        self.find = Prepared(
+            select(*(table.c[name] for name in sorted(wanted))).where(of > bindparam("after"), of <= bindparam("last"))
+        )
+        self.keep = Prepared(
+            update(table)
+            .where(*(table.c[name] == bindparam(f"of_{name}") for name in self.key))
+            .values({name: bindparam(f"to_{name}") for name in columns})
+        )
+
+    def moved(self, row: RowMapping, old: DataKey, new: DataKey) -> dict[str, Any]:
+        """A row under the new key; a value that does not open stays as it is, for it never will."""
+        found: dict[str, Any] = {f"of_{name}": row[name] for name in self.key}
+        for name, bound in self.columns.items():
+            value = row[name]
+            if value is not None:
+                where = Context(row["row_id"], self.name, name, str(row[bound]) if bound else "")
+                with suppress(Unsealable):
+                    value = new.seal(old.open(value, where), where)
+            found[f"to_{name}"] = value
+        return found
 
 
-_SEALED = (
-    _Sealed(tables.credentials, ("client_secret", "private_key")),
-    _Sealed(tables.credentials, ("refresh_token",), "fencing"),
-    _Sealed(tables.access_tokens, ("token",), "fencing"),
-    _Sealed(tables.enrolments, ("draft",)),
-    _Sealed(tables.idempotency, ("answer",)),
+SEALED = (
+    _Sealed(tables.credentials, client_secret=None, private_key=None, refresh_token="fencing"),  # noqa: S106  # a column
+    _Sealed(tables.access_tokens, token="fencing"),  # noqa: S106  # a column
+    _Sealed(tables.enrolments, draft=None),
+    _Sealed(tables.idempotency, answer=None),
 )
 
 
@@ -91,6 +114,11 @@ class Keyrings:
         own = [key_id(value).hex() for value in (row.canary, row.store_key, row.audit_key)]
         return Standing(usage + Counter(own), frozenset(own))
 
+    async def left(self, connection: AsyncConnection, to: Key, *, reseal: bool) -> int:
+        """Count the data keys that are still to be moved."""
+        found = (await connection.execute(_PAGE)).all()
+        return sum(self._is_left(row.owner, row.wrapped, to, reseal=reseal) for row in found)
+
     def move_in(self, tx: Transaction, to: Key, after: str, limit: int, *, reseal: bool) -> Page:
         """Move a page of data keys under a master key; with ``reseal`` every org gets a new data key too."""
         page = tx.connection.execute(_PAGE.where(tables.data_keys.c.owner > after).limit(limit)).all()
@@ -106,9 +134,15 @@ class Keyrings:
                 moved[row.owner] = change
         if moved:
             _WRAP.run(tx.connection, *(_row(owner, new, to) for owner, (_, new) in moved.items()))
-        if reseal:
-            _reseal(tx, moved)
+        if moved and reseal:
+            _reseal(tx, moved, after, page[-1].owner)
         return Page(page[-1].owner if page else None, len(moved), tuple(unreadable))
+
+    def _is_left(self, owner: str, wrapped: bytes, to: Key, *, reseal: bool) -> bool:
+        try:
+            return self._change(owner, wrapped, to, reseal=reseal) is not None
+        except Unsealable:
+            return False  # it stays as it is
 
     def _change(self, owner: str, wrapped: bytes, to: Key, *, reseal: bool) -> tuple[DataKey, DataKey] | None:
         """An owner's data key as it is and as it shall be; None if nothing is left to do."""
@@ -173,26 +207,10 @@ def _row(owner: str, key: DataKey, to: Key) -> dict[str, Any]:
     return {"of": owner, "to_wrapped": key.wrapped(to, owner, ORG)}
 
 
-def _reseal(tx: Transaction, keys: Mapping[str, tuple[DataKey, DataKey]]) -> None:
-    """Seal everything that these owners have under their new data keys."""
-    for sealed in _SEALED:
-        table = sealed.table
-        found = tx.connection.execute(select(table).where(table.c.row_id.in_(list(keys)))).mappings().all()
-        for row in found:
-            values = _resealed(row, sealed, *keys[row["row_id"]])
-            if values:
-                here = (column == row[column.name] for column in table.primary_key)
-                tx.connection.execute(update(table).where(*here).values(**values))
-
-
-def _resealed(row: RowMapping, sealed: _Sealed, old: DataKey, new: DataKey) -> dict[str, bytes]:
-    """A row's sealed values under the new key; one that does not open stays as it is, for it never will."""
-    values: dict[str, bytes] = {}
-    for column in sealed.columns:
-        value: bytes | None = row[column]
-        where = Context(row["row_id"], sealed.table.name, column, str(row[sealed.bound]) if sealed.bound else "")
-        if value is None:
-            continue
-        with suppress(Unsealable):
-            values[column] = new.seal(old.open(value, where), where)
-    return values
+def _reseal(tx: Transaction, keys: Mapping[str, tuple[DataKey, DataKey]], after: str, last: str) -> None:
+    """Seal everything that these owners have under their new data keys; they lie between two others."""
+    for sealed in SEALED:
+        found = sealed.find.run(tx.connection, {"after": after, "last": last}).mappings()
+        rows = [sealed.moved(row, *keys[row["row_id"]]) for row in found if row["row_id"] in keys]
+        if rows:
+            sealed.keep.run(tx.connection, *rows)

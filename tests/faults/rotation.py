@@ -202,7 +202,7 @@ async def command(home: Path, *args: str) -> asyncio.subprocess.Process:
 async def expire(sandbox: Sandbox) -> None:
     """Let Salesforce end every access token now and then, so that refreshes happen too."""
     while True:
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(2)
         for org in sandbox.orgs:
             org.expire_access_tokens()
 
