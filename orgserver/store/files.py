@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,9 @@ NETWORK_FILE_SYSTEMS = frozenset(
 )
 FREE_FLOOR = 64 * 1024 * 1024
 """New acts are refused below this much free space, so that outcomes still fit."""
+
+
+_LOOK_SECONDS = 0.01
 
 
 def prepare(file: Path) -> None:
@@ -76,6 +80,20 @@ class LockFile:
             yield
         finally:
             portalocker.unlock(self._file)
+
+    def free_within(self, seconds: float) -> bool:
+        """Tell whether the lock can be had within so many seconds; it is given back at once."""
+        until = time.monotonic() + seconds
+        while True:
+            try:
+                portalocker.lock(self._file, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
+            except portalocker.LockException:
+                if time.monotonic() >= until:
+                    return False
+                time.sleep(_LOOK_SECONDS)
+            else:
+                portalocker.unlock(self._file)
+                return True
 
     def close(self) -> None:
         """Close the lock file (the file itself stays: removing it would split the lock in two)."""

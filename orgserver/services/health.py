@@ -1,0 +1,221 @@
+"""Is everything as it should be: what can be told of the machine and of the store's files, before the store is opened.
+
+Each finding is one line for a person, and says what to do where something is to be done. None holds a secret.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import sqlite3
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+import orgserver
+from orgserver.config import Settings
+from orgserver.store import files, glimpse
+from orgserver.store.database import OLDER_SCHEMAS, SCHEMA
+
+Level = Literal["ok", "note", "warning", "problem"]
+Version = tuple[int, int, int]
+
+_LOCK_SECONDS = 5.0
+_LITTLE_SPACE = 8 * files.FREE_FLOOR
+_OTHERS = 0o077
+_OTHERS_WRITE = 0o022
+_BUG_CAME = (3, 7, 0)
+_BUG_FIXED = ((3, 44, 6), (3, 50, 7))
+"""Backports; every later release of the same line has it too."""
+_BUG_GONE = (3, 51, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was checked. A ``problem`` must be dealt with; a ``warning`` should be."""
+
+    name: str
+    level: Level
+    text: str
+    todo: str | None = None
+
+
+def of_machine(settings: Settings) -> list[Finding]:
+    """Check what surrounds the store. Blocks: from a thread, please."""
+    database = settings.database_file
+    return [
+        Finding("orgserver", "ok", orgserver.__version__),
+        Finding("Python", "ok", platform.python_version()),
+        Finding("MCP SDK", "ok", version("mcp")),
+        sqlite(sqlite3.sqlite_version_info),
+        Finding("other programs", "note", f"none may write {database.name}: they do not know its lock file"),
+        *(folder(each) for each in dict.fromkeys((settings.home, database.parent)) if each.exists()),
+        permissions(_private_files(settings)),
+        file_system(files.file_system(_existing(database.parent))),
+        free_space(files.free_bytes(_existing(database.parent))),
+        key_source(settings),
+        key_place(settings),
+    ]
+
+
+def of_files(database: Path, patience: float = _LOCK_SECONDS) -> list[Finding]:
+    """Check whether the store can be opened and may be. Blocks, at most for ``patience`` seconds."""
+    if not database.is_file():
+        todo = "orgserver add-org ALIAS makes one, orgserver restore FILE puts a backup in"
+        return [Finding("store", "problem", f"there is none at {database}", todo)]
+    lock = lock_file(database, patience)
+    return [lock] if lock.level == "problem" else [lock, schema(database)]
+
+
+# -- one by one
+
+
+def sqlite(found: Version) -> Finding:
+    """The WAL-reset bug (3.7.0 to 3.51.2) loses commits when one connection checkpoints while another commits."""
+    name = ".".join(map(str, found))
+    backported = any(found[:2] == fixed[:2] and found >= fixed for fixed in _BUG_FIXED)
+    if backported or found >= _BUG_GONE or found < _BUG_CAME:
+        return Finding(
+            "SQLite", "ok", f"{name}, without the WAL-reset bug; writes take turns under the lock file anyway"
+        )
+    held = "has the WAL-reset bug; held off: every write, checkpoint and close happens under the lock file"
+    return Finding("SQLite", "note", f"{name} {held}")
+
+
+def folder(path: Path) -> Finding:
+    """Whoever may write a folder may exchange what is in it."""
+    if os.name != "posix":
+        return Finding("folder", "ok", str(path))
+    status = path.stat()
+    mode = stat.S_IMODE(status.st_mode)
+    todo = f"chmod 700 {shlex.quote(str(path))}"
+    if status.st_uid not in (os.geteuid(), 0):
+        return Finding("folder", "problem", f"{path} belongs to another user", "set ORGSERVER_HOME to one of your own")
+    if mode & _OTHERS_WRITE:
+        return Finding("folder", "problem", f"{path} can be changed by others (mode {mode:o})", todo)
+    if mode & _OTHERS:
+        return Finding("folder", "warning", f"{path} can be looked into by others (mode {mode:o})", todo)
+    return Finding("folder", "ok", f"{path}, for its owner alone")
+
+
+def permissions(paths: Iterable[Path]) -> Finding:
+    """Sealed or not: what is in these files is nobody else's business."""
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in paths if path.exists()}
+    if os.name != "posix":
+        return Finding("files", "ok", "their folder decides who may read them")
+    open_ones = [path for path, mode in modes.items() if mode & _OTHERS]
+    if not open_ones:
+        return Finding("files", "ok", "for their owner alone")
+    told = ", ".join(f"{path.name} (mode {modes[path]:o})" for path in open_ones)
+    todo = f"chmod 600 {shlex.join(map(str, open_ones))}"
+    return Finding("files", "problem", f"open to others: {told}", todo)
+
+
+def file_system(kind: str | None) -> Finding:
+    """SQLite's locks, and ours, hold on local disks."""
+    if kind is None:
+        return Finding("file system", "note", "this platform does not tell its kind; it must be a local disk")
+    if kind in files.NETWORK_FILE_SYSTEMS:
+        todo = "set ORGSERVER_HOME to a folder on a local disk"
+        return Finding("file system", "problem", f"{kind}, over a network, where SQLite's locks do not hold", todo)
+    return Finding("file system", "ok", f"{kind}, local")
+
+
+def free_space(free: int) -> Finding:
+    """Below a floor, new calls are refused, so that the outcomes of those under way can be written."""
+    told = f"{size(free)} free"
+    if free < files.FREE_FLOOR:
+        floor = f"below {size(files.FREE_FLOOR)} every call is refused"
+        return Finding("disk", "problem", f"{told}: {floor}", "free some space")
+    if free < _LITTLE_SPACE:
+        return Finding("disk", "warning", told, "free some space before calls are refused")
+    return Finding("disk", "ok", told)
+
+
+def key_source(settings: Settings) -> Finding:
+    """The first that is set wins; the key itself is never told."""
+    if settings.master_key is not None:
+        return Finding("master key", "ok", "from ORGSERVER_MASTER_KEY in the environment")
+    if settings.master_key_file is not None:
+        return Finding("master key", "ok", f"from ORGSERVER_MASTER_KEY_FILE, {settings.master_key_file}")
+    if settings.master_key_command:
+        program = Path(settings.master_key_command[0]).name
+        return Finding("master key", "ok", f"from ORGSERVER_MASTER_KEY_COMMAND, {program}")
+    return Finding("master key", "ok", f"from {settings.home / 'master.key'}, as nothing else is set")
+
+
+def key_place(settings: Settings) -> Finding:
+    """A key in the same folder is in the same backup, and with the same thief."""
+    path = key_file(settings)
+    beside = path is not None and settings.database_file.parent.resolve() in path.resolve().parents
+    if not beside:
+        return Finding("key's place", "ok", "not beside the database")
+    todo = "keep it elsewhere (ORGSERVER_MASTER_KEY_FILE, or a program by ORGSERVER_MASTER_KEY_COMMAND)"
+    return Finding("key's place", "warning", "beside the database: whoever copies the folder can open it", todo)
+
+
+def lock_file(database: Path, patience: float) -> Finding:
+    """Every writer waits for this lock; one that hangs while it holds it stops them all."""
+    path = files.lock_path(database)
+    try:
+        lock = files.LockFile(path)
+    except OSError as error:
+        return Finding("lock file", "problem", f"{path} cannot be used: {error.strerror}", "make it a file of your own")
+    try:
+        free = lock.free_within(patience)
+    finally:
+        lock.close()
+    if free:
+        return Finding("lock file", "ok", f"{path.name} can be taken")
+    told = f"another process has held {path.name} for more than {patience:g} s; every call waits for it"
+    return Finding("lock file", "problem", told, f"find that process, and end it: fuser -v {shlex.quote(str(path))}")
+
+
+def schema(database: Path) -> Finding:
+    """A check is no reason to migrate a store that older servers may still be using."""
+    try:
+        found = glimpse.schema_of(database)
+    except (sqlite3.Error, OSError) as error:
+        return Finding("schema", "problem", f"{database} cannot be read: {error}", "restore it from a backup")
+    if found in OLDER_SCHEMAS:
+        todo = "stop servers of the older version, then: orgserver migrate"
+        return Finding("schema", "problem", f"{found}, and this version needs {SCHEMA}", todo)
+    if found is None:
+        return Finding("schema", "problem", f"{database} is no store of orgserver's", "set ORGSERVER_HOME to our own")
+    if found != SCHEMA:
+        newer = f"{found}, written by a newer orgserver: this one knows {SCHEMA}"
+        return Finding("schema", "problem", newer, "update orgserver")
+    return Finding("schema", "ok", f"{found}, the newest")
+
+
+# -- what they share
+
+
+def key_file(settings: Settings) -> Path | None:
+    """The file the key is read from, if it is read from one."""
+    if settings.master_key is not None:
+        return None
+    if settings.master_key_file is not None:
+        return settings.master_key_file
+    return None if settings.master_key_command else settings.home / "master.key"
+
+
+def size(count: int) -> str:
+    """Bytes for people."""
+    gigabytes = count / 1_073_741_824
+    return f"{gigabytes:,.1f} GiB" if gigabytes >= 1 else f"{count / 1_048_576:,.1f} MiB"
+
+
+def _private_files(settings: Settings) -> list[Path]:
+    database = settings.database_file
+    key = key_file(settings)
+    return [*sorted(database.parent.glob(f"{database.name}*")), *([key] if key is not None else [])]
+
+
+def _existing(path: Path) -> Path:
+    """The folder itself, or the nearest above it that is there."""
+    return next((each for each in (path, *path.parents) if each.is_dir()), Path(path.anchor))

@@ -1,0 +1,68 @@
+"""What a look at the store tells whoever checks its health: from outside, and when it is open."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import func, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orgserver.store import files, tables
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """What the open store says of itself."""
+
+    journal_mode: str
+    damage: tuple[str, ...]
+    """What SQLite's own check found; nothing, as it should be."""
+    pending: int
+    """Acts whose outcome is not written yet."""
+    overdue: int
+    """Those of them that should have ended long ago."""
+    events: int
+    unfinished: tuple[str, ...]
+    """Aliases of enrolments that were begun and not finished."""
+
+
+def schema_of(database: Path) -> str | None:
+    """Look at a database without changing, migrating or making it; None where it is no store of ours.
+
+    Raises sqlite3.Error if it is damaged or no database.
+    """
+    lock = files.LockFile(files.lock_path(database))
+    try:
+        with lock.held():  # the last connection to close writes the WAL back
+            return _schema(database)
+    finally:
+        lock.close()
+
+
+def _schema(database: Path) -> str | None:
+    ours = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'"
+    with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=rw", uri=True)) as connection:
+        connection.execute("PRAGMA query_only = ON")
+        if connection.execute(ours).fetchone() is None:
+            return None
+        found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    return str(found[0]) if found else None
+
+
+async def of(connection: AsyncConnection, late: int) -> Vitals:
+    """Ask the open store; ``late`` is the instant before which a deadline is long past."""
+    pending = tables.audit_pending
+    every = select(func.count()).select_from(pending)
+    checked = (await connection.execute(text("PRAGMA quick_check(5)"))).scalars().all()
+    unfinished = await connection.execute(select(tables.enrolments.c.alias).order_by(tables.enrolments.c.alias))
+    return Vitals(
+        journal_mode=str((await connection.execute(text("PRAGMA journal_mode"))).scalar()),
+        damage=tuple(str(line) for line in checked if line != "ok"),
+        pending=(await connection.execute(every)).scalar_one(),
+        overdue=(await connection.execute(every.where(pending.c.deadline < late))).scalar_one(),
+        events=(await connection.execute(select(tables.audit_head.c.sequence))).scalar_one(),
+        unfinished=tuple(unfinished.scalars()),
+    )
