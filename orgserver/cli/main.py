@@ -29,7 +29,10 @@ _COMMANDS = {
     "serve": ("orgserver.cli.serve", "Serve MCP on standard input and output."),
     "refresh-idle": ("orgserver.cli.refresh_idle", "Keep the tokens of idle orgs alive, for cron."),
     "audit": ("orgserver.cli.audit", "Read, export and verify the audit log."),
+    "backup": ("orgserver.cli.backup", "Copy the store while servers use it."),
+    "restore": ("orgserver.cli.backup", "Put a backup in as the store."),
     "rotate-key": ("orgserver.cli.rotate_key", "Give the store a new master key, while servers run."),
+    "doctor": ("orgserver.cli.doctor", "Check everything a support person would ask for."),
     "migrate": ("orgserver.cli.migrate", "Bring the store to the newest schema."),
 }
 _COMPLETION = (
