@@ -90,9 +90,14 @@ async def _carry_out(settings: Settings, planned: Sequence[Planned], *, as_json:
         click.echo(safe(_line(done)), err=as_json)
 
     async with app_of(settings) as app:
+        importing = Importing(app.store, app.enrolment).carry_out(operator(), planned, say)
+        task = asyncio.ensure_future(importing)
         try:
-            return await Importing(app.store, app.enrolment).carry_out(operator(), planned, say)
+            return await asyncio.shield(task)
         except asyncio.CancelledError:
+            tell("Stopping, once no answer of Salesforce is under way that could be lost. Ctrl-C again gives up.")
+            task.cancel()
+            await asyncio.wait({task})
             tell("What was imported stays. The same command again goes on with what is missing.")
             raise
 

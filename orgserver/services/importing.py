@@ -101,7 +101,7 @@ class Importing:
         planned = []
         for each in candidates:
             known = _known(each, orgs.values(), by_token) or await self._same_app(each, orgs)
-            done = _left_alone(each, known) if known and not each.problem else _refused(each, orgs, places)
+            done = _left_alone(each, known) if known else _refused(each, orgs, places)
             if done is None:
                 done = _new(each, taken)
                 taken.add(done.alias)
@@ -120,7 +120,10 @@ class Importing:
             tell(done)
             return done
 
-        return await asyncio.gather(*(one(each) for each in planned if each.fate is Fate.NEW))
+        # Not gather: interrupted, it would not wait for those that are just sealing a rotated token.
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(each)) for each in planned if each.fate is Fate.NEW]
+        return [task.result() for task in tasks]
 
     async def _register(self, caller: Caller, planned: Planned) -> Imported:
         try:

@@ -1,0 +1,364 @@
+"""Many orgs at once: what is planned, what becomes of each, and that a second run does only what is missing."""
+
+import asyncio
+import csv
+import io
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_sf import FakeSf
+from shells import SECONDS, Ran, Shell
+
+from orgserver.sandbox.org import SandboxOrg
+from orgserver.sandbox.server import Sandbox
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the pretend sf is a script with a shebang")
+
+
+@pytest.fixture
+async def sandbox(tmp_path: Path) -> AsyncIterator[Sandbox]:
+    """Force:// URLs always mean https."""
+    async with Sandbox.start(3, tls_folder=tmp_path) as started:
+        yield started
+
+
+@pytest.fixture
+def initech(sandbox: Sandbox) -> SandboxOrg:
+    return sandbox.orgs[2]
+
+
+@pytest.fixture
+def sf(tmp_path: Path, shell: Shell, sandbox: Sandbox) -> FakeSf:
+    made = FakeSf(tmp_path / "bin")
+    shell.env |= {"PATH": made.path, "ORGSERVER_CA_FILE": str(sandbox.ca_file), "SF_TEMP_SHOW_SECRETS": ""}
+    return made
+
+
+def host(org: SandboxOrg) -> str:
+    return org.url.partition("://")[2]
+
+
+def known(sf: FakeSf, org: SandboxOrg, alias: str = "") -> None:
+    url = f"force://{org.client_id}:{org.client_secret}:{org.refresh_token}@{host(org)}"
+    sf.knows(org.username, url, alias=alias, orgId=org.org_id, instanceUrl=org.url)
+
+
+def trusting(*orgs: SandboxOrg) -> list[str]:
+    return [word for org in orgs for word in ("--trust-host", host(org))]
+
+
+def row(org: SandboxOrg, **changes: str) -> dict[str, str]:
+    given = org.credentials()
+    told = {"alias": org.alias, "trust_host": host(org), "tag": "eu pilot", "read_only": "yes"}
+    return told | {name: given[name] for name in ("client_id", "client_secret", "refresh_token", "login_url")} | changes
+
+
+def sheet(*rows: dict[str, str], delimiter: str = ",", end: str = "\r\n") -> str:
+    text = io.StringIO(newline="")
+    names = list(dict.fromkeys(name for each in rows for name in each))
+    writer = csv.DictWriter(text, names, delimiter=delimiter, lineterminator=end)
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def planned(ran: Ran) -> list[list[str]]:
+    """The lines of the table, by two spaces."""
+    return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in ran.out.splitlines()]
+
+
+async def listed(shell: Shell) -> dict[str, Any]:
+    return {org["alias"]: org for org in (await shell("list-orgs", "--json")).json}
+
+
+async def test_every_org_of_the_sf_command_is_planned_and_imported(
+    shell: Shell, sf: FakeSf, acme: SandboxOrg, globex: SandboxOrg, initech: SandboxOrg
+) -> None:
+    known(sf, acme, "Acme Prod")
+    known(sf, globex, "acme-prod")
+    known(sf, initech)
+    sf.knows("ci@wayne.example", None, alias="ci", method="jwt", instanceUrl="https://wayne.my.salesforce.com")
+    sf.knows("x@evil.example", None, alias="evil", instanceUrl="https://evil.example")
+    options = trusting(acme, globex, initech)
+
+    asked = await shell("import-orgs", "--from-sf-cli", *options)
+    untouched = (acme.counters.requests, await listed(shell), len(sf.calls))
+    done = await shell("import-orgs", "--from-sf-cli", "--yes", *options)
+
+    assert planned(asked) == [
+        ["alias", "user", "instance", "what will happen"],
+        ["acme-prod", acme.username, host(acme), "new (from Acme Prod)"],
+        ["acme-prod-2", globex.username, host(globex), "new (acme-prod is taken)"],
+        ["agent-initech-example", initech.username, host(initech), f"new (from {initech.username})"],
+        [
+            "ci", "ci@wayne.example", "wayne.my.salesforce.com",
+            "cannot be imported: it was logged in to with a JWT, so the sf command has no refresh token",
+        ],
+        [
+            "evil", "x@evil.example", "evil.example",
+            "cannot be imported: evil.example is not one of Salesforce's own hosts (--trust-host allows one)",
+        ],
+    ]  # fmt: skip
+    assert asked.code == 1
+    assert asked.lines[0].startswith("orgserver: error: nothing was imported: nobody is here to confirm it; where ")
+    assert "the copies in the sf command die with it" in asked.lines[0]
+    assert asked.lines[1] == "orgserver: hint: add --yes"
+    assert untouched == (0, {}, 1)
+    assert done.out.startswith(asked.out)
+    assert sorted(done.out.removeprefix(asked.out).splitlines()) == [
+        f"acme-prod-2: imported: {globex.name}, {globex.org_id}",
+        f"acme-prod: imported: {acme.name}, {acme.org_id}",
+        f"agent-initech-example: imported: {initech.name}, {initech.org_id}",
+    ]
+    assert done.code == 1, "two of them could not be imported"
+    assert done.lines[0] == "3 imported, 2 cannot be imported"
+    assert "is on in 3 orgs: the copies in the sf command are dead now" in done.lines[1]
+    orgs = await listed(shell)
+    assert {alias: org["source"] for alias, org in orgs.items()} == {
+        "acme-prod": f"sf CLI ({acme.username})",
+        "acme-prod-2": f"sf CLI ({globex.username})",
+        "agent-initech-example": f"sf CLI ({initech.username})",
+    }
+    assert orgs["acme-prod"]["login_url"] == acme.url
+
+
+async def test_an_import_run_again_does_only_what_is_missing(
+    shell: Shell, sf: FakeSf, acme: SandboxOrg, globex: SandboxOrg
+) -> None:
+    known(sf, acme, "acme")
+    known(sf, globex, "globex")
+    token = globex.refresh_token
+    globex.refresh_token = "5AepAnother"
+    options = ("import-orgs", "--from-sf-cli", "--yes", *trusting(acme, globex))
+
+    first = await shell(*options)
+    globex.refresh_token = token
+    second = await shell(*options)
+    before = len(sf.calls)
+    third = await shell(*options)
+
+    assert (first.code, second.code, third.code) == (1, 0, 0)
+    assert "globex: not imported: Salesforce does not take this refresh token: invalid_grant" in first.out
+    assert f"acme: imported: {acme.name}" in first.out
+    assert first.lines[0] == "1 imported, 1 failed"
+    assert [line[-1] for line in planned(second)] == [
+        "what will happen", "already registered", "new", f"globex: imported: {globex.name}, {globex.org_id}",
+    ]  # fmt: skip
+    assert second.lines[0] == "1 imported, 1 already registered"
+    assert third.lines == ["2 already registered"]
+    assert [call["argv"] for call in sf.calls[before:]] == [["org", "list", "auth", "--json"]]
+    assert (acme.counters.refreshes, acme.counters.reuses) == (1, 0)
+
+
+async def test_no_secret_reaches_sf_or_its_arguments(
+    shell: Shell, sf: FakeSf, acme: SandboxOrg, secrets: set[str]
+) -> None:
+    known(sf, acme, "acme")
+
+    await shell("import-orgs", "--from-sf-cli", "--yes", *trusting(acme), ORGSERVER_CLIENT_SECRET="CANARY")
+
+    told = json.dumps(sf.calls)
+    assert sf.calls
+    assert "CANARY" not in told
+    assert not any(secret in told for secret in secrets)
+
+
+async def test_one_sf_runs_at_a_time_and_json_tells_everything(
+    shell: Shell, sf: FakeSf, sandbox: Sandbox, acme: SandboxOrg
+) -> None:
+    for org in sandbox.orgs:
+        known(sf, org, org.alias)
+    sf.fails(f"org auth show-sfdx-auth-url --target-org={acme.username}", "NamedOrgNotFoundError", code=2)
+
+    done = await shell("import-orgs", "--from-sf-cli", "--yes", "--json", "--tag", "sf", *trusting(*sandbox.orgs))
+
+    assert done.code == 1
+    failed, globex, _ = done.json
+    assert failed == {
+        "alias": "acme",
+        "source": f"sf CLI ({acme.username})",
+        "username": acme.username,
+        "org_id": acme.org_id,
+        "instance_url": acme.url,
+        "plan": "new",
+        "note": None,
+        "imported": False,
+        "rotated": None,
+        "also_known_as": [],
+        "error": f"the sf command knows no org {acme.username}",
+        "hint": "those it knows: sf org list auth",
+    }
+    assert (globex["imported"], globex["rotated"], globex["error"]) == (True, True, None)
+    assert "acme: new" in done.lines
+    assert [call["argv"][-2] for call in sf.calls[1:]] == [f"--target-org={org.username}" for org in sandbox.orgs]
+    assert all(org["tags"] == ["sf"] for org in (await listed(shell)).values())
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+async def test_a_csv_file_is_imported_as_spreadsheets_write_it(
+    shell: Shell, sf: FakeSf, acme: SandboxOrg, globex: SandboxOrg, tmp_path: Path, delimiter: str
+) -> None:
+    file = tmp_path / "clients.csv"
+    text = sheet(row(acme), {}, row(globex, tag="", read_only="NO"), delimiter=delimiter)
+    file.write_bytes(b"\xef\xbb\xbf" + text.encode() + b"\r\n\r\n")
+    file.chmod(0o644)
+
+    done = await shell("import-orgs", "--csv", str(file), "--yes")
+    file.chmod(0o600)
+    again = await shell("import-orgs", "--csv", str(file), "--yes")
+
+    assert done.code == 0, done.err
+    assert f"orgserver: warning: {file} holds secrets and can be read by other users" in done.lines[0]
+    assert "the copies in clients.csv are dead now" in done.err
+    assert done.err.endswith("Delete it.\n")
+    orgs = await listed(shell)
+    assert [(org["source"], org["tags"], org["read_only"]) for org in orgs.values()] == [
+        ("clients.csv, row 2", ["eu", "pilot"], True),
+        ("clients.csv, row 4", [], False),
+    ]
+    assert again.code == 0
+    assert again.lines == ["2 already registered"]
+    assert (acme.counters.refreshes, acme.counters.reuses) == (1, 0)
+
+
+async def test_rows_that_do_not_go_together_are_refused_in_the_plan_and_the_others_imported(
+    shell: Shell, sf: FakeSf, acme: SandboxOrg, globex: SandboxOrg, initech: SandboxOrg, secrets: set[str]
+) -> None:
+    secrets.add("CANARY")
+    text = sheet(
+        row(acme),
+        row(globex),
+        row(globex, alias="globex-eu"),
+        row(initech, alias="twin"),
+        row(initech, alias="twin", refresh_token="5AepCANARY1"),
+        row(initech, alias="CANARY 1"),
+        row(initech, alias="initech", login_url="https://canary-CANARY.example"),
+    )
+    await shell("import-orgs", "--csv", "-", "--yes", stdin=sheet(row(initech, alias="taken")))
+
+    asked = await shell(
+        "import-orgs",
+        "--csv",
+        "-",
+        stdin=text + sheet(row(acme, alias="taken", refresh_token="5AepX")).split("\r\n")[1],
+    )
+    done = await shell("import-orgs", "--csv", "-", "--yes", stdin=text)
+
+    assert [(line[0], line[-1]) for line in planned(asked)[1:]] == [
+        ("acme", "new"),
+        ("globex", "cannot be imported: its refresh token is also that of row 4"),
+        ("globex-eu", "cannot be imported: its refresh token is also that of row 3"),
+        ("taken", "already registered"),
+        ("twin", "cannot be imported: its alias is also that of row 5"),
+        (
+            "row 7",
+            "cannot be imported: row 7, alias: an alias is 1 to 63 of a-z, 0-9, _ and -, beginning with a letter or digit",
+        ),
+        (
+            "initech",
+            "cannot be imported: row 8, login_url: its host is not one of Salesforce's own hosts (column trust_host allows one)",
+        ),
+        ("taken", "cannot be imported: taken is registered with another credential; choose another alias"),
+    ]
+    assert asked.code == 1
+    assert "nobody is here to confirm it; where refresh token rotation is on, the copies in standard input" in asked.err
+    assert done.code == 1
+    assert f"acme: imported: {acme.name}, {acme.org_id}" in done.out
+    assert set(await listed(shell)) == {"acme", "taken"}
+    assert (globex.counters.refreshes, initech.counters.refreshes, initech.counters.reuses) == (0, 1, 0)
+
+
+async def test_ctrl_c_loses_no_token_and_the_same_import_goes_on(
+    shell: Shell, sf: FakeSf, acme: SandboxOrg, globex: SandboxOrg, tmp_path: Path
+) -> None:
+    file = tmp_path / "clients.csv"
+    file.write_text(sheet(row(acme), row(globex)))
+    file.chmod(0o600)
+    delayed = globex.fault("delay", path="/services/oauth2/token", seconds=1.0)
+    process = await shell.start("import-orgs", "--csv", str(file), "--yes")
+    assert process.stdin is not None
+    process.stdin.write_eof()
+    async with asyncio.timeout(SECONDS):
+        while delayed.times or not acme.counters.refreshes:
+            await asyncio.sleep(0.01)
+
+    process.send_signal(2)
+    stopped = await shell.end(process)
+    again = await shell("import-orgs", "--csv", str(file), "--yes")
+
+    assert stopped.code == 130
+    assert stopped.lines == [
+        "Stopping, once no answer of Salesforce is under way that could be lost. Ctrl-C again gives up.",
+        "What was imported stays. The same command again goes on with what is missing.",
+        "",
+        "orgserver: error: interrupted",
+    ]
+    assert again.code == 0, again.err
+    assert "globex: imported: Globex (orgserver sandbox)" in again.out
+    assert "gone on from an earlier run" in again.out
+    assert set(await listed(shell)) == {"acme", "globex"}
+    assert [(org.counters.refreshes, org.counters.reuses) for org in (acme, globex)] == [(1, 0), (1, 0)]
+
+
+async def test_on_a_terminal_it_shows_the_plan_and_asks(
+    shell: Shell, sf: FakeSf, acme: SandboxOrg, tmp_path: Path
+) -> None:
+    file = tmp_path / "clients.csv"
+    file.write_text(sheet(row(acme)))
+    for answer, code in ((b"n\n", 1), (b"y\n", 0)):
+        here, theirs = os.openpty()
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "orgserver", "import-orgs", "--csv", str(file), "--read-only",
+            stdin=theirs, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            env=shell.environment(), start_new_session=True,
+        )  # fmt: skip
+        os.close(theirs)
+        assert process.stderr is not None
+        async with asyncio.timeout(SECONDS):
+            asked = await process.stderr.readuntil(b"[y/N]: ")
+            os.write(here, answer)
+            out, err = await process.communicate()
+        os.close(here)
+        shell.printed += [out.decode(), (asked + err).decode()]
+
+        assert process.returncode == code
+        assert b"the copies in clients.csv die with it" in asked
+        assert b"Import 1 org? [y/N]: " in asked
+        assert (b"nothing was imported" in err) is (code == 1)
+    assert (await listed(shell))["acme"]["read_only"] is True
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        ("", 2, "give either --from-sf-cli or --csv FILE"),
+        ("--from-sf-cli --csv x", 2, "give either --from-sf-cli or --csv FILE"),
+        ("--csv nowhere.csv", 1, "nowhere.csv: no such file or directory"),
+        ("--csv x --trust-host https://x", 1, "--trust-host: a trusted host is HOST or HOST:PORT"),
+        ("--csv x --row-limit 5", 1, "--row-limit is not enforced by this version"),
+        ("--from-sf-cli", 1, "the sf command printed no JSON"),
+    ],
+)
+async def test_what_cannot_be_begun_is_one_line(shell: Shell, sf: FakeSf, words: str, code: int, told: str) -> None:
+    refused = await shell("import-orgs", *words.split())
+
+    assert refused.code == code
+    assert refused.lines[0].startswith(f"orgserver: error: {told}")
+    assert len(refused.lines) <= 2
+    assert refused.out == ""
+
+
+async def test_nothing_to_import_is_no_failure(shell: Shell, sf: FakeSf) -> None:
+    sf.says("org list auth", [])
+
+    nothing = await shell("import-orgs", "--from-sf-cli", "--json")
+    empty = await shell("import-orgs", "--csv", "-", stdin="alias,client_id\n")
+
+    assert (nothing.code, nothing.json) == (0, [])
+    assert nothing.lines == ["There is no org in the sf command.", "Nothing to import."]
+    assert (empty.code, empty.lines[0]) == (0, "There is no org in standard input.")
