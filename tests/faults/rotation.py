@@ -21,13 +21,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import select
+
 from orgserver.app import App, open_app
 from orgserver.cli.playground import register
 from orgserver.config import read_settings
+from orgserver.model.errors import KeyProblem
 from orgserver.model.names import Alias, RowId, new_id
 from orgserver.model.orgs import AccessToken, Credential, Org, OrgState, Policy
 from orgserver.model.secret import Secret
 from orgserver.sandbox.server import Sandbox
+from orgserver.store import tables
 from orgserver.store.writer import Transaction
 
 BOUND_SECONDS = 10.0
@@ -100,19 +104,27 @@ async def fill(app: App, orgs: int) -> dict[RowId, int]:
     return numbers
 
 
-async def unreadable(home: Path, numbers: dict[RowId, int]) -> tuple[int, dict[str, int], bool]:
-    """Read every value as a new process would: how many do not open, the users of each key, and if one moves still."""
-    bad = 0
+async def unreadable(home: Path, numbers: dict[RowId, int]) -> tuple[int, dict[str, int]]:
+    """Read every value as a new process would: how many do not open, and the users of each key."""
     async with open_app(read_settings({"home": home}, {})) as app:
+        keys, orgs = tables.data_keys, app.store.orgs
+        found = {}
+        async with app.store.database.reading() as connection:
+            for table in (tables.credentials, tables.access_tokens):
+                joined = select(table, keys.c.wrapped).join(keys, keys.c.owner == table.c.row_id)
+                found[table.name] = {row.row_id: row for row in await connection.execute(joined)}
+        bad = 0
         for row_id, number in numbers.items():
-            async with app.store.database.reading() as connection:
-                credential = await app.store.orgs.credential(connection, row_id)
-                access = await app.store.orgs.access_token(connection, row_id)
-            secrets = (credential.client_secret, credential.refresh_token, credential.private_key, access.token)
+            try:
+                read = orgs.opened(row_id, found["credentials"][row_id])
+                access = orgs.opened_access(row_id, found["access_tokens"][row_id])
+            except (KeyError, KeyProblem):
+                bad += 1
+                continue
+            secrets = (read.client_secret, read.refresh_token, read.private_key, access.token)
             names = ("client-secret", "refresh-token", "private-key", "access-token")
             bad += sum(s is None or s.reveal() != f"{name}-{number}" for name, s in zip(names, secrets, strict=True))
-        usage = await app.keys.usage()
-        return bad, usage, sum(count > 0 for count in usage.values()) > 1
+        return bad, await app.keys.usage()
 
 
 class Server:
@@ -273,16 +285,19 @@ async def run(home: Path, *, orgs: int, number: int, kills: int, seed: int) -> F
             longest = await rotate_both(home, figures)
             for _ in range(kills):
                 options = ("--reseal",) if chance.random() < 0.5 else ()
-                await killed(home, chance.uniform(0.1, longest), *options)
-                bad, _, mixed = await unreadable(home, numbers)
+                earliest = (
+                    longest - 2 * figures.reseal_seconds if chance.random() < 0.8 else 0
+                )  # most in the work itself
+                await killed(home, chance.uniform(max(earliest, 0.1), longest), *options)
+                bad, usage = await unreadable(home, numbers)
                 figures.kills += 1
-                figures.kills_in_the_middle += mixed
+                figures.kills_in_the_middle += sum(count > 0 for count in usage.values()) > 1
                 figures.unreadable += bad
             last = await rotate(home)
         expiring.cancel()
         figures.refreshes = sum(org.counters.refreshes for org in sandbox.orgs)
         figures.reuses = sum(org.counters.reuses for org in sandbox.orgs)
-        bad, usage, _ = await unreadable(home, numbers)
+        bad, usage = await unreadable(home, numbers)
         figures.unreadable += bad
         figures.left_under_old_keys = sum(count for key, count in usage.items() if key != last["key"])
     return figures
