@@ -23,7 +23,8 @@ from orgserver.sandbox.org import SandboxOrg
 
 _LIFE = timedelta(minutes=15)
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
-_VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
+# No upper end: Salesforce speaks of 128 random bytes, and jsforce and the sf command make 171 characters of them.
+_VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,11 @@ REVOKE = "/services/oauth2/revoke"
 INTROSPECT = "/services/oauth2/introspect"
 CALLBACK = "http://localhost:1717/OauthRedirect"
 VERIFIER = "v" * 43
-CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).decode().rstrip("=")
+
+
+def challenge(verifier: str) -> str:
+    """What the authorization page is shown of a verifier."""
+    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")
 
 
 def asking(org: SandboxOrg, **changes: str) -> dict[str, str]:
@@ -25,7 +29,7 @@ def asking(org: SandboxOrg, **changes: str) -> dict[str, str]:
         "client_id": org.client_id,
         "redirect_uri": CALLBACK,
         "state": "s&t ate",
-        "code_challenge": CHALLENGE,
+        "code_challenge": challenge(VERIFIER),
     }
     return {name: value for name, value in (told | changes).items() if value}
 

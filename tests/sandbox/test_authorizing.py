@@ -12,6 +12,7 @@ from oauth_steps import (
     VERIFIER,
     approved,
     asking,
+    challenge,
     led_back,
     logged_in,
     redeeming,
@@ -193,6 +194,7 @@ async def test_a_code_lives_a_quarter_of_an_hour(web: httpx.AsyncClient, acme: S
     [
         ({"code_verifier": ""}, "invalid_grant", "missing code verifier"),
         ({"code_verifier": "w" * 43}, "invalid_grant", "invalid code verifier"),
+        ({"code_verifier": f"{VERIFIER[:-1]} "}, "invalid_grant", "invalid code verifier"),
         ({"code": "aPrxNever"}, "invalid_grant", "invalid authorization code"),
         ({"redirect_uri": f"{CALLBACK}/"}, "redirect_uri_mismatch", "redirect_uri must match configuration"),
         ({"redirect_uri": ""}, "redirect_uri_mismatch", "redirect_uri must match configuration"),
@@ -214,6 +216,18 @@ async def test_a_verifier_without_a_challenge_is_refused(web: httpx.AsyncClient,
     form = redeeming(acme, await approved(web, acme, code_challenge=""))
 
     assert await refusal(web, form) == (400, "invalid_grant", "invalid code verifier")
+
+
+@pytest.mark.parametrize("length", [42, 171])
+async def test_a_verifier_may_be_as_long_as_the_sf_command_makes_it_and_not_too_short(
+    web: httpx.AsyncClient, acme: SandboxOrg, length: int
+) -> None:
+    verifier = "v" * length
+    code = await approved(web, acme, code_challenge=challenge(verifier))
+
+    reply = await web.post(TOKEN, data=redeeming(acme, code, code_verifier=verifier))
+
+    assert reply.status_code == (200 if length >= 43 else 400)
 
 
 async def test_an_app_may_do_without_a_challenge(web: httpx.AsyncClient, acme: SandboxOrg) -> None:
