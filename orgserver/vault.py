@@ -36,7 +36,8 @@ _KEY_SIZE = 32
 _TIME_SIZE = 8
 _REPLACED = _KEY_SIZE + _ID_SIZE + _TIME_SIZE + _KEY_SIZE
 LATE_SECONDS = 24 * 3_600
-"""How long a replaced data key still opens: as long as an idempotency key is kept."""
+"""How long a replaced data key still opens what late writers seal: as long as an idempotency key is kept."""
+_LATE_TABLES = frozenset({"idempotency", "rescue"})
 _ASK_AGAIN_SECONDS = 10.0
 _ADVICE = (
     "give the key ring that this store was made with (ORGSERVER_MASTER_KEY, ORGSERVER_MASTER_KEY_FILE, "
@@ -132,8 +133,8 @@ def key_id(sealed: bytes) -> bytes:
 class DataKey(Key):
     """What seals one owner's values.
 
-    For a day after it has replaced another, it opens what late writers sealed with the one before: a call that was
-    under way, or a token answer that waits beside the store.
+    For a day after it has replaced another, it opens what late writers sealed with the one before: the answer of a call
+    that was under way, or tokens that wait beside the store. A credential of before never opens again.
     """
 
     __slots__ = ("_before", "_until", "made_under")
@@ -147,11 +148,14 @@ class DataKey(Key):
         self._before = before
 
     def open(self, sealed: bytes, context: Context) -> bytes:
-        """Decrypt a value of this place, for a while also one that the key before has sealed."""
+        """Decrypt a value of this place; a late one for a while also with the key before."""
         before = self._before
-        if before is not None and key_id(sealed) == before.id and time.time() < self._until:
+        if before is not None and key_id(sealed) == before.id and self._may_be_late(context):
             return before.open(sealed, context)
         return super().open(sealed, context)
+
+    def _may_be_late(self, context: Context) -> bool:
+        return context.table in _LATE_TABLES and time.time() < self._until
 
     def successor(self, master: Key) -> DataKey:
         """Make a new data key that replaces this one."""
@@ -262,6 +266,12 @@ class Vault:
     def data_key(self, wrapped: bytes, owner: str, purpose: str) -> DataKey:
         """Unwrap a data key."""
         return DataKey.unwrapped(self.open(wrapped, _wrapping(owner, purpose)))
+
+    def next_data_key(self, wrapped: bytes, owner: str, purpose: str) -> tuple[DataKey, bytes]:
+        """Make the data key that replaces a wrapped one; return it and its wrapped form."""
+        master = self._newest()
+        key = self.data_key(wrapped, owner, purpose).successor(master)
+        return key, key.wrapped(master, owner, purpose)
 
     def read_again(self) -> None:
         """Read the ring again, where it can be; it blocks."""

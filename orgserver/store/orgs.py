@@ -162,7 +162,7 @@ class Orgs:
         self, tx: Transaction, row_id: RowId, credential: Credential, access: AccessToken | None
     ) -> None:
         """Write an org's credential over the one it had."""
-        key = self.key_in(tx, row_id)
+        key = self._next_key_in(tx, row_id)
         tx.connection.execute(delete(tables.credentials).where(tables.credentials.c.row_id == row_id))
         tx.connection.execute(
             insert(tables.credentials).values(
@@ -287,6 +287,16 @@ class Orgs:
     def known_key(self, row_id: str) -> Key:
         """The data key of an org whose credential was opened here; KeyError otherwise."""
         return self._keys[row_id][1]
+
+    def _next_key_in(self, tx: Transaction, row_id: RowId) -> Key:
+        """A new data key for an org: what was sealed for it before does not open any more, if somebody puts it back."""
+        keys = tables.data_keys
+        wrapped = tx.connection.execute(select(keys.c.wrapped).where(keys.c.owner == row_id)).scalar()
+        if wrapped is None:
+            return self.key_in(tx, row_id)
+        key, renewed = self._vault.next_data_key(wrapped, row_id, ORG)
+        tx.connection.execute(update(keys).where(keys.c.owner == row_id).values(wrapped=renewed))
+        return key
 
     async def _unwrapped(self, row_id: str, wrapped: bytes) -> Key:
         """An owner's key, even if the ring must first be read again from a slow source."""

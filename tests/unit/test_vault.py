@@ -170,9 +170,9 @@ def test_a_new_key_is_in_its_source_before_it_seals() -> None:
 
 
 def test_a_replaced_data_key_opens_what_late_writers_sealed_and_seals_with_the_new_one() -> None:
-    vault, context = Vault([Key.new()]), Context("row", "t", "c")
+    vault, context = Vault([Key.new()]), Context("row", "idempotency", "answer")
     old, _ = vault.new_data_key("row", "org")
-    late = old.seal(b"late", context)
+    late, token = old.seal(b"late", context), Context("row", "credentials", "client_secret")
 
     new = old.successor(vault.ring[0])
     opened = vault.data_key(new.wrapped(vault.ring[0], "row", "org"), "row", "org")
@@ -182,10 +182,12 @@ def test_a_replaced_data_key_opens_what_late_writers_sealed_and_seals_with_the_n
     assert key_id(opened.seal(b"x", context)) == new.id != old.id
     with pytest.raises(Unsealable):
         old.open(opened.seal(b"x", context), context)
+    with pytest.raises(Unsealable):
+        opened.open(old.seal(b"put back", token), token)
 
 
 def test_a_day_after_it_was_replaced_a_data_key_opens_nothing() -> None:
-    context = Context("row", "t", "c")
+    context = Context("row", "idempotency", "answer")
     old = DataKey(b"o" * 32)
 
     new = DataKey(b"n" * 32, made_under=b"m" * 8, until=int(time.time()) - 1, before=old)
