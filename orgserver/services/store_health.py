@@ -77,10 +77,14 @@ def pending(vitals: Vitals) -> Finding:
     """An intent without its outcome is a call under way, or one whose process died less than a minute ago."""
     if vitals.overdue:
         todo = "restart the servers; orgserver audit list --outcome pending names them"
-        return Finding("pending", "warning", f"{vitals.overdue:,} acts should have ended long ago", todo)
+        return Finding("pending", "warning", f"{_acts(vitals.overdue)} should have ended long ago", todo)
     if vitals.pending:
-        return Finding("pending", "note", f"{vitals.pending:,} acts under way, or waiting to be given up")
+        return Finding("pending", "note", f"{_acts(vitals.pending)} under way, or waiting to be given up")
     return Finding("pending", "ok", "no act waits for its outcome")
+
+
+def _acts(number: int) -> str:
+    return f"{number:,} act{'' if number == 1 else 's'}"
 
 
 def rescue(waiting: Sequence[str]) -> Finding:

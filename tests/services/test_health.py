@@ -226,8 +226,8 @@ async def test_acts_without_their_outcome_are_counted(app: App) -> None:
     for act in (first, second):
         await app.store.audit.finish(act.id, Ending(Outcome.SUCCEEDED))
 
-    assert (under_way.level, under_way.text) == ("note", "1 acts under way, or waiting to be given up")
-    assert (overdue.level, overdue.text) == ("warning", "1 acts should have ended long ago")
+    assert (under_way.level, under_way.text) == ("note", "1 act under way, or waiting to be given up")
+    assert (overdue.level, overdue.text) == ("warning", "1 act should have ended long ago")
     assert (await of_store(app))["pending"].level == "ok"
 
 
