@@ -7,15 +7,28 @@ import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import click
 
 from orgserver.cli.support import tell
 from orgserver.model.errors import ConfigError
+from orgserver.model.orgs import AuthKind, Credential
 from orgserver.model.secret import Secret
+from orgserver.services.login import PLATFORM_CLI
 
-_KEYS = {"client_id", "client_secret", "refresh_token", "login_url", "instance_url", "api_version"}
-_DESCRIPTIONS = {"alias", "org_id", "username", "name", "url"}
+_KEYS = {
+    "client_id",
+    "client_secret",
+    "refresh_token",
+    "private_key",
+    "username",
+    "audience",
+    "login_url",
+    "instance_url",
+    "api_version",
+}
+_DESCRIPTIONS = {"alias", "org_id", "name", "url"}
 """What ``orgserver sandbox`` prints beside a credential: taken, so that its output can be passed on, and not used."""
 _ENV_FILE = {
     "SALESFORCE_CLIENT_ID": "client_id",
@@ -25,7 +38,19 @@ _ENV_FILE = {
     "SALESFORCE_LOGIN_URL": "login_url",
     "SALESFORCE_API_VERSION": "api_version",
 }
-_SECRETS = {"client_secret": "client secret", "refresh_token": "refresh token"}
+_VARIABLES = ("client_id", "client_secret", "refresh_token")
+_SECRETS = {"client_secret": "client secret", "refresh_token": "refresh token", "private_key": "private key"}
+_NEEDED: dict[AuthKind, tuple[str, ...]] = {
+    "web": ("client_id", "client_secret"),
+    "refresh-token": ("client_id", "client_secret", "refresh_token"),
+    "jwt": ("client_id", "username", "private_key"),
+    "client-credentials": ("client_id", "client_secret"),
+}
+_PROVES: dict[AuthKind, str] = {
+    "refresh-token": "refresh_token",
+    "jwt": "private_key",
+    "client-credentials": "client_secret",
+}
 _MAX_INPUT = 1024 * 1024
 
 
@@ -47,55 +72,184 @@ class Given:
         text = self.values.get(name)
         return Secret(text) if text else None
 
-    def take(self, name: str, value: str, source: str) -> None:
-        """Keep one part, and say where a secret came from."""
+    def keep(self, name: str, value: str, source: str) -> None:
+        """Keep one part."""
         self.values[name] = value
         self.sources[name] = source
-        if name in _SECRETS:
-            tell(f"{_SECRETS[name]}: from {source}")
+
+    def take(self, name: str, value: str, source: str) -> None:
+        """Keep one part, and say where a secret came from."""
+        self.keep(name, value, source)
+        self.announce(name)
+
+    def announce(self, name: str) -> None:
+        """Say where a secret came from."""
+        if name in _SECRETS and name in self.values:
+            tell(f"{_SECRETS[name]}: from {self.sources[name]}")
+
+    def came_from(self, auth: AuthKind) -> str:
+        """Where that came from which lets us in."""
+        return "a login in the browser" if auth == "web" else self.sources.get(_PROVES[auth], "")
 
 
-def gather(*, client_id: str | None, env_file: Path | None, from_stdin: bool) -> Given:
-    """Collect the credential; ConfigError or UsageError says what is missing, never what was given."""
-    if env_file is not None and from_stdin:
-        raise click.UsageError("--env-file and --credentials-stdin exclude each other")
-    given = Given()
-    if from_stdin:
-        given = _from_stdin()
-    elif env_file is not None:
-        given = _from_env_file(env_file)
-    if client_id:
-        given.take("client_id", client_id, "--client-id")
-    for name in ("client_id", "client_secret", "refresh_token"):
-        if name not in given.values:
-            _complete(given, name, asked=not from_stdin)
-    return given
+def gather(options: dict[str, Any], kept: Credential | None = None) -> tuple[AuthKind, Given]:
+    """Collect the credential and tell how it logs in; ``kept`` is what an org has already.
+
+    ConfigError or UsageError says what is missing, never what was given.
+    """
+    environment = {name: os.environ.pop(f"ORGSERVER_{name.upper()}", "").strip() for name in _VARIABLES}
+    source = _the_source(options)
+    _refuse_stray(options)
+    given, told = _from_source(source, options)
+    if options["client_id"]:
+        given.take("client_id", options["client_id"], "--client-id")
+    auth = _auth(options, given, source, from_environment=bool(environment["refresh_token"]))
+    if options["username"]:
+        given.take("username", options["username"], "--username")
+    if options["jwt_key_file"]:
+        _take_key_file(given, options["jwt_key_file"])
+    for name in _NEEDED[auth]:
+        if name in given.values:
+            if not told:
+                given.announce(name)
+        elif environment.get(name) and not _is_public(given, name):
+            given.take(name, environment[name], f"ORGSERVER_{name.upper()}")
+        elif not _from_kept(given, name, kept, auth):
+            _ask(given, name, auth)
+    return auth, given
 
 
-def _complete(given: Given, name: str, *, asked: bool) -> None:
-    variable = f"ORGSERVER_{name.upper()}"
-    value = os.environ.pop(variable, "").strip()  # taken out, so that no child inherits it
-    if value:
-        given.take(name, value, variable)
-        return
-    optional = name == "client_secret"
+# -- which way, from where
+
+
+def _the_source(options: dict[str, Any]) -> str | None:
+    named = [name for name in ("env_file", "credentials_stdin", "sfdx_url_stdin", "from_sf_cli") if options[name]]
+    if len(named) > 1:
+        one, other = (f"--{name.replace('_', '-')}" for name in named[:2])
+        raise click.UsageError(f"{one} and {other} exclude each other")
+    return named[0] if named else None
+
+
+def _refuse_stray(options: dict[str, Any]) -> None:
+    """Refuse options that another --auth would need."""
+    auth = options["auth"]
+    if options["jwt_key_file"] and auth not in (None, "jwt"):
+        raise click.UsageError("--jwt-key-file goes with --auth jwt")
+    if options["username"] and auth not in (None, "jwt", "web"):
+        raise click.UsageError("--username goes with --auth jwt or web")
+    if options["callback_url"] and auth not in (None, "web"):
+        raise click.UsageError("--callback-url goes with --auth web")
+    if (options["sfdx_url_stdin"] or options["from_sf_cli"]) and auth not in (None, "refresh-token"):
+        raise click.UsageError("a log-in of the sf command is a refresh token: leave --auth out")
+
+
+def _auth(options: dict[str, Any], given: Given, source: str | None, *, from_environment: bool) -> AuthKind:
+    """How to log in: as told, or as what was given can; with nothing given, in the browser if somebody is here."""
+    if options["auth"]:
+        auth: AuthKind = options["auth"]
+        return auth
+    if options["jwt_key_file"] or "private_key" in given.values:
+        return "jwt"
+    if options["callback_url"]:
+        return "web"
+    if source or from_environment or not sys.stdin.isatty():
+        return "refresh-token"
+    return "web"
+
+
+def _from_source(source: str | None, options: dict[str, Any]) -> tuple[Given, bool]:
+    """What a source holds, and whether it has said so already."""
+    if source == "credentials_stdin":
+        return _from_stdin(), False
+    if source == "env_file":
+        return _from_env_file(options["env_file"]), False
+    if source is None:
+        return Given(), False
+    from orgserver.cli import sf_cli  # noqa: PLC0415  # only for those who come from there
+
+    if source == "sfdx_url_stdin":
+        return sf_cli.given_from_url_stdin(), True
+    return sf_cli.given_from_cli(options["from_sf_cli"], yes=options["yes"]), True
+
+
+# -- what is missing
+
+
+def _from_kept(given: Given, name: str, kept: Credential | None, auth: AuthKind) -> bool:
+    """Go on with what the org has already; but whoever renews an app's own credentials has a new secret to give."""
+    if kept is None or (name, auth, sys.stdin.isatty()) == ("client_secret", "client-credentials", True):
+        return False
+    if name == "client_id":
+        given.keep(name, kept.client_id, "the store")
+        return True
+    if given.values.get("client_id") != kept.client_id:
+        return False
+    if name == "client_secret" and kept.client_secret is None:
+        return auth != "client-credentials"
+    value = {"client_secret": kept.client_secret, "private_key": kept.private_key}.get(name)
+    text = value.reveal() if value is not None else (kept.username if name == "username" else None)
+    if not text:
+        return False
+    given.take(name, text, "the store")
+    return True
+
+
+def _ask(given: Given, name: str, auth: AuthKind) -> None:
+    """Ask for a part that is missing, if somebody is here; ConfigError if it is needed."""
     words = name.replace("_", " ")
-    if asked and sys.stdin.isatty():
-        value = click.prompt(
-            f"{words} (empty for a public client)" if optional else words,
-            hide_input=name in _SECRETS,
-            default="" if optional else None,
-            show_default=False,
-            err=True,
-        ).strip()
+    optional = name == "client_secret" and auth != "client-credentials"
+    if name == "private_key":
+        raise ConfigError(
+            "no private key was given", hint="give --jwt-key-file PEM, or private_key with --credentials-stdin"
+        )
+    if _is_public(given, name):
+        return
+    if sys.stdin.isatty():
+        value = _prompted(words, name, auth, optional=optional)
         if value:
             given.take(name, value, "the prompt")
             return
     if not optional:
-        raise ConfigError(
-            f"no {words} was given",
-            hint=f"set {variable}, or use --credentials-stdin or --env-file; secrets are never options",
-        )
+        raise ConfigError(f"no {words} was given", hint=_missing_hint(name, auth))
+
+
+def _prompted(words: str, name: str, auth: AuthKind, *, optional: bool) -> str:
+    default = "" if optional else None
+    if name == "client_id" and auth == "web":
+        tell(f"{PLATFORM_CLI} is Salesforce's own command line app: every org knows it, nothing need be registered.")
+        default = PLATFORM_CLI
+    told: str = click.prompt(
+        f"{words} (empty for a public client)" if optional else words,
+        hide_input=name in _SECRETS,
+        default=default,
+        show_default=bool(default),
+        err=True,
+    )
+    return told.strip()
+
+
+def _missing_hint(name: str, auth: AuthKind) -> str:
+    if name == "username":
+        return "give --username, as Salesforce shows it in Setup"
+    if name == "client_id" and auth == "web":
+        return f"give --client-id: your app's, or {PLATFORM_CLI}, which is Salesforce's own command line app"
+    variable = f"set ORGSERVER_{name.upper()}, or use --credentials-stdin or --env-file"
+    more = "; or log in with --auth web" if name == "refresh_token" else ""
+    return f"{variable}; secrets are never options{more}"
+
+
+def _is_public(given: Given, name: str) -> bool:
+    """Salesforce's own app has no secret: none is asked for, none is sent."""
+    return name == "client_secret" and given.values.get("client_id") == PLATFORM_CLI
+
+
+# -- sources
+
+
+def _take_key_file(given: Given, path: Path) -> None:
+    from orgserver.cli import key_file  # noqa: PLC0415  # RSA is imported where it is used
+
+    given.keep("private_key", key_file.read_file(path).reveal(), str(path))
 
 
 def _from_stdin() -> Given:
@@ -117,7 +271,12 @@ def _from_stdin() -> Given:
         if value is not None and not isinstance(value, str):
             raise ConfigError(f"{name} on standard input is not a text")
         if value and value.strip():
-            given.take(name, value.strip(), "standard input")
+            given.keep(name, value.strip(), "standard input")
+    if "private_key" in given.values:
+        from orgserver.cli import key_file  # noqa: PLC0415  # RSA is imported where it is used
+
+        key = key_file.read(given.values["private_key"].encode(), "private_key on standard input")
+        given.keep("private_key", key.reveal(), "standard input")
     return given
 
 
@@ -134,7 +293,7 @@ def _from_env_file(path: Path) -> Given:
     for theirs, ours in _ENV_FILE.items():
         value = (told.get(theirs) or "").strip()
         if value:
-            given.take(ours, value, str(path))
+            given.keep(ours, value, str(path))
     if not given.values:
         raise ConfigError(
             f"{path} has none of the names it should have", hint=f"such as {', '.join(list(_ENV_FILE)[:3])}"

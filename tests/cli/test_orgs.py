@@ -33,6 +33,7 @@ async def test_an_org_is_added_listed_shown_and_checked(shell: Shell, acme: Sand
         "state": "ready",
         "cause": None,
         "problem": None,
+        "held": False,
         "user": {"id": acme.user_id, "username": acme.username, "time_zone": "Europe/Berlin"},
         "login_url": acme.url,
         "instance_url": acme.url,
@@ -95,7 +96,7 @@ async def test_secrets_come_from_the_environment(shell: Shell, acme: SandboxOrg)
 async def test_on_a_terminal_secrets_are_asked_for_and_not_shown(shell: Shell, acme: SandboxOrg) -> None:
     here, theirs = os.openpty()
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "orgserver", "add-org", "acme", "--login-url", acme.url,
+        sys.executable, "-m", "orgserver", "add-org", "acme", "--auth", "refresh-token", "--login-url", acme.url,
         "--trust-host", acme.url.partition("://")[2],
         stdin=theirs, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         env=shell.environment(), start_new_session=True,
@@ -133,7 +134,7 @@ async def test_a_dead_refresh_token_makes_check_org_fail(shell: Shell, acme: San
     assert checked.code == 1
     assert [(each["alias"], each["ok"]) for each in checked.json] == [("acme", False), ("globex", True)]
     assert checked.json[0]["state"] == "needs_login"
-    assert "add-org acme --replace" in checked.json[0]["hint"]
+    assert "update-org acme --auth refresh-token" in checked.json[0]["hint"]
     assert table.code == 1
     assert "expired access/refresh token" in table.out
 

@@ -1,0 +1,222 @@
+"""What ``add-org`` and ``update-org --auth`` share: the options of a credential, proving it, and what is said then."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from orgserver.cli.credentials import Given
+from orgserver.cli.org_facts import told_of
+from orgserver.cli.support import app_of, operator, print_facts, print_json, safe, tell, warn
+from orgserver.config import Settings
+from orgserver.model import names
+from orgserver.model.errors import ConfigError
+from orgserver.model.orgs import AuthKind, Org, Policy
+
+if TYPE_CHECKING:
+    from orgserver.services.enrolment import Enrolled, Registration
+
+F = TypeVar("F", bound=Callable[..., Any])
+_PATIENCE_SECONDS = 0.5
+_OLD_TOKEN = {
+    "revoked": "The refresh token that {} had before was revoked at Salesforce.",
+    "unknown": "Salesforce did not know the refresh token any more that {} had before.",
+    "kept": "the refresh token that {} had before was not revoked: it may be in use elsewhere, or Salesforce could not "
+    "be asked. In Setup, Connected Apps OAuth Usage shows and revokes it.",
+}
+KINDS = ("web", "refresh-token", "jwt", "client-credentials")
+
+
+def credential_options(command: F) -> F:
+    """The options that say how to log in, and with what."""
+    options = (
+        click.option(
+            "--auth",
+            type=click.Choice(KINDS),
+            help="How to log in. [add-org: web on a terminal when no secret is given, else refresh-token]",
+        ),
+        click.option("--login-url", metavar="URL", help="Where the org logs in. [default: the instance, else login]"),
+        click.option("--test-org", is_flag=True, help="The same as --login-url https://test.salesforce.com."),
+        click.option("--instance-url", metavar="URL", help="The org's own URL."),
+        click.option("--client-id", metavar="ID", help="The app's client id (consumer key), or PlatformCLI."),
+        click.option("--api-version", metavar="vNN.0", help="[default: the newest that the org offers]"),
+        click.option("--username", metavar="USER", help="Whom to act as (jwt), or who logs in (web)."),
+        click.option(
+            "--jwt-key-file",
+            type=click.Path(path_type=Path, dir_okay=False),
+            metavar="PEM",
+            help="The RSA private key whose certificate the app has.",
+        ),
+        click.option("--callback-url", metavar="URL", help="[default: http://localhost:1717/OauthRedirect]"),
+        click.option(
+            "--env-file",
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="Read SALESFORCE_CLIENT_ID and its like from a file.",
+        ),
+        click.option("--credentials-stdin", is_flag=True, help="Read the credential as JSON from standard input."),
+        click.option("--sfdx-url-stdin", is_flag=True, help="Read a force:// URL from standard input."),
+        click.option("--from-sf-cli", metavar="USER_OR_ALIAS", help="Take over a log-in of the sf command."),
+        click.option("--yes", is_flag=True, help="Do not ask before a log-in of the sf command is taken over."),
+        click.option(
+            "--trust-host", multiple=True, metavar="HOST[:PORT]", help="Allow a host outside Salesforce's own domains."
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def version_of(options: dict[str, Any]) -> str | None:
+    """The API version of the options; UsageError if it is none."""
+    try:
+        return names.api_version(options["api_version"]) if options["api_version"] else None
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def registration_of(
+    options: dict[str, Any],
+    alias: names.Alias,
+    auth: AuthKind,
+    given: Given,
+    *,
+    policy: Policy,
+    before: Org | None = None,
+) -> Registration:
+    """Everything that was given, as one; what ``before`` has is kept where nothing else was given."""
+    from orgserver.services.login import CALLBACK  # noqa: PLC0415
+    from orgserver.services.registration import Registration  # noqa: PLC0415
+
+    instance = options["instance_url"] or given.values.get("instance_url") or (before.instance_url if before else None)
+    return Registration(
+        alias=alias,
+        client_id=given.values["client_id"],
+        client_secret=given.secret("client_secret"),
+        login_url=_login_url(options, auth, given, instance, before),
+        source=given.came_from(auth),
+        auth=auth,
+        refresh_token=given.secret("refresh_token") if auth == "refresh-token" else None,
+        private_key=given.secret("private_key") if auth == "jwt" else None,
+        username=options["username"] or (given.values.get("username") if auth == "jwt" else _known_user(before)),
+        audience=_audience(options, auth, given),
+        callback_url=options["callback_url"] or CALLBACK,
+        instance_url=instance,
+        api_version=version_of(options) or _given_version(given) or (before.api_version if before else None),
+        trusted_hosts=_trusted(options, given, before),
+        tags=tuple(dict.fromkeys(options.get("tags") or ())) if before is None else (),
+        policy=policy,
+        replace=before is not None or bool(options.get("replace")),
+        verify=not options.get("no_verify"),
+    )
+
+
+def _login_url(options: dict[str, Any], auth: AuthKind, given: Given, instance: str | None, before: Org | None) -> str:
+    from orgserver.services.registration import LOGIN_URL, TEST_URL, is_everybodys  # noqa: PLC0415
+
+    named = options["login_url"] or (TEST_URL if options["test_org"] else given.values.get("login_url"))
+    found: str = named or (before.login_url if before else None) or instance or LOGIN_URL
+    if auth == "client-credentials" and instance and is_everybodys(found) and not options["login_url"]:
+        return instance  # only the org's own host takes them
+    return found
+
+
+def _audience(options: dict[str, Any], auth: AuthKind, given: Given) -> str | None:
+    from orgserver.services.registration import TEST_URL  # noqa: PLC0415
+
+    if auth != "jwt":
+        return None
+    return given.values.get("audience") or (TEST_URL if options["test_org"] else None)
+
+
+def _known_user(before: Org | None) -> str | None:
+    """Who logged in last time, to be filled in on Salesforce's page."""
+    return before.user.username if before and before.user else None
+
+
+def _given_version(given: Given) -> str | None:
+    text = given.values.get("api_version")
+    try:
+        return names.api_version(text) if text else None
+    except ValueError as error:
+        raise ConfigError(f"api_version from {given.sources['api_version']}: {error}") from None
+
+
+def _trusted(options: dict[str, Any], given: Given, before: Org | None) -> tuple[str, ...]:
+    from orgserver.salesforce import hosts  # noqa: PLC0415
+
+    known = before.trusted_hosts if before else ()
+    try:
+        more = [hosts.check_host(host) for host in (*options["trust_host"], *given.trusted_hosts)]
+    except ValueError as error:
+        raise ConfigError(f"--trust-host: {error}") from None
+    return tuple(dict.fromkeys((*known, *more)))
+
+
+async def enrol(settings: Settings, registration: Registration) -> Enrolled:
+    """Prove a credential and register its org; Ctrl-C leaves things in order and says how."""
+    from orgserver.cli.sign_in import sign_in  # noqa: PLC0415
+
+    async with app_of(settings) as app:
+        try:
+            return await _patiently(app.enrolment.add(operator(), registration, sign_in))
+        except asyncio.CancelledError:
+            if await app.enrolment.kept_draft(registration.alias):
+                tell("What Salesforce answered so far is kept, sealed: the same command again goes on from there.")
+            else:
+                tell("Nothing was changed.")
+            raise
+
+
+async def _patiently(enrolling: Coroutine[Any, Any, Enrolled]) -> Enrolled:
+    """Wait for an enrolment. Ctrl-C stops it, once a token answer that is under way has been sealed."""
+    task = asyncio.ensure_future(enrolling)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        task.cancel()
+        done, _ = await asyncio.wait({task}, timeout=_PATIENCE_SECONDS)
+        if not done:
+            tell("Waiting for Salesforce's answer, so that a new refresh token is not lost. Ctrl-C again gives up.")
+            await asyncio.wait({task})
+        raise
+
+
+def show(enrolled: Enrolled, *, as_json: bool) -> None:
+    """Tell which org was proven, and what a person should know of it."""
+    org = enrolled.org
+    if as_json:
+        told = {"rotated": enrolled.rotated, "also_known_as": list(enrolled.also_known_as)}
+        print_json(told_of(org) | told | {"old_token": enrolled.old_token})
+    else:
+        facts = {
+            "org id": org.org_id or "not asked",
+            "user": org.user.username if org.user else "not asked (--no-verify)",
+            "instance": org.instance_url,
+            "kind": org.kind or "not known",
+            "edition": org.edition or "not known",
+            "API": org.api_version,
+            "login": org.auth,
+            "limits": "read-only" if org.policy.read_only else "none",
+        }
+        click.echo(f"{org.alias}: {safe(org.name)}")
+        print_facts({f"  {name}": value for name, value in facts.items()})
+    _say_what_else(enrolled)
+
+
+def _say_what_else(enrolled: Enrolled) -> None:
+    org = enrolled.org
+    if enrolled.resumed and org.auth == "web":
+        tell("This goes on from the login that an earlier run was given.")
+    if enrolled.rotated:
+        warn(
+            f"refresh token rotation is on: the copy in {org.source} is dead now, and using it would revoke this one. "
+            "Remove it there, or log in separately with --auth web."
+        )
+    if enrolled.also_known_as:
+        warn(f"the same org is also registered as {', '.join(enrolled.also_known_as)}")
+    if enrolled.old_token is not None:
+        {"kept": warn}.get(enrolled.old_token, tell)(_OLD_TOKEN[enrolled.old_token].format(org.alias))

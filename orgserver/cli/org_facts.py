@@ -1,0 +1,65 @@
+"""What commands tell of an org: everything but its secrets."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from orgserver.cli.support import warn
+from orgserver.model.orgs import Org
+from orgserver.services import directory, keepalive
+
+
+def told_of(org: Org) -> dict[str, Any]:
+    """Everything about an org that is no secret."""
+    return {
+        "alias": org.alias,
+        "org": org.alias,
+        "org_id": org.org_id,
+        "name": org.name,
+        "kind": org.kind,
+        "edition": org.edition,
+        "state": directory.state(org).value,
+        "cause": org.cause,
+        "problem": directory.problem(org),
+        "held": org.held,
+        "user": {"id": org.user.id, "username": org.user.username, "time_zone": org.user.time_zone}
+        if org.user
+        else None,
+        "login_url": org.login_url,
+        "instance_url": org.instance_url,
+        "trust_hosts": list(org.trusted_hosts),
+        "api_version": org.api_version,
+        "auth": org.auth,
+        "read_only": org.policy.read_only,
+        "confirm_deletes": org.policy.confirm_deletes,
+        "tags": list(org.tags),
+        "source": org.source,
+        "created_at": _iso(org.created_at),
+        "refreshed_at": _iso(org.refreshed_at),
+        "token_dies_at": _iso(keepalive.dies_at(org)),
+    }
+
+
+def warn_of_idleness(org: Org) -> None:
+    """Say when an org's refresh token has been idle so long that its end is near."""
+    end = keepalive.dies_at(org)
+    if end is not None and end - datetime.now(UTC) <= keepalive.LIFE - keepalive.WARN_FROM:
+        dies = "dies" if end > datetime.now(UTC) else "may have died"
+        warn(f"{org.alias}: its refresh token {dies} on {end:%Y-%m-%d} unless it is used; run: orgserver refresh-idle")
+
+
+def ago(time: datetime | None) -> str:
+    """How long ago something was, in a few words."""
+    if time is None:
+        return "never"
+    minutes = int((datetime.now(UTC) - time).total_seconds() // 60)
+    if minutes < 1:
+        return "just now"
+    if minutes < 120:  # noqa: PLR2004  # two hours
+        return f"{minutes} min ago"
+    return f"{minutes // 60} h ago" if minutes < 48 * 60 else f"{minutes // 1_440} days ago"
+
+
+def _iso(time: datetime | None) -> str | None:
+    return time.isoformat(timespec="seconds") if time else None

@@ -1,0 +1,138 @@
+"""Having a person log in: the address is printed, a browser opened where there is one, and the answer awaited.
+
+It comes from the listener or as pasted text, whichever is first: over SSH the browser is on another machine, and the
+page it ends at cannot be shown there, but its address holds all that is needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+from contextlib import AsyncExitStack, suppress
+
+from orgserver.cli.callback import listening
+from orgserver.cli.support import tell, warn
+from orgserver.model.errors import EnrolmentError
+from orgserver.model.secret import Secret
+from orgserver.services.login import Login, read_redirect
+
+SECONDS = 300.0
+_MAX_LINE = 16 * 1024
+
+
+async def sign_in(login: Login, *, seconds: float = SECONDS) -> Secret:
+    """Have somebody log in, and give the code; EnrolmentError says in one line why there is none."""
+    tell("Log in to Salesforce in a browser at this address:")
+    tell(login.url)
+    async with AsyncExitStack() as stack:
+        answers: set[asyncio.Future[Secret]] = set()
+        unheard = await _listen(login, stack, answers)
+        typed = asyncio.ensure_future(_pasted(login, unheard))
+        stack.callback(typed.cancel)
+        answers.add(typed)
+        _invite(login, unheard)
+        _open_browser(login.url)
+        done, _ = await asyncio.wait(answers, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if not done:
+            minutes = f"{seconds / 60:g} minutes" if seconds >= 60 else f"{seconds:g} seconds"  # noqa: PLR2004
+            raise EnrolmentError(f"nobody logged in within {minutes}", hint="run the same command again")
+        return done.pop().result()
+
+
+async def _listen(login: Login, stack: AsyncExitStack, answers: set[asyncio.Future[Secret]]) -> EnrolmentError | None:
+    """Listen at the callback if it is on this machine; otherwise why nobody does."""
+    callback = login.callback
+    if not callback.loopback:
+        return EnrolmentError(
+            f"{callback.url} is not on this machine, so somebody must paste the address, and standard input has ended",
+            hint="run the command on a terminal",
+        )
+    told: list[bool] = []
+
+    def foreign() -> None:
+        if not told:
+            warn("an answer to another login came to the callback and was not taken; still waiting")
+        told.append(True)
+
+    try:
+        answers.add(await stack.enter_async_context(listening(login, foreign)))
+    except OSError:
+        return EnrolmentError(
+            f"port {callback.port} of {callback.host} cannot be listened on: another program has it",
+            hint="end that program (perhaps another login), or register another callback with the app and give it "
+            "with --callback-url",
+        )
+    return None
+
+
+def _invite(login: Login, unheard: EnrolmentError | None) -> None:
+    if unheard is None:
+        tell(f"Waiting for the browser at {login.callback.url}.")
+        tell("Is the browser on another machine? Paste the address that it ends at here.")
+        return
+    if login.callback.loopback:
+        warn(str(unheard))
+    tell("Paste the address that the browser ends at here.")
+
+
+async def _pasted(login: Login, unheard: EnrolmentError | None) -> Secret:
+    """The code from the first line on standard input; waits for ever when it ends, unless nothing else can come."""
+    line = await _line()
+    if line:
+        return read_redirect(line, login)
+    if unheard is not None:
+        raise unheard
+    await asyncio.Event().wait()
+    raise AssertionError("nothing sets this event")
+
+
+async def _line() -> str:
+    """One line that is not empty; nothing at the end of the input.
+
+    Read by a thread of its own, past Python's buffers: nothing else can wait for a terminal on every system, and a
+    thread that is stuck there does not keep the process from ending.
+    """
+    loop = asyncio.get_running_loop()
+    read: asyncio.Future[str] = loop.create_future()
+
+    def finish(line: str) -> None:
+        if not read.done():
+            read.set_result(line)
+
+    def follow() -> None:
+        line = _read_line(0)
+        with suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(finish, line)
+
+    threading.Thread(target=follow, name="pasted address", daemon=True).start()
+    return await read
+
+
+def _read_line(descriptor: int) -> str:
+    held = b""
+    while len(held) < _MAX_LINE:
+        try:
+            part = os.read(descriptor, 4_096)
+        except OSError:
+            part = b""
+        held = (held + part).lstrip()
+        if not part or b"\n" in held:
+            break
+    return held.partition(b"\n")[0].decode("utf-8", "replace").strip()
+
+
+def _open_browser(url: str) -> None:
+    """Open the browser of this machine's own screen, if somebody sits at it. Never by a shell."""
+    if not _has_screen():
+        return
+    import webbrowser  # noqa: PLC0415  # only where there is one
+
+    threading.Thread(target=webbrowser.open, args=(url,), name="browser", daemon=True).start()
+
+
+def _has_screen() -> bool:
+    if os.environ.get("SSH_CONNECTION") or os.environ.get("SSH_TTY") or not sys.stderr.isatty():
+        return False
+    return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

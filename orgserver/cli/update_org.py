@@ -1,0 +1,99 @@
+"""``orgserver update-org``: rename, limit or disable an org, or log in to it again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orgserver.cli import credentials, enrolling
+from orgserver.cli.org_facts import told_of
+from orgserver.cli.policy import changed_policy_options, policy_of
+from orgserver.cli.support import app_of, operator, print_json, run, settings_of
+from orgserver.config import Settings
+from orgserver.model import names
+from orgserver.model.orgs import Credential, Org, Policy
+from orgserver.services import directory
+
+if TYPE_CHECKING:
+    from orgserver.services.enrolment import Enrolled
+
+_NEED_AUTH = (
+    "login_url", "test_org", "instance_url", "client_id", "api_version", "username", "jwt_key_file", "callback_url",
+    "env_file", "credentials_stdin", "sfdx_url_stdin", "from_sf_cli", "trust_host",
+)  # fmt: skip
+
+
+@click.command(
+    "update-org",
+    epilog="Examples:\n\n  orgserver update-org acme --rename acme-eu --read-only\n\n"
+    "  orgserver update-org acme --auth web (logs in again, to the same org)",
+)
+@click.argument("alias")
+@click.option("--rename", metavar="NEW", help="A new alias; everything else stays.")
+@click.option("--disable/--enable", default=None, help="Refuse every call, or take them again.")
+@click.option("--tag", "tags", multiple=True, metavar="NAME", help="Words to find the org by, instead of those it has.")
+@click.option("--no-tags", is_flag=True, help="Take all tags away.")
+@enrolling.credential_options
+@changed_policy_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def update_org(alias: str, as_json: bool, **options: Any) -> None:
+    """Rename, enable, disable or limit an org, or log in to it again. Running servers see it at once.
+
+    With --auth the org gets a new credential, which must be of the same org; what is not given again stays as it is,
+    and the old refresh token is revoked at Salesforce where that cannot touch the new one.
+    """
+    changes = _changes(options)
+    stray = next((name for name in _NEED_AUTH if options[name]), None)
+    if stray and not options["auth"]:
+        raise click.UsageError(f"--{stray.replace('_', '-')} changes the credential, so it needs --auth")
+    if not changes and not options["auth"]:
+        raise click.UsageError("nothing to change; see --help")
+    enrolling.version_of(options)
+    settings = settings_of()
+    enrolled = _log_in_again(settings, alias, options) if options["auth"] else None
+    changed = run(_change(settings, alias, changes)) if changes else None
+    if enrolled is not None:
+        enrolling.show(replace(enrolled, org=changed or enrolled.org), as_json=as_json)
+    elif changed is not None:
+        _show(changed, as_json=as_json)
+
+
+def _show(org: Org, *, as_json: bool) -> None:
+    if as_json:
+        print_json(told_of(org))
+    else:
+        click.echo(f"{org.alias}: {directory.state(org).value}{', read-only' if org.policy.read_only else ''}")
+
+
+def _changes(options: dict[str, Any]) -> dict[str, Any]:
+    """What is to be changed beside the credential."""
+    try:
+        rename = names.alias(options["rename"]) if options["rename"] else None
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    wished = {
+        "rename": rename,
+        "enabled": None if options["disable"] is None else not options["disable"],
+        "policy": policy_of(options) or None,
+        "tags": () if options["no_tags"] else (tuple(options["tags"]) or None),
+    }
+    return {name: value for name, value in wished.items() if value is not None}
+
+
+async def _change(settings: Settings, alias: str, changes: dict[str, Any]) -> Org:
+    async with app_of(settings) as app:
+        return await app.enrolment.update(operator(), alias, **changes)
+
+
+def _log_in_again(settings: Settings, alias: str, options: dict[str, Any]) -> Enrolled:
+    org, kept = run(_known(settings, alias))
+    auth, given = credentials.gather(options, kept)
+    registration = enrolling.registration_of(options, org.alias, auth, given, policy=Policy(), before=org)
+    return run(enrolling.enrol(settings, registration))
+
+
+async def _known(settings: Settings, alias: str) -> tuple[Org, Credential | None]:
+    async with app_of(settings) as app:
+        return await app.enrolment.credential(alias)
