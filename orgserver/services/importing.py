@@ -202,8 +202,12 @@ def _known(candidate: Candidate, orgs: Iterable[Org], by_token: dict[str, Alias]
 
 
 def _left_alone(candidate: Candidate, org: Org) -> Planned:
-    note = f"needs a login: orgserver add-org {org.alias} --replace" if org.state is OrgState.NEEDS_LOGIN else ""
-    return Planned(candidate, Fate.REGISTERED, org.alias, note)
+    notes = []
+    if candidate.exact and candidate.called != org.alias:
+        notes.append(f"{candidate.place} calls it {candidate.called}")
+    if org.state is OrgState.NEEDS_LOGIN:
+        notes.append(f"needs a login: orgserver add-org {org.alias} --replace")
+    return Planned(candidate, Fate.REGISTERED, org.alias, "; ".join(notes))
 
 
 def _refused(candidate: Candidate, orgs: Container[str], places: _Places) -> Planned | None:

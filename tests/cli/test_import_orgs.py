@@ -1,19 +1,17 @@
 """Many orgs at once: what is planned, what becomes of each, and that a second run does only what is missing."""
 
-import asyncio
-import csv
-import io
 import json
-import os
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from fake_sf import FakeSf
-from shells import SECONDS, Ran, Shell
+from sheets import host, listed, planned
+from shells import Shell
 
+from orgserver.cli.main import cli
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
 
@@ -39,10 +37,6 @@ def sf(tmp_path: Path, shell: Shell, sandbox: Sandbox) -> FakeSf:
     return made
 
 
-def host(org: SandboxOrg) -> str:
-    return org.url.partition("://")[2]
-
-
 def known(sf: FakeSf, org: SandboxOrg, alias: str = "") -> None:
     url = f"force://{org.client_id}:{org.client_secret}:{org.refresh_token}@{host(org)}"
     sf.knows(org.username, url, alias=alias, orgId=org.org_id, instanceUrl=org.url)
@@ -50,30 +44,6 @@ def known(sf: FakeSf, org: SandboxOrg, alias: str = "") -> None:
 
 def trusting(*orgs: SandboxOrg) -> list[str]:
     return [word for org in orgs for word in ("--trust-host", host(org))]
-
-
-def row(org: SandboxOrg, **changes: str) -> dict[str, str]:
-    given = org.credentials()
-    told = {"alias": org.alias, "trust_host": host(org), "tag": "eu pilot", "read_only": "yes"}
-    return told | {name: given[name] for name in ("client_id", "client_secret", "refresh_token", "login_url")} | changes
-
-
-def sheet(*rows: dict[str, str], delimiter: str = ",", end: str = "\r\n") -> str:
-    text = io.StringIO(newline="")
-    names = list(dict.fromkeys(name for each in rows for name in each))
-    writer = csv.DictWriter(text, names, delimiter=delimiter, lineterminator=end)
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def planned(ran: Ran) -> list[list[str]]:
-    """The lines of the table, by two spaces."""
-    return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in ran.out.splitlines()]
-
-
-async def listed(shell: Shell) -> dict[str, Any]:
-    return {org["alias"]: org for org in (await shell("list-orgs", "--json")).json}
 
 
 async def test_every_org_of_the_sf_command_is_planned_and_imported(
@@ -199,140 +169,6 @@ async def test_one_sf_runs_at_a_time_and_json_tells_everything(
     assert all(org["tags"] == ["sf"] for org in (await listed(shell)).values())
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
-async def test_a_csv_file_is_imported_as_spreadsheets_write_it(
-    shell: Shell, sf: FakeSf, acme: SandboxOrg, globex: SandboxOrg, tmp_path: Path, delimiter: str
-) -> None:
-    file = tmp_path / "clients.csv"
-    text = sheet(row(acme), {}, row(globex, tag="", read_only="NO"), delimiter=delimiter)
-    file.write_bytes(b"\xef\xbb\xbf" + text.encode() + b"\r\n\r\n")
-    file.chmod(0o644)
-
-    done = await shell("import-orgs", "--csv", str(file), "--yes")
-    file.chmod(0o600)
-    again = await shell("import-orgs", "--csv", str(file), "--yes")
-
-    assert done.code == 0, done.err
-    assert f"orgserver: warning: {file} holds secrets and can be read by other users" in done.lines[0]
-    assert "the copies in clients.csv are dead now" in done.err
-    assert done.err.endswith("Delete it.\n")
-    orgs = await listed(shell)
-    assert [(org["source"], org["tags"], org["read_only"]) for org in orgs.values()] == [
-        ("clients.csv, row 2", ["eu", "pilot"], True),
-        ("clients.csv, row 4", [], False),
-    ]
-    assert again.code == 0
-    assert again.lines == ["2 already registered"]
-    assert (acme.counters.refreshes, acme.counters.reuses) == (1, 0)
-
-
-async def test_rows_that_do_not_go_together_are_refused_in_the_plan_and_the_others_imported(
-    shell: Shell, sf: FakeSf, acme: SandboxOrg, globex: SandboxOrg, initech: SandboxOrg, secrets: set[str]
-) -> None:
-    secrets.add("CANARY")
-    text = sheet(
-        row(acme),
-        row(globex),
-        row(globex, alias="globex-eu"),
-        row(initech, alias="twin"),
-        row(initech, alias="twin", refresh_token="5AepCANARY1"),
-        row(initech, alias="CANARY 1"),
-        row(initech, alias="initech", login_url="https://canary-CANARY.example"),
-    )
-    await shell("import-orgs", "--csv", "-", "--yes", stdin=sheet(row(initech, alias="taken")))
-
-    asked = await shell(
-        "import-orgs",
-        "--csv",
-        "-",
-        stdin=text + sheet(row(acme, alias="taken", refresh_token="5AepX")).split("\r\n")[1],
-    )
-    done = await shell("import-orgs", "--csv", "-", "--yes", stdin=text)
-
-    assert [(line[0], line[-1]) for line in planned(asked)[1:]] == [
-        ("acme", "new"),
-        ("globex", "cannot be imported: its refresh token is also that of row 4"),
-        ("globex-eu", "cannot be imported: its refresh token is also that of row 3"),
-        ("taken", "already registered"),
-        ("twin", "cannot be imported: its alias is also that of row 5"),
-        (
-            "row 7",
-            "cannot be imported: row 7, alias: an alias is 1 to 63 of a-z, 0-9, _ and -, beginning with a letter or digit",
-        ),
-        (
-            "initech",
-            "cannot be imported: row 8, login_url: its host is not one of Salesforce's own hosts (column trust_host allows one)",
-        ),
-        ("taken", "cannot be imported: taken is registered with another credential; choose another alias"),
-    ]
-    assert asked.code == 1
-    assert "nobody is here to confirm it; where refresh token rotation is on, the copies in standard input" in asked.err
-    assert done.code == 1
-    assert f"acme: imported: {acme.name}, {acme.org_id}" in done.out
-    assert set(await listed(shell)) == {"acme", "taken"}
-    assert (globex.counters.refreshes, initech.counters.refreshes, initech.counters.reuses) == (0, 1, 0)
-
-
-async def test_ctrl_c_loses_no_token_and_the_same_import_goes_on(
-    shell: Shell, sf: FakeSf, acme: SandboxOrg, globex: SandboxOrg, tmp_path: Path
-) -> None:
-    file = tmp_path / "clients.csv"
-    file.write_text(sheet(row(acme), row(globex)))
-    file.chmod(0o600)
-    delayed = globex.fault("delay", path="/services/oauth2/token", seconds=1.0)
-    process = await shell.start("import-orgs", "--csv", str(file), "--yes")
-    assert process.stdin is not None
-    process.stdin.write_eof()
-    async with asyncio.timeout(SECONDS):
-        while delayed.times or not acme.counters.refreshes:
-            await asyncio.sleep(0.01)
-
-    process.send_signal(2)
-    stopped = await shell.end(process)
-    again = await shell("import-orgs", "--csv", str(file), "--yes")
-
-    assert stopped.code == 130
-    assert stopped.lines == [
-        "Stopping, once no answer of Salesforce is under way that could be lost. Ctrl-C again gives up.",
-        "What was imported stays. The same command again goes on with what is missing.",
-        "",
-        "orgserver: error: interrupted",
-    ]
-    assert again.code == 0, again.err
-    assert "globex: imported: Globex (orgserver sandbox)" in again.out
-    assert "gone on from an earlier run" in again.out
-    assert set(await listed(shell)) == {"acme", "globex"}
-    assert [(org.counters.refreshes, org.counters.reuses) for org in (acme, globex)] == [(1, 0), (1, 0)]
-
-
-async def test_on_a_terminal_it_shows_the_plan_and_asks(
-    shell: Shell, sf: FakeSf, acme: SandboxOrg, tmp_path: Path
-) -> None:
-    file = tmp_path / "clients.csv"
-    file.write_text(sheet(row(acme)))
-    for answer, code in ((b"n\n", 1), (b"y\n", 0)):
-        here, theirs = os.openpty()
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "orgserver", "import-orgs", "--csv", str(file), "--read-only",
-            stdin=theirs, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-            env=shell.environment(), start_new_session=True,
-        )  # fmt: skip
-        os.close(theirs)
-        assert process.stderr is not None
-        async with asyncio.timeout(SECONDS):
-            asked = await process.stderr.readuntil(b"[y/N]: ")
-            os.write(here, answer)
-            out, err = await process.communicate()
-        os.close(here)
-        shell.printed += [out.decode(), (asked + err).decode()]
-
-        assert process.returncode == code
-        assert b"the copies in clients.csv die with it" in asked
-        assert b"Import 1 org? [y/N]: " in asked
-        assert (b"nothing was imported" in err) is (code == 1)
-    assert (await listed(shell))["acme"]["read_only"] is True
-
-
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
@@ -344,13 +180,17 @@ async def test_on_a_terminal_it_shows_the_plan_and_asks(
         ("--from-sf-cli", 1, "the sf command printed no JSON"),
     ],
 )
-async def test_what_cannot_be_begun_is_one_line(shell: Shell, sf: FakeSf, words: str, code: int, told: str) -> None:
-    refused = await shell("import-orgs", *words.split())
+def test_what_cannot_be_begun_is_one_line(
+    words: str, code: int, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", FakeSf(tmp_path / "bin").path)
 
-    assert refused.code == code
-    assert refused.lines[0].startswith(f"orgserver: error: {told}")
-    assert len(refused.lines) <= 2
-    assert refused.out == ""
+    refused = CliRunner().invoke(cli, ["import-orgs", *words.split()])
+
+    assert refused.exit_code == code
+    assert refused.stderr.startswith(f"orgserver: error: {told}")
+    assert len(refused.stderr.splitlines()) <= 2
+    assert refused.stdout == ""
 
 
 async def test_nothing_to_import_is_no_failure(shell: Shell, sf: FakeSf) -> None:
