@@ -2,7 +2,7 @@
 
 ``facts`` holds ``phase``, ``auth``, ``given`` (a digest of the refresh token as the operator gave it; empty for a login
 in the browser), ``client_id``, ``client_secret``, ``login_url``, ``refresh_token``, and from phase ``proven`` on what
-Salesforce answered: ``rotated``, ``access_token``, ``instance_url``, ``org_id``. Phases:
+Salesforce answered: ``rotated``, ``access_token``, ``instance_url``. Phases:
 
     login    somebody is logging in; there is no token yet, and nothing to go on from
     given    there is a refresh token, and no access token; ``sent`` when it may have been spent
@@ -17,11 +17,12 @@ import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from orgserver.model.errors import EnrolmentError, OrgserverError
 from orgserver.model.names import Alias, RowId, new_id
-from orgserver.model.orgs import Credential
+from orgserver.model.orgs import AccessToken, Credential
 from orgserver.model.secret import Secret
 from orgserver.salesforce.oauth import TokenAnswer
 from orgserver.services.registration import Registration
@@ -31,7 +32,7 @@ from orgserver.store.writer import Transaction
 
 logger = logging.getLogger("orgserver.tokens")
 KEEP_TRYING = (0.1, 0.3, 1.0, 3.0, 5.0)
-"""Seconds between tries to seal an answer that the store did not take; afterwards the token is lost."""
+"""Seconds between tries to seal an answer that the store did not take."""
 
 
 class Drafts:
@@ -67,6 +68,8 @@ class Drafts:
             self._store.orgs.keep_draft_in(tx, draft)
 
         await self._store.database.write(change)
+        async with self._store.database.reading() as connection:
+            await self._store.orgs.data_key(connection, draft.row_id)  # at hand, if the store should fail later
         return draft, begun is not None
 
     async def keep(self, draft: Draft, **facts: Any) -> Draft:
@@ -83,20 +86,37 @@ class Drafts:
             "refresh_token": answer.refresh_token.reveal() if answer.refresh_token else draft.facts["refresh_token"],
             "access_token": answer.access_token.reveal(),
             "instance_url": answer.instance_url,
-            "org_id": answer.org_id,
         }
-        for pause in KEEP_TRYING:
-            with suppress(OrgserverError):
-                return await self.keep(draft, **facts)
-            logger.warning("the store does not take Salesforce's answer for %s; trying again", draft.alias)
-            await asyncio.sleep(pause)
         try:
             return await self.keep(draft, **facts)
-        except OrgserverError as error:
+        except OrgserverError:
+            logger.warning("the store does not take Salesforce's answer for %s; trying again", draft.alias)
+        rescued = await self._rescue(draft, facts)
+        for pause in KEEP_TRYING:
+            await asyncio.sleep(pause)
+            with suppress(OrgserverError):
+                sealed = await self.keep(draft, **facts)
+                if rescued is not None:
+                    await asyncio.to_thread(rescued.unlink, missing_ok=True)
+                return sealed
+        if rescued is None:
             raise EnrolmentError(
-                f"Salesforce's answer for {draft.alias} could not be stored, and is lost: {error}",
+                f"Salesforce's answer for {draft.alias} could not be stored, and is lost",
                 hint="free the store's disk, then log in again",
-            ) from error
+            )
+        raise EnrolmentError(
+            f"the store did not take Salesforce's answer for {draft.alias}; it is kept, sealed, in {rescued.name}",
+            hint="free the store's disk, then run the same command again: it goes on from there",
+        )
+
+    async def _rescue(self, draft: Draft, facts: Mapping[str, Any]) -> Path | None:
+        """Seal an answer beside the store; None if even that fails."""
+        access = AccessToken(Secret(facts["access_token"]), facts["instance_url"], 1)
+        with suppress(OSError, KeyError):
+            return await asyncio.to_thread(
+                self._store.rescue.keep, draft.row_id, 0, Secret(facts["refresh_token"]), access
+            )
+        return None
 
     async def start_over(self, draft: Draft) -> None:
         """The draft's access token ended meanwhile: its refresh token gets another at the next run."""

@@ -137,6 +137,14 @@ class Orgs:
 
     # -- changing
 
+    def draft_in(self, tx: Transaction, row_id: RowId) -> Draft | None:
+        """Open one enrolment that was not finished."""
+        row = tx.connection.execute(select(tables.enrolments).where(tables.enrolments.c.row_id == row_id)).first()
+        if row is None:
+            return None
+        facts = self.key_in(tx, row_id).open(row.draft, _draft_context(row_id))
+        return Draft(row.alias, row_id, json.loads(facts))
+
     def keep_draft_in(self, tx: Transaction, draft: Draft) -> None:
         """Write an enrolment, new or a step further."""
         key = self.key_in(tx, draft.row_id)

@@ -2,7 +2,8 @@
 
 One file for each answer, ``<database>.rescue-<id>``, mode 0600, written whole under another name first. It holds JSON:
 ``{"v": 1, "org": row id, "fencing": of the refresh token that was spent, "sealed": base64}``. A rescued answer
-goes in only while the store has nothing newer, so taking it in twice does no harm.
+goes in only while the store has nothing newer, so taking it in twice does no harm. The answer to an enrolment goes into
+its draft, with which the same command goes on.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import base64
 import json
 import logging
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlalchemy import select
@@ -75,23 +76,43 @@ class RescueFiles:
 
     def take_in(self, tx: Transaction, rescued: Rescued) -> bool | None:
         """Store a rescued answer: True; False if the store has gone on without it; None if it does not open."""
-        credential = tx.connection.execute(
+        fencing = tx.connection.execute(
             select(tables.credentials.c.fencing).where(tables.credentials.c.row_id == rescued.row_id)
         ).scalar()
-        if credential is None or credential > rescued.fencing:
+        if fencing is None:
+            return self._into_draft(tx, rescued)
+        if fencing > rescued.fencing:
             return False
+        facts = self._opened(tx, rescued)
+        if facts is None:
+            return None
+        access = AccessToken(Secret(facts["access_token"]), facts["instance_url"], rescued.fencing + 1)
+        stored = self._orgs.refreshed_in(tx, rescued.row_id, fencing, Secret(facts["refresh_token"]), access)
+        leases.settle_in(tx, rescued.row_id, rescued.fencing)
+        return stored
+
+    def _into_draft(self, tx: Transaction, rescued: Rescued) -> bool | None:
+        """An enrolment goes on from the answer that it was not able to store."""
+        draft = self._orgs.draft_in(tx, rescued.row_id)
+        if draft is None or draft.facts["phase"] == "proven":
+            return False
+        facts = self._opened(tx, rescued)
+        if facts is None:
+            return None
+        rotated = draft.facts["refresh_token"] not in (None, facts["refresh_token"])
+        proven = draft.facts | facts | {"phase": "proven", "rotated": rotated}
+        self._orgs.keep_draft_in(tx, replace(draft, facts=proven))
+        return True
+
+    def _opened(self, tx: Transaction, rescued: Rescued) -> dict[str, str] | None:
         try:
-            plain = self._orgs.key_in(tx, rescued.row_id).open(
-                rescued.sealed, _context(rescued.row_id, rescued.fencing)
-            )
+            key = self._orgs.key_in(tx, rescued.row_id)
+            plain = key.open(rescued.sealed, _context(rescued.row_id, rescued.fencing))
         except KeyProblem as error:
             logger.warning("a rescued token answer does not open and is left alone: %s", error)
             return None
-        facts = json.loads(plain)
-        access = AccessToken(Secret(facts["access_token"]), facts["instance_url"], rescued.fencing + 1)
-        stored = self._orgs.refreshed_in(tx, rescued.row_id, credential, Secret(facts["refresh_token"]), access)
-        leases.settle_in(tx, rescued.row_id, rescued.fencing)
-        return stored
+        facts: dict[str, str] = json.loads(plain)
+        return facts
 
 
 def _read(path: Path) -> Rescued:

@@ -264,6 +264,35 @@ async def test_a_store_that_stumbles_does_not_lose_the_answer(
     assert await works(empty, caller)
 
 
+@pytest.mark.parametrize("auth", ["web", "refresh-token"])
+async def test_an_answer_that_the_store_never_takes_waits_beside_it(
+    open_again: Any, caller: Caller, acme: SandboxOrg, monkeypatch: pytest.MonkeyPatch, auth: AuthKind
+) -> None:
+    monkeypatch.setattr(drafts, "KEEP_TRYING", (0, 0))
+    given = registration(acme, auth)
+    async with open_again() as app:
+        whole = app.store.database._writer.run
+
+        async def full(change: Any) -> Any:
+            if acme.counters.logins + acme.counters.refreshes:
+                raise StoreError("the disk is full")
+            return await whole(change)
+
+        monkeypatch.setattr(app.store.database._writer, "run", full)
+        with pytest.raises(EnrolmentError, match="kept, sealed, in orgserver.db.rescue-"):
+            await app.enrolment.add(caller, given, browser)
+        monkeypatch.undo()
+
+    async with open_again() as app:
+        enrolled = await app.enrolment.add(caller, given)
+
+        assert enrolled.resumed
+        assert enrolled.rotated is (auth == "refresh-token")
+        assert acme.counters.reuses == 0
+        acme.expire_access_tokens()
+        assert await works(app, caller)
+
+
 # -- what comes back from the browser
 
 
