@@ -100,7 +100,8 @@ def _sf_problem(org: SfOrg, trusted: Sequence[str]) -> str | None:
     if not sf_cli.is_name(org.username):
         return "its username has characters that are not handed to another program"
     try:
-        hosts.check_url(org.instance_url, trusted)
+        if org.instance_url:
+            hosts.check_url(org.instance_url, trusted)
     except ValueError as error:
         return f"{error} (--trust-host allows one)"
     return None

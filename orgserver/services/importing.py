@@ -96,11 +96,13 @@ class Importing:
         """Say what will become of each candidate, in their order; nothing is sent or written."""
         orgs = {org.alias: org for org in await self._enrolment.all()}
         by_token = await self._by_token()
+        by_user = {(org.org_id, org.user.username): org for org in orgs.values() if org.org_id and org.user}
         places = _Places(candidates)
         taken: set[str] = {*orgs, *(each.called for each in candidates if each.exact)}
         planned = []
         for each in candidates:
-            known = _known(each, orgs.values(), by_token) or await self._same_app(each, orgs)
+            known = by_user.get((each.org_id, each.username or "")) if each.org_id else None
+            known = known or await self._same_credential(each, orgs, by_token)
             done = _left_alone(each, known) if known else _refused(each, orgs, places)
             if done is None:
                 done = _new(each, taken)
@@ -143,17 +145,20 @@ class Importing:
         found = {given: alias for alias, _, given in known if given}
         return found | {digest(token): alias for alias, token, _ in known}
 
-    async def _same_app(self, candidate: Candidate, orgs: dict[Alias, Org]) -> Org | None:
-        """The org of this alias, if it logs in as the same app and user, with no refresh token to tell by."""
-        org = orgs.get(Alias(candidate.called))
-        if org is None or candidate.client_id is None or not candidate.exact:
+    async def _same_credential(
+        self, candidate: Candidate, orgs: dict[Alias, Org], by_token: dict[str, Alias]
+    ) -> Org | None:
+        """The org that is registered with this refresh token or, where there is none, as this app and user."""
+        if candidate.token is not None:
+            alias = by_token.get(digest(candidate.token))
+            return orgs.get(alias) if alias else None
+        org = orgs.get(Alias(candidate.called)) if candidate.exact and candidate.client_id else None
+        if org is None or org.holds_refresh_token:
             return None
         async with self._store.database.reading() as connection:
             credential = await self._store.orgs.credential(connection, org.row_id)
-        if credential is None or credential.refresh_token is not None:
-            return None
-        same = (credential.client_id, credential.username) == (candidate.client_id, candidate.username)
-        return org if same else None
+        theirs = (credential.client_id, credential.username) if credential else None
+        return org if theirs == (candidate.client_id, candidate.username) else None
 
 
 class _Places:
@@ -187,18 +192,6 @@ def made_alias(text: str) -> str:
 
 def _others(all_of_them: Sequence[Candidate], one: Candidate) -> str:
     return ", ".join(each.place for each in all_of_them if each is not one)
-
-
-def _known(candidate: Candidate, orgs: Iterable[Org], by_token: dict[str, Alias]) -> Org | None:
-    """The registered org that this candidate is."""
-    alias = by_token.get(digest(candidate.token)) if candidate.token is not None else None
-    for org in orgs:
-        if alias is not None and org.alias == alias:
-            return org
-        same_user = org.user is not None and candidate.username == org.user.username
-        if candidate.org_id is not None and org.org_id == candidate.org_id and same_user:
-            return org
-    return None
 
 
 def _left_alone(candidate: Candidate, org: Org) -> Planned:

@@ -202,3 +202,31 @@ async def test_nothing_to_import_is_no_failure(shell: Shell, sf: FakeSf) -> None
     assert (nothing.code, nothing.json) == (0, [])
     assert nothing.lines == ["There is no org in the sf command.", "Nothing to import."]
     assert (empty.code, empty.lines[0]) == (0, "There is no org in standard input.")
+
+
+async def test_add_org_takes_one_log_in_of_sf_or_a_url_from_standard_input(
+    shell: Shell, sf: FakeSf, acme: SandboxOrg, globex: SandboxOrg
+) -> None:
+    known(sf, acme, "mine")
+    known(sf, globex, "theirs")
+    url = json.loads(sf.answers["org auth show-sfdx-auth-url --target-org=theirs --json"]["out"])["result"][
+        "sfdxAuthUrl"
+    ]
+
+    refused = await shell("add-org", "acme", "--from-sf-cli", "mine", *trusting(acme))
+    taken = await shell("add-org", "acme", "--from-sf-cli", "mine", "--yes", *trusting(acme))
+    piped = await shell("add-org", "globex", "--sfdx-url-stdin", *trusting(globex), stdin=f"{url}\n")
+    junk = await shell("add-org", "third", "--sfdx-url-stdin", stdin=f"{url}\n{url}\n")
+
+    assert (refused.code, refused.lines[0].partition(";")[0]) == (
+        1,
+        "orgserver: error: mine was not taken: nobody is here to confirm it",
+    )
+    assert taken.code == 0, taken.err
+    assert "the copy in sf CLI (mine) is dead now" in taken.err
+    assert piped.code == 0, piped.err
+    assert junk.lines[0] == "orgserver: error: standard input holds no SFDX auth URL: it has more than one line"
+    assert {alias: org["source"] for alias, org in (await listed(shell)).items()} == {
+        "acme": "sf CLI (mine)",
+        "globex": "standard input",
+    }
