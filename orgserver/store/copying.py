@@ -30,7 +30,6 @@ from orgserver.store.chain import when
 from orgserver.store.database import APPLICATION_ID, OLDER_SCHEMAS, SCHEMA
 from orgserver.store.drafts import BESIDE
 from orgserver.store.opened import Store, open_store
-from orgserver.store.writer import Transaction
 from orgserver.vault import Vault
 
 
@@ -242,21 +241,17 @@ def _mark_of(connection: Connection, file: Path) -> int | None:
 async def _opened(draft: Path, open_vault: Callable[[], Vault], taken: _Taken) -> _Found:
     """Open the draft once: that proves the key, brings it to our schema, and holds its refresh tokens back.
 
-    A copy that was made by other means has no mark, and gets one.
+    A copy that was made by other means becomes one of ours first.
     """
     store = await open_store(draft, lambda _create: open_vault())
     try:
         if not taken.marked:
-            await store.database.write(lambda tx: _mark_in(tx, taken.made_at))
+            await store.database.write(lambda tx: _strip(tx.connection, taken.made_at))
             await store.hold_copied()
         async with store.database.reading() as connection:
             return await _found(connection, store)
     finally:
         await store.close()
-
-
-def _mark_in(tx: Transaction, made_at: int) -> None:
-    tx.connection.execute(update(tables.store).values(copied_at=made_at))
 
 
 # -- both

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, update
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import create_engine, insert, update
 
 from orgserver.app import App
 from orgserver.config import read_settings
@@ -22,9 +24,10 @@ from orgserver.model.names import Alias, RowId, new_id
 from orgserver.model.orgs import Caller, OrgState
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
-from orgserver.store import copying, tables
+from orgserver.store import copying, migrating, tables
 from orgserver.store.chain import instant
 from orgserver.store.copying import Copied
+from orgserver.store.database import SCHEMA
 from orgserver.store.orgs import Draft
 from orgserver.store.writer import Transaction
 from orgserver.vault import Key, Vault
@@ -374,6 +377,7 @@ async def test_the_original_goes_on_beside_its_copy(
 
 
 async def test_a_copy_without_a_mark_gets_one(app: App, tmp_path: Path, target: Path, open_again: Any) -> None:
+    await draft_of(app, "initech")
     with closing(sqlite3.connect(app.store.database.file)) as live, closing(sqlite3.connect(target)) as copy:
         live.backup(copy)
     home = another_home(app, tmp_path)
@@ -382,6 +386,33 @@ async def test_a_copy_without_a_mark_gets_one(app: App, tmp_path: Path, target: 
 
     async with open_again(home=home) as copied:
         assert {org.held for org in await copied.enrolment.all()} == {True}
+    assert rows(home / "orgserver.db", "SELECT count(*) FROM access_tokens") == [(0,)]
+    assert rows(home / "orgserver.db", "SELECT count(*) FROM enrolments") == [(0,)]
+
+
+async def test_a_copy_of_an_older_schema_is_brought_to_ours(app: App, tmp_path: Path, target: Path) -> None:
+    older = Config()
+    older.set_main_option("script_location", str(migrating.scripts()))
+    engine = create_engine(f"sqlite+pysqlite:///{target}")
+    with engine.connect() as connection:
+        older.attributes |= {"connection": connection, "metadata": tables.metadata}
+        command.upgrade(older, "0001")
+        connection.commit()
+    engine.dispose()
+    with closing(sqlite3.connect(target, isolation_level=None)) as copy:
+        copy.execute(f"PRAGMA application_id = {migrating.APPLICATION_ID}")
+        copy.execute("ATTACH ? AS live", (str(app.store.database.file),))
+        columns = ", ".join(row[1] for row in copy.execute("PRAGMA main.table_info(store)"))
+        copy.execute(f"INSERT INTO main.store ({columns}) SELECT {columns} FROM live.store")
+        copy.execute("INSERT INTO main.audit_events SELECT * FROM live.audit_events")
+        copy.execute("INSERT INTO main.audit_head SELECT * FROM live.audit_head")
+    home = another_home(app, tmp_path)
+
+    put_in = await restored(home, target)
+
+    assert put_in.chain_problem is None
+    assert rows(home / "orgserver.db", "SELECT version_num FROM alembic_version") == [(SCHEMA,)]
+    assert rows(target, "SELECT version_num FROM alembic_version") == [("0001",)]
 
 
 async def test_a_store_is_never_restored_over(app: App, caller: Caller, target: Path) -> None:
