@@ -25,6 +25,14 @@ if answer.get("hang"):
     if answer["hang"] == "child":
         sys.exit(0)
     time.sleep(60)
+mine, met = here + "/running-" + str(os.getpid()), 0
+open(mine, "w").close()
+end = time.monotonic() + answers.get("linger", 0)  # for as long as another that runs beside would need to come
+while time.monotonic() < end and not met:
+    met = sum(name.startswith("running-") for name in os.listdir(here)) - 1
+os.remove(mine)
+if met:
+    open(here + "/met", "w").close()
 sys.stderr.write(answer.get("err", ""))
 sys.stdout.write(answer["out"])
 sys.exit(answer["code"])
@@ -63,7 +71,12 @@ class FakeSf:
         file = self.folder / "calls.jsonl"
         return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
-    def answer(self, command: str, answer: dict[str, Any]) -> None:
+    @property
+    def met(self) -> bool:
+        """Whether two of them ran at once, which is noticed when they linger."""
+        return (self.folder / "met").exists()
+
+    def answer(self, command: str, answer: Any) -> None:
         self.answers[command] = answer
         (self.folder / "answers.json").write_text(json.dumps(self.answers))
 

@@ -143,11 +143,13 @@ async def test_one_sf_runs_at_a_time_and_json_tells_everything(
 ) -> None:
     for org in sandbox.orgs:
         known(sf, org, org.alias)
+    sf.answer("linger", 0.5)
     sf.fails(f"org auth show-sfdx-auth-url --target-org={acme.username}", "NamedOrgNotFoundError", code=2)
 
     done = await shell("import-orgs", "--from-sf-cli", "--yes", "--json", "--tag", "sf", *trusting(*sandbox.orgs))
 
     assert done.code == 1
+    assert not sf.met
     failed, globex, _ = done.json
     assert failed == {
         "alias": "acme",
