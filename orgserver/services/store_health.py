@@ -36,13 +36,13 @@ async def of_store(store: Store) -> list[Finding]:
     async with store.database.reading() as connection:
         vitals = await glimpse.of(connection, late)
     file = store.database.file
-    rescued = await asyncio.to_thread(store.rescue.waiting)
+    left = await asyncio.to_thread(lambda: sorted(path.name for path in file.parent.glob(f"{file.name}.rescue-*")))
     return [
         journal(vitals.journal_mode),
         integrity(vitals.damage),
         await asyncio.to_thread(store_size, file, vitals.events),
         pending(vitals),
-        rescue([each.path.name for each in rescued]),
+        rescue(left),
         enrolments(vitals.unfinished),
     ]
 

@@ -231,16 +231,17 @@ async def test_acts_without_their_outcome_are_counted(app: App) -> None:
     assert (await of_store(app))["pending"].level == "ok"
 
 
-async def test_a_rescued_answer_that_does_not_open_is_a_problem(app: App) -> None:
+async def test_rescued_answers_that_cannot_be_taken_in_are_a_problem(app: App) -> None:
     org = await app.enrolment.one("acme")
     told = {"v": 1, "org": org.row_id, "fencing": 99, "sealed": b64encode(b"\x01" + b"x" * 60).decode()}
-    path = app.store.database.file.with_name("orgserver.db.rescue-0123")
-    path.write_text(json.dumps(told))
+    for name, content in (("0123", json.dumps(told)), ("4567", "cut of")):
+        app.store.database.file.with_name(f"orgserver.db.rescue-{name}").write_text(content)
+    await app.store.take_in_rescued()
 
     finding = (await of_store(app))["rescue files"]
 
     assert finding.level == "problem"
-    assert "orgserver.db.rescue-0123" in finding.text
+    assert "orgserver.db.rescue-0123, orgserver.db.rescue-4567" in finding.text
 
 
 async def test_an_unfinished_enrolment_is_a_warning(app: App) -> None:
