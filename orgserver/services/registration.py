@@ -10,7 +10,7 @@ from orgserver.model.orgs import AuthKind, Credential, Policy
 from orgserver.model.secret import Secret
 from orgserver.salesforce import hosts
 from orgserver.salesforce.client import OrgHosts
-from orgserver.services.login import CALLBACK
+from orgserver.services.login import CALLBACK, read_callback
 
 LOGIN_URL = "https://login.salesforce.com"
 TEST_URL = "https://test.salesforce.com"
@@ -48,10 +48,8 @@ def checked(given: Registration) -> Registration:
     _check_hosts(given)
     if given.auth == "refresh-token" and given.refresh_token is None:
         raise EnrolmentError("no refresh token was given")
-    if given.auth == "web" and not given.verify:
-        raise EnrolmentError(
-            "a login in the browser is proven by itself", hint="leave --no-verify out, or use another --auth"
-        )
+    if given.auth == "web":
+        _check_web(given)
     if given.auth == "jwt":
         return _checked_jwt(given)
     if given.auth == "client-credentials":
@@ -101,6 +99,17 @@ def _check_hosts(given: Registration) -> None:
             raise EnrolmentError(
                 f"{option}: {error}", hint="an org outside Salesforce's own domains needs --trust-host HOST[:PORT]"
             ) from None
+
+
+def _check_web(given: Registration) -> None:
+    if not given.verify:
+        raise EnrolmentError(
+            "a login in the browser is proven by itself", hint="leave --no-verify out, or use another --auth"
+        )
+    try:
+        read_callback(given.callback_url)
+    except ValueError as error:
+        raise EnrolmentError(f"--callback-url: {error}", hint="it must be one of the app's callback URLs") from None
 
 
 def _checked_jwt(given: Registration) -> Registration:

@@ -162,12 +162,8 @@ class WaysIn:
 
 
 def _begin(given: Registration) -> login.Login:
-    try:
-        callback = login.read_callback(given.callback_url)
-    except ValueError as error:
-        raise EnrolmentError(f"--callback-url: {error}", hint="it must be one of the app's callback URLs") from None
     origin = hosts.check_url(given.login_url, given.trusted_hosts)
-    return login.begin(origin, given.client_id, callback, given.username)
+    return login.begin(origin, given.client_id, login.read_callback(given.callback_url), given.username)
 
 
 def _entry(draft: Draft, *, resumed: bool) -> Entry:
@@ -190,7 +186,7 @@ _DEAD: dict[AuthKind, tuple[str, str | None]] = {
     "web": ("Salesforce does not take the code of this login", "log in again; a code works once, for 15 minutes"),
     "jwt": (
         "Salesforce does not take this assertion",
-        "the app must hold the certificate of this key, and its policies must pre-authorize the user",
+        "the app must hold the certificate of this key and be approved for the user, and the clock here must be right",
     ),
     "client-credentials": (
         "Salesforce does not take these client credentials",
@@ -215,4 +211,5 @@ def _refused(
             hint="log in again, with --auth web, to get a new refresh token",
         )
     words, hint = _DEAD[way] if refusal.kind == "dead" else (_WORDS[refusal.kind], None)
-    return EnrolmentError(f"{given.alias} was not registered: {words}: {refusal.reason}", hint=hint or refusal.hint)
+    undone = f"{given.alias} was not {'changed' if given.replace else 'registered'}"
+    return EnrolmentError(f"{undone}: {words}: {refusal.reason}", hint=hint or refusal.hint)

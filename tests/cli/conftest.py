@@ -23,6 +23,7 @@ async def shell(tmp_path: Path, sandbox: Sandbox, secrets: set[str]) -> AsyncIte
     yield made
     for org in sandbox.orgs:
         secrets |= {org.client_secret, org.refresh_token, *org.spent, *org.access_tokens} - {""}
+        secrets |= {family.refresh_token for family in org.logins.families if family.refresh_token}
     stored = b"".join(file.read_bytes() for file in made.home.rglob("*") if file.is_file())
     for secret in secrets:
         assert not any(secret in text for text in made.printed), "a secret was printed"

@@ -1,6 +1,7 @@
 """Every way in proves who is there, keeps what was spent, stores nothing by halves, and leaves other logins alone."""
 
 import asyncio
+import itertools
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
@@ -244,6 +245,31 @@ async def test_a_sealed_login_whose_session_ended_is_refreshed(empty: App, calle
 
     assert (acme.counters.logins, acme.counters.reuses) == (1, 0)
     assert await works(empty, caller)
+
+
+async def test_cancelled_at_any_step_no_login_is_lost_once_its_code_was_redeemed(
+    open_again: Any, caller: Caller, acme: SandboxOrg
+) -> None:
+    """Cancel after one turn of the event loop, then after two, and so on until the command gets through."""
+    async with open_again() as app:
+        for turns in itertools.count(1):
+            task = asyncio.ensure_future(app.enrolment.add(caller, registration(acme, "web"), browser))
+            for _ in range(turns * 5):
+                await asyncio.sleep(0)
+            task.cancel()
+            try:
+                await task
+                break
+            except asyncio.CancelledError:
+                assert turns < 5_000
+            except EnrolmentError as error:
+                if "already registered" not in str(error):  # else the last step had gone in
+                    raise
+                break
+
+        assert (acme.counters.logins, acme.counters.reuses) == (1, 0)
+        assert await works(app, caller)
+        assert await no_drafts(app)
 
 
 async def test_a_store_that_stumbles_does_not_lose_the_answer(
@@ -502,6 +528,21 @@ async def test_a_dead_org_is_ready_after_a_new_login(empty: App, caller: Caller,
 
     assert enrolled.old_token == "unknown"
     assert (await empty.enrolment.one("acme")).state is OrgState.READY
+    assert await works(empty, caller)
+
+
+async def test_a_copys_new_login_leaves_the_originals_token_alone(empty: App, caller: Caller, acme: SandboxOrg) -> None:
+    enrolled = await empty.enrolment.add(caller, registration(acme, "refresh-token"))
+    await empty.store.database.write(
+        lambda tx: empty.store.orgs.change_in(
+            tx, enrolled.org.row_id, lambda org: replace(org, held=True, state=OrgState.IN_DOUBT)
+        )
+    )
+
+    again = await empty.enrolment.add(caller, registration(acme, "web", replace=True), browser)
+
+    assert (again.old_token, again.org.held, again.org.state) == ("kept", False, OrgState.READY)
+    assert [family.alive for family in acme.logins.families] == [True, True]
     assert await works(empty, caller)
 
 
