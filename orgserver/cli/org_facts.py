@@ -45,8 +45,9 @@ def warn_of_idleness(org: Org) -> None:
     """Say when an org's refresh token has been idle so long that its end is near."""
     end = keepalive.dies_at(org)
     if end is not None and end - datetime.now(UTC) <= keepalive.LIFE - keepalive.WARN_FROM:
-        dies = "dies" if end > datetime.now(UTC) else "may have died"
-        warn(f"{org.alias}: its refresh token {dies} on {end:%Y-%m-%d} unless it is used; run: orgserver refresh-idle")
+        alive = end > datetime.now(UTC)
+        told = f"dies on {end:%Y-%m-%d} unless it is used" if alive else f"may have died on {end:%Y-%m-%d}, unused"
+        warn(f"{org.alias}: its refresh token {told}; run: orgserver refresh-idle")
 
 
 def ago(time: datetime | None) -> str:

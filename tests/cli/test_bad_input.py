@@ -12,16 +12,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from shells import Ran, Shell, credential
 
 from orgserver.sandbox.org import SandboxOrg
+
+PEM = (
+    rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
+    .private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    .decode()
+)
 
 
 def one_line(ran: Ran, code: int = 1) -> str:
     """The error, after checking that there is one, perhaps with a hint, and nothing like a traceback."""
     errors = [line for line in ran.lines if line.startswith("orgserver: error: ")]
     others = [line for line in ran.lines if not line.startswith(("orgserver: error: ", "orgserver: hint: "))]
-    said = ("client secret: from", "refresh token: from")
+    said = ("client secret: from", "refresh token: from", "private key: from")
     assert ran.code == code, ran.err
     assert len(errors) == 1, ran.err
     assert not [line for line in others if not line.startswith(said)], ran.err
@@ -112,6 +120,20 @@ async def test_a_url_that_no_token_may_go_to(shell: Shell, acme: SandboxOrg, url
     assert (await shell("list-orgs", "--json")).json == []
 
 
+@pytest.mark.parametrize("auth", ["web", "jwt", "client-credentials"])
+async def test_a_url_that_no_token_may_go_to_is_refused_before_anybody_logs_in(
+    shell: Shell, acme: SandboxOrg, auth: str
+) -> None:
+    refused = await shell(
+        "add-org", "acme", "--credentials-stdin", "--auth", auth, "--login-url", "https://login.salesforce.com.evil.example",
+        stdin=credential(acme, private_key=PEM, username="u"),
+    )  # fmt: skip
+
+    assert "not one of Salesforce's own hosts" in one_line(refused)
+    assert acme.requests == []
+    assert (await shell("list-orgs", "--json")).json == []
+
+
 async def test_a_host_that_does_not_answer(shell: Shell, acme: SandboxOrg) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -163,6 +185,8 @@ async def test_an_alias_in_use(shell: Shell, acme: SandboxOrg, globex: SandboxOr
         ('{"client_id": "x", "refresh_token": "y", "trust_hosts": "a"}', "trust_hosts"),
         ('{"client_id": "x", "refresh_token": "y", "trust_hosts": ["http://a/b"]}', "--trust-host"),
         ('{"client_id": "x", "refresh_token": "y", "api_version": "latest"}', "api_version"),
+        ('{"client_id": "x", "username": "u", "private_key": "5Aepsomething"}', "holds no private key in PEM"),
+        ('{"client_id": "x", "private_key": 5}', "private_key on standard input is not a text"),
     ],
 )
 async def test_standard_input_that_is_no_credential(shell: Shell, text: str, reason: str) -> None:

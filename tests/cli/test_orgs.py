@@ -3,7 +3,10 @@
 import asyncio
 import json
 import os
+import sqlite3
 import sys
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -154,6 +157,24 @@ async def test_an_org_is_renamed_disabled_limited_and_tagged(shell: Shell, acme:
     assert (told["state"], told["read_only"], told["tags"]) == ("ready", False, [])
     assert gone.code == 1
     assert gone.lines[0] == "orgserver: error: no org is registered as acme"
+
+
+@pytest.mark.parametrize(("days", "told"), [(19, None), (21, "dies on"), (31, "may have died on")])
+async def test_a_token_that_nobody_used_for_weeks_is_warned_of(
+    shell: Shell, acme: SandboxOrg, days: int, told: str | None
+) -> None:
+    await shell.add(acme)
+    last = datetime.now(UTC) - timedelta(days=days)
+    with closing(sqlite3.connect(shell.home / "orgserver.db")) as store, store:
+        store.execute("UPDATE orgs SET refreshed_at = ?", (int(last.timestamp() * 1_000_000),))
+
+    listed, shown = await shell("list-orgs"), await shell("show-org", "acme")
+
+    assert f"{days} days ago" in listed.out
+    assert f"{last + timedelta(days=30):%Y-%m-%d}" in listed.out
+    for ran in (listed, shown):
+        assert (f"acme: its refresh token {told}" in ran.err) if told else (ran.err == "")
+    assert "standard input" in shown.out
 
 
 async def test_removing_asks_first_and_revokes(shell: Shell, acme: SandboxOrg) -> None:

@@ -67,6 +67,17 @@ def test_a_public_client_sends_no_secret() -> None:
     assert set(form) == {"grant_type", "client_id", "refresh_token"}
 
 
+def test_a_code_is_redeemed_with_its_verifier_and_a_secret_only_where_there_is_one() -> None:
+    given = {"code": Secret("aPrx"), "callback": "http://localhost:1717/OauthRedirect", "verifier": Secret("v" * 43)}
+
+    public = oauth.authorization_code("PlatformCLI", None, **given)
+    confidential = oauth.authorization_code("3MVG9", Secret("s"), **given)
+
+    assert set(public) == {"grant_type", "client_id", "code", "redirect_uri", "code_verifier"}
+    assert set(confidential) - set(public) == {"client_secret"}
+    assert public["redirect_uri"] == "http://localhost:1717/OauthRedirect"
+
+
 ERRORS = [
     (401, "INVALID_SESSION_ID", "Session expired or invalid", False, StaleToken, "auth_expired"),
     (401, "INVALID_SESSION_ID", "This session is not valid for use with the REST API", False, Rejected, "auth_expired"),
