@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Table, select, update
 
+from orgserver.app import App
 from orgserver.model.errors import KeyProblem
-from orgserver.model.names import Alias, RowId, new_id
-from orgserver.model.orgs import AccessToken, Credential, Org, OrgState, Policy
+from orgserver.model.names import Alias, RowId, SObjectName, new_id
+from orgserver.model.orgs import AccessToken, Caller, Credential, Org, OrgState, Policy
 from orgserver.model.secret import Secret
+from orgserver.sandbox.org import SandboxOrg
 from orgserver.store import tables
 from orgserver.store.opened import Store
 from orgserver.store.orgs import Draft, access_token_of, credential_of
@@ -222,3 +224,29 @@ async def test_a_draft_opens_for_its_own_enrolment_only(store: Store) -> None:
                     with does_not_open():
                         await store.orgs.drafts(connection)
             await store.database.write(lambda tx, p=places, v=mine: p[0].put(tx, v))
+
+
+async def test_a_kept_answer_opens_for_its_own_key_only(app: App, acme: SandboxOrg, caller: Caller) -> None:
+    contact, keys = SObjectName("Contact"), ("one", "two")
+
+    async def create(key: str) -> Any:
+        values = {"LastName": key}
+        return await app.operations.create(caller, "t", acme.alias, contact, values, idempotency_key=key)
+
+    made = {key: await create(key) for key in keys}
+    records = len(acme.records.tables["Contact"])
+
+    def swap(tx: Transaction) -> None:
+        kept = tables.idempotency
+        (one, first), (two, second) = tx.connection.execute(select(kept.c.entry_id, kept.c.answer)).all()
+        for entry, answer in ((one, second), (two, first)):
+            tx.connection.execute(update(kept).where(kept.c.entry_id == entry).values(answer=answer))
+
+    await app.store.database.write(swap)
+
+    for key in keys:
+        with does_not_open():
+            await create(key)
+    await app.store.database.write(swap)
+    assert {key: await create(key) for key in keys} == made
+    assert len(acme.records.tables["Contact"]) == records
