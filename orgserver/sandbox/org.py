@@ -154,7 +154,7 @@ class SandboxOrg:
         self.username = f"agent@{self.alias}.example"
         self.client_id = f"3MVG9{secrets.token_hex(16)}"
         self.client_secret = secrets.token_hex(32).upper()
-        self.logins = Logins(self.client_id, self.org_id, self.clock)
+        self.logins = Logins(self.client_id, self.org_id, lambda: self.clock())  # noqa: PLW0108  # tests set another clock later
         self.records = Records(self.number, self.user_id, self.clock)
         self._seed()
 

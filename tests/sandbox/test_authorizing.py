@@ -63,6 +63,14 @@ async def test_the_public_app_shows_no_secret(web: httpx.AsyncClient, acme: Sand
     assert (status, again["scope"]) == (200, "refresh_token api web")
 
 
+async def test_a_secret_of_the_public_app_is_refused(web: httpx.AsyncClient, acme: SandboxOrg) -> None:
+    code = await approved(web, acme, client_id="PlatformCLI")
+
+    form = redeeming(acme, code, client_id="PlatformCLI", client_secret="made up")
+
+    assert (await refusal(web, form))[1] == "invalid_client"
+
+
 async def test_an_app_whose_secret_is_not_required_may_leave_it_out(web: httpx.AsyncClient, acme: SandboxOrg) -> None:
     assert await refusal(web, redeeming(acme, await approved(web, acme), client_secret="")) == (
         400, "invalid_client", "invalid client credentials",

@@ -224,6 +224,9 @@ async def test_whoever_leaves_before_a_delayed_answer_has_lost_it(web: httpx.Asy
     async with asyncio.timeout(10):
         while not acme.counters.refreshes:
             await asyncio.sleep(0)
+    # The work is done and written down; the answer does not leave, however long another request takes.
+    await web.get("/services/data/v60.0/limits")
+    assert not lost.done()
     lost.cancel()
 
     assert acme.refresh_token not in ("", first)

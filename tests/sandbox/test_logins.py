@@ -7,7 +7,6 @@ import httpx
 import pytest
 from oauth_steps import INTROSPECT, REVOKE, TOKEN, approved, logged_in, redeeming, refreshed, works
 
-from orgserver.sandbox.logins import Logins
 from orgserver.sandbox.org import SandboxOrg
 
 
@@ -122,6 +121,18 @@ async def test_introspection_tells_what_a_token_is_to_its_own_app(web: httpx.Asy
     assert (await web.post(INTROSPECT, data=body)).json() == {"active": False}
 
 
+async def test_introspection_tells_nothing_of_the_tokens_of_another_app(
+    web: httpx.AsyncClient, acme: SandboxOrg
+) -> None:
+    code = await approved(web, acme, client_id="PlatformCLI")
+    form = redeeming(acme, code, client_id="PlatformCLI", client_secret="")
+    theirs = (await web.post(TOKEN, data=form)).json()
+
+    for token in (theirs["access_token"], theirs["refresh_token"]):
+        told = await web.post(INTROSPECT, data={"token": token}, auth=(acme.client_id, acme.client_secret))
+        assert told.json() == {"active": False}
+
+
 async def test_introspection_is_for_apps_that_show_their_secret(web: httpx.AsyncClient, acme: SandboxOrg) -> None:
     told = {"token": acme.refresh_token, "client_id": acme.client_id}
 
@@ -134,18 +145,17 @@ async def test_introspection_is_for_apps_that_show_their_secret(web: httpx.Async
 
 async def test_an_idle_session_ends_and_a_used_one_lives_on(web: httpx.AsyncClient, acme: SandboxOrg) -> None:
     now = datetime.now(UTC)
-    org_clock = {"now": now}
-    logins = Logins("app", acme.org_id, lambda: org_clock["now"])
-    logins.seconds = 60
-    used, idle = logins.open_session(logins.seeded), logins.open_session(logins.seeded)
+    acme.session_seconds = 60
+    acme.clock = lambda: now
+    used, idle = (acme.new_session()["access_token"] for _ in range(2))
 
-    org_clock["now"] = now + timedelta(seconds=40)
-    assert logins.use(used) is not None
-    org_clock["now"] = now + timedelta(seconds=70)
+    acme.clock = lambda: now + timedelta(seconds=40)
+    assert await works(web, used)
+    acme.clock = lambda: now + timedelta(seconds=70)
 
-    assert logins.access_tokens() == {used}
-    assert logins.use(idle) is None
-    assert logins.use(used) is not None
+    assert acme.access_tokens == {used}
+    assert await works(web, used)
+    assert not await works(web, idle)
 
 
 async def test_a_session_ends_after_the_seconds_of_the_knob(web: httpx.AsyncClient, acme: SandboxOrg) -> None:
