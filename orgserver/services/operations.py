@@ -240,7 +240,7 @@ class Operations:
             await self._store.audit.record(act, entries.failed(clash, Trace(), started))
             raise clash
         if begun.verdict == "replay":
-            return await self._replay(connection.org, act, plan, begun.outcome or "", begun.answer, started)
+            return await self._replay(connection.org, act, plan, begun, started)
         return await self._send(run, act, plan, connection, started)
 
     async def _send(self, run: _Run[T], act: Act, plan: Plan[T], connection: Connection, started: float) -> T:
@@ -269,7 +269,7 @@ class Operations:
             ending = entries.failed(error, trace, started)
         answer = None
         if plan.answer_key is not None:
-            answer = plan.answer_key.seal(plan.remember(result, error), repetition.context(act.org_row or ""))
+            answer = plan.answer_key.seal(plan.remember(result, error), repetition.context(act.org_row or "", act.id))
         if not await self._store.audit.finish(act.id, ending, answer):
             raise Unanswered(
                 "the outcome of this call could not be recorded in time; the change may exist",
@@ -309,19 +309,19 @@ class Operations:
         async with self._store.database.reading() as connection:
             return replace(plan, answer_key=await self._store.orgs.data_key(connection, org.row_id))
 
-    async def _replay(self, org: Org, act: Act, plan: Plan[T], outcome: str, answer: bytes | None, started: float) -> T:
+    async def _replay(self, org: Org, act: Act, plan: Plan[T], begun: Begun, started: float) -> T:
         """Answer a repeated call with what its first attempt answered; nothing is sent."""
         recalled: T | CallError
-        if answer is None or plan.answer_key is None:
+        if begun.answer is None or begun.entry_id is None:
             recalled = Unanswered("the first attempt with this idempotency_key was cut off", code="ABANDONED")
         else:
             async with self._store.database.reading() as connection:  # anew: a rotation may have replaced it just now
                 key = await self._store.orgs.data_key(connection, org.row_id)
-            recalled = plan.recall(key.open(answer, repetition.context(org.row_id)))
+            recalled = plan.recall(key.open(begun.answer, repetition.context(org.row_id, begun.entry_id)))
         if isinstance(recalled, CallError):
             await self._store.audit.record(act, entries.failed(recalled, Trace(), started))
             raise recalled
-        ending = replace(plan.ending(recalled), outcome=Outcome(outcome))
+        ending = replace(plan.ending(recalled), outcome=Outcome(begun.outcome or ""))
         await self._store.audit.record(act, entries.succeeded(ending, Trace(), started))
         return recalled
 

@@ -24,9 +24,9 @@ def of(key: str, *, principal: str, row_id: str, arguments: Mapping[str, Any]) -
     )
 
 
-def context(row_id: str) -> Context:
-    """Where a kept answer belongs."""
-    return Context(row_id, "idempotency", "answer")
+def context(row_id: str, entry_id: str) -> Context:
+    """Where a kept answer belongs: to the entry of the first attempt, not to another key of the same org."""
+    return Context(row_id, "idempotency", "answer", entry_id)
 
 
 def remember(result: Created | None, error: CallError | None) -> bytes:

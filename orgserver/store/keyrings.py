@@ -74,7 +74,7 @@ SEALED = (
     _Sealed(tables.credentials, client_secret=None, private_key=None, refresh_token="fencing"),  # noqa: S106  # a column
     _Sealed(tables.access_tokens, token="fencing"),  # noqa: S106  # a column
     _Sealed(tables.enrolments, draft=None),
-    _Sealed(tables.idempotency, answer=None),
+    _Sealed(tables.idempotency, answer="entry_id"),
 )
 
 
