@@ -142,7 +142,7 @@ def _redirected(status: int, body: Any) -> CallError:
         code="REDIRECT",
         category="upstream",
         http_status=status,
-        hint="if the org's My Domain was renamed, an administrator registers it again with add-org --replace",
+        hint="if the org's My Domain was renamed, an administrator gives it with orgserver update-org ALIAS --auth … --login-url URL",
     )
 
 

@@ -199,7 +199,7 @@ def _left_alone(candidate: Candidate, org: Org) -> Planned:
     if candidate.exact and candidate.called != org.alias:
         notes.append(f"{candidate.place} calls it {candidate.called}")
     if org.state is OrgState.NEEDS_LOGIN:
-        notes.append(f"needs a login: orgserver add-org {org.alias} --replace")
+        notes.append(f"needs a login: orgserver update-org {org.alias} --auth {org.auth}")
     return Planned(candidate, Fate.REGISTERED, org.alias, "; ".join(notes))
 
 
