@@ -266,9 +266,14 @@ async def test_a_rescue_file_of_another_key_or_with_junk_is_left_alone(
         '{"v": 1, "org": "%s", "fencing": 1, "sealed": "%s"}' % (row_id, "AQ" + "A" * 120 + "==")
     )
 
-    with caplog.at_level(logging.WARNING):
+    logger = logging.getLogger("orgserver.tokens")
+    caplog.set_level(logging.WARNING, logger=logger.name)
+    logger.addHandler(caplog.handler)  # a command that ran in this process may have taken ours off the root
+    try:
         async with open_again() as later:
             assert await read(later, caller) == 4
+    finally:
+        logger.removeHandler(caplog.handler)
 
     assert len(rescues(tmp_path)) == 2
     assert "left alone" in caplog.text
