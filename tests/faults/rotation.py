@@ -38,6 +38,7 @@ BOUND_SECONDS = 10.0
 IN_FLIGHT = 2
 _AT_ONCE = 500
 _SECONDS = 120
+_EXPIRY_SECONDS = 5
 _INITIALIZE = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "r", "version": "1"}}
 
 
@@ -212,9 +213,12 @@ async def command(home: Path, *args: str) -> asyncio.subprocess.Process:
 
 
 async def expire(sandbox: Sandbox) -> None:
-    """Let Salesforce end every access token now and then, so that refreshes happen too."""
+    """Let Salesforce end every access token now and then, so that refreshes happen too.
+
+    Far enough apart that no call meets two such ends: a call replaces a stale token once.
+    """
     while True:
-        await asyncio.sleep(2)
+        await asyncio.sleep(_EXPIRY_SECONDS)
         for org in sandbox.orgs:
             org.expire_access_tokens()
 
