@@ -142,7 +142,7 @@ def _redirected(status: int, body: Any) -> CallError:
         code="REDIRECT",
         category="upstream",
         http_status=status,
-        hint="if the org's My Domain was renamed, an administrator gives it with orgserver update-org ALIAS --auth … --login-url URL",
+        hint="if the org's My Domain was renamed, an administrator logs in again: orgserver update-org ALIAS --auth …",
     )
 
 

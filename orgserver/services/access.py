@@ -28,17 +28,20 @@ class Connection:
     _tokens: Tokens
 
     async def call(self, request: Request, read: Callable[[Reply], T]) -> T:
-        """Send with the cached token; a stale one is replaced once.
+        """Send with the cached token; a stale one is replaced once by one that was got since.
 
+        In between stands at most one that another process had stored: it may be as stale as ours.
         Raises CallError: NotSent, Rejected or Unanswered.
         """
         token = await self._tokens.current(self.org)
-        try:
-            reply = await self._send(token, request)
-        except StaleToken:
-            token = await self._tokens.current(self.org, not_this=token)
-            reply = await self._send(token, request)
-        return read(reply)
+        new = False
+        while True:
+            try:
+                return read(await self._send(token, request))
+            except StaleToken:
+                if new:
+                    raise
+            token, new = await self._tokens.after(self.org, token)
 
     async def _send(self, token: AccessToken, request: Request) -> Reply:
         where = hosts_of(self.org, token.instance_url)

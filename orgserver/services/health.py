@@ -18,6 +18,7 @@ from typing import Literal
 
 import orgserver
 from orgserver.config import Settings
+from orgserver.keyfile import folder_risk
 from orgserver.store import files, glimpse
 from orgserver.store.database import OLDER_SCHEMAS, SCHEMA
 
@@ -151,6 +152,9 @@ def key_source(settings: Settings) -> Finding:
 def key_place(settings: Settings) -> Finding:
     """A key in the same folder is in the same backup, and with the same thief."""
     path = key_file(settings)
+    risk = folder_risk(path) if path is not None and path.parent.is_dir() else None
+    if risk is not None:
+        return Finding("key's place", "warning", f"{risk}: whoever can may take the key away", "chmod go-w that folder")
     beside = path is not None and settings.database_file.parent.resolve() in path.resolve().parents
     if not beside:
         return Finding("key's place", "ok", "not beside the database")

@@ -30,7 +30,7 @@ from orgserver.store.writer import Transaction, microseconds
 
 logger = logging.getLogger("orgserver.tokens")
 
-AT_ONCE = 20
+AT_ONCE = 10
 """Refreshes under way in one process, whatever the number of orgs."""
 _LEASE_PAUSE = (0.03, 0.12)
 _LOST_PAUSE = (1.0, 2.0)

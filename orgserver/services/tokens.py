@@ -29,6 +29,8 @@ class _Live:
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     current: AccessToken | None = None
+    new: bool = False
+    """It came from a refresh that somebody waited for here."""
 
 
 class Tokens:
@@ -64,8 +66,13 @@ class Tokens:
             return live.current
         async with live.lock:
             if live.current is None or same(live.current, not_this):
-                live.current = await self._other(org, not_this)
+                live.current, live.new = await self._other(org, not_this)
             return live.current
+
+    async def after(self, org: Org, refused: AccessToken) -> tuple[AccessToken, bool]:
+        """Give a token other than a refused one, and whether it is new: got now, not just found in the store."""
+        token = await self.current(org, not_this=refused)
+        return token, self._live[org.row_id].new
 
     async def refreshed_at(self, org: Org) -> datetime | None:
         """When an org's refresh token was last used, by any process."""
@@ -83,11 +90,11 @@ class Tokens:
             live.current = await self._shielded(org, wish)
             return live.current
 
-    async def _other(self, org: Org, not_this: AccessToken | None) -> AccessToken:
+    async def _other(self, org: Org, not_this: AccessToken | None) -> tuple[AccessToken, bool]:
         stored = await self._stored(org)
         if stored is not None and not same(stored, not_this):
-            return stored
-        return await self._shielded(org, Wish(not_this))
+            return stored, False
+        return await self._shielded(org, Wish(not_this)), True
 
     async def _shielded(self, org: Org, wish: Wish) -> AccessToken:
         task = asyncio.ensure_future(self._refresher.refresh(org, wish))

@@ -27,6 +27,8 @@ T = TypeVar("T")
 Change = Callable[["Transaction"], T]
 
 GROUP_LIMIT = 256
+TURN_SECONDS = 0.005
+"""How long one process holds the lock while it has more to write."""
 logger = logging.getLogger("orgserver.store")
 
 
@@ -128,7 +130,6 @@ class Writer:
             jobs, last = self._next_group()
             if jobs:
                 self._run_group(jobs)
-                _resolve(jobs)
             if last:
                 break
         with self._lock():
@@ -149,43 +150,45 @@ class Writer:
         return jobs, True
 
     def _run_group(self, jobs: list[_Job[Any]]) -> None:
-        """Commit all that can be committed: a change that fails is taken out, and its neighbours run again."""
+        """Commit all that can be committed: a change that fails is taken out, and its neighbours run again.
+
+        A group that takes longer than a turn is cut, so that other processes get the lock in between.
+        """
         waiting = list(jobs)
         while waiting:
-            failed = self._attempt(waiting)
-            if failed is None:
-                return
-            waiting.remove(failed)
+            settled = self._attempt(waiting)
+            _resolve(settled)
+            told = set(map(id, settled))
+            waiting = [job for job in waiting if id(job) not in told]
 
-    def _attempt(self, jobs: list[_Job[Any]]) -> _Job[Any] | None:
+    def _attempt(self, jobs: list[_Job[Any]]) -> list[_Job[Any]]:
+        """Run changes in one transaction, for one turn; those whose callers can be told, well or ill."""
         current: _Job[Any] | None = None
+        done: list[_Job[Any]] = []
         try:
             with self._lock():
                 connection = self._connected()
+                until = time.monotonic() + TURN_SECONDS
                 with connection.begin():
                     transaction = Transaction(connection, self._clock())
                     for current in jobs:
                         current.result = current.change(transaction)
+                        done.append(current)
+                        if time.monotonic() > until:
+                            break
                     current = None
                     for step in transaction.before_commit:
                         step()
         except DBAPIError as error:
             self._reconnect_later()
             if current is None or _whole_store(error):
-                _fail(jobs, _store_error(error))
-                return None
-            current.error = _store_error(error)
-            return current
+                return _fail(jobs, _store_error(error))
+            return _fail([current], _store_error(error))
         except OSError as error:
-            _fail(jobs, StoreError(f"the store's lock file cannot be used: {error.strerror}"))
-            return None
+            return _fail(jobs, StoreError(f"the store's lock file cannot be used: {error.strerror}"))
         except Exception as error:  # noqa: BLE001  # whatever a change raises belongs to its caller, not to this thread
-            if current is None:
-                _fail(jobs, error)
-                return None
-            current.error = error
-            return current
-        return None
+            return _fail(jobs if current is None else [current], error)
+        return done
 
     def _reconnect_later(self) -> None:
         try:
@@ -226,9 +229,10 @@ def _wake(jobs: list[_Job[Any]]) -> None:
         job.resolve()
 
 
-def _fail(jobs: list[_Job[Any]], error: BaseException) -> None:
+def _fail(jobs: list[_Job[Any]], error: BaseException) -> list[_Job[Any]]:
     for job in jobs:
         job.error = error
+    return jobs
 
 
 def _whole_store(error: DBAPIError) -> bool:

@@ -1,4 +1,9 @@
-"""A thousand orgs expire at once: their refreshes overlap, a few at a time, and a healthy org hardly notices."""
+"""A thousand orgs expire at once: their refreshes overlap, a few at a time, and the store stays responsive.
+
+The healthy org is asked through a second server on the same store, and has a sandbox of its own: what is measured is
+the store, not how busy one process is. On a small machine the processor is: so the same calls are also timed beside
+processes that only burn as much of it and touch no store.
+"""
 
 import asyncio
 import json
@@ -8,8 +13,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +31,9 @@ from orgserver.services.enrolment import Registration
 from .driving import Served, failed, serving
 
 DELAY = 0.1
-HEALTHY_CALLS = 200
+HEALTHY_CALLS = 500
+BURNERS = 3
+"""The processes that a storm keeps busy: a server, a sandbox, and this one."""
 
 
 @dataclass
@@ -39,6 +46,7 @@ class Many:
     most_in_flight: int = 0
     failures: Counter[str] = field(default_factory=Counter)
     normal_p99_ms: float = 0
+    burning_p99_ms: float = 0
     busy_p99_ms: float = 0
 
     @property
@@ -49,8 +57,9 @@ class Many:
         return (
             f"{self.orgs} orgs expired at once: {self.refreshes} refreshes in {self.seconds:.1f} s, at most "
             f"{self.most_in_flight} in flight, {sum(self.failures.values())} failed calls {dict(self.failures) or ''}; "
-            f"p99 of a healthy org {self.normal_p99_ms:.1f} ms alone, {self.busy_p99_ms:.1f} ms meanwhile "
-            f"({self.busy_p99_ms / self.normal_p99_ms:.2f} x)"
+            f"p99 of a healthy org {self.busy_p99_ms:.1f} ms meanwhile, {self.normal_p99_ms:.1f} ms on an idle machine "
+            f"({self.busy_p99_ms / self.normal_p99_ms:.2f} x), {self.burning_p99_ms:.1f} ms beside {BURNERS} processes "
+            f"that only burn processor time ({self.busy_p99_ms / self.burning_p99_ms:.2f} x)"
         )
 
 
@@ -80,12 +89,15 @@ async def many(orgs: int) -> Many:
     done = Many(orgs)
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
-        async with sandbox(orgs + 1) as told, httpx.AsyncClient(timeout=60) as control:
-            await _register(home, told)
-            async with serving(home) as server:
-                healthy, expiring = told[0]["alias"], told[1:]
-                await _calls(server, healthy, HEALTHY_CALLS)
-                normal = await _calls(server, healthy, HEALTHY_CALLS)
+        async with sandbox(orgs) as expiring, sandbox(1) as others, httpx.AsyncClient(timeout=60) as control:
+            healthy = others[0]["alias"] = "healthy"
+            await _register(home, expiring + others)
+            async with serving(home) as server, serving(home) as second:
+                await server.list_contacts(healthy)
+                await _calls(second, healthy, HEALTHY_CALLS)
+                normal = await _calls(second, healthy, HEALTHY_CALLS)
+                with _burning():
+                    burning = await _calls(second, healthy, HEALTHY_CALLS)
                 before = 0
                 for org in expiring:
                     state = (await control.get(f"{org['url']}/sandbox/state")).json()
@@ -97,7 +109,7 @@ async def many(orgs: int) -> Many:
                 storm = asyncio.gather(*(server.list_contacts(org["alias"]) for org in expiring))
                 busy: list[float] = []
                 while not storm.done():
-                    busy += await _calls(server, healthy, 5)
+                    busy += await _calls(second, healthy, 5)
                 done.seconds = time.monotonic() - began
                 done.failures.update(error["code"] for error in map(failed, await storm) if error)
             moments: list[float] = []
@@ -107,8 +119,19 @@ async def many(orgs: int) -> Many:
                 done.refreshes += (await control.get(f"{org['url']}/sandbox/state")).json()["counters"]["refreshes"]
             done.refreshes -= before
             done.most_in_flight = _overlap(moments)
-            done.normal_p99_ms, done.busy_p99_ms = _p99(normal), _p99(busy)
+            done.normal_p99_ms, done.burning_p99_ms, done.busy_p99_ms = _p99(normal), _p99(burning), _p99(busy)
     return done
+
+
+@contextmanager
+def _burning() -> Iterator[None]:
+    burners = [subprocess.Popen([sys.executable, "-c", "while True: sum(range(2000))"]) for _ in range(BURNERS)]
+    try:
+        yield
+    finally:
+        for burner in burners:
+            burner.kill()
+            burner.wait()
 
 
 async def _register(home: Path, told: list[dict[str, Any]]) -> None:

@@ -138,6 +138,18 @@ def test_a_key_beside_the_database_is_a_warning(tmp_path: Path, given: dict[str,
     assert health.key_place(settings).level == level
 
 
+def test_a_key_in_a_folder_that_others_may_change_is_warned_of(tmp_path: Path) -> None:
+    folder = tmp_path / "keys"
+    folder.mkdir()
+    folder.chmod(0o777)
+    settings = read_settings({"home": tmp_path / "home", "master_key_file": folder / "ring"}, {})
+
+    found = health.key_place(settings)
+
+    assert found.level == "warning"
+    assert "can be changed by others" in found.text
+
+
 def test_every_version_that_support_asks_for_is_told(tmp_path: Path) -> None:
     found = {finding.name: finding.text for finding in health.of_machine(settings_at(tmp_path / "not" / "yet"))}
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from orgserver.app import App
+from orgserver.model.errors import CallError
 from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller, OrgState
 from orgserver.sandbox.org import SandboxOrg
@@ -70,3 +71,33 @@ async def test_a_refresh_gives_its_lease_back_also_when_it_fails(app: App, calle
 
     async with asyncio.timeout(5):
         assert await read(app, caller) == 4
+
+
+async def test_a_process_two_expiries_behind_gets_a_token_that_works(
+    open_again: Any, app: App, caller: Caller, acme: SandboxOrg
+) -> None:
+    assert await read(app, caller) == 4
+    async with open_again() as other:
+        acme.expire_access_tokens()
+        assert await read(other, caller) == 4
+    acme.counters.refreshes = 0
+    acme.expire_access_tokens()
+
+    assert await read(app, caller) == 4  # its own token is dead, and so is the one in the store
+
+    assert (acme.counters.refreshes, acme.counters.reuses) == (1, 0)
+
+
+async def test_an_org_that_takes_no_token_is_asked_twice_and_refreshed_once(
+    app: App, caller: Caller, acme: SandboxOrg
+) -> None:
+    assert await read(app, caller) == 4
+    body = '[{"errorCode": "INVALID_SESSION_ID", "message": "Session expired or invalid"}]'
+    acme.fault("status", path=".*/query.*", status=401, body=body, times=10)
+    acme.counters.refreshes, acme.requests[:] = 0, []
+
+    with pytest.raises(CallError, match="INVALID_SESSION_ID|expired"):
+        await read(app, caller)
+
+    assert acme.counters.refreshes == 1
+    assert sum("/query" in seen.path for seen in acme.requests) == 2
