@@ -263,7 +263,7 @@ def verify(as_json: bool) -> None:
     elif found.problem is None:
         click.echo(f"The audit log is whole: {found.entries:,} entries in {found.events:,} events.")
         click.echo(
-            f"Checked: {', '.join(found.checks)}. Not checked: an older copy put back whole (needs checkpoints)."
+            f"Checked: {', '.join(found.checks)}. Not checked: an older copy put back whole (give --checkpoint FILE)."
         )
     if found.problem is not None:
         report(f"the audit log does not verify: {found.problem} (sequence {found.first_bad})")

@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from orgserver.model.audit import ENTRY_FIELDS, Act, Action, AuditEntry, Ending, EntryFilter, Outcome
+from orgserver.model.errors import AuditBroken
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
-from orgserver.store import reading
+from orgserver.notes import BadNote, Checkpoint
+from orgserver.store import reading, verifying
 from orgserver.store.opened import Store
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -28,6 +30,8 @@ class Verified:
     checks: tuple[str, ...]
     first_bad: int | None = None
     problem: str | None = None
+    since: int = 0
+    """The sequence that the verification went on from."""
 
 
 class Trail:
@@ -38,16 +42,19 @@ class Trail:
 
     async def newest(self, wanted: EntryFilter, limit: int) -> list[AuditEntry]:
         """The latest entries, newest first."""
+        await self._store.audit.catch_up()
         async with self._store.database.reading() as connection:
             return await reading.newest(connection, wanted, limit)
 
     async def entry(self, id_: str) -> AuditEntry | None:
         """One entry by its id."""
+        await self._store.audit.catch_up()
         async with self._store.database.reading() as connection:
             return await reading.entry(connection, id_)
 
     async def entries(self, wanted: EntryFilter) -> AsyncIterator[AuditEntry]:
         """Every entry, oldest first, in short read transactions."""
+        await self._store.audit.catch_up()
         after = 0
         while True:
             async with self._store.database.reading() as connection:
@@ -70,20 +77,45 @@ class Trail:
                 return
             after = last
 
-    async def verify(self, progress: Callable[[int], None] = lambda _events: None) -> Verified:
-        """Check every event of the chain: numbers, hashes, MACs, columns and the sealed head."""
-        checks = ("sequence", "chain", "mac", "columns", "head")
-        state = reading.Verification(self._store.id, self._store.audit.genuine)
-        while True:
+    async def verify(
+        self,
+        progress: Callable[[int, int], None] = lambda _done, _total: None,
+        *,
+        kept: Sequence[str] = (),
+        since_checkpoint: bool = False,
+    ) -> Verified:
+        """Check every event of the chain, what it is searched by, its head and its checkpoints.
+
+        ``kept`` are notes that were kept elsewhere; ``since_checkpoint`` begins where the last good verification was.
+        Raises AuditBroken for a note that this store did not sign.
+        """
+        log = self._store.audit
+        state = verifying.Verification(
+            self._store.id, log.mac, log.open_head, log.signer.verifier, [self._kept(note) for note in kept]
+        )
+        if since_checkpoint:
             async with self._store.database.reading() as connection:
-                last = await reading.check_page(connection, state)
-            progress(state.sequence)
-            if state.problem is not None or last is None:
-                break
-        if state.problem is None:
-            async with self._store.database.reading() as connection:
-                await reading.check_head(connection, state, self._store.audit.open_head)
-        return Verified(state.sequence, state.intents, checks, state.first_bad, state.problem)
+                start = await verifying.start(connection, log.signer.verifier)
+            state.sequence, state.hash = start if start is not None else (0, b"")
+        began = state.sequence
+        async with self._store.database.reading() as connection:
+            total = await reading.head(connection)
+        await self._store.database.scan(lambda connection: state.run(connection, lambda done: progress(done, total)))
+        return Verified(state.events, state.intents, verifying.CHECKS, state.first_bad, state.problem, began)
+
+    def _kept(self, note: str) -> Checkpoint:
+        try:
+            return self._store.audit.signer.verifier.checkpoint(note)
+        except BadNote as bad:
+            raise AuditBroken(
+                f"a checkpoint cannot be compared with this log: {bad}",
+                hint=f"this log signs as {self._store.audit.signer.origin}",
+            ) from None
+
+    @property
+    def public_key(self) -> str:
+        """The key that checks this log's checkpoints, as C2SP writes it."""
+        return str(self._store.audit.signer.verifier)
 
     async def exported(self, caller: Caller, what: str, rows: int) -> None:
         """Put on record that the log was exported."""

@@ -17,7 +17,9 @@ from sqlalchemy import bindparam, delete, insert, or_, select, update
 from orgserver.model.audit import Act, Ending, Outcome
 from orgserver.model.errors import AuditBroken, StoreAway, StoreError
 from orgserver.model.names import new_id
-from orgserver.store import chain, files, repetitions, tables
+from orgserver.notes import Checkpoint, Signer
+from orgserver.store import chain, checkpoints, files, indexing, repetitions, tables
+from orgserver.store.checkpoints import CHECKPOINT_EVENTS, CHECKPOINT_US, CheckpointFile
 from orgserver.store.database import Database
 from orgserver.store.repetitions import Begun, Repetition
 from orgserver.store.writer import Prepared, Transaction
@@ -56,12 +58,22 @@ class AuditLog:
     """Appends to the chain. Methods ``…_in`` are changes for a transaction; others are durable when they return."""
 
     def __init__(
-        self, database: Database, key: Key, store_id: str, *, heartbeat_us: int, abandoned_us: int, free_floor: int
+        self,
+        database: Database,
+        key: Key,
+        store_id: str,
+        signer: Signer,
+        *,
+        heartbeat_us: int,
+        abandoned_us: int,
+        free_floor: int,
     ) -> None:
         self.store_id = store_id
         self.process_id = new_id()
         self._database = database
         self._key = key
+        self.signer = signer
+        self._file = CheckpointFile(database.file)
         self._heartbeat_us = heartbeat_us
         self._abandoned_us = abandoned_us
         self._free_floor = free_floor
@@ -123,6 +135,23 @@ class AuditLog:
                 logger.warning("outcomes still wait to be written", extra={"count": len(self._unwritten)})
         if self._pending:
             await self._database.write(lambda tx: self._beat_in(tx, force=True))
+
+    async def look_after(self, *, idle_us: int = CHECKPOINT_US) -> None:
+        """Make a checkpoint when there is something new since the last, and bring the file and the index up to date.
+
+        ``idle_us``: how old the last checkpoint may be.
+        """
+        async with self._database.reading() as connection:
+            due = await checkpoints.is_due(connection, self._database.clock(), idle_us)
+        if due:
+            await self._database.write(self._checkpoint_in)
+        await self._file.follow(self._database)
+        await self.catch_up()
+
+    async def catch_up(self) -> None:
+        """Bring what the log is searched by up to its end."""
+        while await self._database.write(indexing.catch_up_in):
+            pass
 
     async def adopt(self) -> int:
         """Give the outcome ``unknown`` to intents whose process is silent or whose deadline is long past."""
@@ -254,8 +283,18 @@ class AuditLog:
             tx.before_commit.append(lambda: self._flush(tx))
         return head
 
+    def _checkpoint_in(self, tx: Transaction) -> None:
+        """Sign where the chain stands now, and say so in the chain."""
+        head = self._head(tx)
+        note = self.signer.sign(Checkpoint(self.signer.origin, head.sequence, head.hash).text())
+        row = {"sequence": head.sequence, "hash": head.hash, "time": tx.now, "note": note}
+        tx.connection.execute(insert(tables.audit_checkpoints).values(row))
+        self._append(tx, chain.checkpoint(new_id(), head.sequence, head.hash, tx.now))
+
     def _flush(self, tx: Transaction) -> None:
         head = self._head(tx)
+        if head.sequence // CHECKPOINT_EVENTS > (head.sequence - len(head.rows)) // CHECKPOINT_EVENTS:
+            self._checkpoint_in(tx)
         if head.rows:
             _ADD_EVENTS.run(tx.connection, *head.rows)
             sealed = self.seal_head(head.sequence, head.hash)
@@ -265,9 +304,9 @@ class AuditLog:
 
     # -- keys
 
-    def genuine(self, hash_: bytes, mac: bytes) -> bool:
-        """Tell whether a row's MAC is ours."""
-        return self._key.mac(hash_) == mac
+    def mac(self, hash_: bytes) -> bytes:
+        """What a row of ours with this hash has as its MAC."""
+        return self._key.mac(hash_)
 
     def seal_head(self, sequence: int, hash_: bytes) -> bytes:
         """Seal the head, so that a tail cannot be cut off unseen."""
@@ -293,6 +332,7 @@ async def keep_alive(log: AuditLog, heartbeat: float, sweep: float) -> None:
         since_sweep += heartbeat
         try:
             await log.beat()
+            await log.look_after()
             if since_sweep >= sweep:
                 since_sweep = 0.0
                 await log.adopt()

@@ -17,6 +17,8 @@ from orgserver.model.audit import Act, Ending
 
 INTENT = "intent"
 OUTCOME = "outcome"
+CHECKPOINT = "checkpoint"
+"""Says in the chain itself that a signed checkpoint was made, so that one that is missing is noticed."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 
@@ -99,4 +101,16 @@ def outcome(entry_id: str, ending: Ending, now: int) -> dict[str, Any]:
         "record_ids": ending.record_ids,
         "row_count": ending.row_count,
         "duration_us": ending.duration_us,
+    }
+
+
+def checkpoint(id_: str, sequence: int, hash_: bytes, now: int) -> dict[str, Any]:
+    """The event that a checkpoint leaves."""
+    return {
+        "v": 1,
+        "kind": CHECKPOINT,
+        "id": id_,
+        "time": time_text(now),
+        "sequence": sequence,
+        "hash": hash_.hex(),
     }

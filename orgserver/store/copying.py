@@ -18,14 +18,13 @@ from pathlib import Path
 
 from sqlalchemy import URL, Connection, create_engine, delete, func, inspect, select, text, update
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from orgserver.model.audit import Act, Action, Ending, Outcome
 from orgserver.model.errors import StoreError
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
-from orgserver.store import drafts, files, reading, tables
+from orgserver.store import drafts, files, tables, verifying
 from orgserver.store.chain import when
 from orgserver.store.database import APPLICATION_ID, OLDER_SCHEMAS, SCHEMA
 from orgserver.store.drafts import BESIDE
@@ -107,18 +106,14 @@ def _copy(database: Path, raw: Path, whole: Path, made_at: int) -> tuple[str, ..
 
 def _take_live(database: Path, draft: sqlite3.Connection) -> None:
     """One snapshot of the live store, all at once: a copy in steps begins anew with every commit of somebody else."""
-    lock = files.LockFile(files.lock_path(database))  # our own: two threads on one descriptor do not exclude each other
+    with files.held(database):
+        source = sqlite3.connect(f"{database.absolute().as_uri()}?mode=rw", uri=True)
     try:
-        with lock.held():
-            source = sqlite3.connect(f"{database.absolute().as_uri()}?mode=rw", uri=True)
-        try:
-            source.execute("PRAGMA query_only = ON")
-            source.backup(draft)
-        finally:
-            with lock.held():
-                source.close()
+        source.execute("PRAGMA query_only = ON")
+        source.backup(draft)
     finally:
-        lock.close()
+        with files.held(database):
+            source.close()
 
 
 def _strip(connection: Connection, made_at: int) -> tuple[str, ...]:
@@ -136,15 +131,20 @@ def _strip(connection: Connection, made_at: int) -> tuple[str, ...]:
 
 async def _checked(file: Path, store: Store) -> _Found:
     """Check a closed copy of the open store as a file of its own."""
-    engine = create_async_engine(URL.create("sqlite+aiosqlite", database=str(file)), poolclass=NullPool)
+    engine = create_engine(URL.create("sqlite+pysqlite", database=str(file)), poolclass=NullPool)
+
+    def check() -> _Found:
+        with engine.connect() as connection:
+            with connection.begin():
+                _refuse_damaged(connection, "the copy")
+            return _found(connection, store)
+
     try:
-        async with engine.connect() as connection:
-            await connection.run_sync(_refuse_damaged, "the copy")
-            return await _found(connection, store)
+        return await drafts.in_thread(check)
     except DBAPIError as error:
         raise StoreError(f"the copy cannot be read again: {error.orig}") from error
     finally:
-        await engine.dispose()
+        engine.dispose()
 
 
 # -- restore
@@ -248,8 +248,7 @@ async def _opened(draft: Path, open_vault: Callable[[], Vault], taken: _Taken) -
         if not taken.marked:
             await store.database.write(lambda tx: _strip(tx.connection, taken.made_at))
             await store.hold_copied()
-        async with store.database.reading() as connection:
-            return await _found(connection, store)
+        return await store.database.scan(lambda connection: _found(connection, store))
     finally:
         await store.close()
 
@@ -257,14 +256,12 @@ async def _opened(draft: Path, open_vault: Callable[[], Vault], taken: _Taken) -
 # -- both
 
 
-async def _found(connection: AsyncConnection, store: Store) -> _Found:
+def _found(connection: Connection, store: Store) -> _Found:
     """Check the whole audit chain, with its sealed head, and count."""
-    state = reading.Verification(store.id, store.audit.genuine)
-    while await reading.check_page(connection, state) is not None:
-        pass
-    if state.problem is None:
-        await reading.check_head(connection, state, store.audit.open_head)
-    orgs = (await connection.execute(select(func.count()).select_from(tables.orgs))).scalar_one()
+    state = verifying.Verification(store.id, store.audit.mac, store.audit.open_head, store.audit.signer.verifier)
+    state.run(connection)
+    with connection.begin():
+        orgs = connection.execute(select(func.count()).select_from(tables.orgs)).scalar_one()
     return _Found(orgs, state.sequence, state.problem)
 
 

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SCHEMA = "0002"
+SCHEMA = "0003"
 """The newest schema, which this version writes."""
-OLDER_SCHEMAS: frozenset[str] = frozenset({"0001"})
+OLDER_SCHEMAS: frozenset[str] = frozenset({"0001", "0002"})
 APPLICATION_ID = 0x6F726773
 """``PRAGMA application_id`` of our files ("orgs"), so that a foreign database is recognised."""
 
@@ -87,6 +87,22 @@ class Database:
         try:
             async with self._reads.connect() as connection:
                 yield connection
+        except DBAPIError as error:
+            raise StoreError(f"the store cannot be read: {error.orig}") from error
+
+    async def scan(self, work: Callable[[Connection], T]) -> T:
+        """Run long reading in a thread, over a connection of its own whose transactions the work begins itself."""
+        return await asyncio.to_thread(self._scan, work)
+
+    def _scan(self, work: Callable[[Connection], T]) -> T:
+        engine = _scan_engine(self.file)
+        try:
+            connection = engine.connect()
+            try:
+                return work(connection)
+            finally:
+                with files.held(self.file):
+                    connection.close()
         except DBAPIError as error:
             raise StoreError(f"the store cannot be read: {error.orig}") from error
 
@@ -182,6 +198,17 @@ def _sync_engine(file: Path) -> Engine:
     )
     event.listen(engine, "connect", _prepare_connection)
     event.listen(engine, "begin", _begin_immediate)
+    return engine
+
+
+def _scan_engine(file: Path) -> Engine:
+    engine = create_engine(
+        f"sqlite+pysqlite:///{file}",
+        poolclass=NullPool,
+        connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
+    )
+    event.listen(engine, "connect", _prepare_reader)
+    event.listen(engine, "begin", _begin_deferred)
     return engine
 
 

@@ -100,6 +100,17 @@ class LockFile:
         self._file.close()
 
 
+@contextmanager
+def held(database: Path) -> Iterator[None]:
+    """Hold the lock over a descriptor of our own: two threads on one descriptor do not exclude each other."""
+    lock = LockFile(lock_path(database))
+    try:
+        with lock.held():
+            yield
+    finally:
+        lock.close()
+
+
 def _refuse_network(folder: Path) -> None:
     kind = file_system(folder)
     if kind in NETWORK_FILE_SYSTEMS:

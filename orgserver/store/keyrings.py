@@ -28,7 +28,7 @@ from orgserver.vault import Context, DataKey, Key, RingBehind, Unsealable, Vault
 T = TypeVar("T")
 ORG = "org"
 """The purpose of the data keys of orgs and of orgs being enrolled."""
-_STORE_KEYS = {"store_key": "store", "audit_key": "audit"}
+_STORE_KEYS = {"store_key": "store", "audit_key": "audit", "signing_key": "signing"}
 
 _PAGE = select(tables.data_keys.c.owner, tables.data_keys.c.wrapped).order_by(tables.data_keys.c.owner)
 _WRAP = Prepared(
@@ -111,7 +111,7 @@ class Keyrings:
         counted = await connection.execute(select(of, func.count()).group_by(of))
         usage = Counter({bytes(identifier).hex(): number for identifier, number in counted})
         row = (await connection.execute(select(tables.store))).one()
-        own = [key_id(value).hex() for value in (row.canary, row.store_key, row.audit_key)]
+        own = [key_id(getattr(row, column)).hex() for column in ("canary", *_STORE_KEYS)]
         return Standing(usage + Counter(own), frozenset(own))
 
     async def left(self, connection: AsyncConnection, to: Key, *, reseal: bool) -> int:

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import Row, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
 from orgserver.model.audit import Act, Action, Ending, Outcome
 from orgserver.model.errors import KeyProblem, StoreError
 from orgserver.model.names import RowId, new_id
+from orgserver.notes import Signer
 from orgserver.store import chain, tables
 from orgserver.store.audit import AuditLog
 from orgserver.store.database import Database
@@ -26,7 +28,7 @@ from orgserver.store.orgs import Orgs
 from orgserver.store.refreshes import hold_copied_in, moment
 from orgserver.store.rescue import Rescued, RescueFiles
 from orgserver.store.writer import Transaction
-from orgserver.vault import Context, Key, Unsealable, Vault
+from orgserver.vault import Context, DataKey, Key, Unsealable, Vault
 
 logger = logging.getLogger("orgserver.store")
 
@@ -38,6 +40,7 @@ class _StoreKeys:
     store_id: str
     store_key: Key
     audit_key: Key
+    signer: Signer
     copied: bool = False
 
 
@@ -117,6 +120,7 @@ async def open_store(
         database,
         keys.audit_key,
         keys.store_id,
+        keys.signer,
         heartbeat_us=int(heartbeat * 1_000_000),
         abandoned_us=int(abandoned * 1_000_000),
         free_floor=free_floor,
@@ -159,17 +163,33 @@ def _load(tx: Transaction, vault: Vault) -> _StoreKeys:
         canary = vault.open(row.canary, canary_context(row.store_id))
         store_key = vault.data_key(row.store_key, row.store_id, "store")
         audit_key = vault.data_key(row.audit_key, row.store_id, "audit")
+        signing_key = _signing_key(tx, vault, row)
     except Unsealable as error:
         raise KeyProblem("the master key is not the one this store was sealed with", hint=str(error)) from None
     if canary != _CANARY:
         raise StoreError("the store's canary was changed from outside", hint="restore it from a backup")
-    return _StoreKeys(row.store_id, store_key, audit_key, copied=row.copied_at is not None)
+    signer = _signer(row.store_id, signing_key)
+    return _StoreKeys(row.store_id, store_key, audit_key, signer, copied=row.copied_at is not None)
+
+
+def _signing_key(tx: Transaction, vault: Vault, row: Row[Any]) -> DataKey:
+    """The key that signs checkpoints; a store of an older version gets its own now."""
+    if row.signing_key is not None:
+        return vault.data_key(row.signing_key, row.store_id, "signing")
+    key, wrapped = vault.new_data_key(row.store_id, "signing")
+    tx.connection.execute(update(tables.store).values(signing_key=wrapped))
+    return key
+
+
+def _signer(store_id: str, key: DataKey) -> Signer:
+    return Signer(f"orgserver/{store_id}", key.material())
 
 
 def _create(tx: Transaction, vault: Vault) -> _StoreKeys:
     store_id = new_id()
     store_key, wrapped_store = vault.new_data_key(store_id, "store")
     audit_key, wrapped_audit = vault.new_data_key(store_id, "audit")
+    signing_key, wrapped_signing = vault.new_data_key(store_id, "signing")
     tx.connection.execute(
         insert(tables.store).values(
             id=1,
@@ -178,10 +198,11 @@ def _create(tx: Transaction, vault: Vault) -> _StoreKeys:
             canary=vault.seal(_CANARY, canary_context(store_id)),
             store_key=wrapped_store,
             audit_key=wrapped_audit,
+            signing_key=wrapped_signing,
             catalog_version=1,
         )
     )
     first = chain.genesis(store_id)
     sealed = audit_key.seal(bytes(8) + first, Context(store_id, "audit_head", "sealed"))
     tx.connection.execute(insert(tables.audit_head).values(id=1, sequence=0, hash=first, sealed=sealed))
-    return _StoreKeys(store_id, store_key, audit_key)
+    return _StoreKeys(store_id, store_key, audit_key, _signer(store_id, signing_key))

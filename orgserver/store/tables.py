@@ -27,6 +27,7 @@ store = Table(
     Column("canary", LargeBinary, nullable=False),  # a known text, so that a wrong master key is noticed at start
     Column("store_key", LargeBinary, nullable=False),  # wrapped: cursors
     Column("audit_key", LargeBinary, nullable=False),  # wrapped: MACs and the sealed head
+    Column("signing_key", LargeBinary),  # wrapped: the seed of the Ed25519 key that signs checkpoints
     Column("copied_at", BigInteger),  # this file is a backup's: its refresh tokens may have been rotated since
     Column("catalog_version", BigInteger, nullable=False),  # grows with every change to orgs or credentials
 )
@@ -145,6 +146,54 @@ audit_events = Table(
     Column("hash", LargeBinary, nullable=False),
     Column("mac", LargeBinary, nullable=False),
     Index("ux_audit_events_entry", "entry_id", "kind", unique=True),
+)
+
+# What people search by, in lower case: made from the events, a little behind them, and compared with them by verify.
+# The chain itself has no index but its own, so that writing an entry costs the same at a million entries.
+audit_entries = Table(
+    "audit_entries",
+    metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=False),  # of the intent
+    Column("entry_id", Text, nullable=False, unique=True),
+    Column("outcome_sequence", Integer),
+    Column("time", BigInteger, nullable=False),
+    Column("principal", Text),
+    Column("org", Text),
+    Column("tool", Text),
+    Column("action", Text),
+    Column("object", Text),
+    Column("outcome", Text, nullable=False),  # pending until the outcome event is there
+    Index("ix_audit_entries_time", "time"),
+    Index("ix_audit_entries_principal", "principal", "sequence"),
+    Index("ix_audit_entries_org", "org", "sequence"),
+    Index("ix_audit_entries_tool", "tool", "sequence"),
+    Index("ix_audit_entries_action", "action", "sequence"),
+    Index("ix_audit_entries_object", "object", "sequence"),
+    Index("ix_audit_entries_outcome", "outcome", "sequence"),
+)
+
+audit_touched = Table(
+    "audit_touched",
+    metadata,
+    Column("record_id", Text, primary_key=True),
+    Column("sequence", Integer, primary_key=True),  # of the intent of the entry that touched it
+    sqlite_with_rowid=False,
+)
+
+audit_indexed = Table(
+    "audit_indexed",
+    metadata,
+    Column("id", Integer, primary_key=True),  # always 1
+    Column("sequence", BigInteger, nullable=False),  # of the last event that the two tables above know
+)
+
+audit_checkpoints = Table(
+    "audit_checkpoints",
+    metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("time", BigInteger, nullable=False),
+    Column("note", Text, nullable=False),  # signed
 )
 
 audit_pending = Table(

@@ -36,7 +36,7 @@ async def test_everything_is_under_a_new_key_and_the_org_still_answers(shell: Sh
 
     new, kept = ring(shell)
     assert (ran.code, ran.err, kept) == (0, "", old)
-    assert f"Everything is under key {new} now (a new key): 4 values moved" in ran.out
+    assert f"Everything is under key {new} now (a new key): 5 values moved" in ran.out
     assert f"Older keys: {old} (0 values)." in ran.out
     assert "doctor" in ran.out
     assert "backups" in ran.out
@@ -55,9 +55,9 @@ async def test_reseal_makes_new_data_keys_and_json_tells_every_key(shell: Shell,
         "key": new,
         "new_key": True,
         "resumed": False,
-        "moved": 4,
+        "moved": 5,
         "resealed": True,
-        "values_per_key": {new: 4, old: 0},
+        "values_per_key": {new: 5, old: 0},
         "unreadable": [],
         "source": str(shell.home / "master.key"),
         "seconds": told["seconds"],
@@ -106,7 +106,7 @@ async def test_a_ring_of_a_command_gets_its_new_key_from_the_operator(shell: She
     done = await shell("rotate-key", "--json")
 
     assert (refused.code, len(refused.lines)) == (1, 2)
-    assert done.json["values_per_key"] == {new.id.hex(): 3, old.id.hex(): 0}
+    assert done.json["values_per_key"] == {new.id.hex(): 4, old.id.hex(): 0}
 
 
 async def test_a_second_rotation_is_refused_in_one_line_and_changes_nothing(shell: Shell) -> None:
@@ -152,7 +152,7 @@ async def test_ctrl_c_leaves_nothing_by_halves(shell: Shell, acme: SandboxOrg, s
     assert "Traceback" not in ran.err
     assert checked.code == 0
     assert again.code == 0
-    assert sum(again.json["values_per_key"].values()) == again.json["values_per_key"][again.json["key"]] == 4
+    assert sum(again.json["values_per_key"].values()) == again.json["values_per_key"][again.json["key"]] == 5
     assert (await shell("audit", "verify")).code == 0
 
 

@@ -111,11 +111,11 @@ async def test_a_rotation_makes_a_key_moves_everything_and_says_so_in_the_audit_
 
     done = await Keys(mine).rotate(who())
 
-    assert (done.made, done.resumed, done.resealed, done.moved, done.unreadable) == (True, False, False, 6, ())
-    assert done.usage == {done.key: 6, ring.id.hex(): 0}
+    assert (done.made, done.resumed, done.resealed, done.moved, done.unreadable) == (True, False, False, 7, ())
+    assert done.usage == {done.key: 7, ring.id.hex(): 0}
     assert [await read(mine, each) for each in orgs] == [(CREDENTIAL, ACCESS)] * 3
     (entry,) = await entries(mine)
-    assert (entry.outcome, entry.tool, entry.object, entry.row_count) == (Outcome.SUCCEEDED, "rotate-key", done.key, 6)
+    assert (entry.outcome, entry.tool, entry.object, entry.row_count) == (Outcome.SUCCEEDED, "rotate-key", done.key, 7)
 
 
 async def test_every_value_stays_sealed_as_it_is_when_only_the_master_key_changes(mine: Store) -> None:
@@ -159,9 +159,9 @@ async def test_what_was_sealed_under_the_old_data_key_no_longer_opens_with_the_o
 def test_every_column_that_is_sealed_under_a_data_key_is_known_to_reseal() -> None:
     known = {(sealed.name, column) for sealed in SEALED for column in sealed.columns}
     plain = {
-        ("store", "canary"), ("store", "store_key"), ("store", "audit_key"), ("data_keys", "wrapped"),
+        ("store", "canary"), ("store", "store_key"), ("store", "audit_key"), ("store", "signing_key"), ("data_keys", "wrapped"),
         ("audit_head", "hash"), ("audit_head", "sealed"), ("audit_events", "canonical"), ("audit_events", "hash"),
-        ("audit_events", "mac"), ("idempotency", "key_digest"), ("idempotency", "arguments_digest"),
+        ("audit_events", "mac"), ("audit_checkpoints", "hash"), ("idempotency", "key_digest"), ("idempotency", "arguments_digest"),
     }  # fmt: skip
     binary = {
         (table.name, column.name)
@@ -203,7 +203,7 @@ async def test_an_open_store_finds_the_new_key_by_itself(mine: Store, opens: Ope
         new = await add(mine, 2)
         assert await read(other, new) == (CREDENTIAL, ACCESS)
         usage = await Keys(mine).usage()
-        assert list(usage.values()) == [5, 0], "nothing was sealed under the old key again"
+        assert list(usage.values()) == [6, 0], "nothing was sealed under the old key again"
 
 
 async def test_a_refresh_that_began_before_a_reseal_is_stored_after_it(mine: Store, opens: Opener) -> None:
@@ -264,9 +264,9 @@ async def test_a_rotation_that_was_cut_off_is_finished_by_the_next(
 
     done = await Keys(mine).rotate(who(), reseal=then)
 
-    assert under == 3 + 3
+    assert under == 3 + 4
     assert (done.made, done.resumed, len(done.usage)) == (False, True, 2)
-    assert done.usage == {done.key: 10, ring.id.hex(): 0}
+    assert done.usage == {done.key: 11, ring.id.hex(): 0}
     assert [await read(mine, each) for each in orgs] == [(CREDENTIAL, ACCESS)] * 7
     vault = mine.keyrings.vault
     made_under = {vault.data_key(row.wrapped, row.owner, "org").made_under for row in await raw(mine, tables.data_keys)}
@@ -284,7 +284,7 @@ async def test_a_resumed_reseal_does_not_begin_again(mine: Store, monkeypatch: p
 
     done = await Keys(mine).rotate(who(), reseal=True)
 
-    assert done.moved == 2 + 3
+    assert done.moved == 2 + 4
     assert [row.wrapped for row in await raw(mine, tables.data_keys)][:4] == before
 
 
@@ -332,7 +332,7 @@ async def test_what_a_server_with_an_old_ring_sealed_is_mended_without_another_k
     done = await Keys(mine).rotate(who())
 
     assert (done.key, done.made, done.moved) == (first.key, False, 1)
-    assert done.usage == {first.key: 4, ring.id.hex(): 0}
+    assert done.usage == {first.key: 5, ring.id.hex(): 0}
 
 
 async def test_orgs_that_are_added_and_removed_meanwhile_are_left_in_order(
@@ -371,7 +371,7 @@ async def test_a_data_key_that_nothing_opens_is_named_and_stops_nobody(mine: Sto
     done = await Keys(mine).rotate(who(), reseal=True)
 
     assert done.unreadable == ("org-0",)
-    assert done.usage == {done.key: 4, ring.id.hex(): 0, key_id(foreign).hex(): 1}
+    assert done.usage == {done.key: 5, ring.id.hex(): 0, key_id(foreign).hex(): 1}
     assert await read(mine, second) == (CREDENTIAL, ACCESS)
     assert (await Keys(mine).rotate(who())).made, "the next rotation is none the worse for it"
 
@@ -380,7 +380,7 @@ async def test_a_ring_that_only_the_operator_can_change_needs_a_new_key_from_him
     with pytest.raises(KeyProblem):
         await Keys(store).rotate(who())
 
-    assert await Keys(store).usage() == {ring.id.hex(): 3}
+    assert await Keys(store).usage() == {ring.id.hex(): 4}
     assert await entries(store) == []
 
 

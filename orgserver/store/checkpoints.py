@@ -1,0 +1,86 @@
+"""Signed checkpoints: where the chain stood, in the store, in the chain itself, and in a file beside the store.
+
+The file ``<database>.checkpoints`` holds the notes one after the other. Copied elsewhere, it tells an older copy of the
+store that somebody put back from the store itself: nothing inside a database can.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+import portalocker
+from sqlalchemy import Select, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orgserver import notes
+from orgserver.notes import BadNote
+from orgserver.store import tables
+from orgserver.store.database import Database
+
+CHECKPOINT_EVENTS = 1_000
+CHECKPOINT_US = 60_000_000
+"""A checkpoint after so many events, or this many microseconds after the last while there is something new."""
+_TAIL = 4_096
+
+
+async def is_due(connection: AsyncConnection, now: int, idle_us: int) -> bool:
+    """Tell whether the chain has gone on since the last checkpoint, and that one is old enough."""
+    last = (await connection.execute(_newest())).first()
+    head = (await connection.execute(select(tables.audit_head.c.sequence))).scalar_one()
+    if last is None:
+        return bool(head > 0)
+    return bool(head > last.sequence + 1 and abs(now - last.time) >= idle_us)  # 1: the event of the checkpoint itself
+
+
+async def newest(connection: AsyncConnection) -> str | None:
+    """The newest note."""
+    row = (await connection.execute(_newest())).first()
+    return row.note if row is not None else None
+
+
+def _newest() -> Select[Any]:
+    return select(tables.audit_checkpoints).order_by(tables.audit_checkpoints.c.sequence.desc()).limit(1)
+
+
+class CheckpointFile:
+    """The file beside one store. Every process on the store appends what is missing in it."""
+
+    def __init__(self, database: Path) -> None:
+        self.path = database.with_name(database.name + ".checkpoints")
+        self._known = -1
+
+    async def follow(self, database: Database) -> None:
+        """Append the notes that the file does not have yet."""
+        checkpoints = tables.audit_checkpoints
+        query = select(checkpoints).where(checkpoints.c.sequence > self._known).order_by(checkpoints.c.sequence)
+        async with database.reading() as connection:
+            rows = (await connection.execute(query)).all()
+        if rows:
+            await asyncio.to_thread(self._append, [(row.sequence, row.note) for row in rows])
+            self._known = rows[-1].sequence
+
+    def _append(self, found: list[tuple[int, str]]) -> None:
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+        with os.fdopen(os.open(self.path, flags, 0o600), "r+b") as file:
+            portalocker.lock(file, portalocker.LockFlags.EXCLUSIVE)
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
+            last = _last_sequence(file.read().decode("utf-8", "replace"))
+            missing = [note for sequence, note in found if sequence > last]
+            if missing:
+                file.seek(0, os.SEEK_END)
+                file.write("".join(f"{note}\n" for note in missing).encode())
+                file.flush()
+                os.fsync(file.fileno())
+            portalocker.unlock(file)
+
+
+def _last_sequence(tail: str) -> int:
+    for note in reversed(notes.split(tail)):
+        try:
+            return notes.read_checkpoint(note).sequence
+        except BadNote:
+            continue
+    return -1

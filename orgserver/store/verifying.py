@@ -1,0 +1,301 @@
+"""Is the audit log as it was written? Every event hashed, every column compared, every anchor looked at.
+
+What detects what: an edit, insertion, removal or reordering breaks the chain; a forged end has no MAC; an end that was
+cut off does not reach the sealed head; a checkpoint that was kept elsewhere tells an older copy that was put back.
+The search tables are compared with the events they were made from, for people look there.
+
+It runs in a thread, a page in each short read transaction, and builds nothing per event that it can avoid: a stored
+event is one tuple, and its columns are looked for in its canonical bytes as they must stand there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orgserver.model.audit import Action
+from orgserver.model.errors import AuditBroken
+from orgserver.notes import BadNote, Checkpoint, Verifier
+from orgserver.store import chain, indexing, tables
+
+PAGE = 4_000
+CHECKS = ("sequence", "chain", "mac", "columns", "index", "head", "checkpoints")
+_COLUMNS = ("principal", "org", "tool", "action", "object", "outcome")
+_LOOK_BACK = 50
+_e = tables.audit_events
+_EVENTS = (
+    select(
+        _e.c.sequence,
+        _e.c.entry_id,
+        _e.c.kind,
+        _e.c.time,
+        _e.c.principal,
+        _e.c.org,
+        _e.c.tool,
+        _e.c.action,
+        _e.c.object,
+        _e.c.outcome,
+        _e.c.canonical,
+        _e.c.hash,
+        _e.c.mac,
+    )
+    .where(_e.c.sequence > bindparam("after"))
+    .order_by(_e.c.sequence)
+    .limit(PAGE)
+)
+_INDEX = text(f"""
+    SELECT min(sequence) FROM (
+        SELECT events.sequence AS sequence FROM audit_events AS events
+        LEFT JOIN audit_entries AS found ON found.sequence = events.sequence
+        WHERE events.sequence > :after AND events.sequence <= :upto AND events.kind = 'intent' AND NOT (
+            found.entry_id IS events.entry_id AND found.time IS events.time
+            AND found.principal IS lower(events.principal) AND found.org IS lower(events.org)
+            AND found.tool IS lower(events.tool) AND found.action IS lower(events.action)
+            AND found.object IS lower(events.object))
+        UNION ALL
+        SELECT events.sequence FROM audit_events AS events
+        LEFT JOIN audit_entries AS found ON found.entry_id = events.entry_id
+        WHERE events.sequence > :after AND events.sequence <= :upto AND events.kind = 'outcome' AND NOT (
+            found.outcome IS events.outcome AND found.outcome_sequence IS events.sequence)
+        UNION ALL
+        SELECT found.sequence FROM audit_entries AS found
+        LEFT JOIN audit_events AS events ON events.sequence = found.sequence AND events.kind = 'intent'
+        WHERE found.sequence > :after AND found.sequence <= :upto AND events.sequence IS NULL
+        UNION ALL
+        SELECT found.sequence FROM audit_entries AS found
+        LEFT JOIN audit_events AS ended ON ended.entry_id = found.entry_id AND ended.kind = 'outcome'
+        WHERE found.sequence > :after AND found.sequence <= :upto AND found.outcome != 'pending'
+        AND ended.sequence IS NULL
+        UNION ALL
+        SELECT sequence FROM ({indexing.TOUCHED}) AS touched
+        WHERE NOT EXISTS (SELECT 1 FROM audit_touched AS found
+            WHERE found.record_id = touched.record_id AND found.sequence = touched.sequence)
+    )
+""")  # noqa: S608  # our own text
+_STRANGE_TOUCHES = text("""
+    SELECT min(found.sequence) FROM audit_touched AS found
+    LEFT JOIN audit_entries AS entries ON entries.sequence = found.sequence
+    LEFT JOIN audit_events AS begun ON begun.sequence = entries.sequence
+    LEFT JOIN audit_events AS ended ON ended.sequence = entries.outcome_sequence
+    WHERE instr(coalesce(CAST(begun.canonical AS TEXT), '') || coalesce(CAST(ended.canonical AS TEXT), ''),
+        '"' || found.record_id || '"') = 0
+""")
+_quoted = json.JSONEncoder(ensure_ascii=False).encode
+
+
+@dataclass(slots=True)
+class Verification:
+    """How far a verification has come, and the first thing it found wrong."""
+
+    store_id: str
+    key: Callable[[bytes], bytes]
+    """The MAC of a hash."""
+    open_head: Callable[[bytes], tuple[int, bytes]]
+    verifier: Verifier
+    kept: Sequence[Checkpoint] = ()
+    """Checkpoints that were kept elsewhere."""
+    sequence: int = 0
+    hash: bytes = b""
+    events: int = 0
+    intents: int = 0
+    first_bad: int | None = None
+    problem: str | None = None
+    _anchors: dict[int, bytes] = field(default_factory=dict)
+    _claimed: dict[int, int] = field(default_factory=dict)
+    """Sequences of checkpoints by the sequence of the event that names them."""
+
+    def fail(self, sequence: int, problem: str) -> None:
+        """Keep the first thing that is wrong: the lowest sequence."""
+        if self.first_bad is None or sequence < self.first_bad:
+            self.first_bad, self.problem = sequence, problem
+
+    def run(self, connection: Connection, progress: Callable[[int], None] = lambda _sequence: None) -> None:
+        """Check everything from where it stands to the end of the chain."""
+        if not self.sequence:
+            self.hash = chain.genesis(self.store_id)
+        self._read_anchors(connection)
+        while self._page(connection):
+            progress(self.sequence)
+            if self.problem is not None:
+                return
+        progress(self.sequence)
+        if self.problem is not None:
+            return
+        with connection.begin():
+            self._check_head(connection)
+            self._check_claims(connection)
+            strange = connection.execute(_STRANGE_TOUCHES).scalar()
+        if strange is not None:
+            self.fail(int(strange), f"the record ids by which entry {strange} is found were edited")
+
+    # -- events
+
+    def _page(self, connection: Connection) -> bool:
+        """Check the next page of the chain; False at its end."""
+        began = self.sequence
+        with connection.begin():
+            result = connection.execute(_EVENTS, {"after": began})
+            assert result.cursor is not None  # noqa: S101  # a SELECT has one
+            rows = result.cursor.fetchall()  # plain tuples: a Row costs more than its check
+            result.close()
+            self._check(rows)
+            self._check_index(connection, began)
+        return len(rows) == PAGE and self.problem is None
+
+    def _check(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        sha256, mac_of, compare = hashlib.sha256, self.key, hmac.compare_digest
+        sequence, previous = self.sequence, self.hash
+        anchors = self._anchors
+        for row in rows:
+            number, _, kind, *_, canonical, hash_, mac = row
+            if number != sequence + 1:
+                self.fail(sequence + 1, f"entry {sequence + 1} was removed")
+                break
+            if not (type(canonical) is type(hash_) is type(mac) is bytes):
+                self.fail(number, f"entry {number} was edited")  # SQLite keeps any type in any column
+                break
+            if sha256(b"\x01" + previous + number.to_bytes(8, "big") + canonical).digest() != hash_:
+                self.fail(number, f"entry {number} was edited, inserted or reordered")
+                break
+            if not compare(mac_of(hash_), mac):
+                self.fail(number, f"entry {number} was not written by this store")
+                break
+            if not columns_agree(row):
+                self.fail(number, f"the searchable columns of entry {number} were edited")
+                break
+            if number in anchors and anchors[number] != hash_:
+                self.fail(number, f"a checkpoint says that entry {number} was another")
+                break
+            if kind == chain.CHECKPOINT:
+                self._claimed[number] = int(json.loads(canonical)["sequence"])
+            sequence, previous = number, hash_
+            self.intents += kind == chain.INTENT
+        self.events += sequence - self.sequence
+        self.sequence, self.hash = sequence, previous
+
+    def _check_index(self, connection: Connection, began: int) -> None:
+        indexed = connection.execute(select(tables.audit_indexed.c.sequence)).scalar()
+        if indexed is None:
+            self.fail(began + 1, "how far the search tables go is gone")
+            return
+        upto = min(self.sequence, int(indexed))
+        if upto > began:
+            bad = connection.execute(_INDEX, {"after": began, "upto": upto}).scalar()
+            if bad is not None:
+                self.fail(int(bad), f"what entry {bad} is found by was edited")
+
+    # -- anchors
+
+    def _read_anchors(self, connection: Connection) -> None:
+        """Checkpoints of the store and those kept elsewhere: the chain must pass through each."""
+        with connection.begin():
+            rows = connection.execute(select(tables.audit_checkpoints)).all()
+        for row in rows:
+            try:
+                told = self.verifier.checkpoint(str(row.note))
+            except BadNote as bad:
+                self.fail(int(row.sequence), f"the checkpoint of entry {row.sequence} was edited: {bad}")
+                continue
+            if (told.sequence, told.hash) != (row.sequence, row.hash):
+                self.fail(int(row.sequence), f"the checkpoint of entry {row.sequence} was edited")
+            self._anchors[told.sequence] = told.hash
+        for each in self.kept:
+            self._anchors[each.sequence] = each.hash
+
+    def _check_claims(self, connection: Connection) -> None:
+        """Each checkpoint that the chain names must be there; each that was kept must be in the chain."""
+        present = set(connection.execute(select(tables.audit_checkpoints.c.sequence)).scalars())
+        for event, sequence in self._claimed.items():
+            if sequence not in present:
+                self.fail(event, f"the checkpoint of entry {sequence} was removed")
+        for each in self.kept:
+            if each.sequence > self.sequence:
+                self.fail(
+                    self.sequence + 1,
+                    f"this is an older copy: a checkpoint that was kept elsewhere stands at entry {each.sequence}, "
+                    f"and this log ends at {self.sequence}",
+                )
+
+    def _check_head(self, connection: Connection) -> None:
+        """Compare the sealed head with where the chain ended; entries may have been added meanwhile."""
+        row = connection.execute(select(tables.audit_head)).first()
+        if row is None:
+            self.fail(self.sequence + 1, "the head of the chain is gone")
+            return
+        try:
+            sequence, hash_ = self.open_head(row.sealed)
+        except (AuditBroken, TypeError) as error:
+            self.fail(self.sequence, str(error))
+            return
+        if (sequence, hash_) != (row.sequence, row.hash):
+            self.fail(self.sequence, "the head of the chain was changed")
+            return
+        at_head = select(_e.c.hash).where(_e.c.sequence == sequence)
+        last = connection.execute(at_head).scalar() if sequence else chain.genesis(self.store_id)
+        if last is None or sequence < self.sequence:
+            self.fail(min(sequence, self.sequence) + 1, "the end of the chain was cut off or forged")
+        elif last != hash_ or (sequence == self.sequence and self.hash != hash_):
+            self.fail(sequence, "the last entry is not the one the sealed head names")
+
+
+async def start(connection: AsyncConnection, verifier: Verifier) -> tuple[int, bytes] | None:
+    """Where an incremental verification begins: at the newest checkpoint before the last good verification.
+
+    What was verified then is on record in the chain, under a MAC; the checkpoint is signed.
+    """
+    entries, checkpoints = tables.audit_entries, tables.audit_checkpoints
+    ended = tables.audit_events
+    verified = (
+        select(entries.c.sequence, ended.c.canonical)
+        .join_from(entries, ended, ended.c.sequence == entries.c.outcome_sequence)
+        .where(entries.c.action == Action.VERIFY.value)
+        .order_by(entries.c.sequence.desc())
+        .limit(_LOOK_BACK)
+    )
+    rows = (await connection.execute(verified)).all()
+    last = next((row.sequence for row in rows if b'"error_code":' not in row.canonical), None)
+    if last is None:
+        return None
+    newest = checkpoints.select().where(checkpoints.c.sequence < last).order_by(checkpoints.c.sequence.desc()).limit(1)
+    row = (await connection.execute(newest)).first()
+    if row is None:
+        return None
+    try:
+        told = verifier.checkpoint(str(row.note))
+    except BadNote:
+        return None
+    return told.sequence, told.hash
+
+
+def columns_agree(row: Sequence[Any]) -> bool:
+    """Whether the searchable columns say what the canonical bytes say.
+
+    Canonical bytes are one flat JSON object without white space, and a quote inside a text is escaped: so
+    ``"name":"value"`` stands in them exactly where that key has that value.
+    """
+    _, entry_id, kind, time, *columns, canonical, _, _ = row
+    if type(time) is not int or type(entry_id) is not str or type(kind) is not str:
+        return False
+    expected = (f'"id":{_quoted(entry_id)}', f'"kind":{_quoted(kind)}', f'"time":"{chain.time_text(time)}"')
+    if any(piece.encode("utf-8", "backslashreplace") not in canonical for piece in expected):
+        return False
+    for name, value in zip(_COLUMNS, columns, strict=True):
+        if value is None:
+            if f'"{name}":'.encode() in canonical:
+                return False
+        elif type(value) is not str or _piece(name, value) not in canonical:
+            return False
+    return True
+
+
+@lru_cache(maxsize=4_096)  # a log says the same few things again and again
+def _piece(name: str, value: str) -> bytes:
+    return f'"{name}":{_quoted(value)}'.encode("utf-8", "backslashreplace")
