@@ -1,8 +1,8 @@
-"""Signed notes: short texts that anybody with the public key can check, away from us (C2SP ``signed-note``).
+r"""Signed notes: short texts that anybody with the public key can check, away from us (C2SP ``signed-note``).
 
 A note is its text, an empty line, and a line ``— <name> <base64(key hash (4) ‖ Ed25519 signature (64))>``.
 A public key is written ``<name>+<key hash, 8 hex digits>+<base64(0x01 ‖ public key (32))>``, where the key hash is the
-first four bytes of ``SHA-256(name ‖ "\\n" ‖ 0x01 ‖ public key)`` (https://c2sp.org/signed-note).
+first four bytes of ``SHA-256(name ‖ "\n" ‖ 0x01 ‖ public key)`` (https://c2sp.org/signed-note).
 
 A checkpoint is a note of three lines: ``orgserver/<store id>``, a sequence, and the base64 of the hash there.
 """
@@ -20,7 +20,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 _ALGORITHM = b"\x01"
 _DASH = "\N{EM DASH} "
 _HASH_SIZE = 32
-_LINES = 3
 
 
 class BadNote(ValueError):
@@ -112,12 +111,10 @@ def read_checkpoint(text: str) -> Checkpoint:
     """Read the text of a checkpoint, whoever signed it; BadNote if it is none."""
     lines = text.splitlines()
     try:
-        if len(lines) < _LINES or not lines[0].startswith("orgserver/"):
-            raise ValueError
         found = Checkpoint(lines[0], int(lines[1]), base64.b64decode(lines[2], validate=True))
-    except (ValueError, binascii.Error):
+    except (ValueError, IndexError):
         raise BadNote("this is no checkpoint of an audit log") from None
-    if len(found.hash) != _HASH_SIZE or found.sequence < 0:
+    if not found.origin.startswith("orgserver/") or len(found.hash) != _HASH_SIZE or found.sequence < 0:
         raise BadNote("this is no checkpoint of an audit log")
     return found
 

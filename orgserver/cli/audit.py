@@ -6,21 +6,19 @@ import os
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 import click
 
-from orgserver.cli import spans
+from orgserver.cli import audit_evidence, spans
 from orgserver.cli.support import (
-    Failure,
     app_of,
     operator,
     print_facts,
     print_json,
     print_table,
-    report,
     run,
     safe,
     settings_of,
@@ -29,7 +27,7 @@ from orgserver.cli.support import (
 from orgserver.logs import json_safe
 from orgserver.model import names
 from orgserver.model.audit import AuditEntry, EntryFilter
-from orgserver.model.errors import ConfigError, OperatorError, OrgserverError
+from orgserver.model.errors import ConfigError, OperatorError
 from orgserver.services import trail as trails
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -244,34 +242,12 @@ def _appear(draft: Path, output: Path) -> None:
         draft.rename(output)
 
 
-@audit.command(epilog="Example: orgserver audit verify")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def verify(as_json: bool) -> None:
-    """Check that nobody edited, removed, inserted, reordered or cut off entries. Exits 1 if somebody did."""
-
-    async def act() -> trails.Verified:
-        async with app_of(settings_of()) as app:
-            found = await app.trail.verify()
-            with suppress(OrgserverError):  # a log that was tampered with may take no entry
-                await app.trail.verified(operator(), found)
-            return found
-
-    found = run(act())
-    if as_json:
-        told = {"ok": found.problem is None, "events": found.events, "entries": found.entries}
-        print_json(told | {"checks": list(found.checks), "first_bad": found.first_bad, "problem": found.problem})
-    elif found.problem is None:
-        click.echo(f"The audit log is whole: {found.entries:,} entries in {found.events:,} events.")
-        click.echo(
-            f"Checked: {', '.join(found.checks)}. Not checked: an older copy put back whole (give --checkpoint FILE)."
-        )
-    if found.problem is not None:
-        report(f"the audit log does not verify: {found.problem} (sequence {found.first_bad})")
-        raise Failure
-
-
 def _records(entry: AuditEntry) -> str | None:
     if not entry.record_ids:
         return None
     more = len(entry.record_ids) - 1
     return f"{entry.record_ids[0]} +{more}" if more else entry.record_ids[0]
+
+
+for _command in (audit_evidence.verify, audit_evidence.public_key):
+    audit.add_command(_command)

@@ -1,0 +1,152 @@
+"""``orgserver audit verify`` and ``public-key``: can the log be believed?"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orgserver.cli.support import Failure, app_of, operator, print_json, report, run, safe, settings_of
+from orgserver.model.errors import ConfigError, OrgserverError
+
+if TYPE_CHECKING:
+    from orgserver.services.evidence import Proven
+    from orgserver.services.trail import Verified
+
+_MAX_NOTES = 64 * 1024 * 1024
+
+
+@click.command(
+    "verify",
+    epilog="Examples:\n\n  orgserver audit verify --checkpoint /mnt/elsewhere/orgserver.db.checkpoints\n\n"
+    "  orgserver audit verify evidence.jsonl --public-key key.txt (away from the store)",
+)
+@click.argument("export", metavar="[FILE]", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--public-key", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Of the log FILE is from."
+)
+@click.option(
+    "--checkpoint",
+    "checkpoints",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Signed checkpoints that were kept elsewhere: they tell an older copy that was put back.",
+)
+@click.option("--since-checkpoint", is_flag=True, help="Only what is new since the last good verification.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def verify(
+    export: Path | None, public_key: Path | None, checkpoints: tuple[Path, ...], since_checkpoint: bool, as_json: bool
+) -> None:
+    """Check that nobody edited, removed, inserted, reordered or cut off entries. Exits 1 if somebody did.
+
+    With FILE, an export made with --format events is checked, from the file and the public key alone.
+    """
+    notes = [note for path in checkpoints for note in _notes(path)]
+    if export is not None:
+        if since_checkpoint:
+            raise click.UsageError("--since-checkpoint is for the store, not for an export")
+        _verify_export(export, public_key, notes, as_json=as_json)
+        return
+    if public_key is not None:
+        raise click.UsageError("--public-key goes with an export; the store knows its own")
+
+    async def act() -> Verified:
+        async with app_of(settings_of()) as app:
+            found = await app.trail.verify(_progress(), kept=notes, since_checkpoint=since_checkpoint)
+            with suppress(OrgserverError):  # a log that was tampered with may take no entry
+                await app.trail.verified(operator(), found)
+            return found
+
+    found = run(act())
+    told = {"events": found.events, "entries": found.entries, "since": found.since, "kept_checkpoints": len(notes)}
+    _told(found, told, as_json=as_json)
+    if found.problem is None and not as_json:
+        since = f" after sequence {found.since:,}" if found.since else ""
+        click.echo(f"The audit log is whole: {found.entries:,} entries in {found.events:,} events{since}.")
+        kept = f"; {len(notes):,} checkpoints kept elsewhere" if notes else ""
+        click.echo(f"Checked: {', '.join(found.checks)}{kept}.")
+        if not notes:
+            click.echo("Not checked: an older copy put back whole (give --checkpoint FILE, kept elsewhere).")
+
+
+def _verify_export(export: Path, public_key: Path | None, notes: list[str], *, as_json: bool) -> None:
+    from orgserver.notes import BadNote, Verifier, read_checkpoint  # noqa: PLC0415
+    from orgserver.services import evidence  # noqa: PLC0415
+
+    try:
+        verifier = Verifier.read(public_key.read_text("utf-8")) if public_key is not None else None
+        kept = [verifier.checkpoint(note) if verifier else read_checkpoint(note) for note in notes]
+    except (BadNote, UnicodeDecodeError) as bad:
+        raise ConfigError(f"{public_key}: {bad}", hint="orgserver audit public-key prints it") from None
+    with _opened(export) as lines:
+        found = evidence.check(lines, verifier, kept=kept)
+    told = {"events": found.events, "entries": found.entries, "first": found.first, "signed_to": found.signed_to}
+    _told(found, told, as_json=as_json)
+    if found.problem is None and not as_json:
+        click.echo(f"The export is whole: {found.entries:,} entries in {found.events:,} events, from {found.first:,}.")
+        if verifier is None:
+            click.echo(f"Checked: {', '.join(found.checks)}. Not checked: whose log it is (give --public-key FILE).")
+        else:
+            click.echo(f"Checked: {', '.join(found.checks)}. Signed by {verifier.origin} up to {found.signed_to:,}.")
+
+
+def _opened(path: Path) -> Any:
+    if path.suffix == ".gz":
+        import gzip  # noqa: PLC0415
+
+        return gzip.open(path, "rt", encoding="utf-8")
+    return path.open(encoding="utf-8")
+
+
+def _told(found: Verified | Proven, told: dict[str, Any], *, as_json: bool) -> None:
+    """Say in JSON how it stands, or on standard error what is wrong."""
+    if as_json:
+        print_json(
+            {"ok": found.problem is None}
+            | told
+            | {"checks": list(found.checks), "first_bad": found.first_bad, "problem": found.problem}
+        )
+    if found.problem is not None:
+        report(f"the audit log does not verify: {found.problem} (sequence {found.first_bad})")
+        raise Failure
+
+
+def _notes(path: Path) -> list[str]:
+    from orgserver.notes import split  # noqa: PLC0415
+
+    if path.stat().st_size > _MAX_NOTES:
+        raise ConfigError(f"{path} is no file of checkpoints")
+    found = split(path.read_text("utf-8", "replace"))
+    if not found:
+        raise ConfigError(f"{path} holds no checkpoint")
+    return found
+
+
+@click.command("public-key", epilog="Example: orgserver audit public-key > key.txt")
+def public_key() -> None:
+    """Print the public key that checks this log's checkpoints and exports, away from the store."""
+
+    async def act() -> str:
+        async with app_of(settings_of()) as app:
+            return app.trail.public_key
+
+    click.echo(safe(run(act())))
+
+
+def _progress() -> Callable[[int, int], None]:
+    """A bar on a terminal."""
+    if not sys.stderr.isatty():
+        return lambda _done, _total: None
+
+    def show(done: int, total: int) -> None:
+        share = min(1.0, done / total) if total else 1.0
+        bar = "█" * int(share * 30)
+        end = "\r\033[K" if done >= total else ""
+        click.echo(f"\r{bar:<30} {done:,} of {total:,} events{end}", nl=False, err=True)
+
+    return show
