@@ -125,8 +125,8 @@ def _anchored(state: _Export, verifier: Verifier | None, kept: Sequence[Checkpoi
         return _proven(state, verifier, last, "its checkpoint was cut off: nothing in it is signed")
     try:
         told = verifier.checkpoint(state.note) if verifier is not None else read_checkpoint(state.note)
-    except BadNote as bad:
-        return _proven(state, verifier, state.first, f"its checkpoint is not of this log: {bad}")
+    except BadNote as error:
+        return _proven(state, verifier, state.first, f"its checkpoint is not of this log: {error}")
     bad = _contradiction(state, told, last) or _kept_contradiction(state, kept, last)
     return _proven(state, verifier, *(bad or (None, None)), signed_to=told.sequence if verifier is not None else None)
 

@@ -14,7 +14,7 @@ from orgserver.model.errors import AuditBroken
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
 from orgserver.notes import BadNote, Checkpoint
-from orgserver.store import reading, verifying
+from orgserver.store import checkpoints, reading, verifying
 from orgserver.store.opened import Store
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -66,16 +66,21 @@ class Trail:
             after = last
 
     async def events(self, wanted: EntryFilter) -> AsyncIterator[dict[str, Any]]:
-        """The raw chain within a span of time: the evidence."""
-        after = 0
+        """The raw chain within a span of time: the evidence, with the newest checkpoint of the span last."""
+        await self._store.audit.look_after(idle_us=0)  # so that all that is there now is under a signature
+        first, after = 0, 0
         while True:
             async with self._store.database.reading() as connection:
                 page, last = await reading.events(connection, wanted, after, self._store.id)
             for event in page:
+                first, after = first or event["sequence"], event["sequence"]
                 yield event
             if last is None:
-                return
-            after = last
+                break
+        async with self._store.database.reading() as connection:
+            note = await checkpoints.newest(connection, first, after)
+        if note is not None:
+            yield {"checkpoint": note}
 
     async def verify(
         self,
@@ -94,6 +99,7 @@ class Trail:
             self._store.id, log.mac, log.open_head, log.signer.verifier, [self._kept(note) for note in kept]
         )
         if since_checkpoint:
+            await log.catch_up()
             async with self._store.database.reading() as connection:
                 start = await verifying.start(connection, log.signer.verifier)
             state.sequence, state.hash = start if start is not None else (0, b"")

@@ -35,9 +35,10 @@ async def is_due(connection: AsyncConnection, now: int, idle_us: int) -> bool:
     return bool(head > last.sequence + 1 and abs(now - last.time) >= idle_us)  # 1: the event of the checkpoint itself
 
 
-async def newest(connection: AsyncConnection) -> str | None:
-    """The newest note."""
-    row = (await connection.execute(_newest())).first()
+async def newest(connection: AsyncConnection, first: int, last: int) -> str | None:
+    """The newest note about a sequence of this span."""
+    sequence = tables.audit_checkpoints.c.sequence
+    row = (await connection.execute(_newest().where(sequence >= first, sequence <= last))).first()
     return row.note if row is not None else None
 
 

@@ -99,11 +99,12 @@ async def test_csv_and_events_go_to_standard_output(shell: Shell, used: str) -> 
     )
 
     rows = list(csv.reader(io.StringIO(table.out)))
-    events = [json.loads(line) for line in chain.out.splitlines()]
+    *events, last = [json.loads(line) for line in chain.out.splitlines()]
     assert rows[0] == list(ENTRY_FIELDS)
     assert {len(row) for row in rows} == {len(ENTRY_FIELDS)}
     assert used in table.out
     assert list(events[0]) == ["sequence", "previous_hash", "hash", "mac", "canonical"]
+    assert list(last) == ["checkpoint"]
     assert [event["sequence"] for event in events] == list(range(1, len(events) + 1))
     assert all(after["previous_hash"] == before["hash"] for before, after in itertools.pairwise(events))
 
@@ -131,3 +132,52 @@ async def test_a_reader_that_goes_away_is_no_noise(shell: Shell, used: str) -> N
     )
 
     assert done.stderr == ""
+
+
+async def test_an_export_is_verified_away_from_the_store_with_the_public_key_alone(
+    shell: Shell, used: str, tmp_path: Path
+) -> None:
+    evidence, key = tmp_path / "evidence.jsonl", tmp_path / "key.txt"
+    await shell("audit", "export", "--format", "events", "--output", str(evidence))
+    key.write_text((await shell("audit", "public-key")).out)
+    nowhere = {"ORGSERVER_HOME": str(tmp_path / "no" / "home")}
+
+    whole = await shell("audit", "verify", str(evidence), "--public-key", str(key), **nowhere)
+    evidence.write_text(evidence.read_text().replace("Contact", "Account", 1))
+    edited = await shell("audit", "verify", str(evidence), "--public-key", str(key), "--json", **nowhere)
+
+    assert whole.code == 0, whole.err
+    assert "Signed by orgserver/" in whole.out
+    assert (edited.code, edited.json["ok"]) == (1, False)
+    assert "was edited" in edited.json["problem"]
+    assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.parametrize("what", ["key", "checkpoint", "export", "missing"])
+async def test_what_is_no_evidence_is_said_to_be_none_in_one_line(shell: Shell, tmp_path: Path, what: str) -> None:
+    junk, gone = tmp_path / "junk", tmp_path / "gone"
+    junk.write_text("junk\n")
+    given = {
+        "key": (str(junk), "--public-key", str(junk)),
+        "checkpoint": ("--checkpoint", str(junk)),
+        "export": (str(junk),),
+        "missing": (str(gone),),
+    }[what]
+
+    ran = await shell("audit", "verify", *given)
+
+    assert ran.code == 1
+    assert ran.err.startswith("orgserver: error: ")
+    assert ran.err.count("orgserver: error:") == 1
+    assert "Traceback" not in ran.err
+
+
+async def test_checkpoints_beside_the_store_verify_with_it(shell: Shell, used: str) -> None:
+    await shell("audit", "export", "--format", "events", "--output", str(shell.home / "e.jsonl"))
+
+    ran = await shell("audit", "verify", "--checkpoint", str(shell.home / "orgserver.db.checkpoints"))
+    again = await shell("audit", "verify", "--since-checkpoint", "--json")
+
+    assert ran.code == 0, ran.err
+    assert "kept elsewhere" in ran.out
+    assert again.json["since"] > 0

@@ -292,7 +292,7 @@ async def test_the_newest_come_first_and_pages_do_not_matter(store: Store) -> No
 
 async def test_the_evidence_verifies_by_itself(store: Store) -> None:
     await fill(store, 300)
-    events = [json.loads(event_line(event)) async for event in Trail(store).events(EntryFilter())]
+    *events, last = [json.loads(event_line(event)) async for event in Trail(store).events(EntryFilter())]
 
     previous = chain.genesis(store.id)
     for number, event in enumerate(events, 1):
@@ -300,7 +300,8 @@ async def test_the_evidence_verifies_by_itself(store: Store) -> None:
         assert bytes.fromhex(event["previous_hash"]) == previous
         previous = chain.link(previous, number, event["canonical"].encode())
         assert event["hash"] == previous.hex()
-    assert len(events) == 600
+    assert len(events) == 601
+    assert store.audit.signer.verifier.checkpoint(last["checkpoint"]).sequence == 600
 
 
 async def test_an_exported_line_has_the_contracts_fields_in_order(store: Store) -> None:
