@@ -73,6 +73,8 @@ class AuditLog:
         self._database = database
         self._key = key
         self.signer = signer
+        self.mac = key.macs()
+        """What a row of ours with this hash has as its MAC."""
         self._file = CheckpointFile(database.file)
         self._heartbeat_us = heartbeat_us
         self._abandoned_us = abandoned_us
@@ -303,10 +305,6 @@ class AuditLog:
             _ADD_PENDING.run(tx.connection, *head.pending)
 
     # -- keys
-
-    def mac(self, hash_: bytes) -> bytes:
-        """What a row of ours with this hash has as its MAC."""
-        return self._key.mac(hash_)
 
     def seal_head(self, sequence: int, hash_: bytes) -> bytes:
         """Seal the head, so that a tail cannot be cut off unseen."""

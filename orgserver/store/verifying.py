@@ -11,7 +11,6 @@ event is one tuple, and its columns are looked for in its canonical bytes as the
 from __future__ import annotations
 
 import hashlib
-import hmac
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -26,10 +25,13 @@ from orgserver.model.errors import AuditBroken
 from orgserver.notes import BadNote, Checkpoint, Verifier
 from orgserver.store import chain, indexing, tables
 
-PAGE = 4_000
+PAGE = 8_000
+_ROWS = 1_000
 CHECKS = ("sequence", "chain", "mac", "columns", "index", "head", "checkpoints")
 _COLUMNS = ("principal", "org", "tool", "action", "object", "outcome")
 _LOOK_BACK = 50
+_END_OF_TIME = 253_402_300_800
+"""Seconds until the year 10000, which no datetime can hold."""
 _e = tables.audit_events
 _EVENTS = (
     select(
@@ -61,25 +63,33 @@ _INDEX = text(f"""
             AND found.tool IS lower(events.tool) AND found.action IS lower(events.action)
             AND found.object IS lower(events.object))
         UNION ALL
-        SELECT events.sequence FROM audit_events AS events
-        LEFT JOIN audit_entries AS found ON found.entry_id = events.entry_id
-        WHERE events.sequence > :after AND events.sequence <= :upto AND events.kind = 'outcome' AND NOT (
-            found.outcome IS events.outcome AND found.outcome_sequence IS events.sequence)
-        UNION ALL
         SELECT found.sequence FROM audit_entries AS found
         LEFT JOIN audit_events AS events ON events.sequence = found.sequence AND events.kind = 'intent'
         WHERE found.sequence > :after AND found.sequence <= :upto AND events.sequence IS NULL
         UNION ALL
         SELECT found.sequence FROM audit_entries AS found
-        LEFT JOIN audit_events AS ended ON ended.entry_id = found.entry_id AND ended.kind = 'outcome'
-        WHERE found.sequence > :after AND found.sequence <= :upto AND found.outcome != 'pending'
-        AND ended.sequence IS NULL
+        LEFT JOIN audit_events AS ended ON ended.sequence = found.outcome_sequence
+        WHERE found.sequence > :after AND found.sequence <= :upto
+        AND NOT (found.outcome = 'pending' AND found.outcome_sequence IS NULL)
+        AND NOT coalesce(ended.kind = 'outcome' AND ended.entry_id = found.entry_id
+            AND ended.outcome = found.outcome, 0)
         UNION ALL
         SELECT sequence FROM ({indexing.TOUCHED}) AS touched
         WHERE NOT EXISTS (SELECT 1 FROM audit_touched AS found
             WHERE found.record_id = touched.record_id AND found.sequence = touched.sequence)
     )
 """)  # noqa: S608  # our own text
+_ENDED = text("""
+    SELECT (SELECT count(*) FROM audit_events WHERE sequence > :after AND sequence <= :upto AND kind = 'outcome')
+    - (SELECT count(*) FROM audit_entries WHERE outcome_sequence > :after AND outcome_sequence <= :upto)
+""")
+"""Each outcome that an entry names was looked at; none may be left over."""
+_FIRST_LEFT_OVER = text("""
+    SELECT min(events.sequence) FROM audit_events AS events
+    LEFT JOIN audit_entries AS found ON found.entry_id = events.entry_id
+    WHERE events.sequence > :after AND events.sequence <= :upto AND events.kind = 'outcome'
+    AND found.outcome_sequence IS NOT events.sequence
+""")
 _STRANGE_TOUCHES = text("""
     SELECT min(found.sequence) FROM audit_touched AS found
     LEFT JOIN audit_entries AS entries ON entries.sequence = found.sequence
@@ -121,6 +131,7 @@ class Verification:
         """Check everything from where it stands to the end of the chain."""
         if not self.sequence:
             self.hash = chain.genesis(self.store_id)
+        began = self.sequence
         self._read_anchors(connection)
         while self._page(connection):
             progress(self.sequence)
@@ -132,6 +143,7 @@ class Verification:
         with connection.begin():
             self._check_head(connection)
             self._check_claims(connection)
+            self._check_left_over(connection, began)
             strange = connection.execute(_STRANGE_TOUCHES).scalar()
         if strange is not None:
             self.fail(int(strange), f"the record ids by which entry {strange} is found were edited")
@@ -144,18 +156,20 @@ class Verification:
         with connection.begin():
             result = connection.execute(_EVENTS, {"after": began})
             assert result.cursor is not None  # noqa: S101  # a SELECT has one
-            rows = result.cursor.fetchall()  # plain tuples: a Row costs more than its check
+            read = 0
+            while self.problem is None and (rows := result.cursor.fetchmany(_ROWS)):  # plain tuples: Rows cost more
+                self._check(rows)
+                read += len(rows)
             result.close()
-            self._check(rows)
             self._check_index(connection, began)
-        return len(rows) == PAGE and self.problem is None
+        return read == PAGE and self.problem is None
 
     def _check(self, rows: Iterable[tuple[Any, ...]]) -> None:
-        sha256, mac_of, compare = hashlib.sha256, self.key, hmac.compare_digest
+        sha256, mac_of = hashlib.sha256, self.key
         sequence, previous = self.sequence, self.hash
         anchors = self._anchors
         for row in rows:
-            number, _, kind, *_, canonical, hash_, mac = row
+            number, kind, canonical, hash_, mac = row[0], row[2], row[10], row[11], row[12]
             if number != sequence + 1:
                 self.fail(sequence + 1, f"entry {sequence + 1} was removed")
                 break
@@ -165,7 +179,7 @@ class Verification:
             if sha256(b"\x01" + previous + number.to_bytes(8, "big") + canonical).digest() != hash_:
                 self.fail(number, f"entry {number} was edited, inserted or reordered")
                 break
-            if not compare(mac_of(hash_), mac):
+            if mac_of(hash_) != mac:
                 self.fail(number, f"entry {number} was not written by this store")
                 break
             if not columns_agree(row):
@@ -191,6 +205,13 @@ class Verification:
             bad = connection.execute(_INDEX, {"after": began, "upto": upto}).scalar()
             if bad is not None:
                 self.fail(int(bad), f"what entry {bad} is found by was edited")
+
+    def _check_left_over(self, connection: Connection, began: int) -> None:
+        indexed = int(connection.execute(select(tables.audit_indexed.c.sequence)).scalar() or 0)
+        span = {"after": began, "upto": min(self.sequence, indexed)}
+        if connection.execute(_ENDED, span).scalar():
+            bad = connection.execute(_FIRST_LEFT_OVER, span).scalar() or self.sequence
+            self.fail(int(bad), f"what entry {bad} is found by was edited")
 
     # -- anchors
 
@@ -281,21 +302,37 @@ def columns_agree(row: Sequence[Any]) -> bool:
     Canonical bytes are one flat JSON object without white space, and a quote inside a text is escaped: so
     ``"name":"value"`` stands in them exactly where that key has that value.
     """
-    _, entry_id, kind, time, *columns, canonical, _, _ = row
-    if type(time) is not int or type(entry_id) is not str or type(kind) is not str:
+    entry_id, time, canonical = row[1], row[3], row[10]
+    if type(time) is not int or type(entry_id) is not str or '"' in entry_id:
         return False
-    expected = (f'"id":{_quoted(entry_id)}', f'"kind":{_quoted(kind)}', f'"time":"{chain.time_text(time)}"')
-    if any(piece.encode("utf-8", "backslashreplace") not in canonical for piece in expected):
+    seconds, rest = divmod(time, 1_000_000)
+    if not 0 <= seconds < _END_OF_TIME or b'%b.%06dZ"' % (_second(seconds), rest) not in canonical:
         return False
-    for name, value in zip(_COLUMNS, columns, strict=True):
-        if value is None:
-            if f'"{name}":'.encode() in canonical:
-                return False
-        elif type(value) is not str or _piece(name, value) not in canonical:
+    expected = _expected(row[2], *row[4:10])
+    if expected is None or f'"id":"{entry_id}"'.encode("utf-8", "surrogatepass") not in canonical:
+        return False
+    present, absent = expected
+    for piece in present:
+        if piece not in canonical:
             return False
-    return True
+    return all(piece not in canonical for piece in absent) if absent else True
+
+
+@lru_cache(maxsize=256)
+def _second(seconds: int) -> bytes:
+    """The beginning of a time as canonical bytes hold it."""
+    return b'"time":"' + chain.time_text(seconds * 1_000_000).partition(".")[0].encode()
 
 
 @lru_cache(maxsize=4_096)  # a log says the same few things again and again
-def _piece(name: str, value: str) -> bytes:
-    return f'"{name}":{_quoted(value)}'.encode("utf-8", "backslashreplace")
+def _expected(kind: object, *columns: object) -> tuple[tuple[bytes, ...], tuple[bytes, ...]] | None:
+    """What must stand in the canonical bytes of an event with these columns, and what must not; None: no such event."""
+    present, absent = [], []
+    for name, value in zip(("kind", *_COLUMNS), (kind, *columns), strict=True):
+        if value is None:
+            absent.append(f'"{name}":'.encode())
+        elif isinstance(value, str):
+            present.append(f'"{name}":{_quoted(value)}'.encode("utf-8", "backslashreplace"))
+        else:
+            return None
+    return tuple(present), tuple(absent)
