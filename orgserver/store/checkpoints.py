@@ -7,6 +7,7 @@ store that somebody put back from the store itself: nothing inside a database ca
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from orgserver import notes
 from orgserver.notes import BadNote
 from orgserver.store import tables
 from orgserver.store.database import Database
+
+logger = logging.getLogger("orgserver.audit")
 
 CHECKPOINT_EVENTS = 1_000
 CHECKPOINT_US = 60_000_000
@@ -59,9 +62,14 @@ class CheckpointFile:
         query = select(checkpoints).where(checkpoints.c.sequence > self._known).order_by(checkpoints.c.sequence)
         async with database.reading() as connection:
             rows = (await connection.execute(query)).all()
-        if rows:
+        if not rows:
+            return
+        try:
             await asyncio.to_thread(self._append, [(row.sequence, row.note) for row in rows])
-            self._known = rows[-1].sequence
+        except OSError as error:
+            logger.warning("checkpoints could not be written beside the store: %s", error.strerror)
+            return
+        self._known = rows[-1].sequence
 
     def _append(self, found: list[tuple[int, str]]) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)

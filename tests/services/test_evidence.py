@@ -202,6 +202,55 @@ async def test_an_incremental_verification_begins_where_the_last_good_one_ended(
     assert found.entries < 2 * ENTRIES
 
 
+async def test_a_log_that_was_tampered_with_is_exported_as_it_is(store: Store, store_file: Path) -> None:
+    await filled(store)
+    with sqlite3.connect(store_file) as database:
+        database.execute("UPDATE audit_head SET sequence = 3")
+    database.close()
+
+    lines = [event_line(event) async for event in Trail(store).events(EntryFilter())]
+
+    assert len(lines) == 2 * ENTRIES + 2
+
+
+async def test_a_checkpoint_file_that_cannot_be_written_stops_nothing(store: Store, store_file: Path) -> None:
+    store_file.with_name(store_file.name + ".checkpoints").mkdir()
+
+    await filled(store)
+
+    assert (await Trail(store).verify()).problem is None
+
+
+@pytest.mark.parametrize(
+    ("table", "edit", "first_bad"),
+    [
+        ("audit_entries", "DELETE FROM audit_entries WHERE sequence = 5", 5),
+        ("audit_entries", "UPDATE audit_entries SET org = 'other' WHERE sequence = 7", 7),
+        ("audit_entries", "UPDATE audit_entries SET outcome = 'denied' WHERE sequence = 9", 9),
+        (
+            "audit_entries",
+            "UPDATE audit_entries SET outcome = 'pending', outcome_sequence = NULL WHERE sequence = 9",
+            9,
+        ),
+        ("audit_touched", "DELETE FROM audit_touched WHERE sequence = 3", 3),
+        ("audit_touched", "INSERT INTO audit_touched VALUES ('003y', 3)", 3),
+        ("audit_checkpoints", "DELETE FROM audit_checkpoints", 25),
+        ("audit_checkpoints", "UPDATE audit_checkpoints SET note = replace(note, '24', '23')", 24),
+    ],
+)
+async def test_what_people_search_by_and_checkpoints_are_part_of_what_verifies(
+    store: Store, store_file: Path, table: str, edit: str, first_bad: int
+) -> None:
+    await filled(store)
+    with sqlite3.connect(store_file) as database:
+        assert database.execute(edit).rowcount == 1, table
+    database.close()
+
+    found = await Trail(store).verify()
+
+    assert (found.first_bad, bool(found.problem)) == (first_bad, True)
+
+
 @given(st.integers(0, 1 << 60), st.binary(min_size=32, max_size=32), st.binary(min_size=32, max_size=32))
 def test_a_note_is_read_as_it_was_signed(sequence: int, hash_: bytes, seed: bytes) -> None:
     signer = Signer("orgserver/x", seed)
