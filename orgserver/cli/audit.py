@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import os
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, BinaryIO, TextIO, TypeVar
 
 import click
 
@@ -28,12 +30,12 @@ from orgserver.logs import json_safe
 from orgserver.model import names
 from orgserver.model.audit import AuditEntry, EntryFilter
 from orgserver.model.errors import ConfigError, OperatorError
+from orgserver.services import exporting
 from orgserver.services import trail as trails
 
 F = TypeVar("F", bound=Callable[..., Any])
 _FORMATS = ("jsonl", "csv", "events", "parquet", "ocsf")
 _OUTCOMES = ("pending", "succeeded", "rejected", "denied", "not_sent", "unknown")
-_STEP = 1_000
 
 
 def _filters(command: F) -> F:
@@ -153,11 +155,14 @@ def show(entry_id: str, as_json: bool) -> None:
 )
 @click.option("--follow", is_flag=True, hidden=True)
 def export(format_: str, output: Path | None, follow: bool, **given: Any) -> None:
-    """Write entries out, oldest first: JSON lines, CSV, or `events`, the raw chain as evidence."""
+    """Write entries out, oldest first: JSON lines, CSV, OCSF (API Activity), or `events`, the raw chain as evidence.
+
+    A FILE whose name ends in .gz is compressed.
+    """
     if follow:
         raise ConfigError("--follow is not in this version yet", hint="export again with --since")
-    if format_ in ("parquet", "ocsf"):
-        raise ConfigError(f"--format {format_} is not in this version yet", hint="use jsonl, csv or events")
+    if format_ == "parquet":
+        raise ConfigError("--format parquet is not in this version yet", hint="use jsonl, csv, ocsf or events")
     wanted = _wanted(given)
     if format_ == "events" and wanted != EntryFilter(since=wanted.since, until=wanted.until):
         raise click.UsageError("--format events is the whole chain: it takes --since and --until, and no other filter")
@@ -179,28 +184,27 @@ async def export_to(trail: trails.Trail, format_: str, wanted: EntryFilter, outp
         written = 0
         try:
             if format_ == "csv":
-                out.write(trails.csv_header() + "\n")
-            async for line in _lines(trail, format_, wanted):
-                out.write(show(line) + "\n")
-                written += 1
-                if progress and written % _STEP == 0:
+                out.write(exporting.csv_header() + "\n")
+            async for lines in _pages(trail, format_, wanted):
+                out.write("".join(f"{show(line)}\n" for line in lines))
+                written += len(lines)
+                if progress:
                     click.echo(f"\r{written:,}", nl=False, err=True)
             out.flush()
-            if progress and written >= _STEP:
+            if progress and written:
                 click.echo("\r", nl=False, err=True)
         finally:
             await trail.exported(operator(), f"audit export --format {format_}", written)
     return written
 
 
-async def _lines(trail: trails.Trail, format_: str, wanted: EntryFilter) -> AsyncIterator[str]:
-    if format_ == "events":
-        async for event in trail.events(wanted):
-            yield trails.event_line(event)
+async def _pages(trail: trails.Trail, format_: str, wanted: EntryFilter) -> AsyncIterator[list[str]]:
+    if format_ != "events":
+        async for page in trail.lines(wanted, format_):
+            yield page
         return
-    render = trails.csv_line if format_ == "csv" else trails.json_line
-    async for entry in trail.entries(wanted):
-        yield render(entry)
+    async for event in trail.events(wanted):
+        yield [exporting.event_line(event)]
 
 
 def _escaping(format_: str) -> Callable[[str], str]:
@@ -219,8 +223,9 @@ def _destination(output: Path | None) -> Iterator[TextIO]:
     draft: str | None = None
     try:
         descriptor, draft = tempfile.mkstemp(prefix=f".{output.name}.", dir=output.parent)
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            yield file
+        with os.fdopen(descriptor, "wb") as file:
+            with _written(file, output) as text:
+                yield text
             file.flush()
             os.fsync(file.fileno())
         _appear(Path(draft), output)
@@ -231,6 +236,20 @@ def _destination(output: Path | None) -> Iterator[TextIO]:
     finally:
         if draft is not None:
             Path(draft).unlink(missing_ok=True)
+
+
+@contextmanager
+def _written(file: BinaryIO, output: Path) -> Iterator[TextIO]:
+    """Text into a file, compressed when its name says so."""
+    packed: Any = gzip.GzipFile(output.stem, "wb", fileobj=file) if output.suffix == ".gz" else None
+    text = io.TextIOWrapper(packed or file, encoding="utf-8", newline="", write_through=packed is not None)
+    try:
+        yield text
+    finally:
+        text.flush()
+        text.detach()
+        if packed is not None:
+            packed.close()
 
 
 def _appear(draft: Path, output: Path) -> None:

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from orgserver.model.audit import ENTRY_FIELDS, Act, Action, AuditEntry, Ending, EntryFilter, Outcome
+from orgserver.model.audit import Act, Action, AuditEntry, Ending, EntryFilter, Outcome
 from orgserver.model.errors import AuditBroken, OrgserverError
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
 from orgserver.notes import BadNote, Checkpoint
+from orgserver.services import exporting
 from orgserver.store import checkpoints, reading, verifying
 from orgserver.store.opened import Store
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +60,11 @@ class Trail:
             if last is None:
                 return
             after = last
+
+    async def lines(self, wanted: EntryFilter, format_: str) -> AsyncIterator[list[str]]:
+        """Every entry as a line of ``jsonl``, ``csv`` or ``ocsf``, oldest first, a page at a time."""
+        async for page in exporting.pages(self._store, wanted, format_):
+            yield page
 
     async def events(self, wanted: EntryFilter) -> AsyncIterator[dict[str, Any]]:
         """The raw chain within a span of time: the evidence, with the newest checkpoint of the span last."""
@@ -138,36 +138,3 @@ class Trail:
     async def _record(self, caller: Caller, action: Action, what: str, ending: Ending) -> None:
         act = Act(id=new_id(), principal=caller.principal.name, transport=caller.transport, action=action, tool=what)
         await self._store.audit.record(act, ending)
-
-
-def json_line(entry: AuditEntry) -> str:
-    """An entry as one line of JSON, in the public order of fields."""
-    return _dumps(entry.as_json())
-
-
-def event_line(event: dict[str, Any]) -> str:
-    """An event of the evidence as one line of JSON."""
-    return _dumps(event)
-
-
-def csv_header() -> str:
-    """The first line of a CSV export."""
-    return _csv_line(list(ENTRY_FIELDS))
-
-
-def csv_line(entry: AuditEntry) -> str:
-    """An entry as a line of CSV that no spreadsheet takes for a formula."""
-    return _csv_line([_cell(value) for value in entry.as_json().values()])
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    text = " ".join(value) if isinstance(value, list) else str(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
-
-
-def _csv_line(cells: list[str]) -> str:
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerow(cells)
-    return out.getvalue().rstrip("\n")

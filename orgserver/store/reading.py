@@ -23,7 +23,7 @@ async def newest(connection: AsyncConnection, wanted: EntryFilter, limit: int) -
     found: list[AuditEntry] = []
     before: int | None = None
     while len(found) < limit:
-        query = _joined(wanted).order_by(_found.c.sequence.desc()).limit(min(PAGE, limit))
+        query = joined(wanted).order_by(_found.c.sequence.desc()).limit(min(PAGE, limit))
         if before is not None:
             query = query.where(_found.c.sequence < before)
         rows = (await connection.execute(query)).all()
@@ -36,7 +36,7 @@ async def newest(connection: AsyncConnection, wanted: EntryFilter, limit: int) -
 
 async def entries(connection: AsyncConnection, wanted: EntryFilter, after: int) -> tuple[list[AuditEntry], int | None]:
     """A page of entries in their order, and where to go on; None at the end."""
-    query = _joined(wanted).where(_found.c.sequence > after).order_by(_found.c.sequence).limit(PAGE)
+    query = joined(wanted).where(_found.c.sequence > after).order_by(_found.c.sequence).limit(PAGE)
     rows = (await connection.execute(query)).all()
     found = [*map(_entry, rows)]
     return found, rows[-1].sequence if len(rows) == PAGE else None
@@ -44,7 +44,7 @@ async def entries(connection: AsyncConnection, wanted: EntryFilter, after: int) 
 
 async def entry(connection: AsyncConnection, id_: str) -> AuditEntry | None:
     """One entry."""
-    row = (await connection.execute(_joined(EntryFilter()).where(_found.c.entry_id == id_))).first()
+    row = (await connection.execute(joined(EntryFilter()).where(_found.c.entry_id == id_))).first()
     return _entry(row) if row is not None else None
 
 
@@ -85,7 +85,7 @@ def _bytes(value: object) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode()
 
 
-def _joined(wanted: EntryFilter) -> Select[Any]:
+def joined(wanted: EntryFilter) -> Select[Any]:
     """Entries by what they are found by, with what the chain says of each."""
     query = (
         select(

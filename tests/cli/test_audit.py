@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import gzip
 import io
 import itertools
 import json
@@ -181,3 +182,22 @@ async def test_checkpoints_beside_the_store_verify_with_it(shell: Shell, used: s
     assert ran.code == 0, ran.err
     assert "kept elsewhere" in ran.out
     assert again.json["since"] > 0
+
+
+async def test_a_file_named_gz_is_compressed_and_ocsf_has_a_line_for_each_entry(
+    shell: Shell, used: str, tmp_path: Path
+) -> None:
+    packed, plain = tmp_path / "log.jsonl.gz", tmp_path / "log.ocsf"
+    evidence, key = tmp_path / "evidence.jsonl.gz", tmp_path / "key.txt"
+
+    await shell("audit", "export", "--output", str(packed), "--org", "acme")
+    await shell("audit", "export", "--format", "ocsf", "--output", str(plain), "--org", "acme")
+    await shell("audit", "export", "--format", "events", "--output", str(evidence))
+    key.write_text((await shell("audit", "public-key")).out)
+
+    with gzip.open(packed, "rt", encoding="utf-8") as file:
+        entries = [json.loads(line) for line in file]
+    events = [json.loads(line) for line in plain.read_text().splitlines()]
+    assert [event["metadata"]["uid"] for event in events] == [entry["id"] for entry in entries]
+    assert {event["class_uid"] for event in events} == {6003}
+    assert (await shell("audit", "verify", str(evidence), "--public-key", str(key))).code == 0

@@ -16,7 +16,8 @@ from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
 from orgserver.notes import BadNote, Checkpoint, Signer, Verifier
 from orgserver.services import evidence
-from orgserver.services.trail import Trail, event_line
+from orgserver.services.exporting import event_line
+from orgserver.services.trail import Trail
 from orgserver.store import chain
 from orgserver.store.opened import Store
 from orgserver.store.writer import Transaction

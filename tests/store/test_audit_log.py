@@ -15,7 +15,8 @@ from sqlalchemy import select
 from orgserver.model.audit import Act, Action, AuditEntry, Ending, EntryFilter, Outcome
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller, Principal
-from orgserver.services.trail import Trail, csv_header, csv_line, event_line, json_line
+from orgserver.services.exporting import RENDER, csv_header, event_line
+from orgserver.services.trail import Trail
 from orgserver.store import chain, tables
 from orgserver.store.opened import Store
 from orgserver.store.repetitions import Repetition
@@ -308,17 +309,17 @@ async def test_an_exported_line_has_the_contracts_fields_in_order(store: Store) 
     (one,) = await fill(store, 1)
     entry = (await all_entries(store))[0]
 
-    assert list(json.loads(json_line(entry))) == csv_header().split(",")
+    assert list(json.loads(RENDER["jsonl"](entry.as_json()))) == csv_header().split(",")
     assert csv_header().startswith(
         "id,sequence,time,duration_ms,principal,client,transport,request_id,label,org,org_id"
     )
-    assert csv_line(entry).startswith(f"{one.id},1,")
+    assert RENDER["csv"](entry.as_json()).startswith(f"{one.id},1,")
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\tx", "\rx"])
 async def test_no_cell_is_a_formula(store: Store, text: str) -> None:
     await store.audit.record(act(label=text), Ending(Outcome.SUCCEEDED))
-    line = csv_line((await all_entries(store))[0])
+    line = RENDER["csv"]((await all_entries(store))[0].as_json())
 
     assert f"'{text}" in line
 

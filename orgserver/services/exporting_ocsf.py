@@ -1,0 +1,94 @@
+"""An entry as an event of the Open Cybersecurity Schema Framework: class 6003, API Activity.
+
+https://schema.ocsf.io/1.3.0/classes/api_activity
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import orgserver
+
+_CLASS = 6003
+_OTHER = 99
+_ACTIVITIES = {"create": 1, "read": 2, "list": 2, "query": 2, "search": 2, "describe": 2, "update": 3, "delete": 4}
+_NAMES = {1: "Create", 2: "Read", 3: "Update", 4: "Delete"}
+_STATUS = {
+    "succeeded": (1, "Success"),
+    "rejected": (2, "Failure"),
+    "denied": (2, "Failure"),
+    "not_sent": (2, "Failure"),
+}
+_SEVERITY = {"denied": 2, "rejected": 2, "not_sent": 2, "unknown": 3}
+_SEVERITY_NAMES = {1: "Informational", 2: "Low", 3: "Medium"}
+
+
+def event(entry: dict[str, Any]) -> dict[str, Any]:
+    """The event of an entry's public fields; what OCSF has no place for is under ``unmapped``."""
+    activity = _ACTIVITIES.get(entry["action"], _OTHER)
+    severity = _SEVERITY.get(entry["outcome"], 1)
+    status_id, status = _STATUS.get(entry["outcome"], (0, "Unknown"))
+    return _given(
+        {
+            "activity_id": activity,
+            "activity_name": _NAMES.get(activity, entry["action"]),
+            "category_uid": 6,
+            "category_name": "Application Activity",
+            "class_uid": _CLASS,
+            "class_name": "API Activity",
+            "type_uid": _CLASS * 100 + activity,
+            "time": _milliseconds(entry["time"]),
+            "duration": None if entry["duration_ms"] is None else round(entry["duration_ms"]),
+            "severity_id": severity,
+            "severity": _SEVERITY_NAMES[severity],
+            "status_id": status_id,
+            "status": status,
+            "status_code": entry["error_code"],
+            "status_detail": entry["outcome"],
+            "actor": _given({"user": {"name": entry["principal"]}, "app_name": entry["client"]}),
+            "api": _given(
+                {
+                    "operation": entry["tool"] or entry["action"],
+                    "service": {"name": "Salesforce" if entry["org"] else "orgserver"},
+                    "request": {"uid": entry["request_id"]} if entry["request_id"] else None,
+                    "response": {"code": entry["http_status"]} if entry["http_status"] else None,
+                }
+            ),
+            "src_endpoint": {"name": entry["transport"]},
+            "resources": [_given({"uid": id_, "type": entry["object"]}) for id_ in entry["record_ids"]]
+            or ([{"type": entry["object"]}] if entry["object"] else None),
+            "metadata": {
+                "version": "1.3.0",
+                "uid": entry["id"],
+                "sequence": entry["sequence"],
+                "product": {"name": "orgserver", "vendor_name": "orgserver", "version": orgserver.__version__},
+            },
+            "unmapped": _given({name: entry[name] for name in _UNMAPPED}),
+        }
+    )
+
+
+_UNMAPPED = (
+    "org",
+    "org_id",
+    "label",
+    "action",
+    "fields",
+    "row_count",
+    "api_calls",
+    "attempts",
+    "salesforce_request_id",
+    "undoes",
+    "hash",
+    "outcome_sequence",
+    "outcome_hash",
+)
+
+
+def _milliseconds(time: str) -> int:
+    return int(datetime.fromisoformat(time).timestamp() * 1_000)
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value not in (None, [], {})}
