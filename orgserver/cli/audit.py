@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import io
 import os
@@ -14,7 +15,7 @@ from typing import Any, BinaryIO, TextIO, TypeVar
 
 import click
 
-from orgserver.cli import audit_evidence, spans
+from orgserver.cli import audit_evidence, audit_tail, spans
 from orgserver.cli.support import (
     app_of,
     operator,
@@ -25,6 +26,7 @@ from orgserver.cli.support import (
     safe,
     settings_of,
     tell,
+    until_told,
 )
 from orgserver.logs import json_safe
 from orgserver.model import names
@@ -35,6 +37,7 @@ from orgserver.services import trail as trails
 
 F = TypeVar("F", bound=Callable[..., Any])
 _FORMATS = ("jsonl", "csv", "events", "parquet", "ocsf")
+_EVERY_SECONDS = 1.0
 _OUTCOMES = ("pending", "succeeded", "rejected", "denied", "not_sent", "unknown")
 
 
@@ -153,19 +156,23 @@ def show(entry_id: str, as_json: bool) -> None:
 @click.option(
     "--output", type=click.Path(path_type=Path, dir_okay=False), help="A new file. [default: standard output]"
 )
-@click.option("--follow", is_flag=True, hidden=True)
+@click.option("--follow", is_flag=True, help="Go on with entries as they end, until Ctrl-C; each of them once.")
 def export(format_: str, output: Path | None, follow: bool, **given: Any) -> None:
     """Write entries out, oldest first: JSON lines, CSV, OCSF (API Activity), or `events`, the raw chain as evidence.
 
     A FILE whose name ends in .gz is compressed.
     """
-    if follow:
-        raise ConfigError("--follow is not in this version yet", hint="export again with --since")
     if format_ == "parquet":
         raise ConfigError("--format parquet is not in this version yet", hint="use jsonl, csv, ocsf or events")
     wanted = _wanted(given)
     if format_ == "events" and wanted != EntryFilter(since=wanted.since, until=wanted.until):
         raise click.UsageError("--format events is the whole chain: it takes --since and --until, and no other filter")
+
+    if follow:
+        if output is not None or format_ == "events":
+            raise click.UsageError("--follow writes jsonl, csv or ocsf to standard output")
+        run(until_told(_follow(format_, wanted)))
+        return
 
     async def act() -> int:
         async with app_of(settings_of()) as app:
@@ -174,6 +181,25 @@ def export(format_: str, output: Path | None, follow: bool, **given: Any) -> Non
     written = run(act())
     if output is not None:
         tell(f"{written:,} {'events' if format_ == 'events' else 'entries'} written to {output}")
+
+
+async def _follow(format_: str, wanted: EntryFilter) -> None:
+    """Write entries as they end; those that have ended already first."""
+    render, written, seen = exporting.RENDER[format_], 0, 0
+    async with app_of(settings_of()) as app:
+        try:
+            if format_ == "csv":
+                click.echo(exporting.csv_header())
+            while True:
+                before = seen
+                entries, seen = await app.trail.ended(seen, wanted)
+                for entry in entries:
+                    click.echo(render(entry.as_json()))
+                written += len(entries)
+                if seen == before:
+                    await asyncio.sleep(_EVERY_SECONDS)
+        finally:
+            await app.trail.exported(operator(), f"audit export --format {format_} --follow", written)
 
 
 async def export_to(trail: trails.Trail, format_: str, wanted: EntryFilter, output: Path | None) -> int:
@@ -268,5 +294,5 @@ def _records(entry: AuditEntry) -> str | None:
     return f"{entry.record_ids[0]} +{more}" if more else entry.record_ids[0]
 
 
-for _command in (audit_evidence.verify, audit_evidence.public_key):
+for _command in (audit_tail.tail, audit_evidence.verify, audit_evidence.public_key):
     audit.add_command(_command)

@@ -61,6 +61,11 @@ def print_json(value: Any) -> None:
     click.echo(json_safe(json.dumps(value, ensure_ascii=False, indent=2)))
 
 
+def print_json_line(value: Any) -> None:
+    """Print one line of data for machines, at once."""
+    click.echo(json_safe(json.dumps(value, ensure_ascii=False, separators=(",", ":"))))
+
+
 def print_facts(facts: Mapping[str, object]) -> None:
     """Print what is known of one thing, a line each."""
     width = max(map(len, facts))

@@ -48,6 +48,17 @@ class Trail:
         async with self._store.database.reading() as connection:
             return await reading.entry(connection, id_)
 
+    async def head(self) -> int:
+        """The sequence of the newest event."""
+        async with self._store.database.reading() as connection:
+            return await reading.head(connection)
+
+    async def ended(self, after: int, wanted: EntryFilter) -> tuple[list[AuditEntry], int]:
+        """Entries that ended after a sequence, in the order in which they did, and the sequence to go on from."""
+        await self._store.audit.catch_up()
+        async with self._store.database.reading() as connection:
+            return await reading.ended(connection, after, wanted)
+
     async def entries(self, wanted: EntryFilter) -> AsyncIterator[AuditEntry]:
         """Every entry, oldest first, in short read transactions."""
         await self._store.audit.catch_up()

@@ -53,6 +53,16 @@ async def head(connection: AsyncConnection) -> int:
     return int((await connection.execute(select(tables.audit_head.c.sequence))).scalar_one())
 
 
+async def ended(connection: AsyncConnection, after: int, wanted: EntryFilter) -> tuple[list[AuditEntry], int]:
+    """Entries whose outcome came after a sequence, in its order, and how far that is."""
+    upto = (await connection.execute(select(tables.audit_indexed.c.sequence))).scalar_one()
+    upto = min(upto, after + PAGE)
+    span = (_events.c.sequence > after, _events.c.sequence <= upto, _events.c.kind == chain.OUTCOME)
+    found = joined(wanted).where(_found.c.entry_id.in_(select(_events.c.entry_id).where(*span)))
+    rows = (await connection.execute(found.order_by(_found.c.outcome_sequence))).all()
+    return [*map(_entry, rows)], max(upto, after)
+
+
 async def events(
     connection: AsyncConnection, wanted: EntryFilter, after: int, store_id: str
 ) -> tuple[list[dict[str, Any]], int | None]:

@@ -201,3 +201,53 @@ async def test_a_file_named_gz_is_compressed_and_ocsf_has_a_line_for_each_entry(
     assert [event["metadata"]["uid"] for event in events] == [entry["id"] for entry in entries]
     assert {event["class_uid"] for event in events} == {6003}
     assert (await shell("audit", "verify", str(evidence), "--public-key", str(key))).code == 0
+
+
+async def test_tail_shows_the_newest_and_then_what_ends(
+    shell: Shell, used: str, acme: SandboxOrg, caller: Caller
+) -> None:
+    still = await shell("audit", "tail", "-n", "2")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *("-m", "orgserver", "audit", "tail", "-f", "-n", "1", "--json"),
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=shell.environment(),
+    )  # fmt: skip
+    assert process.stdout is not None
+    async with asyncio.timeout(30):
+        newest = json.loads(await process.stdout.readline())
+        async with open_app(read_settings({"home": shell.home}, {})) as app:
+            made = await app.operations.create(caller, TOOL, "acme", CONTACT, {"LastName": "Byron"})
+        following = json.loads(await process.stdout.readline())
+        process.terminate()
+        await process.wait()
+
+    assert len(still.out.splitlines()) == 2
+    assert newest["outcome"] == "rejected"
+    assert (following["outcome"], following["record_ids"]) == ("succeeded", [made.id])
+    assert process.returncode == 0
+
+
+async def test_an_export_that_follows_writes_each_entry_once_when_it_has_ended(
+    shell: Shell, used: str, acme: SandboxOrg, caller: Caller
+) -> None:
+    whole = [json.loads(line) for line in (await shell("audit", "export", "--action", "create")).out.splitlines()]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *("-m", "orgserver", "audit", "export", "--follow", "--action", "create"),
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=shell.environment(),
+    )  # fmt: skip
+    assert process.stdout is not None
+    async with asyncio.timeout(30):
+        first = [json.loads(await process.stdout.readline()) for _ in whole]
+        async with open_app(read_settings({"home": shell.home}, {})) as app:
+            await app.operations.create(caller, TOOL, "acme", CONTACT, {"LastName": "Byron"})
+        following = json.loads(await process.stdout.readline())
+        process.terminate()
+        await process.wait()
+
+    recorded = await shell("audit", "list", "--action", "export", "--json", "--limit", "1")
+    assert first == whole
+    assert following["outcome"] == "succeeded"
+    assert (recorded.json[0]["tool"], recorded.json[0]["row_count"]) == (
+        "audit export --format jsonl --follow",
+        len(whole) + 1,
+    )
+    assert (await shell("audit", "export", "--follow", "--output", "x")).code == 2

@@ -59,6 +59,7 @@ def test_the_version_is_told() -> None:
         "update-org acme --no-hide-field",
         "serve --http 127.0.0.1:1", "serve --tls-cert x", "serve --public-url https://x", "serve --allow-host x",
         "serve --allow-origin x", "serve --oauth-issuer x", "serve --oauth-audience x", "serve --tls-key x",
+        "audit export --format parquet",
     ],
 )  # fmt: skip
 def test_what_this_version_does_not_do_yet_is_refused_in_one_line(words: str) -> None:

@@ -1,0 +1,59 @@
+"""``orgserver audit tail``: the newest entries, and those to come."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import click
+
+from orgserver.cli.support import app_of, print_json_line, run, safe, settings_of, until_told
+
+if TYPE_CHECKING:
+    from orgserver.model.audit import AuditEntry
+
+_EVERY_SECONDS = 1.0
+
+
+@click.command("tail", epilog="Example: orgserver audit tail -f")
+@click.option("-n", "count", default=10, show_default=True, type=click.IntRange(0, 10_000), help="How many entries.")
+@click.option("-f", "--follow", is_flag=True, help="Go on with entries as they end, until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each.")
+def tail(count: int, follow: bool, as_json: bool) -> None:
+    """Show the newest entries, oldest first, a line each."""
+    show = _json if as_json else _line
+
+    async def act() -> None:
+        from orgserver.model.audit import EntryFilter  # noqa: PLC0415
+
+        async with app_of(settings_of()) as app:
+            seen = await app.trail.head()
+            newest = await app.trail.newest(EntryFilter(), count) if count else []
+            for entry in reversed(newest):
+                if not follow or entry.outcome_sequence is None or entry.outcome_sequence <= seen:
+                    show(entry)
+            while follow:
+                await asyncio.sleep(_EVERY_SECONDS)
+                entries, seen = await app.trail.ended(seen, EntryFilter())
+                for entry in entries:
+                    show(entry)
+
+    run(until_told(act()) if follow else act())
+
+
+def _line(entry: AuditEntry) -> None:
+    parts = [
+        f"{entry.time:%Y-%m-%d %H:%M:%S}",
+        entry.principal,
+        entry.org or "-",
+        entry.action,
+        entry.object or "-",
+        entry.outcome.value,
+        entry.error_code or "",
+        entry.id,
+    ]
+    click.echo("  ".join(safe(part) for part in parts if part))
+
+
+def _json(entry: AuditEntry) -> None:
+    print_json_line(entry.as_json())
