@@ -143,6 +143,17 @@ class Verification:
         with connection.begin():
             self._check_head(connection)
             self._check_claims(connection)
+        if self.problem is None:
+            self._check_search(connection, began)
+
+    def _check_search(self, connection: Connection, began: int) -> None:
+        """Compare what people search by with a chain that is whole: before that, it would blame the wrong entry."""
+        for after in range(began, self.sequence, PAGE):
+            with connection.begin():
+                self._check_index(connection, after, min(after + PAGE, self.sequence))
+            if self.problem is not None:
+                return
+        with connection.begin():
             self._check_left_over(connection, began)
             strange = connection.execute(_STRANGE_TOUCHES).scalar()
         if strange is not None:
@@ -161,7 +172,6 @@ class Verification:
                 self._check(rows)
                 read += len(rows)
             result.close()
-            self._check_index(connection, began)
         return read == PAGE and self.problem is None
 
     def _check(self, rows: Iterable[tuple[Any, ...]]) -> None:
@@ -195,14 +205,14 @@ class Verification:
         self.events += sequence - self.sequence
         self.sequence, self.hash = sequence, previous
 
-    def _check_index(self, connection: Connection, began: int) -> None:
+    def _check_index(self, connection: Connection, after: int, upto: int) -> None:
         indexed = connection.execute(select(tables.audit_indexed.c.sequence)).scalar()
         if indexed is None:
-            self.fail(began + 1, "how far the search tables go is gone")
+            self.fail(after + 1, "how far the search tables go is gone")
             return
-        upto = min(self.sequence, int(indexed))
-        if upto > began:
-            bad = connection.execute(_INDEX, {"after": began, "upto": upto}).scalar()
+        upto = min(upto, int(indexed))
+        if upto > after:
+            bad = connection.execute(_INDEX, {"after": after, "upto": upto}).scalar()
             if bad is not None:
                 self.fail(int(bad), f"what entry {bad} is found by was edited")
 

@@ -11,6 +11,7 @@ from .dying import POINTS
 from .kills import kills
 from .many import many
 from .storm import storm
+from .tampering import tampering
 
 NAMED = (*POINTS, "sent")
 
@@ -23,12 +24,13 @@ def runs(seed: int, *, quick: bool) -> dict[str, Callable[[], Awaitable[object]]
         "points": lambda: kills(list(NAMED) * rounds, seed=seed),
         "kills": lambda: kills(["random"] * (20 if quick else 500), seed=seed),
         "many": lambda: many(200 if quick else 1_000),
+        "tamper": lambda: tampering(count=2_000 if quick else 50_000, clean=20 if quick else 1_000, seed=seed),
     }
 
 
 async def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("faults", nargs="*", help="storm, points, kills, many; all when none is named")
+    parser.add_argument("faults", nargs="*", help="storm, points, kills, many, tamper; all when none is named")
     parser.add_argument("--quick", action="store_true", help="the sizes of the test suite")
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
     options = parser.parse_args()
