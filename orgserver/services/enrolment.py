@@ -28,7 +28,8 @@ from orgserver.services.tokens import hosts_of as hosts_of_org
 from orgserver.services.ways_in import Entry, Session, WaysIn
 from orgserver.store.chain import when
 from orgserver.store.opened import Store
-from orgserver.store.orgs import Catalog, credential_of
+from orgserver.store.orgs import Catalog
+from orgserver.store.sealed import credential_of
 from orgserver.store.writer import Transaction
 
 __all__ = ["Enrolled", "Enrolment", "Registration"]

@@ -17,12 +17,13 @@ from datetime import datetime
 from pathlib import Path
 
 from orgserver.model.audit import Act, Action, Ending, Outcome
-from orgserver.model.errors import NeedsLogin, NoConnection, NotSent, OrgserverError, StoreAway, StoreError, Unanswered
+from orgserver.model.errors import NeedsLogin, NoConnection, NotSent, OrgserverError, StoreError, Unanswered
 from orgserver.model.names import RowId, new_id
 from orgserver.model.orgs import AccessToken, Org, OrgState, Problem
 from orgserver.model.secret import Secret
-from orgserver.salesforce import hosts, oauth
+from orgserver.salesforce import oauth
 from orgserver.salesforce.client import OrgHosts, SalesforceClient
+from orgserver.services import verdicts
 from orgserver.store.chain import when
 from orgserver.store.opened import Store
 from orgserver.store.refreshes import Busy, Closed, Finished, Granted, Refreshes, moment
@@ -138,7 +139,7 @@ class Refresher:
             await self._take_in_rescued(org)
             raise _Again(random.uniform(*_LEASE_PAUSE))  # noqa: S311  # so that waiting processes do not march in step
         if isinstance(begun, Closed):
-            raise closed(org, begun.org)
+            raise verdicts.closed(org, begun.org)
         if begun.doubted_since is not None and await self._take_in_rescued(org):
             raise _Again(0)  # the lost answer was kept beside the store
         if not self._time_is_left(begun, began):
@@ -188,7 +189,7 @@ class Refresher:
     async def _keep(self, granted: Granted, answer: oauth.TokenAnswer, holder: str) -> AccessToken:
         """Store an answer as the very next step; one for another org or host is not stored at all."""
         org, credential = granted.org, granted.credential
-        mismatch = _mismatch(org, answer)
+        mismatch = verdicts.mismatch(org, answer)
         if mismatch is not None:
             await self._end(granted, holder, state=OrgState.QUARANTINED, cause=mismatch)
             raise NeedsLogin(
@@ -237,7 +238,7 @@ class Refresher:
         self._unsaved[org.row_id] = _Unsaved(change, access, path)
         kept = f"sealed in {path.name}" if path else "kept in this process's memory: do not stop it"
         logger.error("a rotated refresh token of %s is not in the store yet; it is %s", org.alias, kept)
-        raise _away(org)
+        raise verdicts.away(org)
 
     async def _save_again(self, org: Org) -> AccessToken:
         """Try to store the answer that this process holds; until that works, nothing else is sent."""
@@ -245,7 +246,7 @@ class Refresher:
         try:
             stored = await self._store.database.write(unsaved.change)
         except OrgserverError as error:
-            raise _away(org) from error
+            raise verdicts.away(org) from error
         self._unsaved.pop(org.row_id, None)
         await _discard(unsaved.rescue)
         if not stored:  # another process took the rescue file in
@@ -268,7 +269,7 @@ class Refresher:
             if doubted is not None:
                 cause = f"the answer to a refresh sent at {moment(doubted)} was lost, with the rotated token: {cause}"
             await self._end(granted, holder, state=OrgState.NEEDS_LOGIN, cause=cause)
-            raise needs_login(org, cause)
+            raise verdicts.needs_login(org, cause)
         problem = Problem(refusal.error, _now(), refusal.hint)
         if refusal.kind == "unclear":
             await self._end(granted, holder, problem=problem, doubted=doubted is not None)
@@ -338,50 +339,6 @@ async def _discard(path: Path | None) -> None:
 def same(token: AccessToken, other: AccessToken | None) -> bool:
     """Tell whether two tokens came from the same answer."""
     return other is not None and token.fencing == other.fencing
-
-
-def closed(org: Org, found: Org | None) -> NeedsLogin:
-    """Why this org must not be asked for a token."""
-    if found is None:
-        return needs_login(org, "it has no credential")
-    if found.state is OrgState.QUARANTINED:
-        return NeedsLogin(
-            f"{org.alias} is quarantined: {found.cause}",
-            code="QUARANTINED",
-            hint="an administrator must look at this org",
-        )
-    if found.state is OrgState.IN_DOUBT:
-        return NeedsLogin(
-            f"the refresh token of {org.alias} is in doubt: {found.cause}",
-            code="IN_DOUBT",
-            hint=f"an administrator runs: orgserver check-org {org.alias} --try-token",
-        )
-    return needs_login(org, found.cause)
-
-
-def needs_login(org: Org, cause: str | None) -> NeedsLogin:
-    """What an org without a working credential answers."""
-    return NeedsLogin(
-        f"{org.alias} needs a new login: {cause or 'its credential no longer works'}",
-        hint=f"an administrator runs: orgserver update-org {org.alias} --auth {org.auth}",
-    )
-
-
-def _away(org: Org) -> StoreAway:
-    return StoreAway(
-        f"the store does not take the new token of {org.alias}, so nothing is sent with it",
-        hint="free the store's disk; the token is kept safe meanwhile",
-    )
-
-
-def _mismatch(org: Org, answer: oauth.TokenAnswer) -> str | None:
-    if org.org_id is not None and answer.org_id != org.org_id:
-        return f"its login host answered for another org ({answer.org_id})"
-    try:
-        hosts.check_url(answer.instance_url, org.trusted_hosts)
-    except ValueError as error:
-        return f"its login host named an instance that may not be trusted: {error}"
-    return None
 
 
 def _act(org: Org) -> Act:

@@ -8,17 +8,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, delete, insert, or_, select, update
+from sqlalchemy import Row, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.names import Alias, RowId
 from orgserver.model.orgs import AccessToken, Credential, Org, OrgState, Problem
 from orgserver.model.secret import Secret
-from orgserver.store import rows, tables
+from orgserver.store import rows, sealed, tables
 from orgserver.store.chain import when
 from orgserver.store.keyrings import ORG, catching_up
 from orgserver.store.writer import Transaction
-from orgserver.vault import Context, Key, Vault
+from orgserver.vault import Key, Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Orgs:
 
     async def credential(self, connection: AsyncConnection, row_id: RowId) -> Credential | None:
         """Open an org's credential."""
-        row = (await connection.execute(credential_of(row_id))).first()
+        row = (await connection.execute(sealed.credential_of(row_id))).first()
         if row is None:
             return None
         await self._unwrapped(row_id, row.wrapped)
@@ -71,9 +71,9 @@ class Orgs:
         key = self._key(row_id, row.wrapped)
         return Credential(
             client_id=row.client_id,
-            client_secret=_maybe(key, row.client_secret, _secret_context(row_id)),
-            refresh_token=_maybe(key, row.refresh_token, _refresh_context(row_id, row.fencing)),
-            private_key=_maybe(key, row.private_key, _private_context(row_id)),
+            client_secret=sealed.opened(key, row.client_secret, sealed.client_secret(row_id)),
+            refresh_token=sealed.opened(key, row.refresh_token, sealed.refresh_token(row_id, row.fencing)),
+            private_key=sealed.opened(key, row.private_key, sealed.private_key(row_id)),
             username=row.username,
             audience=row.audience,
             fencing=row.fencing,
@@ -82,7 +82,7 @@ class Orgs:
 
     async def access_token(self, connection: AsyncConnection, row_id: RowId) -> AccessToken | None:
         """Open an org's cached access token."""
-        row = (await connection.execute(access_token_of(row_id))).first()
+        row = (await connection.execute(sealed.access_token_of(row_id))).first()
         if row is None:
             return None
         await self._unwrapped(row_id, row.wrapped)
@@ -90,7 +90,7 @@ class Orgs:
 
     def opened_access(self, row_id: str, row: Row[Any]) -> AccessToken:
         """Open a row of ``access_token_of``."""
-        token = self._key(row_id, row.wrapped).open_text(row.token, _access_context(row_id, row.fencing))
+        token = self._key(row_id, row.wrapped).open_text(row.token, sealed.access_token(row_id, row.fencing))
         return AccessToken(token, row.instance_url, row.fencing)
 
     async def refreshed_at(self, connection: AsyncConnection, row_id: RowId) -> datetime | None:
@@ -116,7 +116,7 @@ class Orgs:
         found: dict[Alias, Draft] = {}
         for row in known:
             key = await self._unwrapped(row.row_id, row.wrapped)
-            facts = key.open(row.draft, _draft_context(row.row_id))
+            facts = key.open(row.draft, sealed.draft(row.row_id))
             found[row.alias] = Draft(row.alias, RowId(row.row_id), json.loads(facts))
         return found
 
@@ -131,7 +131,7 @@ class Orgs:
         )
         for row in known:
             key = await self._unwrapped(row.row_id, row.wrapped)
-            token = key.open_text(row.refresh_token, _refresh_context(row.row_id, row.fencing))
+            token = key.open_text(row.refresh_token, sealed.refresh_token(row.row_id, row.fencing))
             found.append((row.alias, token, row.given))
         return found
 
@@ -142,17 +142,17 @@ class Orgs:
         row = tx.connection.execute(select(tables.enrolments).where(tables.enrolments.c.row_id == row_id)).first()
         if row is None:
             return None
-        facts = self.key_in(tx, row_id).open(row.draft, _draft_context(row_id))
+        facts = self.key_in(tx, row_id).open(row.draft, sealed.draft(row_id))
         return Draft(row.alias, row_id, json.loads(facts))
 
     def keep_draft_in(self, tx: Transaction, draft: Draft) -> None:
         """Write an enrolment, new or a step further."""
         key = self.key_in(tx, draft.row_id)
-        sealed = key.seal(json.dumps(draft.facts).encode(), _draft_context(draft.row_id))
+        facts = key.seal(json.dumps(draft.facts).encode(), sealed.draft(draft.row_id))
         old = tables.enrolments.c.alias == draft.alias
         tx.connection.execute(delete(tables.enrolments).where(old))
         tx.connection.execute(
-            insert(tables.enrolments).values(alias=draft.alias, row_id=draft.row_id, draft=sealed, created_at=tx.now)
+            insert(tables.enrolments).values(alias=draft.alias, row_id=draft.row_id, draft=facts, created_at=tx.now)
         )
 
     def drop_draft_in(self, tx: Transaction, draft: Draft, *, keep_key: bool) -> None:
@@ -176,9 +176,11 @@ class Orgs:
             insert(tables.credentials).values(
                 row_id=row_id,
                 client_id=credential.client_id,
-                client_secret=_sealed(key, credential.client_secret, _secret_context(row_id)),
-                refresh_token=_sealed(key, credential.refresh_token, _refresh_context(row_id, credential.fencing)),
-                private_key=_sealed(key, credential.private_key, _private_context(row_id)),
+                client_secret=sealed.closed(key, credential.client_secret, sealed.client_secret(row_id)),
+                refresh_token=sealed.closed(
+                    key, credential.refresh_token, sealed.refresh_token(row_id, credential.fencing)
+                ),
+                private_key=sealed.closed(key, credential.private_key, sealed.private_key(row_id)),
                 username=credential.username,
                 audience=credential.audience,
                 fencing=credential.fencing,
@@ -202,7 +204,7 @@ class Orgs:
             .where(tables.credentials.c.row_id == row_id, tables.credentials.c.fencing == fencing)
             .values(
                 fencing=access.fencing,
-                refresh_token=_sealed(key, refresh_token, _refresh_context(row_id, access.fencing)),
+                refresh_token=sealed.closed(key, refresh_token, sealed.refresh_token(row_id, access.fencing)),
             )
         )
         if done.rowcount == 0:
@@ -274,7 +276,7 @@ class Orgs:
         tx.connection.execute(
             insert(tables.access_tokens).values(
                 row_id=row_id,
-                token=key.seal_text(access.token, _access_context(row_id, access.fencing)),
+                token=key.seal_text(access.token, sealed.access_token(row_id, access.fencing)),
                 instance_url=access.instance_url,
                 fencing=access.fencing,
                 obtained_at=tx.now,
@@ -325,49 +327,3 @@ class Orgs:
     @staticmethod
     def _changed_in(tx: Transaction) -> None:
         tx.connection.execute(update(tables.store).values(catalog_version=tables.store.c.catalog_version + 1))
-
-
-def credential_of(row_id: str) -> Select[Any]:
-    """The row from which an org's credential is opened."""
-    return (
-        select(tables.credentials, tables.data_keys.c.wrapped)
-        .join(tables.data_keys, tables.data_keys.c.owner == tables.credentials.c.row_id)
-        .where(tables.credentials.c.row_id == row_id)
-    )
-
-
-def access_token_of(row_id: str) -> Select[Any]:
-    """The row from which an org's cached access token is opened."""
-    return (
-        select(tables.access_tokens, tables.data_keys.c.wrapped)
-        .join(tables.data_keys, tables.data_keys.c.owner == tables.access_tokens.c.row_id)
-        .where(tables.access_tokens.c.row_id == row_id)
-    )
-
-
-def _maybe(key: Key, sealed: bytes | None, context: Context) -> Secret | None:
-    return key.open_text(sealed, context) if sealed is not None else None
-
-
-def _sealed(key: Key, secret: Secret | None, context: Context) -> bytes | None:
-    return key.seal_text(secret, context) if secret is not None else None
-
-
-def _private_context(row_id: str) -> Context:
-    return Context(row_id, "credentials", "private_key")
-
-
-def _refresh_context(row_id: str, fencing: int) -> Context:
-    return Context(row_id, "credentials", "refresh_token", str(fencing))
-
-
-def _secret_context(row_id: str) -> Context:
-    return Context(row_id, "credentials", "client_secret")
-
-
-def _access_context(row_id: str, fencing: int) -> Context:
-    return Context(row_id, "access_tokens", "token", str(fencing))
-
-
-def _draft_context(row_id: str) -> Context:
-    return Context(row_id, "enrolments", "draft")

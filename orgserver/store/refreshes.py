@@ -17,7 +17,8 @@ from orgserver.model.orgs import AccessToken, Credential, Org, OrgState, Problem
 from orgserver.model.secret import Secret
 from orgserver.store import leases, rows, tables
 from orgserver.store.chain import when
-from orgserver.store.orgs import Orgs, access_token_of, credential_of
+from orgserver.store.orgs import Orgs
+from orgserver.store.sealed import access_token_of, credential_of
 from orgserver.store.writer import Transaction
 
 

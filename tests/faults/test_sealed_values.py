@@ -18,7 +18,8 @@ from orgserver.model.secret import Secret
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.store import tables
 from orgserver.store.opened import Store
-from orgserver.store.orgs import Draft, access_token_of, credential_of
+from orgserver.store.orgs import Draft
+from orgserver.store.sealed import access_token_of, credential_of
 from orgserver.store.writer import Transaction
 
 ORGS = 20

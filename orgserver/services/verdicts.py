@@ -1,0 +1,53 @@
+"""What is said of an org that gives no token, and why an answer is not taken."""
+
+from __future__ import annotations
+
+from orgserver.model.errors import NeedsLogin, StoreAway
+from orgserver.model.orgs import Org, OrgState
+from orgserver.salesforce import hosts, oauth
+
+
+def closed(org: Org, found: Org | None) -> NeedsLogin:
+    """Why this org must not be asked for a token."""
+    if found is None:
+        return needs_login(org, "it has no credential")
+    if found.state is OrgState.QUARANTINED:
+        return NeedsLogin(
+            f"{org.alias} is quarantined: {found.cause}",
+            code="QUARANTINED",
+            hint="an administrator must look at this org",
+        )
+    if found.state is OrgState.IN_DOUBT:
+        return NeedsLogin(
+            f"the refresh token of {org.alias} is in doubt: {found.cause}",
+            code="IN_DOUBT",
+            hint=f"an administrator runs: orgserver check-org {org.alias} --try-token",
+        )
+    return needs_login(org, found.cause)
+
+
+def needs_login(org: Org, cause: str | None) -> NeedsLogin:
+    """What an org without a working credential answers."""
+    return NeedsLogin(
+        f"{org.alias} needs a new login: {cause or 'its credential no longer works'}",
+        hint=f"an administrator runs: orgserver update-org {org.alias} --auth {org.auth}",
+    )
+
+
+def away(org: Org) -> StoreAway:
+    """What is said while a new token is not in the store."""
+    return StoreAway(
+        f"the store does not take the new token of {org.alias}, so nothing is sent with it",
+        hint="free the store's disk; the token is kept safe meanwhile",
+    )
+
+
+def mismatch(org: Org, answer: oauth.TokenAnswer) -> str | None:
+    """Why an answer is not this org's to give, if it is not."""
+    if org.org_id is not None and answer.org_id != org.org_id:
+        return f"its login host answered for another org ({answer.org_id})"
+    try:
+        hosts.check_url(answer.instance_url, org.trusted_hosts)
+    except ValueError as error:
+        return f"its login host named an instance that may not be trusted: {error}"
+    return None
