@@ -35,6 +35,14 @@ KEEP_TRYING = (0.1, 0.3, 1.0, 3.0, 5.0)
 """Seconds between tries to seal an answer that the store did not take."""
 
 
+def already_registered(alias: Alias) -> EnrolmentError:
+    """What an alias that is in use answers."""
+    return EnrolmentError(
+        f"an org is already registered as {alias}",
+        hint=f"choose another alias, or give it new credentials with: orgserver update-org {alias} --auth …",
+    )
+
+
 class Drafts:
     """The unfinished enrolments of one store."""
 
@@ -61,6 +69,8 @@ class Drafts:
         draft = replace(begun, alias=given.alias) if begun else Draft(given.alias, RowId(new_id()), _first(given))
 
         def change(tx: Transaction) -> None:
+            if not given.replace and self._store.orgs.registered_in(tx, given.alias):
+                raise already_registered(given.alias)  # by an interrupted run whose last step has gone in since
             if earlier is not None:
                 self._store.orgs.drop_draft_in(tx, earlier, keep_key=False)
             if begun is not None:

@@ -19,7 +19,7 @@ from orgserver.model.names import Alias, OrgId
 from orgserver.model.orgs import AccessToken, Caller, Credential, Org, OrgState, OrgUser, Policy
 from orgserver.salesforce import hosts
 from orgserver.services.access import Access
-from orgserver.services.drafts import Drafts
+from orgserver.services.drafts import Drafts, already_registered
 from orgserver.services.login import SignIn
 from orgserver.services.proof import Proof, prove
 from orgserver.services.registration import Registration, checked, hosts_of
@@ -170,10 +170,7 @@ def _taken(catalog: Catalog, given: Registration) -> Org | None:
     """The org that has this alias, if it shall get new credentials."""
     existing = catalog.by_alias.get(given.alias)
     if existing is not None and not given.replace:
-        raise EnrolmentError(
-            f"an org is already registered as {given.alias}",
-            hint=f"choose another alias, or give it new credentials with: orgserver update-org {given.alias} --auth …",
-        )
+        raise already_registered(given.alias)
     return existing
 
 

@@ -145,6 +145,11 @@ class Orgs:
         facts = self.key_in(tx, row_id).open(row.draft, sealed.draft(row_id))
         return Draft(row.alias, row_id, json.loads(facts))
 
+    def registered_in(self, tx: Transaction, alias: Alias) -> bool:
+        """Tell whether an alias is in use."""
+        used = select(tables.orgs.c.row_id).where(tables.orgs.c.alias == alias)
+        return tx.connection.execute(used).first() is not None
+
     def keep_draft_in(self, tx: Transaction, draft: Draft) -> None:
         """Write an enrolment, new or a step further."""
         key = self.key_in(tx, draft.row_id)
