@@ -10,11 +10,12 @@ event is one tuple, and its columns are looked for in its canonical bytes as the
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, text
@@ -22,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.audit import Action
 from orgserver.model.errors import AuditBroken
-from orgserver.notes import BadNote, Checkpoint, Verifier
+from orgserver.notes import Checkpoint, Verifier
 from orgserver.store import chain, indexing, tables
 
 PAGE = 8_000
@@ -30,8 +31,8 @@ _ROWS = 1_000
 CHECKS = ("sequence", "chain", "mac", "columns", "index", "head", "checkpoints")
 _COLUMNS = ("principal", "org", "tool", "action", "object", "outcome")
 _LOOK_BACK = 50
-_END_OF_TIME = 253_402_300_800
-"""Seconds until the year 10000, which no datetime can hold."""
+_END_OF_TIME = 4_223_371_680
+"""Minutes until the year 10000, which no datetime can hold."""
 _e = tables.audit_events
 _EVENTS = (
     select(
@@ -85,19 +86,31 @@ _ENDED = text("""
 """)
 """Each outcome that an entry names was looked at; none may be left over."""
 _FIRST_LEFT_OVER = text("""
-    SELECT min(events.sequence) FROM audit_events AS events
+    SELECT min(coalesce(found.sequence, events.sequence)) FROM audit_events AS events
     LEFT JOIN audit_entries AS found ON found.entry_id = events.entry_id
     WHERE events.sequence > :after AND events.sequence <= :upto AND events.kind = 'outcome'
     AND found.outcome_sequence IS NOT events.sequence
 """)
+_OUT_OF_BOUNDS = text("""
+    SELECT min(sequence) FROM (
+        SELECT min(sequence) AS sequence FROM audit_entries WHERE sequence < 1
+        UNION ALL SELECT min(sequence) FROM audit_entries WHERE sequence > :indexed
+        UNION ALL SELECT min(sequence) FROM audit_entries WHERE outcome_sequence > :indexed
+    )
+""")
+"""Nothing is found by events that the search tables do not know yet."""
 _STRANGE_TOUCHES = text("""
     SELECT min(found.sequence) FROM audit_touched AS found
     LEFT JOIN audit_entries AS entries ON entries.sequence = found.sequence
     LEFT JOIN audit_events AS begun ON begun.sequence = entries.sequence
     LEFT JOIN audit_events AS ended ON ended.sequence = entries.outcome_sequence
-    WHERE instr(coalesce(CAST(begun.canonical AS TEXT), '') || coalesce(CAST(ended.canonical AS TEXT), ''),
-        '"' || found.record_id || '"') = 0
+    WHERE NOT EXISTS (SELECT 1 FROM json_each(CAST(begun.canonical AS TEXT), '$.record_ids') AS ids
+        WHERE ids.value = found.record_id)
+    AND NOT EXISTS (SELECT 1 FROM json_each(CAST(ended.canonical AS TEXT), '$.record_ids') AS ids
+        WHERE ids.value = found.record_id)
 """)
+_LAST_CHECKPOINT = text("SELECT max(sequence) FROM audit_checkpoints")
+_any_text = partial(str, encoding="utf-8", errors="surrogateescape")
 _quoted = json.JSONEncoder(ensure_ascii=False).encode
 
 
@@ -119,8 +132,8 @@ class Verification:
     first_bad: int | None = None
     problem: str | None = None
     _anchors: dict[int, bytes] = field(default_factory=dict)
-    _claimed: dict[int, int] = field(default_factory=dict)
-    """Sequences of checkpoints by the sequence of the event that names them."""
+    _claimed: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """By the sequence of a checkpoint: the event that names it, and the time of both."""
 
     def fail(self, sequence: int, problem: str) -> None:
         """Keep the first thing that is wrong: the lowest sequence."""
@@ -132,6 +145,7 @@ class Verification:
         if not self.sequence:
             self.hash = chain.genesis(self.store_id)
         began = self.sequence
+        _read_any_text(connection)
         self._read_anchors(connection)
         while self._page(connection):
             progress(self.sequence)
@@ -142,22 +156,9 @@ class Verification:
             return
         with connection.begin():
             self._check_head(connection)
-            self._check_claims(connection)
-        if self.problem is None:
-            self._check_search(connection, began)
-
-    def _check_search(self, connection: Connection, began: int) -> None:
-        """Compare what people search by with a chain that is whole: before that, it would blame the wrong entry."""
-        for after in range(began, self.sequence, PAGE):
-            with connection.begin():
-                self._check_index(connection, after, min(after + PAGE, self.sequence))
-            if self.problem is not None:
-                return
-        with connection.begin():
-            self._check_left_over(connection, began)
-            strange = connection.execute(_STRANGE_TOUCHES).scalar()
-        if strange is not None:
-            self.fail(int(strange), f"the record ids by which entry {strange} is found were edited")
+            self._check_claims(connection, began)
+        if self.problem is None:  # only then do the events say what the search tables should
+            self._check_search_tables(connection, began)
 
     # -- events
 
@@ -199,54 +200,84 @@ class Verification:
                 self.fail(number, f"a checkpoint says that entry {number} was another")
                 break
             if kind == chain.CHECKPOINT:
-                self._claimed[number] = int(json.loads(canonical)["sequence"])
+                self._claimed[int(json.loads(canonical)["sequence"])] = number, row[3]
             sequence, previous = number, hash_
             self.intents += kind == chain.INTENT
         self.events += sequence - self.sequence
         self.sequence, self.hash = sequence, previous
 
-    def _check_index(self, connection: Connection, after: int, upto: int) -> None:
-        indexed = connection.execute(select(tables.audit_indexed.c.sequence)).scalar()
-        if indexed is None:
-            self.fail(after + 1, "how far the search tables go is gone")
-            return
-        upto = min(upto, int(indexed))
-        if upto > after:
-            bad = connection.execute(_INDEX, {"after": after, "upto": upto}).scalar()
-            if bad is not None:
-                self.fail(int(bad), f"what entry {bad} is found by was edited")
+    # -- search tables
 
-    def _check_left_over(self, connection: Connection, began: int) -> None:
-        indexed = int(connection.execute(select(tables.audit_indexed.c.sequence)).scalar() or 0)
-        span = {"after": began, "upto": min(self.sequence, indexed)}
-        if connection.execute(_ENDED, span).scalar():
-            bad = connection.execute(_FIRST_LEFT_OVER, span).scalar() or self.sequence
+    def _check_search_tables(self, connection: Connection, began: int) -> None:
+        with connection.begin():
+            indexed = self._indexed(connection)
+        if indexed is None:
+            return
+        upto = min(self.sequence, indexed)
+        for after in range(began, upto, PAGE):
+            with connection.begin():
+                bad = connection.execute(_INDEX, {"after": after, "upto": min(after + PAGE, upto)}).scalar()
+            self._fail_index(bad)
+        with connection.begin():
+            now = self._indexed(connection)
+            self._fail_index(connection.execute(_OUT_OF_BOUNDS, {"indexed": now}).scalar())
+            span = {"after": began, "upto": upto}
+            if connection.execute(_ENDED, span).scalar():
+                self._fail_index(connection.execute(_FIRST_LEFT_OVER, span).scalar())
+            self._fail_index(connection.execute(_STRANGE_TOUCHES).scalar())
+
+    def _fail_index(self, bad: int | None) -> None:
+        if bad is not None:
             self.fail(int(bad), f"what entry {bad} is found by was edited")
+
+    def _indexed(self, connection: Connection) -> int | None:
+        """How far the search tables go, which is no farther than the chain."""
+        rows = connection.execute(text("SELECT id, sequence FROM audit_indexed")).all()
+        if len(rows) != 1 or rows[0].id != 1 or type(rows[0].sequence) is not int or rows[0].sequence < 0:
+            self.fail(1, "how far the search tables go was changed")
+            return None
+        indexed = int(rows[0].sequence)
+        head = int(connection.execute(select(tables.audit_head.c.sequence)).scalar_one())
+        if indexed > head:
+            self.fail(head + 1, f"the search tables are said to know entry {indexed}, and this log ends at {head}")
+            return None
+        return indexed
 
     # -- anchors
 
     def _read_anchors(self, connection: Connection) -> None:
         """Checkpoints of the store and those kept elsewhere: the chain must pass through each."""
         with connection.begin():
-            rows = connection.execute(select(tables.audit_checkpoints)).all()
+            first = connection.execute(select(_e.c.sequence).order_by(_e.c.sequence).limit(1)).scalar()
+            rows = connection.execute(text("SELECT sequence, hash, note FROM audit_checkpoints")).all()
+        if first is not None and first < 1:
+            self.fail(first, f"entry {first} stands before the beginning of the chain")
+        present = {row.sequence for row in rows}
         for row in rows:
             try:
                 told = self.verifier.checkpoint(str(row.note))
-            except BadNote as bad:
+            except ValueError as bad:  # BadNote, or text that no note can hold
                 self.fail(int(row.sequence), f"the checkpoint of entry {row.sequence} was edited: {bad}")
                 continue
-            if (told.sequence, told.hash) != (row.sequence, row.hash):
-                self.fail(int(row.sequence), f"the checkpoint of entry {row.sequence} was edited")
+            if (told.sequence, told.hash) != (row.sequence, row.hash) or not _as_signed(row.note, told):
+                bad_one = row.sequence if told.sequence in present else min(row.sequence, told.sequence)
+                self.fail(bad_one, f"the checkpoint of entry {bad_one} was edited")
             self._anchors[told.sequence] = told.hash
         for each in self.kept:
             self._anchors[each.sequence] = each.hash
 
-    def _check_claims(self, connection: Connection) -> None:
-        """Each checkpoint that the chain names must be there; each that was kept must be in the chain."""
-        present = set(connection.execute(select(tables.audit_checkpoints.c.sequence)).scalars())
-        for event, sequence in self._claimed.items():
+    def _check_claims(self, connection: Connection, began: int) -> None:
+        """The checkpoints are those that the chain names; each that was kept must be in the chain."""
+        rows = connection.execute(text("SELECT sequence, time FROM audit_checkpoints"))
+        present: dict[int, object] = {row.sequence: row.time for row in rows}
+        for sequence, (event, time) in self._claimed.items():
             if sequence not in present:
                 self.fail(event, f"the checkpoint of entry {sequence} was removed")
+            elif present[sequence] != time:
+                self.fail(sequence, f"the checkpoint of entry {sequence} was edited")
+        for sequence in present:
+            if began <= sequence < self.sequence and sequence not in self._claimed:
+                self.fail(sequence, f"the chain names no checkpoint of entry {sequence}")
         for each in self.kept:
             if each.sequence > self.sequence:
                 self.fail(
@@ -257,17 +288,18 @@ class Verification:
 
     def _check_head(self, connection: Connection) -> None:
         """Compare the sealed head with where the chain ended; entries may have been added meanwhile."""
-        row = connection.execute(select(tables.audit_head)).first()
-        if row is None:
+        rows = connection.execute(text("SELECT id, sequence, hash, sealed FROM audit_head")).all()
+        if not rows:
             self.fail(self.sequence + 1, "the head of the chain is gone")
+            return
+        row = rows[0]
+        if len(rows) > 1 or row.id != 1 or type(row.sealed) is not bytes:
+            self.fail(self.sequence, "the head of the chain was changed")
             return
         try:
             sequence, hash_ = self.open_head(row.sealed)
-        except (AuditBroken, TypeError) as error:
+        except AuditBroken as error:
             self.fail(self.sequence, str(error))
-            return
-        if (sequence, hash_) != (row.sequence, row.hash):
-            self.fail(self.sequence, "the head of the chain was changed")
             return
         at_head = select(_e.c.hash).where(_e.c.sequence == sequence)
         last = connection.execute(at_head).scalar() if sequence else chain.genesis(self.store_id)
@@ -275,6 +307,29 @@ class Verification:
             self.fail(min(sequence, self.sequence) + 1, "the end of the chain was cut off or forged")
         elif last != hash_ or (sequence == self.sequence and self.hash != hash_):
             self.fail(sequence, "the last entry is not the one the sealed head names")
+        elif (sequence, hash_) != (row.sequence, row.hash):
+            self.fail(self.sequence, "the head of the chain was changed")
+        last_signed = connection.execute(_LAST_CHECKPOINT).scalar()
+        if last_signed is not None and last_signed >= sequence:
+            self.fail(sequence + 1, f"the end of the chain was cut off: a checkpoint stands at entry {last_signed}")
+
+
+def _read_any_text(connection: Connection) -> None:
+    """Let text that somebody made no UTF-8 be read, so that it is found and not stumbled over."""
+    raw = connection.connection.driver_connection
+    assert raw is not None  # noqa: S101  # this connection is open
+    raw.text_factory = _any_text
+
+
+def _as_signed(note: str, told: Checkpoint) -> bool:
+    """Whether a note is, to the letter, what its signer wrote: one signature, and nothing that a reader passes over."""
+    prefix = f"{told.text()}\n\N{EM DASH} {told.origin} "
+    signature = note[len(prefix) :].removesuffix("\n")
+    try:
+        exact = base64.b64encode(base64.b64decode(signature)).decode()
+    except ValueError:
+        return False
+    return note == f"{prefix}{exact}\n"
 
 
 async def start(connection: AsyncConnection, verifier: Verifier) -> tuple[int, bytes] | None:
@@ -301,7 +356,7 @@ async def start(connection: AsyncConnection, verifier: Verifier) -> tuple[int, b
         return None
     try:
         told = verifier.checkpoint(str(row.note))
-    except BadNote:
+    except ValueError:
         return None
     return told.sequence, told.hash
 
@@ -315,8 +370,11 @@ def columns_agree(row: Sequence[Any]) -> bool:
     entry_id, time, canonical = row[1], row[3], row[10]
     if type(time) is not int or type(entry_id) is not str or '"' in entry_id:
         return False
-    seconds, rest = divmod(time, 1_000_000)
-    if not 0 <= seconds < _END_OF_TIME or b'%b.%06dZ"' % (_second(seconds), rest) not in canonical:
+    minute, rest = divmod(time, 60_000_000)
+    if (
+        not 0 <= minute < _END_OF_TIME
+        or b'%b%02d.%06dZ"' % (_minute(minute), *divmod(rest, 1_000_000)) not in canonical
+    ):
         return False
     expected = _expected(row[2], *row[4:10])
     if expected is None or f'"id":"{entry_id}"'.encode("utf-8", "surrogatepass") not in canonical:
@@ -325,13 +383,16 @@ def columns_agree(row: Sequence[Any]) -> bool:
     for piece in present:
         if piece not in canonical:
             return False
-    return all(piece not in canonical for piece in absent) if absent else True
+    for piece in absent:  # noqa: SIM110  # all() would make a generator for each event
+        if piece in canonical:
+            return False
+    return True
 
 
 @lru_cache(maxsize=256)
-def _second(seconds: int) -> bytes:
+def _minute(minute: int) -> bytes:
     """The beginning of a time as canonical bytes hold it."""
-    return b'"time":"' + chain.time_text(seconds * 1_000_000).partition(".")[0].encode()
+    return b'"time":"' + chain.time_text(minute * 60_000_000).removesuffix("00.000000Z").encode()
 
 
 @lru_cache(maxsize=4_096)  # a log says the same few things again and again

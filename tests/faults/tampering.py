@@ -1,281 +1,624 @@
-"""Random tamperings with a copied store: each must be found, at the right entry; clean stores must raise no alarm."""
+"""Every way to change an audit log behind our back, tried at random: each is found, at its first wrong sequence.
 
+A small store is grown, closed and copied; one copy at a time is changed through plain ``sqlite3`` and verified.
+A tampering says which sequence must be named: of an event its own; of a search row the entry it belongs to;
+of an end that was cut off the first that is missing.
+"""
+
+import asyncio
 import random
 import sqlite3
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from sqlalchemy import create_engine
-from sqlalchemy.pool import NullPool
+from typing import Any
 
 from orgserver.model.audit import Act, Action, Ending, Outcome
 from orgserver.model.names import new_id
-from orgserver.notes import Checkpoint
+from orgserver.notes import Checkpoint, Verifier
+from orgserver.store import chain, database, reading
+from orgserver.store.database import Database
 from orgserver.store.opened import Store, open_store
 from orgserver.store.verifying import Verification
-from orgserver.store.writer import Transaction
 from orgserver.vault import Key, Vault
 
-ENTRIES = 12
-COLUMNS = (
-    "entry_id", "kind", "time", "principal", "org", "tool", "action", "object", "outcome", "canonical", "hash", "mac",
-)  # fmt: skip
-Tamper = Callable[[sqlite3.Connection, random.Random, int], int | None]
-"""Changes a copy with so many events; the first bad sequence, or None where only that something is found counts."""
+FAR = 1 << 60
+TAMPERINGS_PER_STORE = 250
+RECORDS = [f"003Sb{number:010d}AAA" for number in range(12)]
+EVENT_COLUMNS = (
+    "entry_id",
+    "kind",
+    "time",
+    "principal",
+    "org",
+    "tool",
+    "action",
+    "object",
+    "outcome",
+    "canonical",
+    "hash",
+    "mac",
+)
+ENTRY_COLUMNS = ("entry_id", "outcome_sequence", "time", "principal", "org", "tool", "action", "object", "outcome")
+OUTCOMES = tuple(each for each in Outcome if each is not Outcome.PENDING)
+
+
+# -- a small store
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A closed store at one moment."""
+
+    content: bytes
+    head: int
+    indexed: int
+    checkpoint: Checkpoint | None
 
 
 @dataclass
-class Tampered:
-    """What was found."""
+class Grown:
+    """A store that grew, with copies of it on the way; the last is what is tampered with."""
 
-    tamperings: Counter[str] = field(default_factory=Counter)
+    store_id: str
+    mac: Callable[[bytes], bytes]
+    open_head: Callable[[bytes], tuple[int, bytes]]
+    verifier: Verifier
+    copies: list[Copy]
+    fork: Copy
+    """The first copy, continued by itself."""
+
+    @property
+    def now(self) -> Copy:
+        return self.copies[-1]
+
+    def verify(self, file: Path, kept: Sequence[Checkpoint] = ()) -> Verification:
+        """Verify a file as ``audit verify`` does."""
+        state = Verification(self.store_id, self.mac, self.open_head, self.verifier, kept)
+        engine = database._scan_engine(file)  # what `Database.scan` verifies through
+        with engine.connect() as connection:
+            state.run(connection)
+        engine.dispose()
+        return state
+
+
+def some_act(chance: random.Random) -> Act:
+    def perhaps(*values: Any) -> Any:
+        return chance.choice((None, *values))
+
+    return Act(
+        id=new_id(),
+        principal=chance.choice(("local:me", "bot", 'Quo"ted', "Ünïcode ☃", "back\\slash")),
+        transport="stdio",
+        action=chance.choice(list(Action)),
+        tool=perhaps("salesforce_create_contact", "t", ""),
+        client=perhaps("c/1"),
+        label=perhaps("a label", '"id":"x"'),
+        org=perhaps("acme", "Globex", "acme-2", ""),
+        object=perhaps("Contact", "Event", ""),
+        record_ids=tuple(chance.sample(RECORDS, chance.choice((0, 0, 1, 3)))),
+        fields=tuple(chance.sample(["LastName", "Email", "acme"], chance.randint(0, 3))),
+        soql=perhaps("SELECT Id FROM Contact WHERE Name = ?"),
+    )
+
+
+def some_ending(chance: random.Random) -> Ending:
+    return Ending(
+        chance.choice(OUTCOMES),
+        error_code=chance.choice((None, "REQUIRED_FIELD_MISSING")),
+        record_ids=tuple(chance.sample(RECORDS, chance.choice((0, 1, 2)))),
+        row_count=chance.choice((None, 0, 7)),
+    )
+
+
+async def go_on(store: Store, chance: random.Random, steps: int) -> None:
+    """Some intents, outcomes in another order, checkpoints, and an index that follows now and then."""
+    open_acts: list[Act] = []
+    for _ in range(steps):
+        match chance.choices(("begin", "finish", "record", "checkpoint", "index"), (5, 5, 4, 1, 1))[0]:
+            case "begin":
+                open_acts.append(one := some_act(chance))
+                assert (await store.audit.begin(one, deadline=FAR, catalog_version=1)).verdict == "begun"
+            case "finish" if open_acts:
+                ended = open_acts.pop(chance.randrange(len(open_acts)))
+                assert await store.audit.finish(ended.id, some_ending(chance))
+            case "checkpoint":
+                await store.audit.look_after(idle_us=0)
+            case "index":
+                await store.audit.catch_up()
+            case _:
+                await store.audit.record(some_act(chance), some_ending(chance))
+
+
+async def grow(folder: Path, empty: bytes, chance: random.Random, parts: Sequence[int]) -> Grown:
+    """Grow a store in parts, with a copy after each."""
+    file, key = folder / "grown.db", Key.new()
+    copies: list[Copy] = []
+    file.write_bytes(empty)
+
+    async def opened() -> Store:
+        return await open_store(file, lambda _create: Vault([key]))
+
+    for number, steps in enumerate(parts):
+        store = await opened()
+        await go_on(store, chance, steps)
+        if number:
+            await store.audit.look_after(idle_us=0)
+            if chance.random() < 0.3:
+                await store.audit.record(some_act(chance), some_ending(chance))  # the index does not know it yet
+        await store.close()
+        copies.append(copy_of(file, store))
+    file.write_bytes(copies[0].content)
+    other = await opened()
+    while await _head(other) <= copies[-1].head:
+        await other.audit.record(some_act(chance), some_ending(chance))
+    await other.close()
+    return Grown(
+        store.id, store.audit.mac, store.audit.open_head, store.audit.signer.verifier, copies, copy_of(file, store)
+    )
+
+
+async def _head(store: Store) -> int:
+    async with store.database.reading() as connection:
+        return await reading.head(connection)
+
+
+def copy_of(file: Path, store: Store) -> Copy:
+    content = file.read_bytes()
+    with closing(sqlite3.connect(file)) as connection:
+        (head,), (indexed,) = (
+            connection.execute(f"SELECT sequence FROM {table}").fetchone() for table in ("audit_head", "audit_indexed")
+        )
+        note = connection.execute("SELECT note FROM audit_checkpoints ORDER BY sequence DESC").fetchone()
+    return Copy(content, head, indexed, store.audit.signer.verifier.checkpoint(note[0]) if note else None)
+
+
+async def empty_store(folder: Path) -> bytes:
+    """The bytes of a store that was migrated and holds nothing."""
+    made = await Database.open(folder / "empty.db")
+    await made.close()
+    return (folder / "empty.db").read_bytes()
+
+
+# -- tamperings
+
+
+class Same(Exception):
+    """What was tried left the log as it was, or as it might have been."""
+
+
+@dataclass
+class Trial:
+    """One copy that is tampered with."""
+
+    chance: random.Random
+    db: sqlite3.Connection
+    grown: Grown
+    kept: list[Checkpoint] = field(default_factory=list)
+
+    @property
+    def end(self) -> int:
+        return self.grown.now.head
+
+    def one(self, sql: str, *values: Any) -> Any:
+        row = self.db.execute(sql, values).fetchone()
+        if row is None:
+            raise Same
+        return row[0]
+
+    def event(self) -> int:
+        return self.chance.randint(1, self.end)
+
+    def row_of(self, table: str) -> int:
+        """The sequence of any row of a table."""
+        return int(self.one(f"SELECT sequence FROM {table} ORDER BY random() LIMIT 1"))
+
+    def edit(self, table: str, column: str, where: str, *values: Any) -> None:
+        """Change one column of one row to something else."""
+        self.db.text_factory = bytes
+        seen = f"SELECT typeof({column}), CAST({column} AS BLOB) FROM {table} WHERE {where}"
+        before = self.db.execute(seen, values).fetchone()
+        kind, old = before[0].decode(), self.one(f"SELECT {column} FROM {table} WHERE {where}", *values)
+        sql, new = another(self.chance, kind, old)
+        self.db.execute(f"UPDATE {table} SET {column} = {sql} WHERE {where}", (new, *values))
+        if self.db.execute(seen, values).fetchone() == before:
+            raise Same
+        self.db.text_factory = str
+
+    def elsewhere(self, sequence: int) -> int:
+        """Another number for a row."""
+        there = self.chance.choice(
+            (0, -1, -sequence, self.end + 1, self.end + self.chance.randint(2, 99), self.event())
+        )
+        if there == sequence:
+            raise Same
+        return there
+
+
+def another(chance: random.Random, kind: str, old: Any) -> tuple[str, Any]:
+    """Another value for a column, as SQL with one parameter: of its kind or of any other."""
+    ways: list[tuple[str, Any]] = [("?", None), ("?", 0), ("?", 1 << 62), ("?", 0.5), ("?", ""), ("?", "x"), ("?", b"")]
+    if kind in ("text", "blob"):
+        back = "CAST(? AS TEXT)" if kind == "text" else "?"
+        ways += [
+            ("CAST(? AS TEXT)", old),
+            ("CAST(? AS BLOB)", old),
+            (back, old + b" "),
+            (back, old[:-1]),
+            (back, old.swapcase()),
+        ]
+        if old:
+            place = chance.randrange(len(old))
+            flipped = bytes((old[place] ^ 1 << chance.randrange(8),))
+            ways += [(back, old[:place] + flipped + old[place + 1 :])] * 6
+            ways += [(back, old[:place] + old[place + 1 :]), (back, old[:place] + b"\n" + old[place:])]
+    if kind == "integer":
+        ways += [("?", old + step) for step in (1, -1, 1_000_000, -1_000_000)] + [("?", str(old).encode()), ("?", -old)]
+    return chance.choice(ways)
+
+
+def edit_event(t: Trial) -> int:
+    sequence = t.event()
+    t.edit("audit_events", t.chance.choice(EVENT_COLUMNS), "sequence = ?", sequence)
+    return sequence
+
+
+def number_event_anew(t: Trial) -> int:
+    sequence = t.event()
+    there = t.elsewhere(sequence)
+    if 0 < there <= t.end:
+        raise Same
+    t.db.execute("UPDATE audit_events SET sequence = ? WHERE sequence = ?", (there, sequence))
+    return min(there, sequence)
+
+
+def delete_events(t: Trial) -> int:
+    first = t.event()
+    t.db.execute(
+        "DELETE FROM audit_events WHERE sequence BETWEEN ? AND ?", (first, first + t.chance.choice((0, 0, 1, 5)))
+    )
+    return first
+
+
+def delete_and_close_up(t: Trial) -> int:
+    first = t.event()
+    t.db.execute("DELETE FROM audit_events WHERE sequence = ?", (first,))
+    t.db.execute("UPDATE audit_events SET sequence = 1 - sequence WHERE sequence > ?", (first,))
+    t.db.execute("UPDATE audit_events SET sequence = -sequence WHERE sequence < 0")
+    t.db.execute("UPDATE audit_events SET sequence = 1 WHERE sequence = 0")
+    return first
+
+
+def insert_event(t: Trial) -> int:
+    """A copy of an event, at a place that is free or was made free; sometimes linked as it should be."""
+    like = t.event()
+    there = t.chance.choice((t.event(), t.event(), t.end + 1, t.end + 7, 0, -3))
+    if 0 < there <= t.end:
+        t.db.execute("UPDATE audit_events SET sequence = -1 - sequence WHERE sequence >= ?", (there,))
+        t.db.execute("UPDATE audit_events SET sequence = -sequence WHERE sequence < 0")
+        like += like >= there
+    hash_ = t.db.execute("SELECT hash FROM audit_events WHERE sequence = ?", (like,)).fetchone()[0]
+    if t.chance.random() < 0.5 and 1 < there <= t.end + 1:
+        previous, canonical = (
+            t.one(f"SELECT {column} FROM audit_events WHERE sequence = ?", number)
+            for column, number in (("hash", there - 1), ("canonical", like))
+        )
+        hash_ = chain.link(previous, there, canonical)
+    t.db.execute(
+        "INSERT INTO audit_events SELECT ?, ?, kind, time, principal, org, tool, action, object, outcome, canonical, ?, mac "
+        "FROM audit_events WHERE sequence = ?",
+        (there, new_id(), hash_, like),
+    )
+    return min(there, t.end + 1)
+
+
+def swap_events(t: Trial) -> int:
+    first, second = sorted((t.event(), t.event()))
+    if first == second:
+        raise Same
+    for old, new in ((first, -1), (second, first), (-1, second)):
+        t.db.execute("UPDATE audit_events SET sequence = ? WHERE sequence = ?", (new, old))
+    return first
+
+
+def swap_cells(t: Trial) -> int:
+    """Two events exchange one column."""
+    first, second = sorted((t.event(), t.event()))
+    column = t.chance.choice(EVENT_COLUMNS)
+    found = {n: t.one(f"SELECT {column} FROM audit_events WHERE sequence = ?", n) for n in (first, second)}
+    if found[first] == found[second] or column in ("entry_id", "kind"):
+        raise Same
+    for here, there in ((first, second), (second, first)):
+        t.db.execute(f"UPDATE audit_events SET {column} = ? WHERE sequence = ?", (found[there], here))
+    return first
+
+
+def cut_off(t: Trial) -> int:
+    first = t.event()
+    t.db.execute("DELETE FROM audit_events WHERE sequence >= ?", (first,))
+    if first > 1 and t.chance.random() < 0.5:
+        t.db.execute(
+            "UPDATE audit_head SET sequence = ?1, hash = (SELECT hash FROM audit_events WHERE sequence = ?1)",
+            (first - 1,),
+        )
+    return first
+
+
+def cut_off_with_an_older_head(t: Trial) -> int:
+    """Only events and head go back; checkpoints and search tables stay."""
+    older = t.chance.choice(t.grown.copies[:-1])
+    with closing(opened_copy(older)) as old:
+        head = old.execute("SELECT sequence, hash, sealed FROM audit_head").fetchone()
+    t.db.execute("DELETE FROM audit_events WHERE sequence > ?", (older.head,))
+    t.db.execute("UPDATE audit_head SET sequence = ?, hash = ?, sealed = ?", head)
+    return older.head + 1
+
+
+def edit_head(t: Trial) -> int:
+    match t.chance.randrange(6):
+        case 0:
+            t.db.execute("DELETE FROM audit_head")
+            return t.end + 1
+        case 1:
+            t.db.execute(
+                "INSERT INTO audit_head SELECT ?, sequence, hash, sealed FROM audit_head", (t.chance.choice((0, 2)),)
+            )
+        case 2:
+            t.db.execute("UPDATE audit_head SET id = ?", (t.chance.choice((0, 2, -1)),))
+        case _:
+            t.edit("audit_head", t.chance.choice(("sequence", "hash", "sealed", "sealed")), "1")
+    return t.end
+
+
+def edit_checkpoint(t: Trial) -> int:
+    sequence = t.row_of("audit_checkpoints")
+    match t.chance.randrange(5):
+        case 0:
+            t.db.execute("DELETE FROM audit_checkpoints WHERE sequence = ?", (sequence,))
+            return sequence + 1  # the event that names it
+        case 1:
+            there = t.elsewhere(sequence)
+            t.db.execute("UPDATE audit_checkpoints SET sequence = ? WHERE sequence = ?", (there, sequence))
+            return min(there, sequence)
+        case 2:
+            there = t.elsewhere(sequence)
+            t.db.execute(
+                "INSERT INTO audit_checkpoints SELECT ?, hash, time, note FROM audit_checkpoints WHERE sequence = ?",
+                (there, sequence),
+            )
+            return there
+        case _:
+            t.edit(
+                "audit_checkpoints", t.chance.choice(("hash", "time", "note", "note", "note")), "sequence = ?", sequence
+            )
+    return sequence
+
+
+def edit_entry(t: Trial) -> int:
+    sequence = t.row_of("audit_entries")
+    match t.chance.randrange(8):
+        case 0:
+            t.db.execute("DELETE FROM audit_entries WHERE sequence = ?", (sequence,))
+        case 1:
+            there = t.elsewhere(sequence)
+            t.db.execute("UPDATE audit_entries SET sequence = ? WHERE sequence = ?", (there, sequence))
+            return min(there, sequence)
+        case 2:
+            there = t.elsewhere(sequence)
+            t.db.execute(
+                "INSERT INTO audit_entries SELECT ?, ?, outcome_sequence, time, principal, org, tool, action, object, outcome "
+                "FROM audit_entries WHERE sequence = ?",
+                (there, new_id(), sequence),
+            )
+            return there
+        case 3:
+            changed = t.db.execute(
+                "UPDATE audit_entries SET outcome = 'pending', outcome_sequence = NULL "
+                "WHERE sequence = ? AND outcome <> 'pending'", (sequence,)
+            )  # fmt: skip
+            if not changed.rowcount:
+                raise Same
+        case _:
+            t.edit("audit_entries", t.chance.choice(ENTRY_COLUMNS), "sequence = ?", sequence)
+    return sequence
+
+
+def edit_touched(t: Trial) -> int:
+    sequence = t.row_of("audit_touched")
+    record = t.one("SELECT record_id FROM audit_touched WHERE sequence = ? ORDER BY random() LIMIT 1", sequence)
+    match t.chance.randrange(4):
+        case 0:
+            t.db.execute("DELETE FROM audit_touched WHERE record_id = ? AND sequence = ?", (record, sequence))
+        case 1:
+            there = t.elsewhere(sequence)
+            t.db.execute(
+                "UPDATE audit_touched SET sequence = ? WHERE record_id = ? AND sequence = ?", (there, record, sequence)
+            )
+            return min(there, sequence)
+        case 2:
+            name = t.chance.choice((*RECORDS, "acme", "LastName", "stdio", "", "x"))
+            there = t.elsewhere(sequence)
+            t.db.execute("INSERT INTO audit_touched VALUES (?, ?)", (name, there))
+            return there
+        case _:
+            t.db.text_factory = bytes
+            sql, new = another(t.chance, "text", record.encode())
+            t.db.execute(
+                f"UPDATE audit_touched SET record_id = {sql} WHERE record_id = ? AND sequence = ?",
+                (new, record, sequence),
+            )
+            t.db.text_factory = str
+            same = (
+                "SELECT count(*) FROM audit_touched WHERE record_id = ? AND typeof(record_id) = 'text' AND sequence = ?"
+            )
+            if t.one(same, record, sequence):
+                raise Same
+    return int(sequence)
+
+
+def edit_indexed(t: Trial) -> int:
+    indexed = t.grown.now.indexed
+    match t.chance.randrange(6):
+        case 0:
+            t.db.execute("DELETE FROM audit_indexed")
+            return 1
+        case 1:
+            t.db.execute("INSERT INTO audit_indexed VALUES (?, ?)", (t.chance.choice((0, 2)), t.event()))
+            return 1
+        case 2:
+            t.db.execute("UPDATE audit_indexed SET id = ?", (t.chance.choice((0, 2, -1)),))
+            return 1
+        case 3:
+            t.db.execute("UPDATE audit_indexed SET sequence = ?", (t.chance.choice((-1, "x", b"5", 1.5)),))
+            return 1
+        case 4:
+            t.db.execute("UPDATE audit_indexed SET sequence = ?", (t.end + t.chance.randint(1, 99),))
+            return t.end + 1
+        case _:
+            to = t.event() - 1
+            low, high = sorted((to, indexed))
+            t.db.execute("UPDATE audit_indexed SET sequence = ?", (to,))
+            first = t.one(
+                "SELECT min(begun.sequence) FROM audit_events AS e JOIN audit_events AS begun "
+                "ON begun.entry_id = e.entry_id AND begun.kind = 'intent' WHERE e.sequence > ? AND e.sequence <= ?",
+                low, high,
+            )  # fmt: skip
+            if first is None:
+                raise Same  # nothing of that span is found by anything
+            return int(first)
+
+
+def restore_an_older_copy(t: Trial) -> int:
+    """Everything is consistent; only a checkpoint that was kept elsewhere knows."""
+    older, kept = t.chance.choice(t.grown.copies[:-1]), t.grown.now.checkpoint
+    assert kept is not None
+    opened_copy(older).backup(t.db)
+    t.kept = [kept]
+    if kept.sequence <= older.head:
+        raise Same
+    return older.head + 1
+
+
+def put_another_course_in_its_place(t: Trial) -> int:
+    """An older copy that went on by itself, beyond the checkpoint that was kept."""
+    kept = t.grown.now.checkpoint
+    assert kept is not None
+    opened_copy(t.grown.fork).backup(t.db)
+    t.kept = [kept]
+    return kept.sequence
+
+
+def opened_copy(copy: Copy) -> sqlite3.Connection:
+    connection = sqlite3.connect(":memory:")
+    connection.deserialize(_no_wal(copy.content))
+    return connection
+
+
+def _no_wal(content: bytes) -> bytes:
+    """A database in memory has no WAL; the header says which journal a file has."""
+    return content[:18] + b"\x01\x01" + content[20:]
+
+
+KINDS: dict[Callable[[Trial], int], int] = {
+    edit_event: 8, number_event_anew: 1, delete_events: 2, delete_and_close_up: 1, insert_event: 2, swap_events: 1,
+    swap_cells: 2, cut_off: 1, cut_off_with_an_older_head: 1, edit_head: 2, edit_checkpoint: 3, edit_entry: 4,
+    edit_touched: 2, edit_indexed: 2, restore_an_older_copy: 1, put_another_course_in_its_place: 1,
+}  # fmt: skip
+"""With how often each is chosen."""
+
+
+# -- the run
+
+
+@dataclass
+class Tamperings:
+    """What was tried and what was found."""
+
+    seed: int
+    tried: int = 0
+    found: int = 0
+    right: int = 0
     clean: int = 0
-    missed: list[str] = field(default_factory=list)
-    wrong_place: list[str] = field(default_factory=list)
     false_alarms: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    kinds: Counter[str] = field(default_factory=Counter)
 
     @property
     def holds(self) -> bool:
-        return not (self.missed or self.wrong_place or self.false_alarms)
+        return self.tried == self.found == self.right and not self.false_alarms
 
     def __str__(self) -> str:
-        kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.tamperings.items()))
         return (
-            f"{self.tamperings.total():,} tamperings ({kinds}): {len(self.missed)} missed {self.missed[:5] or ''}, "
-            f"{len(self.wrong_place)} at the wrong entry {self.wrong_place[:5] or ''}; {self.clean:,} clean stores: "
-            f"{len(self.false_alarms)} false alarms {self.false_alarms[:5] or ''}"
+            f"{self.tried} tamperings of {len(self.kinds)} kinds: {self.found} found, {self.right} at the right sequence; "
+            f"{self.clean} clean stores: {len(self.false_alarms)} false alarms "
+            f"{[*self.wrong[:8], *self.false_alarms[:8]] or ''}"
         )
 
 
-def _other(value: object, chance: random.Random) -> object:
-    """Another value of the same kind, or of another one."""
-    if chance.random() < 0.15:
-        return chance.choice([x for x in (None, 7, "x", b"x") if x != value])
-    if isinstance(value, bytes):
-        place = chance.randrange(len(value))
-        return value[:place] + bytes([value[place] ^ (1 << chance.randrange(8))]) + value[place + 1 :]
-    if isinstance(value, int):
-        return value + chance.choice([-1, 1, 1_000_000])
-    return f"{value or ''}x"
-
-
-def edit_event(db: sqlite3.Connection, chance: random.Random, events: int) -> int | None:
-    sequence, column = chance.randint(1, events), chance.choice(COLUMNS)
-    (value,) = db.execute(f"SELECT {column} FROM audit_events WHERE sequence = ?", (sequence,)).fetchone()
-    db.execute(f"UPDATE audit_events SET {column} = ? WHERE sequence = ?", (_other(value, chance), sequence))
-    return sequence
-
-
-def delete(db: sqlite3.Connection, chance: random.Random, events: int) -> int | None:
-    first = chance.randint(1, events - 1)
-    db.execute("DELETE FROM audit_events WHERE sequence BETWEEN ? AND ?", (first, first + chance.randint(0, 2)))
-    return first
-
-
-def renumber(db: sqlite3.Connection, chance: random.Random, events: int) -> int | None:
-    """Delete one, and close the hole."""
-    first = chance.randint(1, events - 1)
-    db.execute("DELETE FROM audit_events WHERE sequence = ?", (first,))
-    for sequence in range(first + 1, events + 1):
-        db.execute("UPDATE audit_events SET sequence = ? WHERE sequence = ?", (sequence - 1, sequence))
-    return first
-
-
-def insert(db: sqlite3.Connection, chance: random.Random, events: int) -> int | None:
-    """Put a copy of one event in, and move the others up."""
-    place = chance.randint(2, events)
-    for sequence in range(events, place - 1, -1):
-        db.execute("UPDATE audit_events SET sequence = ? WHERE sequence = ?", (sequence + 1, sequence))
-    db.execute(
-        "INSERT INTO audit_events SELECT ?, 'new', kind, time, principal, org, tool, action, object, outcome, canonical,"
-        " hash, mac FROM audit_events WHERE sequence = ?",
-        (place, place - 1),
-    )
-    return place
-
-
-def swap(db: sqlite3.Connection, chance: random.Random, events: int) -> int | None:
-    one, two = sorted(chance.sample(range(1, events + 1), 2))
-    for old, new in ((one, -1), (two, one), (-1, two)):
-        db.execute("UPDATE audit_events SET sequence = ? WHERE sequence = ?", (new, old))
-    return one
-
-
-def cut_off(db: sqlite3.Connection, chance: random.Random, events: int) -> int | None:
-    """Cut the end off, and move the head's plain columns there."""
-    last = chance.randint(1, events - 1)
-    db.execute("DELETE FROM audit_events WHERE sequence > ?", (last,))
-    if chance.random() < 0.5:
-        db.execute(
-            "UPDATE audit_head SET sequence = ?, hash = (SELECT hash FROM audit_events WHERE sequence = ?)",
-            (last, last),
-        )
-        return None
-    return last + 1
-
-
-def edit_anchor(db: sqlite3.Connection, chance: random.Random, _events: int) -> int | None:
-    """Edit the head or a checkpoint."""
-    table, column = chance.choice(
-        [
-            ("audit_head", "sequence"),
-            ("audit_head", "hash"),
-            ("audit_head", "sealed"),
-            ("audit_checkpoints", "hash"),
-            ("audit_checkpoints", "note"),
-        ]
-    )
-    (value,) = db.execute(f"SELECT {column} FROM {table}").fetchone()
-    changed = _other(value, chance)
-    if changed is None:
-        changed = "x"
-    if column == "note":
-        place = chance.randrange(len(value) - 1)
-        changed = value[:place] + ("X" if value[place] != "X" else "Y") + value[place + 1 :]
-    db.execute(f"UPDATE {table} SET {column} = ?", (changed,))
-    return None
-
-
-def remove_anchor(db: sqlite3.Connection, chance: random.Random, _events: int) -> int | None:
-    db.execute(chance.choice(["DELETE FROM audit_head", "DELETE FROM audit_checkpoints", "DELETE FROM audit_indexed"]))
-    return None
-
-
-def edit_search(db: sqlite3.Connection, chance: random.Random, _events: int) -> int | None:
-    """Hide an entry from searches, or have it found by something else."""
-    sequences = [row[0] for row in db.execute("SELECT sequence FROM audit_entries")]
-    sequence = chance.choice(sequences)
-    match chance.randrange(4):
-        case 0:
-            db.execute("DELETE FROM audit_entries WHERE sequence = ?", (sequence,))
-        case 1:
-            column = chance.choice(("principal", "org", "tool", "action", "object", "outcome", "time", "entry_id"))
-            (value,) = db.execute(f"SELECT {column} FROM audit_entries WHERE sequence = ?", (sequence,)).fetchone()
-            value = value + 1 if isinstance(value, int) else f"{value or ''}x"
-            db.execute(f"UPDATE audit_entries SET {column} = ? WHERE sequence = ?", (value, sequence))
-        case 2:
-            db.execute("DELETE FROM audit_touched WHERE sequence = ?", (sequence,))
-        case _:
-            db.execute("INSERT INTO audit_touched VALUES ('003Sb9999999999AAA', ?)", (sequence,))
-    return sequence
-
-
-TAMPERINGS: dict[str, Tamper] = {
-    "edited": edit_event,
-    "deleted": delete,
-    "deleted and renumbered": renumber,
-    "inserted": insert,
-    "swapped": swap,
-    "cut off": cut_off,
-    "anchors edited": edit_anchor,
-    "anchors removed": remove_anchor,
-    "search tables edited": edit_search,
-}
-
-
-async def tampering(*, count: int, clean: int, seed: int) -> Tampered:
-    """Tamper with copies of one store so often, and look at so many clean stores."""
-    chance = random.Random(seed)
-    done = Tampered()
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "store" / "orgserver.db"
-        store = await open_store(file, lambda _create: Vault([Key.new()]))
-        await _fill(store, ENTRIES, chance)
-        older = _content(file)
-        await _fill(store, 3, chance)
-        kept = [store.audit.signer.verifier.checkpoint(note) for note in _notes(file)]
-        whole = _content(file)
-        for number in range(count):
-            kind = chance.choice([*TAMPERINGS, "older copy put back"])
-            done.tamperings[kind] += 1
-            _tamper(done, store, older if kind == "older copy put back" else whole, kind, kept, chance, number)
-        await store.close()
-        for number in range(clean):
-            await _clean(done, Path(folder) / f"clean{number}" / "orgserver.db", chance, number)
+async def tamperings(count: int, clean: int, *, seed: int) -> Tamperings:
+    """Try so many tamperings, and verify so many stores that nobody touched."""
+    chance, done = random.Random(seed), Tamperings(seed)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        empty = await empty_store(folder)
+        while done.tried < count:
+            grown = await grow(
+                folder, empty, chance, (chance.randint(4, 14), chance.randint(10, 20), chance.randint(4, 12))
+            )
+            check_clean(done, grown, folder)
+            size = min(TAMPERINGS_PER_STORE, count - done.tried)
+            await asyncio.to_thread(tamper_often, done, grown, folder, chance, size)
+        while done.clean < clean:
+            shape = tuple(chance.randint(0, 12) for _ in range(chance.randint(2, 3)))
+            check_clean(done, await grow(folder, empty, chance, shape), folder)
     return done
 
 
-async def _fill(store: Store, entries: int, chance: random.Random) -> None:
-    def change(tx: Transaction) -> None:
-        for number in range(entries):
-            act = Act(
-                new_id(),
-                chance.choice(["local:me", 'agent "x"', "Ünï"]),
-                "stdio",
-                chance.choice([Action.CREATE, Action.QUERY]),
-                tool=chance.choice([None, "salesforce_query"]),
-                org=chance.choice([None, "acme", "globex"]),
-                object=chance.choice([None, "Contact", "Event"]),
-                fields=("Email",),
-            )
-            ids = (f"003Sb{number:010d}AAA",)
-            store.audit.record_in(tx, act, Ending(chance.choice(list(Outcome)[1:]), record_ids=ids))
-
-    await store.database.write(change)
-    await store.audit.look_after(idle_us=0)
-
-
-def _notes(file: Path) -> list[str]:
-    with sqlite3.connect(file) as db:
-        found = [row[0] for row in db.execute("SELECT note FROM audit_checkpoints")]
-    db.close()
-    return found
-
-
-def _content(file: Path) -> bytes:
-    source = sqlite3.connect(file)
-    content = bytearray(source.serialize())
-    source.close()
-    content[18:20] = b"\x01\x01"  # no write-ahead log: there is none in memory
-    return bytes(content)
-
-
-def _tamper(
-    done: Tampered,
-    store: Store,
-    content: bytes,
-    kind: str,
-    kept: list[Checkpoint],
-    chance: random.Random,
-    number: int,
-) -> None:
-    db = sqlite3.connect(":memory:", isolation_level=None)
-    db.deserialize(content)
-    (events,) = db.execute("SELECT count(*) FROM audit_events").fetchone()
-    expected: int | None
-    if kind == "older copy put back":
-        expected = events + 1
-    else:
-        kept = []
-        try:
-            expected = TAMPERINGS[kind](db, chance, events)
-        except sqlite3.IntegrityError:  # the database itself refuses that edit
-            done.tamperings[kind] -= 1
-            return
-    found = _verified(store, db, kept)
-    if found.problem is None:
-        done.missed.append(f"#{number} {kind} at {expected}")
-    elif expected is not None and found.first_bad != expected:
-        done.wrong_place.append(f"#{number} {kind}: {found.first_bad}, not {expected}: {found.problem}")
-
-
-def _verified(store: Store, db: sqlite3.Connection, kept: list[Checkpoint]) -> Verification:
-    state = Verification(store.id, store.audit.mac, store.audit.open_head, store.audit.signer.verifier, kept)
-    engine = create_engine("sqlite+pysqlite://", creator=lambda: db, poolclass=NullPool)
-    with engine.connect() as connection:
-        state.run(connection)
-    return state
-
-
-async def _clean(done: Tampered, file: Path, chance: random.Random, number: int) -> None:
-    store = await open_store(file, lambda _create: Vault([Key.new()]))
-    for _ in range(chance.randint(0, 3)):
-        await _fill(store, chance.randint(0, 5), chance)
-    found = _verified(store, sqlite3.connect(file), [])
-    await store.close()
+def check_clean(done: Tamperings, grown: Grown, folder: Path) -> None:
     done.clean += 1
-    if found.problem is not None:
-        done.false_alarms.append(f"#{number}: {found.problem}")
+    file = folder / "clean.db"
+    file.write_bytes(grown.now.content)
+    kept = [copy.checkpoint for copy in grown.copies if copy.checkpoint is not None]
+    found = grown.verify(file, kept)
+    if found.problem is not None or found.sequence != grown.now.head:
+        done.false_alarms.append(f"{found.problem} ({found.first_bad})")
+
+
+def tamper_often(done: Tamperings, grown: Grown, folder: Path, chance: random.Random, count: int) -> None:
+    for _ in range(count):
+        while not tamper_once(done, grown, folder / "tampered.db", chance):
+            pass
+
+
+def tamper_once(done: Tamperings, grown: Grown, file: Path, chance: random.Random) -> bool:
+    """Change one copy and verify it; False if nothing came of it."""
+    file.write_bytes(_no_wal(grown.now.content))
+    kind = chance.choices(list(KINDS), list(KINDS.values()))[0]
+    with closing(sqlite3.connect(file)) as db:
+        db.execute("PRAGMA synchronous = OFF")
+        db.create_function("random", 0, lambda: chance.randrange(1 << 30))
+        statements: list[str] = []
+        db.set_trace_callback(statements.append)
+        trial = Trial(chance, db, grown)
+        try:
+            expected = kind(trial)
+        except (Same, sqlite3.IntegrityError):
+            return False
+        db.commit()
+    done.tried += 1
+    done.kinds[kind.__name__] += 1
+    try:
+        found = grown.verify(file, trial.kept)
+    except Exception as error:  # noqa: BLE001  # whatever verification stumbles over is what we look for
+        done.wrong.append(f"{kind.__name__}: {type(error).__name__}: {error}")
+        return True
+    done.found += found.problem is not None
+    done.right += found.first_bad == expected
+    if found.first_bad != expected:
+        done.wrong.append(
+            f"{kind.__name__}: {expected} expected, {found.first_bad} found ({found.problem}): {statements}"
+        )
+    return True

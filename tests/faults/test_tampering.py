@@ -1,12 +1,16 @@
-"""The quick size: whatever is done to a copied audit log is found, at the entry it was done to."""
+"""The quick size: random tamperings are found where they begin, and stores that nobody touched raise no alarm."""
 
-from .tampering import tampering
+import pytest
 
-SEED = 20
+from .tampering import tamperings
+
+SEED = 5
 
 
-async def test_every_tampering_is_found_at_its_first_entry_and_clean_stores_raise_no_alarm() -> None:
-    done = await tampering(count=2_000, clean=20, seed=SEED)
+@pytest.mark.timeout(120)
+async def test_every_random_tampering_is_found_at_its_first_sequence_and_no_clean_store_raises_an_alarm() -> None:
+    done = await tamperings(2_000, 40, seed=SEED)
 
+    print(f"seed {SEED}: {done}")
     assert done.holds, str(done)
-    assert done.tamperings.total() > 1_900, str(done)
+    assert len(done.kinds) == 16
