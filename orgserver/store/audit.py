@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import bindparam, delete, insert, or_, select, update
@@ -76,6 +77,8 @@ class AuditLog:
         self.mac = key.macs()
         """What a row of ours with this hash has as its MAC."""
         self._file = CheckpointFile(database.file)
+        self._opened = _identity(database.file)
+        """SQLite would go on writing into a file that was deleted: what it writes there is gone with the process."""
         self._heartbeat_us = heartbeat_us
         self._abandoned_us = abandoned_us
         self._free_floor = free_floor
@@ -264,10 +267,10 @@ class AuditLog:
                 "kind": event["kind"],
                 "time": tx.now,
                 "principal": act.principal if act else None,
-                "org": act.org if act else None,
-                "tool": act.tool if act else None,
+                "org": (act.org or None) if act else None,  # the canonical bytes leave out what is empty
+                "tool": (act.tool or None) if act else None,
                 "action": str(act.action) if act else None,
-                "object": act.object if act else None,
+                "object": (act.object or None) if act else None,
                 "outcome": ending.outcome.value if ending else None,
                 "canonical": kept,
                 "hash": head.hash,
@@ -278,6 +281,8 @@ class AuditLog:
     def _head(self, tx: Transaction) -> _Head:
         head: _Head | None = tx.shared.get("head")
         if head is None:
+            if _identity(self._database.file) != self._opened:
+                raise StoreError("the store's file was removed or replaced while it was open")
             row = _HEAD.run(tx.connection).one()
             if self.open_head(row.sealed) != (row.sequence, row.hash):
                 raise AuditBroken("the head of the audit chain was changed from outside")
@@ -320,6 +325,15 @@ class AuditLog:
 
     def _head_context(self) -> Context:
         return Context(self.store_id, "audit_head", "sealed")
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    """Which file it is, whatever its name; None when there is none."""
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 async def keep_alive(log: AuditLog, heartbeat: float, sweep: float) -> None:

@@ -10,8 +10,10 @@ from collections.abc import Awaitable, Callable
 from .dying import POINTS
 from .kills import kills
 from .many import many
+from .servers import servers
+from .starving import starving
 from .storm import storm
-from .tampering import tampering
+from .tampering import tamperings
 
 NAMED = (*POINTS, "sent")
 
@@ -24,13 +26,17 @@ def runs(seed: int, *, quick: bool) -> dict[str, Callable[[], Awaitable[object]]
         "points": lambda: kills(list(NAMED) * rounds, seed=seed),
         "kills": lambda: kills(["random"] * (20 if quick else 500), seed=seed),
         "many": lambda: many(200 if quick else 1_000),
-        "tamper": lambda: tampering(count=2_000 if quick else 50_000, clean=20 if quick else 1_000, seed=seed),
+        "tamper": lambda: tamperings(2_000 if quick else 50_000, 40 if quick else 1_000, seed=seed),
+        "servers": lambda: servers(30 if quick else 500, seed=seed),
+        "starving": lambda: starving(1 if quick else 20),
     }
 
 
 async def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("faults", nargs="*", help="storm, points, kills, many, tamper; all when none is named")
+    parser.add_argument(
+        "faults", nargs="*", help="storm, points, kills, many, tamper, servers, starving; all when none is named"
+    )
     parser.add_argument("--quick", action="store_true", help="the sizes of the test suite")
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
     options = parser.parse_args()

@@ -1,0 +1,161 @@
+"""Servers on one store are killed under load: what was answered, what was sent and what is on record still agree.
+
+Four servers create records; one of them is killed every 0.2 to 0.6 s, and started again. In the end the sandbox's own
+records are held against the audit log: every answered call has its outcome, every change has its intent, and every
+intent has one outcome.
+"""
+
+import asyncio
+import json
+import random
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from orgserver.app import App, open_app
+from orgserver.cli.playground import register
+from orgserver.config import read_settings
+from orgserver.model.audit import AuditEntry, EntryFilter, Outcome
+from orgserver.sandbox.org import SandboxOrg
+from orgserver.sandbox.server import Sandbox
+
+from .driving import CALL_SECONDS, Served, serving
+
+SERVERS, IN_FLIGHT = 4, 4
+PAUSE_SECONDS = (0.2, 0.6)
+PENDING_SECONDS = 120.0
+LIMITS = {
+    "ORGSERVER_ABANDONED_SECONDS": "1",
+    "ORGSERVER_HEARTBEAT_SECONDS": "0.2",
+    "ORGSERVER_LOG_LEVEL": "error",
+}
+
+
+@dataclass
+class Killed:
+    """What the kills did."""
+
+    seed: int
+    kills: int = 0
+    answered: dict[str, str] = field(default_factory=dict)
+    """Record ids by the name that was sent."""
+    refused: Counter[str] = field(default_factory=Counter)
+    changes: int = 0
+    intents: int = 0
+    unknown: int = 0
+    settled_after: float = 0.0
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def holds(self) -> bool:
+        return not self.wrong and len(self.answered) > self.kills
+
+    def __str__(self) -> str:
+        return (
+            f"{self.kills} kills, {len(self.answered)} answered calls, {self.changes} changes at Salesforce, "
+            f"{self.intents} intents, {self.unknown} unknown, the last settled after {self.settled_after:.1f} s, "
+            f"{sum(self.refused.values())} refused {dict(self.refused) or ''}, {len(self.wrong)} wrong {self.wrong[:8] or ''}"
+        )
+
+
+async def servers(kills: int, *, seed: int) -> Killed:
+    """Kill so many servers, and judge."""
+    done, chance = Killed(seed), random.Random(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder) / "home"
+        async with Sandbox.start(1) as sandbox:
+            acme = sandbox.orgs[0]
+            async with open_app(read_settings({"home": home}, {})) as app:
+                await register(app, sandbox)
+            running: dict[int, Served] = {}
+            stop = asyncio.Event()
+            places = [asyncio.create_task(_place(done, home, number, running, stop)) for number in range(SERVERS)]
+            try:
+                await _kill_often(done, chance, running, kills)
+            finally:
+                stop.set()
+                await asyncio.gather(*places)
+            settings = {"home": home, "abandoned_seconds": 1, "heartbeat_seconds": 0.2}
+            async with open_app(read_settings(settings, {})) as judge:
+                await _judge(done, judge, acme)
+    return done
+
+
+async def _kill_often(done: Killed, chance: random.Random, running: dict[int, Served], kills: int) -> None:
+    while done.kills < kills:
+        await asyncio.sleep(chance.uniform(*PAUSE_SECONDS))  # the fault itself: its moments are what is random
+        async with asyncio.timeout(60):
+            while not running:  # all of them are still starting
+                await asyncio.sleep(0.01)
+        await running.pop(chance.choice(sorted(running))).kill()
+        done.kills += 1
+
+
+async def _place(done: Killed, home: Path, number: int, running: dict[int, Served], stop: asyncio.Event) -> None:
+    """Keep one server running and busy."""
+    life = 0
+    while not stop.is_set():
+        life += 1
+        with suppress(ConnectionError):
+            async with serving(home, **LIMITS) as served:
+                names = (f"K{number}-{life}-{call}" for call in range(1 << 30))
+                await _call(done, served, next(names))
+                running[number] = served
+                await asyncio.gather(*(_call_on(done, served, names, stop) for _ in range(IN_FLIGHT)))
+        running.pop(number, None)
+
+
+async def _call_on(done: Killed, served: Served, names: Iterator[str], stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        await _call(done, served, next(names))
+
+
+async def _call(done: Killed, served: Served, name: str) -> None:
+    """Create one record; ConnectionError when the server is gone before it answered."""
+    call = {"name": "salesforce_create_contact", "arguments": {"org": "acme", "data": {"LastName": name}}}
+    reply = served.send("tools/call", call)
+    gone = asyncio.ensure_future(served.gone())
+    await asyncio.wait({reply, gone}, return_when=asyncio.FIRST_COMPLETED, timeout=CALL_SECONDS)
+    gone.cancel()
+    if not reply.done():
+        reply.cancel()
+        raise ConnectionError("the server is gone")
+    result = reply.result()["result"]
+    if result.get("isError"):
+        done.refused[json.loads(result["content"][0]["text"])["error"]["code"]] += 1
+    else:
+        done.answered[name] = result["structuredContent"]["id"]
+
+
+async def _judge(done: Killed, judge: App, acme: SandboxOrg) -> None:
+    began = time.monotonic()
+    while [entry async for entry in judge.trail.entries(EntryFilter(outcome="pending"))]:
+        if time.monotonic() - began > PENDING_SECONDS:
+            done.wrong.append("intents without an outcome")
+            break
+        await asyncio.sleep(0.05)  # until the sweep of another process has found them
+    done.settled_after = time.monotonic() - began
+    entries: list[AuditEntry] = [entry async for entry in judge.trail.entries(EntryFilter(action="create"))]
+    verified = await judge.trail.verify()
+    if verified.problem is not None:
+        done.wrong.append(f"the chain: {verified.problem}")
+    changed = {record["LastName"]: id_ for id_, record in acme.records.tables["Contact"].items()}
+    changed = {name: id_ for name, id_ in changed.items() if name.startswith("K")}
+    outcomes: dict[str, list[Outcome]] = {}
+    for entry in entries:
+        for id_ in entry.record_ids:
+            outcomes.setdefault(id_, []).append(entry.outcome)
+    done.changes, done.intents = len(changed), len(entries)
+    done.unknown = sum(entry.outcome is Outcome.UNKNOWN for entry in entries)
+    for name, id_ in done.answered.items():
+        if changed.get(name) != id_ or outcomes.get(id_) != [Outcome.SUCCEEDED]:
+            done.wrong.append(f"{name} was answered: {id_}, and on record is {outcomes.get(id_)}")
+    unexplained = [name for name, id_ in changed.items() if id_ not in outcomes]
+    if len(unexplained) > done.unknown:
+        done.wrong.append(f"{len(unexplained)} changes whose outcome nobody knows, {done.unknown} intents that say so")
+    if acme.counters.reuses or acme.counters.foreign_tokens:
+        done.wrong.append("a token was used twice")
