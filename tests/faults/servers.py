@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from orgserver.app import App, open_app
 from orgserver.cli.playground import register
@@ -119,7 +120,8 @@ async def _call(done: Killed, served: Served, name: str) -> None:
     call = {"name": "salesforce_create_contact", "arguments": {"org": "acme", "data": {"LastName": name}}}
     reply = served.send("tools/call", call)
     gone = asyncio.ensure_future(served.gone())
-    await asyncio.wait({reply, gone}, return_when=asyncio.FIRST_COMPLETED, timeout=CALL_SECONDS)
+    both: tuple[asyncio.Future[Any], ...] = (reply, gone)
+    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED, timeout=CALL_SECONDS)
     gone.cancel()
     if not reply.done():
         reply.cancel()
