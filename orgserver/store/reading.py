@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, select
+from sqlalchemy import ColumnElement, Row, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.audit import AuditEntry, EntryFilter, Outcome
 from orgserver.store import chain, tables
 
 PAGE = 500
+FEW = 20_000
+"""So many entries of a span of time are looked up at once; a walk over so many needs no shortcut."""
 _found = tables.audit_entries
 _intents = tables.audit_events.alias("intents")
 _outcomes = tables.audit_events.alias("outcomes")
@@ -22,8 +24,9 @@ async def newest(connection: AsyncConnection, wanted: EntryFilter, limit: int) -
     """The latest entries, newest first."""
     found: list[AuditEntry] = []
     before: int | None = None
+    near = await _near(connection, wanted)
     while len(found) < limit:
-        query = joined(wanted).order_by(_found.c.sequence.desc()).limit(min(PAGE, limit))
+        query = joined(wanted).where(*near).order_by(_found.c.sequence.desc()).limit(min(PAGE, limit))
         if before is not None:
             query = query.where(_found.c.sequence < before)
         rows = (await connection.execute(query)).all()
@@ -119,6 +122,28 @@ def joined(wanted: EntryFilter) -> Select[Any]:
         query = query.join(touched, touched.c.sequence == _found.c.sequence)
         query = query.where(touched.c.record_id == wanted.record_id)
     return query
+
+
+async def _near(connection: AsyncConnection, wanted: EntryFilter) -> list[ColumnElement[bool]]:
+    """Where the entries of a span of time are: a walk back from the end would pass all that are later, one by one.
+
+    Times are those of a clock that may have been set back, so they need not stand in the order of the sequence.
+    """
+    if wanted.since is None and wanted.until is None:
+        return []
+    within = _span(_found.c.time, wanted)
+    if await _few(connection, within):
+        other = tables.audit_entries.alias("within")
+        return [_found.c.sequence.in_(select(other.c.sequence).where(*_span(other.c.time, wanted)))]
+    if wanted.until is None or await _few(connection, [_found.c.time >= chain.instant(wanted.until)]):
+        return []
+    last = select(func.max(_found.c.sequence + 0)).where(*within)  # + 0: by the index of times, not by walking back
+    return [_found.c.sequence <= (await connection.execute(last)).scalar_one()]
+
+
+async def _few(connection: AsyncConnection, conditions: list[ColumnElement[bool]]) -> bool:
+    some = select(_found.c.sequence).where(*conditions).limit(FEW).subquery()
+    return bool((await connection.execute(select(func.count()).select_from(some))).scalar_one() < FEW)
 
 
 def _span(time: ColumnElement[int], wanted: EntryFilter) -> list[ColumnElement[bool]]:
