@@ -10,7 +10,8 @@ import click
 from orgserver.model.errors import ConfigError
 
 F = TypeVar("F", bound=Callable[..., Any])
-_FLAGS = ("confirm-deletes", "keep-values")
+_FLAGS = ("confirm-deletes",)
+_KEEP = "Keep, sealed, what changes replace, so that `audit undo` can restore it."
 _LISTS = ("allow-object", "deny-object", "hide-field")
 _NUMBERS = ("row-limit", "api-budget")
 
@@ -18,7 +19,9 @@ _NUMBERS = ("row-limit", "api-budget")
 def policy_options(command: F) -> F:
     """The options of add-org."""
     return _later(
-        click.option("--read-only", is_flag=True, help="Refuse every change in this org, for everybody.")(command)
+        click.option("--read-only", is_flag=True, help="Refuse every change in this org, for everybody.")(
+            click.option("--keep-values/--no-keep-values", default=None, help=_KEEP)(command)
+        )
     )
 
 
@@ -27,7 +30,9 @@ def changed_policy_options(command: F) -> F:
     for name in (*_LISTS, *_NUMBERS):
         command = click.option(f"--no-{name}", is_flag=True, default=None, hidden=True)(command)
     return _later(
-        click.option("--read-only/--no-read-only", default=None, help="Refuse every change in this org.")(command)
+        click.option("--read-only/--no-read-only", default=None, help="Refuse every change in this org.")(
+            click.option("--keep-values/--no-keep-values", default=None, help=_KEEP)(command)
+        )
     )
 
 
@@ -47,6 +52,7 @@ def policy_of(options: dict[str, Any]) -> dict[str, Any]:
     for name in (*_FLAGS, *_LISTS, *_NUMBERS, *(f"no-{each}" for each in (*_LISTS, *_NUMBERS))):
         if options.get(name.replace("-", "_")) not in (None, ()):
             raise ConfigError(
-                f"--{name} is not enforced by this version, so it is refused", hint="--read-only is enforced"
+                f"--{name} is not enforced by this version, so it is refused",
+                hint="--read-only and --keep-values are enforced",
             )
-    return {"read_only": options["read_only"]} if options["read_only"] is not None else {}
+    return {name: options[name] for name in ("read_only", "keep_values") if options.get(name) is not None}

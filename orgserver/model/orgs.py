@@ -33,6 +33,8 @@ class Policy:
 
     read_only: bool = False
     confirm_deletes: bool = False
+    keep_values: bool = False
+    """What changes replace is kept, sealed, so that they can be undone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from orgserver.model.audit import Act, Action, Ending, Outcome
+from orgserver.model.audit import Act, Ending, Outcome
 from orgserver.model.errors import CallError, Conflict, NotSent, Unanswered
 from orgserver.model.names import SObjectName, new_id
 from orgserver.model.orgs import Caller
@@ -18,7 +18,9 @@ MAX_IDS = 200
 _WORDS = 255
 
 
-def new_act(caller: Caller, tool: str, action: Action, alias: str, sobject: SObjectName | None) -> Act:
+def new_act(
+    caller: Caller, tool: str, action: str, alias: str, sobject: SObjectName | None, undoes: str | None = None
+) -> Act:
     """The intent of a call, as far as it is known before its org is."""
     return Act(
         id=new_id(),
@@ -31,6 +33,7 @@ def new_act(caller: Caller, tool: str, action: Action, alias: str, sobject: SObj
         action=action,
         org=short(alias),
         object=sobject,
+        undoes=undoes,
     )
 
 

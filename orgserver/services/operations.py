@@ -27,7 +27,7 @@ from orgserver.model.orgs import Caller, Org, Permission
 from orgserver.model.results import Changed, Created, FieldValues, Page
 from orgserver.salesforce import limits
 from orgserver.salesforce.client import Trace
-from orgserver.services import entries, plans, repetition
+from orgserver.services import entries, keeping, plans, repetition
 from orgserver.services.access import Access, Connection
 from orgserver.services.directory import Directory, OrgPage
 from orgserver.services.listing import Listing
@@ -47,10 +47,11 @@ class _Run(Generic[T]):
 
     caller: Caller
     tool: str
-    action: Action
+    action: str
     alias: str
     sobject: SObjectName | None
     plan: Callable[[Org], Plan[T]]
+    undoes: str | None = None
     given_up: bool = False
     sending: asyncio.Timeout | None = None
 
@@ -162,6 +163,13 @@ class Operations:
 
         return await self._act(_Run(caller, tool, Action.QUERY, alias, None, plan))
 
+    async def undo(
+        self, caller: Caller, alias: str, sobject: SObjectName, plan: Callable[[Org], Plan[T]], undoes: str | None
+    ) -> T:
+        """Undo an act, or (None) look at what that would meet, by a plan that ``undoing`` made."""
+        action = "undo" if undoes else Action.PREVIEW
+        return await self._act(_Run(caller, "audit undo", action, alias, sobject, plan, undoes))
+
     async def refuse(
         self, caller: Caller, tool: str, action: Action, alias: str | None, sobject: SObjectName | None, error: Denied
     ) -> None:
@@ -198,7 +206,7 @@ class Operations:
 
     async def _run(self, run: _Run[T]) -> T:
         started = time.perf_counter()
-        act = entries.new_act(run.caller, run.tool, run.action, run.alias, run.sobject)
+        act = entries.new_act(run.caller, run.tool, run.action, run.alias, run.sobject, run.undoes)
         deadline = asyncio.get_running_loop().time() + self._call_timeout
         while True:
             try:
@@ -251,6 +259,8 @@ class Operations:
         try:
             deadline = 0.0 if run.given_up else connection.deadline
             async with asyncio.timeout_at(deadline) as run.sending:
+                if plan.keeps is not None and connection.org.policy.keep_values:
+                    await keeping.keep(self._store, act, plan.keeps, connection)
                 result = await plan.send(connection)
         except TimeoutError:
             error = entries.too_late(trace, given_up=run.given_up)

@@ -20,6 +20,7 @@ from orgserver.services import cursors, paging, repetition, values
 from orgserver.services import listing as listings
 from orgserver.services.access import Connection
 from orgserver.services.cursors import Position
+from orgserver.services.keeping import COSTS, Keeps
 from orgserver.services.listing import Listing
 from orgserver.store.repetitions import Repetition
 from orgserver.vault import Key
@@ -54,6 +55,8 @@ class Plan(Generic[T]):
     recall: Callable[[bytes], T | CallError] = lambda _answer: InvalidArgument("nothing was kept")
     after_unknown: Callable[[Connection], str] | None = None
     """How to find out whether an unanswered change happened."""
+    keeps: Keeps | None = None
+    """What is kept before it is sent, where the org's policy says so."""
 
 
 class Planner:
@@ -90,6 +93,7 @@ class Planner:
             remember=repetition.remember,
             recall=repetition.recall,
             after_unknown=lambda connection: _look_for(connection, sobject, checked),
+            keeps=Keeps(sobject, after=checked),
         )
 
     def read(self, sobject: SObjectName, given_id: str, fields: Sequence[str] | None, tool: str) -> Plan[FieldValues]:
@@ -128,9 +132,11 @@ class Planner:
         async def show(connection: Connection) -> Changed:
             now = await _read(connection, sobject, record_id, ("Id", *touched))
             changes = tuple(Change(name, now.get(name), value) for name, value in checked.items())
-            return Changed(record_id, touched, preview=True, changes=changes)
+            return Changed(record_id, touched, preview=True, changes=changes, warnings=_costs(connection))
 
-        return _changing(record_id, values.named(checked), show if preview else send, "write", preview=preview)
+        keeps = Keeps(sobject, record_id, touched, checked)
+        fields = values.named(checked)
+        return _changing(record_id, fields, show if preview else send, "write", keeps, preview=preview)
 
     def delete(self, sobject: SObjectName, given_id: str, tool: str, *, preview: bool) -> Plan[Changed]:
         """Delete one record, or show what would go."""
@@ -144,9 +150,10 @@ class Planner:
         async def show(connection: Connection) -> Changed:
             now = await _read(connection, sobject, record_id, values.field_names(None, sobject))
             changes = tuple(Change(name, value, None) for name, value in now.items() if value is not None)
-            return Changed(record_id, preview=True, changes=changes)
+            return Changed(record_id, preview=True, changes=changes, warnings=_costs(connection))
 
-        return _changing(record_id, (), show if preview else send, "delete", preview=preview)
+        keeps = Keeps(sobject, record_id)
+        return _changing(record_id, (), show if preview else send, "delete", keeps, preview=preview)
 
     def list(self, caller: Caller, org: Org, listing: Listing) -> Plan[Page]:
         """List records of one object."""
@@ -233,6 +240,7 @@ def _changing(
     fields: tuple[str, ...],
     send: Callable[[Connection], Awaitable[Changed]],
     permission: Permission,
+    keeps: Keeps,
     *,
     preview: bool,
 ) -> Plan[Changed]:
@@ -244,7 +252,12 @@ def _changing(
         fields=fields,
         writes=not preview,
         after_unknown=None if preview else (lambda _connection: "read the record to see whether the change happened"),
+        keeps=None if preview else keeps,
     )
+
+
+def _costs(connection: Connection) -> tuple[str, ...]:
+    return (COSTS,) if connection.org.policy.keep_values else ()
 
 
 async def _read(

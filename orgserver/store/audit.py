@@ -193,6 +193,10 @@ class AuditLog:
         self._append(tx, chain.intent(act, tx.now, self.process_id), act=act)
         self._append(tx, chain.outcome(act.id, ending, tx.now), ending=ending)
 
+    def values_in(self, tx: Transaction, of: str, digest: str) -> None:
+        """Say that field values are kept for an entry."""
+        self._append(tx, chain.values(new_id(), of, digest, tx.now))
+
     def _begin_in(
         self, tx: Transaction, act: Act, deadline: int, catalog_version: int, repetition: Repetition | None
     ) -> Begun:

@@ -19,6 +19,8 @@ INTENT = "intent"
 OUTCOME = "outcome"
 CHECKPOINT = "checkpoint"
 """Says in the chain itself that a signed checkpoint was made, so that one that is missing is noticed."""
+VALUES = "values"
+"""Says that field values are kept beside the chain for an entry, by their salted digest."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 
@@ -114,3 +116,8 @@ def checkpoint(id_: str, sequence: int, hash_: bytes, now: int) -> dict[str, Any
         "sequence": sequence,
         "hash": hash_.hex(),
     }
+
+
+def values(id_: str, of: str, digest: str, now: int) -> dict[str, Any]:
+    """The event that kept values leave."""
+    return {"v": 1, "kind": VALUES, "id": id_, "of": of, "time": time_text(now), "digest": digest}

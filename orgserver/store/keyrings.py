@@ -75,6 +75,7 @@ SEALED = (
     _Sealed(tables.access_tokens, token="fencing"),  # noqa: S106  # a column
     _Sealed(tables.enrolments, draft=None),
     _Sealed(tables.idempotency, answer="entry_id"),
+    _Sealed(tables.kept_values, sealed="entry_id"),
 )
 
 

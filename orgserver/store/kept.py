@@ -1,0 +1,169 @@
+"""What changes replaced, for orgs whose policy keeps it: sealed rows beside the chain, and their digests in it.
+
+The event of kind ``values`` holds ``SHA-256(salt ‖ JSON {"after": …, "before": …})``. Salt and values stand in the row
+alone: once it is erased, nothing can be learnt from the digest, and the chain verifies as before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orgserver.model.audit import Act, Ending, Outcome
+from orgserver.model.errors import StoreError
+from orgserver.model.names import RowId
+from orgserver.model.results import FieldValues
+from orgserver.store import chain, tables
+from orgserver.store.audit import AuditLog
+from orgserver.store.orgs import Orgs
+from orgserver.store.writer import Transaction
+from orgserver.vault import Context, Unsealable
+
+_SALT = 16
+_kept = tables.kept_values
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
+Open = Callable[[str, bytes, Context], bytes]
+"""Opens what is sealed for the owner with this row id; Unsealable or KeyError if it cannot be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What one act replaced."""
+
+    row_id: str
+    object: str
+    record_id: str
+    """Empty for a create: the entry's outcome names it."""
+    before: FieldValues | None
+    """None for a create."""
+    after: FieldValues | None
+    """None for a delete."""
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """Which kept values; every given criterion must hold, and one must be given."""
+
+    record_id: str | None = None
+    row_id: str | None = None
+    alias: str | None = None
+    """The org as it was called, for one that was removed."""
+    before: datetime | None = None
+    principal: str | None = None
+
+
+def keep_in(tx: Transaction, orgs: Orgs, log: AuditLog, entry_id: str, kept: Kept) -> None:
+    """Keep what an act replaces, and say in the chain that it is kept. StoreError if the org is gone."""
+    known = select(tables.data_keys.c.owner).where(tables.data_keys.c.owner == kept.row_id)
+    if tx.connection.execute(known).first() is None:
+        raise StoreError("the org was removed a moment ago")
+    salt, plain = os.urandom(_SALT), _encode({"before": kept.before, "after": kept.after}).encode()
+    sealed = orgs.key_in(tx, RowId(kept.row_id)).seal(plain, context(kept.row_id, entry_id))
+    tx.connection.execute(
+        insert(_kept).values(
+            entry_id=entry_id,
+            row_id=kept.row_id,
+            object=kept.object,
+            record_id=kept.record_id,
+            time=tx.now,
+            salt=salt,
+            sealed=sealed,
+        )
+    )
+    log.values_in(tx, entry_id, digest(salt, plain))
+
+
+async def of(connection: AsyncConnection, orgs: Orgs, entry_id: str) -> Kept | None:
+    """What an act replaced; None if nothing is kept of it. Unsealable if its org, and so its key, is gone."""
+    row = (await connection.execute(select(_kept).where(_kept.c.entry_id == entry_id))).first()
+    if row is None:
+        return None
+    known = select(tables.data_keys.c.owner).where(tables.data_keys.c.owner == row.row_id)
+    if (await connection.execute(known)).first() is None:
+        raise Unsealable("the org of these values was removed, and their key with it")
+    key = await orgs.data_key(connection, row.row_id)
+    told: dict[str, Any] = json.loads(key.open(row.sealed, context(row.row_id, entry_id)))
+    return Kept(row.row_id, row.object, row.record_id, told["before"], told["after"])
+
+
+async def count(connection: AsyncConnection, which: Which) -> int:
+    """How many rows would be erased."""
+    return int((await connection.execute(select(func.count()).select_from(_kept).where(*_where(which)))).scalar_one())
+
+
+def erase_in(tx: Transaction, log: AuditLog, which: Which, act: Act) -> int:
+    """Erase kept values, which is on record with their number."""
+    tx.connection.exec_driver_sql("PRAGMA secure_delete = ON")  # the pages they stood on are overwritten
+    erased = tx.connection.execute(delete(_kept).where(*_where(which))).rowcount
+    log.record_in(tx, act, Ending(Outcome.SUCCEEDED, row_count=erased))
+    return erased
+
+
+def check(connection: Connection, open_kept: Open) -> tuple[int, str] | None:
+    """The first kept row that does not fit its event: the event's sequence and what is wrong.
+
+    A row that was erased is fine, and so is one whose org was removed, for nobody can open it any more.
+    """
+    told: dict[str, tuple[int, str]] = {}
+    events = tables.audit_events
+    said = select(events.c.sequence, events.c.canonical).where(events.c.kind == chain.VALUES)
+    for sequence, canonical in connection.execute(said.order_by(events.c.sequence)):
+        event = json.loads(canonical)
+        told[event["of"]] = (sequence, event["digest"])
+    owners = set(connection.execute(select(tables.data_keys.c.owner)).scalars())
+    bad: list[tuple[int, str]] = []
+    for row in connection.execute(select(_kept)):
+        sequence, expected = told.get(row.entry_id, (0, ""))
+        if not sequence:
+            bad.append((1, f"values are kept for {row.entry_id}, and the log does not say so"))
+        elif row.row_id in owners and not _fits(row, expected, open_kept):
+            bad.append((sequence, f"the values kept at entry {sequence} were edited"))
+    return min(bad, default=None)
+
+
+def _fits(row: Any, expected: str, open_kept: Open) -> bool:
+    try:
+        plain = open_kept(row.row_id, row.sealed, context(row.row_id, row.entry_id))
+        return digest(row.salt, plain) == expected
+    except (Unsealable, KeyError, TypeError):
+        return False
+
+
+def digest(salt: bytes, plain: bytes) -> str:
+    """What the chain says of kept values."""
+    return hashlib.sha256(salt + plain).hexdigest()
+
+
+def context(row_id: str, entry_id: str) -> Context:
+    """Where kept values belong."""
+    return Context(row_id, _kept.name, "sealed", entry_id)
+
+
+def _where(which: Which) -> list[ColumnElement[bool]]:
+    entries, touched = tables.audit_entries, tables.audit_touched
+    found: list[ColumnElement[bool]] = []
+    if which.record_id is not None:
+        acts = select(entries.c.entry_id).join_from(entries, touched, touched.c.sequence == entries.c.sequence)
+        of_it = acts.where(touched.c.record_id == which.record_id)
+        found.append(or_(_kept.c.record_id == which.record_id, _kept.c.entry_id.in_(of_it)))
+    if which.row_id is not None:
+        found.append(_kept.c.row_id == which.row_id)
+    if which.alias is not None:
+        found.append(_kept.c.entry_id.in_(select(entries.c.entry_id).where(entries.c.org == which.alias.lower())))
+    if which.before is not None:
+        found.append(_kept.c.time < chain.instant(which.before))
+    if which.principal is not None:
+        by = select(entries.c.entry_id).where(entries.c.principal == which.principal.lower())
+        found.append(_kept.c.entry_id.in_(by))
+    if not found:
+        raise ValueError("no criterion")
+    return found
