@@ -1,41 +1,37 @@
-"""How the values that a change replaces are read and kept before the change is sent, where the org's policy says so."""
+"""How the values that a change replaces are kept before it is sent, and the acts that put them back.
+
+Those acts look once more just before they write, so that a change made meanwhile is left alone.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
 from orgserver.model import names
-from orgserver.model.audit import Act
-from orgserver.model.errors import KeyProblem, NotSent, StoreAway, StoreError, Unanswered
-from orgserver.model.names import RecordId, SObjectName
-from orgserver.model.results import FieldValues
+from orgserver.model.audit import Act, Ending, Outcome
+from orgserver.model.errors import InvalidArgument, KeyProblem, NotSent, Rejected, StoreAway, StoreError, Unanswered
+from orgserver.model.names import EVENT, RecordId, SObjectName
+from orgserver.model.orgs import Org, Permission
+from orgserver.model.results import Changed, Created, FieldValues
 from orgserver.salesforce import protocol
 from orgserver.salesforce.protocol import Reply, Request
-from orgserver.services import values
+from orgserver.services import repetition, values
 from orgserver.services.access import Connection
+from orgserver.services.plans import Plan
 from orgserver.store import kept
-from orgserver.store.kept import Kept
+from orgserver.store.kept import Keeps, Kept
 from orgserver.store.opened import Store
 
 T = TypeVar("T")
-COSTS = "this org keeps what changes replace: the change will read before it writes, which is one more API call"
+Described = Mapping[str, Mapping[str, Any]]
+"""An object's fields by their names in lower case."""
+_COMPUTED = frozenset({"activitydatetime", "activitydate", "durationinminutes"})
+"""Of an event: they follow from its start and end."""
 _MISSING = object()
-
-
-@dataclass(frozen=True, slots=True)
-class Keeps:
-    """What of a change is to be kept."""
-
-    sobject: SObjectName
-    record_id: RecordId | None = None
-    """None for a create."""
-    fields: tuple[str, ...] | None = None
-    """Which to read first; None for every field that there is."""
-    after: FieldValues | None = None
 
 
 async def keep(store: Store, act: Act, keeps: Keeps, connection: Connection) -> None:
@@ -96,3 +92,150 @@ def _plain(value: object) -> object:
         return names.record_id(text)
     except ValueError:
         return (text.lower() if "@" in text else text) or None
+
+
+# -- putting back
+
+
+@dataclass(frozen=True, slots=True)
+class Back:
+    """What is to be put back, and where."""
+
+    entry_id: str
+    alias: str
+    row_id: str
+    sobject: SObjectName
+    record_id: RecordId
+    target: RecordId
+    """The record's id now: another one, once it was made again."""
+    values: FieldValues = field(default_factory=dict)
+    expected: FieldValues = field(default_factory=dict)
+    """What must be there, or somebody changed it since."""
+    attempt: int = 0
+    force: bool = False
+
+
+def describe(back: Back) -> Callable[[Org], Plan[Described]]:
+    """Ask what fields there are, and which may be written."""
+
+    async def send(connection: Connection) -> Described:
+        request = protocol.describe(connection.org.api_version, back.sobject)
+        told = await connection.call(request, protocol.read_describe)
+        return {str(each["name"]).lower(): each for each in told["fields"]}
+
+    return lambda org: Plan(_same_org(org, back, "read"), send, lambda _described: Ending(Outcome.SUCCEEDED))
+
+
+def look(back: Back, fields: Sequence[str]) -> Callable[[Org], Plan[FieldValues]]:
+    """Read some fields of the record."""
+    return lambda org: Plan(
+        _same_org(org, back, "read"),
+        lambda connection: connection.call(_read(connection, back, fields), protocol.read_record),
+        lambda _record: Ending(Outcome.SUCCEEDED, row_count=1),
+        record_ids=(back.target,),
+        fields=values.named(fields),
+    )
+
+
+def write_back(org: Org, back: Back) -> Plan[Changed]:
+    """Write old values back."""
+
+    async def send(connection: Connection) -> Changed:
+        now = await _unchanged(connection, back, ("LastModifiedDate", *back.expected))
+        modified = now.get("LastModifiedDate")
+        since = datetime.fromisoformat(modified) if isinstance(modified, str) and not back.force else None
+        request = protocol.update(connection.org.api_version, back.sobject, back.target, back.values, since)
+        await connection.call(request, protocol.read_changed)
+        return Changed(back.target, tuple(back.values))
+
+    return _changing(org, back, "write", send, tuple(back.values))
+
+
+def take_away(org: Org, back: Back) -> Plan[Changed]:
+    """Delete what was created."""
+
+    async def send(connection: Connection) -> Changed:
+        await _unchanged(connection, back, tuple(back.expected))
+        request = protocol.delete(connection.org.api_version, back.sobject, back.target)
+        await connection.call(request, protocol.read_changed)
+        return Changed(back.target)
+
+    return _changing(org, back, "delete", send, ())
+
+
+def make_again(org: Org, back: Back) -> Plan[Created]:
+    """Create what was deleted, once: two who undo at the same time make one record."""
+
+    async def send(connection: Connection) -> Created:
+        try:
+            await read_first(connection, _read(connection, back, ()), protocol.read_record)
+        except Rejected as error:
+            if error.category != "not_found":
+                raise
+        else:
+            raise _meanwhile("the record is there again")
+        request = protocol.create(connection.org.api_version, back.sobject, back.values)
+        made = await connection.call(request, protocol.read_created)
+        return Created(made, f"{connection.org.instance_url}/{made}")
+
+    key = f"undo {back.entry_id} {back.attempt}"
+    return Plan(
+        _same_org(org, back, "write"),
+        send,
+        lambda created: Ending(Outcome.SUCCEEDED, record_ids=(created.id,)),
+        record_ids=(back.record_id,),
+        fields=values.named(back.values),
+        writes=True,
+        repetition=repetition.of(key, principal="orgserver", row_id=org.row_id, arguments={"undo": back.entry_id}),
+        remember=repetition.remember,
+        recall=repetition.recall,
+        after_unknown=lambda _connection: "look whether the record was created before undoing this again",
+    )
+
+
+def createable(sobject: SObjectName, before: FieldValues, described: Described) -> FieldValues:
+    """What of a record can be given to a new one."""
+    kept = {
+        name: value
+        for name, value in before.items()
+        if value is not None and described.get(name.lower(), {}).get("createable")
+    }
+    if sobject == EVENT and {"StartDateTime", "EndDateTime"} <= kept.keys():
+        kept = {name: value for name, value in kept.items() if name.lower() not in _COMPUTED}
+    return kept
+
+
+def _changing(org: Org, back: Back, permission: Permission, send: Any, fields: Sequence[str]) -> Plan[Changed]:
+    return Plan(
+        _same_org(org, back, permission),
+        send,
+        lambda _changed: Ending(Outcome.SUCCEEDED),
+        record_ids=tuple(dict.fromkeys((back.target, back.record_id))),
+        fields=values.named(fields),
+        writes=True,
+        after_unknown=lambda _connection: "read the record to see whether the change happened",
+    )
+
+
+async def _unchanged(connection: Connection, back: Back, fields: Sequence[str]) -> FieldValues:
+    """The record as it is just before it is changed; NotSent if it is not as expected."""
+    now = await read_first(connection, _read(connection, back, fields), protocol.read_record)
+    changed = [] if back.force else differing(now, back.expected)
+    if changed:
+        raise _meanwhile(f"changed since: {', '.join(changed)}")
+    return now
+
+
+def _read(connection: Connection, back: Back, fields: Sequence[str]) -> Request:
+    names = tuple({name.lower(): name for name in ("Id", *fields)}.values())
+    return protocol.read(connection.org.api_version, back.sobject, back.target, names)
+
+
+def _meanwhile(what: str) -> NotSent:
+    return NotSent(what, code="CHANGED_SINCE", category="conflict", retryable=False, hint="look at it again")
+
+
+def _same_org(org: Org, back: Back, permission: Permission) -> Permission:
+    if org.row_id != back.row_id:
+        raise InvalidArgument("this alias means another org now", fields=["org"])
+    return permission

@@ -20,8 +20,8 @@ from orgserver.services import cursors, paging, repetition, values
 from orgserver.services import listing as listings
 from orgserver.services.access import Connection
 from orgserver.services.cursors import Position
-from orgserver.services.keeping import COSTS, Keeps
 from orgserver.services.listing import Listing
+from orgserver.store.kept import COSTS, Keeps
 from orgserver.store.repetitions import Repetition
 from orgserver.vault import Key
 

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.audit import Act, Ending, Outcome
 from orgserver.model.errors import StoreError
-from orgserver.model.names import RowId
+from orgserver.model.names import RecordId, RowId, SObjectName
 from orgserver.model.results import FieldValues
 from orgserver.store import chain, tables
 from orgserver.store.audit import AuditLog
@@ -27,6 +27,7 @@ from orgserver.store.orgs import Orgs
 from orgserver.store.writer import Transaction
 from orgserver.vault import Context, Unsealable
 
+COSTS = "this org keeps what changes replace: the change will read before it writes, which is one more API call"
 _SALT = 16
 _kept = tables.kept_values
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
@@ -47,6 +48,18 @@ class Kept:
     """None for a create."""
     after: FieldValues | None
     """None for a delete."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keeps:
+    """What of a change is to be kept."""
+
+    sobject: SObjectName
+    record_id: RecordId | None = None
+    """None for a create."""
+    fields: tuple[str, ...] | None = None
+    """Which to read first; None for every field that there is."""
+    after: FieldValues | None = None
 
 
 @dataclass(frozen=True, slots=True)

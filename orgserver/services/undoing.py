@@ -1,0 +1,325 @@
+"""What an agent changed is put back: what that would do, why it may not, and doing it, as an act like any other.
+
+An update is undone by writing the old values back, a create by deleting, a delete by creating the record again (REST
+has no undelete). What was changed since is left alone, unless it is forced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from orgserver.model.audit import Act, AuditEntry, EntryFilter, Outcome
+from orgserver.model.errors import CallError, OperatorError, Rejected
+from orgserver.model.names import RecordId, SObjectName, new_id
+from orgserver.model.orgs import Caller, Org
+from orgserver.model.results import Change, FieldValues
+from orgserver.services import keeping
+from orgserver.services.access import Access
+from orgserver.services.keeping import Back, Described
+from orgserver.services.operations import Operations
+from orgserver.services.trail import Trail
+from orgserver.store import kept as kept_values
+from orgserver.store.kept import Kept, Which
+from orgserver.store.opened import Store
+from orgserver.vault import Unsealable
+
+How = Literal["update", "create", "delete"]
+_UNDONE_BY: dict[str, How] = {"update": "update", "delete": "create", "create": "delete"}
+_READS = frozenset({"read", "list", "query", "search", "describe", "limits", "preview"})
+_HAPPENED = (Outcome.SUCCEEDED, Outcome.UNKNOWN)
+NEW_ID = "created again, with a new id: Salesforce's REST API has no undelete; what pointed at the old one stays unset"
+
+
+class CannotUndo(OperatorError):
+    """An entry that cannot be undone, whatever its record is like now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """What undoing one entry would do, and why it may not."""
+
+    entry: AuditEntry
+    blocked: str | None = None
+    """Why it may not."""
+    forceable: bool = False
+    """Whether ``--force`` overrules that."""
+    how: How | None = None
+    changes: tuple[Change, ...] = ()
+    """From what is there now to what would be there."""
+    back: Back | None = None
+
+    def allowed(self, *, force: bool) -> bool:
+        """Whether it may be done."""
+        return self.back is not None and (self.blocked is None or (force and self.forceable))
+
+
+@dataclass(slots=True)
+class _Ahead:
+    """How records would stand after the undos before this one; names in lower case, None for a record that is gone."""
+
+    records: dict[str, FieldValues | None] = field(default_factory=dict)
+    remade: set[str] = field(default_factory=set)
+    entries: set[str] = field(default_factory=set)
+
+    def seen(self, record_id: str, found: FieldValues | None) -> FieldValues | None:
+        """A record as it would stand, from what was found of it now."""
+        if record_id in self.remade or self.records.get(record_id, {}) is None:
+            return self.records[record_id]
+        return None if found is None else lowered(found) | (self.records.get(record_id) or {})
+
+    def done(self, undo: Undo) -> None:
+        """Take an undo as done."""
+        self.entries.add(undo.entry.id)
+        back = undo.back
+        if back is None or undo.blocked is not None:
+            return
+        if undo.how == "update":
+            self.records[back.record_id] = (self.records.get(back.record_id) or {}) | lowered(back.values)
+        else:
+            self.records[back.record_id] = lowered(back.values) if undo.how == "create" else None
+            self.remade.add(back.record_id)
+
+
+class Undoing:
+    """Undoes what the audit log says was done, by ``Operations``: under grants and policy, and on record."""
+
+    def __init__(self, store: Store, access: Access, operations: Operations, trail: Trail) -> None:
+        self._store = store
+        self._access = access
+        self._operations = operations
+        self._trail = trail
+        self._described: dict[tuple[str, str], Described] = {}
+
+    async def one(self, caller: Caller, entry_id: str) -> Undo:
+        """Look at what undoing an entry would meet. CannotUndo, or the CallError of looking."""
+        entry = await self._trail.entry(entry_id)
+        if entry is None:
+            raise CannotUndo("there is no audit entry with this id", hint="orgserver audit list shows ids")
+        return await self._look(caller, entry, _Ahead())
+
+    async def span(self, caller: Caller, wanted: EntryFilter, request_id: str | None = None) -> list[Undo]:
+        """Look at every change that matches, the newest first, which is the order to undo them in.
+
+        Each is looked at as if the ones before it were undone.
+        """
+        found = [
+            entry
+            for action in _UNDONE_BY
+            async for entry in self._trail.entries(replace(wanted, action=action))
+            if entry.outcome in _HAPPENED and request_id in (None, entry.request_id)
+        ]
+        if request_id is not None and len({(entry.principal, entry.client) for entry in found}) > 1:
+            raise OperatorError(
+                "requests of more than one agent have this id", hint="narrow it with --principal, --since and --until"
+            )
+        ahead = _Ahead()
+        undos: list[Undo] = []
+        for entry in sorted(found, key=lambda each: each.sequence, reverse=True):
+            try:
+                undo = await self._look(caller, entry, ahead)
+            except (CannotUndo, CallError) as error:
+                undo = Undo(entry, str(error))
+            ahead.done(undo)
+            undos.append(undo)
+        return undos
+
+    async def do(self, caller: Caller, undo: Undo, *, force: bool, moved: dict[str, RecordId]) -> str:
+        """Undo one entry; the id of its record now. ``moved`` knows, and learns, new ids by old ones."""
+        back = undo.back
+        if back is None:
+            raise CannotUndo(undo.blocked or "nothing is known to put back")
+        back = replace(back, target=moved.get(back.record_id, back.record_id), force=force)
+        make: dict[How, Callable[[Org, Back], Any]] = {
+            "update": keeping.write_back,
+            "create": keeping.make_again,
+            "delete": keeping.take_away,
+        }
+        plan = make[undo.how or "update"]
+        done = await self._operations.undo(caller, back.alias, back.sobject, lambda org: plan(org, back), back.entry_id)
+        if undo.how == "create":
+            moved[back.record_id] = RecordId(done.id)
+        return str(done.id)
+
+    # -- looking
+
+    async def _look(self, caller: Caller, entry: AuditEntry, ahead: _Ahead) -> Undo:
+        how = self._how(entry)
+        kept = await self._kept(entry)
+        record_id = RecordId(kept.record_id or entry.record_ids[0])
+        earlier = await self._earlier(entry, record_id)
+        org = await self._org(caller, entry, kept)
+        back = Back(
+            entry.id, org.alias, org.row_id, SObjectName(kept.object), record_id, record_id, attempt=len(earlier)
+        )
+        described = await self._describe(caller, back)
+        wanted = {"update": kept.before, "create": {}, "delete": kept.after}[how] or {}
+        names = [name for name in wanted if name.lower() in described]
+        extra = ("LastModifiedById",) if how == "delete" else ()
+        now = ahead.seen(record_id, await self._now(caller, back, (*names, *extra)))
+        if how == "update":
+            undo = _update(entry, replace(back, values=kept.before or {}, expected=kept.after or {}), now, described)
+        elif how == "create":
+            undo = _again(entry, back, kept.before or {}, now, described)
+        else:
+            undo = _delete(entry, replace(back, expected=kept.after or {}), now)
+            if undo.blocked is None:
+                undo = await self._since(undo, org, now or {}, ahead, record_id)
+        if undo.blocked is None and any(each.outcome is Outcome.UNKNOWN for each in earlier):
+            undo = replace(undo, blocked="an earlier undo of it has an unknown outcome", forceable=True)
+        return undo
+
+    def _how(self, entry: AuditEntry) -> How:
+        if entry.action == "undo":
+            raise CannotUndo("this entry is an undo, which cannot be undone", hint="change the record instead")
+        if entry.action in _READS:
+            raise CannotUndo(f"this entry is a {entry.action}, which changed nothing")
+        if entry.action not in _UNDONE_BY:
+            raise CannotUndo(f"this entry is of {entry.action}; only create, update and delete can be undone")
+        if entry.outcome is Outcome.PENDING:
+            raise CannotUndo("this entry has no outcome yet", hint="try again in a minute")
+        if entry.outcome not in _HAPPENED:
+            raise CannotUndo(f"this {entry.action} changed nothing: its outcome is {entry.outcome.value}")
+        if not entry.record_ids:
+            raise CannotUndo(f"which record this {entry.action} was of is not known: no answer came")
+        return _UNDONE_BY[entry.action]
+
+    async def _kept(self, entry: AuditEntry) -> Kept:
+        async with self._store.database.reading() as connection:
+            try:
+                kept = await kept_values.of(connection, self._store.orgs, entry.id)
+            except Unsealable as error:
+                raise CannotUndo(f"the values that this {entry.action} replaced cannot be opened: {error}") from None
+        if kept is None:
+            raise CannotUndo(
+                f"no values are kept of this {entry.action}: its org did not keep them, or they were erased",
+                hint=f"orgserver update-org {entry.org} --keep-values keeps them from now on",
+            )
+        return kept
+
+    async def _earlier(self, entry: AuditEntry, record_id: str) -> list[AuditEntry]:
+        """Undos of this entry so far; CannotUndo if one succeeded or is under way."""
+        found = await self._trail.newest(EntryFilter(action="undo", record_id=record_id), 1_000)
+        earlier = [each for each in found if each.undoes == entry.id]
+        for each in earlier:
+            if each.outcome is Outcome.SUCCEEDED:
+                raise CannotUndo(f"this entry was undone already, at {each.time:%Y-%m-%d %H:%M:%S} UTC ({each.id})")
+            if each.outcome is Outcome.PENDING:
+                raise CannotUndo(f"this entry is being undone just now ({each.id})")
+        return earlier
+
+    async def _org(self, caller: Caller, entry: AuditEntry, kept: Kept) -> Org:
+        for org in await self._access.visible(caller):
+            if org.row_id == kept.row_id:
+                return org
+        raise CannotUndo(f"the org of this entry ({entry.org}) was removed")
+
+    async def _describe(self, caller: Caller, back: Back) -> Described:
+        key = (back.row_id, back.sobject)
+        if key not in self._described:
+            plan = keeping.describe(back)
+            self._described[key] = await self._operations.undo(caller, back.alias, back.sobject, plan, None)
+        return self._described[key]
+
+    async def _now(self, caller: Caller, back: Back, fields: Sequence[str]) -> FieldValues | None:
+        """The record as it is; None if it is not there."""
+        plan = keeping.look(back, fields)
+        try:
+            return await self._operations.undo(caller, back.alias, back.sobject, plan, None)
+        except Rejected as error:
+            if error.category == "not_found":
+                return None
+            raise
+
+    async def _since(self, undo: Undo, org: Org, now: FieldValues, ahead: _Ahead, record_id: str) -> Undo:
+        """A record that was made and then changed in fields that the create did not touch is not deleted unasked."""
+        by = now.get("lastmodifiedbyid")
+        if record_id not in ahead.remade and org.user is not None and by not in (None, org.user.id):
+            return replace(undo, blocked="somebody else changed the record since it was created", forceable=True)
+        for later in await self._trail.newest(EntryFilter(action="update", record_id=record_id), 100):
+            if later.outcome in _HAPPENED and later.id not in ahead.entries:
+                with suppress(CannotUndo):
+                    await self._earlier(later, record_id)
+                    return replace(undo, blocked=f"it was updated since, by entry {later.id}", forceable=True)
+        return undo
+
+
+def lowered(record: FieldValues) -> FieldValues:
+    """A record with its field names in lower case."""
+    return {name.lower(): value for name, value in record.items()}
+
+
+def _update(entry: AuditEntry, back: Back, now: FieldValues | None, described: Described) -> Undo:
+    if now is None:
+        return Undo(entry, "the record is gone", how="update")
+    spelled = lowered(now)
+    changes = tuple(Change(name, spelled.get(name.lower()), value) for name, value in back.values.items())
+    undo = Undo(entry, how="update", changes=changes, back=back)
+    lacking = [name for name in back.expected if name not in back.values]
+    if lacking:
+        return replace(undo, blocked=f"the old value of {_listed(lacking)} was not kept", back=None)
+    fixed = [name for name in back.values if not described.get(name.lower(), {}).get("updateable")]
+    if fixed:
+        return replace(undo, blocked=f"{_listed(fixed)} cannot be written by the org's user", back=None)
+    if not keeping.differing(now, back.values):
+        return replace(undo, blocked="the record has its old values already", back=None)
+    changed = keeping.differing(now, back.expected)
+    if changed:
+        return replace(undo, blocked=f"changed since: {_listed(changed)}", forceable=True)
+    return undo
+
+
+def _again(entry: AuditEntry, back: Back, before: FieldValues, now: FieldValues | None, described: Described) -> Undo:
+    if now is not None:
+        return Undo(entry, "the record is there", how="create")
+    values = keeping.createable(back.sobject, before, described)
+    if not values:
+        return Undo(entry, "none of the kept values can be written by the org's user", how="create")
+    changes = tuple(Change(name, None, value) for name, value in values.items())
+    return Undo(entry, how="create", changes=changes, back=replace(back, values=values))
+
+
+def _delete(entry: AuditEntry, back: Back, now: FieldValues | None) -> Undo:
+    if now is None:
+        return Undo(entry, "the record is gone already", how="delete")
+    spelled = lowered(now)
+    changes = tuple(Change(name, spelled.get(name.lower()), None) for name in back.expected)
+    changed = keeping.differing(now, back.expected)
+    blocked = f"changed since: {_listed(changed)}" if changed else None
+    return Undo(entry, blocked, forceable=True, how="delete", changes=changes, back=back)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names)
+
+
+async def erasable(store: Store, which: Which) -> int:
+    """How many kept values there are of this kind."""
+    await store.audit.catch_up()
+    async with store.database.reading() as connection:
+        return await kept_values.count(connection, which)
+
+
+async def erase(store: Store, caller: Caller, which: Which, alias: str | None) -> int:
+    """Erase kept values for good; the log says how many, and verifies as before."""
+    await store.audit.catch_up()
+    act = Act(
+        id=new_id(),
+        principal=caller.principal.name,
+        transport=caller.transport,
+        action="prune",
+        tool="audit erase",
+        org=alias,
+        record_ids=(which.record_id,) if which.record_id else (),
+    )
+    return await store.database.write(lambda tx: kept_values.erase_in(tx, store.audit, which, act))
+
+
+async def which_org(access: Access, caller: Caller, alias: str) -> Which:
+    """An org by its alias, or one that was removed by what it was called."""
+    for org in await access.visible(caller):
+        if org.alias == alias:
+            return Which(row_id=org.row_id)
+    return Which(alias=alias)

@@ -1,0 +1,339 @@
+"""What an agent changed can be put back, unless somebody changed it since; and undoing is an act like any other."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from orgserver.app import App
+from orgserver.model.audit import AuditEntry, EntryFilter
+from orgserver.model.errors import CallError, NotSent, OperatorError, PolicyDenied, Rejected
+from orgserver.model.names import CONTACT, EVENT
+from orgserver.model.orgs import Caller, Principal
+from orgserver.sandbox import schema
+from orgserver.sandbox.org import SandboxOrg
+from orgserver.services import undoing as undoings
+from orgserver.services.undoing import CannotUndo, Undo, Undoing
+from orgserver.store.kept import Which
+
+ADA = {"FirstName": "Ada", "LastName": "Byron", "Email": "Ada@Example.com"}
+
+
+@pytest.fixture
+async def undoing(app: App, caller: Caller, acme: SandboxOrg) -> Undoing:
+    await app.enrolment.update(caller, "acme", policy={"keep_values": True})
+    acme.requests.clear()
+    return Undoing(app.store, app.access, app.operations, app.trail)
+
+
+async def create(app: App, caller: Caller, values: dict[str, Any] = ADA) -> str:
+    return (await app.operations.create(caller, "salesforce_create_contact", "acme", CONTACT, dict(values))).id
+
+
+async def change(app: App, caller: Caller, record_id: str, **values: Any) -> None:
+    await app.operations.update(caller, "salesforce_update_contact", "acme", CONTACT, record_id, values)
+
+
+async def delete(app: App, caller: Caller, record_id: str) -> None:
+    await app.operations.delete(caller, "salesforce_delete_contact", "acme", CONTACT, record_id)
+
+
+async def last(app: App, action: str) -> AuditEntry:
+    return (await app.trail.newest(EntryFilter(action=action), 1))[0]
+
+
+async def do(undoing: Undoing, caller: Caller, undo: Undo, *, force: bool = False) -> str:
+    assert undo.allowed(force=force), undo.blocked
+    return await undoing.do(caller, undo, force=force, moved={})
+
+
+def contacts(org: SandboxOrg) -> dict[str, Any]:
+    return org.records.tables["Contact"]
+
+
+async def test_an_update_is_undone_by_writing_the_old_values_back(
+    app: App, caller: Caller, acme: SandboxOrg, undoing: Undoing
+) -> None:
+    made = await create(app, caller)
+    await change(app, caller, made, email="x@y.co", Phone="5")
+    changed = await last(app, "update")
+
+    undo = await undoing.one(caller, changed.id)
+    told = {(change.field, change.before, change.after) for change in undo.changes}
+    await do(undoing, caller, undo)
+
+    assert told == {("email", "x@y.co", "Ada@Example.com"), ("Phone", "5", None)}
+    assert (contacts(acme)[made]["Email"], contacts(acme)[made]["Phone"]) == ("Ada@Example.com", None)
+    entry = await last(app, "undo")
+    assert (entry.undoes, entry.tool, entry.record_ids, entry.fields) == (
+        changed.id,
+        "audit undo",
+        (made,),
+        ("Phone", "email"),
+    )
+    assert entry.api_calls == 2
+    assert "Example" not in str(entry.as_json())
+
+
+async def test_looking_changes_nothing(app: App, caller: Caller, acme: SandboxOrg, undoing: Undoing) -> None:
+    made = await create(app, caller)
+    await change(app, caller, made, Phone="5")
+    acme.requests.clear()
+
+    await undoing.one(caller, (await last(app, "update")).id)
+
+    assert {seen.method for seen in acme.requests} == {"GET"}
+
+
+async def test_a_create_is_undone_by_deleting(app: App, caller: Caller, acme: SandboxOrg, undoing: Undoing) -> None:
+    made = await create(app, caller)
+
+    await do(undoing, caller, await undoing.one(caller, (await last(app, "create")).id))
+
+    assert made not in contacts(acme)
+
+
+async def test_a_delete_is_undone_by_creating_the_record_again(
+    app: App, caller: Caller, acme: SandboxOrg, undoing: Undoing
+) -> None:
+    made = await create(app, caller, ADA | {"MailingCity": "London", "Birthdate": "1815-12-10"})
+    await delete(app, caller, made)
+
+    again = await do(undoing, caller, await undoing.one(caller, (await last(app, "delete")).id))
+
+    record = contacts(acme)[again]
+    assert again != made
+    assert (record["LastName"], record["MailingCity"], record["Birthdate"]) == ("Byron", "London", "1815-12-10")
+    assert (await last(app, "undo")).record_ids == (made, again)
+
+
+async def test_a_deleted_event_comes_back_at_its_time(
+    app: App, caller: Caller, acme: SandboxOrg, undoing: Undoing
+) -> None:
+    when = {"Subject": "Tea", "StartDateTime": "2026-02-20T18:00:00Z", "EndDateTime": "2026-02-20T19:00:00+00:00"}
+    made = await app.operations.create(caller, "salesforce_create_appointment", "acme", EVENT, dict(when))
+    await app.operations.delete(caller, "salesforce_delete_appointment", "acme", EVENT, made.id)
+
+    again = await do(undoing, caller, await undoing.one(caller, (await last(app, "delete")).id))
+
+    record = acme.records.tables["Event"][again]
+    assert (record["Subject"], record["StartDateTime"]) == ("Tea", "2026-02-20T18:00:00.000+0000")
+
+
+async def test_what_was_changed_since_is_left_alone_unless_forced(
+    app: App, caller: Caller, acme: SandboxOrg, undoing: Undoing
+) -> None:
+    made = await create(app, caller)
+    await change(app, caller, made, Phone="5")
+    contacts(acme)[made]["Phone"] = "6"
+
+    undo = await undoing.one(caller, (await last(app, "update")).id)
+
+    assert (undo.blocked, undo.allowed(force=False)) == ("changed since: Phone", False)
+    await do(undoing, caller, undo, force=True)
+    assert contacts(acme)[made]["Phone"] is None
+
+
+@pytest.mark.parametrize("action", ["update", "create"])
+async def test_what_changes_between_looking_and_doing_is_left_alone(
+    app: App, caller: Caller, acme: SandboxOrg, undoing: Undoing, action: str
+) -> None:
+    made = await create(app, caller, ADA | {"Phone": "4"})
+    if action == "update":
+        await change(app, caller, made, Phone="5")
+    undo = await undoing.one(caller, (await last(app, action)).id)
+    contacts(acme)[made]["Phone"] = "6"
+    acme.requests.clear()
+
+    with pytest.raises(NotSent) as refused:
+        await do(undoing, caller, undo)
+
+    assert refused.value.code == "CHANGED_SINCE"
+    assert {seen.method for seen in acme.requests} == {"GET"}
+    assert (await last(app, "undo")).outcome.value == "not_sent"
+
+
+async def test_a_contact_that_somebody_else_worked_on_is_not_deleted_unasked(
+    app: App, caller: Caller, acme: SandboxOrg, undoing: Undoing
+) -> None:
+    made = await create(app, caller)
+    contacts(acme)[made] |= {"Phone": "6", "LastModifiedById": "005Sb0000009999AAA"}
+
+    undo = await undoing.one(caller, (await last(app, "create")).id)
+
+    assert (undo.blocked, undo.forceable) == ("somebody else changed the record since it was created", True)
+
+
+async def test_a_contact_that_an_agent_updated_is_not_deleted_unasked(
+    app: App, caller: Caller, acme: SandboxOrg, undoing: Undoing
+) -> None:
+    made = await create(app, caller)
+    await change(app, caller, made, Phone="5")
+
+    undo = await undoing.one(caller, (await last(app, "create")).id)
+
+    assert undo.blocked == f"it was updated since, by entry {(await last(app, 'update')).id}"
+
+
+async def test_a_field_that_may_not_be_written_any_more_is_named(app: App, caller: Caller, undoing: Undoing) -> None:
+    made = await create(app, caller)
+    await change(app, caller, made, Phone="5")
+    undoing._described[(await app.access.org(caller, "acme"))[0].row_id, CONTACT] = {"phone": {"updateable": False}}
+
+    undo = await undoing.one(caller, (await last(app, "update")).id)
+
+    assert (undo.blocked, undo.allowed(force=True)) == ("Phone cannot be written by the org's user", False)
+
+
+async def test_a_record_that_is_gone_is_said_to_be(app: App, caller: Caller, undoing: Undoing) -> None:
+    made = await create(app, caller)
+    await change(app, caller, made, Phone="5")
+    await delete(app, caller, made)
+
+    assert (await undoing.one(caller, (await last(app, "update")).id)).blocked == "the record is gone"
+    assert (await undoing.one(caller, (await last(app, "create")).id)).blocked == "the record is gone already"
+
+
+async def test_two_who_undo_a_delete_at_once_make_one_record(
+    app: App, caller: Caller, acme: SandboxOrg, undoing: Undoing
+) -> None:
+    made = await create(app, caller)
+    await delete(app, caller, made)
+    undo = await undoing.one(caller, (await last(app, "delete")).id)
+    before = len(contacts(acme))
+
+    done = await asyncio.gather(*(do(undoing, caller, undo) for _ in range(5)), return_exceptions=True)
+
+    assert len(contacts(acme)) == before + 1
+    assert all(isinstance(each, str | CallError) for each in done)
+
+
+async def test_an_undo_passes_through_the_orgs_policy(
+    app: App, caller: Caller, acme: SandboxOrg, undoing: Undoing
+) -> None:
+    made = await create(app, caller)
+    undo = await undoing.one(caller, (await last(app, "create")).id)
+    await app.enrolment.update(caller, "acme", policy={"read_only": True})
+
+    with pytest.raises(PolicyDenied):
+        await do(undoing, caller, undo)
+
+    assert made in contacts(acme)
+    assert (await last(app, "undo")).outcome.value == "denied"
+
+
+async def test_a_refusal_by_salesforce_changes_nothing_and_may_be_tried_again(
+    app: App, caller: Caller, acme: SandboxOrg, undoing: Undoing
+) -> None:
+    await delete(app, caller, await create(app, caller))
+    deleted = await last(app, "delete")
+    acme.fault("status", path=".*/sobjects/Contact", method="POST", status=400, body='[{"errorCode":"INACTIVE_OWNER"}]')
+
+    with pytest.raises(Rejected):
+        await do(undoing, caller, await undoing.one(caller, deleted.id))
+
+    assert await do(undoing, caller, await undoing.one(caller, deleted.id)) in contacts(acme)
+
+
+async def test_an_undo_that_may_have_happened_is_not_repeated_unasked(
+    app: App, caller: Caller, acme: SandboxOrg, undoing: Undoing
+) -> None:
+    await delete(app, caller, await create(app, caller))
+    deleted = await last(app, "delete")
+    acme.fault("close", path=".*/sobjects/Contact", method="POST", work=True)
+    with pytest.raises(CallError):
+        await do(undoing, caller, await undoing.one(caller, deleted.id))
+
+    undo = await undoing.one(caller, deleted.id)
+
+    assert (undo.blocked, undo.forceable) == ("an earlier undo of it has an unknown outcome", True)
+
+
+async def test_what_cannot_be_undone_is_said_in_one_line(app: App, caller: Caller, undoing: Undoing) -> None:
+    made = await create(app, caller)
+    await change(app, caller, made, Phone="5")
+    changed = await last(app, "update")
+    await do(undoing, caller, await undoing.one(caller, changed.id))
+    await app.operations.read(caller, "salesforce_get_contact", "acme", CONTACT, made)
+    await app.operations.query(caller, "salesforce_query", "acme", "SELECT Id FROM Contact")
+    with pytest.raises(CallError):
+        await app.operations.create(caller, "t", "acme", CONTACT, {"LastName": 5})
+    globex = await app.operations.create(caller, "salesforce_create_contact", "globex", CONTACT, dict(ADA))
+    foreign = (await app.trail.newest(EntryFilter(record_id=globex.id), 1))[0]
+    said = {
+        "nonsense": "there is no audit entry with this id",
+        (await last(app, "undo")).id: "this entry is an undo",
+        (await last(app, "read")).id: "this entry is a read, which changed nothing",
+        (await last(app, "query")).id: "this entry is a query, which changed nothing",
+        (await last(app, "enrol")).id: "only create, update and delete can be undone",
+        changed.id: "this entry was undone already",
+        (await app.trail.newest(EntryFilter(outcome="denied"), 1))[0].id: "its outcome is denied",
+        foreign.id: "no values are kept of this create",
+    }
+
+    for entry_id, words in said.items():
+        with pytest.raises(CannotUndo) as refused:
+            await undoing.one(caller, entry_id)
+        assert words in str(refused.value)
+        assert "\n" not in str(refused.value)
+
+
+async def test_an_entry_of_an_org_that_was_removed_or_erased_cannot_be_undone(
+    app: App, caller: Caller, undoing: Undoing
+) -> None:
+    made = await create(app, caller)
+    await change(app, caller, made, Phone="5")
+    erased = await undoings.erase(app.store, caller, Which(record_id=made), None)
+    with pytest.raises(CannotUndo, match="no values are kept"):
+        await undoing.one(caller, (await last(app, "create")).id)
+    await create(app, caller)
+    await app.enrolment.remove(caller, "acme", keep_token=True)
+
+    with pytest.raises(CannotUndo, match="was removed"):
+        await undoing.one(caller, (await last(app, "create")).id)
+
+    assert erased == 2
+    assert await undoings.erasable(app.store, await undoings.which_org(app.access, caller, "acme")) == 1
+
+
+async def test_a_renamed_org_is_found(app: App, caller: Caller, acme: SandboxOrg, undoing: Undoing) -> None:
+    made = await create(app, caller)
+    await app.enrolment.update(caller, "acme", rename="acme-eu")
+
+    await do(undoing, caller, await undoing.one(caller, (await last(app, "create")).id))
+
+    assert made not in contacts(acme)
+
+
+async def test_a_whole_span_is_undone_newest_first(
+    app: App, caller: Caller, acme: SandboxOrg, undoing: Undoing
+) -> None:
+    other = acme.records.add(schema.load("Contact"), {"LastName": "Old"})
+    before = {name: dict(record) for name, record in contacts(acme).items()}
+    made = await create(app, caller)
+    await change(app, caller, made, Phone="5")
+    await change(app, caller, made, Phone="6", FirstName="Augusta")
+    await change(app, caller, other, LastName="New")
+    await change(app, caller, other, LastName="Newer")
+    await delete(app, caller, made)
+
+    undos = await undoing.span(caller, EntryFilter(principal=caller.principal.name), "r1")
+    moved: dict[str, Any] = {}
+    for undo in undos:
+        assert undo.blocked is None, undo
+        await undoing.do(caller, undo, force=False, moved=moved)
+
+    assert [undo.entry.action for undo in undos] == ["delete", "update", "update", "update", "update", "create"]
+    assert contacts(acme).keys() == before.keys()
+    assert contacts(acme)[other]["LastName"] == "Old"
+    rest = await undoing.span(caller, EntryFilter(), "r1")
+    assert all("undone already" in str(undo.blocked) for undo in rest)
+
+
+async def test_a_request_id_of_two_agents_has_to_be_narrowed(app: App, caller: Caller, undoing: Undoing) -> None:
+    await create(app, caller)
+    await create(app, Caller(Principal("local:other"), "stdio", request_id="r1"))
+
+    with pytest.raises(OperatorError, match="more than one agent"):
+        await undoing.span(caller, EntryFilter(), "r1")
+    assert len(await undoing.span(caller, EntryFilter(principal="local:other"), "r1")) == 1
