@@ -1,0 +1,224 @@
+"""``orgserver audit undo`` and ``erase``: put back what an agent changed, and forget what was kept for that."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orgserver.cli import spans
+from orgserver.cli.support import Failure, app_of, operator, print_json, report, run, safe, settings_of, tell
+from orgserver.model import names
+from orgserver.model.audit import EntryFilter
+from orgserver.model.errors import CallError, ConfigError, OperatorError
+
+if TYPE_CHECKING:
+    from orgserver.app import App
+    from orgserver.model.names import RecordId
+    from orgserver.services.undoing import Undo, Undoing
+
+_ACTS = {"update": "write the old values back", "create": "create it again", "delete": "delete it"}
+_DONE = {"update": "has its old values again", "create": "was created again", "delete": "was deleted"}
+_WIDTH = 60
+
+
+@click.command(
+    "undo",
+    epilog="Examples:\n\n  orgserver audit undo 0197b2f0-… --dry-run\n\n"
+    "  orgserver audit undo --since 2h --principal local:agent --org acme",
+)
+@click.argument("entry_id", metavar="[ID]", required=False)
+@click.option("--request", "request_id", metavar="ID", help="Every change of one request.")
+@click.option("--since", callback=spans.moment, metavar="TIME", help="Every change from then on: ISO 8601, or 7d, 12h.")
+@click.option("--until", callback=spans.moment, metavar="TIME", help="… before then.")
+@click.option("--principal", metavar="NAME", help="… by this principal.")
+@click.option("--org", metavar="ALIAS", help="… in this org, as it was called then.")
+@click.option("--force", is_flag=True, help="Also where somebody changed the record since.")
+@click.option("--dry-run", is_flag=True, help="Only show what would happen.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def undo(
+    entry_id: str | None,
+    request_id: str | None,
+    force: bool,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Put back what one entry changed, or a whole span of them, the newest first.
+
+    An update gets its old values back, a created record is deleted, a deleted one is created again, with a new id.
+    What was changed since is left alone. Needs values that were kept (update-org ALIAS --keep-values).
+    """
+    wanted = EntryFilter(**given)
+    _check(entry_id, request_id, wanted)
+    if as_json and not (yes or dry_run):
+        raise click.UsageError("--json does not ask: add --yes or --dry-run")
+
+    async def act() -> bool:
+        async with app_of(settings_of()) as app:
+            undoing = _undoing(app)
+            if entry_id is not None:
+                found = [await undoing.one(operator(), entry_id)]
+            else:
+                found = await undoing.span(operator(), wanted, request_id)
+            if not as_json:
+                _show_all(found, force=force)
+            possible = [each for each in found if each.allowed(force=force)]
+            done: dict[str, str] = {}
+            if possible and not dry_run and (yes or _asked(len(possible))):
+                done = await _do(undoing, possible, force=force)
+            if as_json:
+                print_json([_told(each, done, force=force) for each in found])
+            return len(possible if dry_run else done) == len(found)
+
+    if not run(act()):
+        raise Failure
+
+
+def _check(entry_id: str | None, request_id: str | None, wanted: EntryFilter) -> None:
+    if entry_id is not None and (request_id or wanted != EntryFilter()):
+        raise click.UsageError("give the ID of an entry, or a span, not both")
+    if entry_id is None and not request_id and not (wanted.since and wanted.principal):
+        raise click.UsageError("give the ID of an entry, --request, or --since with --principal")
+    if wanted.since and wanted.until and wanted.until <= wanted.since:
+        raise click.UsageError("--until is not after --since")
+
+
+def _undoing(app: App) -> Undoing:
+    from orgserver.services.undoing import Undoing  # noqa: PLC0415  # what only this command needs
+
+    return Undoing(app.store, app.access, app.operations, app.trail)
+
+
+def _asked(count: int) -> bool:
+    what = "it" if count == 1 else f"these {count:,}"
+    if not sys.stdin.isatty():
+        raise ConfigError("nothing was undone: nobody is here to confirm it", hint="add --yes, or --dry-run")
+    if click.confirm(f"Undo {what}?", err=True):
+        return True
+    report("nothing was undone")
+    raise Failure
+
+
+async def _do(undoing: Undoing, undos: list[Undo], *, force: bool) -> dict[str, str]:
+    """Undo, each by itself; what fails is said, and what stands on the same record is not tried after it."""
+    done: dict[str, str] = {}
+    moved: dict[str, RecordId] = {}
+    failed: set[str] = set()
+    for each in undos:
+        record_id = each.back.record_id if each.back is not None else ""
+        if record_id in failed:
+            report(f"{_named(each)} was not tried: a later change of the same record could not be undone")
+            continue
+        try:
+            done[each.entry.id] = now = await undoing.do(operator(), each, force=force, moved=moved)
+        except (CallError, OperatorError) as error:
+            failed.add(record_id)
+            may = "may have been undone" if isinstance(error, CallError) and error.outcome == "unknown" else "stays"
+            report(f"{_named(each)} {may}: {error}", error.hint)
+            continue
+        also = f" as {now}" if each.how == "create" else ""
+        tell(f"Undone: {_named(each)} {_DONE[each.how or 'update']}{also}.")
+    return done
+
+
+def _named(each: Undo) -> str:
+    entry = each.entry
+    return f"{entry.object} {', '.join(entry.record_ids[:1])} in {entry.org}"
+
+
+def _show_all(found: list[Undo], *, force: bool) -> None:
+    if not found:
+        tell("No change matches.")
+    for each in found:
+        _show(each, force=force)
+
+
+def _show(each: Undo, *, force: bool) -> None:
+    """Say what undoing an entry would do; the one place where kept values are shown."""
+    from orgserver.services.undoing import NEW_ID  # noqa: PLC0415
+
+    entry = each.entry
+    click.echo(
+        safe(f"{entry.action} of {_named(each)}, {entry.time:%Y-%m-%d %H:%M:%S} UTC by {entry.principal} ({entry.id})")
+    )
+    for change in each.changes:
+        click.echo(f"  {safe(change.field)}: {_value(change.before)} → {_value(change.after)}")
+    if each.allowed(force=force):
+        note = f" ({NEW_ID})" if each.how == "create" else ""
+        click.echo(f"  Undo would {_ACTS[each.how or 'update']}{note}.")
+    if each.blocked:
+        tail = (
+            "; --force overrules it" if each.forceable and not force else ", which --force overrules" * each.forceable
+        )
+        report(f"{entry.id} {'is forced' if each.allowed(force=force) else 'cannot be undone'}: {each.blocked}{tail}")
+
+
+def _value(value: object) -> str:
+    text = safe("(empty)" if value is None else value)
+    return text if len(text) <= _WIDTH else f"{text[:_WIDTH]}…"
+
+
+def _told(each: Undo, done: dict[str, str], *, force: bool) -> dict[str, Any]:
+    return {
+        "id": each.entry.id,
+        "org": each.entry.org,
+        "object": each.entry.object,
+        "record_id": each.entry.record_ids[0] if each.entry.record_ids else None,
+        "action": each.entry.action,
+        "undo": each.how,
+        "changes": [{"field": one.field, "from": one.before, "to": one.after} for one in each.changes],
+        "possible": each.allowed(force=force),
+        "problem": each.blocked,
+        "done": each.entry.id in done,
+        "new_record_id": done.get(each.entry.id) if each.how == "create" else None,
+    }
+
+
+@click.command("erase", epilog="Example: orgserver audit erase --record 003xx000004TmiQAAS")
+@click.option("--record", "record_id", metavar="ID", help="What was kept of this record.")
+@click.option("--org", metavar="ALIAS", help="… of this org.")
+@click.option("--before", callback=spans.moment, metavar="TIME", help="… before then: ISO 8601, or 400d.")
+@click.option("--principal", metavar="NAME", help="… of changes by this principal.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def erase(record_id: str | None, org: str | None, before: datetime | None, principal: str | None, yes: bool) -> None:
+    """Erase kept field values for good, for a privacy request or by age. Entries stay, and the log still verifies.
+
+    With several options, only what they all mean.
+    """
+    if not any((record_id, org, before, principal)):
+        raise click.UsageError("give --record, --org, --before or --principal")
+    try:
+        record_id = names.record_id(record_id) if record_id is not None else None
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--record") from None
+
+    async def act() -> int:
+        from orgserver.services import undoing  # noqa: PLC0415
+        from orgserver.store.kept import Which  # noqa: PLC0415
+
+        async with app_of(settings_of()) as app:
+            which = await undoing.which_org(app.access, operator(), org) if org is not None else Which()
+            which = replace(which, record_id=record_id, before=before, principal=principal)
+            count = await undoing.erasable(app.store, which)
+            if not count:
+                return 0
+            if not yes:
+                _confirm_erasing(count)
+            return await undoing.erase(app.store, operator(), which, org)
+
+    erased = run(act())
+    tell(f"Erased: the kept values of {erased:,} entries." if erased else "No kept values match.")
+
+
+def _confirm_erasing(count: int) -> None:
+    if not sys.stdin.isatty():
+        raise ConfigError("nothing was erased: nobody is here to confirm it", hint="add --yes")
+    if not click.confirm(f"Erase the kept values of {count:,} entries? They cannot be undone afterwards.", err=True):
+        report("nothing was erased")
+        raise Failure
