@@ -147,10 +147,10 @@ def _show(each: Undo, *, force: bool) -> None:
     click.echo(
         safe(f"{entry.action} of {_named(each)}, {entry.time:%Y-%m-%d %H:%M:%S} UTC by {entry.principal} ({entry.id})")
     )
-    for change in each.changes:
+    for change in (one for one in each.changes if one.before != one.after):
         click.echo(f"  {safe(change.field)}: {_value(change.before)} → {_value(change.after)}")
     if each.allowed(force=force):
-        note = f" ({NEW_ID})" if each.how == "create" else ""
+        note = f", {NEW_ID}" if each.how == "create" else ""
         click.echo(f"  Undo would {_ACTS[each.how or 'update']}{note}.")
     if each.blocked:
         tail = (

@@ -126,12 +126,21 @@ def describe(back: Back) -> Callable[[Org], Plan[Described]]:
     return lambda org: Plan(_same_org(org, back, "read"), send, lambda _described: Ending(Outcome.SUCCEEDED))
 
 
-def look(back: Back, fields: Sequence[str]) -> Callable[[Org], Plan[FieldValues]]:
-    """Read some fields of the record."""
+def look(back: Back, fields: Sequence[str]) -> Callable[[Org], Plan[FieldValues | None]]:
+    """Read some fields of the record; None if it is not there."""
+
+    async def send(connection: Connection) -> FieldValues | None:
+        try:
+            return await connection.call(_read(connection, back, fields), protocol.read_record)
+        except Rejected as error:
+            if error.category == "not_found":
+                return None
+            raise
+
     return lambda org: Plan(
         _same_org(org, back, "read"),
-        lambda connection: connection.call(_read(connection, back, fields), protocol.read_record),
-        lambda _record: Ending(Outcome.SUCCEEDED, row_count=1),
+        send,
+        lambda record: Ending(Outcome.SUCCEEDED, row_count=int(record is not None)),
         record_ids=(back.target,),
         fields=values.named(fields),
     )

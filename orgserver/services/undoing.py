@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from orgserver.model.audit import Act, AuditEntry, EntryFilter, Outcome
-from orgserver.model.errors import CallError, OperatorError, Rejected
+from orgserver.model.errors import CallError, OperatorError
 from orgserver.model.names import RecordId, SObjectName, new_id
 from orgserver.model.orgs import Caller, Org
 from orgserver.model.results import Change, FieldValues
@@ -30,7 +30,7 @@ How = Literal["update", "create", "delete"]
 _UNDONE_BY: dict[str, How] = {"update": "update", "delete": "create", "create": "delete"}
 _READS = frozenset({"read", "list", "query", "search", "describe", "limits", "preview"})
 _HAPPENED = (Outcome.SUCCEEDED, Outcome.UNKNOWN)
-NEW_ID = "created again, with a new id: Salesforce's REST API has no undelete; what pointed at the old one stays unset"
+NEW_ID = "with a new id: Salesforce's REST API has no undelete, and what pointed at the old id will not find it"
 
 
 class CannotUndo(OperatorError):
@@ -64,10 +64,13 @@ class _Ahead:
     remade: set[str] = field(default_factory=set)
     entries: set[str] = field(default_factory=set)
 
+    def made(self, record_id: str, fields: Sequence[str]) -> FieldValues | None:
+        """A record that would be made again, or taken away, by then."""
+        record = self.records[record_id]
+        return None if record is None else dict.fromkeys(map(str.lower, fields)) | record
+
     def seen(self, record_id: str, found: FieldValues | None) -> FieldValues | None:
         """A record as it would stand, from what was found of it now."""
-        if record_id in self.remade or self.records.get(record_id, {}) is None:
-            return self.records[record_id]
         return None if found is None else lowered(found) | (self.records.get(record_id) or {})
 
     def done(self, undo: Undo) -> None:
@@ -131,7 +134,7 @@ class Undoing:
         back = undo.back
         if back is None:
             raise CannotUndo(undo.blocked or "nothing is known to put back")
-        back = replace(back, target=moved.get(back.record_id, back.record_id), force=force)
+        back = replace(back, target=moved.get(back.record_id, back.target), force=force)
         make: dict[How, Callable[[Org, Back], Any]] = {
             "update": keeping.write_back,
             "create": keeping.make_again,
@@ -152,13 +155,25 @@ class Undoing:
         earlier = await self._earlier(entry, record_id)
         org = await self._org(caller, entry, kept)
         back = Back(
-            entry.id, org.alias, org.row_id, SObjectName(kept.object), record_id, record_id, attempt=len(earlier)
+            entry.id,
+            org.alias,
+            org.row_id,
+            SObjectName(kept.object),
+            record_id,
+            await self._followed(record_id),
+            attempt=len(earlier),
         )
         described = await self._describe(caller, back)
         wanted = {"update": kept.before, "create": {}, "delete": kept.after}[how] or {}
         names = [name for name in wanted if name.lower() in described]
-        extra = ("LastModifiedById",) if how == "delete" else ()
-        now = ahead.seen(record_id, await self._now(caller, back, (*names, *extra)))
+        if how == "delete":
+            names.append("LastModifiedById")
+        if record_id in ahead.remade:
+            now = ahead.made(record_id, names)
+        else:
+            plan = keeping.look(back, names)
+            found = await self._operations.undo(caller, org.alias, back.sobject, plan, None)
+            now = ahead.seen(record_id, found)
         if how == "update":
             undo = _update(entry, replace(back, values=kept.before or {}, expected=kept.after or {}), now, described)
         elif how == "create":
@@ -223,15 +238,12 @@ class Undoing:
             self._described[key] = await self._operations.undo(caller, back.alias, back.sobject, plan, None)
         return self._described[key]
 
-    async def _now(self, caller: Caller, back: Back, fields: Sequence[str]) -> FieldValues | None:
-        """The record as it is; None if it is not there."""
-        plan = keeping.look(back, fields)
-        try:
-            return await self._operations.undo(caller, back.alias, back.sobject, plan, None)
-        except Rejected as error:
-            if error.category == "not_found":
-                return None
-            raise
+    async def _followed(self, record_id: RecordId) -> RecordId:
+        """The id that a record has now, if an undo has made it again."""
+        for each in await self._trail.newest(EntryFilter(action="undo", record_id=record_id, outcome="succeeded"), 100):
+            if each.record_ids[0] == record_id and len(each.record_ids) > 1:  # the old one, then the new one
+                return RecordId(each.record_ids[1])
+        return record_id
 
     async def _since(self, undo: Undo, org: Org, now: FieldValues, ahead: _Ahead, record_id: str) -> Undo:
         """A record that was made and then changed in fields that the create did not touch is not deleted unasked."""

@@ -312,7 +312,7 @@ async def test_a_whole_span_is_undone_newest_first(
     before = {name: dict(record) for name, record in contacts(acme).items()}
     made = await create(app, caller)
     await change(app, caller, made, Phone="5")
-    await change(app, caller, made, Phone="6", FirstName="Augusta")
+    await change(app, caller, made, Phone="6", FirstName="Augusta", Email=None)
     await change(app, caller, other, LastName="New")
     await change(app, caller, other, LastName="Newer")
     await delete(app, caller, made)
@@ -337,3 +337,20 @@ async def test_a_request_id_of_two_agents_has_to_be_narrowed(app: App, caller: C
     with pytest.raises(OperatorError, match="more than one agent"):
         await undoing.span(caller, EntryFilter(), "r1")
     assert len(await undoing.span(caller, EntryFilter(principal="local:other"), "r1")) == 1
+
+
+async def test_a_record_that_was_made_again_is_followed_to_its_new_id(
+    app: App, caller: Caller, acme: SandboxOrg, undoing: Undoing
+) -> None:
+    made = await create(app, caller)
+    await change(app, caller, made, Email=None)
+    changed = await last(app, "update")
+    await delete(app, caller, made)
+    again = await do(undoing, caller, await undoing.one(caller, (await last(app, "delete")).id))
+
+    assert await do(undoing, caller, await undoing.one(caller, changed.id)) == again
+    assert contacts(acme)[again]["Email"] == "Ada@Example.com"
+    await do(undoing, caller, await undoing.one(caller, (await last(app, "create")).id))
+    assert again not in contacts(acme)
+    with pytest.raises(CannotUndo, match="undone already"):
+        await undoing.one(caller, changed.id)
