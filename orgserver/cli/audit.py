@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, TextIO, TypeVar
 
 import click
 
-from orgserver.cli import audit_evidence, audit_tail, spans
+from orgserver.cli import audit_evidence, audit_prune, audit_tail, audit_undo, spans
 from orgserver.cli.support import (
     app_of,
     operator,
@@ -294,5 +294,13 @@ def _records(entry: AuditEntry) -> str | None:
     return f"{entry.record_ids[0]} +{more}" if more else entry.record_ids[0]
 
 
-for _command in (audit_tail.tail, audit_evidence.verify, audit_evidence.public_key):
+for _command in (
+    audit_tail.tail,
+    audit_evidence.verify,
+    audit_evidence.public_key,
+    audit_prune.prune,
+    audit_prune.hold,
+    audit_undo.undo,
+    audit_undo.erase,
+):
     audit.add_command(_command)

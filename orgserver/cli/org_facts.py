@@ -32,6 +32,7 @@ def told_of(org: Org) -> dict[str, Any]:
         "api_version": org.api_version,
         "auth": org.auth,
         "read_only": org.policy.read_only,
+        "keep_values": org.policy.keep_values,
         "confirm_deletes": org.policy.confirm_deletes,
         "tags": list(org.tags),
         "source": org.source,

@@ -19,11 +19,13 @@ class Action(StrEnum):
     LIST = "list"
     QUERY = "query"
     PREVIEW = "preview"
+    UNDO = "undo"
     ENROL = "enrol"
     REFRESH = "refresh"
     POLICY = "policy"
     KEY = "key"
     EXPORT = "export"
+    PRUNE = "prune"
     VERIFY = "verify"
 
 

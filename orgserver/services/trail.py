@@ -109,7 +109,12 @@ class Trail:
         """
         log = self._store.audit
         state = verifying.Verification(
-            self._store.id, log.mac, log.open_head, log.signer.verifier, [self._kept(note) for note in kept]
+            self._store.id,
+            log.mac,
+            log.open_head,
+            log.signer.verifier,
+            [self._kept(note) for note in kept],
+            self._store.orgs.open_with,
         )
         if since_checkpoint:
             await log.catch_up()

@@ -193,9 +193,9 @@ class AuditLog:
         self._append(tx, chain.intent(act, tx.now, self.process_id), act=act)
         self._append(tx, chain.outcome(act.id, ending, tx.now), ending=ending)
 
-    def values_in(self, tx: Transaction, of: str, digest: str) -> None:
+    def values_in(self, tx: Transaction, entry_id: str, digest: str) -> None:
         """Say that field values are kept for an entry."""
-        self._append(tx, chain.values(new_id(), of, digest, tx.now))
+        self._append(tx, chain.values(entry_id, digest, tx.now))
 
     def _begin_in(
         self, tx: Transaction, act: Act, deadline: int, catalog_version: int, repetition: Repetition | None

@@ -118,6 +118,6 @@ def checkpoint(id_: str, sequence: int, hash_: bytes, now: int) -> dict[str, Any
     }
 
 
-def values(id_: str, of: str, digest: str, now: int) -> dict[str, Any]:
-    """The event that kept values leave."""
-    return {"v": 1, "kind": VALUES, "id": id_, "of": of, "time": time_text(now), "digest": digest}
+def values(entry_id: str, digest: str, now: int) -> dict[str, Any]:
+    """The event that the values kept for an entry leave."""
+    return {"v": 1, "kind": VALUES, "id": entry_id, "time": time_text(now), "digest": digest}

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SCHEMA = "0003"
+SCHEMA = "0004"
 """The newest schema, which this version writes."""
-OLDER_SCHEMAS: frozenset[str] = frozenset({"0001", "0002"})
+OLDER_SCHEMAS: frozenset[str] = frozenset({"0001", "0002", "0003"})
 APPLICATION_ID = 0x6F726773
 """``PRAGMA application_id`` of our files ("orgs"), so that a foreign database is recognised."""
 

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.audit import Act, Ending, Outcome
 from orgserver.model.errors import StoreError
 from orgserver.model.names import RecordId, RowId, SObjectName
 from orgserver.model.results import FieldValues
-from orgserver.store import chain, tables
+from orgserver.store import chain, pruning, tables
 from orgserver.store.audit import AuditLog
 from orgserver.store.orgs import Orgs
 from orgserver.store.writer import Transaction
@@ -31,9 +31,18 @@ COSTS = "this org keeps what changes replace: the change will read before it wri
 _SALT = 16
 _kept = tables.kept_values
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+_said = tables.audit_events.alias("said")
+_CHECKED = (
+    select(_kept, tables.data_keys.c.wrapped, _said.c.sequence, _said.c.canonical)
+    .outerjoin(tables.data_keys, tables.data_keys.c.owner == _kept.c.row_id)
+    .outerjoin(_said, and_(_said.c.entry_id == _kept.c.entry_id, _said.c.kind == chain.VALUES))
+    .where(_kept.c.entry_id > bindparam("after"))
+    .order_by(_kept.c.entry_id)
+    .limit(1_000)
+)
 
-Open = Callable[[str, bytes, Context], bytes]
-"""Opens what is sealed for the owner with this row id; Unsealable or KeyError if it cannot be."""
+Open = Callable[[str, bytes, bytes, Context], bytes]
+"""Opens what is sealed, for the owner with this row id and wrapped data key; Unsealable if it cannot be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +122,12 @@ async def count(connection: AsyncConnection, which: Which) -> int:
     return int((await connection.execute(select(func.count()).select_from(_kept).where(*_where(which)))).scalar_one())
 
 
+def held_in(tx: Transaction, which: Which) -> str | None:
+    """The name of an audit hold that covers the entries of kept values; the search tables must have been caught up."""
+    entries = select(_kept.c.entry_id).where(*_where(which))
+    return pruning.covering(tx.connection, tables.audit_entries.c.entry_id.in_(entries))
+
+
 def erase_in(tx: Transaction, log: AuditLog, which: Which, act: Act) -> int:
     """Erase kept values, which is on record with their number."""
     tx.connection.exec_driver_sql("PRAGMA secure_delete = ON")  # the pages they stood on are overwritten
@@ -126,28 +141,23 @@ def check(connection: Connection, open_kept: Open) -> tuple[int, str] | None:
 
     A row that was erased is fine, and so is one whose org was removed, for nobody can open it any more.
     """
-    told: dict[str, tuple[int, str]] = {}
-    events = tables.audit_events
-    said = select(events.c.sequence, events.c.canonical).where(events.c.kind == chain.VALUES)
-    for sequence, canonical in connection.execute(said.order_by(events.c.sequence)):
-        event = json.loads(canonical)
-        told[event["of"]] = (sequence, event["digest"])
-    owners = set(connection.execute(select(tables.data_keys.c.owner)).scalars())
     bad: list[tuple[int, str]] = []
-    for row in connection.execute(select(_kept)):
-        sequence, expected = told.get(row.entry_id, (0, ""))
-        if not sequence:
-            bad.append((1, f"values are kept for {row.entry_id}, and the log does not say so"))
-        elif row.row_id in owners and not _fits(row, expected, open_kept):
-            bad.append((sequence, f"the values kept at entry {sequence} were edited"))
+    after = ""
+    while rows := connection.execute(_CHECKED, {"after": after}).all():
+        after = str(rows[-1].entry_id)
+        for row in rows:
+            if row.sequence is None:
+                bad.append((1, f"values are kept for {row.entry_id!r}, and the log does not say so"))
+            elif row.wrapped is not None and not _fits(row, open_kept):
+                bad.append((row.sequence, f"the values kept at entry {row.sequence} were edited"))
     return min(bad, default=None)
 
 
-def _fits(row: Any, expected: str, open_kept: Open) -> bool:
+def _fits(row: Any, open_kept: Open) -> bool:
     try:
-        plain = open_kept(row.row_id, row.sealed, context(row.row_id, row.entry_id))
-        return digest(row.salt, plain) == expected
-    except (Unsealable, KeyError, TypeError):
+        plain = open_kept(row.row_id, row.wrapped, row.sealed, context(row.row_id, row.entry_id))
+        return bool(digest(row.salt, plain) == json.loads(row.canonical)["digest"])
+    except (Unsealable, TypeError):
         return False
 
 

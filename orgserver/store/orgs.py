@@ -18,7 +18,7 @@ from orgserver.store import rows, sealed, tables
 from orgserver.store.chain import when
 from orgserver.store.keyrings import ORG, catching_up
 from orgserver.store.writer import Transaction
-from orgserver.vault import Key, Vault
+from orgserver.vault import Context, Key, Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +298,10 @@ class Orgs:
         key, wrapped = self._vault.new_data_key(row_id, ORG)
         tx.connection.execute(insert(tables.data_keys).values(owner=row_id, wrapped=wrapped))
         return key
+
+    def open_with(self, row_id: str, wrapped: bytes, sealed_: bytes, context: Context) -> bytes:
+        """Open what is sealed for an org, in any thread. Unsealable if it was not sealed there."""
+        return self._key(row_id, wrapped).open(sealed_, context)
 
     def known_key(self, row_id: str) -> Key:
         """The data key of an org whose credential was opened here; KeyError otherwise."""

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Row, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.audit import AuditEntry, EntryFilter, Outcome
-from orgserver.store import chain, tables
+from orgserver.store import chain, pruning, tables
 
 PAGE = 500
 FEW = 20_000
@@ -75,9 +75,9 @@ async def events(
     if not rows:
         return [], None
     first = rows[0].sequence
-    previous = (
-        await connection.execute(select(_events.c.hash).where(_events.c.sequence == first - 1))
-    ).scalar() or chain.genesis(store_id)
+    previous = (await connection.execute(select(_events.c.hash).where(_events.c.sequence == first - 1))).scalar() or (
+        await pruning.read_base(connection, store_id)
+    ).hash
     page: list[dict[str, Any]] = []
     for row in rows:
         page.append(

@@ -196,6 +196,44 @@ audit_checkpoints = Table(
     Column("note", Text, nullable=False),  # signed
 )
 
+audit_base = Table(
+    "audit_base",
+    metadata,
+    Column("id", Integer, primary_key=True),  # always 1; no row where nothing was pruned
+    Column("sequence", BigInteger, nullable=False),  # of the last event that was removed
+    Column("hash", LargeBinary, nullable=False),
+    Column("intents", BigInteger, nullable=False),  # entries removed so far
+    Column("time", BigInteger, nullable=False),
+    Column("note", Text, nullable=False),  # signed
+)
+
+audit_holds = Table(
+    "audit_holds",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("principal", Text, nullable=False),
+    Column("time", BigInteger, nullable=False),
+    Column("org", Text),
+    Column("record_id", Text),
+    Column("since", BigInteger),
+    Column("until", BigInteger),
+)
+
+# What changes replaced, for orgs whose policy keeps it; the chain holds a salted digest of each.
+kept_values = Table(
+    "kept_values",
+    metadata,
+    Column("entry_id", Text, primary_key=True),
+    Column("row_id", Text, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("record_id", Text, nullable=False),  # empty for a create: the entry's outcome names it
+    Column("time", BigInteger, nullable=False),
+    Column("salt", LargeBinary, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Index("ix_kept_values_row_id", "row_id", "time"),
+    Index("ix_kept_values_record_id", "record_id"),
+)
+
 audit_pending = Table(
     "audit_pending",
     metadata,

@@ -15,7 +15,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, text
@@ -24,15 +24,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orgserver.model.audit import Action
 from orgserver.model.errors import AuditBroken
 from orgserver.notes import Checkpoint, Verifier
-from orgserver.store import chain, indexing, tables
+from orgserver.store import chain, pruning, searched, tables
+from orgserver.store import kept as kept_values
+from orgserver.store.columns import columns_agree
 
 PAGE = 8_000
 _ROWS = 1_000
-CHECKS = ("sequence", "chain", "mac", "columns", "index", "head", "checkpoints")
-_COLUMNS = ("principal", "org", "tool", "action", "object", "outcome")
+CHECKS = ("sequence", "chain", "mac", "columns", "index", "head", "checkpoints", "values")
 _LOOK_BACK = 50
-_END_OF_TIME = 4_223_371_680
-"""Minutes until the year 10000, which no datetime can hold."""
 _e = tables.audit_events
 _EVENTS = (
     select(
@@ -54,64 +53,8 @@ _EVENTS = (
     .order_by(_e.c.sequence)
     .limit(PAGE)
 )
-_INDEX = text(f"""
-    SELECT min(sequence) FROM (
-        SELECT events.sequence AS sequence FROM audit_events AS events
-        LEFT JOIN audit_entries AS found ON found.sequence = events.sequence
-        WHERE events.sequence > :after AND events.sequence <= :upto AND events.kind = 'intent' AND NOT (
-            found.entry_id IS events.entry_id AND found.time IS events.time
-            AND found.principal IS lower(events.principal) AND found.org IS lower(events.org)
-            AND found.tool IS lower(events.tool) AND found.action IS lower(events.action)
-            AND found.object IS lower(events.object))
-        UNION ALL
-        SELECT found.sequence FROM audit_entries AS found
-        LEFT JOIN audit_events AS events ON events.sequence = found.sequence AND events.kind = 'intent'
-        WHERE found.sequence > :after AND found.sequence <= :upto AND events.sequence IS NULL
-        UNION ALL
-        SELECT found.sequence FROM audit_entries AS found
-        LEFT JOIN audit_events AS ended ON ended.sequence = found.outcome_sequence
-        WHERE found.sequence > :after AND found.sequence <= :upto
-        AND NOT (found.outcome = 'pending' AND found.outcome_sequence IS NULL)
-        AND NOT coalesce(ended.kind = 'outcome' AND ended.entry_id = found.entry_id
-            AND ended.outcome = found.outcome, 0)
-        UNION ALL
-        SELECT sequence FROM ({indexing.TOUCHED}) AS touched
-        WHERE NOT EXISTS (SELECT 1 FROM audit_touched AS found
-            WHERE found.record_id = touched.record_id AND found.sequence = touched.sequence)
-    )
-""")  # noqa: S608  # our own text
-_ENDED = text("""
-    SELECT (SELECT count(*) FROM audit_events WHERE sequence > :after AND sequence <= :upto AND kind = 'outcome')
-    - (SELECT count(*) FROM audit_entries WHERE outcome_sequence > :after AND outcome_sequence <= :upto)
-""")
-"""Each outcome that an entry names was looked at; none may be left over."""
-_FIRST_LEFT_OVER = text("""
-    SELECT min(coalesce(found.sequence, events.sequence)) FROM audit_events AS events
-    LEFT JOIN audit_entries AS found ON found.entry_id = events.entry_id
-    WHERE events.sequence > :after AND events.sequence <= :upto AND events.kind = 'outcome'
-    AND found.outcome_sequence IS NOT events.sequence
-""")
-_OUT_OF_BOUNDS = text("""
-    SELECT min(sequence) FROM (
-        SELECT min(sequence) AS sequence FROM audit_entries WHERE sequence < 1
-        UNION ALL SELECT min(sequence) FROM audit_entries WHERE sequence > :indexed
-        UNION ALL SELECT min(sequence) FROM audit_entries WHERE outcome_sequence > :indexed
-    )
-""")
-"""Nothing is found by events that the search tables do not know yet."""
-_STRANGE_TOUCHES = text("""
-    SELECT min(found.sequence) FROM audit_touched AS found
-    LEFT JOIN audit_entries AS entries ON entries.sequence = found.sequence
-    LEFT JOIN audit_events AS begun ON begun.sequence = entries.sequence
-    LEFT JOIN audit_events AS ended ON ended.sequence = entries.outcome_sequence
-    WHERE NOT EXISTS (SELECT 1 FROM json_each(CAST(begun.canonical AS TEXT), '$.record_ids') AS ids
-        WHERE ids.value = found.record_id)
-    AND NOT EXISTS (SELECT 1 FROM json_each(CAST(ended.canonical AS TEXT), '$.record_ids') AS ids
-        WHERE ids.value = found.record_id)
-""")
 _LAST_CHECKPOINT = text("SELECT max(sequence) FROM audit_checkpoints")
 _any_text = partial(str, encoding="utf-8", errors="surrogateescape")
-_quoted = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @dataclass(slots=True)
@@ -125,6 +68,8 @@ class Verification:
     verifier: Verifier
     kept: Sequence[Checkpoint] = ()
     """Checkpoints that were kept elsewhere."""
+    open_kept: kept_values.Open | None = None
+    """Opens field values that are kept, to compare them with their digests; without it they are not looked at."""
     sequence: int = 0
     hash: bytes = b""
     events: int = 0
@@ -141,12 +86,34 @@ class Verification:
             self.first_bad, self.problem = sequence, problem
 
     def run(self, connection: Connection, progress: Callable[[int], None] = lambda _sequence: None) -> None:
-        """Check everything from where it stands to the end of the chain."""
-        if not self.sequence:
-            self.hash = chain.genesis(self.store_id)
+        """Check everything from where it stands, or from the base, to the end of the chain."""
+        while True:
+            base = self._begin(connection)
+            self._run(connection, progress, base)
+            with connection.begin():
+                if self.problem is None or pruning.base_of(connection, self.store_id) == base:
+                    return
+            self.sequence = self.events = self.intents = 0  # it was pruned meanwhile: begin again
+            self.first_bad = self.problem = None
+            self._anchors.clear()
+            self._claimed.clear()
+
+    def _begin(self, connection: Connection) -> pruning.Base:
+        with connection.begin():
+            base = pruning.base_of(connection, self.store_id)
+            wrong = pruning.wrong_with(connection, base, self.verifier)
+        if wrong is not None:
+            self.fail(base.sequence, wrong)
+        if self.sequence <= base.sequence:
+            self.sequence, self.hash = base.sequence, base.hash
+        return base
+
+    def _run(self, connection: Connection, progress: Callable[[int], None], base: pruning.Base) -> None:
         began = self.sequence
         _read_any_text(connection)
         self._read_anchors(connection)
+        if self._anchors.get(base.sequence, base.hash) != base.hash:
+            self.fail(base.sequence, f"a checkpoint says that the base at entry {base.sequence} was another")
         while self._page(connection):
             progress(self.sequence)
             if self.problem is not None:
@@ -156,9 +123,11 @@ class Verification:
             return
         with connection.begin():
             self._check_head(connection)
+            if base.sequence and not pruning.is_named(connection, base):
+                self.fail(base.sequence, f"the chain names no base at entry {base.sequence}")
             self._check_claims(connection, began)
-        if self.problem is None:  # only then do the events say what the search tables should
-            self._check_search_tables(connection, began)
+        if self.problem is None:  # only then do the events say what stands beside them
+            self._check_beside(connection, began)
 
     # -- events
 
@@ -206,42 +175,18 @@ class Verification:
         self.events += sequence - self.sequence
         self.sequence, self.hash = sequence, previous
 
-    # -- search tables
+    # -- what stands beside the chain
 
-    def _check_search_tables(self, connection: Connection, began: int) -> None:
-        with connection.begin():
-            indexed = self._indexed(connection)
-        if indexed is None:
-            return
-        upto = min(self.sequence, indexed)
-        for after in range(began, upto, PAGE):
-            with connection.begin():
-                bad = connection.execute(_INDEX, {"after": after, "upto": min(after + PAGE, upto)}).scalar()
-            self._fail_index(bad)
-        with connection.begin():
-            now = self._indexed(connection)
-            self._fail_index(connection.execute(_OUT_OF_BOUNDS, {"indexed": now}).scalar())
-            span = {"after": began, "upto": upto}
-            if connection.execute(_ENDED, span).scalar():
-                self._fail_index(connection.execute(_FIRST_LEFT_OVER, span).scalar())
-            self._fail_index(connection.execute(_STRANGE_TOUCHES).scalar())
-
-    def _fail_index(self, bad: int | None) -> None:
+    def _check_beside(self, connection: Connection, began: int) -> None:
+        """The search tables, and what is kept of the values that changes replaced."""
+        bad = searched.first_bad(connection, began, self.sequence, PAGE)
         if bad is not None:
-            self.fail(int(bad), f"what entry {bad} is found by was edited")
-
-    def _indexed(self, connection: Connection) -> int | None:
-        """How far the search tables go, which is no farther than the chain."""
-        rows = connection.execute(text("SELECT id, sequence FROM audit_indexed")).all()
-        if len(rows) != 1 or rows[0].id != 1 or type(rows[0].sequence) is not int or rows[0].sequence < 0:
-            self.fail(1, "how far the search tables go was changed")
-            return None
-        indexed = int(rows[0].sequence)
-        head = int(connection.execute(select(tables.audit_head.c.sequence)).scalar_one())
-        if indexed > head:
-            self.fail(head + 1, f"the search tables are said to know entry {indexed}, and this log ends at {head}")
-            return None
-        return indexed
+            self.fail(*bad)
+        if self.open_kept is not None:
+            with connection.begin():
+                bad = kept_values.check(connection, self.open_kept)
+            if bad is not None:
+                self.fail(*bad)
 
     # -- anchors
 
@@ -359,51 +304,3 @@ async def start(connection: AsyncConnection, verifier: Verifier) -> tuple[int, b
     except ValueError:
         return None
     return told.sequence, told.hash
-
-
-def columns_agree(row: Sequence[Any]) -> bool:
-    """Whether the searchable columns say what the canonical bytes say.
-
-    Canonical bytes are one flat JSON object without white space, and a quote inside a text is escaped: so
-    ``"name":"value"`` stands in them exactly where that key has that value.
-    """
-    entry_id, time, canonical = row[1], row[3], row[10]
-    if type(time) is not int or type(entry_id) is not str or '"' in entry_id:
-        return False
-    minute, rest = divmod(time, 60_000_000)
-    if (
-        not 0 <= minute < _END_OF_TIME
-        or b'%b%02d.%06dZ"' % (_minute(minute), *divmod(rest, 1_000_000)) not in canonical
-    ):
-        return False
-    expected = _expected(row[2], *row[4:10])
-    if expected is None or f'"id":"{entry_id}"'.encode("utf-8", "surrogatepass") not in canonical:
-        return False
-    present, absent = expected
-    for piece in present:
-        if piece not in canonical:
-            return False
-    for piece in absent:  # noqa: SIM110  # all() would make a generator for each event
-        if piece in canonical:
-            return False
-    return True
-
-
-@lru_cache(maxsize=256)
-def _minute(minute: int) -> bytes:
-    """The beginning of a time as canonical bytes hold it."""
-    return b'"time":"' + chain.time_text(minute * 60_000_000).removesuffix("00.000000Z").encode()
-
-
-@lru_cache(maxsize=4_096)  # a log says the same few things again and again
-def _expected(kind: object, *columns: object) -> tuple[tuple[bytes, ...], tuple[bytes, ...]] | None:
-    """What must stand in the canonical bytes of an event with these columns, and what must not; None: no such event."""
-    present, absent = [], []
-    for name, value in zip(("kind", *_COLUMNS), (kind, *columns), strict=True):
-        if value is None:
-            absent.append(f'"{name}":'.encode())
-        elif isinstance(value, str):
-            present.append(f'"{name}":{_quoted(value)}'.encode("utf-8", "backslashreplace"))
-        else:
-            return None
-    return tuple(present), tuple(absent)

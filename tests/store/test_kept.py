@@ -7,10 +7,12 @@ from sqlalchemy import select, update
 
 from orgserver.app import App
 from orgserver.model.audit import Act, EntryFilter
-from orgserver.model.errors import NotSent, StoreAway
+from orgserver.model.errors import NotSent, OperatorError, StoreAway
 from orgserver.model.names import CONTACT, new_id
 from orgserver.model.orgs import Caller
 from orgserver.sandbox.org import SandboxOrg
+from orgserver.services import undoing
+from orgserver.services.retention import Retention
 from orgserver.store import chain, kept, tables
 from orgserver.store.kept import Kept, Which
 from orgserver.store.verifying import Verification
@@ -37,16 +39,13 @@ async def values_of(app: App, entry_id: str) -> Kept | None:
 
 
 async def verified(app: App) -> tuple[int | None, str | None]:
-    log, orgs = app.store.audit, app.store.orgs
-    async with app.store.database.reading() as connection:
-        owners = (await connection.execute(select(tables.data_keys.c.owner))).scalars().all()
-        keys = {owner: await orgs.data_key(connection, owner) for owner in owners}
+    log = app.store.audit
     state = Verification(
         app.store.id,
         log.mac,
         log.open_head,
         log.signer.verifier,
-        open_kept=lambda row_id, sealed, where: keys[row_id].open(sealed, where),
+        open_kept=app.store.orgs.open_with,
     )
     await log.catch_up()
     await app.store.database.scan(state.run)
@@ -183,3 +182,14 @@ async def test_the_event_has_nothing_but_the_digest(app: App, contact: str) -> N
 
     assert len(texts) == 2
     assert not any("King" in text or "LastName" in text for text in texts)
+
+
+async def test_what_a_hold_covers_is_not_erased(app: App, caller: Caller, contact: str) -> None:
+    retention = Retention(app.store)
+    await retention.hold(caller, "smith-v-acme", EntryFilter(record_id=contact))
+
+    with pytest.raises(OperatorError, match="smith-v-acme"):
+        await undoing.erase(app.store, caller, Which(record_id=contact), None)
+    await retention.release(caller, "smith-v-acme")
+
+    assert await undoing.erase(app.store, caller, Which(record_id=contact), None) == 2

@@ -21,7 +21,7 @@ CREDENTIAL = {
     "row_id": "r1", "kind": "refresh-token", "client_id": "3MVG9", "client_secret": b"sealed secret",
     "refresh_token": b"sealed token", "fencing": 7, "given": "digest",
 }  # fmt: skip
-NEWER = {"0002"}
+NEWER = OLDER_SCHEMAS - {"0001"}
 """Schemas in which an org, not its credential, says how it is logged in to."""
 LEASE = {"row_id": "r1", "holder": "p/1", "expires_at": 5}
 

@@ -1,0 +1,227 @@
+"""``orgserver audit prune`` and ``hold``: how long the log is kept."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orgserver.cli import spans
+from orgserver.cli.support import (
+    Failure,
+    app_of,
+    operator,
+    print_json,
+    print_table,
+    report,
+    run,
+    settings_of,
+    tell,
+)
+from orgserver.model import names
+from orgserver.model.audit import EntryFilter
+from orgserver.model.errors import ConfigError, OperatorError
+
+if TYPE_CHECKING:
+    from orgserver.app import App
+    from orgserver.services.retention import Cut, Retention
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@click.command(
+    "prune",
+    epilog="Examples:\n\n  orgserver audit prune --before 400d --export 2025.jsonl\n\n"
+    "  orgserver audit prune --before 400d --discard --yes",
+)
+@click.option(
+    "--before", required=True, callback=spans.moment, metavar="TIME", help="ISO 8601, or an age such as 400d."
+)
+@click.option(
+    "--export",
+    "output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the evidence to a new file first.",
+)
+@click.option("--discard", is_flag=True, help="Keep nothing of it.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def prune(before: datetime, output: Path | None, discard: bool, yes: bool, as_json: bool) -> None:
+    """Remove old entries, up to a signed checkpoint; the rest still verifies.
+
+    The log is verified first, and nothing is removed that an `audit hold` covers.
+    """
+    if discard == (output is not None):
+        raise click.UsageError("give one of --export FILE and --discard")
+    if output is not None and output.exists():
+        raise OperatorError(f"{output} exists", hint="choose another name; an export never replaces a file")
+
+    async def act() -> Cut:
+        from orgserver.services.retention import Retention  # noqa: PLC0415
+
+        async with app_of(settings_of()) as app:
+            retention = Retention(app.store)
+            cut = await retention.plan(before)
+            if not yes:
+                _ask(cut, output)
+            await retention.check(_progress("verified"))
+            if output is not None:
+                await _export(app, retention, cut, output)
+            await retention.prune(operator(), cut, _progress("pruned"))
+            return cut
+
+    cut = run(act())
+    if as_json:
+        print_json({"entries": cut.entries, "events": cut.events, "sequence": cut.sequence, "export": _text(output)})
+        return
+    kept = f"; they are in {output}" if output is not None else ""
+    begins = f"The log begins at {cut.sequence + 1:,}."
+    tell(f"{cut.entries:,} entries up to {_day(cut.last_time)} were pruned{kept}. {begins}")
+
+
+async def _export(app: App, retention: Retention, cut: Cut, output: Path) -> None:
+    """Write the evidence, on the disk and proven before anything is removed; on record however it ends."""
+    from orgserver.notes import Verifier  # noqa: PLC0415
+    from orgserver.services import evidence, exporting  # noqa: PLC0415
+
+    draft = output.with_name(f".{output.name}.{names.new_id()}")
+    written = 0
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            async for event in retention.evidence(cut):
+                file.write(exporting.event_line(event) + "\n")
+                written += 1
+            file.flush()
+            os.fsync(file.fileno())
+        with draft.open(encoding="utf-8") as lines:
+            found = evidence.check(lines, Verifier.read(app.trail.public_key))
+        if found.problem is not None or found.signed_to != cut.sequence or found.events != cut.events:
+            raise OperatorError(f"the export does not verify, so nothing was pruned: {found.problem or 'it is short'}")
+        os.link(draft, output)  # unlike a rename, never over another file
+    except FileExistsError:
+        raise OperatorError(f"{output} exists", hint="choose another name") from None
+    except OSError as error:
+        raise OperatorError(f"{output} cannot be written: {error.strerror or error}; nothing was pruned") from None
+    finally:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+        await app.trail.exported(operator(), "audit prune --export", max(0, written - 1))
+    with contextlib.suppress(OSError):
+        from orgserver.durable import sync_folder  # noqa: PLC0415
+
+        sync_folder(output.parent)
+
+
+def _ask(cut: Cut, output: Path | None) -> None:
+    what = f"{cut.entries:,} entries from {_day(cut.first_time)} to {_day(cut.last_time)}"
+    if not sys.stdin.isatty():
+        raise ConfigError("nothing was pruned: nobody is here to confirm it", hint="add --yes")
+    where = f"after writing them to {output}" if output is not None else "for good, without an export"
+    if not click.confirm(f"Remove {what} {where}?", err=True):
+        report("nothing was pruned")
+        raise Failure
+
+
+def _progress(verb: str) -> Callable[[int, int], None]:
+    if not sys.stderr.isatty():
+        return lambda _done, _total: None
+
+    def show(done: int, total: int) -> None:
+        end = "\r\033[K" if done >= total else ""
+        click.echo(f"\r{verb} {done:,} of {total:,} events{end}", nl=False, err=True)
+
+    return show
+
+
+def _day(time: int) -> str:
+    from orgserver.store import chain  # noqa: PLC0415
+
+    return f"{chain.when(time):%Y-%m-%d}"
+
+
+def _text(output: Path | None) -> str | None:
+    return str(output) if output is not None else None
+
+
+@click.command(
+    "hold",
+    epilog="Examples:\n\n  orgserver audit hold case-17 --org acme --since 2025-11-01\n\n"
+    "  orgserver audit hold case-17 --release",
+)
+@click.argument("name", required=False)
+@click.option("--org", metavar="ALIAS", help="Only entries of this org.")
+@click.option("--record-id", metavar="ID", help="Only entries that touched this record.")
+@click.option("--since", callback=spans.moment, metavar="TIME", help="From then on.")
+@click.option("--until", callback=spans.moment, metavar="TIME", help="Before then.")
+@click.option("--list", "listing", is_flag=True, help="Show every hold.")
+@click.option("--release", is_flag=True, help="Lift the hold.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def hold(name: str | None, listing: bool, release: bool, as_json: bool, **given: Any) -> None:
+    """Keep entries from being pruned: all, or those of an org, a record or a span. On record."""
+    if listing:
+        if name is not None or release or any(given.values()):
+            raise click.UsageError("--list takes no other option but --json")
+        _list(as_json=as_json)
+        return
+    if name is None or not _NAME.fullmatch(name):
+        raise click.UsageError("give the hold a NAME of letters, digits, dots, dashes and underscores (at most 64)")
+    if release and any(given.values()):
+        raise click.UsageError("--release takes the name of a hold and nothing else")
+    wanted = _wanted(given)
+
+    async def act() -> None:
+        async with _retention() as retention:
+            if release:
+                await retention.release(operator(), name)
+            else:
+                await retention.hold(operator(), name, wanted)
+
+    run(act())
+    if as_json:
+        print_json({"name": name, "held": not release})
+    else:
+        tell(f"{name}: {'released' if release else 'held; audit prune removes nothing that it covers'}")
+
+
+def _wanted(given: dict[str, Any]) -> EntryFilter:
+    if given["since"] and given["until"] and given["until"] <= given["since"]:
+        raise click.UsageError("--until is not after --since")
+    if given["record_id"] is not None:
+        try:
+            given["record_id"] = names.record_id(given["record_id"])
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--record-id") from None
+    return EntryFilter(**given)
+
+
+def _list(*, as_json: bool) -> None:
+    from orgserver.services.retention import hold_json  # noqa: PLC0415
+
+    async def act() -> list[dict[str, Any]]:
+        async with _retention() as retention:
+            return [hold_json(each) for each in await retention.holds()]
+
+    found = run(act())
+    if as_json:
+        print_json(found)
+    elif found:
+        titles = ("name", "org", "record_id", "since", "until", "principal", "time")
+        print_table(titles, [[each[title] for title in titles] for each in found])
+    else:
+        tell("There is no hold.")
+
+
+@contextlib.asynccontextmanager
+async def _retention() -> AsyncIterator[Retention]:
+    from orgserver.services.retention import Retention  # noqa: PLC0415
+
+    async with app_of(settings_of()) as app:
+        yield Retention(app.store)

@@ -1,0 +1,99 @@
+"""Whether the tables that people search say what the events say that they were made from."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, select, text
+
+from orgserver.store import indexing, tables
+
+_INDEX = text(f"""
+    SELECT min(sequence) FROM (
+        SELECT events.sequence AS sequence FROM audit_events AS events
+        LEFT JOIN audit_entries AS found ON found.sequence = events.sequence
+        WHERE events.sequence > :after AND events.sequence <= :upto AND events.kind = 'intent' AND NOT (
+            found.entry_id IS events.entry_id AND found.time IS events.time
+            AND found.principal IS lower(events.principal) AND found.org IS lower(events.org)
+            AND found.tool IS lower(events.tool) AND found.action IS lower(events.action)
+            AND found.object IS lower(events.object))
+        UNION ALL
+        SELECT found.sequence FROM audit_entries AS found
+        LEFT JOIN audit_events AS events ON events.sequence = found.sequence AND events.kind = 'intent'
+        WHERE found.sequence > :after AND found.sequence <= :upto AND events.sequence IS NULL
+        UNION ALL
+        SELECT found.sequence FROM audit_entries AS found
+        LEFT JOIN audit_events AS ended ON ended.sequence = found.outcome_sequence
+        WHERE found.sequence > :after AND found.sequence <= :upto
+        AND NOT (found.outcome = 'pending' AND found.outcome_sequence IS NULL)
+        AND NOT coalesce(ended.kind = 'outcome' AND ended.entry_id = found.entry_id
+            AND ended.outcome = found.outcome, 0)
+        UNION ALL
+        SELECT sequence FROM ({indexing.TOUCHED}) AS touched
+        WHERE NOT EXISTS (SELECT 1 FROM audit_touched AS found
+            WHERE found.record_id = touched.record_id AND found.sequence = touched.sequence)
+    )
+""")  # noqa: S608  # our own text
+_ENDED = text("""
+    SELECT (SELECT count(*) FROM audit_events WHERE sequence > :after AND sequence <= :upto AND kind = 'outcome')
+    - (SELECT count(*) FROM audit_entries WHERE outcome_sequence > :after AND outcome_sequence <= :upto)
+""")
+"""Each outcome that an entry names was looked at; none may be left over."""
+_FIRST_LEFT_OVER = text("""
+    SELECT min(coalesce(found.sequence, events.sequence)) FROM audit_events AS events
+    LEFT JOIN audit_entries AS found ON found.entry_id = events.entry_id
+    WHERE events.sequence > :after AND events.sequence <= :upto AND events.kind = 'outcome'
+    AND found.outcome_sequence IS NOT events.sequence
+""")
+_OUT_OF_BOUNDS = text("""
+    SELECT min(sequence) FROM (
+        SELECT min(sequence) AS sequence FROM audit_entries WHERE sequence < 1
+        UNION ALL SELECT min(sequence) FROM audit_entries WHERE sequence > :indexed
+        UNION ALL SELECT min(sequence) FROM audit_entries WHERE outcome_sequence > :indexed
+    )
+""")
+"""Nothing is found by events that the search tables do not know yet."""
+_STRANGE_TOUCHES = text("""
+    SELECT min(found.sequence) FROM audit_touched AS found
+    LEFT JOIN audit_entries AS entries ON entries.sequence = found.sequence
+    LEFT JOIN audit_events AS begun ON begun.sequence = entries.sequence
+    LEFT JOIN audit_events AS ended ON ended.sequence = entries.outcome_sequence
+    WHERE NOT EXISTS (SELECT 1 FROM json_each(CAST(begun.canonical AS TEXT), '$.record_ids') AS ids
+        WHERE ids.value = found.record_id)
+    AND NOT EXISTS (SELECT 1 FROM json_each(CAST(ended.canonical AS TEXT), '$.record_ids') AS ids
+        WHERE ids.value = found.record_id)
+""")
+
+
+def first_bad(connection: Connection, began: int, end: int, page: int) -> tuple[int, str] | None:
+    """The first entry after ``began`` that is found by something it does not say, and what is wrong; None if none is.
+
+    The events up to ``end`` must have been verified. Reads a page in each short read transaction.
+    """
+    with connection.begin():
+        indexed, wrong = _indexed(connection)
+    if wrong is not None:
+        return wrong
+    upto, bad = min(end, indexed), []
+    for after in range(began, upto, page):
+        with connection.begin():
+            bad.append(connection.execute(_INDEX, {"after": after, "upto": min(after + page, upto)}).scalar())
+    with connection.begin():
+        now, _ = _indexed(connection)
+        bad.append(connection.execute(_OUT_OF_BOUNDS, {"indexed": now}).scalar())
+        span = {"after": began, "upto": upto}
+        if connection.execute(_ENDED, span).scalar():
+            bad.append(connection.execute(_FIRST_LEFT_OVER, span).scalar())
+        bad.append(connection.execute(_STRANGE_TOUCHES).scalar())
+    first = min((one for one in bad if one is not None), default=None)
+    return None if first is None else (int(first), f"what entry {first} is found by was edited")
+
+
+def _indexed(connection: Connection) -> tuple[int, tuple[int, str] | None]:
+    """How far the search tables go, which is no farther than the chain; and what is wrong with that."""
+    rows = connection.execute(text("SELECT id, sequence FROM audit_indexed")).all()
+    if len(rows) != 1 or rows[0].id != 1 or type(rows[0].sequence) is not int or rows[0].sequence < 0:
+        return 0, (1, "how far the search tables go was changed")
+    indexed = int(rows[0].sequence)
+    head = int(connection.execute(select(tables.audit_head.c.sequence)).scalar_one())
+    if indexed > head:
+        return 0, (head + 1, f"the search tables are said to know entry {indexed}, and this log ends at {head}")
+    return indexed, None
