@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, TextIO, TypeVar
 
 import click
 
-from orgserver.cli import audit_evidence, audit_prune, audit_tail, audit_undo, spans
+from orgserver.cli import audit_evidence, audit_prune, audit_report, audit_tail, audit_undo, spans
 from orgserver.cli.support import (
     app_of,
     operator,
@@ -296,6 +296,7 @@ def _records(entry: AuditEntry) -> str | None:
 
 for _command in (
     audit_tail.tail,
+    audit_report.report,
     audit_evidence.verify,
     audit_evidence.public_key,
     audit_prune.prune,

@@ -1,0 +1,132 @@
+"""``orgserver audit report``: who did what where, in numbers."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from orgserver.cli import spans
+from orgserver.cli.support import app_of, operator, print_json, print_table, run, safe, settings_of, tell
+from orgserver.model.errors import OperatorError
+
+if TYPE_CHECKING:
+    from orgserver.services.reporting import Line, Report
+
+_BAR = 30
+
+
+@click.command(
+    "report",
+    epilog="Examples:\n\n  orgserver audit report --since 7d\n\n  orgserver audit report --html report.html",
+)
+@click.option(
+    "--since", default="30d", show_default=True, callback=spans.moment, metavar="TIME", help="ISO 8601, or 30d, 12h."
+)
+@click.option("--until", callback=spans.moment, metavar="TIME", help="Before then. [default: now]")
+@click.option(
+    "--html",
+    "output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write a new file: one page with charts, to read, print or send.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def report(since: datetime, until: datetime | None, output: Path | None, as_json: bool) -> None:
+    """Show who did what where: denials and failures, then by day, org, principal, object and action."""
+    now = datetime.now(UTC)
+    until = min(until, now) if until is not None else now
+    if until <= since:
+        raise click.UsageError("--until is not after --since")
+    if output is not None:
+        from orgserver.cli import report_page  # noqa: PLC0415
+
+        report_page.charts()
+        if output.exists():
+            raise OperatorError(f"{output} exists", hint="choose another name; a report never replaces a file")
+
+    async def act() -> Report:
+        from orgserver.services import reporting  # noqa: PLC0415
+
+        async with app_of(settings_of()) as app:
+            made = await reporting.report(app.store, since, until)
+            await app.trail.exported(operator(), "audit report", made.total)
+            return made
+
+    made = run(act())
+    if output is not None:
+        _write(output, report_page.page(made, now, operator().principal.name))
+        tell(f"{output}: {made.total:,} entries")
+    if as_json:
+        print_json(made.as_json())
+    elif output is None:
+        _show(made)
+
+
+def _write(output: Path, page: str) -> None:
+    from orgserver.durable import write_whole  # noqa: PLC0415
+
+    try:
+        write_whole(output, page.encode("utf-8", "backslashreplace"))
+    except FileExistsError:
+        raise OperatorError(f"{output} exists", hint="choose another name") from None
+    except OSError as error:
+        raise OperatorError(f"{output} cannot be written: {error.strerror or type(error).__name__}") from None
+
+
+def _show(made: Report) -> None:
+    from orgserver.cli.report_page import shares  # noqa: PLC0415
+
+    click.echo(f"{made.since:%Y-%m-%d %H:%M} to {made.until:%Y-%m-%d %H:%M} UTC: {made.total:,} entries")
+    if not made.total:
+        return
+    click.echo(shares(made.counts))
+    if made.failures:
+        click.echo("\nDenials and failures")
+        titles = ("outcome", "error", "principal", "org", "action", "object", "entries", "newest (UTC)")
+        rows = [
+            (
+                each.outcome,
+                each.error_code,
+                each.principal,
+                each.org,
+                each.action,
+                each.object,
+                f"{each.count:,}",
+                f"{each.last:%Y-%m-%d %H:%M}",
+            )
+            for each in made.failures
+        ]
+        print_table(titles, rows, spare=("newest (UTC)", "object"))
+        if made.more_failures:
+            click.echo(f"and {made.more_failures:,} more kinds")
+    _lines(made.period, made.times)
+    for name, lines in made.by.items():
+        if lines:
+            _lines(name, lines)
+
+
+def _lines(name: str, lines: list[Line]) -> None:
+    most = max(line.total for line in lines)
+    click.echo(f"\nBy {safe(name)}")
+    print_table(
+        (name, "entries", "failed", ""),
+        [
+            (
+                f"{line.others:,} others" if line.others else line.name,
+                f"{line.total:,}",
+                f"{_failed(line):,}" if _failed(line) else None,
+                "█" * round(_BAR * line.total / most) if most else "",
+            )
+            for line in lines
+        ],
+        spare=("",),
+    )
+
+
+def _failed(line: Line) -> int:
+    from orgserver.services.reporting import FAILURES  # noqa: PLC0415
+
+    return sum(line.counts.get(outcome, 0) for outcome in FAILURES)

@@ -1,0 +1,237 @@
+"""Who did what where? The audit log in numbers, counted in SQL over what it is searched by."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, func, select
+
+from orgserver.store import chain, tables
+from orgserver.store.opened import Store
+
+TOP = 15
+"""Lines of a table; the rest is one line of its own."""
+OUTCOMES = ("succeeded", "denied", "rejected", "unknown", "not_sent", "pending")
+FAILURES = ("denied", "rejected", "unknown", "not_sent")
+DIMENSIONS = ("org", "principal", "object", "action")
+_ALIKE = 10
+_BARS = 92
+_FEW = 50_000
+_DAY_US = 86_400_000_000
+_found = tables.audit_entries
+_events = tables.audit_events
+_count = func.count().label("number")
+
+_Span = tuple[ColumnElement[bool], ...]
+Counts = dict[str, int]
+"""How many entries, by outcome."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Entries that share something."""
+
+    name: str | None
+    counts: Counts
+    others: int = 0
+    """How many names are counted together here, where the table ends."""
+
+    @property
+    def total(self) -> int:
+        """All entries of the line."""
+        return sum(self.counts.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Entries that failed in the same way."""
+
+    outcome: str
+    error_code: str | None
+    """Of the newest of them."""
+    principal: str | None
+    org: str | None
+    action: str | None
+    object: str | None
+    count: int
+    last: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The audit log of a span of time, in numbers."""
+
+    store_id: str
+    since: datetime
+    until: datetime
+    counts: Counts
+    failures: list[Failure]
+    more_failures: int
+    """Ways to fail that are not listed."""
+    period: str
+    """What a bar of ``times`` covers: day, week or month."""
+    times: list[Line]
+    by: dict[str, list[Line]] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        """All entries."""
+        return sum(self.counts.values())
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as it is printed for machines."""
+        told = asdict(self) | {"since": _iso(self.since), "until": _iso(self.until), "total": self.total}
+        told["failures"] = [asdict(each) | {"last": _iso(each.last)} for each in self.failures]
+        return told
+
+
+async def report(store: Store, since: datetime, until: datetime) -> Report:
+    """Count what began in a span of time, the first instant included, the last not."""
+    await store.audit.catch_up()
+    return await store.database.scan(lambda connection: _report(connection, store.id, since, until))
+
+
+def _report(connection: Connection, store_id: str, since: datetime, until: datetime) -> Report:
+    with connection.begin():
+        first = connection.execute(select(func.min(_found.c.time))).scalar()
+        begins = max(since, chain.when(first)) if first is not None else since
+        span = _span(connection, chain.instant(begins), chain.instant(until))
+        days = _days(connection, span)
+        counts = _ordered(_summed(counted for _, counted in days))
+        failures, more = _failures(connection, span)
+        period, times = _times(days, begins, until)
+        by = {name: _lines(connection, name, span) for name in DIMENSIONS}
+    return Report(store_id, since, until, counts, failures, more, period, times, by)
+
+
+def _span(connection: Connection, since: int, until: int) -> _Span:
+    """The entries of a span: through the index when they are few, for many in the order they lie on the disk."""
+    time = _found.c.time
+    some = select(time).where(time >= since, time < until).limit(_FEW + 1).subquery()
+    few = connection.execute(select(func.count()).select_from(some)).scalar_one() <= _FEW
+    looked_at = time if few else time + 0  # a sum has no index
+    return looked_at >= since, looked_at < until
+
+
+# -- by time
+
+
+def _days(connection: Connection, span: _Span) -> list[tuple[date, Counts]]:
+    day = _found.c.time.op("/")(_DAY_US).label("day")  # whole numbers, so SQLite's division is whole
+    query = select(day, _found.c.outcome, _count).where(*span).group_by(day, _found.c.outcome).order_by(day)
+    found: dict[date, Counts] = {}
+    for row in connection.execute(query):
+        found.setdefault(chain.when(row.day * _DAY_US).date(), {})[row.outcome] = row.number
+    return list(found.items())
+
+
+def _times(days: list[tuple[date, Counts]], since: datetime, until: datetime) -> tuple[str, list[Line]]:
+    """A line for each day, week or month of the span, those in which nothing happened too."""
+    first = since.astimezone(UTC).date()
+    last = max((until - timedelta(microseconds=1)).astimezone(UTC).date(), first)
+    length = (last - first).days + 1
+    period = "day" if length <= _BARS else "week" if length <= 7 * _BARS else "month"
+    found: dict[date, Counts] = {}
+    for number in range(length):
+        found.setdefault(_start(period, first + timedelta(number)), {})
+    for day, counted in days:
+        counts = found.setdefault(_start(period, day), {})
+        for outcome, count in counted.items():
+            counts[outcome] = counts.get(outcome, 0) + count
+    return period, [Line(start.isoformat(), _ordered(counts)) for start, counts in sorted(found.items())]
+
+
+def _start(period: str, day: date) -> date:
+    if period == "day":
+        return day
+    return day - timedelta(day.weekday()) if period == "week" else day.replace(day=1)
+
+
+# -- by name
+
+
+def _lines(connection: Connection, dimension: str, span: _Span) -> list[Line]:
+    """The names with the most entries, and one line for all others; entries without a name are left out."""
+    column = _found.c[dimension].concat("")  # without its index, which would read all entries at random
+    newest = func.max(_found.c.sequence).label("newest")
+    query = select(column, _found.c.outcome, _count, newest).where(*span, column.is_not(None))
+    counts: dict[str, Counts] = {}
+    examples: dict[str, int] = {}
+    for name, outcome, count, sequence in connection.execute(query.group_by(column, _found.c.outcome)):
+        counts.setdefault(name, {})[outcome] = count
+        examples[name] = max(sequence, examples.get(name, 0))
+    ranked = sorted(counts, key=lambda name: (-sum(counts[name].values()), name))
+    written = _written(connection, dimension, [examples[name] for name in ranked[:TOP]])
+    lines = [Line(written.get(examples[name], name), _ordered(counts[name])) for name in ranked[:TOP]]
+    if rest := ranked[TOP:]:
+        lines.append(Line(None, _ordered(_summed(counts[name] for name in rest)), len(rest)))
+    return lines
+
+
+def _written(connection: Connection, dimension: str, sequences: list[int]) -> dict[int, str]:
+    """Names as they were written: what people search by is in lower case."""
+    query = select(_events.c.sequence, _events.c[dimension]).where(_events.c.sequence.in_(sequences))
+    return {row[0]: str(row[1]) for row in connection.execute(query) if row[1] is not None}
+
+
+# -- failures
+
+
+def _failures(connection: Connection, span: _Span) -> tuple[list[Failure], int]:
+    """What was denied or failed, by who did what where: denials first, then the most frequent."""
+    alike = [_found.c[name] for name in ("outcome", "principal", "org", "action", "object")]
+    query = select(
+        *alike,
+        _count,
+        func.max(_found.c.sequence).label("newest"),
+        func.max(_found.c.time).label("last"),
+        func.max(_found.c.outcome_sequence).label("ended"),
+    )
+    rows = connection.execute(query.where(*span, _found.c.outcome.in_(FAILURES)).group_by(*alike)).all()
+    ranked = sorted(rows, key=lambda row: (FAILURES.index(row.outcome), -row.number, -row.newest))
+    listed = [row for outcome in FAILURES for row in [each for each in ranked if each.outcome == outcome][:_ALIKE]]
+    newest = [row.newest for row in listed]
+    codes = _codes(connection, [row.ended for row in listed])
+    names = {name: _written(connection, name, newest) for name in ("principal", "org", "object")}
+    found = [
+        Failure(
+            row.outcome,
+            codes.get(row.ended),
+            names["principal"].get(row.newest, row.principal),
+            names["org"].get(row.newest, row.org),
+            row.action,
+            names["object"].get(row.newest, row.object),
+            row.number,
+            chain.when(row.last),
+        )
+        for row in listed
+    ]
+    return found, len(ranked) - len(listed)
+
+
+def _codes(connection: Connection, sequences: list[int]) -> dict[int, str]:
+    query = select(_events.c.sequence, _events.c.canonical).where(_events.c.sequence.in_(sequences))
+    return {row.sequence: json.loads(row.canonical).get("error_code") for row in connection.execute(query)}
+
+
+# -- counting
+
+
+def _summed(many: Iterable[Counts]) -> Counts:
+    total: Counts = {}
+    for counts in many:
+        for outcome, count in counts.items():
+            total[outcome] = total.get(outcome, 0) + count
+    return total
+
+
+def _ordered(counts: Counts) -> Counts:
+    return {outcome: counts[outcome] for outcome in OUTCOMES if counts.get(outcome)}
+
+
+def _iso(time: datetime) -> str:
+    return chain.time_text(chain.instant(time))
