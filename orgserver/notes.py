@@ -94,10 +94,14 @@ class Verifier:
                 continue
             try:
                 raw = base64.b64decode(encoded, validate=True)
-                if raw[:4] != self.key_hash:
-                    raise BadNote("it is signed with another key")
-                self._key.verify(raw[4:], text.encode())
-            except (binascii.Error, InvalidSignature):
+                content = text.encode()
+            except ValueError:  # no base64, or text that cannot be written down
+                raise BadNote("its signature cannot be read") from None
+            if raw[:4] != self.key_hash:
+                raise BadNote("it is signed with another key")
+            try:
+                self._key.verify(raw[4:], content)
+            except InvalidSignature:
                 raise BadNote("its signature does not fit") from None
             return text
         raise BadNote(f"it is not signed by {self.origin}")

@@ -21,7 +21,7 @@ from orgserver.model.audit import Act, Ending, Outcome
 from orgserver.model.errors import StoreError
 from orgserver.model.names import RecordId, RowId, SObjectName
 from orgserver.model.results import FieldValues
-from orgserver.store import chain, pruning, tables
+from orgserver.store import chain, indexing, pruning, tables
 from orgserver.store.audit import AuditLog
 from orgserver.store.orgs import Orgs
 from orgserver.store.writer import Transaction
@@ -181,11 +181,13 @@ def _where(which: Which) -> list[ColumnElement[bool]]:
     if which.row_id is not None:
         found.append(_kept.c.row_id == which.row_id)
     if which.alias is not None:
-        found.append(_kept.c.entry_id.in_(select(entries.c.entry_id).where(entries.c.org == which.alias.lower())))
+        found.append(
+            _kept.c.entry_id.in_(select(entries.c.entry_id).where(entries.c.org == indexing.folded(which.alias)))
+        )
     if which.before is not None:
         found.append(_kept.c.time < chain.instant(which.before))
     if which.principal is not None:
-        by = select(entries.c.entry_id).where(entries.c.principal == which.principal.lower())
+        by = select(entries.c.entry_id).where(entries.c.principal == indexing.folded(which.principal))
         found.append(_kept.c.entry_id.in_(by))
     if not found:
         raise ValueError("no criterion")

@@ -191,7 +191,7 @@ def covering(connection: Connection, which: ColumnElement[bool]) -> str | None:
         hold = Hold(*row)
         covered = select(_entries.c.sequence).where(which)
         if hold.org is not None:
-            covered = covered.where(_entries.c.org == hold.org.lower())
+            covered = covered.where(_entries.c.org == indexing.folded(hold.org))
         if hold.since is not None:
             covered = covered.where(_entries.c.time >= hold.since)
         if hold.until is not None:

@@ -268,3 +268,13 @@ def test_junk_is_no_note_and_no_key(text: str) -> None:
         Signer("orgserver/x", bytes(32)).verifier.check(text)
     with pytest.raises(BadNote):
         Verifier.read(text)
+
+
+@pytest.mark.parametrize("signature", ["é" * 96, "\ud800", "====", ""])
+def test_a_signature_that_is_no_base64_is_refused_and_not_stumbled_over(signature: str) -> None:
+    signer = Signer("orgserver/test", b"s" * 32)
+    note = signer.sign("orgserver/test\n1\nAA==\n")
+    damaged = note[: note.rindex(" ") + 1] + signature + "\n"
+
+    with pytest.raises(BadNote):
+        signer.verifier.check(damaged)
