@@ -123,6 +123,17 @@ def read_checkpoint(text: str) -> Checkpoint:
     return found
 
 
+def as_signed(note: str, origin: str, text: str) -> bool:
+    """Whether a note over a text is what its signer wrote, to the letter: nothing in it that readers pass over."""
+    prefix = f"{text}\n{_DASH}{origin} "
+    signature = note[len(prefix) :].removesuffix("\n")
+    try:
+        exact = base64.b64encode(base64.b64decode(signature)).decode()
+    except ValueError:
+        return False
+    return note == f"{prefix}{exact}\n"
+
+
 def split(text: str) -> list[str]:
     """The notes of a file that holds one after the other, each ended by its signature lines."""
     found: list[str] = []
