@@ -144,7 +144,8 @@ def _show_log(report: _Report, log: Path) -> None:
 
 async def _show_audit(report: _Report, settings: Any, home: Path) -> None:
     from orgserver.app import open_app  # noqa: PLC0415
-    from orgserver.cli.audit import export_to, print_entries  # noqa: PLC0415
+    from orgserver.cli.audit import print_entries  # noqa: PLC0415
+    from orgserver.cli.audit_export import export_to  # noqa: PLC0415
     from orgserver.model.audit import EntryFilter  # noqa: PLC0415
 
     report.heading("The audit log")
