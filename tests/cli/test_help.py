@@ -59,7 +59,6 @@ def test_the_version_is_told() -> None:
         "update-org acme --no-hide-field",
         "serve --http 127.0.0.1:1", "serve --tls-cert x", "serve --public-url https://x", "serve --allow-host x",
         "serve --allow-origin x", "serve --oauth-issuer x", "serve --oauth-audience x", "serve --tls-key x",
-        "audit export --format parquet",
     ],
 )  # fmt: skip
 def test_what_this_version_does_not_do_yet_is_refused_in_one_line(words: str) -> None:
@@ -77,6 +76,7 @@ def test_what_this_version_does_not_do_yet_is_refused_in_one_line(words: str) ->
         "nope", "add-org", "add-org Bad", "add-org acme --api-version x", "update-org acme",
         "sandbox --port 70000", "sandbox --orgs 0", "audit list --since yesterday", "audit list --record-id x",
         "audit list --limit 0", "audit list --since 1d --until 2d", "audit export --format events --org acme",
+        "audit export --format parquet --output x.parquet.gz", "audit export --format parquet --follow",
         "serve --org Bad", "add-org acme --env-file x --credentials-stdin", "list-orgs --nope",
         "add-org acme --sfdx-url-stdin --from-sf-cli x", "add-org acme --sfdx-url-stdin --auth web",
         "add-org acme --auth web --jwt-key-file x", "add-org acme --auth client-credentials --username x",
