@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
-from orgserver.model.audit import Act, Action, Outcome
+from orgserver.model.audit import Act, Action, Ending, Outcome
 from orgserver.model.errors import (
     CallError,
     Denied,
@@ -25,12 +25,12 @@ from orgserver.model.errors import (
 from orgserver.model.names import SObjectName
 from orgserver.model.orgs import Caller, Org, Permission
 from orgserver.model.results import Changed, Created, FieldValues, Page
-from orgserver.salesforce import limits
 from orgserver.salesforce.client import Trace
 from orgserver.services import entries, keeping, plans, repetition
 from orgserver.services.access import Access, Connection
 from orgserver.services.directory import Directory, OrgPage
 from orgserver.services.listing import Listing
+from orgserver.services.observing import Observer, Watched
 from orgserver.services.plans import Plan
 from orgserver.services.tokens import hosts_of
 from orgserver.store.opened import Store
@@ -52,8 +52,14 @@ class _Run(Generic[T]):
     sobject: SObjectName | None
     plan: Callable[[Org], Plan[T]]
     undoes: str | None = None
+    watched: Watched = field(init=False)
     given_up: bool = False
     sending: asyncio.Timeout | None = None
+
+    def __post_init__(self) -> None:
+        self.watched = Watched(
+            entries.new_act(self.caller, self.tool, self.action, self.alias, self.sobject, self.undoes)
+        )
 
     def give_up(self) -> None:
         """The caller is gone: stop sending, but still write the outcome."""
@@ -65,10 +71,11 @@ class _Run(Generic[T]):
 class Operations:
     """The verbs on records. Each raises CallError when it did not succeed, with everything the agent may know."""
 
-    def __init__(self, store: Store, access: Access, *, call_timeout: float) -> None:
+    def __init__(self, store: Store, access: Access, *, call_timeout: float, observer: Observer | None = None) -> None:
         self._store = store
         self._access = access
         self._call_timeout = call_timeout
+        self._observer = observer or Observer()
         self._directory = Directory(access, store.cursors)
         self._plans = plans.Planner(store.cursors)
         self._running: set[asyncio.Task[Any]] = set()
@@ -175,11 +182,15 @@ class Operations:
     ) -> None:
         """Put on record that a call was refused before it came here, for its arguments."""
         act = entries.new_act(caller, tool, action, alias or "", sobject)
-        await self._store.audit.record(act, entries.failed(error, Trace(), time.perf_counter()))
+        ending = entries.failed(error, Trace(), time.perf_counter())
+        watched = Watched(act)
+        await self._seen(watched, self._record(watched, act, ending))
 
-    async def orgs(self, caller: Caller, match: str | None, cursor: str | None) -> OrgPage:
+    async def orgs(self, caller: Caller, tool: str, match: str | None, cursor: str | None) -> OrgPage:
         """Name the orgs this principal may use. Asks no org, so it is no audit entry."""
-        return await self._directory.page(caller, match, cursor)
+        act = replace(entries.new_act(caller, tool, Action.LIST, "", None), id="")
+        seen = Watched(act, Ending(Outcome.SUCCEEDED))
+        return await self._seen(seen, self._directory.page(caller, match, cursor))
 
     async def close(self) -> None:
         """Wait for every act under way to have its outcome."""
@@ -190,7 +201,7 @@ class Operations:
 
     async def _act(self, run: _Run[T]) -> T:
         """Run an act in a task of its own: a caller that goes away does not take the outcome with it."""
-        task = asyncio.create_task(self._run(run))
+        task = asyncio.create_task(self._seen(run.watched, self._run(run)))
         self._running.add(task)
         task.add_done_callback(self._ended)
         try:
@@ -204,9 +215,22 @@ class Operations:
         if not task.cancelled():
             task.exception()  # whoever waited has it; nobody waiting is no reason for a warning
 
+    async def _seen(self, watched: Watched, doing: Awaitable[T]) -> T:
+        with self._observer.call(watched):
+            try:
+                return await doing
+            except BaseException as error:
+                watched.failed(error)
+                raise
+
+    async def _record(self, watched: Watched, act: Act, ending: Ending) -> None:
+        """Put an act that is over, or sends nothing, on record."""
+        watched.act, watched.ending = act, ending
+        await self._store.audit.record(act, ending)
+
     async def _run(self, run: _Run[T]) -> T:
         started = time.perf_counter()
-        act = entries.new_act(run.caller, run.tool, run.action, run.alias, run.sobject, run.undoes)
+        act = run.watched.act
         deadline = asyncio.get_running_loop().time() + self._call_timeout
         while True:
             try:
@@ -220,7 +244,7 @@ class Operations:
             except CallError as error:
                 if await self._seen_anew():  # refused by what was true a moment ago
                     continue
-                await self._store.audit.record(act, entries.failed(error, Trace(), started))
+                await self._record(run.watched, act, entries.failed(error, Trace(), started))
                 raise
             except StoreError as error:
                 raise StoreAway("the store cannot be read, so nothing was sent", hint=str(error)) from error
@@ -245,10 +269,10 @@ class Operations:
         """Send, or answer a repeated call from memory."""
         if begun.verdict == "clash":
             clash = entries.clash(begun.outcome)
-            await self._store.audit.record(act, entries.failed(clash, Trace(), started))
+            await self._record(run.watched, act, entries.failed(clash, Trace(), started))
             raise clash
         if begun.verdict == "replay":
-            return await self._replay(connection.org, act, plan, begun, started)
+            return await self._replay(run.watched, connection.org, act, plan, begun, started)
         return await self._send(run, act, plan, connection, started)
 
     async def _send(self, run: _Run[T], act: Act, plan: Plan[T], connection: Connection, started: float) -> T:
@@ -277,6 +301,7 @@ class Operations:
             ending = entries.succeeded(plan.ending(result), trace, started)  # type: ignore[arg-type]  # there is a result
         else:
             ending = entries.failed(error, trace, started)
+        run.watched.act, run.watched.ending = act, ending
         answer = None
         if plan.answer_key is not None:
             answer = plan.answer_key.seal(plan.remember(result, error), repetition.context(act.org_row or "", act.id))
@@ -289,7 +314,7 @@ class Operations:
             )
         if error is not None:
             raise error
-        return _with_warning(result, trace)  # type: ignore[return-value]  # without an error there is a result
+        return entries.with_warning(result, trace)  # type: ignore[return-value]  # without an error there is a result
 
     def _check(self, org: Org, permission: Permission) -> None:
         """What this server and this org allow: each can only take away."""
@@ -319,7 +344,7 @@ class Operations:
         async with self._store.database.reading() as connection:
             return replace(plan, answer_key=await self._store.orgs.data_key(connection, org.row_id))
 
-    async def _replay(self, org: Org, act: Act, plan: Plan[T], begun: Begun, started: float) -> T:
+    async def _replay(self, watched: Watched, org: Org, act: Act, plan: Plan[T], begun: Begun, started: float) -> T:
         """Answer a repeated call with what its first attempt answered; nothing is sent."""
         recalled: T | CallError
         if begun.answer is None or begun.entry_id is None:
@@ -329,16 +354,8 @@ class Operations:
                 key = await self._store.orgs.data_key(connection, org.row_id)
             recalled = plan.recall(key.open(begun.answer, repetition.context(org.row_id, begun.entry_id)))
         if isinstance(recalled, CallError):
-            await self._store.audit.record(act, entries.failed(recalled, Trace(), started))
+            await self._record(watched, act, entries.failed(recalled, Trace(), started))
             raise recalled
         ending = replace(plan.ending(recalled), outcome=Outcome(begun.outcome or ""))
-        await self._store.audit.record(act, entries.succeeded(ending, Trace(), started))
+        await self._record(watched, act, entries.succeeded(ending, Trace(), started))
         return recalled
-
-
-def _with_warning(result: T, trace: Trace) -> T:
-    """Say it when an org's API calls are nearly used up (``Sforce-Limit-Info``), so that the agent can slow down."""
-    warning = limits.warning(trace.limit_info)
-    if warning is None or not isinstance(result, Created | Changed | Page):
-        return result
-    return replace(result, warnings=(*result.warnings, warning))

@@ -73,8 +73,8 @@ class PretendOperations:
         self._asked("query", caller, tool, alias, soql, limit, cursor, include_deleted)
         return self.page
 
-    async def orgs(self, caller, match, cursor) -> OrgPage:
-        self._asked("orgs", caller, match, cursor)
+    async def orgs(self, caller, tool, match, cursor) -> OrgPage:
+        self._asked("orgs", caller, tool, match, cursor)
         return self.org_page
 
     async def refuse(self, caller, tool, action, alias, sobject, error) -> None:

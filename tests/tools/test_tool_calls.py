@@ -149,7 +149,7 @@ async def test_orgs_are_named_a_page_at_a_time(client, operations, data_of) -> N
     result = await client.call_tool("salesforce_list_orgs", {"match": "ac", "cursor": "c"})
 
     assert data_of(result) == {"orgs": [{"org": "acme", "user": None}], "next_cursor": "next"}
-    assert operations.calls == [("orgs", ("ac", "c"))]
+    assert operations.calls == [("orgs", ("salesforce_list_orgs", "ac", "c"))]
 
 
 async def test_an_empty_last_page_of_orgs_has_no_cursor(client, data_of) -> None:
