@@ -36,6 +36,11 @@ class Request:
         return self.method not in _READS
 
     @property
+    def conditional(self) -> bool:
+        """Whether 304 (nothing has changed) is an answer to it."""
+        return any(name == "If-Modified-Since" for name, _ in self.headers)
+
+    @property
     def target(self) -> str:
         """Path and query string as they are sent."""
         return f"{self.path}?{urlencode(self.query)}" if self.query else self.path

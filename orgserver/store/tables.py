@@ -62,6 +62,21 @@ orgs = Table(
     Index("ix_orgs_org_id", "org_id"),
 )
 
+# What orgs say of their objects: names, types, labels; nothing secret, and all of it can be asked for again.
+describes = Table(
+    "describes",
+    metadata,
+    Column("row_id", Text, ForeignKey("orgs.row_id", ondelete="CASCADE"), primary_key=True),
+    Column("user_id", Text, primary_key=True),  # which fields there are depends on who looks; empty: not known
+    Column("object", Text, primary_key=True),  # in lower case; empty: the list of all objects
+    Column("api_version", Text, primary_key=True),
+    Column("body", LargeBinary, nullable=False),  # compressed
+    Column("last_modified", Text),  # in Salesforce's words, for If-Modified-Since
+    Column("fetched_at", BigInteger, nullable=False),  # when it was last known to be true
+    Column("used_at", BigInteger, nullable=False),
+    Index("ix_describes_used_at", "row_id", "used_at"),
+)
+
 data_keys = Table(
     "data_keys",
     metadata,
