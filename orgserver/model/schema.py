@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -10,6 +10,8 @@ from functools import cached_property
 MAX_NEAREST = 3
 _LONGEST = 80
 _CLOSE = 0.65
+_TELLING = 4
+"""So many letters of a name say which is meant."""
 _SUFFIXES = ("__c", "__r", "__pc")
 
 
@@ -177,10 +179,11 @@ def nearest(wanted: str, named: Mapping[str, str]) -> tuple[str, ...]:
     known: dict[str, str] = {}
     for text, name in [*((name, name) for name in named), *((label, name) for name, label in named.items())]:
         known.setdefault(_plain(text[:_LONGEST]), name)
-    close: Iterable[str] = get_close_matches(target, known, n=2 * MAX_NEAREST, cutoff=_CLOSE)
-    if not close:
-        close = [text for text in known if text.startswith(target)]
-    return tuple(dict.fromkeys(known[text] for text in close))[:MAX_NEAREST]
+    close = get_close_matches(target, known, n=2 * MAX_NEAREST, cutoff=_CLOSE)
+    begun = [text for text in known if len(text) >= _TELLING and target.startswith(text)]
+    alike = close[: MAX_NEAREST - 1] + begun + close if begun else close
+    alike = alike or [text for text in known if text.startswith(target)]
+    return tuple(dict.fromkeys(known[text] for text in alike))[:MAX_NEAREST]
 
 
 def spaced(name: str) -> str:

@@ -26,10 +26,12 @@ from orgserver.model.names import SObjectName
 from orgserver.model.orgs import Caller, Org, Permission
 from orgserver.model.results import Changed, Created, FieldValues, Page
 from orgserver.salesforce.client import Trace
-from orgserver.services import entries, keeping, plans, repetition
+from orgserver.services import entries, hints, keeping, plans, repetition
 from orgserver.services.access import Access, Connection
+from orgserver.services.catalogue import Catalogue
 from orgserver.services.directory import Directory, OrgPage
 from orgserver.services.listing import Listing
+from orgserver.services.metadata import Metadata
 from orgserver.services.observing import Observer, Watched
 from orgserver.services.plans import Plan
 from orgserver.services.tokens import hosts_of
@@ -38,6 +40,7 @@ from orgserver.store.repetitions import Begun
 from orgserver.store.writer import microseconds
 
 T = TypeVar("T")
+Planned = Callable[[Org], Plan[T]]
 logger = logging.getLogger("orgserver.operations")
 
 
@@ -50,7 +53,7 @@ class _Run(Generic[T]):
     action: str
     alias: str
     sobject: SObjectName | None
-    plan: Callable[[Org], Plan[T]]
+    plan: Planned[T]
     undoes: str | None = None
     watched: Watched = field(init=False)
     given_up: bool = False
@@ -77,7 +80,10 @@ class Operations:
         self._call_timeout = call_timeout
         self._observer = observer or Observer()
         self._directory = Directory(access, store.cursors)
-        self._plans = plans.Planner(store.cursors)
+        self.metadata = Metadata(store, self.perform)
+        catalogue = Catalogue(self.metadata, store.cursors, self.perform)
+        self.describe, self.objects = catalogue.describe, catalogue.objects
+        self._plans = plans.Planner(store.cursors, self.metadata.schema)
         self._running: set[asyncio.Task[Any]] = set()
 
     async def create(
@@ -170,12 +176,16 @@ class Operations:
 
         return await self._act(_Run(caller, tool, Action.QUERY, alias, None, plan))
 
-    async def undo(
-        self, caller: Caller, alias: str, sobject: SObjectName, plan: Callable[[Org], Plan[T]], undoes: str | None
-    ) -> T:
+    async def undo(self, caller: Caller, alias: str, sobject: SObjectName, plan: Planned[T], undoes: str | None) -> T:
         """Undo an act, or (None) look at what that would meet, by a plan that ``undoing`` made."""
         action = "undo" if undoes else Action.PREVIEW
         return await self._act(_Run(caller, "audit undo", action, alias, sobject, plan, undoes))
+
+    async def perform(
+        self, caller: Caller, tool: str, action: str, alias: str, sobject: SObjectName | None, plan: Planned[T]
+    ) -> T:
+        """Do any other act, by a plan that its own module makes."""
+        return await self._act(_Run(caller, tool, action, alias, sobject, plan))
 
     async def refuse(
         self, caller: Caller, tool: str, action: Action, alias: str | None, sobject: SObjectName | None, error: Denied
@@ -194,6 +204,7 @@ class Operations:
 
     async def close(self) -> None:
         """Wait for every act under way to have its outcome."""
+        await self.metadata.close()
         while self._running:
             await asyncio.gather(*self._running, return_exceptions=True)
 
@@ -239,6 +250,7 @@ class Operations:
                 plan = run.plan(org)
                 act = entries.with_plan(act, plan)
                 self._check(org, plan.permission)
+                await self.metadata.foresee(org, plan.foresight)
                 plan = await self._with_key(org, plan)
                 leave = self._access.client.admit(hosts_of(org, org.instance_url))
             except CallError as error:
@@ -290,6 +302,7 @@ class Operations:
             error = entries.too_late(trace, given_up=run.given_up)
         except CallError as refused:
             error = refused
+            await hints.explain(self.metadata, run.caller, connection.org, act, error)
         except Exception:
             logger.exception("a call failed in a way that is not foreseen", extra={"entry": act.id})
             error = entries.unforeseen(trace)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 
@@ -14,12 +14,14 @@ from orgserver.model.names import RecordId, SObjectName
 from orgserver.model.names import sobject as sobject_name
 from orgserver.model.orgs import Caller, Org, Permission
 from orgserver.model.results import Change, Changed, Created, FieldValues, Page
+from orgserver.model.schema import Schema
 from orgserver.salesforce import protocol
 from orgserver.salesforce import soql as soql_text
-from orgserver.services import cursors, paging, repetition, values
+from orgserver.services import cursors, foresight, paging, repetition, values
 from orgserver.services import listing as listings
 from orgserver.services.access import Connection
 from orgserver.services.cursors import Position
+from orgserver.services.foresight import Foresight
 from orgserver.services.listing import Listing
 from orgserver.store.kept import COSTS, Keeps
 from orgserver.store.repetitions import Repetition
@@ -27,6 +29,8 @@ from orgserver.vault import Key
 
 T = TypeVar("T")
 
+Describe = Callable[[Connection, Caller, SObjectName], Awaitable[Schema]]
+"""How a call that is under way learns an object's schema."""
 MAX_SOQL = 100_000
 """Salesforce: "SOQL statements can not be longer than 100000 characters"."""
 MAX_KEY = 200
@@ -57,14 +61,16 @@ class Plan(Generic[T]):
     """How to find out whether an unanswered change happened."""
     keeps: Keeps | None = None
     """What is kept before it is sent, where the org's policy says so."""
+    foresight: Foresight | None = None
+    """What a fresh describe, where one is at hand, can say against it before it is sent."""
 
 
 class Planner:
     """Makes plans. Every method raises InvalidArgument naming the argument that is wrong."""
 
-    def __init__(self, cursor_key: Key) -> None:
+    def __init__(self, cursor_key: Key, schema: Describe) -> None:
         self._cursor_key = cursor_key
-        self._types: dict[tuple[str, str], dict[str, str]] = {}
+        self._schema = schema
 
     def create(
         self, caller: Caller, org: Org, tool: str, sobject: SObjectName, data: FieldValues, key: str | None
@@ -94,6 +100,7 @@ class Planner:
             recall=repetition.recall,
             after_unknown=lambda connection: _look_for(connection, sobject, checked),
             keeps=Keeps(sobject, after=checked),
+            foresight=foresight.writing(sobject, checked, "create"),
         )
 
     def read(self, sobject: SObjectName, given_id: str, fields: Sequence[str] | None, tool: str) -> Plan[FieldValues]:
@@ -106,6 +113,7 @@ class Planner:
             lambda _record: Ending(Outcome.SUCCEEDED, row_count=1),
             record_ids=(record_id,),
             fields=values.named(wanted),
+            foresight=foresight.reading(sobject, wanted),
         )
 
     def update(
@@ -136,7 +144,8 @@ class Planner:
 
         keeps = Keeps(sobject, record_id, touched, checked)
         fields = values.named(checked)
-        return _changing(record_id, fields, show if preview else send, "write", keeps, preview=preview)
+        plan = _changing(record_id, fields, show if preview else send, "write", keeps, preview=preview)
+        return replace(plan, foresight=foresight.writing(sobject, checked, "update"))
 
     def delete(self, sobject: SObjectName, given_id: str, tool: str, *, preview: bool) -> Plan[Changed]:
         """Delete one record, or show what would go."""
@@ -163,11 +172,11 @@ class Planner:
         text = position.soql or listings.build(listing, now=datetime.now(UTC), zone=zone)
 
         async def send(connection: Connection) -> Page:
-            final = text if position.soql else await self._with_dates(connection, listing, text, zone)
+            final = text if position.soql else await self._with_dates(connection, caller, listing, text, zone)
             piece = await paging.fetch(connection, final, limit=listing.limit, position=position)
             return self._page(caller, org, piece, arguments, final)
 
-        return Plan("read", send, _page_ending, fields=listing.touched())
+        return Plan("read", send, _page_ending, fields=listing.touched(), foresight=foresight.listing(listing))
 
     def query(
         self, caller: Caller, org: Org, text: str, limit: int, cursor: str | None, *, include_deleted: bool
@@ -198,6 +207,7 @@ class Planner:
             fields=values.named(touched),
             soql=redacted[:MAX_SOQL],
             object=_object(objects),
+            foresight=foresight.querying(_object(objects), touched) if soql_text.is_plain(text) else None,
         )
 
     def _position(self, caller: Caller, org: Org, cursor: str | None, arguments: dict[str, Any]) -> Position:
@@ -218,20 +228,14 @@ class Planner:
             )
         return Page(piece.records, piece.total_size, following)
 
-    async def _with_dates(self, connection: Connection, listing: Listing, text: str, zone: str) -> str:
+    async def _with_dates(self, connection: Connection, caller: Caller, listing: Listing, text: str, zone: str) -> str:
         """Ask describe for types where the filter has something like a date on a field that not every org has."""
         doubtful = listings.custom_dates(listing.filter, listing.sobject)
         if not doubtful or listing.filter is None:
             return text
-        key = (connection.org.row_id, listing.sobject)
-        if key not in self._types:
-            request = protocol.describe(connection.org.api_version, listing.sobject)
-            described = await connection.call(request, protocol.read_describe)
-            self._types[key] = {each["name"].lower(): each["type"] for each in described["fields"]}
-        dated = listings.dated_filter(listing.filter, self._types[key])
-        typed = Listing(
-            listing.sobject, listing.limit, None, listing.fields, dated, listing.order_by, listing.start, listing.end
-        )
+        schema = await self._schema(connection, caller, listing.sobject)
+        types = {each.name.lower(): each.type for each in schema.fields}
+        typed = replace(listing, cursor=None, filter=listings.dated_filter(listing.filter, types))
         return listings.build(typed, now=datetime.now(UTC), zone=zone)
 
 

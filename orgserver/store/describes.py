@@ -77,6 +77,11 @@ def confirm_in(tx: Transaction, key: DescribeKey, fetched_at: int) -> None:
     tx.connection.execute(update(_describes).where(_is(key)).values(fetched_at=fetched_at, used_at=tx.now))
 
 
+def forget_in(tx: Transaction, key: DescribeKey) -> None:
+    """Drop one: its object is gone."""
+    tx.connection.execute(delete(_describes).where(_is(key)))
+
+
 def _prune_in(tx: Transaction, newest: DescribeKey) -> None:
     mine = _describes.c.row_id == newest.row_id
     size = func.length(_describes.c.body)
