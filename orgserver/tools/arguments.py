@@ -60,12 +60,9 @@ Moment = Annotated[
     str | None, Field(max_length=64), WithJsonSchema({"type": "string", "description": "ISO 8601 with offset, or date"})
 ]
 RecordReference = Annotated[str | None, WithJsonSchema({"type": ["string", "null"]})]
-Org = Annotated[
-    str, Field(min_length=1, max_length=255), WithJsonSchema({"type": "string", "description": "org alias"})
-]
-RecordIdText = Annotated[
-    str, Field(max_length=255), WithJsonSchema({"type": "string", "description": "15 or 18 characters"})
-]
+Org = Annotated[str, Field(min_length=1, max_length=255), WithJsonSchema({"type": "string"})]
+"""An alias: the instructions and salesforce_list_orgs say so once, not every tool again."""
+RecordIdText = Annotated[str, Field(max_length=255), WithJsonSchema({"type": "string"})]
 Fields = Annotated[
     list[str] | None,
     Field(max_length=500),

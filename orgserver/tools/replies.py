@@ -16,9 +16,10 @@ from orgserver.model.results import Changed, Created, Page
 
 _TEXT = {"type": "string"}
 _LIST = {"type": "array"}
+# Any result may also have warnings: texts that need no schema, so that every agent does not read ten times of them.
 CREATED_SCHEMA: dict[str, Any] = {
     "type": "object",
-    "properties": {"org": _TEXT, "id": _TEXT, "url": _TEXT, "warnings": _LIST},
+    "properties": {"org": _TEXT, "id": _TEXT, "url": _TEXT},
     "required": ["org", "id", "url"],
 }
 RECORD_SCHEMA: dict[str, Any] = {
@@ -34,7 +35,6 @@ UPDATED_SCHEMA: dict[str, Any] = {
         "updated_fields": _LIST,
         "preview": {"type": "boolean"},
         "changes": _LIST,
-        "warnings": _LIST,
     },
     "required": ["org", "id"],
 }
@@ -46,7 +46,6 @@ DELETED_SCHEMA: dict[str, Any] = {
         "deleted": {"type": "boolean"},
         "preview": {"type": "boolean"},
         "changes": _LIST,
-        "warnings": _LIST,
     },
     "required": ["org", "id"],
 }
@@ -57,9 +56,18 @@ PAGE_SCHEMA: dict[str, Any] = {
         "records": _LIST,
         "total_size": {"type": "integer"},
         "next_cursor": _TEXT,
-        "warnings": _LIST,
     },
     "required": ["org", "records", "total_size"],
+}
+SCHEMA_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {"org": _TEXT, "object": _TEXT, "fields": _LIST},
+    "required": ["org", "object", "fields"],
+}
+OBJECTS_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {"org": _TEXT, "objects": _LIST, "next_cursor": _TEXT},
+    "required": ["org", "objects"],
 }
 ORGS_SCHEMA: dict[str, Any] = {
     "type": "object",

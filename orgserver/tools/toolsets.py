@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from orgserver.model.errors import ConfigError
-from orgserver.tools import appointments, contacts, orgs, query
+from orgserver.tools import appointments, contacts, metadata, orgs, query
 from orgserver.tools.family import ToolSpec
 
 TOOLSETS: dict[str, tuple[ToolSpec, ...]] = {
@@ -13,6 +13,7 @@ TOOLSETS: dict[str, tuple[ToolSpec, ...]] = {
     "appointments": appointments.TOOLS,
     "query": query.TOOLS,
     "orgs": orgs.TOOLS,
+    "metadata": metadata.TOOLS,
 }
 DEFAULT = tuple(TOOLSETS)
 
