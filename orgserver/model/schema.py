@@ -179,6 +179,8 @@ def nearest(wanted: str, named: Mapping[str, str]) -> tuple[str, ...]:
     known: dict[str, str] = {}
     for text, name in [*((name, name) for name in named), *((label, name) for name, label in named.items())]:
         known.setdefault(_plain(text[:_LONGEST]), name)
+    if target in known:  # only its spelling differs
+        return (known[target],)
     close = get_close_matches(target, known, n=2 * MAX_NEAREST, cutoff=_CLOSE)
     begun = [text for text in known if len(text) >= _TELLING and target.startswith(text)]
     alike = close[: MAX_NEAREST - 1] + begun + close if begun else close

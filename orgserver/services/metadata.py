@@ -118,7 +118,6 @@ class Metadata:
             return
         what = packing.unpack(kept.body)
         if what is not None:
-            del self._looked[key]  # if memory lets it go, the store has it again
             self._remember(key, Known(what, kept.last_modified, kept.fetched_at))
             await self._write(partial(describes.touch_in, key=key))
 
@@ -249,6 +248,7 @@ class Metadata:
 
     def _remember(self, key: DescribeKey, known: Known) -> None:
         before = self._known.pop(key, None)
+        self._looked.pop(key, None)  # if memory lets it go, the store has it
         self._weight += known.what.weight - (before.what.weight if before is not None else 0)
         self._known[key] = known
         while self._weight > MAX_WEIGHT and len(self._known) > 1:

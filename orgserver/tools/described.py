@@ -9,8 +9,12 @@ from pydantic_core import to_json
 
 from orgserver.model.schema import FieldInfo, ObjectInfo, Schema, spaced
 
-MAX_BYTES = 48 * 1024
-"""A description ends here; what is left out is named, and can be asked for by name."""
+MAX_BYTES = 36 * 1024
+"""A description ends here; what is left out is named, and can be asked for by name …"""
+_NAMES_BYTES = 20 * 1024
+"""… in so many bytes."""
+_FIELD_BYTES = 24 * 1024
+"""Picklist values of one field in full end here."""
 _SOME_VALUES, _MORE_VALUES, _ALL_VALUES = 8, 100, 1_000
 _VALUE_BYTES = 200
 """Picklist values of one field in the compact form end here."""
@@ -63,15 +67,13 @@ def _short(field: FieldInfo) -> dict[str, Any]:
     if marks := _marks(field):
         told["is"] = ", ".join(marks)
     if field.reference_to:
-        told["to"] = list(field.reference_to[:_SOME_TARGETS])
-        if len(field.reference_to) > _SOME_TARGETS:
-            told["more_to"] = len(field.reference_to) - _SOME_TARGETS
+        told |= _counted("to", field.reference_to[:_SOME_TARGETS], len(field.reference_to), _VALUE_BYTES)
         if field.relationship and field.relationship != _relationship(field.name):
             told["relationship"] = field.relationship
     if field.picklist:
-        told["values"] = _within(each.value for each in field.picklist[:_SOME_VALUES])
-        if len(told["values"]) < len(field.picklist):
-            told["more_values"] = len(field.picklist) - len(told["values"])
+        told |= _counted(
+            "values", [each.value for each in field.picklist[:_SOME_VALUES]], len(field.picklist), _VALUE_BYTES
+        )
     return told
 
 
@@ -85,12 +87,11 @@ def _long(field: FieldInfo, values: int) -> dict[str, Any]:
         if text:
             told[key] = text
     if field.picklist:
-        told["values"] = [_value(each.value, each.label) for each in field.picklist[:values]]
+        shown = [_value(each.value, each.label) for each in field.picklist[:values]]
+        told |= _counted("values", shown, len(field.picklist), _FIELD_BYTES)
         default = [each.value for each in field.picklist if each.default]
         if default:
             told["default"] = default[0]
-        if len(field.picklist) > values:
-            told["more_values"] = len(field.picklist) - values
     return told
 
 
@@ -130,37 +131,29 @@ def _value(value: str, label: str) -> Any:
     return value if label == value else {"value": value, "label": label}
 
 
-def _within(values: Iterable[str]) -> list[str]:
-    kept: list[str] = []
-    room = _VALUE_BYTES
-    for value in values:
-        room -= len(value.encode("utf-8", "replace")) + 3
-        if room < 0:
-            break
-        kept.append(value)
-    return kept
+def _counted(key: str, items: Sequence[Any], total: int, room: int) -> dict[str, Any]:
+    """As many items as fit, and how many there are beyond them."""
+    kept = _fitting(items, room)
+    return {key: kept} | ({f"more_{key}": total - len(kept)} if len(kept) < total else {})
 
 
 def _bounded(told: dict[str, Any], fields: Sequence[dict[str, Any]], children: Sequence[str] = ()) -> dict[str, Any]:
-    """As many fields, and then children, as there is room for; the names of the others."""
-    room = MAX_BYTES
-    shown: list[dict[str, Any]] = []
-    for field in fields:
-        room -= _size(field)
+    """As many fields, and then children, as there is room for; the names of the other fields."""
+    shown = _fitting(fields, MAX_BYTES)
+    told = told | {"fields": shown}
+    rest = [field["name"] for field in fields[len(shown) :]]
+    if rest:
+        names = _fitting(rest, _NAMES_BYTES)
+        told["more_fields"] = names
+        return told | ({"more_fields_unnamed": len(rest) - len(names)} if len(names) < len(rest) else {})
+    return told | (_counted("children", children, len(children), _NAMES_BYTES) if children else {})
+
+
+def _fitting(items: Sequence[Any], room: int) -> list[Any]:
+    kept: list[Any] = []
+    for item in items:
+        room -= len(to_json(item)) + 1
         if room < 0:
             break
-        shown.append(field)
-    told = told | {"fields": shown}
-    if len(shown) < len(fields):
-        return told | {"more_fields": [field["name"] for field in fields[len(shown) :]]}
-    kept: list[str] = []
-    for child in children:
-        room -= _size(child)
-        if room < 0:
-            return told | {"children": kept, "more_children": len(children) - len(kept)}
-        kept.append(child)
-    return told | ({"children": kept} if children else {})
-
-
-def _size(value: Any) -> int:
-    return len(to_json(value, inf_nan_mode="null")) + 1
+        kept.append(item)
+    return kept
