@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from orgserver.cli.support import Failure, print_json, run, safe, tell
+from orgserver.tools import toolsets
 
 _LOG_LINES = 20
 
@@ -186,7 +187,7 @@ class _Agent:
     async def tools(self) -> str:
         listed = await self._client.list_tools()
         size = len(listed.model_dump_json(by_alias=True, exclude_none=True))
-        _hold(len(listed.tools) == 12, f"{len(listed.tools)} tools")  # noqa: PLR2004  # the default toolsets
+        _hold({tool.name for tool in listed.tools} == set(toolsets.chosen(())), f"{len(listed.tools)} tools")
         return f"{len(listed.tools)} tools, {size:,} bytes"
 
     async def orgs(self) -> str:

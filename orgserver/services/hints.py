@@ -5,6 +5,7 @@ A hint is made of names from describe alone, never of Salesforce's words or of a
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable
 
@@ -15,6 +16,7 @@ from orgserver.model.schema import Schema
 from orgserver.salesforce.soql.places import Level, levels
 from orgserver.services.metadata import ALL, Metadata
 
+logger = logging.getLogger("orgserver.metadata")
 _COLUMN = re.compile(r"No such column '([\w.]{1,200})' on (?:entity|sobject of type) '?(\w{1,80})")
 _RELATION = re.compile(r"Didn't understand relationship '(\w{1,80})'( in FROM part)?")
 _TYPE = re.compile(r"sObject type '(\w{1,80})' is not supported")
@@ -25,18 +27,23 @@ async def explain(metadata: Metadata, caller: Caller, org: Org, act: Act, error:
     """Give the error of a refused call a hint with the nearest names; what is not known is asked for, for next time."""
     if not isinstance(error, Rejected) or error.code not in _CODES:
         return
+    try:
+        error.hint = await _hint(metadata, caller, org, act, error) or error.hint
+    except Exception:
+        logger.exception("a hint failed in a way that is not foreseen", extra={"entry": act.id})  # the outcome must not
+
+
+async def _hint(metadata: Metadata, caller: Caller, org: Org, act: Act, error: Rejected) -> str | None:
     text = str(error)
     if found := _COLUMN.search(text):
-        hint = await _column(metadata, caller, org, found[1].rpartition(".")[2], found[2])
-    elif found := _RELATION.search(text):
-        hint = await _relation(metadata, caller, org, act, found[1], from_part=found[2] is not None)
-    elif found := _TYPE.search(text):
-        hint = await _type(metadata, caller, org, found[1])
-    elif error.code == "NOT_FOUND" and act.object and not act.record_ids:
-        hint = await _type(metadata, caller, org, act.object)
-    else:
-        return
-    error.hint = hint or error.hint
+        return await _column(metadata, caller, org, found[1].rpartition(".")[2], found[2])
+    if found := _RELATION.search(text):
+        return await _relation(metadata, caller, org, act, found[1], from_part=found[2] is not None)
+    if found := _TYPE.search(text):
+        return await _type(metadata, caller, org, found[1])
+    if error.code == "NOT_FOUND" and act.object and not act.record_ids:
+        return await _type(metadata, caller, org, act.object)
+    return None
 
 
 async def _column(metadata: Metadata, caller: Caller, org: Org, name: str, sobject: str) -> str | None:

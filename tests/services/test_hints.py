@@ -148,6 +148,16 @@ async def test_other_refusals_and_lost_answers_are_left_alone() -> None:
     )
 
 
+async def test_a_hint_that_fails_leaves_the_error_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Known):
+        async def recall(self, org: Any, sobject: str = "") -> None:
+            raise RuntimeError("a defect")
+
+    message = "No such column 'Mail' on sobject of type Contact"
+    assert await hint("INVALID_FIELD", message, known=Broken()) == refusals._HINTS["INVALID_FIELD"]
+    assert "a hint failed" in caplog.text
+
+
 _NAMES = {field.name for each in SCHEMAS.values() for field in each.fields}
 _NAMES |= {child.relationship for each in SCHEMAS.values() for child in each.children}
 _NAMES |= {field.relationship or "" for each in SCHEMAS.values() for field in each.fields} | set(SCHEMAS)
