@@ -431,3 +431,26 @@ async def test_closing_waits_for_nothing_that_goes_on_behind_a_caller(
 
     (entry,) = await entries(app, "metadata")
     assert entry.outcome is Outcome.UNKNOWN
+
+
+async def test_nothing_has_changed_is_no_answer_to_who_knows_nothing(
+    app: App, caller: Caller, acme: SandboxOrg
+) -> None:
+    acme.fault("status", path=".*/describe", status=304)
+
+    with pytest.raises(Rejected) as refused:
+        await app.operations.describe(caller, DESCRIBE, "acme", "Contact")
+
+    assert refused.value.code == "REDIRECT"
+    assert app.operations.metadata.cached(await org_of(app), "Contact") is None
+
+
+async def test_damage_in_the_store_is_asked_for_anew(open_again, app: App, caller: Caller, acme: SandboxOrg) -> None:
+    first = await app.operations.describe(caller, DESCRIBE, "acme", "Contact")
+    key = metadata_service._key(await org_of(app), "Contact")
+    damaged = describes.KeptDescribe(b"junk", None, microseconds())
+    await app.store.database.write(lambda tx: describes.keep_in(tx, key, damaged))
+
+    async with open_again() as other:
+        assert await other.operations.describe(caller, DESCRIBE, "acme", "Contact") == first
+    assert asked(acme) == [("/Contact/describe", 200)] * 2
