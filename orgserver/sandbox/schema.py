@@ -33,6 +33,8 @@ class Field:
     """The values of a restricted picklist."""
     compound: str | None = None
     """The compound field that it is a part of."""
+    groupable: bool = True
+    aggregatable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,8 @@ def _field(each: dict[str, Any]) -> Field:
         required=each["createable"] and not each["nillable"] and not each["defaultedOnCreate"],
         choices=frozenset(v["value"] for v in each["picklistValues"] if v["active"]) if restricted else None,
         compound=each["compoundFieldName"],
+        groupable=each["groupable"],
+        aggregatable=each["aggregatable"],
     )
 
 

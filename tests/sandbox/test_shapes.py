@@ -151,7 +151,7 @@ async def test_queries(http: httpx.AsyncClient, query: str, names: list[str]) ->
         ("SELECT Id FROM XYZZY", "INVALID_TYPE"),
         ("SELECT Nope FROM Contact", "INVALID_FIELD"),
         ("SELECT Id FROM Contact WHERE LastName = 5", "INVALID_FIELD"),
-        ("SELECT Id FROM Contact GROUP BY Id", "MALFORMED_QUERY"),
+        ("SELECT Id FROM Contact GROUP BY Name", "MALFORMED_QUERY"),
         ("SELECT Id FROM Contact OFFSET 2001", "NUMBER_OUTSIDE_VALID_RANGE"),
         ("SELECT Id FROM Contact WHERE A = 1 AND B = 2 OR C = 3", "MALFORMED_QUERY"),
     ],
