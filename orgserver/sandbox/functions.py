@@ -79,6 +79,8 @@ class Expressions:
             return lambda value: value, field
         if name == "format" and field.type in _DATES | _NUMBERS:
             return _unless_null(lambda value: self._formatted(field, value)), dataclasses.replace(field, type="string")
+        if name in tree.AGGREGATES:
+            raise self._refused(call, f"Aggregate functions can not be used here: {tree.label(call)}")
         raise self._refused(call, f"field {field.name} does not support function {name.upper()}")
 
     def _formatted(self, field: Field, value: Any) -> str:

@@ -95,13 +95,15 @@ class Selection:
             raise context.refused(message, item.position)
         rows: dict[str, Row] = {}
         columns = Shape()
+        targets = {name.lower() for name in link.targets}
         for name, paths in item.cases:
-            sobject = context.sobject(name, item.position)
-            if sobject.name not in link.targets or sobject.name in rows:
-                message = f"{item.relationship} has no case {name}, or it is named twice"
-                raise context.refused(message, item.position)
-            shape, rows[sobject.name] = self._case(sobject, paths)
-            columns.parts = shape.parts | columns.parts
+            if name.lower() not in targets:
+                raise context.refused(f"{item.relationship} is never of type {name}", item.position)
+            targets.remove(name.lower())
+            sobject = schema.find(name)
+            if sobject is not None:  # the sandbox has not every object that Salesforce refers to
+                shape, rows[sobject.name] = self._case(sobject, paths)
+                columns.parts = shape.parts | columns.parts
         shape, otherwise = self._case(schema.NAME, item.otherwise)
         columns.parts = shape.parts | columns.parts
         linked = self._scan.paths.linked

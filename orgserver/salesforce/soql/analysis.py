@@ -26,6 +26,9 @@ class Read:
     """Paths in any clause, each once and sorted; those of parents begin with their relationship."""
     groups: tuple[str, ...] = ()
     """What FIELDS() was asked for: all, standard, custom."""
+    alias: str | None = None
+    """What the query calls its object. ``fields`` come without it, so that whoever judges by them has to refuse an
+    alias which is the name of a relationship, too."""
 
     @property
     def source(self) -> str:
@@ -62,7 +65,7 @@ def _reads(query: tree.Query, sobject: str, children: tuple[str, ...]) -> Iterat
             within += reads(comparison.right)
     for expression in (*query.group, *(term.by for term in query.order)):
         named |= _named(query, expression)
-    yield Read(sobject, children, _sorted(named), _sorted(groups))
+    yield Read(sobject, children, _sorted(named), _sorted(groups), query.alias)
     yield from within
 
 
