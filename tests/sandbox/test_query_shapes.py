@@ -152,6 +152,18 @@ async def test_children_of_children_are_found_below_their_own_parent(acme: Sandb
     assert [row["Subject"] for row in events["Lovelace"]["records"]] == ["Kick-off"]
 
 
+async def test_no_reference_is_no_match_of_no_reference(acme: SandboxOrg) -> None:
+    acme.records.add(schema.load("Contact"), {"LastName": "Alone"})
+    times = {"StartDateTime": "2026-02-28T23:30:00.000+0000", "DurationInMinutes": 5}
+    alone = acme.records.add(schema.load("Event"), {"Subject": "Alone", **times})
+
+    joined = run(acme, "SELECT Id FROM Event WHERE AccountId IN (SELECT AccountId FROM Contact)")
+    others = run(acme, "SELECT Id FROM Event WHERE AccountId NOT IN (SELECT AccountId FROM Contact)")
+
+    assert len(joined) == 2
+    assert [row["Id"] for row in others] == [alone]
+
+
 async def test_deleted_children_show_in_query_all_only(acme: SandboxOrg) -> None:
     acme.records.delete(schema.load("Contact"), next(iter(acme.records.tables["Contact"])))
 
