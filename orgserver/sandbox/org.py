@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from orgserver.model.names import to_18
 from orgserver.sandbox import schema
+from orgserver.sandbox.describing import Objects
+from orgserver.sandbox.duplicates import Rule
 from orgserver.sandbox.faults import Fault, Kind
 from orgserver.sandbox.identity import userinfo
 from orgserver.sandbox.logins import Family, Logins
@@ -142,8 +144,13 @@ class SandboxOrg:
     daily_limit: int = 1_000_000
     """Calls until the org answers REQUEST_LIMIT_EXCEEDED."""
     time_zone: str = "Europe/Berlin"
+    bulk_rows_per_second: float | None = None
+    """How fast bulk jobs get on; None: as fast as they can."""
+    bulk_delay: float = 0
+    """Seconds until a bulk job begins."""
 
     records: Records = field(init=False)
+    objects: Objects = field(init=False, repr=False)
     logins: Logins = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -156,6 +163,7 @@ class SandboxOrg:
         self.client_secret = secrets.token_hex(32).upper()
         self.logins = Logins(self.client_id, self.org_id, lambda: self.clock())  # noqa: PLW0108  # tests set another clock later
         self.records = Records(self.number, self.user_id, self.clock)
+        self.objects = Objects(self.records.tables, self.clock)
         self._seed()
 
     @property
@@ -176,6 +184,24 @@ class SandboxOrg:
     def access_tokens(self) -> set[str]:
         """All access tokens that are good."""
         return self.logins.access_tokens()
+
+    @property
+    def duplicate_rule(self) -> Rule | None:
+        """What makes records duplicates; None: nothing."""
+        return self.records.rule
+
+    @duplicate_rule.setter
+    def duplicate_rule(self, rule: Rule | None) -> None:
+        self.records.rule = rule
+
+    @property
+    def person_accounts(self) -> bool:
+        """Whether an account may be a person."""
+        return self.objects.persons
+
+    @person_accounts.setter
+    def person_accounts(self, wanted: bool) -> None:
+        self.objects.have_persons(wanted)
 
     @property
     def session_seconds(self) -> float | None:

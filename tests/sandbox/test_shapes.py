@@ -1,28 +1,12 @@
 """The sandbox's replies have the keys and types of recorded real ones."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from orgserver.sandbox.org import SandboxOrg
-
-REPLIES = Path(__file__).parents[1] / "samples" / "replies"
-
-
-def recorded(name: str) -> Any:
-    return json.loads((REPLIES / f"{name}.json").read_text("utf-8"))
-
-
-def shape(value: Any) -> Any:
-    """A value's keys and types."""
-    if isinstance(value, dict):
-        return {name: shape(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [shape(value[0])] if value else []
-    return type(value).__name__
+from tests.sandbox.shapes import recorded, shape
 
 
 @pytest.fixture
