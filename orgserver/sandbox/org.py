@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
@@ -17,8 +18,10 @@ from orgserver.sandbox.describing import Objects
 from orgserver.sandbox.duplicates import Rule
 from orgserver.sandbox.faults import Fault, Kind
 from orgserver.sandbox.identity import userinfo
+from orgserver.sandbox.jobs import Jobs, Pace
 from orgserver.sandbox.logins import Family, Logins
 from orgserver.sandbox.records import Record, Records
+from orgserver.sandbox.running import Runner
 from orgserver.sandbox.values import stamp
 
 CALLBACK = "http://localhost:1717/OauthRedirect"
@@ -66,7 +69,7 @@ class Seen:
     """0: it was not carried out, or not to its end."""
     query: str = ""
     body: str = field(default="", repr=False)
-    """Empty for the token endpoints."""
+    """Its first MiB; empty for the token endpoints."""
     request_id: str = ""
     time: float = 0.0
     """When it was answered, in seconds since 1970."""
@@ -151,6 +154,7 @@ class SandboxOrg:
 
     records: Records = field(init=False)
     objects: Objects = field(init=False, repr=False)
+    jobs: Jobs = field(init=False, repr=False)
     logins: Logins = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -164,6 +168,8 @@ class SandboxOrg:
         self.logins = Logins(self.client_id, self.org_id, lambda: self.clock())  # noqa: PLW0108  # tests set another clock later
         self.records = Records(self.number, self.user_id, self.clock)
         self.objects = Objects(self.records.tables, self.clock)
+        pace = Pace(lambda: self.bulk_rows_per_second, lambda: self.bulk_delay)
+        self.jobs = Jobs(self.number, pace, lambda: self.objects.own)
         self._seed()
 
     @property
@@ -254,6 +260,10 @@ class SandboxOrg:
                 each.times -= 1
                 return each
         return None
+
+    def query(self, text: str, *, deleted: bool = False) -> Runner:
+        """A query of the org's records; Refusal says what is wrong with it."""
+        return Runner(self.records, text, self.clock(), ZoneInfo(self.time_zone), deleted=deleted)
 
     def expire_access_tokens(self) -> None:
         """End every session."""

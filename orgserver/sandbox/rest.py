@@ -7,7 +7,6 @@ import secrets
 from datetime import datetime
 from email.utils import format_datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from orgserver.sandbox import schema, upserts
 from orgserver.sandbox.answers import Answer, Asked
@@ -20,12 +19,12 @@ from orgserver.sandbox.bodies import (
     object_named,
     read_values,
 )
+from orgserver.sandbox.bulk import Bulk
 from orgserver.sandbox.collections import Collections
 from orgserver.sandbox.errors import Refusal
 from orgserver.sandbox.oauth import OAuth
 from orgserver.sandbox.org import Locator, SandboxOrg
 from orgserver.sandbox.paths import attributes
-from orgserver.sandbox.running import Runner
 from orgserver.sandbox.schema import SObject
 
 _VERSION = re.compile(r"v\d{2,3}\.0")
@@ -42,6 +41,7 @@ class Rest:
         self._org = org
         self._oauth = oauth
         self._collections = Collections(org.records)
+        self._bulk = Bulk(org)
 
     def answer(self, asked: Asked) -> Answer:
         """Answer a request; Refusal if it cannot be done."""
@@ -63,6 +63,8 @@ class Rest:
                 return self._sobject(asked, object_named(name), rest, version)
             case ["composite", "sobjects", *rest]:
                 return self._collections.answer(asked, rest, version)
+            case ["jobs", *rest]:
+                return self._bulk.answer(asked, rest, version)
             case _ if asked.method != "GET":
                 raise not_allowed(asked.method)
         return self._read(asked, version, parts)
@@ -150,7 +152,7 @@ class Rest:
     def _query(self, asked: Asked, version: str, *, deleted: bool) -> Answer:
         org = self._org
         text = asked.query.get("q", "")
-        runner = Runner(org.records, text, org.clock(), ZoneInfo(org.time_zone), deleted=deleted)
+        runner = org.query(text, deleted=deleted)
         rows = runner.rows()
         if asked.query.get("columns") == "true":
             return Answer(200, runner.columns())
