@@ -8,7 +8,7 @@ from datetime import datetime
 from email.utils import format_datetime
 from typing import Any
 
-from orgserver.sandbox import schema, upserts
+from orgserver.sandbox import ledger, schema, upserts
 from orgserver.sandbox.answers import Answer, Asked
 from orgserver.sandbox.bodies import (
     allows_duplicates,
@@ -21,11 +21,13 @@ from orgserver.sandbox.bodies import (
 )
 from orgserver.sandbox.bulk import Bulk
 from orgserver.sandbox.collections import Collections
+from orgserver.sandbox.composite import Composite
 from orgserver.sandbox.errors import Refusal
 from orgserver.sandbox.oauth import OAuth
 from orgserver.sandbox.org import Locator, SandboxOrg
 from orgserver.sandbox.paths import attributes
 from orgserver.sandbox.schema import SObject
+from orgserver.sandbox.searching import Searching
 
 _VERSION = re.compile(r"v\d{2,3}\.0")
 _LOCATOR = re.compile(r"(0r8[0-9A-Za-z]{15})-(\d{1,10})")
@@ -41,7 +43,9 @@ class Rest:
         self._org = org
         self._oauth = oauth
         self._collections = Collections(org.records)
+        self._composite = Composite(org.records, self._resource)
         self._bulk = Bulk(org)
+        self._searching = Searching(org)
 
     def answer(self, asked: Asked) -> Answer:
         """Answer a request; Refusal if it cannot be done."""
@@ -63,6 +67,12 @@ class Rest:
                 return self._sobject(asked, object_named(name), rest, version)
             case ["composite", "sobjects", *rest]:
                 return self._collections.answer(asked, rest, version)
+            case ["composite", *rest]:
+                return self._composite.answer(asked, rest)
+            case ["search"]:
+                return self._searching.answer(asked, version)
+            case ["parameterizedSearch"]:
+                return self._searching.parameterized(asked, version)
             case ["jobs", *rest]:
                 return self._bulk.answer(asked, rest, version)
             case _ if asked.method != "GET":
@@ -78,7 +88,9 @@ class Rest:
             case ["query" | "queryAll" as kind]:
                 return self._query(asked, version, deleted=kind == "queryAll")
             case ["limits"]:
-                return Answer(200, self._limits())
+                return ledger.limits(self._org)
+            case ["limits", "recordCount"]:
+                return ledger.counts(self._org, asked)
             case ["sobjects"]:
                 return self._org.objects.all(asked, version, self._org.url)
         raise not_found()
@@ -90,6 +102,8 @@ class Rest:
                 return self._org.objects.described(asked, sobject, version, self._org.url)
             case "GET", []:
                 return self._org.objects.basic(asked, sobject, version, self._org.url)
+            case "GET", ["updated" | "deleted" as kind]:
+                return ledger.changed(self._org, asked, sobject, kind)
             case "POST", [] | ["Id"]:
                 identifier = self._org.records.create(
                     sobject, read_values(asked.body), allow_duplicates=allows_duplicates(asked)
@@ -180,16 +194,8 @@ class Rest:
             page["nextRecordsUrl"] = f"/services/data/{version}/query/{found[1]}-{end}"
         return Answer(200, page | {"records": locator.rows[start:end]})
 
-    def _limits(self) -> dict[str, Any]:
-        left = max(self._org.daily_limit - self._org.counters.api_calls, 0)
-        return {
-            "DailyApiRequests": {"Max": self._org.daily_limit, "Remaining": left},
-            "DataStorageMB": {"Max": 5, "Remaining": 5},
-            "FileStorageMB": {"Max": 20, "Remaining": 20},
-        }
-
     def _resources(self, version: str) -> dict[str, str]:
-        names = ("sobjects", "query", "queryAll", "limits")
+        names = ("composite", "jobs", "limits", "parameterizedSearch", "query", "queryAll", "search", "sobjects")
         identity = f"{self._org.url}/id/{self._org.org_id}/{self._org.user_id}"
         return {name: f"/services/data/{version}/{name}" for name in names} | {"identity": identity}
 
