@@ -30,7 +30,8 @@ def audit() -> None:
 @filters
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100_000), help="How many entries.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def list_(limit: int, as_json: bool, **given: Any) -> None:
+@click.option("--no-pager", is_flag=True, help="Print a long table on a terminal at once, without $PAGER (or less).")
+def list_(limit: int, as_json: bool, no_pager: bool, **given: Any) -> None:
     """List entries, the newest first."""
     wanted = wanted_of(given)
 
@@ -42,12 +43,12 @@ def list_(limit: int, as_json: bool, **given: Any) -> None:
     if as_json:
         print_json([entry.as_json() for entry in entries])
     elif entries:
-        print_entries(entries)
+        print_entries(entries, paged=not no_pager)
     else:
         tell("No entry matches.")
 
 
-def print_entries(entries: list[AuditEntry]) -> None:
+def print_entries(entries: list[AuditEntry], *, paged: bool = False) -> None:
     """Print entries as a table."""
     print_table(
         ("time (UTC)", "principal", "org", "action", "object", "record", "outcome", "error", "ms", "id"),
@@ -67,6 +68,7 @@ def print_entries(entries: list[AuditEntry]) -> None:
             for entry in entries
         ],
         spare=("ms", "principal", "record", "error", "object"),
+        paged=paged,
     )
 
 
