@@ -23,6 +23,14 @@ def object_named(name: str) -> SObject:
     return found
 
 
+def object_typed(name: Any) -> SObject:
+    """The object that a record or a search says it is of; Refusal if there is none."""
+    found = schema.find(name) if isinstance(name, str) else None
+    if found is None:
+        raise Refusal(400, "INVALID_TYPE", f"sObject type '{name}' is not supported.")
+    return found
+
+
 def not_found() -> Refusal:
     """The refusal of a path that leads nowhere."""
     return Refusal(404, "NOT_FOUND", "The requested resource does not exist")

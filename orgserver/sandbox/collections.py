@@ -15,6 +15,7 @@ from orgserver.sandbox.bodies import (
     not_allowed,
     not_found,
     object_named,
+    object_typed,
     read_object,
     without_attributes,
 )
@@ -189,10 +190,7 @@ def _type(record: Record) -> SObject:
     name = told.get("type") if isinstance(told, dict) else None
     if not isinstance(name, str):
         raise Refusal(400, "INVALID_INPUT", "every record needs attributes with its type")
-    found = schema.find(name)
-    if found is None:
-        raise Refusal(400, "INVALID_TYPE", f"sObject type '{name}' is not supported.")
-    return found
+    return object_typed(name)
 
 
 def _act(

@@ -8,9 +8,8 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from orgserver.sandbox import schema
 from orgserver.sandbox.answers import Answer, Asked
-from orgserver.sandbox.bodies import not_allowed, not_found, object_named, read_object
+from orgserver.sandbox.bodies import not_allowed, not_found, object_named, object_typed, read_object
 from orgserver.sandbox.errors import Refusal
 from orgserver.sandbox.records import Record, Records
 
@@ -97,15 +96,12 @@ class Composite:
         found = _VERSION.fullmatch(split.path)
         if found is None:
             raise not_found()
-        inner = Asked(
-            method.upper(),
-            split.path,
-            split.path,
-            split.query,
-            headers,
-            b"" if body is None else json.dumps(body).encode(),
-        )
-        return self._resource(inner, found[1], [unquote(part) for part in found[2].strip("/").split("/")])
+        parts = [unquote(part) for part in found[2].strip("/").split("/")]
+        if parts[0] == "composite" and parts[1:2] != ["sobjects"]:
+            raise Refusal(400, "INVALID_INPUT", "A composite request cannot hold another one")
+        content = b"" if body is None else json.dumps(body).encode()
+        inner = Asked(method.upper(), split.path, split.path, split.query, headers, content)
+        return self._resource(inner, found[1], parts)
 
     def _batch(self, asked: Asked) -> Answer:
         told = read_object(asked.body)
@@ -152,12 +148,10 @@ class Composite:
     def _branch(self, told: Record, parent: Record | None, results: list[Record], errors: list[Record]) -> None:
         about = told.get("attributes") or {}
         reference = about.get("referenceId")
-        sobject = schema.find(str(about.get("type")))
         children = {key: value for key, value in told.items() if isinstance(value, dict) and "records" in value}
         values = {key: value for key, value in told.items() if key != "attributes" and key not in children}
         try:
-            if sobject is None:
-                raise Refusal(400, "INVALID_TYPE", f"sObject type '{about.get('type')}' is not supported.")
+            sobject = object_typed(about.get("type"))
             identifier = self._records.create(sobject, values | (parent or {}))
         except Refusal as refusal:
             errors.append({"referenceId": reference, "errors": [refusal.outcome()]})

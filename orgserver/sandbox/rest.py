@@ -69,10 +69,8 @@ class Rest:
                 return self._collections.answer(asked, rest, version)
             case ["composite", *rest]:
                 return self._composite.answer(asked, rest)
-            case ["search"]:
-                return self._searching.answer(asked, version)
-            case ["parameterizedSearch"]:
-                return self._searching.parameterized(asked, version)
+            case ["search" | "parameterizedSearch" as kind]:
+                return self._searching.answer(asked, kind, version)
             case ["jobs", *rest]:
                 return self._bulk.answer(asked, rest, version)
             case _ if asked.method != "GET":

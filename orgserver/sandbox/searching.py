@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 from orgserver.sandbox import schema, sosl
 from orgserver.sandbox.answers import Answer, Asked
-from orgserver.sandbox.bodies import not_allowed, read_object
+from orgserver.sandbox.bodies import not_allowed, object_typed, read_object
 from orgserver.sandbox.errors import Refusal
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.records import Record
@@ -29,15 +29,17 @@ class Searching:
     def __init__(self, org: SandboxOrg) -> None:
         self._org = org
 
-    def answer(self, asked: Asked, version: str) -> Answer:
-        """``/search?q=``."""
+    def answer(self, asked: Asked, kind: str, version: str) -> Answer:
+        """Answer a request for one of them."""
+        return self._parameterized(asked, version) if kind == "parameterizedSearch" else self._search(asked, version)
+
+    def _search(self, asked: Asked, version: str) -> Answer:
         if asked.method != "GET":
             raise not_allowed(asked.method)
         search = sosl.parse(asked.query.get("q", ""))
         return self._done(search, _matcher(sosl.pieces(search.text)), version)
 
-    def parameterized(self, asked: Asked, version: str) -> Answer:
-        """``/parameterizedSearch``."""
+    def _parameterized(self, asked: Asked, version: str) -> Answer:
         if asked.method not in ("GET", "POST"):
             raise not_allowed(asked.method)
         told = read_object(asked.body) if asked.method == "POST" else _from_query(asked)
@@ -64,10 +66,7 @@ class Searching:
         return Answer(200, found if older else {"searchRecords": found})
 
     def _rows(self, returned: sosl.Returned, scope: str, matches: Matcher, version: str) -> list[Record]:
-        sobject = schema.find(returned.sobject)
-        if sobject is None:
-            text = f"sObject type '{returned.sobject}' is not supported."
-            raise Refusal(400, "INVALID_TYPE", text)
+        sobject = object_typed(returned.sobject)
         if not sobject.describe["searchable"]:
             raise Refusal(400, "INVALID_SEARCH", f"entity type {sobject.name} does not support search")
         runner = self._org.query(returned.query)
