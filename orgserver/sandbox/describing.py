@@ -26,11 +26,17 @@ class Objects:
     """One org's objects."""
 
     def __init__(self, tables: Tables, clock: Callable[[], datetime]) -> None:
-        self.own: dict[str, SObject] = {}
-        """Those that are no longer as recorded, by name."""
+        self.hidden: frozenset[str] = frozenset()
+        """The names of those that the org lets nobody see."""
+        self._changed: dict[str, SObject] = {}
         self._tables = tables
         self._clock = clock
         self._modified: dict[str, datetime] = {}
+
+    @property
+    def own(self) -> dict[str, SObject | None]:
+        """Those that are not as recorded, by name; None for what is hidden."""
+        return {**self._changed, **dict.fromkeys(self.hidden)}
 
     @property
     def persons(self) -> bool:
@@ -39,7 +45,7 @@ class Objects:
 
     def find(self, name: str) -> SObject:
         """The object as it is in this org."""
-        return self.own.get(name) or schema.load(name)
+        return self._changed.get(name) or schema.load(name)
 
     def change(self, name: str, field: str, told: Mapping[str, Any]) -> None:
         """Change what describe tells of a field, or add one; ValueError if the object is unknown."""
@@ -64,7 +70,7 @@ class Objects:
 
     def _keep(self, describe: dict[str, Any]) -> None:
         sobject = schema.understood(describe)
-        self.own[sobject.name] = sobject
+        self._changed[sobject.name] = sobject
         # HTTP's dates have seconds; whoever asked within this one must see the change all the same.
         now = self._clock().replace(microsecond=0)
         self._modified[sobject.name] = max(now, self._since(sobject.name) + timedelta(seconds=1))
@@ -86,7 +92,7 @@ class Objects:
 
     def all(self, asked: Asked, version: str, url: str) -> Answer:
         """``/sobjects``."""
-        objects = [_brief(self.find(name)) for name in schema.NAMES]
+        objects = [_brief(self.find(name)) for name in schema.NAMES if name not in self.hidden]
         told = {"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": objects}
         return _answer(asked, told, max(self._since(name) for name in schema.NAMES), version, url)
 

@@ -69,7 +69,7 @@ class Jobs:
 
     number: int
     pace: Pace
-    own: Callable[[], dict[str, SObject]]
+    own: Callable[[], dict[str, SObject | None]]
     """The objects that the org has changed."""
     known: dict[str, Job] = field(default_factory=dict)
     _serial: Iterator[int] = field(default_factory=lambda: itertools.count(1))

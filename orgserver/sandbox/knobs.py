@@ -6,6 +6,7 @@ session_seconds     after how much idleness a session ends; null: never
 callbacks           where a log-in in the browser may lead back to
 duplicate_rule      {"object", "fields", "allow_save"}: records alike in these fields are duplicates; null: none are
 person_accounts     whether an account may be a person
+hidden_objects      the names of objects that the org lets nobody see
 bulk_rows_per_second
                     how fast a bulk job gets on; 0: not at all, null: as fast as it can
 bulk_delay          seconds until it begins
@@ -32,6 +33,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
+from orgserver.sandbox import schema
 from orgserver.sandbox.assertions import public_key
 from orgserver.sandbox.duplicates import Rule
 from orgserver.sandbox.org import SandboxOrg
@@ -93,8 +95,16 @@ def _rule(value: Any) -> Rule:
     return Rule.told(value)
 
 
+def _objects(value: Any) -> frozenset[str]:
+    names = frozenset(_texts(value))
+    if not names <= set(schema.NAMES):
+        raise ValueError(f"unknown objects: {', '.join(sorted(names - set(schema.NAMES)))}")
+    return names
+
+
 _OF_ORG: dict[str, tuple[str, Read]] = {
     "duplicate_rule": ("duplicate_rule", _or_null(_rule)),
+    "hidden_objects": ("hidden_objects", _objects),
     "person_accounts": ("person_accounts", _flag),
     "bulk_rows_per_second": ("bulk_rows_per_second", _or_null(_seconds)),
     "bulk_delay": ("bulk_delay", _seconds),

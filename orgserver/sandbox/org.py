@@ -210,6 +210,15 @@ class SandboxOrg:
         self.objects.have_persons(wanted)
 
     @property
+    def hidden_objects(self) -> frozenset[str]:
+        """The objects that the org lets nobody see."""
+        return self.objects.hidden
+
+    @hidden_objects.setter
+    def hidden_objects(self, names: frozenset[str]) -> None:
+        self.objects.hidden = names
+
+    @property
     def session_seconds(self) -> float | None:
         """After how much idleness a session ends; None: never."""
         return self.logins.seconds

@@ -86,9 +86,9 @@ def _names() -> dict[str, Field]:
 
 NAME = SObject("Name", "", False, {}, _names(), {})
 
-# The objects that the org of the request under way has changed. Queries look objects up by name deep inside; they need
-# not hand the org down for it.
-_OWN: ContextVar[Mapping[str, SObject] | None] = ContextVar("own objects", default=None)
+# The objects that the org of the request under way has changed, or (None) does not have. Queries look objects up by
+# name deep inside; they need not hand the org down for it.
+_OWN: ContextVar[Mapping[str, SObject | None] | None] = ContextVar("own objects", default=None)
 
 
 def _field(each: dict[str, Any]) -> Field:
@@ -144,8 +144,8 @@ def understood(describe: dict[str, Any]) -> SObject:
 
 
 @contextmanager
-def of_org(own: Mapping[str, SObject]) -> Iterator[None]:
-    """Meanwhile find an org's own objects in place of the recorded ones."""
+def of_org(own: Mapping[str, SObject | None]) -> Iterator[None]:
+    """Meanwhile find an org's own objects in place of the recorded ones; none where it has None."""
     token = _OWN.set(own)
     try:
         yield
@@ -153,8 +153,9 @@ def of_org(own: Mapping[str, SObject]) -> Iterator[None]:
         _OWN.reset(token)
 
 
-def _known(name: str) -> SObject:
-    return (_OWN.get() or {}).get(name) or load(name)
+def _known(name: str) -> SObject | None:
+    own = _OWN.get() or {}
+    return own[name] if name in own else load(name)
 
 
 def find(name: str) -> SObject | None:

@@ -7,6 +7,7 @@ import pytest
 
 from orgserver.sandbox import schema
 from orgserver.sandbox.org import SandboxOrg
+from tests.sandbox.shapes import recorded
 
 DATA = "/services/data/v60.0"
 ROWS = f"{DATA}/sobjects"
@@ -147,3 +148,22 @@ async def test_an_org_may_have_person_accounts(web: httpx.AsyncClient, acme: San
     assert sorted(each["IsPersonAccount"] for each in people) == [False] * 4 + [True]
     await web.post("/sandbox/knobs", json={"person_accounts": False})
     assert (await web.get(f"{DATA}/query", params=query)).status_code == 400
+
+
+async def test_an_object_may_be_hidden(web: httpx.AsyncClient, acme: SandboxOrg) -> None:
+    assert (await web.post("/sandbox/knobs", json={"hidden_objects": ["EventRelation"]})).status_code == 200
+
+    listed = {each["name"] for each in (await web.get(ROWS)).json()["sobjects"]}
+    assert listed == set(schema.NAMES) - {"EventRelation"}
+    assert (await web.get(f"{ROWS}/EventRelation/describe")).status_code == 404
+    refused = await web.get(f"{DATA}/query", params={"q": "SELECT Id FROM EventRelation"})
+    assert refused.json()[0]["errorCode"] == "INVALID_TYPE"
+    assert (await web.post("/sandbox/knobs", json={"hidden_objects": ["Nothing"]})).status_code == 400
+
+
+async def test_the_list_of_objects_has_the_recorded_shape(web: httpx.AsyncClient) -> None:
+    real = recorded("describe_global")
+    ours = (await web.get(ROWS)).json()
+
+    assert ours.keys() == real.keys()
+    assert all(each.keys() == real["sobjects"][0].keys() for each in ours["sobjects"])

@@ -55,6 +55,8 @@ async def test_without_returning_ids_of_everything_come(web: httpx.AsyncClient, 
 
     assert account in [record["Id"] for record in found]
     assert {frozenset(record) for record in found} == {frozenset({"attributes", "Id"})}
+    await web.post("/sandbox/knobs", json={"hidden_objects": ["Account"]})
+    assert account not in [record["Id"] for record in await search(web, "FIND {acme}")]
     older = await web.get("/services/data/v36.0/search", params={"q": "FIND {acme}"})
     assert shape(older.json()) == shape(recorded("search_success_response"))
 
