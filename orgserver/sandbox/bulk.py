@@ -54,7 +54,7 @@ class Bulk:
         told = read_object(asked.body)
         sobject = objects_of(told.get("object"))
         operation = told.get("operation")
-        if operation not in OPERATIONS:
+        if not isinstance(operation, str) or operation not in OPERATIONS:
             raise Refusal(400, "INVALIDJOB", f"InvalidJob : Unrecognized operation {operation}")
         key = told.get("externalIdFieldName")
         found = sobject.fields.get(str(key).lower())
@@ -167,7 +167,7 @@ def _kind(job: Job) -> str:
 
 
 def _dialect(told: dict[str, Any]) -> Dialect:
-    dialect = Dialect(told.get("columnDelimiter") or "COMMA", told.get("lineEnding") or "LF")
+    dialect = Dialect(str(told.get("columnDelimiter") or "COMMA"), str(told.get("lineEnding") or "LF"))
     if dialect.delimiter not in DELIMITERS or dialect.line_ending not in LINE_ENDINGS:
         raise Refusal(400, "INVALIDJOB", "InvalidJob : Unrecognized columnDelimiter or lineEnding")
     return dialect

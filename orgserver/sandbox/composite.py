@@ -86,7 +86,8 @@ class Composite:
         try:
             url = _filled(str(each.get("url", "")), bodies)
             body = _filled(each.get("body"), bodies)
-            headers = {str(name).lower(): str(value) for name, value in (each.get("httpHeaders") or {}).items()}
+            told = each.get("httpHeaders")
+            headers = {str(name).lower(): str(value) for name, value in told.items()} if isinstance(told, dict) else {}
             return self._run(str(each.get("method", "GET")), url, body, {**asked.headers, **headers})
         except Refusal as refusal:
             return Answer(refusal.status, refusal.body)
@@ -135,8 +136,12 @@ class Composite:
         results: list[Record] = []
         errors: list[Record] = []
         with self._records.undoable() as undo:
-            for each in _list(read_object(asked.body).get("records"), _MOST_TREE):
-                self._branch(each, None, results, errors)
+            try:
+                for each in _list(read_object(asked.body).get("records"), _MOST_TREE):
+                    self._branch(each, None, results, errors)
+            except Refusal:
+                undo()
+                raise
             if len(results) + len(errors) > _MOST_TREE:
                 undo()
                 raise Refusal(400, "LIMIT_EXCEEDED", f"A tree may hold at most {_MOST_TREE} records")
@@ -146,7 +151,7 @@ class Composite:
         return Answer(201, {"hasErrors": False, "results": results})
 
     def _branch(self, told: Record, parent: Record | None, results: list[Record], errors: list[Record]) -> None:
-        about = told.get("attributes") or {}
+        about = told["attributes"] if isinstance(told.get("attributes"), dict) else {}
         reference = about.get("referenceId")
         children = {key: value for key, value in told.items() if isinstance(value, dict) and "records" in value}
         values = {key: value for key, value in told.items() if key != "attributes" and key not in children}
@@ -163,13 +168,13 @@ class Composite:
                 text = f"No such column '{relationship}' on sobject of type {sobject.name}"
                 errors.append({"referenceId": reference, "errors": [Refusal(400, "INVALID_FIELD", text).outcome()]})
                 continue
-            for each in nested["records"]:
+            for each in _list(nested["records"], _MOST_TREE):
                 self._branch(each, {fields[relationship]: identifier}, results, errors)
 
 
 def _list(value: Any, most: int) -> list[Record]:
     if not isinstance(value, list) or not value or not all(isinstance(each, dict) for each in value):
-        raise Refusal(400, "JSON_PARSER_ERROR", "A list of requests is required at [line:1, column:2]")
+        raise Refusal(400, "JSON_PARSER_ERROR", "A list of objects is required at [line:1, column:2]")
     if len(value) > most:
         raise Refusal(400, "LIMIT_EXCEEDED", f"The limit of {most} requests in one has been exceeded")
     return value

@@ -157,7 +157,10 @@ def _returned(told: dict[str, Any]) -> Iterator[sosl.Returned]:
         raise sosl.malformed("sobjects must be a list of objects with a name")
     for each in sobjects:
         where = f"WHERE {each['where']}" if each.get("where") else ""
-        fields = ", ".join(str(name) for name in each.get("fields") or common)
+        names = each.get("fields") or common
+        if not isinstance(names, list):
+            raise sosl.malformed("fields must be a list of names")
+        fields = ", ".join(str(name) for name in names)
         yield sosl.Returned(str(each["name"]), fields, where, _limit(each, "limit") or default)
 
 
