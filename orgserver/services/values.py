@@ -30,9 +30,9 @@ def record_id(argument: str, text: str, sobject: SObjectName) -> RecordId:
 
 
 def field_names(given: Sequence[str] | None, sobject: SObjectName) -> tuple[str, ...]:
-    """Read ``fields``: names or relationship paths, each once, ``Id`` always first."""
+    """Read ``fields``: names or relationship paths, each once, ``Id`` always first; none at all means every field."""
     if given is None:
-        return standard.DEFAULT_FIELDS[sobject]
+        return standard.DEFAULT_FIELDS.get(sobject, ())
     if not given:
         raise InvalidArgument("fields is empty; name at least one field, or leave it out", fields=["fields"])
     found: dict[str, str] = {"id": "Id"}

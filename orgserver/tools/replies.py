@@ -108,7 +108,7 @@ def success(structured: dict[str, Any]) -> dict[str, Any]:
     try:
         text = to_json(structured).decode()
     except PydanticSerializationError:  # half a surrogate pair, which JSON may spell and UTF-8 may not
-        structured = _encodable(structured)
+        structured = encodable(structured)
         text = to_json(structured).decode()
     return {"content": [{"type": "text", "text": text}], "structuredContent": structured, "resultType": "complete"}
 
@@ -118,15 +118,16 @@ def failure(error: CallError, org: str | None) -> dict[str, Any]:
 
     There is no structured content: it would have to fit the output schema.
     """
-    text = to_json(_encodable(error.as_json(org))).decode()
+    text = to_json(encodable(error.as_json(org))).decode()
     return {"content": [{"type": "text", "text": text}], "isError": True, "resultType": "complete"}
 
 
-def _encodable(value: Any) -> Any:
+def encodable(value: Any) -> Any:
+    """The same without halves of surrogate pairs, which JSON may spell and UTF-8 may not."""
     if isinstance(value, dict):
-        return {_encodable(name): _encodable(inner) for name, inner in value.items()}
+        return {encodable(name): encodable(inner) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_encodable(inner) for inner in value]
+        return [encodable(inner) for inner in value]
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
