@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from orgserver.model.audit import Act, Action, Ending, Outcome
@@ -26,15 +27,18 @@ from orgserver.model.names import SObjectName
 from orgserver.model.orgs import Caller, Org, Permission
 from orgserver.model.results import Changed, Created, FieldValues, Page
 from orgserver.salesforce.client import Trace
-from orgserver.services import entries, hints, keeping, plans, repetition
+from orgserver.services import confirming, entries, hints, keeping, plans, repetition
 from orgserver.services.access import Access, Connection
 from orgserver.services.catalogue import Catalogue
+from orgserver.services.confirming import Confirming
 from orgserver.services.directory import Directory, OrgPage
 from orgserver.services.listing import Listing
 from orgserver.services.metadata import Metadata
 from orgserver.services.observing import Observer, Watched
 from orgserver.services.plans import Plan
 from orgserver.services.tokens import hosts_of
+from orgserver.store import approvals
+from orgserver.store.approvals import Pass
 from orgserver.store.opened import Store
 from orgserver.store.repetitions import Begun
 from orgserver.store.writer import microseconds
@@ -56,6 +60,10 @@ class _Run(Generic[T]):
     plan: Planned[T]
     undoes: str | None = None
     watched: Watched = field(init=False)
+    asks: bool = False
+    """Whether a person is to be asked."""
+    passed: Pass | None = None
+    """What a person said beforehand."""
     given_up: bool = False
     sending: asyncio.Timeout | None = None
 
@@ -84,6 +92,7 @@ class Operations:
         catalogue = Catalogue(self.metadata, store.cursors, self.perform)
         self.describe, self.objects = catalogue.describe, catalogue.objects
         self._plans = plans.Planner(store.cursors, self.metadata.schema)
+        self._confirming = Confirming(store, call_timeout=call_timeout)
         self._running: set[asyncio.Task[Any]] = set()
 
     async def create(
@@ -251,6 +260,7 @@ class Operations:
                 act = entries.with_plan(act, plan)
                 self._check(org, plan.permission)
                 await self.metadata.foresee(org, plan.foresight)
+                await self._see_whether_allowed(run, org, act, plan)
                 plan = await self._with_key(org, plan)
                 leave = self._access.client.admit(hosts_of(org, org.instance_url))
             except CallError as error:
@@ -263,9 +273,10 @@ class Operations:
             try:
                 begun = await self._store.audit.begin(
                     act,
-                    deadline=microseconds() + int(self._call_timeout * 1_000_000),
+                    deadline=microseconds() + int(self._seconds(run) * 1_000_000),
                     catalog_version=version,
                     repetition=plan.repetition,
+                    spend=partial(approvals.spend_in, passed=run.passed) if run.passed is not None else None,
                 )
                 if begun.verdict != "catalog_changed":
                     return await self._go_on(
@@ -283,6 +294,10 @@ class Operations:
             clash = entries.clash(begun.outcome)
             await self._record(run.watched, act, entries.failed(clash, Trace(), started))
             raise clash
+        if begun.verdict == "spent":
+            used = confirming.spent()
+            await self._record(run.watched, act, entries.failed(used, Trace(), started))
+            raise used
         if begun.verdict == "replay":
             return await self._replay(run.watched, connection.org, act, plan, begun, started)
         return await self._send(run, act, plan, connection, started)
@@ -293,11 +308,7 @@ class Operations:
         result: T | None = None
         error: CallError | None = None
         try:
-            deadline = 0.0 if run.given_up else connection.deadline
-            async with asyncio.timeout_at(deadline) as run.sending:
-                if plan.keeps is not None and connection.org.policy.keep_values:
-                    await keeping.keep(self._store, act, plan.keeps, connection)
-                result = await plan.send(connection)
+            result = await self._in_time(run, act, plan, connection)
         except TimeoutError:
             error = entries.too_late(trace, given_up=run.given_up)
         except CallError as refused:
@@ -329,6 +340,15 @@ class Operations:
             raise error
         return entries.with_warning(result, trace)  # type: ignore[return-value]  # without an error there is a result
 
+    async def _in_time(self, run: _Run[T], act: Act, plan: Plan[T], connection: Connection) -> T:
+        deadline = 0.0 if run.given_up else connection.deadline
+        async with asyncio.timeout_at(deadline) as run.sending:
+            if run.asks:
+                await self._ask(run, act, plan, connection, run.sending)
+            if plan.keeps is not None and connection.org.policy.keep_values:
+                await keeping.keep(self._store, act, plan.keeps, connection)
+            return await plan.send(connection)
+
     def _check(self, org: Org, permission: Permission) -> None:
         """What this server and this org allow: each can only take away."""
         if not org.enabled:
@@ -339,6 +359,29 @@ class Operations:
             raise Forbidden("this server was started with --read-only")
         if org.policy.read_only:
             raise PolicyDenied(f"{org.alias} is read-only", code="READ_ONLY", hint="its administrator set it so")
+
+    async def _see_whether_allowed(self, run: _Run[T], org: Org, act: Act, plan: Plan[T]) -> None:
+        run.asks = self._confirming.wanted(run.caller, org, plan.confirm)
+        run.passed = None
+        if run.asks and plan.confirm is not None:
+            run.passed = await self._confirming.allowed(run.caller, org, act, plan.confirm)
+
+    async def _ask(
+        self, run: _Run[T], act: Act, plan: Plan[T], connection: Connection, sending: asyncio.Timeout
+    ) -> None:
+        """Ask a person; afterwards the org must still be as it was, for they may have taken minutes."""
+        assert plan.confirm is not None  # noqa: S101  # or nobody would be asked
+        if await self._confirming.ask(run.caller, act, plan.confirm, connection, run.passed, sending):
+            await self._seen_anew()
+            org, _ = await self._access.org(run.caller, run.alias)
+            if org.row_id != connection.org.row_id:
+                raise PolicyDenied("this alias means another org now", code="ORG_CHANGED")
+            self._check(org, plan.permission)
+            connection.org = org
+
+    def _seconds(self, run: _Run[T]) -> float:
+        """How long an act may take before it counts as abandoned."""
+        return self._call_timeout + (confirming.ANSWER_SECONDS + self._call_timeout if run.asks else 0)
 
     async def _seen_anew(self) -> bool:
         """Read the orgs again if they have changed since they were last read."""

@@ -17,9 +17,10 @@ from orgserver.model.results import Change, Changed, Created, FieldValues, Page
 from orgserver.model.schema import Schema
 from orgserver.salesforce import protocol
 from orgserver.salesforce import soql as soql_text
-from orgserver.services import cursors, foresight, paging, repetition, values
+from orgserver.services import confirming, cursors, foresight, paging, repetition, values
 from orgserver.services import listing as listings
 from orgserver.services.access import Connection
+from orgserver.services.confirming import Confirmation
 from orgserver.services.cursors import Position
 from orgserver.services.foresight import Foresight
 from orgserver.services.listing import Listing
@@ -63,6 +64,8 @@ class Plan(Generic[T]):
     """What is kept before it is sent, where the org's policy says so."""
     foresight: Foresight | None = None
     """What a fresh describe, where one is at hand, can say against it before it is sent."""
+    confirm: Confirmation | None = None
+    """What a person is asked first, where the org's policy or the number of records says so."""
 
 
 class Planner:
@@ -162,7 +165,8 @@ class Planner:
             return Changed(record_id, preview=True, changes=changes, warnings=_costs(connection))
 
         keeps = Keeps(sobject, record_id)
-        return _changing(record_id, (), show if preview else send, "delete", keeps, preview=preview)
+        plan = _changing(record_id, (), show if preview else send, "delete", keeps, preview=preview)
+        return plan if preview else replace(plan, confirm=confirming.of_record(sobject, record_id))
 
     def list(self, caller: Caller, org: Org, listing: Listing) -> Plan[Page]:
         """List records of one object."""

@@ -269,6 +269,7 @@ class Orgs:
         tx.connection.execute(delete(tables.access_tokens).where(tables.access_tokens.c.row_id == row_id))
         tx.connection.execute(delete(tables.credentials).where(tables.credentials.c.row_id == row_id))
         tx.connection.execute(delete(tables.idempotency).where(tables.idempotency.c.row_id == row_id))
+        tx.connection.execute(delete(tables.approvals).where(tables.approvals.c.row_id == row_id))
         tx.connection.execute(delete(tables.leases).where(tables.leases.c.row_id == row_id))
         tx.connection.execute(delete(tables.describes).where(tables.describes.c.row_id == row_id))
         tx.connection.execute(delete(tables.orgs).where(tables.orgs.c.row_id == row_id))

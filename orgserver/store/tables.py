@@ -270,3 +270,25 @@ idempotency = Table(
     Column("expires_at", BigInteger, nullable=False),
     Index("ix_idempotency_expires_at", "expires_at"),
 )
+
+# What an agent asked for and a person must allow; and the answers that were used, so that none is used twice.
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("code", Text, primary_key=True),
+    Column("row_id", Text, nullable=False),
+    Column("principal", Text, nullable=False),
+    Column("tool", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),  # of principal, org, tool and arguments
+    Column("action", Text, nullable=False),
+    Column("object", Text),
+    Column("records", BigInteger, nullable=False),  # how many
+    Column("sealed", LargeBinary),  # names of records, as they are shown
+    Column("created_at", BigInteger, nullable=False),
+    Column("approved_at", BigInteger),
+    Column("approved_by", Text),
+    Column("used_at", BigInteger),
+    Column("expires_at", BigInteger, nullable=False),
+    Index("ix_approvals_digest", "digest"),
+    Index("ix_approvals_expires_at", "expires_at"),
+)

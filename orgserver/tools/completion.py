@@ -86,7 +86,7 @@ async def _orgs(operations: Operations, caller: Caller, typed: str) -> list[str]
     found: list[str] = []
     cursor: str | None = None
     for _ in range(_PAGES):
-        page = await operations.orgs(caller, typed or None, cursor)
+        page = await operations.orgs(caller, "completion", typed or None, cursor)
         found += [str(org["org"]) for org in page.orgs]
         cursor = page.next_cursor
         if cursor is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from mcp.server.caching import CacheableMethod, CacheHint
@@ -33,9 +34,10 @@ from orgserver.model.errors import (
     OrgserverError,
     StoreAway,
     Unanswered,
+    Unconfirmed,
 )
 from orgserver.model.orgs import Caller, Principal, Scope
-from orgserver.tools import completion, prompts, replies, resources, toolsets
+from orgserver.tools import asking, completion, prompts, replies, resources, toolsets
 from orgserver.tools.arguments import explain
 from orgserver.tools.family import ToolSpec
 
@@ -121,8 +123,11 @@ class _Calls:
         org = _text(arguments.get("org"))
         spec = self._specs.get(params.name)
         try:
-            structured = await self._run(spec, self.called(ctx), arguments, org)
+            caller = replace(self.called(ctx), person=asking.person(ctx, params))
+            structured = await self._run(spec, caller, arguments, org)
             result, outcome = replies.success(structured), "succeeded"
+        except Unconfirmed as asked:
+            result, outcome = asking.input_required(asked), "asked"
         except Exception as error:  # noqa: BLE001  # the outermost loop: what is not foreseen is logged in _named
             known = _named(error, spec)
             result, outcome = replies.failure(known, org), known.outcome

@@ -12,7 +12,7 @@ from orgserver.cli.main import cli
 
 CONTRACT = [
     "demo", "sandbox", "add-org", "list-orgs", "show-org", "check-org", "update-org", "remove-org", "import-orgs",
-    "serve", "refresh-idle", "audit", "backup", "restore", "rotate-key", "doctor", "migrate",
+    "serve", "refresh-idle", "approvals", "approve", "audit", "backup", "restore", "rotate-key", "doctor", "migrate",
 ]  # fmt: skip
 
 
@@ -51,10 +51,8 @@ def test_the_version_is_told() -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        "add-org acme --confirm-deletes",
         "add-org acme --allow-object Contact", "add-org acme --deny-object Contact",
         "add-org acme --hide-field Contact.Email", "add-org acme --row-limit 5", "add-org acme --api-budget 5",
-        "update-org acme --confirm-deletes", "update-org acme --no-confirm-deletes",
         "update-org acme --hide-field Contact.Email", "update-org acme --no-row-limit",
         "update-org acme --no-hide-field",
         "serve --http 127.0.0.1:1", "serve --tls-cert x", "serve --public-url https://x", "serve --allow-host x",
