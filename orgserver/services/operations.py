@@ -32,6 +32,7 @@ from orgserver.services.access import Access, Connection
 from orgserver.services.catalogue import Catalogue
 from orgserver.services.confirming import Confirming
 from orgserver.services.directory import Directory, OrgPage
+from orgserver.services.knowing import Knowing
 from orgserver.services.listing import Listing
 from orgserver.services.metadata import Metadata
 from orgserver.services.observing import Observer, Watched
@@ -89,6 +90,7 @@ class Operations:
         self._observer = observer or Observer()
         self._directory = Directory(access, store.cursors)
         self.metadata = Metadata(store, self.perform)
+        self.known = Knowing(access, self.metadata)
         catalogue = Catalogue(self.metadata, store.cursors, self.perform)
         self.describe, self.objects = catalogue.describe, catalogue.objects
         self._plans = plans.Planner(store.cursors, self.metadata.schema)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
@@ -27,21 +27,10 @@ OBJECT = "object"
 FIELDS = ("match_on", "field")
 
 
-class KnownNames(Protocol):
-    """Names that are cached for an org the caller may use; it asks no org, and knows nothing of others."""
-
-    async def objects(self, caller: Caller, alias: str) -> Sequence[str]:
-        """The objects of an org."""
-
-    async def fields(self, caller: Caller, alias: str, sobject: str) -> Sequence[str]:
-        """The fields of an object."""
-
-
 def offer(
     server: Server[Any],
     operations: Operations,
     who: Callable[[ServerRequestContext[Any]], Caller],
-    known: KnownNames | None,
 ) -> None:
     """Answer ``completion/complete``."""
 
@@ -49,7 +38,7 @@ def offer(
         typed = params.argument.value[:_MAX_TYPED]
         before = params.context.arguments if params.context is not None else None
         try:
-            found = await _names(operations, known, who(ctx), params.argument.name, typed, before or {})
+            found = await _names(operations, who(ctx), params.argument.name, typed, before or {})
         except OrgserverError as error:  # a person is typing: no names are better than an error
             logger.warning("names could not be completed: %s", error)
             found = []
@@ -61,7 +50,6 @@ def offer(
 
 async def _names(
     operations: Operations,
-    known: KnownNames | None,
     caller: Caller,
     argument: str,
     typed: str,
@@ -70,14 +58,14 @@ async def _names(
     if argument in ORGS:
         return await _orgs(operations, caller, typed)
     org = before.get("org")
-    if known is None or org is None:
+    if org is None:
         return []
     if argument == OBJECT:
-        return _beginning(await known.objects(caller, org), typed)
+        return _beginning(await operations.known.objects(caller, org), typed)
     if argument in FIELDS:
         # a list of fields is completed at its last name
         head, comma, last = typed.rpartition(",")
-        found = _beginning(await known.fields(caller, org, before.get(OBJECT) or "Contact"), last.strip())
+        found = _beginning(await operations.known.fields(caller, org, before.get(OBJECT) or "Contact"), last.strip())
         return [f"{head}{comma} {name}" if comma else name for name in found]
     return []
 

@@ -74,7 +74,6 @@ def build_server(
     label: str | None = None,
     scope: Scope | None = None,
     transport: Literal["stdio", "http"] = "stdio",
-    known: completion.KnownNames | None = None,
 ) -> Server[Any]:
     """Make a server over the operations; ConfigError for a toolset that does not exist."""
     within = scope or Scope()
@@ -98,7 +97,7 @@ def build_server(
     server.add_request_handler("logging/setLevel", SetLevelRequestParams, _set_level)
     prompts.offer(server, specs)
     resources.offer(server, operations, specs, calls.called, lambda error: _named(error, None))
-    completion.offer(server, operations, calls.called, known)
+    completion.offer(server, operations, calls.called)
     return server
 
 

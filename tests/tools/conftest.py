@@ -122,14 +122,13 @@ def generation(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def connect(operations: PretendOperations, generation: str) -> Connect:
     @asynccontextmanager
-    async def connecting(*, known: Any = None, **scope: Any) -> AsyncIterator[Client]:
+    async def connecting(**scope: Any) -> AsyncIterator[Client]:
         server = build_server(
             operations,  # type: ignore[arg-type]
             principal=Principal("local:ada"),
             label="night shift",
             scope=Scope(**scope),
             transport="stdio",
-            known=known,
         )
         me = Implementation(name="Test Client", version="1.2")
         async with Client(server, mode=generation, client_info=me, raise_exceptions=True) as client:

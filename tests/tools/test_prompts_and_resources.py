@@ -171,11 +171,12 @@ class Cached:
         return ["Email", "Phone"] if (alias, sobject) == ("acme", "Contact") else []
 
 
-async def test_objects_and_fields_are_completed_from_what_is_cached(connect) -> None:
+async def test_objects_and_fields_are_completed_from_what_is_cached(connect, operations) -> None:
+    operations.known = Cached()
     before = {"context_arguments": {"org": "acme"}}
     reference = PromptReference(name="find_duplicates")
 
-    async with connect(known=Cached()) as client:
+    async with connect() as client:
         objects = await client.complete(reference, {"name": "object", "value": "conta"}, **before)
         many = await client.complete(reference, {"name": "object", "value": "CON"}, **before)
         fields = await client.complete(reference, {"name": "match_on", "value": "Email, p"}, **before)
