@@ -6,7 +6,6 @@ import logging
 import re
 import time
 
-from opentelemetry import context
 from opentelemetry._logs import LoggerProvider, LogRecord, SeverityNumber
 
 from orgserver.logs import told
@@ -52,7 +51,6 @@ class RecordHandler(logging.Handler):
             LogRecord(
                 timestamp=int(record.created * 1e9),
                 observed_timestamp=time.time_ns(),
-                context=context.get_current(),
                 severity_text=record.levelname,
                 severity_number=_NUMBERS.get(record.levelno, SeverityNumber.UNSPECIFIED),
                 body=str(says["message"]),

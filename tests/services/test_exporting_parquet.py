@@ -5,12 +5,14 @@ import io
 import secrets
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import kinds
+import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
@@ -106,6 +108,27 @@ async def test_what_is_no_text_is_shown_as_in_json(tmp_path: Path) -> None:
     assert row == {"label": "caf\\udce9", "fields": ["caf\\udce9"]}
 
 
+def some(count: int) -> Any:
+    """A row group of entries that are nothing but there."""
+    always = dict.fromkeys(ENTRY_FIELDS) | {
+        "sequence": 1, "time": "2026-01-01T00:00:00.000000Z", "principal": "p", "transport": "stdio", "action": "read",
+        "record_ids": [], "fields": [], "outcome": "denied",
+    }  # fmt: skip
+    return row_group(always | {"id": new_id(), "hash": secrets.token_hex()} for _ in range(count))
+
+
+def test_an_export_that_was_broken_off_does_not_look_whole() -> None:
+    file = io.BytesIO()
+
+    with suppress(KeyboardInterrupt), Writer(file) as writer:
+        writer.write(some(10))
+        raise KeyboardInterrupt
+
+    assert len(file.getvalue()) > 100
+    with pytest.raises(pa.ArrowInvalid):
+        parquet.ParquetFile(file)
+
+
 @pytest.mark.parametrize("allowed", [0, 3_000], ids=["from the beginning", "later"])
 def test_a_file_that_takes_no_more_fails_as_it_says_and_gets_no_footer(allowed: int) -> None:
     class Full(io.BytesIO):
@@ -116,12 +139,7 @@ def test_a_file_that_takes_no_more_fails_as_it_says_and_gets_no_footer(allowed: 
                 raise OSError(errno.ENOSPC, "No space left on device")
             return len(data)
 
-    file, nothing = Full(), dict.fromkeys(ENTRY_FIELDS)
-    always = {
-        "sequence": 1, "time": "2026-01-01T00:00:00.000000Z", "principal": "p", "transport": "stdio", "action": "read",
-        "record_ids": [], "fields": [], "outcome": "denied",
-    }  # fmt: skip
-    group = row_group(nothing | always | {"id": new_id(), "hash": secrets.token_hex()} for _ in range(1_000))
+    file, group = Full(), some(1_000)
 
     with pytest.raises(OSError, match="No space left"), Writer(file) as writer:
         writer.write(group)

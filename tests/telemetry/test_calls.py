@@ -16,7 +16,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import NoOpTracerProvider, SpanKind, StatusCode
+from opentelemetry.trace import INVALID_SPAN, NoOpTracerProvider, SpanKind, StatusCode, get_current_span
 
 from orgserver.app import App, open_app
 from orgserver.config import read_settings
@@ -247,6 +247,14 @@ async def test_a_failure_here_is_logged_and_the_call_does_not_notice(caplog: pyt
 
     assert result == "done"
     assert "could not be told to the collector" in caplog.text
+
+
+def test_what_comes_after_a_call_does_not_belong_to_it(collected: Collected) -> None:
+    with collected.observer.call(Watched(Act("i", "p", "stdio", "read"))):
+        during = get_current_span()
+
+    assert during.get_span_context().is_valid
+    assert get_current_span() is INVALID_SPAN
 
 
 def test_a_log_record_says_what_standard_error_says(collected: Collected) -> None:
