@@ -10,7 +10,7 @@ from orgserver.model.audit import Act, Ending, Outcome
 from orgserver.model.errors import CallError, Conflict, NotSent, Unanswered
 from orgserver.model.names import SObjectName, new_id
 from orgserver.model.orgs import Caller
-from orgserver.model.results import Changed, Created, Page
+from orgserver.model.results import Changed, Created, Found, Page, Usage
 from orgserver.salesforce import limits
 from orgserver.salesforce.client import Trace
 from orgserver.services.plans import Plan
@@ -103,17 +103,17 @@ def too_late(trace: Trace, *, given_up: bool) -> CallError:
     return NotSent(f"{what} before anything was sent", code=code)
 
 
+def with_warning(result: T, trace: Trace) -> T:
+    """Say it when an org's API calls are nearly used up (``Sforce-Limit-Info``), so that the agent can slow down."""
+    warning = limits.warning(trace.limit_info)
+    if warning is None or not isinstance(result, Created | Changed | Page | Found | Usage):
+        return result
+    return replace(result, warnings=(*result.warnings, warning))
+
+
 def unforeseen(trace: Trace) -> CallError:
     """A call that met a defect of ours."""
     hint = "this is a defect of orgserver; its log on standard error has the details"
     if trace.sent:
         return Unanswered("the answer could not be handled", code="INTERNAL", category="internal", hint=hint)
     return NotSent("the call could not be sent", code="INTERNAL", category="internal", retryable=False, hint=hint)
-
-
-def with_warning(result: T, trace: Trace) -> T:
-    """Say it when an org's API calls are nearly used up (``Sforce-Limit-Info``), so that the agent can slow down."""
-    warning = limits.warning(trace.limit_info)
-    if warning is None or not isinstance(result, Created | Changed | Page):
-        return result
-    return replace(result, warnings=(*result.warnings, warning))

@@ -321,7 +321,7 @@ class Operations:
             error = entries.unforeseen(trace)
         run.sending = None
         if isinstance(error, Unanswered):
-            error.retryable = not plan.writes
+            error.retryable = plan.repeatable or not plan.writes
             error.hint = error.hint or (plan.after_unknown(connection) if plan.after_unknown else None)
         if error is None:
             ending = entries.succeeded(plan.ending(result), trace, started)  # type: ignore[arg-type]  # there is a result

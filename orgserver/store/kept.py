@@ -70,6 +70,8 @@ class Keeps:
     fields: tuple[str, ...] | None = None
     """Which to read first; None for every field that there is."""
     after: FieldValues | None = None
+    key: tuple[str, str] | None = None
+    """Of an upsert: the field and value by which the record is found, if there is one."""
 
 
 @dataclass(frozen=True, slots=True)

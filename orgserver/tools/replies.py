@@ -12,7 +12,7 @@ from typing import Any
 from pydantic_core import PydanticSerializationError, to_json
 
 from orgserver.model.errors import CallError
-from orgserver.model.results import Changed, Created, Page
+from orgserver.model.results import Changed, Created, Page, Upserted
 
 _TEXT = {"type": "string"}
 _LIST = {"type": "array"}
@@ -21,6 +21,11 @@ CREATED_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {"org": _TEXT, "id": _TEXT, "url": _TEXT},
     "required": ["org", "id", "url"],
+}
+UPSERTED_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {"org": _TEXT, "id": _TEXT, "url": _TEXT, "created": {"type": "boolean"}, "warnings": _LIST},
+    "required": ["org", "id", "url", "created"],
 }
 RECORD_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -79,6 +84,12 @@ ORGS_SCHEMA: dict[str, Any] = {
 def created(org: str, result: Created) -> dict[str, Any]:
     """A record that now exists."""
     return _with_warnings({"org": org, "id": result.id, "url": result.url}, result.warnings)
+
+
+def upserted(org: str, result: Upserted) -> dict[str, Any]:
+    """A record that now exists, by a create or a change."""
+    shaped = {"org": org, "id": result.id, "url": result.url, "created": result.created}
+    return _with_warnings(shaped, result.warnings)
 
 
 def updated(org: str, result: Changed) -> dict[str, Any]:

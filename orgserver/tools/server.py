@@ -165,7 +165,7 @@ class _Calls:
         """Put a refusal on record before it is answered."""
         if spec.action is not None:
             action = Action.PREVIEW if arguments.get("preview") is True else spec.action
-            await self._operations.refuse(caller, spec.name, action, org, spec.sobject, error)
+            await self._operations.refuse(caller, spec.name, action, org, spec.touches(arguments), error)
         return error
 
     def called(self, ctx: ServerRequestContext[Any]) -> Caller:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from orgserver.model.errors import ConfigError
-from orgserver.tools import appointments, contacts, metadata, orgs, query
+from orgserver.tools import appointments, contacts, metadata, orgs, query, records
 from orgserver.tools.family import ToolSpec
 
 TOOLSETS: dict[str, tuple[ToolSpec, ...]] = {
@@ -14,8 +14,9 @@ TOOLSETS: dict[str, tuple[ToolSpec, ...]] = {
     "query": query.TOOLS,
     "orgs": orgs.TOOLS,
     "metadata": metadata.TOOLS,
+    "records": records.TOOLS,
 }
-DEFAULT = tuple(TOOLSETS)
+DEFAULT = ("contacts", "appointments", "query", "orgs", "metadata")
 
 
 def toolset_names(chosen: Iterable[str]) -> tuple[str, ...]:
