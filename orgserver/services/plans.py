@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
+from orgserver.model import names
 from orgserver.model.audit import Ending, Outcome
 from orgserver.model.errors import CallError, InvalidArgument, Rejected
 from orgserver.model.names import RecordId, SObjectName
@@ -194,6 +195,8 @@ class Planner:
         """Run a query that the agent wrote; Salesforce judges it, but it may have no side effects."""
         if not text.strip() or len(text) > MAX_SOQL:
             raise InvalidArgument(f"soql has 1 to {MAX_SOQL:,} characters", fields=["soql"])
+        if not names.encodable(text):
+            raise InvalidArgument("soql has half a character in it (a lone surrogate)", fields=["soql"])
         redacted = soql_text.redact(text)
         if _SIDE_EFFECTS.search(redacted):
             raise InvalidArgument(

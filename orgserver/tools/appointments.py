@@ -104,7 +104,8 @@ TOOLS = (
     ToolSpec(
         "salesforce_create_appointment",
         "Create appointment",
-        "Create an appointment (Salesforce Event) in one org. Times need an offset. data takes any createable field.",
+        "Create an appointment (Salesforce Event) in one org. Times need an offset or zone: 2026-11-24T10:00 "
+        "Europe/Berlin. One read first, to warn of overlaps. data takes any createable field.",
         CreateAppointment,
         replies.CREATED_SCHEMA,
         verbs.create("salesforce_create_appointment", EVENT),

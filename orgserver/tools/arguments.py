@@ -50,8 +50,8 @@ class RecordData(BaseModel):
 
 
 def text(length: int, **schema: Any) -> tuple[Any, ...]:
-    """What annotates a field of text, at most so long; null clears it."""
-    shown = {"type": ["string", "null"], "maxLength": length} | schema
+    """What annotates a field of text, at most so long (which a refusal says, not the schema); null clears it."""
+    shown = {"type": ["string", "null"]} | schema
     return Field(max_length=length), WithJsonSchema(shown)
 
 
@@ -62,10 +62,12 @@ def _object_name(given: str) -> str:
         raise PydanticCustomError("object_name", "is no object's API name, such as Account or Invoice__c") from None
 
 
-When = Annotated[str | None, WithJsonSchema({"type": ["string", "null"], "format": "date-time"})]
-NewWhen = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+When = Annotated[str | None, Field(max_length=120), WithJsonSchema({"type": ["string", "null"]})]
+NewWhen = Annotated[str, Field(max_length=120), WithJsonSchema({"type": "string"})]
 Moment = Annotated[
-    str | None, Field(max_length=64), WithJsonSchema({"type": "string", "description": "ISO 8601 with offset, or date"})
+    str | None,
+    Field(max_length=120),
+    WithJsonSchema({"type": "string", "description": "date, or time with offset or zone"}),
 ]
 RecordReference = Annotated[str | None, WithJsonSchema({"type": ["string", "null"]})]
 Org = Annotated[str, Field(min_length=1, max_length=255), WithJsonSchema({"type": "string"})]
@@ -90,7 +92,7 @@ Fields = Annotated[
 Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT)]
 Cursor = Annotated[
     str | None,
-    WithJsonSchema({"type": "string", "description": "next_cursor, with the same other arguments"}),
+    WithJsonSchema({"type": "string", "description": "next_cursor; repeat the other arguments"}),
 ]
 Filter = Annotated[
     dict[str, Any] | None,
@@ -112,7 +114,7 @@ Since = Annotated[
 ]
 IdempotencyKey = Annotated[
     str | None,
-    WithJsonSchema({"type": "string", "maxLength": 200, "description": "same key, never done twice"}),
+    WithJsonSchema({"type": "string", "description": "same key, never done twice"}),
 ]
 Preview = Annotated[bool, WithJsonSchema({"type": "boolean", "description": "only show the change"})]
 
