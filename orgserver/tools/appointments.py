@@ -25,6 +25,7 @@ from orgserver.tools.arguments import (
     RecordIdText,
     Since,
     When,
+    as_in,
     text,
 )
 from orgserver.tools.family import ToolSpec
@@ -74,7 +75,7 @@ class UpdateAppointment(Arguments):
 
     org: Org
     event_id: RecordIdText
-    data: AppointmentFields
+    data: Annotated[AppointmentFields, as_in("salesforce_create_appointment")]
     if_unmodified_since: Since = None
     preview: Preview = False
 

@@ -56,8 +56,7 @@ TOOLS = (
     ToolSpec(
         _NAME,
         "List orgs",
-        "Name the Salesforce orgs you may use, what you may do in each, and its state. Call it first when you do "
-        "not know the alias for the org argument of the other tools.",
+        "The orgs you may use, what you may do in each, its state. Call it first when you do not know an org's alias.",
         ListOrgs,
         replies.ORGS_SCHEMA,
         run,
