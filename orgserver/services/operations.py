@@ -30,6 +30,7 @@ from orgserver.salesforce.client import Trace
 from orgserver.services import entries, keeping, plans, repetition
 from orgserver.services.access import Access, Connection
 from orgserver.services.directory import Directory, OrgPage
+from orgserver.services.fleet import Fleet
 from orgserver.services.listing import Listing
 from orgserver.services.plans import Plan
 from orgserver.services.tokens import hosts_of
@@ -52,6 +53,8 @@ class _Run(Generic[T]):
     sobject: SObjectName | None
     plan: Callable[[Org], Plan[T]]
     undoes: str | None = None
+    seconds: float | None = None
+    """How long it may take, where that is not what every call may."""
     given_up: bool = False
     sending: asyncio.Timeout | None = None
 
@@ -72,6 +75,7 @@ class Operations:
         self._directory = Directory(access, store.cursors)
         self._plans = plans.Planner(store.cursors)
         self._running: set[asyncio.Task[Any]] = set()
+        self.fleet = Fleet(self, access)
 
     async def create(
         self,
@@ -155,13 +159,14 @@ class Operations:
         limit: int = 50,
         cursor: str | None = None,
         include_deleted: bool = False,
+        seconds: float | None = None,
     ) -> Page:
-        """Run a SOQL query."""
+        """Run a SOQL query, in so many seconds if less than a call may take."""
 
         def plan(org: Org) -> Plan[Page]:
             return self._plans.query(caller, org, soql, limit, cursor, include_deleted=include_deleted)
 
-        return await self._act(_Run(caller, tool, Action.QUERY, alias, None, plan))
+        return await self._act(_Run(caller, tool, Action.QUERY, alias, None, plan, seconds=seconds))
 
     async def undo(
         self, caller: Caller, alias: str, sobject: SObjectName, plan: Callable[[Org], Plan[T]], undoes: str | None
@@ -207,7 +212,8 @@ class Operations:
     async def _run(self, run: _Run[T]) -> T:
         started = time.perf_counter()
         act = entries.new_act(run.caller, run.tool, run.action, run.alias, run.sobject, run.undoes)
-        deadline = asyncio.get_running_loop().time() + self._call_timeout
+        seconds = min(run.seconds or self._call_timeout, self._call_timeout)
+        deadline = asyncio.get_running_loop().time() + seconds
         while True:
             try:
                 org, version = await self._access.org(run.caller, run.alias)
@@ -227,7 +233,7 @@ class Operations:
             try:
                 begun = await self._store.audit.begin(
                     act,
-                    deadline=microseconds() + int(self._call_timeout * 1_000_000),
+                    deadline=microseconds() + int(seconds * 1_000_000),
                     catalog_version=version,
                     repetition=plan.repetition,
                 )

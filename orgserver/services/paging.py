@@ -37,7 +37,7 @@ async def fetch(
     while True:
         page = await connection.call(_request(connection, soql, limit, position, include_deleted), protocol.read_page)
         for taken, record in enumerate(page.records[position.skip :]):
-            room -= _size(record)
+            room -= size(record)
             if len(records) == limit or (room < 0 and records):
                 return Piece(records, page.total_size, Position(position.path, position.skip + taken))
             records.append(record)
@@ -57,5 +57,6 @@ def _request(
     return protocol.query(connection.org.api_version, soql, batch, include_deleted)
 
 
-def _size(record: dict[str, Any]) -> int:
+def size(record: dict[str, Any]) -> int:
+    """The bytes of a record as it stands in a result."""
     return len(_dumps(record).encode("utf-8", "surrogatepass")) + 1
