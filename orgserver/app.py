@@ -16,6 +16,7 @@ from orgserver.services.access import Access
 from orgserver.services.enrolment import Enrolment
 from orgserver.services.keepalive import KeepAlive
 from orgserver.services.keys import Keys
+from orgserver.services.observing import Observer
 from orgserver.services.operations import Operations
 from orgserver.services.trail import Trail
 from orgserver.store.audit import keep_alive
@@ -39,7 +40,9 @@ class App:
 
 
 @asynccontextmanager
-async def open_app(settings: Settings, scope: Scope | None = None) -> AsyncIterator[App]:
+async def open_app(
+    settings: Settings, scope: Scope | None = None, observer: Observer | None = None
+) -> AsyncIterator[App]:
     """Open the store and everything above it; OperatorError with one sentence when something stands in the way."""
     # The store's thread and the event loop hand the interpreter to each other twice a call; the default of
     # 5 ms between forced handovers shows in every p99.
@@ -60,9 +63,9 @@ async def open_app(settings: Settings, scope: Scope | None = None) -> AsyncItera
             token_seconds=settings.token_seconds,
         )
         stack.push_async_callback(client.aclose)
-        access = Access(store, client, scope or Scope(), lease_seconds=settings.lease_seconds)
+        access = Access(store, client, scope or Scope(), lease_seconds=settings.lease_seconds, observer=observer)
         stack.push_async_callback(access.tokens.close)
-        operations = Operations(store, access, call_timeout=settings.call_timeout)
+        operations = Operations(store, access, call_timeout=settings.call_timeout, observer=observer)
         stack.push_async_callback(operations.close)
         await store.audit.adopt()
         keeping = KeepAlive(access, settings.keep_alive_days)

@@ -52,18 +52,21 @@ class _Console(logging.Formatter):
 
 class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        told: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        told |= _fields(record)
-        if record.exc_info:
-            told["exception"] = self.formatException(record.exc_info)
-        # Masked before it becomes JSON: what hides a token must not swallow a quotation mark of the format.
-        shown = {name: masked(value) if isinstance(value, str) else value for name, value in told.items()}
-        return json_safe(json.dumps(shown, ensure_ascii=False, default=str))
+        return json_safe(json.dumps(told(record), ensure_ascii=False, default=str))
+
+
+def told(record: logging.LogRecord) -> dict[str, object]:
+    """What a log record says, by name; masked before it takes any form, which a mask could break."""
+    says: dict[str, object] = {
+        "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+        "level": record.levelname.lower(),
+        "logger": record.name,
+        "message": record.getMessage(),
+    }
+    says |= _fields(record)
+    if record.exc_info:
+        says["exception"] = logging.Formatter().formatException(record.exc_info)
+    return {name: masked(value) if isinstance(value, str) else value for name, value in says.items()}
 
 
 def json_safe(text: str) -> str:

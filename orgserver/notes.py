@@ -94,10 +94,14 @@ class Verifier:
                 continue
             try:
                 raw = base64.b64decode(encoded, validate=True)
-                if raw[:4] != self.key_hash:
-                    raise BadNote("it is signed with another key")
-                self._key.verify(raw[4:], text.encode())
-            except (binascii.Error, InvalidSignature):
+                content = text.encode()
+            except ValueError:  # no base64, or text that cannot be written down
+                raise BadNote("its signature cannot be read") from None
+            if raw[:4] != self.key_hash:
+                raise BadNote("it is signed with another key")
+            try:
+                self._key.verify(raw[4:], content)
+            except InvalidSignature:
                 raise BadNote("its signature does not fit") from None
             return text
         raise BadNote(f"it is not signed by {self.origin}")
@@ -117,6 +121,17 @@ def read_checkpoint(text: str) -> Checkpoint:
     if not found.origin.startswith("orgserver/") or len(found.hash) != _HASH_SIZE or found.sequence < 0:
         raise BadNote("this is no checkpoint of an audit log")
     return found
+
+
+def as_signed(note: str, origin: str, text: str) -> bool:
+    """Whether a note over a text is what its signer wrote, to the letter: nothing in it that readers pass over."""
+    prefix = f"{text}\n{_DASH}{origin} "
+    signature = note[len(prefix) :].removesuffix("\n")
+    try:
+        exact = base64.b64encode(base64.b64decode(signature)).decode()
+    except ValueError:
+        return False
+    return note == f"{prefix}{exact}\n"
 
 
 def split(text: str) -> list[str]:

@@ -22,7 +22,7 @@ OpenApp = Callable[..., AbstractAsyncContextManager[App]]
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     for name in list(os.environ):
-        if name.startswith(("ORGSERVER_", "SALESFORCE_", "_ORGSERVER")):
+        if name.startswith(("ORGSERVER_", "SALESFORCE_", "_ORGSERVER", "OTEL_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("ORGSERVER_HOME", str(tmp_path_factory.mktemp("unused-home") / "home"))
 

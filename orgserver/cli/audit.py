@@ -2,84 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-import gzip
-import io
-import os
-import sys
-import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, BinaryIO, TextIO, TypeVar
+from typing import Any
 
 import click
 
-from orgserver.cli import audit_evidence, audit_prune, audit_report, audit_tail, audit_undo, spans
+from orgserver.cli import audit_evidence, audit_export, audit_prune, audit_report, audit_tail, audit_undo
+from orgserver.cli.audit_filters import filters, wanted_of
 from orgserver.cli.support import (
     app_of,
-    operator,
     print_facts,
     print_json,
     print_table,
     run,
-    safe,
     settings_of,
     tell,
-    until_told,
 )
-from orgserver.logs import json_safe
-from orgserver.model import names
-from orgserver.model.audit import AuditEntry, EntryFilter
-from orgserver.model.errors import ConfigError, OperatorError
-from orgserver.services import exporting
-from orgserver.services import trail as trails
-
-F = TypeVar("F", bound=Callable[..., Any])
-_FORMATS = ("jsonl", "csv", "events", "parquet", "ocsf")
-_EVERY_SECONDS = 1.0
-_OUTCOMES = ("pending", "succeeded", "rejected", "denied", "not_sent", "unknown")
-
-
-def _filters(command: F) -> F:
-    options = (
-        click.option(
-            "--since", callback=spans.moment, metavar="TIME", help="From then on: ISO 8601, or 7d, 12h, 30m ago."
-        ),
-        click.option("--until", callback=spans.moment, metavar="TIME", help="Before then."),
-        click.option("--org", metavar="ALIAS", help="Only this org."),
-        click.option("--principal", metavar="NAME", help="Only this principal."),
-        click.option("--tool", metavar="NAME", help="Only this tool."),
-        click.option("--action", metavar="NAME", help="create, read, update, delete, list, query, …"),
-        click.option("--object", "object_", metavar="NAME", help="Only this Salesforce object."),
-        click.option("--record-id", metavar="ID", help="Only entries that touched this record."),
-        click.option("--outcome", type=click.Choice(_OUTCOMES), help="Only this outcome."),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-def _wanted(given: dict[str, Any]) -> EntryFilter:
-    if given["since"] and given["until"] and given["until"] <= given["since"]:
-        raise click.UsageError("--until is not after --since")
-    record_id = given["record_id"]
-    if record_id is not None:
-        try:
-            record_id = names.record_id(record_id)
-        except ValueError as error:
-            raise click.BadParameter(str(error), param_hint="--record-id") from None
-    return EntryFilter(
-        since=given["since"],
-        until=given["until"],
-        org=given["org"],
-        principal=given["principal"],
-        tool=given["tool"],
-        action=given["action"],
-        object=given["object_"],
-        record_id=record_id,
-        outcome=given["outcome"],
-    )
+from orgserver.model.audit import AuditEntry
+from orgserver.model.errors import OperatorError
 
 
 @click.group(epilog="Example: orgserver audit list --org acme --since 7d")
@@ -88,12 +27,13 @@ def audit() -> None:
 
 
 @audit.command("list", epilog="Example: orgserver audit list --outcome denied --since 24h")
-@_filters
+@filters
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100_000), help="How many entries.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def list_(limit: int, as_json: bool, **given: Any) -> None:
+@click.option("--no-pager", is_flag=True, help="Print a long table on a terminal at once, without $PAGER (or less).")
+def list_(limit: int, as_json: bool, no_pager: bool, **given: Any) -> None:
     """List entries, the newest first."""
-    wanted = _wanted(given)
+    wanted = wanted_of(given)
 
     async def act() -> list[AuditEntry]:
         async with app_of(settings_of()) as app:
@@ -103,12 +43,12 @@ def list_(limit: int, as_json: bool, **given: Any) -> None:
     if as_json:
         print_json([entry.as_json() for entry in entries])
     elif entries:
-        print_entries(entries)
+        print_entries(entries, paged=not no_pager)
     else:
         tell("No entry matches.")
 
 
-def print_entries(entries: list[AuditEntry]) -> None:
+def print_entries(entries: list[AuditEntry], *, paged: bool = False) -> None:
     """Print entries as a table."""
     print_table(
         ("time (UTC)", "principal", "org", "action", "object", "record", "outcome", "error", "ms", "id"),
@@ -128,6 +68,7 @@ def print_entries(entries: list[AuditEntry]) -> None:
             for entry in entries
         ],
         spare=("ms", "principal", "record", "error", "object"),
+        paged=paged,
     )
 
 
@@ -150,143 +91,6 @@ def show(entry_id: str, as_json: bool) -> None:
     print_facts(entry.as_json() | ({"soql": entry.soql} if entry.soql else {}))
 
 
-@audit.command(epilog="Example: orgserver audit export --format csv --since 30d --output february.csv")
-@click.option("--format", "format_", type=click.Choice(_FORMATS), default="jsonl", show_default=True)
-@_filters
-@click.option(
-    "--output", type=click.Path(path_type=Path, dir_okay=False), help="A new file. [default: standard output]"
-)
-@click.option("--follow", is_flag=True, help="Go on with entries as they end, until Ctrl-C; each of them once.")
-def export(format_: str, output: Path | None, follow: bool, **given: Any) -> None:
-    """Write entries out, oldest first: JSON lines, CSV, OCSF (API Activity), or `events`, the raw chain as evidence.
-
-    A FILE whose name ends in .gz is compressed.
-    """
-    if format_ == "parquet":
-        raise ConfigError("--format parquet is not in this version yet", hint="use jsonl, csv, ocsf or events")
-    wanted = _wanted(given)
-    if format_ == "events" and wanted != EntryFilter(since=wanted.since, until=wanted.until):
-        raise click.UsageError("--format events is the whole chain: it takes --since and --until, and no other filter")
-
-    if follow:
-        if output is not None or format_ == "events":
-            raise click.UsageError("--follow writes jsonl, csv or ocsf to standard output")
-        run(until_told(_follow(format_, wanted)))
-        return
-
-    async def act() -> int:
-        async with app_of(settings_of()) as app:
-            return await export_to(app.trail, format_, wanted, output)
-
-    written = run(act())
-    if output is not None:
-        tell(f"{written:,} {'events' if format_ == 'events' else 'entries'} written to {output}")
-
-
-async def _follow(format_: str, wanted: EntryFilter) -> None:
-    """Write entries as they end; those that have ended already first."""
-    render, written, seen = exporting.RENDER[format_], 0, 0
-    async with app_of(settings_of()) as app:
-        try:
-            if format_ == "csv":
-                click.echo(exporting.csv_header())
-            while True:
-                before = seen
-                entries, seen = await app.trail.ended(seen, wanted)
-                for entry in entries:
-                    click.echo(render(entry.as_json()))
-                written += len(entries)
-                if seen == before:
-                    await asyncio.sleep(_EVERY_SECONDS)
-        finally:
-            await app.trail.exported(operator(), f"audit export --format {format_} --follow", written)
-
-
-async def export_to(trail: trails.Trail, format_: str, wanted: EntryFilter, output: Path | None) -> int:
-    """Write entries to a new file, or to standard output; however it ends, what left is put on record."""
-    with _destination(output) as out:
-        show = _escaping(format_) if out.isatty() else str
-        progress = output is not None and sys.stderr.isatty()
-        written = 0
-        try:
-            if format_ == "csv":
-                out.write(exporting.csv_header() + "\n")
-            async for lines in _pages(trail, format_, wanted):
-                out.write("".join(f"{show(line)}\n" for line in lines))
-                written += len(lines)
-                if progress:
-                    click.echo(f"\r{written:,}", nl=False, err=True)
-            out.flush()
-            if progress and written:
-                click.echo("\r", nl=False, err=True)
-        finally:
-            await trail.exported(operator(), f"audit export --format {format_}", written)
-    return written
-
-
-async def _pages(trail: trails.Trail, format_: str, wanted: EntryFilter) -> AsyncIterator[list[str]]:
-    if format_ != "events":
-        async for page in trail.lines(wanted, format_):
-            yield page
-        return
-    async for event in trail.events(wanted):
-        yield [exporting.event_line(event)]
-
-
-def _escaping(format_: str) -> Callable[[str], str]:
-    """On a terminal, what agents wrote may not drive it; files and pipes get it as it is."""
-    return safe if format_ == "csv" else json_safe
-
-
-@contextmanager
-def _destination(output: Path | None) -> Iterator[TextIO]:
-    """Standard output, or a file that appears whole or not at all."""
-    if output is None:
-        yield sys.stdout
-        return
-    if output.exists():
-        raise OperatorError(f"{output} exists", hint="choose another name; an export never replaces a file")
-    draft: str | None = None
-    try:
-        descriptor, draft = tempfile.mkstemp(prefix=f".{output.name}.", dir=output.parent)
-        with os.fdopen(descriptor, "wb") as file:
-            with _written(file, output) as text:
-                yield text
-            file.flush()
-            os.fsync(file.fileno())
-        _appear(Path(draft), output)
-    except FileExistsError:
-        raise OperatorError(f"{output} exists", hint="choose another name") from None
-    except OSError as error:
-        raise OperatorError(f"{output} cannot be written: {error.strerror or type(error).__name__}") from None
-    finally:
-        if draft is not None:
-            Path(draft).unlink(missing_ok=True)
-
-
-@contextmanager
-def _written(file: BinaryIO, output: Path) -> Iterator[TextIO]:
-    """Text into a file, compressed when its name says so."""
-    packed: Any = gzip.GzipFile(output.stem, "wb", fileobj=file) if output.suffix == ".gz" else None
-    text = io.TextIOWrapper(packed or file, encoding="utf-8", newline="", write_through=packed is not None)
-    try:
-        yield text
-    finally:
-        text.flush()
-        text.detach()
-        if packed is not None:
-            packed.close()
-
-
-def _appear(draft: Path, output: Path) -> None:
-    try:
-        os.link(draft, output)  # unlike a rename, never over another file
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without hard links
-        draft.rename(output)
-
-
 def _records(entry: AuditEntry) -> str | None:
     if not entry.record_ids:
         return None
@@ -295,6 +99,7 @@ def _records(entry: AuditEntry) -> str | None:
 
 
 for _command in (
+    audit_export.export,
     audit_tail.tail,
     audit_report.report,
     audit_evidence.verify,

@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from orgserver.cli.support import Failure, print_json, run, safe, tell
+from orgserver.tools import toolsets
 
 _LOG_LINES = 20
 
@@ -144,7 +145,8 @@ def _show_log(report: _Report, log: Path) -> None:
 
 async def _show_audit(report: _Report, settings: Any, home: Path) -> None:
     from orgserver.app import open_app  # noqa: PLC0415
-    from orgserver.cli.audit import export_to, print_entries  # noqa: PLC0415
+    from orgserver.cli.audit import print_entries  # noqa: PLC0415
+    from orgserver.cli.audit_export import export_to  # noqa: PLC0415
     from orgserver.model.audit import EntryFilter  # noqa: PLC0415
 
     report.heading("The audit log")
@@ -185,7 +187,7 @@ class _Agent:
     async def tools(self) -> str:
         listed = await self._client.list_tools()
         size = len(listed.model_dump_json(by_alias=True, exclude_none=True))
-        _hold(len(listed.tools) == 12, f"{len(listed.tools)} tools")  # noqa: PLR2004  # the default toolsets
+        _hold({tool.name for tool in listed.tools} == set(toolsets.chosen(())), f"{len(listed.tools)} tools")
         return f"{len(listed.tools)} tools, {size:,} bytes"
 
     async def orgs(self) -> str:

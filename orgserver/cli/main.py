@@ -29,6 +29,8 @@ _COMMANDS = {
     "import-orgs": ("orgserver.cli.import_orgs", "Register many orgs at once."),
     "serve": ("orgserver.cli.serve", "Serve MCP on standard input and output."),
     "refresh-idle": ("orgserver.cli.refresh_idle", "Keep the tokens of idle orgs alive, for cron."),
+    "approvals": ("orgserver.cli.approvals", "List what agents asked for and a person must allow."),
+    "approve": ("orgserver.cli.approvals", "Let one call of an agent pass, once."),
     "audit": ("orgserver.cli.audit", "Read, export and verify the audit log."),
     "backup": ("orgserver.cli.backup", "Copy the store while servers use it."),
     "restore": ("orgserver.cli.backup", "Put a backup in as the store."),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,9 +19,11 @@ from orgserver.logs import start_logging
 from orgserver.model import names
 from orgserver.model.errors import ConfigError
 from orgserver.model.orgs import Principal, Scope
+from orgserver.telemetry import signals
 
 if TYPE_CHECKING:
     from orgserver.app import App
+    from orgserver.services.observing import Observer
 
 logger = logging.getLogger("orgserver.serve")
 _LATER = ("tls_cert", "tls_key", "public_url", "allow_host", "allow_origin", "oauth_issuer", "oauth_audience")
@@ -37,7 +40,7 @@ _REAL = ("database_url", "master_key", "master_key_file", "master_key_command", 
 @click.option("--org", "orgs", multiple=True, metavar="ALIAS", help="Offer only these orgs.")
 @click.option("--read-only", is_flag=True, help="Offer no tool that changes anything.")
 @click.option(
-    "--toolset", "toolsets", multiple=True, metavar="NAME", help="contacts, appointments, query, orgs or all."
+    "--toolset", "toolsets", multiple=True, metavar="NAME", help="contacts, appointments, query, orgs, metadata or all."
 )
 @click.option("--principal", metavar="NAME", help="Who calls, for the audit log. [default: local:<you>]")
 @click.option("--label", metavar="TEXT", help="A word to find this server's calls by in the audit log.")
@@ -74,7 +77,7 @@ async def _serve(options: dict[str, Any], scope: Scope) -> None:
     from orgserver.tools.server import build_server  # noqa: PLC0415
 
     principal = Principal(options["principal"] or local_principal())
-    async with _app(scope, sandbox=options["sandbox"]) as app:
+    async with _playground(scope) if options["sandbox"] else _app(scope) as app:
         known = (await app.access.catalog()).by_alias
         for alias in sorted(scope.orgs or ()):
             if alias not in known:
@@ -89,10 +92,14 @@ async def _serve(options: dict[str, Any], scope: Scope) -> None:
             keeping.cancel()  # a refresh under way is waited for when the app closes
 
 
-def _app(scope: Scope, *, sandbox: bool) -> AbstractAsyncContextManager[App]:
+@asynccontextmanager
+async def _app(scope: Scope) -> AsyncIterator[App]:
     from orgserver.app import open_app  # noqa: PLC0415
 
-    return _playground(scope) if sandbox else open_app(_settings(), scope)
+    settings = _settings()
+    with _telemetry() as observer:  # ends last: it is to tell of every call
+        async with open_app(settings, scope, observer) as app:
+            yield app
 
 
 @asynccontextmanager
@@ -104,9 +111,31 @@ async def _playground(scope: Scope) -> AsyncIterator[App]:
 
     with tempfile.TemporaryDirectory(prefix="orgserver-playground-") as home:
         settings = _settings(home=home, **dict.fromkeys(_REAL))
-        async with Sandbox.start(2) as sandbox, open_app(settings, scope) as app:
-            await register(app, sandbox)
-            yield app
+        with _telemetry() as observer:
+            async with Sandbox.start(2) as sandbox, open_app(settings, scope, observer) as app:
+                await register(app, sandbox)
+                yield app
+
+
+@contextmanager
+def _telemetry() -> Iterator[Observer | None]:
+    """Whoever the environment wants to watch the calls; a server never fails for it."""
+    asked = signals.asked(os.environ)
+    for problem in asked.problems:
+        logger.warning("telemetry: %s", problem)
+    with ExitStack() as stack:
+        observer = None
+        if asked.signals:
+            try:
+                from orgserver.telemetry.starting import started  # noqa: PLC0415  # an extra, and slow to import
+
+                observer = stack.enter_context(started(asked.signals))
+                logger.info("telemetry: sending %s", ", ".join(asked.signals))
+            except ImportError:
+                logger.info("telemetry: off, for want of: pip install 'orgserver[otel]'")
+            except Exception as error:  # noqa: BLE001  # the environment may be meant for other programs
+                logger.warning("telemetry: off: %s", error)
+        yield observer
 
 
 def _settings(**given: Any) -> Settings:

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import getpass
 import json
+import math
 import os
 import signal
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
@@ -83,11 +84,14 @@ def _plain(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def print_table(titles: Sequence[str], rows: Sequence[Sequence[object]], *, spare: Sequence[str] = ()) -> None:
+def print_table(
+    titles: Sequence[str], rows: Sequence[Sequence[object]], *, spare: Sequence[str] = (), paged: bool = False
+) -> None:
     """Print a table for people; colours only on terminals, and never with NO_COLOR.
 
     Columns with nothing in them are left out, and on a narrow terminal those in ``spare``, one after the other.
     What is still too wide is left to the terminal to break: an id that is cut cannot be copied.
+    What is ``paged`` goes through a pager when a terminal would not show it at once.
     """
     from rich.console import Console  # noqa: PLC0415  # only where something is drawn
 
@@ -99,7 +103,15 @@ def print_table(titles: Sequence[str], rows: Sequence[Sequence[object]], *, spar
             break
         columns = [i for i in columns if titles[i] != title]
         table, width = _table(titles, rows, columns)
+    lines = (len(rows) + 1) * max(1, math.ceil(width / console.width))
+    too_long = console.is_terminal and lines >= console.height
     console.width = max(width, 1)
+    if paged and too_long and os.environ.get("PAGER") != "":  # empty: none is wanted
+        with console.capture() as shown:
+            console.print(table, soft_wrap=True)
+        os.environ.setdefault("LESS", "-FRX")  # colours, and nothing that clears the screen: as git does
+        click.echo_via_pager(shown.get().removesuffix("\n"))  # which ends it with one
+        return
     console.print(table, soft_wrap=True)
 
 

@@ -9,7 +9,9 @@ OrgserverError
 │   └── AuditBroken              the audit log does not verify
 └── CallError                    a tool call did not succeed; becomes our error JSON
     ├── Denied                   refused by our checks; nothing was sent
-    │   ├── UnknownOrg, Forbidden, PolicyDenied, InvalidArgument, Conflict
+    │   ├── UnknownOrg, Forbidden, InvalidArgument, Conflict
+    │   ├── PolicyDenied
+    │   │   └── Unconfirmed      … until a person was asked
     ├── NotSent                  allowed, but nothing left
     │   ├── RateLimited, StoreAway, NeedsLogin, NoConnection
     ├── Rejected                 Salesforce refused
@@ -133,6 +135,17 @@ class PolicyDenied(Denied):
     """The org's policy forbids the act for everybody."""
 
     code, category = "POLICY", "policy"
+
+
+class Unconfirmed(PolicyDenied):
+    """A person must be asked first: the client brings the answer by repeating the call."""
+
+    code = "CONFIRMATION_ASKED"
+
+    def __init__(self, question: str, state: str) -> None:
+        super().__init__("a person must allow this first", hint="repeat the call with their answer")
+        self.question = question
+        self.state = state
 
 
 class InvalidArgument(Denied):

@@ -29,6 +29,7 @@ EVENT = SObjectName("Event")
 KEY_PREFIX = {CONTACT: "003", EVENT: "00U"}
 """The first three characters of every id of an object (Salesforce: "Standard Field Record ID Prefix Decoder")."""
 
+_USUAL = {name.lower(): name for name in (CONTACT, EVENT)}
 _ALIAS = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _ID = re.compile(r"[0-9A-Za-z]{15}(?:[0-9A-Za-z]{3})?")
 _SOBJECT = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,79}")
@@ -72,10 +73,10 @@ def org_id(text: str) -> OrgId:
 
 
 def sobject(text: str) -> SObjectName:
-    """Read an object's API name."""
+    """Read an object's API name; those we know come back in their own case, for Salesforce takes any."""
     if not _SOBJECT.fullmatch(text):
         raise ValueError("an object is named by letters, digits and _, such as Contact or Invoice__c")
-    return SObjectName(text)
+    return _USUAL.get(text.lower(), SObjectName(text))
 
 
 def is_field(text: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, Protocol
 
 from orgserver.model.names import Alias, OrgId, RowId
 from orgserver.model.secret import Secret
@@ -134,6 +134,20 @@ class Principal:
     name: str
 
 
+class Person(Protocol):
+    """The person at the client, who can be asked."""
+
+    @property
+    def said(self) -> tuple[str, str] | None:
+        """The state and the answer (``accept`` or not) to an earlier question, which this call brings."""
+
+    async def ask(self, question: str, state: str) -> str | None:
+        """Ask, and give the answer; None if the client cannot ask after all.
+
+        Raises Unconfirmed where the answer comes with a repeated call, which brings ``state`` back.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """One call's circumstances, as the transport knows them; never taken from arguments."""
@@ -143,6 +157,8 @@ class Caller:
     client: str | None = None
     request_id: str | None = None
     label: str | None = None
+    person: Person | None = field(default=None, compare=False, repr=False)
+    """None where the client cannot ask anybody."""
     progress: Progress | None = field(default=None, compare=False, repr=False)
 
     async def tell(self, done: float, total: float | None, message: str) -> None:

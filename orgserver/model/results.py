@@ -29,6 +29,29 @@ class Created:
 
 
 @dataclass(frozen=True, slots=True)
+class Upserted(Created):
+    """A record that an upsert made (``created``) or changed."""
+
+    created: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search found, each record with its ``object``."""
+
+    records: list[FieldValues]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an org has used of its limits, by their names."""
+
+    limits: dict[str, dict[str, Any]]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """One field of a change, before and after."""
 

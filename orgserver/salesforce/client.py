@@ -33,6 +33,7 @@ READ_SECONDS = 45.0
 TOKEN_SECONDS = 30.0
 """The whole time of a token request: shorter than any lease on it."""
 _ERROR = 300
+_NOT_MODIFIED = 304
 _REQUEST_ID_HEADERS = ("x-request-id", "x-sfdc-request-id", "sforce-request-id")
 
 
@@ -163,7 +164,7 @@ class SalesforceClient:
                     raise Unanswered(f"the org's answer was lost: {error}") from error.__cause__
             else:
                 gate.breaker.answered()
-                if reply.status < _ERROR:
+                if reply.status < _ERROR or (reply.status == _NOT_MODIFIED and request.conditional):
                     gate.budget.succeeded()
                     return reply
                 refused = refusals.refusal(reply.status, reply.body, writes=request.writes)

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from orgserver.model.errors import InvalidArgument, Rejected, Unanswered
-from orgserver.model.names import RecordId, SObjectName
+from orgserver.model.names import RecordId, SObjectName, is_field
 from orgserver.model.names import record_id as read_record_id
 from orgserver.model.results import FieldValues
 
@@ -34,6 +34,11 @@ class Request:
     def writes(self) -> bool:
         """Whether it may change something."""
         return self.method not in _READS
+
+    @property
+    def conditional(self) -> bool:
+        """Whether 304 (nothing has changed) is an answer to it."""
+        return any(name == "If-Modified-Since" for name, _ in self.headers)
 
     @property
     def target(self) -> str:
@@ -107,6 +112,53 @@ def delete(version: str, sobject: SObjectName, record_id: RecordId) -> Request:
 def read_changed(reply: Reply) -> None:
     """An update or delete has nothing to read: its status was success."""
     del reply
+
+
+def read_by_key(version: str, sobject: SObjectName, key: tuple[str, str], fields: Sequence[str]) -> Request:
+    """Read a record by an external id (REST guide, "sObject Rows by External ID")."""
+    return Request("GET", _keyed(version, sobject, key), (("fields", ",".join(fields)),))
+
+
+def upsert(version: str, sobject: SObjectName, key: tuple[str, str], values: FieldValues) -> Request:
+    """Create the record with this external id, or change it (REST guide, "sObject Rows by External ID")."""
+    return Request("PATCH", _keyed(version, sobject, key), body=values)
+
+
+def read_upserted(reply: Reply) -> tuple[RecordId, bool]:
+    """The record's id, and whether it was created."""
+    record_id = read_created(reply)
+    return record_id, reply.status == 201 or reply.body.get("created") is True  # noqa: PLR2004  # Created
+
+
+def search(version: str, sosl: str) -> Request:
+    """Search (REST guide, "Search")."""
+    return Request("GET", f"/services/data/{version}/search", (("q", sosl),))
+
+
+def read_found(reply: Reply) -> list[FieldValues]:
+    """The records found, each with its ``object`` first; a bare list is the form before v37.0."""
+    body = reply.body
+    found = body.get("searchRecords") if isinstance(body, dict) else body
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise _unreadable()
+    return [{"object": (each.get("attributes") or {}).get("type")} | clean(each) for each in found]
+
+
+def limits(version: str) -> Request:
+    """Ask what the org has used of its limits (REST guide, "Limits")."""
+    return Request("GET", f"/services/data/{version}/limits")
+
+
+def read_limits(reply: Reply) -> dict[str, tuple[int, int]]:
+    """What is allowed and what remains, by name."""
+    if not isinstance(reply.body, dict):
+        raise _unreadable()
+    told: dict[str, tuple[int, int]] = {}
+    for name, limit in reply.body.items():
+        most, left = (limit.get("Max"), limit.get("Remaining")) if isinstance(limit, dict) else (None, None)
+        if isinstance(most, int) and isinstance(left, int) and is_field(name):
+            told[name] = (most, left)
+    return told
 
 
 def query(version: str, soql: str, batch_size: int, include_deleted: bool = False) -> Request:
@@ -208,6 +260,11 @@ def _object(version: str, sobject: SObjectName) -> str:
 
 def _row(version: str, sobject: SObjectName, record_id: RecordId) -> str:
     return f"{_object(version, sobject)}/{quote(record_id, safe='')}"
+
+
+def _keyed(version: str, sobject: SObjectName, key: tuple[str, str]) -> str:
+    field, value = key
+    return f"{_object(version, sobject)}/{quote(field, safe='')}/{quote(value, safe='')}"
 
 
 def _unreadable() -> Rejected:

@@ -19,6 +19,7 @@ from orgserver.sandbox.rest import Rest
 
 Transports = Mapping[tuple[str, int], asyncio.Transport]
 _MAX_URI = 16_384
+_MAX_WRITTEN_DOWN = 1024 * 1024
 _BODILESS = frozenset({204, 304})
 _UNAUTHORIZED = 401
 
@@ -97,7 +98,7 @@ class OrgApp:
 
     def _write_down(self, asked: Asked, status: int, request_id: str = "") -> None:
         self._org.counters.requests += 1
-        query, body = asked.query_string, asked.body.decode("utf-8", "replace")
+        query, body = asked.query_string, asked.body[:_MAX_WRITTEN_DOWN].decode("utf-8", "replace")
         if asked.path.startswith(("/services/oauth2/", "/id/")):  # tokens are not for the log
             query, body = query if asked.path == AUTHORIZE_PATH else "", ""
         now = self._org.clock().timestamp()

@@ -1,15 +1,16 @@
 """What ``&columns=true`` tells of a query: its columns in place of its rows.
 
 Salesforce does not document it; the sf command asks for it after every query that found something (plugin-data,
-``query.ts``).
+``query.ts``; its ``queryFields.exemplars.ts`` shows answers).
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from orgserver.sandbox.paths import Shape
+from orgserver.salesforce.soql import tree
 from orgserver.sandbox.schema import Field, SObject
+from orgserver.sandbox.shapes import Converted, Inner, Part, Shape
 
 _NUMBERS = frozenset({"int", "long", "double", "currency", "percent"})
 _TEXTS = frozenset({"string", "textarea", "phone", "email", "url", "picklist", "multipicklist", "combobox"})
@@ -30,39 +31,75 @@ _APEX_TYPES = {
 
 def described(sobject: SObject, shape: Shape | None) -> dict[str, Any]:
     """The columns of a query of an object; none for COUNT()."""
-    columns = [] if shape is None else _columns(shape)
+    return _told(sobject, [] if shape is None else _columns(shape), grouped=False)
+
+
+def summed(sobject: SObject, columns: dict[str, tuple[tree.Expression, Field]], *, grouped: bool) -> dict[str, Any]:
+    """The columns of a query that sums up."""
+    told = [
+        _column(name, field) if isinstance(expression, tree.Path) else _sum(name, expression, field)
+        for name, (expression, field) in columns.items()
+    ]
+    return _told(sobject, told, grouped=grouped)
+
+
+def _told(sobject: SObject, columns: list[dict[str, Any]], *, grouped: bool) -> dict[str, Any]:
     return {
         "columnMetadata": columns,
         "entityName": sobject.name,
-        "groupBy": False,
+        "groupBy": grouped,
         "idSelected": any(column["columnName"] == "Id" for column in columns),
         "keyPrefix": sobject.prefix,
     }
 
 
 def _columns(shape: Shape) -> list[dict[str, Any]]:
-    columns = []
-    for name, part in shape.parts.items():
-        if isinstance(part, tuple):
-            link, behind = part
-            columns.append(_column(name, link) | {"foreignKeyName": link.name, "joinColumns": _columns(behind)})
-        else:
-            columns.append(_column(name, part))
-    return columns
+    return [_of(name, part) for name, part in shape.parts.items()]
+
+
+def _of(name: str, part: Part) -> dict[str, Any]:
+    if isinstance(part, Field):
+        return _column(name, part)
+    if isinstance(part, Converted):
+        return _column(name, part.field) | {"insertable": False, "updatable": False}
+    rows = {"joinColumns": _columns(part.shape)}
+    if isinstance(part, Inner) and part.link is None:
+        return _plain(name) | rows | {"aggregate": True}
+    link = part.link
+    return _plain(name) | rows | {"foreignKeyName": link.name if link else None}
+
+
+def _sum(name: str, expression: tree.Expression, field: Field) -> dict[str, Any]:
+    """A column of a function; one without a name of its own shows how it is written."""
+    shown = tree.label(expression)
+    return _plain(name) | {"aggregate": True, "displayName": shown, "numberType": field.type in _NUMBERS}
 
 
 def _column(name: str, field: Field) -> dict[str, Any]:
-    return {
-        "aggregate": False,
+    return _plain(name) | {
         "apexType": _APEX_TYPES.get(field.type, "String"),
         "booleanType": field.type == "boolean",
-        "columnName": name,
         "custom": field.name.endswith("__c"),
-        "displayName": name,
-        "foreignKeyName": None,
         "insertable": field.createable,
-        "joinColumns": [],
         "numberType": field.type in _NUMBERS,
         "textType": field.type in _TEXTS,
         "updatable": field.updateable,
+    }
+
+
+def _plain(name: str) -> dict[str, Any]:
+    """A column of which nothing but its name is known."""
+    return {
+        "aggregate": False,
+        "apexType": None,
+        "booleanType": False,
+        "columnName": name,
+        "custom": False,
+        "displayName": name,
+        "foreignKeyName": None,
+        "insertable": False,
+        "joinColumns": [],
+        "numberType": False,
+        "textType": False,
+        "updatable": False,
     }

@@ -6,6 +6,8 @@ GET    /sandbox/tokens     every login: its client id, how often it was refreshe
                            sessions it has, whether it was revoked
 GET    /sandbox/faults     the faults that are still to strike; POST orders one, DELETE takes all back
 POST   /sandbox/expire     end every session
+POST   /sandbox/fields     {"object", "field", "values"}: change what describe tells of a field, or add one
+POST   /sandbox/records    {"object", "values"}: put a record in, also into fields that no client may write
 POST   /sandbox/knobs      a JSON object; the names are in ``knobs``
 """
 
@@ -15,7 +17,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from orgserver.sandbox import knobs
+from orgserver.sandbox import knobs, schema
 from orgserver.sandbox.answers import Answer, Asked
 from orgserver.sandbox.org import SandboxOrg
 
@@ -34,28 +36,45 @@ def answer(org: SandboxOrg, asked: Asked) -> Answer:
 
 
 def _answer(org: SandboxOrg, asked: Asked) -> Answer:
-    match asked.method, asked.path.removeprefix("/sandbox/"):
-        case "GET", "state":
-            return Answer(200, org.state())
-        case "GET", "requests":
-            return Answer(200, [asdict(each) for each in org.requests])
+    name = asked.path.removeprefix("/sandbox/")
+    if asked.method == "GET":
+        return _told(org, name)
+    match asked.method, name:
         case "DELETE", "requests":
             org.requests.clear()
-        case "GET", "tokens":
-            return Answer(200, org.logins.described())
-        case "GET", "faults":
-            return Answer(200, [asdict(each) for each in org.faults if each.times > 0])
         case "POST", "faults":
             org.fault(**_object(asked))
         case "DELETE", "faults":
             org.faults.clear()
+        case "POST", "fields":
+            told = _object(asked)
+            org.objects.change(_text(told, "object"), _text(told, "field"), told.get("values", {}))
+        case "POST", "records":
+            return Answer(200, {"id": _add(org, _object(asked))})
         case "POST", "expire":
             org.expire_access_tokens()
         case "POST", "knobs":
             knobs.turn(org, _object(asked))
         case _:
-            return Answer(404, {"error": "there is no such knob"})
+            return _unknown()
     return Answer(200, {})
+
+
+def _told(org: SandboxOrg, name: str) -> Answer:
+    match name:
+        case "state":
+            return Answer(200, org.state())
+        case "requests":
+            return Answer(200, [asdict(each) for each in org.requests])
+        case "tokens":
+            return Answer(200, org.logins.described())
+        case "faults":
+            return Answer(200, [asdict(each) for each in org.faults if each.times > 0])
+    return _unknown()
+
+
+def _unknown() -> Answer:
+    return Answer(404, {"error": "there is no such knob"})
 
 
 def _object(asked: Asked) -> dict[str, Any]:
@@ -63,3 +82,22 @@ def _object(asked: Asked) -> dict[str, Any]:
     if not isinstance(told, dict):
         raise TypeError("a JSON object is wanted")
     return told
+
+
+def _text(told: dict[str, Any], name: str) -> str:
+    value = told.get(name)
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: a text is wanted")
+    return value
+
+
+def _add(org: SandboxOrg, told: dict[str, Any]) -> str:
+    values = told.get("values")
+    found = schema.find(_text(told, "object"))
+    if found is None or not isinstance(values, dict):
+        raise ValueError("a known object and its values are wanted")
+    sobject = org.objects.find(found.name)
+    known = {field.name for field in sobject.fields.values()}
+    if values.keys() - known:
+        raise ValueError(f"{sobject.name} has no field {', '.join(sorted(values.keys() - known))}")
+    return org.records.add(sobject, values)

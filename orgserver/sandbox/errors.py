@@ -11,10 +11,31 @@ class Refusal(Exception):
     def __init__(self, status: int, code: str, message: str, fields: list[str] | None = None) -> None:
         super().__init__(message)
         self.status = status
+        self.code = code
+        self.message = message
+        self.fields = fields
         error: dict[str, Any] = {"message": message, "errorCode": code}
         if fields is not None:
             error["fields"] = fields
         self.body: Any = [error]
+
+    def outcome(self) -> dict[str, Any]:
+        """The error as one record's outcome among others'."""
+        return {"statusCode": self.code, "message": self.message, "fields": self.fields or []}
+
+
+class Duplicates(Refusal):
+    """A duplicate rule's refusal, which says what it found."""
+
+    def __init__(self, result: dict[str, Any]) -> None:
+        super().__init__(400, "DUPLICATES_DETECTED", "Use one of these records?")
+        self.result = result
+        # So spelt on the wire, of a single record only.
+        self.body = [{"duplicateResut": result, "errorCode": self.code, "message": self.message}]
+
+    def outcome(self) -> dict[str, Any]:
+        """The error as one record's outcome among others'."""
+        return super().outcome() | {"duplicateResult": self.result}
 
 
 class OAuthRefusal(Exception):

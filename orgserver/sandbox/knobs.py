@@ -4,6 +4,12 @@ rotation            whether a refresh gives a new refresh token
 daily_limit         calls until REQUEST_LIMIT_EXCEEDED
 session_seconds     after how much idleness a session ends; null: never
 callbacks           where a log-in in the browser may lead back to
+duplicate_rule      {"object", "fields", "allow_save"}: records alike in these fields are duplicates; null: none are
+person_accounts     whether an account may be a person
+hidden_objects      the names of objects that the org lets nobody see
+bulk_rows_per_second
+                    how fast a bulk job gets on; 0: not at all, null: as fast as it can
+bulk_delay          seconds until it begins
 consent_page        whether such a log-in waits for somebody to press Allow
 deny                whether it ends with access_denied
 pkce_required       whether it needs a code challenge
@@ -27,7 +33,9 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
+from orgserver.sandbox import schema
 from orgserver.sandbox.assertions import public_key
+from orgserver.sandbox.duplicates import Rule
 from orgserver.sandbox.org import SandboxOrg
 
 Read = Callable[[Any], Any]
@@ -81,7 +89,25 @@ def _random(value: Any) -> Random:
     return Random(_whole(value))  # noqa: S311  # delays, not secrets
 
 
+def _rule(value: Any) -> Rule:
+    if not isinstance(value, dict):
+        raise TypeError("an object is wanted")
+    return Rule.told(value)
+
+
+def _objects(value: Any) -> frozenset[str]:
+    names = frozenset(_texts(value))
+    if not names <= set(schema.NAMES):
+        raise ValueError(f"unknown objects: {', '.join(sorted(names - set(schema.NAMES)))}")
+    return names
+
+
 _OF_ORG: dict[str, tuple[str, Read]] = {
+    "duplicate_rule": ("duplicate_rule", _or_null(_rule)),
+    "hidden_objects": ("hidden_objects", _objects),
+    "person_accounts": ("person_accounts", _flag),
+    "bulk_rows_per_second": ("bulk_rows_per_second", _or_null(_seconds)),
+    "bulk_delay": ("bulk_delay", _seconds),
     "rotation": ("rotation", _flag),
     "daily_limit": ("daily_limit", _whole),
     "session_seconds": ("session_seconds", _or_null(_seconds)),

@@ -8,15 +8,20 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from orgserver.model.names import to_18
 from orgserver.sandbox import schema
+from orgserver.sandbox.describing import Objects
+from orgserver.sandbox.duplicates import Rule
 from orgserver.sandbox.faults import Fault, Kind
 from orgserver.sandbox.identity import userinfo
+from orgserver.sandbox.jobs import Jobs, Pace
 from orgserver.sandbox.logins import Family, Logins
 from orgserver.sandbox.records import Record, Records
+from orgserver.sandbox.running import Runner
 from orgserver.sandbox.values import stamp
 
 CALLBACK = "http://localhost:1717/OauthRedirect"
@@ -64,7 +69,7 @@ class Seen:
     """0: it was not carried out, or not to its end."""
     query: str = ""
     body: str = field(default="", repr=False)
-    """Empty for the token endpoints."""
+    """Its first MiB; empty for the token endpoints."""
     request_id: str = ""
     time: float = 0.0
     """When it was answered, in seconds since 1970."""
@@ -142,8 +147,14 @@ class SandboxOrg:
     daily_limit: int = 1_000_000
     """Calls until the org answers REQUEST_LIMIT_EXCEEDED."""
     time_zone: str = "Europe/Berlin"
+    bulk_rows_per_second: float | None = None
+    """How fast bulk jobs get on; None: as fast as they can."""
+    bulk_delay: float = 0
+    """Seconds until a bulk job begins."""
 
     records: Records = field(init=False)
+    objects: Objects = field(init=False, repr=False)
+    jobs: Jobs = field(init=False, repr=False)
     logins: Logins = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -156,6 +167,9 @@ class SandboxOrg:
         self.client_secret = secrets.token_hex(32).upper()
         self.logins = Logins(self.client_id, self.org_id, lambda: self.clock())  # noqa: PLW0108  # tests set another clock later
         self.records = Records(self.number, self.user_id, self.clock)
+        self.objects = Objects(self.records.tables, self.clock)
+        pace = Pace(lambda: self.bulk_rows_per_second, lambda: self.bulk_delay)
+        self.jobs = Jobs(self.number, pace, lambda: self.objects.own)
         self._seed()
 
     @property
@@ -176,6 +190,33 @@ class SandboxOrg:
     def access_tokens(self) -> set[str]:
         """All access tokens that are good."""
         return self.logins.access_tokens()
+
+    @property
+    def duplicate_rule(self) -> Rule | None:
+        """What makes records duplicates; None: nothing."""
+        return self.records.rule
+
+    @duplicate_rule.setter
+    def duplicate_rule(self, rule: Rule | None) -> None:
+        self.records.rule = rule
+
+    @property
+    def person_accounts(self) -> bool:
+        """Whether an account may be a person."""
+        return self.objects.persons
+
+    @person_accounts.setter
+    def person_accounts(self, wanted: bool) -> None:
+        self.objects.have_persons(wanted)
+
+    @property
+    def hidden_objects(self) -> frozenset[str]:
+        """The objects that the org lets nobody see."""
+        return self.objects.hidden
+
+    @hidden_objects.setter
+    def hidden_objects(self, names: frozenset[str]) -> None:
+        self.objects.hidden = names
 
     @property
     def session_seconds(self) -> float | None:
@@ -228,6 +269,10 @@ class SandboxOrg:
                 each.times -= 1
                 return each
         return None
+
+    def query(self, text: str, *, deleted: bool = False) -> Runner:
+        """A query of the org's records; Refusal says what is wrong with it."""
+        return Runner(self.records, text, self.clock(), ZoneInfo(self.time_zone), deleted=deleted)
 
     def expire_access_tokens(self) -> None:
         """End every session."""

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 from orgserver.model.names import record_id, to_18
-from orgserver.sandbox import events, schema
+from orgserver.sandbox import events, persons, schema
+from orgserver.sandbox.derived import derive
+from orgserver.sandbox.duplicates import Rule
 from orgserver.sandbox.errors import Refusal
+from orgserver.sandbox.keys import Keys
 from orgserver.sandbox.schema import Field, SObject
 from orgserver.sandbox.values import kept, stamp
 
 Record = dict[str, Any]
-_SUFFIX = "Address"
+_Change = tuple[str, str, Record | None, Record | None]
+
+
+class Kept(Record):
+    """A record as it is kept: without its empty fields, so that 100,000 of them fit into modest memory."""
+
+    __slots__ = ()
+
+    def __missing__(self, _name: str) -> None:
+        return None
 
 
 class Records:
@@ -23,19 +36,40 @@ class Records:
     def __init__(self, org_number: int, user_id: str, clock: Callable[[], datetime]) -> None:
         self.tables: dict[str, dict[str, Record]] = {name: {} for name in schema.NAMES}
         self.deleted: dict[str, dict[str, Record]] = {name: {} for name in schema.NAMES}
+        self.rule: Rule | None = None
+        """The duplicate rule of the org."""
+        self.keys = Keys(self.tables)
         self._org_number = org_number
         self._user_id = user_id
         self._clock = clock
         self._serial = itertools.count(1)
+        self._journal: list[_Change] | None = None
 
     def new_id(self, sobject: SObject) -> str:
         """Make an id whose middle tells the org apart."""
         return to_18(f"{sobject.prefix}Sb{self._org_number:04d}{next(self._serial):06d}")
 
+    @contextmanager
+    def undoable(self) -> Iterator[Callable[[], None]]:
+        """Give a function that takes back what has been changed since."""
+        outermost = self._journal is None
+        journal = self._journal = [] if self._journal is None else self._journal
+        start = len(journal)
+
+        def undo() -> None:
+            while len(journal) > start:
+                self._restore(*journal.pop())
+
+        try:
+            yield undo
+        finally:
+            if outermost:
+                self._journal = None
+
     def add(self, sobject: SObject, values: Record, identifier: str | None = None) -> str:
         """Put a record in, without asking whether an agent might."""
         now = stamp(self._clock())
-        record: Record = {field.name: kept(field, None) for field in sobject.fields.values()}
+        record = Kept(sobject.defaults)
         record["Id"] = identifier or self.new_id(sobject)
         if "ownerid" in sobject.fields:
             record["OwnerId"] = self._user_id
@@ -44,20 +78,28 @@ class Records:
             record[name] = record.get(name) or now
         for name in ("CreatedById", "LastModifiedById"):
             record[name] = record.get(name) or self._user_id
-        self._derive(sobject, record, set(values))
-        self.tables[sobject.name][record["Id"]] = record
+        derive(sobject, record, set(values), self.tables)
+        self._put(sobject, record)
         return str(record["Id"])
 
-    def create(self, sobject: SObject, values: Record) -> str:
+    def create(self, sobject: SObject, values: Record, *, allow_duplicates: bool = False) -> str:
         """Create as the API does; Refusal says what is wrong."""
         if not sobject.createable:
             text = f"entity type {sobject.name} cannot be inserted through the API"
             raise Refusal(400, "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", text, [])
         checked = self._checked(sobject, values, "create")
-        _require(sobject, checked)
+        person = persons.is_person(sobject, checked)
+        if person:
+            checked = persons.as_account(checked)
+        _require(sobject, sobject.defaults | checked)
         if sobject.name == "Event" and (lacking := events.missing(checked)):
             raise _lacking(lacking)
-        return self.add(sobject, checked)
+        self._judge(sobject, checked, "", allow_duplicates)
+        identifier = self.add(sobject, checked)
+        if person:
+            contact = self.add(_object("Contact"), persons.contact_of(self.tables["Account"][identifier]))
+            self.tables["Account"][identifier]["PersonContactId"] = contact
+        return identifier
 
     def get(self, sobject: SObject, given: str) -> Record:
         """Find a record; Refusal if it is not there."""
@@ -73,27 +115,39 @@ class Records:
             raise Refusal(404, "NOT_FOUND", "The requested resource does not exist")
         return record
 
-    def update(self, sobject: SObject, given: str, values: Record) -> None:
+    def update(self, sobject: SObject, given: str, values: Record, *, allow_duplicates: bool = False) -> None:
         """Change as the API does."""
         record = self.get(sobject, given)
         checked = self._checked(sobject, values, "update")
-        merged = record | checked
+        merged = Kept(record)
+        merged.update(checked)
         _require(sobject, merged)
-        self._derive(sobject, merged, set(checked))
+        derive(sobject, merged, set(checked), self.tables)
+        if checked:
+            self._judge(sobject, merged, record["Id"], allow_duplicates)
         now = stamp(self._clock())
         merged.update(LastModifiedDate=now, SystemModstamp=now, LastModifiedById=self._user_id)
+        self._note(sobject.name, record["Id"])
         record.update(merged)
+        self.keys.put(sobject, record)
 
-    def delete(self, sobject: SObject, given: str) -> None:
-        """Put a record into the recycle bin."""
+    def delete(self, sobject: SObject, given: str, *, for_good: bool = False) -> None:
+        """Put a record into the recycle bin, or past it."""
         record = self.get(sobject, given)
+        self._note(sobject.name, record["Id"])
         del self.tables[sobject.name][record["Id"]]
-        self.deleted[sobject.name][record["Id"]] = record | {"IsDeleted": True}
+        if for_good:
+            return
+        record = Kept(record)
+        record.update(IsDeleted=True, SystemModstamp=stamp(self._clock()))
+        self.deleted[sobject.name][record["Id"]] = record
 
     def _checked(self, sobject: SObject, values: Record, act: str) -> Record:
         checked: Record = {}
-        for name, value in values.items():
-            field = sobject.fields.get(name.lower())
+        for name, told in values.items():
+            field, value = sobject.fields.get(name.lower()), told
+            if field is None and isinstance(told, dict) and (link := sobject.relationships.get(name.lower())):
+                field, value = link, self._by_key(link, told)
             if field is None:
                 raise Refusal(400, "INVALID_FIELD", f"No such column '{name}' on sobject of type {sobject.name}")
             if not (field.createable if act == "create" else field.updateable):
@@ -105,6 +159,21 @@ class Records:
                 self._find(field, checked[field.name])
         return checked
 
+    def _by_key(self, link: Field, told: Record) -> str:
+        """The id of the record that a relationship names by a key of its own."""
+        keys = [(name, value) for name, value in told.items() if name != "attributes"]
+        for target in (schema.find(name) for name in link.targets):
+            field = target.fields.get(keys[0][0].lower()) if target is not None and len(keys) == 1 else None
+            if target is None or field is None or not field.lookup:
+                continue
+            found = self.keys.find(target, field, keys[0][1])
+            if len(found) == 1:
+                return found[0]
+            text = f"Foreign key external ID: {keys[0][1]} not found for field {field.name} in entity {target.name}"
+            raise Refusal(400, "INVALID_FIELD", text, [])
+        text = f"No external ID field of {link.relationship} is named: {', '.join(name for name, _ in keys)}"
+        raise Refusal(400, "INVALID_FIELD", text)
+
     def _find(self, field: Field, identifier: str) -> None:
         target = schema.by_prefix(identifier)
         if target is not None and target.name not in field.targets:
@@ -113,39 +182,48 @@ class Records:
         if target is None or identifier not in self.tables[target.name]:
             raise Refusal(400, "INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", [])
 
-    def _derive(self, sobject: SObject, record: Record, given: set[str]) -> None:
-        """Fill in what Salesforce works out by itself."""
-        if sobject.name in ("Contact", "User"):
-            record["Name"] = " ".join(part for part in (record.get("FirstName"), record.get("LastName")) if part)
-        if sobject.name == "Event":
-            events.derive(record, given)
-            record["AccountId"] = self._account(record)
-        for field in sobject.fields.values():
-            if field.type == "address":
-                record[field.name] = _address(sobject, field, record)
+    def _judge(self, sobject: SObject, values: Record, identifier: str, allow: bool) -> None:
+        """Refuse what is there already: by a unique field, or by the org's duplicate rule."""
+        for field in sobject.unique:
+            value = values.get(field.name)
+            others = [each for each in self.keys.find(sobject, field, value) if each != identifier]
+            if others:
+                text = f"duplicate value found: {field.name} duplicates value on record with id: {others[0]}"
+                raise Refusal(400, "DUPLICATE_VALUE", text, [])
+        if self.rule is not None:
+            self.rule.judge(sobject, values, identifier, self.keys, allow=allow)
 
-    def _account(self, event: Record) -> str | None:
-        """The account of an event: that of what it is about, then that of whom it is with."""
-        if str(event.get("WhatId")) in self.tables["Account"]:
-            return str(event["WhatId"])
-        contact = self.tables["Contact"].get(str(event.get("WhoId")))
-        return contact["AccountId"] if contact else None
+    def _put(self, sobject: SObject, record: Record) -> None:
+        self._note(sobject.name, record["Id"])
+        self.tables[sobject.name][record["Id"]] = record
+        self.keys.put(sobject, record)
+
+    def _note(self, name: str, identifier: str) -> None:
+        if self._journal is None:
+            return
+        record = self.tables[name].get(identifier)
+        binned = self.deleted[name].get(identifier)
+        self._journal.append((name, identifier, None if record is None else Kept(record), binned))
+
+    def _restore(self, name: str, identifier: str, record: Record | None, binned: Record | None) -> None:
+        for table, former in ((self.tables[name], record), (self.deleted[name], binned)):
+            if former is None:
+                table.pop(identifier, None)
+            else:
+                table[identifier] = former
+        if record is not None:
+            self.keys.put(_object(name), record)
+
+
+def _object(name: str) -> SObject:
+    return schema.find(name) or schema.load(name)
 
 
 def _require(sobject: SObject, values: Record) -> None:
-    lacking = [field.name for field in sobject.fields.values() if field.required and values.get(field.name) is None]
+    lacking = [name for name in sobject.required if values.get(name) is None]
     if lacking:
         raise _lacking(lacking)
 
 
 def _lacking(names: list[str]) -> Refusal:
     return Refusal(400, "REQUIRED_FIELD_MISSING", f"Required fields are missing: [{', '.join(names)}]", names)
-
-
-def _address(sobject: SObject, address: Field, record: Record) -> Record | None:
-    kind = address.name.removesuffix(_SUFFIX)
-    parts = [field.name for field in sobject.fields.values() if field.compound == address.name]
-    if all(record.get(name) is None for name in parts):
-        return None
-    short = ((name.removeprefix(kind), record.get(name)) for name in sorted(parts))
-    return {name[0].lower() + name[1:]: value for name, value in short}

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from typing import Any
 
-NAMES = ("Account", "Contact", "Event", "User", "Organization")
+_BY_PREFIX = {
+    "001": "Account",
+    "003": "Contact",
+    "005": "User",
+    "006": "Opportunity",
+    "00D": "Organization",
+    "00K": "OpportunityContactRole",
+    "00Q": "Lead",
+    "00U": "Event",
+    "0RE": "EventRelation",
+    "500": "Case",
+    "aB5": "Custom__c",
+}
+NAMES = tuple(sorted(_BY_PREFIX.values()))
 _BY_NAME = {name.lower(): name for name in NAMES}
-_BY_PREFIX = {"001": "Account", "003": "Contact", "00U": "Event", "005": "User", "00D": "Organization"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +48,13 @@ class Field:
     """The values of a restricted picklist."""
     compound: str | None = None
     """The compound field that it is a part of."""
+    groupable: bool = True
+    aggregatable: bool = True
+    default: Any = None
+    """What a new record has that was given nothing."""
+    lookup: bool = False
+    """Whether records can be found by it in an upsert: ``externalId`` or ``idLookup``."""
+    unique: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +69,12 @@ class SObject:
     """By lower-case name."""
     relationships: dict[str, Field]
     """By lower-case relationship name."""
+    defaults: dict[str, Any] = field(default_factory=dict)
+    """What a new record has in fields that are given nothing; a field without a default is not in it."""
+    required: tuple[str, ...] = ()
+    unique: tuple[Field, ...] = ()
+    parts: dict[str, list[str]] = field(default_factory=dict)
+    """The names of the fields that a compound field consists of, sorted, by its name."""
 
 
 def _names() -> dict[str, Field]:
@@ -58,9 +86,16 @@ def _names() -> dict[str, Field]:
 
 NAME = SObject("Name", "", False, {}, _names(), {})
 
+# The objects that the org of the request under way has changed, or (None) does not have. Queries look objects up by
+# name deep inside; they need not hand the org down for it.
+_OWN: ContextVar[Mapping[str, SObject | None] | None] = ContextVar("own objects", default=None)
+
 
 def _field(each: dict[str, Any]) -> Field:
     restricted = each["restrictedPicklist"] and each["type"] == "picklist"
+    default = False if each["type"] == "boolean" else None
+    if each["createable"] and each["defaultedOnCreate"] and each["defaultValue"] is not None:
+        default = each["defaultValue"]
     return Field(
         name=each["name"],
         type=each["type"],
@@ -75,6 +110,11 @@ def _field(each: dict[str, Any]) -> Field:
         required=each["createable"] and not each["nillable"] and not each["defaultedOnCreate"],
         choices=frozenset(v["value"] for v in each["picklistValues"] if v["active"]) if restricted else None,
         compound=each["compoundFieldName"],
+        groupable=each["groupable"],
+        aggregatable=each["aggregatable"],
+        default=default,
+        lookup=each["externalId"] or each["idLookup"],
+        unique=each["unique"],
     )
 
 
@@ -82,8 +122,13 @@ def _field(each: dict[str, Any]) -> Field:
 def load(name: str) -> SObject:
     """Read an object's description."""
     text = (resources.files("orgserver.sandbox") / "describe" / f"{name}.json").read_text("utf-8")
-    describe = json.loads(text)
+    return understood(json.loads(text))
+
+
+def understood(describe: dict[str, Any]) -> SObject:
+    """The object that a describe reply tells of."""
     fields = [_field(each) for each in describe["fields"]]
+    names = [field.name for field in fields]
     return SObject(
         describe["name"],
         describe["keyPrefix"],
@@ -91,16 +136,35 @@ def load(name: str) -> SObject:
         describe,
         {field.name.lower(): field for field in fields},
         {field.relationship.lower(): field for field in fields if field.relationship},
+        {field.name: field.default for field in fields if field.default is not None},
+        tuple(field.name for field in fields if field.required),
+        tuple(field for field in fields if field.unique),
+        {name: sorted(field.name for field in fields if field.compound == name) for name in names},
     )
+
+
+@contextmanager
+def of_org(own: Mapping[str, SObject | None]) -> Iterator[None]:
+    """Meanwhile find an org's own objects in place of the recorded ones; none where it has None."""
+    token = _OWN.set(own)
+    try:
+        yield
+    finally:
+        _OWN.reset(token)
+
+
+def _known(name: str) -> SObject | None:
+    own = _OWN.get() or {}
+    return own[name] if name in own else load(name)
 
 
 def find(name: str) -> SObject | None:
     """Find an object by its name in any case."""
     known = _BY_NAME.get(name.lower())
-    return load(known) if known is not None else None
+    return _known(known) if known is not None else None
 
 
 def by_prefix(identifier: str) -> SObject | None:
     """Find the object that an id is of."""
     known = _BY_PREFIX.get(identifier[:3])
-    return load(known) if known is not None else None
+    return _known(known) if known is not None else None

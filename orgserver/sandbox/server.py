@@ -87,6 +87,7 @@ class _Listener:
         self, org: SandboxOrg, orgs: list[SandboxOrg], tls: Certificates | None, closing: asyncio.Event
     ) -> None:
         self._transports: dict[tuple[str, int], asyncio.Transport] = {}
+        self._org = org
         self._state = ServerState()
         self._server: asyncio.Server | None = None
         self._config = uvicorn.Config(
@@ -118,6 +119,7 @@ class _Listener:
         self._server.close()
         for transport in list(self._transports.values()):
             transport.abort()
+        await self._org.jobs.stop()
         if self._state.tasks:
             await asyncio.wait(self._state.tasks)
 

@@ -10,6 +10,7 @@ from orgserver.model.errors import StaleToken, UnknownOrg
 from orgserver.model.orgs import AccessToken, Caller, Org, Scope
 from orgserver.salesforce.client import SalesforceClient, Trace
 from orgserver.salesforce.protocol import Reply, Request
+from orgserver.services.observing import Observer
 from orgserver.services.tokens import LEASE_SECONDS, Tokens, hosts_of
 from orgserver.store.opened import Store
 from orgserver.store.orgs import Catalog
@@ -52,13 +53,21 @@ class Access:
     """The catalog of orgs, and who may see them."""
 
     def __init__(
-        self, store: Store, client: SalesforceClient, scope: Scope, *, lease_seconds: float = LEASE_SECONDS
+        self,
+        store: Store,
+        client: SalesforceClient,
+        scope: Scope,
+        *,
+        lease_seconds: float = LEASE_SECONDS,
+        observer: Observer | None = None,
     ) -> None:
         self.client = client
         self.scope = scope
         self._store = store
         self._catalog: Catalog | None = None
-        self.tokens = Tokens(store, client, lease_seconds=lease_seconds, token_seconds=client.token_seconds)
+        self.tokens = Tokens(
+            store, client, lease_seconds=lease_seconds, token_seconds=client.token_seconds, observer=observer
+        )
 
     async def catalog(self) -> Catalog:
         """The orgs as last read; the audit log's intent proves that nothing has changed since."""

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from orgserver.model.audit import Act, Ending, Outcome
 from orgserver.model.errors import CallError, Conflict, NotSent, Unanswered
 from orgserver.model.names import SObjectName, new_id
 from orgserver.model.orgs import Caller
+from orgserver.model.results import Changed, Created, Found, Page, Usage
+from orgserver.salesforce import limits
 from orgserver.salesforce.client import Trace
 from orgserver.services.plans import Plan
+
+T = TypeVar("T")
 
 MAX_IDS = 200
 """An audit entry keeps this many record ids."""
@@ -97,6 +101,14 @@ def too_late(trace: Trace, *, given_up: bool) -> CallError:
     if trace.sent:
         return Unanswered(f"{what} before an answer came", code=code)
     return NotSent(f"{what} before anything was sent", code=code)
+
+
+def with_warning(result: T, trace: Trace) -> T:
+    """Say it when an org's API calls are nearly used up (``Sforce-Limit-Info``), so that the agent can slow down."""
+    warning = limits.warning(trace.limit_info)
+    if warning is None or not isinstance(result, Created | Changed | Page | Found | Usage):
+        return result
+    return replace(result, warnings=(*result.warnings, warning))
 
 
 def unforeseen(trace: Trace) -> CallError:

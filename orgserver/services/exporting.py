@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
@@ -20,26 +20,34 @@ PAGE = 5_000
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 Render = Callable[[dict[str, Any]], str]
+T = TypeVar("T")
+Shape = Callable[[Iterator[dict[str, Any]]], T]
 
 
 async def pages(store: Store, wanted: EntryFilter, format_: str) -> AsyncIterator[list[str]]:
-    """The lines of an export in jsonl, csv or ocsf, oldest entry first, a short read transaction for each page."""
-    await store.audit.catch_up()
+    """The lines of an export in jsonl, csv or ocsf, oldest entry first, a page at a time."""
     render = RENDER[format_]
+    async for page in shaped(store, wanted, lambda entries: [render(entry) for entry in entries]):
+        yield page
+
+
+async def shaped(store: Store, wanted: EntryFilter, shape: Shape[T]) -> AsyncIterator[T]:
+    """Pages of entries as ``shape`` makes them, in the thread that reads; a short read transaction for each page."""
+    await store.audit.catch_up()
     after: int | None = 0
     while after is not None:
-        lines, after = await store.database.scan(partial(_page, wanted=wanted, after=after, render=render))
-        if lines:
-            yield lines
+        page, after = await store.database.scan(partial(_page, wanted=wanted, after=after, shape=shape))
+        if page is not None:
+            yield page
 
 
-def _page(connection: Connection, wanted: EntryFilter, after: int, render: Render) -> tuple[list[str], int | None]:
+def _page(connection: Connection, wanted: EntryFilter, after: int, shape: Shape[T]) -> tuple[T | None, int | None]:
     sequence = tables.audit_entries.c.sequence
     query = reading.joined(wanted).where(sequence > after).order_by(sequence).limit(PAGE)
     with connection.begin():
         rows = connection.execute(query).all()
-    lines = [render(public(*row)) for row in rows]
-    return lines, rows[-1][0] if len(rows) == PAGE else None
+    page = shape(public(*row) for row in rows) if rows else None
+    return page, rows[-1][0] if len(rows) == PAGE else None
 
 
 def public(

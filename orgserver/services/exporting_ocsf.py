@@ -56,8 +56,7 @@ def event(entry: dict[str, Any]) -> dict[str, Any]:
                 }
             ),
             "src_endpoint": {"name": entry["transport"]},
-            "resources": [_given({"uid": id_, "type": entry["object"]}) for id_ in entry["record_ids"]]
-            or ([{"type": entry["object"]}] if entry["object"] else None),
+            "resources": _resources(entry),
             "metadata": {
                 "version": "1.3.0",
                 "uid": entry["id"],
@@ -84,6 +83,14 @@ _UNMAPPED = (
     "outcome_sequence",
     "outcome_hash",
 )
+
+
+def _resources(entry: dict[str, Any]) -> list[dict[str, Any]]:
+    """The records; where none is known, the object, which then needs a name besides its type."""
+    of = entry["object"]
+    if not entry["record_ids"] and of:
+        return [{"name": of, "type": of}]
+    return [_given({"uid": id_, "type": of}) for id_ in entry["record_ids"]]
 
 
 def _milliseconds(time: str) -> int:

@@ -11,7 +11,7 @@ from orgserver.model.audit import Action
 from orgserver.model.errors import CallError, InvalidArgument, NotSent
 from orgserver.model.orgs import Caller
 from orgserver.model.results import FieldValues, Page
-from orgserver.services import merging, paging
+from orgserver.services import merging, shapes
 from orgserver.services.access import Access
 from orgserver.services.merging import Merge
 
@@ -25,7 +25,6 @@ SECONDS = 20.0
 EVERY = "*"
 _GROUPS = 2_000
 """Salesforce gives no more groups than this, and does not page them."""
-_FRAME_BYTES = 2_048
 _ERROR_KEYS = ("code", "category", "message", "retryable", "outcome")
 _BARE_KEYS = ("code", "outcome")
 _MOST_WARNINGS = 10
@@ -151,7 +150,7 @@ def _fair(pages: dict[str, Page], room: int) -> dict[str, int]:
         for alias, page in pages.items():
             if shown[alias] < place or place >= len(page.records):
                 continue
-            room -= paging.size(page.records[place])
+            room -= shapes.size(page.records[place])
             if room < 0:
                 return shown
             shown[alias] = place + 1
@@ -199,7 +198,7 @@ def _whole(answer: Page | CallError) -> Page | CallError:
 
 def _fitting(rows: list[FieldValues], room: int) -> int:
     for number, row in enumerate(rows):
-        room -= paging.size(row)
+        room -= shapes.size(row)
         if room < 0:
             return number
     return len(rows)
@@ -214,9 +213,11 @@ def _errors(answers: dict[str, Page | CallError]) -> tuple[dict[str, dict[str, A
     for keys in (_ERROR_KEYS, _BARE_KEYS):
         told = {alias: _shaped(error, keys) for alias, error in failed.items()}
         room = (
-            paging.MAX_BYTES - _FRAME_BYTES - sum(paging.size(each) + len(alias) + 30 for alias, each in told.items())
+            shapes.MAX_BYTES
+            - shapes.FRAME_BYTES
+            - sum(shapes.size(each) + len(alias) + 30 for alias, each in told.items())
         )
-        if room > paging.MAX_BYTES // 2:
+        if room > shapes.MAX_BYTES // 2:
             break
     return told, room
 

@@ -36,14 +36,9 @@ _MISSING = object()
 
 async def keep(store: Store, act: Act, keeps: Keeps, connection: Connection) -> None:
     """Read what will be replaced, and keep it; whatever prevents that, the change is not sent."""
-    before: FieldValues | None = None
-    if keeps.record_id is not None:
-        version = connection.org.api_version
-        request = protocol.read(version, keeps.sobject, keeps.record_id, keeps.fields)
-        record = await read_first(connection, request, protocol.read_record)
-        before = record if keeps.fields is None else picked(record, keeps.fields)
+    record_id, before = await _before(keeps, connection)
     row_id = connection.org.row_id
-    found = Kept(row_id, keeps.sobject, keeps.record_id or "", before, keeps.after)
+    found = Kept(row_id, keeps.sobject, record_id, before, keeps.after)
     try:
         async with store.database.reading() as reading:
             await store.orgs.data_key(reading, row_id)  # if the ring must be read again, then not in the writer
@@ -53,6 +48,25 @@ async def keep(store: Store, act: Act, keeps: Keeps, connection: Connection) -> 
         raise StoreAway(
             "the values that this change replaces cannot be kept, so nothing was sent", hint=str(error)
         ) from error
+
+
+async def _before(keeps: Keeps, connection: Connection) -> tuple[str, FieldValues | None]:
+    """The id and values of the record that will be changed; an empty id and None if it will be made."""
+    version = connection.org.api_version
+    if keeps.record_id is not None:
+        request = protocol.read(version, keeps.sobject, keeps.record_id, keeps.fields)
+    elif keeps.key is not None:
+        request = protocol.read_by_key(version, keeps.sobject, keeps.key, ("Id", *(keeps.fields or ())))
+    else:
+        return "", None
+    try:
+        record = await read_first(connection, request, protocol.read_record)
+    except Rejected as error:
+        if keeps.key is not None and error.category == "not_found":
+            return "", None
+        raise
+    before = record if keeps.fields is None else picked(record, keeps.fields)
+    return keeps.record_id or str(record.get("Id", "")), before
 
 
 async def read_first(connection: Connection, request: Request, read: Callable[[Reply], T]) -> T:

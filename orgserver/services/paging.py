@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import Any
 
 from orgserver.model.results import FieldValues
 from orgserver.salesforce import protocol
+from orgserver.services import shapes
 from orgserver.services.access import Connection
 from orgserver.services.cursors import Position
 
-MAX_BYTES = 60 * 1024
-"""A tool's result ends here."""
-_FRAME_BYTES = 2_048
-"""Room for everything in a result but its records."""
 _SMALLEST_BATCH, _LARGEST_BATCH = 200, 2_000
-_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +27,11 @@ async def fetch(
 ) -> Piece:
     """Read on from a position until the limit, the size or the end is reached."""
     records: list[FieldValues] = []
-    room = MAX_BYTES - _FRAME_BYTES
+    room = shapes.MAX_BYTES - shapes.FRAME_BYTES
     while True:
         page = await connection.call(_request(connection, soql, limit, position, include_deleted), protocol.read_page)
         for taken, record in enumerate(page.records[position.skip :]):
-            room -= size(record)
+            room -= shapes.size(record)
             if len(records) == limit or (room < 0 and records):
                 return Piece(records, page.total_size, Position(position.path, position.skip + taken))
             records.append(record)
@@ -55,8 +49,3 @@ def _request(
         return protocol.more(position.path)
     batch = min(max(limit, _SMALLEST_BATCH), _LARGEST_BATCH)
     return protocol.query(connection.org.api_version, soql, batch, include_deleted)
-
-
-def size(record: dict[str, Any]) -> int:
-    """The bytes of a record as it stands in a result."""
-    return len(_dumps(record).encode("utf-8", "surrogatepass")) + 1

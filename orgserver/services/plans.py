@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from orgserver.model.audit import Ending, Outcome
@@ -14,12 +14,15 @@ from orgserver.model.names import RecordId, SObjectName
 from orgserver.model.names import sobject as sobject_name
 from orgserver.model.orgs import Caller, Org, Permission
 from orgserver.model.results import Change, Changed, Created, FieldValues, Page
+from orgserver.model.schema import Schema
 from orgserver.salesforce import protocol
 from orgserver.salesforce import soql as soql_text
-from orgserver.services import cursors, paging, repetition, values
+from orgserver.services import confirming, cursors, foresight, hindsight, paging, repetition, shapes, values
 from orgserver.services import listing as listings
 from orgserver.services.access import Connection
+from orgserver.services.confirming import Confirmation
 from orgserver.services.cursors import Position
+from orgserver.services.foresight import Foresight
 from orgserver.services.listing import Listing
 from orgserver.store.kept import COSTS, Keeps
 from orgserver.store.repetitions import Repetition
@@ -27,13 +30,11 @@ from orgserver.vault import Key
 
 T = TypeVar("T")
 
+Describe = Callable[[Connection, Caller, SObjectName], Awaitable[Schema]]
+"""How a call that is under way learns an object's schema."""
 MAX_SOQL = 100_000
 """Salesforce: "SOQL statements can not be longer than 100000 characters"."""
-MAX_KEY = 200
-_KEY_FIELDS = ("LastName", "FirstName", "Email", "Subject", "StartDateTime", "WhoId", "WhatId")
-"""By which an agent finds the record again that it may have created."""
 _SIDE_EFFECTS = re.compile(r"\bFOR\s+(?:VIEW|REFERENCE)\b|\bUPDATE\s+(?:TRACKING|VIEWSTAT)\b", re.IGNORECASE)
-_CLOCK_MARGIN = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,8 @@ class Plan(Generic[T]):
     soql: str | None = None
     object: str | None = None
     writes: bool = False
+    repeatable: bool = False
+    """Whether a write may be sent again though its first attempt may have happened."""
     repetition: Repetition | None = None
     answer_key: Key | None = None
     """Seals and opens the answer that is remembered for a repetition."""
@@ -57,26 +60,26 @@ class Plan(Generic[T]):
     """How to find out whether an unanswered change happened."""
     keeps: Keeps | None = None
     """What is kept before it is sent, where the org's policy says so."""
+    foresight: Foresight | None = None
+    """What a fresh describe, where one is at hand, can say against it before it is sent."""
+    confirm: Confirmation | None = None
+    """What a person is asked first, where the org's policy or the number of records says so."""
 
 
 class Planner:
     """Makes plans. Every method raises InvalidArgument naming the argument that is wrong."""
 
-    def __init__(self, cursor_key: Key) -> None:
+    def __init__(self, cursor_key: Key, schema: Describe) -> None:
         self._cursor_key = cursor_key
-        self._types: dict[tuple[str, str], dict[str, str]] = {}
+        self._schema = schema
 
     def create(
         self, caller: Caller, org: Org, tool: str, sobject: SObjectName, data: FieldValues, key: str | None
     ) -> Plan[Created]:
         """Create one record."""
         checked = values.to_write(data, sobject, "create")
-        repeated = None
-        if key is not None:
-            if not key or len(key) > MAX_KEY:
-                raise InvalidArgument(f"idempotency_key has 1 to {MAX_KEY} characters", fields=["idempotency_key"])
-            arguments = {"tool": tool, "object": sobject, "data": checked}
-            repeated = repetition.of(key, principal=caller.principal.name, row_id=org.row_id, arguments=arguments)
+        arguments = {"tool": tool, "object": sobject, "data": checked}
+        repeated = repetition.wanted(key, principal=caller.principal.name, row_id=org.row_id, arguments=arguments)
 
         async def send(connection: Connection) -> Created:
             request = protocol.create(org.api_version, sobject, checked)
@@ -92,20 +95,27 @@ class Planner:
             repetition=repeated,
             remember=repetition.remember,
             recall=repetition.recall,
-            after_unknown=lambda connection: _look_for(connection, sobject, checked),
+            after_unknown=lambda connection: hindsight.created(connection, sobject, checked),
             keeps=Keeps(sobject, after=checked),
+            foresight=foresight.writing(sobject, checked, "create"),
         )
 
     def read(self, sobject: SObjectName, given_id: str, fields: Sequence[str] | None, tool: str) -> Plan[FieldValues]:
         """Read one record."""
         record_id = values.record_id(_id_argument(tool), given_id, sobject)
         wanted = values.field_names(fields, sobject)
+
+        async def send(connection: Connection) -> FieldValues:
+            record = await _read(connection, sobject, record_id, wanted)
+            return shapes.bounded(record if fields is not None else shapes.without_nulls(record))
+
         return Plan(
             "read",
-            lambda connection: _read(connection, sobject, record_id, wanted),
+            send,
             lambda _record: Ending(Outcome.SUCCEEDED, row_count=1),
             record_ids=(record_id,),
             fields=values.named(wanted),
+            foresight=foresight.reading(sobject, wanted),
         )
 
     def update(
@@ -126,7 +136,12 @@ class Planner:
 
         async def send(connection: Connection) -> Changed:
             request = protocol.update(connection.org.api_version, sobject, record_id, checked, since)
-            await connection.call(request, protocol.read_changed)
+            try:
+                await connection.call(request, protocol.read_changed)
+            except Rejected as error:
+                if since is not None:
+                    await hindsight.name_who_changed(connection, sobject, record_id, error)
+                raise
             return Changed(record_id, touched)
 
         async def show(connection: Connection) -> Changed:
@@ -135,8 +150,10 @@ class Planner:
             return Changed(record_id, touched, preview=True, changes=changes, warnings=_costs(connection))
 
         keeps = Keeps(sobject, record_id, touched, checked)
+        after = hindsight.updated(sobject, record_id, touched)
         fields = values.named(checked)
-        return _changing(record_id, fields, show if preview else send, "write", keeps, preview=preview)
+        plan = _changing(record_id, fields, show if preview else send, "write", keeps, after, preview=preview)
+        return replace(plan, foresight=foresight.writing(sobject, checked, "update"))
 
     def delete(self, sobject: SObjectName, given_id: str, tool: str, *, preview: bool) -> Plan[Changed]:
         """Delete one record, or show what would go."""
@@ -149,11 +166,13 @@ class Planner:
 
         async def show(connection: Connection) -> Changed:
             now = await _read(connection, sobject, record_id, values.field_names(None, sobject))
-            changes = tuple(Change(name, value, None) for name, value in now.items() if value is not None)
+            changes = tuple(Change(name, value, None) for name, value in shapes.flat(now).items() if value is not None)
             return Changed(record_id, preview=True, changes=changes, warnings=_costs(connection))
 
         keeps = Keeps(sobject, record_id)
-        return _changing(record_id, (), show if preview else send, "delete", keeps, preview=preview)
+        after = hindsight.deleted(sobject, record_id)
+        plan = _changing(record_id, (), show if preview else send, "delete", keeps, after, preview=preview)
+        return plan if preview else replace(plan, confirm=confirming.of_record(sobject, record_id))
 
     def list(self, caller: Caller, org: Org, listing: Listing) -> Plan[Page]:
         """List records of one object."""
@@ -163,11 +182,11 @@ class Planner:
         text = position.soql or listings.build(listing, now=datetime.now(UTC), zone=zone)
 
         async def send(connection: Connection) -> Page:
-            final = text if position.soql else await self._with_dates(connection, listing, text, zone)
+            final = text if position.soql else await self._with_dates(connection, caller, listing, text, zone)
             piece = await paging.fetch(connection, final, limit=listing.limit, position=position)
             return self._page(caller, org, piece, arguments, final)
 
-        return Plan("read", send, _page_ending, fields=listing.touched())
+        return Plan("read", send, _page_ending, fields=listing.touched(), foresight=foresight.listing(listing))
 
     def query(
         self, caller: Caller, org: Org, text: str, limit: int, cursor: str | None, *, include_deleted: bool
@@ -198,6 +217,7 @@ class Planner:
             fields=values.named(touched),
             soql=redacted[:MAX_SOQL],
             object=_object(objects),
+            foresight=foresight.querying(_object(objects), touched) if soql_text.is_plain(text) else None,
         )
 
     def _position(self, caller: Caller, org: Org, cursor: str | None, arguments: dict[str, Any]) -> Position:
@@ -218,20 +238,14 @@ class Planner:
             )
         return Page(piece.records, piece.total_size, following)
 
-    async def _with_dates(self, connection: Connection, listing: Listing, text: str, zone: str) -> str:
+    async def _with_dates(self, connection: Connection, caller: Caller, listing: Listing, text: str, zone: str) -> str:
         """Ask describe for types where the filter has something like a date on a field that not every org has."""
         doubtful = listings.custom_dates(listing.filter, listing.sobject)
         if not doubtful or listing.filter is None:
             return text
-        key = (connection.org.row_id, listing.sobject)
-        if key not in self._types:
-            request = protocol.describe(connection.org.api_version, listing.sobject)
-            described = await connection.call(request, protocol.read_describe)
-            self._types[key] = {each["name"].lower(): each["type"] for each in described["fields"]}
-        dated = listings.dated_filter(listing.filter, self._types[key])
-        typed = Listing(
-            listing.sobject, listing.limit, None, listing.fields, dated, listing.order_by, listing.start, listing.end
-        )
+        schema = await self._schema(connection, caller, listing.sobject)
+        types = {each.name.lower(): each.type for each in schema.fields}
+        typed = replace(listing, cursor=None, filter=listings.dated_filter(listing.filter, types))
         return listings.build(typed, now=datetime.now(UTC), zone=zone)
 
 
@@ -241,6 +255,7 @@ def _changing(
     send: Callable[[Connection], Awaitable[Changed]],
     permission: Permission,
     keeps: Keeps,
+    after: str,
     *,
     preview: bool,
 ) -> Plan[Changed]:
@@ -251,7 +266,7 @@ def _changing(
         record_ids=(record_id,),
         fields=fields,
         writes=not preview,
-        after_unknown=None if preview else (lambda _connection: "read the record to see whether the change happened"),
+        after_unknown=None if preview else (lambda _connection: after),
         keeps=None if preview else keeps,
     )
 
@@ -307,17 +322,3 @@ def _object(objects: Sequence[str] | str | None) -> str | None:
         return sobject_name(name) if name else None
     except ValueError:
         return None
-
-
-def _look_for(connection: Connection, sobject: SObjectName, data: FieldValues) -> str:
-    """The query that tells whether an unanswered create happened."""
-    since = (connection.trace.server_date or datetime.now(UTC)) - _CLOCK_MARGIN
-    conditions = [f"CreatedDate >= {soql_text.literal(since)}"]
-    if connection.org.user is not None:
-        conditions.append(f"CreatedById = {soql_text.literal(connection.org.user.id)}")
-    for name in _KEY_FIELDS:
-        value = data.get(name)
-        if isinstance(value, str) and value and not values.is_datetime(value):
-            conditions.append(f"{name} = {soql_text.literal(value)}")
-    where = " AND ".join(conditions)
-    return f"to see whether it was created: SELECT Id, CreatedDate FROM {sobject} WHERE {where}"  # noqa: S608

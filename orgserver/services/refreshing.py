@@ -22,8 +22,10 @@ from orgserver.model.names import RowId, new_id
 from orgserver.model.orgs import AccessToken, Org, OrgState, Problem
 from orgserver.model.secret import Secret
 from orgserver.salesforce import oauth
-from orgserver.salesforce.client import OrgHosts, SalesforceClient
+from orgserver.salesforce.client import SalesforceClient
 from orgserver.services import verdicts
+from orgserver.services.observing import Observer
+from orgserver.services.wishes import Wish, hosts_of, same
 from orgserver.store.chain import when
 from orgserver.store.opened import Store
 from orgserver.store.refreshes import Busy, Closed, Finished, Granted, Refreshes, moment
@@ -53,18 +55,6 @@ class _BeingProcessed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What a refresh is for."""
-
-    not_this: AccessToken | None = None
-    """The token that was refused, or that shall be followed by another."""
-    prove: bool = True
-    """Nothing else works: a refresh token whose answer was lost may be tried once more."""
-    force: bool = False
-    """An operator wants the token tried whatever the org's state says."""
-
-
-@dataclass(frozen=True, slots=True)
 class _Unsaved:
     """An answer that the store did not take; this process holds it until it does."""
 
@@ -73,17 +63,21 @@ class _Unsaved:
     rescue: Path | None
 
 
-def hosts_of(org: Org, instance_url: str) -> OrgHosts:
-    """Where an org's token and credential may be sent."""
-    return OrgHosts(org.row_id, instance_url, org.login_url, org.trusted_hosts)
-
-
 class Refresher:
     """Gets new access tokens, one holder of an org's lease at a time."""
 
-    def __init__(self, store: Store, client: SalesforceClient, *, lease_seconds: float, token_seconds: float) -> None:
+    def __init__(
+        self,
+        store: Store,
+        client: SalesforceClient,
+        observer: Observer,
+        *,
+        lease_seconds: float,
+        token_seconds: float,
+    ) -> None:
         self._store = store
         self._client = client
+        self._observer = observer
         self._steps = Refreshes(store.orgs)
         self._lease_seconds = lease_seconds
         self._token_seconds = token_seconds
@@ -215,6 +209,7 @@ class Refresher:
             stored = await self._rescue(granted, change, answer.refresh_token, access)
         if not stored:
             raise NotSent(f"{org.alias} was given another credential at the same moment", code="TOKEN_RACE")
+        self._observer.refreshed()
         logger.info("token refreshed", extra={"org": org.alias, "rotated": answer.refresh_token is not None})
         return access
 
@@ -320,6 +315,7 @@ class Refresher:
                 self._store.audit.record_in(tx, act, Ending(Outcome.REJECTED, error_code=code, attempts=1))
 
         if code is not None:
+            self._observer.refreshed(code)
             logger.warning("no token for %s: %s", granted.org.alias, code, extra={"org": granted.org.alias})
         with suppress(StoreError):  # then the lease ends by itself, and says that something was sent
             await self._store.database.write(change)
@@ -334,11 +330,6 @@ class Refresher:
 async def _discard(path: Path | None) -> None:
     if path is not None:
         await asyncio.to_thread(path.unlink, missing_ok=True)
-
-
-def same(token: AccessToken, other: AccessToken | None) -> bool:
-    """Tell whether two tokens came from the same answer."""
-    return other is not None and token.fencing == other.fencing
 
 
 def _act(org: Org) -> Act:

@@ -7,10 +7,21 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from orgserver.model.errors import CallError, Rejected, Unanswered
-from orgserver.model.results import Created
+from orgserver.model.errors import CallError, InvalidArgument, Rejected, Unanswered
+from orgserver.model.results import Created, Upserted
 from orgserver.store.repetitions import Repetition
 from orgserver.vault import Context
+
+MAX_KEY = 200
+
+
+def wanted(key: str | None, *, principal: str, row_id: str, arguments: Mapping[str, Any]) -> Repetition | None:
+    """Read an ``idempotency_key``; None where none was given."""
+    if key is None:
+        return None
+    if not key or len(key) > MAX_KEY:
+        raise InvalidArgument(f"idempotency_key has 1 to {MAX_KEY} characters", fields=["idempotency_key"])
+    return of(key, principal=principal, row_id=row_id, arguments=arguments)
 
 
 def of(key: str, *, principal: str, row_id: str, arguments: Mapping[str, Any]) -> Repetition:
@@ -33,6 +44,8 @@ def remember(result: Created | None, error: CallError | None) -> bytes:
     """Write an answer down."""
     if result is not None and error is None:
         kept: dict[str, Any] = {"id": result.id, "url": result.url, "warnings": list(result.warnings)}
+        if isinstance(result, Upserted):
+            kept["created"] = result.created
     elif error is not None:
         kept = {"error": error.as_json(None)["error"], "http_status": error.http_status}
     else:
@@ -44,7 +57,8 @@ def recall(answer: bytes) -> Created | CallError:
     """Read an answer back."""
     kept = json.loads(answer)
     if "error" not in kept:
-        return Created(kept["id"], kept["url"], tuple(kept["warnings"]))
+        made = kept["id"], kept["url"], tuple(kept["warnings"])
+        return Upserted(*made, kept["created"]) if "created" in kept else Created(*made)
     error = kept["error"]
     kind = Unanswered if error["outcome"] == "unknown" else Rejected
     return kind(

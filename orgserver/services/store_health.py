@@ -15,7 +15,7 @@ from orgserver.salesforce.client import Trace
 from orgserver.services.access import Access
 from orgserver.services.health import Finding, size
 from orgserver.services.keepalive import LIFE, WARN_FROM, dies_at
-from orgserver.services.refreshing import hosts_of
+from orgserver.services.wishes import hosts_of
 from orgserver.store import glimpse
 from orgserver.store.glimpse import Vitals
 from orgserver.store.opened import Store

@@ -14,7 +14,9 @@ from datetime import datetime
 from orgserver.model.names import RowId
 from orgserver.model.orgs import AccessToken, Org
 from orgserver.salesforce.client import TOKEN_SECONDS, SalesforceClient
-from orgserver.services.refreshing import Refresher, Wish, hosts_of, same
+from orgserver.services.observing import Observer
+from orgserver.services.refreshing import Refresher
+from orgserver.services.wishes import Wish, hosts_of, same
 from orgserver.store.opened import Store
 
 __all__ = ["LEASE_SECONDS", "Tokens", "hosts_of"]
@@ -43,11 +45,14 @@ class Tokens:
         *,
         lease_seconds: float = LEASE_SECONDS,
         token_seconds: float = TOKEN_SECONDS,
+        observer: Observer | None = None,
     ) -> None:
         self._store = store
         self.client = client
         self._live: dict[RowId, _Live] = {}
-        self._refresher = Refresher(store, client, lease_seconds=lease_seconds, token_seconds=token_seconds)
+        self._refresher = Refresher(
+            store, client, observer or Observer(), lease_seconds=lease_seconds, token_seconds=token_seconds
+        )
         self._refreshes: set[asyncio.Task[AccessToken]] = set()
 
     async def forget_all_but(self, present: Collection[RowId]) -> None:

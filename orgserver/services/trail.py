@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from orgserver.model.audit import Act, Action, AuditEntry, Ending, EntryFilter, Outcome
 from orgserver.model.errors import AuditBroken, OrgserverError
@@ -15,6 +15,8 @@ from orgserver.notes import BadNote, Checkpoint
 from orgserver.services import exporting
 from orgserver.store import checkpoints, reading, verifying
 from orgserver.store.opened import Store
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,11 @@ class Trail:
     async def lines(self, wanted: EntryFilter, format_: str) -> AsyncIterator[list[str]]:
         """Every entry as a line of ``jsonl``, ``csv`` or ``ocsf``, oldest first, a page at a time."""
         async for page in exporting.pages(self._store, wanted, format_):
+            yield page
+
+    async def shaped(self, wanted: EntryFilter, shape: exporting.Shape[T]) -> AsyncIterator[T]:
+        """Every entry, oldest first, in pages of another form."""
+        async for page in exporting.shaped(self._store, wanted, shape):
             yield page
 
     async def events(self, wanted: EntryFilter) -> AsyncIterator[dict[str, Any]]:

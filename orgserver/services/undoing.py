@@ -28,7 +28,8 @@ from orgserver.store.writer import Transaction
 from orgserver.vault import Unsealable
 
 How = Literal["update", "create", "delete"]
-_UNDONE_BY: dict[str, How] = {"update": "update", "delete": "create", "create": "delete"}
+_UNDONE_BY: dict[str, How] = {"update": "update", "delete": "create", "create": "delete", "upsert": "update"}
+_CREATED = 201
 _READS = frozenset({"read", "list", "query", "search", "describe", "limits", "preview"})
 _HAPPENED = (Outcome.SUCCEEDED, Outcome.UNKNOWN)
 NEW_ID = "with a new id: Salesforce's REST API has no undelete, and what pointed at the old id will not find it"
@@ -152,6 +153,8 @@ class Undoing:
     async def _look(self, caller: Caller, entry: AuditEntry, ahead: _Ahead) -> Undo:
         how = self._how(entry)
         kept = await self._kept(entry)
+        if entry.action == Action.UPSERT and kept.before is None:
+            how = _made(entry)
         record_id = RecordId(kept.record_id or entry.record_ids[0])
         earlier = await self._earlier(entry, record_id)
         org = await self._org(caller, entry, kept)
@@ -193,7 +196,7 @@ class Undoing:
         if entry.action in _READS:
             raise CannotUndo(f"this entry is a {entry.action}, which changed nothing")
         if entry.action not in _UNDONE_BY:
-            raise CannotUndo(f"this entry is of {entry.action}; only create, update and delete can be undone")
+            raise CannotUndo(f"this entry is of {entry.action}; only create, update, upsert and delete can be undone")
         if entry.outcome is Outcome.PENDING:
             raise CannotUndo("this entry has no outcome yet", hint="try again in a minute")
         if entry.outcome not in _HAPPENED:
@@ -257,6 +260,13 @@ class Undoing:
                     await self._earlier(later, record_id)
                     return replace(undo, blocked=f"it was updated since, by entry {later.id}", forceable=True)
         return undo
+
+
+def _made(entry: AuditEntry) -> How:
+    """How an upsert is undone that found no record; it may have met one that was made meanwhile."""
+    if entry.http_status != _CREATED:
+        raise CannotUndo("this upsert changed a record that was made a moment before: its old values are not known")
+    return "delete"
 
 
 def lowered(record: FieldValues) -> FieldValues:

@@ -16,6 +16,8 @@ from orgserver.salesforce import standard
 MAX_FIELDS = 800
 """Salesforce allows 800 custom fields an object and fewer standard ones."""
 
+Act = Literal["create", "update", "upsert"]
+_A: dict[Act, str] = {"create": "a create", "update": "an update", "upsert": "an upsert"}
 _TEXT = frozenset({"string", "textarea", "phone", "email", "url", "picklist", "combobox"})
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _DATETIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?(?:Z|[+-]\d{2}:?\d{2})")
@@ -30,9 +32,9 @@ def record_id(argument: str, text: str, sobject: SObjectName) -> RecordId:
 
 
 def field_names(given: Sequence[str] | None, sobject: SObjectName) -> tuple[str, ...]:
-    """Read ``fields``: names or relationship paths, each once, ``Id`` always first."""
+    """Read ``fields``: names or relationship paths, each once, ``Id`` always first; none at all means every field."""
     if given is None:
-        return standard.DEFAULT_FIELDS[sobject]
+        return standard.DEFAULT_FIELDS.get(sobject, ())
     if not given:
         raise InvalidArgument("fields is empty; name at least one field, or leave it out", fields=["fields"])
     found: dict[str, str] = {"id": "Id"}
@@ -46,7 +48,7 @@ def field_names(given: Sequence[str] | None, sobject: SObjectName) -> tuple[str,
     return tuple(found.values())
 
 
-def to_write(values: Mapping[str, Any], sobject: SObjectName, act: Literal["create", "update"]) -> FieldValues:
+def to_write(values: Mapping[str, Any], sobject: SObjectName, act: Act) -> FieldValues:
     """Check field values before they are sent; InvalidArgument names the field as ``data.Field``."""
     if not values:
         raise InvalidArgument("data is empty; give at least one field", fields=["data"])
@@ -71,9 +73,10 @@ def _check_name(name: str) -> None:
         raise _bad(name, "cannot be set; a record's id is Salesforce's to give")
 
 
-def _check_writable(field: standard.StandardField, act: Literal["create", "update"]) -> None:
-    if not (field.createable if act == "create" else field.updateable):
-        raise _bad(field.name, f"cannot be set by a {act}; Salesforce computes it")
+def _check_writable(field: standard.StandardField, act: Act) -> None:
+    allowed = {"create": field.createable, "update": field.updateable}
+    if not allowed.get(act, field.createable or field.updateable):
+        raise _bad(field.name, f"cannot be set by {_A[act]}; Salesforce computes it")
 
 
 def _check_value(field: standard.StandardField, value: object) -> None:

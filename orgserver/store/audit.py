@@ -89,14 +89,23 @@ class AuditLog:
     # -- durable steps
 
     async def begin(
-        self, act: Act, *, deadline: int, catalog_version: int, repetition: Repetition | None = None
+        self,
+        act: Act,
+        *,
+        deadline: int,
+        catalog_version: int,
+        repetition: Repetition | None = None,
+        spend: Callable[[Transaction], bool] | None = None,
     ) -> Begun:
-        """Write the intent. StoreAway if it cannot be durable: then nothing may be sent."""
+        """Write the intent. StoreAway if it cannot be durable: then nothing may be sent.
+
+        ``spend`` uses what lets the act pass, in the same transaction; when it says no, nothing is written.
+        """
         await self._write_what_waits()
         self._pending.add(act.id)
         try:
             begun = await self._database.write(
-                lambda tx: self._begin_in(tx, act, deadline, catalog_version, repetition)
+                lambda tx: self._begin_in(tx, act, deadline, catalog_version, repetition, spend)
             )
         except StoreError as error:
             self._pending.discard(act.id)
@@ -198,7 +207,13 @@ class AuditLog:
         self._append(tx, chain.values(entry_id, digest, tx.now))
 
     def _begin_in(
-        self, tx: Transaction, act: Act, deadline: int, catalog_version: int, repetition: Repetition | None
+        self,
+        tx: Transaction,
+        act: Act,
+        deadline: int,
+        catalog_version: int,
+        repetition: Repetition | None,
+        spend: Callable[[Transaction], bool] | None,
     ) -> Begun:
         if self._head(tx).catalog_version != catalog_version:
             return Begun("catalog_changed")
@@ -210,6 +225,9 @@ class AuditLog:
             earlier = repetitions.begin_in(tx, act, repetition)
             if earlier is not None:
                 return earlier
+        if spend is not None and not spend(tx):
+            repetitions.settle_in(tx, act.id, Outcome.DENIED, None)  # the key is free: nothing was begun
+            return Begun("spent")
         self._append(tx, chain.intent(act, tx.now, self.process_id), act=act)
         self._head(tx).pending.append({"entry_id": act.id, "process_id": self.process_id, "deadline": deadline})
         self._beat_in(tx)

@@ -1,7 +1,8 @@
 """Signed checkpoints: where the chain stood, in the store, in the chain itself, and in a file beside the store.
 
 The file ``<database>.checkpoints`` holds the notes one after the other. Copied elsewhere, it tells an older copy of the
-store that somebody put back from the store itself: nothing inside a database can.
+store that somebody put back from the store itself: nothing inside a database can. A power cut may leave pieces of
+notes at its end: they are taken away, and those notes are written again from the store.
 """
 
 from __future__ import annotations
@@ -9,14 +10,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import portalocker
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver import notes
+from orgserver.durable import sync_folder
 from orgserver.notes import BadNote
 from orgserver.store import tables
 from orgserver.store.database import Database
@@ -27,6 +30,8 @@ CHECKPOINT_EVENTS = 1_000
 CHECKPOINT_US = 60_000_000
 """A checkpoint after so many events, or this many microseconds after the last while there is something new."""
 _TAIL = 4_096
+_WHOLE = re.compile(rb"(orgserver/[0-9a-f-]{36})\n\d+\n[A-Za-z0-9+/]{43}=\n\n\xe2\x80\x94 \1 [A-Za-z0-9+/]{91}=\n\n")
+"""A note as it stands in the file: store id, hash and signature have one length."""
 
 
 async def is_due(connection: AsyncConnection, now: int, idle_us: int) -> bool:
@@ -55,6 +60,7 @@ class CheckpointFile:
     def __init__(self, database: Path) -> None:
         self.path = database.with_name(database.name + ".checkpoints")
         self._known = -1
+        self._mended = False
 
     async def follow(self, database: Database) -> None:
         """Append the notes that the file does not have yet."""
@@ -75,7 +81,11 @@ class CheckpointFile:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
         with os.fdopen(os.open(self.path, flags, 0o600), "r+b") as file:
             portalocker.lock(file, portalocker.LockFlags.EXCLUSIVE)
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
+            if not self._mended:
+                _mend(file)
+                self._mended = True
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _TAIL))
             last = _last_sequence(file.read().decode("utf-8", "replace"))
             missing = [note for sequence, note in found if sequence > last]
             if missing:
@@ -83,7 +93,24 @@ class CheckpointFile:
                 file.write("".join(f"{note}\n" for note in missing).encode())
                 file.flush()
                 os.fsync(file.fileno())
+                if not size:
+                    sync_folder(self.path.parent)
             portalocker.unlock(file)
+
+
+def _mend(file: BinaryIO) -> None:
+    """Take away what is no whole note; every whole one stays, whatever stands before it."""
+    content = file.read()
+    whole = b"".join(found[0] for found in _WHOLE.finditer(content))
+    if whole == content:
+        return
+    logger.warning("the checkpoints beside the store were damaged, as by a power cut; whole ones were kept")
+    same = next((place for place, kept in enumerate(whole) if kept != content[place]), len(whole))
+    file.seek(same)
+    file.truncate()
+    file.write(whole[same:])
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _last_sequence(tail: str) -> int:

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SCHEMA = "0004"
+SCHEMA = "0006"
 """The newest schema, which this version writes."""
-OLDER_SCHEMAS: frozenset[str] = frozenset({"0001", "0002", "0003"})
+OLDER_SCHEMAS: frozenset[str] = frozenset({"0001", "0002", "0003", "0004", "0005"})
 APPLICATION_ID = 0x6F726773
 """``PRAGMA application_id`` of our files ("orgs"), so that a foreign database is recognised."""
 

@@ -6,11 +6,12 @@ import os
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import portalocker
 
+from orgserver.durable import sync_folder
 from orgserver.model.errors import StoreError
 
 NETWORK_FILE_SYSTEMS = frozenset(
@@ -24,18 +25,20 @@ _LOOK_SECONDS = 0.01
 
 
 def prepare(file: Path) -> None:
-    """Make the folder (0700) and an empty database file (0600) where there are none.
+    """Make the folder (0700) and an empty database file (0600) where there are none, under names that are durable.
 
     Raises StoreError. Must run before SQLite opens the file: closing a descriptor of it drops SQLite's locks.
     """
     folder = file.parent
     try:
+        made = [each for each in (folder, *folder.parents) if not each.exists()]
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if file.is_symlink():
             raise StoreError(f"{file} is a symbolic link", hint="name the database file itself")
         _refuse_network(folder)
         if not file.exists():
             os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o600))
+            _keep_names([folder, *(each.parent for each in made)])
         elif os.name == "posix" and stat.S_IMODE(file.stat().st_mode) & 0o077:
             file.chmod(0o600)
         if not os.access(file, os.R_OK | os.W_OK) or not os.access(folder, os.W_OK):
@@ -47,6 +50,12 @@ def prepare(file: Path) -> None:
             f"the store {file} cannot be used: {(error.strerror or type(error).__name__).lower()}",
             hint="check the folder's permissions and free space, or set ORGSERVER_HOME to another folder",
         ) from None
+
+
+def _keep_names(folders: list[Path]) -> None:
+    for folder in folders:
+        with suppress(OSError):  # a folder above ours may let nobody read it
+            sync_folder(folder)
 
 
 def free_bytes(folder: Path) -> int:

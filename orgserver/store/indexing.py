@@ -35,6 +35,11 @@ _TOUCH = text(f"INSERT OR IGNORE INTO audit_touched (record_id, sequence) {TOUCH
 _SPAN = text("SELECT indexed.sequence, head.sequence FROM audit_indexed AS indexed, audit_head AS head")
 
 
+def folded(value: str) -> str:
+    """A text as the search tables hold it: SQLite's ``lower`` knows ASCII letters only."""
+    return value.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
+
+
 def step(connection: Connection, after: int, upto: int) -> None:
     """Take the events of one span in."""
     span = {"after": after, "upto": upto}

@@ -1,7 +1,8 @@
 """What changes replaced, for orgs whose policy keeps it: sealed rows beside the chain, and their digests in it.
 
-The event of kind ``values`` holds ``SHA-256(salt ‖ JSON {"after": …, "before": …})``. Salt and values stand in the row
-alone: once it is erased, nothing can be learnt from the digest, and the chain verifies as before.
+The event of kind ``values`` holds ``SHA-256(salt ‖ JSON {"after", "before", "object", "record_id"})``. Salt and
+values stand in the row alone: once it is erased, nothing can be learnt from the digest, and the chain verifies as
+before.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Text, and_, bindparam, delete, func, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.audit import Act, Ending, Outcome
 from orgserver.model.errors import StoreError
 from orgserver.model.names import RecordId, RowId, SObjectName
 from orgserver.model.results import FieldValues
-from orgserver.store import chain, pruning, tables
+from orgserver.store import chain, indexing, pruning, tables
 from orgserver.store.audit import AuditLog
 from orgserver.store.orgs import Orgs
 from orgserver.store.writer import Transaction
@@ -33,10 +34,10 @@ _kept = tables.kept_values
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 _said = tables.audit_events.alias("said")
 _CHECKED = (
-    select(_kept, tables.data_keys.c.wrapped, _said.c.sequence, _said.c.canonical)
+    select(_kept, tables.data_keys.c.wrapped, _said.c.sequence, _said.c.canonical, _said.c.time.label("said_at"))
     .outerjoin(tables.data_keys, tables.data_keys.c.owner == _kept.c.row_id)
     .outerjoin(_said, and_(_said.c.entry_id == _kept.c.entry_id, _said.c.kind == chain.VALUES))
-    .where(_kept.c.entry_id > bindparam("after"))
+    .where(or_(bindparam("after", type_=Text).is_(None), _kept.c.entry_id > bindparam("after")))
     .order_by(_kept.c.entry_id)
     .limit(1_000)
 )
@@ -69,6 +70,8 @@ class Keeps:
     fields: tuple[str, ...] | None = None
     """Which to read first; None for every field that there is."""
     after: FieldValues | None = None
+    key: tuple[str, str] | None = None
+    """Of an upsert: the field and value by which the record is found, if there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ def keep_in(tx: Transaction, orgs: Orgs, log: AuditLog, entry_id: str, kept: Kep
     known = select(tables.data_keys.c.owner).where(tables.data_keys.c.owner == kept.row_id)
     if tx.connection.execute(known).first() is None:
         raise StoreError("the org was removed a moment ago")
-    salt, plain = os.urandom(_SALT), _encode({"before": kept.before, "after": kept.after}).encode()
+    salt, plain = os.urandom(_SALT), _plain(kept)
     sealed = orgs.key_in(tx, RowId(kept.row_id)).seal(plain, context(kept.row_id, entry_id))
     tx.connection.execute(
         insert(_kept).values(
@@ -114,7 +117,20 @@ async def of(connection: AsyncConnection, orgs: Orgs, entry_id: str) -> Kept | N
         raise Unsealable("the org of these values was removed, and their key with it")
     key = await orgs.data_key(connection, row.row_id)
     told: dict[str, Any] = json.loads(key.open(row.sealed, context(row.row_id, entry_id)))
+    if not _about(row, told):
+        raise Unsealable("these values were kept for another record: somebody has edited the store")
     return Kept(row.row_id, row.object, row.record_id, told["before"], told["after"])
+
+
+def _plain(kept: Kept) -> bytes:
+    """What is sealed and hashed: the values, and whose they are."""
+    values = {"object": kept.object, "record_id": kept.record_id, "before": kept.before, "after": kept.after}
+    return _encode(values).encode()
+
+
+def _about(row: Any, told: dict[str, Any]) -> bool:
+    """Whether a row says the same of whose values it holds as is sealed in it: it is found, and undone, by that."""
+    return bool((row.object, row.record_id) == (told["object"], told["record_id"]))
 
 
 async def count(connection: AsyncConnection, which: Which) -> int:
@@ -142,23 +158,24 @@ def check(connection: Connection, open_kept: Open) -> tuple[int, str] | None:
     A row that was erased is fine, and so is one whose org was removed, for nobody can open it any more.
     """
     bad: list[tuple[int, str]] = []
-    after = ""
+    after = None
     while rows := connection.execute(_CHECKED, {"after": after}).all():
-        after = str(rows[-1].entry_id)
         for row in rows:
-            if row.sequence is None:
-                bad.append((1, f"values are kept for {row.entry_id!r}, and the log does not say so"))
-            elif row.wrapped is not None and not _fits(row, open_kept):
+            if type(row.entry_id) is not str or row.sequence is None:
+                return 1, f"values are kept for {row.entry_id!r}, and the log does not say so"
+            if row.wrapped is not None and not _fits(row, open_kept):
                 bad.append((row.sequence, f"the values kept at entry {row.sequence} were edited"))
+        after = rows[-1].entry_id
     return min(bad, default=None)
 
 
 def _fits(row: Any, open_kept: Open) -> bool:
     try:
         plain = open_kept(row.row_id, row.wrapped, row.sealed, context(row.row_id, row.entry_id))
-        return bool(digest(row.salt, plain) == json.loads(row.canonical)["digest"])
+        same = digest(row.salt, plain) == json.loads(row.canonical)["digest"]
     except (Unsealable, TypeError):
         return False
+    return same and row.time == row.said_at and _about(row, json.loads(plain))
 
 
 def digest(salt: bytes, plain: bytes) -> str:
@@ -181,11 +198,13 @@ def _where(which: Which) -> list[ColumnElement[bool]]:
     if which.row_id is not None:
         found.append(_kept.c.row_id == which.row_id)
     if which.alias is not None:
-        found.append(_kept.c.entry_id.in_(select(entries.c.entry_id).where(entries.c.org == which.alias.lower())))
+        found.append(
+            _kept.c.entry_id.in_(select(entries.c.entry_id).where(entries.c.org == indexing.folded(which.alias)))
+        )
     if which.before is not None:
         found.append(_kept.c.time < chain.instant(which.before))
     if which.principal is not None:
-        by = select(entries.c.entry_id).where(entries.c.principal == which.principal.lower())
+        by = select(entries.c.entry_id).where(entries.c.principal == indexing.folded(which.principal))
         found.append(_kept.c.entry_id.in_(by))
     if not found:
         raise ValueError("no criterion")

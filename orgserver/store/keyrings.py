@@ -76,6 +76,7 @@ SEALED = (
     _Sealed(tables.enrolments, draft=None),
     _Sealed(tables.idempotency, answer="entry_id"),
     _Sealed(tables.kept_values, sealed="entry_id"),
+    _Sealed(tables.approvals, sealed="code"),
 )
 
 

@@ -11,6 +11,7 @@ verifies after each, and calls wait for one step at most.
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ from orgserver.model.audit import Act, Action, Ending, EntryFilter, Outcome
 from orgserver.model.errors import OperatorError
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
-from orgserver.notes import BadNote, Verifier
+from orgserver.notes import BadNote, Verifier, as_signed
 from orgserver.store import chain, indexing, tables
 from orgserver.store.audit import AuditLog
 from orgserver.store.writer import Transaction
@@ -47,6 +48,8 @@ class Base:
     intents: int = 0
     """Entries removed so far."""
     note: str = ""
+    time: int = 0
+    """When it was made; what names it in the chain says the same."""
 
     def text(self, origin: str) -> str:
         """What is signed."""
@@ -56,6 +59,10 @@ class Base:
     def label(self) -> str:
         """How the chain names it."""
         return f"pruned to {self.sequence} {self.hash.hex()}, {self.intents} entries so far"
+
+    def named_by(self, canonical: object, time: int) -> bool:
+        """Whether an event with these canonical bytes and this time is the one that names it."""
+        return time == self.time and isinstance(canonical, bytes) and f'"label":"{self.label}"'.encode() in canonical
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,47 +99,51 @@ class Cut:
 # -- the base
 
 
-def _of(row: Row[Any] | None, store_id: str) -> Base:
-    if row is None:
+def _of(rows: Sequence[Row[Any]], store_id: str) -> Base:
+    if not rows:
         return Base(0, chain.genesis(store_id))
-    return Base(row.sequence, row.hash, row.intents, row.note)
+    row = rows[0]
+    sound = type(row.sequence) is type(row.intents) is int and type(row.hash) is bytes and type(row.note) is str
+    if len(rows) > 1 or row.id != 1 or not sound or row.sequence < 1:
+        return Base(0, chain.genesis(store_id), note="?")
+    return Base(row.sequence, row.hash, row.intents, row.note, row.time)
 
 
 def base_of(connection: Connection, store_id: str) -> Base:
     """Where the chain begins."""
-    return _of(connection.execute(select(_base)).first(), store_id)
+    return _of(connection.execute(select(_base)).all(), store_id)
 
 
 async def read_base(connection: AsyncConnection, store_id: str) -> Base:
     """Where the chain begins."""
-    return _of((await connection.execute(select(_base))).first(), store_id)
+    return _of((await connection.execute(select(_base))).all(), store_id)
 
 
-def wrong_with(connection: Connection, base: Base, verifier: Verifier) -> str | None:
-    """What is wrong with a base, or with what stands before it; None if nothing is."""
+def wrong_with(connection: Connection, base: Base, verifier: Verifier) -> tuple[int, str] | None:
+    """What is wrong with a base, or with what stands before it, and at which sequence; None if nothing is."""
     if not base.sequence:
-        return None
+        return (1, "the base of the log was changed") if base.note else None
     try:
-        told = verifier.check(str(base.note))
+        told = verifier.check(base.note)
     except BadNote as bad:
-        return f"the base at entry {base.sequence} was forged: {bad}"
-    if not isinstance(base.hash, bytes) or told != base.text(verifier.origin):
-        return f"the base at entry {base.sequence} was moved"
-    if connection.execute(select(exists().where(_events.c.sequence <= base.sequence))).scalar():
-        return f"entries were put before the base at entry {base.sequence}"
-    if connection.execute(select(exists().where(_entries.c.sequence <= base.sequence))).scalar():
-        return f"what people search by was put before the base at entry {base.sequence}"
+        return base.sequence, f"the base at entry {base.sequence} was forged: {bad}"
+    if told != base.text(verifier.origin) or not as_signed(base.note, verifier.origin, told):
+        return base.sequence, f"the base at entry {base.sequence} was moved"
+    for column in (_events.c.sequence, _entries.c.sequence):
+        first = connection.execute(select(func.min(column)).where(column <= base.sequence)).scalar()
+        if first is not None:
+            return int(first), f"entry {first} was put before the base at entry {base.sequence}"
     return None
 
 
 def is_named(connection: Connection, base: Base) -> bool:
-    """Whether a prune entry of the chain names this base. The chain itself is for its reader to check."""
-    label = f'"label":"{base.label}"'.encode()
-    found = select(_events.c.canonical).where(_events.c.kind == chain.INTENT, _events.c.action == Action.PRUNE)
-    indexed = found.join(_entries, _entries.c.sequence == _events.c.sequence).where(_entries.c.action == Action.PRUNE)
-    fresh = found.where(_events.c.sequence > select(tables.audit_indexed.c.sequence).scalar_subquery())
-    rows = (*connection.execute(indexed).scalars(), *connection.execute(fresh).scalars())
-    return any(isinstance(one, bytes) and label in one for one in rows)
+    """Whether an entry that is found by its action names this base. The chain itself is for its reader to check."""
+    found = (
+        select(_events.c.canonical, _events.c.time)
+        .join(_entries, _entries.c.sequence == _events.c.sequence)
+        .where(_entries.c.action == Action.PRUNE, _events.c.kind == chain.INTENT, _events.c.time == base.time)
+    )
+    return any(base.named_by(row.canonical, row.time) for row in connection.execute(found))
 
 
 # -- what may be cut
@@ -191,7 +202,7 @@ def covering(connection: Connection, which: ColumnElement[bool]) -> str | None:
         hold = Hold(*row)
         covered = select(_entries.c.sequence).where(which)
         if hold.org is not None:
-            covered = covered.where(_entries.c.org == hold.org.lower())
+            covered = covered.where(_entries.c.org == indexing.folded(hold.org))
         if hold.since is not None:
             covered = covered.where(_entries.c.time >= hold.since)
         if hold.until is not None:

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Row, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.audit import AuditEntry, EntryFilter, Outcome
-from orgserver.store import chain, pruning, tables
+from orgserver.store import chain, indexing, pruning, tables
 
 PAGE = 500
 FEW = 20_000
@@ -116,7 +116,7 @@ def joined(wanted: EntryFilter) -> Select[Any]:
     for column in ("org", "principal", "tool", "action", "object", "outcome"):
         value = getattr(wanted, column)
         if value is not None:
-            query = query.where(_found.c[column] == value.lower())
+            query = query.where(_found.c[column] == indexing.folded(value))
     if wanted.record_id is not None:
         touched = tables.audit_touched
         query = query.join(touched, touched.c.sequence == _found.c.sequence)

@@ -31,7 +31,7 @@ class Repetition:
 class Begun:
     """What became of an intent."""
 
-    verdict: Literal["begun", "catalog_changed", "replay", "clash"]
+    verdict: Literal["begun", "catalog_changed", "replay", "clash", "spent"]
     outcome: str | None = None
     """Of the first attempt, for a replay."""
     answer: bytes | None = None

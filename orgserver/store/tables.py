@@ -62,6 +62,21 @@ orgs = Table(
     Index("ix_orgs_org_id", "org_id"),
 )
 
+# What orgs say of their objects: names, types, labels; nothing secret, and all of it can be asked for again.
+describes = Table(
+    "describes",
+    metadata,
+    Column("row_id", Text, ForeignKey("orgs.row_id", ondelete="CASCADE"), primary_key=True),
+    Column("user_id", Text, primary_key=True),  # which fields there are depends on who looks; empty: not known
+    Column("object", Text, primary_key=True),  # in lower case; empty: the list of all objects
+    Column("api_version", Text, primary_key=True),
+    Column("body", LargeBinary, nullable=False),  # compressed
+    Column("last_modified", Text),  # in Salesforce's words, for If-Modified-Since
+    Column("fetched_at", BigInteger, nullable=False),  # when it was last known to be true
+    Column("used_at", BigInteger, nullable=False),
+    Index("ix_describes_used_at", "row_id", "used_at"),
+)
+
 data_keys = Table(
     "data_keys",
     metadata,
@@ -254,4 +269,26 @@ idempotency = Table(
     Column("answer", LargeBinary),  # sealed: what the first attempt answered
     Column("expires_at", BigInteger, nullable=False),
     Index("ix_idempotency_expires_at", "expires_at"),
+)
+
+# What an agent asked for and a person must allow; and the answers that were used, so that none is used twice.
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("code", Text, primary_key=True),
+    Column("row_id", Text, nullable=False),
+    Column("principal", Text, nullable=False),
+    Column("tool", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),  # of principal, org, tool and arguments
+    Column("action", Text, nullable=False),
+    Column("object", Text),
+    Column("records", BigInteger, nullable=False),  # how many
+    Column("sealed", LargeBinary),  # names of records, as they are shown
+    Column("created_at", BigInteger, nullable=False),
+    Column("approved_at", BigInteger),
+    Column("approved_by", Text),
+    Column("used_at", BigInteger),
+    Column("expires_at", BigInteger, nullable=False),
+    Index("ix_approvals_digest", "digest"),
+    Index("ix_approvals_expires_at", "expires_at"),
 )

@@ -10,7 +10,6 @@ event is one tuple, and its columns are looked for in its canonical bytes as the
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -23,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.audit import Action
 from orgserver.model.errors import AuditBroken
-from orgserver.notes import Checkpoint, Verifier
+from orgserver.notes import Checkpoint, Verifier, as_signed
 from orgserver.store import chain, pruning, searched, tables
 from orgserver.store import kept as kept_values
 from orgserver.store.columns import columns_agree
@@ -79,6 +78,9 @@ class Verification:
     _anchors: dict[int, bytes] = field(default_factory=dict)
     _claimed: dict[int, tuple[int, int]] = field(default_factory=dict)
     """By the sequence of a checkpoint: the event that names it, and the time of both."""
+    _base: pruning.Base = field(default_factory=lambda: pruning.Base(0, b""))
+    _named: bool = False
+    """Whether an event was met that names the base."""
 
     def fail(self, sequence: int, problem: str) -> None:
         """Keep the first thing that is wrong: the lowest sequence."""
@@ -87,9 +89,11 @@ class Verification:
 
     def run(self, connection: Connection, progress: Callable[[int], None] = lambda _sequence: None) -> None:
         """Check everything from where it stands, or from the base, to the end of the chain."""
+        _read_any_text(connection)
         while True:
             base = self._begin(connection)
-            self._run(connection, progress, base)
+            if self.problem is None:
+                self._run(connection, progress, base)
             with connection.begin():
                 if self.problem is None or pruning.base_of(connection, self.store_id) == base:
                     return
@@ -103,14 +107,14 @@ class Verification:
             base = pruning.base_of(connection, self.store_id)
             wrong = pruning.wrong_with(connection, base, self.verifier)
         if wrong is not None:
-            self.fail(base.sequence, wrong)
+            self.fail(*wrong)
+        self._base, self._named = base, False
         if self.sequence <= base.sequence:
             self.sequence, self.hash = base.sequence, base.hash
         return base
 
     def _run(self, connection: Connection, progress: Callable[[int], None], base: pruning.Base) -> None:
         began = self.sequence
-        _read_any_text(connection)
         self._read_anchors(connection)
         if self._anchors.get(base.sequence, base.hash) != base.hash:
             self.fail(base.sequence, f"a checkpoint says that the base at entry {base.sequence} was another")
@@ -123,9 +127,9 @@ class Verification:
             return
         with connection.begin():
             self._check_head(connection)
-            if base.sequence and not pruning.is_named(connection, base):
-                self.fail(base.sequence, f"the chain names no base at entry {base.sequence}")
             self._check_claims(connection, began)
+            if self.problem is None and not self._base_is_named(connection, base, began):
+                self.fail(base.sequence, f"the chain names no base at entry {base.sequence}")
         if self.problem is None:  # only then do the events say what stands beside them
             self._check_beside(connection, began)
 
@@ -168,6 +172,8 @@ class Verification:
             if number in anchors and anchors[number] != hash_:
                 self.fail(number, f"a checkpoint says that entry {number} was another")
                 break
+            if row[7] == Action.PRUNE and self._base.named_by(canonical, row[3]):
+                self._named = True
             if kind == chain.CHECKPOINT:
                 self._claimed[int(json.loads(canonical)["sequence"])] = number, row[3]
             sequence, previous = number, hash_
@@ -204,12 +210,17 @@ class Verification:
             except ValueError as bad:  # BadNote, or text that no note can hold
                 self.fail(int(row.sequence), f"the checkpoint of entry {row.sequence} was edited: {bad}")
                 continue
-            if (told.sequence, told.hash) != (row.sequence, row.hash) or not _as_signed(row.note, told):
+            signed = as_signed(row.note, told.origin, told.text())
+            if (told.sequence, told.hash) != (row.sequence, row.hash) or not signed:
                 bad_one = row.sequence if told.sequence in present else min(row.sequence, told.sequence)
                 self.fail(bad_one, f"the checkpoint of entry {bad_one} was edited")
             self._anchors[told.sequence] = told.hash
         for each in self.kept:
             self._anchors[each.sequence] = each.hash
+
+    def _base_is_named(self, connection: Connection, base: pruning.Base, began: int) -> bool:
+        """Whether an entry names the base: one that was just verified, or, further back, is found by its action."""
+        return not base.sequence or self._named or (began > base.sequence and pruning.is_named(connection, base))
 
     def _check_claims(self, connection: Connection, began: int) -> None:
         """The checkpoints are those that the chain names; each that was kept must be in the chain."""
@@ -264,17 +275,6 @@ def _read_any_text(connection: Connection) -> None:
     raw = connection.connection.driver_connection
     assert raw is not None  # noqa: S101  # this connection is open
     raw.text_factory = _any_text
-
-
-def _as_signed(note: str, told: Checkpoint) -> bool:
-    """Whether a note is, to the letter, what its signer wrote: one signature, and nothing that a reader passes over."""
-    prefix = f"{told.text()}\n\N{EM DASH} {told.origin} "
-    signature = note[len(prefix) :].removesuffix("\n")
-    try:
-        exact = base64.b64encode(base64.b64decode(signature)).decode()
-    except ValueError:
-        return False
-    return note == f"{prefix}{exact}\n"
 
 
 async def start(connection: AsyncConnection, verifier: Verifier) -> tuple[int, bytes] | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
-from pydantic_core import ErrorDetails
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic_core import ErrorDetails, PydanticCustomError
 
+from orgserver.model import names
 from orgserver.model.errors import InvalidArgument
 
 MAX_LIMIT = 2_000
@@ -54,18 +55,27 @@ def text(length: int, **schema: Any) -> tuple[Any, ...]:
     return Field(max_length=length), WithJsonSchema(shown)
 
 
+def _object_name(given: str) -> str:
+    try:
+        return names.sobject(given)
+    except ValueError:
+        raise PydanticCustomError("object_name", "is no object's API name, such as Account or Invoice__c") from None
+
+
 When = Annotated[str | None, WithJsonSchema({"type": ["string", "null"], "format": "date-time"})]
 NewWhen = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
 Moment = Annotated[
     str | None, Field(max_length=64), WithJsonSchema({"type": "string", "description": "ISO 8601 with offset, or date"})
 ]
 RecordReference = Annotated[str | None, WithJsonSchema({"type": ["string", "null"]})]
-Org = Annotated[
-    str, Field(min_length=1, max_length=255), WithJsonSchema({"type": "string", "description": "org alias"})
+Org = Annotated[str, Field(min_length=1, max_length=255), WithJsonSchema({"type": "string"})]
+"""An alias: the instructions and salesforce_list_orgs say so once, not every tool again."""
+ObjectName = Annotated[
+    str,
+    AfterValidator(_object_name),
+    WithJsonSchema({"type": "string", "description": "API name, e.g. Account, Invoice__c"}),
 ]
-RecordIdText = Annotated[
-    str, Field(max_length=255), WithJsonSchema({"type": "string", "description": "15 or 18 characters"})
-]
+RecordIdText = Annotated[str, Field(max_length=255), WithJsonSchema({"type": "string"})]
 Fields = Annotated[
     list[str] | None,
     Field(max_length=500),

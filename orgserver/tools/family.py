@@ -10,6 +10,7 @@ from mcp_types import Tool, ToolAnnotations
 
 from orgserver.model.audit import Action
 from orgserver.model.names import SObjectName
+from orgserver.model.names import sobject as sobject_name
 from orgserver.model.orgs import Caller
 from orgserver.tools.arguments import Arguments, schema_of
 
@@ -32,9 +33,20 @@ class ToolSpec:
     action: Action | None = None
     """What a refused call is in the audit log; None where nothing is recorded."""
     sobject: SObjectName | None = None
+    """None where an argument names it, or none is meant."""
     writes: bool = False
     destroys: bool = False
     idempotent: bool = False
+
+    def touches(self, arguments: dict[str, Any]) -> SObjectName | None:
+        """The object that a call is about, if it can be told from arguments that may be wrong."""
+        named = arguments.get("object")
+        if self.sobject is not None or not isinstance(named, str):
+            return self.sobject
+        try:
+            return sobject_name(named)
+        except ValueError:
+            return None
 
     def listed(self) -> Tool:
         """The tool as ``tools/list`` shows it."""

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from orgserver.services.operations import Operations
 
 
+_NAME = "salesforce_list_orgs"
+
+
 class ListOrgs(Arguments):
     """Arguments of salesforce_list_orgs."""
 
@@ -28,14 +31,14 @@ class ListOrgs(Arguments):
 
 async def run(operations: Operations, caller: Caller, given: ListOrgs) -> dict[str, Any]:
     """Name the orgs."""
-    page = await operations.orgs(caller, given.match, given.cursor)
+    page = await operations.orgs(caller, _NAME, given.match, given.cursor)
     shaped: dict[str, Any] = {"orgs": page.orgs}
     return shaped | ({"next_cursor": page.next_cursor} if page.next_cursor else {})
 
 
 TOOLS = (
     ToolSpec(
-        "salesforce_list_orgs",
+        _NAME,
         "List orgs",
         "Name the Salesforce orgs you may use, what you may do in each, and its state. Call it first when you do "
         "not know the alias for the org argument of the other tools.",

@@ -12,14 +12,20 @@ from typing import Any
 from pydantic_core import PydanticSerializationError, to_json
 
 from orgserver.model.errors import CallError
-from orgserver.model.results import Changed, Created, Page
+from orgserver.model.results import Changed, Created, Page, Upserted
 
 _TEXT = {"type": "string"}
 _LIST = {"type": "array"}
+# Any result may also have warnings: texts that need no schema, so that every agent does not read ten times of them.
 CREATED_SCHEMA: dict[str, Any] = {
     "type": "object",
-    "properties": {"org": _TEXT, "id": _TEXT, "url": _TEXT, "warnings": _LIST},
+    "properties": {"org": _TEXT, "id": _TEXT, "url": _TEXT},
     "required": ["org", "id", "url"],
+}
+UPSERTED_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {"org": _TEXT, "id": _TEXT, "url": _TEXT, "created": {"type": "boolean"}, "warnings": _LIST},
+    "required": ["org", "id", "url", "created"],
 }
 RECORD_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -34,7 +40,6 @@ UPDATED_SCHEMA: dict[str, Any] = {
         "updated_fields": _LIST,
         "preview": {"type": "boolean"},
         "changes": _LIST,
-        "warnings": _LIST,
     },
     "required": ["org", "id"],
 }
@@ -46,7 +51,6 @@ DELETED_SCHEMA: dict[str, Any] = {
         "deleted": {"type": "boolean"},
         "preview": {"type": "boolean"},
         "changes": _LIST,
-        "warnings": _LIST,
     },
     "required": ["org", "id"],
 }
@@ -57,9 +61,18 @@ PAGE_SCHEMA: dict[str, Any] = {
         "records": _LIST,
         "total_size": {"type": "integer"},
         "next_cursor": _TEXT,
-        "warnings": _LIST,
     },
     "required": ["org", "records", "total_size"],
+}
+SCHEMA_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {"org": _TEXT, "object": _TEXT, "fields": _LIST},
+    "required": ["org", "object", "fields"],
+}
+OBJECTS_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {"org": _TEXT, "objects": _LIST, "next_cursor": _TEXT},
+    "required": ["org", "objects"],
 }
 ORGS_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -85,6 +98,12 @@ FLEET_SCHEMA: dict[str, Any] = {
 def created(org: str, result: Created) -> dict[str, Any]:
     """A record that now exists."""
     return _with_warnings({"org": org, "id": result.id, "url": result.url}, result.warnings)
+
+
+def upserted(org: str, result: Upserted) -> dict[str, Any]:
+    """A record that now exists, by a create or a change."""
+    shaped = {"org": org, "id": result.id, "url": result.url, "created": result.created}
+    return _with_warnings(shaped, result.warnings)
 
 
 def updated(org: str, result: Changed) -> dict[str, Any]:
@@ -114,7 +133,7 @@ def success(structured: dict[str, Any]) -> dict[str, Any]:
     try:
         text = to_json(structured).decode()
     except PydanticSerializationError:  # half a surrogate pair, which JSON may spell and UTF-8 may not
-        structured = _encodable(structured)
+        structured = encodable(structured)
         text = to_json(structured).decode()
     return {"content": [{"type": "text", "text": text}], "structuredContent": structured, "resultType": "complete"}
 
@@ -124,15 +143,16 @@ def failure(error: CallError, org: str | None) -> dict[str, Any]:
 
     There is no structured content: it would have to fit the output schema.
     """
-    text = to_json(_encodable(error.as_json(org))).decode()
+    text = to_json(encodable(error.as_json(org))).decode()
     return {"content": [{"type": "text", "text": text}], "isError": True, "resultType": "complete"}
 
 
-def _encodable(value: Any) -> Any:
+def encodable(value: Any) -> Any:
+    """The same without halves of surrogate pairs, which JSON may spell and UTF-8 may not."""
     if isinstance(value, dict):
-        return {_encodable(name): _encodable(inner) for name, inner in value.items()}
+        return {encodable(name): encodable(inner) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_encodable(inner) for inner in value]
+        return [encodable(inner) for inner in value]
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 

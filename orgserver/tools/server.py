@@ -8,12 +8,20 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from mcp.server.caching import CacheHint
+from mcp.server.caching import CacheableMethod, CacheHint
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
-from mcp_types import CallToolRequestParams, ListToolsResult, PaginatedRequestParams
+from mcp_types import (
+    CallToolRequestParams,
+    EmptyResult,
+    Icon,
+    ListToolsResult,
+    PaginatedRequestParams,
+    SetLevelRequestParams,
+)
 from pydantic import ValidationError
 
 import orgserver
@@ -26,9 +34,10 @@ from orgserver.model.errors import (
     OrgserverError,
     StoreAway,
     Unanswered,
+    Unconfirmed,
 )
 from orgserver.model.orgs import Caller, Principal, Progress, Scope
-from orgserver.tools import replies, toolsets
+from orgserver.tools import asking, completion, prompts, replies, resources, toolsets
 from orgserver.tools.arguments import explain
 from orgserver.tools.family import ToolSpec
 
@@ -44,6 +53,16 @@ INSTRUCTIONS = (
     "means look before you repeat."
 )
 _LIST_SECONDS = 300
+_LISTS: tuple[CacheableMethod, ...] = ("tools/list", "prompts/list", "resources/list", "resources/templates/list")
+_CACHE_HINTS: dict[CacheableMethod, CacheHint] = {
+    **{method: CacheHint(ttl_ms=_LIST_SECONDS * 1_000, scope="private") for method in _LISTS},
+    "resources/read": CacheHint(ttl_ms=0, scope="private"),
+}
+_ICON = (
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Cpath fill='%230b5cab' "
+    "d='M1 3h9v3H1zm5 4h9v3H6zm-3 4h9v3H3z'/%3E%3C/svg%3E"
+)
+"""Three orgs in one place, small enough to be said in the handshake."""
 _LOGGED = 80
 _LOOK = "read the record, or the audit log, before you repeat anything"
 
@@ -70,11 +89,21 @@ def build_server(
         version=orgserver.__version__,
         title="orgserver",
         instructions=INSTRUCTIONS,
-        cache_hints={"tools/list": CacheHint(ttl_ms=_LIST_SECONDS * 1_000, scope="private")},
+        icons=[Icon(src=_ICON, mime_type="image/svg+xml", sizes=["any"])],
+        cache_hints=_CACHE_HINTS,
         on_list_tools=list_tools,
     )
     server.add_request_handler("tools/call", CallToolRequestParams, calls.call)
+    server.add_request_handler("logging/setLevel", SetLevelRequestParams, _set_level)
+    prompts.offer(server, specs)
+    resources.offer(server, operations, specs, calls.called, lambda error: _named(error, None))
+    completion.offer(server, operations, calls.called)
     return server
+
+
+async def _set_level(_ctx: ServerRequestContext[Any], _params: SetLevelRequestParams) -> EmptyResult:
+    """Take any level: nothing is logged to clients, for the log is the operator's."""
+    return EmptyResult()
 
 
 class _Calls:
@@ -93,8 +122,11 @@ class _Calls:
         org = _text(arguments.get("org"))
         spec = self._specs.get(params.name)
         try:
-            structured = await self._run(spec, self._called(ctx), arguments, org)
+            caller = replace(self.called(ctx), person=asking.person(ctx, params))
+            structured = await self._run(spec, caller, arguments, org)
             result, outcome = replies.success(structured), "succeeded"
+        except Unconfirmed as asked:
+            result, outcome = asking.input_required(asked), "asked"
         except Exception as error:  # noqa: BLE001  # the outermost loop: what is not foreseen is logged in _named
             known = _named(error, spec)
             result, outcome = replies.failure(known, org), known.outcome
@@ -133,14 +165,15 @@ class _Calls:
         """Put a refusal on record before it is answered."""
         if spec.action is not None:
             action = Action.PREVIEW if arguments.get("preview") is True else spec.action
-            await self._operations.refuse(caller, spec.name, action, org, spec.sobject, error)
+            await self._operations.refuse(caller, spec.name, action, org, spec.touches(arguments), error)
         return error
 
-    def _called(self, ctx: ServerRequestContext[Any]) -> Caller:
+    def called(self, ctx: ServerRequestContext[Any]) -> Caller:
+        """Who calls, and how."""
         told = ctx.session.client_params
         client = f"{told.client_info.name}/{told.client_info.version}" if told is not None else None
         ours = self._caller
-        return Caller(ours.principal, ours.transport, client, str(ctx.request_id), ours.label, _telling(ctx))
+        return Caller(ours.principal, ours.transport, client, str(ctx.request_id), ours.label, progress=_telling(ctx))
 
 
 def _telling(ctx: ServerRequestContext[Any]) -> Progress:

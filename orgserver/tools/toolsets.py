@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from orgserver.model.errors import ConfigError
-from orgserver.tools import appointments, contacts, fleet, orgs, query
+from orgserver.tools import appointments, contacts, fleet, metadata, orgs, query, records
 from orgserver.tools.family import ToolSpec
 
 TOOLSETS: dict[str, tuple[ToolSpec, ...]] = {
@@ -13,10 +13,11 @@ TOOLSETS: dict[str, tuple[ToolSpec, ...]] = {
     "appointments": appointments.TOOLS,
     "query": query.TOOLS,
     "orgs": orgs.TOOLS,
+    "metadata": metadata.TOOLS,
+    "records": records.TOOLS,
     "fleet": fleet.TOOLS,
 }
-_ONLY_WHEN_ASKED_FOR = frozenset({"fleet"})
-DEFAULT = tuple(name for name in TOOLSETS if name not in _ONLY_WHEN_ASKED_FOR)
+DEFAULT = ("contacts", "appointments", "query", "orgs", "metadata")
 
 
 def toolset_names(chosen: Iterable[str]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from orgserver.model.names import SObjectName
+from orgserver.model.names import sobject as sobject_name
 from orgserver.model.orgs import Caller
 from orgserver.services.listing import Listing
 from orgserver.tools import replies
@@ -14,32 +15,38 @@ if TYPE_CHECKING:
     from orgserver.services.operations import Operations
 
 
-def create(tool: str, sobject: SObjectName) -> Run:
+def _object(given: Any, sobject: SObjectName | None) -> SObjectName:
+    """The tool's object, or the one that the call names."""
+    return sobject or sobject_name(given.object)
+
+
+def create(tool: str, sobject: SObjectName | None) -> Run:
     """Create a record."""
 
     async def run(operations: Operations, caller: Caller, given: Any) -> dict[str, Any]:
         result = await operations.create(
-            caller, tool, given.org, sobject, given.data.values(), idempotency_key=given.idempotency_key
+            caller, tool, given.org, _object(given, sobject), given.data.values(), idempotency_key=given.idempotency_key
         )
         return replies.created(given.org, result)
 
     return run
 
 
-def read(tool: str, sobject: SObjectName, id_argument: str) -> Run:
+def read(tool: str, sobject: SObjectName | None, id_argument: str) -> Run:
     """Read a record."""
 
     async def run(operations: Operations, caller: Caller, given: Any) -> dict[str, Any]:
         identifier = getattr(given, id_argument)
+        about = _object(given, sobject)
         return {
             "org": given.org,
-            "record": await operations.read(caller, tool, given.org, sobject, identifier, given.fields),
+            "record": await operations.read(caller, tool, given.org, about, identifier, given.fields),
         }
 
     return run
 
 
-def update(tool: str, sobject: SObjectName, id_argument: str) -> Run:
+def update(tool: str, sobject: SObjectName | None, id_argument: str) -> Run:
     """Change a record, or show what would change."""
 
     async def run(operations: Operations, caller: Caller, given: Any) -> dict[str, Any]:
@@ -47,7 +54,7 @@ def update(tool: str, sobject: SObjectName, id_argument: str) -> Run:
             caller,
             tool,
             given.org,
-            sobject,
+            _object(given, sobject),
             getattr(given, id_argument),
             given.data.values(),
             if_unmodified_since=given.if_unmodified_since,
@@ -58,12 +65,13 @@ def update(tool: str, sobject: SObjectName, id_argument: str) -> Run:
     return run
 
 
-def delete(tool: str, sobject: SObjectName, id_argument: str) -> Run:
+def delete(tool: str, sobject: SObjectName | None, id_argument: str) -> Run:
     """Delete a record, or show what would go."""
 
     async def run(operations: Operations, caller: Caller, given: Any) -> dict[str, Any]:
         identifier = getattr(given, id_argument)
-        result = await operations.delete(caller, tool, given.org, sobject, identifier, preview=given.preview)
+        about = _object(given, sobject)
+        result = await operations.delete(caller, tool, given.org, about, identifier, preview=given.preview)
         return replies.deleted(given.org, result)
 
     return run

@@ -4,8 +4,14 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from shells import Shell
+from shells import TOOL, Shell
 
+from orgserver.app import open_app
+from orgserver.config import read_settings
+from orgserver.model.errors import CallError
+from orgserver.model.names import CONTACT
+from orgserver.model.orgs import Caller
+from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
 
 
@@ -28,3 +34,15 @@ async def shell(tmp_path: Path, sandbox: Sandbox, secrets: set[str]) -> AsyncIte
     for secret in secrets:
         assert not any(secret in text for text in made.printed), "a secret was printed"
         assert secret.encode() not in stored, "a secret lies open in the home folder"
+
+
+@pytest.fixture
+async def used(shell: Shell, acme: SandboxOrg, caller: Caller) -> str:
+    """A home in which an org was added, a contact made, and two calls refused; the contact's id."""
+    await shell.add(acme)
+    async with open_app(read_settings({"home": shell.home}, {})) as app:
+        made = await app.operations.create(caller, TOOL, "acme", CONTACT, {"LastName": "Lovelace"})
+        for alias, values in (("acne", {"LastName": "X"}), ("acme", {"Nope__c": 1, "LastName": "=X"})):
+            with pytest.raises(CallError):
+                await app.operations.create(caller, TOOL, alias, CONTACT, values)
+    return made.id

@@ -12,6 +12,7 @@ from typing import Any
 from orgserver.sandbox.org import SandboxOrg
 
 SECONDS = 30
+TOOL = "salesforce_create_contact"
 
 
 @dataclass(frozen=True)

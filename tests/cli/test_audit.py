@@ -13,29 +13,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from shells import Shell
+from shells import TOOL, Shell
 
 from orgserver.app import open_app
 from orgserver.config import read_settings
 from orgserver.model.audit import ENTRY_FIELDS
-from orgserver.model.errors import CallError
 from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller
 from orgserver.sandbox.org import SandboxOrg
-
-TOOL = "salesforce_create_contact"
-
-
-@pytest.fixture
-async def used(shell: Shell, acme: SandboxOrg, caller: Caller) -> str:
-    """A home in which an org was added, a contact made, and two calls refused; the contact's id."""
-    await shell.add(acme)
-    async with open_app(read_settings({"home": shell.home}, {})) as app:
-        made = await app.operations.create(caller, TOOL, "acme", CONTACT, {"LastName": "Lovelace"})
-        for alias, values in (("acne", {"LastName": "X"}), ("acme", {"Nope__c": 1, "LastName": "=X"})):
-            with pytest.raises(CallError):
-                await app.operations.create(caller, TOOL, alias, CONTACT, values)
-    return made.id
 
 
 async def test_entries_are_listed_newest_first_and_filtered(shell: Shell, used: str) -> None:

@@ -12,7 +12,7 @@ from orgserver.cli.main import cli
 
 CONTRACT = [
     "demo", "sandbox", "add-org", "list-orgs", "show-org", "check-org", "update-org", "remove-org", "import-orgs",
-    "serve", "refresh-idle", "audit", "backup", "restore", "rotate-key", "doctor", "migrate",
+    "serve", "refresh-idle", "approvals", "approve", "audit", "backup", "restore", "rotate-key", "doctor", "migrate",
 ]  # fmt: skip
 
 
@@ -51,15 +51,12 @@ def test_the_version_is_told() -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        "add-org acme --confirm-deletes",
         "add-org acme --allow-object Contact", "add-org acme --deny-object Contact",
         "add-org acme --hide-field Contact.Email", "add-org acme --row-limit 5", "add-org acme --api-budget 5",
-        "update-org acme --confirm-deletes", "update-org acme --no-confirm-deletes",
         "update-org acme --hide-field Contact.Email", "update-org acme --no-row-limit",
         "update-org acme --no-hide-field",
         "serve --http 127.0.0.1:1", "serve --tls-cert x", "serve --public-url https://x", "serve --allow-host x",
         "serve --allow-origin x", "serve --oauth-issuer x", "serve --oauth-audience x", "serve --tls-key x",
-        "audit export --format parquet",
     ],
 )  # fmt: skip
 def test_what_this_version_does_not_do_yet_is_refused_in_one_line(words: str) -> None:
@@ -77,6 +74,7 @@ def test_what_this_version_does_not_do_yet_is_refused_in_one_line(words: str) ->
         "nope", "add-org", "add-org Bad", "add-org acme --api-version x", "update-org acme",
         "sandbox --port 70000", "sandbox --orgs 0", "audit list --since yesterday", "audit list --record-id x",
         "audit list --limit 0", "audit list --since 1d --until 2d", "audit export --format events --org acme",
+        "audit export --format parquet --output x.parquet.gz", "audit export --format parquet --follow",
         "serve --org Bad", "add-org acme --env-file x --credentials-stdin", "list-orgs --nope",
         "add-org acme --sfdx-url-stdin --from-sf-cli x", "add-org acme --sfdx-url-stdin --auth web",
         "add-org acme --auth web --jwt-key-file x", "add-org acme --auth client-credentials --username x",

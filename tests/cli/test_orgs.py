@@ -44,6 +44,7 @@ async def test_an_org_is_added_listed_shown_and_checked(shell: Shell, acme: Sand
         "api_version": org["api_version"],
         "auth": "refresh-token",
         "read_only": True,
+        "keep_values": False,
         "confirm_deletes": False,
         "tags": ["eu", "pilot"],
         "source": "standard input",

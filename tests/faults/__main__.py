@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from .dying import POINTS
 from .kills import kills
 from .many import many
+from .powercut import powercuts
 from .servers import servers
 from .starving import starving
 from .storm import storm
@@ -29,13 +30,14 @@ def runs(seed: int, *, quick: bool) -> dict[str, Callable[[], Awaitable[object]]
         "tamper": lambda: tamperings(2_000 if quick else 50_000, 40 if quick else 1_000, seed=seed),
         "servers": lambda: servers(30 if quick else 500, seed=seed),
         "starving": lambda: starving(1 if quick else 20),
+        "power": lambda: powercuts(100 if quick else 2_000, 20 if quick else 200, seed=seed),
     }
 
 
 async def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument(
-        "faults", nargs="*", help="storm, points, kills, many, tamper, servers, starving; all when none is named"
+        "faults", nargs="*", help="storm, points, kills, many, tamper, servers, starving, power; all when none is named"
     )
     parser.add_argument("--quick", action="store_true", help="the sizes of the test suite")
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))

@@ -6,6 +6,7 @@ of an end that was cut off the first that is missing.
 """
 
 import asyncio
+import contextlib
 import random
 import sqlite3
 import tempfile
@@ -13,19 +14,27 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from orgserver.model.audit import Act, Action, Ending, Outcome
-from orgserver.model.names import new_id
+from orgserver.model.errors import OperatorError
+from orgserver.model.names import RowId, new_id
+from orgserver.model.orgs import Caller, Principal
 from orgserver.notes import Checkpoint, Verifier
-from orgserver.store import chain, database, reading
+from orgserver.services.retention import Retention
+from orgserver.store import chain, database, kept, reading
 from orgserver.store.database import Database
+from orgserver.store.kept import Kept
 from orgserver.store.opened import Store, open_store
 from orgserver.store.verifying import Verification
 from orgserver.vault import Key, Vault
 
 FAR = 1 << 60
+OWNER = RowId("01")
+CALLER = Caller(Principal("local:me"), "cli")
 TAMPERINGS_PER_STORE = 250
 RECORDS = [f"003Sb{number:010d}AAA" for number in range(12)]
 EVENT_COLUMNS = (
@@ -57,6 +66,8 @@ class Copy:
     head: int
     indexed: int
     checkpoint: Checkpoint | None
+    base: int
+    """Where it was pruned to; 0 if it was not."""
 
 
 @dataclass
@@ -70,14 +81,15 @@ class Grown:
     copies: list[Copy]
     fork: Copy
     """The first copy, continued by itself."""
+    open_kept: kept.Open
 
     @property
     def now(self) -> Copy:
         return self.copies[-1]
 
-    def verify(self, file: Path, kept: Sequence[Checkpoint] = ()) -> Verification:
+    def verify(self, file: Path, anchors: Sequence[Checkpoint] = ()) -> Verification:
         """Verify a file as ``audit verify`` does."""
-        state = Verification(self.store_id, self.mac, self.open_head, self.verifier, kept)
+        state = Verification(self.store_id, self.mac, self.open_head, self.verifier, anchors, self.open_kept)
         engine = database._scan_engine(file)  # what `Database.scan` verifies through
         with engine.connect() as connection:
             state.run(connection)
@@ -122,6 +134,8 @@ async def go_on(store: Store, chance: random.Random, steps: int) -> None:
             case "begin":
                 open_acts.append(one := some_act(chance))
                 assert (await store.audit.begin(one, deadline=FAR, catalog_version=1)).verdict == "begun"
+                if chance.random() < 0.3:
+                    await keep(store, one, chance)
             case "finish" if open_acts:
                 ended = open_acts.pop(chance.randrange(len(open_acts)))
                 assert await store.audit.finish(ended.id, some_ending(chance))
@@ -131,6 +145,21 @@ async def go_on(store: Store, chance: random.Random, steps: int) -> None:
                 await store.audit.catch_up()
             case _:
                 await store.audit.record(some_act(chance), some_ending(chance))
+
+
+async def keep(store: Store, act: Act, chance: random.Random) -> None:
+    """Keep what an act replaced."""
+    values = Kept(
+        OWNER, "Contact", chance.choice(RECORDS), {"LastName": "Byron"}, chance.choice((None, {"LastName": "King"}))
+    )
+    await store.database.write(lambda tx: kept.keep_in(tx, store.orgs, store.audit, act.id, values))
+
+
+async def prune(store: Store) -> None:
+    """Remove the older entries, if anything may be removed."""
+    retention = Retention(store)
+    with contextlib.suppress(OperatorError):
+        await retention.prune(CALLER, await retention.plan(datetime.now(UTC) + timedelta(minutes=1)), lambda *_: None)
 
 
 async def grow(folder: Path, empty: bytes, chance: random.Random, parts: Sequence[int]) -> Grown:
@@ -144,9 +173,12 @@ async def grow(folder: Path, empty: bytes, chance: random.Random, parts: Sequenc
 
     for number, steps in enumerate(parts):
         store = await opened()
+        await store.database.write(partial(store.orgs.key_in, row_id=OWNER))
         await go_on(store, chance, steps)
         if number:
             await store.audit.look_after(idle_us=0)
+            if number == 1 and chance.random() < 0.5:
+                await prune(store)
             if chance.random() < 0.3:
                 await store.audit.record(some_act(chance), some_ending(chance))  # the index does not know it yet
         await store.close()
@@ -157,7 +189,13 @@ async def grow(folder: Path, empty: bytes, chance: random.Random, parts: Sequenc
         await other.audit.record(some_act(chance), some_ending(chance))
     await other.close()
     return Grown(
-        store.id, store.audit.mac, store.audit.open_head, store.audit.signer.verifier, copies, copy_of(file, store)
+        store.id,
+        store.audit.mac,
+        store.audit.open_head,
+        store.audit.signer.verifier,
+        copies,
+        copy_of(file, store),
+        store.orgs.open_with,
     )
 
 
@@ -173,7 +211,8 @@ def copy_of(file: Path, store: Store) -> Copy:
             connection.execute(f"SELECT sequence FROM {table}").fetchone() for table in ("audit_head", "audit_indexed")
         )
         note = connection.execute("SELECT note FROM audit_checkpoints ORDER BY sequence DESC").fetchone()
-    return Copy(content, head, indexed, store.audit.signer.verifier.checkpoint(note[0]) if note else None)
+        base = connection.execute("SELECT sequence FROM audit_base").fetchone() or (0,)
+    return Copy(content, head, indexed, store.audit.signer.verifier.checkpoint(note[0]) if note else None, base[0])
 
 
 async def empty_store(folder: Path) -> bytes:
@@ -210,7 +249,7 @@ class Trial:
         return row[0]
 
     def event(self) -> int:
-        return self.chance.randint(1, self.end)
+        return self.chance.randint(self.grown.now.base + 1, self.end)
 
     def row_of(self, table: str) -> int:
         """The sequence of any row of a table."""
@@ -483,12 +522,38 @@ def edit_indexed(t: Trial) -> int:
             t.db.execute("UPDATE audit_indexed SET sequence = ?", (to,))
             first = t.one(
                 "SELECT min(begun.sequence) FROM audit_events AS e JOIN audit_events AS begun "
-                "ON begun.entry_id = e.entry_id AND begun.kind = 'intent' WHERE e.sequence > ? AND e.sequence <= ?",
+                "ON begun.entry_id = e.entry_id AND begun.kind = 'intent' WHERE e.kind IN ('intent', 'outcome') AND e.sequence > ? AND e.sequence <= ?",
                 low, high,
             )  # fmt: skip
             if first is None:
                 raise Same  # nothing of that span is found by anything
             return int(first)
+
+
+def edit_base(t: Trial) -> int:
+    base = t.one("SELECT sequence FROM audit_base")
+    match t.chance.randrange(5):
+        case 0:
+            t.db.execute("DELETE FROM audit_base")
+            return 1
+        case 1:
+            t.db.execute("INSERT INTO audit_base SELECT 2, sequence, hash, intents, time, note FROM audit_base")
+            return 1
+        case _:
+            column = t.chance.choice(("id", "sequence", "hash", "intents", "time", "note"))
+            t.edit("audit_base", column, "sequence = ?", base)
+    where = "id = 1 AND typeof(sequence) = 'integer' AND sequence > 0 AND typeof(hash) = 'blob' AND typeof(intents) = 'integer'"
+    row = t.db.execute(f"SELECT sequence FROM audit_base WHERE {where} AND typeof(note) = 'text'").fetchone()
+    return int(row[0]) if row else 1
+
+
+def edit_kept(t: Trial) -> int:
+    entry_id = t.one("SELECT entry_id FROM kept_values ORDER BY random() LIMIT 1")
+    column = t.chance.choice(("entry_id", "object", "record_id", "time", "salt", "sealed"))
+    t.edit("kept_values", column, "entry_id = ?", entry_id)
+    if column == "entry_id":
+        return 1
+    return int(t.one("SELECT sequence FROM audit_events WHERE entry_id = ? AND kind = 'values'", entry_id))
 
 
 def restore_an_older_copy(t: Trial) -> int:
@@ -526,6 +591,7 @@ KINDS: dict[Callable[[Trial], int], int] = {
     edit_event: 8, number_event_anew: 1, delete_events: 2, delete_and_close_up: 1, insert_event: 2, swap_events: 1,
     swap_cells: 2, cut_off: 1, cut_off_with_an_older_head: 1, edit_head: 2, edit_checkpoint: 3, edit_entry: 4,
     edit_touched: 2, edit_indexed: 2, restore_an_older_copy: 1, put_another_course_in_its_place: 1,
+    edit_base: 1, edit_kept: 2,
 }  # fmt: skip
 """With how often each is chosen."""
 

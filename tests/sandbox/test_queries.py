@@ -94,8 +94,8 @@ async def test_an_error_is_framed_as_salesforce_frames_it(web: httpx.AsyncClient
     [
         ("", "MALFORMED_QUERY"),
         ("SELECT Id FROM Contact FOR VIEW", "MALFORMED_QUERY"),
-        ("SELECT Name, COUNT(Id) FROM Contact GROUP BY Name", "MALFORMED_QUERY"),
-        ("SELECT Id, (SELECT Id FROM Contacts) FROM Account", "MALFORMED_QUERY"),
+        ("SELECT Name, COUNT(Id) FROM Contact GROUP BY Email", "MALFORMED_QUERY"),
+        ("SELECT Id, (SELECT Id FROM Contact) FROM Account", "INVALID_TYPE"),
         ("SELECT Id FROM Contact WHERE Name = Ada", "MALFORMED_QUERY"),
         ("SELECT Id FROM Contact WHERE Name = 'a\\%'", "MALFORMED_QUERY"),
         ("SELECT Id FROM Contact WHERE Name = 'a\\x'", "MALFORMED_QUERY"),

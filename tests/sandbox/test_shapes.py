@@ -1,28 +1,12 @@
 """The sandbox's replies have the keys and types of recorded real ones."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from orgserver.sandbox.org import SandboxOrg
-
-REPLIES = Path(__file__).parents[1] / "samples" / "replies"
-
-
-def recorded(name: str) -> Any:
-    return json.loads((REPLIES / f"{name}.json").read_text("utf-8"))
-
-
-def shape(value: Any) -> Any:
-    """A value's keys and types."""
-    if isinstance(value, dict):
-        return {name: shape(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [shape(value[0])] if value else []
-    return type(value).__name__
+from tests.sandbox.shapes import recorded, shape
 
 
 @pytest.fixture
@@ -151,7 +135,7 @@ async def test_queries(http: httpx.AsyncClient, query: str, names: list[str]) ->
         ("SELECT Id FROM XYZZY", "INVALID_TYPE"),
         ("SELECT Nope FROM Contact", "INVALID_FIELD"),
         ("SELECT Id FROM Contact WHERE LastName = 5", "INVALID_FIELD"),
-        ("SELECT Id FROM Contact GROUP BY Id", "MALFORMED_QUERY"),
+        ("SELECT Id FROM Contact GROUP BY Name", "MALFORMED_QUERY"),
         ("SELECT Id FROM Contact OFFSET 2001", "NUMBER_OUTSIDE_VALID_RANGE"),
         ("SELECT Id FROM Contact WHERE A = 1 AND B = 2 OR C = 3", "MALFORMED_QUERY"),
     ],

@@ -134,6 +134,44 @@ async def test_checkpoints_are_in_the_store_in_the_chain_and_in_a_file_beside_it
     assert "checkpoints" in found.checks
 
 
+@pytest.mark.parametrize("left", [0, 9, 50, 100, 235])
+async def test_a_checkpoint_that_a_power_cut_tore_is_written_again_when_the_store_is_next_looked_after(
+    store_file: Path, opener: Callable, left: int
+) -> None:
+    store = await opener()
+    for _ in range(3):
+        await filled(store)
+    await store.close()
+    file = store_file.with_name(store_file.name + ".checkpoints")
+    whole = file.read_bytes()
+    (*_, last) = notes.split(whole.decode())
+    file.write_bytes(whole.removesuffix(f"{last}\n".encode()) + last.encode()[:left] + bytes(99))
+
+    again = await opener()
+    await again.audit.look_after()
+    await again.close()
+
+    assert file.read_bytes() == whole
+
+
+async def test_what_is_damaged_among_the_checkpoints_takes_no_whole_one_with_it(
+    store_file: Path, opener: Callable
+) -> None:
+    store = await opener()
+    for _ in range(3):
+        await filled(store)
+    await store.close()
+    file = store_file.with_name(store_file.name + ".checkpoints")
+    first, second, third = (f"{note}\n" for note in notes.split(file.read_text()))
+    file.write_text(f"{first}{second[:150]}{third}")
+
+    again = await opener()
+    await again.audit.look_after()
+    await again.close()
+
+    assert file.read_text() == first + third
+
+
 async def test_nothing_new_makes_no_checkpoint(store: Store, store_file: Path) -> None:
     await filled(store)
     for _ in range(3):
@@ -268,3 +306,13 @@ def test_junk_is_no_note_and_no_key(text: str) -> None:
         Signer("orgserver/x", bytes(32)).verifier.check(text)
     with pytest.raises(BadNote):
         Verifier.read(text)
+
+
+@pytest.mark.parametrize("signature", ["é" * 96, "\ud800", "====", ""])
+def test_a_signature_that_is_no_base64_is_refused_and_not_stumbled_over(signature: str) -> None:
+    signer = Signer("orgserver/test", b"s" * 32)
+    note = signer.sign("orgserver/test\n1\nAA==\n")
+    damaged = note[: note.rindex(" ") + 1] + signature + "\n"
+
+    with pytest.raises(BadNote):
+        signer.verifier.check(damaged)

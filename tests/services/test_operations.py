@@ -101,7 +101,9 @@ async def test_an_org_outside_the_servers_scope_looks_like_none(open_again, app:
             await create(scoped, caller, "globex")
         with pytest.raises(UnknownOrg) as absent:
             await create(scoped, caller, "nowhere")
-        visible = [org["org"] for org in (await scoped.operations.orgs(caller, None, None)).orgs]
+        visible = [
+            org["org"] for org in (await scoped.operations.orgs(caller, "salesforce_list_orgs", None, None)).orgs
+        ]
 
     assert hidden.value.as_json("x") == absent.value.as_json("x")
     assert visible == ["acme"]

@@ -265,7 +265,7 @@ async def test_what_cannot_be_undone_is_said_in_one_line(app: App, caller: Calle
         (await last(app, "undo")).id: "this entry is an undo",
         (await last(app, "read")).id: "this entry is a read, which changed nothing",
         (await last(app, "query")).id: "this entry is a query, which changed nothing",
-        (await last(app, "enrol")).id: "only create, update and delete can be undone",
+        (await last(app, "enrol")).id: "only create, update, upsert and delete can be undone",
         changed.id: "this entry was undone already",
         (await app.trail.newest(EntryFilter(outcome="denied"), 1))[0].id: "its outcome is denied",
         foreign.id: "no values are kept of this create",

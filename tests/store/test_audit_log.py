@@ -329,3 +329,11 @@ async def test_exporting_is_itself_an_entry(store: Store) -> None:
 
     entry = (await all_entries(store))[0]
     assert (entry.action, entry.principal, entry.row_count) == ("export", "local:admin", 5)
+
+
+@pytest.mark.parametrize("name", ["Ärzte GmbH", "İstanbul", "straße", "Local:Me", "ΣΊΣΥΦΟΣ"])
+async def test_a_principal_is_found_however_its_letters_are_written(store: Store, name: str) -> None:
+    act = Act(new_id(), name, "stdio", Action.READ)
+    await store.audit.record(act, Ending(Outcome.SUCCEEDED))
+
+    assert [each.principal for each in await Trail(store).newest(EntryFilter(principal=name), 5)] == [name]

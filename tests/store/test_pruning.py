@@ -226,12 +226,12 @@ async def test_the_evidence_of_a_cut_proves_itself_and_so_does_that_of_the_rest(
         (
             "INSERT INTO audit_events SELECT 5, 'x', kind, time, principal, org, tool, action, object, outcome,"
             " canonical, hash, mac FROM audit_events WHERE sequence = 25",
-            20,
+            5,
         ),
         (
             "INSERT INTO audit_entries SELECT 5, 'x', NULL, time, principal, org, tool, action, object, outcome"
             " FROM audit_entries LIMIT 1",
-            20,
+            5,
         ),
     ],
 )

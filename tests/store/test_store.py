@@ -1,6 +1,7 @@
 """The store opens what is ours, refuses the rest in one sentence, and writes durably in groups."""
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,20 @@ async def test_the_first_use_makes_a_store_that_only_we_can_read(store: Store, s
         path.name for path in store_file.parent.iterdir()
     }
     assert store.id
+
+
+async def test_the_names_of_a_new_store_and_its_folder_are_on_the_disk_before_it_is_used(
+    tmp_path: Path, ring: Key, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    sync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (synced.append(os.fstat(file).st_ino), sync(file)))
+    file = tmp_path / "new" / "home" / "orgserver.db"
+
+    store = await open_store(file, lambda _create: Vault([ring]))
+    await store.close()
+
+    assert {folder.stat().st_ino for folder in (tmp_path, tmp_path / "new", file.parent)} <= set(synced)
 
 
 async def test_a_store_opens_again_with_its_key(opener: Callable, store_file: Path) -> None:

@@ -13,6 +13,8 @@ from orgserver.model.audit import Action
 from orgserver.model.errors import Denied
 from orgserver.model.orgs import Caller, Principal, Scope
 from orgserver.model.results import Change, Changed, Created, Page
+from orgserver.model.schema import FieldInfo, ObjectInfo, Schema
+from orgserver.services.catalogue import ObjectPage
 from orgserver.services.directory import OrgPage
 from orgserver.services.listing import Listing
 from orgserver.tools.server import build_server
@@ -34,6 +36,18 @@ class PretendOperations:
         self.changed = Changed(CONTACT_ID, ("Email",))
         self.record: dict[str, Any] = {"Id": CONTACT_ID, "LastName": "Lovelace", "Email": None}
         self.page = Page([{"Id": CONTACT_ID, "Account": {"Name": "Analytical"}}], 1)
+        self.schema = Schema(
+            "Contact",
+            "Contact",
+            "003",
+            True,
+            True,
+            True,
+            True,
+            True,
+            (FieldInfo("LastName", "Last Name", "string", 80),),
+        )
+        self.object_page = ObjectPage((ObjectInfo("Contact", "Contact"), ObjectInfo("Bill__c", "Invoice")), 2)
         self.org_page = OrgPage([{"org": "acme", "state": "ready"}])
 
     def _asked(self, verb: str, caller: Caller, *given: Any) -> None:
@@ -73,9 +87,17 @@ class PretendOperations:
         self._asked("query", caller, tool, alias, soql, limit, cursor, include_deleted)
         return self.page
 
-    async def orgs(self, caller, match, cursor) -> OrgPage:
-        self._asked("orgs", caller, match, cursor)
+    async def orgs(self, caller, tool, match, cursor) -> OrgPage:
+        self._asked("orgs", caller, tool, match, cursor)
         return self.org_page
+
+    async def describe(self, caller, tool, alias, sobject, fields=None) -> Schema:
+        self._asked("describe", caller, tool, alias, sobject, fields)
+        return self.schema
+
+    async def objects(self, caller, tool, alias, match, cursor) -> ObjectPage:
+        self._asked("objects", caller, tool, alias, match, cursor)
+        return self.object_page
 
     async def refuse(self, caller, tool, action, alias, sobject, error) -> None:
         self.callers.append(caller)

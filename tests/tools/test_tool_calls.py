@@ -1,6 +1,7 @@
 """Each tool asks one service call, with what it was given, and answers in its public shape."""
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -149,7 +150,7 @@ async def test_orgs_are_named_a_page_at_a_time(client, operations, data_of) -> N
     result = await client.call_tool("salesforce_list_orgs", {"match": "ac", "cursor": "c"})
 
     assert data_of(result) == {"orgs": [{"org": "acme", "user": None}], "next_cursor": "next"}
-    assert operations.calls == [("orgs", ("ac", "c"))]
+    assert operations.calls == [("orgs", ("salesforce_list_orgs", "ac", "c"))]
 
 
 async def test_an_empty_last_page_of_orgs_has_no_cursor(client, data_of) -> None:
@@ -305,3 +306,27 @@ async def test_an_argument_refused_by_a_service_is_not_recorded_twice(client, op
 
     assert error_of(result)["fields"] == ["filter.Email"]
     assert operations.refusals == []
+
+
+@pytest.mark.parametrize("given", [{}, {"detail": True}, {"fields": ["LastName"]}])
+async def test_an_object_is_described_as_it_was_asked(client, operations, data_of, given) -> None:
+    told = data_of(await client.call_tool("salesforce_describe_object", {"org": "acme", "object": "Contact"} | given))
+
+    assert operations.calls == [("describe", ("salesforce_describe_object", "acme", "Contact", given.get("fields")))]
+    assert (told["org"], told["object"]) == ("acme", "Contact")
+    assert told["fields"][0]["type"] == "string(80)"
+    assert ("label" in told["fields"][0]) is bool(given)
+
+
+async def test_objects_are_named_with_labels_that_say_more(client, operations, data_of) -> None:
+    operations.object_page = replace(operations.object_page, next_cursor="next")
+
+    told = data_of(await client.call_tool("salesforce_list_objects", {"org": "acme", "match": "c", "cursor": "x"}))
+
+    assert operations.calls == [("objects", ("salesforce_list_objects", "acme", "c", "x"))]
+    assert told == {
+        "org": "acme",
+        "objects": [{"name": "Contact"}, {"name": "Bill__c", "label": "Invoice"}],
+        "total_size": 2,
+        "next_cursor": "next",
+    }

@@ -16,17 +16,19 @@ READS = {
     "salesforce_list_appointments",
     "salesforce_query",
     "salesforce_list_orgs",
+    "salesforce_describe_object",
+    "salesforce_list_objects",
 }
 CHANGES = {
     f"salesforce_{verb}_{noun}" for verb in ("create", "update", "delete") for noun in ("contact", "appointment")
 }
 
 
-async def test_the_default_tools_are_the_contracts_twelve(client) -> None:
+async def test_the_default_tools_are_the_contracts(client) -> None:
     listed = await client.list_tools()
 
     assert {tool.name for tool in listed.tools} == READS | CHANGES
-    assert len(listed.tools) == 12
+    assert len(listed.tools) == 14
 
 
 async def test_the_whole_list_fits_its_budget(client) -> None:
@@ -68,6 +70,8 @@ async def test_org_comes_first_and_is_required_wherever_salesforce_is_touched(cl
         ("salesforce_list_appointments", ["org", "limit", "cursor", "fields", "filter", "order_by", "start", "end"]),
         ("salesforce_query", ["org", "soql", "limit", "cursor", "include_deleted"]),
         ("salesforce_list_orgs", ["match", "cursor"]),
+        ("salesforce_describe_object", ["org", "object", "fields", "detail"]),
+        ("salesforce_list_objects", ["org", "match", "cursor"]),
     ],
 )
 async def test_arguments_have_the_contracts_names(client, tool, arguments) -> None:
@@ -181,8 +185,8 @@ async def test_only_the_chosen_toolsets_are_offered_and_callable(connect, operat
 
 
 def test_toolsets_are_the_default_ones_all_of_them_or_those_named() -> None:
-    default = ("contacts", "appointments", "query", "orgs")
-    everything = (*default, "fleet")
+    default = ("contacts", "appointments", "query", "orgs", "metadata")
+    everything = (*default, "records", "fleet")
 
     assert toolset_names(()) == default
     assert toolset_names(["all"]) == everything
@@ -190,9 +194,9 @@ def test_toolsets_are_the_default_ones_all_of_them_or_those_named() -> None:
     assert toolset_names(["orgs", "contacts", "orgs"]) == ("contacts", "orgs")
 
 
-@pytest.mark.parametrize("name", ["metadata", "records", "bulk", "Contacts", ""])
+@pytest.mark.parametrize("name", ["bulk", "Contacts", ""])
 def test_a_toolset_that_does_not_exist_is_named_with_those_that_do(name) -> None:
     with pytest.raises(ConfigError, match="in this version") as refused:
         toolset_names(["contacts", name])
 
-    assert "contacts, appointments, query, orgs, fleet, all" in (refused.value.hint or "")
+    assert "contacts, appointments, query, orgs, metadata, records, fleet, all" in (refused.value.hint or "")

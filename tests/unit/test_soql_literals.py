@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from orgserver.salesforce import soql
-from orgserver.salesforce.soql import grammar, tokens
+from orgserver.salesforce.soql import grammar, tokens, tree
 from orgserver.salesforce.soql.analysis import names
 from orgserver.salesforce.soql.tokens import SoqlError, tokenize
 
@@ -27,9 +27,9 @@ values = st.one_of(
 def test_a_value_comes_back_from_a_query(value: object) -> None:
     where = grammar.parse(f"{WHERE}A = {soql.literal(value)} LIMIT 1").where
 
-    assert isinstance(where, grammar.Comparison)
-    assert isinstance(where.value, grammar.Value)
-    assert where.value.value == value
+    assert isinstance(where, tree.Comparison)
+    assert isinstance(where.right, tree.Value)
+    assert where.right.value == value
 
 
 @given(hostile)
@@ -136,7 +136,7 @@ def test_the_parser_fails_by_name_on_any_text(text: str) -> None:
 def test_a_number_may_be_long_but_not_a_limit() -> None:
     where = grammar.parse(WHERE + "A = " + "9" * 5_000).where
 
-    assert isinstance(where, grammar.Comparison)
+    assert isinstance(where, tree.Comparison)
 
 
 def test_every_clause_is_read_for_names() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orgserver.salesforce import soql
-from orgserver.salesforce.soql import grammar
+from orgserver.salesforce.soql import grammar, tree
 from orgserver.salesforce.soql.tokens import SoqlError, tokenize, unquote
 
 texts = st.text(st.characters(codec="utf-8"), max_size=40)
@@ -29,8 +29,7 @@ def test_nothing_gets_out_of_a_literal(inside: str, behind: str) -> None:
 
     where = grammar.parse(query).where
 
-    assert isinstance(where, grammar.Group)
-    assert [c.field for c in where.conditions if isinstance(c, grammar.Comparison)] == ["Name", "Title"]
+    assert [comparison.left for comparison in tree.comparisons(where)] == [tree.Path("Name"), tree.Path("Title")]
 
 
 @given(st.one_of(texts, hostile))
@@ -84,7 +83,8 @@ def test_deep_nesting_is_refused_not_suffered() -> None:
         ("SELECT Id FROM Contact", ("Contact", ("Id",))),
         ("select id, name from account where x = 1 order by y", ("account", ("id", "name", "x", "y"))),
         ("SELECT COUNT() FROM Lead", ("Lead", ())),
-        ("SELECT Name, (SELECT Id FROM Contacts) FROM Account GROUP BY Name", ("Account", ())),
+        ("SELECT Name, (SELECT Id FROM Contacts) FROM Account GROUP BY Name", ("Account", ("Contacts.Id", "Name"))),
+        ("SELECT Name, (SELECT Id FROM Contacts) FROM Account WITH x", ("Account", ())),
         ("nonsense", (None, ())),
     ],
 )

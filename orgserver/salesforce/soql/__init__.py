@@ -1,7 +1,20 @@
 """SOQL: quoting values into it, reading what it touches, and parsing it (SOQL and SOSL Reference)."""
 
-from orgserver.salesforce.soql.analysis import redact, summary
+from orgserver.salesforce.soql.analysis import Read, reads, redact, summary
+from orgserver.salesforce.soql.grammar import parse
+from orgserver.salesforce.soql.places import is_plain
 from orgserver.salesforce.soql.quoting import MAX_LITERAL, like, literal
 from orgserver.salesforce.soql.tokens import SoqlError
 
-__all__ = ["MAX_LITERAL", "SoqlError", "like", "literal", "redact", "summary"]
+__all__ = [
+    "MAX_LITERAL",
+    "Read",
+    "SoqlError",
+    "is_plain",
+    "like",
+    "literal",
+    "parse",
+    "reads",
+    "redact",
+    "summary",
+]

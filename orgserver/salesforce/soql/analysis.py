@@ -2,13 +2,79 @@
 
 from __future__ import annotations
 
-from orgserver.salesforce.soql import grammar
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from orgserver.salesforce.soql import cursor, grammar, tree
 from orgserver.salesforce.soql.tokens import SoqlError, is_date_word, scan
 
 _LITERALS = frozenset({"string", "number", "date", "datetime"})
 _OPERATORS = frozenset({"=", "!=", "<>", "<", "<=", ">", ">="})
 _LISTS = frozenset({"in", "includes", "excludes"})
 _VALUES = frozenset({"true", "false", "null"})
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What a query, or one within it, reads from one object."""
+
+    sobject: str
+    """As the query writes it."""
+    children: tuple[str, ...] = ()
+    """The child relationships that lead from that object to the one read: ``("Contacts",)`` for those of an Account."""
+    fields: tuple[str, ...] = ()
+    """Paths in any clause, each once and sorted; those of parents begin with their relationship."""
+    groups: tuple[str, ...] = ()
+    """What FIELDS() was asked for: all, standard, custom."""
+    alias: str | None = None
+    """What the query calls its object. ``fields`` come without it, so that whoever judges by them has to refuse an
+    alias which is the name of a relationship, too."""
+
+    @property
+    def source(self) -> str:
+        """What its fields are of: the object, or the last relationship."""
+        return self.children[-1] if self.children else self.sobject
+
+
+def reads(query: tree.Query) -> tuple[Read, ...]:
+    """Everything that a query reads, in every clause and every query within it; its own object first.
+
+    What TYPEOF shows of an object is a read of that object; its ELSE fields are paths of the query itself.
+    """
+    return tuple(_reads(query, query.sobject, ()))
+
+
+def _reads(query: tree.Query, sobject: str, children: tuple[str, ...]) -> Iterator[Read]:
+    within: list[Read] = []
+    named: set[str] = set()
+    groups: set[str] = set()
+    for item in query.selected:
+        if isinstance(item, tree.Selected):
+            named |= _named(query, item.expression)
+        elif isinstance(item, tree.Fields):
+            groups.add(item.group)
+        elif isinstance(item, tree.Children):
+            within += _reads(item.query, sobject, (*children, tree.own(query, item.query.sobject)))
+        else:
+            relationship = tree.own(query, item.relationship)
+            named |= {f"{relationship}.{path.path}" for path in item.otherwise} | {f"{relationship}.Id"}
+            within += [Read(name, (), _sorted({path.path for path in paths})) for name, paths in item.cases]
+    for comparison in tree.comparisons(query.where) + tree.comparisons(query.having):
+        named |= _named(query, comparison.left)
+        if isinstance(comparison.right, tree.Query):
+            within += reads(comparison.right)
+    for expression in (*query.group, *(term.by for term in query.order)):
+        named |= _named(query, expression)
+    yield Read(sobject, children, _sorted(named), _sorted(groups), query.alias)
+    yield from within
+
+
+def _named(query: tree.Query, expression: tree.Expression) -> set[str]:
+    return {tree.own(query, path.path) for path in tree.paths(expression)}
+
+
+def _sorted(names: set[str]) -> tuple[str, ...]:
+    return tuple(sorted(names))
 
 
 def redact(text: str) -> str:
@@ -25,7 +91,7 @@ def redact(text: str) -> str:
         elif kind in _LITERALS:
             parts.append("?")
             value = True  # a word right behind it belongs to it: the quotes are not where they were meant to be
-        elif kind == "name" and word in grammar.RESERVED and word not in _VALUES:
+        elif kind == "name" and word in cursor.RESERVED and word not in _VALUES:
             parts.append(part)
             value = word == "like" or word in _LISTS
         elif kind in ("name", "other") and value and word not in _VALUES and not is_date_word(part):
@@ -45,20 +111,15 @@ def summary(text: str) -> tuple[str | None, tuple[str, ...]]:
     return query.sobject, names(query)
 
 
-def names(query: grammar.Query) -> tuple[str, ...]:
-    """The fields a query names in any clause: what it shows, what it asks about and what it sorts by."""
-    found = {name for name, _ in query.fields} | {term.field for term in query.order}
-    if query.where is not None:
-        found |= _named(query.where)
-    return tuple(sorted(found))
+def names(query: tree.Query) -> tuple[str, ...]:
+    """The fields a query names in any clause; those of queries within it begin with what these read from."""
+    first, *within = reads(query)
+    found = set(_of(first)) | {f"{read.source}.{name}" for read in within for name in _of(read)}
+    return _sorted(found)
 
 
-def _named(condition: grammar.Condition) -> set[str]:
-    if isinstance(condition, grammar.Comparison):
-        return {condition.field}
-    if isinstance(condition, grammar.Negation):
-        return _named(condition.condition)
-    return {name for each in condition.conditions for name in _named(each)}
+def _of(read: Read) -> tuple[str, ...]:
+    return read.fields + tuple(f"FIELDS({group.upper()})" for group in read.groups)
 
 
 def _guessed(text: str) -> str | None:

@@ -1,15 +1,14 @@
-"""The grammar of SOQL as far as we run it: fields, WHERE, ORDER BY, LIMIT, OFFSET and COUNT().
+"""The grammar of SOQL, from SELECT to OFFSET, with the queries inside a query.
 
-A hand-written recursive descent, so that a mistake is reported where Salesforce reports it.
+A hand-written recursive descent, so that a mistake is reported where Salesforce reports it. What parses may still be
+wrong: whether the fields exist and whether they may be grouped is for whoever knows the objects.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
+from orgserver.salesforce.soql import tree
+from orgserver.salesforce.soql.cursor import MAX_DIGITS, Cursor
 from orgserver.salesforce.soql.tokens import (
-    SoqlError,
     Token,
     has_escaped_wildcard,
     illegal,
@@ -19,278 +18,277 @@ from orgserver.salesforce.soql.tokens import (
     unquote,
 )
 
-RESERVED = frozenset(
-    [
-        "and",
-        "asc",
-        "by",
-        "desc",
-        "excludes",
-        "first",
-        "from",
-        "group",
-        "having",
-        "in",
-        "includes",
-        "last",
-        "like",
-        "limit",
-        "not",
-        "null",
-        "nulls",
-        "offset",
-        "or",
-        "order",
-        "select",
-        "using",
-        "where",
-        "with",
-        "for",
-        "update",
-        "true",
-        "false",
-    ]
-)
 _COMPARISONS = frozenset({"=", "!=", "<>", "<", "<=", ">", ">="})
+_FIELD_GROUPS = frozenset({"all", "standard", "custom"})
 _MAX_NESTING = 100
-_MAX_DIGITS = 18
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
-    """A literal. ``kind`` is string, pattern (behind LIKE), number, date, datetime, boolean, null or dateword."""
-
-    kind: str
-    value: Any
-    position: int
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """``field operator value``; for ``in`` and ``not in`` the value is a tuple of values."""
-
-    field: str
-    operator: str
-    value: Value | tuple[Value, ...]
-    position: int
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Conditions joined by ``and`` or ``or``."""
-
-    operator: str
-    conditions: tuple[Condition, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Negation:
-    """``NOT condition``."""
-
-    condition: Condition
-
-
-Condition = Comparison | Group | Negation
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """One term of ORDER BY."""
-
-    field: str
-    descending: bool
-    nulls_last: bool
-    position: int
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """A query that was understood."""
-
-    sobject: str
-    fields: tuple[tuple[str, int], ...]
-    """Names with their positions; empty for COUNT()."""
-    count: bool = False
-    where: Condition | None = None
-    order: tuple[Order, ...] = ()
-    limit: int | None = None
-    offset: int = 0
-    sobject_position: int = 0
-
-
-def parse(text: str) -> Query:
+def parse(text: str) -> tree.Query:
     """Parse a query; SoqlError says what was not expected, and where."""
-    return _Parser(tokenize(text)).query()
+    words = Cursor(tokenize(text))
+    query = _Parser(words).query()
+    words.end()
+    return query
 
 
 class _Parser:
-    def __init__(self, tokens: list[Token]) -> None:
-        self._tokens = tokens
-        self._at = 0
+    def __init__(self, words: Cursor) -> None:
+        self._words = words
         self._depth = 0
 
-    def query(self) -> Query:
-        self._word("select")
-        count, fields = self._selected()
-        self._word("from")
-        sobject = self._name()
-        where = self._condition() if self._maybe("where") else None
-        order = self._order() if self._maybe("order") else ()
-        limit = self._integer() if self._maybe("limit") else None
-        offset = self._integer() if self._maybe("offset") else 0
-        if self._peek().kind != "end":
-            raise self._unexpected()
-        return Query(sobject.text, fields, count, where, order, limit, offset, sobject.position)
+    def query(self) -> tree.Query:
+        words = self._words
+        self._deeper()
+        words.word("select")
+        count, selected = self._selected()
+        words.word("from")
+        sobject = words.name()
+        alias = words.take().text if words.is_name() else None
+        scope = self._scope() if words.maybe("using") else None
+        where = self._condition() if words.maybe("where") else None
+        subtotals, group = self._group() if words.maybe("group") else (None, ())
+        having = self._condition() if group and words.maybe("having") else None
+        order = self._order() if words.maybe("order") else ()
+        limit = words.integer() if words.maybe("limit") else None
+        offset = words.integer() if words.maybe("offset") else 0
+        self._depth -= 1
+        return tree.Query(
+            sobject.text,
+            selected,
+            count,
+            alias,
+            scope,
+            where,
+            group,
+            subtotals,
+            having,
+            order,
+            limit,
+            offset,
+            sobject.position,
+        )
 
-    def _selected(self) -> tuple[bool, tuple[tuple[str, int], ...]]:
-        token = self._peek()
-        if token.text.lower() == "count" and self._tokens[self._at + 1].text == "(":
-            self._at += 2
-            self._symbol(")")
+    def _deeper(self) -> None:
+        self._depth += 1
+        if self._depth > _MAX_NESTING:
+            raise self._words.unexpected()
+
+    def _scope(self) -> str:
+        self._words.word("scope")
+        return self._words.name().text
+
+    def _selected(self) -> tuple[bool, tuple[tree.Item, ...]]:
+        words = self._words
+        if words.peek().text.lower() == "count" and words.is_symbol("(", 1) and words.is_symbol(")", 2):
+            for _ in range(3):
+                words.take()
             return True, ()
-        fields = [self._name()]
-        while self._maybe_symbol(","):
-            fields.append(self._name())
-        return False, tuple((field.text, field.position) for field in fields)
+        items = [self._item()]
+        while words.maybe_symbol(","):
+            items.append(self._item())
+        return False, tuple(items)
 
-    def _order(self) -> tuple[Order, ...]:
-        self._word("by")
+    def _item(self) -> tree.Item:
+        words = self._words
+        token = words.peek()
+        word = token.text.lower()
+        if words.maybe_symbol("("):
+            query = self.query()
+            words.symbol(")")
+            return tree.Children(query, token.position)
+        if word == "typeof" and words.peek(1).kind == "name":
+            return self._typeof()
+        if word == "fields" and words.is_symbol("(", 1):
+            return self._fields()
+        expression = self._expression()
+        alias = words.take().text if words.is_name() else None
+        return tree.Selected(expression, alias)
+
+    def _fields(self) -> tree.Fields:
+        words = self._words
+        token = words.take()
+        words.symbol("(")
+        if words.peek().text.lower() not in _FIELD_GROUPS:
+            raise words.unexpected()
+        group = words.take().text.lower()
+        words.symbol(")")
+        return tree.Fields(group, token.position)
+
+    def _typeof(self) -> tree.TypeOf:
+        words = self._words
+        token = words.take()
+        relationship = words.name()
+        cases = []
+        words.word("when")
+        while True:
+            sobject = words.name().text
+            words.word("then")
+            cases.append((sobject, self._paths()))
+            if not words.maybe("when"):
+                break
+        otherwise = self._paths() if words.maybe("else") else ()
+        words.word("end")
+        return tree.TypeOf(relationship.text, tuple(cases), otherwise, token.position)
+
+    def _paths(self) -> tuple[tree.Path, ...]:
+        found = [self._path()]
+        while self._words.maybe_symbol(","):
+            found.append(self._path())
+        return tuple(found)
+
+    def _path(self) -> tree.Path:
+        token = self._words.name()
+        return tree.Path(token.text, token.position)
+
+    def _expression(self) -> tree.Expression:
+        """A field, or a function of one."""
+        words = self._words
+        if not words.is_symbol("(", 1):
+            return self._path()
+        token = words.peek()
+        if token.text.lower() not in tree.FUNCTIONS:
+            raise words.unexpected(1)
+        words.take()
+        words.symbol("(")
+        self._deeper()
+        arguments = [self._argument()]
+        while words.maybe_symbol(","):
+            arguments.append(self._argument())
+        self._depth -= 1
+        words.symbol(")")
+        return tree.Call(token.text.lower(), tuple(arguments), token.position)
+
+    def _argument(self) -> tree.Path | tree.Call | tree.Value:
+        return self._value() if self._words.peek().kind in ("number", "string") else self._expression()
+
+    def _group(self) -> tuple[str | None, tuple[tree.Expression, ...]]:
+        words = self._words
+        words.word("by")
+        subtotals = words.peek().text.lower()
+        if subtotals in ("rollup", "cube") and words.is_symbol("(", 1):
+            words.take()
+            words.symbol("(")
+            terms = self._expressions()
+            words.symbol(")")
+            return subtotals, terms
+        return None, self._expressions()
+
+    def _expressions(self) -> tuple[tree.Expression, ...]:
+        found = [self._expression()]
+        while self._words.maybe_symbol(","):
+            found.append(self._expression())
+        return tuple(found)
+
+    def _order(self) -> tuple[tree.Order, ...]:
+        self._words.word("by")
         terms = [self._term()]
-        while self._maybe_symbol(","):
+        while self._words.maybe_symbol(","):
             terms.append(self._term())
         return tuple(terms)
 
-    def _term(self) -> Order:
-        field = self._name()
-        descending = False
-        if self._maybe("desc"):
-            descending = True
-        else:
-            self._maybe("asc")
+    def _term(self) -> tree.Order:
+        words = self._words
+        by = self._expression()
+        descending = words.maybe("desc")
+        if not descending:
+            words.maybe("asc")
         nulls_last = False
-        if self._maybe("nulls"):
-            nulls_last = not self._maybe("first")
+        if words.maybe("nulls"):
+            nulls_last = not words.maybe("first")
             if nulls_last:
-                self._word("last")
-        return Order(field.text, descending, nulls_last, field.position)
+                words.word("last")
+        return tree.Order(by, descending, nulls_last)
 
-    def _condition(self) -> Condition:
+    def _condition(self) -> tree.Condition:
         """Terms joined by one operator; Salesforce takes no mixture of AND and OR without parentheses."""
-        self._depth += 1
-        if self._depth > _MAX_NESTING:
-            raise self._unexpected()
+        self._deeper()
+        words = self._words
         terms = [self._negated()]
         operator = ""
-        while (word := self._peek().text.lower()) in ("and", "or"):
+        while (word := words.peek().text.lower()) in ("and", "or"):
             if operator and word != operator:
-                raise self._unexpected()
+                raise words.unexpected()
             operator = word
-            self._at += 1
+            words.take()
             terms.append(self._negated())
         self._depth -= 1
-        return terms[0] if not operator else Group(operator, tuple(terms))
+        return terms[0] if not operator else tree.Group(operator, tuple(terms))
 
-    def _negated(self) -> Condition:
-        if self._maybe("not"):
-            return Negation(self._simple())
+    def _negated(self) -> tree.Condition:
+        if self._words.maybe("not"):
+            return tree.Negation(self._simple())
         return self._simple()
 
-    def _simple(self) -> Condition:
-        if self._maybe_symbol("("):
+    def _simple(self) -> tree.Condition:
+        words = self._words
+        if words.maybe_symbol("("):
             inner = self._condition()
-            self._symbol(")")
+            words.symbol(")")
             return inner
-        field = self._name()
-        token = self._peek()
+        left = self._expression()
+        token = words.peek()
+        position = left.position
         if token.text in _COMPARISONS:
-            self._at += 1
+            words.take()
             operator = "!=" if token.text == "<>" else token.text
-            return Comparison(field.text, operator, self._value(), field.position)
-        if self._maybe("like"):
-            return Comparison(field.text, "like", self._pattern(), field.position)
-        negated = self._maybe("not")
-        self._word("in")
-        return Comparison(field.text, "not in" if negated else "in", self._values(), field.position)
+            return tree.Comparison(left, operator, self._value(), position)
+        if words.maybe("like"):
+            return tree.Comparison(left, "like", self._pattern(), position)
+        for operator in ("includes", "excludes"):
+            if words.maybe(operator):
+                words.symbol("(")
+                return tree.Comparison(left, operator, self._values(), position)
+        operator = "not in" if words.maybe("not") else "in"
+        words.word("in")
+        words.symbol("(")
+        return tree.Comparison(left, operator, self._list(), position)
 
-    def _values(self) -> tuple[Value, ...]:
-        self._symbol("(")
+    def _list(self) -> tuple[tree.Value, ...] | tree.Query:
+        if self._words.peek().text.lower() != "select":
+            return self._values()
+        query = self.query()
+        self._words.symbol(")")
+        return query
+
+    def _values(self) -> tuple[tree.Value, ...]:
         values = [self._value()]
-        while self._maybe_symbol(","):
+        while self._words.maybe_symbol(","):
             values.append(self._value())
-        self._symbol(")")
+        self._words.symbol(")")
         return tuple(values)
 
-    def _pattern(self) -> Value:
-        token = self._peek()
-        if token.kind != "string":
-            raise self._unexpected()
-        self._at += 1
-        return Value("pattern", pattern(token), token.position)
+    def _pattern(self) -> tree.Value:
+        if self._words.peek().kind != "string":
+            raise self._words.unexpected()
+        token = self._words.take()
+        return tree.Value("pattern", pattern(token), token.position)
 
-    def _value(self) -> Value:
-        token = self._peek()
-        self._at += 1
-        if token.kind == "string":
+    def _value(self) -> tree.Value:
+        token = self._words.peek()
+        value = self._literal(token)
+        if value is None:
+            raise self._words.unexpected()
+        self._words.take()
+        if value.kind == "dateword":
+            amount = self._words.integer() if self._words.maybe_symbol(":") else None
+            return tree.Value("dateword", (value.value, amount), token.position)
+        return value
+
+    @staticmethod
+    def _literal(token: Token) -> tree.Value | None:
+        kind, text, position = token.kind, token.text, token.position
+        if kind == "string":
             if has_escaped_wildcard(token):
                 raise illegal(token)
-            return Value("string", unquote(token), token.position)
-        if token.kind in ("date", "datetime"):
-            return Value(token.kind, token.text, token.position)
-        if token.kind == "number":
-            whole = token.text.lstrip("+-").isdigit() and len(token.text) <= _MAX_DIGITS
-            return Value("number", int(token.text) if whole else float(token.text), token.position)
-        word = token.text.lower()
+            return tree.Value("string", unquote(token), position)
+        if kind in ("date", "datetime"):
+            return tree.Value(kind, text, position)
+        if kind == "number":
+            whole = text.lstrip("+-").isdigit() and len(text) <= MAX_DIGITS
+            return tree.Value("number", int(text) if whole else float(text), position)
+        word = text.lower()
         if word in ("true", "false"):
-            return Value("boolean", word == "true", token.position)
+            return tree.Value("boolean", word == "true", position)
         if word == "null":
-            return Value("null", None, token.position)
-        if token.kind == "name" and is_date_word(token.text):
-            return Value("dateword", self._dateword(token), token.position)
-        self._at -= 1
-        raise self._unexpected()
-
-    def _dateword(self, token: Token) -> tuple[str, int | None]:
-        amount = self._integer() if self._maybe_symbol(":") else None
-        return token.text.upper(), amount
-
-    def _name(self) -> Token:
-        token = self._peek()
-        if token.kind != "name" or token.text.lower() in RESERVED:
-            raise self._unexpected()
-        self._at += 1
-        return token
-
-    def _integer(self) -> int:
-        token = self._peek()
-        if token.kind != "number" or not token.text.isdigit() or len(token.text) > _MAX_DIGITS:
-            raise self._unexpected()
-        self._at += 1
-        return int(token.text)
-
-    def _peek(self) -> Token:
-        return self._tokens[self._at]
-
-    def _maybe(self, word: str) -> bool:
-        token = self._peek()
-        if token.kind == "name" and token.text.lower() == word:
-            self._at += 1
-            return True
-        return False
-
-    def _maybe_symbol(self, symbol: str) -> bool:
-        if self._peek().text == symbol and self._peek().kind == "symbol":
-            self._at += 1
-            return True
-        return False
-
-    def _word(self, word: str) -> None:
-        if not self._maybe(word):
-            raise self._unexpected()
-
-    def _symbol(self, symbol: str) -> None:
-        if not self._maybe_symbol(symbol):
-            raise self._unexpected()
-
-    def _unexpected(self) -> SoqlError:
-        token = self._peek()
-        return SoqlError(f"unexpected token: '{token.text[:40]}'", token.position)
+            return tree.Value("null", None, position)
+        return tree.Value("dateword", text.upper(), position) if is_date_word(text) else None

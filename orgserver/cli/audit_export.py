@@ -1,0 +1,217 @@
+"""``orgserver audit export``: entries, or the raw chain, for other programs."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import io
+import os
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO
+
+import click
+
+from orgserver.cli.audit_filters import filters, wanted_of
+from orgserver.cli.support import app_of, operator, run, safe, settings_of, tell, until_told
+from orgserver.logs import json_safe
+from orgserver.model.audit import EntryFilter
+from orgserver.model.errors import ConfigError, OperatorError, OrgserverError
+from orgserver.services import exporting
+from orgserver.services import trail as trails
+
+_FORMATS = ("jsonl", "csv", "events", "parquet", "ocsf")
+_EVERY_SECONDS = 1.0
+
+
+@click.command(epilog="Example: orgserver audit export --format csv --since 30d --output february.csv")
+@click.option("--format", "format_", type=click.Choice(_FORMATS), default="jsonl", show_default=True)
+@filters
+@click.option(
+    "--output", type=click.Path(path_type=Path, dir_okay=False), help="A new file. [default: standard output]"
+)
+@click.option("--follow", is_flag=True, help="Go on with entries as they end, until Ctrl-C; each of them once.")
+def export(format_: str, output: Path | None, follow: bool, **given: Any) -> None:
+    """Write entries out, oldest first: JSON lines, CSV, OCSF (API Activity), or `events`, the raw chain as evidence.
+
+    A FILE whose name ends in .gz is compressed. Parquet compresses itself, and needs the extra orgserver[parquet].
+    """
+    wanted = wanted_of(given)
+    if format_ == "events" and wanted != EntryFilter(since=wanted.since, until=wanted.until):
+        raise click.UsageError("--format events is the whole chain: it takes --since and --until, and no other filter")
+
+    if follow:
+        if output is not None or format_ in ("events", "parquet"):
+            raise click.UsageError("--follow writes jsonl, csv or ocsf to standard output")
+        run(until_told(_follow(format_, wanted)))
+        return
+    if format_ == "parquet":
+        _check_parquet(output)
+
+    async def act() -> int:
+        async with app_of(settings_of()) as app:
+            return await export_to(app.trail, format_, wanted, output)
+
+    written = run(act())
+    if output is not None:
+        tell(f"{written:,} {'events' if format_ == 'events' else 'entries'} written to {output}")
+
+
+async def _follow(format_: str, wanted: EntryFilter) -> None:
+    """Write entries as they end; those that have ended already first."""
+    render, written, seen = exporting.RENDER[format_], 0, 0
+    async with app_of(settings_of()) as app:
+        try:
+            if format_ == "csv":
+                click.echo(exporting.csv_header())
+            while True:
+                before = seen
+                entries, seen = await app.trail.ended(seen, wanted)
+                for entry in entries:
+                    click.echo(render(entry.as_json()))
+                written += len(entries)
+                if seen == before:
+                    await asyncio.sleep(_EVERY_SECONDS)
+        finally:
+            await app.trail.exported(operator(), f"audit export --format {format_} --follow", written)
+
+
+def _check_parquet(output: Path | None) -> None:
+    """Refuse what cannot be written before anything is opened."""
+    if output is not None and output.suffix == ".gz":
+        raise click.UsageError("Parquet compresses itself (zstd): name the FILE without .gz")
+    if output is None and sys.stdout.isatty():
+        raise OperatorError("Parquet is nothing for a terminal", hint="--output FILE, or send it into a pipe")
+    try:
+        from orgserver.services import exporting_parquet  # noqa: F401, PLC0415  # an extra, and slow to import
+    except ImportError as error:
+        missing = isinstance(error, ModuleNotFoundError)
+        why = "is not installed" if missing else f"cannot be loaded: {error}"
+        raise ConfigError(
+            f"--format parquet needs pyarrow, which {why}", hint="pip install 'orgserver[parquet]'"
+        ) from error
+
+
+async def export_to(trail: trails.Trail, format_: str, wanted: EntryFilter, output: Path | None) -> int:
+    """Write entries to a new file, or to standard output; however it ends, what left is put on record."""
+    with _destination(output) as file:
+        progress = _Progress(shown=output is not None and sys.stderr.isatty())
+        try:
+            if format_ == "parquet":
+                await _put_parquet(trail, wanted, file, progress)
+            else:
+                with _text(file, output) as out:
+                    await _put_lines(trail, format_, wanted, out, progress)
+        finally:
+            full = isinstance(sys.exc_info()[1], OSError)  # a disk that is full takes no entry either
+            with suppress(OrgserverError) if full else nullcontext():
+                await trail.exported(operator(), f"audit export --format {format_}", progress.written)
+    return progress.written
+
+
+async def _put_parquet(trail: trails.Trail, wanted: EntryFilter, file: BinaryIO, progress: _Progress) -> None:
+    from orgserver.services import exporting_parquet  # noqa: PLC0415
+
+    with exporting_parquet.Writer(file) as writer:
+        async for group in trail.shaped(wanted, exporting_parquet.row_group):
+            writer.write(group)
+            progress.add(group.num_rows)
+    file.flush()
+    progress.end()
+
+
+async def _put_lines(trail: trails.Trail, format_: str, wanted: EntryFilter, out: TextIO, progress: _Progress) -> None:
+    show = _escaping(format_) if out.isatty() else str
+    if format_ == "csv":
+        out.write(exporting.csv_header() + "\n")
+    async for lines in _pages(trail, format_, wanted):
+        out.write("".join(f"{show(line)}\n" for line in lines))
+        progress.add(len(lines))
+    out.flush()
+    progress.end()
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How much was written; shown to a person who waits."""
+
+    shown: bool
+    written: int = 0
+
+    def add(self, count: int) -> None:
+        self.written += count
+        if self.shown:
+            click.echo(f"\r{self.written:,}", nl=False, err=True)
+
+    def end(self) -> None:
+        if self.shown and self.written:
+            click.echo("\r", nl=False, err=True)
+
+
+async def _pages(trail: trails.Trail, format_: str, wanted: EntryFilter) -> AsyncIterator[list[str]]:
+    if format_ != "events":
+        async for page in trail.lines(wanted, format_):
+            yield page
+        return
+    async for event in trail.events(wanted):
+        yield [exporting.event_line(event)]
+
+
+def _escaping(format_: str) -> Callable[[str], str]:
+    """On a terminal, what agents wrote may not drive it; files and pipes get it as it is."""
+    return safe if format_ == "csv" else json_safe
+
+
+@contextmanager
+def _destination(output: Path | None) -> Iterator[BinaryIO]:
+    """Standard output, or a file that appears whole or not at all."""
+    if output is None:
+        yield sys.stdout.buffer
+        return
+    if output.exists():
+        raise OperatorError(f"{output} exists", hint="choose another name; an export never replaces a file")
+    draft: str | None = None
+    try:
+        descriptor, draft = tempfile.mkstemp(prefix=f".{output.name}.", dir=output.parent)
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        _appear(Path(draft), output)
+    except FileExistsError:
+        raise OperatorError(f"{output} exists", hint="choose another name") from None
+    except OSError as error:
+        raise OperatorError(f"{output} cannot be written: {error.strerror or type(error).__name__}") from None
+    finally:
+        if draft is not None:
+            Path(draft).unlink(missing_ok=True)
+
+
+@contextmanager
+def _text(file: BinaryIO, output: Path | None) -> Iterator[TextIO]:
+    """Text into a file, compressed when its name says so."""
+    if output is None:
+        yield sys.stdout
+        return
+    packed: Any = gzip.GzipFile(output.stem, "wb", fileobj=file) if output.suffix == ".gz" else None
+    text = io.TextIOWrapper(packed or file, "utf-8", "backslashreplace", newline="", write_through=packed is not None)
+    try:
+        yield text
+    finally:
+        text.flush()
+        text.detach()
+        if packed is not None:
+            packed.close()
+
+
+def _appear(draft: Path, output: Path) -> None:
+    try:
+        os.link(draft, output)  # unlike a rename, never over another file
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        draft.rename(output)

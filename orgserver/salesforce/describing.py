@@ -1,0 +1,167 @@
+"""Describe: what to ask for an object or for all of them, and what the answers say (REST guide, "sObject Describe").
+
+An org's answer for one object is often over 100 KB; what is read here is a twentieth of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote
+
+from orgserver.model import names
+from orgserver.model.errors import Rejected
+from orgserver.model.names import SObjectName
+from orgserver.model.schema import Child, FieldInfo, ObjectInfo, ObjectList, PicklistValue, Schema
+from orgserver.salesforce.protocol import Reply, Request
+from orgserver.salesforce.refusals import escape
+
+T = TypeVar("T")
+NOT_MODIFIED = 304
+_LABEL = 255
+_HEADER = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Described(Generic[T]):
+    """An answer: what it describes (None: nothing has changed), and when that last changed, in Salesforce's words."""
+
+    what: T | None
+    last_modified: str | None
+
+
+def describe(version: str, sobject: SObjectName, since: str | None = None) -> Request:
+    """Describe an object; with ``since``, only if it has changed."""
+    return Request("GET", f"/services/data/{version}/sobjects/{quote(sobject, safe='')}/describe", headers=_if(since))
+
+
+def read_schema(reply: Reply) -> Described[Schema]:
+    """An object and its fields."""
+    if reply.status == NOT_MODIFIED:
+        return Described(None, _last_modified(reply))
+    return Described(schema(reply.body), _last_modified(reply))
+
+
+def objects(version: str, since: str | None = None) -> Request:
+    """Name every object; with ``since``, only if one has changed."""
+    return Request("GET", f"/services/data/{version}/sobjects", headers=_if(since))
+
+
+def read_objects(reply: Reply) -> Described[ObjectList]:
+    """Every object, without those that Salesforce hides."""
+    if reply.status == NOT_MODIFIED:
+        return Described(None, _last_modified(reply))
+    return Described(object_list(reply.body), _last_modified(reply))
+
+
+def schema(body: Any) -> Schema:
+    """Read a describe of one object; Rejected if it is none."""
+    if not isinstance(body, dict) or not isinstance(body.get("name"), str) or not isinstance(body.get("fields"), list):
+        raise _unreadable()
+    prefix = body.get("keyPrefix")
+    return Schema(
+        name=_name(body["name"]),
+        label=_text(body.get("label")),
+        prefix=prefix if isinstance(prefix, str) and prefix.isalnum() else None,
+        createable=body.get("createable") is True,
+        updateable=body.get("updateable") is True,
+        deletable=body.get("deletable") is True,
+        queryable=body.get("queryable") is True,
+        searchable=body.get("searchable") is True,
+        fields=tuple(_field(each) for each in _named(body["fields"], "name")),
+        children=tuple(
+            Child(each["relationshipName"], each["childSObject"], _text(each.get("field")))
+            for each in _named(body.get("childRelationships"), "relationshipName", "childSObject")
+        ),
+    )
+
+
+def object_list(body: Any) -> ObjectList:
+    """Read a describe of all objects; Rejected if it is none."""
+    if not isinstance(body, dict) or not isinstance(body.get("sobjects"), list):
+        raise _unreadable()
+    return ObjectList(
+        tuple(
+            ObjectInfo(each["name"], _text(each.get("label")), each.get("queryable") is True)
+            for each in _named(body["sobjects"], "name")
+        )
+    )
+
+
+def _field(told: Mapping[str, Any]) -> FieldInfo:
+    return FieldInfo(
+        name=told["name"],
+        label=_text(told.get("label")),
+        type=_text(told.get("type")),
+        length=_number(told.get("length")),
+        precision=_number(told.get("precision")) or _number(told.get("digits")),
+        scale=_number(told.get("scale")),
+        nillable=told.get("nillable") is not False,
+        createable=told.get("createable") is True,
+        updateable=told.get("updateable") is True,
+        filterable=told.get("filterable") is True,
+        sortable=told.get("sortable") is True,
+        defaulted=told.get("defaultedOnCreate") is True,
+        calculated=told.get("calculated") is True,
+        name_field=told.get("nameField") is True,
+        unique=told.get("unique") is True,
+        external_id=told.get("externalId") is True,
+        id_lookup=told.get("idLookup") is True,
+        restricted=told.get("restrictedPicklist") is True,
+        relationship=_word(told.get("relationshipName")),
+        reference_to=tuple(each for each in told.get("referenceTo") or () if _is_name(each)),
+        compound=_word(told.get("compoundFieldName")),
+        controller=_word(told.get("controllerName")),
+        help=_text(told.get("inlineHelpText")) or None,
+        picklist=tuple(_values(told.get("picklistValues"))),
+    )
+
+
+def _values(told: Any) -> Iterable[PicklistValue]:
+    for each in told if isinstance(told, list) else ():
+        if isinstance(each, dict) and each.get("active") is True and isinstance(each.get("value"), str):
+            label = each.get("label")
+            yield PicklistValue(each["value"], _text(label) or each["value"], each.get("defaultValue") is True)
+
+
+def _named(told: Any, *keys: str) -> list[dict[str, Any]]:
+    """The items with a proper name, which alone may reach hints; those that Salesforce hides are left out."""
+    items = told if isinstance(told, list) else []
+    proper = (each for each in items if isinstance(each, dict) and all(_is_name(each.get(key)) for key in keys))
+    return [each for each in proper if each.get("deprecatedAndHidden") is not True]
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and names.is_field(value)
+
+
+def _name(text: str) -> str:
+    if not names.is_field(text):
+        raise _unreadable()
+    return text
+
+
+def _word(value: Any) -> str | None:
+    return value if _is_name(value) else None
+
+
+def _text(value: Any) -> str:
+    return escape(value)[:_LABEL] if isinstance(value, str) else ""
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def _if(since: str | None) -> tuple[tuple[str, str], ...]:
+    return (("If-Modified-Since", since),) if since else ()
+
+
+def _last_modified(reply: Reply) -> str | None:
+    told = reply.headers.get("last-modified")
+    return told if told and len(told) <= _HEADER and told.isprintable() and told.isascii() else None
+
+
+def _unreadable() -> Rejected:
+    return Rejected("the org's answer has not the form that Salesforce documents", code="BAD_REPLY")

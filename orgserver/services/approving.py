@@ -1,0 +1,108 @@
+"""What waits for a person, and how they allow it from the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+
+from orgserver.model.audit import Act, Action
+from orgserver.model.errors import ConfigError, StoreError
+from orgserver.model.names import new_id
+from orgserver.model.orgs import Caller
+from orgserver.services.access import Access
+from orgserver.store import approvals
+from orgserver.store.approvals import Approval
+from orgserver.store.opened import Store
+from orgserver.store.writer import microseconds
+from orgserver.vault import Unsealable
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A call that waits for a person, or that one has allowed and nobody made yet."""
+
+    code: str
+    org: str
+    tool: str
+    action: str
+    object: str | None
+    count: int
+    names: tuple[str, ...]
+    """Of some of the records, quoted: data from the org."""
+    principal: str
+    asked_at: datetime
+    approved_at: datetime | None
+    approved_by: str | None
+    expires_at: datetime
+
+
+class Approving:
+    """The requests, for people."""
+
+    def __init__(self, store: Store, access: Access) -> None:
+        self._store = store
+        self._access = access
+
+    async def waiting(self) -> list[Request]:
+        """The requests that have not run out and were not used, the oldest first."""
+        aliases = {str(org.row_id): org.alias for org in (await self._access.catalog()).by_alias.values()}
+        try:
+            async with self._store.database.reading() as connection:
+                found = await approvals.waiting(connection, self._store.orgs, microseconds())
+        except Unsealable as error:
+            raise StoreError(f"the names of a request do not open: {error}") from error
+        return [_shown(each, aliases[each.wanted.row_id]) for each in found if each.wanted.row_id in aliases]
+
+    async def one(self, code: str) -> Request:
+        """The request with this code; ConfigError if none waits."""
+        for each in await self.waiting():
+            if each.code == code.upper() and each.approved_at is None:
+                return each
+        raise _unknown(code)
+
+    async def approve(self, caller: Caller, request: Request) -> None:
+        """Let exactly this call pass once; on record."""
+        act = Act(
+            id=new_id(),
+            principal=caller.principal.name,
+            transport=caller.transport,
+            action=Action.POLICY,
+            tool="approve",
+            org=request.org,
+            object=request.object,
+        )
+        change = partial(
+            approvals.approve_in, log=self._store.audit, code=request.code, by=caller.principal.name, act=act
+        )
+        if not await self._store.database.write(change):
+            raise _unknown(request.code)
+
+
+def _unknown(code: str) -> ConfigError:
+    return ConfigError(
+        f"no request waits under {code}",
+        hint="orgserver approvals lists those that wait; one that was approved passes once within 15 minutes",
+    )
+
+
+def _shown(approval: Approval, alias: str) -> Request:
+    wanted = approval.wanted
+    return Request(
+        approval.code,
+        alias,
+        wanted.tool,
+        wanted.action,
+        wanted.object,
+        wanted.count,
+        wanted.names,
+        wanted.principal,
+        _moment(approval.created_at),
+        _moment(approval.approved_at) if approval.approved_at is not None else None,
+        approval.approved_by,
+        _moment(approval.expires_at),
+    )
+
+
+def _moment(microseconds_: int) -> datetime:
+    return datetime.fromtimestamp(microseconds_ / 1_000_000, UTC)

@@ -1,0 +1,43 @@
+"""Names that are at hand without asking any org: for completion while a person types."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from orgserver.model.errors import CallError
+from orgserver.model.orgs import Caller, Org
+from orgserver.services.access import Access
+from orgserver.services.metadata import Metadata
+
+
+class Knowing:
+    """The objects and fields that describes told lately, of orgs that the caller may use; nothing of others."""
+
+    def __init__(self, access: Access, metadata: Metadata) -> None:
+        self._access = access
+        self._metadata = metadata
+
+    async def objects(self, caller: Caller, alias: str) -> Sequence[str]:
+        """The objects of an org; none if nothing is known, or the org is not the caller's."""
+        org = await self._org(caller, alias)
+        if org is None:
+            return ()
+        await self._metadata.recall(org)
+        known = self._metadata.names(org)
+        return [each.name for each in known.objects] if known is not None else ()
+
+    async def fields(self, caller: Caller, alias: str, sobject: str) -> Sequence[str]:
+        """The fields of an object; none if nothing is known, or the org is not the caller's."""
+        org = await self._org(caller, alias)
+        if org is None:
+            return ()
+        await self._metadata.recall(org, sobject)
+        known = self._metadata.cached(org, sobject)
+        return [each.name for each in known.fields] if known is not None else ()
+
+    async def _org(self, caller: Caller, alias: str) -> Org | None:
+        try:
+            org, _version = await self._access.org(caller, alias)
+        except CallError:
+            return None
+        return org

@@ -1,0 +1,37 @@
+"""Who wants to know what becomes of calls and refreshes: nobody, unless the program is started with an observer."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+
+from orgserver.model.audit import Act, Ending, Outcome
+from orgserver.model.errors import CallError
+
+
+@dataclass(slots=True)
+class Watched:
+    """One tool call: its act as far as it is known, and how it ended as the agent is told."""
+
+    act: Act
+    ending: Ending | None = None
+
+    def failed(self, error: BaseException) -> None:
+        """What the agent is told stands above what was recorded: the store may have been away."""
+        known = self.ending or Ending(Outcome.UNKNOWN)
+        if isinstance(error, CallError):
+            self.ending = replace(known, outcome=Outcome(error.outcome), error_code=error.code)
+        else:
+            self.ending = replace(known, outcome=Outcome.UNKNOWN, error_code="INTERNAL")
+
+
+class Observer:
+    """Sees calls and refreshes, and changes nothing about them; this one looks away."""
+
+    def call(self, watched: Watched) -> AbstractContextManager[object]:
+        """Surround one call; ``watched`` is complete when it is left."""
+        del watched
+        return nullcontext()
+
+    def refreshed(self, error_code: str | None = None) -> None:
+        """Salesforce was asked for a new access token, and gave one or did not."""

@@ -1,0 +1,62 @@
+"""How a schema is kept: its parts as compressed JSON, without the names of the attributes."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import fields
+from operator import attrgetter
+from typing import Any
+
+from orgserver.model.schema import Child, FieldInfo, ObjectInfo, ObjectList, PicklistValue, Schema
+
+_FORM = 1
+"""Grows when the parts or their order change; what was packed in another form is asked for anew."""
+_MAX_UNPACKED = 16 * 1024 * 1024
+
+
+def _parts(cls: type[Any]) -> Any:
+    return attrgetter(*(each.name for each in fields(cls)))
+
+
+_field_parts, _value_parts = _parts(FieldInfo), _parts(PicklistValue)
+_child_parts, _object_parts, _schema_parts = _parts(Child), _parts(ObjectInfo), _parts(Schema)
+
+
+def pack(what: Schema | ObjectList) -> bytes:
+    """Pack a schema or a list of objects."""
+    if isinstance(what, ObjectList):
+        told: list[Any] = [_FORM, "objects", [_object_parts(each) for each in what.objects]]
+    else:
+        *head, found, children = _schema_parts(what)
+        told = [_FORM, "schema", head, [_packed(each) for each in found], [_child_parts(each) for each in children]]
+    return zlib.compress(json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"))
+
+
+def unpack(packed: bytes) -> Schema | ObjectList | None:
+    """Unpack it; None for what another version packed, or what is damaged: it can be asked for again."""
+    try:
+        text = zlib.decompressobj().decompress(packed, _MAX_UNPACKED)
+        form, kind, *rest = json.loads(text)
+        if form != _FORM:
+            return None
+        if kind == "objects":
+            return ObjectList(tuple(ObjectInfo(*each) for each in rest[0]))
+        head, found, children = rest
+        head += [tuple(_unpacked(each) for each in found), tuple(Child(*each) for each in children)]
+        return Schema(*head)
+    except (zlib.error, ValueError, TypeError):
+        return None
+
+
+def _packed(field: FieldInfo) -> list[Any]:
+    *head, picklist = _field_parts(field)
+    return [*head, [_value_parts(each) for each in picklist]]
+
+
+def _unpacked(told: Any) -> FieldInfo:
+    head, picklist = told[:-1], told[-1]
+    # Only the names of referenced objects are a list among the rest.
+    parts: Any = [tuple(each) if isinstance(each, list) else each for each in head]
+    parts.append(tuple(PicklistValue(*each) for each in picklist))
+    return FieldInfo(*parts)

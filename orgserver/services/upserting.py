@@ -1,0 +1,100 @@
+"""The create that may be repeated: a record named by an external id is made, or changed if it is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orgserver.model import names
+from orgserver.model.audit import Ending, Outcome
+from orgserver.model.errors import CallError, InvalidArgument
+from orgserver.model.names import SObjectName
+from orgserver.model.orgs import Caller, Org
+from orgserver.model.results import FieldValues, Upserted
+from orgserver.salesforce import protocol
+from orgserver.services import foresight, hindsight, repetition, values
+from orgserver.services.access import Connection
+from orgserver.services.plans import Plan
+from orgserver.store.kept import Keeps
+
+MAX_EXTERNAL_ID = 255
+_NO_SEGMENT = frozenset({".", ".."})
+"""What a URL takes for a step, however it is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upsert:
+    """The arguments of an upsert."""
+
+    sobject: SObjectName
+    field: str
+    external_id: str
+    data: FieldValues
+    idempotency_key: str | None = None
+
+
+def plan(caller: Caller, org: Org, tool: str, wanted: Upsert) -> Plan[Upserted]:
+    """Create the record with this external id, or change it; InvalidArgument names what is wrong."""
+    sobject, key = wanted.sobject, _key(wanted)
+    checked = _without_key(values.to_write(wanted.data, sobject, "upsert"), key)
+    arguments = {"tool": tool, "object": sobject, "key": key, "data": checked}
+    repeated = repetition.wanted(
+        wanted.idempotency_key, principal=caller.principal.name, row_id=org.row_id, arguments=arguments
+    )
+
+    async def send(connection: Connection) -> Upserted:
+        request = protocol.upsert(org.api_version, sobject, key, checked)
+        record_id, created = await connection.call(request, protocol.read_upserted)
+        return Upserted(record_id, f"{connection.org.instance_url}/{record_id}", created=created)
+
+    return Plan(
+        "write",
+        send,
+        lambda done: Ending(Outcome.SUCCEEDED, record_ids=(done.id,)),
+        fields=values.named((*checked, key[0])),
+        writes=True,
+        repeatable=True,
+        repetition=repeated,
+        remember=repetition.remember,
+        recall=_recall,
+        after_unknown=lambda _connection: hindsight.UPSERT_ANEW if repeated else hindsight.UPSERT,
+        keeps=Keeps(sobject, fields=tuple(checked), after=checked, key=key),
+        foresight=foresight.writing(sobject, checked, "upsert"),
+    )
+
+
+def _recall(answer: bytes) -> Upserted | CallError:
+    told = repetition.recall(answer)
+    if isinstance(told, Upserted | CallError):
+        return told
+    return Upserted(told.id, told.url, told.warnings)
+
+
+def _key(wanted: Upsert) -> tuple[str, str]:
+    if not names.is_field(wanted.field):
+        raise InvalidArgument("external_id_field is no field's name", fields=["external_id_field"])
+    if wanted.field.lower() == "id":
+        raise InvalidArgument(
+            "external_id_field is Id, which Salesforce gives",
+            fields=["external_id_field"],
+            hint="salesforce_update_record changes a record whose id you know",
+        )
+    if not 1 <= len(wanted.external_id) <= MAX_EXTERNAL_ID:
+        raise InvalidArgument(f"external_id has 1 to {MAX_EXTERNAL_ID} characters", fields=["external_id"])
+    if wanted.external_id in _NO_SEGMENT or not _encodable(wanted.external_id):
+        raise InvalidArgument("external_id cannot be written in a URL", fields=["external_id"])
+    return wanted.field, wanted.external_id
+
+
+def _encodable(text: str) -> bool:
+    return not any(0xD800 <= ord(letter) <= 0xDFFF for letter in text)  # noqa: PLR2004  # half a pair of surrogates
+
+
+def _without_key(data: FieldValues, key: tuple[str, str]) -> FieldValues:
+    """Salesforce refuses a body that repeats the external id, which stands in the URL."""
+    field, external_id = key
+    for name, value in data.items():
+        if name.lower() == field.lower() and str(value) != external_id:
+            raise InvalidArgument(
+                f"data.{name} is not external_id", fields=[f"data.{name}"], hint="leave it out of data"
+            )
+    return {name: value for name, value in data.items() if name.lower() != field.lower()}

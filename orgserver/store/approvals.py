@@ -1,0 +1,182 @@
+"""What an agent asked for and a person must allow: waiting, approved, used. The names shown are sealed.
+
+A row is a request that waits for ``orgserver approve CODE``, or (used from the start) an answer that a client brought,
+kept until it would have expired so that nobody brings it twice.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orgserver.model.audit import Act, Ending, Outcome
+from orgserver.model.names import RowId
+from orgserver.store import tables
+from orgserver.store.audit import AuditLog
+from orgserver.store.orgs import Orgs
+from orgserver.store.writer import Transaction
+from orgserver.vault import Context
+
+WAITING_US = 24 * 3_600 * 1_000_000
+"""How long a request waits for a person."""
+APPROVED_US = 15 * 60 * 1_000_000
+"""How long an approved call may be made."""
+MAX_WAITING = 200
+"""How many requests of one principal may wait in one org: an agent must not fill the store with them."""
+_LETTERS = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
+_approvals = tables.approvals
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A call that a person must allow."""
+
+    row_id: str
+    principal: str
+    tool: str
+    digest: bytes
+    action: str
+    object: str | None
+    count: int
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What lets one call pass, once: a code that a person approved, or an answer that came with the call."""
+
+    code: str
+    wanted: Wanted
+    answer_expires_at: int | None = None
+    """Of an answer, in microseconds; None for an approved code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A request as people see it."""
+
+    code: str
+    wanted: Wanted
+    created_at: int
+    approved_at: int | None
+    approved_by: str | None
+    expires_at: int
+
+
+def wait_in(tx: Transaction, orgs: Orgs, wanted: Wanted) -> str | None:
+    """Let a request wait, and give its code: the one it has if it waits already; None when too many wait."""
+    _sweep(tx)
+    mine = (_approvals.c.row_id == wanted.row_id, _approvals.c.principal == wanted.principal)
+    open_ = (_approvals.c.used_at.is_(None), _approvals.c.approved_at.is_(None))
+    found = tx.connection.execute(select(_approvals.c.code).where(*mine, *open_, _approvals.c.digest == wanted.digest))
+    code: str | None = found.scalar()
+    if code is not None:
+        return code
+    waiting = tx.connection.execute(select(func.count()).select_from(_approvals).where(*mine, *open_)).scalar_one()
+    if waiting >= MAX_WAITING:
+        return None
+    code = _new_code()
+    plain = json.dumps(wanted.names).encode("utf-8", "replace")
+    sealed = orgs.key_in(tx, RowId(wanted.row_id)).seal(plain, context(wanted.row_id, code))
+    _add(tx, code, wanted, sealed=sealed, expires_at=tx.now + WAITING_US)
+    return code
+
+
+def spend_in(tx: Transaction, passed: Pass) -> bool:
+    """Use a pass; False if it was used, has run out, or was never given."""
+    _sweep(tx)
+    if passed.answer_expires_at is None:
+        usable = (
+            _approvals.c.code == passed.code,
+            _approvals.c.digest == passed.wanted.digest,
+            _approvals.c.approved_at.is_not(None),
+            _approvals.c.used_at.is_(None),
+        )
+        return tx.connection.execute(update(_approvals).where(*usable).values(used_at=tx.now)).rowcount == 1
+    used = tx.connection.execute(select(_approvals.c.code).where(_approvals.c.code == passed.code)).first()
+    if used is not None or passed.answer_expires_at < tx.now:
+        return False
+    _add(tx, passed.code, passed.wanted, used_at=tx.now, expires_at=passed.answer_expires_at)
+    return True
+
+
+def approve_in(tx: Transaction, log: AuditLog, code: str, by: str, act: Act) -> bool:
+    """Approve a request that waits, on record; False if it does not wait any more."""
+    _sweep(tx)
+    waits = (_approvals.c.code == code, _approvals.c.approved_at.is_(None), _approvals.c.used_at.is_(None))
+    told = {"approved_at": tx.now, "approved_by": by, "expires_at": tx.now + APPROVED_US}
+    if tx.connection.execute(update(_approvals).where(*waits).values(**told)).rowcount == 0:
+        return False
+    log.record_in(tx, act, Ending(Outcome.SUCCEEDED))
+    return True
+
+
+async def approved(connection: AsyncConnection, digest: bytes, now: int) -> tuple[str, int] | None:
+    """The code and count of a request with this digest that a person approved and nobody used."""
+    row = (
+        await connection.execute(
+            select(_approvals.c.code, _approvals.c.records).where(
+                _approvals.c.digest == digest,
+                _approvals.c.approved_at.is_not(None),
+                _approvals.c.used_at.is_(None),
+                _approvals.c.expires_at > now,
+            )
+        )
+    ).first()
+    return (row.code, row.records) if row is not None else None
+
+
+async def waiting(connection: AsyncConnection, orgs: Orgs, now: int) -> list[Approval]:
+    """The requests that nobody used and that have not run out, oldest first."""
+    rows = await connection.execute(
+        select(_approvals)
+        .join(tables.data_keys, tables.data_keys.c.owner == _approvals.c.row_id)  # gone with an org that was removed
+        .where(_approvals.c.used_at.is_(None), _approvals.c.expires_at > now)
+        .order_by(_approvals.c.created_at)
+    )
+    return [await _opened(connection, orgs, row) for row in rows.all()]
+
+
+async def _opened(connection: AsyncConnection, orgs: Orgs, row: Row[Any]) -> Approval:
+    names: tuple[str, ...] = ()
+    if row.sealed is not None:
+        key = await orgs.data_key(connection, row.row_id)
+        names = tuple(json.loads(key.open(row.sealed, context(row.row_id, row.code))))
+    wanted = Wanted(row.row_id, row.principal, row.tool, row.digest, row.action, row.object, row.records, names)
+    return Approval(row.code, wanted, row.created_at, row.approved_at, row.approved_by, row.expires_at)
+
+
+def context(row_id: str, code: str) -> Context:
+    """Where the names of a request belong."""
+    return Context(row_id, _approvals.name, "sealed", code)
+
+
+def _add(tx: Transaction, code: str, wanted: Wanted, **more: Any) -> None:
+    tx.connection.execute(
+        insert(_approvals).values(
+            code=code,
+            row_id=wanted.row_id,
+            principal=wanted.principal,
+            tool=wanted.tool,
+            digest=wanted.digest,
+            action=wanted.action,
+            object=wanted.object,
+            records=wanted.count,
+            created_at=tx.now,
+            **more,
+        )
+    )
+
+
+def _sweep(tx: Transaction) -> None:
+    tx.connection.execute(delete(_approvals).where(_approvals.c.expires_at < tx.now))
+
+
+def _new_code() -> str:
+    letters = "".join(secrets.choice(_LETTERS) for _ in range(8))
+    return f"{letters[:4]}-{letters[4:]}"

@@ -1,0 +1,108 @@
+"""What orgs say of their objects, kept between processes and bounded per org: the least recently used goes first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import and_, delete, func, select, update
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.elements import ColumnElement
+
+from orgserver.store import tables
+from orgserver.store.writer import Transaction
+
+MAX_ROWS = 200
+"""So many describes are kept for one org …"""
+MAX_BYTES = 2 * 1024 * 1024
+"""… in so many bytes; one alone may take a quarter of that."""
+MAX_BODY = MAX_BYTES // 4
+
+_describes = tables.describes
+
+
+@dataclass(frozen=True, slots=True)
+class DescribeKey:
+    """What is described: an object (or, empty, the list of all) of an org, for one of its users."""
+
+    row_id: str
+    user_id: str
+    object: str
+    """In lower case."""
+    api_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeptDescribe:
+    """A describe as the store keeps it."""
+
+    body: bytes
+    last_modified: str | None
+    fetched_at: int
+    """Microseconds since 1970 UTC."""
+
+
+async def find(connection: AsyncConnection, key: DescribeKey) -> KeptDescribe | None:
+    """Look one up."""
+    columns = (_describes.c.body, _describes.c.last_modified, _describes.c.fetched_at)
+    row = (await connection.execute(select(*columns).where(_is(key)))).first()
+    return KeptDescribe(row.body, row.last_modified, row.fetched_at) if row is not None else None
+
+
+def keep_in(tx: Transaction, key: DescribeKey, kept: KeptDescribe) -> bool:
+    """Keep one, and let older ones of the same org go; False if it is too large, or its org is gone."""
+    known = tx.connection.execute(select(tables.orgs.c.row_id).where(tables.orgs.c.row_id == key.row_id)).first()
+    if known is None or len(kept.body) > MAX_BODY:
+        return False
+    values = {
+        "body": kept.body,
+        "last_modified": kept.last_modified,
+        "fetched_at": kept.fetched_at,
+        "used_at": tx.now,
+    }
+    named = {"row_id": key.row_id, "user_id": key.user_id, "object": key.object, "api_version": key.api_version}
+    insertion = insert(_describes).values(named | values)
+    tx.connection.execute(insertion.on_conflict_do_update(index_elements=list(named), set_=values))
+    _prune_in(tx, key)
+    return True
+
+
+def touch_in(tx: Transaction, key: DescribeKey) -> None:
+    """Note that one was used."""
+    tx.connection.execute(update(_describes).where(_is(key)).values(used_at=tx.now))
+
+
+def confirm_in(tx: Transaction, key: DescribeKey, fetched_at: int) -> None:
+    """Note that nothing has changed (304)."""
+    tx.connection.execute(update(_describes).where(_is(key)).values(fetched_at=fetched_at, used_at=tx.now))
+
+
+def forget_in(tx: Transaction, key: DescribeKey) -> None:
+    """Drop one: its object is gone."""
+    tx.connection.execute(delete(_describes).where(_is(key)))
+
+
+def _prune_in(tx: Transaction, newest: DescribeKey) -> None:
+    mine = _describes.c.row_id == newest.row_id
+    size = func.length(_describes.c.body)
+    count, total = tx.connection.execute(select(func.count(), func.sum(size)).where(mine)).one()
+    if count <= MAX_ROWS and total <= MAX_BYTES:
+        return
+    names = (_describes.c.user_id, _describes.c.object, _describes.c.api_version)
+    oldest = tx.connection.execute(select(*names, size.label("size")).where(mine).order_by(_describes.c.used_at)).all()
+    for row in oldest:
+        if count <= MAX_ROWS and total <= MAX_BYTES:
+            return
+        key = DescribeKey(newest.row_id, row.user_id, row.object, row.api_version)
+        if key != newest:
+            tx.connection.execute(delete(_describes).where(_is(key)))
+            count, total = count - 1, total - row.size
+
+
+def _is(key: DescribeKey) -> ColumnElement[bool]:
+    return and_(
+        _describes.c.row_id == key.row_id,
+        _describes.c.user_id == key.user_id,
+        _describes.c.object == key.object,
+        _describes.c.api_version == key.api_version,
+    )

@@ -1,0 +1,88 @@
+"""Completion of org, object and field names, for clients that fill in prompts and resource addresses with a person."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from mcp.server.context import ServerRequestContext
+from mcp.server.lowlevel import Server
+from mcp_types import CompleteRequestParams, CompleteResult, Completion
+
+from orgserver.model.errors import OrgserverError
+from orgserver.model.orgs import Caller
+
+if TYPE_CHECKING:
+    from orgserver.services.operations import Operations
+
+logger = logging.getLogger("orgserver.calls")
+
+MAX_VALUES = 100
+"""MCP: "Must not exceed 100 items"."""
+_MAX_TYPED = 255
+_PAGES = 20
+ORGS = ("org", "other_org")
+OBJECT = "object"
+FIELDS = ("match_on", "field")
+
+
+def offer(
+    server: Server[Any],
+    operations: Operations,
+    who: Callable[[ServerRequestContext[Any]], Caller],
+) -> None:
+    """Answer ``completion/complete``."""
+
+    async def complete(ctx: ServerRequestContext[Any], params: CompleteRequestParams) -> CompleteResult:
+        typed = params.argument.value[:_MAX_TYPED]
+        before = params.context.arguments if params.context is not None else None
+        try:
+            found = await _names(operations, who(ctx), params.argument.name, typed, before or {})
+        except OrgserverError as error:  # a person is typing: no names are better than an error
+            logger.warning("names could not be completed: %s", error)
+            found = []
+        values = found[:MAX_VALUES]
+        return CompleteResult(completion=Completion(values=values, total=len(found), has_more=len(found) > len(values)))
+
+    server.add_request_handler("completion/complete", CompleteRequestParams, complete)
+
+
+async def _names(
+    operations: Operations,
+    caller: Caller,
+    argument: str,
+    typed: str,
+    before: dict[str, str],
+) -> list[str]:
+    if argument in ORGS:
+        return await _orgs(operations, caller, typed)
+    org = before.get("org")
+    if org is None:
+        return []
+    if argument == OBJECT:
+        return _beginning(await operations.known.objects(caller, org), typed)
+    if argument in FIELDS:
+        # a list of fields is completed at its last name
+        head, comma, last = typed.rpartition(",")
+        found = _beginning(await operations.known.fields(caller, org, before.get(OBJECT) or "Contact"), last.strip())
+        return [f"{head}{comma} {name}" if comma else name for name in found]
+    return []
+
+
+async def _orgs(operations: Operations, caller: Caller, typed: str) -> list[str]:
+    found: list[str] = []
+    cursor: str | None = None
+    for _ in range(_PAGES):
+        page = await operations.orgs(caller, "completion", typed or None, cursor)
+        found += [str(org["org"]) for org in page.orgs]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    return _beginning(found, typed)
+
+
+def _beginning(names: Iterable[str], typed: str) -> list[str]:
+    """Those that begin as typed, in alphabetical order."""
+    wanted = typed.casefold()
+    return sorted((name for name in names if name.casefold().startswith(wanted)), key=str.casefold)

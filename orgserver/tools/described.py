@@ -1,0 +1,159 @@
+"""How a schema looks to an agent: a line's worth a field, a few in full, or everything; bounded, and saying so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pydantic_core import to_json
+
+from orgserver.model.schema import FieldInfo, ObjectInfo, Schema, spaced
+
+MAX_BYTES = 36 * 1024
+"""A description ends here; what is left out is named, and can be asked for by name …"""
+_NAMES_BYTES = 20 * 1024
+"""… in so many bytes."""
+_FIELD_BYTES = 24 * 1024
+"""Picklist values of one field in full end here."""
+_SOME_VALUES, _MORE_VALUES, _ALL_VALUES = 8, 100, 1_000
+_VALUE_BYTES = 200
+"""Picklist values of one field in the compact form end here."""
+_SOME_TARGETS = 5
+_SIZED = frozenset({"double", "currency", "percent"})
+_UNSIZED = frozenset({"id", "reference", "picklist", "multipicklist", "boolean", "date", "datetime", "time"})
+
+
+def compact(schema: Schema) -> dict[str, Any]:
+    """Every field in few words: what is usual (writable, sortable, may be empty) is not said."""
+    return _bounded(_object(schema), [_short(field) for field in schema.fields])
+
+
+def chosen(schema: Schema, names: Iterable[str]) -> dict[str, Any]:
+    """Some fields with all that is known of them."""
+    fields = {field.name: field for name in names if (field := schema.field(name)) is not None}
+    return _bounded(_object(schema), [_long(field, _ALL_VALUES) for field in fields.values()])
+
+
+def whole(schema: Schema) -> dict[str, Any]:
+    """Every field in full, and the child relationships by which subqueries read."""
+    children = [f"{child.relationship}: {child.sobject}.{child.field}" for child in schema.children]
+    return _bounded(_object(schema), [_long(field, _MORE_VALUES) for field in schema.fields], children)
+
+
+def named(each: ObjectInfo) -> dict[str, Any]:
+    """An object in a list of them."""
+    told = {"name": each.name} | _label(each.name, each.label)
+    return told if each.queryable else told | {"is": "not queryable"}
+
+
+def _object(schema: Schema) -> dict[str, Any]:
+    abilities = (
+        ("create", schema.createable),
+        ("update", schema.updateable),
+        ("delete", schema.deletable),
+        ("query", schema.queryable),
+        ("search", schema.searchable),
+    )
+    told = {"object": schema.name} | _label(schema.name, schema.label)
+    if schema.prefix:
+        told["id_prefix"] = schema.prefix
+    return told | {"can": " ".join(name for name, able in abilities if able)}
+
+
+def _short(field: FieldInfo) -> dict[str, Any]:
+    bare = field.label.endswith(" ID") or not field.name.endswith("Id")
+    told: dict[str, Any] = {"name": field.name} | _label(field.name if bare else field.name[:-2], field.label)
+    told["type"] = _type(field)
+    if marks := _marks(field):
+        told["is"] = ", ".join(marks)
+    if field.reference_to:
+        told |= _counted("to", field.reference_to[:_SOME_TARGETS], len(field.reference_to), _VALUE_BYTES)
+        if field.relationship and field.relationship != _relationship(field.name):
+            told["relationship"] = field.relationship
+    if field.picklist:
+        told |= _counted(
+            "values", [each.value for each in field.picklist[:_SOME_VALUES]], len(field.picklist), _VALUE_BYTES
+        )
+    return told
+
+
+def _long(field: FieldInfo, values: int) -> dict[str, Any]:
+    told: dict[str, Any] = {"name": field.name, "label": field.label, "type": _type(field)}
+    if marks := _marks(field):
+        told["is"] = ", ".join(marks)
+    if field.reference_to:
+        told |= {"to": list(field.reference_to), "relationship": field.relationship}
+    for key, text in (("part_of", field.compound), ("controlled_by", field.controller), ("help", field.help)):
+        if text:
+            told[key] = text
+    if field.picklist:
+        shown = [_value(each.value, each.label) for each in field.picklist[:values]]
+        told |= _counted("values", shown, len(field.picklist), _FIELD_BYTES)
+        default = [each.value for each in field.picklist if each.default]
+        if default:
+            told["default"] = default[0]
+    return told
+
+
+def _type(field: FieldInfo) -> str:
+    if field.type in _SIZED and field.precision:
+        return f"{field.type}({field.precision},{field.scale})"
+    return f"{field.type}({field.length})" if field.length and field.type not in _UNSIZED else field.type
+
+
+def _marks(field: FieldInfo) -> list[str]:
+    """What is not as usual."""
+    marks = (
+        ("required", field.required),
+        ("calculated", field.calculated),
+        ("read-only", not field.createable and not field.updateable),
+        ("create-only", field.createable and not field.updateable),
+        ("update-only", field.updateable and not field.createable),
+        ("not filterable", not field.filterable),
+        ("not sortable", field.filterable and not field.sortable),
+        ("external id", field.external_id),
+        ("upsert key", field.id_lookup and not field.external_id and field.type != "id"),
+        ("unique", field.unique),
+        ("restricted", field.restricted and bool(field.picklist)),
+    )
+    return [word for word, holds in marks if holds]
+
+
+def _label(name: str, label: str) -> dict[str, Any]:
+    return {"label": label} if label and label.casefold() != spaced(name).casefold() else {}
+
+
+def _relationship(name: str) -> str:
+    return f"{name[:-1]}r" if name.endswith("__c") else name.removesuffix("Id")
+
+
+def _value(value: str, label: str) -> Any:
+    return value if label == value else {"value": value, "label": label}
+
+
+def _counted(key: str, items: Sequence[Any], total: int, room: int) -> dict[str, Any]:
+    """As many items as fit, and how many there are beyond them."""
+    kept = _fitting(items, room)
+    return {key: kept} | ({f"more_{key}": total - len(kept)} if len(kept) < total else {})
+
+
+def _bounded(told: dict[str, Any], fields: Sequence[dict[str, Any]], children: Sequence[str] = ()) -> dict[str, Any]:
+    """As many fields, and then children, as there is room for; the names of the other fields."""
+    shown = _fitting(fields, MAX_BYTES)
+    told = told | {"fields": shown}
+    rest = [field["name"] for field in fields[len(shown) :]]
+    if rest:
+        names = _fitting(rest, _NAMES_BYTES)
+        told["more_fields"] = names
+        return told | ({"more_fields_unnamed": len(rest) - len(names)} if len(names) < len(rest) else {})
+    return told | (_counted("children", children, len(children), _NAMES_BYTES) if children else {})
+
+
+def _fitting(items: Sequence[Any], room: int) -> list[Any]:
+    kept: list[Any] = []
+    for item in items:
+        room -= len(to_json(item)) + 1
+        if room < 0:
+            break
+        kept.append(item)
+    return kept

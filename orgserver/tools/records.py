@@ -1,0 +1,161 @@
+"""Tools for the records of any object."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field, WithJsonSchema
+
+from orgserver.model.audit import Action
+from orgserver.model.names import sobject
+from orgserver.model.orgs import Caller
+from orgserver.services import upserting
+from orgserver.services.upserting import Upsert
+from orgserver.tools import replies, verbs
+from orgserver.tools.arguments import (
+    Arguments,
+    Fields,
+    IdempotencyKey,
+    ObjectName,
+    Org,
+    Preview,
+    RecordData,
+    RecordIdText,
+    Since,
+)
+from orgserver.tools.family import ToolSpec
+
+if TYPE_CHECKING:
+    from orgserver.services.operations import Operations
+
+
+class CreateRecord(Arguments):
+    """Arguments of salesforce_create_record."""
+
+    org: Org
+    object: ObjectName
+    data: RecordData
+    idempotency_key: IdempotencyKey = None
+
+
+class GetRecord(Arguments):
+    """Arguments of salesforce_get_record."""
+
+    org: Org
+    object: ObjectName
+    record_id: RecordIdText
+    fields: Fields = None
+
+
+class UpdateRecord(Arguments):
+    """Arguments of salesforce_update_record."""
+
+    org: Org
+    object: ObjectName
+    record_id: RecordIdText
+    data: RecordData
+    if_unmodified_since: Since = None
+    preview: Preview = False
+
+
+class DeleteRecord(Arguments):
+    """Arguments of salesforce_delete_record."""
+
+    org: Org
+    object: ObjectName
+    record_id: RecordIdText
+    preview: Preview = False
+
+
+class UpsertRecord(Arguments):
+    """Arguments of salesforce_upsert_record."""
+
+    org: Org
+    object: ObjectName
+    external_id_field: Annotated[
+        str,
+        Field(max_length=80),
+        WithJsonSchema({"type": "string", "description": "an external id field, e.g. Erp_Id__c"}),
+    ]
+    external_id: Annotated[str, Field(min_length=1, max_length=upserting.MAX_EXTERNAL_ID)]
+    data: RecordData
+    idempotency_key: IdempotencyKey = None
+
+
+_UPSERT = "salesforce_upsert_record"
+
+
+async def _upsert(operations: Operations, caller: Caller, given: UpsertRecord) -> dict[str, Any]:
+    """Create a record, or change the one that has this external id."""
+    wanted = Upsert(
+        sobject(given.object), given.external_id_field, given.external_id, given.data.values(), given.idempotency_key
+    )
+    result = await operations.perform(
+        caller,
+        _UPSERT,
+        Action.UPSERT,
+        given.org,
+        wanted.sobject,
+        lambda org: upserting.plan(caller, org, _UPSERT, wanted),
+    )
+    return replies.upserted(given.org, result)
+
+
+TOOLS = (
+    ToolSpec(
+        "salesforce_create_record",
+        "Create record",
+        "Create a record of any object. For a contact or an appointment use their own tools. Where the object has an "
+        "external id field, salesforce_upsert_record is the safe create.",
+        CreateRecord,
+        replies.CREATED_SCHEMA,
+        verbs.create("salesforce_create_record", None),
+        Action.CREATE,
+        writes=True,
+    ),
+    ToolSpec(
+        "salesforce_get_record",
+        "Get record",
+        "Read one record of any object whose id you know. Without fields: every field that is not empty. To find "
+        "records use salesforce_query or salesforce_search.",
+        GetRecord,
+        replies.RECORD_SCHEMA,
+        verbs.read("salesforce_get_record", None, "record_id"),
+        Action.READ,
+    ),
+    ToolSpec(
+        "salesforce_update_record",
+        "Update record",
+        "Change fields of one record of any object; null clears a field. Fields not named stay as they are.",
+        UpdateRecord,
+        replies.UPDATED_SCHEMA,
+        verbs.update("salesforce_update_record", None, "record_id"),
+        Action.UPDATE,
+        writes=True,
+        idempotent=True,
+    ),
+    ToolSpec(
+        "salesforce_delete_record",
+        "Delete record",
+        "Delete one record of any object (to the org's recycle bin). Only when asked for.",
+        DeleteRecord,
+        replies.DELETED_SCHEMA,
+        verbs.delete("salesforce_delete_record", None, "record_id"),
+        Action.DELETE,
+        writes=True,
+        destroys=True,
+        idempotent=True,
+    ),
+    ToolSpec(
+        _UPSERT,
+        "Upsert record",
+        "The safe create: make the record that has this external id, or change it if it exists. Repeating it never "
+        "makes a second record. data without the external id.",
+        UpsertRecord,
+        replies.UPSERTED_SCHEMA,
+        _upsert,
+        Action.UPSERT,
+        writes=True,
+        idempotent=True,
+    ),
+)

@@ -1,0 +1,1 @@
+"""The official MCP conformance suite against our server, and the same assertions without npm."""

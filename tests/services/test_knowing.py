@@ -1,0 +1,24 @@
+"""Names for completion: what describes told, and nothing of an org that is not the caller's."""
+
+from orgserver.app import App
+from orgserver.model.names import CONTACT
+from orgserver.model.orgs import Caller
+
+
+async def test_names_are_known_once_they_were_looked_up(app: App, caller: Caller) -> None:
+    known = app.operations.known
+    before = (await known.objects(caller, "acme"), await known.fields(caller, "acme", "Contact"))
+
+    await app.operations.describe(caller, "t", "acme", CONTACT)
+    await app.operations.objects(caller, "t", "acme", None, None)
+
+    assert before == ((), ())
+    assert "LastName" in await known.fields(caller, "acme", "contact")
+    assert "Account" in await known.objects(caller, "acme")
+
+
+async def test_another_org_is_not_known(app: App, caller: Caller) -> None:
+    assert (
+        await app.operations.known.objects(caller, "acne"),
+        await app.operations.known.fields(caller, "acne", "X"),
+    ) == ((), ())
