@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -14,6 +15,8 @@ OrgKind = Literal["production", "sandbox", "scratch", "developer"]
 AuthKind = Literal["web", "refresh-token", "jwt", "client-credentials"]
 """How an org is logged in to, in the words of ``--auth``."""
 Permission = Literal["read", "write", "delete"]
+Progress = Callable[[float, float | None, str | None], Awaitable[None]]
+"""Tells the client how far a call has come: so much of how much, and in words. It never raises."""
 EVERY_PERMISSION: frozenset[Permission] = frozenset({"read", "write", "delete"})
 
 
@@ -156,6 +159,12 @@ class Caller:
     label: str | None = None
     person: Person | None = field(default=None, compare=False, repr=False)
     """None where the client cannot ask anybody."""
+    progress: Progress | None = field(default=None, compare=False, repr=False)
+
+    async def tell(self, done: float, total: float | None, message: str) -> None:
+        """Say how far the call has come, if anybody listens. What is said must grow from one time to the next."""
+        if self.progress is not None:
+            await self.progress(done, total, message)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ from orgserver.services.access import Access, Connection
 from orgserver.services.catalogue import Catalogue
 from orgserver.services.confirming import Confirming
 from orgserver.services.directory import Directory, OrgPage
+from orgserver.services.fleet import Fleet
 from orgserver.services.knowing import Knowing
 from orgserver.services.listing import Listing
 from orgserver.services.metadata import Metadata
@@ -60,6 +61,8 @@ class _Run(Generic[T]):
     sobject: SObjectName | None
     plan: Planned[T]
     undoes: str | None = None
+    seconds: float | None = None
+    """How long it may take, where that is not what every call may."""
     watched: Watched = field(init=False)
     asks: bool = False
     """Whether a person is to be asked."""
@@ -96,6 +99,7 @@ class Operations:
         self._plans = plans.Planner(store.cursors, self.metadata.schema)
         self._confirming = Confirming(store, call_timeout=call_timeout)
         self._running: set[asyncio.Task[Any]] = set()
+        self.fleet = Fleet(self, access)
 
     async def create(
         self,
@@ -179,13 +183,14 @@ class Operations:
         limit: int = 50,
         cursor: str | None = None,
         include_deleted: bool = False,
+        seconds: float | None = None,
     ) -> Page:
-        """Run a SOQL query."""
+        """Run a SOQL query, in so many seconds if less than a call may take."""
 
         def plan(org: Org) -> Plan[Page]:
             return self._plans.query(caller, org, soql, limit, cursor, include_deleted=include_deleted)
 
-        return await self._act(_Run(caller, tool, Action.QUERY, alias, None, plan))
+        return await self._act(_Run(caller, tool, Action.QUERY, alias, None, plan, seconds=seconds))
 
     async def undo(self, caller: Caller, alias: str, sobject: SObjectName, plan: Planned[T], undoes: str | None) -> T:
         """Undo an act, or (None) look at what that would meet, by a plan that ``undoing`` made."""
@@ -253,7 +258,8 @@ class Operations:
     async def _run(self, run: _Run[T]) -> T:
         started = time.perf_counter()
         act = run.watched.act
-        deadline = asyncio.get_running_loop().time() + self._call_timeout
+        seconds = min(run.seconds or self._call_timeout, self._call_timeout)
+        deadline = asyncio.get_running_loop().time() + seconds
         while True:
             try:
                 org, version = await self._access.org(run.caller, run.alias)

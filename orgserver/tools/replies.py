@@ -90,6 +90,20 @@ ORGS_SCHEMA: dict[str, Any] = {
     "required": ["orgs"],
 }
 
+FLEET_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "orgs": {"type": "integer"},
+        "answered": {"type": "integer"},
+        "failed": {"type": "integer"},
+        "merged": _LIST,
+        "total_size": {"type": "integer"},
+        "results": _LIST,
+        "warnings": _LIST,
+    },
+    "required": ["orgs", "answered", "failed", "results"],
+}
+
 
 def created(org: str, result: Created) -> dict[str, Any]:
     """A record that now exists."""

@@ -36,7 +36,7 @@ from orgserver.model.errors import (
     Unanswered,
     Unconfirmed,
 )
-from orgserver.model.orgs import Caller, Principal, Scope
+from orgserver.model.orgs import Caller, Principal, Progress, Scope
 from orgserver.tools import asking, completion, prompts, replies, resources, toolsets
 from orgserver.tools.arguments import explain
 from orgserver.tools.family import ToolSpec
@@ -174,7 +174,19 @@ class _Calls:
         told = ctx.session.client_params
         client = f"{told.client_info.name}/{told.client_info.version}" if told is not None else None
         ours = self._caller
-        return Caller(ours.principal, ours.transport, client, str(ctx.request_id), ours.label)
+        return Caller(ours.principal, ours.transport, client, str(ctx.request_id), ours.label, progress=_telling(ctx))
+
+
+def _telling(ctx: ServerRequestContext[Any]) -> Progress:
+    """Report progress, which both protocol generations do alike; a client that is gone is no reason to stop."""
+
+    async def tell(done: float, total: float | None, message: str | None) -> None:
+        try:
+            await ctx.session.report_progress(done, total, message)
+        except Exception:  # whatever a closed connection raises
+            logger.debug("progress could not be told", exc_info=True)
+
+    return tell
 
 
 def _named(error: Exception, spec: ToolSpec | None) -> CallError:

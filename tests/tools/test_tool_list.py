@@ -223,17 +223,18 @@ async def test_only_the_chosen_toolsets_are_offered_and_callable(connect, operat
 
 
 def test_toolsets_are_the_default_ones_all_of_them_or_those_named() -> None:
-    everything = ("contacts", "appointments", "query", "orgs", "metadata")
+    default = ("contacts", "appointments", "query", "orgs", "metadata")
+    everything = (*default, "records", "fleet")
 
-    assert toolset_names(()) == everything
-    assert toolset_names(["all"]) == (*everything, "records")
-    assert toolset_names(["orgs", "all"]) == (*everything, "records")
+    assert toolset_names(()) == default
+    assert toolset_names(["all"]) == everything
+    assert toolset_names(["orgs", "all"]) == everything
     assert toolset_names(["orgs", "contacts", "orgs"]) == ("contacts", "orgs")
 
 
-@pytest.mark.parametrize("name", ["bulk", "fleet", "Contacts", ""])
+@pytest.mark.parametrize("name", ["bulk", "Contacts", ""])
 def test_a_toolset_that_does_not_exist_is_named_with_those_that_do(name) -> None:
     with pytest.raises(ConfigError, match="in this version") as refused:
         toolset_names(["contacts", name])
 
-    assert "contacts, appointments, query, orgs, metadata, records, all" in (refused.value.hint or "")
+    assert "contacts, appointments, query, orgs, metadata, records, fleet, all" in (refused.value.hint or "")

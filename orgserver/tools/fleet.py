@@ -1,0 +1,70 @@
+"""The tool that asks many orgs at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field, WithJsonSchema
+
+from orgserver.model.audit import Action
+from orgserver.model.orgs import Caller
+from orgserver.tools import replies
+from orgserver.tools.arguments import Arguments, Limit
+from orgserver.tools.family import ToolSpec
+
+if TYPE_CHECKING:
+    from orgserver.services.fleet import FleetResult
+    from orgserver.services.operations import Operations
+
+MAX_ORGS = 500
+_NAME = "salesforce_query_orgs"
+
+
+class QueryOrgs(Arguments):
+    """Arguments of salesforce_query_orgs."""
+
+    orgs: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=255)]],
+        Field(min_length=1, max_length=MAX_ORGS),
+        WithJsonSchema({"type": "array", "items": {"type": "string"}, "description": 'aliases, or ["*"] for all'}),
+    ]
+    soql: str
+    limit_per_org: Limit = 50
+    merge: Annotated[
+        bool, WithJsonSchema({"type": "boolean", "description": "add counts and GROUP BY results of all orgs up"})
+    ] = False
+
+
+async def run(operations: Operations, caller: Caller, given: QueryOrgs) -> dict[str, Any]:
+    """Ask many orgs."""
+    result = await operations.fleet.query(
+        caller, _NAME, given.orgs, given.soql, limit=given.limit_per_org, merge=given.merge
+    )
+    return _shaped(result)
+
+
+def _shaped(result: FleetResult) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "orgs": result.orgs,
+        "answered": result.answered,
+        "failed": result.orgs - result.answered,
+    }
+    if result.merged is not None:
+        told |= {"merged": result.merged, "total_size": result.total_size}
+    told["results"] = result.results
+    return told | ({"warnings": list(result.warnings)} if result.warnings else {})
+
+
+TOOLS = (
+    ToolSpec(
+        _NAME,
+        "Query many orgs",
+        "Run one SOQL query in many orgs at once: results and errors side by side, each with its org. Use it to "
+        "compare or count across orgs; use salesforce_query for one org, and to go on with a next_cursor from here "
+        "(same soql, limit = limit_per_org).",
+        QueryOrgs,
+        replies.FLEET_SCHEMA,
+        run,
+        Action.QUERY,
+    ),
+)
