@@ -29,6 +29,7 @@ from orgserver.salesforce.client import Trace
 from orgserver.services import confirming, entries, hints, keeping, repetition
 from orgserver.services.access import Access, Connection
 from orgserver.services.confirming import Confirming
+from orgserver.services.looking import Looking
 from orgserver.services.metadata import Metadata
 from orgserver.services.observing import Observer, Watched
 from orgserver.services.plans import Plan
@@ -209,7 +210,8 @@ class Acting:
             error = entries.too_late(trace, given_up=run.given_up)
         except CallError as refused:
             error = refused
-            await hints.explain(self.metadata, run.caller, connection.org, act, error)
+            if not run.given_up:
+                await hints.explain(Looking(self.metadata, run.caller, connection), act, error)
         except Exception:
             logger.exception("a call failed in a way that is not foreseen", extra={"entry": act.id})
             error = entries.unforeseen(trace)
