@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from orgserver.model.audit import AuditEntry, EntryFilter, Outcome
+from orgserver.model.audit import Action, AuditEntry, EntryFilter, Outcome
 from orgserver.model.errors import CallError, OperatorError
 from orgserver.model.names import RecordId, SObjectName
 from orgserver.model.orgs import Caller, Org
