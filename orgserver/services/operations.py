@@ -29,6 +29,7 @@ from orgserver.model.results import Changed, Created, FieldValues, Page
 from orgserver.salesforce.client import Trace
 from orgserver.services import confirming, entries, hints, keeping, plans, repetition
 from orgserver.services.access import Access, Connection
+from orgserver.services.bulk import Bulk
 from orgserver.services.catalogue import Catalogue
 from orgserver.services.confirming import Confirming
 from orgserver.services.directory import Directory, OrgPage
@@ -100,6 +101,7 @@ class Operations:
         self._confirming = Confirming(store, call_timeout=call_timeout)
         self._running: set[asyncio.Task[Any]] = set()
         self.fleet = Fleet(self, access)
+        self.bulk = Bulk(store, access, self.perform, call_timeout=call_timeout)
 
     async def create(
         self,
@@ -350,11 +352,14 @@ class Operations:
 
     async def _in_time(self, run: _Run[T], act: Act, plan: Plan[T], connection: Connection) -> T:
         deadline = 0.0 if run.given_up else connection.deadline
+        connection.entry_id = act.id
         async with asyncio.timeout_at(deadline) as run.sending:
             if run.asks:
                 await self._ask(run, act, plan, connection, run.sending)
             if plan.keeps is not None and connection.org.policy.keep_values:
                 await keeping.keep(self._store, act, plan.keeps, connection)
+            if plan.lasts and not run.given_up:
+                run.sending.reschedule(None)
             return await plan.send(connection)
 
     def _check(self, org: Org, permission: Permission) -> None:
