@@ -55,7 +55,9 @@ def restore(file: Path, as_json: bool) -> None:
     source = file.absolute()
 
     async def act() -> tuple[Copied, list[Org]]:
-        put_in = await copying.restore(source, settings.database_file, lambda: open_vault(settings, create=False))
+        put_in = await copying.restore(
+            source, settings.database_file, lambda: open_vault(settings, create=False), operator()
+        )
         async with app_of(settings) as app:
             return put_in, await app.enrolment.all()
 

@@ -67,7 +67,17 @@ class StoreError(OperatorError):
 
 
 class EnrolmentError(OperatorError):
-    """An org could not be registered, changed or proven."""
+    """An org could not be registered, changed or proven.
+
+    ``outcome`` and ``code`` are for the audit log; without an outcome nothing was tried that belongs there.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, outcome: FailedOutcome | None = None, code: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.outcome = outcome
+        self.code = code
 
 
 class AuditBroken(OperatorError):

@@ -38,6 +38,8 @@ _PATH = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,79}(?:\.[A-Za-z][A-Za-z0-9_]{0,79}){
 _API_VERSION = re.compile(r"v?(\d{2,3})\.0")
 _CHECKSUM = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 
+_FIRST_SURROGATE, _LAST_SURROGATE = "\ud800", "\udfff"
+
 
 def alias(text: str) -> Alias:
     """Read an alias; ValueError says what one looks like."""
@@ -103,3 +105,8 @@ def new_id() -> str:
     random = secrets.randbits(74)
     value = now << 80 | 0x7 << 76 | (random >> 62) << 64 | 0b10 << 62 | random & (1 << 62) - 1
     return str(uuid.UUID(int=value))
+
+
+def encodable(text: str) -> bool:
+    """Whether a text can be written as UTF-8: JSON may hold half a pair of surrogates, which nothing can."""
+    return not any(_FIRST_SURROGATE <= letter <= _LAST_SURROGATE for letter in text)

@@ -70,6 +70,8 @@ _NOT_STALE = ("Connected app is not attached to Agent", "This session is not val
 """With these texts a new token would be refused in the same way (jsforce's http-api.ts)."""
 _REDIRECTS = range(300, 400)
 _SERVER_ERROR = 500
+_SHOWN = 10
+_ID = re.compile(r"[0-9A-Za-z]{15}(?:[0-9A-Za-z]{3})?")
 
 
 def escape(text: str) -> str:
@@ -95,8 +97,13 @@ def refusal(status: int, body: Any, *, writes: bool) -> CallError:
     fields = [str(name)[:80] for name in first.get("fields") or () if isinstance(name, str)]
     duplicates = _duplicates(first)
     hint = _HINTS.get(code)
+    if code == "DUPLICATES_DETECTED":
+        message = "a duplicate rule of this org refused the record, because one like it exists"
     if duplicates:
-        hint = f"these records look the same: {', '.join(duplicates[:10])}"
+        more = f" and {len(duplicates) - _SHOWN} more" if len(duplicates) > _SHOWN else ""
+        hint = (
+            f"these records look the same: {', '.join(duplicates[:_SHOWN])}{more}; read or update one of them instead"
+        )
     return Rejected(
         message or f"Salesforce answered {status}",
         code=code,
@@ -165,10 +172,15 @@ def _duplicates(first: dict[str, Any]) -> list[str]:
     # On the wire the key of a single-record reply is misspelt; collections spell it right.
     result = first.get("duplicateResut") or first.get("duplicateResult")
     found: list[str] = []
-    if isinstance(result, dict):
-        for match in result.get("matchResults") or ():
-            for record in match.get("matchRecords") or ():
-                identifier = (record.get("record") or {}).get("Id")
-                if isinstance(identifier, str):
-                    found.append(escape(identifier)[:18])
-    return found
+    for match in _dicts(result, "matchResults"):
+        for record in _dicts(match, "matchRecords"):
+            inner = record.get("record")
+            identifier = str(inner.get("Id")) if isinstance(inner, dict) else ""
+            if _ID.fullmatch(identifier):
+                found.append(identifier)
+    return list(dict.fromkeys(found))
+
+
+def _dicts(outer: Any, name: str) -> list[dict[str, Any]]:
+    inner = outer.get(name) if isinstance(outer, dict) else None
+    return [each for each in inner if isinstance(each, dict)] if isinstance(inner, list) else []

@@ -168,12 +168,22 @@ DEFAULT_FIELDS: dict[SObjectName, tuple[str, ...]] = {
         "IsAllDayEvent",
         "Location",
         "WhoId",
+        "Who.Name",
+        "Who.Type",
         "WhatId",
+        "What.Name",
+        "What.Type",
         "OwnerId",
+        "DurationInMinutes",
+        "IsRecurrence",
+        "RecurrenceActivityId",
         "LastModifiedDate",
     ),
 }
 """What a read or a list returns when nobody names fields."""
+
+DOUBTFUL_FIELDS: dict[SObjectName, tuple[str, ...]] = {CONTACT: ("IsPersonAccount",), EVENT: ("IsRecurrence2",)}
+"""What is returned beside that in the orgs that have it."""
 
 
 def field(sobject: SObjectName, name: str) -> StandardField | None:

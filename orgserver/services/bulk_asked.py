@@ -186,8 +186,8 @@ def _check_texts(record: Mapping[str, Any], place: str, *, sheet: bool) -> None:
             continue
         if sheet and value == sheets.NULL:
             raise _bad(f"{place}.{name} is {sheets.NULL}, which empties a field in a large change", f"{place}.{name}")
-        if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
-            raise _bad(f"{place}.{name} holds half of a character (a lone surrogate)", f"{place}.{name}")
+        if not names.encodable(value):
+            raise _bad(f"{place}.{name} has half a character in it (a lone surrogate)", f"{place}.{name}")
 
 
 def _same(value: object) -> object:

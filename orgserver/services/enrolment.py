@@ -14,7 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from orgserver.model.errors import CallError, EnrolmentError
+from orgserver.model.audit import Ending, Outcome
+from orgserver.model.errors import CallError, EnrolmentError, StoreAway
 from orgserver.model.names import Alias, OrgId
 from orgserver.model.orgs import AccessToken, Caller, Credential, Org, OrgState, OrgUser, Policy
 from orgserver.salesforce import hosts
@@ -23,7 +24,7 @@ from orgserver.services.drafts import Drafts, already_registered
 from orgserver.services.login import SignIn
 from orgserver.services.proof import Proof, prove
 from orgserver.services.registration import Registration, checked, hosts_of
-from orgserver.services.registry import Registry
+from orgserver.services.registry import Registry, act_on
 from orgserver.services.tokens import hosts_of as hosts_of_org
 from orgserver.services.ways_in import Entry, Session, WaysIn
 from orgserver.store.chain import when
@@ -68,6 +69,15 @@ class Enrolment(Registry):
         _taken(await self._access.reload(), given)
         given = checked(given)
         try:
+            return await self._enrol(caller, given, sign_in)
+        except EnrolmentError as error:
+            if error.outcome is not None:
+                with suppress(StoreAway):  # what failed is the better thing to say
+                    await self._record_failed(caller, given, Ending(Outcome(error.outcome), error_code=error.code))
+            raise
+
+    async def _enrol(self, caller: Caller, given: Registration, sign_in: SignIn | None) -> Enrolled:
+        try:
             entry = await self._ways_in.enter(given, sign_in)
             proof = await self._prove(entry, entry.session, given) if entry.session else None
         finally:
@@ -96,6 +106,8 @@ class Enrolment(Registry):
             raise EnrolmentError(
                 f"the org's instance may not be trusted: {error}",
                 hint="if it is yours, run the same command again with --trust-host HOST",
+                outcome="denied",
+                code="HOST_NOT_TRUSTED",
             ) from None
         where = replace(hosts_of(given), key=entry.row_id, instance_url=instance)
         try:
@@ -105,7 +117,10 @@ class Enrolment(Registry):
                 await self._drafts.start_over(entry.draft)
             kept = "its refresh token is kept, sealed" if entry.draft else "nothing was stored"
             raise EnrolmentError(
-                f"the org could not be asked who it is: {error}", hint=f"{kept}; run the same command again"
+                f"the org could not be asked who it is: {error}",
+                hint=f"{kept}; run the same command again",
+                outcome=error.outcome,
+                code=error.code,
             ) from error
         finally:
             await self._client.forget(entry.row_id)
@@ -119,6 +134,8 @@ class Enrolment(Registry):
         raise EnrolmentError(
             f"these credentials are of another org ({proof.org_id}); {given.alias} is {existing.org_id}",
             hint="register the other org under an alias of its own",
+            outcome="denied",
+            code="ANOTHER_ORG",
         )
 
     # -- registering
@@ -141,12 +158,18 @@ class Enrolment(Registry):
                 self._store.orgs.touched_in(tx, org.row_id)
             if entry.draft:
                 self._store.orgs.drop_draft_in(tx, entry.draft, keep_key=existing is None)
-            self.record_in(tx, caller, "add-org" if existing is None else "update-org", org)
+            self._record_in(tx, act_on(caller, "add-org" if existing is None else "update-org", org))
             return old
 
         old = await self._store.database.write(change)
         await self._access.reload()
         return old
+
+    async def _record_failed(self, caller: Caller, given: Registration, ending: Ending) -> None:
+        org = (await self._access.catalog()).by_alias.get(given.alias)
+        await self._store.audit.record(
+            act_on(caller, "add-org" if org is None else "update-org", org, said=given.alias), ending
+        )
 
     def _old_in(self, tx: Transaction, org: Org) -> Credential | None:
         row = tx.connection.execute(credential_of(org.row_id)).first()

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from orgserver.model import names
 from orgserver.model.errors import InvalidArgument
 from orgserver.model.names import CONTACT, EVENT, SObjectName
 from orgserver.salesforce import soql, standard
-from orgserver.services import values
+from orgserver.services import appointments, moments, values
 
 _COMPARISONS = {"eq": "=", "ne": "!=", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
 _MEMBERSHIP = {"in": "IN", "not_in": "NOT IN"}
@@ -167,40 +166,25 @@ def _order(listing: Listing) -> str:
 
 def _interval(start: str | None, end: str | None, *, now: datetime, zone: str) -> list[str]:
     """Events that overlap ``[start, end)``; an event without length counts at its instant."""
-    first = _instant("start", start, zone) if start is not None else (now if end is None else None)
-    last = _instant("end", end, zone, past=True) if end is not None else None
+    first = instant("start", start, zone) if start is not None else (now if end is None else None)
+    last = instant("end", end, zone, past=True) if end is not None else None
     if first is not None and last is not None and last <= first:
         raise InvalidArgument("end is not after start", fields=["start", "end"])
-    conditions = []
-    if first is not None:
-        when = soql.literal(first)
-        conditions.append(f"(EndDateTime > {when} OR StartDateTime >= {when})")
-    if last is not None:
-        conditions.append(f"StartDateTime < {soql.literal(last)}")
-    return conditions
+    return appointments.interval(first, last, zone)
 
 
-def _instant(argument: str, text: str, zone: str, *, past: bool = False) -> datetime:
-    """A time with offset as it is; a date as its first instant in the org user's zone (``past``: the next day's)."""
-    if values.is_datetime(text):
-        return datetime.fromisoformat(text).astimezone(UTC)
+def instant(argument: str, text: str, zone: str, *, past: bool = False) -> datetime:
+    """A time as it is; a date as its first instant in the org user's zone (``past``: the next day's)."""
     if values.is_date(text):
         try:
             day = date.fromisoformat(text) + timedelta(days=1 if past else 0)
+            return datetime.combine(day, time(), moments.zone_or_utc(zone)).astimezone(UTC)
         except OverflowError:
             raise InvalidArgument(f"{argument} is out of range", fields=[argument]) from None
-        return datetime.combine(day, time(), _zone(zone)).astimezone(UTC)
-    raise InvalidArgument(
-        f"{argument} is neither a date (2026-02-20) nor a time with its offset (2026-02-20T18:00:00Z)",
-        fields=[argument],
-    )
-
-
-def _zone(name: str) -> ZoneInfo:
     try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
-        return ZoneInfo("UTC")
+        return moments.instant(text)
+    except ValueError as error:
+        raise InvalidArgument(f"{argument} {error}; or a date (2026-02-20)", fields=[argument]) from None
 
 
 def _bad(name: str, problem: str) -> InvalidArgument:

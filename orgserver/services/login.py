@@ -130,5 +130,8 @@ def _refused(error: str, description: str) -> EnrolmentError:
     }
     told = f"{escape(error)[:80]}: {escape(description)[:200]}" if description else escape(error)[:80]
     return EnrolmentError(
-        f"Salesforce refused the login: {told}", hint=hints.get(error, "check the app's settings and log in again")
+        f"Salesforce refused the login: {told}",
+        hint=hints.get(error, "check the app's settings and log in again"),
+        outcome="rejected",
+        code=escape(error)[:80],
     )

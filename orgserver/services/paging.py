@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from orgserver.model.results import FieldValues
@@ -23,14 +24,20 @@ class Piece:
 
 
 async def fetch(
-    connection: Connection, soql: str, *, limit: int, position: Position, include_deleted: bool = False
+    connection: Connection,
+    soql: str,
+    *,
+    limit: int,
+    position: Position,
+    include_deleted: bool = False,
+    shape: Callable[[FieldValues], FieldValues] = lambda record: record,
 ) -> Piece:
     """Read on from a position until the limit, the size or the end is reached."""
     records: list[FieldValues] = []
     room = shapes.MAX_BYTES - shapes.FRAME_BYTES
     while True:
         page = await connection.call(_request(connection, soql, limit, position, include_deleted), protocol.read_page)
-        for taken, record in enumerate(page.records[position.skip :]):
+        for taken, record in enumerate(map(shape, page.records[position.skip :])):
             room -= shapes.size(record)
             if len(records) == limit or (room < 0 and records):
                 return Piece(records, page.total_size, Position(position.path, position.skip + taken))

@@ -8,22 +8,35 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
+from orgserver.model import names
 from orgserver.model.audit import Ending, Outcome
 from orgserver.model.errors import CallError, InvalidArgument, Rejected
-from orgserver.model.names import RecordId, SObjectName
+from orgserver.model.names import EVENT, RecordId, SObjectName
 from orgserver.model.names import sobject as sobject_name
 from orgserver.model.orgs import Caller, Org, Permission
 from orgserver.model.results import Change, Changed, Created, FieldValues, Page
 from orgserver.model.schema import Schema
 from orgserver.salesforce import protocol
 from orgserver.salesforce import soql as soql_text
-from orgserver.services import confirming, cursors, foresight, hindsight, paging, repetition, shapes, values
+from orgserver.services import (
+    appointments,
+    confirming,
+    cursors,
+    foresight,
+    hindsight,
+    paging,
+    repetition,
+    shapes,
+    values,
+)
 from orgserver.services import listing as listings
 from orgserver.services.access import Connection
+from orgserver.services.appointments import Attendees
 from orgserver.services.confirming import Confirmation
 from orgserver.services.cursors import Position
 from orgserver.services.foresight import Foresight
 from orgserver.services.listing import Listing
+from orgserver.services.usual import UsualFields
 from orgserver.store.kept import COSTS, Keeps
 from orgserver.store.repetitions import Repetition
 from orgserver.vault import Key
@@ -74,19 +87,23 @@ class Planner:
     def __init__(self, cursor_key: Key, schema: Describe) -> None:
         self._cursor_key = cursor_key
         self._schema = schema
+        self._usual = UsualFields()
+        self._attendees = Attendees()
 
     def create(
         self, caller: Caller, org: Org, tool: str, sobject: SObjectName, data: FieldValues, key: str | None
     ) -> Plan[Created]:
         """Create one record."""
-        checked = values.to_write(data, sobject, "create")
+        event = sobject == EVENT
+        checked = values.to_write(appointments.prepared(data) if event else data, sobject, "create")
         arguments = {"tool": tool, "object": sobject, "data": checked}
         repeated = repetition.wanted(key, principal=caller.principal.name, row_id=org.row_id, arguments=arguments)
 
         async def send(connection: Connection) -> Created:
+            warnings = await appointments.overlaps(connection, checked) if event else ()
             request = protocol.create(org.api_version, sobject, checked)
             record_id = await connection.call(request, protocol.read_created)
-            return Created(record_id, f"{connection.org.instance_url}/{record_id}")
+            return Created(record_id, f"{connection.org.instance_url}/{record_id}", warnings)
 
         return Plan(
             "write",
@@ -108,8 +125,13 @@ class Planner:
         wanted = values.field_names(fields, sobject)
 
         async def send(connection: Connection) -> FieldValues:
-            record = await _read(connection, sobject, record_id, wanted)
-            return shapes.bounded(record if fields is not None else shapes.without_nulls(record))
+            record = await self._usual.ask(
+                connection, sobject, fields, lambda names: _read(connection, sobject, record_id, names)
+            )
+            shaped = _shape(connection.org, sobject, whole=fields is None)(record)
+            if sobject == EVENT and fields is None:
+                shaped |= await self._attendees.of(connection, record_id)
+            return shapes.bounded(shaped)
 
         return Plan(
             "read",
@@ -132,7 +154,7 @@ class Planner:
     ) -> Plan[Changed]:
         """Change one record, or show what would change."""
         record_id = values.record_id(_id_argument(tool), given_id, sobject)
-        checked = values.to_write(data, sobject, "update")
+        checked = values.to_write(appointments.prepared(data) if sobject == EVENT else data, sobject, "update")
         since = _modified(if_unmodified_since)
         touched = tuple(checked)
 
@@ -180,13 +202,25 @@ class Planner:
         """List records of one object."""
         arguments = {"tool": "list"} | listing.arguments()
         position = self._position(caller, org, listing.cursor, arguments)
-        zone = org.user.time_zone if org.user else "UTC"
-        text = position.soql or listings.build(listing, now=datetime.now(UTC), zone=zone)
+        zone = appointments.zone_of(org)
+        shape = _shape(org, listing.sobject, whole=listing.fields is None)
+        listings.build(listing, now=datetime.now(UTC), zone=zone)  # its arguments are checked before anything is sent
+
+        async def begin(connection: Connection, fields: Sequence[str]) -> Page:
+            asked = replace(listing, fields=fields)
+            text = listings.build(asked, now=datetime.now(UTC), zone=zone)
+            return await go_on(connection, await self._with_dates(connection, caller, asked, text, zone))
+
+        async def go_on(connection: Connection, text: str) -> Page:
+            piece = await paging.fetch(connection, text, limit=listing.limit, position=position, shape=shape)
+            return self._page(caller, org, piece, arguments, text)
 
         async def send(connection: Connection) -> Page:
-            final = text if position.soql else await self._with_dates(connection, caller, listing, text, zone)
-            piece = await paging.fetch(connection, final, limit=listing.limit, position=position)
-            return self._page(caller, org, piece, arguments, final)
+            if position.soql:
+                return await go_on(connection, position.soql)
+            return await self._usual.ask(
+                connection, listing.sobject, listing.fields, lambda fields: begin(connection, fields)
+            )
 
         return Plan("read", send, _page_ending, fields=listing.touched(), foresight=foresight.listing(listing))
 
@@ -240,7 +274,7 @@ class Planner:
             return text
         schema = await self._schema(connection, caller, listing.sobject)
         types = {each.name.lower(): each.type for each in schema.fields}
-        typed = replace(listing, cursor=None, filter=listings.dated_filter(listing.filter, types))
+        typed = replace(listing, filter=listings.dated_filter(listing.filter, types))
         return listings.build(typed, now=datetime.now(UTC), zone=zone)
 
 
@@ -248,8 +282,8 @@ def checked_soql(text: str) -> str:
     """See that a query only reads, and redact it for the audit log."""
     if not text.strip() or len(text) > MAX_SOQL:
         raise InvalidArgument(f"soql has 1 to {MAX_SOQL:,} characters", fields=["soql"])
-    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise InvalidArgument("soql holds half of a character (a lone surrogate)", fields=["soql"])
+    if not names.encodable(text):
+        raise InvalidArgument("soql has half a character in it (a lone surrogate)", fields=["soql"])
     redacted = soql_text.redact(text)
     if _SIDE_EFFECTS.search(redacted):
         raise InvalidArgument(
@@ -281,6 +315,17 @@ def _changing(
     )
 
 
+def _shape(org: Org, sobject: SObjectName, *, whole: bool) -> Callable[[FieldValues], FieldValues]:
+    """How a record is told: ``whole`` when nobody named fields, and so without the empty ones."""
+    zone = appointments.zone_of(org)
+
+    def shape(record: FieldValues) -> FieldValues:
+        kept = shapes.without_nulls(record) if whole else record
+        return appointments.told(kept, zone, whole=whole) if sobject == EVENT else kept
+
+    return shape
+
+
 def _costs(connection: Connection) -> tuple[str, ...]:
     return (COSTS,) if connection.org.policy.keep_values else ()
 
@@ -295,13 +340,13 @@ async def _read(
     page = await connection.call(
         protocol.query(connection.org.api_version, text, 200, include_deleted=False), protocol.read_page
     )
-    if not page.records:
-        raise Rejected(
-            f"there is no {sobject} with this id, or it was deleted, or its user may not see it",
-            code="NOT_FOUND",
-            category="not_found",
-        )
-    return page.records[0]
+    if page.records:
+        return page.records[0]
+    # Queries leave archived events out; and this one's refusal has Salesforce's words.
+    plain = tuple(name for name in fields if "." not in name)
+    return await connection.call(
+        protocol.read(connection.org.api_version, sobject, record_id, plain), protocol.read_record
+    )
 
 
 def _page_ending(page: Page) -> Ending:

@@ -312,7 +312,7 @@ class Refresher:
         def change(tx: Transaction) -> None:
             self._steps.end_in(tx, granted, holder, state=state, cause=cause, problem=problem, doubted=doubted)
             if code is not None:
-                self._store.audit.record_in(tx, act, Ending(Outcome.REJECTED, error_code=code, attempts=1))
+                self._store.audit.record_in(tx, act, Ending(verdicts.outcome(code), error_code=code, attempts=1))
 
         if code is not None:
             self._observer.refreshed(code)

@@ -93,6 +93,12 @@ class Registry:
     ) -> Org:
         """Rename, enable, disable, or change an org's policy."""
         org = await self.one(alias)
+        changes = _words(
+            enabled=enabled, **(policy or {}), alias=rename is not None or None, tags=tags is not None or None
+        )
+        act = replace(
+            act_on(caller, "update-org", org, Action.POLICY if policy else Action.ENROL), object=rename, fields=changes
+        )
         if rename is not None and rename != org.alias and rename in (await self._access.catalog()).by_alias:
             raise EnrolmentError(f"an org is already registered as {rename}")
 
@@ -108,7 +114,7 @@ class Registry:
         def change(tx: Transaction) -> Org | None:
             done = self._store.orgs.change_in(tx, org.row_id, changed)
             if done is not None:
-                self.record_in(tx, caller, "update-org", done, Action.POLICY if policy else Action.ENROL)
+                self._record_in(tx, act)
             return done
 
         done = await self._store.database.write(change)
@@ -124,7 +130,7 @@ class Registry:
 
         def change(tx: Transaction) -> None:
             self._store.orgs.remove_in(tx, org.row_id)
-            self.record_in(tx, caller, "remove-org", org)
+            self._record_in(tx, act_on(caller, "remove-org", org))
 
         await self._store.database.write(change)
         await self._access.reload()
@@ -162,16 +168,27 @@ class Registry:
         status, _ = await self._client.post_form(where, oauth.REVOKE_PATH, oauth.revoke(token))
         return status < HTTPStatus.MULTIPLE_CHOICES
 
-    def record_in(self, tx: Transaction, caller: Caller, command: str, org: Org, action: Action = Action.ENROL) -> None:
+    def _record_in(self, tx: Transaction, act: Act) -> None:
         """Put a change to the orgs on record, in the same transaction."""
-        act = Act(
-            id=new_id(),
-            principal=caller.principal.name,
-            transport=caller.transport,
-            action=action,
-            tool=command,
-            org=org.alias,
-            org_row=org.row_id,
-            org_id=org.org_id,
-        )
         self._store.audit.record_in(tx, act, Ending(Outcome.SUCCEEDED))
+
+
+def act_on(
+    caller: Caller, command: str, org: Org | None, action: Action = Action.ENROL, *, said: Alias | None = None
+) -> Act:
+    """What a command does to an org, as the audit log says it; ``said`` is the alias of one that is not there yet."""
+    return Act(
+        id=new_id(),
+        principal=caller.principal.name,
+        transport=caller.transport,
+        action=action,
+        tool=command,
+        org=org.alias if org else said,
+        org_row=org.row_id if org else None,
+        org_id=org.org_id if org else None,
+    )
+
+
+def _words(**changes: bool | None) -> tuple[str, ...]:
+    """What was changed; of what is on or off, which."""
+    return tuple(name if to else f"no_{name}" for name, to in changes.items() if to is not None)

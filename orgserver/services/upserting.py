@@ -80,13 +80,9 @@ def _key(wanted: Upsert) -> tuple[str, str]:
         )
     if not 1 <= len(wanted.external_id) <= MAX_EXTERNAL_ID:
         raise InvalidArgument(f"external_id has 1 to {MAX_EXTERNAL_ID} characters", fields=["external_id"])
-    if wanted.external_id in _NO_SEGMENT or not _encodable(wanted.external_id):
+    if wanted.external_id in _NO_SEGMENT or not names.encodable(wanted.external_id):
         raise InvalidArgument("external_id cannot be written in a URL", fields=["external_id"])
     return wanted.field, wanted.external_id
-
-
-def _encodable(text: str) -> bool:
-    return not any(0xD800 <= ord(letter) <= 0xDFFF for letter in text)  # noqa: PLR2004  # half a pair of surrogates
 
 
 def _without_key(data: FieldValues, key: tuple[str, str]) -> FieldValues:

@@ -11,7 +11,8 @@ from orgserver.model import names
 from orgserver.model.errors import InvalidArgument
 from orgserver.model.names import RecordId, SObjectName
 from orgserver.model.results import FieldValues
-from orgserver.salesforce import standard
+from orgserver.salesforce import soql, standard
+from orgserver.services import moments
 
 MAX_FIELDS = 800
 """Salesforce allows 800 custom fields an object and fewer standard ones."""
@@ -54,6 +55,7 @@ def to_write(values: Mapping[str, Any], sobject: SObjectName, act: Act) -> Field
         raise InvalidArgument("data is empty; give at least one field", fields=["data"])
     if len(values) > MAX_FIELDS:
         raise InvalidArgument("data has more fields than an object can have", fields=["data"])
+    sent: FieldValues = {}
     for name, value in values.items():
         _check_name(name)
         known = standard.field(sobject, name)
@@ -61,9 +63,17 @@ def to_write(values: Mapping[str, Any], sobject: SObjectName, act: Act) -> Field
             _check_writable(known, act)
             if value is not None:
                 _check_value(known, value)
+                sent[name] = _as_sent(known, value)
         elif isinstance(value, list | dict):
             raise _bad(name, "is a list or an object; a field takes a text, a number, true, false or null")
-    return dict(values)
+    return dict(values) | sent
+
+
+def _as_sent(field: standard.StandardField, value: Any) -> Any:
+    """A time that names a zone, or has no seconds, in a form that Salesforce takes."""
+    if field.type != "datetime" or is_datetime(value):
+        return value
+    return soql.literal(moments.instant(value))
 
 
 def _check_name(name: str) -> None:
@@ -100,8 +110,11 @@ def _problem(field: standard.StandardField, value: object) -> str | None:
 def _time_problem(kind: str, value: object) -> str | None:
     if kind == "date":
         return None if isinstance(value, str) and is_date(value) else "must be a date such as 2026-02-20"
-    good = isinstance(value, str) and is_datetime(value)
-    return None if good else "must be a time with its offset, such as 2026-02-20T18:00:00Z"
+    try:
+        moments.instant(value if isinstance(value, str) else "")
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def _number_problem(kind: str, value: object) -> str | None:

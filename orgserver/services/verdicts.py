@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orgserver.model.audit import Outcome
 from orgserver.model.errors import NeedsLogin, StoreAway
 from orgserver.model.orgs import Org, OrgState
 from orgserver.salesforce import hosts, oauth
@@ -51,3 +52,13 @@ def mismatch(org: Org, answer: oauth.TokenAnswer) -> str | None:
     except ValueError as error:
         return f"its login host named an instance that may not be trusted: {error}"
     return None
+
+
+def outcome(code: str) -> Outcome:
+    """What a refresh that gave no token is on record as: most often Salesforce refused."""
+    return {
+        OrgState.IN_DOUBT.value: Outcome.UNKNOWN,
+        "no_answer": Outcome.UNKNOWN,
+        "no_connection": Outcome.NOT_SENT,
+        OrgState.QUARANTINED.value: Outcome.DENIED,
+    }.get(code, Outcome.REJECTED)

@@ -78,7 +78,10 @@ class WaysIn:
             raise _refused(refusal, given, given.auth) from None
         except Unanswered as error:
             raise EnrolmentError(
-                f"{given.login_url} did not answer; nothing was stored", hint="run the same command again"
+                f"{given.login_url} did not answer; nothing was stored",
+                hint="run the same command again",
+                outcome=error.outcome,
+                code=error.code,
             ) from error
         return Session(answer.access_token, answer.instance_url)
 
@@ -115,12 +118,17 @@ class WaysIn:
             raise _refused(refusal, given, given.auth) from None
         except Unanswered as error:
             raise EnrolmentError(
-                f"{given.login_url} did not answer, and a code works only once", hint="run the same command again"
+                f"{given.login_url} did not answer, and a code works only once",
+                hint="run the same command again",
+                outcome=error.outcome,
+                code=error.code,
             ) from error
         if answer.refresh_token is None:
             raise EnrolmentError(
                 "Salesforce gave no refresh token: the app lacks the scope refresh_token (offline_access)",
                 hint="an administrator adds it to the app (Perform requests at any time); then log in again",
+                outcome="rejected",
+                code="NO_REFRESH_TOKEN",
             )
         return answer
 
@@ -144,6 +152,8 @@ class WaysIn:
             raise EnrolmentError(
                 f"{given.login_url} did not answer, and may have spent the refresh token",
                 hint="run the same command again: it tries the token once more",
+                outcome=error.outcome,
+                code=error.code,
             ) from error
         except EnrolmentError:
             await self._drafts.drop_copy(draft)
@@ -157,7 +167,12 @@ class WaysIn:
         try:
             status, body = await self._client.token(hosts_of(given), form)
         except NoConnection as error:
-            raise EnrolmentError(f"{given.login_url} could not be reached: {error}", hint=error.hint) from None
+            raise EnrolmentError(
+                f"{given.login_url} could not be reached: {error}",
+                hint=error.hint,
+                outcome=error.outcome,
+                code=error.code,
+            ) from None
         return oauth.read_tokens(status, body)
 
 
@@ -209,7 +224,11 @@ def _refused(
         return EnrolmentError(
             f"the refresh token is dead ({refusal.reason}): an earlier run sent it and never saw the answer",
             hint="log in again, with --auth web, to get a new refresh token",
+            outcome="rejected",
+            code=refusal.error,
         )
     words, hint = _DEAD[way] if refusal.kind == "dead" else (_WORDS[refusal.kind], None)
     undone = f"{given.alias} was not {'changed' if given.replace else 'registered'}"
-    return EnrolmentError(f"{undone}: {words}: {refusal.reason}", hint=hint or refusal.hint)
+    return EnrolmentError(
+        f"{undone}: {words}: {refusal.reason}", hint=hint or refusal.hint, outcome="rejected", code=refusal.error
+    )

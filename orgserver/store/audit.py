@@ -255,7 +255,7 @@ class AuditLog:
         return Begun("begun")
 
     def _finish_in(self, tx: Transaction, entry_id: str, ending: Ending, answer: bytes | None) -> bool:
-        if _END_PENDING.run(tx.connection, {"entry": entry_id}).rowcount == 0:
+        if _END_PENDING.run_bare(tx.connection, {"entry": entry_id}).rowcount == 0:
             return False
         self._append(tx, chain.outcome(entry_id, ending, tx.now), ending=ending)
         if answer is not None or ending.outcome in repetitions.FREED:
@@ -326,10 +326,10 @@ class AuditLog:
         if head is None:
             if _identity(self._database.file) != self._opened:
                 raise StoreError("the store's file was removed or replaced while it was open")
-            row = _HEAD.run(tx.connection).one()
-            if self.open_head(row.sealed) != (row.sequence, row.hash):
+            ((sequence, hash_, sealed, catalog_version),) = _HEAD.run_bare(tx.connection).fetchall()
+            if self.open_head(sealed) != (sequence, hash_):
                 raise AuditBroken("the head of the audit chain was changed from outside")
-            head = tx.shared["head"] = _Head(row.sequence, row.hash, row.catalog_version, [], [])
+            head = tx.shared["head"] = _Head(sequence, hash_, catalog_version, [], [])
             tx.before_commit.append(lambda: self._flush(tx))
         return head
 
@@ -346,11 +346,13 @@ class AuditLog:
         if head.sequence // CHECKPOINT_EVENTS > (head.sequence - len(head.rows)) // CHECKPOINT_EVENTS:
             self._checkpoint_in(tx)
         if head.rows:
-            _ADD_EVENTS.run(tx.connection, *head.rows)
+            _ADD_EVENTS.run_bare(tx.connection, *head.rows)
             sealed = self.seal_head(head.sequence, head.hash)
-            _MOVE_HEAD.run(tx.connection, {"to_sequence": head.sequence, "to_hash": head.hash, "to_sealed": sealed})
+            _MOVE_HEAD.run_bare(
+                tx.connection, {"to_sequence": head.sequence, "to_hash": head.hash, "to_sealed": sealed}
+            )
         if head.pending:
-            _ADD_PENDING.run(tx.connection, *head.pending)
+            _ADD_PENDING.run_bare(tx.connection, *head.pending)
 
     # -- keys
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from orgserver.model.audit import Act, Ending
@@ -45,6 +46,7 @@ def canonical(event: dict[str, Any]) -> bytes:
     )
 
 
+@lru_cache(maxsize=64)  # all rows of a transaction have one time
 def time_text(microseconds: int) -> str:
     """A time as the canonical bytes hold it."""
     return when(microseconds).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -150,14 +150,14 @@ async def _checked(file: Path, store: Store) -> _Found:
 # -- restore
 
 
-async def restore(file: Path, target: Path, open_vault: Callable[[], Vault]) -> Copied:
+async def restore(file: Path, target: Path, open_vault: Callable[[], Vault], caller: Caller) -> Copied:
     """Put a copy in as the store, with every refresh token held back; the copy stays as it is.
 
     It is opened and checked under another name first. Raises StoreError or KeyProblem, and nothing is put in place.
     """
     with _place(target) as draft:
         taken = await drafts.in_thread(_take_file, file, draft)
-        found = await _opened(draft, open_vault, taken)
+        found = await _opened(draft, open_vault, taken, caller)
         size = await drafts.in_thread(drafts.publish, draft, target)
     return Copied(target, when(taken.made_at), found.orgs, found.events, size, (), found.chain_problem)
 
@@ -238,16 +238,16 @@ def _mark_of(connection: Connection, file: Path) -> int | None:
     return marked
 
 
-async def _opened(draft: Path, open_vault: Callable[[], Vault], taken: _Taken) -> _Found:
+async def _opened(draft: Path, open_vault: Callable[[], Vault], taken: _Taken, caller: Caller) -> _Found:
     """Open the draft once: that proves the key, brings it to our schema, and holds its refresh tokens back.
 
     A copy that was made by other means becomes one of ours first.
     """
-    store = await open_store(draft, lambda _create: open_vault())
+    store = await open_store(draft, lambda _create: open_vault(), caller=caller)
     try:
         if not taken.marked:
             await store.database.write(lambda tx: _strip(tx.connection, taken.made_at))
-            await store.hold_copied()
+            await store.hold_copied(caller)
         return await store.database.scan(lambda connection: _found(connection, store))
     finally:
         await store.close()

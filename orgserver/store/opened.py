@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from orgserver.model.audit import Act, Action, Ending, Outcome
 from orgserver.model.errors import KeyProblem, StoreError
 from orgserver.model.names import RowId, new_id
+from orgserver.model.orgs import Caller
 from orgserver.notes import Signer
 from orgserver.store import chain, tables
 from orgserver.store.audit import AuditLog
@@ -76,16 +77,17 @@ class Store:
             self.audit.record_in(tx, act, Ending(Outcome.SUCCEEDED))
         return done
 
-    async def hold_copied(self) -> None:
+    async def hold_copied(self, caller: Caller | None = None) -> None:
         """In a copy that nobody has opened yet, hold every refresh token back; on record, and once."""
-        held = await self.database.write(self._hold_in)
+        held = await self.database.write(partial(self._hold_in, caller=caller))
         if held is not None:
             logger.warning("this store is a copy: the refresh tokens of %s orgs are held back", held)
 
-    def _hold_in(self, tx: Transaction) -> int | None:
+    def _hold_in(self, tx: Transaction, caller: Caller | None) -> int | None:
         held = hold_copied_in(tx, _copied_cause)
         if held is not None:
-            act = Act(new_id(), "orgserver", "cli", Action.ENROL, tool="restore")
+            principal = caller.principal.name if caller else "orgserver"
+            act = Act(new_id(), principal, "cli", Action.ENROL, tool="restore")
             self.audit.record_in(tx, act, Ending(Outcome.SUCCEEDED, row_count=held))
         return held
 
@@ -104,8 +106,9 @@ async def open_store(
     abandoned: float = 60.0,
     free_floor: int = FREE_FLOOR,
     migrate: bool = True,
+    caller: Caller | None = None,
 ) -> Store:
-    """Open the store, made and migrated when needed.
+    """Open the store, made and migrated when needed; ``caller`` is who put it here, where it is a copy.
 
     ``open_vault(create)`` opens the key ring; it may make a key only for a store that holds nothing yet.
     Raises StoreError or KeyProblem with one sentence.
@@ -130,7 +133,7 @@ async def open_store(
     store = Store(keys.store_id, database, orgs, audit, keys.store_key, rescue, keyrings)
     try:
         if keys.copied:
-            await store.hold_copied()
+            await store.hold_copied(caller)
         await store.take_in_rescued()
     except BaseException:
         await store.close()

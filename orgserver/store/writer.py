@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, CursorResult, Engine, Executable
+from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import DBAPIError
 
 from orgserver.model.errors import StoreError
@@ -58,12 +59,29 @@ class Prepared:
 
     def run(self, connection: Connection, *rows: dict[str, Any]) -> CursorResult[Any]:
         """Run it with values by name, once or for many rows."""
+        sql, values = self._given(connection, rows)
+        return connection.exec_driver_sql(sql, values[0] if len(values) == 1 else values or None)
+
+    def run_bare(self, connection: Connection, *rows: dict[str, Any]) -> DBAPICursor:
+        """Run it as ``run`` does, with the driver's own cursor: a fifth of the work, for what every call does."""
+        sql, values = self._given(connection, rows)
+        cursor = connection.connection.cursor()
+        driver: Any = connection.dialect.dbapi
+        try:
+            if len(values) > 1:
+                cursor.executemany(sql, values)
+            else:
+                cursor.execute(sql, values[0] if values else ())
+        except driver.Error as error:
+            raise DBAPIError.instance(sql, None, error, driver.Error, hide_parameters=True) from error
+        return cursor
+
+    def _given(self, connection: Connection, rows: tuple[dict[str, Any], ...]) -> tuple[str, list[tuple[Any, ...]]]:
         if self._sql is None:
             compiled = self._statement.compile(dialect=connection.dialect)  # type: ignore[attr-defined]
             self._names = tuple(compiled.positiontup or ())
             self._sql = str(compiled)
-        values = [tuple(row[name] for name in self._names) for row in rows]
-        return connection.exec_driver_sql(self._sql, values[0] if len(values) == 1 else values or None)
+        return self._sql, [tuple(map(row.__getitem__, self._names)) for row in rows]
 
 
 @dataclass(slots=True)
@@ -100,6 +118,8 @@ class Writer:
         self._queue: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._connection: Connection | None = None
+        self._last = False
+        """Nothing comes after what was taken from the queue."""
 
     def start(self) -> None:
         """Start the thread."""
@@ -126,28 +146,28 @@ class Writer:
             self._thread = None
 
     def _work(self) -> None:
-        while True:
-            jobs, last = self._next_group()
+        while not self._last:
+            jobs: list[_Job[Any]] = []
+            self._take(jobs, self._queue.get())
             if jobs:
                 self._run_group(jobs)
-            if last:
-                break
         with self._lock():
             self._drop_connection()
             self._engine.dispose()
 
-    def _next_group(self) -> tuple[list[_Job[Any]], bool]:
-        jobs: list[_Job[Any]] = []
-        job = self._queue.get()
-        while job is not None:
+    def _take(self, jobs: list[_Job[Any]], job: _Job[Any] | None) -> None:
+        if job is None:
+            self._last = True
+        else:
             jobs.append(job)
-            if len(jobs) == GROUP_LIMIT:
-                return jobs, False
+
+    def _top_up(self, jobs: list[_Job[Any]]) -> None:
+        """Take in whatever came while this process waited for the lock: it would wait for one more turn otherwise."""
+        while len(jobs) < GROUP_LIMIT and not self._last:
             try:
-                job = self._queue.get_nowait()
+                self._take(jobs, self._queue.get_nowait())
             except queue.Empty:
-                return jobs, False
-        return jobs, True
+                return
 
     def _run_group(self, jobs: list[_Job[Any]]) -> None:
         """Commit all that can be committed: a change that fails is taken out, and its neighbours run again.
@@ -162,11 +182,12 @@ class Writer:
             waiting = [job for job in waiting if id(job) not in told]
 
     def _attempt(self, jobs: list[_Job[Any]]) -> list[_Job[Any]]:
-        """Run changes in one transaction, for one turn; those whose callers can be told, well or ill."""
+        """Run changes in one transaction, for one turn, and those that came meanwhile: the callers that can be told."""
         current: _Job[Any] | None = None
         done: list[_Job[Any]] = []
         try:
             with self._lock():
+                self._top_up(jobs)
                 connection = self._connected()
                 until = time.monotonic() + TURN_SECONDS
                 with connection.begin():

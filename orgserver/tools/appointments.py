@@ -25,6 +25,7 @@ from orgserver.tools.arguments import (
     RecordIdText,
     Since,
     When,
+    as_in,
     text,
 )
 from orgserver.tools.family import ToolSpec
@@ -74,7 +75,7 @@ class UpdateAppointment(Arguments):
 
     org: Org
     event_id: RecordIdText
-    data: AppointmentFields
+    data: Annotated[AppointmentFields, as_in("salesforce_create_appointment")]
     if_unmodified_since: Since = None
     preview: Preview = False
 
@@ -104,7 +105,8 @@ TOOLS = (
     ToolSpec(
         "salesforce_create_appointment",
         "Create appointment",
-        "Create an appointment (Salesforce Event) in one org. Times need an offset. data takes any createable field.",
+        "Create an appointment (Salesforce Event) in one org. Times need an offset or zone: 2026-11-24T10:00 "
+        "Europe/Berlin. One read first, to warn of overlaps. data takes any createable field.",
         CreateAppointment,
         replies.CREATED_SCHEMA,
         verbs.create("salesforce_create_appointment", EVENT),

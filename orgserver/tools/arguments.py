@@ -27,8 +27,8 @@ _WORDS = {
     "model_attributes_type": "must be an object",
 }
 _SHOWN = 10
-_NOISE = ("title", "additionalProperties")
-"""What a model need not read: an unknown argument is refused by name, and ``data`` says that it takes any field."""
+_NOISE = ("title", "additionalProperties", "minLength", "maxLength", "minimum")
+"""What a model need not read: a refusal names what was wrong, and ``data`` says that it takes any field."""
 _FieldValue = str | int | Annotated[float, Field(allow_inf_nan=False)] | bool | None
 
 
@@ -50,9 +50,14 @@ class RecordData(BaseModel):
 
 
 def text(length: int, **schema: Any) -> tuple[Any, ...]:
-    """What annotates a field of text, at most so long; null clears it."""
-    shown = {"type": ["string", "null"], "maxLength": length} | schema
+    """What annotates a field of text, at most so long (which a refusal says, not the schema); null clears it."""
+    shown = {"type": ["string", "null"]} | schema
     return Field(max_length=length), WithJsonSchema(shown)
+
+
+def as_in(tool: str) -> WithJsonSchema:
+    """How the fields of a change are shown: as another tool's, not all of them again."""
+    return WithJsonSchema({"type": "object", "description": f"fields as in {tool}"})
 
 
 def _object_name(given: str) -> str:
@@ -62,10 +67,12 @@ def _object_name(given: str) -> str:
         raise PydanticCustomError("object_name", "is no object's API name, such as Account or Invoice__c") from None
 
 
-When = Annotated[str | None, WithJsonSchema({"type": ["string", "null"], "format": "date-time"})]
-NewWhen = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+When = Annotated[str | None, Field(max_length=120), WithJsonSchema({"type": ["string", "null"]})]
+NewWhen = Annotated[str, Field(max_length=120), WithJsonSchema({"type": "string"})]
 Moment = Annotated[
-    str | None, Field(max_length=64), WithJsonSchema({"type": "string", "description": "ISO 8601 with offset, or date"})
+    str | None,
+    Field(max_length=120),
+    WithJsonSchema({"type": "string", "description": "date, or time with offset or zone"}),
 ]
 RecordReference = Annotated[str | None, WithJsonSchema({"type": ["string", "null"]})]
 Org = Annotated[str, Field(min_length=1, max_length=255), WithJsonSchema({"type": "string"})]
@@ -88,17 +95,15 @@ Fields = Annotated[
     ),
 ]
 Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT)]
-Cursor = Annotated[
-    str | None,
-    WithJsonSchema({"type": "string", "description": "next_cursor, with the same other arguments"}),
-]
+Cursor = Annotated[str | None, WithJsonSchema({"type": "string"})]
+"""A ``next_cursor``: the instructions say once how to go on, not every tool again."""
 Filter = Annotated[
     dict[str, Any] | None,
     WithJsonSchema(
         {
             "type": "object",
-            "description": "{Field: value} or {Field: {op: value}}; ops: eq ne lt lte gt gte in not_in contains "
-            "starts_with is_null",
+            "description": "{Field: value or {op: value}}; "
+            "ops eq ne lt lte gt gte in not_in contains starts_with is_null",
         }
     ),
 ]
@@ -112,9 +117,9 @@ Since = Annotated[
 ]
 IdempotencyKey = Annotated[
     str | None,
-    WithJsonSchema({"type": "string", "maxLength": 200, "description": "same key, never done twice"}),
+    WithJsonSchema({"type": "string", "description": "same key, never done twice"}),
 ]
-Preview = Annotated[bool, WithJsonSchema({"type": "boolean", "description": "only show the change"})]
+Preview = Annotated[bool, WithJsonSchema({"type": "boolean"})]
 
 
 def schema_of(arguments: type[BaseModel], *, nullable: bool = True) -> dict[str, Any]:

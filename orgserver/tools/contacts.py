@@ -23,6 +23,7 @@ from orgserver.tools.arguments import (
     RecordIdText,
     RecordReference,
     Since,
+    as_in,
     text,
 )
 from orgserver.tools.family import ToolSpec
@@ -66,7 +67,7 @@ class UpdateContact(Arguments):
 
     org: Org
     contact_id: RecordIdText
-    data: ContactFields
+    data: Annotated[ContactFields, as_in("salesforce_create_contact")]
     if_unmodified_since: Since = None
     preview: Preview = False
 

@@ -1,4 +1,4 @@
-"""The tool that names the orgs."""
+"""The tools about orgs themselves: which there are, and what is used of their limits."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, WithJsonSchema
 
+from orgserver.model.audit import Action
 from orgserver.model.orgs import Caller
+from orgserver.services import limiting
 from orgserver.tools import replies
-from orgserver.tools.arguments import Arguments, Cursor
+from orgserver.tools.arguments import Arguments, Cursor, Org
 from orgserver.tools.family import ToolSpec
 
 if TYPE_CHECKING:
@@ -36,14 +38,36 @@ async def run(operations: Operations, caller: Caller, given: ListOrgs) -> dict[s
     return shaped | ({"next_cursor": page.next_cursor} if page.next_cursor else {})
 
 
+class GetLimits(Arguments):
+    """Arguments of salesforce_limits."""
+
+    org: Org
+
+
+async def _limits(operations: Operations, caller: Caller, given: GetLimits) -> dict[str, Any]:
+    """Tell what an org has used of its limits."""
+    result = await operations.perform(
+        caller, "salesforce_limits", Action.LIMITS, given.org, None, lambda _org: limiting.plan()
+    )
+    return replies.usage(given.org, result)
+
+
 TOOLS = (
     ToolSpec(
         _NAME,
         "List orgs",
-        "Name the Salesforce orgs you may use, what you may do in each, and its state. Call it first when you do "
-        "not know the alias for the org argument of the other tools.",
+        "The orgs you may use, what you may do in each, its state. Call it first when you do not know an org's alias.",
         ListOrgs,
         replies.ORGS_SCHEMA,
         run,
+    ),
+    ToolSpec(
+        "salesforce_limits",
+        "Org limits",
+        "API calls, storage and bulk quota of one org: allowed, remaining, used percent. Look before large jobs.",
+        GetLimits,
+        replies.LIMITS_SCHEMA,
+        _limits,
+        Action.LIMITS,
     ),
 )

@@ -1,13 +1,16 @@
-"""The tool for SOQL."""
+"""The tools that find records of any object: by SOQL, and by a text."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import WithJsonSchema
+from pydantic import Field, WithJsonSchema
 
 from orgserver.model.audit import Action
 from orgserver.model.orgs import Caller
+from orgserver.salesforce import sosl
+from orgserver.services import searching
+from orgserver.services.searching import Search
 from orgserver.tools import replies
 from orgserver.tools.arguments import Arguments, Cursor, Limit, Org
 from orgserver.tools.family import ToolSpec
@@ -42,6 +45,33 @@ async def run(operations: Operations, caller: Caller, given: Query) -> dict[str,
     return replies.page(given.org, result)
 
 
+class SearchText(Arguments):
+    """Arguments of salesforce_search."""
+
+    org: Org
+    text: Annotated[str, Field(min_length=sosl.MIN_TEXT, max_length=sosl.MAX_TEXT)]
+    objects: Annotated[
+        list[str] | None,
+        WithJsonSchema(
+            {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "default: Account, Contact, Lead, Opportunity, Case",
+            }
+        ),
+    ] = None
+    limit: Limit = 20
+
+
+async def _search(operations: Operations, caller: Caller, given: SearchText) -> dict[str, Any]:
+    """Search for a text."""
+    wanted = Search(given.text, given.objects, given.limit)
+    result = await operations.perform(
+        caller, "salesforce_search", Action.SEARCH, given.org, None, lambda _org: searching.plan(wanted)
+    )
+    return replies.found(given.org, result)
+
+
 TOOLS = (
     ToolSpec(
         "salesforce_query",
@@ -52,5 +82,15 @@ TOOLS = (
         replies.PAGE_SCHEMA,
         run,
         Action.QUERY,
+    ),
+    ToolSpec(
+        "salesforce_search",
+        "Search",
+        "Find records of several objects by words, email or phone in any field, like Salesforce's search box. Use it "
+        "when you do not know which object or field. New records take some seconds.",
+        SearchText,
+        replies.FOUND_SCHEMA,
+        _search,
+        Action.SEARCH,
     ),
 )

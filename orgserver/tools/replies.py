@@ -12,7 +12,7 @@ from typing import Any
 from pydantic_core import PydanticSerializationError, to_json
 
 from orgserver.model.errors import CallError
-from orgserver.model.results import Changed, Created, Page, Upserted
+from orgserver.model.results import Changed, Created, Found, Page, Upserted, Usage
 
 _TEXT = {"type": "string"}
 _LIST = {"type": "array"}
@@ -24,7 +24,7 @@ CREATED_SCHEMA: dict[str, Any] = {
 }
 UPSERTED_SCHEMA: dict[str, Any] = {
     "type": "object",
-    "properties": {"org": _TEXT, "id": _TEXT, "url": _TEXT, "created": {"type": "boolean"}, "warnings": _LIST},
+    "properties": {"org": _TEXT, "id": _TEXT, "url": _TEXT, "created": {"type": "boolean"}},
     "required": ["org", "id", "url", "created"],
 }
 RECORD_SCHEMA: dict[str, Any] = {
@@ -73,6 +73,16 @@ OBJECTS_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {"org": _TEXT, "objects": _LIST, "next_cursor": _TEXT},
     "required": ["org", "objects"],
+}
+FOUND_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {"org": _TEXT, "records": _LIST},
+    "required": ["org", "records"],
+}
+LIMITS_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {"org": _TEXT, "limits": {"type": "object"}},
+    "required": ["org", "limits"],
 }
 ORGS_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -142,6 +152,16 @@ def page(org: str, result: Page) -> dict[str, Any]:
     if result.next_cursor is not None:
         shaped["next_cursor"] = result.next_cursor
     return _with_warnings(shaped, result.warnings)
+
+
+def found(org: str, result: Found) -> dict[str, Any]:
+    """What a search found."""
+    return _with_warnings({"org": org, "records": result.records}, result.warnings)
+
+
+def usage(org: str, result: Usage) -> dict[str, Any]:
+    """What an org has used of its limits."""
+    return _with_warnings({"org": org, "limits": result.limits}, result.warnings)
 
 
 def success(structured: dict[str, Any]) -> dict[str, Any]:

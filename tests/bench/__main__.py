@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.bench import sizes
+
 INITIALIZE = {
     "protocolVersion": "2025-11-25",
     "capabilities": {},
@@ -196,3 +198,5 @@ if __name__ == "__main__":
     parser.add_argument("--starts", type=int, default=5)
     chosen = parser.parse_args()
     show(asyncio.run(run(chosen.calls, chosen.starts)))
+    print()
+    sizes.show()

@@ -63,7 +63,7 @@ class Cuts:
 
     def __str__(self) -> str:
         return (
-            f"{self.cuts:,} cuts, {self.told:,} acknowledgements: {self.lost.total()} lost {dict(self.lost) or ''}"
+            f"{self.cuts:,} cuts, {self.told:,} acknowledgements: {self.lost.total()} lost {dict(self.lost) or ''} "
             f"in {self.with_losses} cuts, {self.torn} torn, {self.broken} chains broken, {self.stuck} stuck "
             f"{self.wrong[:6] or ''}"
         )
@@ -183,7 +183,7 @@ async def _look_for(done: Cuts, store: Store, told: Sequence[Acknowledged]) -> N
     async with store.database.reading() as connection:
         credential = await store.orgs.credential(connection, ROW)
     if credential is None or credential.refresh_token is None:
-        done.lost["token"] += bool(rotations)
+        done.lost.update(["token"] * bool(rotations))
     elif credential.fencing < rotations or credential.refresh_token.reveal() != refresh_token(credential.fencing):
         done.lost["token"] += 1
 

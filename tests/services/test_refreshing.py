@@ -2,15 +2,17 @@
 
 import asyncio
 import random
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from orgserver.app import App
+from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import CallError
 from orgserver.model.names import CONTACT
-from orgserver.model.orgs import Caller, OrgState
+from orgserver.model.orgs import Caller, Org, OrgState
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.listing import Listing
 from orgserver.store import leases
@@ -101,3 +103,57 @@ async def test_an_org_that_takes_no_token_is_asked_twice_and_refreshed_once(
 
     assert acme.counters.refreshes == 1
     assert sum("/query" in seen.path for seen in acme.requests) == 2
+
+
+async def _refreshes(app: App) -> list[tuple[str, str | None, str | None]]:
+    found = [entry async for entry in app.trail.entries(EntryFilter(action="refresh"))]
+    assert {(entry.principal, entry.org, entry.object) for entry in found} <= {("orgserver", "acme", None)}
+    return [(entry.outcome.value, entry.error_code, entry.org_id) for entry in found]
+
+
+@pytest.mark.parametrize(
+    ("fault", "recorded"),
+    [
+        ({"kind": "status", "status": 400, "body": '{"error": "inactive_user"}'}, [("rejected", "inactive_user")]),
+        ({"kind": "status", "status": 503, "body": ""}, [("rejected", "http_503")]),
+        ({"kind": "close", "work": False}, [("unknown", "in_doubt"), ("succeeded", None)]),
+        ({"kind": "close", "work": True}, [("unknown", "in_doubt"), ("rejected", "needs_login")]),
+        ({}, [("succeeded", None)]),
+    ],
+    ids=str,
+)
+async def test_every_refresh_is_on_record_as_what_became_of_it(
+    app: App, caller: Caller, acme: SandboxOrg, fault: dict[str, Any], recorded: list[tuple[str, str | None]]
+) -> None:
+    if fault:
+        acme.fault(path=".*/token", **fault)
+    acme.expire_access_tokens()
+
+    with suppress(CallError):
+        await read(app, caller)
+
+    assert await _refreshes(app) == [(*one, acme.org_id) for one in recorded]
+
+
+async def test_a_refresh_that_did_not_leave_and_an_answer_that_was_not_taken_are_on_record_as_that(
+    app: App, caller: Caller, acme: SandboxOrg
+) -> None:
+    org = await app.enrolment.one("acme")
+
+    async def move(to: str) -> None:
+        def moved(known: Org) -> Org:
+            return replace(known, login_url=to, trusted_hosts=(*org.trusted_hosts, "127.0.0.1:9"))
+
+        await app.store.database.write(lambda tx: app.store.orgs.change_in(tx, org.row_id, moved))
+        await app.access.reload()
+
+    acme.expire_access_tokens()
+    await move("http://127.0.0.1:9")
+    with pytest.raises(CallError):
+        await read(app, caller)
+    await move(org.login_url)
+    acme.answers.org_id = "00DSb0009000001MAA"
+    with pytest.raises(CallError):
+        await read(app, caller)
+
+    assert [one[:2] for one in await _refreshes(app)] == [("not_sent", "no_connection"), ("denied", "quarantined")]

@@ -27,7 +27,7 @@ MADE = {"id": ID, "success": True, "errors": [], "created": True}
 
 async def upsert(app: App, caller: Caller, external_id: str = "E 1/2", **more: Any) -> Upserted:
     wanted = Upsert(ACCOUNT, **({"field": "Erp__c", "external_id": external_id, "data": {"Name": "Acme"}} | more))
-    return await app.operations.run(
+    return await app.operations.perform(
         caller, TOOL, Action.UPSERT, "acme", ACCOUNT, lambda org: upserting.plan(caller, org, TOOL, wanted)
     )
 

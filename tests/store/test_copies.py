@@ -21,7 +21,7 @@ from orgserver.config import read_settings
 from orgserver.keyfile import open_vault
 from orgserver.model.errors import KeyProblem, NeedsLogin, StoreError
 from orgserver.model.names import Alias, RowId, new_id
-from orgserver.model.orgs import Caller, OrgState
+from orgserver.model.orgs import Caller, OrgState, Principal
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
 from orgserver.store import copying, migrating, tables
@@ -76,6 +76,8 @@ async def main():
 asyncio.run(main())
 """
 
+RESTORER = Caller(Principal("local:restorer"), "cli")
+
 
 @pytest.fixture
 def target(tmp_path: Path) -> Path:
@@ -98,7 +100,7 @@ def another_home(app: App, tmp_path: Path) -> Path:
 
 async def restored(home: Path, file: Path) -> Copied:
     settings = read_settings({"home": home}, {})
-    return await copying.restore(file, settings.database_file, lambda: open_vault(settings, create=False))
+    return await copying.restore(file, settings.database_file, lambda: open_vault(settings, create=False), RESTORER)
 
 
 async def draft_of(app: App, alias: str) -> RowId:
@@ -327,7 +329,7 @@ async def test_a_restored_store_holds_every_refresh_token_back(
         assert await copy.keep_alive.refresh_idle() == []
         assert (await copy.trail.verify()).problem is None
     entries = rows(home / "orgserver.db", "SELECT tool, action, principal FROM audit_events WHERE tool IS NOT NULL")
-    assert entries[-1] == ("restore", "enrol", "orgserver")
+    assert entries[-1] == ("restore", "enrol", RESTORER.principal.name)
     assert [org.requests for org in sandbox.orgs] == [[], []]
 
 
@@ -491,7 +493,7 @@ async def test_another_master_key_is_refused_before_anything_is_put_in_place(
     home = tmp_path / "another"
 
     with pytest.raises(KeyProblem, match="not the one this store was sealed with"):
-        await copying.restore(target, home / "orgserver.db", lambda: Vault([Key.new()]))
+        await copying.restore(target, home / "orgserver.db", lambda: Vault([Key.new()]), RESTORER)
     with pytest.raises(KeyProblem, match="there is no master key"):
         await restored(home, target)
 

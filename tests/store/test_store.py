@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, select, text, update
+from sqlalchemy import create_engine, insert, select, text, update
 
 from orgserver.model.errors import KeyProblem, StoreError
 from orgserver.store import files, migrating, tables
 from orgserver.store.database import OLDER_SCHEMAS, SCHEMA, Database
 from orgserver.store.opened import Store, open_store
-from orgserver.store.writer import Transaction
+from orgserver.store.writer import Prepared, Transaction
 from orgserver.vault import Key, Vault
 
 
@@ -191,6 +191,37 @@ async def test_two_processes_share_the_store_by_turns(store: Store, opener: Call
     async with store.database.reading() as connection:
         assert (await connection.execute(select(tables.store.c.catalog_version))).scalar_one() == 101
     await other.close()
+
+
+async def test_what_comes_while_another_process_has_its_turn_goes_into_the_next_commit_together(store: Store) -> None:
+    writer = store.database._writer
+    groups: list[Transaction] = []
+    with files.held(store.database.file):
+        first = asyncio.ensure_future(store.database.write(groups.append))
+        await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            while not writer._queue.empty():  # until the writer has taken it, and waits for the lock
+                await asyncio.sleep(0.001)
+        others = [asyncio.ensure_future(store.database.write(groups.append)) for _ in range(20)]
+        await asyncio.sleep(0)
+    await asyncio.gather(first, *others)
+
+    assert len(groups) == 21
+    assert len(set(map(id, groups))) == 1
+
+
+async def test_a_statement_that_fails_says_so_without_the_values_it_was_given(store: Store) -> None:
+    add = Prepared(insert(tables.audit_pending))
+    row = {"entry_id": "twice", "process_id": "a value of ours", "deadline": 0}
+
+    with pytest.raises(StoreError) as failed:
+        await store.database.write(lambda tx: [add.run_bare(tx.connection, row) for _ in range(2)])
+    await store.database.write(lambda tx: add.run_bare(tx.connection, row, row | {"entry_id": "once"}))
+
+    assert "UNIQUE" in str(failed.value)
+    assert "a value of ours" not in f"{failed.value} {failed.value.__cause__!r} {failed.value.__context__!r}"
+    async with store.database.reading() as connection:
+        assert len((await connection.execute(select(tables.audit_pending))).all()) == 2
 
 
 async def test_migrations_from_empty_match_the_models(tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ class PretendOperations:
             (FieldInfo("LastName", "Last Name", "string", 80),),
         )
         self.object_page = ObjectPage((ObjectInfo("Contact", "Contact"), ObjectInfo("Bill__c", "Invoice")), 2)
+        self.result: Any = None
         self.org_page = OrgPage([{"org": "acme", "state": "ready"}])
 
     def _asked(self, verb: str, caller: Caller, *given: Any) -> None:
@@ -86,6 +87,10 @@ class PretendOperations:
     async def query(self, caller, tool, alias, soql, *, limit=50, cursor=None, include_deleted=False) -> Page:
         self._asked("query", caller, tool, alias, soql, limit, cursor, include_deleted)
         return self.page
+
+    async def perform(self, caller, tool, action, alias, sobject, plan) -> Any:
+        self._asked("perform", caller, tool, action, alias, sobject)
+        return self.result
 
     async def orgs(self, caller, tool, match, cursor) -> OrgPage:
         self._asked("orgs", caller, tool, match, cursor)

@@ -9,15 +9,18 @@ from orgserver.tools.server import INSTRUCTIONS
 from orgserver.tools.toolsets import toolset_names
 
 MAX_BYTES = 12_288
+MAX_ALL_BYTES = 32 * 1024
 READS = {
     "salesforce_get_contact",
     "salesforce_list_contacts",
     "salesforce_get_appointment",
     "salesforce_list_appointments",
     "salesforce_query",
+    "salesforce_search",
     "salesforce_list_orgs",
     "salesforce_describe_object",
     "salesforce_list_objects",
+    "salesforce_limits",
 }
 CHANGES = {
     f"salesforce_{verb}_{noun}" for verb in ("create", "update", "delete") for noun in ("contact", "appointment")
@@ -28,7 +31,7 @@ async def test_the_default_tools_are_the_contracts(client) -> None:
     listed = await client.list_tools()
 
     assert {tool.name for tool in listed.tools} == READS | CHANGES
-    assert len(listed.tools) == 14
+    assert len(listed.tools) == 16
 
 
 async def test_the_whole_list_fits_its_budget(client) -> None:
@@ -69,15 +72,46 @@ async def test_org_comes_first_and_is_required_wherever_salesforce_is_touched(cl
         ("salesforce_delete_appointment", ["org", "event_id", "preview"]),
         ("salesforce_list_appointments", ["org", "limit", "cursor", "fields", "filter", "order_by", "start", "end"]),
         ("salesforce_query", ["org", "soql", "limit", "cursor", "include_deleted"]),
+        ("salesforce_search", ["org", "text", "objects", "limit"]),
         ("salesforce_list_orgs", ["match", "cursor"]),
         ("salesforce_describe_object", ["org", "object", "fields", "detail"]),
         ("salesforce_list_objects", ["org", "match", "cursor"]),
+        ("salesforce_limits", ["org"]),
     ],
 )
 async def test_arguments_have_the_contracts_names(client, tool, arguments) -> None:
     tools = {each.name: each for each in (await client.list_tools()).tools}
 
     assert list(tools[tool].input_schema["properties"]) == arguments
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("salesforce_create_record", ["org", "object", "data", "idempotency_key"]),
+        ("salesforce_get_record", ["org", "object", "record_id", "fields"]),
+        ("salesforce_update_record", ["org", "object", "record_id", "data", "if_unmodified_since", "preview"]),
+        ("salesforce_delete_record", ["org", "object", "record_id", "preview"]),
+        (
+            "salesforce_upsert_record",
+            ["org", "object", "external_id_field", "external_id", "data", "idempotency_key"],
+        ),
+    ],
+)
+async def test_tools_for_any_object_have_the_contracts_names(connect, tool, arguments) -> None:
+    async with connect(toolsets=frozenset({"records"})) as client:
+        tools = {each.name: each for each in (await client.list_tools()).tools}
+
+    assert list(tools[tool].input_schema["properties"]) == arguments
+    assert tools[tool].annotations.idempotent_hint is (None if "get" in tool else "create" not in tool)
+    assert tools[tool].annotations.destructive_hint is (None if "get" in tool else "delete" in tool)
+
+
+async def test_everything_that_is_offered_fits_its_budget(connect) -> None:
+    async with connect(toolsets=frozenset({"all"})) as client:
+        listed = await client.list_tools()
+
+    assert len(listed.model_dump_json(by_alias=True, exclude_none=True).encode()) <= MAX_ALL_BYTES
 
 
 async def test_limits_have_the_contracts_range_and_defaults(client) -> None:
@@ -88,7 +122,7 @@ async def test_limits_have_the_contracts_range_and_defaults(client) -> None:
         ("salesforce_list_appointments", 10),
         ("salesforce_query", 50),
     ):
-        assert tools[name]["limit"] == {"type": "integer", "minimum": 1, "maximum": 2000, "default": default}
+        assert tools[name]["limit"] == {"type": "integer", "maximum": 2000, "default": default}
 
 
 async def test_data_has_the_usual_fields_typed_and_takes_others(client) -> None:
@@ -96,15 +130,14 @@ async def test_data_has_the_usual_fields_typed_and_takes_others(client) -> None:
 
     contact = tools["salesforce_create_contact"]["data"]
     assert contact["required"] == ["LastName"]
-    assert contact["properties"]["LastName"] == {"type": "string", "minLength": 1, "maxLength": 80}
-    assert contact["properties"]["Email"] == {"type": "string", "maxLength": 80, "format": "email"}
+    assert contact["properties"]["LastName"] == {"type": "string"}
+    assert contact["properties"]["Email"] == {"type": "string", "format": "email"}
     assert "additionalProperties" not in contact
     appointment = tools["salesforce_create_appointment"]["data"]
     assert appointment["required"] == ["Subject", "StartDateTime", "EndDateTime"]
-    assert appointment["properties"]["StartDateTime"] == {"type": "string", "format": "date-time"}
+    assert appointment["properties"]["StartDateTime"] == {"type": "string"}
     changed = tools["salesforce_update_contact"]["data"]
-    assert "required" not in changed
-    assert changed["properties"]["Email"]["type"] == ["string", "null"]
+    assert changed == {"type": "object", "description": "fields as in salesforce_create_contact"}
 
 
 async def test_annotations_are_true(client) -> None:
@@ -179,7 +212,12 @@ async def test_only_the_chosen_toolsets_are_offered_and_callable(connect, operat
         listed = await client.list_tools()
         hidden = await client.call_tool("salesforce_list_contacts", {"org": "acme"})
 
-    assert {tool.name for tool in listed.tools} == {"salesforce_list_orgs", "salesforce_query"}
+    assert {tool.name for tool in listed.tools} == {
+        "salesforce_list_orgs",
+        "salesforce_limits",
+        "salesforce_query",
+        "salesforce_search",
+    }
     assert error_of(hidden)["code"] == "UNKNOWN_TOOL"
     assert operations.calls == []
 
