@@ -78,17 +78,18 @@ def print_entries(entries: list[AuditEntry], *, paged: bool = False) -> None:
 def show(entry_id: str, as_json: bool) -> None:
     """Show one entry: intent and outcome."""
 
-    async def act() -> AuditEntry | None:
+    async def act() -> tuple[AuditEntry | None, dict[str, Any]]:
         async with app_of(settings_of()) as app:
-            return await app.trail.entry(entry_id)
+            entry = await app.trail.entry(entry_id)
+            return entry, await app.trail.counts(entry) if entry is not None else {}
 
-    entry = run(act())
+    entry, counts = run(act())
     if entry is None:
         raise OperatorError("there is no audit entry with this id", hint="orgserver audit list shows ids")
     if as_json:
-        print_json(entry.as_json())
+        print_json(entry.as_json() | counts)
         return
-    print_facts(entry.as_json() | ({"soql": entry.soql} if entry.soql else {}))
+    print_facts(entry.as_json() | ({"soql": entry.soql} if entry.soql else {}) | counts)
 
 
 def _records(entry: AuditEntry) -> str | None:

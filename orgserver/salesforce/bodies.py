@@ -6,18 +6,23 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+JSON = "application/json"
 MAX_DEPTH = 64
 """How deep a reply's JSON may be nested."""
 _FIRST_ERROR = 300
 
 
-def read(status: int, headers: Mapping[str, str], content: bytes) -> Any:
-    """The JSON of a reply; None where there is none.
+def read(status: int, headers: Mapping[str, str], content: bytes, accept: str = JSON) -> Any:
+    """The JSON of a reply, or its bytes where another kind of success was asked for; None where there is none.
 
     ValueError for what cannot be understood: a success that is not JSON is no answer.
     """
     if not content:
         return None
+    if accept != JSON and status < _FIRST_ERROR:
+        if accept not in headers.get("content-type", ""):
+            raise ValueError(f"it is not {accept}")
+        return content
     if "json" not in headers.get("content-type", ""):
         if status < _FIRST_ERROR:
             raise ValueError("it is not JSON")

@@ -153,7 +153,7 @@ class SalesforceClient:
             tries += 1
             trace.attempts += 1
             try:
-                reply = await self._once(gate, outgoing, trace)
+                reply = await self._once(gate, outgoing, trace, request.accept)
             except _NeverSent as error:
                 gate.breaker.failed(loop.time())
                 if tries >= retry.NEVER_SENT_TRIES or not gate.budget.spend():
@@ -173,7 +173,7 @@ class SalesforceClient:
                 await self._pause(_retry_after(reply))
             await self._pause(retry.pause(tries, self._random))
 
-    async def _once(self, gate: _Gate, outgoing: httpx.Request, trace: Trace) -> Reply:
+    async def _once(self, gate: _Gate, outgoing: httpx.Request, trace: Trace, accept: str = bodies.JSON) -> Reply:
         """One attempt. What is not proven to have stayed here counts as sent."""
         before, trace.sent = trace.sent, True
         try:
@@ -190,7 +190,7 @@ class SalesforceClient:
         headers = {name.lower(): value for name, value in response.headers.items()}
         _note(trace, headers)
         try:
-            body = bodies.read(response.status_code, headers, content)
+            body = bodies.read(response.status_code, headers, content, accept)
         except ValueError as error:
             raise _Lost(str(error)) from None
         return Reply(response.status_code, headers, body)
@@ -264,12 +264,12 @@ class SalesforceClient:
             raise NotSent("a request left the API's paths", code="INTERNAL", category="internal", retryable=False)
         headers = [
             ("Authorization", f"Bearer {token.reveal()}"),
-            ("Accept", "application/json"),
+            ("Accept", request.accept),
             ("Accept-Encoding", "gzip"),
             *request.headers,
         ]
-        content = None
-        if request.body is not None:
+        content = request.body if isinstance(request.body, bytes) else None
+        if request.body is not None and content is None:
             headers.append(("Content-Type", "application/json"))
             content = _encoded(request.body)
         outgoing = httpx.Request(

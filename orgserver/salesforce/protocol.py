@@ -28,6 +28,9 @@ class Request:
     path: str
     query: tuple[tuple[str, str], ...] = ()
     body: Any = None
+    """What becomes JSON; bytes are sent as they are, and ``headers`` say what they are."""
+    accept: str = "application/json"
+    """A reply of another kind comes as bytes."""
     headers: tuple[tuple[str, str], ...] = ()
 
     @property

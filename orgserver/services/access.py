@@ -27,6 +27,8 @@ class Connection:
     """In the event loop's time."""
     trace: Trace
     _tokens: Tokens
+    entry_id: str = ""
+    """The audit entry of the call."""
 
     async def call(self, request: Request, read: Callable[[Reply], T]) -> T:
         """Send with the cached token; a stale one is replaced once by one that was got since.

@@ -240,11 +240,14 @@ class Acting:
 
     async def _in_time(self, run: Run[T], act: Act, plan: Plan[T], connection: Connection) -> T:
         deadline = 0.0 if run.given_up else connection.deadline
+        connection.entry_id = act.id
         async with asyncio.timeout_at(deadline) as run.sending:
             if run.asks:
                 await self._ask(run, act, plan, connection, run.sending)
             if plan.keeps is not None and connection.org.policy.keep_values:
                 await keeping.keep(self._store, act, plan.keeps, connection)
+            if plan.lasts and not run.given_up:
+                run.sending.reschedule(None)
             return await plan.send(connection)
 
     def _check(self, org: Org, permission: Permission) -> None:

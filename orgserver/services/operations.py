@@ -13,6 +13,7 @@ from orgserver.model.results import Changed, Created, FieldValues, Page
 from orgserver.services import entries, plans
 from orgserver.services.access import Access
 from orgserver.services.acting import Acting, Planned, Run
+from orgserver.services.bulk import Bulk
 from orgserver.services.catalogue import Catalogue
 from orgserver.services.directory import Directory, OrgPage
 from orgserver.services.fleet import Fleet
@@ -37,6 +38,7 @@ class Operations:
         catalogue = Catalogue(acting.metadata, store.cursors, acting.perform)
         self.describe, self.objects = catalogue.describe, catalogue.objects
         self.fleet = Fleet(self, access)
+        self.bulk = Bulk(store, access, acting.perform, call_timeout=call_timeout)
         self._directory = Directory(access, store.cursors)
         self._plans = plans.Planner(store.cursors, acting.metadata.schema)
 

@@ -75,6 +75,8 @@ class Plan(Generic[T]):
     """What is kept before it is sent, where the org's policy says so."""
     foresight: Foresight | None = None
     """What a fresh describe, where one is at hand, can say against it before it is sent."""
+    lasts: bool = False
+    """Whether it bounds its own time, as long as it gets on, and renews its entry's deadline."""
     confirm: Confirmation | None = None
     """What a person is asked first, where the org's policy or the number of records says so."""
 
@@ -226,16 +228,7 @@ class Planner:
         self, caller: Caller, org: Org, text: str, limit: int, cursor: str | None, *, include_deleted: bool
     ) -> Plan[Page]:
         """Run a query that the agent wrote; Salesforce judges it, but it may have no side effects."""
-        if not text.strip() or len(text) > MAX_SOQL:
-            raise InvalidArgument(f"soql has 1 to {MAX_SOQL:,} characters", fields=["soql"])
-        if not names.encodable(text):
-            raise InvalidArgument("soql has half a character in it (a lone surrogate)", fields=["soql"])
-        redacted = soql_text.redact(text)
-        if _SIDE_EFFECTS.search(redacted):
-            raise InvalidArgument(
-                "soql has a clause with a side effect (FOR VIEW, FOR REFERENCE, UPDATE …); a query here only reads",
-                fields=["soql"],
-            )
+        redacted = checked_soql(text)
         objects, touched = soql_text.summary(text)
         arguments = {"tool": "query", "soql": text, "limit": limit, "include_deleted": include_deleted}
         position = self._position(caller, org, cursor, arguments)
@@ -251,7 +244,7 @@ class Planner:
             send,
             _page_ending,
             fields=values.named(touched),
-            soql=redacted[:MAX_SOQL],
+            soql=redacted,
             object=_object(objects),
             foresight=foresight.querying(_object(objects), touched) if soql_text.is_plain(text) else None,
         )
@@ -283,6 +276,21 @@ class Planner:
         types = {each.name.lower(): each.type for each in schema.fields}
         typed = replace(listing, filter=listings.dated_filter(listing.filter, types))
         return listings.build(typed, now=datetime.now(UTC), zone=zone)
+
+
+def checked_soql(text: str) -> str:
+    """See that a query only reads, and redact it for the audit log."""
+    if not text.strip() or len(text) > MAX_SOQL:
+        raise InvalidArgument(f"soql has 1 to {MAX_SOQL:,} characters", fields=["soql"])
+    if not names.encodable(text):
+        raise InvalidArgument("soql has half a character in it (a lone surrogate)", fields=["soql"])
+    redacted = soql_text.redact(text)
+    if _SIDE_EFFECTS.search(redacted):
+        raise InvalidArgument(
+            "soql has a clause with a side effect (FOR VIEW, FOR REFERENCE, UPDATE …); a query here only reads",
+            fields=["soql"],
+        )
+    return redacted[:MAX_SOQL]
 
 
 def _changing(

@@ -13,7 +13,7 @@ from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
 from orgserver.notes import BadNote, Checkpoint
 from orgserver.services import exporting
-from orgserver.store import checkpoints, reading, verifying
+from orgserver.store import checkpoints, parts, reading, verifying
 from orgserver.store.opened import Store
 
 T = TypeVar("T")
@@ -49,6 +49,14 @@ class Trail:
         await self._store.audit.catch_up()
         async with self._store.database.reading() as connection:
             return await reading.entry(connection, id_)
+
+    async def counts(self, entry: AuditEntry) -> dict[str, int]:
+        """How many records of a large change came out how, as far as its parts say; empty for any other entry."""
+        if entry.action != Action.BULK:
+            return {}
+        async with self._store.database.reading() as connection:
+            tally, number = await parts.tally(connection, entry.id)
+        return {"succeeded": tally.succeeded, "failed": tally.failed, "unknown": tally.unknown, "parts": number}
 
     async def head(self) -> int:
         """The sequence of the newest event."""

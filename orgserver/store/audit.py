@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,11 @@ from typing import Any
 from sqlalchemy import bindparam, delete, insert, or_, select, update
 
 from orgserver.model.audit import Act, Ending, Outcome
+from orgserver.model.bulk import Part
 from orgserver.model.errors import AuditBroken, StoreAway, StoreError
 from orgserver.model.names import new_id
 from orgserver.notes import Checkpoint, Signer
-from orgserver.store import chain, checkpoints, files, indexing, repetitions, tables
+from orgserver.store import chain, checkpoints, files, indexing, parts, repetitions, tables
 from orgserver.store.checkpoints import CHECKPOINT_EVENTS, CHECKPOINT_US, CheckpointFile
 from orgserver.store.database import Database
 from orgserver.store.repetitions import Begun, Repetition
@@ -43,6 +44,11 @@ _MOVE_HEAD = Prepared(
     )
 )
 _ADD_PENDING = Prepared(insert(tables.audit_pending))
+_RENEW = Prepared(
+    update(tables.audit_pending)
+    .where(tables.audit_pending.c.entry_id == bindparam("entry"))
+    .values(deadline=bindparam("until"))
+)
 _END_PENDING = Prepared(delete(tables.audit_pending).where(tables.audit_pending.c.entry_id == bindparam("entry")))
 
 
@@ -131,6 +137,21 @@ class AuditLog:
             return False
         self._pending.discard(entry_id)
         return written
+
+    async def go_on(self, entry_id: str, deadline: int, number: int = 0, found: Sequence[Part] = ()) -> bool:
+        """Say that a long act is under way until another deadline, with results of its records so far.
+
+        ``number``: how many parts there are already. False if the entry has its outcome: others took it for dead.
+        """
+
+        def change(tx: Transaction) -> bool:
+            if _RENEW.run(tx.connection, {"entry": entry_id, "until": deadline}).rowcount == 0:
+                return False
+            for offset, part in enumerate(found, 1):
+                self._append(tx, parts.event(entry_id, number + offset, part, tx.now))
+            return True
+
+        return await self._database.write(change)
 
     async def record(self, act: Act, ending: Ending) -> None:
         """Write intent and outcome of something that sends nothing, or is already over; StoreAway if it cannot."""

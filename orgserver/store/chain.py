@@ -22,6 +22,9 @@ CHECKPOINT = "checkpoint"
 """Says in the chain itself that a signed checkpoint was made, so that one that is missing is noticed."""
 VALUES = "values"
 """Says that field values are kept beside the chain for an entry, by their salted digest."""
+_PART = "part-"
+LAST_PART = f"{_PART}99999"
+"""The kind of the last part an entry can have: between the first and this one lies every part, in its order."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 
@@ -118,6 +121,11 @@ def checkpoint(id_: str, sequence: int, hash_: bytes, now: int) -> dict[str, Any
         "sequence": sequence,
         "hash": hash_.hex(),
     }
+
+
+def part_kind(number: int) -> str:
+    """The kind of an entry's part with this number: results of some of the many records that it changed."""
+    return f"{_PART}{number:05}"
 
 
 def values(entry_id: str, digest: str, now: int) -> dict[str, Any]:

@@ -56,11 +56,22 @@ _STRANGE_TOUCHES = text("""
     LEFT JOIN audit_entries AS entries ON entries.sequence = found.sequence
     LEFT JOIN audit_events AS begun ON begun.sequence = entries.sequence
     LEFT JOIN audit_events AS ended ON ended.sequence = entries.outcome_sequence
-    WHERE NOT EXISTS (SELECT 1 FROM json_each(CAST(begun.canonical AS TEXT), '$.record_ids') AS ids
+    WHERE entries.action IS NOT 'bulk'
+    AND NOT EXISTS (SELECT 1 FROM json_each(CAST(begun.canonical AS TEXT), '$.record_ids') AS ids
         WHERE ids.value = found.record_id)
     AND NOT EXISTS (SELECT 1 FROM json_each(CAST(ended.canonical AS TEXT), '$.record_ids') AS ids
         WHERE ids.value = found.record_id)
 """)
+_STRANGE_BULK = text("""
+    SELECT min(sequence) FROM (
+        SELECT found.record_id, found.sequence AS sequence FROM audit_touched AS found
+        JOIN audit_entries AS entries ON entries.sequence = found.sequence WHERE entries.action = 'bulk'
+        EXCEPT SELECT ids.value, entries.sequence FROM audit_entries AS entries
+        JOIN audit_events AS events ON events.entry_id = entries.entry_id
+        JOIN json_each(CAST(events.canonical AS TEXT), '$.record_ids') AS ids WHERE entries.action = 'bulk'
+    )
+""")
+"""The same for entries that touched thousands of records: as sets, not one by one."""
 
 
 def first_bad(connection: Connection, began: int, end: int, page: int) -> tuple[int, str] | None:
@@ -82,7 +93,7 @@ def first_bad(connection: Connection, began: int, end: int, page: int) -> tuple[
         span = {"after": began, "upto": upto}
         if connection.execute(_ENDED, span).scalar():
             bad.append(connection.execute(_FIRST_LEFT_OVER, span).scalar())
-        bad.append(connection.execute(_STRANGE_TOUCHES).scalar())
+        bad += [connection.execute(_STRANGE_TOUCHES).scalar(), connection.execute(_STRANGE_BULK).scalar()]
     first = min((one for one in bad if one is not None), default=None)
     return None if first is None else (int(first), f"what entry {first} is found by was edited")
 

@@ -180,7 +180,7 @@ def _problem(detail: ErrorDetails) -> tuple[str, str]:
     if not _NAME.fullmatch(path[-1]):
         return path[0], "holds a name that no field can have"
     if len(location) > depth:
-        return ".".join(path), _SCALAR if path[0] == "data" else "must hold texts only"
+        return ".".join(path), _SCALAR if path[0] in ("data", "records") else "must hold texts only"
     return ".".join(path), _words(detail)
 
 

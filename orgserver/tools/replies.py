@@ -90,6 +90,22 @@ ORGS_SCHEMA: dict[str, Any] = {
     "required": ["orgs"],
 }
 
+BULK_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "org": _TEXT,
+        "audit_id": _TEXT,
+        "total": {"type": "integer"},
+        "succeeded": {"type": "integer"},
+        "failed": {"type": "integer"},
+        "unknown": {"type": "integer"},
+        "preview": {"type": "boolean"},
+        "results": _LIST,
+        "next_cursor": _TEXT,
+        "warnings": _LIST,
+    },
+    "required": ["org", "audit_id", "total", "results"],
+}
 FLEET_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {

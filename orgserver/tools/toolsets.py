@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from orgserver.model.errors import ConfigError
-from orgserver.tools import appointments, contacts, fleet, metadata, orgs, query, records
+from orgserver.tools import appointments, bulk, contacts, fleet, metadata, orgs, query, records
 from orgserver.tools.family import ToolSpec
 
 TOOLSETS: dict[str, tuple[ToolSpec, ...]] = {
@@ -15,6 +15,7 @@ TOOLSETS: dict[str, tuple[ToolSpec, ...]] = {
     "orgs": orgs.TOOLS,
     "metadata": metadata.TOOLS,
     "records": records.TOOLS,
+    "bulk": bulk.TOOLS,
     "fleet": fleet.TOOLS,
 }
 DEFAULT = ("contacts", "appointments", "query", "orgs", "metadata")

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from orgserver.model.audit import Act, Action, Ending, Outcome
+from orgserver.model.bulk import Part, Verdict
 from orgserver.model.errors import OperatorError
 from orgserver.model.names import RowId, new_id
 from orgserver.model.orgs import Caller, Principal
@@ -126,16 +127,32 @@ def some_ending(chance: random.Random) -> Ending:
     )
 
 
+def some_part(chance: random.Random) -> Part:
+    """What became of some of the records of a large change."""
+    states = chance.choices(("succeeded", "failed", "unknown"), k=chance.randint(1, 4))
+    verdicts = [
+        Verdict(state, chance.choice((None, *RECORDS)), chance.choice((None, "DUPLICATES_DETECTED")))
+        for state in states
+    ]
+    return Part(chance.randrange(9), verdicts, tuple(chance.sample(RECORDS, chance.choice((0, 0, 1)))))
+
+
 async def go_on(store: Store, chance: random.Random, steps: int) -> None:
     """Some intents, outcomes in another order, checkpoints, and an index that follows now and then."""
     open_acts: list[Act] = []
+    told: dict[str, int] = {}
     for _ in range(steps):
-        match chance.choices(("begin", "finish", "record", "checkpoint", "index"), (5, 5, 4, 1, 1))[0]:
+        match chance.choices(("begin", "part", "finish", "record", "checkpoint", "index"), (5, 3, 5, 4, 1, 1))[0]:
             case "begin":
                 open_acts.append(one := some_act(chance))
                 assert (await store.audit.begin(one, deadline=FAR, catalog_version=1)).verdict == "begun"
                 if chance.random() < 0.3:
                     await keep(store, one, chance)
+            case "part" if open_acts:
+                one = chance.choice(open_acts)
+                found = [some_part(chance) for _ in range(chance.randint(0, 2))]
+                assert await store.audit.go_on(one.id, FAR, told.get(one.id, 0), found)
+                told[one.id] = told.get(one.id, 0) + len(found)
             case "finish" if open_acts:
                 ended = open_acts.pop(chance.randrange(len(open_acts)))
                 assert await store.audit.finish(ended.id, some_ending(chance))

@@ -224,7 +224,7 @@ async def test_only_the_chosen_toolsets_are_offered_and_callable(connect, operat
 
 def test_toolsets_are_the_default_ones_all_of_them_or_those_named() -> None:
     default = ("contacts", "appointments", "query", "orgs", "metadata")
-    everything = (*default, "records", "fleet")
+    everything = (*default, "records", "bulk", "fleet")
 
     assert toolset_names(()) == default
     assert toolset_names(["all"]) == everything
@@ -232,9 +232,9 @@ def test_toolsets_are_the_default_ones_all_of_them_or_those_named() -> None:
     assert toolset_names(["orgs", "contacts", "orgs"]) == ("contacts", "orgs")
 
 
-@pytest.mark.parametrize("name", ["bulk", "Contacts", ""])
+@pytest.mark.parametrize("name", ["Bulk", "Contacts", ""])
 def test_a_toolset_that_does_not_exist_is_named_with_those_that_do(name) -> None:
     with pytest.raises(ConfigError, match="in this version") as refused:
         toolset_names(["contacts", name])
 
-    assert "contacts, appointments, query, orgs, metadata, records, fleet, all" in (refused.value.hint or "")
+    assert "contacts, appointments, query, orgs, metadata, records, bulk, fleet, all" in (refused.value.hint or "")

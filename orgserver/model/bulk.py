@@ -1,0 +1,68 @@
+"""What became of each record of a large change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+State = Literal["succeeded", "failed", "unknown"]
+BulkAction = Literal["create", "update", "delete", "upsert"]
+
+
+class Verdict(NamedTuple):
+    """What became of one record."""
+
+    state: State
+    id: str | None = None
+    code: str | None = None
+    """Salesforce's errorCode, or ours."""
+    message: str | None = None
+    """In Salesforce's words, which may repeat a value: for the caller, never for the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The verdicts on some records in their order, the first of which has this index."""
+
+    first: int
+    verdicts: Sequence[Verdict]
+    strays: tuple[str, ...] = ()
+    """Ids that Salesforce told of records that are none of those asked for, as far as can be seen."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """How many records came out how."""
+
+    succeeded: int = 0
+    failed: int = 0
+    unknown: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.succeeded + self.failed + self.unknown
+
+    def count(self, verdicts: Sequence[Verdict]) -> None:
+        """Count some more."""
+        for verdict in verdicts:
+            setattr(self, verdict.state, getattr(self, verdict.state) + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class BulkResult:
+    """What became of a large change, or (``preview``) what would change."""
+
+    audit_id: str
+    tally: Tally
+    results: list[dict[str, Any]] = field(default_factory=list)
+    next_cursor: str | None = None
+    preview: bool = False
+    warnings: tuple[str, ...] = ()
+    touched: tuple[str, ...] = ()
+    """The first ids of records that were changed."""
+    error_code: str | None = None
+    """Why not everything was done."""
+    sent: bool = True
+    """Whether anything left for Salesforce that may change a record."""

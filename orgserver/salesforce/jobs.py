@@ -1,0 +1,173 @@
+"""Bulk API 2.0 ingest jobs and sObject collections: pure pairs of request and reader (their Developer Guides)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import quote
+
+from orgserver.model.bulk import BulkAction, Verdict
+from orgserver.model.errors import Rejected, Unanswered
+from orgserver.model.names import SObjectName
+from orgserver.model.results import FieldValues
+from orgserver.salesforce import refusals, sheets
+from orgserver.salesforce.protocol import Reply, Request
+
+MANY = 200
+"""The most records of one collections request; above it a bulk job is cheaper for everybody."""
+ENDED = frozenset({"JobComplete", "Failed", "Aborted"})
+CSV = "text/csv"
+_OPERATIONS: dict[BulkAction, str] = {"create": "insert", "update": "update", "delete": "delete", "upsert": "upsert"}
+_ID = re.compile(r"[0-9A-Za-z]{15,18}")
+_CODE = re.compile(r"[A-Z][A-Z0-9_]{0,79}")
+_MESSAGE = 300
+Sheets = Literal["successfulResults", "failedResults", "unprocessedrecords"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as Salesforce tells of it."""
+
+    id: str
+    state: str
+    processed: int = 0
+    failed: int = 0
+    problem: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more happens to it."""
+        return self.state in ENDED
+
+
+# -- bulk jobs
+
+
+def create_job(version: str, sobject: SObjectName, action: BulkAction, key_field: str | None) -> Request:
+    """Open a job."""
+    body = {"object": sobject, "operation": _OPERATIONS[action], "contentType": "CSV", "lineEnding": "LF"}
+    if key_field is not None:
+        body["externalIdFieldName"] = key_field
+    return Request("POST", f"/services/data/{version}/jobs/ingest", body=body)
+
+
+def upload(version: str, job_id: str, content: bytes) -> Request:
+    """Give a job its sheet, once."""
+    return Request("PUT", f"{_job(version, job_id)}/batches", body=content, headers=(("Content-Type", CSV),))
+
+
+def set_state(version: str, job_id: str, state: Literal["UploadComplete", "Aborted"]) -> Request:
+    """Let a job begin, or stop it."""
+    return Request("PATCH", _job(version, job_id), body={"state": state})
+
+
+def look(version: str, job_id: str) -> Request:
+    """Ask how a job stands."""
+    return Request("GET", _job(version, job_id))
+
+
+def read_job(reply: Reply) -> Job:
+    """How a job stands."""
+    body = reply.body if isinstance(reply.body, dict) else {}
+    identifier, state = body.get("id"), body.get("state")
+    if not (isinstance(identifier, str) and _ID.fullmatch(identifier) and isinstance(state, str)):
+        raise Unanswered("the org's answer names no job", code="BAD_REPLY")
+    problem = body.get("errorMessage")
+    return Job(
+        identifier,
+        state,
+        _number(body.get("numberRecordsProcessed")),
+        _number(body.get("numberRecordsFailed")),
+        refusals.escape(problem)[:_MESSAGE] if isinstance(problem, str) and problem else None,
+    )
+
+
+def read_nothing(reply: Reply) -> None:
+    """The status was success, and nothing else is said."""
+    del reply
+
+
+def results(version: str, job_id: str, which: Sheets) -> Request:
+    """Fetch one of the sheets of an ended job."""
+    return Request("GET", f"{_job(version, job_id)}/{which}", accept=CSV)
+
+
+def read_results(reply: Reply) -> Iterator[dict[str, str]]:
+    """The rows of a sheet, as they are read."""
+    return sheets.read(reply.body or b"")
+
+
+def succeeded(row: dict[str, str]) -> Verdict:
+    """What a row of successfulResults says."""
+    return Verdict("succeeded", _id_or_none(row.get("sf__id")))
+
+
+def failed(row: dict[str, str]) -> Verdict:
+    """What a row of failedResults says: ``CODE:message:fields --``."""
+    code, _, rest = row.get("sf__error", "").partition(":")
+    message = rest.rpartition(":")[0] or rest or code
+    return Verdict("failed", _id_or_none(row.get("sf__id")), _code(code), _told(message))
+
+
+# -- collections
+
+
+def collection(
+    version: str, sobject: SObjectName, action: BulkAction, records: Sequence[FieldValues], key_field: str | None,
+    *, all_or_none: bool,
+) -> Request:  # fmt: skip
+    """Change up to 200 records in one request; each that is updated or deleted has its ``Id`` inside."""
+    path = f"/services/data/{version}/composite/sobjects"
+    if action == "delete":
+        identifiers = ",".join(str(record["Id"]) for record in records)
+        return Request("DELETE", path, (("ids", identifiers), ("allOrNone", str(all_or_none).lower())))
+    if action == "upsert" and key_field is not None:
+        path += f"/{quote(sobject, safe='')}/{quote(key_field, safe='')}"
+    typed = [{"attributes": {"type": sobject}} | record for record in records]
+    body = {"allOrNone": all_or_none, "records": typed}
+    return Request("POST" if action == "create" else "PATCH", path, body=body)
+
+
+def read_collection(reply: Reply, count: int) -> list[Verdict]:
+    """The verdicts, in the order of the request."""
+    if not isinstance(reply.body, list) or len(reply.body) != count:
+        raise Unanswered("the answer to this change does not fit its records", code="BAD_REPLY")
+    return [_verdict(each) for each in reply.body]
+
+
+def _verdict(told: Any) -> Verdict:
+    if not isinstance(told, dict):
+        return Verdict("unknown", code="BAD_REPLY")
+    identifier = _id_or_none(told.get("id"))
+    if told.get("success") is True:
+        return Verdict("succeeded", identifier)
+    errors = told.get("errors")
+    error = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}
+    return Verdict("failed", identifier, _code(error.get("statusCode")), _told(error.get("message")))
+
+
+# -- both
+
+
+def _job(version: str, job_id: str) -> str:
+    if not _ID.fullmatch(job_id):
+        raise Rejected("the org named a job by no id", code="BAD_REPLY")
+    return f"/services/data/{version}/jobs/ingest/{job_id}"
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) and value >= 0 else 0
+
+
+def _id_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) and _ID.fullmatch(value) else None
+
+
+def _code(value: Any) -> str:
+    return value if isinstance(value, str) and _CODE.fullmatch(value) else "REJECTED"
+
+
+def _told(value: Any) -> str | None:
+    return refusals.escape(value)[:_MESSAGE] if isinstance(value, str) and value else None

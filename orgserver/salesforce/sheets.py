@@ -1,0 +1,71 @@
+"""The CSV of bulk jobs, as the Bulk API 2.0 Developer Guide has it: UTF-8, LF, an empty cell means nothing is changed.
+
+Cells are quoted, all of them, so that line ends, quotes and commas are only text. Formulas need no care here: nobody
+opens these sheets in a spreadsheet, and a changed value would be a wrong value.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+NULL = "#N/A"
+"""In a cell of an ingest job: empty the field."""
+_LONGEST_CELL = 1 << 20
+csv.field_size_limit(_LONGEST_CELL)  # a long text area holds 131,072 characters, which is the default limit
+
+
+def cell(value: Any) -> str:
+    """A field value as a cell; an empty text empties the field, as it does in JSON."""
+    if value is None or value == "":
+        return NULL
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, str) else repr(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """Some rows for one job."""
+
+    content: bytes
+    first: int
+    rows: list[tuple[str, ...]]
+
+
+def sheets(header: Sequence[str], rows: Iterable[Sequence[str]], *, max_bytes: int, max_rows: int) -> Iterator[Sheet]:
+    """Write rows as sheets of bounded size, each with the header; UnicodeEncodeError for half a surrogate pair."""
+    head = _line(header)
+    content, first = bytearray(head), 0
+    kept: list[tuple[str, ...]] = []
+    for row in rows:
+        line = _line(row)
+        if kept and (len(content) + len(line) > max_bytes or len(kept) == max_rows):
+            yield Sheet(bytes(content), first, kept)
+            content, first, kept = bytearray(head), first + len(kept), []
+        content += line
+        kept.append(tuple(row))
+    if kept:
+        yield Sheet(bytes(content), first, kept)
+
+
+def _line(cells: Sequence[str]) -> bytes:
+    written = io.StringIO()
+    csv.writer(written, quoting=csv.QUOTE_ALL, lineterminator="\n").writerow(cells)
+    return written.getvalue().encode()
+
+
+def read(content: bytes) -> Iterator[dict[str, str]]:
+    """The rows of a sheet, one at a time, by column names in lower case; ValueError for what is no CSV."""
+    try:
+        with io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="") as lines:
+            reader = csv.reader(lines, strict=True)
+            names = [name.lower() for name in next(reader, [])]
+            for row in reader:
+                if row:
+                    yield dict(zip(names, row, strict=True))
+    except csv.Error as error:
+        raise ValueError(str(error)) from None

@@ -1,0 +1,64 @@
+"""What a large change would do, shown on its first records: nothing is sent but reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orgserver.model.results import FieldValues
+from orgserver.salesforce import protocol
+from orgserver.salesforce import soql as soql_text
+from orgserver.services import shapes
+from orgserver.services.access import Connection
+from orgserver.services.bulk_asked import ID, Asked
+from orgserver.services.bulk_running import SHOWN, Look
+
+
+async def show(connection: Connection, asked: Asked) -> tuple[int, list[dict[str, Any]]]:
+    """How many records, and field by field what would become of the first of them."""
+    records, total = list(asked.records[:SHOWN]), len(asked.records)
+    if asked.given.soql is not None:
+        page = await Look().first(connection, asked.given.soql)
+        total = page.total_size
+        records = list(asked.for_ids([str(record.get(ID)) for record in page.records[:SHOWN]]))
+    now = {} if asked.action in ("create", "delete") else await _as_they_are(connection, asked, records)
+    room = shapes.MAX_BYTES - shapes.FRAME_BYTES
+    shown: list[dict[str, Any]] = []
+    for index, record in enumerate(records):
+        told = _told(index, record, asked, now)
+        room -= shapes.size(told)
+        if room < 0:
+            break
+        shown.append(told)
+    return total, shown
+
+
+async def _as_they_are(connection: Connection, asked: Asked, records: list[FieldValues]) -> dict[object, FieldValues]:
+    """The records that are there already, by what they are found by."""
+    key = asked.columns[0]
+    if not records:
+        return {}
+    wanted = ", ".join({name.lower(): name for name in (ID, *asked.columns)}.values())
+    keys = ", ".join(soql_text.literal(record[key]) for record in records)
+    text = f"SELECT {wanted} FROM {asked.sobject} WHERE {key} IN ({keys})"  # noqa: S608  # names and literals were checked
+    request = protocol.query(connection.org.api_version, text, 2 * SHOWN)
+    page = await connection.call(request, protocol.read_page)
+    found = [{name.lower(): value for name, value in record.items()} for record in page.records]
+    return {_folded(record.get(key.lower())): record for record in found}
+
+
+def _told(index: int, record: FieldValues, asked: Asked, now: dict[object, FieldValues]) -> dict[str, Any]:
+    there = now.get(_folded(record.get(asked.columns[0])), {})
+    told: dict[str, Any] = {"index": index}
+    identifier = there.get("id") or record.get(ID)
+    if identifier is not None:
+        told["id"] = identifier
+    changes = [
+        {"field": name, "from": there.get(name.lower()), "to": value}
+        for name, value in record.items()
+        if name != ID or asked.action == "create"
+    ]
+    return told | ({"changes": changes} if changes else {})
+
+
+def _folded(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value

@@ -1,0 +1,88 @@
+"""The results of a large change as the chain keeps them: in parts, so that 100,000 records cost some tens of events.
+
+A part is an event of kind ``part-00001`` and so on; entry and kind are unique together, so each number is there once.
+``rows`` has a letter for each record from index ``first`` on: ``S`` succeeded, ``F`` failed, ``U`` unknown, in lower
+case where no id is known. ``record_ids`` are the ids of the others in their order, and after them ids that belong to no
+row; ``errors`` are the offsets of rows by their error code. No message and no value is kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import Connection, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orgserver.model.bulk import Part, State, Tally, Verdict
+from orgserver.store import chain, tables
+
+ROWS = 2_000
+"""Records in one part."""
+_LETTERS: dict[State, str] = {"succeeded": "S", "failed": "F", "unknown": "U"}
+_STATES: dict[str, State] = {letter: state for state, letter in _LETTERS.items()}
+_events = tables.audit_events
+
+
+def cut(part: Part) -> Iterator[Part]:
+    """The same in parts that are small enough."""
+    for start in range(0, len(part.verdicts), ROWS):
+        last = start + ROWS >= len(part.verdicts)
+        yield Part(part.first + start, part.verdicts[start : start + ROWS], part.strays if last else ())
+
+
+def event(entry_id: str, number: int, part: Part, now: int) -> dict[str, Any]:
+    """The event of a part."""
+    errors: dict[str, list[int]] = {}
+    for offset, verdict in enumerate(part.verdicts):
+        if verdict.code is not None:
+            errors.setdefault(verdict.code, []).append(offset)
+    letters = (_LETTERS[each.state] if each.id is not None else _LETTERS[each.state].lower() for each in part.verdicts)
+    return {
+        "v": 1,
+        "kind": chain.part_kind(number),
+        "id": entry_id,
+        "time": chain.time_text(now),
+        "first": part.first,
+        "rows": "".join(letters),
+        "record_ids": (*(each.id for each in part.verdicts if each.id is not None), *part.strays),
+        "errors": errors or None,
+    }
+
+
+def read(canonical: bytes) -> Part:
+    """The part that an event says."""
+    told = json.loads(canonical)
+    codes = {offset: code for code, offsets in told.get("errors", {}).items() for offset in offsets}
+    ids = iter(told.get("record_ids", ()))
+    verdicts = [
+        Verdict(_STATES[letter.upper()], next(ids) if letter.isupper() else None, codes.get(offset))
+        for offset, letter in enumerate(told.get("rows", ""))
+    ]
+    return Part(told["first"], verdicts, tuple(ids))
+
+
+async def of(connection: AsyncConnection, entry_id: str, after: int = 0) -> tuple[int, Part] | None:
+    """The next part of an entry behind number ``after``, with its number."""
+    span = _events.c.kind.between(chain.part_kind(after + 1), chain.LAST_PART)
+    query = select(_events.c.kind, _events.c.canonical).where(_events.c.entry_id == entry_id, span)
+    row = (await connection.execute(query.order_by(_events.c.kind).limit(1))).first()
+    return (int(row.kind.rpartition("-")[2]), read(row.canonical)) if row is not None else None
+
+
+async def tally(connection: AsyncConnection, entry_id: str) -> tuple[Tally, int]:
+    """The counts of an entry's parts, and how many parts there are."""
+    counts, number = Tally(), 0
+    while (found := await of(connection, entry_id, number)) is not None:
+        number, part = found
+        counts.count(part.verdicts)
+    return counts, number
+
+
+def first_within(connection: Connection, after: int, upto: int) -> int | None:
+    """The first event of a span that is a part."""
+    span = (_events.c.sequence > after, _events.c.sequence <= upto)
+    kind = _events.c.kind.between(chain.part_kind(0), chain.LAST_PART)
+    query = select(_events.c.sequence).where(*span, kind).order_by(_events.c.sequence).limit(1)
+    return connection.execute(query).scalar()

@@ -1,0 +1,109 @@
+"""The tool that changes many records at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field, WithJsonSchema
+
+from orgserver.model.audit import Action
+from orgserver.model.bulk import BulkAction, BulkResult
+from orgserver.model.names import sobject
+from orgserver.model.orgs import Caller
+from orgserver.services.bulk_asked import MAX_GIVEN, Given
+from orgserver.tools import replies
+from orgserver.tools.arguments import Arguments, IdempotencyKey, ObjectName, Org, Preview, RecordData
+from orgserver.tools.family import ToolSpec
+
+if TYPE_CHECKING:
+    from orgserver.services.operations import Operations
+
+_NAME = "salesforce_change_records"
+
+
+class ChangeRecords(Arguments):
+    """Arguments of salesforce_change_records."""
+
+    org: Org
+    object: ObjectName
+    action: BulkAction
+    records: Annotated[
+        list[RecordData] | None,
+        Field(max_length=MAX_GIVEN),
+        WithJsonSchema(
+            {
+                "type": "array",
+                "items": {"type": "object"},
+                "description": "with Id inside (update, delete) or the external id (upsert)",
+            }
+        ),
+    ] = None
+    soql: Annotated[
+        str | None,
+        WithJsonSchema({"type": "string", "description": "instead of records: update or delete all that it finds"}),
+    ] = None
+    data: Annotated[
+        RecordData | None, WithJsonSchema({"type": "object", "description": "what each record of soql gets"})
+    ] = None
+    external_id_field: Annotated[
+        str | None, Field(max_length=80), WithJsonSchema({"type": "string", "description": "for upsert"})
+    ] = None
+    all_or_none: Annotated[
+        bool, WithJsonSchema({"type": "boolean", "description": "up to 200 records: all of them or nothing"})
+    ] = False
+    preview: Preview = False
+    idempotency_key: IdempotencyKey = None
+    cursor: Annotated[
+        str | None,
+        Field(max_length=4_096),
+        WithJsonSchema({"type": "string", "description": "next_cursor: more results; org, object, action as before"}),
+    ] = None
+
+
+async def run(operations: Operations, caller: Caller, given: ChangeRecords) -> dict[str, Any]:
+    """Change records, or page through the results of a change."""
+    name = sobject(given.object)
+    if given.cursor is not None:
+        return _shaped(given.org, await operations.bulk.page(caller, given.org, name, given.action, given.cursor))
+    wanted = Given(
+        name,
+        given.action,
+        [record.values() for record in given.records] if given.records is not None else None,
+        given.soql,
+        given.data.values() if given.data is not None else None,
+        given.external_id_field,
+        given.all_or_none,
+        given.preview,
+        given.idempotency_key,
+    )
+    return _shaped(given.org, await operations.bulk.change(caller, _NAME, given.org, wanted))
+
+
+def _shaped(org: str, result: BulkResult) -> dict[str, Any]:
+    tally = result.tally
+    told: dict[str, Any] = {"org": org, "audit_id": result.audit_id, "total": tally.total}
+    if result.preview:
+        told["preview"] = True
+    else:
+        told |= {"succeeded": tally.succeeded, "failed": tally.failed, "unknown": tally.unknown}
+    told["results"] = result.results
+    if result.next_cursor is not None:
+        told["next_cursor"] = result.next_cursor
+    return told | ({"warnings": list(result.warnings)} if result.warnings else {})
+
+
+TOOLS = (
+    ToolSpec(
+        _NAME,
+        "Change many records",
+        "Create, update, delete or upsert many records of one object at once: records, or all that soql finds "
+        "(SELECT Id FROM …) with data. Failures come first in results; the rest follows by cursor. For one record use "
+        "its own tool. More than 200 records need a person's consent.",
+        ChangeRecords,
+        replies.BULK_SCHEMA,
+        run,
+        Action.BULK,
+        writes=True,
+        destroys=True,
+    ),
+)
