@@ -32,7 +32,7 @@ from orgserver.services.confirming import Confirming
 from orgserver.services.looking import Looking
 from orgserver.services.metadata import Metadata
 from orgserver.services.observing import Observer, Watched
-from orgserver.services.plans import Plan
+from orgserver.services.planning import Plan
 from orgserver.services.tokens import hosts_of
 from orgserver.store import approvals
 from orgserver.store.approvals import Pass

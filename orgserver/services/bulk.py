@@ -25,7 +25,7 @@ from orgserver.services.bulk_jobs import Pace
 from orgserver.services.bulk_running import SHOWN, Look, Running, shown
 from orgserver.services.confirming import Confirmation, Told
 from orgserver.services.cursors import Position
-from orgserver.services.plans import Plan
+from orgserver.services.planning import Plan
 from orgserver.store import parts
 from orgserver.store.opened import Store
 

@@ -15,7 +15,7 @@ from orgserver.services import cursors, foresight, values
 from orgserver.services.access import Connection
 from orgserver.services.cursors import Position
 from orgserver.services.metadata import Metadata, Perform
-from orgserver.services.plans import Plan
+from orgserver.services.planning import Plan
 from orgserver.vault import Key
 
 PAGE = 100

@@ -13,7 +13,7 @@ from orgserver.model.orgs import Caller
 from orgserver.model.results import Changed, Created, Found, Page, Usage
 from orgserver.salesforce import limits
 from orgserver.salesforce.client import Trace
-from orgserver.services.plans import Plan
+from orgserver.services.planning import Plan
 
 T = TypeVar("T")
 

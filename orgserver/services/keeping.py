@@ -21,7 +21,7 @@ from orgserver.salesforce import protocol
 from orgserver.salesforce.protocol import Reply, Request
 from orgserver.services import repetition, values
 from orgserver.services.access import Connection
-from orgserver.services.plans import Plan
+from orgserver.services.planning import Plan
 from orgserver.store import kept
 from orgserver.store.kept import Keeps, Kept
 from orgserver.store.opened import Store

@@ -6,7 +6,7 @@ from orgserver.model.audit import Ending, Outcome
 from orgserver.model.results import Usage
 from orgserver.salesforce import protocol
 from orgserver.services.access import Connection
-from orgserver.services.plans import Plan
+from orgserver.services.planning import Plan
 
 _TOLD = (
     "DailyApiRequests",

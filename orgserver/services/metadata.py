@@ -25,7 +25,7 @@ from orgserver.salesforce import describing
 from orgserver.services import packing
 from orgserver.services.access import Connection
 from orgserver.services.foresight import Foresight, no_object, refused
-from orgserver.services.plans import Plan
+from orgserver.services.planning import Plan
 from orgserver.store import describes
 from orgserver.store.describes import DescribeKey, KeptDescribe
 from orgserver.store.opened import Store

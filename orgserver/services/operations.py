@@ -20,7 +20,7 @@ from orgserver.services.fleet import Fleet
 from orgserver.services.knowing import Knowing
 from orgserver.services.listing import Listing
 from orgserver.services.observing import Observer
-from orgserver.services.plans import Plan
+from orgserver.services.planning import Plan
 from orgserver.store.opened import Store
 
 T = TypeVar("T")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from orgserver.model import names
 from orgserver.model.audit import Ending, Outcome
-from orgserver.model.errors import CallError, InvalidArgument, Rejected
+from orgserver.model.errors import InvalidArgument, Rejected
 from orgserver.model.names import EVENT, RecordId, SObjectName
 from orgserver.model.names import sobject as sobject_name
 from orgserver.model.orgs import Caller, Org, Permission
@@ -32,13 +32,11 @@ from orgserver.services import (
 from orgserver.services import listing as listings
 from orgserver.services.access import Connection
 from orgserver.services.appointments import Attendees
-from orgserver.services.confirming import Confirmation
 from orgserver.services.cursors import Position
-from orgserver.services.foresight import Foresight
 from orgserver.services.listing import Listing
+from orgserver.services.planning import Plan
 from orgserver.services.usual import UsualFields
 from orgserver.store.kept import COSTS, Keeps
-from orgserver.store.repetitions import Repetition
 from orgserver.vault import Key
 
 T = TypeVar("T")
@@ -48,37 +46,6 @@ Describe = Callable[[Connection, Caller, SObjectName], Awaitable[Schema]]
 MAX_SOQL = 100_000
 """Salesforce: "SOQL statements can not be longer than 100000 characters"."""
 _SIDE_EFFECTS = re.compile(r"\bFOR\s+(?:VIEW|REFERENCE)\b|\bUPDATE\s+(?:TRACKING|VIEWSTAT)\b", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class Plan(Generic[T]):
-    """One act, ready to be put on record and sent."""
-
-    permission: Permission
-    send: Callable[[Connection], Awaitable[T]]
-    ending: Callable[[T], Ending]
-    record_ids: tuple[str, ...] = ()
-    fields: tuple[str, ...] = ()
-    soql: str | None = None
-    object: str | None = None
-    writes: bool = False
-    repeatable: bool = False
-    """Whether a write may be sent again though its first attempt may have happened."""
-    repetition: Repetition | None = None
-    answer_key: Key | None = None
-    """Seals and opens the answer that is remembered for a repetition."""
-    remember: Callable[[T | None, CallError | None], bytes] = lambda _result, _error: b"{}"
-    recall: Callable[[bytes], T | CallError] = lambda _answer: InvalidArgument("nothing was kept")
-    after_unknown: Callable[[Connection], str] | None = None
-    """How to find out whether an unanswered change happened."""
-    keeps: Keeps | None = None
-    """What is kept before it is sent, where the org's policy says so."""
-    foresight: Foresight | None = None
-    """What a fresh describe, where one is at hand, can say against it before it is sent."""
-    lasts: bool = False
-    """Whether it bounds its own time, as long as it gets on, and renews its entry's deadline."""
-    confirm: Confirmation | None = None
-    """What a person is asked first, where the org's policy or the number of records says so."""
 
 
 class Planner:

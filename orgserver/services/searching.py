@@ -12,7 +12,7 @@ from orgserver.model.results import FieldValues, Found
 from orgserver.salesforce import protocol, sosl
 from orgserver.services import shapes, values
 from orgserver.services.access import Connection
-from orgserver.services.plans import Plan
+from orgserver.services.planning import Plan
 
 MAX_OBJECTS = 20
 _FIELDS: dict[str, tuple[str, ...]] = {

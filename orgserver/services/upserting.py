@@ -13,7 +13,7 @@ from orgserver.model.results import FieldValues, Upserted
 from orgserver.salesforce import protocol
 from orgserver.services import foresight, hindsight, repetition, values
 from orgserver.services.access import Connection
-from orgserver.services.plans import Plan
+from orgserver.services.planning import Plan
 from orgserver.store.kept import Keeps
 
 MAX_EXTERNAL_ID = 255

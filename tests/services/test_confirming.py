@@ -22,7 +22,7 @@ from orgserver.sandbox.org import SandboxOrg
 from orgserver.services import confirming
 from orgserver.services.approving import Approving
 from orgserver.services.confirming import Confirmation, Told
-from orgserver.services.plans import Plan
+from orgserver.services.planning import Plan
 from orgserver.store import tables
 from orgserver.tools.server import build_server
 

@@ -13,7 +13,6 @@ from orgserver.model.orgs import Caller, Principal
 from orgserver.sandbox import schema
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services import erasing
-from orgserver.services import undoing as undoings
 from orgserver.services.undoing import CannotUndo, Undo, Undoing
 from orgserver.store.kept import Which
 
@@ -294,7 +293,7 @@ async def test_an_entry_of_an_org_that_was_removed_or_erased_cannot_be_undone(
         await undoing.one(caller, (await last(app, "create")).id)
 
     assert erased == 2
-    assert await undoings.erasable(app.store, await undoings.which_org(app.access, caller, "acme")) == 1
+    assert await erasing.erasable(app.store, await erasing.which_org(app.access, caller, "acme")) == 1
 
 
 async def test_a_renamed_org_is_found(app: App, caller: Caller, acme: SandboxOrg, undoing: Undoing) -> None:
