@@ -9,41 +9,24 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from sqlalchemy import bindparam, delete, insert, or_, select, update
 
 from orgserver.model.audit import Act, Ending, Outcome
 from orgserver.model.bulk import Part
-from orgserver.model.errors import AuditBroken, StoreAway, StoreError
+from orgserver.model.errors import StoreAway, StoreError
 from orgserver.model.names import new_id
-from orgserver.notes import Checkpoint, Signer
+from orgserver.notes import Signer
 from orgserver.store import chain, checkpoints, files, indexing, parts, repetitions, tables
-from orgserver.store.checkpoints import CHECKPOINT_EVENTS, CHECKPOINT_US, CheckpointFile
+from orgserver.store.chained import Chained
+from orgserver.store.checkpoints import CHECKPOINT_US, CheckpointFile
 from orgserver.store.database import Database
 from orgserver.store.repetitions import Begun, Repetition
 from orgserver.store.writer import Prepared, Transaction
-from orgserver.vault import Context, Key, Unsealable
+from orgserver.vault import Key
 
 logger = logging.getLogger("orgserver.audit")
 
-_HEAD = Prepared(
-    select(
-        tables.audit_head.c.sequence,
-        tables.audit_head.c.hash,
-        tables.audit_head.c.sealed,
-        tables.store.c.catalog_version,
-    ).join_from(tables.audit_head, tables.store, tables.audit_head.c.id == tables.store.c.id)
-)
-_ADD_EVENTS = Prepared(insert(tables.audit_events))
-_MOVE_HEAD = Prepared(
-    update(tables.audit_head).values(
-        sequence=bindparam("to_sequence"), hash=bindparam("to_hash"), sealed=bindparam("to_sealed")
-    )
-)
-_ADD_PENDING = Prepared(insert(tables.audit_pending))
 _RENEW = Prepared(
     update(tables.audit_pending)
     .where(tables.audit_pending.c.entry_id == bindparam("entry"))
@@ -52,16 +35,7 @@ _RENEW = Prepared(
 _END_PENDING = Prepared(delete(tables.audit_pending).where(tables.audit_pending.c.entry_id == bindparam("entry")))
 
 
-@dataclass(slots=True)
-class _Head:
-    sequence: int
-    hash: bytes
-    catalog_version: int
-    rows: list[dict[str, Any]]
-    pending: list[dict[str, Any]]
-
-
-class AuditLog:
+class AuditLog(Chained):
     """Appends to the chain. Methods ``…_in`` are changes for a transaction; others are durable when they return."""
 
     def __init__(
@@ -75,16 +49,9 @@ class AuditLog:
         abandoned_us: int,
         free_floor: int,
     ) -> None:
-        self.store_id = store_id
+        super().__init__(database, key, store_id, signer)
         self.process_id = new_id()
-        self._database = database
-        self._key = key
-        self.signer = signer
-        self.mac = key.macs()
-        """What a row of ours with this hash has as its MAC."""
         self._file = CheckpointFile(database.file)
-        self._opened = _identity(database.file)
-        """SQLite would go on writing into a file that was deleted: what it writes there is gone with the process."""
         self._heartbeat_us = heartbeat_us
         self._abandoned_us = abandoned_us
         self._free_floor = free_floor
@@ -295,90 +262,6 @@ class AuditLog:
                 insert(tables.processes).values(id=self.process_id, started_at=tx.now, heartbeat_at=tx.now)
             )
         self._beat_at = tx.now
-
-    def _append(
-        self, tx: Transaction, event: dict[str, Any], *, act: Act | None = None, ending: Ending | None = None
-    ) -> None:
-        head = self._head(tx)
-        kept = chain.canonical(event)
-        head.sequence += 1
-        head.hash = chain.link(head.hash, head.sequence, kept)
-        head.rows.append(
-            {
-                "sequence": head.sequence,
-                "entry_id": event["id"],
-                "kind": event["kind"],
-                "time": tx.now,
-                "principal": act.principal if act else None,
-                "org": (act.org or None) if act else None,  # the canonical bytes leave out what is empty
-                "tool": (act.tool or None) if act else None,
-                "action": str(act.action) if act else None,
-                "object": (act.object or None) if act else None,
-                "outcome": ending.outcome.value if ending else None,
-                "canonical": kept,
-                "hash": head.hash,
-                "mac": self._key.mac(head.hash),
-            }
-        )
-
-    def _head(self, tx: Transaction) -> _Head:
-        head: _Head | None = tx.shared.get("head")
-        if head is None:
-            if _identity(self._database.file) != self._opened:
-                raise StoreError("the store's file was removed or replaced while it was open")
-            ((sequence, hash_, sealed, catalog_version),) = _HEAD.run_bare(tx.connection).fetchall()
-            if self.open_head(sealed) != (sequence, hash_):
-                raise AuditBroken("the head of the audit chain was changed from outside")
-            head = tx.shared["head"] = _Head(sequence, hash_, catalog_version, [], [])
-            tx.before_commit.append(lambda: self._flush(tx))
-        return head
-
-    def _checkpoint_in(self, tx: Transaction) -> None:
-        """Sign where the chain stands now, and say so in the chain."""
-        head = self._head(tx)
-        note = self.signer.sign(Checkpoint(self.signer.origin, head.sequence, head.hash).text())
-        row = {"sequence": head.sequence, "hash": head.hash, "time": tx.now, "note": note}
-        tx.connection.execute(insert(tables.audit_checkpoints).values(row))
-        self._append(tx, chain.checkpoint(new_id(), head.sequence, head.hash, tx.now))
-
-    def _flush(self, tx: Transaction) -> None:
-        head = self._head(tx)
-        if head.sequence // CHECKPOINT_EVENTS > (head.sequence - len(head.rows)) // CHECKPOINT_EVENTS:
-            self._checkpoint_in(tx)
-        if head.rows:
-            _ADD_EVENTS.run_bare(tx.connection, *head.rows)
-            sealed = self.seal_head(head.sequence, head.hash)
-            _MOVE_HEAD.run_bare(
-                tx.connection, {"to_sequence": head.sequence, "to_hash": head.hash, "to_sealed": sealed}
-            )
-        if head.pending:
-            _ADD_PENDING.run_bare(tx.connection, *head.pending)
-
-    # -- keys
-
-    def seal_head(self, sequence: int, hash_: bytes) -> bytes:
-        """Seal the head, so that a tail cannot be cut off unseen."""
-        return self._key.seal(sequence.to_bytes(8, "big") + hash_, self._head_context())
-
-    def open_head(self, sealed: bytes) -> tuple[int, bytes]:
-        """Read the sealed head; AuditBroken if it is not ours."""
-        try:
-            plain = self._key.open(sealed, self._head_context())
-        except Unsealable:
-            raise AuditBroken("the sealed head of the audit chain was changed from outside") from None
-        return int.from_bytes(plain[:8], "big"), plain[8:]
-
-    def _head_context(self) -> Context:
-        return Context(self.store_id, "audit_head", "sealed")
-
-
-def _identity(file: Path) -> tuple[int, int] | None:
-    """Which file it is, whatever its name; None when there is none."""
-    try:
-        status = file.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 async def keep_alive(log: AuditLog, heartbeat: float, sweep: float) -> None:

@@ -1,0 +1,142 @@
+"""The end of the chain within a transaction: events are linked to it, and the head is sealed when the group is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import bindparam, insert, select, update
+
+from orgserver.model.audit import Act, Ending
+from orgserver.model.errors import AuditBroken, StoreError
+from orgserver.model.names import new_id
+from orgserver.notes import Checkpoint, Signer
+from orgserver.store import chain, tables
+from orgserver.store.checkpoints import CHECKPOINT_EVENTS
+from orgserver.store.database import Database
+from orgserver.store.writer import Prepared, Transaction
+from orgserver.vault import Context, Key, Unsealable
+
+_HEAD = Prepared(
+    select(
+        tables.audit_head.c.sequence,
+        tables.audit_head.c.hash,
+        tables.audit_head.c.sealed,
+        tables.store.c.catalog_version,
+    ).join_from(tables.audit_head, tables.store, tables.audit_head.c.id == tables.store.c.id)
+)
+_ADD_EVENTS = Prepared(insert(tables.audit_events))
+_MOVE_HEAD = Prepared(
+    update(tables.audit_head).values(
+        sequence=bindparam("to_sequence"), hash=bindparam("to_hash"), sealed=bindparam("to_sealed")
+    )
+)
+_ADD_PENDING = Prepared(insert(tables.audit_pending))
+
+
+@dataclass(slots=True)
+class _Head:
+    sequence: int
+    hash: bytes
+    catalog_version: int
+    rows: list[dict[str, Any]]
+    pending: list[dict[str, Any]]
+
+
+class Chained:
+    """Appends events. The head is read once for each group of changes, and moved once."""
+
+    def __init__(self, database: Database, key: Key, store_id: str, signer: Signer) -> None:
+        self.store_id = store_id
+        self.signer = signer
+        self.mac = key.macs()
+        """What a row of ours with this hash has as its MAC."""
+        self._database = database
+        self._key = key
+        self._opened = _identity(database.file)
+        """SQLite would go on writing into a file that was deleted: what it writes there is gone with the process."""
+
+    def _append(
+        self, tx: Transaction, event: dict[str, Any], *, act: Act | None = None, ending: Ending | None = None
+    ) -> None:
+        head = self._head(tx)
+        kept = chain.canonical(event)
+        head.sequence += 1
+        head.hash = chain.link(head.hash, head.sequence, kept)
+        head.rows.append(
+            {
+                "sequence": head.sequence,
+                "entry_id": event["id"],
+                "kind": event["kind"],
+                "time": tx.now,
+                "principal": act.principal if act else None,
+                "org": (act.org or None) if act else None,  # the canonical bytes leave out what is empty
+                "tool": (act.tool or None) if act else None,
+                "action": str(act.action) if act else None,
+                "object": (act.object or None) if act else None,
+                "outcome": ending.outcome.value if ending else None,
+                "canonical": kept,
+                "hash": head.hash,
+                "mac": self._key.mac(head.hash),
+            }
+        )
+
+    def _head(self, tx: Transaction) -> _Head:
+        head: _Head | None = tx.shared.get("head")
+        if head is None:
+            if _identity(self._database.file) != self._opened:
+                raise StoreError("the store's file was removed or replaced while it was open")
+            ((sequence, hash_, sealed, catalog_version),) = _HEAD.run_bare(tx.connection).fetchall()
+            if self.open_head(sealed) != (sequence, hash_):
+                raise AuditBroken("the head of the audit chain was changed from outside")
+            head = tx.shared["head"] = _Head(sequence, hash_, catalog_version, [], [])
+            tx.before_commit.append(lambda: self._flush(tx))
+        return head
+
+    def _checkpoint_in(self, tx: Transaction) -> None:
+        """Sign where the chain stands now, and say so in the chain."""
+        head = self._head(tx)
+        note = self.signer.sign(Checkpoint(self.signer.origin, head.sequence, head.hash).text())
+        row = {"sequence": head.sequence, "hash": head.hash, "time": tx.now, "note": note}
+        tx.connection.execute(insert(tables.audit_checkpoints).values(row))
+        self._append(tx, chain.checkpoint(new_id(), head.sequence, head.hash, tx.now))
+
+    def _flush(self, tx: Transaction) -> None:
+        head = self._head(tx)
+        if head.sequence // CHECKPOINT_EVENTS > (head.sequence - len(head.rows)) // CHECKPOINT_EVENTS:
+            self._checkpoint_in(tx)
+        if head.rows:
+            _ADD_EVENTS.run_bare(tx.connection, *head.rows)
+            sealed = self.seal_head(head.sequence, head.hash)
+            _MOVE_HEAD.run_bare(
+                tx.connection, {"to_sequence": head.sequence, "to_hash": head.hash, "to_sealed": sealed}
+            )
+        if head.pending:
+            _ADD_PENDING.run_bare(tx.connection, *head.pending)
+
+    # -- keys
+
+    def seal_head(self, sequence: int, hash_: bytes) -> bytes:
+        """Seal the head, so that a tail cannot be cut off unseen."""
+        return self._key.seal(sequence.to_bytes(8, "big") + hash_, self._head_context())
+
+    def open_head(self, sealed: bytes) -> tuple[int, bytes]:
+        """Read the sealed head; AuditBroken if it is not ours."""
+        try:
+            plain = self._key.open(sealed, self._head_context())
+        except Unsealable:
+            raise AuditBroken("the sealed head of the audit chain was changed from outside") from None
+        return int.from_bytes(plain[:8], "big"), plain[8:]
+
+    def _head_context(self) -> Context:
+        return Context(self.store_id, "audit_head", "sealed")
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    """Which file it is, whatever its name; None when there is none."""
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
