@@ -199,18 +199,18 @@ def erase(record_id: str | None, org: str | None, before: datetime | None, princ
         raise click.BadParameter(str(error), param_hint="--record") from None
 
     async def act() -> int:
-        from orgserver.services import undoing  # noqa: PLC0415
+        from orgserver.services import erasing  # noqa: PLC0415
         from orgserver.store.kept import Which  # noqa: PLC0415
 
         async with app_of(settings_of()) as app:
-            which = await undoing.which_org(app.access, operator(), org) if org is not None else Which()
+            which = await erasing.which_org(app.access, operator(), org) if org is not None else Which()
             which = replace(which, record_id=record_id, before=before, principal=principal)
-            count = await undoing.erasable(app.store, which)
+            count = await erasing.erasable(app.store, which)
             if not count:
                 return 0
             if not yes:
                 _confirm_erasing(count)
-            return await undoing.erase(app.store, operator(), which, org)
+            return await erasing.erase(app.store, operator(), which, org)
 
     erased = run(act())
     tell(f"Erased: the kept values of {erased:,} entries." if erased else "No kept values match.")

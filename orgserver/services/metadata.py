@@ -154,10 +154,19 @@ class Metadata:
 
         return await self._get(connection, caller, ALL, ask, describing.read_objects, ObjectList, sure=sure)
 
-    def renew(self, caller: Caller, org: Org, sobject: str) -> None:
-        """Ask Salesforce anew behind the caller's back: an act of its own, on record, at most one a minute."""
+    async def ask_again(self, connection: Connection, caller: Caller, sobject: str) -> None:
+        """Learn an object's schema (or the list of objects) anew, within a call; at most once a minute."""
         if sobject and not names.is_field(sobject):
             return  # a word out of a query that is no object's name
+        if not _due(self._tried, _key(connection.org, sobject), self._store.database.clock()):
+            return
+        if sobject == ALL:
+            await self.objects(connection, caller, sure=True)
+        else:
+            await self.schema(connection, caller, SObjectName(sobject), sure=True)
+
+    def renew(self, caller: Caller, org: Org, sobject: str) -> None:
+        """Ask Salesforce anew behind the caller's back: an act of its own, on record, at most one a minute."""
         key = _key(org, sobject)
         if key in self._behind or not _due(self._tried, key, self._store.database.clock()):
             return

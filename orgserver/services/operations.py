@@ -1,107 +1,46 @@
-"""The one way to read or change a record: grant → policy → arguments → intent → send → outcome.
-
-Nothing reaches an org but through ``Operations._run``, so nothing escapes grants, policy and audit.
-"""
+"""The verbs on records. Each is one plan, done by ``Acting``: the one way to read or change a record."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Any, Generic, TypeVar
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeVar
 
-from orgserver.model.audit import Act, Action, Ending, Outcome
-from orgserver.model.errors import (
-    CallError,
-    Denied,
-    Forbidden,
-    PolicyDenied,
-    StoreAway,
-    StoreError,
-    Unanswered,
-)
+from orgserver.model.audit import Action
 from orgserver.model.names import SObjectName
-from orgserver.model.orgs import Caller, Org, Permission
+from orgserver.model.orgs import Caller, Org
 from orgserver.model.results import Changed, Created, FieldValues, Page
-from orgserver.salesforce.client import Trace
-from orgserver.services import confirming, entries, hints, keeping, plans, repetition
-from orgserver.services.access import Access, Connection
+from orgserver.services import entries, plans
+from orgserver.services.access import Access
+from orgserver.services.acting import Acting, Planned, Run
 from orgserver.services.bulk import Bulk
 from orgserver.services.catalogue import Catalogue
-from orgserver.services.confirming import Confirming
 from orgserver.services.directory import Directory, OrgPage
 from orgserver.services.fleet import Fleet
 from orgserver.services.knowing import Knowing
 from orgserver.services.listing import Listing
-from orgserver.services.metadata import Metadata
-from orgserver.services.observing import Observer, Watched
+from orgserver.services.observing import Observer
 from orgserver.services.plans import Plan
-from orgserver.services.tokens import hosts_of
-from orgserver.store import approvals
-from orgserver.store.approvals import Pass
 from orgserver.store.opened import Store
-from orgserver.store.repetitions import Begun
-from orgserver.store.writer import microseconds
 
 T = TypeVar("T")
-Planned = Callable[[Org], Plan[T]]
-logger = logging.getLogger("orgserver.operations")
-
-
-@dataclass(slots=True)
-class _Run(Generic[T]):
-    """One act under way."""
-
-    caller: Caller
-    tool: str
-    action: str
-    alias: str
-    sobject: SObjectName | None
-    plan: Planned[T]
-    undoes: str | None = None
-    seconds: float | None = None
-    """How long it may take, where that is not what every call may."""
-    watched: Watched = field(init=False)
-    asks: bool = False
-    """Whether a person is to be asked."""
-    passed: Pass | None = None
-    """What a person said beforehand."""
-    given_up: bool = False
-    sending: asyncio.Timeout | None = None
-
-    def __post_init__(self) -> None:
-        self.watched = Watched(
-            entries.new_act(self.caller, self.tool, self.action, self.alias, self.sobject, self.undoes)
-        )
-
-    def give_up(self) -> None:
-        """The caller is gone: stop sending, but still write the outcome."""
-        self.given_up = True
-        if self.sending is not None and not self.sending.expired():
-            self.sending.reschedule(asyncio.get_running_loop().time())
 
 
 class Operations:
     """The verbs on records. Each raises CallError when it did not succeed, with everything the agent may know."""
 
     def __init__(self, store: Store, access: Access, *, call_timeout: float, observer: Observer | None = None) -> None:
-        self._store = store
-        self._access = access
-        self._call_timeout = call_timeout
-        self._observer = observer or Observer()
-        self._directory = Directory(access, store.cursors)
-        self.metadata = Metadata(store, self.perform)
-        self.known = Knowing(access, self.metadata)
-        catalogue = Catalogue(self.metadata, store.cursors, self.perform)
+        acting = Acting(store, access, call_timeout=call_timeout, observer=observer)
+        self._acting = acting
+        self.perform, self.refuse, self.close = acting.perform, acting.refuse, acting.close
+        self.metadata = acting.metadata
+        self.known = Knowing(access, acting.metadata)
+        catalogue = Catalogue(acting.metadata, store.cursors, acting.perform)
         self.describe, self.objects = catalogue.describe, catalogue.objects
-        self._plans = plans.Planner(store.cursors, self.metadata.schema)
-        self._confirming = Confirming(store, call_timeout=call_timeout)
-        self._running: set[asyncio.Task[Any]] = set()
         self.fleet = Fleet(self, access)
-        self.bulk = Bulk(store, access, self.perform, call_timeout=call_timeout)
+        self.bulk = Bulk(store, access, acting.perform, call_timeout=call_timeout)
+        self._directory = Directory(access, store.cursors)
+        self._plans = plans.Planner(store.cursors, acting.metadata.schema)
 
     async def create(
         self,
@@ -118,7 +57,7 @@ class Operations:
         def plan(org: Org) -> Plan[Created]:
             return self._plans.create(caller, org, tool, sobject, values, idempotency_key)
 
-        return await self._act(_Run(caller, tool, Action.CREATE, alias, sobject, plan))
+        return await self._acting.act(Run(caller, tool, Action.CREATE, alias, sobject, plan))
 
     async def read(
         self,
@@ -134,7 +73,7 @@ class Operations:
         def plan(_org: Org) -> Plan[FieldValues]:
             return self._plans.read(sobject, record_id, fields, tool)
 
-        return await self._act(_Run(caller, tool, Action.READ, alias, sobject, plan))
+        return await self._acting.act(Run(caller, tool, Action.READ, alias, sobject, plan))
 
     async def update(
         self,
@@ -154,7 +93,7 @@ class Operations:
             return self._plans.update(sobject, record_id, values, tool, if_unmodified_since, preview=preview)
 
         action = Action.PREVIEW if preview else Action.UPDATE
-        return await self._act(_Run(caller, tool, action, alias, sobject, plan))
+        return await self._acting.act(Run(caller, tool, action, alias, sobject, plan))
 
     async def delete(
         self, caller: Caller, tool: str, alias: str, sobject: SObjectName, record_id: str, *, preview: bool = False
@@ -165,7 +104,7 @@ class Operations:
             return self._plans.delete(sobject, record_id, tool, preview=preview)
 
         action = Action.PREVIEW if preview else Action.DELETE
-        return await self._act(_Run(caller, tool, action, alias, sobject, plan))
+        return await self._acting.act(Run(caller, tool, action, alias, sobject, plan))
 
     async def list(self, caller: Caller, tool: str, alias: str, listing: Listing) -> Page:
         """List records of one object."""
@@ -173,7 +112,7 @@ class Operations:
         def plan(org: Org) -> Plan[Page]:
             return self._plans.list(caller, org, listing)
 
-        return await self._act(_Run(caller, tool, Action.LIST, alias, listing.sobject, plan))
+        return await self._acting.act(Run(caller, tool, Action.LIST, alias, listing.sobject, plan))
 
     async def query(
         self,
@@ -192,239 +131,14 @@ class Operations:
         def plan(org: Org) -> Plan[Page]:
             return self._plans.query(caller, org, soql, limit, cursor, include_deleted=include_deleted)
 
-        return await self._act(_Run(caller, tool, Action.QUERY, alias, None, plan, seconds=seconds))
+        return await self._acting.act(Run(caller, tool, Action.QUERY, alias, None, plan, seconds=seconds))
 
     async def undo(self, caller: Caller, alias: str, sobject: SObjectName, plan: Planned[T], undoes: str | None) -> T:
         """Undo an act, or (None) look at what that would meet, by a plan that ``undoing`` made."""
         action = "undo" if undoes else Action.PREVIEW
-        return await self._act(_Run(caller, "audit undo", action, alias, sobject, plan, undoes))
-
-    async def perform(
-        self, caller: Caller, tool: str, action: str, alias: str, sobject: SObjectName | None, plan: Planned[T]
-    ) -> T:
-        """Do any other act, by a plan that its own module makes."""
-        return await self._act(_Run(caller, tool, action, alias, sobject, plan))
-
-    async def refuse(
-        self, caller: Caller, tool: str, action: Action, alias: str | None, sobject: SObjectName | None, error: Denied
-    ) -> None:
-        """Put on record that a call was refused before it came here, for its arguments."""
-        act = entries.new_act(caller, tool, action, alias or "", sobject)
-        ending = entries.failed(error, Trace(), time.perf_counter())
-        watched = Watched(act)
-        await self._seen(watched, self._record(watched, act, ending))
+        return await self._acting.act(Run(caller, "audit undo", action, alias, sobject, plan, undoes))
 
     async def orgs(self, caller: Caller, tool: str, match: str | None, cursor: str | None) -> OrgPage:
         """Name the orgs this principal may use. Asks no org, so it is no audit entry."""
         act = replace(entries.new_act(caller, tool, Action.LIST, "", None), id="")
-        seen = Watched(act, Ending(Outcome.SUCCEEDED))
-        return await self._seen(seen, self._directory.page(caller, match, cursor))
-
-    async def close(self) -> None:
-        """Wait for every act under way to have its outcome."""
-        await self.metadata.close()
-        while self._running:
-            await asyncio.gather(*self._running, return_exceptions=True)
-
-    # -- one act
-
-    async def _act(self, run: _Run[T]) -> T:
-        """Run an act in a task of its own: a caller that goes away does not take the outcome with it."""
-        task = asyncio.create_task(self._seen(run.watched, self._run(run)))
-        self._running.add(task)
-        task.add_done_callback(self._ended)
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            run.give_up()
-            raise
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._running.discard(task)
-        if not task.cancelled():
-            task.exception()  # whoever waited has it; nobody waiting is no reason for a warning
-
-    async def _seen(self, watched: Watched, doing: Awaitable[T]) -> T:
-        with self._observer.call(watched):
-            try:
-                return await doing
-            except BaseException as error:
-                watched.failed(error)
-                raise
-
-    async def _record(self, watched: Watched, act: Act, ending: Ending) -> None:
-        """Put an act that is over, or sends nothing, on record."""
-        watched.act, watched.ending = act, ending
-        await self._store.audit.record(act, ending)
-
-    async def _run(self, run: _Run[T]) -> T:
-        started = time.perf_counter()
-        act = run.watched.act
-        seconds = min(run.seconds or self._call_timeout, self._call_timeout)
-        deadline = asyncio.get_running_loop().time() + seconds
-        while True:
-            try:
-                org, version = await self._access.org(run.caller, run.alias)
-                act = replace(act, org=org.alias, org_row=org.row_id, org_id=org.org_id)
-                plan = run.plan(org)
-                act = entries.with_plan(act, plan)
-                self._check(org, plan.permission)
-                await self.metadata.foresee(org, plan.foresight)
-                await self._see_whether_allowed(run, org, act, plan)
-                plan = await self._with_key(org, plan)
-                leave = self._access.client.admit(hosts_of(org, org.instance_url))
-            except CallError as error:
-                if await self._seen_anew():  # refused by what was true a moment ago
-                    continue
-                await self._record(run.watched, act, entries.failed(error, Trace(), started))
-                raise
-            except StoreError as error:
-                raise StoreAway("the store cannot be read, so nothing was sent", hint=str(error)) from error
-            try:
-                begun = await self._store.audit.begin(
-                    act,
-                    deadline=microseconds() + int(self._seconds(run) * 1_000_000),
-                    catalog_version=version,
-                    repetition=plan.repetition,
-                    spend=partial(approvals.spend_in, passed=run.passed) if run.passed is not None else None,
-                )
-                if begun.verdict != "catalog_changed":
-                    return await self._go_on(
-                        run, act, plan, begun, self._access.connection(org, deadline, Trace()), started
-                    )
-            finally:
-                leave()
-            await self._access.reload()
-
-    async def _go_on(
-        self, run: _Run[T], act: Act, plan: Plan[T], begun: Begun, connection: Connection, started: float
-    ) -> T:
-        """Send, or answer a repeated call from memory."""
-        if begun.verdict == "clash":
-            clash = entries.clash(begun.outcome)
-            await self._record(run.watched, act, entries.failed(clash, Trace(), started))
-            raise clash
-        if begun.verdict == "spent":
-            used = confirming.spent()
-            await self._record(run.watched, act, entries.failed(used, Trace(), started))
-            raise used
-        if begun.verdict == "replay":
-            return await self._replay(run.watched, connection.org, act, plan, begun, started)
-        return await self._send(run, act, plan, connection, started)
-
-    async def _send(self, run: _Run[T], act: Act, plan: Plan[T], connection: Connection, started: float) -> T:
-        """Send what has its intent, and write the outcome whatever happens."""
-        trace = connection.trace
-        result: T | None = None
-        error: CallError | None = None
-        try:
-            result = await self._in_time(run, act, plan, connection)
-        except TimeoutError:
-            error = entries.too_late(trace, given_up=run.given_up)
-        except CallError as refused:
-            error = refused
-            await hints.explain(self.metadata, run.caller, connection.org, act, error)
-        except Exception:
-            logger.exception("a call failed in a way that is not foreseen", extra={"entry": act.id})
-            error = entries.unforeseen(trace)
-        run.sending = None
-        if isinstance(error, Unanswered):
-            error.retryable = plan.repeatable or not plan.writes
-            error.hint = error.hint or (plan.after_unknown(connection) if plan.after_unknown else None)
-        if error is None:
-            ending = entries.succeeded(plan.ending(result), trace, started)  # type: ignore[arg-type]  # there is a result
-        else:
-            ending = entries.failed(error, trace, started)
-        run.watched.act, run.watched.ending = act, ending
-        answer = None
-        if plan.answer_key is not None:
-            answer = plan.answer_key.seal(plan.remember(result, error), repetition.context(act.org_row or "", act.id))
-        if not await self._store.audit.finish(act.id, ending, answer):
-            raise Unanswered(
-                "the outcome of this call could not be recorded in time; the change may exist",
-                code="OUTCOME_NOT_RECORDED",
-                category="internal",
-                hint="read the record before repeating anything",
-            )
-        if error is not None:
-            raise error
-        return entries.with_warning(result, trace)  # type: ignore[return-value]  # without an error there is a result
-
-    async def _in_time(self, run: _Run[T], act: Act, plan: Plan[T], connection: Connection) -> T:
-        deadline = 0.0 if run.given_up else connection.deadline
-        connection.entry_id = act.id
-        async with asyncio.timeout_at(deadline) as run.sending:
-            if run.asks:
-                await self._ask(run, act, plan, connection, run.sending)
-            if plan.keeps is not None and connection.org.policy.keep_values:
-                await keeping.keep(self._store, act, plan.keeps, connection)
-            if plan.lasts and not run.given_up:
-                run.sending.reschedule(None)
-            return await plan.send(connection)
-
-    def _check(self, org: Org, permission: Permission) -> None:
-        """What this server and this org allow: each can only take away."""
-        if not org.enabled:
-            raise PolicyDenied(f"{org.alias} is disabled", code="ORG_DISABLED", hint="an administrator enables it")
-        if permission == "read":
-            return
-        if self._access.scope.read_only:
-            raise Forbidden("this server was started with --read-only")
-        if org.policy.read_only:
-            raise PolicyDenied(f"{org.alias} is read-only", code="READ_ONLY", hint="its administrator set it so")
-
-    async def _see_whether_allowed(self, run: _Run[T], org: Org, act: Act, plan: Plan[T]) -> None:
-        run.asks = self._confirming.wanted(run.caller, org, plan.confirm)
-        run.passed = None
-        if run.asks and plan.confirm is not None:
-            run.passed = await self._confirming.allowed(run.caller, org, act, plan.confirm)
-
-    async def _ask(
-        self, run: _Run[T], act: Act, plan: Plan[T], connection: Connection, sending: asyncio.Timeout
-    ) -> None:
-        """Ask a person; afterwards the org must still be as it was, for they may have taken minutes."""
-        assert plan.confirm is not None  # noqa: S101  # or nobody would be asked
-        if await self._confirming.ask(run.caller, act, plan.confirm, connection, run.passed, sending):
-            await self._seen_anew()
-            org, _ = await self._access.org(run.caller, run.alias)
-            if org.row_id != connection.org.row_id:
-                raise PolicyDenied("this alias means another org now", code="ORG_CHANGED")
-            self._check(org, plan.permission)
-            connection.org = org
-
-    def _seconds(self, run: _Run[T]) -> float:
-        """How long an act may take before it counts as abandoned."""
-        return self._call_timeout + (confirming.ANSWER_SECONDS + self._call_timeout if run.asks else 0)
-
-    async def _seen_anew(self) -> bool:
-        """Read the orgs again if they have changed since they were last read."""
-        try:
-            changed = await self._access.changed()
-            if changed:
-                await self._access.reload()
-        except StoreError as error:
-            raise StoreAway("the store cannot be read, so nothing was sent", hint=str(error)) from error
-        return changed
-
-    async def _with_key(self, org: Org, plan: Plan[T]) -> Plan[T]:
-        """Open the key for an answer that must be remembered before anything is sent: afterwards it is too late."""
-        if plan.repetition is None:
-            return plan
-        async with self._store.database.reading() as connection:
-            return replace(plan, answer_key=await self._store.orgs.data_key(connection, org.row_id))
-
-    async def _replay(self, watched: Watched, org: Org, act: Act, plan: Plan[T], begun: Begun, started: float) -> T:
-        """Answer a repeated call with what its first attempt answered; nothing is sent."""
-        recalled: T | CallError
-        if begun.answer is None or begun.entry_id is None:
-            recalled = Unanswered("the first attempt with this idempotency_key was cut off", code="ABANDONED")
-        else:
-            async with self._store.database.reading() as connection:  # anew: a rotation may have replaced it just now
-                key = await self._store.orgs.data_key(connection, org.row_id)
-            recalled = plan.recall(key.open(begun.answer, repetition.context(org.row_id, begun.entry_id)))
-        if isinstance(recalled, CallError):
-            await self._record(watched, act, entries.failed(recalled, Trace(), started))
-            raise recalled
-        ending = replace(plan.ending(recalled), outcome=Outcome(begun.outcome or ""))
-        await self._record(watched, act, entries.succeeded(ending, Trace(), started))
-        return recalled
+        return await self._acting.seen(act, self._directory.page(caller, match, cursor))

@@ -11,9 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from orgserver.model.audit import Act, Action, AuditEntry, EntryFilter, Outcome
+from orgserver.model.audit import Action, AuditEntry, EntryFilter, Outcome
 from orgserver.model.errors import CallError, OperatorError
-from orgserver.model.names import RecordId, SObjectName, new_id
+from orgserver.model.names import RecordId, SObjectName
 from orgserver.model.orgs import Caller, Org
 from orgserver.model.results import Change, FieldValues
 from orgserver.services import keeping
@@ -22,9 +22,8 @@ from orgserver.services.keeping import Back, Described
 from orgserver.services.operations import Operations
 from orgserver.services.trail import Trail
 from orgserver.store import kept as kept_values
-from orgserver.store.kept import Kept, Which
+from orgserver.store.kept import Kept
 from orgserver.store.opened import Store
-from orgserver.store.writer import Transaction
 from orgserver.vault import Unsealable
 
 How = Literal["update", "create", "delete"]
@@ -316,46 +315,3 @@ def _delete(entry: AuditEntry, back: Back, now: FieldValues | None) -> Undo:
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(names)
-
-
-async def erasable(store: Store, which: Which) -> int:
-    """How many kept values there are of this kind."""
-    await store.audit.catch_up()
-    async with store.database.reading() as connection:
-        return await kept_values.count(connection, which)
-
-
-async def erase(store: Store, caller: Caller, which: Which, alias: str | None) -> int:
-    """Erase kept values for good; the log says how many, and verifies as before.
-
-    OperatorError if an audit hold covers one of the entries: what a court wants kept outweighs a request to forget.
-    """
-    await store.audit.catch_up()
-    act = Act(
-        id=new_id(),
-        principal=caller.principal.name,
-        transport=caller.transport,
-        action=Action.PRUNE,
-        tool="audit erase",
-        org=alias,
-        record_ids=(which.record_id,) if which.record_id else (),
-    )
-
-    def step(tx: Transaction) -> int:
-        name = kept_values.held_in(tx, which)
-        if name is not None:
-            raise OperatorError(
-                f"the hold {name!r} covers entries whose values these are, so nothing was erased",
-                hint=f"orgserver audit hold {name} --release lifts it",
-            )
-        return kept_values.erase_in(tx, store.audit, which, act)
-
-    return await store.database.write(step)
-
-
-async def which_org(access: Access, caller: Caller, alias: str) -> Which:
-    """An org by its alias, or one that was removed by what it was called."""
-    for org in await access.visible(caller):
-        if org.alias == alias:
-            return Which(row_id=org.row_id)
-    return Which(alias=alias)

@@ -13,4 +13,4 @@ async def test_every_random_tampering_is_found_at_its_first_sequence_and_no_clea
 
     print(f"seed {SEED}: {done}")
     assert done.holds, str(done)
-    assert len(done.kinds) == 16
+    assert len(done.kinds) == 18

@@ -2,7 +2,6 @@
 
 import json
 from importlib import resources
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -27,24 +26,24 @@ FIELD = f"If you are attempting to use a custom field, be sure to append the '__
 
 
 class Known:
-    """What is known of an org, and what was asked for behind the caller's back."""
+    """What is known of an org, and what it was asked for."""
 
     def __init__(self, schemas: dict[str, Schema] = SCHEMAS, objects: ObjectList | None = OBJECTS) -> None:
         self.schemas = schemas
         self.objects = objects
-        self.renewed: list[str] = []
+        self.asked: list[str] = []
 
-    async def recall(self, org: Any, sobject: str = "") -> None:
-        assert org == "acme"
+    async def recall(self, sobject: str = "") -> None:
+        pass
 
-    def cached(self, org: Any, sobject: str) -> Schema | None:
+    def cached(self, sobject: str) -> Schema | None:
         return self.schemas.get(sobject.lower())
 
-    def names(self, org: Any) -> ObjectList | None:
+    def names(self) -> ObjectList | None:
         return self.objects
 
-    def renew(self, caller: Any, org: Any, sobject: str) -> None:
-        self.renewed.append(sobject)
+    async def ask(self, sobject: str) -> None:
+        self.asked.append(sobject)
 
 
 def framed(message: str, near: str = "SELECT x FROM y") -> str:
@@ -56,7 +55,7 @@ async def hint(
 ) -> str | None:
     refused = refusals.refusal(400, [{"errorCode": code, "message": message}], writes=False)
     act = Act("1", "p", "stdio", "query", soql=redact(soql) if soql else None, object=sobject)
-    await hints.explain(known or Known(), None, "acme", act, refused)  # type: ignore[arg-type]
+    await hints.explain(known or Known(), act, refused)
     return refused.hint
 
 
@@ -126,7 +125,7 @@ async def test_what_is_not_known_is_asked_for_and_the_usual_hint_stays() -> None
     usual = refusals._HINTS["INVALID_FIELD"]
 
     assert await hint("INVALID_FIELD", "No such column 'Mail' on sobject of type Contact", known=nothing) == usual
-    assert nothing.renewed == ["Contact"]
+    assert nothing.asked == ["Contact"]
 
 
 async def test_a_field_that_we_believe_in_makes_us_look_again() -> None:
@@ -134,13 +133,13 @@ async def test_a_field_that_we_believe_in_makes_us_look_again() -> None:
 
     await hint("INVALID_FIELD", "No such column 'Email' on sobject of type Contact", known=known)
 
-    assert known.renewed == ["Contact"]
+    assert known.asked == ["Contact"]
 
 
 async def test_other_refusals_and_lost_answers_are_left_alone() -> None:
     known = Known()
     for error in (Rejected("No such column 'x' on entity 'Contact'", code="OTHER"), Unanswered("No such column")):
-        await hints.explain(known, None, "acme", Act("1", "p", "stdio", "query"), error)  # type: ignore[arg-type]
+        await hints.explain(known, Act("1", "p", "stdio", "query"), error)
         assert error.hint is None
     assert (
         await hint("INVALID_FIELD", "field 'Description' can not be filtered in a query call")
@@ -150,7 +149,7 @@ async def test_other_refusals_and_lost_answers_are_left_alone() -> None:
 
 async def test_a_hint_that_fails_leaves_the_error_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
     class Broken(Known):
-        async def recall(self, org: Any, sobject: str = "") -> None:
+        async def recall(self, sobject: str = "") -> None:
             raise RuntimeError("a defect")
 
     message = "No such column 'Mail' on sobject of type Contact"

@@ -12,6 +12,7 @@ from orgserver.model.errors import InvalidArgument, PolicyDenied, Rejected, Stor
 from orgserver.model.names import CONTACT, EVENT, SObjectName
 from orgserver.model.orgs import Caller, Org
 from orgserver.sandbox.org import SandboxOrg
+from orgserver.services import looking
 from orgserver.services import metadata as metadata_service
 from orgserver.services.listing import Listing
 from orgserver.store import describes
@@ -349,19 +350,29 @@ async def test_a_policy_is_told_before_anything_about_fields(app: App, caller: C
 # -- help after
 
 
-async def test_a_refusal_by_name_teaches_the_next_one(app: App, caller: Caller, acme: SandboxOrg) -> None:
+async def test_a_refusal_by_name_looks_the_object_up_at_once(app: App, caller: Caller, acme: SandboxOrg) -> None:
     query = "SELECT Id, Mail FROM Contact"
-    with pytest.raises(Rejected) as first:
+    with pytest.raises(Rejected, match="No such column") as first:
         await app.operations.query(caller, "t", "acme", query)
-    await settled(app)
-    (behind,) = await entries(app, "metadata")
-
     with pytest.raises(InvalidArgument, match=r"did you mean Email\?"):
         await app.operations.query(caller, "t", "acme", query)
 
-    assert "did you mean" not in (first.value.hint or "")
-    assert (behind.object, behind.outcome, behind.request_id) == ("Contact", Outcome.SUCCEEDED, None)
+    second, entry = await app.trail.newest(EntryFilter(tool="t"), 2)
+    assert first.value.hint == "did you mean Email?"
+    assert (entry.http_status, entry.api_calls, entry.error_code) == (400, 2, "INVALID_FIELD")
+    assert second.api_calls in (0, None)
     assert [path for path, _ in asked(acme)] == ["/Contact/describe"]
+
+
+async def test_a_describe_that_hangs_holds_no_refusal_up(
+    app: App, caller: Caller, acme: SandboxOrg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looking, "SECONDS", 0.1)
+    acme.fault("hang", path=".*/describe", seconds=30)
+
+    async with asyncio.timeout(5):
+        with pytest.raises(Rejected, match="No such column"):
+            await app.operations.query(caller, "t", "acme", "SELECT Mail FROM Contact")
 
 
 async def test_a_relationship_that_is_none_is_answered_from_the_object_it_stands_on(

@@ -12,6 +12,7 @@ from orgserver.model.names import CONTACT, EVENT
 from orgserver.model.orgs import Caller, Principal
 from orgserver.sandbox import schema
 from orgserver.sandbox.org import SandboxOrg
+from orgserver.services import erasing
 from orgserver.services import undoing as undoings
 from orgserver.services.undoing import CannotUndo, Undo, Undoing
 from orgserver.store.kept import Which
@@ -283,7 +284,7 @@ async def test_an_entry_of_an_org_that_was_removed_or_erased_cannot_be_undone(
 ) -> None:
     made = await create(app, caller)
     await change(app, caller, made, Phone="5")
-    erased = await undoings.erase(app.store, caller, Which(record_id=made), None)
+    erased = await erasing.erase(app.store, caller, Which(record_id=made), None)
     with pytest.raises(CannotUndo, match="no values are kept"):
         await undoing.one(caller, (await last(app, "create")).id)
     await create(app, caller)

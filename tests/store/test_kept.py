@@ -11,7 +11,7 @@ from orgserver.model.errors import NotSent, OperatorError, StoreAway
 from orgserver.model.names import CONTACT, new_id
 from orgserver.model.orgs import Caller
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.services import undoing
+from orgserver.services.erasing import erase
 from orgserver.services.retention import Retention
 from orgserver.store import chain, kept, tables
 from orgserver.store.kept import Kept, Which
@@ -189,7 +189,7 @@ async def test_what_a_hold_covers_is_not_erased(app: App, caller: Caller, contac
     await retention.hold(caller, "smith-v-acme", EntryFilter(record_id=contact))
 
     with pytest.raises(OperatorError, match="smith-v-acme"):
-        await undoing.erase(app.store, caller, Which(record_id=contact), None)
+        await erase(app.store, caller, Which(record_id=contact), None)
     await retention.release(caller, "smith-v-acme")
 
-    assert await undoing.erase(app.store, caller, Which(record_id=contact), None) == 2
+    assert await erase(app.store, caller, Which(record_id=contact), None) == 2
