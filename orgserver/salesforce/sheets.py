@@ -14,8 +14,6 @@ from typing import Any
 
 NULL = "#N/A"
 """In a cell of an ingest job: empty the field."""
-_LONGEST_CELL = 1 << 20
-csv.field_size_limit(_LONGEST_CELL)  # a long text area holds 131,072 characters, which is the default limit
 
 
 def cell(value: Any) -> str:
@@ -59,7 +57,10 @@ def _line(cells: Sequence[str]) -> bytes:
 
 
 def read(content: bytes) -> Iterator[dict[str, str]]:
-    """The rows of a sheet, one at a time, by column names in lower case; ValueError for what is no CSV."""
+    """The rows of a sheet, one at a time, by column names in lower case; ValueError for what is no CSV.
+
+    The longest text area holds as many characters as the reader takes in a cell: 131,072.
+    """
     try:
         with io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="") as lines:
             reader = csv.reader(lines, strict=True)

@@ -106,7 +106,7 @@ def some_act(chance: random.Random) -> Act:
         id=new_id(),
         principal=chance.choice(("local:me", "bot", 'Quo"ted', "Ünïcode ☃", "back\\slash")),
         transport="stdio",
-        action=chance.choice(list(Action)),
+        action=chance.choice((*Action, *[Action.BULK] * 8)),
         tool=perhaps("salesforce_create_contact", "t", ""),
         client=perhaps("c/1"),
         label=perhaps("a label", '"id":"x"'),
@@ -150,6 +150,8 @@ async def go_on(store: Store, chance: random.Random, steps: int) -> None:
                     await keep(store, one, chance)
             case "part" if open_acts:
                 one = chance.choice(open_acts)
+                if one.action != Action.BULK:
+                    continue  # no other act has parts
                 found = [some_part(chance) for _ in range(chance.randint(0, 2))]
                 assert await store.audit.go_on(one.id, FAR, told.get(one.id, 0), found)
                 told[one.id] = told.get(one.id, 0) + len(found)
@@ -542,6 +544,14 @@ def edit_indexed(t: Trial) -> int:
                 "ON begun.entry_id = e.entry_id AND begun.kind = 'intent' WHERE e.kind IN ('intent', 'outcome') AND e.sequence > ? AND e.sequence <= ?",
                 low, high,
             )  # fmt: skip
+            missed = t.one(
+                "SELECT min(begun.sequence) FROM audit_events AS e JOIN audit_entries AS begun ON begun.entry_id = e.entry_id "
+                "JOIN json_each(CAST(e.canonical AS TEXT), '$.record_ids') AS ids "
+                "WHERE e.kind LIKE 'part-%' AND e.sequence > ? AND e.sequence <= ? AND NOT EXISTS "
+                "(SELECT 1 FROM audit_touched AS found WHERE (found.record_id, found.sequence) = (ids.value, begun.sequence))",
+                indexed, to,
+            )  # fmt: skip
+            first = min((each for each in (first, missed) if each is not None), default=None)
             if first is None:
                 raise Same  # nothing of that span is found by anything
             return int(first)
