@@ -90,7 +90,7 @@ def _verify_export(export: Path, public_key: Path | None, notes: list[str], *, a
     except BadNote as bad:
         hint = f"the key is of {verifier.origin}" if verifier else None
         raise ConfigError(f"a checkpoint cannot be compared with this export: {bad}", hint=hint) from None
-    with _opened(export) as lines:
+    with opened(export) as lines:
         found = evidence.check(lines, verifier, kept=kept)
     told = {"events": found.events, "entries": found.entries, "first": found.first, "signed_to": found.signed_to}
     _told(found, told, as_json=as_json)
@@ -103,7 +103,7 @@ def _verify_export(export: Path, public_key: Path | None, notes: list[str], *, a
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[TextIO]:
+def opened(path: Path) -> Iterator[TextIO]:
     """The lines of an export; what is no text, or no gzip file to its end, is refused in one line."""
     import gzip  # noqa: PLC0415
     import zlib  # noqa: PLC0415
