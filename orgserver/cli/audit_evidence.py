@@ -88,8 +88,9 @@ def _verify_export(export: Path, public_key: Path | None, notes: list[str], *, a
     try:
         kept = [verifier.checkpoint(note) if verifier else read_checkpoint(note) for note in notes]
     except BadNote as bad:
-        hint = f"the key is of {verifier.origin}" if verifier else None
-        raise ConfigError(f"a checkpoint cannot be compared with this export: {bad}", hint=hint) from None
+        raise ConfigError(
+            f"a checkpoint cannot be compared with this export: {bad}", hint="give those of the log that it is from"
+        ) from None
     with opened(export) as lines:
         found = evidence.check(lines, verifier, kept=kept)
     told = {"events": found.events, "entries": found.entries, "first": found.first, "signed_to": found.signed_to}
