@@ -18,6 +18,7 @@ from orgserver.cli.audit_evidence import opened
 from orgserver.cli.audit_export import text_into
 from orgserver.cli.support import (
     Failure,
+    agreed,
     app_of,
     operator,
     print_json,
@@ -128,7 +129,7 @@ def _ask(cut: Cut, output: Path | None) -> None:
     if not sys.stdin.isatty():
         raise ConfigError("nothing was pruned: nobody is here to confirm it", hint="add --yes")
     where = f"after writing them to {output}" if output is not None else "for good, without an export"
-    if not click.confirm(f"Remove {what} {where}?", err=True):
+    if not agreed(f"Remove {what} {where}?"):
         report("nothing was pruned")
         raise Failure
 
@@ -160,7 +161,7 @@ def _text(output: Path | None) -> str | None:
     "  orgserver audit hold case-17 --release",
 )
 @click.argument("name", required=False)
-@click.option("--org", metavar="ALIAS", help="Only entries of this org.")
+@click.option("--org", metavar="ALIAS", help="Only entries of this org, as it was called then.")
 @click.option("--record-id", metavar="ID", help="Only entries that touched this record.")
 @click.option("--since", callback=spans.moment, metavar="TIME", help="From then on.")
 @click.option("--until", callback=spans.moment, metavar="TIME", help="Before then.")

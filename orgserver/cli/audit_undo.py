@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orgserver.cli import spans
-from orgserver.cli.support import Failure, app_of, operator, print_json, report, run, safe, settings_of, tell
+from orgserver.cli.support import Failure, agreed, app_of, operator, print_json, report, run, safe, settings_of, tell
 from orgserver.model import names
 from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import CallError, ConfigError, OperatorError
@@ -101,7 +101,7 @@ def _asked(count: int) -> bool:
     what = "it" if count == 1 else f"these {count:,}"
     if not sys.stdin.isatty():
         raise ConfigError("nothing was undone: nobody is here to confirm it", hint="add --yes, or --dry-run")
-    if click.confirm(f"Undo {what}?", err=True):
+    if agreed(f"Undo {what}?"):
         return True
     report("nothing was undone")
     raise Failure
@@ -221,7 +221,7 @@ def erase(record_id: str | None, org: str | None, before: datetime | None, princ
 def _confirm_erasing(count: int) -> None:
     if not sys.stdin.isatty():
         raise ConfigError("nothing was erased: nobody is here to confirm it", hint="add --yes")
-    if not click.confirm(f"Erase the kept values of {_entries(count)}? They cannot be undone afterwards.", err=True):
+    if not agreed(f"Erase the kept values of {_entries(count)}? They cannot be undone afterwards."):
         report("nothing was erased")
         raise Failure
 
