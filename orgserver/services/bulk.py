@@ -72,7 +72,7 @@ class Bulk:
         return Plan(
             "read",
             show,
-            lambda result: Ending(Outcome.SUCCEEDED, row_count=len(result.results)),
+            _previewed,
             record_ids=asked.ids,
             fields=values.named(asked.columns),
             soql=asked.redacted,
@@ -208,6 +208,11 @@ def _ending(result: BulkResult) -> Ending:
         outcome = Outcome.SUCCEEDED if tally.succeeded or not tally.total else Outcome.REJECTED
     code = result.error_code or ("SOME_FAILED" if tally.failed or tally.unknown else None)
     return Ending(outcome, error_code=code, row_count=tally.succeeded, record_ids=result.touched)
+
+
+def _previewed(result: BulkResult) -> Ending:
+    ids = tuple(told["id"] for told in result.results if "id" in told)
+    return Ending(Outcome.SUCCEEDED, row_count=len(result.results), record_ids=ids)
 
 
 def _foresight(asked: Asked) -> Any:

@@ -19,6 +19,7 @@ from orgserver.services.bulk_asked import Given
 from orgserver.services.bulk_jobs import Pace
 
 TOOL = "salesforce_change_records"
+GONE = "003000000000000AAA"
 QUICK = Pace(sheet_rows=300, first_pause=0.02, longest_pause=0.05, still_seconds=1.0, request_seconds=5.0)
 HOSTILE = [
     '=HYPERLINK("http://x")',
@@ -411,6 +412,43 @@ async def test_a_preview_shows_the_change_field_by_field_and_sends_only_reads(
     assert [each["id"] for each in found.results] == [ids[1]]
     assert {seen.method for seen in acme.requests} == {"GET"}
     assert {entry.action for entry in await entries(app)} == {"preview"}
+
+
+async def test_a_preview_puts_the_ids_that_it_read_on_record(app: App, caller: Caller, acme: SandboxOrg) -> None:
+    ids = seeded(acme, 2)
+    soql = "SELECT Id FROM Contact WHERE LastName LIKE 'Number %'"
+    await change(app, caller, "update", soql=soql, data={"LastName": "New"}, preview=True)
+
+    (entry,) = await entries(app)
+    assert sorted(entry.record_ids) == sorted(ids)
+
+
+@pytest.mark.parametrize("action", ["update", "delete"])
+async def test_a_preview_says_which_records_are_not_there(
+    app: App, caller: Caller, acme: SandboxOrg, action: str
+) -> None:
+    (there,) = seeded(acme, 1)
+    values = {"LastName": "New"} if action == "update" else {}
+    shown = await change(app, caller, action, [{"Id": each} | values for each in (GONE, there)], preview=True)
+
+    gone, kept = shown.results
+    assert (gone["id"], gone["error"]["code"]) == (GONE, "NOT_FOUND")
+    assert "changes" not in gone
+    assert kept["id"] == there
+    assert "error" not in kept
+
+
+@pytest.mark.parametrize("preview", [False, True])
+@pytest.mark.parametrize("soql", ["SELECT LastName FROM Contact", "SELECT COUNT() FROM Contact"])
+async def test_a_query_without_ids_is_refused_before_anybody_is_asked(
+    app: App, caller: Caller, acme: SandboxOrg, soql: str, preview: bool
+) -> None:
+    seeded(acme, 201)
+    agent = replace(caller, transport="stdio")
+    with pytest.raises(InvalidArgument, match="must select Id"):
+        await change(app, agent, "update", soql=soql, data={"LastName": "New"}, preview=preview)
+
+    assert {seen.method for seen in acme.requests} == {"GET"}
 
 
 async def test_a_read_only_server_changes_nothing(open_again, app: App, caller: Caller, acme: SandboxOrg) -> None:
