@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from orgserver.model.audit import Action, Ending, Outcome
 from orgserver.model.bulk import BulkAction, BulkResult, Tally
@@ -119,7 +120,8 @@ class Bulk:
         if len(results) < tally.total:
             position = Position(running.connection.entry_id, len(results))
             following = self._cursor(caller, org, asked.sobject, asked.action, position)
-        warnings = [*running.warnings, *([NOT_KEPT] if org.policy.keep_values else [])]
+        doubt = [f"{tally.unknown:,} unknown; {_after(running.connection, asked)}"] if tally.unknown else []
+        warnings = [*running.warnings, *doubt, *([NOT_KEPT] if org.policy.keep_values else [])]
         return BulkResult(
             running.connection.entry_id,
             tally,
@@ -238,7 +240,7 @@ def _confirmation(asked: Asked, look: Look, arguments: dict[str, Any]) -> Confir
 
 def _after(connection: Connection, asked: Asked) -> str:
     """The query that tells what became of an unanswered change."""
-    since = (connection.trace.server_date or datetime.now(UTC)) - _MARGIN
+    since = _began(connection) - _MARGIN
     if asked.action == "delete":
         some = ", ".join(soql_text.literal(each) for each in asked.ids[:_NAMED])
         where = f"Id IN ({some})" if some else "the same condition"
@@ -249,6 +251,13 @@ def _after(connection: Connection, asked: Asked) -> str:
     if connection.org.user is not None:
         where += f" AND {by} = {soql_text.literal(connection.org.user.id)}"
     return f"to see which were changed: SELECT Id, {when} FROM {asked.sobject} WHERE {where}"  # noqa: S608
+
+
+def _began(connection: Connection) -> datetime:
+    """When this was begun, by the org's clock: a large change takes minutes, and its first records count too."""
+    began, now = datetime.fromtimestamp((UUID(connection.entry_id).int >> 80) / 1_000, UTC), datetime.now(UTC)
+    there = connection.trace.server_date
+    return began + (there.astimezone(UTC) - now) if there is not None else began
 
 
 # -- what a repeated call answers

@@ -3,6 +3,8 @@
 import asyncio
 import json
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller, Principal, Scope
 from orgserver.sandbox import schema
 from orgserver.sandbox.org import SandboxOrg
+from orgserver.services import bulk
 from orgserver.services.bulk_asked import Given
 from orgserver.services.bulk_jobs import Pace
 
@@ -449,6 +452,29 @@ async def test_a_query_without_ids_is_refused_before_anybody_is_asked(
         await change(app, agent, "update", soql=soql, data={"LastName": "New"}, preview=preview)
 
     assert {seen.method for seen in acme.requests} == {"GET"}
+
+
+async def test_what_is_unknown_comes_with_a_query_that_reaches_back_to_the_beginning(
+    quick: App, person: Caller, acme: SandboxOrg
+) -> None:
+    before = datetime.now(UTC)
+    acme.fault("status", path=".*successfulResults.*", status=500, times=50)
+    made = await change(quick, person, "create", new(201))
+
+    (told,) = [warning for warning in made.warnings if "SELECT" in warning]
+    assert made.tally.unknown == 201
+    since = datetime.fromisoformat(told.partition("CreatedDate >= ")[2].split(" ")[0])
+    assert since <= before
+
+
+def test_a_change_is_looked_for_from_its_beginning_by_the_clock_of_the_org() -> None:
+    moment = datetime.now(UTC) - timedelta(minutes=30)
+    entry_id = f"{int(moment.timestamp() * 1_000):012x}-7000-8000-000000000000"
+    entry_id = f"{entry_id[:8]}-{entry_id[8:]}"
+    ahead = datetime.now(UTC) + timedelta(hours=1)
+    connection: Any = SimpleNamespace(entry_id=entry_id, trace=SimpleNamespace(server_date=ahead))
+
+    assert abs(bulk._began(connection) - moment - timedelta(hours=1)) < timedelta(seconds=2)
 
 
 async def test_a_read_only_server_changes_nothing(open_again, app: App, caller: Caller, acme: SandboxOrg) -> None:
