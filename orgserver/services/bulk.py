@@ -19,7 +19,7 @@ from orgserver.model.errors import CallError, InvalidArgument
 from orgserver.model.names import SObjectName
 from orgserver.model.orgs import Caller, Org
 from orgserver.salesforce import soql as soql_text
-from orgserver.services import bulk_asked, bulk_preview, cursors, foresight, repetition, shapes, values
+from orgserver.services import bulk_asked, bulk_preview, confirming, cursors, foresight, repetition, shapes, values
 from orgserver.services.access import Access, Connection
 from orgserver.services.bulk_asked import Asked, Given
 from orgserver.services.bulk_jobs import Pace
@@ -227,13 +227,13 @@ def _confirmation(asked: Asked, look: Look, arguments: dict[str, Any]) -> Confir
         count = len(asked.records)
 
         async def known(_connection: Connection) -> Told:
-            return Told(count, asked.ids[:_NAMED])
+            return Told(count, confirming.given_names(asked.records), asked.ids[:_NAMED])
 
         return Confirmation(asked.action, asked.sobject, arguments, count, known)
 
     async def find(connection: Connection) -> Told:
         page = await look.first(connection, soql)
-        return Told(page.total_size, tuple(str(record.get("Id")) for record in page.records[:_NAMED]))
+        return Told(page.total_size, ids=tuple(str(record["Id"]) for record in page.records[:_NAMED]))
 
     return Confirmation(asked.action, asked.sobject, arguments, None, find)
 
