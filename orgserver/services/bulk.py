@@ -65,7 +65,8 @@ class Bulk:
     def _preview(self, asked: Asked) -> Plan[BulkResult]:
         async def show(connection: Connection) -> BulkResult:
             total, results = await bulk_preview.show(connection, asked)
-            warnings = (NOT_KEPT,) if connection.org.policy.keep_values else ()
+            more = [f"this shows the first {len(results)} of {total:,} records"] if len(results) < total else []
+            warnings = (*more, *([NOT_KEPT] if connection.org.policy.keep_values else []))
             return BulkResult(
                 connection.entry_id, Tally(unknown=total), results, preview=True, warnings=warnings, sent=False
             )

@@ -426,6 +426,18 @@ async def test_a_preview_puts_the_ids_that_it_read_on_record(app: App, caller: C
     assert sorted(entry.record_ids) == sorted(ids)
 
 
+async def test_a_preview_of_some_says_of_how_many(app: App, caller: Caller, acme: SandboxOrg) -> None:
+    seeded(acme, 51)
+    some = await change(app, caller, "create", new(60), preview=True)
+    soql = "SELECT Id FROM Contact WHERE LastName LIKE 'Number %'"
+    found = await change(app, caller, "delete", soql=soql, preview=True)
+    whole = await change(app, caller, "create", new(2), preview=True)
+
+    assert (len(some.results), some.warnings) == (50, ("this shows the first 50 of 60 records",))
+    assert (len(found.results), found.warnings) == (50, ("this shows the first 50 of 51 records",))
+    assert whole.warnings == ()
+
+
 @pytest.mark.parametrize("action", ["update", "delete"])
 async def test_a_preview_says_which_records_are_not_there(
     app: App, caller: Caller, acme: SandboxOrg, action: str
