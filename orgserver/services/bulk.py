@@ -219,6 +219,8 @@ def _previewed(result: BulkResult) -> Ending:
 
 
 def _foresight(asked: Asked) -> Any:
+    if asked.given.soql is None:
+        return foresight.naming(asked.sobject, asked.places())
     return foresight.writing(asked.sobject, asked.data, "update") if asked.data else None
 
 

@@ -426,6 +426,22 @@ async def test_a_preview_puts_the_ids_that_it_read_on_record(app: App, caller: C
     assert sorted(entry.record_ids) == sorted(ids)
 
 
+async def test_a_field_that_is_not_there_is_named_with_its_record_before_anybody_is_asked(
+    app: App, caller: Caller, acme: SandboxOrg
+) -> None:
+    await app.operations.describe(caller, "salesforce_describe_object", "acme", CONTACT)
+    agent = replace(caller, transport="stdio")
+    acme.requests.clear()
+    with pytest.raises(InvalidArgument, match="no field 'Mail' on Contact; did you mean Email") as wrong:
+        await change(app, agent, "create", [*new(200), {"LastName": "X", "Mail": "a@b.co"}])
+    with pytest.raises(InvalidArgument, match="no field 'Key__c' on Contact") as no_key:
+        await change(app, agent, "upsert", [{"LastName": "X", "Key__c": "1"}], external_id_field="Key__c")
+
+    assert (wrong.value.fields, wrong.value.code) == (("records[200].Mail",), "INVALID_FIELD")
+    assert no_key.value.fields == ("external_id_field",)
+    assert acme.requests == []
+
+
 async def test_a_preview_of_some_says_of_how_many(app: App, caller: Caller, acme: SandboxOrg) -> None:
     seeded(acme, 51)
     some = await change(app, caller, "create", new(60), preview=True)
