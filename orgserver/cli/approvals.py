@@ -11,6 +11,7 @@ import click
 
 from orgserver.cli.support import (
     Failure,
+    agreed,
     app_of,
     operator,
     print_facts,
@@ -95,7 +96,7 @@ def _show(request: Request) -> None:
 def _confirm() -> None:
     if not sys.stdin.isatty():
         raise ConfigError("nothing was approved: nobody is here to confirm it", hint="add --yes")
-    if not click.confirm("Allow it?", err=True):
+    if not agreed("Allow it?"):
         report("nothing was approved")
         raise Failure
 

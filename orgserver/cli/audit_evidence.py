@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from orgserver.services.trail import Verified
 
 _MAX_NOTES = 64 * 1024 * 1024
+_MAKE_ONE = "make one with: orgserver audit export --format events --output FILE"
 
 
 @click.command(
@@ -81,11 +82,16 @@ def _verify_export(export: Path, public_key: Path | None, notes: list[str], *, a
     from orgserver.services import evidence  # noqa: PLC0415
 
     try:
-        verifier = Verifier.read(public_key.read_text("utf-8")) if public_key is not None else None
-        kept = [verifier.checkpoint(note) if verifier else read_checkpoint(note) for note in notes]
-    except (BadNote, UnicodeDecodeError) as bad:
+        verifier = Verifier.read(public_key.read_text("utf-8", "replace")) if public_key is not None else None
+    except BadNote as bad:
         raise ConfigError(f"{public_key}: {bad}", hint="orgserver audit public-key prints it") from None
-    with _opened(export) as lines:
+    try:
+        kept = [verifier.checkpoint(note) if verifier else read_checkpoint(note) for note in notes]
+    except BadNote as bad:
+        raise ConfigError(
+            f"a checkpoint cannot be compared with this export: {bad}", hint="give those of the log that it is from"
+        ) from None
+    with opened(export) as lines:
         found = evidence.check(lines, verifier, kept=kept)
     told = {"events": found.events, "entries": found.entries, "first": found.first, "signed_to": found.signed_to}
     _told(found, told, as_json=as_json)
@@ -97,12 +103,20 @@ def _verify_export(export: Path, public_key: Path | None, notes: list[str], *, a
             click.echo(f"Checked: {', '.join(found.checks)}. Signed by {verifier.origin} up to {found.signed_to:,}.")
 
 
-def _opened(path: Path) -> Any:
-    if path.suffix == ".gz":
-        import gzip  # noqa: PLC0415
+@contextmanager
+def opened(path: Path) -> Iterator[TextIO]:
+    """The lines of an export; what is no text, or no gzip file to its end, is refused in one line."""
+    import gzip  # noqa: PLC0415
+    import zlib  # noqa: PLC0415
 
-        return gzip.open(path, "rt", encoding="utf-8")
-    return path.open(encoding="utf-8")
+    packed = path.suffix == ".gz"
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") if packed else path.open(encoding="utf-8") as lines:
+            yield lines
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is no text: it is no export of the audit log's evidence", hint=_MAKE_ONE) from None
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        raise ConfigError(f"{path} is no whole gzip file: it was cut off or damaged", hint=_MAKE_ONE) from None
 
 
 def _told(found: Verified | Proven, told: dict[str, Any], *, as_json: bool) -> None:

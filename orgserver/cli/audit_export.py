@@ -104,7 +104,7 @@ async def export_to(trail: trails.Trail, format_: str, wanted: EntryFilter, outp
             if format_ == "parquet":
                 await _put_parquet(trail, wanted, file, progress)
             else:
-                with _text(file, output) as out:
+                with text_into(file, output) as out:
                     await _put_lines(trail, format_, wanted, out, progress)
         finally:
             full = isinstance(sys.exc_info()[1], OSError)  # a disk that is full takes no entry either
@@ -192,7 +192,7 @@ def _destination(output: Path | None) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _text(file: BinaryIO, output: Path | None) -> Iterator[TextIO]:
+def text_into(file: BinaryIO, output: Path | None) -> Iterator[TextIO]:
     """Text into a file, compressed when its name says so."""
     if output is None:
         yield sys.stdout

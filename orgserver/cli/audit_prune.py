@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orgserver.cli import spans
+from orgserver.cli.audit_evidence import opened
+from orgserver.cli.audit_export import text_into
 from orgserver.cli.support import (
     Failure,
+    agreed,
     app_of,
     operator,
     print_json,
@@ -49,7 +52,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
     "output",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Write the evidence to a new file first.",
+    help="Write the evidence to a new file first; NAME.gz is compressed.",
 )
 @click.option("--discard", is_flag=True, help="Keep nothing of it.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -92,16 +95,17 @@ async def _export(app: App, retention: Retention, cut: Cut, output: Path) -> Non
     from orgserver.notes import Verifier  # noqa: PLC0415
     from orgserver.services import evidence, exporting  # noqa: PLC0415
 
-    draft = output.with_name(f".{output.name}.{names.new_id()}")
+    draft = output.with_name(f".{output.stem}.{names.new_id()}{output.suffix}")
     written = 0
     try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            async for event in retention.evidence(cut):
-                file.write(exporting.event_line(event) + "\n")
-                written += 1
-            file.flush()
-            os.fsync(file.fileno())
-        with draft.open(encoding="utf-8") as lines:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as raw:
+            with text_into(raw, output) as file:
+                async for event in retention.evidence(cut):
+                    file.write(exporting.event_line(event) + "\n")
+                    written += 1
+            raw.flush()
+            os.fsync(raw.fileno())
+        with opened(draft) as lines:
             found = evidence.check(lines, Verifier.read(app.trail.public_key))
         if found.problem is not None or found.signed_to != cut.sequence or found.events != cut.events:
             raise OperatorError(f"the export does not verify, so nothing was pruned: {found.problem or 'it is short'}")
@@ -125,7 +129,7 @@ def _ask(cut: Cut, output: Path | None) -> None:
     if not sys.stdin.isatty():
         raise ConfigError("nothing was pruned: nobody is here to confirm it", hint="add --yes")
     where = f"after writing them to {output}" if output is not None else "for good, without an export"
-    if not click.confirm(f"Remove {what} {where}?", err=True):
+    if not agreed(f"Remove {what} {where}?"):
         report("nothing was pruned")
         raise Failure
 
@@ -157,7 +161,7 @@ def _text(output: Path | None) -> str | None:
     "  orgserver audit hold case-17 --release",
 )
 @click.argument("name", required=False)
-@click.option("--org", metavar="ALIAS", help="Only entries of this org.")
+@click.option("--org", metavar="ALIAS", help="Only entries of this org, as it was called then.")
 @click.option("--record-id", metavar="ID", help="Only entries that touched this record.")
 @click.option("--since", callback=spans.moment, metavar="TIME", help="From then on.")
 @click.option("--until", callback=spans.moment, metavar="TIME", help="Before then.")
@@ -176,19 +180,25 @@ def hold(name: str | None, listing: bool, release: bool, as_json: bool, **given:
     if release and any(given.values()):
         raise click.UsageError("--release takes the name of a hold and nothing else")
     wanted = _wanted(given)
+    from orgserver.services.retention import Retention  # noqa: PLC0415
 
-    async def act() -> None:
-        async with _retention() as retention:
+    async def act() -> bool:
+        async with app_of(settings_of()) as app:
+            retention = Retention(app.store)
             if release:
                 await retention.release(operator(), name)
-            else:
-                await retention.hold(operator(), name, wanted)
+                return True
+            covers = bool(await app.trail.newest(wanted, 1))  # asked before, for a hold is itself an entry
+            await retention.hold(operator(), name, wanted)
+            return covers
 
-    run(act())
+    covers = run(act())
     if as_json:
         print_json({"name": name, "held": not release})
     else:
         tell(f"{name}: {'released' if release else 'held; audit prune removes nothing that it covers'}")
+    if not covers:
+        tell(f"{name}: it covers no entry so far; see that what it names is spelled right")
 
 
 def _wanted(given: dict[str, Any]) -> EntryFilter:

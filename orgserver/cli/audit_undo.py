@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orgserver.cli import spans
-from orgserver.cli.support import Failure, app_of, operator, print_json, report, run, safe, settings_of, tell
+from orgserver.cli.support import Failure, agreed, app_of, operator, print_json, report, run, safe, settings_of, tell
 from orgserver.model import names
 from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import CallError, ConfigError, OperatorError
@@ -66,6 +66,8 @@ def undo(
                 found = [await undoing.one(operator(), entry_id)]
             else:
                 found = await undoing.span(operator(), wanted, request_id)
+            if not yes:  # with it, what policy denies is tried: a denial is on record
+                found = [each.foretold() for each in found]
             if not as_json:
                 _show_all(found, force=force)
             possible = [each for each in found if each.allowed(force=force)]
@@ -99,7 +101,7 @@ def _asked(count: int) -> bool:
     what = "it" if count == 1 else f"these {count:,}"
     if not sys.stdin.isatty():
         raise ConfigError("nothing was undone: nobody is here to confirm it", hint="add --yes, or --dry-run")
-    if click.confirm(f"Undo {what}?", err=True):
+    if agreed(f"Undo {what}?"):
         return True
     report("nothing was undone")
     raise Failure
@@ -213,12 +215,16 @@ def erase(record_id: str | None, org: str | None, before: datetime | None, princ
             return await erasing.erase(app.store, operator(), which, org)
 
     erased = run(act())
-    tell(f"Erased: the kept values of {erased:,} entries." if erased else "No kept values match.")
+    tell(f"Erased: the kept values of {_entries(erased)}." if erased else "No kept values match.")
 
 
 def _confirm_erasing(count: int) -> None:
     if not sys.stdin.isatty():
         raise ConfigError("nothing was erased: nobody is here to confirm it", hint="add --yes")
-    if not click.confirm(f"Erase the kept values of {count:,} entries? They cannot be undone afterwards.", err=True):
+    if not agreed(f"Erase the kept values of {_entries(count)}? They cannot be undone afterwards."):
         report("nothing was erased")
         raise Failure
+
+
+def _entries(count: int) -> str:
+    return "1 entry" if count == 1 else f"{count:,} entries"

@@ -12,6 +12,7 @@ import click
 from orgserver.cli.org_facts import ago, told_of, warn_of_idleness
 from orgserver.cli.support import (
     Failure,
+    agreed,
     app_of,
     operator,
     print_facts,
@@ -187,7 +188,7 @@ def _agree_to_try(org: Org, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise ConfigError(f"the token of {org.alias} was not tried: nobody is here to confirm it", hint="add --yes")
-    if not click.confirm(f"Send the refresh token of {org.alias} ({safe(org.name)}, {org.org_id})?", err=True):
+    if not agreed(f"Send the refresh token of {org.alias} ({safe(org.name)}, {org.org_id})?"):
         report(f"the token of {org.alias} was not tried")
         raise Failure
 
@@ -199,7 +200,7 @@ def _day(time: datetime | None) -> str | None:
 def _ask(org: Org) -> None:
     if not sys.stdin.isatty():
         raise ConfigError(f"{org.alias} was not removed: nobody is here to confirm it", hint="add --yes")
-    if not click.confirm(f"Remove {org.alias} ({safe(org.name)}, {org.org_id})?", err=True):
+    if not agreed(f"Remove {org.alias} ({safe(org.name)}, {org.org_id})?"):
         report(f"{org.alias} was not removed")
         raise Failure
 

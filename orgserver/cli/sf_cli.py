@@ -21,7 +21,7 @@ from typing import Any
 import click
 
 from orgserver.cli.credentials import Given
-from orgserver.cli.support import Failure, report, tell
+from orgserver.cli.support import Failure, agreed, report, tell
 from orgserver.model.errors import ConfigError
 from orgserver.salesforce import sfdx
 from orgserver.salesforce.sfdx import AuthUrl
@@ -91,7 +91,7 @@ def agree(question: str, place: str, *, undone: str, here: bool = True) -> None:
     if not here or not sys.stdin.isatty():
         raise ConfigError(f"{undone}: nobody is here to confirm it; {death}", hint="add --yes")
     tell(f"{death[0].upper()}{death[1:]}.")
-    if not click.confirm(question, err=True):
+    if not agreed(question):
         report(undone)
         raise Failure
 

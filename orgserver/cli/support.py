@@ -9,6 +9,7 @@ import json
 import math
 import os
 import signal
+import threading
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -163,6 +164,17 @@ def collect_again() -> None:
     """End the start, during which garbage is not collected (see ``__main__``)."""
     gc.freeze()
     gc.enable()
+
+
+def agreed(question: str) -> bool:
+    """Ask yes or no. Ctrl-C ends the question at once; left to the event loop, it would wait for an answer."""
+    if threading.current_thread() is not threading.main_thread():
+        return click.confirm(question, err=True)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return click.confirm(question, err=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 async def until_told(action: Coroutine[Any, Any, None]) -> None:

@@ -59,6 +59,9 @@ def schema(body: Any) -> Schema:
     """Read a describe of one object; Rejected if it is none."""
     if not isinstance(body, dict) or not isinstance(body.get("name"), str) or not isinstance(body.get("fields"), list):
         raise _unreadable()
+    fields = tuple(_field(each) for each in _named(body["fields"], "name"))
+    if not fields:  # every object has an Id at least
+        raise _unreadable()
     prefix = body.get("keyPrefix")
     return Schema(
         name=_name(body["name"]),
@@ -69,7 +72,7 @@ def schema(body: Any) -> Schema:
         deletable=body.get("deletable") is True,
         queryable=body.get("queryable") is True,
         searchable=body.get("searchable") is True,
-        fields=tuple(_field(each) for each in _named(body["fields"], "name")),
+        fields=fields,
         children=tuple(
             Child(each["relationshipName"], each["childSObject"], _text(each.get("field")))
             for each in _named(body.get("childRelationships"), "relationshipName", "childSObject")
@@ -81,12 +84,13 @@ def object_list(body: Any) -> ObjectList:
     """Read a describe of all objects; Rejected if it is none."""
     if not isinstance(body, dict) or not isinstance(body.get("sobjects"), list):
         raise _unreadable()
-    return ObjectList(
-        tuple(
-            ObjectInfo(each["name"], _text(each.get("label")), each.get("queryable") is True)
-            for each in _named(body["sobjects"], "name")
-        )
+    found = tuple(
+        ObjectInfo(each["name"], _text(each.get("label")), each.get("queryable") is True)
+        for each in _named(body["sobjects"], "name")
     )
+    if not found:  # kept, it would have us refuse every object of this org
+        raise _unreadable()
+    return ObjectList(found)
 
 
 def _field(told: Mapping[str, Any]) -> FieldInfo:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from orgserver.model.audit import Action, Ending, Outcome
 from orgserver.model.bulk import BulkAction, BulkResult, Tally
@@ -18,7 +19,7 @@ from orgserver.model.errors import CallError, InvalidArgument
 from orgserver.model.names import SObjectName
 from orgserver.model.orgs import Caller, Org
 from orgserver.salesforce import soql as soql_text
-from orgserver.services import bulk_asked, bulk_preview, cursors, foresight, repetition, shapes, values
+from orgserver.services import bulk_asked, bulk_preview, confirming, cursors, foresight, repetition, shapes, values
 from orgserver.services.access import Access, Connection
 from orgserver.services.bulk_asked import Asked, Given
 from orgserver.services.bulk_jobs import Pace
@@ -64,7 +65,8 @@ class Bulk:
     def _preview(self, asked: Asked) -> Plan[BulkResult]:
         async def show(connection: Connection) -> BulkResult:
             total, results = await bulk_preview.show(connection, asked)
-            warnings = (NOT_KEPT,) if connection.org.policy.keep_values else ()
+            more = [f"this shows the first {len(results)} of {total:,} records"] if len(results) < total else []
+            warnings = (*more, *([NOT_KEPT] if connection.org.policy.keep_values else []))
             return BulkResult(
                 connection.entry_id, Tally(unknown=total), results, preview=True, warnings=warnings, sent=False
             )
@@ -72,7 +74,7 @@ class Bulk:
         return Plan(
             "read",
             show,
-            lambda result: Ending(Outcome.SUCCEEDED, row_count=len(result.results)),
+            _previewed,
             record_ids=asked.ids,
             fields=values.named(asked.columns),
             soql=asked.redacted,
@@ -119,7 +121,8 @@ class Bulk:
         if len(results) < tally.total:
             position = Position(running.connection.entry_id, len(results))
             following = self._cursor(caller, org, asked.sobject, asked.action, position)
-        warnings = [*running.warnings, *([NOT_KEPT] if org.policy.keep_values else [])]
+        doubt = [f"{tally.unknown:,} unknown; {_after(running.connection, asked)}"] if tally.unknown else []
+        warnings = [*running.warnings, *doubt, *([NOT_KEPT] if org.policy.keep_values else [])]
         return BulkResult(
             running.connection.entry_id,
             tally,
@@ -210,7 +213,14 @@ def _ending(result: BulkResult) -> Ending:
     return Ending(outcome, error_code=code, row_count=tally.succeeded, record_ids=result.touched)
 
 
+def _previewed(result: BulkResult) -> Ending:
+    ids = tuple(told["id"] for told in result.results if "id" in told)
+    return Ending(Outcome.SUCCEEDED, row_count=len(result.results), record_ids=ids)
+
+
 def _foresight(asked: Asked) -> Any:
+    if asked.given.soql is None:
+        return foresight.naming(asked.sobject, asked.places())
     return foresight.writing(asked.sobject, asked.data, "update") if asked.data else None
 
 
@@ -220,20 +230,20 @@ def _confirmation(asked: Asked, look: Look, arguments: dict[str, Any]) -> Confir
         count = len(asked.records)
 
         async def known(_connection: Connection) -> Told:
-            return Told(count, asked.ids[:_NAMED])
+            return Told(count, confirming.given_names(asked.records), asked.ids[:_NAMED])
 
         return Confirmation(asked.action, asked.sobject, arguments, count, known)
 
     async def find(connection: Connection) -> Told:
         page = await look.first(connection, soql)
-        return Told(page.total_size, tuple(str(record.get("Id")) for record in page.records[:_NAMED]))
+        return Told(page.total_size, ids=tuple(str(record["Id"]) for record in page.records[:_NAMED]))
 
     return Confirmation(asked.action, asked.sobject, arguments, None, find)
 
 
 def _after(connection: Connection, asked: Asked) -> str:
     """The query that tells what became of an unanswered change."""
-    since = (connection.trace.server_date or datetime.now(UTC)) - _MARGIN
+    since = _began(connection) - _MARGIN
     if asked.action == "delete":
         some = ", ".join(soql_text.literal(each) for each in asked.ids[:_NAMED])
         where = f"Id IN ({some})" if some else "the same condition"
@@ -244,6 +254,13 @@ def _after(connection: Connection, asked: Asked) -> str:
     if connection.org.user is not None:
         where += f" AND {by} = {soql_text.literal(connection.org.user.id)}"
     return f"to see which were changed: SELECT Id, {when} FROM {asked.sobject} WHERE {where}"  # noqa: S608
+
+
+def _began(connection: Connection) -> datetime:
+    """When this was begun, by the org's clock: a large change takes minutes, and its first records count too."""
+    began, now = datetime.fromtimestamp((UUID(connection.entry_id).int >> 80) / 1_000, UTC), datetime.now(UTC)
+    there = connection.trace.server_date
+    return began + (there.astimezone(UTC) - now) if there is not None else began
 
 
 # -- what a repeated call answers

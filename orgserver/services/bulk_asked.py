@@ -83,6 +83,15 @@ class Asked:
         """The ids that were given."""
         return tuple(record[ID] for record in self.records) if self.by_id else ()
 
+    def places(self) -> dict[str, str]:
+        """Where each field is named first."""
+        first: dict[str, str] = {}
+        for index, record in enumerate(self.records):
+            for name in record.keys() - first.keys():
+                first[name] = f"records[{index}].{name}"
+        key = self.given.external_id_field
+        return {name: "external_id_field" if name == key else first[name] for name in self.columns if name in first}
+
     def for_ids(self, found: Sequence[str]) -> Iterator[FieldValues]:
         """A record to write for each id that a query found."""
         return ({ID: identifier} | self.data for identifier in found)

@@ -12,6 +12,8 @@ from orgserver.services.access import Connection
 from orgserver.services.bulk_asked import ID, Asked
 from orgserver.services.bulk_running import SHOWN, Look
 
+_GONE = {"code": "NOT_FOUND", "outcome": "rejected", "message": "there is no such record, or its user may not see it"}
+
 
 async def show(connection: Connection, asked: Asked) -> tuple[int, list[dict[str, Any]]]:
     """How many records, and field by field what would become of the first of them."""
@@ -20,7 +22,7 @@ async def show(connection: Connection, asked: Asked) -> tuple[int, list[dict[str
         page = await Look().first(connection, asked.given.soql)
         total = page.total_size
         records = list(asked.for_ids([str(record.get(ID)) for record in page.records[:SHOWN]]))
-    now = {} if asked.action in ("create", "delete") else await _as_they_are(connection, asked, records)
+    now = {} if asked.action == "create" else await _as_they_are(connection, asked, records)
     room = shapes.MAX_BYTES - shapes.FRAME_BYTES
     shown: list[dict[str, Any]] = []
     for index, record in enumerate(records):
@@ -49,6 +51,8 @@ async def _as_they_are(connection: Connection, asked: Asked, records: list[Field
 def _told(index: int, record: FieldValues, asked: Asked, now: dict[object, FieldValues]) -> dict[str, Any]:
     there = now.get(_folded(record.get(asked.columns[0])), {})
     told: dict[str, Any] = {"index": index}
+    if asked.by_id and not there:
+        return told | {"id": record[ID], "error": _GONE}
     identifier = there.get("id") or record.get(ID)
     if identifier is not None:
         told["id"] = identifier

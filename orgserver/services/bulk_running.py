@@ -43,10 +43,15 @@ class Look:
     page: QueryPage | None = None
 
     async def first(self, connection: Connection, soql: str) -> QueryPage:
-        """The first page of the query."""
+        """The first page of the query; InvalidArgument if its records cannot be told by their ids."""
         request = protocol.query(connection.org.api_version, soql, _PAGE)
-        self.page = await read_first(connection, request, protocol.read_page)
-        return self.page
+        page = await read_first(connection, request, protocol.read_page)
+        if page.total_size and not page.records:  # SELECT COUNT() tells a number and no records
+            raise _no_ids()
+        for record in page.records:
+            _id(record)
+        self.page = page
+        return page
 
 
 @dataclass(slots=True)
@@ -252,7 +257,11 @@ def _id(record: FieldValues) -> bytes:
     try:
         return names.record_id(str(record["Id"])).encode("ascii")
     except (KeyError, ValueError):
-        raise InvalidArgument("soql must select Id, so that its records can be changed", fields=["soql"]) from None
+        raise _no_ids() from None
+
+
+def _no_ids() -> InvalidArgument:
+    return InvalidArgument("soql must select Id, so that its records can be changed", fields=["soql"])
 
 
 def _cell(record: FieldValues, name: str) -> str:

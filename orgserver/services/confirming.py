@@ -13,15 +13,16 @@ import binascii
 import hashlib
 import json
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from orgserver.model.audit import Act
 from orgserver.model.errors import NotSent, PolicyDenied, Rejected, StoreAway, StoreError, Unanswered
 from orgserver.model.names import EVENT, RecordId, SObjectName
 from orgserver.model.orgs import Caller, Org
 from orgserver.salesforce import protocol
+from orgserver.salesforce import soql as soql_text
 from orgserver.services.access import Connection
 from orgserver.store import approvals
 from orgserver.store.approvals import Pass, Wanted
@@ -29,6 +30,7 @@ from orgserver.store.opened import Store
 from orgserver.store.writer import microseconds
 from orgserver.vault import Context, Unsealable
 
+T = TypeVar("T")
 ANSWER_SECONDS = 300
 """How long a question at the client stands."""
 MANY = 200
@@ -46,6 +48,9 @@ class Told:
 
     count: int
     names: tuple[str, ...] = ()
+    """Quoted."""
+    ids: tuple[str, ...] = ()
+    """Of some records, where their names are still to be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +130,10 @@ class Confirming:
                     hint="repeat the call without the old answer, so that a person is asked again",
                 )
             return False
+        if told.ids:
+            told = replace(
+                told, names=await _reading(connection, _names(connection, confirm.object, told.ids[:_SHOWN]))
+            )
         want = replace(_want(caller, org, act, confirm), count=told.count, names=told.names[:_SHOWN])
         if not await self._asked(caller, want, _text(org, confirm, told), sending):
             raise await self._code(want)
@@ -224,15 +233,44 @@ def _want(caller: Caller, org: Org, act: Act, confirm: Confirmation) -> Wanted:
 
 
 async def _look(confirm: Confirmation, connection: Connection) -> Told:
-    """Read what will be changed: while no answer came to that, nothing can have changed."""
+    """Read what will be changed."""
     if confirm.look is None:
         return Told(confirm.count or 0)
+    return await _reading(connection, confirm.look(connection))
+
+
+async def _reading(connection: Connection, reading: Awaitable[T]) -> T:
+    """While no answer came to what was read, nothing can have changed."""
     try:
-        return await confirm.look(connection)
+        return await reading
     except Unanswered as error:
         raise NotSent(f"{error}, so nothing was changed", code=error.code) from error
     finally:
         connection.trace.sent = False
+
+
+async def _names(connection: Connection, sobject: str, ids: tuple[str, ...]) -> tuple[str, ...]:
+    """Of the records with these ids; the id of what has no name."""
+    field = _NAME_FIELDS.get(sobject, "Name")
+    some = ", ".join(soql_text.literal(each) for each in ids)
+    soql = f"SELECT Id, {field} FROM {sobject} WHERE Id IN ({some})"  # noqa: S608  # names and ids were checked
+    try:
+        page = await connection.call(protocol.query(connection.org.api_version, soql, len(ids)), protocol.read_page)
+    except Rejected:
+        return ids  # an object without a name, or one that its user may not see
+    found = {record.get("Id"): record.get(field) for record in page.records}
+    return tuple(_quoted(found.get(each), each) for each in ids)
+
+
+def given_names(records: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The names that the first of some new records are given; none unless each has one."""
+    told = []
+    for record in records[:_SHOWN]:
+        given = {name.lower(): value for name, value in record.items() if isinstance(value, str)}
+        parts = [given.get(name, "") for name in ("firstname", "lastname")]
+        name = given.get("name") or given.get("subject") or " ".join(filter(None, parts))
+        told.append(_clean(name) if name.strip() else "")
+    return tuple(told) if all(told) else ()
 
 
 def _text(org: Org, confirm: Confirmation, told: Told) -> str:
@@ -249,10 +287,14 @@ def _quoted(name: object, record_id: str) -> str:
     """A name from a record as people may safely read it, with its id."""
     if not isinstance(name, str) or not name.strip():
         return record_id
+    return f"{_clean(name)} ({record_id})"
+
+
+def _clean(name: str) -> str:
     clean = "".join(
         letter if letter.isprintable() and letter != '"' else "\N{REPLACEMENT CHARACTER}" for letter in name
     )
-    return f'"{clean[:_LONGEST]}{"…" if len(clean) > _LONGEST else ""}" ({record_id})'
+    return f'"{clean[:_LONGEST]}{"…" if len(clean) > _LONGEST else ""}"'
 
 
 def _context(want: Wanted) -> Context:

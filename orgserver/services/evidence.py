@@ -83,7 +83,7 @@ def check(
 def _read(line: str, number: int) -> dict[str, Any]:
     try:
         told = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         told = None
     if not isinstance(told, dict) or not ("checkpoint" in told or {"sequence", "hash", "canonical"} <= told.keys()):
         raise NoExport(
@@ -99,23 +99,33 @@ def _next(state: _Export, told: dict[str, Any], wanted: set[int]) -> tuple[int, 
     try:
         sequence, canonical = int(told["sequence"]), str(told["canonical"]).encode("utf-8", "surrogatepass")
         previous, hash_ = bytes.fromhex(told["previous_hash"]), bytes.fromhex(told["hash"])
-    except (KeyError, ValueError, TypeError):
+        linked = chain.link(previous, sequence, canonical)
+    except (KeyError, ValueError, TypeError, OverflowError):
         return (expected or 1, f"entry {expected or 1} was edited")
     if expected is None:
         state.first, state.begins_with, state.hash = sequence, previous, previous
     elif sequence != expected:
         return (expected, f"entry {expected} was removed")
-    if previous != state.hash or chain.link(previous, sequence, canonical) != hash_:
+    kind = _kind(canonical)
+    if previous != state.hash or linked != hash_ or kind is None:
         return (sequence, f"entry {sequence} was edited, inserted or reordered")
-    event = json.loads(canonical)
-    if event.get("kind") == chain.CHECKPOINT:  # it follows the event that it names
+    if kind == chain.CHECKPOINT:  # it follows the event that it names
         state.hashes[sequence - 1] = previous
     state.sequence, state.hash = sequence, hash_
     state.events += 1
-    state.entries += event.get("kind") == INTENT
+    state.entries += kind == INTENT
     if sequence in wanted:
         state.kept[sequence] = hash_
     return None
+
+
+def _kind(canonical: bytes) -> str | None:
+    """What an event is; None if it is none: whoever wrote the file could hash anything."""
+    try:
+        event = json.loads(canonical)
+    except (ValueError, RecursionError):
+        return None
+    return str(event.get("kind")) if isinstance(event, dict) else None
 
 
 def _anchored(state: _Export, verifier: Verifier | None, kept: Sequence[Checkpoint]) -> Proven:
@@ -127,6 +137,12 @@ def _anchored(state: _Export, verifier: Verifier | None, kept: Sequence[Checkpoi
         told = verifier.checkpoint(state.note) if verifier is not None else read_checkpoint(state.note)
     except BadNote as error:
         return _proven(state, verifier, state.first, f"its checkpoint is not of this log: {error}")
+    for each in kept:
+        if each.origin != told.origin:
+            raise AuditBroken(
+                f"a checkpoint cannot be compared with this export: it is of {each.origin}",
+                hint=f"the export is of {told.origin}",
+            )
     bad = _contradiction(state, told, last) or _kept_contradiction(state, kept, last)
     return _proven(state, verifier, *(bad or (None, None)), signed_to=told.sequence if verifier is not None else None)
 

@@ -52,6 +52,15 @@ def writing(sobject: str, values: Mapping[str, Any], act: Act) -> Foresight:
     return Foresight(sobject, lambda schema, _lookup: judge_values(schema, values, act))
 
 
+def naming(sobject: str, places: Mapping[str, str]) -> Foresight:
+    """Foresee a change of many records by the fields it names, each with its place: one wrong name sinks them all."""
+
+    def judge(schema: Schema, _lookup: Lookup) -> list[Problem]:
+        return [no_field(schema, name, place) for name, place in places.items() if schema.field(name) is None]
+
+    return Foresight(sobject, judge)
+
+
 def reading(sobject: str, fields: Iterable[str]) -> Foresight:
     """Foresee a read of these fields."""
     return Foresight(sobject, lambda schema, lookup: judge_paths(schema, fields, lookup, "fields"))

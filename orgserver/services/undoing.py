@@ -51,6 +51,14 @@ class Undo:
     changes: tuple[Change, ...] = ()
     """From what is there now to what would be there."""
     back: Back | None = None
+    policy: str | None = None
+    """What the org's policy has against it: doing it all the same is denied, on record."""
+
+    def foretold(self) -> Undo:
+        """The same, blocked at once if the org's policy would deny it."""
+        if self.policy is None or self.back is None:
+            return self
+        return replace(self, blocked=self.policy, forceable=False)
 
     def allowed(self, *, force: bool) -> bool:
         """Whether it may be done."""
@@ -111,7 +119,7 @@ class Undoing:
         """
         found = [
             entry
-            for action in _UNDONE_BY
+            for action in (*_UNDONE_BY, Action.BULK)  # of which each is said to stay, rather than passed over
             async for entry in self._trail.entries(replace(wanted, action=action))
             if entry.outcome in _HAPPENED and request_id in (None, entry.request_id)
         ]
@@ -187,13 +195,15 @@ class Undoing:
                 undo = await self._since(undo, org, now or {}, ahead, record_id)
         if undo.blocked is None and any(each.outcome is Outcome.UNKNOWN for each in earlier):
             undo = replace(undo, blocked="an earlier undo of it has an unknown outcome", forceable=True)
-        return undo
+        return replace(undo, policy=f"{org.alias} is read-only" if org.policy.read_only else None)
 
     def _how(self, entry: AuditEntry) -> How:
         if entry.action == "undo":
             raise CannotUndo("this entry is an undo, which cannot be undone", hint="change the record instead")
         if entry.action in _READS:
             raise CannotUndo(f"this entry is a {entry.action}, which changed nothing")
+        if entry.action == Action.BULK:
+            raise CannotUndo("this entry is a change of many records at once, of which no old values are kept")
         if entry.action not in _UNDONE_BY:
             raise CannotUndo(f"this entry is of {entry.action}; only create, update, upsert and delete can be undone")
         if entry.outcome is Outcome.PENDING:

@@ -173,6 +173,8 @@ def explain(error: ValidationError) -> InvalidArgument:
 def _problem(detail: ErrorDetails) -> tuple[str, str]:
     """Which argument, and what about it. A name of no sane shape could be a value in disguise, so it is not said."""
     location = [str(part) for part in detail["loc"]]
+    if location[:1] == ["records"] and len(location) > 1:
+        return _record_problem(detail, location)
     depth = 2 if location and location[0] in _NESTED else 1
     path = location[:depth]
     if not path or not _NAME.fullmatch(path[0]):
@@ -180,8 +182,20 @@ def _problem(detail: ErrorDetails) -> tuple[str, str]:
     if not _NAME.fullmatch(path[-1]):
         return path[0], "holds a name that no field can have"
     if len(location) > depth:
-        return ".".join(path), _SCALAR if path[0] in ("data", "records") else "must hold texts only"
+        return ".".join(path), _SCALAR if path[0] == "data" else "must hold texts only"
     return ".".join(path), _words(detail)
+
+
+def _record_problem(detail: ErrorDetails, location: list[str]) -> tuple[str, str]:
+    """Which of the records, which of its fields, and what about it."""
+    place = f"records[{location[1]}]"
+    match location[2:]:
+        case []:
+            return place, _words(detail)
+        case [name, *_] if _NAME.fullmatch(name):
+            return f"{place}.{name}", _SCALAR
+        case _:
+            return place, "holds a name that no field can have"
 
 
 def _words(detail: ErrorDetails) -> str:
@@ -189,4 +203,5 @@ def _words(detail: ErrorDetails) -> str:
     if known is not None:
         return known
     told = re.sub(r"^(String|List) should have", "must have", detail["msg"])
+    told = re.sub(r" after validation, not \d+$", "", told)
     return told.replace("Input should be", "must be")

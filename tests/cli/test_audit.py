@@ -158,6 +158,41 @@ async def test_what_is_no_evidence_is_said_to_be_none_in_one_line(shell: Shell, 
     assert "Traceback" not in ran.err
 
 
+@pytest.mark.parametrize("what", ["parquet", "cut off", "damaged", "no gzip"])
+async def test_a_file_that_cannot_be_read_as_an_export_is_refused_in_one_line(
+    shell: Shell, tmp_path: Path, what: str
+) -> None:
+    packed = gzip.compress(b'{"sequence": 1}\n' * 1_000, mtime=0)
+    content = {
+        "parquet": b"PAR1\xc0\xff",
+        "cut off": packed[: len(packed) // 2],
+        "damaged": packed[:12] + b"\xff" * (len(packed) - 12),
+        "no gzip": b'{"sequence": 1}\n',
+    }[what]
+    given = tmp_path / ("junk" if what == "parquet" else "junk.gz")
+    given.write_bytes(content)
+
+    ran = await shell("audit", "verify", str(given))
+
+    assert ran.code == 1
+    assert ran.err.startswith(f"orgserver: error: {given} is no ")
+    assert ran.err.count("\n") == 2, ran.err
+
+
+async def test_a_checkpoint_that_is_none_is_not_taken_for_a_wrong_public_key(
+    shell: Shell, used: str, tmp_path: Path
+) -> None:
+    evidence, key, junk = tmp_path / "evidence.jsonl", tmp_path / "key.txt", tmp_path / "junk"
+    await shell("audit", "export", "--format", "events", "--output", str(evidence))
+    key.write_text((await shell("audit", "public-key")).out)
+    junk.write_text("junk\n")
+
+    ran = await shell("audit", "verify", str(evidence), "--public-key", str(key), "--checkpoint", str(junk))
+
+    assert ran.code == 1
+    assert ran.err.startswith("orgserver: error: a checkpoint cannot be compared with this export: ")
+
+
 async def test_checkpoints_beside_the_store_verify_with_it(shell: Shell, used: str) -> None:
     await shell("audit", "export", "--format", "events", "--output", str(shell.home / "e.jsonl"))
 

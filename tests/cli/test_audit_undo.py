@@ -82,6 +82,24 @@ async def test_what_was_changed_since_is_said_and_left(
     assert acme.records.tables["Contact"][changed[0]]["LastName"] == "Byron"
 
 
+async def test_a_dry_run_says_that_the_org_is_read_only_and_a_try_is_denied_on_record(
+    app: App, caller: Caller, command: Command, changed: tuple[str, str]
+) -> None:
+    await app.enrolment.update(caller, "acme", policy={"read_only": True})
+
+    dry = await command(audit_undo.undo, changed[1], "--dry-run", "--force")
+    told = await command(audit_undo.undo, changed[1], "--dry-run", "--json")
+    tried = await command(audit_undo.undo, changed[1], "--yes")
+
+    assert isinstance(dry.exception, Failure)
+    assert f"{changed[1]} cannot be undone: acme is read-only" in dry.output
+    assert "Undo would" not in dry.output
+    assert [(each["possible"], each["problem"]) for each in json.loads(told.stdout)] == [(False, "acme is read-only")]
+    assert isinstance(tried.exception, Failure)
+    assert "stays: acme is read-only" in tried.output
+    assert [each.outcome.value for each in await app.trail.newest(EntryFilter(action="undo"), 5)] == ["denied"]
+
+
 async def test_a_span_is_undone_and_told_in_json(command: Command, acme: SandboxOrg, changed: tuple[str, str]) -> None:
     span = ("--since", "1h", "--principal", "local:tester")
 

@@ -1,6 +1,11 @@
 """``audit prune`` and ``audit hold`` as people run them."""
 
+import asyncio
+import gzip
+import os
+import signal
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,6 +73,46 @@ async def test_a_hold_is_named_in_one_line_and_nothing_is_pruned_or_written(used
     assert (released.code, unknown.code) == (0, 1)
     assert pruned.json["entries"] >= 6
     assert (await used("audit", "verify")).code == 0
+
+
+async def test_what_is_pruned_goes_compressed_into_a_file_named_gz_and_verifies(used: Shell, tmp_path: Path) -> None:
+    old, key = tmp_path / "old.jsonl.gz", tmp_path / "key.txt"
+    key.write_text((await used("audit", "public-key")).out)
+
+    pruned = await used("audit", "prune", "--before", SOON, "--export", str(old), "--yes")
+    export = await used("audit", "verify", str(old), "--public-key", str(key))
+
+    assert pruned.code == 0, pruned.err
+    assert len(gzip.decompress(old.read_bytes()).splitlines()) == 13  # twelve events and a checkpoint
+    assert export.code == 0, export.err
+    assert list(tmp_path.glob(".*")) == []
+
+
+async def test_ctrl_c_at_the_question_ends_it_at_once_and_nothing_is_pruned(used: Shell) -> None:
+    ours, theirs = os.openpty()
+    words = ("audit", "prune", "--before", SOON, "--discard")
+    asking = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "orgserver", *words, stdin=theirs, stdout=theirs, stderr=theirs, env=used.environment()
+    )
+    os.close(theirs)
+    said = b""
+    while b"[y/N]" not in said:
+        said += await asyncio.to_thread(os.read, ours, 4096)
+
+    asking.send_signal(signal.SIGINT)
+    code = await asyncio.wait_for(asking.wait(), 20)
+    os.close(ours)
+
+    assert code == 130
+    assert (await used("audit", "list", "--json", "--tool", "audit prune")).json == []
+
+
+@pytest.mark.parametrize(("org", "warned"), [("acme", False), ("acmee", True)])
+async def test_a_hold_that_covers_nothing_so_far_says_so(used: Shell, org: str, warned: bool) -> None:
+    held = await used("audit", "hold", "case-17", "--org", org)
+
+    assert held.code == 0, held.err
+    assert ("covers no entry so far" in held.err) is warned
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 import asyncio
 import json
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,10 +17,12 @@ from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller, Principal, Scope
 from orgserver.sandbox import schema
 from orgserver.sandbox.org import SandboxOrg
+from orgserver.services import bulk
 from orgserver.services.bulk_asked import Given
 from orgserver.services.bulk_jobs import Pace
 
 TOOL = "salesforce_change_records"
+GONE = "003000000000000AAA"
 QUICK = Pace(sheet_rows=300, first_pause=0.02, longest_pause=0.05, still_seconds=1.0, request_seconds=5.0)
 HOSTILE = [
     '=HYPERLINK("http://x")',
@@ -411,6 +415,94 @@ async def test_a_preview_shows_the_change_field_by_field_and_sends_only_reads(
     assert [each["id"] for each in found.results] == [ids[1]]
     assert {seen.method for seen in acme.requests} == {"GET"}
     assert {entry.action for entry in await entries(app)} == {"preview"}
+
+
+async def test_a_preview_puts_the_ids_that_it_read_on_record(app: App, caller: Caller, acme: SandboxOrg) -> None:
+    ids = seeded(acme, 2)
+    soql = "SELECT Id FROM Contact WHERE LastName LIKE 'Number %'"
+    await change(app, caller, "update", soql=soql, data={"LastName": "New"}, preview=True)
+
+    (entry,) = await entries(app)
+    assert sorted(entry.record_ids) == sorted(ids)
+
+
+async def test_a_field_that_is_not_there_is_named_with_its_record_before_anybody_is_asked(
+    app: App, caller: Caller, acme: SandboxOrg
+) -> None:
+    await app.operations.describe(caller, "salesforce_describe_object", "acme", CONTACT)
+    agent = replace(caller, transport="stdio")
+    acme.requests.clear()
+    with pytest.raises(InvalidArgument, match="no field 'Mail' on Contact; did you mean Email") as wrong:
+        await change(app, agent, "create", [*new(200), {"LastName": "X", "Mail": "a@b.co"}])
+    with pytest.raises(InvalidArgument, match="no field 'Key__c' on Contact") as no_key:
+        await change(app, agent, "upsert", [{"LastName": "X", "Key__c": "1"}], external_id_field="Key__c")
+
+    assert (wrong.value.fields, wrong.value.code) == (("records[200].Mail",), "INVALID_FIELD")
+    assert no_key.value.fields == ("external_id_field",)
+    assert acme.requests == []
+
+
+async def test_a_preview_of_some_says_of_how_many(app: App, caller: Caller, acme: SandboxOrg) -> None:
+    seeded(acme, 51)
+    some = await change(app, caller, "create", new(60), preview=True)
+    soql = "SELECT Id FROM Contact WHERE LastName LIKE 'Number %'"
+    found = await change(app, caller, "delete", soql=soql, preview=True)
+    whole = await change(app, caller, "create", new(2), preview=True)
+
+    assert (len(some.results), some.warnings) == (50, ("this shows the first 50 of 60 records",))
+    assert (len(found.results), found.warnings) == (50, ("this shows the first 50 of 51 records",))
+    assert whole.warnings == ()
+
+
+@pytest.mark.parametrize("action", ["update", "delete"])
+async def test_a_preview_says_which_records_are_not_there(
+    app: App, caller: Caller, acme: SandboxOrg, action: str
+) -> None:
+    (there,) = seeded(acme, 1)
+    values = {"LastName": "New"} if action == "update" else {}
+    shown = await change(app, caller, action, [{"Id": each} | values for each in (GONE, there)], preview=True)
+
+    gone, kept = shown.results
+    assert (gone["id"], gone["error"]["code"]) == (GONE, "NOT_FOUND")
+    assert "changes" not in gone
+    assert kept["id"] == there
+    assert "error" not in kept
+
+
+@pytest.mark.parametrize("preview", [False, True])
+@pytest.mark.parametrize("soql", ["SELECT LastName FROM Contact", "SELECT COUNT() FROM Contact"])
+async def test_a_query_without_ids_is_refused_before_anybody_is_asked(
+    app: App, caller: Caller, acme: SandboxOrg, soql: str, preview: bool
+) -> None:
+    seeded(acme, 201)
+    agent = replace(caller, transport="stdio")
+    with pytest.raises(InvalidArgument, match="must select Id"):
+        await change(app, agent, "update", soql=soql, data={"LastName": "New"}, preview=preview)
+
+    assert {seen.method for seen in acme.requests} == {"GET"}
+
+
+async def test_what_is_unknown_comes_with_a_query_that_reaches_back_to_the_beginning(
+    quick: App, person: Caller, acme: SandboxOrg
+) -> None:
+    before = datetime.now(UTC)
+    acme.fault("status", path=".*successfulResults.*", status=500, times=50)
+    made = await change(quick, person, "create", new(201))
+
+    (told,) = [warning for warning in made.warnings if "SELECT" in warning]
+    assert made.tally.unknown == 201
+    since = datetime.fromisoformat(told.partition("CreatedDate >= ")[2].split(" ")[0])
+    assert since <= before
+
+
+def test_a_change_is_looked_for_from_its_beginning_by_the_clock_of_the_org() -> None:
+    moment = datetime.now(UTC) - timedelta(minutes=30)
+    entry_id = f"{int(moment.timestamp() * 1_000):012x}-7000-8000-000000000000"
+    entry_id = f"{entry_id[:8]}-{entry_id[8:]}"
+    ahead = datetime.now(UTC) + timedelta(hours=1)
+    connection: Any = SimpleNamespace(entry_id=entry_id, trace=SimpleNamespace(server_date=ahead))
+
+    assert abs(bulk._began(connection) - moment - timedelta(hours=1)) < timedelta(seconds=2)
 
 
 async def test_a_read_only_server_changes_nothing(open_again, app: App, caller: Caller, acme: SandboxOrg) -> None:

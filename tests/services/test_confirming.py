@@ -17,7 +17,7 @@ from orgserver.app import App
 from orgserver.model.audit import AuditEntry, Ending, EntryFilter, Outcome
 from orgserver.model.errors import PolicyDenied
 from orgserver.model.names import CONTACT, EVENT
-from orgserver.model.orgs import Caller, Org, Principal
+from orgserver.model.orgs import Caller, Org, Principal, Scope
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services import confirming
 from orgserver.services.approving import Approving
@@ -64,7 +64,7 @@ class Person:
 
 @asynccontextmanager
 async def client_of(app: App, generation: str, person: Person | None) -> AsyncIterator[Client]:
-    server = build_server(app.operations, principal=Principal("local:tester"))
+    server = build_server(app.operations, principal=Principal("local:tester"), scope=Scope(toolsets=frozenset({"all"})))
     async with Client(server, mode=generation, elicitation_callback=person) as client:
         yield client
 
@@ -221,6 +221,34 @@ async def test_a_question_is_on_record(strict, contact) -> None:
 
     (entry,) = await entries(strict, action="delete")
     assert (entry.outcome, entry.error_code) == (Outcome.DENIED, "CONFIRMATION_ASKED")
+
+
+@pytest.mark.parametrize("by_query", [False, True])
+async def test_a_person_hears_the_names_of_many_records(strict, contact, caller, generation, by_query) -> None:
+    other = (await strict.operations.create(caller, "t", "acme", CONTACT, {"LastName": "Hopper"})).id
+    query = {"soql": f"SELECT Id FROM Contact WHERE Id IN ('{contact}', '{other}') ORDER BY LastName DESC"}
+    given = query if by_query else {"records": [{"Id": contact}, {"Id": other}]}
+    person = Person("decline")
+    async with client_of(strict, generation, person) as client:
+        arguments = {"org": "acme", "object": "Contact", "action": "delete"} | given
+        await client.call_tool("salesforce_change_records", arguments)
+
+    assert person.asked == [
+        "Delete 2 Contact records in the Salesforce org acme (developer): "
+        f'"Ada Lovelace" ({contact}), "Hopper" ({other})?'
+    ]
+
+
+async def test_a_person_hears_the_names_that_new_records_are_to_have(strict, generation) -> None:
+    person = Person("decline")
+    new = [{"FirstName": "Ada", "LastName": f'"{number}\n'} for number in range(201)]
+    async with client_of(strict, generation, person) as client:
+        arguments = {"org": "acme", "object": "Contact", "action": "create", "records": new}
+        await client.call_tool("salesforce_change_records", arguments)
+
+    (asked,) = person.asked
+    assert asked.startswith('Create 201 Contact records in the Salesforce org acme (developer): "Ada \ufffd0\ufffd", ')
+    assert asked.endswith(" and 196 more?")
 
 
 # -- clients that cannot ask

@@ -100,6 +100,32 @@ async def test_an_export_of_another_log_is_not_believed(store: Store) -> None:
     assert "not of this log" in (found.problem or "")
 
 
+@pytest.mark.parametrize("canonical", ["[]", "no JSON", "[" * 100_000], ids=["list", "no JSON", "deep"])
+async def test_what_is_hashed_well_and_is_no_event_is_found_where_it_stands(store: Store, canonical: str) -> None:
+    *events, note = await filled(store)
+    last = json.loads(events[-1])
+    hash_ = chain.link(bytes.fromhex(last["hash"]), last["sequence"] + 1, canonical.encode())
+    forged = {
+        "sequence": last["sequence"] + 1,
+        "previous_hash": last["hash"],
+        "hash": hash_.hex(),
+        "mac": "",
+        "canonical": canonical,
+    }
+
+    found = evidence.check([*events, json.dumps(forged), note], None)
+
+    assert found.first_bad == last["sequence"] + 1
+    assert "edited" in (found.problem or "")
+
+
+async def test_a_checkpoint_of_another_log_is_refused_for_an_export_even_without_the_key(store: Store) -> None:
+    foreign = Checkpoint("orgserver/other", 1_000, bytes(32))
+
+    with pytest.raises(AuditBroken, match="it is of orgserver/other"):
+        evidence.check(await filled(store), None, kept=[foreign])
+
+
 async def test_a_checkpoint_kept_elsewhere_contradicts_an_export_written_anew(store: Store) -> None:
     lines = await filled(store)
     kept = Checkpoint(store.audit.signer.origin, 10, bytes(32))

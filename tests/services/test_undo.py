@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from orgserver.app import App
-from orgserver.model.audit import AuditEntry, EntryFilter
+from orgserver.model.audit import Act, Action, AuditEntry, Ending, EntryFilter, Outcome
 from orgserver.model.errors import CallError, NotSent, OperatorError, PolicyDenied, Rejected
-from orgserver.model.names import CONTACT, EVENT
+from orgserver.model.names import CONTACT, EVENT, new_id
 from orgserver.model.orgs import Caller, Principal
 from orgserver.sandbox import schema
 from orgserver.sandbox.org import SandboxOrg
@@ -328,6 +328,17 @@ async def test_a_whole_span_is_undone_newest_first(
     assert contacts(acme)[other]["LastName"] == "Old"
     rest = await undoing.span(caller, EntryFilter(), "r1")
     assert all("undone already" in str(undo.blocked) for undo in rest)
+
+
+async def test_a_change_of_many_records_in_a_span_is_said_to_stay(app: App, caller: Caller, undoing: Undoing) -> None:
+    many = Act(new_id(), caller.principal.name, "stdio", Action.BULK, org="acme", client=caller.client, request_id="r1")
+    await app.store.audit.record(many, Ending(Outcome.SUCCEEDED))
+    await create(app, caller)
+
+    undos = await undoing.span(caller, EntryFilter(), "r1")
+
+    assert [(undo.entry.action, undo.allowed(force=True)) for undo in undos] == [("create", True), ("bulk", False)]
+    assert "no old values are kept" in str(undos[1].blocked)
 
 
 async def test_a_request_id_of_two_agents_has_to_be_narrowed(app: App, caller: Caller, undoing: Undoing) -> None:

@@ -21,6 +21,8 @@ LIST, QUERY = "salesforce_list_contacts", "salesforce_query"
 BOOK = "salesforce_create_appointment"
 SCALAR = "must be a text, a number, true, false or null"
 
+MANY = "salesforce_change_records"
+
 BAD: list[tuple[str, dict[str, Any], list[str], str]] = [
     (CREATE, {"org": "acme", "data": {}}, ["data.LastName"], "data.LastName is required"),
     (CREATE, {"org": "acme"}, ["data"], "data is required"),
@@ -76,6 +78,28 @@ async def test_a_bad_argument_is_named_recorded_and_asks_nothing(
     assert recorded == tool
     assert alias == (arguments.get("org") if isinstance(arguments.get("org"), str) else None) or alias is None
     assert list(reason.fields) == fields
+
+
+@pytest.mark.parametrize(
+    ("records", "field", "words"),
+    [
+        ([{"Name": "x"}, {"Name": [CANARY]}], "records[1].Name", SCALAR),
+        ([{"Owner": {"Alias": CANARY}}], "records[0].Owner", SCALAR),
+        ([{"Name": "x"}, CANARY], "records[1]", "must be an object"),
+        ([{f"{CANARY} ": []}], "records[0]", "no field can have"),
+        (CANARY, "records", "must be a list"),
+        ([{"Name": "x"}] * 20_001, "records", "must have at most 20000 items"),
+    ],
+)
+async def test_of_many_records_the_bad_one_and_its_field_are_named(connect, error_of, records, field, words) -> None:
+    async with connect(toolsets=frozenset({"bulk"})) as client:
+        given = {"org": "acme", "object": "Account", "action": "create", "records": records}
+        error = error_of(await client.call_tool(MANY, given))
+
+    assert error["fields"] == [field]
+    assert error["message"].startswith(f"{field} ")
+    assert error["message"].endswith(words)
+    assert CANARY not in str(error)
 
 
 async def test_every_bad_argument_is_named_at_once(client, error_of) -> None:

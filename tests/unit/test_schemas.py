@@ -104,6 +104,14 @@ def test_what_is_no_describe_is_refused(body: Any) -> None:
         describing.object_list(body)
 
 
+@pytest.mark.parametrize("named", [[], "x", [5], [{"name": "a b"}], [{"name": 5}]])
+def test_a_describe_that_names_nothing_is_not_believed(named: Any) -> None:
+    with pytest.raises(Rejected):
+        describing.schema({"name": "X", "fields": named})
+    with pytest.raises(Rejected):
+        describing.object_list({"sobjects": named})
+
+
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
@@ -114,7 +122,7 @@ _KEYS = sorted(described("Contact")["fields"][0])
 
 @given(st.lists(st.dictionaries(st.sampled_from(_KEYS), _json, max_size=8), max_size=4), _json)
 def test_no_answer_of_whatever_types_breaks_the_reader(fields: list[Any], children: Any) -> None:
-    schema = describing.schema({"name": "X", "fields": fields, "childRelationships": children})
+    schema = describing.schema({"name": "X", "fields": [{"name": "Id"}, *fields], "childRelationships": children})
 
     assert packing.unpack(packing.pack(schema)) == schema
 

@@ -213,6 +213,7 @@ async def test_a_cancelled_write_was_sent_as_far_as_anybody_knows(client: Salesf
     with pytest.raises(asyncio.CancelledError):
         await task
     assert trace.sent
+    assert trace.api_calls == 1
 
 
 async def test_an_org_that_fails_again_and_again_is_left_alone_for_a_while(
