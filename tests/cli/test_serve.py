@@ -67,7 +67,9 @@ async def test_a_server_offers_only_what_it_was_started_for(shell: Shell, acme: 
         tools = [tool.name for tool in (await client.list_tools()).tools]
         orgs = told(await client.call_tool("salesforce_list_orgs", {}))["orgs"]
 
-    assert sorted(tools) == ["salesforce_get_contact", "salesforce_list_contacts", "salesforce_list_orgs"]
+    assert sorted(tools) == [
+        "salesforce_get_contact", "salesforce_limits", "salesforce_list_contacts", "salesforce_list_orgs",
+    ]  # fmt: skip
     assert [(org["org"], org["read_only"]) for org in orgs] == [("acme", True)]
 
 

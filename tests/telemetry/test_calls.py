@@ -288,6 +288,7 @@ async def test_what_is_logged_during_a_call_belongs_to_its_span(
 
 
 def test_what_the_sdk_says_of_itself_is_said_once_and_without_keys(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, logger="orgserver.telemetry")
     seldom = Seldom()
     records = [
         logging.LogRecord(name, logging.ERROR, "f", 1, text, args, None)
