@@ -40,6 +40,15 @@ async def test_entries_are_listed_newest_first_and_filtered(shell: Shell, used: 
     assert (none.out, none.err) == ("", "No entry matches.\n")
 
 
+async def test_a_misspelled_action_is_wrong_usage_and_no_empty_export(shell: Shell, used: str) -> None:
+    wrong = await shell("audit", "export", "--action", "delte")
+    known = await shell("audit", "list", "--action", "CREATE", "--json")
+
+    assert wrong.code == 2
+    assert "'delte' is not one of" in wrong.lines[0]
+    assert {entry["action"] for entry in known.json} == {"create"}
+
+
 async def test_one_entry_is_shown(shell: Shell, used: str) -> None:
     (entry,) = (await shell("audit", "list", "--json", "--record-id", used)).json
 
