@@ -9,9 +9,10 @@ import click
 
 from orgserver.cli import spans
 from orgserver.model import names
-from orgserver.model.audit import EntryFilter
+from orgserver.model.audit import Action, EntryFilter
 
 F = TypeVar("F", bound=Callable[..., Any])
+_ACTIONS = (*(each.value for each in Action), "grant", "auth_failed")
 _OUTCOMES = ("pending", "succeeded", "rejected", "denied", "not_sent", "unknown")
 
 
@@ -25,7 +26,12 @@ def filters(command: F) -> F:
         click.option("--org", metavar="ALIAS", help="Only this org."),
         click.option("--principal", metavar="NAME", help="Only this principal."),
         click.option("--tool", metavar="NAME", help="Only this tool."),
-        click.option("--action", metavar="NAME", help="create, read, update, delete, list, query, …"),
+        click.option(
+            "--action",
+            type=click.Choice(_ACTIONS, case_sensitive=False),
+            metavar="NAME",
+            help="create, read, update, delete, list, query, …",
+        ),
         click.option("--object", "object_", metavar="NAME", help="Only this Salesforce object."),
         click.option("--record-id", metavar="ID", help="Only entries that touched this record."),
         click.option("--outcome", type=click.Choice(_OUTCOMES), help="Only this outcome."),

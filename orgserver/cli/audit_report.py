@@ -37,6 +37,8 @@ _BAR = 30
 def report(since: datetime, until: datetime | None, output: Path | None, as_json: bool) -> None:
     """Show who did what where: denials and failures, then by day, org, principal, object and action."""
     now = datetime.now(UTC)
+    if since >= now:
+        raise click.UsageError("--since is not in the past")
     until = min(until, now) if until is not None else now
     if until <= since:
         raise click.UsageError("--until is not after --since")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -46,8 +46,17 @@ def _page(connection: Connection, wanted: EntryFilter, after: int, shape: Shape[
     query = reading.joined(wanted).where(sequence > after).order_by(sequence).limit(PAGE)
     with connection.begin():
         rows = connection.execute(query).all()
-    page = shape(public(*row) for row in rows) if rows else None
+    page = shape(_each(rows)) if rows else None
     return page, rows[-1][0] if len(rows) == PAGE else None
+
+
+def _each(rows: Sequence[Any]) -> Iterator[dict[str, Any]]:
+    for row in rows:
+        try:
+            entry = public(*row)
+        except reading.UNREADABLE as error:
+            raise reading.unreadable(row[0]) from error
+        yield entry
 
 
 def public(

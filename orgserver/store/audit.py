@@ -152,8 +152,16 @@ class AuditLog(Chained):
 
     async def catch_up(self) -> None:
         """Bring what the log is searched by up to its end."""
-        while await self._database.write(indexing.catch_up_in):
-            pass
+        try:
+            while await self._database.write(indexing.catch_up_in):
+                pass
+        except StoreError as error:
+            if "malformed JSON" not in str(error):
+                raise
+            raise StoreError(
+                "the audit log cannot be searched: an entry was edited and cannot be read",
+                hint="orgserver audit verify names it; audit export --format events takes out what is there",
+            ) from error
 
     async def adopt(self) -> int:
         """Give the outcome ``unknown`` to intents whose process is silent or whose deadline is long past."""

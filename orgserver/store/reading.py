@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Row, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.audit import AuditEntry, EntryFilter, Outcome
+from orgserver.model.errors import AuditBroken
 from orgserver.store import chain, indexing, pruning, tables
 
 PAGE = 500
@@ -155,7 +156,26 @@ def _span(time: ColumnElement[int], wanted: EntryFilter) -> list[ColumnElement[b
     return conditions
 
 
+UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
+"""What reading an entry raises whose bytes were edited."""
+
+
+def unreadable(sequence: int) -> AuditBroken:
+    """The error of an entry whose bytes were edited so that they say nothing any more."""
+    return AuditBroken(
+        f"entry {sequence} cannot be read: it or its outcome was edited",
+        hint="orgserver audit verify names the first that was; audit export --format events takes them out as they are",
+    )
+
+
 def _entry(row: Row[Any]) -> AuditEntry:
+    try:
+        return _read(row)
+    except UNREADABLE as error:
+        raise unreadable(row.sequence) from error
+
+
+def _read(row: Row[Any]) -> AuditEntry:
     intent = json.loads(row.canonical)
     outcome = json.loads(row.outcome_canonical) if row.outcome_canonical else {}
     acted_on = tuple(intent.get("record_ids", ()))

@@ -40,6 +40,15 @@ async def test_entries_are_listed_newest_first_and_filtered(shell: Shell, used: 
     assert (none.out, none.err) == ("", "No entry matches.\n")
 
 
+async def test_a_misspelled_action_is_wrong_usage_and_no_empty_export(shell: Shell, used: str) -> None:
+    wrong = await shell("audit", "export", "--action", "delte")
+    known = await shell("audit", "list", "--action", "CREATE", "--json")
+
+    assert wrong.code == 2
+    assert "'delte' is not one of" in wrong.lines[0]
+    assert {entry["action"] for entry in known.json} == {"create"}
+
+
 async def test_one_entry_is_shown(shell: Shell, used: str) -> None:
     (entry,) = (await shell("audit", "list", "--json", "--record-id", used)).json
 
@@ -108,6 +117,28 @@ async def test_an_edited_entry_is_named_by_verify(shell: Shell, used: str) -> No
     assert broken.code == 1
     assert broken.err.startswith("orgserver: error: the audit log does not verify")
     assert "(sequence 3)" in broken.err
+
+
+@pytest.mark.parametrize("bytes_", [b"[]", b"no JSON"])
+@pytest.mark.parametrize("words", ["list", "export", "export --format parquet"])
+async def test_an_entry_that_was_edited_beyond_reading_is_told_of_in_one_line_and_found(
+    shell: Shell, used: str, words: str, bytes_: bytes
+) -> None:
+    store = sqlite3.connect(shell.home / "orgserver.db")
+    (sequence,) = store.execute("SELECT max(sequence) FROM audit_events WHERE kind = 'intent'").fetchone()
+    store.execute("UPDATE audit_events SET canonical = ? WHERE sequence = ?", (bytes_, sequence))
+    store.commit()
+    store.close()
+
+    ran = await shell("audit", *words.split())
+    verified = await shell("audit", "verify", "--since-checkpoint")
+
+    assert (ran.code, verified.code) == (1, 1)
+    assert ran.lines[0] in (
+        f"orgserver: error: entry {sequence} cannot be read: it or its outcome was edited",
+        "orgserver: error: the audit log cannot be searched: an entry was edited and cannot be read",
+    )
+    assert f"entry {sequence} was edited" in verified.lines[0]
 
 
 async def test_a_reader_that_goes_away_is_no_noise(shell: Shell, used: str) -> None:
