@@ -127,7 +127,7 @@ def _side_by_side(answers: dict[str, Page | CallError]) -> FleetResult:
     cut = sum(shown[alias] < len(page.records) for alias, page in pages.items())
     if cut:
         warnings.append(
-            f"records of {cut} orgs were left out, because a result ends at 60 KB: "
+            f"records of {cut} org{'s' if cut != 1 else ''} were left out, because a result ends at 60 KB: "
             "ask for fewer fields, fewer orgs or a lower limit_per_org"
         )
     return FleetResult(results, len(answers), len(pages), warnings=tuple(warnings))
