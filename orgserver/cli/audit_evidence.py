@@ -144,14 +144,19 @@ def _notes(path: Path) -> list[str]:
 
 
 @click.command("public-key", epilog="Example: orgserver audit public-key > key.txt")
-def public_key() -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def public_key(as_json: bool) -> None:
     """Print the public key that checks this log's checkpoints and exports, away from the store."""
 
     async def act() -> str:
         async with app_of(settings_of()) as app:
             return app.trail.public_key
 
-    click.echo(safe(run(act())))
+    key = run(act())
+    if as_json:
+        print_json({"public_key": key})
+    else:
+        click.echo(safe(key))
 
 
 def _progress() -> Callable[[int, int], None]:

@@ -188,7 +188,10 @@ def _told(each: Undo, done: dict[str, str], *, force: bool) -> dict[str, Any]:
 @click.option("--before", callback=spans.moment, metavar="TIME", help="… before then: ISO 8601, or 400d.")
 @click.option("--principal", metavar="NAME", help="… of changes by this principal.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def erase(record_id: str | None, org: str | None, before: datetime | None, principal: str | None, yes: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def erase(
+    record_id: str | None, org: str | None, before: datetime | None, principal: str | None, yes: bool, as_json: bool
+) -> None:
     """Erase kept field values for good, for a privacy request or by age. Entries stay, and the log still verifies.
 
     With several options, only what they all mean.
@@ -215,6 +218,9 @@ def erase(record_id: str | None, org: str | None, before: datetime | None, princ
             return await erasing.erase(app.store, operator(), which, org)
 
     erased = run(act())
+    if as_json:
+        print_json({"erased": erased})
+        return
     tell(f"Erased: the kept values of {_entries(erased)}." if erased else "No kept values match.")
 
 

@@ -149,6 +149,8 @@ class AuditEntry:
     outcome_sequence: int | None
     outcome_hash: str | None
     soql: str | None = None
+    process: str | None = None
+    """The process that wrote the intent: request ids are counted anew in each session."""
 
     def as_json(self) -> dict[str, Any]:
         """Give the public fields in their order."""

@@ -123,9 +123,10 @@ class Undoing:
             async for entry in self._trail.entries(replace(wanted, action=action))
             if entry.outcome in _HAPPENED and request_id in (None, entry.request_id)
         ]
-        if request_id is not None and len({(entry.principal, entry.client) for entry in found}) > 1:
+        if request_id is not None and len({(each.principal, each.client, each.process) for each in found}) > 1:
             raise OperatorError(
-                "requests of more than one agent have this id", hint="narrow it with --principal, --since and --until"
+                "requests of more than one agent or session have this id",
+                hint="narrow it with --principal, --since and --until",
             )
         ahead = _Ahead()
         undos: list[Undo] = []

@@ -210,4 +210,5 @@ def _read(row: Row[Any]) -> AuditEntry:
         outcome_sequence=row.outcome_sequence,
         outcome_hash=row.outcome_hash.hex() if row.outcome_hash else None,
         soql=intent.get("soql"),
+        process=intent.get("process"),
     )

@@ -350,6 +350,17 @@ async def test_a_request_id_of_two_agents_has_to_be_narrowed(app: App, caller: C
     assert len(await undoing.span(caller, EntryFilter(principal="local:other"), "r1")) == 1
 
 
+async def test_a_request_id_of_two_sessions_has_to_be_narrowed(
+    app: App, caller: Caller, undoing: Undoing, open_again
+) -> None:
+    await create(app, caller)
+    async with open_again() as later:
+        await create(later, caller)
+
+    with pytest.raises(OperatorError, match="session"):
+        await undoing.span(caller, EntryFilter(), caller.request_id)
+
+
 async def test_a_record_that_was_made_again_is_followed_to_its_new_id(
     app: App, caller: Caller, acme: SandboxOrg, undoing: Undoing
 ) -> None:
