@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -119,7 +119,7 @@ class Bulk:
             results.pop()
         following = None
         if len(results) < tally.total:
-            position = Position(running.connection.entry_id, len(results))
+            position = Position(running.connection.entry_id, len(results), of=asked.given.digest())
             following = self._cursor(caller, org, asked.sobject, asked.action, position)
         doubt = [f"{tally.unknown:,} unknown; {_after(running.connection, asked)}"] if tally.unknown else []
         warnings = [*running.warnings, *doubt, *([NOT_KEPT] if org.policy.keep_values else [])]
@@ -136,10 +136,12 @@ class Bulk:
 
     # -- the pages of results
 
-    async def page(
-        self, caller: Caller, alias: str, sobject: SObjectName, action: BulkAction, cursor: str
-    ) -> BulkResult:
-        """More results of a change that is over. Asks no org, so it is no audit entry."""
+    async def page(self, caller: Caller, alias: str, given: Given, cursor: str) -> BulkResult:
+        """More results of a change that is over. Asks no org, so it is no audit entry.
+
+        What decided the change need not be repeated, which may be 20,000 records; what is given must be the same.
+        """
+        sobject, action = given.sobject, given.action
         org, _ = await self._access.org(caller, alias)
         position = cursors.read(
             self._store.cursors,
@@ -148,6 +150,12 @@ class Bulk:
             principal=caller.principal.name,
             arguments=_bound(sobject, action),
         )
+        if given.preview or (given.says_more() and given.digest() != position.of):
+            raise InvalidArgument(
+                "cursor belongs to another call",
+                fields=["cursor"],
+                hint="beside it give org, object and action alone, or all the arguments of the call unchanged",
+            )
         entry_id = position.path or ""
         async with self._store.database.reading() as connection:
             tally, _number = await parts.tally(connection, entry_id)
@@ -156,7 +164,7 @@ class Bulk:
             raise InvalidArgument("these results were pruned from the audit log", fields=["cursor"])
         following = None
         if position.skip + len(results) < tally.total:
-            following = self._cursor(caller, org, sobject, action, Position(entry_id, position.skip + len(results)))
+            following = self._cursor(caller, org, sobject, action, replace(position, skip=position.skip + len(results)))
         return BulkResult(entry_id, tally, results, following)
 
     def _cursor(self, caller: Caller, org: Org, sobject: SObjectName, action: BulkAction, position: Position) -> str:

@@ -45,6 +45,11 @@ class Given:
         text = json.dumps(told, sort_keys=True, ensure_ascii=False, default=dict)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
+    def says_more(self) -> bool:
+        """Whether it holds more than object and action."""
+        told = (self.records, self.soql, self.data, self.external_id_field)
+        return self.all_or_none or any(each is not None for each in told)
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:

@@ -32,6 +32,8 @@ class Position:
     skip: int = 0
     soql: str | None = None
     """The query as it was built, where it depends on the time of day."""
+    of: str | None = None
+    """The digest of the arguments that need not be repeated."""
 
 
 def digest(arguments: Mapping[str, Any]) -> str:
@@ -42,7 +44,13 @@ def digest(arguments: Mapping[str, Any]) -> str:
 
 def write(key: Key, position: Position, *, org: str, principal: str, arguments: Mapping[str, Any]) -> str:
     """Make a cursor."""
-    note = {"p": position.path, "s": position.skip, "q": position.soql, "x": int(time.time()) + LIFE_SECONDS}
+    note = {
+        "p": position.path,
+        "s": position.skip,
+        "q": position.soql,
+        "o": position.of,
+        "x": int(time.time()) + LIFE_SECONDS,
+    }
     plain = json.dumps({name: value for name, value in note.items() if value}).encode()
     sealed = key.seal(plain, _context(org, principal, arguments))
     return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
@@ -62,7 +70,7 @@ def read(key: Key, cursor: str, *, org: str, principal: str, arguments: Mapping[
         ) from None
     if note["x"] < time.time():
         raise InvalidArgument("cursor is too old", fields=["cursor"], hint="start again without a cursor")
-    return Position(note.get("p"), note.get("s", 0), note.get("q"))
+    return Position(note.get("p"), note.get("s", 0), note.get("q"), note.get("o"))
 
 
 def _context(org: str, principal: str, arguments: Mapping[str, Any]) -> Context:

@@ -25,7 +25,7 @@ SECONDS = 20.0
 EVERY = "*"
 _GROUPS = 2_000
 """Salesforce gives no more groups than this, and does not page them."""
-_ERROR_KEYS = ("code", "category", "message", "retryable", "outcome")
+_ERROR_KEYS = ("code", "category", "message", "fields", "retryable", "outcome", "hint")
 _BARE_KEYS = ("code", "outcome")
 _MOST_WARNINGS = 10
 
@@ -224,7 +224,7 @@ def _errors(answers: dict[str, Page | CallError]) -> tuple[dict[str, dict[str, A
 
 def _shaped(error: CallError, keys: Sequence[str]) -> dict[str, Any]:
     whole = error.as_json(None)["error"]
-    return {name: whole[name] for name in keys}
+    return {name: whole[name] for name in keys if name in whole}
 
 
 def _warnings(pages: dict[str, Page]) -> list[str]:

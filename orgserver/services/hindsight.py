@@ -20,8 +20,8 @@ _CLOCK_MARGIN = timedelta(minutes=2)
 _SHOWN = 20
 _NAME = 80
 _PRECONDITION_FAILED = 412
-UPSERT = "an upsert may be repeated safely: the same external id means the same record"
-UPSERT_ANEW = f"{UPSERT}; repeat it with another idempotency_key, for this one now answers with this outcome"
+_SAFE = "an upsert may be repeated safely: the same external id means the same record"
+_ANEW = "repeat it with another idempotency_key, for this one now answers with this outcome"
 
 
 def created(connection: Connection, sobject: SObjectName, data: FieldValues) -> str:
@@ -50,6 +50,15 @@ def deleted(sobject: SObjectName, record_id: RecordId) -> str:
         "to see whether it was deleted, when this finds nothing any more: "
         f"SELECT Id, LastModifiedDate {_one(sobject, record_id)}"
     )
+
+
+def upserted(sobject: SObjectName, key: tuple[str, str], fields: Sequence[str], *, anew: bool) -> str:
+    """That an unanswered upsert may be repeated, and the query that tells whether it happened."""
+    field, external_id = key
+    asked = ", ".join(("Id", "CreatedDate", "LastModifiedDate", *_others(fields)))
+    # by its text: a number's field is refused by Salesforce with a clear error, and the upsert needs no query
+    query = f"SELECT {asked} FROM {sobject} WHERE {field} = {soql.literal(external_id)}"  # noqa: S608
+    return f"{_SAFE}{'; ' + _ANEW if anew else ''}; to see whether it happened: {query}"
 
 
 async def name_who_changed(connection: Connection, sobject: SObjectName, record_id: RecordId, error: Rejected) -> None:

@@ -56,7 +56,7 @@ def plan(caller: Caller, org: Org, tool: str, wanted: Upsert) -> Plan[Upserted]:
         repetition=repeated,
         remember=repetition.remember,
         recall=_recall,
-        after_unknown=lambda _connection: hindsight.UPSERT_ANEW if repeated else hindsight.UPSERT,
+        after_unknown=lambda _connection: hindsight.upserted(sobject, key, tuple(checked), anew=repeated is not None),
         keeps=Keeps(sobject, fields=tuple(checked), after=checked, key=key),
         foresight=foresight.writing(sobject, checked, "upsert"),
     )

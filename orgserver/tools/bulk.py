@@ -63,8 +63,6 @@ class ChangeRecords(Arguments):
 async def run(operations: Operations, caller: Caller, given: ChangeRecords) -> dict[str, Any]:
     """Change records, or page through the results of a change."""
     name = sobject(given.object)
-    if given.cursor is not None:
-        return _shaped(given.org, await operations.bulk.page(caller, given.org, name, given.action, given.cursor))
     wanted = Given(
         name,
         given.action,
@@ -76,6 +74,8 @@ async def run(operations: Operations, caller: Caller, given: ChangeRecords) -> d
         given.preview,
         given.idempotency_key,
     )
+    if given.cursor is not None:
+        return _shaped(given.org, await operations.bulk.page(caller, given.org, wanted, given.cursor))
     return _shaped(given.org, await operations.bulk.change(caller, _NAME, given.org, wanted))
 
 

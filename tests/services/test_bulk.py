@@ -179,7 +179,7 @@ async def test_the_other_results_follow_by_cursor_each_once_and_failures_first(
     found, cursor = list(page.results), page.next_cursor
     while cursor is not None:
         acme.requests.clear()
-        page = await quick.operations.bulk.page(person, "acme", CONTACT, "create", cursor)
+        page = await quick.operations.bulk.page(person, "acme", Given(CONTACT, "create"), cursor)
         assert acme.requests == []
         assert page.tally.total == 900
         found, cursor = found + page.results, page.next_cursor
@@ -198,7 +198,22 @@ async def test_a_cursor_belongs_to_its_principal_org_and_change(quick: App, call
     stranger = replace(person, principal=Principal("local:other"))
     for who, org, action in ((stranger, "acme", "create"), (caller, "globex", "create"), (caller, "acme", "delete")):
         with pytest.raises(InvalidArgument):
-            await quick.operations.bulk.page(who, org, CONTACT, action, made.next_cursor)  # type: ignore[arg-type]
+            await quick.operations.bulk.page(who, org, Given(CONTACT, action), made.next_cursor)  # type: ignore[arg-type]
+
+
+async def test_what_is_given_beside_a_cursor_is_what_the_change_was_given(quick: App, caller: Caller) -> None:
+    records = new(60)
+    made = await change(quick, caller, "create", records)
+    assert made.next_cursor
+    same, other = Given(CONTACT, "create", records), Given(CONTACT, "create", new(59))
+    others = (other, Given(CONTACT, "create", soql="SELECT Id FROM Contact"), replace(same, preview=True))
+
+    page = await quick.operations.bulk.page(caller, "acme", same, made.next_cursor)
+
+    assert [each["index"] for each in page.results] == list(range(50, 60))
+    for wrong in others:
+        with pytest.raises(InvalidArgument, match="another call"):
+            await quick.operations.bulk.page(caller, "acme", wrong, made.next_cursor)
 
 
 async def test_hostile_texts_survive_a_sheet_both_ways(quick: App, person: Caller, acme: SandboxOrg) -> None:

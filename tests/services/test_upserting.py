@@ -66,6 +66,7 @@ async def test_an_unanswered_upsert_says_that_it_may_be_repeated(app: App, calle
         await upsert(app, caller, idempotency_key="k")
 
     assert plain.value.retryable and "may be repeated safely" in (plain.value.hint or "")
+    assert "to see whether it happened: SELECT Id, CreatedDate, LastModifiedDate" in (plain.value.hint or "")
     assert "another idempotency_key" in (keyed.value.hint or "")
     assert len(host.bodies("PATCH")) == 2
 
