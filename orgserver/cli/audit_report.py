@@ -45,7 +45,6 @@ def report(since: datetime, until: datetime | None, output: Path | None, as_json
     if output is not None:
         from orgserver.cli import report_page  # noqa: PLC0415
 
-        report_page.charts()
         if output.exists():
             raise OperatorError(f"{output} exists", hint="choose another name; a report never replaces a file")
 

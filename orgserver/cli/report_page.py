@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from importlib.resources import files
 from itertools import count
-from typing import Any
 
 from orgserver.logs import escaped
-from orgserver.model.errors import ConfigError
 from orgserver.services.reporting import DIMENSIONS, FAILURES, OUTCOMES, Counts, Line, Report
 
 WORDS = {
@@ -28,18 +26,6 @@ _LABEL = 28
 _TICKS = 5
 _LABELS = 12
 _CSP = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-
-
-def charts() -> Any:
-    """The chart library; ConfigError where it is not installed."""
-    try:
-        import pygal  # noqa: PLC0415  # an extra, and only for this page
-    except ImportError:
-        raise ConfigError(
-            "--html needs the chart library pygal, which is not installed",
-            hint="pip install 'orgserver[report]'; without --html the report is printed here",
-        ) from None
-    return pygal
 
 
 def page(report: Report, made: datetime, maker: str) -> str:
@@ -150,7 +136,8 @@ def _table(titles: Sequence[str], rows: Sequence[str]) -> str:
 
 def _chart(lines: Sequence[Line], labels: Sequence[str], outcomes: Sequence[str], title: str, *, lying: bool) -> str:
     """A stacked bar for each line, and a colour for each outcome."""
-    pygal = charts()
+    import pygal  # noqa: PLC0415  # for this page alone
+
     shown = list(reversed(lines)) if lying else list(lines)
     config = {
         "width": _WIDTH,

@@ -2,7 +2,6 @@
 
 import re
 import stat
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -141,18 +140,3 @@ async def test_what_cannot_be_is_refused_in_one_line(used: Shell, words: str, co
     assert "Traceback" not in ran.err
     assert ran.out == ""
     assert there.read_text() == "mine"
-
-
-async def test_without_the_chart_library_the_page_is_refused_and_the_terminal_still_told(
-    used: Shell, tmp_path: Path
-) -> None:
-    (tmp_path / "pygal.py").write_text("raise ImportError\n")
-    path = {"PYTHONPATH": ":".join([str(tmp_path), *filter(None, sys.path)])}
-
-    refused = await used("audit", "report", "--html", str(tmp_path / "report.html"), **path)
-    shown = await used("audit", "report", **path)
-
-    assert refused.code == 1
-    assert "pygal" in refused.err
-    assert "orgserver[report]" in refused.err
-    assert shown.code == 0
