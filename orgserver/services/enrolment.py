@@ -145,6 +145,10 @@ class Enrolment(Registry):
         session = entry.session
 
         def change(tx: Transaction) -> Credential | None:
+            if existing is None and self._store.orgs.registered_in(tx, org.alias):
+                raise already_registered(
+                    org.alias
+                )  # by a run that was cancelled, and whose last step went in all the same
             old = self._old_in(tx, org)
             fencing = old.fencing + 1 if old else (1 if session else 0)
             credential = replace(entry.credential, fencing=fencing)
