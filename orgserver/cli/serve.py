@@ -40,7 +40,11 @@ _REAL = ("database_url", "master_key", "master_key_file", "master_key_command", 
 @click.option("--org", "orgs", multiple=True, metavar="ALIAS", help="Offer only these orgs.")
 @click.option("--read-only", is_flag=True, help="Offer no tool that changes anything.")
 @click.option(
-    "--toolset", "toolsets", multiple=True, metavar="NAME", help="contacts, appointments, query, orgs, metadata or all."
+    "--toolset",
+    "toolsets",
+    multiple=True,
+    metavar="NAME",
+    help="contacts, appointments, query, orgs, metadata (these by default), records, bulk, fleet or all.",
 )
 @click.option("--principal", metavar="NAME", help="Who calls, for the audit log. [default: local:<you>]")
 @click.option("--label", metavar="TEXT", help="A word to find this server's calls by in the audit log.")

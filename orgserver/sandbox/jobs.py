@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +20,7 @@ FINAL = frozenset({"JobComplete", "Failed", "Aborted"})
 
 
 @dataclass(slots=True)
-class Job:
+class Job(ABC):
     """One job; ``told`` is what its creator said of it."""
 
     id: str
@@ -30,9 +31,9 @@ class Job:
     failed: int = 0
     error: str = ""
 
+    @abstractmethod
     def work(self) -> Iterator[None]:
         """Do it, one step for each record."""
-        raise NotImplementedError
 
     def described(self, *, finely: bool = True) -> dict[str, Any]:
         """The job as the API tells it; not so ``finely`` as long as it was only made."""

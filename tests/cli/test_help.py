@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 import orgserver
 from orgserver.cli.main import cli
+from orgserver.tools.toolsets import TOOLSETS
 
 CONTRACT = [
     "demo", "sandbox", "add-org", "list-orgs", "show-org", "check-org", "update-org", "remove-org", "import-orgs",
@@ -108,3 +109,9 @@ def test_serving_imports_nothing_that_only_other_commands_need() -> None:
 
     assert done.returncode == 0
     assert shown.stdout == "['orgserver.tools.server']\n"
+
+
+def test_the_help_of_serve_names_every_toolset() -> None:
+    told = CliRunner().invoke(cli, ["serve", "--help"]).output
+
+    assert all(name in told for name in (*TOOLSETS, "all"))
