@@ -6,20 +6,20 @@ import asyncio
 import json
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
 import httpx
 
 from orgserver.model.errors import CallError, NoConnection, NotSent, RateLimited, Rejected, StaleToken, Unanswered
 from orgserver.model.secret import Secret
-from orgserver.salesforce import bodies, oauth, refusals, retry
+from orgserver.salesforce import bodies, clock, oauth, refusals, retry
 from orgserver.salesforce import hosts as host_rules
 from orgserver.salesforce.protocol import Reply, Request
 
@@ -59,6 +59,16 @@ class Trace:
     server_date: datetime | None = None
     sent: bool = False
     """Whether anything may have reached Salesforce."""
+
+
+class FormReply(NamedTuple):
+    """What a login host answered to a form."""
+
+    status: int
+    body: Any
+    """JSON; None if it is none."""
+    date: datetime | None
+    """What time it is there, by its ``Date`` header."""
 
 
 class _NeverSent(Exception):
@@ -200,12 +210,16 @@ class SalesforceClient:
 
     # -- tokens
 
-    async def token(self, hosts: OrgHosts, form: oauth.Form) -> tuple[int, Any]:
+    async def token(self, hosts: OrgHosts, form: oauth.Form) -> FormReply:
         """Ask the login host's token endpoint, once: a refresh token must not be sent twice."""
-        return await self.post_form(hosts, oauth.TOKEN_PATH, form)
+        reply = await self.post_form(hosts, oauth.TOKEN_PATH, form)
+        ahead = clock.difference(time.time(), reply.date) if reply.date is not None else None
+        if ahead is not None and abs(ahead) > clock.NOTICEABLE:
+            logger.warning("%s, by the answer of %s", clock.describe(ahead), hosts.login_url)
+        return reply
 
-    async def post_form(self, hosts: OrgHosts, path: str, form: oauth.Form) -> tuple[int, Any]:
-        """Post a form to the login host, once; status and JSON (None if it is none).
+    async def post_form(self, hosts: OrgHosts, path: str, form: oauth.Form) -> FormReply:
+        """Post a form to the login host, once.
 
         Raises NoConnection if nothing was sent, Unanswered if no answer came.
         """
@@ -223,14 +237,15 @@ class SalesforceClient:
             extensions=_limits(self.token_seconds),
         )
         gate = self._gate(f"{hosts.key} login", origin)
+        trace = Trace()
         try:
             async with asyncio.timeout(self.token_seconds):
-                reply = await self._once(gate, outgoing, Trace())
+                reply = await self._once(gate, outgoing, trace)
         except _NeverSent as error:
             raise NoConnection(f"no connection: {error}", hint="check the network and the host's name") from error
         except (_Lost, TimeoutError) as error:
             raise Unanswered("the login host did not answer") from error
-        return reply.status, reply.body
+        return FormReply(reply.status, reply.body, trace.server_date)
 
     # -- connections
 
@@ -318,10 +333,7 @@ def _note(trace: Trace, headers: dict[str, str]) -> None:
             trace.salesforce_request_id = refusals.escape(headers[name])[:100]
             break
     if "date" in headers:
-        try:
-            trace.server_date = parsedate_to_datetime(headers["date"])
-        except ValueError:
-            trace.server_date = None
+        trace.server_date = clock.read_date(headers["date"])
 
 
 def _repeatable(refused: CallError, reply: Reply, request: Request, tries: int) -> bool:

@@ -6,30 +6,39 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlencode
 
 from orgserver.model.names import OrgId, org_id, record_id
 from orgserver.model.orgs import Credential
 from orgserver.model.secret import Secret
-from orgserver.salesforce.refusals import escape
+from orgserver.salesforce import token_refusals
+from orgserver.salesforce.token_refusals import TokenRefused
+
+__all__ = [
+    "AUTHORIZE_PATH",
+    "REVOKE_PATH",
+    "TOKEN_PATH",
+    "Form",
+    "TokenAnswer",
+    "TokenRefused",
+    "ask",
+    "authorization_code",
+    "authorize_url",
+    "client_credentials",
+    "jwt_bearer",
+    "read_tokens",
+    "refresh",
+    "revoke",
+]
 
 TOKEN_PATH = "/services/oauth2/token"  # noqa: S105  # a path
 REVOKE_PATH = "/services/oauth2/revoke"
 AUTHORIZE_PATH = "/services/oauth2/authorize"
 
-RefusalKind = Literal["dead", "busy", "client", "place", "app", "unclear"]
 Form = Mapping[str, str | Secret]
 
 _OK = 200
-_HINTS: dict[RefusalKind, str] = {
-    "dead": "log in again to get a new refresh token",
-    "busy": "wait a moment and try again",
-    "client": "check client id and client secret; the refresh token is not at fault",
-    "place": "allow this machine's address in the app or the user's profile, or try within the log-in hours",
-    "app": "an administrator of the org must allow the app and this kind of login",
-    "unclear": "try again shortly; nothing is known to be wrong with the credential",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +50,6 @@ class TokenAnswer:
     instance_url: str
     org_id: OrgId
     user_id: str
-
-
-class TokenRefused(Exception):
-    """The token endpoint refused. ``kind`` says what that means for the credential."""
-
-    def __init__(self, kind: RefusalKind, error: str, reason: str) -> None:
-        super().__init__(reason)
-        self.kind = kind
-        self.error = error
-        self.reason = reason
-        self.hint = _HINTS[kind]
 
 
 def ask(credential: Credential, now: float) -> Form:
@@ -140,7 +138,7 @@ def revoke(token: Secret) -> Form:
 def read_tokens(status: int, body: Any) -> TokenAnswer:
     """Read an answer of the token endpoint; TokenRefused tells what a refusal means."""
     if status != _OK or not isinstance(body, dict) or "error" in body:
-        raise _refused(status, body)
+        raise token_refusals.read(status, body)
     try:
         organization, user = str(body["id"]).rstrip("/").split("/")[-2:]
         rotated = body.get("refresh_token")
@@ -159,33 +157,3 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError("a text was expected")
     return value
-
-
-def _refused(status: int, body: Any) -> TokenRefused:
-    if not isinstance(body, dict) or not isinstance(body.get("error"), str):
-        return TokenRefused("unclear", f"http_{status}", f"it answered {status} without Salesforce's words")
-    error = escape(body["error"])[:80]
-    text = escape(str(body.get("error_description", "")))[:200]
-    return TokenRefused(_kind(status, error, text.lower()), error, f"{error}: {text}" if text else error)
-
-
-def _kind(status: int, error: str, text: str) -> RefusalKind:  # noqa: PLR0911  # one return for each row of the table
-    if "already being processed" in text:
-        return "busy"
-    if status >= 500 or status == 429 or error == "unknown_error":  # noqa: PLR2004  # server trouble, Too Many Requests
-        return "unclear"
-    if error.startswith("invalid_client"):
-        return "client"
-    if "ip " in text or "login hours" in text or "log-in hours" in text or "login-hour" in text:
-        return "place"
-    if error == "invalid_grant":
-        return "dead"
-    if error in (
-        "unsupported_grant_type",
-        "invalid_app_access",
-        "invalid_request",
-        "inactive_org",
-        "OAUTH_APP_BLOCKED",
-    ):
-        return "app"
-    return "unclear"

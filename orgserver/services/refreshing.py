@@ -157,8 +157,8 @@ class Refresher:
         org = granted.org
         where = hosts_of(org, org.instance_url)
         try:
-            status, body = await self._client.token(where, oauth.ask(granted.credential, time.time()))
-            answer = oauth.read_tokens(status, body)
+            reply = await self._client.token(where, oauth.ask(granted.credential, time.time()))
+            answer = oauth.read_tokens(reply.status, reply.body)
         except oauth.TokenRefused as refusal:
             return await self._refused(granted, refusal, wish, holder)
         except NoConnection as error:
@@ -266,7 +266,7 @@ class Refresher:
             await self._end(granted, holder, state=OrgState.NEEDS_LOGIN, cause=cause)
             raise verdicts.needs_login(org, cause)
         problem = Problem(refusal.error, _now(), refusal.hint)
-        if refusal.kind == "unclear":
+        if refusal.kind in ("unclear", "limit"):
             await self._end(granted, holder, problem=problem, doubted=doubted is not None)
             raise NotSent(
                 f"{org.alias} gave no token: {refusal.reason}", code="TOKEN_UNAVAILABLE", hint="try again shortly"

@@ -165,8 +165,8 @@ class Registry:
 
     async def _revoke_at(self, where: OrgHosts, token: Secret) -> bool:
         """Revoke a token at its login host; False if Salesforce does not know it (any more)."""
-        status, _ = await self._client.post_form(where, oauth.REVOKE_PATH, oauth.revoke(token))
-        return status < HTTPStatus.MULTIPLE_CHOICES
+        reply = await self._client.post_form(where, oauth.REVOKE_PATH, oauth.revoke(token))
+        return reply.status < HTTPStatus.MULTIPLE_CHOICES
 
     def _record_in(self, tx: Transaction, act: Act) -> None:
         """Put a change to the orgs on record, in the same transaction."""

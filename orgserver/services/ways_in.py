@@ -18,6 +18,7 @@ from orgserver.model.orgs import AuthKind, Credential
 from orgserver.model.secret import Secret
 from orgserver.salesforce import hosts, oauth
 from orgserver.salesforce.client import SalesforceClient
+from orgserver.salesforce.token_refusals import RefusalKind
 from orgserver.services import login
 from orgserver.services.drafts import Drafts, credential_in
 from orgserver.services.login import SignIn
@@ -165,7 +166,7 @@ class WaysIn:
     async def _ask(self, given: Registration, form: oauth.Form) -> oauth.TokenAnswer:
         """Ask the token endpoint, once."""
         try:
-            status, body = await self._client.token(hosts_of(given), form)
+            reply = await self._client.token(hosts_of(given), form)
         except NoConnection as error:
             raise EnrolmentError(
                 f"{given.login_url} could not be reached: {error}",
@@ -173,7 +174,7 @@ class WaysIn:
                 outcome=error.outcome,
                 code=error.code,
             ) from None
-        return oauth.read_tokens(status, body)
+        return oauth.read_tokens(reply.status, reply.body)
 
 
 def _begin(given: Registration) -> login.Login:
@@ -208,10 +209,14 @@ _DEAD: dict[AuthKind, tuple[str, str | None]] = {
         "the app must have the client credentials flow enabled, with a user to run as",
     ),
 }
-_WORDS: dict[oauth.RefusalKind, str] = {
+_WORDS: dict[RefusalKind, str] = {
     "client": "Salesforce does not take this client id or secret",
     "place": "Salesforce refuses this network or hour",
     "app": "the app is not allowed to do this",
+    "audience": "Salesforce does not take this audience",
+    "clock": "the assertion is out of time",
+    "limit": "Salesforce takes no more logins right now",
+    "unlisted": "Salesforce refuses, in words that are not known here",
     "busy": "somebody else is refreshing this token right now",
     "unclear": "Salesforce gave no usable answer",
 }

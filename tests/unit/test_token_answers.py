@@ -23,7 +23,20 @@ ANSWERS = [
     (400, "invalid_request", "restricted login hours", "place"),
     (400, "unsupported_grant_type", "grant type not supported", "app"),
     (400, "invalid_app_access", "user is not admin approved to access this app", "app"),
+    (400, "app_not_found", "External client app is not installed in this org", "app"),
+    (400, "OAUTH_EC_APP_NOT_FOUND", "External client app is not installed in this org", "app"),
+    (400, "OAUTH_APP_BLOCKED", "this app is blocked by admin", "app"),
+    (400, "inactive_org", "org is not active", "app"),
+    (400, "invalid_grant", "audience is invalid", "audience"),
+    (400, "invalid_grant", "Audience validation failed", "audience"),
+    (400, "invalid_grant", "login rate exceeded", "limit"),
+    (400, "rate_limit_exceeded", "number of login requests has been exceeded", "limit"),
+    (400, "invalid_grant", "membership denied", "dead"),
+    (400, "something_new", "a text of next year", "unlisted"),
+    (403, "something_new", "", "unlisted"),
     (400, "unknown_error", "retry your request", "unclear"),
+    (200, "invalid_grant", "expired access/refresh token", "unclear"),
+    (404, "invalid_grant", "expired access/refresh token", "unclear"),
     (429, "invalid_grant", "too many", "unclear"),
     (503, "invalid_grant", "expired access/refresh token", "unclear"),
 ]
@@ -36,6 +49,32 @@ def test_a_refusal_means_what_its_text_says(status: int, error: str, text: str, 
 
     assert refused.value.kind == kind
     assert refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "text", "words"),
+    [
+        (400, "app_not_found", "External client app is not installed in this org", "--login-url https://MYDOMAIN"),
+        (400, "OAUTH_APP_BLOCKED", "this app is blocked by admin", "Approve Uninstalled Connected Apps"),
+        (400, "invalid_app_access", "user is not admin approved to access this app", "permitted users"),
+        (400, "unsupported_grant_type", "grant type not supported", "Flow Enablement"),
+        (400, "invalid_grant", "user hasn't approved this consumer", "pre-authorizes the user"),
+        (400, "invalid_grant", "inactive user", "Setup, Users"),
+        (400, "invalid_grant", "invalid assertion", "certificate of this very key"),
+        (400, "invalid_grant", "audience is invalid", "--audience"),
+        (400, "invalid_client", "invalid client credentials", "Consumer Key"),
+        (400, "something_new", "a text of next year", "Login History"),
+    ],
+)
+def test_what_lasts_names_what_an_administrator_does_in_setup(status: int, error: str, text: str, words: str) -> None:
+    with pytest.raises(oauth.TokenRefused) as refused:
+        oauth.read_tokens(status, {"error": error, "error_description": text})
+
+    assert words in refused.value.hint
+    assert "Setup" in refused.value.hint
+    assert "try again" not in refused.value.hint
+    guide = "docs/external-client-app.md" in refused.value.hint
+    assert guide or text in ("inactive user", "invalid client credentials")
 
 
 @pytest.mark.parametrize("body", [None, [], "text", {}, {"access_token": "x"}, {"error": 5}])

@@ -1,0 +1,48 @@
+"""How far this machine's clock is from Salesforce's, by the ``Date`` header of replies (RFC 9110, section 6.6.1)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+NOTICEABLE = timedelta(seconds=30)
+"""Beyond this a clock is called off; below it, whole seconds and the way of the reply may explain the difference."""
+_MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
+
+
+def read_date(text: str | None) -> datetime | None:
+    """The instant of a ``Date`` header, in UTC; None where there is none, or none that is an instant."""
+    if not text:
+        return None
+    try:
+        date = parsedate_to_datetime(text)
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def difference(here: float, date: datetime) -> timedelta:
+    """How far our clock (seconds since 1970, as the reply came) is ahead of the host's; negative where it is behind."""
+    return timedelta(seconds=here - date.timestamp())
+
+
+def describe(ahead: timedelta, whose: str = "Salesforce's") -> str:
+    """A difference for people: ``this machine's clock is 1 h 2 min behind Salesforce's``."""
+    return f"this machine's clock is {_length(ahead)} {'behind' if ahead < timedelta() else 'ahead of'} {whose}"
+
+
+def _length(ahead: timedelta) -> str:
+    seconds = round(abs(ahead.total_seconds()))
+    if seconds < _MINUTE:
+        return f"{seconds} s"
+    if seconds < _HOUR:
+        return _both(seconds // _MINUTE, "min", seconds % _MINUTE, "s")
+    minutes = round(seconds / _MINUTE)
+    if seconds < _DAY:
+        return _both(minutes // _MINUTE, "h", minutes % _MINUTE, "min")
+    hours = round(seconds / _HOUR)
+    return _both(hours // 24, "d", hours % 24, "h")
+
+
+def _both(large: int, unit: str, small: int, small_unit: str) -> str:
+    return f"{large:,} {unit} {small} {small_unit}" if small else f"{large:,} {unit}"

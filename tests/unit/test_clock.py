@@ -1,0 +1,43 @@
+"""A clock that is off is told by how much, in units a person thinks in; what is no date tells nothing."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from orgserver.salesforce import clock
+
+NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "words"),
+    [
+        (timedelta(seconds=31), "31 s ahead of"),
+        (timedelta(seconds=-59.6), "1 min behind"),
+        (timedelta(seconds=200), "3 min 20 s ahead of"),
+        (timedelta(hours=-1, minutes=-2), "1 h 2 min behind"),
+        (timedelta(hours=24), "1 d ahead of"),
+        (timedelta(days=-20_000, hours=-5), "20,000 d 5 h behind"),
+    ],
+)
+def test_a_difference_is_told_in_two_units_at_most(ahead: timedelta, words: str) -> None:
+    assert clock.describe(ahead) == f"this machine's clock is {words} Salesforce's"
+
+
+def test_the_difference_is_ours_less_theirs() -> None:
+    date = clock.read_date("Sat, 28 Nov 2026 12:00:00 GMT")
+
+    assert date == NOON
+    assert clock.difference(NOON.timestamp() - 3_600, date) == timedelta(hours=-1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [None, "", "now", "Sat, 28 Nov 99999 12:00:00 GMT", "Sat, 31 Feb 2026 12:00:00 GMT", "1", "\x00", "Sat, 28 Nov"],
+)
+def test_what_is_no_date_is_none(text: str | None) -> None:
+    assert clock.read_date(text) is None
+
+
+def test_a_date_without_its_zone_is_utc() -> None:
+    assert clock.read_date("Sat, 28 Nov 2026 12:00:00 -0000") == NOON
