@@ -9,6 +9,7 @@ import sys
 from datetime import UTC, datetime
 
 from orgserver.config import Settings
+from orgserver.model.text import escape_json, escape_text
 
 FIELDS = ("request", "org", "tool", "outcome", "ms", "entry", "rotated", "count")
 """What callers may attach with ``extra=``; never values, tokens or record names."""
@@ -22,16 +23,6 @@ _TOKENS = re.compile(
     r"|eyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]+\.[0-9A-Za-z_-]+"
     r"|osk_[0-9A-Za-z]{8,}"
 )
-_UNSAFE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
-    "\U000e0000-\U000e007f]"
-)
-"""Control characters, invisible ones, and those that turn the direction of writing."""
-
-
-def escaped(text: str) -> str:
-    """A text in one line, in which nothing can drive a terminal or look like another line."""
-    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def masked(text: str) -> str:
@@ -43,16 +34,16 @@ class _Console(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         told = " ".join(f"{name}={value}" for name, value in _fields(record).items())
         time = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S")
-        line = escaped(f"{time} {record.levelname.lower():7} {record.name}: {record.getMessage()} {told}".rstrip())
+        line = escape_text(f"{time} {record.levelname.lower():7} {record.name}: {record.getMessage()} {told}".rstrip())
         if record.exc_info:
             lines = self.formatException(record.exc_info).splitlines()
-            line += "".join(f"\n  {escaped(each)}" for each in lines)
+            line += "".join(f"\n  {escape_text(each)}" for each in lines)
         return masked(line)
 
 
 class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return json_safe(json.dumps(told(record), ensure_ascii=False, default=str))
+        return escape_json(json.dumps(told(record), ensure_ascii=False, default=str))
 
 
 def told(record: logging.LogRecord) -> dict[str, object]:
@@ -67,15 +58,6 @@ def told(record: logging.LogRecord) -> dict[str, object]:
     if record.exc_info:
         says["exception"] = logging.Formatter().formatException(record.exc_info)
     return {name: masked(value) if isinstance(value, str) else value for name, value in says.items()}
-
-
-def json_safe(text: str) -> str:
-    """JSON of the same meaning in which nothing can drive a terminal; its own line ends stay."""
-    return "\n".join(_UNSAFE.sub(_json_escape, line) for line in text.split("\n"))
-
-
-def _json_escape(found: re.Match[str]) -> str:
-    return json.dumps(found[0])[1:-1]
 
 
 def start_logging(settings: Settings, *, quiet: bool = False) -> None:

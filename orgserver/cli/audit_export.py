@@ -18,9 +18,9 @@ import click
 
 from orgserver.cli.audit_filters import filters, wanted_of
 from orgserver.cli.support import app_of, operator, run, safe, settings_of, tell, until_told
-from orgserver.logs import json_safe
 from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import ConfigError, OperatorError, OrgserverError
+from orgserver.model.text import escape_json
 from orgserver.services import exporting
 from orgserver.services import trail as trails
 
@@ -64,6 +64,7 @@ def export(format_: str, output: Path | None, follow: bool, **given: Any) -> Non
 async def _follow(format_: str, wanted: EntryFilter) -> None:
     """Write entries as they end; those that have ended already first."""
     render, written, seen = exporting.RENDER[format_], 0, 0
+    show = _escaping(format_) if sys.stdout.isatty() else str
     async with app_of(settings_of()) as app:
         try:
             if format_ == "csv":
@@ -72,7 +73,7 @@ async def _follow(format_: str, wanted: EntryFilter) -> None:
                 before = seen
                 entries, seen = await app.trail.ended(seen, wanted)
                 for entry in entries:
-                    click.echo(render(entry.as_json()))
+                    click.echo(show(render(entry.as_json())))
                 written += len(entries)
                 if seen == before:
                     await asyncio.sleep(_EVERY_SECONDS)
@@ -163,7 +164,7 @@ async def _pages(trail: trails.Trail, format_: str, wanted: EntryFilter) -> Asyn
 
 def _escaping(format_: str) -> Callable[[str], str]:
     """On a terminal, what agents wrote may not drive it; files and pipes get it as it is."""
-    return safe if format_ == "csv" else json_safe
+    return safe if format_ == "csv" else escape_json
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from importlib.resources import files
 from itertools import count
 
-from orgserver.logs import escaped
+from orgserver.model.text import escape_text
 from orgserver.services.reporting import DIMENSIONS, FAILURES, OUTCOMES, Counts, Line, Report
 
 WORDS = {
@@ -203,7 +203,7 @@ def _ticks(most: int) -> list[int]:
 
 def _text(value: object) -> str:
     """What strangers wrote: nothing of it is markup, and nothing of it is unseen."""
-    return "" if value is None else html.escape(escaped(str(value)))
+    return "" if value is None else html.escape(escape_text(str(value)))
 
 
 def _words(value: object) -> str:
@@ -216,7 +216,7 @@ def _name(line: Line) -> str:
 
 
 def _cut(name: str) -> str:
-    name = escaped(name)
+    name = escape_text(name)
     return name if len(name) <= _LABEL else f"{name[: _LABEL - 1]}…"
 
 

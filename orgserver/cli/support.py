@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from orgserver.config import Settings, read_settings
-from orgserver.logs import escaped, json_safe, start_logging
+from orgserver.logs import start_logging
 from orgserver.model.orgs import Caller, Principal, Scope
+from orgserver.model.text import escape_json, escape_text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -55,17 +56,17 @@ def tell(message: str) -> None:
 
 def safe(text: object) -> str:
     """A text from elsewhere, with everything escaped that could drive a terminal."""
-    return escaped(str(text))
+    return escape_text(str(text))
 
 
 def print_json(value: Any) -> None:
     """Print data for machines."""
-    click.echo(json_safe(json.dumps(value, ensure_ascii=False, indent=2)))
+    click.echo(escape_json(json.dumps(value, ensure_ascii=False, indent=2)))
 
 
 def print_json_line(value: Any) -> None:
     """Print one line of data for machines, at once."""
-    click.echo(json_safe(json.dumps(value, ensure_ascii=False, separators=(",", ":"))))
+    click.echo(escape_json(json.dumps(value, ensure_ascii=False, separators=(",", ":"))))
 
 
 def print_facts(facts: Mapping[str, object]) -> None:

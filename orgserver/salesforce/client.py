@@ -19,6 +19,7 @@ import httpx
 
 from orgserver.model.errors import CallError, NoConnection, NotSent, RateLimited, Rejected, StaleToken, Unanswered
 from orgserver.model.secret import Secret
+from orgserver.model.text import clean_text
 from orgserver.salesforce import bodies, clock, oauth, refusals, retry
 from orgserver.salesforce import hosts as host_rules
 from orgserver.salesforce.protocol import Reply, Request
@@ -330,7 +331,7 @@ def _note(trace: Trace, headers: dict[str, str]) -> None:
     trace.limit_info = headers.get("sforce-limit-info", trace.limit_info)
     for name in _REQUEST_ID_HEADERS:
         if name in headers:
-            trace.salesforce_request_id = refusals.escape(headers[name])[:100]
+            trace.salesforce_request_id = clean_text(headers[name], 100)
             break
     if "date" in headers:
         trace.server_date = clock.read_date(headers["date"])

@@ -14,8 +14,8 @@ from orgserver.model import names
 from orgserver.model.errors import Rejected
 from orgserver.model.names import SObjectName
 from orgserver.model.schema import Child, FieldInfo, ObjectInfo, ObjectList, PicklistValue, Schema
+from orgserver.model.text import clean_word
 from orgserver.salesforce.protocol import Reply, Request
-from orgserver.salesforce.refusals import escape
 
 T = TypeVar("T")
 NOT_MODIFIED = 304
@@ -151,7 +151,7 @@ def _word(value: Any) -> str | None:
 
 
 def _text(value: Any) -> str:
-    return escape(value)[:_LABEL] if isinstance(value, str) else ""
+    return clean_word(value, _LABEL)
 
 
 def _number(value: Any) -> int:

@@ -12,7 +12,8 @@ from orgserver.model.bulk import BulkAction, Verdict
 from orgserver.model.errors import Rejected, Unanswered
 from orgserver.model.names import SObjectName
 from orgserver.model.results import FieldValues
-from orgserver.salesforce import refusals, sheets
+from orgserver.model.text import clean_word, error_code
+from orgserver.salesforce import sheets
 from orgserver.salesforce.protocol import Reply, Request
 
 MANY = 200
@@ -21,7 +22,6 @@ ENDED = frozenset({"JobComplete", "Failed", "Aborted"})
 CSV = "text/csv"
 _OPERATIONS: dict[BulkAction, str] = {"create": "insert", "update": "update", "delete": "delete", "upsert": "upsert"}
 _ID = re.compile(r"[0-9A-Za-z]{15,18}")
-_CODE = re.compile(r"[A-Z][A-Z0-9_]{0,79}")
 _MESSAGE = 300
 Sheets = Literal["successfulResults", "failedResults", "unprocessedrecords"]
 
@@ -74,13 +74,12 @@ def read_job(reply: Reply) -> Job:
     identifier, state = body.get("id"), body.get("state")
     if not (isinstance(identifier, str) and _ID.fullmatch(identifier) and isinstance(state, str)):
         raise Unanswered("the org's answer names no job", code="BAD_REPLY")
-    problem = body.get("errorMessage")
     return Job(
         identifier,
         state,
         _number(body.get("numberRecordsProcessed")),
         _number(body.get("numberRecordsFailed")),
-        refusals.escape(problem)[:_MESSAGE] if isinstance(problem, str) and problem else None,
+        _told(body.get("errorMessage")),
     )
 
 
@@ -166,8 +165,8 @@ def _id_or_none(value: Any) -> str | None:
 
 
 def _code(value: Any) -> str:
-    return value if isinstance(value, str) and _CODE.fullmatch(value) else "REJECTED"
+    return error_code(value) or "REJECTED"
 
 
 def _told(value: Any) -> str | None:
-    return refusals.escape(value)[:_MESSAGE] if isinstance(value, str) and value else None
+    return clean_word(value, _MESSAGE) or None

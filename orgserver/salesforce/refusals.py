@@ -6,9 +6,11 @@ import re
 from typing import Any
 
 from orgserver.model.errors import CallError, Category, Rejected, StaleToken, Unanswered
+from orgserver.model.names import is_field_path
+from orgserver.model.text import clean_word, error_code
 
-MAX_MESSAGE = 500
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
+_MAX_FIELDS = 50
+"""How many of the fields that an error names are repeated."""
 
 _CODES: dict[str, Category] = {
     "INVALID_SESSION_ID": "auth_expired",
@@ -74,12 +76,6 @@ _SHOWN = 10
 _ID = re.compile(r"[0-9A-Za-z]{15}(?:[0-9A-Za-z]{3})?")
 
 
-def escape(text: str) -> str:
-    """Salesforce's words, safe to show: bounded, on one line, without control or direction characters."""
-    clean = _CONTROL.sub(" ", text).strip()
-    return clean if len(clean) <= MAX_MESSAGE else f"{clean[: MAX_MESSAGE - 1]}…"
-
-
 def refusal(status: int, body: Any, *, writes: bool) -> CallError:
     """Make the error that a reply of 300 or more stands for."""
     if status in _REDIRECTS:
@@ -87,14 +83,14 @@ def refusal(status: int, body: Any, *, writes: bool) -> CallError:
     first = _first(body)
     if first is None:
         return _wordless(status, writes=writes)
-    code, message = str(first.get("errorCode", ""))[:80] or f"HTTP_{status}", escape(str(first.get("message", "")))
+    code, message = error_code(first.get("errorCode")) or f"HTTP_{status}", clean_word(first.get("message"))
     if status >= _SERVER_ERROR or code in _MAYBE_DONE:
         if writes:
             return Unanswered(f"Salesforce failed while it worked on this: {message}", code=code, http_status=status)
         return Rejected(message, code=code, category="upstream", retryable=True, http_status=status)
     if status == 401 and not any(text in message for text in _NOT_STALE):  # noqa: PLR2004  # Unauthorized
         return StaleToken(message, code=code, http_status=status)
-    fields = [str(name)[:80] for name in first.get("fields") or () if isinstance(name, str)]
+    fields = _field_names(first.get("fields"))
     duplicates = _duplicates(first)
     hint = _HINTS.get(code)
     if code == "DUPLICATES_DETECTED":
@@ -124,7 +120,7 @@ def rejected_before_work(status: int, body: Any, *, told_when: bool) -> bool:
     first = _first(body)
     if first is None:
         return False
-    code, message = str(first.get("errorCode")), str(first.get("message", ""))
+    code, message = error_code(first.get("errorCode")) or "", clean_word(first.get("message"))
     if status == 429 or (status == 503 and told_when):  # noqa: PLR2004  # Too Many Requests, Service Unavailable
         return code in ("SERVER_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
     return _concurrent(code, message)
@@ -137,6 +133,12 @@ def _concurrent(code: str, message: str) -> bool:
 def _first(body: Any) -> dict[str, Any] | None:
     found = body[0] if isinstance(body, list) and body else body
     return found if isinstance(found, dict) and ("errorCode" in found or "message" in found) else None
+
+
+def _field_names(value: Any) -> list[str]:
+    """The names among what an error calls fields: whatever has not the form of a name is no name."""
+    items = value if isinstance(value, list) else []
+    return [each for each in items if isinstance(each, str) and is_field_path(each)][:_MAX_FIELDS]
 
 
 def _redirected(status: int, body: Any) -> CallError:

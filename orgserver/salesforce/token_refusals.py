@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any, Literal
 
-from orgserver.salesforce.refusals import escape
+from orgserver.model.text import clean_text, clean_word
 
 RefusalKind = Literal[
     "dead", "busy", "client", "place", "app", "audience", "clock", "limit", "unlisted", "unclear"
@@ -116,8 +116,8 @@ def read(status: int, body: Any) -> TokenRefused:
     """What an answer means that gives no token: HTTP status, and the JSON body (None if it is none)."""
     if not isinstance(body, dict) or not isinstance(body.get("error"), str):
         return TokenRefused("unclear", f"http_{status}", f"it answered {status} without Salesforce's words")
-    error = escape(body["error"])[:80]
-    text = escape(str(body.get("error_description", "")))[:200]
+    error = clean_text(body["error"], 80)
+    text = clean_word(body.get("error_description"), 200)
     return TokenRefused(_kind(status, error.lower(), text.lower()), error, f"{error}: {text}" if text else error)
 
 

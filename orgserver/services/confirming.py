@@ -21,6 +21,7 @@ from orgserver.model.audit import Act
 from orgserver.model.errors import NotSent, PolicyDenied, Rejected, StoreAway, StoreError, Unanswered
 from orgserver.model.names import EVENT, RecordId, SObjectName
 from orgserver.model.orgs import Caller, Org
+from orgserver.model.text import replace_unsafe
 from orgserver.salesforce import protocol
 from orgserver.salesforce import soql as soql_text
 from orgserver.services.access import Connection
@@ -291,9 +292,7 @@ def _quoted(name: object, record_id: str) -> str:
 
 
 def _clean(name: str) -> str:
-    clean = "".join(
-        letter if letter.isprintable() and letter != '"' else "\N{REPLACEMENT CHARACTER}" for letter in name
-    )
+    clean = replace_unsafe(name).replace('"', "\N{REPLACEMENT CHARACTER}")
     return f'"{clean[:_LONGEST]}{"…" if len(clean) > _LONGEST else ""}"'
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orgserver.model.orgs import Caller, Org, OrgState, Scope
+from orgserver.model.text import clean_text
 from orgserver.services import cursors
 from orgserver.services.access import Access
 from orgserver.services.cursors import Position
@@ -51,7 +52,7 @@ def described(org: Org, scope: Scope) -> dict[str, Any]:
     told: dict[str, Any] = {
         "org": org.alias,
         "org_id": org.org_id,
-        "name": org.name,
+        "name": clean_text(org.name),
         "kind": org.kind,
         "state": state(org).value,
         "permissions": ["read"] if read_only else ["read", "write", "delete"],
@@ -60,7 +61,11 @@ def described(org: Org, scope: Scope) -> dict[str, Any]:
         "confirm_deletes": org.policy.confirm_deletes,
     }
     if org.user is not None:
-        told["user"] = {"id": org.user.id, "username": org.user.username, "time_zone": org.user.time_zone}
+        told["user"] = {
+            "id": org.user.id,
+            "username": clean_text(org.user.username),
+            "time_zone": clean_text(org.user.time_zone),
+        }
     if org.problem is not None:
         told["problem"] = problem(org)
     return told
@@ -75,7 +80,7 @@ def problem(org: Org) -> dict[str, Any] | None:
     """The last refusal that did not kill the credential."""
     if org.problem is None:
         return None
-    return {"code": org.problem.code, "since": org.problem.since.isoformat(), "hint": org.problem.hint}
+    return {"code": clean_text(org.problem.code), "since": org.problem.since.isoformat(), "hint": org.problem.hint}
 
 
 def _matches(org: Org, match: str | None) -> bool:

@@ -11,6 +11,7 @@ from orgserver.model.errors import CallError, Conflict, NotSent, Unanswered
 from orgserver.model.names import SObjectName, new_id
 from orgserver.model.orgs import Caller
 from orgserver.model.results import Changed, Created, Found, Page, Usage
+from orgserver.model.text import replace_unsafe
 from orgserver.salesforce import limits
 from orgserver.salesforce.client import Trace
 from orgserver.services.planning import Plan
@@ -56,7 +57,7 @@ def short(text: str | None) -> str | None:
     """A stranger's text as the log keeps it: bounded, and without control characters."""
     if not text:
         return None
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text[:_WORDS])
+    return replace_unsafe(text[:_WORDS])
 
 
 def succeeded(ending: Ending, trace: Trace, started: float) -> Ending:

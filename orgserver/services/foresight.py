@@ -13,7 +13,7 @@ from typing import Any, Literal
 from orgserver.model import names
 from orgserver.model.errors import InvalidArgument
 from orgserver.model.schema import FieldInfo, ObjectList, Schema
-from orgserver.salesforce.refusals import escape
+from orgserver.model.text import clean_text
 from orgserver.services import values as checks
 from orgserver.services.listing import Listing
 
@@ -232,7 +232,7 @@ def _choice(field: FieldInfo, value: str) -> tuple[str, str] | None:
     chosen = value.split(";") if field.type == "multipicklist" else [value]
     if all(each.strip().casefold() in known for each in chosen):
         return None
-    some = ", ".join(escape(each.value)[:80] for each in field.picklist[:_CHOICES])
+    some = ", ".join(clean_text(each.value, 80) for each in field.picklist[:_CHOICES])
     more = ", …" if len(field.picklist) > _CHOICES else ""
     return "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", f"takes only {some}{more}"
 

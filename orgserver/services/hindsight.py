@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from orgserver.model.errors import CallError, Rejected
 from orgserver.model.names import RecordId, SObjectName
 from orgserver.model.results import FieldValues
+from orgserver.model.text import clean_text
 from orgserver.salesforce import protocol, soql
-from orgserver.salesforce.refusals import escape
 from orgserver.services import values
 from orgserver.services.access import Connection
 
@@ -85,7 +85,11 @@ def _last_change(record: FieldValues) -> str:
     when, by = record.get("LastModifiedDate"), record.get("LastModifiedBy")
     at = f" at {when}" if isinstance(when, str) and values.is_datetime(when) else ""
     name = by.get("Name") if isinstance(by, dict) else None
-    who = f" by the user called {json.dumps(escape(name)[:_NAME], ensure_ascii=False)}" if isinstance(name, str) else ""
+    who = (
+        f" by the user called {json.dumps(clean_text(name, _NAME), ensure_ascii=False)}"
+        if isinstance(name, str)
+        else ""
+    )
     return f"it was last changed{at}{who}"
 
 

@@ -13,8 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from orgserver.model.errors import EnrolmentError
 from orgserver.model.secret import Secret
+from orgserver.model.text import clean_text
 from orgserver.salesforce import oauth
-from orgserver.salesforce.refusals import escape
 
 CALLBACK = "http://localhost:1717/OauthRedirect"
 """Salesforce matches callbacks character for character; this one is registered for its own command line's app."""
@@ -128,10 +128,11 @@ def _refused(error: str, description: str) -> EnrolmentError:
         "invalid_scope": "an administrator adds the scopes api and refresh_token to the app",
         "OAUTH_APP_BLOCKED": "an administrator unblocks the app in Setup, under Connected Apps OAuth Usage",
     }
-    told = f"{escape(error)[:80]}: {escape(description)[:200]}" if description else escape(error)[:80]
+    code = clean_text(error, 80)
+    told = f"{code}: {clean_text(description, 200)}" if description else code
     return EnrolmentError(
         f"Salesforce refused the login: {told}",
         hint=hints.get(error, "check the app's settings and log in again"),
         outcome="rejected",
-        code=escape(error)[:80],
+        code=code,
     )

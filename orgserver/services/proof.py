@@ -13,6 +13,8 @@ from orgserver.salesforce import protocol
 from orgserver.salesforce.client import OrgHosts, SalesforceClient, Trace
 
 SECONDS = 60.0
+_NAME = 255
+"""The most characters of a name that an org gives itself or a user."""
 _ORGANIZATION = "SELECT Id, Name, OrganizationType, IsSandbox, TrialExpirationDate, InstanceName FROM Organization"
 
 
@@ -52,12 +54,17 @@ async def prove(client: SalesforceClient, where: OrgHosts, token: Secret, api_ve
     told = page.records[0] if page.records else {}
     return Proof(
         org_id=org_id(user["organization_id"]),
-        name=str(told.get("Name") or user["organization_id"]),
+        name=_text(told.get("Name")) or user["organization_id"],
         kind=_kind(told),
-        edition=told.get("OrganizationType"),
-        user=OrgUser(user["user_id"], user["preferred_username"], user.get("zoneinfo") or "UTC"),
+        edition=_text(told.get("OrganizationType")) or None,
+        user=OrgUser(user["user_id"], _text(user["preferred_username"]), _text(user.get("zoneinfo")) or "UTC"),
         api_version=version,
     )
+
+
+def _text(value: object) -> str:
+    """A name as the org gives it, within bounds; whoever shows it to somebody makes it safe."""
+    return value.encode("utf-8", "replace").decode()[:_NAME] if isinstance(value, str) else ""
 
 
 def _kind(told: dict[str, object]) -> OrgKind:

@@ -18,8 +18,9 @@ from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, StatusCode, Tracer, TracerProvider, set_span_in_context
 
 import orgserver
-from orgserver.logs import escaped, masked
+from orgserver.logs import masked
 from orgserver.model.audit import Act, Ending, Outcome
+from orgserver.model.text import escape_text
 from orgserver.services.observing import Observer, Watched
 
 logger = logging.getLogger("orgserver.telemetry")
@@ -102,7 +103,7 @@ def attributes(act: Act, ending: Ending) -> dict[str, str | int]:
         "error.type": _code(ending.error_code) if ending.error_code else None,
     }
     return {
-        name: masked(escaped(value)) if isinstance(value, str) else value
+        name: masked(escape_text(value)) if isinstance(value, str) else value
         for name, value in told.items()
         if value is not None
     }

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from orgserver.config import Settings
-from orgserver.logs import escaped, json_safe, start_logging
+from orgserver.logs import start_logging
+from orgserver.model.text import escape_json, escape_text
 
 TOKENS = [
     "00DSb0000000001!AQabc.DEF_ghi",
@@ -94,8 +95,8 @@ def test_commands_log_only_errors_unless_a_level_was_chosen(log: Log) -> None:
 
 
 def test_escaping_leaves_ordinary_text_and_json_alone() -> None:
-    assert escaped("Zoë O'Shea, 東京 ✓") == "Zoë O'Shea, 東京 ✓"
-    assert escaped("a\x00\x9b\u200f\ud800") == r"a\x00\x9b\u200f\ud800"
-    shown = json_safe(json.dumps({"a": "x\u202e\x9b\U000e0041", "b": [1]}, ensure_ascii=False, indent=2))
+    assert escape_text("Zoë O'Shea, 東京 ✓") == "Zoë O'Shea, 東京 ✓"
+    assert escape_text("a\x00\x9b\u200f\ud800") == r"a\x00\x9b\u200f\ud800"
+    shown = escape_json(json.dumps({"a": "x\u202e\x9b\U000e0041", "b": [1]}, ensure_ascii=False, indent=2))
     assert json.loads(shown) == {"a": "x\u202e\x9b\U000e0041", "b": [1]}
     assert "\u202e" not in shown

@@ -5,6 +5,7 @@ import pytest
 from orgserver.model.errors import Rejected, StaleToken, Unanswered
 from orgserver.model.orgs import Credential
 from orgserver.model.secret import Secret
+from orgserver.model.text import MAX_MESSAGE
 from orgserver.salesforce import oauth, protocol, refusals
 from orgserver.salesforce.protocol import Reply
 
@@ -171,7 +172,7 @@ def test_ids_of_duplicates_are_told_in_both_spellings() -> None:
 def test_an_orgs_words_are_shown_short_and_harmless() -> None:
     error = refusals.refusal(400, [{"errorCode": "X", "message": "a\x1b[31m\u202eb\n" * 500}], writes=False)
 
-    assert len(str(error)) <= refusals.MAX_MESSAGE
+    assert len(str(error)) <= MAX_MESSAGE
     assert str(error).isprintable()
 
 

@@ -1,0 +1,66 @@
+"""Strangers' words made safe to show to agents and on terminals: the one set of unsafe characters and what is done.
+
+What orgs and clients call things (error texts, labels, names of orgs and users) passes through here on its way out.
+Field values inside records do not: they are data, and must come back as they were read. There a zero-width joiner is
+part of an emoji or of a Persian word; in a label or an error text it is only a place to hide something.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+MAX_MESSAGE = 500
+"""The most characters of a stranger's text that an error or a hint repeats."""
+
+_UNSAFE = (
+    "\x00-\x1f\x7f-\x9f"  # C0 and C1 controls, and DEL
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"  # soft hyphen, joiners, fillers, Arabic letter mark
+    "\u200b-\u200f\u2028-\u202e\u2060-\u206f"  # zero width, line and paragraph separators, direction of writing
+    "\u3164\uffa0\ufeff\ufff0-\ufffb\ufffe\uffff"  # fillers, byte order mark, annotations, no characters
+    "\ud800-\udfff\ue000-\uf8ff\ufdd0-\ufdef"  # halves of surrogate pairs, private use, no characters
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"  # invisible marks of shorthand and music
+    "\U000e0000-\U000e0fff\U000f0000-\U0010ffff"  # tags, variation selectors that spell hidden text, private use
+)
+_CHARACTER = re.compile(f"[{_UNSAFE}]")
+# One variation selector makes a sign an emoji; a row of them spells a hidden text.
+_RUN = re.compile(rf"(?:\x1b\[[0-?]{{0,64}}[ -/]{{0,16}}[@-~]|[{_UNSAFE}]|[\ufe00-\ufe0f]{{2,}})+")
+_ERROR_CODE = re.compile(r"[A-Z][A-Z0-9_]{0,79}")
+
+
+def clean_text(text: str, limit: int = MAX_MESSAGE) -> str:
+    """A text on one line for agents: a blank for each run of unsafe characters, and at most ``limit`` long.
+
+    Escape sequences of terminals go as a whole. Printable text is unchanged.
+    """
+    clean = _RUN.sub(" ", text[: 4 * limit]).strip()
+    return clean if len(clean) <= limit else f"{clean[: limit - 1].rstrip()}…"
+
+
+def clean_word(value: object, limit: int = MAX_MESSAGE) -> str:
+    """The same for a part of a reply that should be a text; empty for anything else."""
+    return clean_text(value, limit) if isinstance(value, str) else ""
+
+
+def error_code(value: object) -> str | None:
+    """An errorCode such as ``DUPLICATE_VALUE``; None for what has not the form of one."""
+    return value if isinstance(value, str) and _ERROR_CODE.fullmatch(value) else None
+
+
+def replace_unsafe(text: str) -> str:
+    """The same text with U+FFFD for each unsafe character, so that its length and place can be seen."""
+    return _CHARACTER.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def escape_text(text: str) -> str:
+    """A text on one line for terminals and logs: unsafe characters are written as escapes (a backslash and a code)."""
+    return _CHARACTER.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def escape_json(text: str) -> str:
+    """JSON of the same meaning in which nothing can drive a terminal; its own line ends stay."""
+    return "\n".join(_CHARACTER.sub(_json_escape, line) for line in text.split("\n"))
+
+
+def _json_escape(found: re.Match[str]) -> str:
+    return json.dumps(found[0])[1:-1]
