@@ -10,9 +10,11 @@ import tomllib
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, Literal, Self
+from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
+from orgserver import ownership
 from orgserver.model.errors import ConfigError
 from orgserver.model.secret import Secret
 
@@ -70,12 +72,19 @@ class Settings(BaseModel):
         if self.database_url is None:
             return self.home / "orgserver.db"
         scheme, _, rest = self.database_url.partition("://")
-        if scheme not in ("sqlite", "sqlite+aiosqlite") or not rest.startswith("/") or rest in ("/", "/:memory:"):
+        path = unquote(rest[1:])
+        known = scheme in ("sqlite", "sqlite+aiosqlite") and rest.startswith("/")
+        if not known or path in ("", ":memory:") or "\0" in path:
             raise ConfigError(
                 "ORGSERVER_DATABASE_URL is not a database this version can use",
                 hint="give sqlite+aiosqlite:////absolute/path/orgserver.db, or leave it out",
             )
-        return Path(rest[1:])
+        if "?" in rest:
+            raise ConfigError(
+                "ORGSERVER_DATABASE_URL has options after a ?, and SQLite takes none here",
+                hint="take them away; a ? in the name of a folder is written %3F in a URL, and a % is written %25",
+            )
+        return Path(path)
 
     def take_master_key(self) -> Secret | None:
         """Give the key that the environment held."""
@@ -92,11 +101,13 @@ def default_home() -> Path:
 def read_settings(given: Mapping[str, Any] | None = None, environ: MutableMapping[str, str] = os.environ) -> Settings:
     """Read the settings; the master key is taken out of the environment, so that no child inherits it.
 
-    Raises ConfigError naming each setting that is wrong, never its value.
+    Raises ConfigError naming each setting that is wrong, never its value; and before a byte of ``config.toml`` is used,
+    where somebody else may change it: it can name the program that prints the key.
     """
     given = dict(given or {})
     home = Path(given.pop("home", None) or environ.get("ORGSERVER_HOME") or default_home()).expanduser().absolute()
     environment = {name: environ[_variable(name)] for name in Settings.model_fields if _variable(name) in environ}
+    _refuse_home_of_others(home)
     try:
         settings = Settings(**(_file(home / FILE_NAME) | environment | given | {"home": home}))
     except ValidationError as error:
@@ -114,9 +125,28 @@ def _problem(detail: Any) -> str:
     return f"setting {_variable(name)}: {detail['msg']}"
 
 
+def _refuse_home_of_others(home: Path) -> None:
+    try:
+        status = home.stat()
+    except OSError:
+        return  # whether home can be a folder at all is for the store to say
+    _refuse(home, status)
+
+
+def _refuse(path: Path, status: os.stat_result) -> None:
+    risk = ownership.risk(path, status)
+    if risk is not None:
+        raise ConfigError(
+            f"{risk.reason}, and so could name the program that prints the master key: nothing in it is used",
+            hint=f"{risk.mend}; or set ORGSERVER_HOME to a folder of your own",
+        )
+
+
 def _file(path: Path) -> dict[str, Any]:
     try:
-        values = tomllib.loads(path.read_text("utf-8"))
+        with path.open("rb") as file:
+            _refuse(path, os.fstat(file.fileno()))
+            values = tomllib.loads(file.read().decode("utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return {}  # whether home can be a folder at all is for the store to say
     except (OSError, UnicodeDecodeError) as error:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import portalocker
 
+from orgserver import ownership
 from orgserver.config import Settings
 from orgserver.durable import write_whole
 from orgserver.model.errors import KeyProblem
@@ -20,7 +21,6 @@ from orgserver.vault import MAKE_ONE, Key, Vault, read_ring, write_ring
 
 COMMAND_SECONDS = 60.0
 _MAX_BYTES = 64 * 1024
-_POSIX = os.name == "posix"
 _ENVIRONMENT = "ORGSERVER_MASTER_KEY"
 
 
@@ -185,7 +185,7 @@ class FileRing:
             raise KeyProblem(f"the master key {self.path} cannot be written anew: {error.strerror}") from None
 
     def _check_writable(self) -> None:
-        if _POSIX and self.path.stat().st_uid != os.geteuid():
+        if ownership.POSIX and self.path.stat().st_uid != os.geteuid():
             raise KeyProblem(
                 f"the master key {self.path} belongs to another user, who must write it anew",
                 hint=f"put a new key before the others there, then run this again; {MAKE_ONE}",
@@ -197,19 +197,14 @@ class FileRing:
             )
 
 
-def folder_risk(path: Path) -> str | None:
-    """Why the folder of a key file is no safe place: whoever may write there can take the file away."""
-    if not _POSIX:
-        return None
+def folder_risk(path: Path) -> ownership.Risk | None:
+    """Why the folder of a key file is no safe place: whoever may write there can put another file in its place."""
     try:
         status = path.parent.stat()
     except OSError as error:
-        return f"{path.parent} cannot be looked at: {(error.strerror or type(error).__name__).lower()}"
-    if status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX:
-        return f"{path.parent} can be changed by others (mode {stat.S_IMODE(status.st_mode):o})"
-    if status.st_uid not in (os.geteuid(), 0):
-        return f"{path.parent} belongs to another user"
-    return None
+        reason = f"{path.parent} cannot be looked at: {(error.strerror or type(error).__name__).lower()}"
+        return ownership.Risk(reason, "let the account that runs orgserver look into it")
+    return ownership.risk(path.parent, status, sticky=True)
 
 
 def _only_you(source: str) -> KeyProblem:
@@ -235,15 +230,12 @@ def _opened(path: Path) -> int:
 def _check(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise KeyProblem(f"the master key {path} is not a regular file")
-    if not _POSIX:
-        return
-    if status.st_mode & 0o077:
-        raise KeyProblem(
-            f"the master key {path} can be read or changed by others (mode {stat.S_IMODE(status.st_mode):o})",
-            hint=f"run: chmod 600 '{path}'",
-        )
-    if status.st_uid not in (os.geteuid(), 0):
-        raise KeyProblem(f"the master key {path} belongs to another user")
+    risk = ownership.risk(path, status, private=True)
+    if risk is not None:
+        raise KeyProblem(f"the master key {risk.reason}", hint=risk.mend)
+    around = folder_risk(path)
+    if around is not None:
+        raise KeyProblem(f"the folder of the master key is no safe place: {around.reason}", hint=around.mend)
 
 
 def _signature(status: os.stat_result) -> tuple[int, ...]:

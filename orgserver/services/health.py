@@ -55,7 +55,7 @@ def of_machine(settings: Settings) -> list[Finding]:
         sqlite(sqlite3.sqlite_version_info),
         Finding("other programs", "note", f"none may write {database.name}: they do not know its lock file"),
         *(folder(each) for each in dict.fromkeys((settings.home, database.parent)) if each.exists()),
-        permissions(_private_files(settings)),
+        permissions(_private_files(settings), key_file(settings)),
         file_system(files.file_system(_existing(database.parent))),
         free_space(files.free_bytes(_existing(database.parent))),
         key_source(settings),
@@ -103,17 +103,18 @@ def folder(path: Path) -> Finding:
     return Finding("folder", "ok", f"{path}, for its owner alone")
 
 
-def permissions(paths: Iterable[Path]) -> Finding:
-    """Sealed or not: what is in these files is nobody else's business."""
+def permissions(paths: Iterable[Path], key: Path | None) -> Finding:
+    """Sealed or not: what is in these files is nobody else's business. A key that others may read is not used."""
     modes = {path: stat.S_IMODE(path.stat().st_mode) for path in paths if path.exists()}
     if os.name != "posix":
         return Finding("files", "ok", "their folder decides who may read them")
     open_ones = [path for path, mode in modes.items() if mode & _OTHERS]
     if not open_ones:
         return Finding("files", "ok", "for their owner alone")
-    told = ", ".join(f"{path.name} (mode {modes[path]:o})" for path in open_ones)
+    names = ", ".join(f"{path.name} (mode {modes[path]:o})" for path in open_ones)
     todo = f"chmod 600 {shlex.join(map(str, open_ones))}"
-    return Finding("files", "problem", f"open to others: {told}", todo)
+    level: Level = "problem" if any(modes[path] & _OTHERS_WRITE or path == key for path in open_ones) else "warning"
+    return Finding("files", level, f"open to others: {names}", todo)
 
 
 def file_system(kind: str | None) -> Finding:
@@ -154,7 +155,7 @@ def key_place(settings: Settings) -> Finding:
     path = key_file(settings)
     risk = folder_risk(path) if path is not None and path.parent.is_dir() else None
     if risk is not None:
-        return Finding("key's place", "warning", f"{risk}: whoever can may take the key away", "chmod go-w that folder")
+        return Finding("key's place", "problem", f"{risk.reason}: the key is not used", risk.mend)
     beside = path is not None and settings.database_file.parent.resolve() in path.resolve().parents
     if not beside:
         return Finding("key's place", "ok", "not beside the database")

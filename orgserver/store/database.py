@@ -11,7 +11,7 @@ from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
@@ -190,9 +190,14 @@ def _unusable(file: Path, error: DBAPIError) -> StoreError:
     )
 
 
+def _url(driver: str, file: Path) -> URL:
+    """A path as a value, never as text of a URL: there ``%``, ``?`` and ``#`` mean something else."""
+    return URL.create(driver, database=str(file))
+
+
 def _sync_engine(file: Path) -> Engine:
     engine = create_engine(
-        f"sqlite+pysqlite:///{file}",
+        _url("sqlite+pysqlite", file),
         poolclass=NullPool,
         connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False, "cached_statements": 256},
     )
@@ -203,7 +208,7 @@ def _sync_engine(file: Path) -> Engine:
 
 def _scan_engine(file: Path) -> Engine:
     engine = create_engine(
-        f"sqlite+pysqlite:///{file}",
+        _url("sqlite+pysqlite", file),
         poolclass=NullPool,
         connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
     )
@@ -216,7 +221,7 @@ def _async_engine(file: Path) -> AsyncEngine:
     from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415  # not on the path of a tool call
 
     engine = create_async_engine(
-        f"sqlite+aiosqlite:///{file}",
+        _url("sqlite+aiosqlite", file),
         pool_size=4,
         max_overflow=0,  # every connection lives until close(), which happens under the lock
         connect_args={"timeout": _BUSY_SECONDS},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import time
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ FREE_FLOOR = 64 * 1024 * 1024
 
 
 _LOOK_SECONDS = 0.01
+_OCTAL = re.compile(r"\\([0-7]{3})")
+"""How the kernel writes spaces, tabs, line ends and backslashes of paths there."""
 
 
 def prepare(file: Path) -> None:
@@ -139,7 +142,7 @@ def file_system(folder: Path) -> str | None:
     best, kind = -1, None
     for line in mounts.splitlines():
         left, _, right = line.partition(" - ")
-        point = left.split()[4].replace("\\040", " ")
+        point = _OCTAL.sub(lambda match: chr(int(match[1], 8)), left.split()[4])
         inside = resolved == point or resolved.startswith(point.rstrip("/") + "/")
         if inside and len(point) >= best:
             best, kind = len(point), right.split()[0]

@@ -138,7 +138,7 @@ def test_a_key_beside_the_database_is_a_warning(tmp_path: Path, given: dict[str,
     assert health.key_place(settings).level == level
 
 
-def test_a_key_in_a_folder_that_others_may_change_is_warned_of(tmp_path: Path) -> None:
+def test_a_key_in_a_folder_that_others_may_change_is_a_problem(tmp_path: Path) -> None:
     folder = tmp_path / "keys"
     folder.mkdir()
     folder.chmod(0o777)
@@ -146,7 +146,7 @@ def test_a_key_in_a_folder_that_others_may_change_is_warned_of(tmp_path: Path) -
 
     found = health.key_place(settings)
 
-    assert found.level == "warning"
+    assert found.level == "problem"
     assert "can be changed by others" in found.text
 
 

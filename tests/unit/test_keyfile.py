@@ -55,7 +55,7 @@ def test_a_file_that_others_can_use_is_refused_with_the_command_that_mends_it(tm
     with pytest.raises(KeyProblem, match=f"mode {mode:o}") as caught:
         opened(tmp_path, MASTER_KEY_FILE=str(file))
 
-    assert caught.value.hint == f"run: chmod 600 '{file}'"
+    assert caught.value.hint == f"run: chmod 600 {shlex.quote(str(file))}"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
