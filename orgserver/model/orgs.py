@@ -93,6 +93,11 @@ class Org:
     operator says so (``check-org --try-token``)."""
 
     @property
+    def is_closed(self) -> bool:
+        """Whether nothing may be sent to it, whatever access token is at hand, until somebody has logged in again."""
+        return self.state in (OrgState.NEEDS_LOGIN, OrgState.QUARANTINED)
+
+    @property
     def holds_refresh_token(self) -> bool:
         """Whether there is a token that rotates, dies of idleness and must never be sent twice."""
         return self.auth in ("web", "refresh-token")

@@ -80,7 +80,7 @@ class Access:
         async with self._store.database.reading() as connection:
             catalog = await self._store.orgs.catalog(connection)
         self._catalog = catalog
-        await self.tokens.forget_all_but({org.row_id for org in catalog.by_alias.values()})
+        await self.tokens.follow(catalog.by_alias.values())
         return catalog
 
     async def changed(self) -> bool:

@@ -26,7 +26,7 @@ from orgserver.model.errors import (
 from orgserver.model.names import SObjectName
 from orgserver.model.orgs import Caller, Org, Permission
 from orgserver.salesforce.client import Trace
-from orgserver.services import confirming, entries, hints, keeping, repetition
+from orgserver.services import confirming, entries, hints, keeping, repetition, verdicts
 from orgserver.services.access import Access, Connection
 from orgserver.services.confirming import Confirming
 from orgserver.services.looking import Looking
@@ -251,9 +251,11 @@ class Acting:
             return await plan.send(connection)
 
     def _check(self, org: Org, permission: Permission) -> None:
-        """What this server and this org allow: each can only take away."""
+        """What this server and this org allow: each can only take away. NotSent where the org's state forbids it."""
         if not org.enabled:
             raise PolicyDenied(f"{org.alias} is disabled", code="ORG_DISABLED", hint="an administrator enables it")
+        if org.is_closed:
+            raise verdicts.closed(org, org)
         if permission == "read":
             return
         if self._access.scope.read_only:

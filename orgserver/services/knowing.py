@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from orgserver.model.errors import CallError
 from orgserver.model.orgs import Caller, Org
 from orgserver.services.access import Access
 from orgserver.services.metadata import Metadata
 
 
 class Knowing:
-    """The objects and fields that describes told lately, of orgs that the caller may use; nothing of others."""
+    """The objects and fields that describes told lately, of orgs that the caller may use and that take calls."""
 
     def __init__(self, access: Access, metadata: Metadata) -> None:
         self._access = access
@@ -36,8 +35,7 @@ class Knowing:
         return [each.name for each in known.fields] if known is not None else ()
 
     async def _org(self, caller: Caller, alias: str) -> Org | None:
-        try:
-            org, _version = await self._access.org(caller, alias)
-        except CallError:
-            return None
-        return org
+        for org in await self._access.visible(caller):
+            if org.alias == alias:
+                return org if org.enabled and not org.is_closed else None
+        return None

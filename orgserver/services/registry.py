@@ -18,6 +18,7 @@ from orgserver.salesforce.client import OrgHosts
 from orgserver.services.access import Access
 from orgserver.services.proof import prove
 from orgserver.services.tokens import hosts_of
+from orgserver.services.verdicts import closed
 from orgserver.store.opened import Store
 from orgserver.store.writer import Transaction
 
@@ -67,6 +68,8 @@ class Registry:
         try:
             if try_token or again:
                 token = await self._access.tokens.renew(org, force=True)
+            elif org.is_closed:  # its access token is not to be sent, be it ever so alive
+                raise closed(org, org)
             else:
                 token = await self._access.tokens.current(org)
             where = hosts_of(org, token.instance_url)

@@ -55,11 +55,14 @@ class Tokens:
         )
         self._refreshes: set[asyncio.Task[AccessToken]] = set()
 
-    async def forget_all_but(self, present: Collection[RowId]) -> None:
-        """Let go of orgs that were removed."""
-        for row_id in self._live.keys() - set(present):
+    async def follow(self, orgs: Collection[Org]) -> None:
+        """Let go of orgs that were removed, and of the access tokens of those whose state allows no call."""
+        for row_id in self._live.keys() - {org.row_id for org in orgs}:
             del self._live[row_id]
             await self.client.forget(row_id)
+        for org in orgs:
+            if org.is_closed and org.row_id in self._live:
+                self._live[org.row_id].current = None
 
     async def current(self, org: Org, *, not_this: AccessToken | None = None) -> AccessToken:
         """Give an access token, other than ``not_this``; refreshed when the store has none.

@@ -16,7 +16,7 @@ def closed(org: Org, found: Org | None) -> NeedsLogin:
         return NeedsLogin(
             f"{org.alias} is quarantined: {found.cause}",
             code="QUARANTINED",
-            hint="an administrator must look at this org",
+            hint=f"an administrator finds out why, and then runs: {_login(org)}",
         )
     if found.state is OrgState.IN_DOUBT:
         return NeedsLogin(
@@ -31,8 +31,12 @@ def needs_login(org: Org, cause: str | None) -> NeedsLogin:
     """What an org without a working credential answers."""
     return NeedsLogin(
         f"{org.alias} needs a new login: {cause or 'its credential no longer works'}",
-        hint=f"an administrator runs: orgserver update-org {org.alias} --auth {org.auth}",
+        hint=f"an administrator runs: {_login(org)}",
     )
+
+
+def _login(org: Org) -> str:
+    return f"orgserver update-org {org.alias} --auth {org.auth}"
 
 
 def away(org: Org) -> StoreAway:

@@ -87,7 +87,7 @@ class Refreshes:
         if stored is not None and stored.fencing != not_this:
             return Finished(self._orgs.opened_access(row_id, stored))
         org = rows.org(row)
-        if not force and (org.held or org.state in (OrgState.NEEDS_LOGIN, OrgState.QUARANTINED)):
+        if not force and (org.held or org.is_closed):
             return Closed(org)
         lease = leases.take_in(tx, row_id, holder, life_us, found.fencing)
         if lease is None:
