@@ -17,6 +17,7 @@ from orgserver.cli.support import print_json, run, tell, until_told
 )
 @click.option("--orgs", default=2, show_default=True, type=click.IntRange(1, 2_000), help="How many orgs.")
 @click.option("--tls", is_flag=True, help="Serve https with a throwaway certificate authority.")
+@click.option("--plain", is_flag=True, help="Reply without packing, chunks and Salesforce's headers: for benches.")
 @click.option("--no-rotation", is_flag=True, help="Let refresh tokens stay the same.")
 @click.option(
     "--callback",
@@ -24,17 +25,17 @@ from orgserver.cli.support import print_json, run, tell, until_told
     metavar="URL",
     help="Where a log-in in the browser may lead back to, besides that of the sf command; may be repeated.",
 )
-def sandbox(port: int, orgs: int, tls: bool, no_rotation: bool, callback: tuple[str, ...]) -> None:
+def sandbox(port: int, orgs: int, tls: bool, plain: bool, no_rotation: bool, callback: tuple[str, ...]) -> None:
     """Serve pretend Salesforce orgs on 127.0.0.1 until Ctrl-C; prints their URLs and credentials as JSON.
 
     Each org takes log-ins in the browser at once and without asking, refresh tokens, signed assertions and its app's
     own credentials. POST /sandbox/knobs changes how it behaves; GET /sandbox/state and /sandbox/tokens tell what it
     saw.
     """
-    run(until_told(_serve(port, orgs, tls=tls, rotation=not no_rotation, callbacks=callback)))
+    run(until_told(_serve(port, orgs, tls=tls, plain=plain, rotation=not no_rotation, callbacks=callback)))
 
 
-async def _serve(port: int, orgs: int, *, tls: bool, rotation: bool, callbacks: tuple[str, ...]) -> None:
+async def _serve(port: int, orgs: int, *, tls: bool, plain: bool, rotation: bool, callbacks: tuple[str, ...]) -> None:
     from orgserver.sandbox.org import CALLBACK  # noqa: PLC0415  # only here
     from orgserver.sandbox.server import Sandbox  # noqa: PLC0415  # only here
 
@@ -45,6 +46,7 @@ async def _serve(port: int, orgs: int, *, tls: bool, rotation: bool, callbacks: 
             tls_folder=Path(folder) if tls else None,
             rotation=rotation,
             callbacks=(CALLBACK, *callbacks),
+            plain=plain,
         ) as served:
             print_json(served.described())
             tell("The sandbox is up. Ctrl-C ends it.")

@@ -7,8 +7,9 @@ The ready-made bridge between the two libraries mixes these up (docs/adr/0003-tr
 
 from __future__ import annotations
 
+import asyncio
 import ssl
-import zlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
@@ -16,12 +17,15 @@ import aiohttp
 import httpx
 from yarl import URL
 
+from orgserver.salesforce import unpacking
+
 CONNECT_SECONDS: Final = 5.0
 READ_SECONDS: Final = 45.0
 KEEP_ALIVE_SECONDS: Final = 15.0
 MAX_BODY: Final = 32 * 1024 * 1024
 """The largest reply we read, in bytes, compressed or not."""
-_GZIP: Final = 16 + zlib.MAX_WBITS
+_OF_THE_WIRE: Final = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
+"""Headers that are true of a body on its way, and false of the one that is handed on: httpx would unpack it again."""
 
 
 class BodyTooLarge(httpx.RemoteProtocolError):
@@ -57,7 +61,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 proxy=self._proxy,
             ) as answer:
                 content = await _read(answer)
-                return httpx.Response(answer.status, headers=answer.raw_headers, content=content, request=request)
+                headers = [pair for pair in answer.raw_headers if pair[0].lower() not in _OF_THE_WIRE]
+                return httpx.Response(answer.status, headers=headers, content=content, request=request)
         except aiohttp.ConnectionTimeoutError as error:
             raise httpx.ConnectTimeout("no connection in time", request=request) from error
         except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
@@ -102,30 +107,29 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
 async def _read(answer: aiohttp.ClientResponse) -> bytes:
     """Read a body of bounded size, unpacking it as it comes."""
-    encoding = answer.headers.get("Content-Encoding", "identity").lower()
-    if encoding not in ("identity", "gzip"):
-        raise BodyTooLarge("the answer is packed in a way that was not asked for")
-    unpack = zlib.decompressobj(_GZIP) if encoding == "gzip" else None
-    received = 0
-    parts: list[bytes] = []
-    size = 0
-    async for chunk in answer.content.iter_any():
-        received += len(chunk)
-        part = _unpacked(unpack, chunk, MAX_BODY - size) if unpack else chunk
-        size += len(part)
-        if received > MAX_BODY or size > MAX_BODY or (unpack and unpack.unconsumed_tail):
-            raise BodyTooLarge(f"the answer is larger than {MAX_BODY >> 20} MiB")
-        parts.append(part)
-    if unpack and parts and not unpack.eof:
-        raise httpx.ReadError("the answer was cut off")
+    try:
+        unpacker = unpacking.Unpacker(answer.headers.getall("Content-Encoding", ()), MAX_BODY)
+        parts = [part async for part in _parts(answer.content, unpacker)]
+        unpacker.finish()
+    except unpacking.Unreadable as error:
+        raise httpx.RemoteProtocolError(str(error)) from error
+    except unpacking.TooLarge as error:
+        raise BodyTooLarge(f"the answer is larger than {MAX_BODY >> 20} MiB") from error
+    except unpacking.CutOff as error:
+        raise httpx.ReadError("the answer was cut off") from error
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _unpacked(unpack: zlib._Decompress, chunk: bytes, room: int) -> bytes:
-    try:
-        return unpack.decompress(chunk, room + 1)
-    except zlib.error as error:
-        raise httpx.RemoteProtocolError("the answer's compression is damaged") from error
+async def _parts(content: aiohttp.StreamReader, unpacker: unpacking.Unpacker) -> AsyncIterator[bytes]:
+    received = 0
+    async for chunk in content.iter_any():
+        received += len(chunk)
+        if received > MAX_BODY:
+            raise unpacking.TooLarge
+        for part in unpacker.unpack(chunk):
+            yield part
+            if len(part) == unpacking.PIECE:
+                await asyncio.sleep(0)  # a few bytes may unpack to very many: other orgs go on meanwhile
 
 
 def _reason(error: Exception) -> str:

@@ -54,6 +54,11 @@ class Answer:
     @classmethod
     def text(cls, status: int, body: str, content_type: str = "text/html;charset=UTF-8") -> Answer:
         """An answer that is not JSON."""
-        answer = cls(status)
-        answer.body, answer.content_type = body.encode(), content_type
+        return cls.of(status, body.encode(), content_type)
+
+    @classmethod
+    def of(cls, status: int, body: bytes, content_type: str, headers: dict[str, str] | None = None) -> Answer:
+        """An answer whose body is these bytes."""
+        answer = cls(status, headers=headers)
+        answer.body, answer.content_type = body, content_type
         return answer

@@ -6,7 +6,6 @@ import asyncio
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from email.utils import format_datetime
 from typing import Any
 
 from orgserver.sandbox import control, faults
@@ -16,11 +15,11 @@ from orgserver.sandbox.faults import Fault, Line
 from orgserver.sandbox.oauth import AUTHORIZE_PATH, TOKEN_PATH, OAuth
 from orgserver.sandbox.org import SandboxOrg, Seen
 from orgserver.sandbox.rest import Rest
+from orgserver.sandbox.wire import Wire, unpacked
 
 Transports = Mapping[tuple[str, int], asyncio.Transport]
 _MAX_URI = 16_384
 _MAX_WRITTEN_DOWN = 1024 * 1024
-_BODILESS = frozenset({204, 304})
 _UNAUTHORIZED = 401
 
 
@@ -40,8 +39,9 @@ class OrgApp:
         """Answer one request."""
         if scope["type"] != "http":
             return
-        line = Line(send, receive, self._transports.get(tuple(scope["client"])), self._closing)
         method, path = scope["method"], scope["path"]
+        transport, wire = self._transports.get(tuple(scope["client"])), self._wire(_asked(scope, b""))
+        line = Line(send, receive, transport, self._closing, wire)
         early = self._org.strikes(method, path, unread=True)
         if early is not None:
             self._write_down(_asked(scope, b""), 0)
@@ -51,10 +51,21 @@ class OrgApp:
         if body is None:  # the client left in the middle of its request: nothing was asked
             return
         asked = _asked(scope, body)
+        try:
+            asked = _asked(scope, unpacked(body, asked.headers.get("content-encoding", "")))
+        except Refusal as refusal:
+            self._write_down(asked, refusal.status)
+            await line.answer(Answer(refusal.status, refusal.body))
+            return
         if path.startswith("/sandbox/"):
-            await self._reply(line, control.answer(self._org, asked), "")
+            await line.answer(control.answer(self._org, asked))
             return
         await self._serve(line, asked, self._org.strikes(method, path))
+
+    def _wire(self, asked: Asked) -> Wire:
+        plain = self._org.plain or asked.path.startswith("/sandbox/")
+        accepted, number = asked.headers.get("accept-encoding", ""), self._org.counters.requests
+        return Wire.of(accepted, self._org.clock(), plain=plain, number=number)
 
     async def _serve(self, line: Line, asked: Asked, fault: Fault | None) -> None:
         to_tokens = asked.path == TOKEN_PATH
@@ -81,7 +92,7 @@ class OrgApp:
         elif fault is not None:
             await faults.strike(fault, line, answer)
             return
-        await self._reply(line, answer, request_id)
+        await self._reply(line, asked, answer, request_id)
 
     def _answer(self, asked: Asked) -> Answer:
         size = len(asked.raw_path) + len(asked.query_string)
@@ -104,20 +115,14 @@ class OrgApp:
         now = self._org.clock().timestamp()
         self._org.requests.append(Seen(asked.method, asked.path, status, query, body, request_id, now))
 
-    async def _reply(self, line: Line, answer: Answer, request_id: str) -> None:
-        headers = {
-            "date": format_datetime(self._org.clock(), usegmt=True),
-            "sforce-limit-info": f"api-usage={self._org.counters.api_calls}/{self._org.daily_limit}",
-            "x-request-id": request_id,
-        } | answer.headers
+    async def _reply(self, line: Line, asked: Asked, answer: Answer, request_id: str) -> None:
+        headers = {"X-Request-Id": request_id}
+        if _counts(asked, answer):
+            headers["Sforce-Limit-Info"] = f"api-usage={self._org.counters.api_calls}/{self._org.daily_limit}"
         if answer.status == _UNAUTHORIZED:
-            headers["www-authenticate"] = "Token"
-        if answer.status in _BODILESS:
-            await line.start(answer.status, "", headers)
-        else:
-            headers["content-length"] = str(len(answer.body))
-            await line.start(answer.status, answer.content_type, headers)
-        await line.part(answer.body, more=False)
+            headers["WWW-Authenticate"] = "Token"
+        answer.headers = headers | answer.headers
+        await line.answer(answer)
 
 
 async def _read(receive: faults.Receive) -> bytes | None:
@@ -140,6 +145,11 @@ def _asked(scope: Mapping[str, Any], body: bytes) -> Asked:
         {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
         body,
     )
+
+
+def _counts(asked: Asked, answer: Answer) -> bool:
+    """Whether a request counts against the daily limit, so that its answer says how much of that is used."""
+    return asked.path.startswith("/services/data/v") and answer.status != _UNAUTHORIZED
 
 
 def _misled(answer: Answer, location: str) -> Answer:

@@ -8,12 +8,13 @@ import re
 import socket
 import struct
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal, get_args
 
 from orgserver.sandbox.answers import Answer
+from orgserver.sandbox.wire import Wire
 
 Kind = Literal[
     "delay",
@@ -37,6 +38,7 @@ Send = Callable[[Message], Awaitable[None]]
 Receive = Callable[[], Awaitable[Message]]
 _MIB = 1024 * 1024
 _RESET = struct.pack("ii", 1, 0)
+BODILESS = frozenset({204, 304})
 
 
 @dataclass(slots=True)
@@ -86,6 +88,7 @@ class Line:
     transport: asyncio.Transport | None
     closing: asyncio.Event
     """Set when the sandbox ends."""
+    wire: Wire
 
     async def pause(self, seconds: float) -> None:
         """Wait, whether the client is still there or not."""
@@ -118,11 +121,24 @@ class Line:
             self.transport.abort()
         await self.gone(1)
 
-    async def start(self, status: int, content_type: str, headers: dict[str, str]) -> None:
+    async def answer(self, answer: Answer) -> None:
+        """Send an answer, in the form that this client asked for."""
+        if answer.status in BODILESS:
+            await self.start(answer.status, "", answer.headers)
+            await self.part(b"", more=False)
+            return
+        packed = self.wire.packed(answer.body)
+        framing = self.wire.framing(len(packed))
+        await self.start(answer.status, answer.content_type, answer.headers | self.wire.coding(answer.body) | framing)
+        for part in self.wire.parts(packed):
+            await self.part(part)
+        await self.part(b"", more=False)
+
+    async def start(self, status: int, content_type: str, headers: Mapping[str, str]) -> None:
         """Send the head of an answer."""
-        pairs = [(b"content-type", content_type.encode())] if content_type else []
-        pairs += [(name.encode(), value.encode()) for name, value in headers.items()]
-        await self.send({"type": "http.response.start", "status": status, "headers": pairs})
+        pairs = self.wire.headers(content_type, headers)
+        encoded = [(name.encode(), value.encode()) for name, value in pairs]
+        await self.send({"type": "http.response.start", "status": status, "headers": encoded})
 
     async def part(self, body: bytes, *, more: bool = True) -> None:
         """Send a part of an answer's body."""
@@ -149,15 +165,16 @@ async def strike(fault: Fault, line: Line, answer: Answer) -> None:
 async def _cut(line: Line, answer: Answer) -> None:
     if answer.body:
         # 200, whatever it was: an answer without a body could not be cut in the middle of one.
-        await line.start(200, answer.content_type, {"content-length": str(len(answer.body))})
-        await line.part(answer.body[: len(answer.body) // 2])
+        packed = line.wire.packed(answer.body)
+        await line.start(200, answer.content_type, line.wire.coding(answer.body) | line.wire.framing(len(packed)))
+        await line.part(packed[: len(packed) // 2])
     elif line.transport is not None:
         line.transport.write(b"HTTP/1.1 20")
     await line.end()
 
 
 async def _drip(fault: Fault, line: Line) -> None:
-    await line.start(200, fault.content_type, {"content-length": "10000"})
+    await line.start(200, fault.content_type, {"Content-Length": "10000"})
     for _ in range(int(fault.seconds * 10)):
         await line.part(b" ")
         if await line.gone(0.1):
@@ -168,7 +185,7 @@ async def _drip(fault: Fault, line: Line) -> None:
 async def _huge(fault: Fault, line: Line) -> None:
     head, tail, chunk = b'{"x":"', b'"}', b"y" * _MIB
     length = len(head) + fault.megabytes * _MIB + len(tail)
-    await line.start(200, fault.content_type, {"content-length": str(length)})
+    await line.start(200, fault.content_type, {"Content-Length": str(length)})
     await line.part(head)
     for _ in range(fault.megabytes):
         await line.part(chunk)
@@ -177,21 +194,23 @@ async def _huge(fault: Fault, line: Line) -> None:
 
 async def _false_answer(fault: Fault, line: Line) -> None:
     status, body, headers, kind = 200, fault.body.encode(), dict(fault.headers), fault.content_type
+    if fault.kind == "bomb":
+        bomb = _bomb()
+        await line.start(status, kind, headers | {"Content-Encoding": "gzip", "Content-Length": str(len(bomb))})
+        await line.part(bomb, more=False)
+        return
     if fault.kind == "status":
         status = fault.status
     elif fault.kind == "redirect":
-        status, headers["location"] = 302, fault.location
+        status, headers["Location"] = 302, fault.location
     elif fault.kind == "html":
         status, kind = fault.status, "text/html"
         body = body or b"<html><body>Down for maintenance</body></html>"
-    elif fault.kind == "bomb":
-        body, headers["content-encoding"] = _bomb(), "gzip"
     elif fault.kind == "deep":
         body = b"[" * 500 + b"]" * 500
     elif fault.kind == "bad_json":
         body = b'{"totalSize": 1, '
-    await line.start(status, kind, headers | {"content-length": str(len(body))})
-    await line.part(body, more=False)
+    await line.answer(Answer.of(status, body, kind, headers))
 
 
 @cache

@@ -1,7 +1,8 @@
 """What a test in another process can change about an org.
 
 rotation            whether a refresh gives a new refresh token
-daily_limit         calls until REQUEST_LIMIT_EXCEEDED
+plain               whether replies go neither packed nor in chunks, without Salesforce's headers
+daily_limit         what Sforce-Limit-Info says, and calls until REQUEST_LIMIT_EXCEEDED
 session_seconds     after how much idleness a session ends; null: never
 callbacks           where a log-in in the browser may lead back to
 duplicate_rule      {"object", "fields", "allow_save"}: records alike in these fields are duplicates; null: none are
@@ -109,6 +110,7 @@ _OF_ORG: dict[str, tuple[str, Read]] = {
     "bulk_rows_per_second": ("bulk_rows_per_second", _or_null(_seconds)),
     "bulk_delay": ("bulk_delay", _seconds),
     "rotation": ("rotation", _flag),
+    "plain": ("plain", _flag),
     "daily_limit": ("daily_limit", _whole),
     "session_seconds": ("session_seconds", _or_null(_seconds)),
     "callbacks": ("callbacks", _texts),

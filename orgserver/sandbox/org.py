@@ -144,8 +144,12 @@ class SandboxOrg:
     in_process: set[str] = field(default_factory=set, repr=False)
     """Refresh tokens whose request is under way."""
     locators: dict[str, Locator] = field(default_factory=dict)
-    daily_limit: int = 1_000_000
+    api_allocation: int = 15_000
+    """The calls a day that replies say the org has. Salesforce lets an org go beyond."""
+    protection_limit: int = 1_000_000
     """Calls until the org answers REQUEST_LIMIT_EXCEEDED."""
+    plain: bool = False
+    """Whether replies go in the plain form, neither packed nor in chunks."""
     time_zone: str = "Europe/Berlin"
     bulk_rows_per_second: float | None = None
     """How fast bulk jobs get on; None: as fast as they can."""
@@ -190,6 +194,15 @@ class SandboxOrg:
     def access_tokens(self) -> set[str]:
         """All access tokens that are good."""
         return self.logins.access_tokens()
+
+    @property
+    def daily_limit(self) -> int:
+        """The calls a day that the org has; once it is set, it ends the day too."""
+        return self.api_allocation
+
+    @daily_limit.setter
+    def daily_limit(self, calls: int) -> None:
+        self.api_allocation = self.protection_limit = calls
 
     @property
     def duplicate_rule(self) -> Rule | None:

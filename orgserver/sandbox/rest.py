@@ -54,7 +54,7 @@ class Rest:
                 return Answer(200, _versions())
             case ["services", "data", version, *parts] if _VERSION.fullmatch(version):
                 self._oauth.authenticate(asked)
-                if self._org.counters.api_calls >= self._org.daily_limit:
+                if self._org.counters.api_calls >= self._org.protection_limit:
                     raise Refusal(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
                 self._org.counters.api_calls += 1
                 with schema.of_org(self._org.objects.own):

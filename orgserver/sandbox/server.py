@@ -41,17 +41,19 @@ class Sandbox:
         tls_folder: Path | None = None,
         rotation: bool = True,
         callbacks: Sequence[str] = (CALLBACK,),
+        plain: bool = False,
     ) -> AsyncIterator[Sandbox]:
         """Serve on 127.0.0.1, org i at ``port + i`` (0: free ports); https with a throwaway CA in ``tls_folder``.
 
+        Replies have Salesforce's form: packed for whoever asks, in chunks, with its headers; ``plain``: without.
         Raises OperatorError when a port is taken.
         """
         sockets = _bind(orgs, port)
         tls = certificates(tls_folder) if tls_folder is not None else None
         scheme = "https" if tls else "http"
+        urls = [f"{scheme}://127.0.0.1:{each.getsockname()[1]}" for each in sockets]
         served = [
-            SandboxOrg(number, f"{scheme}://127.0.0.1:{each.getsockname()[1]}", rotation, callbacks=list(callbacks))
-            for number, each in enumerate(sockets)
+            SandboxOrg(number, url, rotation, callbacks=list(callbacks), plain=plain) for number, url in enumerate(urls)
         ]
         closing = asyncio.Event()
         listeners = [_Listener(org, served, tls, closing) for org in served]

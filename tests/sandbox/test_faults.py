@@ -56,12 +56,13 @@ def _quiet(caplog: pytest.LogCaptureFixture) -> object:
 
 @pytest.mark.parametrize("work", [False, True])
 @pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("plain", [False, True], ids=["chunks", "plain"])
 @pytest.mark.parametrize("kind", ["close", "reset", "cut", "hang"])
 async def test_a_connection_ends_after_the_request_was_read(
-    tmp_path: Path, kind: str, tls: bool, work: bool, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, kind: str, plain: bool, tls: bool, work: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
-    async with Sandbox.start(1, tls_folder=tmp_path if tls else None) as sandbox:
+    async with Sandbox.start(1, tls_folder=tmp_path if tls else None, plain=plain) as sandbox:
         acme = sandbox.orgs[0]
         acme.fault(kind, path=CONTACTS, work=work, seconds=0.2)  # type: ignore[arg-type]
 
@@ -72,8 +73,11 @@ async def test_a_connection_ends_after_the_request_was_read(
 
         if kind == "cut":
             assert got.startswith(b"HTTP/1.1 200")
+            head, _, body = got.partition(b"\r\n\r\n")
+            assert (b"chunked" in head) == (not plain)
+            content = body if plain else body.partition(b"\r\n")[2].removesuffix(b"\r\n")
             with pytest.raises(ValueError, match="Expecting|Unterminated|delimiter"):
-                json.loads(got.partition(b"\r\n\r\n")[2])
+                json.loads(content)
         else:
             # TLS tells a close without goodbye from one with it; a plain connection cannot.
             assert got == b"reset" if kind == "reset" or (kind == "hang" and not tls) else got in (b"", b"reset")

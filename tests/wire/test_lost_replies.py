@@ -45,15 +45,15 @@ def path_of(request: Request) -> tuple[str, str]:
     return request.method, request.path
 
 
-@pytest.fixture
-async def upstream() -> AsyncIterator[Upstream]:
-    async with Upstream.start() as started:
+@pytest.fixture(params=[False, True], ids=["packed", "plain"])
+async def upstream(request: pytest.FixtureRequest) -> AsyncIterator[Upstream]:
+    async with Upstream.start(plain=request.param) as started:
         yield started
 
 
 @pytest.fixture
-async def other() -> AsyncIterator[Upstream]:
-    async with Upstream.start() as started:
+async def other(upstream: Upstream) -> AsyncIterator[Upstream]:
+    async with Upstream.start(plain=upstream.plain) as started:
         yield started
 
 

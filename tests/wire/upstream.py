@@ -1,18 +1,20 @@
-"""An org's host made of a bare socket: it reads a whole request, notes it, and then does one thing."""
+"""An org's host made of a bare socket: it reads a whole request, notes it, and then does one thing.
+
+It answers as Salesforce does, packed with gzip for whoever asks and in chunks; or plainly, when it is told to.
+"""
 
 import asyncio
 import contextlib
 import gzip
 import io
 import json
+import random
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import cache
-
-Act = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[bool]]
-"""What is done with one request; true if the connection may carry another."""
 
 JSON = "application/json;charset=UTF-8"
 REASONS = {200: "OK", 201: "Created", 204: "No Content", 302: "Found", 401: "Unauthorized", 503: "Service Unavailable"}
@@ -20,19 +22,55 @@ MEBIBYTE = 1 << 20
 LARGE = 256 * MEBIBYTE
 
 
-def head(status: int, kind: str, length: int | None, **headers: str) -> bytes:
+def head(status: int, **headers: str) -> bytes:
     lines = [f"HTTP/1.1 {status} {REASONS.get(status, 'Whatever')}"]
-    if length is not None:
-        lines += [f"Content-Type: {kind}", f"Content-Length: {length}"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
+def chunked(content: bytes, size: int = 1_000) -> bytes:
+    """In chunks of this size, with the last one that is empty."""
+    parts = [content[start : start + size] for start in range(0, len(content), size)]
+    return b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (*parts, b""))
+
+
+@dataclass(frozen=True)
+class Form:
+    """How the host answers one request."""
+
+    plain: bool
+    asks_for_gzip: bool
+
+    def reply(self, content: bytes, status: int = 200, kind: str = JSON, **headers: str) -> bytes:
+        """A whole reply."""
+        if not content:
+            return head(status, **({} if status in (204, 304) else {"Content_Length": "0"}), **headers)
+        before, body = self.parts(content, status, kind, **headers)
+        return before + body
+
+    def parts(self, content: bytes, status: int = 200, kind: str = JSON, **headers: str) -> tuple[bytes, bytes]:
+        """The head and the body of a reply."""
+        if self.plain:
+            return head(status, Content_Type=kind, Content_Length=str(len(content)), **headers), content
+        coding = {"Content_Encoding": "gzip"} if self.asks_for_gzip else {}
+        packed = gzip.compress(content, 6) if self.asks_for_gzip else content
+        return head(status, Content_Type=kind, **coding, Transfer_Encoding="chunked", **headers), chunked(packed)
+
+
+Act = Callable[[asyncio.StreamReader, asyncio.StreamWriter, Form], Awaitable[bool]]
+"""What is done with one request; true if the connection may carry another."""
+
+
 def raw(content: bytes, *, keep: bool = True) -> Act:
     """Write these bytes."""
+    return written(lambda _form: content, keep=keep)
 
-    async def act(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        writer.write(content)
+
+def written(content: Callable[[Form], bytes], *, keep: bool = True) -> Act:
+    """Write what this makes of the form of the reply."""
+
+    async def act(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter, form: Form) -> bool:
+        writer.write(content(form))
         await writer.drain()
         return keep
 
@@ -41,10 +79,8 @@ def raw(content: bytes, *, keep: bool = True) -> Act:
 
 def answer(body: object = None, status: int = 200, **headers: str) -> Act:
     """Answer JSON, or nothing but a status; the connection stays open."""
-    if body is None:
-        return raw(head(status, JSON, None if status == 204 else 0, **headers))
-    content = json.dumps(body).encode()
-    return raw(head(status, JSON, len(content), **headers) + content)
+    content = b"" if body is None else json.dumps(body).encode()
+    return written(lambda form: form.reply(content, status, **headers))
 
 
 def refuse(status: int, code: str, message: str = "No.", **headers: str) -> Act:
@@ -55,32 +91,31 @@ def refuse(status: int, code: str, message: str = "No.", **headers: str) -> Act:
 def html(status: int = 503) -> Act:
     """What a load balancer says in Salesforce's place."""
     page = b"<html><body><h1>Down for maintenance</h1></body></html>"
-    return raw(head(status, "text/html", len(page)) + page)
+    return written(lambda form: form.reply(page, status, "text/html"))
 
 
 def redirect(location: str, status: int = 302) -> Act:
     """Send the client to another address."""
-    return raw(head(status, "text/html", 0, Location=location))
+    return written(lambda form: form.reply(b"", status, "text/html", Location=location))
 
 
 def bad_json(status: int = 201) -> Act:
     """A success that cannot be read."""
-    content = b'{"id": "003Sb00000000'
-    return raw(head(status, JSON, len(content)) + content)
+    return written(lambda form: form.reply(b'{"id": "003Sb00000000', status))
 
 
 def deep(levels: int) -> Act:
     """JSON nested so deep."""
     content = b"[" * levels + b"]" * levels
-    return raw(head(200, JSON, len(content)) + content)
+    return written(lambda form: form.reply(content))
 
 
-async def close(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> bool:
+async def close(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter, _form: Form) -> bool:
     """Close without a word."""
     return False
 
 
-async def reset(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+async def reset(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _form: Form) -> bool:
     """Close with a TCP reset in place of an end."""
     lingering = struct.pack("ii", 1, 0)
     writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, lingering)
@@ -88,33 +123,34 @@ async def reset(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     return False
 
 
-async def cut(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+async def cut(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter, form: Form) -> bool:
     """Close in the middle of the body."""
     content = json.dumps({"id": "003Sb0000000002AAA", "success": True, "errors": []}).encode()
-    writer.write(head(200, JSON, len(content)) + content[: len(content) // 2])
+    before, body = form.parts(content)
+    writer.write(before + body[: len(body) // 2])
     await writer.drain()
     return False
 
 
-async def hang(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> bool:
+async def hang(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter, _form: Form) -> bool:
     """Say nothing until the other side gives up."""
     await reader.read()
     return False
 
 
-async def drip(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+async def drip(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter, form: Form) -> bool:
     """Answer one byte at a time, always in time for a limit on each byte alone."""
-    content = json.dumps({"records": ["x"] * 10_000}).encode()
-    for byte in head(200, JSON, len(content)) + content:
+    content = json.dumps({"records": [random.randbytes(4).hex() for _ in range(10_000)]}).encode()
+    for byte in form.reply(content):
         writer.write(bytes([byte]))
         await writer.drain()
         await asyncio.sleep(0.005)
     return True
 
 
-async def huge(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, size: int = LARGE) -> bool:
-    """A body without an end in sight."""
-    writer.write(head(200, JSON, size))
+async def huge(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _form: Form, *, size: int = LARGE) -> bool:
+    """A body without an end in sight; it is large on the wire, so nothing packs it."""
+    writer.write(head(200, Content_Type=JSON, Content_Length=str(size)))
     chunk = b" " * (MEBIBYTE // 4)
     for _ in range(size // len(chunk)):
         writer.write(chunk)
@@ -131,10 +167,12 @@ def packed(size: int) -> bytes:
     return packed.getvalue()
 
 
-async def bomb(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, size: int = LARGE) -> bool:
+async def bomb(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter, form: Form, *, size: int = LARGE) -> bool:
     """A few bytes that unpack to very many."""
     content = packed(size)
-    writer.write(head(200, JSON, len(content), Content_Encoding="gzip") + content)
+    framing = {"Content_Length": str(len(content))} if form.plain else {"Transfer_Encoding": "chunked"}
+    writer.write(head(200, Content_Type=JSON, Content_Encoding="gzip", **framing))
+    writer.write(content if form.plain else chunked(content))
     await writer.drain()
     return True
 
@@ -142,7 +180,8 @@ async def bomb(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, s
 class Upstream:
     """What it does with the requests to come, and what came."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, plain: bool = False) -> None:
+        self.plain = plain
         self.port = 0
         self.requests: list[tuple[str, str]] = []
         self.carriers: list[int] = []
@@ -179,9 +218,10 @@ class Upstream:
             try:
                 going = True
                 while going:
-                    self._note(await self._whole(reader), number)
+                    request, form = await self._whole(reader)
+                    self._note(request, number)
                     act = self._script.pop(0) if self._script else self.usual
-                    going = await act(reader, writer)
+                    going = await act(reader, writer, form)
             finally:
                 writer.close()
                 with contextlib.suppress(ConnectionError):
@@ -192,8 +232,7 @@ class Upstream:
         self.carriers.append(number)
         self._came.set()
 
-    @staticmethod
-    async def _whole(reader: asyncio.StreamReader) -> tuple[str, str]:
+    async def _whole(self, reader: asyncio.StreamReader) -> tuple[tuple[str, str], Form]:
         lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         method, target, _ = lines[0].split(" ")
         headers = {
@@ -201,12 +240,13 @@ class Upstream:
         }
         assert "transfer-encoding" not in headers
         await reader.readexactly(int(headers.get("content-length", "0")))
-        return method, target.partition("?")[0]
+        form = Form(self.plain, "gzip" in headers.get("accept-encoding", ""))
+        return (method, target.partition("?")[0]), form
 
     @classmethod
     @asynccontextmanager
-    async def start(cls) -> AsyncIterator["Upstream"]:
-        upstream = cls()
+    async def start(cls, *, plain: bool = False) -> AsyncIterator["Upstream"]:
+        upstream = cls(plain=plain)
         server = await asyncio.start_server(upstream._connected, "127.0.0.1", 0)
         upstream.port = server.sockets[0].getsockname()[1]
         try:

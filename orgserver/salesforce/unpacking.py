@@ -1,0 +1,144 @@
+"""The content codings of a reply (RFC 9110, 8.4.1): its bytes as they were before they were packed, bounded.
+
+We ask for ``gzip`` alone, and read what a server or a proxy between may send all the same: ``x-gzip``, ``deflate``
+(zlib's form, which RFC 9110 means, and the bare one that many send), ``identity``, several of them on one another,
+in one header or in several. Anything else cannot be read.
+
+- gzip may have several members (RFC 1952, 2.2). What follows the last one is ignored, as gzip(1) does: a member
+  carries its own length and checksum, so nothing of the reply is missing.
+- A body of no bytes at all is empty however it is said to be packed: 204, 304 and answers to HEAD are so.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Generator, Iterable, Iterator
+from typing import Final
+
+PIECE: Final = 1024 * 1024
+"""The most that comes out at once, in bytes: whoever reads can let others go on in between."""
+MAX_CODINGS: Final = 3
+MAX_MEMBERS: Final = 1_000
+"""How many gzip members a body may have: an empty one costs 20 bytes to send, and far more to read."""
+_CODINGS: Final = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}
+_GZIP_MAGIC: Final = b"\x1f\x8b"
+_GZIP_BITS: Final = 16 + zlib.MAX_WBITS
+
+
+class Unreadable(ValueError):
+    """The body is packed in a way that cannot be read, or is damaged."""
+
+
+class TooLarge(ValueError):
+    """More would come out than may."""
+
+
+class CutOff(ValueError):
+    """The body ends before what was packed into it does."""
+
+
+class Unpacker:
+    """Unpacks one body, part by part."""
+
+    def __init__(self, content_encodings: Iterable[str], limit: int) -> None:
+        """Read the values of the Content-Encoding headers, in their order; ``limit`` bounds what comes out, in bytes.
+
+        Raises Unreadable for a coding that is not known.
+        """
+        self._layers = [_Layer(name) for name in reversed(_codings(content_encodings))]
+        self._room = limit
+
+    def unpack(self, data: bytes) -> Iterator[bytes]:
+        """What comes out of the next bytes, in parts of at most PIECE bytes, or as they are if nothing packed them.
+
+        Raises Unreadable or TooLarge.
+        """
+        for part in self._through(0, data):
+            self._room -= len(part)
+            if self._room < 0:
+                raise TooLarge
+            yield part
+
+    def finish(self) -> None:
+        """Be told that the body has ended; raises CutOff if it should not have."""
+        if any(layer.unfinished for layer in self._layers):
+            raise CutOff
+
+    def _through(self, layer: int, data: bytes) -> Iterator[bytes]:
+        if layer == len(self._layers):
+            yield data
+            return
+        for part in self._layers[layer].unpack(data):
+            yield from self._through(layer + 1, part)
+
+
+class _Layer:
+    """One coding: the gzip members or the deflate stream under way."""
+
+    def __init__(self, coding: str) -> None:
+        self._gzip = coding == "gzip"
+        self._members = 0
+        self._stream: zlib._Decompress | None = None
+        self._start = b""
+        """The first byte of a stream, until its second tells what it is."""
+        self._over = False
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether something has begun and not ended."""
+        return self._stream is not None or (bool(self._start) and (not self._members or _GZIP_MAGIC[:1] == self._start))
+
+    def unpack(self, data: bytes) -> Iterator[bytes]:
+        data = self._start + data
+        self._start = b""
+        while data and not self._over:
+            if self._stream is None and not self._begins(data):
+                return
+            data = yield from self._inflated(data)
+
+    def _begins(self, data: bytes) -> bool:
+        """Begin the stream that these bytes are the start of; false if there is none, or not yet."""
+        if len(data) < len(_GZIP_MAGIC):
+            self._start = data
+            return False
+        if self._members and not (self._gzip and data.startswith(_GZIP_MAGIC)):
+            self._over = True
+            return False
+        self._members += 1
+        if self._members > MAX_MEMBERS:
+            raise Unreadable("the answer is packed in too many parts")
+        self._stream = zlib.decompressobj(_GZIP_BITS if self._gzip else _deflate_bits(data))
+        return True
+
+    def _inflated(self, data: bytes) -> Generator[bytes, None, bytes]:
+        """Yield what comes out; return the bytes behind the stream's end."""
+        stream = self._stream
+        assert stream is not None  # noqa: S101  # _begins has made it
+        while True:
+            try:
+                part = stream.decompress(data, PIECE)
+            except zlib.error as error:
+                raise Unreadable("the answer's compression is damaged") from error
+            if part:
+                yield part
+            if stream.eof:
+                self._stream = None
+                return stream.unused_data
+            data = stream.unconsumed_tail
+            if not data and len(part) < PIECE:  # a full part may have more behind it, in zlib's own memory
+                return b""
+
+
+def _codings(values: Iterable[str]) -> list[str]:
+    """The codings, in the order in which they were applied."""
+    names = [name.strip().lower() for value in values for name in value.split(",")]
+    packed = [name for name in names if name not in ("", "identity")]
+    if len(packed) > MAX_CODINGS or not _CODINGS.keys() >= set(packed):
+        raise Unreadable("the answer is packed in a way that was not asked for")
+    return [_CODINGS[name] for name in packed]
+
+
+def _deflate_bits(data: bytes) -> int:
+    """Whether zlib's header (RFC 1950, 2.2) comes first, as RFC 9110 has it, or the bare stream, as many servers do."""
+    zlib_header = data[0] & 0x0F == zlib.DEFLATED and int.from_bytes(data[:2], "big") % 31 == 0
+    return zlib.MAX_WBITS if zlib_header else -zlib.MAX_WBITS
