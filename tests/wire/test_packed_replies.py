@@ -350,7 +350,7 @@ async def test_a_token_answer_is_read_though_the_login_host_packs_what_nobody_as
         host,
     ):
         where = OrgHosts("row", f"http://{host.address}", f"http://{host.address}", (host.address,))
-        assert await client.token(where, {"grant_type": "refresh_token"}) == (200, told)
+        assert (await client.token(where, {"grant_type": "refresh_token"}))[:2] == (200, told)
 
 
 async def test_a_token_refusal_is_read_when_it_is_packed() -> None:
@@ -359,7 +359,7 @@ async def test_a_token_refusal_is_read_when_it_is_packed() -> None:
 
     async with answering(acts.raw(wire.whole(400, "application/json", json.dumps(told).encode()))) as (client, host):
         where = OrgHosts("row", f"http://{host.address}", f"http://{host.address}", (host.address,))
-        assert await client.token(where, {"grant_type": "refresh_token"}) == (400, told)
+        assert (await client.token(where, {"grant_type": "refresh_token"}))[:2] == (400, told)
 
 
 async def test_a_token_answer_that_is_packed_and_cut_off_is_lost() -> None:
