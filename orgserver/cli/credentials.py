@@ -116,6 +116,7 @@ def gather(options: dict[str, Any], kept: Credential | None = None) -> tuple[Aut
             given.take(name, environment[name], f"ORGSERVER_{name.upper()}")
         elif not _from_kept(given, name, kept, auth):
             _ask(given, name, auth)
+    _keep_audience(given, kept, options, auth)
     return auth, given
 
 
@@ -137,6 +138,8 @@ def _refuse_stray(options: dict[str, Any]) -> None:
         raise click.UsageError("--jwt-key-file goes with --auth jwt")
     if options["username"] and auth not in (None, "jwt", "web"):
         raise click.UsageError("--username goes with --auth jwt or web")
+    if options["audience"] and auth not in (None, "jwt"):
+        raise click.UsageError("--audience goes with --auth jwt")
     if options["callback_url"] and auth not in (None, "web"):
         raise click.UsageError("--callback-url goes with --auth web")
     if (options["sfdx_url_stdin"] or options["from_sf_cli"]) and auth not in (None, "refresh-token"):
@@ -192,6 +195,17 @@ def _from_kept(given: Given, name: str, kept: Credential | None, auth: AuthKind)
         return False
     given.take(name, text, "the store")
     return True
+
+
+def _keep_audience(given: Given, kept: Credential | None, options: dict[str, Any], auth: AuthKind) -> None:
+    """Go on with the audience that an operator chose for an org, as long as it logs in where it did."""
+    if auth != "jwt":
+        if options["audience"]:
+            raise click.UsageError("--audience goes with --auth jwt")
+        return
+    moves = options["login_url"] or options["test_org"] or "login_url" in given.values
+    if kept is not None and kept.explicit_audience and kept.audience and "audience" not in given.values and not moves:
+        given.keep("audience", kept.audience, "the store")
 
 
 def _ask(given: Given, name: str, auth: AuthKind) -> None:

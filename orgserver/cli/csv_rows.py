@@ -1,8 +1,8 @@
 """Which orgs a CSV file offers, a row each. What is wrong is named by row and column, and never by its value.
 
 Columns: ``alias`` and ``client_id``; ``client_secret``, ``refresh_token``, ``login_url``, ``instance_url``,
-``username``, ``private_key_file``, ``auth``, ``tag``, ``trust_host``, ``read_only``. Rows are counted as spreadsheets
-count them: the first one holds the columns' names.
+``username``, ``private_key_file``, ``audience``, ``auth``, ``tag``, ``trust_host``, ``read_only``. Rows are counted as
+spreadsheets count them: the first one holds the columns' names.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from orgserver.model.errors import ConfigError
 from orgserver.model.names import Alias
 from orgserver.model.orgs import AuthKind, Policy
 from orgserver.model.secret import Secret
-from orgserver.salesforce import hosts
+from orgserver.salesforce import audiences, hosts
+from orgserver.salesforce.audiences import LOGIN_URL
 from orgserver.services.importing import Candidate
-from orgserver.services.registration import LOGIN_URL, Registration, is_everybodys
+from orgserver.services.registration import Registration
 
 COLUMNS = (
     "alias",
@@ -33,6 +34,7 @@ COLUMNS = (
     "instance_url",
     "username",
     "private_key_file",
+    "audience",
     "auth",
     "tag",
     "trust_host",
@@ -162,7 +164,7 @@ def _registration(row: Mapping[str, str] | None, source: str, sheet: Sheet) -> R
     trusted = tuple(dict.fromkeys((*sheet.trusted, *_trusted(row["trust_host"]))))
     instance = _url(row, "instance_url", trusted)
     login = _url(row, "login_url", trusted) or instance or LOGIN_URL
-    if kind == "client-credentials" and is_everybodys(login):
+    if kind == "client-credentials" and audiences.is_shared(login):
         raise _Fault("login_url", "client credentials need the org's own host")
     key = _private_key(sheet.folder / row["private_key_file"]) if kind == "jwt" else None
     return Registration(
@@ -175,6 +177,7 @@ def _registration(row: Mapping[str, str] | None, source: str, sheet: Sheet) -> R
         refresh_token=_secret(row, "refresh_token") if kind == "refresh-token" else None,
         private_key=key,
         username=row["username"] or None if kind != "client-credentials" else None,
+        audience=_audience(row, kind, login, trusted),
         instance_url=instance,
         trusted_hosts=trusted,
         tags=tuple(dict.fromkeys(_words(row["tag"]))),
@@ -233,6 +236,17 @@ def _url(row: Mapping[str, str], column: str, trusted: tuple[str, ...]) -> str |
             raise _Fault(column, reason) from None
         raise _Fault(column, f"its host {reason.partition(' ')[2]} (column trust_host allows one)") from None
     return text
+
+
+def _audience(row: Mapping[str, str], kind: AuthKind, login: str, trusted: tuple[str, ...]) -> str | None:
+    if not row["audience"]:
+        return None
+    if kind != "jwt":
+        raise _Fault("audience", "only for auth jwt")
+    try:
+        return audiences.check(row["audience"], login, trusted)
+    except ValueError as error:
+        raise _Fault("audience", str(error)) from None
 
 
 def _flag(row: Mapping[str, str], column: str) -> bool:

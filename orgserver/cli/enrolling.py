@@ -51,6 +51,11 @@ def credential_options(command: F) -> F:
             metavar="PEM",
             help="The RSA private key whose certificate the app has.",
         ),
+        click.option(
+            "--audience",
+            metavar="URL",
+            help="Whom the assertion is meant for (jwt). [default: the org's My Domain, else login or test]",
+        ),
         click.option("--callback-url", metavar="URL", help="[default: http://localhost:1717/OauthRedirect]"),
         click.option(
             "--env-file",
@@ -102,7 +107,7 @@ def registration_of(
         refresh_token=given.secret("refresh_token") if auth == "refresh-token" else None,
         private_key=given.secret("private_key") if auth == "jwt" else None,
         username=options["username"] or (given.values.get("username") if auth == "jwt" else _known_user(before)),
-        audience=_audience(options, auth, given),
+        audience=(options["audience"] or given.values.get("audience")) if auth == "jwt" else None,
         callback_url=options["callback_url"] or CALLBACK,
         instance_url=instance,
         api_version=version_of(options) or _given_version(given) or (before.api_version if before else None),
@@ -115,21 +120,13 @@ def registration_of(
 
 
 def _login_url(options: dict[str, Any], auth: AuthKind, given: Given, instance: str | None, before: Org | None) -> str:
-    from orgserver.services.registration import LOGIN_URL, TEST_URL, is_everybodys  # noqa: PLC0415
+    from orgserver.salesforce.audiences import LOGIN_URL, TEST_URL, is_shared  # noqa: PLC0415
 
     named = options["login_url"] or (TEST_URL if options["test_org"] else given.values.get("login_url"))
     found: str = named or (before.login_url if before else None) or instance or LOGIN_URL
-    if auth == "client-credentials" and instance and is_everybodys(found) and not options["login_url"]:
+    if auth == "client-credentials" and instance and is_shared(found) and not options["login_url"]:
         return instance  # only the org's own host takes them
     return found
-
-
-def _audience(options: dict[str, Any], auth: AuthKind, given: Given) -> str | None:
-    from orgserver.services.registration import TEST_URL  # noqa: PLC0415
-
-    if auth != "jwt":
-        return None
-    return given.values.get("audience") or (TEST_URL if options["test_org"] else None)
 
 
 def _known_user(before: Org | None) -> str | None:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from orgserver.services.enrolment import Enrolled
 
 _NEED_AUTH = (
-    "login_url", "test_org", "instance_url", "client_id", "api_version", "username", "jwt_key_file", "callback_url",
-    "env_file", "credentials_stdin", "sfdx_url_stdin", "from_sf_cli", "trust_host",
+    "login_url", "test_org", "instance_url", "client_id", "api_version", "username", "jwt_key_file", "audience",
+    "callback_url", "env_file", "credentials_stdin", "sfdx_url_stdin", "from_sf_cli", "trust_host",
 )  # fmt: skip
 
 

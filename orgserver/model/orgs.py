@@ -115,7 +115,9 @@ class Credential:
     username: str | None = None
     """Whom a ``jwt`` credential acts as."""
     audience: str | None = None
-    """What a ``jwt`` assertion is meant for: Salesforce's login host, not the org's own."""
+    """Whom a ``jwt`` assertion is meant for: the one that worked last; None while none has."""
+    explicit_audience: bool = False
+    """An operator chose it, so no other is tried."""
     fencing: int = 0
     """Grows by one with each refresh that was stored."""
     given: str = ""

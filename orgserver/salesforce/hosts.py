@@ -48,6 +48,15 @@ def check_url(text: str, trusted: Sequence[str] = ()) -> str:
     return f"https://{host}"
 
 
+def is_salesforces(url: str) -> bool:
+    """Whether a URL is of Salesforce's own hosts, whatever else an operator trusts."""
+    try:
+        check_url(url)
+    except ValueError:
+        return False
+    return True
+
+
 def _parts(text: str) -> tuple[str, str, int]:
     """Scheme, host in lower case, and port."""
     if _UNSAFE.search(text) or not text.isascii():

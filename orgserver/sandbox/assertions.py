@@ -13,7 +13,7 @@ from orgserver.sandbox import apps
 from orgserver.sandbox.errors import OAuthRefusal
 from orgserver.sandbox.org import SandboxOrg
 
-_AUDIENCES = ("https://login.salesforce.com", "https://test.salesforce.com")
+_SHARED = ("login.salesforce.com", "test.salesforce.com")
 _SKEW = 30
 _LONGEST = 5 * 60
 _MILLISECONDS = 10**11
@@ -31,12 +31,14 @@ def public_key(pem: str) -> RSAPublicKey:
     return key
 
 
-def client_of(org: SandboxOrg, assertion: str) -> str:
-    """The app that signed an assertion for the org's user; OAuthRefusal if it is not good."""
+def client_of(org: SandboxOrg, assertion: str, host: str) -> str:
+    """The app that signed an assertion for the org's user; OAuthRefusal if it is not good.
+
+    ``host`` is the token host, as the client called it.
+    """
     claims = _claims(org, assertion)
-    if claims.get("aud") not in (*_AUDIENCES, org.url):
-        raise OAuthRefusal("invalid_grant", "Audience validation failed")
-    _check_time(claims.get("exp"), org.clock().timestamp())
+    _check_audience(org, claims.get("aud"), host)
+    _check_time(claims, org.clock().timestamp())
     if claims.get("sub") != org.username or not org.answers.jwt_approved:
         raise OAuthRefusal("invalid_grant", "user hasn't approved this consumer")
     return str(claims["iss"])
@@ -55,11 +57,29 @@ def _claims(org: SandboxOrg, assertion: str) -> dict[str, Any]:
         raise OAuthRefusal("invalid_grant", "invalid assertion") from None
 
 
-def _check_time(expiry: Any, now: float) -> None:
-    if not isinstance(expiry, int | float) or isinstance(expiry, bool):
-        raise OAuthRefusal("invalid_grant", "invalid assertion")
-    seconds = expiry / 1_000 if expiry >= _MILLISECONDS else expiry
-    if seconds < now - _SKEW:
+def _check_audience(org: SandboxOrg, audience: Any, host: str) -> None:
+    """An External Client App knows its org's host alone (n8n#28990); an older app the hosts that all orgs share."""
+    shared = isinstance(audience, str) and audience.removeprefix("https://") in _SHARED
+    if org.answers.connected_app:
+        if not shared:
+            raise OAuthRefusal("invalid_grant", "audience is invalid")
+        return
+    if shared or host.lower() in _SHARED:
+        raise OAuthRefusal("app_not_found", "External client app is not installed in this org")
+    if audience != org.url:
+        raise OAuthRefusal("invalid_grant", "Audience validation failed")
+
+
+def _check_time(claims: dict[str, Any], now: float) -> None:
+    expiry = _seconds(claims.get("exp"))
+    if expiry < now - _SKEW:
         raise OAuthRefusal("invalid_grant", "expired authorization code")
-    if seconds > now + _LONGEST + _SKEW:
+    begin = max((_seconds(claims[name]) for name in ("iat", "nbf") if name in claims), default=now)
+    if expiry > now + _LONGEST + _SKEW or begin > now + _SKEW:
         raise OAuthRefusal("invalid_grant", "invalid assertion")
+
+
+def _seconds(time: Any) -> float:
+    if not isinstance(time, int | float) or isinstance(time, bool):
+        raise OAuthRefusal("invalid_grant", "invalid assertion")
+    return time / 1_000 if time >= _MILLISECONDS else time

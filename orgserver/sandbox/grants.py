@@ -26,7 +26,6 @@ class Grants:
         self._kinds: dict[str, Callable[[Form], dict[str, Any]]] = {
             "refresh_token": self._refresh,
             "authorization_code": self._code,
-            _JWT_BEARER: self._assertion,
             "client_credentials": self._credentials,
         }
 
@@ -34,6 +33,8 @@ class Grants:
         """Answer one request; OAuthRefusal says what is wrong with it."""
         form = apps.form_of(asked)
         self._count_foreign(form.get("refresh_token", ""))
+        if form.get("grant_type") == _JWT_BEARER:
+            return Answer(200, self._assertion(form, asked.headers.get("host", "")))
         kind = self._kinds.get(form.get("grant_type", ""))
         if kind is None:
             raise OAuthRefusal("unsupported_grant_type", "grant type not supported")
@@ -70,8 +71,8 @@ class Grants:
         family = org.logins.begin(client_id, approval.scope)
         return org.new_session(family) | {"refresh_token": family.refresh_token}
 
-    def _assertion(self, form: Form) -> dict[str, Any]:
-        client_id = assertions.client_of(self._org, form.get("assertion", ""))
+    def _assertion(self, form: Form, host: str) -> dict[str, Any]:
+        client_id = assertions.client_of(self._org, form.get("assertion", ""), host)
         self._check_place()
         return self._without_refresh_token(client_id)
 

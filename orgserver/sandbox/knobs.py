@@ -18,6 +18,9 @@ secret_required     whether the org's own app must show its secret
 client_credentials  whether an app's own credentials are taken
 jwt_public_key      the PEM of a public key or certificate for signed assertions; null: none are taken
 jwt_approved        whether the app is approved for the user who is named in an assertion
+connected_app       whether the app is an older connected app, which takes assertions for login. and test.salesforce.com
+                    alone; by default it is an External Client App, which takes those for the org's own host alone
+clock_ahead         seconds that the org's clock is ahead of this machine's; negative: behind
 ip_refused, outside_login_hours, inactive_user
                     why the token endpoint refuses
 busy                how many token requests are "already being processed"
@@ -31,6 +34,7 @@ org_id, instance_url
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
@@ -41,6 +45,7 @@ from orgserver.sandbox.org import SandboxOrg
 
 Read = Callable[[Any], Any]
 _LONGEST = 600
+_LONGEST_AHEAD = 10 * 366 * 86_400
 
 
 def _flag(value: Any) -> bool:
@@ -71,6 +76,12 @@ def _seconds(value: Any) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool) or not value >= 0:
         raise TypeError("seconds are wanted")
     return float(value)
+
+
+def _clock(value: Any) -> Callable[[], datetime]:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) <= _LONGEST_AHEAD:
+        raise TypeError(f"seconds are wanted, {_LONGEST_AHEAD:,} at most")
+    return lambda: datetime.now(UTC) + timedelta(seconds=value)
 
 
 def _span(value: Any) -> tuple[float, float]:
@@ -114,6 +125,7 @@ _OF_ORG: dict[str, tuple[str, Read]] = {
     "daily_limit": ("daily_limit", _whole),
     "session_seconds": ("session_seconds", _or_null(_seconds)),
     "callbacks": ("callbacks", _texts),
+    "clock_ahead": ("clock", _clock),
 }
 _OF_ANSWERS: dict[str, tuple[str, Read]] = {
     "consent_page": ("consent_page", _flag),
@@ -123,6 +135,7 @@ _OF_ANSWERS: dict[str, tuple[str, Read]] = {
     "client_credentials": ("client_credentials", _flag),
     "jwt_public_key": ("jwt_public_key", _or_null(lambda value: public_key(_text(value)))),
     "jwt_approved": ("jwt_approved", _flag),
+    "connected_app": ("connected_app", _flag),
     "ip_refused": ("ip_refused", _flag),
     "outside_login_hours": ("outside_login_hours", _flag),
     "inactive_user": ("inactive_user", _flag),

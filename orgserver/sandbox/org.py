@@ -107,6 +107,8 @@ class TokenAnswers:
     secret_required: bool = True
     """Whether the org's own app must show its secret ("Require Secret" in its settings)."""
     client_credentials: bool = True
+    connected_app: bool = False
+    """Whether the org's app is one from before External Client Apps: it takes other audiences in assertions."""
     jwt_approved: bool = True
     """Whether an administrator approved the app for the user."""
     jwt_public_key: RSAPublicKey | None = field(default=None, repr=False)

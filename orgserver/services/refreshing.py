@@ -22,8 +22,8 @@ from orgserver.model.names import RowId, new_id
 from orgserver.model.orgs import AccessToken, Org, OrgState, Problem
 from orgserver.model.secret import Secret
 from orgserver.salesforce import oauth
-from orgserver.salesforce.client import SalesforceClient
-from orgserver.services import verdicts
+from orgserver.salesforce.client import OrgHosts, SalesforceClient
+from orgserver.services import assertion_login, verdicts
 from orgserver.services.observing import Observer
 from orgserver.services.wishes import Wish, hosts_of, same
 from orgserver.store.chain import when
@@ -157,8 +157,11 @@ class Refresher:
         org = granted.org
         where = hosts_of(org, org.instance_url)
         try:
-            reply = await self._client.token(where, oauth.ask(granted.credential, time.time()))
-            answer = oauth.read_tokens(reply.status, reply.body)
+            if granted.credential.private_key is not None:
+                granted, answer = await self._log_in(granted, where)
+            else:
+                reply = await self._client.token(where, oauth.ask(granted.credential, time.time()))
+                answer = oauth.read_tokens(reply.status, reply.body)
         except oauth.TokenRefused as refusal:
             return await self._refused(granted, refusal, wish, holder)
         except NoConnection as error:
@@ -169,6 +172,15 @@ class Refresher:
             await self._unanswered(granted, holder)
             raise
         return await self._keep(granted, answer, holder)
+
+    async def _log_in(self, granted: Granted, where: OrgHosts) -> tuple[Granted, oauth.TokenAnswer]:
+        """Show an assertion; the audience that worked is kept with the answer."""
+        began = time.monotonic()
+        answer = await assertion_login.log_in(
+            self._client, where, granted.credential, has_time=lambda: self._time_is_left(granted, began)
+        )
+        credential = replace(granted.credential, audience=answer.recipient.audience)
+        return replace(granted, credential=credential), answer.tokens
 
     async def _unanswered(self, granted: Granted, holder: str) -> None:
         if granted.credential.refresh_token is None:  # nothing can have been spent
@@ -265,20 +277,9 @@ class Refresher:
                 cause = f"the answer to a refresh sent at {moment(doubted)} was lost, with the rotated token: {cause}"
             await self._end(granted, holder, state=OrgState.NEEDS_LOGIN, cause=cause)
             raise verdicts.needs_login(org, cause)
-        problem = Problem(refusal.error, _now(), refusal.hint)
-        if refusal.kind in ("unclear", "limit"):
-            await self._end(granted, holder, problem=problem, doubted=doubted is not None)
-            raise NotSent(
-                f"{org.alias} gave no token: {refusal.reason}", code="TOKEN_UNAVAILABLE", hint="try again shortly"
-            )
+        problem = Problem(refusal.error, _now(), verdicts.hint(refusal))
         await self._end(granted, holder, problem=problem, doubted=doubted is not None)
-        raise NotSent(
-            f"{org.alias} refused the credential: {refusal.reason}",
-            code=refusal.error,
-            category="auth_expired",
-            retryable=False,
-            hint=refusal.hint,
-        )
+        raise verdicts.refused(org, refusal)
 
     async def _somebody_elses(self, org: Org, wish: Wish, reason: str) -> AccessToken:
         """Wait for what somebody else gets; without the lease, or they might wait for us."""

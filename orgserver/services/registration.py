@@ -8,13 +8,9 @@ from orgserver.model.errors import EnrolmentError
 from orgserver.model.names import Alias
 from orgserver.model.orgs import AuthKind, Credential, Policy
 from orgserver.model.secret import Secret
-from orgserver.salesforce import hosts
+from orgserver.salesforce import audiences, hosts
 from orgserver.salesforce.client import OrgHosts
 from orgserver.services.login import CALLBACK, read_callback
-
-LOGIN_URL = "https://login.salesforce.com"
-TEST_URL = "https://test.salesforce.com"
-_SANDBOXES = ".sandbox.my.salesforce.com"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +28,7 @@ class Registration:
     private_key: Secret | None = None
     username: str | None = None
     audience: str | None = None
-    """Whom a signed assertion is meant for; Salesforce's login host unless told otherwise."""
+    """Whom a signed assertion is meant for; None: the org's My Domain, else the login host it shares with others."""
     callback_url: str = CALLBACK
     instance_url: str | None = None
     api_version: str | None = None
@@ -71,22 +67,8 @@ def credential_of(given: Registration) -> Credential:
         private_key=given.private_key,
         username=given.username,
         audience=given.audience,
+        explicit_audience=given.audience is not None,
     )
-
-
-def audience_of(login_url: str, trusted: tuple[str, ...]) -> str:
-    """Whom an assertion is meant for: one of Salesforce's two login hosts, or a trusted stand-in itself."""
-    origin = hosts.check_url(login_url, trusted)
-    try:
-        hosts.check_url(origin)
-    except ValueError:
-        return origin
-    return TEST_URL if origin == TEST_URL or origin.endswith(_SANDBOXES) else LOGIN_URL
-
-
-def is_everybodys(login_url: str) -> bool:
-    """Whether a login host is for every org, and so cannot tell which one an app without a user means."""
-    return login_url.lower().rstrip("/") in (LOGIN_URL, TEST_URL)
 
 
 def _check_hosts(given: Registration) -> None:
@@ -121,12 +103,20 @@ def _checked_jwt(given: Registration) -> Registration:
         raise EnrolmentError(
             "--auth jwt needs to know whom to act as", hint="give --username, as Salesforce shows it in Setup"
         )
-    audience = given.audience or audience_of(given.login_url, given.trusted_hosts)
-    return replace(given, client_secret=None, audience=audience)
+    return replace(given, client_secret=None, audience=_checked_audience(given))
+
+
+def _checked_audience(given: Registration) -> str | None:
+    if given.audience is None:
+        return None
+    try:
+        return audiences.check(given.audience, given.login_url, given.trusted_hosts)
+    except ValueError as error:
+        raise EnrolmentError(f"--audience: {error}", hint="leave --audience out: it is known from the host") from None
 
 
 def _check_client_credentials(given: Registration) -> None:
-    if is_everybodys(given.login_url):
+    if audiences.is_shared(given.login_url):
         raise EnrolmentError(
             f"{given.login_url} does not take client credentials: only the org's own host knows whom they stand for",
             hint="give --login-url https://MYDOMAIN.my.salesforce.com, or --instance-url",

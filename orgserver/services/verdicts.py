@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from orgserver.model.audit import Outcome
-from orgserver.model.errors import NeedsLogin, StoreAway
+from orgserver.model.errors import NeedsLogin, NotSent, StoreAway
 from orgserver.model.orgs import Org, OrgState
-from orgserver.salesforce import hosts, oauth
+from orgserver.salesforce import hosts, oauth, token_refusals
 
 
 def closed(org: Org, found: Org | None) -> NeedsLogin:
@@ -30,13 +30,44 @@ def closed(org: Org, found: Org | None) -> NeedsLogin:
 def needs_login(org: Org, cause: str | None) -> NeedsLogin:
     """What an org without a working credential answers."""
     return NeedsLogin(
-        f"{org.alias} needs a new login: {cause or 'its credential no longer works'}",
-        hint=f"an administrator runs: {_login(org)}",
+        f"{org.alias} needs a new login: {cause or 'its credential no longer works'}", hint=remedy(org, cause)
+    )
+
+
+def remedy(org: Org, cause: str | None) -> str:
+    """What ends the need of a new login: in Setup, where the cause lies there, and here."""
+    login = f"an administrator runs: {_login(org)}"
+    setup = token_refusals.what_to_do_in_setup(cause) if cause else None
+    if setup is None:
+        return login
+    return (
+        f"{setup}; then: orgserver check-org {org.alias}" if not org.holds_refresh_token else f"{setup}; then {login}"
     )
 
 
 def _login(org: Org) -> str:
     return f"orgserver update-org {org.alias} --auth {org.auth}"
+
+
+def refused(org: Org, refusal: oauth.TokenRefused) -> NotSent:
+    """What an org answers whose token request was refused without killing its credential."""
+    if refusal.kind in ("unclear", "limit"):
+        return NotSent(
+            f"{org.alias} gave no token: {refusal.reason}", code="TOKEN_UNAVAILABLE", hint="try again shortly"
+        )
+    off = refusal.kind == "clock"
+    return NotSent(
+        f"{org.alias} {'gave no token' if off else 'refused the credential'}: {refusal.reason}",
+        code="CLOCK_OFF" if off else refusal.error,
+        category="auth_expired",
+        retryable=False,
+        hint=refusal.hint,
+    )
+
+
+def hint(refusal: oauth.TokenRefused) -> str:
+    """What is kept to be told later, when the refusal itself is gone."""
+    return f"{refusal.reason}; {refusal.hint}" if refusal.kind == "clock" else refusal.hint
 
 
 def away(org: Org) -> StoreAway:

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
-from dataclasses import dataclass
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from orgserver.model.errors import EnrolmentError, NoConnection, Unanswered
 from orgserver.model.names import RowId, new_id
 from orgserver.model.orgs import AuthKind, Credential
 from orgserver.model.secret import Secret
-from orgserver.salesforce import hosts, oauth
+from orgserver.salesforce import hosts, oauth, token_refusals
 from orgserver.salesforce.client import SalesforceClient
 from orgserver.salesforce.token_refusals import RefusalKind
-from orgserver.services import login
+from orgserver.services import assertion_login, login
 from orgserver.services.drafts import Drafts, credential_in
 from orgserver.services.login import SignIn
 from orgserver.services.registration import Registration, credential_of, hosts_of
@@ -60,7 +61,9 @@ class WaysIn:
         """Take the way that was given, as far as an access token; no farther than to the store with ``--no-verify``."""
         if given.auth in ("jwt", "client-credentials"):
             credential = credential_of(given)
-            session = await self._session(given, credential) if given.verify else None
+            if not given.verify:
+                return Entry(RowId(new_id()), credential, None)
+            session, credential = await self._session(given, credential)
             return Entry(RowId(new_id()), credential, session)
         draft, resumed = await self._drafts.begin(given)
         if draft.facts["phase"] == "login":
@@ -72,9 +75,13 @@ class WaysIn:
 
     # -- what spends nothing
 
-    async def _session(self, given: Registration, credential: Credential) -> Session:
+    async def _session(self, given: Registration, credential: Credential) -> tuple[Session, Credential]:
+        """A first session, and the credential with the audience that got it."""
         try:
-            answer = await self._ask(given, oauth.ask(credential, time.time()))
+            if credential.private_key is not None:
+                answer, credential = await self._by_assertion(given, credential)
+            else:
+                answer = await self._ask(given, oauth.ask(credential, time.time()))
         except oauth.TokenRefused as refusal:
             raise _refused(refusal, given, given.auth) from None
         except Unanswered as error:
@@ -84,7 +91,14 @@ class WaysIn:
                 outcome=error.outcome,
                 code=error.code,
             ) from error
-        return Session(answer.access_token, answer.instance_url)
+        return Session(answer.access_token, answer.instance_url), credential
+
+    async def _by_assertion(self, given: Registration, credential: Credential) -> tuple[oauth.TokenAnswer, Credential]:
+        where = hosts_of(given)
+        with _unreachable_explained(given):
+            answer = await assertion_login.log_in(self._client, where, credential)
+        answer = await assertion_login.at_home(self._client, where, credential, answer)
+        return answer.tokens, replace(credential, audience=answer.recipient.audience)
 
     # -- a login in the browser
 
@@ -165,16 +179,22 @@ class WaysIn:
 
     async def _ask(self, given: Registration, form: oauth.Form) -> oauth.TokenAnswer:
         """Ask the token endpoint, once."""
-        try:
+        with _unreachable_explained(given):
             reply = await self._client.token(hosts_of(given), form)
-        except NoConnection as error:
-            raise EnrolmentError(
-                f"{given.login_url} could not be reached: {error}",
-                hint=error.hint,
-                outcome=error.outcome,
-                code=error.code,
-            ) from None
         return oauth.read_tokens(reply.status, reply.body)
+
+
+@contextmanager
+def _unreachable_explained(given: Registration) -> Iterator[None]:
+    try:
+        yield
+    except NoConnection as error:
+        raise EnrolmentError(
+            f"{given.login_url} could not be reached: {error}",
+            hint=error.hint,
+            outcome=error.outcome,
+            code=error.code,
+        ) from None
 
 
 def _begin(given: Registration) -> login.Login:
@@ -202,11 +222,11 @@ _DEAD: dict[AuthKind, tuple[str, str | None]] = {
     "web": ("Salesforce does not take the code of this login", "log in again; a code works once, for 15 minutes"),
     "jwt": (
         "Salesforce does not take this assertion",
-        "the app must hold the certificate of this key and be approved for the user, and the clock here must be right",
+        f"the app must hold the certificate of this key and be approved for the user, see {token_refusals.GUIDE}",
     ),
     "client-credentials": (
         "Salesforce does not take these client credentials",
-        "the app must have the client credentials flow enabled, with a user to run as",
+        f"the app must have the client credentials flow enabled, with a user to run as, see {token_refusals.GUIDE}",
     ),
 }
 _WORDS: dict[RefusalKind, str] = {
@@ -232,8 +252,13 @@ def _refused(
             outcome="rejected",
             code=refusal.error,
         )
-    words, hint = _DEAD[way] if refusal.kind == "dead" else (_WORDS[refusal.kind], None)
     undone = f"{given.alias} was not {'changed' if given.replace else 'registered'}"
+    if refusal.kind == "clock":
+        return EnrolmentError(f"{undone}: {refusal.reason}", hint=refusal.hint, outcome="rejected", code="CLOCK_OFF")
+    words, hint = _DEAD[way] if refusal.kind == "dead" else (_WORDS[refusal.kind], None)
     return EnrolmentError(
-        f"{undone}: {words}: {refusal.reason}", hint=hint or refusal.hint, outcome="rejected", code=refusal.error
+        f"{undone}: {words}: {refusal.reason}",
+        hint=token_refusals.what_to_do_in_setup(refusal.reason) or hint or refusal.hint,
+        outcome="rejected",
+        code=refusal.error,
     )

@@ -76,6 +76,7 @@ class Orgs:
             private_key=sealed.opened(key, row.private_key, sealed.private_key(row_id)),
             username=row.username,
             audience=row.audience,
+            explicit_audience=row.explicit_audience,
             fencing=row.fencing,
             given=row.given,
         )
@@ -188,6 +189,7 @@ class Orgs:
                 private_key=sealed.closed(key, credential.private_key, sealed.private_key(row_id)),
                 username=credential.username,
                 audience=credential.audience,
+                explicit_audience=credential.explicit_audience,
                 fencing=credential.fencing,
                 given=credential.given,
             )
@@ -231,6 +233,11 @@ class Orgs:
         if told.rowcount:
             self._changed_in(tx)
         return True
+
+    def remember_audience_in(self, tx: Transaction, row_id: RowId, audience: str) -> None:
+        """Note which audience an org's app takes."""
+        known = tables.credentials.c.row_id == row_id
+        tx.connection.execute(update(tables.credentials).where(known).values(audience=audience))
 
     def fencing_in(self, tx: Transaction, row_id: RowId) -> int:
         """The fencing number of an org's credential; 0 if it has none."""

@@ -108,6 +108,9 @@ class Refreshes:
         """Keep an answer and give the lease back; False if the credential is another one by now."""
         row_id = granted.org.row_id
         kept = self._orgs.refreshed_in(tx, row_id, granted.credential.fencing, refresh_token, access)
+        audience = granted.credential.audience
+        if kept and audience is not None:
+            self._orgs.remember_audience_in(tx, row_id, audience)
         leases.release_in(tx, row_id, holder)
         return kept
 

@@ -93,7 +93,8 @@ credentials = Table(
     Column("refresh_token", LargeBinary),  # sealed, fencing number in its context
     Column("private_key", LargeBinary),  # sealed
     Column("username", Text),
-    Column("audience", Text),
+    Column("audience", Text),  # of an assertion: the one that worked last, or the one that an operator chose
+    Column("explicit_audience", Boolean, nullable=False, server_default=false()),  # an operator chose it
     Column("fencing", BigInteger, nullable=False),
     Column("given", Text, nullable=False),  # digest of the refresh token as it was given: its other copies may be spent
 )

@@ -17,6 +17,7 @@ from orgserver.cli.main import cli
 from orgserver.cli.playground import register
 from orgserver.config import read_settings
 from orgserver.sandbox.server import Sandbox
+from orgserver.store.database import SCHEMA
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ async def test_a_store_in_order_is_told_line_by_line(stocked: Shell) -> None:
     assert {line[0] for line in lines[:-1]} <= {"✓", "·", "!", " "}
     column = lines[0].index("0.")
     assert all(line[column] != " " for line in lines[:-1])
-    for told in ("WAL-reset bug", "local", "0006", "agrees with", "org acme", "org globex"):
+    for told in ("WAL-reset bug", "local", SCHEMA, "agrees with", "org acme", "org globex"):
         assert told in ran.out
     assert "\x1b" not in ran.out
     assert lines[-1] == "no problems, 1 warning."

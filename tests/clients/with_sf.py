@@ -92,7 +92,7 @@ async def _work(home: Home) -> None:
 async def _by_assertion(home: Home) -> None:
     key = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
     public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    await home.served.control.post("/sandbox/knobs", json={"jwt_public_key": public.decode()})
+    await home.served.control.post("/sandbox/knobs", json={"jwt_public_key": public.decode(), "connected_app": True})
     file = home.folder / "app.key"
     file.write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())

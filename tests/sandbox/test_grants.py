@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
@@ -40,7 +41,7 @@ def signed(org: SandboxOrg, key: Any = KEY, algorithm: str = "RS256", **changes:
     claims = {
         "iss": org.client_id,
         "sub": org.username,
-        "aud": "https://login.salesforce.com",
+        "aud": org.url,
         "exp": int(org.clock().timestamp()) + 180,
     }
     return {"grant_type": JWT_BEARER, "assertion": jwt.encode(claims | changes, key, algorithm=algorithm)}
@@ -68,11 +69,49 @@ async def trusted(web: httpx.AsyncClient, acme: SandboxOrg) -> SandboxOrg:
     return acme
 
 
-@pytest.mark.parametrize("audience", ["https://login.salesforce.com", "https://test.salesforce.com", ""])
-async def test_an_assertion_gives_a_session_and_no_refresh_token(
+SHARED = ["https://login.salesforce.com", "https://test.salesforce.com"]
+
+
+@pytest.mark.parametrize("audience", SHARED)
+async def test_an_external_client_app_is_not_found_at_a_shared_login_host(
     web: httpx.AsyncClient, trusted: SandboxOrg, audience: str
 ) -> None:
-    told = await answer(web, signed(trusted, aud=audience or trusted.url))
+    missing = ("app_not_found", "External client app is not installed in this org")
+
+    assert await refusal(web, signed(trusted, aud=audience)) == missing
+    web.headers["host"] = audience.partition("://")[2]
+    assert await refusal(web, signed(trusted)) == missing
+    assert trusted.counters.logins == 0
+
+
+@pytest.mark.parametrize("audience", SHARED)
+async def test_an_older_connected_app_takes_the_shared_login_hosts_alone(
+    web: httpx.AsyncClient, trusted: SandboxOrg, audience: str
+) -> None:
+    await web.post("/sandbox/knobs", json={"connected_app": True})
+
+    assert await refusal(web, signed(trusted)) == ("invalid_grant", "audience is invalid")
+    assert "access_token" in await answer(web, signed(trusted, aud=audience))
+
+
+@pytest.mark.parametrize(
+    ("ahead", "text"), [(3_600, "expired authorization code"), (-3_600, "invalid assertion"), (0, None)]
+)
+async def test_an_assertion_is_judged_by_the_orgs_own_clock(
+    web: httpx.AsyncClient, trusted: SandboxOrg, ahead: int, text: str | None
+) -> None:
+    here = int(datetime.now(UTC).timestamp())
+    await web.post("/sandbox/knobs", json={"clock_ahead": ahead})
+
+    reply = await web.post(TOKEN, data=signed(trusted, exp=here + 180))
+
+    assert reply.json().get("error_description") == text
+    there = parsedate_to_datetime(reply.headers["date"]).timestamp()
+    assert abs(there - here - ahead) <= 5
+
+
+async def test_an_assertion_gives_a_session_and_no_refresh_token(web: httpx.AsyncClient, trusted: SandboxOrg) -> None:
+    told = await answer(web, signed(trusted))
 
     assert "refresh_token" not in told
     assert told["id"].endswith(f"/id/{trusted.org_id}/{trusted.user_id}")
@@ -104,6 +143,8 @@ async def test_an_expiry_in_milliseconds_is_taken_as_the_sf_command_writes_it(
         ({"exp": 1_000_000_000}, "invalid_grant", "expired authorization code"),
         ({"exp": 99_999_999_999}, "invalid_grant", "invalid assertion"),
         ({"exp": None}, "invalid_grant", "invalid assertion"),
+        ({"iat": 99_999_999_999}, "invalid_grant", "invalid assertion"),
+        ({"nbf": "soon"}, "invalid_grant", "invalid assertion"),
         ({"key": OTHER_KEY}, "invalid_grant", "invalid assertion"),
         ({"key": "a shared secret of thirty-two bytes", "algorithm": "HS256"}, "invalid_grant", "invalid assertion"),
     ],

@@ -130,6 +130,7 @@ ROWS = [
     ({"auth": "jwt", "username": "a@b.c"}, "private_key_file: empty"),
     ({"auth": "jwt", "private_key_file": "CANARY"}, "username: empty"),
     ({"auth": "jwt", "private_key_file": "CANARY", "username": "a@b.c"}, "private_key_file: no such file or directory"),
+    ({"audience": "https://login.salesforce.com"}, "audience: only for auth jwt"),
     ({"auth": "jwt", "private_key_file": "\0CANARY", "username": "a@b.c"}, "private_key_file: no file name"),
     ({"auth": "jwt", "private_key_file": "bad.pem", "username": "a@b.c"}, "private_key_file: holds no private key"),
     ({"auth": "jwt", "private_key_file": "shut.pem", "username": "a@b.c"}, "private_key_file: is encrypted"),

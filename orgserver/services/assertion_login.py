@@ -1,0 +1,124 @@
+"""Logging in with a signed assertion: whom it is sent to, which audience works, and what a refusal says of the clock.
+
+An assertion is no rotating token: it spends nothing, so showing another one after a refusal is safe.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from orgserver.model.errors import CallError
+from orgserver.model.orgs import Credential
+from orgserver.salesforce import audiences, clock, oauth
+from orgserver.salesforce.audiences import Recipient
+from orgserver.salesforce.client import FormReply, OrgHosts, SalesforceClient
+
+CLOCK_OFF = "clock_off"
+"""What a refusal is called that our own clock is the reason of."""
+LONGEST_SECONDS = 300
+"""Salesforce takes no assertion that ends later than this (Help ``remoteaccess_oauth_jwt_flow``)."""
+_OF_TIME = ("expired", "not yet valid", "in the future")
+_APP_MISSING = ("app_not_found", "oauth_ec_app_not_found")
+
+
+@dataclass(frozen=True, slots=True)
+class AssertionAnswer:
+    """A token answer, and whom the assertion was meant for that got it."""
+
+    tokens: oauth.TokenAnswer
+    recipient: Recipient
+
+
+def recipients_of(where: OrgHosts, credential: Credential) -> tuple[Recipient, ...]:
+    """Whom a credential's assertions may go to, best first."""
+    return audiences.recipients(
+        where.login_url,
+        where.instance_url,
+        where.trusted,
+        audience=credential.audience,
+        explicit=credential.explicit_audience,
+    )
+
+
+async def log_in(
+    client: SalesforceClient,
+    where: OrgHosts,
+    credential: Credential,
+    *,
+    has_time: Callable[[], bool] = lambda: True,
+) -> AssertionAnswer:
+    """Show an assertion, and one with the other audience where the first was refused; ``has_time`` for that one.
+
+    Raises TokenRefused, of kind ``clock`` where our clock is the reason; NoConnection or Unanswered as the client does.
+    """
+    first, *others = recipients_of(where, credential)
+    try:
+        return await ask(client, where, credential, first)
+    except oauth.TokenRefused as refusal:
+        if not others or not _may_be_another(refusal, first, others[0]) or not has_time():
+            raise
+    return await ask(client, where, credential, others[0])
+
+
+async def ask(
+    client: SalesforceClient, where: OrgHosts, credential: Credential, recipient: Recipient
+) -> AssertionAnswer:
+    """Show one assertion to one recipient, once."""
+    signed_at = time.time()
+    form = oauth.ask(replace(credential, audience=recipient.audience), signed_at)
+    reply = await client.token(replace(where, login_url=recipient.token_host), form)
+    try:
+        return AssertionAnswer(oauth.read_tokens(reply.status, reply.body), recipient)
+    except oauth.TokenRefused as refusal:
+        raise _explained(refusal, recipient, reply, signed_at) from None
+
+
+def _may_be_another(refusal: oauth.TokenRefused, first: Recipient, other: Recipient) -> bool:
+    """Whether a refusal is of the recipient: its audience, or a shared login host that does not know the org's app."""
+    if refusal.kind == "audience":
+        return True
+    missing = refusal.error.lower() in _APP_MISSING
+    return missing and audiences.is_shared(first.token_host) and not audiences.is_shared(other.token_host)
+
+
+def _explained(
+    refusal: oauth.TokenRefused, recipient: Recipient, reply: FormReply, signed_at: float
+) -> oauth.TokenRefused:
+    """The refusal with what only we know of it: the audience, or that our clock is off."""
+    if refusal.kind == "audience":
+        return oauth.TokenRefused("audience", refusal.error, f"{refusal.reason} ({recipient.audience})")
+    if refusal.kind not in ("dead", "unlisted") or reply.date is None:
+        return refusal
+    ahead = clock.difference(time.time(), reply.date)
+    names_time = any(words in refusal.reason.lower() for words in _OF_TIME)
+    if _is_out_of_time(signed_at, reply.date.timestamp()) or (names_time and abs(ahead) > clock.NOTICEABLE):
+        return oauth.TokenRefused("clock", CLOCK_OFF, clock.describe(ahead))
+    return refusal
+
+
+def _is_out_of_time(signed_at: float, there: float) -> bool:
+    """Whether an assertion that we signed then had ended there, or was to end too late."""
+    from orgserver.salesforce.assertion import LIFE_SECONDS  # noqa: PLC0415  # RSA is imported where it is used
+
+    expiry = int(signed_at) + LIFE_SECONDS
+    return expiry <= there or expiry > there + LONGEST_SECONDS
+
+
+async def at_home(
+    client: SalesforceClient, where: OrgHosts, credential: Credential, answer: AssertionAnswer
+) -> AssertionAnswer:
+    """The same login at the org's My Domain, which a shared login host has named, where its app takes that.
+
+    Shared hosts stop working the day the app becomes an External Client App; whatever fails here leaves the answer.
+    """
+    home = answer.tokens.instance_url.rstrip("/")
+    shared = audiences.is_shared(answer.recipient.token_host)
+    if credential.explicit_audience or not shared or not audiences.is_my_domain(home):
+        return answer
+    try:
+        other = await ask(client, where, credential, Recipient(home, home))
+    except (oauth.TokenRefused, CallError):
+        return answer
+    return other if other.tokens.org_id == answer.tokens.org_id else answer
