@@ -59,7 +59,7 @@ class Trace:
     limit_info: str | None = None
     server_date: datetime | None = None
     sent: bool = False
-    """Whether anything may have reached Salesforce."""
+    """Whether Salesforce may have worked on anything: not on what never left, nor on what it refused."""
 
 
 class FormReply(NamedTuple):
@@ -151,18 +151,21 @@ class SalesforceClient:
         gate = self._gate(hosts.key, hosts.instance_url)
         try:
             async with asyncio.timeout_at(deadline), gate.slots:
-                return await self._attempts(gate, outgoing, request, trace)
+                return await self._attempts(gate, outgoing, request, trace, deadline)
         except TimeoutError:
             if trace.sent:
                 raise Unanswered("no answer came in time", code="TIMEOUT") from None
             raise NotSent("there was no time left to send this", code="TIMEOUT") from None
 
-    async def _attempts(self, gate: _Gate, outgoing: httpx.Request, request: Request, trace: Trace) -> Reply:
+    async def _attempts(
+        self, gate: _Gate, outgoing: httpx.Request, request: Request, trace: Trace, deadline: float
+    ) -> Reply:
         loop = asyncio.get_running_loop()
         tries = 0
         while True:
             tries += 1
             trace.attempts += 1
+            before = trace.sent
             try:
                 reply = await self._once(gate, outgoing, trace, request.accept)
             except _NeverSent as error:
@@ -178,10 +181,13 @@ class SalesforceClient:
                 if reply.status < _ERROR or (reply.status == _NOT_MODIFIED and request.conditional):
                     gate.budget.succeeded()
                     return reply
-                refused = refusals.refusal(reply.status, reply.body, writes=request.writes)
-                if not _repeatable(refused, reply, request, tries) or not gate.budget.spend():
+                wait = retry.after(reply.headers)
+                refused = refusals.refusal(reply.status, reply.body, writes=request.writes, retry_after=wait)
+                trace.sent = before or isinstance(refused, Unanswered)
+                in_time = loop.time() + (wait or 0.0) < deadline  # waiting longer would only hide this answer
+                if not in_time or not _repeatable(refused, reply, request, tries, wait) or not gate.budget.spend():
                     raise refused
-                await self._pause(_retry_after(reply))
+                await self._pause(wait or 0.0)
             await self._pause(retry.pause(tries, self._random))
 
     async def _once(self, gate: _Gate, outgoing: httpx.Request, trace: Trace, accept: str = bodies.JSON) -> Reply:
@@ -337,7 +343,7 @@ def _note(trace: Trace, headers: dict[str, str]) -> None:
         trace.server_date = clock.read_date(headers["date"])
 
 
-def _repeatable(refused: CallError, reply: Reply, request: Request, tries: int) -> bool:
+def _repeatable(refused: CallError, reply: Reply, request: Request, tries: int, wait: float | None) -> bool:
     """The retry table for answers that came."""
     if isinstance(refused, StaleToken):
         return False
@@ -346,10 +352,5 @@ def _repeatable(refused: CallError, reply: Reply, request: Request, tries: int) 
     if tries >= retry.READ_TRIES:
         return False
     if request.writes:
-        return refusals.rejected_before_work(reply.status, reply.body, told_when="retry-after" in reply.headers)
+        return refusals.rejected_before_work(reply.status, reply.body, retry_after=wait)
     return isinstance(refused, Rejected) and refused.retryable
-
-
-def _retry_after(reply: Reply) -> float:
-    text = reply.headers.get("retry-after", "")
-    return min(float(text), retry.CAP_SECONDS) if text.isdigit() else 0.0

@@ -72,12 +72,14 @@ _NOT_STALE = ("Connected app is not attached to Agent", "This session is not val
 """With these texts a new token would be refused in the same way (jsforce's http-api.ts)."""
 _REDIRECTS = range(300, 400)
 _SERVER_ERROR = 500
+_LONGEST_WAIT = 86_400.0
+"""In seconds; beyond it the exact time says nothing more."""
 _SHOWN = 10
 _ID = re.compile(r"[0-9A-Za-z]{15}(?:[0-9A-Za-z]{3})?")
 
 
-def refusal(status: int, body: Any, *, writes: bool) -> CallError:
-    """Make the error that a reply of 300 or more stands for."""
+def refusal(status: int, body: Any, *, writes: bool, retry_after: float | None = None) -> CallError:
+    """Make the error that a reply of 300 or more stands for; ``retry_after`` in seconds if the reply named a time."""
     if status in _REDIRECTS:
         return _redirected(status, body)
     first = _first(body)
@@ -85,9 +87,9 @@ def refusal(status: int, body: Any, *, writes: bool) -> CallError:
         return _wordless(status, writes=writes)
     code, message = error_code(first.get("errorCode")) or f"HTTP_{status}", clean_word(first.get("message"))
     if status >= _SERVER_ERROR or code in _MAYBE_DONE:
-        if writes:
+        if writes and not rejected_before_work(status, body, retry_after=retry_after):
             return Unanswered(f"Salesforce failed while it worked on this: {message}", code=code, http_status=status)
-        return Rejected(message, code=code, category="upstream", retryable=True, http_status=status)
+        return _refused_for_now(status, code, message, retry_after)
     if status == 401 and not any(text in message for text in _NOT_STALE):  # noqa: PLR2004  # Unauthorized
         return StaleToken(message, code=code, http_status=status)
     fields = _field_names(first.get("fields"))
@@ -112,18 +114,30 @@ def refusal(status: int, body: Any, *, writes: bool) -> CallError:
     )
 
 
-def rejected_before_work(status: int, body: Any, *, told_when: bool) -> bool:
+def rejected_before_work(status: int, body: Any, *, retry_after: float | None) -> bool:
     """Tell whether Salesforce refused in its own words before it began: such a write may be sent again.
 
-    A 503 says so only when it names a time to come back (``told_when``: it had a Retry-After).
+    A 503 says so only when it names a time to come back (``Retry-After``).
     """
     first = _first(body)
     if first is None:
         return False
     code, message = error_code(first.get("errorCode")) or "", clean_word(first.get("message"))
-    if status == 429 or (status == 503 and told_when):  # noqa: PLR2004  # Too Many Requests, Service Unavailable
+    if status == 429 or (status == 503 and retry_after is not None):  # noqa: PLR2004  # Too Many Requests, Service Unavailable
         return code in ("SERVER_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
     return _concurrent(code, message)
+
+
+def _refused_for_now(status: int, code: str, message: str, retry_after: float | None) -> Rejected:
+    """Nothing was done, and the same may succeed later."""
+    return Rejected(
+        message or f"Salesforce answered {status}",
+        code=code,
+        category="rate_limited" if code == "REQUEST_LIMIT_EXCEEDED" else "upstream",
+        retryable=True,
+        hint=f"the org asks to be left alone for {min(retry_after, _LONGEST_WAIT):,.0f} s" if retry_after else None,
+        http_status=status,
+    )
 
 
 def _concurrent(code: str, message: str) -> bool:

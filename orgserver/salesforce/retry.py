@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from orgserver.salesforce import clock
 
 BASE_SECONDS = 0.2
 CAP_SECONDS = 20.0
@@ -12,6 +16,7 @@ READ_TRIES = 4
 LOCK_TRIES = 4
 """The first try, and up to three more after ``UNABLE_TO_LOCK_ROW``."""
 
+_SECONDS = re.compile(r"[0-9]+")
 _TOKENS = 500
 _RETRY_COST, _TIMEOUT_COST, _SUCCESS_GAIN = 5, 10, 1
 _FAILURES_TO_OPEN = 10
@@ -21,6 +26,21 @@ _OPEN_SECONDS = 5.0
 def pause(attempt: int, random: Callable[[], float]) -> float:
     """Full jitter: anything up to a bound that doubles with each attempt (from 1), in seconds."""
     return random() * min(CAP_SECONDS, BASE_SECONDS * 2.0 ** (attempt - 1))
+
+
+def after(headers: Mapping[str, str]) -> float | None:
+    """How many seconds a reply asks to be left alone (RFC 9110, section 10.2.3); None where it names no time.
+
+    A date counts from the host's own ``Date``, whose clock may not be ours.
+    """
+    text = headers.get("retry-after", "").strip(" \t")
+    if _SECONDS.fullmatch(text):
+        return float(text)  # however large: the call ends sooner
+    date = clock.read_date(text)
+    if date is None:
+        return None
+    now = clock.read_date(headers.get("date")) or datetime.now(UTC)
+    return max(0.0, (date - now).total_seconds())
 
 
 @dataclass(slots=True)

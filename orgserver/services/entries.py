@@ -101,6 +101,8 @@ def too_late(trace: Trace, *, given_up: bool) -> CallError:
     what = "the call was cancelled" if given_up else "the call took too long"
     if trace.sent:
         return Unanswered(f"{what} before an answer came", code=code)
+    if trace.api_calls:  # refused, or read before a change
+        return NotSent(f"{what} before the org did anything", code=code)
     return NotSent(f"{what} before anything was sent", code=code)
 
 
