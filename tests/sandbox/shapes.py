@@ -18,7 +18,7 @@ def exchanged(name: str, path: str) -> list[tuple[Any, Any]]:
     return [
         (json.loads(each["request"]["body"] or "null"), json.loads(each["response"]["body"]["string"]))
         for each in exchanges
-        if each["request"]["uri"].endswith(path)
+        if "request" in each and each["request"]["uri"].endswith(path)
     ]
 
 
