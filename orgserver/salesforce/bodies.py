@@ -10,6 +10,8 @@ JSON = "application/json"
 MAX_DEPTH = 64
 """How deep a reply's JSON may be nested."""
 _FIRST_ERROR = 300
+_LONGEST_TOKEN_REPLY = 256 * 1024
+"""Real ones have 1 to 10 KB, the largest those with a JWT for an access token."""
 
 
 def read(status: int, headers: Mapping[str, str], content: bytes, accept: str = JSON) -> Any:
@@ -36,6 +38,23 @@ def read(status: int, headers: Mapping[str, str], content: bytes, accept: str = 
     if _too_deep(body):
         raise ValueError("it is nested too deeply")
     return body
+
+
+def read_token_reply(
+    status: int, headers: Mapping[str, str], content: bytes, accept: str = JSON
+) -> dict[str, Any] | None:
+    """The JSON object that a token endpoint answered, under whatever name it came; None where there is none.
+
+    Nothing raises here: an answer that is half wrong may still hold the only refresh token that works.
+    """
+    del status, headers, accept
+    if len(content) > _LONGEST_TOKEN_REPLY:
+        return None
+    try:
+        body = json.loads(content.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return None
+    return body if isinstance(body, dict) else None
 
 
 def _too_deep(body: Any) -> bool:

@@ -7,7 +7,7 @@ import json
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -35,6 +35,8 @@ TOKEN_SECONDS = 30.0
 """The whole time of a token request: shorter than any lease on it."""
 _ERROR = 300
 _NOT_MODIFIED = 304
+ReadBody = Callable[[int, Mapping[str, str], bytes, str], Any]
+"""Reads a body by its status, headers and the kind that was asked for; ValueError if it cannot be understood."""
 _REQUEST_ID_HEADERS = ("x-request-id", "x-sfdc-request-id", "sforce-request-id")
 
 
@@ -190,7 +192,14 @@ class SalesforceClient:
                 await self._pause(wait or 0.0)
             await self._pause(retry.pause(tries, self._random))
 
-    async def _once(self, gate: _Gate, outgoing: httpx.Request, trace: Trace, accept: str = bodies.JSON) -> Reply:
+    async def _once(
+        self,
+        gate: _Gate,
+        outgoing: httpx.Request,
+        trace: Trace,
+        accept: str = bodies.JSON,
+        read: ReadBody = bodies.read,
+    ) -> Reply:
         """One attempt. What is not proven to have stayed here counts as sent."""
         before, trace.sent = trace.sent, True
         try:
@@ -210,7 +219,7 @@ class SalesforceClient:
         headers = {name.lower(): value for name, value in response.headers.items()}
         _note(trace, headers)
         try:
-            body = bodies.read(response.status_code, headers, content, accept)
+            body = read(response.status_code, headers, content, accept)
         except ValueError as error:
             raise _Lost(str(error)) from None
         return Reply(response.status_code, headers, body)
@@ -219,16 +228,15 @@ class SalesforceClient:
 
     async def token(self, hosts: OrgHosts, form: oauth.Form) -> FormReply:
         """Ask the login host's token endpoint, once: a refresh token must not be sent twice."""
-        reply = await self.post_form(hosts, oauth.TOKEN_PATH, form)
-        ahead = clock.difference(time.time(), reply.date) if reply.date is not None else None
-        if ahead is not None and abs(ahead) > clock.NOTICEABLE:
-            logger.warning("%s, by the answer of %s", clock.describe(ahead), hosts.login_url)
+        reply = await self.post_form(hosts, oauth.TOKEN_PATH, form, bodies.read_token_reply)
+        # Said a moment later: between an answer and its way to the store nothing happens that could fail.
+        asyncio.get_running_loop().call_soon(_note_clock, hosts.login_url, reply.date)
         return reply
 
-    async def post_form(self, hosts: OrgHosts, path: str, form: oauth.Form) -> FormReply:
+    async def post_form(self, hosts: OrgHosts, path: str, form: oauth.Form, read: ReadBody = bodies.read) -> FormReply:
         """Post a form to the login host, once.
 
-        Raises NoConnection if nothing was sent, Unanswered if no answer came.
+        Raises NoConnection or another NotSent if nothing was sent, Unanswered if no answer came.
         """
         origin = _origin(hosts.login_url, hosts.trusted)
         fields = {name: value.reveal() if isinstance(value, Secret) else value for name, value in form.items()}
@@ -240,14 +248,14 @@ class SalesforceClient:
                 "Accept": "application/json",
                 "Accept-Encoding": "identity",
             },
-            content=urlencode(fields).encode(),
+            content=_form(fields),
             extensions=_limits(self.token_seconds),
         )
         gate = self._gate(f"{hosts.key} login", origin)
         trace = Trace()
         try:
             async with asyncio.timeout(self.token_seconds):
-                reply = await self._once(gate, outgoing, trace)
+                reply = await self._once(gate, outgoing, trace, read=read)
         except _NeverSent as error:
             raise NoConnection(f"no connection: {error}", hint="check the network and the host's name") from error
         except (_Lost, TimeoutError) as error:
@@ -327,6 +335,20 @@ def _encoded(body: Any) -> bytes:
         raise NotSent(
             "a value cannot be written as JSON", code="INVALID_VALUE", category="invalid_argument", retryable=False
         ) from None
+
+
+def _note_clock(login_url: str, date: datetime | None) -> None:
+    """Say when our clock is off, by the date of a token reply."""
+    ahead = clock.difference(time.time(), date) if date is not None else None
+    if ahead is not None and abs(ahead) > clock.NOTICEABLE:
+        logger.warning("%s, by the answer of %s", clock.describe(ahead), login_url)
+
+
+def _form(fields: Mapping[str, str]) -> bytes:
+    try:
+        return urlencode(fields).encode()
+    except UnicodeEncodeError:  # half a surrogate: the message must not show it, it may be a secret's
+        raise NotSent("a value cannot be written as a form", code="INVALID_VALUE", retryable=False) from None
 
 
 def _limits(read: float) -> dict[str, Any]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from orgserver.model.names import OrgId, org_id, record_id
 from orgserver.model.orgs import Credential
@@ -39,6 +40,46 @@ AUTHORIZE_PATH = "/services/oauth2/authorize"
 Form = Mapping[str, str | Secret]
 
 _OK = 200
+_CLIENT_ERRORS = range(400, 500)
+_MAYBE_WORKED_ON = frozenset({408, 425, 429})
+"""Request Timeout, Too Early, Too Many Requests: whatever their body says, another host may have worked on it."""
+REFUSALS = frozenset(
+    {
+        "access_denied",
+        "app_not_found",
+        "immediate_unsuccessful",
+        "inactive_org",
+        "inactive_user",
+        "invalid_app_access",
+        "invalid_assertion",
+        "invalid_client",
+        "invalid_client_credentials",
+        "invalid_client_id",
+        "invalid_grant",
+        "invalid_request",
+        "invalid_scope",
+        "invalid_token",
+        "login_rate_exceeded",
+        "oauth_app_access_denied",
+        "oauth_app_blocked",
+        "oauth_approval_error_generic",
+        "oauth_ec_app_not_found",
+        "rate_limit_exceeded",
+        "redirect_uri_mismatch",
+        "redirect_uri_missing",
+        "unauthorized_client",
+        "unsupported_grant_type",
+        "unsupported_response_type",
+        "unsupported_token_type",
+    }
+)
+"""Each ``error`` with which Salesforce refuses before it works on a request (RFC 6749, section 5.2; Salesforce Help
+``remoteaccess_oauth_flow_errors``), in lower case."""
+_TOKEN = re.compile(r"[\x21-\x7e]{1,8192}")
+"""Visible ASCII (RFC 6749, appendix A.12 and A.17, without the space, which no header field could carry)."""
+_ID_PATH = re.compile(r"/id/([0-9A-Za-z]{15,18})/([0-9A-Za-z]{15,18})/?")
+_ISSUED_AT = re.compile(r"[0-9]{1,20}")
+_LONGEST_URL = 2_048
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +91,8 @@ class TokenAnswer:
     instance_url: str
     org_id: OrgId
     user_id: str
+    identity_url: str
+    """Where Salesforce tells who the user is, and where that user's org lives."""
 
 
 def ask(credential: Credential, now: float) -> Form:
@@ -136,24 +179,68 @@ def revoke(token: Secret) -> Form:
 
 
 def read_tokens(status: int, body: Any) -> TokenAnswer:
-    """Read an answer of the token endpoint; TokenRefused tells what a refusal means."""
+    """Read an answer of the token endpoint; TokenRefused tells what anything but a whole token answer means."""
     if status != _OK or not isinstance(body, dict) or "error" in body:
         raise token_refusals.read(status, body)
     try:
-        organization, user = str(body["id"]).rstrip("/").split("/")[-2:]
-        rotated = body.get("refresh_token")
-        return TokenAnswer(
-            access_token=Secret(_text(body["access_token"])),
-            refresh_token=Secret(_text(rotated)) if rotated else None,
-            instance_url=_text(body["instance_url"]),
-            org_id=org_id(organization),
-            user_id=record_id(user, "005"),
-        )
-    except (KeyError, ValueError, TypeError):
+        return _answer(body)
+    except (KeyError, ValueError):
         raise TokenRefused("unclear", "bad_reply", "its answer has not the form that Salesforce documents") from None
 
 
-def _text(value: object) -> str:
+def refresh_token_in(status: int, body: Any) -> Secret | None:
+    """The refresh token of a success, whatever else is wrong with it: the one that was sent is spent then."""
+    if status != _OK or not isinstance(body, dict):
+        return None
+    rotated = body.get("refresh_token")
+    return Secret(rotated) if isinstance(rotated, str) and _TOKEN.fullmatch(rotated) else None
+
+
+def was_refused(status: int, body: Any) -> bool:
+    """Tell whether a request was refused in OAuth's words, and so not worked on; of all else, nobody knows."""
+    if status not in _CLIENT_ERRORS or status in _MAYBE_WORKED_ON or not isinstance(body, dict):
+        return False
+    error = body.get("error")
+    return isinstance(error, str) and error.lower() in REFUSALS
+
+
+def _answer(body: dict[str, Any]) -> TokenAnswer:
+    """A whole token answer; ValueError or KeyError for one that has a field too few, or of another kind."""
+    for name in ("scope", "signature"):
+        _optional(body, name)
+    if _optional(body, "token_type", "Bearer").lower() != "bearer":
+        raise ValueError("a bearer token was expected")
+    if not _ISSUED_AT.fullmatch(_optional(body, "issued_at", "0")):  # milliseconds since 1970, as text
+        raise ValueError("issued_at is no time")
+    identity_url = _text(body["id"])
+    named = _ID_PATH.fullmatch(urlsplit(identity_url).path)
+    if named is None:
+        raise ValueError("id is no identity URL")
+    return TokenAnswer(
+        access_token=_token(body["access_token"]),
+        refresh_token=_token(body["refresh_token"]) if "refresh_token" in body else None,
+        instance_url=_text(body["instance_url"]),
+        org_id=org_id(named[1]),
+        user_id=record_id(named[2], "005"),
+        identity_url=identity_url,
+    )
+
+
+def _token(value: object) -> Secret:
+    if not isinstance(value, str) or not _TOKEN.fullmatch(value):
+        raise ValueError("a token was expected")
+    return Secret(value)
+
+
+def _optional(body: dict[str, Any], name: str, otherwise: str = "") -> str:
+    """A field that some answers lack; ValueError if it is there and no text."""
+    value = body.get(name, otherwise)
     if not isinstance(value, str):
-        raise TypeError("a text was expected")
+        raise ValueError("a text was expected")  # noqa: TRY004  # the answer is wrong, not our code
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_URL:
+        raise ValueError("a text was expected")
     return value

@@ -113,7 +113,8 @@ class OrgApp:
         if asked.path.startswith(("/services/oauth2/", "/id/")):  # tokens are not for the log
             query, body = query if asked.path == AUTHORIZE_PATH else "", ""
         now = self._org.clock().timestamp()
-        self._org.requests.append(Seen(asked.method, asked.path, status, query, body, request_id, now))
+        host = asked.headers.get("host", "")
+        self._org.requests.append(Seen(asked.method, asked.path, status, query, body, request_id, now, host))
 
     async def _reply(self, line: Line, asked: Asked, answer: Answer, request_id: str) -> None:
         headers = {"X-Request-Id": request_id}

@@ -38,7 +38,9 @@ class Grants:
         kind = self._kinds.get(form.get("grant_type", ""))
         if kind is None:
             raise OAuthRefusal("unsupported_grant_type", "grant type not supported")
-        return Answer(200, kind(form))
+        answers = self._org.answers
+        told = kind(form) | answers.fields
+        return Answer(200, {name: value for name, value in told.items() if name not in answers.without})
 
     def _refresh(self, form: Form) -> dict[str, Any]:
         """Rotate, or keep the refresh token if rotation is off. A spent one ends its whole family."""

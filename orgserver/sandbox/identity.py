@@ -28,12 +28,14 @@ _SERVICES = {
 }
 
 
-def userinfo(url: str, org_id: str, user_id: str, username: str, time_zone: str, now: datetime) -> dict[str, Any]:
-    """The OpenID Connect answer."""
+def userinfo(
+    login_url: str, url: str, org_id: str, user_id: str, username: str, time_zone: str, now: datetime
+) -> dict[str, Any]:
+    """The OpenID Connect answer, of a user who logs in at one URL, and whose org lives at the next."""
     urls = {name: url + path for name, path in _SERVICES.items()}
     picture = f"{url}/profilephoto/005"
     return {
-        "sub": f"{url}/id/{org_id}/{user_id}",
+        "sub": f"{login_url}/id/{org_id}/{user_id}",
         "user_id": user_id,
         "organization_id": org_id,
         "preferred_username": username,

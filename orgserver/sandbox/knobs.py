@@ -29,6 +29,11 @@ token_delay_after   the same, between the work and the answer
 seed                an integer, for delays that can be repeated
 org_id, instance_url
                     what token answers say in place of the truth; null: the truth
+token_fields        an object: fields of token answers, in place of the true ones
+token_without       the names of fields that token answers lack
+moved               whether the org lives at ``localhost`` in place of 127.0.0.1; both answer
+identity_org_id, identity_url
+                    what the identity URL says of the org and its place; null: the truth
 """
 
 from __future__ import annotations
@@ -107,6 +112,12 @@ def _rule(value: Any) -> Rule:
     return Rule.told(value)
 
 
+def _fields(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError("an object is wanted")
+    return value
+
+
 def _objects(value: Any) -> frozenset[str]:
     names = frozenset(_texts(value))
     if not names <= set(schema.NAMES):
@@ -126,6 +137,7 @@ _OF_ORG: dict[str, tuple[str, Read]] = {
     "session_seconds": ("session_seconds", _or_null(_seconds)),
     "callbacks": ("callbacks", _texts),
     "clock_ahead": ("clock", _clock),
+    "moved": ("moved", _flag),
 }
 _OF_ANSWERS: dict[str, tuple[str, Read]] = {
     "consent_page": ("consent_page", _flag),
@@ -145,6 +157,10 @@ _OF_ANSWERS: dict[str, tuple[str, Read]] = {
     "seed": ("random", _random),
     "org_id": ("org_id", _or_null(_text)),
     "instance_url": ("instance_url", _or_null(_text)),
+    "token_fields": ("fields", _fields),
+    "token_without": ("without", _texts),
+    "identity_org_id": ("identity_org_id", _or_null(_text)),
+    "identity_url": ("identity_url", _or_null(_text)),
 }
 NAMES = (*_OF_ORG, *_OF_ANSWERS)
 

@@ -93,7 +93,13 @@ class OAuth:
         if user_id != self._org.user_id:
             return Answer.text(404, "Bad_Id")
         version = asked.form.get("version")
-        return Answer(200, identity(self._org.userinfo(), "68.0" if version == "latest" else version))
+        told, answers = self._org.userinfo(), self._org.answers
+        if answers.identity_org_id is not None:
+            told["organization_id"] = answers.identity_org_id
+        if answers.identity_url is not None:
+            truth = self._org.instance_url
+            told["urls"] = {name: url.replace(truth, answers.identity_url) for name, url in told["urls"].items()}
+        return Answer(200, identity(told, "68.0" if version == "latest" else version))
 
     def _revoke(self, form: dict[str, str]) -> Answer:
         """RFC 7009, but Salesforce says so when it does not know the token."""

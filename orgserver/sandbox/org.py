@@ -73,6 +73,8 @@ class Seen:
     request_id: str = ""
     time: float = 0.0
     """When it was answered, in seconds since 1970."""
+    host: str = ""
+    """The host and port that it was sent to: of an org that moves, the old one or the new."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,13 @@ class TokenAnswers:
 
     org_id: str | None = None
     instance_url: str | None = None
+    fields: dict[str, Any] = field(default_factory=dict, repr=False)
+    """What token answers say in place of the truth, field by field."""
+    without: list[str] = field(default_factory=list)
+    """Fields that token answers lack."""
+    identity_org_id: str | None = None
+    identity_url: str | None = None
+    """Where identity answers say the org lives, in place of the truth."""
     busy: int = 0
     """Answer this many requests with "already being processed"."""
     ip_refused: bool = False
@@ -124,7 +133,7 @@ class TokenAnswers:
 
 @dataclass(slots=True)
 class SandboxOrg:
-    """A pretend org. ``url`` is both its login host and its instance."""
+    """A pretend org. ``url`` is its login host, and its instance until it moves."""
 
     number: int
     url: str
@@ -157,6 +166,7 @@ class SandboxOrg:
     """How fast bulk jobs get on; None: as fast as they can."""
     bulk_delay: float = 0
     """Seconds until a bulk job begins."""
+    moved: bool = False
 
     records: Records = field(init=False)
     objects: Objects = field(init=False, repr=False)
@@ -242,6 +252,11 @@ class SandboxOrg:
     def session_seconds(self, seconds: float | None) -> None:
         self.logins.seconds = seconds
 
+    @property
+    def instance_url(self) -> str:
+        """Where the org lives: after a move under another name, at the same door."""
+        return self.url.replace("127.0.0.1", "localhost") if self.moved else self.url
+
     def credentials(self) -> dict[str, Any]:
         """What ``add-org --credentials-stdin`` takes."""
         return {
@@ -301,7 +316,7 @@ class SandboxOrg:
             "access_token": self.logins.open_session(family),
             "signature": secrets.token_urlsafe(32),
             "scope": family.scope,
-            "instance_url": self.answers.instance_url or self.url,
+            "instance_url": self.answers.instance_url or self.instance_url,
             "id": f"{self.url}/id/{org_id}/{self.user_id}",
             "token_type": "Bearer",
             "issued_at": str(int(self.clock().timestamp() * 1_000)),
@@ -309,7 +324,9 @@ class SandboxOrg:
 
     def userinfo(self) -> dict[str, Any]:
         """The OpenID Connect answer."""
-        return userinfo(self.url, self.org_id, self.user_id, self.username, self.time_zone, self.clock())
+        return userinfo(
+            self.url, self.instance_url, self.org_id, self.user_id, self.username, self.time_zone, self.clock()
+        )
 
     def _seed(self) -> None:
         records = self.records

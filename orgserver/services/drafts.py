@@ -5,7 +5,8 @@ in the browser), ``client_id``, ``client_secret``, ``login_url``, ``refresh_toke
 Salesforce answered: ``rotated``, ``access_token``, ``instance_url``. Phases:
 
     login    somebody is logging in; there is no token yet, and nothing to go on from
-    given    there is a refresh token, and no access token; ``sent`` when it may have been spent
+    given    there is a refresh token, and no access token; ``sent`` when it may have been spent, ``rotated`` when it
+             is all that could be used of an answer
     proven   there are both
 """
 
@@ -20,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orgserver.model.errors import EnrolmentError, OrgserverError
+from orgserver.model.errors import EnrolmentError
 from orgserver.model.names import Alias, RowId, new_id
 from orgserver.model.orgs import AccessToken, Credential
 from orgserver.model.secret import Secret
@@ -57,7 +58,7 @@ class Drafts:
     async def answered(self, alias: Alias) -> bool:
         """Tell whether an enrolment waits that Salesforce has already answered."""
         draft = (await self.all()).get(alias)
-        return draft is not None and draft.facts["phase"] == "proven"
+        return draft is not None and (draft.facts["phase"] == "proven" or bool(draft.facts.get("rotated")))
 
     async def begin(self, given: Registration) -> tuple[Draft, bool]:
         """Find the draft of an earlier run, or write a new one: before a token is spent, the store must take writes."""
@@ -92,19 +93,27 @@ class Drafts:
         """Write what Salesforce answered, and go on trying for a while: nobody else has it."""
         facts = {
             "phase": "proven",
-            "rotated": rotated,
+            "rotated": rotated or bool(draft.facts.get("rotated")),
             "refresh_token": answer.refresh_token.reveal() if answer.refresh_token else draft.facts["refresh_token"],
             "access_token": answer.access_token.reveal(),
             "instance_url": answer.instance_url,
         }
+        return await self._seal(draft, facts)
+
+    async def seal_rotated(self, draft: Draft, rotated: Secret) -> Draft:
+        """Write the refresh token of an answer that is no good otherwise: the next run goes on from it."""
+        facts = {"phase": "given", "sent": False, "rotated": True, "refresh_token": rotated.reveal()}
+        return await self._seal(draft, facts)
+
+    async def _seal(self, draft: Draft, facts: Mapping[str, Any]) -> Draft:
         try:
             return await self.keep(draft, **facts)
-        except OrgserverError:
+        except Exception:  # noqa: BLE001  # whatever it is, the answer must not be lost with it
             logger.warning("the store does not take Salesforce's answer for %s; trying again", draft.alias)
         rescued = await self._rescue(draft, facts)
         for pause in KEEP_TRYING:
             await asyncio.sleep(pause)
-            with suppress(OrgserverError):
+            with suppress(Exception):
                 sealed = await self.keep(draft, **facts)
                 if rescued is not None:
                     await asyncio.to_thread(rescued.unlink, missing_ok=True)
@@ -121,7 +130,9 @@ class Drafts:
 
     async def _rescue(self, draft: Draft, facts: Mapping[str, Any]) -> Path | None:
         """Seal an answer beside the store; None if even that fails."""
-        access = AccessToken(Secret(facts["access_token"]), facts["instance_url"], 1)
+        access = None
+        if "access_token" in facts:
+            access = AccessToken(Secret(facts["access_token"]), facts["instance_url"], 1)
         with suppress(OSError, KeyError):
             return await asyncio.to_thread(
                 self._store.rescue.keep, draft.row_id, 0, Secret(facts["refresh_token"]), access

@@ -1,7 +1,8 @@
 """One refresh of one org's token: asked once, judged late, and on the disk before anybody uses it.
 
-The ten steps are those of docs/adr/0007-lease.md. A refresh token that was sent and not answered may have been
-rotated: it is sent again once, when nothing else works any more, and what that says settles the doubt.
+The ten steps are those of docs/adr/0007-lease.md. Once a request has left, only a refusal in OAuth's words or a whole
+token answer says what became of the refresh token; after anything else it may be spent: it is sent again once, when
+nothing else works any more, and what that says settles the doubt.
 """
 
 from __future__ import annotations
@@ -10,21 +11,21 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
+from typing import Any
 
 from orgserver.model.audit import Act, Action, Ending, Outcome
-from orgserver.model.errors import NeedsLogin, NoConnection, NotSent, OrgserverError, StoreError, Unanswered
-from orgserver.model.names import RowId, new_id
+from orgserver.model.errors import CallError, NoConnection, NotSent, StoreError, Unanswered
+from orgserver.model.names import new_id
 from orgserver.model.orgs import AccessToken, Org, OrgState, Problem
 from orgserver.model.secret import Secret
 from orgserver.salesforce import oauth
 from orgserver.salesforce.client import OrgHosts, SalesforceClient
 from orgserver.services import assertion_login, verdicts
 from orgserver.services.observing import Observer
+from orgserver.services.safekeeping import Deposit, Safekeeping
 from orgserver.services.wishes import Wish, hosts_of, same
 from orgserver.store.chain import when
 from orgserver.store.opened import Store
@@ -37,7 +38,6 @@ AT_ONCE = 10
 """Refreshes under way in one process, whatever the number of orgs."""
 _LEASE_PAUSE = (0.03, 0.12)
 _LOST_PAUSE = (1.0, 2.0)
-_KEEP_TRYING = (0.1, 0.3, 1.0, 3.0)
 _BUSY_WAITS = (0.3, 0.6, 1.2, 2.4, 4.8)
 """How long to wait, in seconds, for somebody else's refresh before looking at the store again."""
 
@@ -52,15 +52,6 @@ class _Again(Exception):
 
 class _BeingProcessed(Exception):
     """Salesforce is answering somebody else about this very token."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Unsaved:
-    """An answer that the store did not take; this process holds it until it does."""
-
-    change: Callable[[Transaction], bool]
-    access: AccessToken
-    rescue: Path | None
 
 
 class Refresher:
@@ -82,15 +73,16 @@ class Refresher:
         self._lease_seconds = lease_seconds
         self._token_seconds = token_seconds
         self._places = asyncio.Semaphore(AT_ONCE)
-        self._unsaved: dict[RowId, _Unsaved] = {}
+        self._safe = Safekeeping(store)
 
     async def refresh(self, org: Org, wish: Wish) -> AccessToken:
         """Get another token, from Salesforce or from whoever is refreshing already.
 
         Raises NeedsLogin, NoConnection or another NotSent.
         """
-        if org.row_id in self._unsaved:
-            return await self._save_again(org)
+        if self._safe.holds(org):  # until the store has taken it, nothing else is sent
+            deposit = await self._safe.put_again(org)
+            return await self.refresh(org, Wish()) if deposit is None or deposit.access is None else deposit.access
         holder = f"{self._store.audit.process_id}/{new_id()}"
         until = asyncio.get_running_loop().time() + self._lease_seconds
         proofs = 1 if wish.prove else 0
@@ -104,7 +96,7 @@ class Refresher:
                 return await self._somebody_elses(org, wish, str(busy))
             except Unanswered as lost:
                 if not proofs:
-                    raise self._lost(org) from lost
+                    raise verdicts.lost(org, lost) from lost
                 proofs -= 1
                 pause = random.uniform(*_LOST_PAUSE)  # noqa: S311  # jitter
             if asyncio.get_running_loop().time() > until:
@@ -154,24 +146,55 @@ class Refresher:
 
     async def _ask(self, granted: Granted, wish: Wish, holder: str) -> AccessToken:
         """Ask Salesforce, once, and keep everything it answers before anybody uses it."""
-        org = granted.org
+        org, answer = granted.org, None
         where = hosts_of(org, org.instance_url)
         try:
             if granted.credential.private_key is not None:
                 granted, answer = await self._log_in(granted, where)
             else:
                 reply = await self._client.token(where, oauth.ask(granted.credential, time.time()))
-                answer = oauth.read_tokens(reply.status, reply.body)
-        except oauth.TokenRefused as refusal:
+        except oauth.TokenRefused as refusal:  # of an assertion, which spends nothing
             return await self._refused(granted, refusal, wish, holder)
         except NoConnection as error:
             problem = Problem("no_connection", _now(), "check the network and the login host")
             await self._end(granted, holder, problem=problem, doubted=granted.doubted_since is not None)
             raise NoConnection(f"the login host of {org.alias} could not be reached", hint=error.hint) from error
-        except Unanswered:
-            await self._unanswered(granted, holder)
+        except NotSent as error:  # nothing left
+            problem = Problem(error.code, _now(), error.hint or "an administrator looks at this org's hosts")
+            await self._end(granted, holder, problem=problem, doubted=granted.doubted_since is not None)
             raise
-        return await self._keep(granted, answer, holder)
+        except Exception as error:
+            reason = str(error) if isinstance(error, CallError) else "it could not be read"
+            raise await self._unanswered(granted, holder, reason) from error
+        if answer is not None:
+            return await self._accept(granted, answer, verdicts.mismatch(org, answer), holder)
+        return await self._read(granted, reply.status, reply.body, wish, holder)
+
+    async def _read(self, granted: Granted, status: int, body: Any, wish: Wish, holder: str) -> AccessToken:
+        """Tell what an answer is. Until its refresh token is stored, nothing else happens with it."""
+        rotated = oauth.refresh_token_in(status, body)
+        try:
+            answer = oauth.read_tokens(status, body)
+            mismatch = verdicts.mismatch(granted.org, answer)
+        except oauth.TokenRefused as refusal:
+            if rotated is not None:
+                raise await self._kept_for_later(granted, rotated, refusal.reason, holder) from refusal
+            if granted.credential.refresh_token is None or oauth.was_refused(status, body):
+                return await self._refused(granted, refusal, wish, holder)
+            raise await self._unanswered(granted, holder, refusal.reason) from refusal
+        except Exception as error:
+            if rotated is not None:
+                raise await self._kept_for_later(granted, rotated, "it could not be read", holder) from error
+            raise await self._unanswered(granted, holder, "it could not be read") from error
+        return await self._accept(granted, answer, mismatch, holder)
+
+    async def _accept(
+        self, granted: Granted, answer: oauth.TokenAnswer, mismatch: str | None, holder: str
+    ) -> AccessToken:
+        if mismatch is None:
+            return await self._keep(granted, answer, holder)
+        await self._quarantine(granted, answer.refresh_token, mismatch, holder)
+        raise verdicts.quarantined(granted.org, mismatch)
 
     async def _log_in(self, granted: Granted, where: OrgHosts) -> tuple[Granted, oauth.TokenAnswer]:
         """Show an assertion; the audience that worked is kept with the answer."""
@@ -182,27 +205,21 @@ class Refresher:
         credential = replace(granted.credential, audience=answer.recipient.audience)
         return replace(granted, credential=credential), answer.tokens
 
-    async def _unanswered(self, granted: Granted, holder: str) -> None:
+    async def _unanswered(self, granted: Granted, holder: str, reason: str) -> Unanswered:
+        """Note that nobody knows what became of the refresh token that was sent; the error to raise."""
         if granted.credential.refresh_token is None:  # nothing can have been spent
             problem = Problem("no_answer", _now(), "try again shortly")
             await self._end(granted, holder, problem=problem)
-            return
-        cause = f"a refresh was sent at {moment(_now())} and its answer was lost"
-        await self._end(granted, holder, state=OrgState.IN_DOUBT, cause=cause, doubted=True)
+        else:
+            cause = f"a refresh was sent at {moment(_now())} and its answer was lost: {reason}"
+            await self._end(granted, holder, state=OrgState.IN_DOUBT, cause=cause, doubted=True)
+        return Unanswered(reason)
 
     # -- keeping
 
     async def _keep(self, granted: Granted, answer: oauth.TokenAnswer, holder: str) -> AccessToken:
-        """Store an answer as the very next step; one for another org or host is not stored at all."""
+        """Store an answer as the very next step."""
         org, credential = granted.org, granted.credential
-        mismatch = verdicts.mismatch(org, answer)
-        if mismatch is not None:
-            await self._end(granted, holder, state=OrgState.QUARANTINED, cause=mismatch)
-            raise NeedsLogin(
-                f"{org.alias} is quarantined: {mismatch}",
-                code="QUARANTINED",
-                hint="an administrator must look at this org",
-            )
         access = AccessToken(answer.access_token, answer.instance_url, credential.fencing + 1)
         refresh_token = answer.refresh_token or credential.refresh_token
         act = _act(org)
@@ -214,51 +231,39 @@ class Refresher:
             self._store.audit.record_in(tx, act, Ending(Outcome.SUCCEEDED, attempts=1))
             return stored
 
-        try:
-            stored = await self._store.database.write(change)
-        except OrgserverError as error:
-            logger.error("a token answer could not be stored: %s", error, extra={"org": org.alias})  # noqa: TRY400
-            stored = await self._rescue(granted, change, answer.refresh_token, access)
-        if not stored:
-            raise NotSent(f"{org.alias} was given another credential at the same moment", code="TOKEN_RACE")
+        await self._put(Deposit(org, credential.fencing, change, answer.refresh_token, access))
         self._observer.refreshed()
         logger.info("token refreshed", extra={"org": org.alias, "rotated": answer.refresh_token is not None})
         return access
 
-    async def _rescue(
-        self, granted: Granted, change: Callable[[Transaction], bool], rotated: Secret | None, access: AccessToken
-    ) -> bool:
-        """The store did not take an answer: seal it beside the store, go on trying, and only then say so."""
-        org = granted.org
-        path: Path | None = None
-        if rotated is not None:
-            with suppress(OSError):  # a full disk may refuse this too; this process still holds the answer
-                path = await asyncio.to_thread(
-                    self._store.rescue.keep, org.row_id, granted.credential.fencing, rotated, access
-                )
-        for pause in _KEEP_TRYING:
-            await asyncio.sleep(pause)
-            with suppress(OrgserverError):
-                stored = await self._store.database.write(change)
-                await _discard(path)
-                return stored
-        self._unsaved[org.row_id] = _Unsaved(change, access, path)
-        kept = f"sealed in {path.name}" if path else "kept in this process's memory: do not stop it"
-        logger.error("a rotated refresh token of %s is not in the store yet; it is %s", org.alias, kept)
-        raise verdicts.away(org)
+    async def _quarantine(self, granted: Granted, rotated: Secret | None, mismatch: str, holder: str) -> None:
+        """Of an answer for another org or host, the refresh token alone is stored."""
+        if rotated is None:
+            await self._end(granted, holder, state=OrgState.QUARANTINED, cause=mismatch)
+        else:
+            await self._put_rotated(granted, rotated, OrgState.QUARANTINED, mismatch, holder)
 
-    async def _save_again(self, org: Org) -> AccessToken:
-        """Try to store the answer that this process holds; until that works, nothing else is sent."""
-        unsaved = self._unsaved[org.row_id]
-        try:
-            stored = await self._store.database.write(unsaved.change)
-        except OrgserverError as error:
-            raise verdicts.away(org) from error
-        self._unsaved.pop(org.row_id, None)
-        await _discard(unsaved.rescue)
-        if not stored:  # another process took the rescue file in
-            return await self.refresh(org, Wish())
-        return unsaved.access
+    async def _kept_for_later(self, granted: Granted, rotated: Secret, reason: str, holder: str) -> Unanswered:
+        """Keep the new refresh token of an answer that is no good otherwise; the error to raise."""
+        cause = f"a refresh was sent at {moment(_now())} and of its answer only the refresh token was kept: {reason}"
+        await self._put_rotated(granted, rotated, OrgState.IN_DOUBT, cause, holder)
+        return Unanswered(reason)
+
+    async def _put_rotated(self, granted: Granted, rotated: Secret, state: OrgState, cause: str, holder: str) -> None:
+        """Store a refresh token whose access token may not be used, and the org's state with it."""
+        act, code = _act(granted.org), state.value
+
+        def change(tx: Transaction) -> bool:
+            stored = self._steps.keep_rotated_in(tx, granted, holder, rotated, state, cause)
+            self._store.audit.record_in(tx, act, Ending(verdicts.outcome(code), error_code=code, attempts=1))
+            return stored
+
+        await self._put(Deposit(granted.org, granted.credential.fencing, change, rotated, state=state, cause=cause))
+        self._say(granted.org, code)
+
+    async def _put(self, deposit: Deposit) -> None:
+        if not await self._safe.put(deposit):
+            raise NotSent(f"{deposit.org.alias} was given another credential at the same moment", code="TOKEN_RACE")
 
     # -- refusals
 
@@ -316,21 +321,13 @@ class Refresher:
                 self._store.audit.record_in(tx, act, Ending(verdicts.outcome(code), error_code=code, attempts=1))
 
         if code is not None:
-            self._observer.refreshed(code)
-            logger.warning("no token for %s: %s", granted.org.alias, code, extra={"org": granted.org.alias})
+            self._say(granted.org, code)
         with suppress(StoreError):  # then the lease ends by itself, and says that something was sent
             await self._store.database.write(change)
 
-    @staticmethod
-    def _lost(org: Org) -> NotSent:
-        return NotSent(
-            f"{org.alias} did not answer a token refresh", code="TOKEN_UNANSWERED", hint="try again in a minute"
-        )
-
-
-async def _discard(path: Path | None) -> None:
-    if path is not None:
-        await asyncio.to_thread(path.unlink, missing_ok=True)
+    def _say(self, org: Org, code: str) -> None:
+        self._observer.refreshed(code)
+        logger.warning("no token for %s: %s", org.alias, code, extra={"org": org.alias})
 
 
 def _act(org: Org) -> Act:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orgserver.model.audit import Outcome
-from orgserver.model.errors import NeedsLogin, NotSent, StoreAway
+from orgserver.model.errors import CallError, NeedsLogin, NotSent, StoreAway
 from orgserver.model.orgs import Org, OrgState
 from orgserver.salesforce import hosts, oauth, token_refusals
 
@@ -13,11 +13,7 @@ def closed(org: Org, found: Org | None) -> NeedsLogin:
     if found is None:
         return needs_login(org, "it has no credential")
     if found.state is OrgState.QUARANTINED:
-        return NeedsLogin(
-            f"{org.alias} is quarantined: {found.cause}",
-            code="QUARANTINED",
-            hint=f"an administrator finds out why, and then runs: {_login(org)}",
-        )
+        return quarantined(org, found.cause)
     if found.state is OrgState.IN_DOUBT:
         return NeedsLogin(
             f"the refresh token of {org.alias} is in doubt: {found.cause}",
@@ -25,6 +21,22 @@ def closed(org: Org, found: Org | None) -> NeedsLogin:
             hint=f"an administrator runs: orgserver check-org {org.alias} --try-token",
         )
     return needs_login(org, found.cause)
+
+
+def quarantined(org: Org, cause: str | None) -> NeedsLogin:
+    """What an org answers whose login host said something that may not be true."""
+    return NeedsLogin(
+        f"{org.alias} is quarantined: {cause}",
+        code="QUARANTINED",
+        hint=f"an administrator finds out why, and then runs: {_login(org)}",
+    )
+
+
+def lost(org: Org, error: CallError) -> NotSent:
+    """What is said when a refresh was sent, and what came back tells nobody what became of it."""
+    return NotSent(
+        f"{org.alias} did not answer a token refresh: {error}", code="TOKEN_UNANSWERED", hint="try again in a minute"
+    )
 
 
 def needs_login(org: Org, cause: str | None) -> NeedsLogin:

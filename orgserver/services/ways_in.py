@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from orgserver.model.errors import EnrolmentError, NoConnection, Unanswered
+from orgserver.model.errors import EnrolmentError, NotSent, Unanswered
 from orgserver.model.names import RowId, new_id
 from orgserver.model.orgs import AuthKind, Credential
 from orgserver.model.secret import Secret
@@ -81,7 +81,7 @@ class WaysIn:
             if credential.private_key is not None:
                 answer, credential = await self._by_assertion(given, credential)
             else:
-                answer = await self._ask(given, oauth.ask(credential, time.time()))
+                answer = oauth.read_tokens(*await self._ask(given, oauth.ask(credential, time.time())))
         except oauth.TokenRefused as refusal:
             raise _refused(refusal, given, given.auth) from None
         except Unanswered as error:
@@ -117,20 +117,22 @@ class WaysIn:
     async def _redeemed(self, draft: Draft, given: Registration, begun: login.Login, code: Secret) -> Draft:
         """Redeem a code, once, and seal what comes back."""
         try:
-            answer = await self._redeem(given, begun, code)
+            status, body = await self._redeem(given, begun, code)
+            answer = _login(given, status, body)
         except EnrolmentError:
             await self._drafts.drop(draft)
             raise
+        except _OnlyRefreshToken as kept:
+            await self._drafts.seal_rotated(draft, kept.refresh_token)
+            raise _unusable(given, kept) from None
         return await self._drafts.seal_answer(draft, answer, rotated=False)
 
-    async def _redeem(self, given: Registration, begun: login.Login, code: Secret) -> oauth.TokenAnswer:
+    async def _redeem(self, given: Registration, begun: login.Login, code: Secret) -> tuple[int, Any]:
         form = oauth.authorization_code(
             given.client_id, given.client_secret, code=code, callback=begun.callback.url, verifier=begun.verifier
         )
         try:
-            answer = await self._ask(given, form)
-        except oauth.TokenRefused as refusal:
-            raise _refused(refusal, given, given.auth) from None
+            return await self._ask(given, form)
         except Unanswered as error:
             raise EnrolmentError(
                 f"{given.login_url} did not answer, and a code works only once",
@@ -138,14 +140,6 @@ class WaysIn:
                 outcome=error.outcome,
                 code=error.code,
             ) from error
-        if answer.refresh_token is None:
-            raise EnrolmentError(
-                "Salesforce gave no refresh token: the app lacks the scope refresh_token (offline_access)",
-                hint="an administrator adds it to the app (Perform requests at any time); then log in again",
-                outcome="rejected",
-                code="NO_REFRESH_TOKEN",
-            )
-        return answer
 
     # -- a refresh token
 
@@ -156,39 +150,74 @@ class WaysIn:
         sent_before = bool(draft.facts.get("sent"))
         sending = await self._drafts.keep(draft, sent=True)
         try:
-            answer = await self._ask(given, oauth.refresh(credential_in(draft)))
-        except oauth.TokenRefused as refusal:
-            if refusal.kind == "dead":
-                await self._drafts.drop(draft)
-            elif refusal.kind not in ("busy", "unclear"):
-                await self._drafts.drop_copy(draft)
-            raise _refused(refusal, given, "refresh-token", interrupted=resumed and sent_before) from None
+            status, body = await self._ask(given, oauth.refresh(credential_in(draft)))
         except Unanswered as error:
-            raise EnrolmentError(
-                f"{given.login_url} did not answer, and may have spent the refresh token",
-                hint="run the same command again: it tries the token once more",
-                outcome=error.outcome,
-                code=error.code,
-            ) from error
+            raise _lost(given, str(error)) from error
         except EnrolmentError:
-            await self._drafts.drop_copy(draft)
+            if not sent_before:
+                await self._drafts.drop_copy(draft)
             raise
+        rotated = oauth.refresh_token_in(status, body)
+        try:
+            answer = oauth.read_tokens(status, body)
+        except oauth.TokenRefused as refusal:
+            if rotated is not None:
+                await self._drafts.seal_rotated(sending, rotated)
+                raise _unusable(given, refusal) from None
+            if not oauth.was_refused(status, body):
+                raise _lost(given, refusal.reason) from None
+            await self._drop_refused(draft, refusal)
+            raise _refused(refusal, given, "refresh-token", interrupted=resumed and sent_before) from None
         return await self._drafts.seal_answer(sending, answer, rotated=answer.refresh_token is not None)
+
+    async def _drop_refused(self, draft: Draft, refusal: oauth.TokenRefused) -> None:
+        """End an enrolment whose token is dead, or may be given again with what was wrong beside it."""
+        if refusal.kind == "dead":
+            await self._drafts.drop(draft)
+        elif refusal.kind not in ("busy", "unclear"):
+            await self._drafts.drop_copy(draft)
 
     # -- asking
 
-    async def _ask(self, given: Registration, form: oauth.Form) -> oauth.TokenAnswer:
-        """Ask the token endpoint, once."""
+    async def _ask(self, given: Registration, form: oauth.Form) -> tuple[int, Any]:
+        """Ask the token endpoint, once; status and JSON. Raises Unanswered, or EnrolmentError if nothing was sent."""
         with _unreachable_explained(given):
             reply = await self._client.token(hosts_of(given), form)
-        return oauth.read_tokens(reply.status, reply.body)
+        return reply.status, reply.body
+
+
+class _OnlyRefreshToken(Exception):
+    """A login's answer is no good but for its refresh token."""
+
+    def __init__(self, refresh_token: Secret, reason: str) -> None:
+        super().__init__(reason)
+        self.refresh_token = refresh_token
+
+
+def _login(given: Registration, status: int, body: Any) -> oauth.TokenAnswer:
+    """Read what a code got."""
+    try:
+        answer = oauth.read_tokens(status, body)
+    except oauth.TokenRefused as refusal:
+        rotated = oauth.refresh_token_in(status, body)
+        if rotated is not None:
+            raise _OnlyRefreshToken(rotated, refusal.reason) from None
+        raise _refused(refusal, given, given.auth) from None
+    if answer.refresh_token is None:
+        raise EnrolmentError(
+            "Salesforce gave no refresh token: the app lacks the scope refresh_token (offline_access)",
+            hint="an administrator adds it to the app (Perform requests at any time); then log in again",
+            outcome="rejected",
+            code="NO_REFRESH_TOKEN",
+        )
+    return answer
 
 
 @contextmanager
 def _unreachable_explained(given: Registration) -> Iterator[None]:
     try:
         yield
-    except NoConnection as error:
+    except NotSent as error:
         raise EnrolmentError(
             f"{given.login_url} could not be reached: {error}",
             hint=error.hint,
@@ -240,6 +269,24 @@ _WORDS: dict[RefusalKind, str] = {
     "busy": "somebody else is refreshing this token right now",
     "unclear": "Salesforce gave no usable answer",
 }
+
+
+def _lost(given: Registration, reason: str) -> EnrolmentError:
+    return EnrolmentError(
+        f"{given.login_url} gave no usable answer, and may have spent the refresh token: {reason}",
+        hint="run the same command again: it tries the token once more",
+        outcome="unknown",
+        code="NO_ANSWER",
+    )
+
+
+def _unusable(given: Registration, reason: Exception) -> EnrolmentError:
+    return EnrolmentError(
+        f"of the answer of {given.login_url} only the new refresh token can be used: {reason}",
+        hint="it is kept, sealed; run the same command again: it goes on with it",
+        outcome="unknown",
+        code="NO_ANSWER",
+    )
 
 
 def _refused(

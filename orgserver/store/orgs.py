@@ -205,18 +205,9 @@ class Orgs:
         self, tx: Transaction, row_id: RowId, fencing: int, refresh_token: Secret | None, access: AccessToken
     ) -> bool:
         """Keep what a refresh gave, if nobody has stored another since: False then, and nothing is written."""
-        key = self.key_in(tx, row_id)
-        done = tx.connection.execute(
-            update(tables.credentials)
-            .where(tables.credentials.c.row_id == row_id, tables.credentials.c.fencing == fencing)
-            .values(
-                fencing=access.fencing,
-                refresh_token=sealed.closed(key, refresh_token, sealed.refresh_token(row_id, access.fencing)),
-            )
-        )
-        if done.rowcount == 0:
+        if not self.rotated_in(tx, row_id, fencing, refresh_token, access.fencing):
             return False
-        self._keep_access_in(tx, key, row_id, access)
+        self._keep_access_in(tx, self.key_in(tx, row_id), row_id, access)
         orgs = tables.orgs
         news = or_(
             orgs.c.state != OrgState.READY.value,
@@ -229,7 +220,6 @@ class Orgs:
             .where(orgs.c.row_id == row_id, news)
             .values(state=OrgState.READY.value, cause=None, problem=None, held=False, instance_url=access.instance_url)
         )
-        tx.connection.execute(update(orgs).where(orgs.c.row_id == row_id).values(refreshed_at=tx.now))
         if told.rowcount:
             self._changed_in(tx)
         return True
@@ -238,6 +228,27 @@ class Orgs:
         """Note which audience an org's app takes."""
         known = tables.credentials.c.row_id == row_id
         tx.connection.execute(update(tables.credentials).where(known).values(audience=audience))
+
+    def rotated_in(
+        self, tx: Transaction, row_id: RowId, fencing: int, refresh_token: Secret | None, following: int
+    ) -> bool:
+        """Keep the refresh token that follows one of this fencing number; False if another follows it already.
+
+        The access token, and what is said of the org, stay as they are.
+        """
+        key = self.key_in(tx, row_id)
+        done = tx.connection.execute(
+            update(tables.credentials)
+            .where(tables.credentials.c.row_id == row_id, tables.credentials.c.fencing == fencing)
+            .values(
+                fencing=following,
+                refresh_token=sealed.closed(key, refresh_token, sealed.refresh_token(row_id, following)),
+            )
+        )
+        if done.rowcount == 0:
+            return False
+        self.touched_in(tx, row_id)
+        return True
 
     def fencing_in(self, tx: Transaction, row_id: RowId) -> int:
         """The fencing number of an org's credential; 0 if it has none."""

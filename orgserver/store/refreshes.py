@@ -114,6 +114,17 @@ class Refreshes:
         leases.release_in(tx, row_id, holder)
         return kept
 
+    def keep_rotated_in(
+        self, tx: Transaction, granted: Granted, holder: str, rotated: Secret, state: OrgState, cause: str
+    ) -> bool:
+        """Keep the refresh token of an answer whose access token may not be used, say why, and give the lease back."""
+        row_id, fencing = granted.org.row_id, granted.credential.fencing
+        kept = self._orgs.rotated_in(tx, row_id, fencing, rotated, fencing + 1)
+        if kept:
+            self._orgs.mark_in(tx, row_id, state=state, cause=cause, problem=None)
+        leases.release_in(tx, row_id, holder)
+        return kept
+
     def end_in(
         self,
         tx: Transaction,
@@ -133,6 +144,8 @@ class Refreshes:
 
     def _doubt_in(self, tx: Transaction, org: Org, holder: str, since: datetime) -> Org:
         leases.release_in(tx, org.row_id, holder, doubted=True)
+        if org.state is OrgState.IN_DOUBT and org.cause:
+            return org  # it names what came in place of the answer
         cause = f"a refresh was sent at {moment(since)} and its answer was lost"
         self._orgs.mark_in(tx, org.row_id, state=OrgState.IN_DOUBT, cause=cause, problem=None)
         return replace(org, state=OrgState.IN_DOUBT, cause=cause)

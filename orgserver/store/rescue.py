@@ -1,9 +1,10 @@
 """Token answers that could not be stored: sealed beside the database until the next start takes them in.
 
 One file for each answer, ``<database>.rescue-<id>``, mode 0600, written whole under another name first. It holds JSON:
-``{"v": 1, "org": row id, "fencing": of the refresh token that was spent, "sealed": base64}``. A rescued answer
-goes in only while the store has nothing newer, so taking it in twice does no harm. The answer to an enrolment goes into
-its draft, with which the same command goes on.
+``{"v": 1, "org": row id, "fencing": of the refresh token that was spent, "sealed": base64}``. Sealed is a JSON object:
+``refresh_token``, and either ``access_token`` and ``instance_url``, or, where the access token may not be used, the
+``state`` that the org takes and its ``cause``. A rescued answer goes in only while the store has nothing newer, so
+taking it in twice does no harm. The answer to an enrolment goes into its draft, with which the same command goes on.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from sqlalchemy import select
 from orgserver.durable import write_whole
 from orgserver.model.errors import KeyProblem
 from orgserver.model.names import RowId
-from orgserver.model.orgs import AccessToken
+from orgserver.model.orgs import AccessToken, OrgState
 from orgserver.model.secret import Secret
 from orgserver.store import leases, tables
 from orgserver.store.orgs import Orgs
@@ -48,13 +49,22 @@ class RescueFiles:
         self._database = database
         self._orgs = orgs
 
-    def keep(self, row_id: RowId, fencing: int, refresh_token: Secret, access: AccessToken) -> Path:
+    def keep(
+        self,
+        row_id: RowId,
+        fencing: int,
+        refresh_token: Secret,
+        access: AccessToken | None,
+        *,
+        state: OrgState | None = None,
+        cause: str | None = None,
+    ) -> Path:
         """Seal what an answer held and write it durably; OSError if even that fails."""
-        facts = {
-            "refresh_token": refresh_token.reveal(),
-            "access_token": access.token.reveal(),
-            "instance_url": access.instance_url,
-        }
+        facts: dict[str, str | None] = {"refresh_token": refresh_token.reveal()}
+        if access is not None:
+            facts |= {"access_token": access.token.reveal(), "instance_url": access.instance_url}
+        if state is not None:
+            facts |= {"state": state.value, "cause": cause}
         sealed = self._orgs.known_key(row_id).seal(json.dumps(facts).encode(), _context(row_id, fencing))
         told = {"v": 1, "org": row_id, "fencing": fencing, "sealed": base64.b64encode(sealed).decode()}
         name = f"{self._database.name}.rescue-{secrets.token_hex(8)}"
@@ -86,9 +96,15 @@ class RescueFiles:
         facts = self._opened(tx, rescued)
         if facts is None:
             return None
-        access = AccessToken(Secret(facts["access_token"]), facts["instance_url"], rescued.fencing + 1)
-        stored = self._orgs.refreshed_in(tx, rescued.row_id, fencing, Secret(facts["refresh_token"]), access)
-        leases.settle_in(tx, rescued.row_id, rescued.fencing)
+        row_id, refresh_token = rescued.row_id, Secret(facts["refresh_token"])
+        if "access_token" in facts:
+            access = AccessToken(Secret(facts["access_token"]), facts["instance_url"], rescued.fencing + 1)
+            stored = self._orgs.refreshed_in(tx, row_id, fencing, refresh_token, access)
+        else:
+            stored = self._orgs.rotated_in(tx, row_id, fencing, refresh_token, rescued.fencing + 1)
+            state = OrgState(facts["state"])
+            self._orgs.mark_in(tx, row_id, state=state, cause=facts["cause"], problem=None)
+        leases.settle_in(tx, row_id, rescued.fencing)
         return stored
 
     def _into_draft(self, tx: Transaction, rescued: Rescued) -> bool | None:
@@ -100,8 +116,8 @@ class RescueFiles:
         if facts is None:
             return None
         rotated = draft.facts["refresh_token"] not in (None, facts["refresh_token"])
-        proven = draft.facts | facts | {"phase": "proven", "rotated": rotated}
-        self._orgs.keep_draft_in(tx, replace(draft, facts=proven))
+        phase = {"phase": "proven"} if "access_token" in facts else {"phase": "given", "sent": False}
+        self._orgs.keep_draft_in(tx, replace(draft, facts=draft.facts | facts | phase | {"rotated": rotated}))
         return True
 
     def _opened(self, tx: Transaction, rescued: Rescued) -> dict[str, str] | None:

@@ -44,7 +44,7 @@ async def lease(app: App) -> Any:
 @pytest.fixture(autouse=True)
 def _shorter_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orgserver.services.refreshing._LOST_PAUSE", (0.0, 0.01))
-    monkeypatch.setattr("orgserver.services.refreshing._KEEP_TRYING", (0.01, 0.01))
+    monkeypatch.setattr("orgserver.services.safekeeping._KEEP_TRYING", (0.01, 0.01))
 
 
 # -- the answer is lost
@@ -289,7 +289,7 @@ async def test_a_rescue_file_of_another_key_or_with_junk_is_left_alone(
         ("instance_url", "https://evil.example.com", "may not be trusted"),
     ],
 )
-async def test_an_answer_for_another_org_or_host_stores_nothing(
+async def test_of_an_answer_for_another_org_or_host_only_the_refresh_token_is_stored(
     app: App, caller: Caller, acme: SandboxOrg, name: str, value: str, told: str
 ) -> None:
     setattr(acme.answers, name, value)
@@ -304,7 +304,10 @@ async def test_an_answer_for_another_org_or_host_stores_nothing(
     assert (await org(app)).state is OrgState.QUARANTINED
     async with app.store.database.reading() as connection:
         credential = await app.store.orgs.credential(connection, (await org(app)).row_id)
-    assert credential is not None and credential.fencing == 1
+        access = await app.store.orgs.access_token(connection, (await org(app)).row_id)
+    assert credential is not None and credential.refresh_token is not None and credential.fencing == 2
+    assert credential.refresh_token.reveal() == acme.refresh_token
+    assert access is not None and access.fencing == 1
 
 
 async def test_a_refusal_that_kills_nothing_leaves_the_org_ready_with_its_problem(

@@ -87,18 +87,72 @@ def test_an_answer_that_cannot_be_read_kills_nothing(status: int, body: object) 
     assert refused.value.kind == "unclear"
 
 
-def test_a_token_answer_is_read() -> None:
-    body = {
-        "access_token": "00Dx!y",
-        "instance_url": "https://acme.my.salesforce.com",
-        "id": "https://login.salesforce.com/id/00DSb0000000001MAA/005Sb0000000001IAA",
-    }
+ANSWER = {
+    "access_token": "00Dx!y",
+    "instance_url": "https://acme.my.salesforce.com",
+    "id": "https://login.salesforce.com/id/00DSb0000000001MAA/005Sb0000000001IAA",
+}
+WHOLE = ANSWER | {
+    "refresh_token": "5Aep2",
+    "token_type": "Bearer",
+    "scope": "api",
+    "issued_at": "1",
+    "signature": "s=",
+}
 
-    plain = oauth.read_tokens(200, body)
-    rotated = oauth.read_tokens(200, body | {"refresh_token": "5Aep2"})
+
+def test_a_token_answer_is_read() -> None:
+    plain = oauth.read_tokens(200, ANSWER)
+    rotated = oauth.read_tokens(200, WHOLE)
 
     assert (plain.org_id, plain.user_id, plain.refresh_token) == ("00DSb0000000001MAA", "005Sb0000000001IAA", None)
     assert rotated.refresh_token is not None and rotated.refresh_token.reveal() == "5Aep2"
+
+
+NO_TEXTS = [None, 5, 1.5, True, [], {}, ["x"]]
+NO_TOKENS = ["", "\ud800", "x\ny", "x y", "\x00", "é", "x" * 9_000]
+MISSHAPEN = [
+    *((name, value) for name in WHOLE for value in NO_TEXTS),
+    *((name, value) for name in ("access_token", "refresh_token", "id", "issued_at") for value in NO_TOKENS),
+    *((("token_type", "mac"), ("instance_url", ""), ("id", "https://login.salesforce.com/id/x/y"))),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), MISSHAPEN, ids=ascii)
+def test_an_answer_with_a_field_that_cannot_be_is_no_answer_and_its_refresh_token_is_kept(
+    name: str, value: object
+) -> None:
+    body = WHOLE | {name: value}
+
+    with pytest.raises(oauth.TokenRefused) as refused:
+        oauth.read_tokens(200, body)
+
+    kept = oauth.refresh_token_in(200, body)
+    assert (refused.value.kind, refused.value.error) == ("unclear", "bad_reply")
+    assert (kept.reveal() if kept else None) == (None if name == "refresh_token" else "5Aep2")
+    assert not oauth.was_refused(200, body)
+
+
+@pytest.mark.parametrize("error", sorted(oauth.REFUSALS | {"OAUTH_APP_BLOCKED"}))
+def test_a_refusal_in_oauths_words_was_not_worked_on(error: str) -> None:
+    assert oauth.was_refused(400, {"error": error})
+    assert oauth.was_refused(401, {"error": error, "error_description": "x"})
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        *((status, {"error": "invalid_grant"}) for status in (200, 201, 302, 408, 425, 429, 500, 502, 503, 504)),
+        *((400, body) for body in (None, [], "x", {}, {"error": 5}, {"error": "unknown_error"}, {"error": "what"})),
+    ],
+)
+def test_of_all_else_nobody_knows_whether_it_was_worked_on(status: int, body: object) -> None:
+    assert not oauth.was_refused(status, body)
+
+
+@pytest.mark.parametrize("status", [200, 400])
+def test_a_refresh_token_is_taken_from_a_success_alone(status: int) -> None:
+    assert bool(oauth.refresh_token_in(status, {"refresh_token": "5Aep2", "error": "x"})) is (status == 200)
 
 
 def test_a_public_client_sends_no_secret() -> None:
