@@ -6,6 +6,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from orgserver.sandbox import control, faults
@@ -17,22 +18,34 @@ from orgserver.sandbox.org import SandboxOrg, Seen
 from orgserver.sandbox.rest import Rest
 from orgserver.sandbox.wire import Wire, unpacked
 
-Transports = Mapping[tuple[str, int], asyncio.Transport]
+_MAX_REPLIES = 100
+"""How many replies a connection carries: real ones end after some, or after some silence."""
 _MAX_URI = 16_384
 _MAX_WRITTEN_DOWN = 1024 * 1024
 _UNAUTHORIZED = 401
+
+
+@dataclass(slots=True)
+class Connection:
+    """One connection, and how many requests have come on it."""
+
+    transport: asyncio.Transport
+    requests: int = 0
+
+
+Connections = Mapping[tuple[str, int], Connection]
 
 
 class OrgApp:
     """One org's application."""
 
     def __init__(
-        self, org: SandboxOrg, orgs: Sequence[SandboxOrg], transports: Transports, closing: asyncio.Event
+        self, org: SandboxOrg, orgs: Sequence[SandboxOrg], connections: Connections, closing: asyncio.Event
     ) -> None:
         self._org = org
         self._oauth = OAuth(org, orgs)
         self._rest = Rest(org, self._oauth)
-        self._transports = transports
+        self._connections = connections
         self._closing = closing
 
     async def __call__(self, scope: Mapping[str, Any], receive: faults.Receive, send: faults.Send) -> None:
@@ -40,8 +53,7 @@ class OrgApp:
         if scope["type"] != "http":
             return
         method, path = scope["method"], scope["path"]
-        transport, wire = self._transports.get(tuple(scope["client"])), self._wire(_asked(scope, b""))
-        line = Line(send, receive, transport, self._closing, wire)
+        line = self._line(scope, receive, send)
         early = self._org.strikes(method, path, unread=True)
         if early is not None:
             self._write_down(_asked(scope, b""), 0)
@@ -62,10 +74,22 @@ class OrgApp:
             return
         await self._serve(line, asked, self._org.strikes(method, path))
 
-    def _wire(self, asked: Asked) -> Wire:
+    def _line(self, scope: Mapping[str, Any], receive: faults.Receive, send: faults.Send) -> Line:
+        asked = _asked(scope, b"")
+        connection = self._connections.get(tuple(scope["client"]))
         plain = self._org.plain or asked.path.startswith("/sandbox/")
-        accepted, number = asked.headers.get("accept-encoding", ""), self._org.counters.requests
-        return Wire.of(accepted, self._org.clock(), plain=plain, number=number)
+        last = False
+        if connection is not None:
+            connection.requests += 1
+            last = not plain and connection.requests >= _MAX_REPLIES
+        wire = Wire.of(
+            asked.headers.get("accept-encoding", ""),
+            self._org.clock(),
+            plain=plain,
+            number=self._org.counters.requests,
+            last=last,
+        )
+        return Line(send, receive, connection.transport if connection else None, self._closing, wire)
 
     async def _serve(self, line: Line, asked: Asked, fault: Fault | None) -> None:
         to_tokens = asked.path == TOKEN_PATH

@@ -15,13 +15,15 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from orgserver.model.errors import OperatorError
-from orgserver.sandbox.app import OrgApp
+from orgserver.sandbox.app import Connection, OrgApp
 from orgserver.sandbox.apps import PLATFORM_CLI
 from orgserver.sandbox.org import CALLBACK, SandboxOrg
 from orgserver.sandbox.tls import Certificates, certificates
 
 MAX_ORGS = 2_000
 _MAX_HEAD = 256 * 1024
+IDLE_SECONDS = 10
+"""Shorter than clients usually keep an idle connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +44,12 @@ class Sandbox:
         rotation: bool = True,
         callbacks: Sequence[str] = (CALLBACK,),
         plain: bool = False,
+        idle_seconds: int = IDLE_SECONDS,
     ) -> AsyncIterator[Sandbox]:
         """Serve on 127.0.0.1, org i at ``port + i`` (0: free ports); https with a throwaway CA in ``tls_folder``.
 
         Replies have Salesforce's form: packed for whoever asks, in chunks, with its headers; ``plain``: without.
+        A connection on which nothing is asked for ``idle_seconds`` is closed.
         Raises OperatorError when a port is taken.
         """
         sockets = _bind(orgs, port)
@@ -56,7 +60,7 @@ class Sandbox:
             SandboxOrg(number, url, rotation, callbacks=list(callbacks), plain=plain) for number, url in enumerate(urls)
         ]
         closing = asyncio.Event()
-        listeners = [_Listener(org, served, tls, closing) for org in served]
+        listeners = [_Listener(org, served, tls, closing, idle_seconds) for org in served]
         try:
             for listener, each in zip(listeners, sockets, strict=True):
                 await listener.listen(each)
@@ -86,21 +90,26 @@ class _Listener:
     """
 
     def __init__(
-        self, org: SandboxOrg, orgs: list[SandboxOrg], tls: Certificates | None, closing: asyncio.Event
+        self,
+        org: SandboxOrg,
+        orgs: list[SandboxOrg],
+        tls: Certificates | None,
+        closing: asyncio.Event,
+        idle_seconds: int,
     ) -> None:
-        self._transports: dict[tuple[str, int], asyncio.Transport] = {}
+        self._connections: dict[tuple[str, int], Connection] = {}
         self._org = org
         self._state = ServerState()
         self._server: asyncio.Server | None = None
         self._config = uvicorn.Config(
-            OrgApp(org, orgs, self._transports, closing),
+            OrgApp(org, orgs, self._connections, closing),
             http=H11Protocol,
             ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
             proxy_headers=False,
-            timeout_keep_alive=30,
+            timeout_keep_alive=idle_seconds,
             h11_max_incomplete_event_size=_MAX_HEAD,
             ssl_certfile=tls.certificate_file if tls else None,
             ssl_keyfile=tls.key_file if tls else None,
@@ -111,7 +120,7 @@ class _Listener:
         """Take connections from now on."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: _Protocol(self._config, self._state, self._transports), sock=bound, ssl=self._config.ssl
+            lambda: _Protocol(self._config, self._state, self._connections), sock=bound, ssl=self._config.ssl
         )
 
     async def close(self) -> None:
@@ -119,30 +128,30 @@ class _Listener:
         if self._server is None:
             return
         self._server.close()
-        for transport in list(self._transports.values()):
-            transport.abort()
+        for connection in list(self._connections.values()):
+            connection.transport.abort()
         await self._org.jobs.stop()
         if self._state.tasks:
             await asyncio.wait(self._state.tasks)
 
 
 class _Protocol(H11Protocol):
-    """Keeps its transport where faults can reach it."""
+    """Keeps its connection where faults can reach it."""
 
     def __init__(
-        self, config: uvicorn.Config, state: ServerState, transports: dict[tuple[str, int], asyncio.Transport]
+        self, config: uvicorn.Config, state: ServerState, connections: dict[tuple[str, int], Connection]
     ) -> None:
         super().__init__(config, state, {})
-        self._transports = transports
+        self._connections = connections
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if self.client is not None:
-            self._transports[self.client] = transport
+            self._connections[self.client] = Connection(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.client is not None:
-            self._transports.pop(self.client, None)
+            self._connections.pop(self.client, None)
         super().connection_lost(exc)
 
 

@@ -42,12 +42,14 @@ class Wire:
     plain: bool = False
     lower_case: bool = False
     """Whether header names are written small, as some of Salesforce's edges do."""
+    last: bool = False
+    """Whether the connection ends with this answer."""
 
     @classmethod
-    def of(cls, accept_encoding: str, now: datetime, *, plain: bool, number: int) -> Wire:
+    def of(cls, accept_encoding: str, now: datetime, *, plain: bool, number: int, last: bool = False) -> Wire:
         """The form for a request that accepts these codings; ``number`` of the request, for what varies."""
         coding_name = "" if plain else _preferred(accept_encoding)
-        return cls(coding_name, format_datetime(now, usegmt=True), plain, bool(number % 2))
+        return cls(coding_name, format_datetime(now, usegmt=True), plain, bool(number % 2), last)
 
     def packed(self, body: bytes) -> bytes:
         """A body as it travels."""
@@ -77,6 +79,7 @@ class Wire:
         """All headers of an answer, in order."""
         own = {"Date": self.date} | ({} if self.plain else _OF_SALESFORCE)
         own |= {"Content-Type": content_type} if content_type else {}
+        own |= {"Connection": "close"} if self.last else {}
         overruled = {name.lower() for name in headers}
         pairs = [pair for pair in own.items() if pair[0].lower() not in overruled] + list(headers.items())
         pairs += [] if self.plain else _cookies()
