@@ -88,7 +88,7 @@ async def test_a_closed_org_is_sent_nothing_and_says_what_to_do(
     assert (entry.outcome.value, entry.error_code, entry.api_calls) == ("not_sent", CODES[state], 0)
 
 
-@pytest.mark.parametrize("verb", set(VERBS) - {"read", "update", "delete"})
+@pytest.mark.parametrize("verb", sorted(set(VERBS) - {"read", "update", "delete"}))
 @pytest.mark.parametrize("state", [OrgState.READY, OrgState.IN_DOUBT])
 async def test_an_open_org_goes_on_with_its_working_access_token(
     app: App, open_again, caller: Caller, acme: SandboxOrg, state: OrgState, verb: str
