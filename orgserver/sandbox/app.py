@@ -89,6 +89,7 @@ class OrgApp:
             number=self._org.counters.requests,
             last=last,
         )
+        self._org.counters.packed_replies += bool(wire.coding_name)
         return Line(send, receive, connection.transport if connection else None, self._closing, wire)
 
     async def _serve(self, line: Line, asked: Asked, fault: Fault | None) -> None:

@@ -57,6 +57,8 @@ class Counters:
     foreign_tokens: int = 0
     """Times that a token of another org was shown here."""
     stale_tokens: int = 0
+    packed_replies: int = 0
+    """Requests whose client asked for a packed reply, and got one if it had a body."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from .kills import kills
 from .many import many
 from .powercut import powercuts
 from .servers import servers
+from .soak import soak
 from .starving import starving
 from .storm import storm
 from .tampering import tamperings
@@ -19,7 +20,7 @@ from .tampering import tamperings
 NAMED = (*POINTS, "sent")
 
 
-def runs(seed: int, *, quick: bool) -> dict[str, Callable[[], Awaitable[object]]]:
+def runs(seed: int, *, quick: bool, minutes: float, plain: bool) -> dict[str, Callable[[], Awaitable[object]]]:
     """Every fault by name."""
     rounds = 1 if quick else 50
     return {
@@ -31,20 +32,25 @@ def runs(seed: int, *, quick: bool) -> dict[str, Callable[[], Awaitable[object]]
         "servers": lambda: servers(30 if quick else 500, seed=seed),
         "starving": lambda: starving(1 if quick else 20),
         "power": lambda: powercuts(100 if quick else 2_000, 20 if quick else 200, seed=seed),
+        "soak": lambda: soak(10 if quick else minutes * 60, seed=seed, plain=plain),
     }
 
 
 async def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument(
-        "faults", nargs="*", help="storm, points, kills, many, tamper, servers, starving, power; all when none is named"
+        "faults",
+        nargs="*",
+        help="storm, points, kills, many, tamper, servers, starving, power, soak; all when none is named",
     )
     parser.add_argument("--quick", action="store_true", help="the sizes of the test suite")
+    parser.add_argument("--minutes", type=float, default=1, help="how long the soak lasts")
+    parser.add_argument("--plain", action="store_true", help="let the orgs of the soak pack nothing")
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
     bad = 0
-    for name, run in runs(options.seed, quick=options.quick).items():
+    for name, run in runs(options.seed, quick=options.quick, minutes=options.minutes, plain=options.plain).items():
         if options.faults and name not in options.faults:
             continue
         began = time.monotonic()

@@ -61,6 +61,13 @@ class Served:
                 self.process.kill()
         await self.gone()
 
+    async def end(self) -> int | None:
+        """Tell it that no more input comes; its exit code."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        await self.gone()
+        return self.process.returncode
+
     async def gone(self) -> None:
         """Wait until it is gone."""
         await asyncio.wait_for(self.process.wait(), CALL_SECONDS)
