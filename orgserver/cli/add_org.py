@@ -15,10 +15,12 @@ from orgserver.model.orgs import Policy
 
 @click.command(
     "add-org",
-    epilog="Examples:\n\n  orgserver add-org acme --auth web --client-id PlatformCLI (opens a browser)\n\n"
+    epilog="Examples:\n\n  orgserver add-org acme --auth web --login-url "
+    "https://acme.my.salesforce.com --client-id 3MVG9… (opens a browser)\n\n"
     "  orgserver add-org acme --env-file .env\n\n"
     "  pass show acme | orgserver add-org acme --credentials-stdin\n\n"
-    "  orgserver add-org acme --auth jwt --client-id 3MVG9… --username bot@acme.com --jwt-key-file key.pem\n\n"
+    "  orgserver add-org acme --auth jwt --login-url https://acme.my.salesforce.com --client-id 3MVG9… --username "
+    "bot@acme.com --jwt-key-file key.pem\n\n"
     "  orgserver add-org acme --auth client-credentials --login-url https://acme.my.salesforce.com --client-id 3MVG9…",
 )
 @click.argument("alias")
@@ -30,6 +32,9 @@ from orgserver.model.orgs import Policy
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def add_org(**options: Any) -> None:
     """Register an org as ALIAS.
+
+    The org must know the app that logs in: an External Client App made in that org (docs/external-client-app.md), or
+    PlatformCLI where an administrator has installed it or you hold 'Approve Uninstalled Connected Apps'.
 
     Secrets come from ORGSERVER_CLIENT_SECRET and ORGSERVER_REFRESH_TOKEN, a file, standard input,
     or a hidden prompt; never from an option.

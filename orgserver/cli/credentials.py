@@ -15,6 +15,7 @@ from orgserver.cli.support import tell
 from orgserver.model.errors import ConfigError
 from orgserver.model.orgs import AuthKind, Credential
 from orgserver.model.secret import Secret
+from orgserver.salesforce.token_refusals import GUIDE
 from orgserver.services.login import PLATFORM_CLI
 
 _KEYS = {
@@ -52,6 +53,11 @@ _PROVES: dict[AuthKind, str] = {
     "client-credentials": "client_secret",
 }
 _MAX_INPUT = 1024 * 1024
+_WHICH_APP = (
+    f"{PLATFORM_CLI}, Salesforce's own command line app, works only where an administrator has installed it or the "
+    "user holds 'Approve Uninstalled Connected Apps'. Otherwise the org needs an External Client App of its own: "
+    f"{GUIDE}"
+)
 
 
 @dataclass(slots=True)
@@ -230,7 +236,7 @@ def _ask(given: Given, name: str, auth: AuthKind) -> None:
 def _prompted(words: str, name: str, auth: AuthKind, *, optional: bool) -> str:
     default = "" if optional else None
     if name == "client_id" and auth == "web":
-        tell(f"{PLATFORM_CLI} is Salesforce's own command line app: every org knows it, nothing need be registered.")
+        tell(_WHICH_APP)
         default = PLATFORM_CLI
     told: str = click.prompt(
         f"{words} (empty for a public client)" if optional else words,
@@ -246,7 +252,7 @@ def _missing_hint(name: str, auth: AuthKind) -> str:
     if name == "username":
         return "give --username, as Salesforce shows it in Setup"
     if name == "client_id" and auth == "web":
-        return f"give --client-id: your app's, or {PLATFORM_CLI}, which is Salesforce's own command line app"
+        return f"give --client-id. {_WHICH_APP}"
     variable = f"set ORGSERVER_{name.upper()}, or use --credentials-stdin or --env-file"
     more = "; or log in with --auth web" if name == "refresh_token" else ""
     return f"{variable}; secrets are never options{more}"

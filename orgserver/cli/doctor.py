@@ -24,7 +24,7 @@ _MARKS = {"ok": ("✓", "green"), "note": ("·", None), "warning": ("!", "yellow
 
 
 @click.command(epilog="Example: orgserver doctor --json")
-@click.option("--offline", is_flag=True, help="Ask no org for the time; everything else is local anyway.")
+@click.option("--offline", is_flag=True, help="Ask no login host for the time; everything else is local anyway.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(offline: bool, as_json: bool) -> None:
     """Check the machine, the store, its keys and its orgs. Exits 1 if something must be done.
@@ -55,13 +55,13 @@ async def examine(settings: Settings, *, offline: bool) -> list[Finding]:
 
 
 async def _inside(app: App, *, offline: bool) -> list[Finding]:
-    from orgserver.services import store_health  # noqa: PLC0415  # the client's imports
+    from orgserver.services import clock_health, store_health  # noqa: PLC0415  # the client's imports
 
     found = await store_health.of_store(app.store)
     found += store_health.keys(await app.keys.usage(), app.keys.ring, app.keys.source)
     orgs = list((await app.access.reload()).by_alias.values())
     if not offline:
-        found.append(await store_health.clock(app.access, app.store, orgs))
+        found.append(await clock_health.clock(app.access.client, orgs))
     now = datetime.now(UTC)
     return found + [store_health.of_org(org, now) for org in orgs]
 

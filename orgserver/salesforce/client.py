@@ -262,6 +262,26 @@ class SalesforceClient:
             raise Unanswered("the login host did not answer") from error
         return FormReply(reply.status, reply.body, trace.server_date)
 
+    async def date(self, hosts: OrgHosts, *, seconds: float) -> datetime | None:
+        """What time it is at the login host, by any answer of it; no token is shown.
+
+        Raises NoConnection or Unanswered.
+        """
+        origin = _origin(hosts.login_url, hosts.trusted)
+        outgoing = httpx.Request(
+            "GET", origin + "/services/data", headers={"Accept-Encoding": "identity"}, extensions=_limits(seconds)
+        )
+        trace = Trace()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._once(self._gate(f"{hosts.key} login", origin), outgoing, trace)
+        except _NeverSent as error:
+            raise NoConnection(f"no connection: {error}") from error
+        except (_Lost, TimeoutError) as error:
+            if trace.server_date is None:
+                raise Unanswered("the login host did not answer") from error
+        return trace.server_date
+
     # -- connections
 
     async def forget(self, key: str) -> None:

@@ -66,7 +66,10 @@ def of_machine(settings: Settings) -> list[Finding]:
 def of_files(database: Path, patience: float = _LOCK_SECONDS) -> list[Finding]:
     """Check whether the store can be opened and may be. Blocks, at most for ``patience`` seconds."""
     if not database.is_file():
-        todo = "orgserver add-org ALIAS makes one, orgserver restore FILE puts a backup in"
+        todo = (
+            "orgserver add-org ALIAS makes one (docs/external-client-app.md says which app an org needs), "
+            "orgserver restore FILE puts a backup in"
+        )
         return [Finding("store", "problem", f"there is none at {database}", todo)]
     lock = lock_file(database, patience)
     return [lock] if lock.level == "problem" else [lock, schema(database)]

@@ -15,11 +15,13 @@ from orgserver.model.errors import EnrolmentError
 from orgserver.model.secret import Secret
 from orgserver.model.text import clean_text
 from orgserver.salesforce import oauth
+from orgserver.salesforce.token_refusals import GUIDE, what_to_do_in_setup
 
 CALLBACK = "http://localhost:1717/OauthRedirect"
 """Salesforce matches callbacks character for character; this one is registered for its own command line's app."""
 PLATFORM_CLI = "PlatformCLI"
-"""The app of Salesforce's command line: every org knows it, and it has no secret."""
+"""The app of Salesforce's command line, without a secret. It works only where an administrator has installed it, or for
+users who hold *Approve Uninstalled Connected Apps* (forcedotcom/cli#3368, Help 005132365)."""
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _LONGEST = 8_192
 _STATE_BYTES = 32
@@ -123,16 +125,13 @@ def _plain(callback: Callback) -> str:
 
 
 def _refused(error: str, description: str) -> EnrolmentError:
-    hints = {
-        "access_denied": "log in again and press Allow; an administrator may have to allow the app first",
-        "invalid_scope": "an administrator adds the scopes api and refresh_token to the app",
-        "OAUTH_APP_BLOCKED": "an administrator unblocks the app in Setup, under Connected Apps OAuth Usage",
-    }
+    denied = f"log in again and press Allow; an administrator may have to allow the app first, see {GUIDE}"
+    hint = denied if error == "access_denied" else what_to_do_in_setup(error)
     code = clean_text(error, 80)
     told = f"{code}: {clean_text(description, 200)}" if description else code
     return EnrolmentError(
         f"Salesforce refused the login: {told}",
-        hint=hints.get(error, "check the app's settings and log in again"),
+        hint=hint or f"compare the app's settings with {GUIDE}, and log in again",
         outcome="rejected",
         code=code,
     )

@@ -1,31 +1,21 @@
-"""Is everything as it should be: what the open store says of itself, of its keys, of its orgs, and of the time."""
+"""Is everything as it should be: what the open store says of itself, of its keys and of its orgs."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
-from orgserver.model.errors import CallError, OrgserverError
 from orgserver.model.orgs import Org, OrgState
-from orgserver.salesforce import protocol
-from orgserver.salesforce.client import Trace
-from orgserver.services.access import Access
+from orgserver.services import verdicts
 from orgserver.services.health import Finding, size
 from orgserver.services.keepalive import LIFE, WARN_FROM, dies_at
-from orgserver.services.wishes import hosts_of
 from orgserver.store import glimpse
 from orgserver.store.glimpse import Vitals
 from orgserver.store.opened import Store
 
 _LATE_SECONDS = 600
-_CLOCK_ASKED = 3
-"""How many orgs are asked for the time, until one answers."""
-_CLOCK_SECONDS = 5.0
-_CLOCK_FINE = timedelta(seconds=5)
-_CLOCK_LIMIT = timedelta(seconds=60)
 _MUCH_WAL = 64 * 1024 * 1024
 _MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
@@ -146,7 +136,7 @@ def _sick(org: Org) -> tuple[str, str] | None:
         warning = "(revokes the token if another store still uses it)" if org.held else "(settles it)"
         return f"in doubt{cause}", f"{tried} {warning}, or log in again: {login}"
     if org.state is OrgState.NEEDS_LOGIN:
-        return f"needs a new login{cause}", login
+        return f"needs a new login{cause}", verdicts.setup_first(org, org.cause) or login
     if org.state is OrgState.QUARANTINED:
         return f"quarantined{cause}", f"find out why; then log in again: {login}"
     return None
@@ -171,53 +161,3 @@ def _ago(idle: timedelta) -> str:
     if idle < 2 * _HOUR:
         return f"{idle // _MINUTE} minutes ago"
     return f"{idle // _HOUR} hours ago" if idle < 2 * _DAY else f"{idle // _DAY} days ago"
-
-
-# -- the clock
-
-
-async def clock(access: Access, store: Store, orgs: Sequence[Org]) -> Finding:
-    """Compare the clock with Salesforce's, with tokens that are at hand: a check is no reason to refresh one."""
-    asked = 0
-    for org in orgs:
-        if asked == _CLOCK_ASKED:
-            break
-        if not org.enabled or org.held or org.state is not OrgState.READY:
-            continue
-        trace = Trace()
-        before = time.time()
-        if not await _ask(access, store, org, trace):
-            continue
-        asked += 1
-        if trace.server_date is not None:
-            here = datetime.fromtimestamp((before + time.time()) / 2, UTC)
-            return clock_of(here, trace.server_date.astimezone(UTC), org.instance_url.partition("://")[2])
-    why = "no org answered" if asked else "no org has a token at hand to ask with"
-    return Finding("clock", "note", f"not compared with Salesforce's: {why}")
-
-
-async def _ask(access: Access, store: Store, org: Org, trace: Trace) -> bool:
-    """Ask one org for its API versions, which costs nothing; even a refusal tells the time."""
-    try:
-        async with store.database.reading() as connection:
-            token = await store.orgs.access_token(connection, org.row_id)
-        if token is None:
-            return False
-        deadline = asyncio.get_running_loop().time() + _CLOCK_SECONDS
-        where = hosts_of(org, token.instance_url)
-        await access.client.send(where, token.token, protocol.versions(), deadline=deadline, trace=trace)
-    except CallError:
-        return True
-    except OrgserverError:
-        return False
-    return True
-
-
-def clock_of(here: datetime, there: datetime, host: str) -> Finding:
-    """Salesforce refuses assertions that are minutes off; and the audit log is as right as the clock."""
-    off = abs(here - there)
-    if off <= _CLOCK_FINE:
-        return Finding("clock", "ok", f"agrees with {host}")
-    told = f"{off.total_seconds():,.0f} s {'ahead of' if here > there else 'behind'} {host}"
-    todo = "let this machine's clock be set by NTP"
-    return Finding("clock", "problem" if off > _CLOCK_LIMIT else "warning", told, todo)

@@ -42,19 +42,18 @@ def lost(org: Org, error: CallError) -> NotSent:
 def needs_login(org: Org, cause: str | None) -> NeedsLogin:
     """What an org without a working credential answers."""
     return NeedsLogin(
-        f"{org.alias} needs a new login: {cause or 'its credential no longer works'}", hint=remedy(org, cause)
+        f"{org.alias} needs a new login: {cause or 'its credential no longer works'}",
+        hint=setup_first(org, cause) or f"an administrator runs: {_login(org)}",
     )
 
 
-def remedy(org: Org, cause: str | None) -> str:
-    """What ends the need of a new login: in Setup, where the cause lies there, and here."""
-    login = f"an administrator runs: {_login(org)}"
+def setup_first(org: Org, cause: str | None) -> str | None:
+    """What is to be done in Setup before a new login can help, and what then; None where the cause is not there."""
     setup = token_refusals.what_to_do_in_setup(cause) if cause else None
     if setup is None:
-        return login
-    return (
-        f"{setup}; then: orgserver check-org {org.alias}" if not org.holds_refresh_token else f"{setup}; then {login}"
-    )
+        return None
+    command = _login(org) if org.holds_refresh_token else f"orgserver check-org {org.alias}"
+    return f"{setup}; then: {command}"
 
 
 def _login(org: Org) -> str:

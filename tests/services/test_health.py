@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sqlite3
 import sys
 from base64 import b64encode
@@ -19,10 +20,10 @@ from orgserver.app import App
 from orgserver.config import Settings, read_settings
 from orgserver.model.audit import Act, Action, Ending, Outcome
 from orgserver.model.names import Alias, RowId, new_id
-from orgserver.model.orgs import Caller, Org, OrgState, Problem
+from orgserver.model.orgs import Org, OrgState, Problem
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
-from orgserver.services import health, store_health
+from orgserver.services import clock_health, health, store_health
 from orgserver.services.health import Finding
 from orgserver.store import files, tables
 from orgserver.store.database import SCHEMA
@@ -390,18 +391,20 @@ async def test_an_orgs_state_and_age_are_told(
 
 async def clock(app: App) -> Finding:
     orgs = list((await app.access.reload()).by_alias.values())
-    return await store_health.clock(app.access, app.store, orgs)
+    return await clock_health.clock(app.access.client, orgs)
 
 
 async def test_the_clock_is_compared_without_a_refresh(app: App, acme: SandboxOrg, globex: SandboxOrg) -> None:
     acme.counters.refreshes = 0
-    acme.expire_access_tokens()  # a refusal tells the time as well
+    acme.expire_access_tokens()  # any answer tells the time
 
     finding = await clock(app)
 
-    assert (finding.level, finding.text) == ("ok", f"agrees with {acme.url.partition('://')[2]}")
+    assert (finding.level, finding.text) == ("ok", "agrees with 2 login hosts")
     assert acme.counters.refreshes == 0
-    assert globex.requests == []
+    for org in (acme, globex):
+        assert [(seen.method, seen.path) for seen in org.requests] == [("GET", "/services/data")]
+        assert (org.counters.stale_tokens, org.counters.foreign_tokens) == (0, 0)
 
 
 async def test_orgs_in_doubt_are_not_asked_for_the_time(app: App, sandbox: Sandbox) -> None:
@@ -414,20 +417,37 @@ async def test_orgs_in_doubt_are_not_asked_for_the_time(app: App, sandbox: Sandb
     assert [org.requests for org in sandbox.orgs] == [[], []]
 
 
-async def test_an_org_without_a_token_at_hand_is_not_asked(app: App, caller: Caller, sandbox: Sandbox) -> None:
+async def test_the_clock_is_compared_without_any_token_at_hand(app: App, sandbox: Sandbox) -> None:
+    """An org that logs in by assertions gets none while the clock is off: just then the check is needed."""
     await app.store.database.write(lambda tx: tx.connection.execute(tables.access_tokens.delete()))
+    for org in sandbox.orgs:
+        org.clock = lambda: datetime.now(UTC) + timedelta(hours=1, minutes=2)
 
-    assert (await clock(app)).text.endswith("no org has a token at hand to ask with")
-    assert [org.requests for org in sandbox.orgs] == [[], []]
+    finding = await clock(app)
+
+    assert finding.level == "problem"
+    assert re.match(r"3,7[12]\d s behind 127", finding.text)
+    assert {seen.path for org in sandbox.orgs for seen in org.requests} == {"/services/data"}
+
+
+async def test_a_host_whose_own_clock_is_wrong_is_told_and_fails_nothing(
+    app: App, acme: SandboxOrg, globex: SandboxOrg
+) -> None:
+    globex.clock = lambda: datetime.now(UTC) - timedelta(days=400)
+
+    finding = await clock(app)
+
+    assert finding.level == "warning"
+    assert finding.text.endswith(f"ahead of {globex.url.partition('://')[2]}, but agrees with 1 other login host")
 
 
 async def test_being_offline_is_no_failure(app: App) -> None:
-    nowhere = update(tables.access_tokens).values(instance_url="http://127.0.0.1:9")
+    nowhere = update(tables.orgs).values(login_url="http://127.0.0.1:9", trusted_hosts='["127.0.0.1:9"]')
     await app.store.database.write(lambda tx: tx.connection.execute(nowhere))
 
     finding = await clock(app)
 
-    assert (finding.level, finding.text) == ("note", "not compared with Salesforce's: no org answered")
+    assert (finding.level, finding.text) == ("note", "not compared with Salesforce's: no login host answered")
 
 
 @pytest.mark.parametrize(
@@ -440,6 +460,6 @@ async def test_being_offline_is_no_failure(app: App) -> None:
     ],
 )
 def test_a_clock_that_is_wrong_is_told(off: int, level: str, told: str) -> None:
-    finding = store_health.clock_of(NOW + timedelta(seconds=off), NOW, "host")
+    finding = clock_health.clock_of(NOW + timedelta(seconds=off), NOW, "host")
 
     assert (finding.level, finding.text) == (level, told)
