@@ -19,7 +19,9 @@ from orgserver.services.keys import Keys
 from orgserver.services.observing import Observer
 from orgserver.services.operations import Operations
 from orgserver.services.trail import Trail
-from orgserver.store.audit import keep_alive
+from orgserver.store.files import PATIENCE
+from orgserver.store.heartbeat import keep_alive
+from orgserver.store.holders import Patience
 from orgserver.store.opened import Store, open_store
 
 _SWITCH_SECONDS = 0.0005
@@ -41,9 +43,15 @@ class App:
 
 @asynccontextmanager
 async def open_app(
-    settings: Settings, scope: Scope | None = None, observer: Observer | None = None
+    settings: Settings,
+    scope: Scope | None = None,
+    observer: Observer | None = None,
+    patience: Patience = PATIENCE,
 ) -> AsyncIterator[App]:
-    """Open the store and everything above it; OperatorError with one sentence when something stands in the way."""
+    """Open the store and everything above it; OperatorError with one sentence when something stands in the way.
+
+    ``patience`` is for a store that another process holds.
+    """
     # The store's thread and the event loop hand the interpreter to each other twice a call; the default of
     # 5 ms between forced handovers shows in every p99.
     sys.setswitchinterval(_SWITCH_SECONDS)
@@ -53,6 +61,7 @@ async def open_app(
             lambda create: open_vault(settings, create=create),
             heartbeat=settings.heartbeat_seconds,
             abandoned=settings.abandoned_seconds,
+            patience=patience,
         )
         stack.push_async_callback(store.close)
         client = SalesforceClient(

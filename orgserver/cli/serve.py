@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,8 +18,9 @@ from orgserver.cli.support import collect_again, local_principal, until_told
 from orgserver.config import Settings, read_settings
 from orgserver.logs import start_logging
 from orgserver.model import names
-from orgserver.model.errors import ConfigError
+from orgserver.model.errors import ConfigError, StoreError
 from orgserver.model.orgs import Principal, Scope
+from orgserver.store.holders import Patience
 from orgserver.telemetry import signals
 
 if TYPE_CHECKING:
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
     from orgserver.services.observing import Observer
 
 logger = logging.getLogger("orgserver.serve")
+_BUSY_SECONDS, _HASTE_SECONDS = 1.0, 0.3
+"""How long the store is waited for when the server ends, and how long when that was in vain: 5 s in all."""
+_SHARE = 0.8
+"""Of what a call may take, for a wait for the store that knows no deadline of its own."""
+_STOPPED_SECONDS = 0.5
 _LATER = ("tls_cert", "tls_key", "public_url", "allow_host", "allow_origin", "oauth_issuer", "oauth_audience")
 
 _REAL = ("database_url", "master_key", "master_key_file", "master_key_command", "proxy", "ca_file")
@@ -77,6 +84,7 @@ def serve(**options: Any) -> None:
 
 
 async def _serve(options: dict[str, Any], scope: Scope) -> None:
+    from orgserver.serving.ending import Ending  # noqa: PLC0415  # as the next
     from orgserver.serving.stdio import serve_stdio  # noqa: PLC0415  # the SDK is slow to import
     from orgserver.tools.server import build_server  # noqa: PLC0415
 
@@ -91,9 +99,32 @@ async def _serve(options: dict[str, Any], scope: Scope) -> None:
         logger.info("serving on standard input and output")
         keeping = asyncio.create_task(app.keep_alive.run())
         try:
-            await until_told(serve_stdio(server))
+            if sys.platform == "win32":
+                await until_told(serve_stdio(server))
+            else:
+                ending = Ending(partial(_drain_seconds, app), app.operations.give_up)
+                ending.on_signals()
+                await serve_stdio(server, ending)
         finally:
             keeping.cancel()  # a refresh under way is waited for when the app closes
+
+
+async def _drain_seconds(app: App) -> float:
+    """How long calls under way may take when the end was asked for: not long where the store is busy anyway."""
+    from orgserver.serving.ending import DRAIN_SECONDS  # noqa: PLC0415  # as in _serve
+
+    app.store.database.hurry(_BUSY_SECONDS)
+    try:
+        await app.store.database.write(lambda _tx: None)
+    except StoreError:
+        app.store.database.hurry(_HASTE_SECONDS)
+        return _HASTE_SECONDS
+    return DRAIN_SECONDS
+
+
+def _patience(settings: Settings) -> Patience:
+    """What is waited for a lock by calls: never to their end, and not for somebody who does not go on by himself."""
+    return Patience(settings.call_timeout * _SHARE, stopped_seconds=_STOPPED_SECONDS, tell=logger.warning)
 
 
 @asynccontextmanager
@@ -102,7 +133,8 @@ async def _app(scope: Scope) -> AsyncIterator[App]:
 
     settings = _settings()
     with _telemetry() as observer:  # ends last: it is to tell of every call
-        async with open_app(settings, scope, observer) as app:
+        async with open_app(settings, scope, observer, Patience(tell=logger.warning)) as app:
+            app.store.database.wait_as(_patience(settings))
             yield app
 
 

@@ -150,8 +150,9 @@ def settings_of(**given: Any) -> Settings:
 async def app_of(settings: Settings, scope: Scope | None = None) -> AsyncIterator[App]:
     """Open everything for one command."""
     from orgserver.app import open_app  # noqa: PLC0415  # the store's and client's imports
+    from orgserver.store.holders import Patience  # noqa: PLC0415  # as above
 
-    async with open_app(settings, scope) as app:
+    async with open_app(settings, scope, patience=Patience(tell=tell)) as app:
         yield app
 
 

@@ -5,6 +5,7 @@ OrgserverError
 │   ├── ConfigError              a setting, option or file is wrong
 │   ├── KeyProblem               the master key is missing, unreadable or another one
 │   ├── StoreError               the store cannot be opened or used
+│   │   └── StoreBusy            … because another process holds it: waiting may help
 │   ├── EnrolmentError           an org could not be registered, changed or proven
 │   └── AuditBroken              the audit log does not verify
 └── CallError                    a tool call did not succeed; becomes our error JSON
@@ -64,6 +65,10 @@ class KeyProblem(OperatorError):
 
 class StoreError(OperatorError):
     """The store cannot be opened, read or written."""
+
+
+class StoreBusy(StoreError):
+    """Another process holds the store, longer than may be waited for."""
 
 
 class EnrolmentError(OperatorError):

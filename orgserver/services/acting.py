@@ -42,6 +42,10 @@ from orgserver.store.writer import microseconds
 
 T = TypeVar("T")
 Planned = Callable[[Org], Plan[T]]
+OUTCOME_SECONDS = 1.0
+"""For writing an outcome, at least, when the store is busy: what was sent is to be on record before the answer."""
+_ANSWER_SECONDS = 0.5
+"""Before the deadline of a call, for telling that the store was busy until then."""
 logger = logging.getLogger("orgserver.operations")
 
 
@@ -88,7 +92,7 @@ class Acting:
         self._observer = observer or Observer()
         self.metadata = Metadata(store, self.perform)
         self._confirming = Confirming(store, call_timeout=call_timeout)
-        self._running: set[asyncio.Task[Any]] = set()
+        self._running: dict[asyncio.Task[Any], Run[Any]] = {}
 
     async def perform(
         self, caller: Caller, tool: str, action: str, alias: str, sobject: SObjectName | None, plan: Planned[T]
@@ -115,10 +119,15 @@ class Acting:
         while self._running:
             await asyncio.gather(*self._running, return_exceptions=True)
 
+    def give_up(self) -> None:
+        """End every act under way with the outcome that it has by now, of which its caller is told."""
+        for run in list(self._running.values()):
+            run.give_up()
+
     async def act(self, run: Run[T]) -> T:
         """Run an act in a task of its own: a caller that goes away does not take the outcome with it."""
         task = asyncio.create_task(self._seen(run.watched, self._run(run)))
-        self._running.add(task)
+        self._running[task] = run
         task.add_done_callback(self._ended)
         try:
             return await asyncio.shield(task)
@@ -127,7 +136,7 @@ class Acting:
             raise
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._running.discard(task)
+        self._running.pop(task, None)
         if not task.cancelled():
             task.exception()  # whoever waited has it; nobody waiting is no reason for a warning
 
@@ -139,10 +148,10 @@ class Acting:
                 watched.failed(error)
                 raise
 
-    async def _record(self, watched: Watched, act: Act, ending: Ending) -> None:
+    async def _record(self, watched: Watched, act: Act, ending: Ending, within: float | None = None) -> None:
         """Put an act that is over, or sends nothing, on record."""
         watched.act, watched.ending = act, ending
-        await self._store.audit.record(act, ending)
+        await self._store.audit.record(act, ending, within=within)
 
     async def _run(self, run: Run[T]) -> T:
         started = time.perf_counter()
@@ -163,7 +172,7 @@ class Acting:
             except CallError as error:
                 if await self._seen_anew():  # refused by what was true a moment ago
                     continue
-                await self._record(run.watched, act, entries.failed(error, Trace(), started))
+                await self._record(run.watched, act, entries.failed(error, Trace(), started), _left(deadline))
                 raise
             except StoreError as error:
                 raise StoreAway("the store cannot be read, so nothing was sent", hint=str(error)) from error
@@ -174,6 +183,7 @@ class Acting:
                     catalog_version=version,
                     repetition=plan.repetition,
                     spend=partial(approvals.spend_in, passed=run.passed) if run.passed is not None else None,
+                    within=_left(deadline),
                 )
                 if begun.verdict != "catalog_changed":
                     return await self._go_on(
@@ -227,7 +237,8 @@ class Acting:
         answer = None
         if plan.answer_key is not None:
             answer = plan.answer_key.seal(plan.remember(result, error), repetition.context(act.org_row or "", act.id))
-        if not await self._store.audit.finish(act.id, ending, answer):
+        within = max(_left(connection.deadline), OUTCOME_SECONDS)
+        if not await self._store.audit.finish(act.id, ending, answer, within=within):
             raise Unanswered(
                 "the outcome of this call could not be recorded in time; the change may exist",
                 code="OUTCOME_NOT_RECORDED",
@@ -318,3 +329,8 @@ class Acting:
         ending = replace(plan.ending(recalled), outcome=Outcome(begun.outcome or ""))
         await self._record(watched, act, entries.succeeded(ending, Trace(), started))
         return recalled
+
+
+def _left(deadline: float) -> float:
+    """How long a call may still wait for the store, so that it is answered in time."""
+    return max(deadline - asyncio.get_running_loop().time() - _ANSWER_SECONDS, 0.0)

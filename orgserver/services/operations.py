@@ -32,7 +32,8 @@ class Operations:
     def __init__(self, store: Store, access: Access, *, call_timeout: float, observer: Observer | None = None) -> None:
         acting = Acting(store, access, call_timeout=call_timeout, observer=observer)
         self._acting = acting
-        self.perform, self.refuse, self.close = acting.perform, acting.refuse, acting.close
+        self.perform, self.refuse = acting.perform, acting.refuse
+        self.give_up, self.close = acting.give_up, acting.close
         self.metadata = acting.metadata
         self.known = Knowing(access, acting.metadata)
         catalogue = Catalogue(acting.metadata, store.cursors, acting.perform)

@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Any
 
 from orgserver.model.audit import Act, Action, Ending, Outcome
-from orgserver.model.errors import CallError, NoConnection, NotSent, StoreError, Unanswered
+from orgserver.model.errors import CallError, NoConnection, NotSent, StoreAway, StoreBusy, StoreError, Unanswered
 from orgserver.model.names import new_id
 from orgserver.model.orgs import AccessToken, Org, OrgState, Problem
 from orgserver.model.secret import Secret
@@ -108,17 +108,20 @@ class Refresher:
     async def _attempt(self, org: Org, wish: Wish, holder: str) -> AccessToken:
         began = time.monotonic()
         not_this = wish.not_this.fencing if wish.not_this is not None else None
-        begun = await self._store.database.write(
-            lambda tx: self._steps.begin_in(
-                tx,
-                org.row_id,
-                holder,
-                life_us=int(self._lease_seconds * 1_000_000),
-                not_this=not_this,
-                prove=wish.prove,
-                force=wish.force,
+        try:
+            begun = await self._store.database.write(
+                lambda tx: self._steps.begin_in(
+                    tx,
+                    org.row_id,
+                    holder,
+                    life_us=int(self._lease_seconds * 1_000_000),
+                    not_this=not_this,
+                    prove=wish.prove,
+                    force=wish.force,
+                )
             )
-        )
+        except StoreBusy as error:
+            raise StoreAway(str(error), code="STORE_BUSY", hint=error.hint) from error
         if isinstance(begun, Finished):
             return begun.token
         if isinstance(begun, Busy):

@@ -40,11 +40,23 @@ async def taken_over() -> AsyncIterator[tuple[Lines, Sink]]:
 class _PolledLines:
     """Lines of a pipe, a socket or a terminal."""
 
-    def __init__(self, reader: asyncio.StreamReader) -> None:
+    def __init__(self, reader: asyncio.StreamReader, transport: asyncio.ReadTransport) -> None:
         self._reader = reader
+        self._transport = transport
+        self._ended = False
+
+    def end(self) -> None:
+        """From now on it is the end."""
+        if not self._ended:
+            self._ended = True
+            with suppress(RuntimeError):  # it was paused already
+                self._transport.pause_reading()
+            self._reader.feed_eof()
 
     async def line(self) -> bytes:
         """The next line, empty at the end."""
+        if self._ended:
+            return b""
         try:
             return await self._reader.readuntil(b"\n")
         except asyncio.IncompleteReadError as rest:
@@ -71,9 +83,16 @@ class _FileLines:
 
     def __init__(self, descriptor: int) -> None:
         self._file = os.fdopen(os.dup(descriptor), "rb")
+        self._ended = False
+
+    def end(self) -> None:
+        """From now on it is the end."""
+        self._ended = True
 
     async def line(self) -> bytes:
         """The next line, empty at the end."""
+        if self._ended:
+            return b""
         found = await asyncio.to_thread(self._file.readline, MAX_LINE)
         if len(found) < MAX_LINE or found.endswith(b"\n"):
             return found
@@ -145,7 +164,7 @@ class _Duplex(_PolledLines):
     """One socket for both directions, as socat and inetd give it."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        super().__init__(reader)
+        super().__init__(reader, writer.transport)  # type: ignore[arg-type]  # typeshed: a socket's reads too
         self._writer = writer
 
     async def write(self, data: bytes) -> None:
@@ -169,7 +188,7 @@ async def _reading(wire: int) -> AsyncIterator[Lines]:
         lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(own, "rb", buffering=0)
     )
     try:
-        yield _PolledLines(reader)
+        yield _PolledLines(reader, transport)
     finally:
         transport.close()
         os.set_blocking(wire, True)

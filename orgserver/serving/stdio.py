@@ -6,6 +6,7 @@ echo call (docs/performance.md); it serves on Windows, whose event loop cannot w
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from typing import Any
 
@@ -14,14 +15,25 @@ from mcp.server.stdio import stdio_server
 
 from orgserver.serving import wire
 from orgserver.serving.descriptors import taken_over
+from orgserver.serving.ending import Ending
 
 
-async def serve_stdio(server: Server[Any]) -> None:
-    """Serve one client until it closes its end; what it asked before that is answered first."""
+async def serve_stdio(server: Server[Any], ending: Ending | None = None) -> None:
+    """Serve one client until it leaves, or a signal asks for the end; what it asked before is answered first."""
     if sys.platform == "win32":
         async with stdio_server() as (read, write):
             await server.run(read, write, server.create_initialization_options())
         return
     async with taken_over() as (lines, sink):
         incoming, outgoing = wire.streams(lines, sink)
-        await server.run(incoming, outgoing, server.create_initialization_options())
+        listening = asyncio.create_task(_listen(ending, incoming)) if ending is not None else None
+        try:
+            await server.run(incoming, outgoing, server.create_initialization_options())
+        finally:
+            if listening is not None:
+                listening.cancel()
+
+
+async def _listen(ending: Ending, incoming: wire.Incoming) -> None:
+    await ending.requested.wait()
+    incoming.end(ending)

@@ -27,6 +27,8 @@ from mcp_types import (
 from pydantic import ValidationError
 from pydantic_core import from_json
 
+from orgserver.serving.ending import Ending
+
 logger = logging.getLogger("orgserver.serving")
 
 MAX_LINE = 16 * 1024 * 1024
@@ -45,6 +47,9 @@ class Lines(Protocol):
     async def line(self) -> bytes:
         """The next line, empty at the end; LineTooLong for one that was skipped."""
 
+    def end(self) -> None:
+        """From now on it is the end, whatever the client still writes."""
+
 
 class Sink(Protocol):
     """Where bytes go."""
@@ -58,14 +63,14 @@ class _Open:
 
     def __init__(self) -> None:
         self._ids: Counter[object] = Counter()
-        self._none = asyncio.Event()
-        self._none.set()
+        self.none = asyncio.Event()
+        self.none.set()
 
     def add(self, message: JSONRPCMessage) -> None:
         """Note what came in: a request opens, its cancellation closes it unanswered."""
         if isinstance(message, JSONRPCRequest):
             self._ids[message.id] += 1
-            self._none.clear()
+            self.none.clear()
         elif isinstance(message, JSONRPCNotification) and message.method == "notifications/cancelled":
             self.close((message.params or {}).get("requestId"))
 
@@ -77,13 +82,13 @@ class _Open:
         if self._ids[request_id] <= 0:
             del self._ids[request_id]
         if not self._ids:
-            self._none.set()
+            self.none.set()
 
     async def drained(self) -> None:
         """Wait until every request is answered."""
         try:
             async with asyncio.timeout(DRAIN_SECONDS):
-                await self._none.wait()
+                await self.none.wait()
         except TimeoutError:
             logger.warning("the client left while calls did not end", extra={"count": self._ids.total()})
 
@@ -129,6 +134,12 @@ class Incoming(_Stream):
         self._lines = lines
         self._requests = requests
         self._outgoing = outgoing
+        self._ending: Ending | None = None
+
+    def end(self, ending: Ending) -> None:
+        """Read no more, and end when what was read is answered; ``ending`` says how long that may take."""
+        self._ending = ending
+        self._lines.end()
 
     def __aiter__(self) -> Self:
         return self
@@ -147,9 +158,9 @@ class Incoming(_Stream):
             except LineTooLong:
                 await self._refuse(None, INVALID_REQUEST, f"a message has at most {MAX_LINE:,} bytes")
                 continue
-            if not line:
+            if self._ending is not None or not line:
                 # The SDK cancels what is under way once its stream ends: a change would be left unknown for nothing.
-                await self._requests.drained()
+                await self._drained()
                 raise anyio.EndOfStream
             if line.isspace():
                 continue
@@ -160,6 +171,12 @@ class Incoming(_Stream):
                 continue
             self._requests.add(message)
             return SessionMessage(message)
+
+    async def _drained(self) -> None:
+        if self._ending is not None:
+            await self._ending.drain(self._requests.none)
+        else:
+            await self._requests.drained()
 
     async def _refuse(self, request_id: str | int | None, code: int, why: str) -> None:
         """Answer what cannot be handled; the SDK would leave the client waiting."""

@@ -6,15 +6,16 @@ told ``unknown``. Intents whose process has fallen silent get the outcome ``unkn
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 
 from sqlalchemy import bindparam, delete, insert, or_, select, update
 
 from orgserver.model.audit import Act, Ending, Outcome
 from orgserver.model.bulk import Part
-from orgserver.model.errors import StoreAway, StoreError
+from orgserver.model.errors import StoreAway, StoreBusy, StoreError
 from orgserver.model.names import new_id
 from orgserver.notes import Signer
 from orgserver.store import chain, checkpoints, files, indexing, parts, repetitions, tables
@@ -69,17 +70,23 @@ class AuditLog(Chained):
         catalog_version: int,
         repetition: Repetition | None = None,
         spend: Callable[[Transaction], bool] | None = None,
+        within: float | None = None,
     ) -> Begun:
-        """Write the intent. StoreAway if it cannot be durable: then nothing may be sent.
+        """Write the intent. StoreAway if it is not durable within so many seconds: then nothing may be sent.
 
         ``spend`` uses what lets the act pass, in the same transaction; when it says no, nothing is written.
         """
-        await self._write_what_waits()
+        await self._write_what_waits(within)
         self._pending.add(act.id)
         try:
-            begun = await self._database.write(
-                lambda tx: self._begin_in(tx, act, deadline, catalog_version, repetition, spend)
+            begun: Begun = await self._database.write(
+                lambda tx: self._begin_in(tx, act, deadline, catalog_version, repetition, spend),
+                within=within,
+                late=partial(self._begun_late, act.id),
             )
+        except StoreBusy as error:
+            self._pending.discard(act.id)
+            raise _away(error) from error
         except StoreError as error:
             self._pending.discard(act.id)
             raise StoreAway(
@@ -90,16 +97,27 @@ class AuditLog(Chained):
             self._pending.discard(act.id)
         return begun
 
-    async def finish(self, entry_id: str, ending: Ending, answer: bytes | None = None) -> bool:
+    def _begun_late(self, entry_id: str, begun: Begun) -> None:
+        """An intent went in after its caller was told that nothing was sent: that is its outcome."""
+        if begun.verdict == "begun":
+            ending = Ending(Outcome.NOT_SENT, error_code="STORE_BUSY")
+            self._pending.add(entry_id)
+            self._unwritten[entry_id] = lambda tx: self._finish_in(tx, entry_id, ending, None)
+
+    async def finish(
+        self, entry_id: str, ending: Ending, answer: bytes | None = None, *, within: float | None = None
+    ) -> bool:
         """Write the outcome; False if another outcome was first, or if the store is away (then it is tried again)."""
 
         def change(tx: Transaction) -> bool:
             return self._finish_in(tx, entry_id, ending, answer)
 
         try:
-            written = await self._database.write(change)
-        except StoreError:
-            logger.exception("an outcome could not be written and is kept in memory", extra={"entry": entry_id})
+            written = await self._database.write(change, within=within)
+        except StoreError as error:
+            logger.error(  # noqa: TRY400  # where the store is away, a traceback tells nothing more
+                "an outcome could not be written and is kept in memory: %s", error, extra={"entry": entry_id}
+            )
             self._unwritten[entry_id] = change
             return False
         self._pending.discard(entry_id)
@@ -120,11 +138,13 @@ class AuditLog(Chained):
 
         return await self._database.write(change)
 
-    async def record(self, act: Act, ending: Ending) -> None:
+    async def record(self, act: Act, ending: Ending, *, within: float | None = None) -> None:
         """Write intent and outcome of something that sends nothing, or is already over; StoreAway if it cannot."""
         try:
-            await self._write_what_waits()
-            await self._database.write(lambda tx: self.record_in(tx, act, ending))
+            await self._write_what_waits(within)
+            await self._database.write(lambda tx: self.record_in(tx, act, ending), within=within)
+        except StoreBusy as error:
+            raise _away(error) from error
         except StoreError as error:
             raise StoreAway("the audit log cannot be written", hint=str(error)) from error
 
@@ -173,6 +193,8 @@ class AuditLog(Chained):
 
     async def leave(self) -> None:
         """Take this process off the list, when nothing of it waits."""
+        with suppress(StoreAway):
+            await self._write_what_waits()
         if self._beat_at and not self._unwritten:
             await self._database.write(
                 lambda tx: tx.connection.execute(
@@ -180,10 +202,12 @@ class AuditLog(Chained):
                 )
             )
 
-    async def _write_what_waits(self) -> None:
+    async def _write_what_waits(self, within: float | None = None) -> None:
         for entry_id, change in list(self._unwritten.items()):
             try:
-                await self._database.write(change)
+                await self._database.write(change, within=within)
+            except StoreBusy as error:
+                raise _away(error) from error
             except StoreError as error:
                 raise StoreAway(
                     "an earlier outcome cannot be written to the audit log, so nothing was sent", hint=str(error)
@@ -272,17 +296,6 @@ class AuditLog(Chained):
         self._beat_at = tx.now
 
 
-async def keep_alive(log: AuditLog, heartbeat: float, sweep: float) -> None:
-    """Beat and sweep for as long as the process lives; run as a task."""
-    since_sweep = 0.0
-    while True:
-        await asyncio.sleep(heartbeat)
-        since_sweep += heartbeat
-        try:
-            await log.beat()
-            await log.look_after()
-            if since_sweep >= sweep:
-                since_sweep = 0.0
-                await log.adopt()
-        except StoreError as error:
-            logger.warning("the store did not take a heartbeat: %s", error)
+def _away(error: StoreBusy) -> StoreAway:
+    """A call that another process's lock keeps from being on record."""
+    return StoreAway(str(error), code="STORE_BUSY", hint=f"nothing was sent; {error.hint or 'try again shortly'}")

@@ -112,7 +112,7 @@ def _take_live(database: Path, draft: sqlite3.Connection) -> None:
         source.execute("PRAGMA query_only = ON")
         source.backup(draft)
     finally:
-        with files.held(database):
+        with files.held_if_free(database, files.PATIENCE):
             source.close()
 
 

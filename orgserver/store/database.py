@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,7 +17,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from orgserver.model.errors import StoreError
-from orgserver.store import files
+from orgserver.store import files, threads
+from orgserver.store.holders import Patience
 from orgserver.store.keyrings import catching_up
 from orgserver.store.writer import Change, Writer, microseconds
 
@@ -31,7 +33,10 @@ OLDER_SCHEMAS: frozenset[str] = frozenset({"0001", "0002", "0003", "0004", "0005
 APPLICATION_ID = 0x6F726773
 """``PRAGMA application_id`` of our files ("orgs"), so that a foreign database is recognised."""
 
-_BUSY_SECONDS = 10
+_BUSY_SECONDS = 1.5
+"""For locks of SQLite's own: other orgserver processes are kept away by the lock file."""
+CLOSING_SECONDS = 0.5
+"""For the lock when connections are closed; without it they are closed all the same."""
 _CHECK_SECONDS = 0.1
 _CHECK_STEPS = 2_000
 logger = logging.getLogger("orgserver.store")
@@ -40,27 +45,35 @@ logger = logging.getLogger("orgserver.store")
 class Database:
     """An open store: ``write`` changes it durably, ``reading`` gives a connection for queries."""
 
-    def __init__(self, file: Path, clock: Callable[[], int]) -> None:
+    def __init__(self, file: Path, clock: Callable[[], int], patience: Patience) -> None:
         self.file = file
         self.clock = clock
+        self._patience = patience
         self._lock = files.LockFile(files.lock_path(file))
         self._engine = _sync_engine(file)
-        self._writer = Writer(self._engine, self._lock.held, clock)
+        self._writer = Writer(self._engine, self._lock, clock, patience)
         self._reads: AsyncEngine | None = None
 
     @classmethod
-    async def open(cls, file: Path, *, migrate: bool = True, clock: Callable[[], int] = microseconds) -> Database:
-        """Open the store, making or migrating it when needed.
+    async def open(
+        cls,
+        file: Path,
+        *,
+        migrate: bool = True,
+        clock: Callable[[], int] = microseconds,
+        patience: Patience = files.PATIENCE,
+    ) -> Database:
+        """Open the store, making or migrating it when needed; ``patience`` is for locks of other processes.
 
-        Raises StoreError with one sentence for a file that is foreign, damaged, too new or not writable.
+        Raises StoreError with one sentence for a file that is foreign, damaged, too new, not writable or busy.
         """
-        database = cls._prepared(file, clock)
+        database = cls._prepared(file, clock, patience)
         await database._start(migrate)  # noqa: SLF001  # our own
         return database
 
     async def _start(self, migrate: bool) -> None:
         try:
-            await asyncio.to_thread(self._make_ready, migrate)
+            await threads.left_behind(self._make_ready, migrate)
         except BaseException:
             self._engine.dispose()
             self._lock.close()
@@ -68,16 +81,36 @@ class Database:
         self._writer.start()
 
     @classmethod
-    def _prepared(cls, file: Path, clock: Callable[[], int]) -> Database:
+    def _prepared(cls, file: Path, clock: Callable[[], int], patience: Patience) -> Database:
         files.prepare(file)
         try:
-            return cls(file, clock)
+            return cls(file, clock, patience)
         except OSError as error:
             raise StoreError(f"the lock file of {file} cannot be used: {error.strerror}") from None
 
-    async def write(self, change: Change[T]) -> T:
-        """Run a change through the writer; it is durable when this returns."""
-        return await catching_up(lambda: self._writer.run(change))
+    async def write(
+        self, change: Change[T], *, within: float | None = None, late: Callable[[T], None] | None = None
+    ) -> T:
+        """Run a change through the writer; it is durable when this returns.
+
+        StoreBusy when another process holds the store for longer than ``within`` seconds, or than patience lasts: then
+        the change does not go in; but one that was under way does, and ``late`` gets its result.
+        """
+        return await catching_up(lambda: self._writer.run(change, within=within, late=late))
+
+    @property
+    def longest_wait(self) -> float:
+        """For how many seconds somebody has been waiting for a change of theirs."""
+        return self._writer.longest_wait
+
+    def wait_as(self, patience: Patience) -> None:
+        """From now on wait for locks of other processes like this."""
+        self._patience = patience
+        self._writer.wait_as(patience)
+
+    def hurry(self, seconds: float) -> None:
+        """From now on nobody waits longer than this for a lock: the process is about to end."""
+        self.wait_as(replace(self._patience, seconds=min(seconds, self._patience.seconds), tell=None))
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -101,27 +134,31 @@ class Database:
             try:
                 return work(connection)
             finally:
-                with files.held(self.file):
+                with files.held_if_free(self.file, self._closing):
                     connection.close()
         except DBAPIError as error:
             raise StoreError(f"the store cannot be read: {error.orig}") from error
 
+    @property
+    def _closing(self) -> Patience:
+        return replace(self._patience, seconds=min(CLOSING_SECONDS, self._patience.seconds), tell=None)
+
     async def close(self) -> None:
         """Close everything, under the lock file: the last connection to close checkpoints."""
+        self.hurry(CLOSING_SECONDS)
         if self._reads is not None:
             with await asyncio.to_thread(self._hold):
                 await self._reads.dispose()
         await self._writer.close()
-        self._lock.close()
 
     def _hold(self) -> ExitStack:
         held = ExitStack()
-        held.enter_context(self._lock.held())
+        held.enter_context(files.held_if_free(self.file, self._closing))
         return held
 
     def _make_ready(self, migrate: bool) -> None:
         try:
-            with self._lock.held():
+            with files.held(self.file, self._patience):
                 connection = self._engine.connect()
                 try:
                     self._check(connection, migrate)

@@ -32,14 +32,10 @@ class Vitals:
 def schema_of(database: Path) -> str | None:
     """Look at a database without changing, migrating or making it; None where it is no store of ours.
 
-    Raises sqlite3.Error if it is damaged or no database.
+    Raises sqlite3.Error if it is damaged or no database, StoreBusy if another process holds it for long.
     """
-    lock = files.LockFile(files.lock_path(database))
-    try:
-        with lock.held():  # the last connection to close writes the WAL back
-            return _schema(database)
-    finally:
-        lock.close()
+    with files.held(database):  # the last connection to close writes the WAL back
+        return _schema(database)
 
 
 def _schema(database: Path) -> str | None:

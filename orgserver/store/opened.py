@@ -23,7 +23,8 @@ from orgserver.notes import Signer
 from orgserver.store import chain, tables
 from orgserver.store.audit import AuditLog
 from orgserver.store.database import Database
-from orgserver.store.files import FREE_FLOOR
+from orgserver.store.files import FREE_FLOOR, PATIENCE
+from orgserver.store.holders import Patience
 from orgserver.store.keyrings import Keyrings, canary_context
 from orgserver.store.orgs import Orgs
 from orgserver.store.refreshes import hold_copied_in, moment
@@ -33,6 +34,8 @@ from orgserver.vault import Context, DataKey, Key, Unsealable, Vault
 
 logger = logging.getLogger("orgserver.store")
 
+LEAVING_SECONDS = 1.0
+"""For the store, when a process ends: what is not written by then is found and closed as ``unknown``."""
 _CANARY = b"orgserver canary"
 
 
@@ -92,7 +95,8 @@ class Store:
         return held
 
     async def close(self) -> None:
-        """Close it all; what waits is written first."""
+        """Close it all; what waits is written first, if the store can be had within a second."""
+        self.database.hurry(LEAVING_SECONDS)
         with suppress(StoreError):  # the process row is only a courtesy: it falls silent by itself
             await self.audit.leave()
         await self.database.close()
@@ -107,13 +111,14 @@ async def open_store(
     free_floor: int = FREE_FLOOR,
     migrate: bool = True,
     caller: Caller | None = None,
+    patience: Patience = PATIENCE,
 ) -> Store:
     """Open the store, made and migrated when needed; ``caller`` is who put it here, where it is a copy.
 
     ``open_vault(create)`` opens the key ring; it may make a key only for a store that holds nothing yet.
     Raises StoreError or KeyProblem with one sentence.
     """
-    database = await Database.open(file, migrate=migrate)
+    database = await Database.open(file, migrate=migrate, patience=patience)
     try:
         vault, keys = await _keys(database, open_vault)
     except BaseException:

@@ -3,33 +3,39 @@
 Callers hand over plain functions over a ``Transaction``. Whatever waits when a commit ends goes into the next one,
 so durability costs one sync per group, not per call. The lock file beside the database covers every write,
 checkpoint and close of every process: it is the defence against SQLite's WAL-reset bug (fixed in 3.51.3),
-and it makes waiting fair (``flock`` blocks in the kernel; SQLite's busy handler sleeps in steps).
+and it makes waiting fair (``flock`` blocks in the kernel; SQLite's busy handler sleeps in steps). The thread
+waits for it as long as it takes; its callers do not (``jobs``).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import queue
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, CursorResult, Engine, Executable
 from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import DBAPIError
 
 from orgserver.model.errors import StoreError
+from orgserver.store.files import PATIENCE, LockFile
+from orgserver.store.holders import Patience
+from orgserver.store.jobs import Change, Job, Waiting, failed, resolve
+
+__all__ = ["Change", "Prepared", "Transaction", "Writer", "microseconds"]
 
 T = TypeVar("T")
-Change = Callable[["Transaction"], T]
 
 GROUP_LIMIT = 256
 TURN_SECONDS = 0.005
 """How long one process holds the lock while it has more to write."""
+_JOIN_SECONDS = 0.02
 logger = logging.getLogger("orgserver.store")
 
 
@@ -84,23 +90,6 @@ class Prepared:
         return self._sql, [tuple(map(row.__getitem__, self._names)) for row in rows]
 
 
-@dataclass(slots=True)
-class _Job(Generic[T]):
-    change: Change[T]
-    loop: asyncio.AbstractEventLoop
-    future: asyncio.Future[T]
-    result: T | None = None
-    error: BaseException | None = None
-
-    def resolve(self) -> None:
-        if self.future.done():
-            return
-        if self.error is not None:
-            self.future.set_exception(self.error)
-        else:
-            self.future.set_result(self.result)  # type: ignore[arg-type]  # None where T is None
-
-
 def microseconds() -> int:
     """The present instant as the store writes it."""
     return time.time_ns() // 1_000
@@ -110,12 +99,13 @@ class Writer:
     """The one way to change the store. ``run`` returns when the change is durable."""
 
     def __init__(
-        self, engine: Engine, lock: Callable[[], AbstractContextManager[None]], clock: Callable[[], int] = microseconds
+        self, engine: Engine, lock: LockFile, clock: Callable[[], int] = microseconds, patience: Patience = PATIENCE
     ) -> None:
         self._engine = engine
         self._lock = lock
+        self._waiting = Waiting(patience, lock.path)
         self._clock = clock
-        self._queue: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Job[Any] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._connection: Connection | None = None
         self._last = False
@@ -126,42 +116,74 @@ class Writer:
         self._thread = threading.Thread(target=self._work, name="orgserver-writer", daemon=True)
         self._thread.start()
 
-    async def run(self, change: Change[T]) -> T:
+    async def run(
+        self, change: Change[T], *, within: float | None = None, late: Callable[[T], None] | None = None
+    ) -> T:
         """Run a change and wait until it is durable; StoreError if it is not.
 
+        StoreBusy when that takes longer than ``within`` seconds, or than the writer's patience: the change does not go
+        in, unless it was under way, in which case ``late`` gets its result.
         A caller that is cancelled while it waits leaves its change in the queue: it goes in all the same.
         """
         loop = asyncio.get_running_loop()
-        job: _Job[T] = _Job(change, loop, loop.create_future())
+        until = math.inf if within is None else time.monotonic() + within
+        job: Job[T] = Job(change, loop, loop.create_future(), until, late)
         if self._thread is None or not self._thread.is_alive():
             raise StoreError("the store is closed")
+        self._waiting.add(job)
         self._queue.put(job)
-        return await job.future
+        try:
+            return await job.future
+        finally:
+            self._waiting.discard(job)
+
+    @property
+    def longest_wait(self) -> float:
+        """For how many seconds somebody has been waiting for a change of theirs."""
+        return self._waiting.longest
+
+    def wait_as(self, patience: Patience) -> None:
+        """From now on callers wait like this."""
+        self._waiting.patience = patience
 
     async def close(self) -> None:
-        """Finish what waits, then close the connection under the lock (the last one to close checkpoints)."""
+        """Finish what waits, close the connection under the lock (the last one to close checkpoints), and the lock.
+
+        When the lock is not to be had the thread stays behind, and closes them later or dies with the process.
+        """
         if self._thread is not None:
             self._queue.put(None)
-            await asyncio.to_thread(self._thread.join)
+            if not await asyncio.to_thread(self._ended, self._thread):
+                logger.warning("the store is busy, so its connection is left to the end of the process")
             self._thread = None
+
+    def _ended(self, thread: threading.Thread) -> bool:
+        """Wait for the thread to end, but not for the lock of another process."""
+        until = time.monotonic() + self._waiting.patience.seconds
+        while thread.is_alive():
+            thread.join(_JOIN_SECONDS)
+            if self._lock.is_awaited and time.monotonic() >= until:
+                return False
+        return True
 
     def _work(self) -> None:
         while not self._last:
-            jobs: list[_Job[Any]] = []
+            jobs: list[Job[Any]] = []
             self._take(jobs, self._queue.get())
             if jobs:
                 self._run_group(jobs)
-        with self._lock():
+        with self._lock.held():
             self._drop_connection()
             self._engine.dispose()
+        self._lock.close()
 
-    def _take(self, jobs: list[_Job[Any]], job: _Job[Any] | None) -> None:
+    def _take(self, jobs: list[Job[Any]], job: Job[Any] | None) -> None:
         if job is None:
             self._last = True
         else:
             jobs.append(job)
 
-    def _top_up(self, jobs: list[_Job[Any]]) -> None:
+    def _top_up(self, jobs: list[Job[Any]]) -> None:
         """Take in whatever came while this process waited for the lock: it would wait for one more turn otherwise."""
         while len(jobs) < GROUP_LIMIT and not self._last:
             try:
@@ -169,7 +191,7 @@ class Writer:
             except queue.Empty:
                 return
 
-    def _run_group(self, jobs: list[_Job[Any]]) -> None:
+    def _run_group(self, jobs: list[Job[Any]]) -> None:
         """Commit all that can be committed: a change that fails is taken out, and its neighbours run again.
 
         A group that takes longer than a turn is cut, so that other processes get the lock in between.
@@ -177,22 +199,24 @@ class Writer:
         waiting = list(jobs)
         while waiting:
             settled = self._attempt(waiting)
-            _resolve(settled)
-            told = set(map(id, settled))
-            waiting = [job for job in waiting if id(job) not in told]
+            resolve(settled)
+            done = set(map(id, settled))
+            rest = [job for job in waiting if id(job) not in done]
+            self._waiting.put_back(rest)
+            waiting = [job for job in rest if not job.given_up]
 
-    def _attempt(self, jobs: list[_Job[Any]]) -> list[_Job[Any]]:
+    def _attempt(self, jobs: list[Job[Any]]) -> list[Job[Any]]:
         """Run changes in one transaction, for one turn, and those that came meanwhile: the callers that can be told."""
-        current: _Job[Any] | None = None
-        done: list[_Job[Any]] = []
+        current: Job[Any] | None = None
+        done: list[Job[Any]] = []
         try:
-            with self._lock():
+            with self._lock.held():
                 self._top_up(jobs)
                 connection = self._connected()
                 until = time.monotonic() + TURN_SECONDS
-                with connection.begin():
+                with connection.begin():  # only now is every lock ours: until here a change can be given up
                     transaction = Transaction(connection, self._clock())
-                    for current in jobs:
+                    for current in self._waiting.take_up(jobs):
                         current.result = current.change(transaction)
                         done.append(current)
                         if time.monotonic() > until:
@@ -203,17 +227,17 @@ class Writer:
         except DBAPIError as error:
             self._reconnect_later()
             if current is None or _whole_store(error):
-                return _fail(jobs, _store_error(error))
-            return _fail([current], _store_error(error))
+                return failed(jobs, _store_error(error))
+            return failed([current], _store_error(error))
         except OSError as error:
-            return _fail(jobs, StoreError(f"the store's lock file cannot be used: {error.strerror}"))
+            return failed(jobs, StoreError(f"the store's lock file cannot be used: {error.strerror}"))
         except Exception as error:  # noqa: BLE001  # whatever a change raises belongs to its caller, not to this thread
-            return _fail(jobs if current is None else [current], error)
+            return failed(jobs if current is None else [current], error)
         return done
 
     def _reconnect_later(self) -> None:
         try:
-            with self._lock():
+            with self._lock.held():
                 self._drop_connection()
         except OSError:
             self._connection = None
@@ -231,29 +255,6 @@ class Writer:
                 connection.close()
             except DBAPIError:
                 logger.debug("closing the writer's connection failed", exc_info=True)
-
-
-def _resolve(jobs: list[_Job[Any]]) -> None:
-    """Wake the callers: one call into each event loop, however many wait there."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[_Job[Any]]] = {}
-    for job in jobs:
-        by_loop.setdefault(job.loop, []).append(job)
-    for loop, theirs in by_loop.items():
-        try:
-            loop.call_soon_threadsafe(_wake, theirs)
-        except RuntimeError:  # that loop is closed: nobody waits any more
-            logger.debug("a caller of the store went away")
-
-
-def _wake(jobs: list[_Job[Any]]) -> None:
-    for job in jobs:
-        job.resolve()
-
-
-def _fail(jobs: list[_Job[Any]], error: BaseException) -> list[_Job[Any]]:
-    for job in jobs:
-        job.error = error
-    return jobs
 
 
 def _whole_store(error: DBAPIError) -> bool:

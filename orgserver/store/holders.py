@@ -1,0 +1,144 @@
+"""Which process holds a lock file, and whether it is stopped: what is said while others wait, and when they give up."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from orgserver.model.errors import StoreBusy
+
+TELL_SECONDS = 2.0
+"""A person is told of a wait that is longer."""
+_MARK_BYTES = 64
+_LOCKS = Path("/proc/locks")
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process that holds a lock."""
+
+    pid: int
+    stopped: bool = False
+    """By a signal (Ctrl-Z) or a debugger: it gives nothing back until somebody continues it."""
+
+    def __str__(self) -> str:
+        return f"process {self.pid}, which is stopped," if self.stopped else f"process {self.pid}"
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a lock of another process is waited for, and who is told of the wait."""
+
+    seconds: float = 30.0
+    stopped_seconds: float | None = None
+    """The same for a holder that is stopped; None: no shorter."""
+    tell: Callable[[str], None] | None = None
+    """Gets one line when a wait is longer than ``TELL_SECONDS``."""
+
+    def is_over(self, waited: float, holder: Holder | None) -> bool:
+        """Whether somebody who waited so many seconds for this holder gives up."""
+        if waited >= self.seconds:
+            return True
+        return (
+            self.stopped_seconds is not None
+            and waited >= self.stopped_seconds
+            and holder is not None
+            and holder.stopped
+            and holder.pid != os.getpid()
+        )
+
+
+def waiting_line(holder: Holder | None, seconds: float) -> str:
+    """What a person is told while they wait."""
+    return f"waiting for {holder or 'another process'} to let go of the store, for {seconds:g} s at most"
+
+
+def busy(holder: Holder | None) -> StoreBusy:
+    """What is said when nobody waits any longer."""
+    if holder is None:
+        return StoreBusy("the store is busy: another process holds it", hint="try again shortly")
+    if holder.stopped:
+        hint = f"continue that process (fg in its terminal, or: kill -CONT {holder.pid}) or end it, and try again"
+        return StoreBusy(f"the store is busy: process {holder.pid} holds it and is stopped", hint=hint)
+    hint = f"try again shortly; if it lasts, look at what process {holder.pid} does"
+    return StoreBusy(f"the store is busy: process {holder.pid} holds it", hint=hint)
+
+
+def mark() -> bytes:
+    """What a holder writes into its lock file: its process id, and when it started, for ids are used again."""
+    return f"{os.getpid()} {_started(os.getpid())}\n".encode("ascii").ljust(_MARK_BYTES)
+
+
+def holder_of(path: Path) -> Holder | None:
+    """Who holds the lock of a file: by what the kernel says, else by what the holder wrote; None where neither tells.
+
+    Linux lists locks in ``/proc/locks``: ``5: FLOCK  ADVISORY  WRITE 1234 fe:00:2605108 0 EOF`` (proc(5)).
+    """
+    pid = _in_kernel(path) or _in_file(path)
+    return None if pid is None else Holder(pid, is_stopped(pid))
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process is stopped; on Windows none can be."""
+    if sys.platform == "linux":
+        found = _status(pid)
+        return found is not None and found[0] in "Tt"
+    if sys.platform == "win32":
+        return False
+    return _asked_ps(pid).startswith("T")
+
+
+def _in_kernel(path: Path) -> int | None:
+    try:
+        file, lines = path.stat(), _LOCKS.read_text("ascii", "replace").splitlines()
+    except OSError:
+        return None
+    device = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}:{file.st_ino}"
+    alike: int | None = None
+    for line in lines:
+        words = line.split()
+        if len(words) < 8 or words[1] != "FLOCK":  # a waiter has "->" here  # noqa: PLR2004
+            continue
+        pid = int(words[4]) if words[4].isdigit() else 0  # 0 or less: of a container that this process cannot see
+        if pid > 0 and words[5] == device:
+            return pid
+        if pid > 0 and words[5].rpartition(":")[2] == str(file.st_ino):
+            alike = pid  # some file systems show another device number there than in stat
+    return alike
+
+
+def _in_file(path: Path) -> int | None:
+    try:
+        pid, started = path.read_bytes()[:_MARK_BYTES].decode("ascii").split()
+        number = int(pid)
+    except (OSError, ValueError):
+        return None
+    return number if started == _started(number) else None
+
+
+def _started(pid: int) -> str:
+    """When a process started, in a form of its platform; ``-`` where that is not known."""
+    if sys.platform == "linux":
+        found = _status(pid)
+        return found[19] if found is not None else "-"
+    return "-"
+
+
+def _status(pid: int) -> list[str] | None:
+    """The fields of ``/proc/PID/stat`` from the third on: the second is a name that may hold anything (proc(5))."""
+    with suppress(OSError, UnicodeDecodeError):
+        words = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+        return words if len(words) > 19 else None  # noqa: PLR2004
+    return None
+
+
+def _asked_ps(pid: int) -> str:
+    with suppress(OSError, subprocess.SubprocessError):
+        asked = ["/bin/ps", "-o", "stat=", "-p", str(pid)]
+        return subprocess.run(asked, capture_output=True, text=True, timeout=1, check=False).stdout.strip()  # noqa: S603  # no input of others
+    return ""
