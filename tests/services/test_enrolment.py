@@ -103,7 +103,7 @@ async def test_cancelled_at_any_step_nothing_is_lost(open_again: Any, caller: Ca
 async def test_a_store_that_takes_no_writes_spends_no_token(
     empty: App, caller: Caller, acme: SandboxOrg, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def refuse(_change: Callable[[Transaction], object]) -> object:
+    async def refuse(_change: Callable[[Transaction], object], **_limits: object) -> object:
         raise StoreError("the disk is full")
 
     monkeypatch.setattr(empty.store.database._writer, "run", refuse)

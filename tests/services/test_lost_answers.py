@@ -187,10 +187,10 @@ class Refusing:
         monkeypatch.setattr(type(app.store.database), "write", self.write)
         monkeypatch.setattr(type(app.access.client), "token", self.token)
 
-    async def write(self, change: Callable[[Transaction], Any]) -> Any:
+    async def write(self, change: Callable[[Transaction], Any], **limits: Any) -> Any:
         if self.refuses:
             raise StoreError("the store cannot be written: disk full")
-        return await self._write(change)
+        return await self._write(change, **limits)
 
     async def token(self, *arguments: Any) -> Any:
         answer = await self._token(*arguments)

@@ -673,10 +673,10 @@ def failing(app: App, monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]
     real = app.store.database._writer.run
     broken = False
 
-    async def run(change: Callable[[Transaction], object]) -> object:
+    async def run(change: Callable[[Transaction], object], **limits: Any) -> object:
         if broken:
             raise StoreError("the disk is gone")
-        return await real(change)
+        return await real(change, **limits)
 
     def switch(to: bool) -> None:
         nonlocal broken

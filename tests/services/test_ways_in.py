@@ -124,7 +124,7 @@ async def test_a_public_app_logs_in_without_a_secret(empty: App, caller: Caller,
 async def test_the_store_takes_a_write_before_anybody_logs_in(
     empty: App, caller: Caller, acme: SandboxOrg, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def refuse(_change: object) -> object:
+    async def refuse(_change: object, **_limits: object) -> object:
         raise StoreError("the disk is full")
 
     async def never(_begun: Login) -> Secret:
@@ -277,10 +277,10 @@ async def test_a_store_that_stumbles_does_not_lose_the_answer(
     monkeypatch.setattr(drafts, "KEEP_TRYING", (0, 0, 0))
     whole, failures = empty.store.database._writer.run, iter([StoreError("the disk is full")] * 2)
 
-    async def stumbling(change: Any) -> Any:
+    async def stumbling(change: Any, **limits: Any) -> Any:
         if acme.counters.logins and (failure := next(failures, None)):
             raise failure
-        return await whole(change)
+        return await whole(change, **limits)
 
     monkeypatch.setattr(empty.store.database._writer, "run", stumbling)
 
@@ -298,10 +298,10 @@ async def test_an_answer_that_the_store_never_takes_waits_beside_it(
     async with open_again() as app:
         whole = app.store.database._writer.run
 
-        async def full(change: Any) -> Any:
+        async def full(change: Any, **limits: Any) -> Any:
             if acme.counters.logins + acme.counters.refreshes:
                 raise StoreError("the disk is full")
-            return await whole(change)
+            return await whole(change, **limits)
 
         monkeypatch.setattr(app.store.database._writer, "run", full)
         with pytest.raises(EnrolmentError, match="kept, sealed, in orgserver.db.rescue-"):
