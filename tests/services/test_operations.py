@@ -673,10 +673,10 @@ def failing(app: App, monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]
     real = app.store.database._writer.run
     broken = False
 
-    async def run(change: Callable[[Transaction], object], **limits: Any) -> object:
+    async def run(change: Callable[[Transaction], object], **limits: object) -> object:
         if broken:
             raise StoreError("the disk is gone")
-        return await real(change, **limits)
+        return await real(change, **limits)  # type: ignore[arg-type]  # as given
 
     def switch(to: bool) -> None:
         nonlocal broken
