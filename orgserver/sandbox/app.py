@@ -88,6 +88,7 @@ class OrgApp:
             plain=plain,
             number=self._org.counters.requests,
             last=last,
+            codings=("gzip",) if "/jobs/" in asked.path else ("gzip", "deflate"),  # Bulk API 2.0 knows no other
         )
         self._org.counters.packed_replies += bool(wire.coding_name)
         return Line(send, receive, connection.transport if connection else None, self._closing, wire)

@@ -9,7 +9,7 @@ import gzip
 import re
 import secrets
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
@@ -46,9 +46,18 @@ class Wire:
     """Whether the connection ends with this answer."""
 
     @classmethod
-    def of(cls, accept_encoding: str, now: datetime, *, plain: bool, number: int, last: bool = False) -> Wire:
+    def of(
+        cls,
+        accept_encoding: str,
+        now: datetime,
+        *,
+        plain: bool,
+        number: int,
+        last: bool = False,
+        codings: Sequence[str] = ("gzip", "deflate"),
+    ) -> Wire:
         """The form for a request that accepts these codings; ``number`` of the request, for what varies."""
-        coding_name = "" if plain else _preferred(accept_encoding)
+        coding_name = "" if plain else _preferred(accept_encoding, codings)
         return cls(coding_name, format_datetime(now, usegmt=True), plain, bool(number % 2), last)
 
     def packed(self, body: bytes) -> bytes:
@@ -104,14 +113,14 @@ def unpacked(body: bytes, content_encoding: str) -> bytes:
     return content
 
 
-def _preferred(accept_encoding: str) -> str:
-    """The coding for a reply: gzip where it is accepted, else deflate where that is."""
+def _preferred(accept_encoding: str, codings: Sequence[str]) -> str:
+    """The first of the codings that is accepted, or none."""
     accepted = {
         found[1].lower()
         for part in accept_encoding.split(",")
         if (found := _CODING.fullmatch(part)) and float(found[2] or 1) > 0
     }
-    return next((name for name in ("gzip", "deflate") if name in accepted), "")
+    return next((name for name in codings if name in accepted), "")
 
 
 def _cookies() -> list[tuple[str, str]]:

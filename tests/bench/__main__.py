@@ -148,10 +148,11 @@ def register(home: str, port: int) -> None:
     )
 
 
-async def run(calls: int, starts: int) -> dict[str, Measured]:
+async def run(calls: int, starts: int, *, packed: bool) -> dict[str, Measured]:
+    form = ["--packed"] if packed else []
     with tempfile.TemporaryDirectory(prefix="orgserver-bench-") as home:
         upstream = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.bench.upstream", stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            sys.executable, "-m", "tests.bench.upstream", *form, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         assert upstream.stdout is not None and upstream.stdin is not None
         port = int(await upstream.stdout.readline())
@@ -196,7 +197,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--calls", type=int, default=1_000)
     parser.add_argument("--starts", type=int, default=5)
+    parser.add_argument("--packed", action="store_true", help="let the org pack its replies, as Salesforce does")
     chosen = parser.parse_args()
-    show(asyncio.run(run(chosen.calls, chosen.starts)))
+    print(f"the org's replies are {'packed with gzip, in chunks' if chosen.packed else 'plain'}")
+    show(asyncio.run(run(chosen.calls, chosen.starts, packed=chosen.packed)))
     print()
     sizes.show()

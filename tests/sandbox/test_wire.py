@@ -69,6 +69,14 @@ async def test_a_reply_is_packed_for_whoever_asks(acme: SandboxOrg, accepted: st
     assert len(json.loads(content)["records"]) == 4
 
 
+@pytest.mark.parametrize(("accepted", "coding"), [("gzip", ["gzip"]), ("deflate", []), ("deflate, gzip", ["gzip"])])
+async def test_bulk_jobs_know_gzip_alone(acme: SandboxOrg, accepted: str, coding: list[str]) -> None:
+    reply = await asked(acme, f"{DATA}/jobs/ingest", Accept_Encoding=accepted)
+
+    assert reply[2]
+    assert values(reply, "content-encoding") == coding
+
+
 @pytest.mark.parametrize("accepted", ["gzip", "deflate", "identity"])
 async def test_a_plain_sandbox_packs_for_nobody(acme: SandboxOrg, accepted: str) -> None:
     acme.plain = True

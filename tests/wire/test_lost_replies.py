@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import upstream as acts
+from aiohttp.client_proto import ResponseHandler
 from upstream import Act, Upstream
 
 from orgserver.model.errors import CallError, NoConnection, NotSent, RateLimited, Rejected, StaleToken, Unanswered
 from orgserver.model.secret import Secret
 from orgserver.salesforce.client import OrgHosts, SalesforceClient, Trace
 from orgserver.salesforce.protocol import Reply, Request
-from orgserver.salesforce.transport import MAX_BODY
+from orgserver.salesforce.transport import MAX_BODY, AiohttpTransport
 
 TOKEN = "00DSb0000000001!AQwire.nobody_may_ever_read_this"
 CONTACT = "/services/data/v60.0/sobjects/Contact"
@@ -147,6 +148,31 @@ async def test_after_a_lost_write_the_next_one_goes_through_on_a_new_connection(
 
     assert reply.status == status
     assert upstream.carriers == [1, 2]
+
+
+@every_write
+async def test_a_write_after_an_idle_connection_was_closed_goes_through_on_a_new_one(
+    client: SalesforceClient, upstream: Upstream, method: str
+) -> None:
+    upstream.then(acts.then_close(acts.answer({})))
+    upstream.usual = acts.answer(None, 204)
+    await send(client, upstream.address, READ)
+    (gate,) = client._gates.values()
+    async with asyncio.timeout(10):  # until the client has heard of it: a write that crosses the end is a lost one
+        while any(idle.is_connected() for idle in idle_connections(gate.transport)):
+            await asyncio.sleep(0)
+
+    reply = await send(client, upstream.address, WRITES[method])
+
+    assert reply.status == 204
+    assert upstream.carriers == [1, 2]
+
+
+def idle_connections(transport: object) -> Iterator[ResponseHandler]:
+    assert isinstance(transport, AiohttpTransport) and transport._session is not None
+    connector = transport._session.connector
+    assert connector is not None
+    yield from (handler for handlers in connector._conns.values() for handler, _since in handlers)
 
 
 @every_write

@@ -83,6 +83,16 @@ def answer(body: object = None, status: int = 200, **headers: str) -> Act:
     return written(lambda form: form.reply(content, status, **headers))
 
 
+def then_close(act: Act) -> Act:
+    """Do this, and close the connection without having said so."""
+
+    async def closing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, form: Form) -> bool:
+        await act(reader, writer, form)
+        return False
+
+    return closing
+
+
 def refuse(status: int, code: str, message: str = "No.", **headers: str) -> Act:
     """Refuse in Salesforce's form."""
     return answer([{"errorCode": code, "message": message}], status, **headers)
