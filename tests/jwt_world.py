@@ -31,6 +31,8 @@ class World:
     """What all others get."""
     ahead: float = 0
     """Seconds that its clock is ahead of ours."""
+    dated: bool = True
+    """Whether its answers tell the time."""
     refuses_all: dict[str, str] | None = None
     shown: list[tuple[str, str]] = field(default_factory=list)
     """Token host and audience of each assertion, in order."""
@@ -44,7 +46,7 @@ class World:
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         origin = f"{request.url.scheme}://{request.url.netloc.decode()}"
-        date = {"date": formatdate(time.time() + self.ahead, usegmt=True)}
+        date = {"date": formatdate(time.time() + self.ahead, usegmt=True)} if self.dated else {}
         if request.url.path == "/services/oauth2/token":
             status, body = self._token(origin, dict(parse_qsl(request.content.decode())))
             return httpx.Response(status, json=body, headers=date)

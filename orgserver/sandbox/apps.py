@@ -12,7 +12,7 @@ from orgserver.sandbox.errors import OAuthRefusal
 from orgserver.sandbox.org import SandboxOrg
 
 PLATFORM_CLI = "PlatformCLI"
-"""The sf command's own app, which every org knows and which has no secret."""
+"""The sf command's own app, which has no secret. Every org knows it, but may not have it installed."""
 SCOPE = "refresh_token api web"
 SCOPES = frozenset(
     {"api", "web", "full", "refresh_token", "offline_access", "id", "profile", "email", "address", "phone"}

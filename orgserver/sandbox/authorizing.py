@@ -104,6 +104,8 @@ class Authorizing:
         """What the app is told; None while nobody has decided."""
         answers = self._org.answers
         approval = self._approval(form)
+        if approval.client_id == apps.PLATFORM_CLI and not answers.platform_cli:
+            raise OAuthRefusal("OAUTH_APP_BLOCKED", "this app is blocked by admin")
         decision = form.get("decision") if answers.consent_page else "allow"
         if decision not in ("allow", "deny"):
             return None

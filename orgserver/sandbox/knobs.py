@@ -18,6 +18,7 @@ secret_required     whether the org's own app must show its secret
 client_credentials  whether an app's own credentials are taken
 jwt_public_key      the PEM of a public key or certificate for signed assertions; null: none are taken
 jwt_approved        whether the app is approved for the user who is named in an assertion
+platform_cli        whether the sf command's app is installed, or the user may approve apps that are not
 connected_app       whether the app is an older connected app, which takes assertions for login. and test.salesforce.com
                     alone; by default it is an External Client App, which takes those for the org's own host alone
 clock_ahead         seconds that the org's clock is ahead of this machine's; negative: behind
@@ -148,6 +149,7 @@ _OF_ANSWERS: dict[str, tuple[str, Read]] = {
     "jwt_public_key": ("jwt_public_key", _or_null(lambda value: public_key(_text(value)))),
     "jwt_approved": ("jwt_approved", _flag),
     "connected_app": ("connected_app", _flag),
+    "platform_cli": ("platform_cli", _flag),
     "ip_refused": ("ip_refused", _flag),
     "outside_login_hours": ("outside_login_hours", _flag),
     "inactive_user": ("inactive_user", _flag),

@@ -118,6 +118,8 @@ class TokenAnswers:
     secret_required: bool = True
     """Whether the org's own app must show its secret ("Require Secret" in its settings)."""
     client_credentials: bool = True
+    platform_cli: bool = True
+    """Whether the sf command's app is installed, or the user may approve apps that are not."""
     connected_app: bool = False
     """Whether the org's app is one from before External Client Apps: it takes other audiences in assertions."""
     jwt_approved: bool = True

@@ -89,10 +89,13 @@ def _explained(
     """The refusal with what only we know of it: the audience, or that our clock is off."""
     if refusal.kind == "audience":
         return oauth.TokenRefused("audience", refusal.error, f"{refusal.reason} ({recipient.audience})")
-    if refusal.kind not in ("dead", "unlisted") or reply.date is None:
+    if refusal.kind not in ("dead", "unlisted"):
         return refusal
-    ahead = clock.difference(time.time(), reply.date)
     names_time = any(words in refusal.reason.lower() for words in _OF_TIME)
+    if reply.date is None:
+        unknown = f"this machine's clock is off, nobody says by how much: {refusal.reason}"
+        return oauth.TokenRefused("clock", CLOCK_OFF, unknown) if names_time else refusal
+    ahead = clock.difference(time.time(), reply.date)
     if _is_out_of_time(signed_at, reply.date.timestamp()) or (names_time and abs(ahead) > clock.NOTICEABLE):
         return oauth.TokenRefused("clock", CLOCK_OFF, clock.describe(ahead))
     return refusal

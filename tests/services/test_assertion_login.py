@@ -221,6 +221,25 @@ async def test_a_clock_that_is_off_is_named_and_the_org_works_again_when_it_is_r
     assert (again.error, again.org.state, again.org.problem) == (None, OrgState.READY, None)
 
 
+@pytest.mark.parametrize(
+    ("text", "state"),
+    [("expired authorization code", OrgState.READY), ("user hasn't approved this consumer", OrgState.NEEDS_LOGIN)],
+)
+async def test_where_nobody_tells_the_time_a_new_assertion_that_has_expired_tells_it_all_the_same(
+    empty: App, caller: Caller, text: str, state: OrgState
+) -> None:
+    world = World({AT_HOME})
+    world.install(empty)
+    await empty.enrolment.add(caller, registration(HOME))
+    world.dated, world.refuses_all = False, {"error": "invalid_grant", "error_description": text}
+    world.expire()
+
+    checked = await empty.enrolment.check("acme")
+
+    assert checked.org.state is state
+    assert ("this machine's clock is off" in str(checked.error)) is (state is OrgState.READY)
+
+
 async def test_the_same_refusal_with_a_right_clock_needs_a_person(empty: App, caller: Caller) -> None:
     world = World({AT_HOME})
     world.install(empty)

@@ -121,6 +121,20 @@ async def test_a_public_app_logs_in_without_a_secret(empty: App, caller: Caller,
     assert await works(empty, caller)
 
 
+async def test_where_the_app_of_the_sf_command_is_not_installed_the_hint_says_what_the_org_needs(
+    empty: App, caller: Caller, acme: SandboxOrg
+) -> None:
+    acme.answers.platform_cli = False
+    given = registration(acme, "web", client_id=login.PLATFORM_CLI, client_secret=None)
+
+    with pytest.raises(EnrolmentError, match="OAUTH_APP_BLOCKED") as refused:
+        await empty.enrolment.add(caller, given, browser)
+
+    for words in ("Setup", "Approve Uninstalled Connected Apps", "docs/external-client-app.md"):
+        assert words in (refused.value.hint or "")
+    assert await no_drafts(empty)
+
+
 async def test_the_store_takes_a_write_before_anybody_logs_in(
     empty: App, caller: Caller, acme: SandboxOrg, monkeypatch: pytest.MonkeyPatch
 ) -> None:
