@@ -19,7 +19,7 @@ from orgserver.config import Settings, read_settings
 from orgserver.logs import start_logging
 from orgserver.model import names
 from orgserver.model.errors import ConfigError, StoreError
-from orgserver.model.orgs import Principal, Scope
+from orgserver.model.orgs import Caller, Principal, Scope
 from orgserver.store.holders import Patience
 from orgserver.telemetry import signals
 
@@ -86,7 +86,7 @@ def serve(**options: Any) -> None:
 async def _serve(options: dict[str, Any], scope: Scope) -> None:
     from orgserver.serving.ending import Ending  # noqa: PLC0415  # as the next
     from orgserver.serving.stdio import serve_stdio  # noqa: PLC0415  # the SDK is slow to import
-    from orgserver.tools.server import build_server  # noqa: PLC0415
+    from orgserver.tools.server import build_server, record_unreadable  # noqa: PLC0415
 
     principal = Principal(options["principal"] or local_principal())
     async with _playground(scope) if options["sandbox"] else _app(scope) as app:
@@ -95,16 +95,22 @@ async def _serve(options: dict[str, Any], scope: Scope) -> None:
             if alias not in known:
                 raise ConfigError(f"--org {alias}: no org is registered as {alias}", hint="see: orgserver list-orgs")
         server = build_server(app.operations, principal=principal, label=options["label"], scope=scope)
+
+        async def refused(tool: str | None, request_id: str | int | None) -> None:
+            asked = None if request_id is None else str(request_id)
+            caller = Caller(principal, "stdio", request_id=asked, label=options["label"])
+            await record_unreadable(app.operations, caller, tool)
+
         collect_again()
         logger.info("serving on standard input and output")
         keeping = asyncio.create_task(app.keep_alive.run())
         try:
             if sys.platform == "win32":
-                await until_told(serve_stdio(server))
+                await until_told(serve_stdio(server, refused=refused))
             else:
                 ending = Ending(partial(_drain_seconds, app), app.operations.give_up)
                 ending.on_signals()
-                await serve_stdio(server, ending)
+                await serve_stdio(server, ending, refused)
         finally:
             keeping.cancel()  # a refresh under way is waited for when the app closes
 

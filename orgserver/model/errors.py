@@ -113,6 +113,8 @@ class CallError(OrgserverError):
         self.fields = tuple(fields)
         self.retryable = retryable
         self.http_status = http_status
+        self.on_record = False
+        """Whether the audit log has an entry of the call that ended so."""
 
     def as_json(self, org: str | None) -> dict[str, Any]:
         """Give the error object."""

@@ -131,6 +131,9 @@ class Acting:
         task.add_done_callback(self._ended)
         try:
             return await asyncio.shield(task)
+        except CallError as error:
+            error.on_record = True
+            raise
         except asyncio.CancelledError:
             run.give_up()
             raise

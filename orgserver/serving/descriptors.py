@@ -62,20 +62,21 @@ class _PolledLines:
         except asyncio.IncompleteReadError as rest:
             return rest.partial
         except asyncio.LimitOverrunError as found:
-            await self._skip(found.consumed)
-            raise LineTooLong from None
+            raise await self._skip(found.consumed) from None
 
-    async def _skip(self, consumed: int) -> None:
+    async def _skip(self, consumed: int) -> LineTooLong:
+        """Read to the end of the line, and keep of it what may say whose it was."""
+        line = LineTooLong()
         while True:
-            await self._reader.readexactly(consumed)
+            line.add(await self._reader.readexactly(consumed))
             try:
-                await self._reader.readuntil(b"\n")
-            except asyncio.IncompleteReadError:
-                return
+                line.add(await self._reader.readuntil(b"\n"))
+            except asyncio.IncompleteReadError as rest:
+                line.add(rest.partial)
             except asyncio.LimitOverrunError as found:
                 consumed = found.consumed
-            else:
-                return
+                continue
+            return line
 
 
 class _FileLines:
@@ -96,9 +97,12 @@ class _FileLines:
         found = await asyncio.to_thread(self._file.readline, MAX_LINE)
         if len(found) < MAX_LINE or found.endswith(b"\n"):
             return found
+        line = LineTooLong()
+        line.add(found)
         while found and not found.endswith(b"\n"):
             found = await asyncio.to_thread(self._file.readline, MAX_LINE)
-        raise LineTooLong
+            line.add(found)
+        raise line
 
     def close(self) -> None:
         """Close our copy of the file."""

@@ -18,14 +18,17 @@ from orgserver.serving.descriptors import taken_over
 from orgserver.serving.ending import Ending
 
 
-async def serve_stdio(server: Server[Any], ending: Ending | None = None) -> None:
-    """Serve one client until it leaves, or a signal asks for the end; what it asked before is answered first."""
+async def serve_stdio(server: Server[Any], ending: Ending | None = None, refused: wire.Refused | None = None) -> None:
+    """Serve one client until it leaves, or a signal asks for the end; what it asked before is answered first.
+
+    ``refused`` hears of tool calls that cannot be read.
+    """
     if sys.platform == "win32":
         async with stdio_server() as (read, write):
             await server.run(read, write, server.create_initialization_options())
         return
     async with taken_over() as (lines, sink):
-        incoming, outgoing = wire.streams(lines, sink)
+        incoming, outgoing = wire.streams(lines, sink, refused)
         listening = asyncio.create_task(_listen(ending, incoming)) if ending is not None else None
         try:
             await server.run(incoming, outgoing, server.create_initialization_options())

@@ -6,28 +6,28 @@ The server works on these directly: no task, queue or thread stands between a li
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 import anyio
 from mcp.shared.message import SessionMessage
 from mcp_types import (
     INVALID_REQUEST,
-    PARSE_ERROR,
-    ErrorData,
     JSONRPCError,
     JSONRPCMessage,
     JSONRPCNotification,
     JSONRPCRequest,
     JSONRPCResponse,
-    jsonrpc_message_adapter,
 )
-from pydantic import ValidationError
-from pydantic_core import from_json
+from pydantic_core import PydanticSerializationError
 
 from orgserver.serving.ending import Ending
+from orgserver.serving.fragments import KEPT_BYTES, read_fragment
+from orgserver.serving.messages import Unreadable, read_message
 
 logger = logging.getLogger("orgserver.serving")
 
@@ -38,7 +38,20 @@ DRAIN_SECONDS = 60.0
 
 
 class LineTooLong(Exception):
-    """A line was longer than ``MAX_LINE``; it was skipped."""
+    """A line was longer than ``MAX_LINE``; it was skipped, but for its beginning and its end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = self.tail = b""
+
+    def add(self, part: bytes) -> None:
+        """Go on with the next part of the line."""
+        self.head = self.head or part[:KEPT_BYTES]
+        self.tail = (self.tail + part[-KEPT_BYTES:])[-KEPT_BYTES:]
+
+
+Refused = Callable[[str | None, str | int | None], Awaitable[None]]
+"""Puts a tool call that could not be read on record: the tool's name and the request's id, where they are known."""
 
 
 class Lines(Protocol):
@@ -119,21 +132,32 @@ class Outgoing(_Stream):
         """Write one message; BrokenResourceError when the client is gone."""
         message = item.message
         try:
-            await self._sink.write(message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n")
-        except OSError:
-            raise anyio.BrokenResourceError from None
+            await self._write(_encoded(message))
         finally:
             if isinstance(message, JSONRPCResponse | JSONRPCError):
                 self._requests.close(message.id)
+
+    async def refuse(self, problem: Unreadable) -> None:
+        """Answer a line that is no message. Its id may be one that another request has: that one stays open."""
+        error = {"code": problem.code, "message": str(problem)}
+        # In ASCII, for an id may hold half a surrogate pair, which JSON can spell and UTF-8 cannot.
+        await self._write(json.dumps({"jsonrpc": "2.0", "id": problem.request.id, "error": error}).encode())
+
+    async def _write(self, line: bytes) -> None:
+        try:
+            await self._sink.write(line + b"\n")
+        except OSError:
+            raise anyio.BrokenResourceError from None
 
 
 class Incoming(_Stream):
     """Messages from the client. When it closes its end, its calls are answered first."""
 
-    def __init__(self, lines: Lines, requests: _Open, outgoing: Outgoing) -> None:
+    def __init__(self, lines: Lines, requests: _Open, outgoing: Outgoing, refused: Refused | None = None) -> None:
         self._lines = lines
         self._requests = requests
         self._outgoing = outgoing
+        self._refused = refused
         self._ending: Ending | None = None
 
     def end(self, ending: Ending) -> None:
@@ -155,19 +179,19 @@ class Incoming(_Stream):
         while True:
             try:
                 line = await self._lines.line()
-            except LineTooLong:
-                await self._refuse(None, INVALID_REQUEST, f"a message has at most {MAX_LINE:,} bytes")
+                if self._ending is not None or not line:
+                    # The SDK cancels what is under way once its stream ends: a change would be left unknown.
+                    await self._drained()
+                    raise anyio.EndOfStream
+                if line.isspace():
+                    continue
+                message = read_message(line)
+            except LineTooLong as long:
+                why = f"a message has at most {MAX_LINE:,} bytes"
+                await self._refuse(Unreadable(INVALID_REQUEST, why, read_fragment(long.head, long.tail)))
                 continue
-            if self._ending is not None or not line:
-                # The SDK cancels what is under way once its stream ends: a change would be left unknown for nothing.
-                await self._drained()
-                raise anyio.EndOfStream
-            if line.isspace():
-                continue
-            try:
-                message = jsonrpc_message_adapter.validate_json(line, by_name=False)
-            except ValidationError:
-                await self._refuse(*_explained(line))
+            except Unreadable as problem:
+                await self._refuse(problem)
                 continue
             self._requests.add(message)
             return SessionMessage(message)
@@ -178,33 +202,26 @@ class Incoming(_Stream):
         else:
             await self._requests.drained()
 
-    async def _refuse(self, request_id: str | int | None, code: int, why: str) -> None:
+    async def _refuse(self, problem: Unreadable) -> None:
         """Answer what cannot be handled; the SDK would leave the client waiting."""
-        logger.warning("a line was no message: %s", why)
-        error = JSONRPCError(jsonrpc="2.0", id=request_id, error=ErrorData(code=code, message=why))
+        logger.warning("a line was no message: %s", problem)
+        if self._refused is not None and problem.request.method == "tools/call":
+            await self._refused(problem.request.tool, problem.request.id)
         try:
-            await self._outgoing.send(SessionMessage(error))
+            await self._outgoing.refuse(problem)
         except anyio.BrokenResourceError:
             logger.debug("nobody was there to be told")
 
 
-def streams(lines: Lines, sink: Sink) -> tuple[Incoming, Outgoing]:
-    """Both directions of one connection."""
+def streams(lines: Lines, sink: Sink, refused: Refused | None = None) -> tuple[Incoming, Outgoing]:
+    """Both directions of one connection; ``refused`` hears of tool calls that cannot be read."""
     requests = _Open()
     outgoing = Outgoing(sink, requests)
-    return Incoming(lines, requests, outgoing), outgoing
+    return Incoming(lines, requests, outgoing, refused), outgoing
 
 
-def _explained(line: bytes) -> tuple[str | int | None, int, str]:
-    """Say why a line is no message, and whose it was; never what it held."""
+def _encoded(message: JSONRPCMessage) -> bytes:
     try:
-        found: Any = from_json(line)
-    except ValueError:
-        return None, PARSE_ERROR, "this line is not JSON"
-    if isinstance(found, list):
-        return None, INVALID_REQUEST, "batches are not part of MCP; send one message a line"
-    if not isinstance(found, dict) or "method" not in found:
-        return None, INVALID_REQUEST, "this line is not a JSON-RPC message"
-    request_id = found.get("id")
-    known = request_id if isinstance(request_id, str | int) and not isinstance(request_id, bool) else None
-    return known, INVALID_REQUEST, "this line is not a JSON-RPC 2.0 request"
+        return message.model_dump_json(by_alias=True, exclude_unset=True).encode()
+    except (PydanticSerializationError, UnicodeEncodeError):  # half a surrogate pair that a client sent comes back
+        return json.dumps(message.model_dump(by_alias=True, exclude_unset=True)).encode()

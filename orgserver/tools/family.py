@@ -30,8 +30,8 @@ class ToolSpec:
     arguments: type[Arguments]
     output: dict[str, Any]
     run: Run
-    action: Action | None = None
-    """What a refused call is in the audit log; None where nothing is recorded."""
+    action: Action
+    """What a refused call is in the audit log."""
     sobject: SObjectName | None = None
     """None where an argument names it, or none is meant."""
     writes: bool = False

@@ -60,6 +60,7 @@ TOOLS = (
         ListOrgs,
         replies.ORGS_SCHEMA,
         run,
+        Action.LIST,
     ),
     ToolSpec(
         "salesforce_limits",

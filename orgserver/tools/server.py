@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from mcp.server.caching import CacheableMethod, CacheHint
-from mcp.server.context import ServerRequestContext
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp_types import (
     CallToolRequestParams,
@@ -94,6 +94,7 @@ def build_server(
         cache_hints=_CACHE_HINTS,
         on_list_tools=list_tools,
     )
+    server.middleware.append(calls.guard)
     server.add_request_handler("tools/call", CallToolRequestParams, calls.call)
     server.add_request_handler("logging/setLevel", SetLevelRequestParams, _set_level)
     prompts.offer(server, specs)
@@ -124,7 +125,7 @@ class _Calls:
         spec = self._specs.get(params.name)
         try:
             caller = replace(self.called(ctx), person=asking.person(ctx, params))
-            structured = await self._run(spec, caller, arguments, org)
+            structured = await self._recorded(spec, caller, params.name, arguments)
             result, outcome = replies.success(structured), "succeeded"
         except Unconfirmed as asked:
             result, outcome = asking.input_required(asked), "asked"
@@ -143,31 +144,41 @@ class _Calls:
         )
         return result
 
-    async def _run(
-        self, spec: ToolSpec | None, caller: Caller, arguments: dict[str, Any], org: str | None
+    async def _recorded(
+        self, spec: ToolSpec | None, caller: Caller, tool: str, arguments: dict[str, Any]
     ) -> dict[str, Any]:
+        """Run a tool; whoever refuses the call, it is on record before it is answered."""
+        try:
+            return await self._run(spec, caller, arguments)
+        except Unconfirmed:
+            raise
+        except Denied as error:
+            if not error.on_record:
+                await _record(self._operations, caller, tool, arguments, error)
+            raise
+
+    async def _run(self, spec: ToolSpec | None, caller: Caller, arguments: dict[str, Any]) -> dict[str, Any]:
         if spec is None:
             raise InvalidArgument(
                 "there is no tool of this name here", code="UNKNOWN_TOOL", hint="tools/list names them"
             )
         if spec.writes and self._read_only:
-            raise await self._refused(
-                spec, caller, arguments, org, Forbidden("this server was started with --read-only")
-            )
+            raise Forbidden("this server was started with --read-only")
         try:
             given = spec.arguments.model_validate(arguments)
         except ValidationError as error:
-            raise await self._refused(spec, caller, arguments, org, explain(error)) from None
+            raise explain(error) from None
         return await spec.run(self._operations, caller, given)
 
-    async def _refused(
-        self, spec: ToolSpec, caller: Caller, arguments: dict[str, Any], org: str | None, error: Denied
-    ) -> Denied:
-        """Put a refusal on record before it is answered."""
-        if spec.action is not None:
-            action = Action.PREVIEW if arguments.get("preview") is True else spec.action
-            await self._operations.refuse(caller, spec.name, action, org, spec.touches(arguments), error)
-        return error
+    async def guard(self, ctx: ServerRequestContext[Any], call_next: CallNext) -> HandlerResult:
+        """Put a call on record whose parameters the SDK refuses before a tool sees them."""
+        try:
+            return await call_next(ctx)
+        except ValidationError:
+            if ctx.method == "tools/call":
+                name = (ctx.params or {}).get("name")
+                await record_unreadable(self._operations, self.called(ctx), name if isinstance(name, str) else None)
+            raise
 
     def called(self, ctx: ServerRequestContext[Any]) -> Caller:
         """Who calls, and how."""
@@ -175,6 +186,26 @@ class _Calls:
         client = f"{told.client_info.name}/{told.client_info.version}" if told is not None else None
         ours = self._caller
         return Caller(ours.principal, ours.transport, client, str(ctx.request_id), ours.label, progress=_telling(ctx))
+
+
+async def record_unreadable(operations: Operations, caller: Caller, tool: str | None) -> None:
+    """Put a call on record that could not be read, so that no tool has seen it."""
+    try:
+        error = InvalidArgument("the call cannot be read", code="UNREADABLE")
+        await _record(operations, caller, tool or "", {}, error)
+    except OrgserverError as error_of_store:  # it is refused all the same
+        logger.warning("a refused call could not be recorded: %s", error_of_store)
+
+
+async def _record(operations: Operations, caller: Caller, tool: str, arguments: dict[str, Any], error: Denied) -> None:
+    """Put a refusal on record before it is answered, as what the call would have been."""
+    spec = toolsets.EVERY.get(tool)
+    sobject = spec.touches(arguments) if spec is not None else None
+    # Nobody knows what a tool that does not exist would have done: it is recorded as the least that a call can do.
+    action = spec.action if spec is not None else Action.READ
+    if arguments.get("preview") is True:
+        action = Action.PREVIEW
+    await operations.refuse(caller, tool, action, _text(arguments.get("org")), sobject, error)
 
 
 def _telling(ctx: ServerRequestContext[Any]) -> Progress:

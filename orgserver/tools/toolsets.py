@@ -18,6 +18,8 @@ TOOLSETS: dict[str, tuple[ToolSpec, ...]] = {
     "bulk": bulk.TOOLS,
     "fleet": fleet.TOOLS,
 }
+EVERY = {spec.name: spec for specs in TOOLSETS.values() for spec in specs}
+"""All tools by name, offered or not."""
 DEFAULT = ("contacts", "appointments", "query", "orgs", "metadata")
 
 

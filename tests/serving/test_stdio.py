@@ -215,7 +215,27 @@ def test_a_client_that_stops_reading_does_not_break_the_server(command: list[str
     [
         (b"{not json}", -32700, None),
         (b"\xff\xfe", -32700, None),
-        (b'{"jsonrpc":"2.0","id":9,"method":"ping","params":"\\ud800"}', -32700, None),
+        (b'{"jsonrpc":"2.0","id":9,"method":"ping","params":"\\ud800"}', -32600, 9),
+        (b'{"jsonrpc":"2.0","id":9,"method":"ping","params":{"a":' + b"[" * 5_000 + b"]" * 5_000 + b"}}", -32700, 9),
+        (
+            b'{"jsonrpc":"2.0","method":"ping","params":{"a":' + b"[" * 500 + b"]" * 500 + b'},"id":"nine"}',
+            -32700,
+            "nine",
+        ),
+        (b'{"jsonrpc":"2.0","id":9,"method":"ping","params":{"a":' + b"[" * 5_000, -32700, 9),
+        (b'{"jsonrpc":"2.0","id":9,"method":"ping",}', -32700, 9),
+        (b'{"jsonrpc":"2.0","id":9,"method":"ping","params":{"a":"\xff"}}', -32700, 9),
+        (b'{"jsonrpc":"2.0","id":9,"method":"ping","params":{"a":' + b"9" * 5_000 + b"}}", -32700, 9),
+        (b'{"jsonrpc":"2.0","id":"\\ud800","method":"ping"}', -32600, "\ud800"),
+        (b'{"jsonrpc":"2.0","id":null,"method":"ping"}', -32600, None),
+        (b'{"jsonrpc":"2.0","\\u0069d":null,"method":"ping"}', -32600, None),
+        (b'{"jsonrpc":"2.0","id":true,"method":"ping"}', -32600, None),
+        (b'{"jsonrpc":"2.0","id":1.0,"method":"ping"}', -32600, None),
+        (b'{"jsonrpc":"2.0","id":1e400,"method":"ping"}', -32600, None),
+        (b'{"jsonrpc":"2.0","id":[9],"method":"ping"}', -32600, None),
+        (b'{"jsonrpc":"2.0","id":{"id":9},"method":"ping"}', -32600, None),
+        (b'{"jsonrpc":"2.0","id":9}', -32600, 9),
+        (b'{"jsonrpc":"2.0","id":9,"method":"ping","params":[1]}', -32600, 9),
         (b"[" * 5_000, -32700, None),
         (b'[{"jsonrpc":"2.0","id":9,"method":"ping"}]', -32600, None),
         (b'{"id":9,"method":"ping"}', -32600, 9),
@@ -241,10 +261,30 @@ def test_a_line_beyond_the_limit_is_skipped_and_the_next_is_served(command: list
 
     answers, told, code = run(command, lines(HELLO, READY) + too_long + lines(call(1, text="next")))
 
-    assert "16,777,216 bytes" in answers[None]["error"]["message"]
+    assert "16,777,216 bytes" in answers[9]["error"]["message"]
     assert text_of(answers[1]) == "next"
     assert "yyy" not in told
     assert code == 0
+
+
+def test_a_line_beyond_the_limit_is_answered_by_the_id_at_its_end(command: list[str]) -> None:
+    too_long = b'{"method":"ping","params":{"a":["' + b'x","' * 10_000_000 + b'"]},"jsonrpc":"2.0","id":"nine"}\n'
+
+    answers, _, code = run(command, lines(HELLO, READY) + too_long + lines(call(1, text="next")))
+
+    assert "16,777,216 bytes" in answers["nine"]["error"]["message"]
+    assert (text_of(answers[1]), code) == ("next", 0)
+
+
+def test_half_a_surrogate_pair_reaches_the_tool_and_comes_back(command: list[str]) -> None:
+    with serving(command) as served:
+        served.greet()
+        served.stdin.write(lines(call(1, text="\ud800")))
+        served.send(call(2, text="next"))
+        answers = [served.receive(), served.receive()]
+
+    assert [each["id"] for each in answers] == [1, 2]
+    assert text_of(answers[1]) == "next"
 
 
 def test_one_socket_for_both_directions_is_served(command: list[str]) -> None:

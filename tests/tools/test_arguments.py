@@ -138,11 +138,11 @@ async def test_a_refused_call_is_recorded_as_what_it_would_have_been(
     assert (recorded, what, alias, on) == (tool, action, "acme", sobject)
 
 
-async def test_a_bad_argument_of_list_orgs_is_refused_and_is_no_record_operation(client, operations, error_of) -> None:
+async def test_a_bad_argument_of_list_orgs_is_refused_and_recorded(client, operations, error_of) -> None:
     error = error_of(await client.call_tool("salesforce_list_orgs", {"org": "acme"}))
 
     assert error["fields"] == ["org"]
-    assert operations.refusals == []
+    assert [each[:2] for each in operations.refusals] == [("salesforce_list_orgs", Action.LIST)]
 
 
 async def test_a_very_long_alias_reaches_log_and_answer_cut(client, operations, error_of) -> None:

@@ -301,6 +301,7 @@ async def test_a_refusal_that_cannot_be_recorded_is_answered_as_such(client, ope
 
 async def test_an_argument_refused_by_a_service_is_not_recorded_twice(client, operations, error_of) -> None:
     operations.failure = InvalidArgument("filter.Email takes a text", fields=["filter.Email"])
+    operations.failure.on_record = True  # as the services leave it
 
     result = await client.call_tool("salesforce_list_contacts", {"org": "acme", "filter": {"Email": {"eq": []}}})
 

@@ -1,0 +1,78 @@
+"""What can still be read of a line that is no JSON, is nested too deeply or is too long: whose request it was.
+
+A client waits for an answer to every id that it sent, so the id is looked for without parsing the line as a whole.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from itertools import islice
+
+KEPT_BYTES = 64 * 1024
+"""So much of the beginning and of the end of a line that is too long is looked at."""
+_MOST_TEXTS = 100_000
+_TEXT = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
+_WHOLE_NUMBER = rb"-?(?:0|[1-9][0-9]{0,399})(?=\s*[,}])"
+# A text that does not end is taken to the end of the line, or each quote in it would be tried anew.
+_TEXTS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
+_VALUE = re.compile(rb"\s*:\s*(" + _TEXT + rb"|" + _WHOLE_NUMBER + rb")?", re.DOTALL)
+_LAST_MEMBERS = re.compile(
+    rb'[,{]\s*"id"\s*:\s*(' + _TEXT + rb"|" + _WHOLE_NUMBER + rb")\s*"
+    rb'(?:,\s*"(?:jsonrpc|method)"\s*:\s*"[^"\\]*"\s*)*\}\s*\Z',
+    re.DOTALL,
+)
+
+
+@dataclass(slots=True)
+class Fragment:
+    """The members of a request that could be read."""
+
+    id: str | int | None = None
+    method: str | None = None
+    tool: str | None = None
+    """``params.name``, which names a tool where the method is ``tools/call``."""
+
+
+def read_fragment(head: bytes, tail: bytes = b"") -> Fragment:
+    """Read what is there of a request, from a whole line or from its beginning and its end."""
+    found = Fragment()
+    if not head.lstrip().startswith(b"{"):
+        return found
+    depth = position = 0
+    section = None
+    for match in islice(_TEXTS.finditer(head), _MOST_TEXTS):
+        between = head[position : match.start()]
+        depth += between.count(b"{") + between.count(b"[") - between.count(b"}") - between.count(b"]")
+        position = match.end()
+        value = _VALUE.match(head, position) if depth in (1, 2) else None
+        if value is None:
+            continue
+        name = _scalar(match[0])
+        if depth == 1:
+            section = name
+        _take(found, section if depth == 1 else f"{section}.{name}", _scalar(value[1]))
+    if found.id is None and (last := _LAST_MEMBERS.search(tail or head[-KEPT_BYTES:])):
+        found.id = _scalar(last[1])
+    return found
+
+
+def _take(found: Fragment, name: object, value: str | int | None) -> None:
+    if name == "id":
+        found.id = value
+    elif name == "method" and isinstance(value, str):
+        found.method = value
+    elif name == "params.name" and isinstance(value, str):
+        found.tool = value
+
+
+def _scalar(token: bytes | None) -> str | int | None:
+    """A text or a whole number; None for what is neither."""
+    if token is None:
+        return None
+    try:
+        value = json.loads(token.decode(), strict=False)
+    except ValueError:
+        return None
+    return value if isinstance(value, str | int) else None
