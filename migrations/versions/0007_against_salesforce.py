@@ -1,4 +1,7 @@
-"""what working against Salesforce itself has taught: an audience that an operator chose"""
+"""what working against Salesforce itself has taught: an audience that an operator chose; one policy for each org id
+
+Each policy is filled in, and its changes put on record, when the store is opened.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,4 +15,9 @@ depends_on = None
 def upgrade() -> None:
     op.add_column(
         'credentials', sa.Column('explicit_audience', sa.Boolean(), nullable=False, server_default=sa.false())
+    )
+    op.create_table('policies',
+    sa.Column('org_id', sa.Text(), nullable=False),
+    sa.Column('policy', sa.Text(), nullable=False),
+    sa.PrimaryKeyConstraint('org_id')
     )

@@ -63,7 +63,7 @@ async def _inside(app: App, *, offline: bool) -> list[Finding]:
     if not offline:
         found.append(await clock_health.clock(app.access.client, orgs))
     now = datetime.now(UTC)
-    return found + [store_health.of_org(org, now) for org in orgs]
+    return found + [store_health.of_org(org, now) for org in orgs] + store_health.twins(orgs)
 
 
 def _print(found: Sequence[Finding]) -> None:

@@ -186,7 +186,8 @@ def show(enrolled: Enrolled, *, as_json: bool) -> None:
     """Tell which org was proven, and what a person should know of it."""
     org = enrolled.org
     if as_json:
-        told = {"rotated": enrolled.rotated, "also_known_as": list(enrolled.also_known_as)}
+        told: dict[str, Any] = {"rotated": enrolled.rotated, "also_known_as": list(enrolled.also_known_as)}
+        told |= {"known_limits": list(enrolled.known_limits), "tightened": list(enrolled.tightened)}
         print_json(told_of(org) | told | {"old_token": enrolled.old_token})
     else:
         facts = {
@@ -197,11 +198,17 @@ def show(enrolled: Enrolled, *, as_json: bool) -> None:
             "edition": org.edition or "not known",
             "API": org.api_version,
             "login": org.auth,
-            "limits": "read-only" if org.policy.read_only else "none",
+            "limits": ", ".join(org.policy.limits) or "none",
         }
         click.echo(f"{org.alias}: {safe(org.name)}")
         print_facts({f"  {name}": value for name, value in facts.items()})
     _say_what_else(enrolled)
+
+
+def known_limits(enrolled: Enrolled) -> str:
+    """That an org was here before, and what limits it since then."""
+    limits = ", ".join(enrolled.known_limits)
+    return f"this org is known: its limits {limits} apply; only update-org takes a limit away"
 
 
 def _say_what_else(enrolled: Enrolled) -> None:
@@ -214,6 +221,10 @@ def _say_what_else(enrolled: Enrolled) -> None:
             "Remove it there, or log in separately with --auth web."
         )
     if enrolled.also_known_as:
-        warn(f"the same org is also registered as {', '.join(enrolled.also_known_as)}")
+        warn(f"the same org is also registered as {', '.join(enrolled.also_known_as)}; what limits one limits all")
+    if enrolled.known_limits:
+        warn(known_limits(enrolled))
+    if enrolled.tightened:
+        warn(f"the limits given now bind {', '.join(enrolled.tightened)} too: {', '.join(org.policy.limits)}")
     if enrolled.old_token is not None:
         {"kept": warn}.get(enrolled.old_token, tell)(_OLD_TOKEN[enrolled.old_token].format(org.alias))

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from orgserver.cli.csv_rows import COLUMNS
+from orgserver.cli.enrolling import known_limits
 from orgserver.cli.import_sources import STDIN, Common, from_csv, from_sf, place_of
 from orgserver.cli.policy import policy_of, policy_options
 from orgserver.cli.sf_cli import agree
@@ -144,6 +145,8 @@ def _line(done: Imported) -> str:
     told = f"{alias}: imported: {org.name}, {org.org_id}"
     if done.enrolled.also_known_as:
         told += f", which is also {', '.join(done.enrolled.also_known_as)}"
+    if done.enrolled.known_limits:
+        told += f"; {known_limits(done.enrolled)}"
     return f"{told}, gone on from an earlier run" if done.enrolled.resumed else told
 
 

@@ -39,7 +39,7 @@ class Common:
             given,
             trusted_hosts=tuple(dict.fromkeys((*self.trusted, *given.trusted_hosts))),
             tags=tuple(dict.fromkeys((*self.tags, *given.tags))),
-            policy=self.policy if self.policy.read_only else given.policy,
+            policy=self.policy.strictest(given.policy),
         )
 
 

@@ -65,7 +65,7 @@ def list_orgs(as_json: bool) -> None:
                 directory.state(org).value,
                 org.user.username if org.user else None,
                 org.instance_url.partition("://")[2],
-                "read-only" if org.policy.read_only else None,
+                ", ".join(org.policy.limits) or None,
                 " ".join(org.tags),
                 org.auth,
                 ago(org.refreshed_at),

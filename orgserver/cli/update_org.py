@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import click
 from orgserver.cli import credentials, enrolling
 from orgserver.cli.org_facts import told_of
 from orgserver.cli.policy import changed_policy_options, policy_of
-from orgserver.cli.support import app_of, operator, print_json, run, settings_of
+from orgserver.cli.support import app_of, operator, print_json, run, settings_of, tell
 from orgserver.config import Settings
 from orgserver.model import names
 from orgserver.model.orgs import Credential, Org, Policy
@@ -41,6 +42,8 @@ _NEED_AUTH = (
 def update_org(alias: str, as_json: bool, **options: Any) -> None:
     """Rename, enable, disable or limit an org, or log in to it again. Running servers see it at once.
 
+    Limits bind the org by whatever alias, also after it was removed and added again.
+
     With --auth the org gets a new credential, which must be of the same org; what is not given again stays as it is,
     and the old refresh token is revoked at Salesforce where that cannot touch the new one.
     """
@@ -53,18 +56,20 @@ def update_org(alias: str, as_json: bool, **options: Any) -> None:
     enrolling.version_of(options)
     settings = settings_of()
     enrolled = _log_in_again(settings, alias, options) if options["auth"] else None
-    changed = run(_change(settings, alias, changes)) if changes else None
+    changed, twins = run(_change(settings, alias, changes)) if changes else (None, ())
     if enrolled is not None:
         enrolling.show(replace(enrolled, org=changed or enrolled.org), as_json=as_json)
     elif changed is not None:
-        _show(changed, as_json=as_json)
+        _show(changed, twins, as_json=as_json)
+    if changes.get("policy") and twins:
+        tell(f"{', '.join(twins)}: the same org, so the same limits from now on")
 
 
-def _show(org: Org, *, as_json: bool) -> None:
+def _show(org: Org, twins: Sequence[names.Alias], *, as_json: bool) -> None:
     if as_json:
-        print_json(told_of(org))
+        print_json(told_of(org) | {"also_known_as": list(twins)})
     else:
-        click.echo(f"{org.alias}: {directory.state(org).value}{', read-only' if org.policy.read_only else ''}")
+        click.echo(f"{org.alias}: {', '.join((directory.state(org).value, *org.policy.limits))}")
 
 
 def _changes(options: dict[str, Any]) -> dict[str, Any]:
@@ -82,9 +87,10 @@ def _changes(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in wished.items() if value is not None}
 
 
-async def _change(settings: Settings, alias: str, changes: dict[str, Any]) -> Org:
+async def _change(settings: Settings, alias: str, changes: dict[str, Any]) -> tuple[Org, tuple[names.Alias, ...]]:
     async with app_of(settings) as app:
-        return await app.enrolment.update(operator(), alias, **changes)
+        org = await app.enrolment.update(operator(), alias, **changes)
+        return org, await app.enrolment.twins(org)
 
 
 def _log_in_again(settings: Settings, alias: str, options: dict[str, Any]) -> Enrolled:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal, Protocol
@@ -32,12 +32,30 @@ class OrgState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """An org's own limits, binding every principal."""
+    """An org's own limits, binding every principal and every alias of the org."""
 
     read_only: bool = False
     confirm_deletes: bool = False
     keep_values: bool = False
     """What changes replace is kept, sealed, so that they can be undone."""
+
+    def strictest(self, other: Policy) -> Policy:
+        """Every limit of either; keeping what changes replace counts as one, for it makes them answerable."""
+        return Policy(
+            read_only=self.read_only or other.read_only,
+            confirm_deletes=self.confirm_deletes or other.confirm_deletes,
+            keep_values=self.keep_values or other.keep_values,
+        )
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What is limited, in the words of the options that set it."""
+        return tuple(name.replace("_", "-") for name, on in asdict(self).items() if on)
+
+    def changed_to(self, other: Policy) -> tuple[str, ...]:
+        """What is another in ``other``, in the words of the audit log: ``read_only``, ``no_keep_values``."""
+        after = asdict(other)
+        return tuple(name if after[name] else f"no_{name}" for name, on in asdict(self).items() if on != after[name])
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +114,10 @@ class Org:
     def is_closed(self) -> bool:
         """Whether nothing may be sent to it, whatever access token is at hand, until somebody has logged in again."""
         return self.state in (OrgState.NEEDS_LOGIN, OrgState.QUARANTINED)
+
+    def is_twin_of(self, other: Org) -> bool:
+        """Whether this is the same org under another alias, as far as both have said which org they are."""
+        return self.org_id is not None and self.org_id == other.org_id and self.row_id != other.row_id
 
     @property
     def holds_refresh_token(self) -> bool:

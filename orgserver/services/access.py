@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from orgserver.model.errors import StaleToken, UnknownOrg
+from orgserver.model.errors import NotSent, StaleToken, UnknownOrg
 from orgserver.model.orgs import AccessToken, Caller, Org, Scope
 from orgserver.salesforce.client import SalesforceClient, Trace
 from orgserver.salesforce.protocol import Reply, Request
@@ -104,6 +104,24 @@ class Access:
                 "no org of this name is available to you", hint="salesforce_list_orgs names those that are"
             )
         return org, catalog.version
+
+    async def pin(self, org: Org) -> None:
+        """Learn which org an alias means, from the answer to a token request; NotSent if it does not say.
+
+        With the id comes the policy that binds it, in the same transaction.
+        """
+        await self.tokens.current(org)
+        if self._is_pinned(org, await self.reload()):
+            return
+        await self.tokens.renew(org)  # its access token came from a rescue file, which names no org
+        if not self._is_pinned(org, await self.reload()):
+            raise NotSent(f"{org.alias} has not said which org it is, so nothing was sent", code="ORG_NOT_KNOWN")
+
+    @staticmethod
+    def _is_pinned(org: Org, catalog: Catalog) -> bool:
+        """Whether its id is known by now; of an org that was removed meanwhile, nothing more is to be learnt."""
+        known = next((each for each in catalog.by_alias.values() if each.row_id == org.row_id), None)
+        return known is None or known.org_id is not None
 
     async def visible(self, caller: Caller) -> list[Org]:
         """Every org this principal may use, by alias, as the store has them now."""

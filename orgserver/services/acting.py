@@ -49,6 +49,14 @@ _ANSWER_SECONDS = 0.5
 logger = logging.getLogger("orgserver.operations")
 
 
+class _NotPinned(Exception):
+    """An org was registered with ``--no-verify`` and has not said yet which one it is."""
+
+    def __init__(self, org: Org) -> None:
+        super().__init__()
+        self.org = org
+
+
 @dataclass(slots=True)
 class Run(Generic[T]):
     """One act under way."""
@@ -172,6 +180,9 @@ class Acting:
                 await self._see_whether_allowed(run, org, act, plan)
                 plan = await self._with_key(org, plan)
                 leave = self._access.client.admit(hosts_of(org, org.instance_url))
+            except _NotPinned as unpinned:
+                await self._pin(run, act, unpinned.org, deadline, started)
+                continue
             except CallError as error:
                 if await self._seen_anew():  # refused by what was true a moment ago
                     continue
@@ -195,6 +206,23 @@ class Acting:
             finally:
                 leave()
             await self._access.reload()
+
+    async def _pin(self, run: Run[T], act: Act, org: Org, deadline: float, started: float) -> None:
+        """Learn which org this is before anything is sent to it: what limits it hangs on that."""
+        error: CallError
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._access.pin(org)
+        except TimeoutError:
+            error = entries.too_late(Trace(), given_up=run.given_up)
+        except CallError as refused:
+            error = refused
+        except StoreError as away:
+            error = StoreAway("the store cannot be read, so nothing was sent", hint=str(away))
+        else:
+            return
+        await self._record(run.watched, act, entries.failed(error, Trace(), started))
+        raise error
 
     async def _go_on(
         self, run: Run[T], act: Act, plan: Plan[T], begun: Begun, connection: Connection, started: float
@@ -270,6 +298,8 @@ class Acting:
             raise PolicyDenied(f"{org.alias} is disabled", code="ORG_DISABLED", hint="an administrator enables it")
         if org.is_closed:
             raise verdicts.closed(org, org)
+        if org.org_id is None:
+            raise _NotPinned(org)  # other limits may bind it, too
         if permission == "read":
             return
         if self._access.scope.read_only:

@@ -27,9 +27,11 @@ from orgserver.services.registration import Registration, checked, hosts_of
 from orgserver.services.registry import Registry, act_on
 from orgserver.services.tokens import hosts_of as hosts_of_org
 from orgserver.services.ways_in import Entry, Session, WaysIn
+from orgserver.store import policies, rows
 from orgserver.store.chain import when
 from orgserver.store.opened import Store
 from orgserver.store.orgs import Catalog
+from orgserver.store.policies import PolicyChange
 from orgserver.store.sealed import credential_of
 from orgserver.store.writer import Transaction
 
@@ -54,6 +56,19 @@ class Enrolled:
     """Other aliases of the same org."""
     old_token: OldToken | None = None
     """None: there was none, or it is the same."""
+    known_limits: tuple[str, ...] = ()
+    """Limits that nobody gave just now: the store knew them of this org, under whatever alias."""
+    tightened: tuple[Alias, ...] = ()
+    """Other aliases of the same org that became stricter with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Registered:
+    """An org as it was written, the credential that it had before, and which other aliases became stricter."""
+
+    org: Org
+    old: Credential | None
+    tightened: tuple[Alias, ...]
 
 
 class Enrolment(Registry):
@@ -87,10 +102,18 @@ class Enrolment(Registry):
         if proof and existing and existing.org_id not in (None, proof.org_id):
             await self._refuse_other_org(given, entry, existing, proof)
         org = _org(given, entry, proof, existing)
-        old = await self._register(caller, org, entry, existing)
-        others = tuple(o.alias for o in catalog.by_alias.values() if o.org_id == org.org_id and o.alias != org.alias)
-        retired = await self._retire(given, entry, existing, old) if existing and old else None
-        return Enrolled(org, entry.rotated, entry.resumed, others if org.org_id else (), retired)
+        done = await self._register(caller, org, given, entry, existing)
+        known = done.org.policy.limits if existing is None else ()
+        retired = await self._retire(given, entry, existing, done.old) if existing and done.old else None
+        return Enrolled(
+            done.org,
+            entry.rotated,
+            entry.resumed,
+            await self.twins(done.org),
+            retired,
+            tuple(limit for limit in known if limit not in given.policy.limits),
+            done.tightened,
+        )
 
     async def kept_draft(self, alias: Alias) -> bool:
         """Tell whether an enrolment waits that has already been answered by Salesforce."""
@@ -140,11 +163,13 @@ class Enrolment(Registry):
 
     # -- registering
 
-    async def _register(self, caller: Caller, org: Org, entry: Entry, existing: Org | None) -> Credential | None:
-        """Write the org and its credential in one transaction; the credential that it had before."""
+    async def _register(
+        self, caller: Caller, org: Org, given: Registration, entry: Entry, existing: Org | None
+    ) -> _Registered:
+        """Write the org and its credential in one transaction."""
         session = entry.session
 
-        def change(tx: Transaction) -> Credential | None:
+        def change(tx: Transaction) -> _Registered:
             if existing is None and self._store.orgs.registered_in(tx, org.alias):
                 raise already_registered(
                     org.alias
@@ -154,20 +179,42 @@ class Enrolment(Registry):
             credential = replace(entry.credential, fencing=fencing)
             access = AccessToken(session.token, org.instance_url, fencing) if session else None
             if existing is None:
-                self._store.orgs.add_in(tx, org, credential, access)
+                changes = self._store.orgs.add_in(tx, org, credential, access)
             else:
-                self._store.orgs.replace_credential_in(tx, org.row_id, credential, access)
-                self._store.orgs.change_in(tx, org.row_id, lambda _old: org)
+                changes = self._renew_in(tx, org, given, credential, access)
             if session:
                 self._store.orgs.touched_in(tx, org.row_id)
             if entry.draft:
                 self._store.orgs.drop_draft_in(tx, entry.draft, keep_key=existing is None)
-            self._record_in(tx, act_on(caller, "add-org" if existing is None else "update-org", org))
-            return old
+            now = rows.one_in(tx, org.row_id) or org
+            others = [each for each in changes if each.org.row_id != org.row_id]
+            act = act_on(caller, "add-org" if existing is None else "update-org", now)
+            if existing is None:
+                act = replace(act, fields=Policy().changed_to(now.policy))
+            self._record_in(tx, act)
+            policies.record_in(self._store.audit, tx, others if existing is None else changes, act.tool, caller)
+            return _Registered(now, old, tuple(each.org.alias for each in others))
 
-        old = await self._store.database.write(change)
+        done = await self._store.database.write(change)
         await self._access.reload()
-        return old
+        return done
+
+    def _renew_in(
+        self, tx: Transaction, org: Org, given: Registration, credential: Credential, access: AccessToken | None
+    ) -> list[PolicyChange]:
+        """Give a registered org another credential. That may add limits; only ``update-org`` takes one away."""
+        now = rows.one_in(tx, org.row_id)
+        if now is None:
+            raise EnrolmentError(f"{org.alias} was removed meanwhile")
+        if org.org_id is not None and now.org_id not in (None, org.org_id):
+            raise EnrolmentError(
+                f"{org.alias} has turned out to be {now.org_id} meanwhile, and these credentials are not"
+            )
+        self._store.orgs.replace_credential_in(tx, org.row_id, credential, access)
+        changes = policies.pin_in(tx, org.row_id, org.org_id) if org.org_id is not None else []
+        changes += policies.limit_in(tx, org.row_id, given.policy.strictest)
+        self._store.orgs.change_in(tx, org.row_id, lambda _old: org)
+        return changes
 
     async def _record_failed(self, caller: Caller, given: Registration, ending: Ending) -> None:
         org = (await self._access.catalog()).by_alias.get(given.alias)
@@ -226,7 +273,7 @@ def _org(given: Registration, entry: Entry, proof: Proof | None, existing: Org |
         state=OrgState.READY,
         cause=None,
         problem=None,
-        policy=given.policy if existing is None else _tightened(existing.policy, given.policy),
+        policy=given.policy,
         tags=given.tags or (existing.tags if existing else ()),
         source=given.source,
         created_at=existing.created_at if existing else when(0),
@@ -234,8 +281,3 @@ def _org(given: Registration, entry: Entry, proof: Proof | None, existing: Org |
         enabled=existing.enabled if existing else True,
         auth=given.auth,
     )
-
-
-def _tightened(old: Policy, given: Policy) -> Policy:
-    """New credentials may add limits to an org; only ``update-org`` takes one away."""
-    return replace(old, read_only=old.read_only or given.read_only)

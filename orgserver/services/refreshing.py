@@ -27,6 +27,7 @@ from orgserver.services import assertion_login, verdicts
 from orgserver.services.observing import Observer
 from orgserver.services.safekeeping import Deposit, Safekeeping
 from orgserver.services.wishes import Wish, hosts_of, same
+from orgserver.store import policies
 from orgserver.store.chain import when
 from orgserver.store.opened import Store
 from orgserver.store.refreshes import Busy, Closed, Finished, Granted, Refreshes, moment
@@ -230,7 +231,7 @@ class Refresher:
         def change(tx: Transaction) -> bool:
             stored = self._steps.keep_in(tx, granted, holder, refresh_token, access)
             if stored and org.org_id is None:  # registered with --no-verify: the first answer pins it
-                self._store.orgs.change_in(tx, org.row_id, lambda known: replace(known, org_id=answer.org_id))
+                policies.record_in(self._store.audit, tx, policies.pin_in(tx, org.row_id, answer.org_id), "refresh")
             self._store.audit.record_in(tx, act, Ending(Outcome.SUCCEEDED, attempts=1))
             return stored
 

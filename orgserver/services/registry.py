@@ -19,6 +19,7 @@ from orgserver.services.access import Access
 from orgserver.services.proof import prove
 from orgserver.services.tokens import hosts_of
 from orgserver.services.verdicts import closed
+from orgserver.store import policies
 from orgserver.store.opened import Store
 from orgserver.store.writer import Transaction
 
@@ -50,6 +51,11 @@ class Registry:
         if org is None:
             raise EnrolmentError(f"no org is registered as {alias}", hint="orgserver list-orgs shows those that are")
         return org
+
+    async def twins(self, org: Org) -> tuple[Alias, ...]:
+        """The other aliases of the same org."""
+        every = (await self._access.catalog()).by_alias.values()
+        return tuple(each.alias for each in every if each.is_twin_of(org))
 
     async def credential(self, alias: str) -> tuple[Org, Credential | None]:
         """One registered org, and what it logs in with."""
@@ -94,7 +100,7 @@ class Registry:
         policy: Mapping[str, Any] | None = None,
         tags: tuple[str, ...] | None = None,
     ) -> Org:
-        """Rename, enable, disable, or change an org's policy."""
+        """Rename, enable, disable, or change an org's policy, which binds its other aliases too."""
         org = await self.one(alias)
         changes = _words(
             enabled=enabled, **(policy or {}), alias=rename is not None or None, tags=tags is not None or None
@@ -110,14 +116,16 @@ class Registry:
                 old,
                 alias=rename or old.alias,
                 enabled=old.enabled if enabled is None else enabled,
-                policy=replace(old.policy, **policy) if policy else old.policy,
                 tags=old.tags if tags is None else tags,
             )
 
         def change(tx: Transaction) -> Org | None:
+            limited = policies.limit_in(tx, org.row_id, lambda old: replace(old, **(policy or {})))
             done = self._store.orgs.change_in(tx, org.row_id, changed)
             if done is not None:
                 self._record_in(tx, act)
+                others = [each for each in limited if each.org.row_id != org.row_id]
+                policies.record_in(self._store.audit, tx, others, act.tool, caller)
             return done
 
         done = await self._store.database.write(change)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -126,6 +127,21 @@ def of_org(org: Org, now: datetime) -> Finding:
     if not org.holds_refresh_token:
         return Finding(name, "ok", f"{off}ready; logs in by {org.auth} whenever it needs to")
     return _aged(org, name, off, now)
+
+
+def twins(orgs: Sequence[Org]) -> list[Finding]:
+    """Orgs that are registered more than once: their aliases share one policy."""
+    by_id: dict[str, list[Org]] = defaultdict(list)
+    for org in orgs:
+        if org.org_id is not None:
+            by_id[org.org_id].append(org)
+    return [_twins(org_id, same) for org_id, same in by_id.items() if len(same) > 1]
+
+
+def _twins(org_id: str, same: Sequence[Org]) -> Finding:
+    limits = ", ".join(same[0].policy.limits) or "none"
+    name = f"org {', '.join(org.alias for org in same)}"
+    return Finding(name, "note", f"one org ({org_id}) under {len(same)} aliases, with the same limits: {limits}")
 
 
 def _sick(org: Org) -> tuple[str, str] | None:

@@ -20,7 +20,7 @@ from orgserver.model.errors import KeyProblem, StoreError
 from orgserver.model.names import RowId, new_id
 from orgserver.model.orgs import Caller
 from orgserver.notes import Signer
-from orgserver.store import chain, tables
+from orgserver.store import chain, policies, tables
 from orgserver.store.audit import AuditLog
 from orgserver.store.database import Database
 from orgserver.store.files import FREE_FLOOR, PATIENCE
@@ -46,6 +46,8 @@ class _StoreKeys:
     audit_key: Key
     signer: Signer
     copied: bool = False
+    unbound: bool = False
+    """Whether orgs of an older schema still have their policies to themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +141,18 @@ async def open_store(
     try:
         if keys.copied:
             await store.hold_copied(caller)
+        if keys.unbound:
+            await store.database.write(partial(_bind_in, log=audit))
         await store.take_in_rescued()
     except BaseException:
         await store.close()
         raise
     return store
+
+
+def _bind_in(tx: Transaction, log: AuditLog) -> None:
+    """Bind the policies of an older schema to org ids, each change on record in the same transaction."""
+    policies.record_in(log, tx, policies.bind_in(tx), "migrate")
 
 
 def _copied_cause(made_at: datetime) -> str:
@@ -177,7 +186,8 @@ def _load(tx: Transaction, vault: Vault) -> _StoreKeys:
     if canary != _CANARY:
         raise StoreError("the store's canary was changed from outside", hint="restore it from a backup")
     signer = _signer(row.store_id, signing_key)
-    return _StoreKeys(row.store_id, store_key, audit_key, signer, copied=row.copied_at is not None)
+    copied, unbound = row.copied_at is not None, policies.unbound_in(tx)
+    return _StoreKeys(row.store_id, store_key, audit_key, signer, copied=copied, unbound=unbound)
 
 
 def _signing_key(tx: Transaction, vault: Vault, row: Row[Any]) -> DataKey:

@@ -14,9 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orgserver.model.names import Alias, RowId
 from orgserver.model.orgs import AccessToken, Credential, Org, OrgState, Problem
 from orgserver.model.secret import Secret
-from orgserver.store import rows, sealed, tables
+from orgserver.store import policies, rows, sealed, tables
 from orgserver.store.chain import when
 from orgserver.store.keyrings import ORG, catching_up
+from orgserver.store.policies import PolicyChange
 from orgserver.store.writer import Transaction
 from orgserver.vault import Context, Key, Vault
 
@@ -51,7 +52,7 @@ class Orgs:
     async def catalog(self, connection: AsyncConnection) -> Catalog:
         """Read every org in one snapshot."""
         version = (await connection.execute(select(tables.store.c.catalog_version))).scalar_one()
-        found = (await connection.execute(select(tables.orgs).order_by(tables.orgs.c.alias))).all()
+        found = (await connection.execute(rows.EVERY.order_by(tables.orgs.c.alias))).all()
         return Catalog(version, {row.alias: rows.org(row) for row in found})
 
     async def catalog_version(self, connection: AsyncConnection) -> int:
@@ -167,10 +168,13 @@ class Orgs:
         if not keep_key:
             tx.connection.execute(delete(tables.data_keys).where(tables.data_keys.c.owner == draft.row_id))
 
-    def add_in(self, tx: Transaction, org: Org, credential: Credential, access: AccessToken | None) -> None:
-        """Write a proven org with its credential and its first access token."""
+    def add_in(
+        self, tx: Transaction, org: Org, credential: Credential, access: AccessToken | None
+    ) -> list[PolicyChange]:
+        """Write a proven org with its credential and its first access token; the policies that this changes."""
         tx.connection.execute(insert(tables.orgs).values(created_at=tx.now, **rows.columns(org)))
         self.replace_credential_in(tx, org.row_id, credential, access)
+        return policies.join_in(tx, org)[1] if org.org_id is not None else []
 
     def replace_credential_in(
         self, tx: Transaction, row_id: RowId, credential: Credential, access: AccessToken | None
@@ -199,7 +203,7 @@ class Orgs:
         tx.connection.execute(delete(tables.access_tokens).where(tables.access_tokens.c.row_id == row_id))
         if access is not None:
             self._keep_access_in(tx, key, row_id, access)
-        self._changed_in(tx)
+        rows.changed_in(tx)
 
     def refreshed_in(
         self, tx: Transaction, row_id: RowId, fencing: int, refresh_token: Secret | None, access: AccessToken
@@ -221,7 +225,7 @@ class Orgs:
             .values(state=OrgState.READY.value, cause=None, problem=None, held=False, instance_url=access.instance_url)
         )
         if told.rowcount:
-            self._changed_in(tx)
+            rows.changed_in(tx)
         return True
 
     def remember_audience_in(self, tx: Transaction, row_id: RowId, audience: str) -> None:
@@ -262,13 +266,16 @@ class Orgs:
         tx.connection.execute(update(tables.orgs).where(tables.orgs.c.row_id == row_id).values(refreshed_at=tx.now))
 
     def change_in(self, tx: Transaction, row_id: RowId, change: Callable[[Org], Org]) -> Org | None:
-        """Change an org's row by a function; None if it is gone."""
-        row = tx.connection.execute(select(tables.orgs).where(tables.orgs.c.row_id == row_id)).first()
-        if row is None:
+        """Change an org's row by a function; None if it is gone.
+
+        Its org id and its policy stay what they are: ``policies`` changes those.
+        """
+        old = rows.one_in(tx, row_id)
+        if old is None:
             return None
-        org = change(rows.org(row))
+        org = replace(change(old), org_id=old.org_id, policy=old.policy)
         tx.connection.execute(update(tables.orgs).where(tables.orgs.c.row_id == row_id).values(**rows.columns(org)))
-        self._changed_in(tx)
+        rows.changed_in(tx)
         return org
 
     def mark_in(
@@ -282,7 +289,7 @@ class Orgs:
         self.change_in(tx, row_id, marked)
 
     def remove_in(self, tx: Transaction, row_id: RowId) -> None:
-        """Remove an org; its data key goes first, and with it everything that was sealed."""
+        """Remove an org; its data key goes first, and with it everything that was sealed. Its id keeps its policy."""
         tx.connection.execute(delete(tables.data_keys).where(tables.data_keys.c.owner == row_id))
         tx.connection.execute(delete(tables.access_tokens).where(tables.access_tokens.c.row_id == row_id))
         tx.connection.execute(delete(tables.credentials).where(tables.credentials.c.row_id == row_id))
@@ -292,7 +299,7 @@ class Orgs:
         tx.connection.execute(delete(tables.describes).where(tables.describes.c.row_id == row_id))
         tx.connection.execute(delete(tables.orgs).where(tables.orgs.c.row_id == row_id))
         self._keys.pop(row_id, None)
-        self._changed_in(tx)
+        rows.changed_in(tx)
 
     # -- keys
 
@@ -352,7 +359,3 @@ class Orgs:
         key = self._vault.data_key(wrapped, row_id, ORG)
         self._keys[row_id] = (wrapped, key)
         return key
-
-    @staticmethod
-    def _changed_in(tx: Transaction) -> None:
-        tx.connection.execute(update(tables.store).values(catalog_version=tables.store.c.catalog_version + 1))

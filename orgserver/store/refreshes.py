@@ -79,14 +79,13 @@ class Refreshes:
         ``not_this`` is the fencing number of the access token that was refused; with None any will do.
         ``prove`` allows the try of a token whose answer was lost; ``force`` that of one in a copy of a store.
         """
-        row = tx.connection.execute(select(tables.orgs).where(tables.orgs.c.row_id == row_id)).first()
+        org = rows.one_in(tx, row_id)
         found = tx.connection.execute(credential_of(row_id)).first()
-        if row is None or found is None:
+        if org is None or found is None:
             return Closed(None)
         stored = tx.connection.execute(access_token_of(row_id)).first()
         if stored is not None and stored.fencing != not_this:
             return Finished(self._orgs.opened_access(row_id, stored))
-        org = rows.org(row)
         if not force and (org.held or org.is_closed):
             return Closed(org)
         lease = leases.take_in(tx, row_id, holder, life_us, found.fencing)

@@ -7,11 +7,33 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row
+from sqlalchemy import Row, select, update
 
 from orgserver.model.names import Alias, OrgId, RowId
 from orgserver.model.orgs import Org, OrgState, OrgUser, Policy, Problem
+from orgserver.store import tables
 from orgserver.store.chain import instant, when
+from orgserver.store.writer import Transaction
+
+EVERY = select(tables.orgs, tables.policies.c.policy.label("bound")).select_from(
+    tables.orgs.outerjoin(tables.policies, tables.policies.c.org_id == tables.orgs.c.org_id)
+)
+"""Orgs with the policy of their org id, in the form that ``org`` reads."""
+ELSEWHERE = "{}"
+"""In the row of an org whose id is known: its policy stands with that id."""
+_STRICTEST = Policy(read_only=True, confirm_deletes=True, keep_values=True)
+"""What holds where the policy of a known id is missing: nobody but a damaged store takes it away."""
+
+
+def one_in(tx: Transaction, row_id: str) -> Org | None:
+    """An org as it is now; None if it is gone."""
+    row = tx.connection.execute(EVERY.where(tables.orgs.c.row_id == row_id)).first()
+    return org(row) if row is not None else None
+
+
+def changed_in(tx: Transaction) -> None:
+    """Let every process notice that the orgs are others now."""
+    tx.connection.execute(update(tables.store).values(catalog_version=tables.store.c.catalog_version + 1))
 
 
 def columns(org: Org) -> dict[str, Any]:
@@ -34,7 +56,7 @@ def columns(org: Org) -> dict[str, Any]:
         "state": org.state.value,
         "cause": org.cause,
         "problem": json.dumps(asdict(problem) | {"since": instant(problem.since)}) if problem else None,
-        "policy": json.dumps(asdict(org.policy)),
+        "policy": json.dumps(asdict(org.policy)) if org.org_id is None else ELSEWHERE,
         "tags": json.dumps(org.tags),
         "source": org.source,
         "auth": org.auth,
@@ -45,7 +67,7 @@ def columns(org: Org) -> dict[str, Any]:
 
 
 def org(row: Row[Any]) -> Org:
-    """An org from its row."""
+    """An org from a row of ``EVERY``."""
     problem = json.loads(row.problem) if row.problem else None
     return Org(
         row_id=RowId(row.row_id),
@@ -62,7 +84,7 @@ def org(row: Row[Any]) -> Org:
         state=OrgState(row.state),
         cause=row.cause,
         problem=Problem(problem["code"], when(problem["since"]), problem["hint"]) if problem else None,
-        policy=Policy(**json.loads(row.policy)),
+        policy=_policy(row),
         tags=tuple(json.loads(row.tags)),
         source=row.source,
         created_at=when(row.created_at),
@@ -75,3 +97,9 @@ def org(row: Row[Any]) -> Org:
 
 def _maybe(microseconds: int | None) -> datetime | None:
     return when(microseconds) if microseconds is not None else None
+
+
+def _policy(row: Row[Any]) -> Policy:
+    if row.org_id is None:
+        return Policy(**json.loads(row.policy))
+    return Policy(**json.loads(row.bound)) if row.bound is not None else _STRICTEST

@@ -51,7 +51,7 @@ orgs = Table(
     Column("state", Text, nullable=False),
     Column("cause", Text),
     Column("problem", Text),  # JSON object
-    Column("policy", Text, nullable=False),  # JSON object
+    Column("policy", Text, nullable=False),  # JSON object; used until the org id is known
     Column("tags", Text, nullable=False),  # JSON list
     Column("source", Text, nullable=False),
     Column("auth", Text, nullable=False, server_default="refresh-token"),
@@ -60,6 +60,14 @@ orgs = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("refreshed_at", BigInteger),
     Index("ix_orgs_org_id", "org_id"),
+)
+
+# What limits an org by whatever alias; it stays when the last alias is removed.
+policies = Table(
+    "policies",
+    metadata,
+    Column("org_id", Text, primary_key=True),  # in its 18-character form
+    Column("policy", Text, nullable=False),  # JSON object
 )
 
 # What orgs say of their objects: names, types, labels; nothing secret, and all of it can be asked for again.

@@ -1,0 +1,159 @@
+"""What limits an org whatever it is called: one policy for each org id, which outlives the aliases.
+
+An org whose id is not known yet carries its policy in its own row; when its id becomes known it takes part in the
+policy of that id, and the strictest of both binds every alias. Each alias whose policy changes gets an audit entry.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Select, insert, select, update
+
+from orgserver.model import names
+from orgserver.model.audit import Act, Action, Ending, Outcome
+from orgserver.model.names import OrgId, RowId, new_id
+from orgserver.model.orgs import Caller, Org, Policy
+from orgserver.store import rows, tables
+from orgserver.store.writer import Transaction
+
+if TYPE_CHECKING:
+    from orgserver.store.audit import AuditLog
+
+_policies = tables.policies
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyChange:
+    """An alias whose policy is another now."""
+
+    org: Org
+    """With the policy that it has now."""
+    before: Policy
+
+
+def policy_in(tx: Transaction, org_id: OrgId) -> Policy | None:
+    """The policy of an org id; None if the store never knew that org."""
+    found = tx.connection.execute(select(_policies.c.policy).where(_policies.c.org_id == org_id)).scalar()
+    return Policy(**json.loads(found)) if found is not None else None
+
+
+def join_in(tx: Transaction, org: Org) -> tuple[Org, list[PolicyChange]]:
+    """Let an org whose id is known take part in the policy of that id: the org as it is limited now, and all changes.
+
+    The first change, if the org had to become stricter, is the org's own; the others are those of its other aliases.
+    """
+    assert org.org_id is not None  # noqa: S101  # whoever calls knows it
+    stored = policy_in(tx, org.org_id)
+    policy = org.policy if stored is None else stored.strictest(org.policy)
+    changes = [PolicyChange(replace(org, policy=policy), org.policy)] if policy != org.policy else []
+    if stored is not None and stored != policy:
+        twins = [twin for twin in aliases_in(tx, org.org_id) if twin.row_id != org.row_id]
+        changes += [PolicyChange(replace(twin, policy=policy), stored) for twin in twins]
+    keep_in(tx, org.org_id, policy)
+    return replace(org, policy=policy), changes
+
+
+def pin_in(tx: Transaction, row_id: RowId, org_id: OrgId) -> list[PolicyChange]:
+    """Write down which org this is, now that it is known; the policies that this changes."""
+    org = rows.one_in(tx, row_id)
+    if org is None or org.org_id is not None:
+        return []
+    _, changes = join_in(tx, replace(org, org_id=org_id))
+    own = tables.orgs.c.row_id == row_id
+    tx.connection.execute(update(tables.orgs).where(own).values(org_id=org_id, policy=rows.ELSEWHERE))
+    rows.changed_in(tx)
+    return changes
+
+
+def limit_in(tx: Transaction, row_id: RowId, change: Callable[[Policy], Policy]) -> list[PolicyChange]:
+    """Change the policy of an org, and so of every alias of it; a change for each of them."""
+    org = rows.one_in(tx, row_id)
+    policy = change(org.policy) if org is not None else None
+    if org is None or policy is None or policy == org.policy:
+        return []
+    every = aliases_in(tx, org.org_id) if org.org_id is not None else [org]
+    if org.org_id is not None:
+        keep_in(tx, org.org_id, policy)
+    else:
+        own = tables.orgs.c.row_id == row_id
+        tx.connection.execute(update(tables.orgs).where(own).values(policy=json.dumps(asdict(policy))))
+    rows.changed_in(tx)
+    return [PolicyChange(replace(each, policy=policy), org.policy) for each in every]
+
+
+def keep_in(tx: Transaction, org_id: OrgId, policy: Policy) -> None:
+    """Write the policy of an org id."""
+    text = json.dumps(asdict(policy))
+    done = tx.connection.execute(update(_policies).where(_policies.c.org_id == org_id).values(policy=text))
+    if done.rowcount == 0:
+        tx.connection.execute(insert(_policies).values(org_id=org_id, policy=text))
+
+
+def aliases_in(tx: Transaction, org_id: OrgId) -> list[Org]:
+    """Every registered alias of an org id."""
+    found = tx.connection.execute(rows.EVERY.where(tables.orgs.c.org_id == org_id).order_by(tables.orgs.c.alias))
+    return [rows.org(row) for row in found]
+
+
+def record_in(
+    log: AuditLog, tx: Transaction, changes: Iterable[PolicyChange], tool: str | None, caller: Caller | None = None
+) -> None:
+    """Put on record what each policy became; without a caller, the change followed from what an org answered."""
+    for each in changes:
+        act = Act(
+            id=new_id(),
+            principal=caller.principal.name if caller else "orgserver",
+            transport=caller.transport if caller else "cli",
+            action=Action.POLICY,
+            tool=tool,
+            org=each.org.alias,
+            org_row=each.org.row_id,
+            org_id=each.org.org_id,
+            fields=each.before.changed_to(each.org.policy),
+        )
+        log.record_in(tx, act, Ending(Outcome.SUCCEEDED))
+
+
+# -- stores of an older schema, in which each alias had its own policy
+
+
+def unbound_in(tx: Transaction) -> bool:
+    """Whether there are orgs with a known id that has no policy yet."""
+    return tx.connection.execute(_unbound().limit(1)).first() is not None
+
+
+def bind_in(tx: Transaction) -> list[PolicyChange]:
+    """Give each org id that has none the strictest policy of its aliases; those whose policy this changes."""
+    groups: dict[OrgId, list[Org]] = defaultdict(list)
+    for row in tx.connection.execute(_unbound().order_by(tables.orgs.c.alias)).all():
+        org_id = _whole_id(row.org_id)
+        groups[org_id].append(replace(rows.org(row), org_id=org_id, policy=Policy(**json.loads(row.policy))))
+    changes: list[PolicyChange] = []
+    for org_id, orgs in groups.items():
+        others = aliases_in(tx, org_id) if policy_in(tx, org_id) is not None else []  # written in another form there
+        every = [*orgs, *others]
+        policy = reduce(Policy.strictest, (org.policy for org in every))
+        keep_in(tx, org_id, policy)
+        known = tables.orgs.c.row_id.in_([org.row_id for org in orgs])
+        tx.connection.execute(update(tables.orgs).where(known).values(org_id=org_id, policy=rows.ELSEWHERE))
+        changes += [PolicyChange(replace(org, policy=policy), org.policy) for org in every if org.policy != policy]
+    rows.changed_in(tx)
+    return changes
+
+
+def _unbound() -> Select[Any]:
+    return rows.EVERY.where(tables.orgs.c.org_id.is_not(None), _policies.c.org_id.is_(None))
+
+
+def _whole_id(org_id: str) -> OrgId:
+    """An org id in its 18-character form; what is none stays as it is."""
+    try:
+        return names.org_id(org_id)
+    except ValueError:
+        return OrgId(org_id)

@@ -1,0 +1,390 @@
+"""A policy binds the org, whatever it is called: no alias, name or new registration loosens it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, text
+
+from orgserver.app import App
+from orgserver.config import read_settings
+from orgserver.keyfile import open_vault
+from orgserver.model.audit import AuditEntry, EntryFilter
+from orgserver.model.errors import CallError, NotSent, PolicyDenied
+from orgserver.model.names import CONTACT, RowId, alias, org_id
+from orgserver.model.orgs import Caller, Org, OrgState, Policy
+from orgserver.model.secret import Secret
+from orgserver.sandbox.org import SandboxOrg
+from orgserver.services.enrolment import Enrolled, Registration
+from orgserver.services.importing import Candidate, Importing
+from orgserver.services.undoing import Undoing
+from orgserver.store import rows, tables
+from orgserver.store.chain import when
+from orgserver.store.copying import backup, restore
+from orgserver.store.opened import Store
+from orgserver.store.writer import Transaction
+
+TOOL = "a test"
+LOCKED = Policy(read_only=True)
+STRICT = Policy(read_only=True, confirm_deletes=True, keep_values=True)
+Add = Callable[..., Awaitable[Enrolled]]
+
+
+@pytest.fixture
+async def empty(open_again: Any) -> Any:
+    async with open_again() as opened:
+        yield opened
+
+
+@pytest.fixture
+def add(caller: Caller) -> Add:
+    async def adding(app: App, org: SandboxOrg, name: str, policy: Policy | None = None, **more: Any) -> Enrolled:
+        return await app.enrolment.add(caller, registration(org, name, policy or Policy(), **more))
+
+    return adding
+
+
+def registration(org: SandboxOrg, name: str, policy: Policy, **more: Any) -> Registration:
+    """A login of its own: two aliases must not share a refresh token."""
+    given = org.credentials()
+    login = org.logins.begin(org.client_id, org.logins.seeded.scope)
+    return Registration(
+        alias=alias(name),
+        client_id=given["client_id"],
+        client_secret=Secret(given["client_secret"]),
+        refresh_token=Secret(login.refresh_token),
+        login_url=given["login_url"],
+        source="a test",
+        trusted_hosts=tuple(given["trust_hosts"]),
+        policy=policy,
+        **more,
+    )
+
+
+async def limits(app: App) -> dict[str, Policy]:
+    return {org.alias: org.policy for org in await app.enrolment.all()}
+
+
+async def entries(app: App, action: str = "policy") -> list[tuple[str | None, str | None, tuple[str, ...]]]:
+    found: list[AuditEntry] = [entry async for entry in app.trail.entries(EntryFilter(action=action))]
+    return sorted(((entry.org, entry.tool, entry.fields) for entry in found), key=str)
+
+
+async def create(app: App, caller: Caller, name: str) -> str:
+    return (await app.operations.create(caller, TOOL, name, CONTACT, {"LastName": "Lovelace"})).id
+
+
+async def refused(app: App, caller: Caller, org: SandboxOrg, name: str) -> None:
+    """Writing under this alias is denied, and nothing but questions for a token was sent."""
+    org.requests.clear()
+    with pytest.raises(PolicyDenied, match="read-only"):
+        await create(app, caller, name)
+    assert [seen.path for seen in org.requests if not seen.path.endswith("/token")] == []
+
+
+# -- hostile: another name for the same org
+
+
+async def test_a_second_alias_cannot_loosen_and_is_told(empty: App, add: Add, caller: Caller, acme: SandboxOrg) -> None:
+    await add(empty, acme, "acme", STRICT)
+
+    second = await add(empty, acme, "loose")
+
+    assert second.known_limits == ("read-only", "confirm-deletes", "keep-values")
+    assert (second.also_known_as, second.tightened) == (("acme",), ())
+    assert await limits(empty) == {"acme": STRICT, "loose": STRICT}
+    await refused(empty, caller, acme, "loose")
+    assert (await entries(empty, "enrol"))[-1][1:] == ("add-org", ("read_only", "confirm_deletes", "keep_values"))
+
+
+async def test_a_stricter_alias_tightens_every_other_on_record(
+    empty: App, add: Add, caller: Caller, acme: SandboxOrg, open_again
+) -> None:
+    await add(empty, acme, "acme")
+    await create(empty, caller, "acme")
+    async with open_again() as other:
+        second = await add(other, acme, "strict", LOCKED)
+
+    assert second.tightened == ("acme",)
+    await refused(empty, caller, acme, "acme")
+    assert await entries(empty) == [("acme", "add-org", ("read_only",))]
+
+
+async def test_renaming_takes_no_limit_away(empty: App, add: Add, caller: Caller, acme: SandboxOrg) -> None:
+    await add(empty, acme, "acme", LOCKED)
+
+    await empty.enrolment.update(caller, "acme", rename=alias("free"))
+
+    await refused(empty, caller, acme, "free")
+
+
+async def test_the_policy_outlives_the_last_alias(empty: App, add: Add, caller: Caller, acme: SandboxOrg) -> None:
+    await add(empty, acme, "acme", Policy(confirm_deletes=True, read_only=True))
+    await empty.enrolment.remove(caller, "acme", keep_token=True)
+    assert await empty.enrolment.all() == []
+
+    again = await add(empty, acme, "other-name")
+
+    assert again.org.policy == Policy(confirm_deletes=True, read_only=True), "exactly the old policy"
+    assert again.known_limits == ("read-only", "confirm-deletes")
+    assert again.also_known_as == ()
+    await refused(empty, caller, acme, "other-name")
+
+
+async def test_an_unpinned_twin_is_bound_before_its_first_call_is_sent(
+    empty: App, add: Add, caller: Caller, acme: SandboxOrg
+) -> None:
+    await add(empty, acme, "acme", LOCKED)
+    await add(empty, acme, "unpinned", verify=False)
+    assert (await limits(empty))["unpinned"] == Policy()
+
+    await refused(empty, caller, acme, "unpinned")
+
+    org = await empty.enrolment.one("unpinned")
+    assert (org.org_id, org.policy) == (acme.org_id, LOCKED)
+    assert await entries(empty) == [("unpinned", "refresh", ("read_only",))]
+
+
+async def test_an_unpinned_twin_with_limits_binds_the_others_once_it_is_pinned(
+    empty: App, add: Add, caller: Caller, acme: SandboxOrg
+) -> None:
+    await add(empty, acme, "acme")
+    await add(empty, acme, "unpinned", LOCKED, verify=False)
+    await create(empty, caller, "acme")
+
+    await empty.enrolment.check("unpinned")
+
+    await refused(empty, caller, acme, "acme")
+    assert await entries(empty) == [("acme", "refresh", ("read_only",))]
+
+
+async def test_an_unpinned_org_that_gets_no_token_is_sent_nothing_and_asked_once(
+    empty: App, add: Add, caller: Caller, acme: SandboxOrg
+) -> None:
+    await add(empty, acme, "unpinned", verify=False)
+    acme.fault("status", path=".*/token", status=400, body='{"error":"invalid_client"}', times=9)
+
+    with pytest.raises(NotSent) as failed:
+        await create(empty, caller, "unpinned")
+
+    assert failed.value.code == "invalid_client"
+    assert [seen.path.rpartition("/")[2] for seen in acme.requests] == ["token"]
+    (entry,) = await empty.trail.newest(EntryFilter(tool=TOOL), 5)
+    assert (entry.outcome.value, entry.error_code) == ("not_sent", "invalid_client")
+
+
+async def test_a_policy_that_was_changed_for_an_unpinned_org_is_merged_when_it_is_pinned(
+    empty: App, add: Add, caller: Caller, acme: SandboxOrg
+) -> None:
+    await add(empty, acme, "acme", LOCKED)
+    await add(empty, acme, "unpinned", LOCKED, verify=False)
+
+    loosened = await empty.enrolment.update(caller, "unpinned", policy={"read_only": False})
+
+    assert loosened.policy == Policy()
+    assert (await limits(empty))["acme"] == LOCKED
+    await refused(empty, caller, acme, "unpinned")
+
+
+async def test_an_id_of_15_characters_is_the_same_org(empty: App, add: Add, caller: Caller, acme: SandboxOrg) -> None:
+    await add(empty, acme, "acme", LOCKED)
+    await add(empty, acme, "unpinned", verify=False)
+    acme.answers.org_id = acme.org_id[:15]
+
+    await refused(empty, caller, acme, "unpinned")
+
+    assert (await empty.enrolment.one("unpinned")).org_id == acme.org_id
+    assert (await empty.enrolment.one("unpinned")).state is OrgState.READY
+
+
+async def test_new_credentials_take_no_limit_away(empty: App, add: Add, caller: Caller, acme: SandboxOrg) -> None:
+    await add(empty, acme, "acme", STRICT)
+    await add(empty, acme, "unpinned", verify=False)
+
+    await add(empty, acme, "acme", replace=True)
+    await add(empty, acme, "unpinned", replace=True)
+
+    assert await limits(empty) == {"acme": STRICT, "unpinned": STRICT}
+
+
+@pytest.mark.parametrize("order", [("acme", "twin"), ("twin", "acme")])
+async def test_two_processes_that_add_twins_at_once_end_with_the_strictest(
+    empty: App, add: Add, caller: Caller, acme: SandboxOrg, open_again, order: tuple[str, str]
+) -> None:
+    async with open_again() as other:
+        first, second = order
+        await asyncio.gather(add(empty, acme, first, LOCKED), add(other, acme, second, Policy(keep_values=True)))
+
+    both = Policy(read_only=True, keep_values=True)
+    assert await limits(empty) == {"acme": both, "twin": both}
+    await refused(empty, caller, acme, "twin")
+
+
+async def test_limits_bind_undo_approvals_and_large_changes_by_every_alias(
+    empty: App, add: Add, caller: Caller, acme: SandboxOrg
+) -> None:
+    await add(empty, acme, "acme", Policy(keep_values=True))
+    await add(empty, acme, "twin")
+    made = await create(empty, caller, "twin")
+    (entry,) = await empty.trail.newest(EntryFilter(action="create"), 1)
+    undo = await Undoing(empty.store, empty.access, empty.operations, empty.trail).one(caller, entry.id)
+    assert undo.allowed(force=False), "what the twin changed was kept, too"
+
+    await empty.enrolment.update(caller, "acme", policy={"confirm_deletes": True})
+    with pytest.raises(CallError) as asked:
+        await empty.operations.delete(caller, TOOL, "twin", CONTACT, made)
+
+    assert asked.value.code == "CONFIRMATION_REQUIRED"
+
+
+async def test_a_store_without_the_policy_of_a_known_org_is_strict(
+    empty: App, add: Add, caller: Caller, acme: SandboxOrg
+) -> None:
+    await add(empty, acme, "acme")
+    await empty.store.database.write(lambda tx: tx.connection.execute(text("DELETE FROM policies")))
+
+    assert await limits(empty) == {"acme": STRICT}
+
+
+# -- friendly: what is another org, or said plainly
+
+
+async def test_different_orgs_keep_different_policies(
+    empty: App, add: Add, caller: Caller, acme: SandboxOrg, globex: SandboxOrg
+) -> None:
+    await add(empty, acme, "acme", LOCKED)
+    free = await add(empty, globex, "globex")
+
+    assert (free.known_limits, free.also_known_as) == ((), ())
+    assert await limits(empty) == {"acme": LOCKED, "globex": Policy()}
+    await create(empty, caller, "globex")
+    assert await entries(empty) == []
+
+
+async def test_an_org_without_limits_is_added_again_without_limits(
+    empty: App, add: Add, caller: Caller, acme: SandboxOrg
+) -> None:
+    await add(empty, acme, "acme")
+    await empty.enrolment.remove(caller, "acme", keep_token=True)
+
+    again = await add(empty, acme, "acme")
+
+    assert (again.org.policy, again.known_limits) == (Policy(), ())
+    await create(empty, caller, "acme")
+
+
+async def test_update_org_loosens_for_every_alias_and_each_is_on_record(
+    empty: App, add: Add, caller: Caller, acme: SandboxOrg
+) -> None:
+    await add(empty, acme, "acme", LOCKED)
+    await add(empty, acme, "twin")
+
+    org = await empty.enrolment.update(caller, "twin", policy={"read_only": False})
+
+    assert await empty.enrolment.twins(org) == ("acme",)
+    assert await limits(empty) == {"acme": Policy(), "twin": Policy()}
+    assert await entries(empty) == [
+        ("acme", "update-org", ("no_read_only",)),
+        ("twin", "update-org", ("no_read_only",)),
+    ]
+    await create(empty, caller, "acme")
+
+
+async def test_a_first_call_pins_an_org_that_nobody_limits_and_goes_through(
+    empty: App, add: Add, caller: Caller, acme: SandboxOrg
+) -> None:
+    await add(empty, acme, "unpinned", verify=False)
+
+    await create(empty, caller, "unpinned")
+
+    assert (await empty.enrolment.one("unpinned")).org_id == acme.org_id
+    assert [seen.path.endswith("/token") for seen in acme.requests].count(True) == 1
+    assert await entries(empty) == []
+
+
+# -- copies, imports, stores of an older version
+
+
+async def test_a_backup_brings_the_policies_of_removed_orgs_back(
+    empty: App, add: Add, caller: Caller, acme: SandboxOrg, tmp_path, open_again
+) -> None:
+    await add(empty, acme, "acme", LOCKED)
+    await empty.enrolment.remove(caller, "acme", keep_token=True)
+    await backup(empty.store, tmp_path / "copy.db", caller)
+    key = (tmp_path / "home" / "master.key").read_bytes()
+    home = tmp_path / "other"
+    home.mkdir(mode=0o700)
+    (home / "master.key").write_bytes(key)
+    (home / "master.key").chmod(0o600)
+    settings = read_settings({"home": home}, {})
+    await restore(tmp_path / "copy.db", settings.database_file, lambda: open_vault(settings, create=False), caller)
+
+    async with open_again(home=home) as restored:
+        again = await add(restored, acme, "acme")
+
+    assert again.org.policy == LOCKED
+
+
+async def test_an_import_adds_no_looser_twin(empty: App, add: Add, caller: Caller, acme: SandboxOrg) -> None:
+    await add(empty, acme, "acme", LOCKED)
+
+    async def prepare(name: Any) -> Registration:
+        return registration(acme, name, Policy(confirm_deletes=True))
+
+    importing = Importing(empty.store, empty.enrolment)
+    planned = await importing.plan([Candidate("row 1", "row 1", "imported", prepare)])
+    (done,) = await importing.carry_out(caller, planned, lambda _done: None)
+
+    assert done.enrolled is not None and done.enrolled.known_limits == ("read-only",)
+    both = Policy(read_only=True, confirm_deletes=True)
+    assert await limits(empty) == {"acme": both, "imported": both}
+
+
+async def test_an_older_store_gives_twins_the_strictest_policy_on_record_and_once(
+    opener: Callable[..., Any],
+) -> None:
+    first: Store = await opener()
+    await first.database.write(_as_before)
+    await first.close()
+
+    for _ in range(2):
+        store: Store = await opener()
+        async with store.database.reading() as connection:
+            found = {o.alias: (o.org_id, o.policy) for o in (await store.orgs.catalog(connection)).by_alias.values()}
+            chain = (await connection.execute(text("SELECT canonical FROM audit_events ORDER BY sequence"))).scalars()
+            told = [row.decode() for row in chain if b'"tool":"migrate"' in row]
+        await store.close()
+
+        both = Policy(read_only=True, keep_values=True)
+        assert found == {
+            "a": (ACME, both), "b": (ACME, both), "c": (ACME, both), "d": (GLOBEX, Policy()), "e": (None, LOCKED),
+        }  # fmt: skip
+        assert len(told) == 3
+        assert '"fields":["keep_values"]' in told[0] and '"org":"a"' in told[0]
+        assert '"fields":["read_only"]' in told[1] and '"org":"b"' in told[1]
+        assert '"fields":["read_only","keep_values"]' in told[2] and '"org":"c"' in told[2]
+
+
+ACME, GLOBEX = org_id("00DSb0001234567"), org_id("00DSb0007654321")
+ALIASES: dict[str, tuple[str | None, Policy]] = {
+    "a": (ACME, LOCKED),
+    "b": (ACME[:15], Policy(keep_values=True)),
+    "c": (ACME, Policy()),
+    "d": (GLOBEX, Policy()),
+    "e": (None, LOCKED),
+}
+
+
+def _as_before(tx: Transaction) -> None:
+    """Orgs as version 0006 kept them: each with a policy of its own."""
+    for name, (known_as, policy) in ALIASES.items():
+        org = Org(
+            row_id=RowId(name), alias=alias(name), org_id=None, name="x", kind=None, edition=None,
+            login_url="https://l", instance_url="https://i", trusted_hosts=(), api_version="v66.0", user=None,
+            state=OrgState.READY, cause=None, problem=None, policy=policy, tags=(), source="a test", created_at=when(0),
+            refreshed_at=None,
+        )  # fmt: skip
+        tx.connection.execute(insert(tables.orgs).values(created_at=0, **rows.columns(org) | {"org_id": known_as}))
+    tx.connection.execute(text("DROP TABLE policies"))
+    tx.connection.execute(text("UPDATE alembic_version SET version_num = '0006'"))
