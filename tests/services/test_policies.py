@@ -5,25 +5,21 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, text
+from sqlalchemy import text
 
 from orgserver.app import App
 from orgserver.config import read_settings
 from orgserver.keyfile import open_vault
 from orgserver.model.audit import AuditEntry, EntryFilter
 from orgserver.model.errors import CallError, NotSent, PolicyDenied
-from orgserver.model.names import CONTACT, RowId, alias, org_id
-from orgserver.model.orgs import Caller, Org, OrgState, Policy
+from orgserver.model.names import CONTACT, alias
+from orgserver.model.orgs import Caller, OrgState, Policy
 from orgserver.model.secret import Secret
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.enrolment import Enrolled, Registration
 from orgserver.services.importing import Candidate, Importing
 from orgserver.services.undoing import Undoing
-from orgserver.store import rows, tables
-from orgserver.store.chain import when
 from orgserver.store.copying import backup, restore
-from orgserver.store.opened import Store
-from orgserver.store.writer import Transaction
 
 TOOL = "a test"
 LOCKED = Policy(read_only=True)
@@ -303,7 +299,7 @@ async def test_a_first_call_pins_an_org_that_nobody_limits_and_goes_through(
     assert await entries(empty) == []
 
 
-# -- copies, imports, stores of an older version
+# -- copies and imports
 
 
 async def test_a_backup_brings_the_policies_of_removed_orgs_back(
@@ -339,52 +335,3 @@ async def test_an_import_adds_no_looser_twin(empty: App, add: Add, caller: Calle
     assert done.enrolled is not None and done.enrolled.known_limits == ("read-only",)
     both = Policy(read_only=True, confirm_deletes=True)
     assert await limits(empty) == {"acme": both, "imported": both}
-
-
-async def test_an_older_store_gives_twins_the_strictest_policy_on_record_and_once(
-    opener: Callable[..., Any],
-) -> None:
-    first: Store = await opener()
-    await first.database.write(_as_before)
-    await first.close()
-
-    for _ in range(2):
-        store: Store = await opener()
-        async with store.database.reading() as connection:
-            found = {o.alias: (o.org_id, o.policy) for o in (await store.orgs.catalog(connection)).by_alias.values()}
-            chain = (await connection.execute(text("SELECT canonical FROM audit_events ORDER BY sequence"))).scalars()
-            told = [row.decode() for row in chain if b'"tool":"migrate"' in row]
-        await store.close()
-
-        both = Policy(read_only=True, keep_values=True)
-        assert found == {
-            "a": (ACME, both), "b": (ACME, both), "c": (ACME, both), "d": (GLOBEX, Policy()), "e": (None, LOCKED),
-        }  # fmt: skip
-        assert len(told) == 3
-        assert '"fields":["keep_values"]' in told[0] and '"org":"a"' in told[0]
-        assert '"fields":["read_only"]' in told[1] and '"org":"b"' in told[1]
-        assert '"fields":["read_only","keep_values"]' in told[2] and '"org":"c"' in told[2]
-
-
-ACME, GLOBEX = org_id("00DSb0001234567"), org_id("00DSb0007654321")
-ALIASES: dict[str, tuple[str | None, Policy]] = {
-    "a": (ACME, LOCKED),
-    "b": (ACME[:15], Policy(keep_values=True)),
-    "c": (ACME, Policy()),
-    "d": (GLOBEX, Policy()),
-    "e": (None, LOCKED),
-}
-
-
-def _as_before(tx: Transaction) -> None:
-    """Orgs as version 0006 kept them: each with a policy of its own."""
-    for name, (known_as, policy) in ALIASES.items():
-        org = Org(
-            row_id=RowId(name), alias=alias(name), org_id=None, name="x", kind=None, edition=None,
-            login_url="https://l", instance_url="https://i", trusted_hosts=(), api_version="v66.0", user=None,
-            state=OrgState.READY, cause=None, problem=None, policy=policy, tags=(), source="a test", created_at=when(0),
-            refreshed_at=None,
-        )  # fmt: skip
-        tx.connection.execute(insert(tables.orgs).values(created_at=0, **rows.columns(org) | {"org_id": known_as}))
-    tx.connection.execute(text("DROP TABLE policies"))
-    tx.connection.execute(text("UPDATE alembic_version SET version_num = '0006'"))

@@ -1,6 +1,12 @@
 """A store of an older version is brought to the newest schema with everything in it."""
 
+import json
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
@@ -8,9 +14,12 @@ from alembic.config import Config
 from sqlalchemy import create_engine, text
 
 from orgserver.model.errors import StoreError
+from orgserver.model.names import org_id
+from orgserver.model.orgs import Policy
 from orgserver.store import tables
 from orgserver.store.database import APPLICATION_ID, OLDER_SCHEMAS, SCHEMA, Database
 from orgserver.store.migrating import scripts
+from orgserver.store.opened import Store
 
 ORG = {
     "row_id": "r1", "alias": "acme", "name": "Acme", "login_url": "https://login.salesforce.com",
@@ -71,3 +80,52 @@ async def test_an_older_store_is_not_changed_by_whoever_may_not(schema: str, sto
 
     with pytest.raises(StoreError, match="is needed"):
         await Database.open(store_file, migrate=False)
+
+
+ACME, GLOBEX = org_id("00DSb0001234567"), org_id("00DSb0007654321")
+LOCKED, KEEPING = Policy(read_only=True), Policy(keep_values=True)
+ALIASES: dict[str, tuple[str | None, Policy]] = {
+    "a": (ACME, LOCKED),
+    "b": (ACME[:15], KEEPING),
+    "c": (ACME, Policy()),
+    "d": (GLOBEX, Policy()),
+    "e": (None, LOCKED),
+}
+
+
+async def test_twins_get_the_strictest_of_their_policies_on_record_and_once(
+    opener: Callable[..., Any], store_file: Path, tmp_path: Path
+) -> None:
+    await (await opener()).close()
+    newest = store_file.rename(tmp_path / "newest.db")
+    at("0006", store_file)
+    with closing(sqlite3.connect(store_file)) as connection, connection:
+        _as_before(connection, newest)
+
+    for _ in range(2):
+        store: Store = await opener()
+        async with store.database.reading() as reading:
+            orgs = (await store.orgs.catalog(reading)).by_alias.values()
+            found = {org.alias: (org.org_id, org.policy) for org in orgs}
+            events = (await reading.execute(text("SELECT canonical FROM audit_events ORDER BY sequence"))).scalars()
+            told = [(event["org"], event["fields"]) for event in map(json.loads, events) if event.get("tool")]
+        await store.close()
+
+        both = LOCKED.strictest(KEEPING)
+        assert found == {
+            "a": (ACME, both), "b": (ACME, both), "c": (ACME, both), "d": (GLOBEX, Policy()), "e": (None, LOCKED),
+            "acme": (None, Policy()),
+        }  # fmt: skip
+        assert told == [("a", ["keep_values"]), ("b", ["read_only"]), ("c", ["read_only", "keep_values"])]
+
+
+def _as_before(connection: sqlite3.Connection, newest: Path) -> None:
+    """Give a store of version 0006 its keys, and orgs with a policy each."""
+    connection.execute("ATTACH ? AS newest", (str(newest),))
+    for table in ("store", "audit_head", "data_keys"):
+        names = ", ".join(row[1] for row in connection.execute(f"PRAGMA main.table_info({table})"))
+        connection.execute(f"INSERT INTO main.{table} ({names}) SELECT {names} FROM newest.{table}")
+    for alias, (known_as, policy) in ALIASES.items():
+        row = ORG | {"row_id": alias, "alias": alias, "org_id": known_as, "policy": json.dumps(asdict(policy))}
+        values = ", ".join("?" * len(row))
+        connection.execute(f"INSERT INTO orgs ({', '.join(row)}) VALUES ({values})", tuple(row.values()))
