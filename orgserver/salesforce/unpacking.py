@@ -41,23 +41,18 @@ class Unpacker:
     """Unpacks one body, part by part."""
 
     def __init__(self, content_encodings: Iterable[str], limit: int) -> None:
-        """Read the values of the Content-Encoding headers, in their order; ``limit`` bounds what comes out, in bytes.
+        """Read the Content-Encoding headers' values, in their order; ``limit`` bounds what each unpacks to, in bytes.
 
         Raises Unreadable for a coding that is not known.
         """
-        self._layers = [_Layer(name) for name in reversed(_codings(content_encodings))]
-        self._room = limit
+        self._layers = [_Layer(name, limit) for name in reversed(_codings(content_encodings))]
 
     def unpack(self, data: bytes) -> Iterator[bytes]:
         """What comes out of the next bytes, in parts of at most PIECE bytes, or as they are if nothing packed them.
 
-        Raises Unreadable or TooLarge.
+        Raises Unreadable or TooLarge; who hands the bytes over bounds what comes in.
         """
-        for part in self._through(0, data):
-            self._room -= len(part)
-            if self._room < 0:
-                raise TooLarge
-            yield part
+        return self._through(0, data)
 
     def finish(self) -> None:
         """Be told that the body has ended; raises CutOff if it should not have."""
@@ -75,8 +70,9 @@ class Unpacker:
 class _Layer:
     """One coding: the gzip members or the deflate stream under way."""
 
-    def __init__(self, coding: str) -> None:
+    def __init__(self, coding: str, limit: int) -> None:
         self._gzip = coding == "gzip"
+        self._room = limit
         self._members = 0
         self._stream: zlib._Decompress | None = None
         self._start = b""
@@ -119,6 +115,9 @@ class _Layer:
                 part = stream.decompress(data, PIECE)
             except zlib.error as error:
                 raise Unreadable("the answer's compression is damaged") from error
+            self._room -= len(part)
+            if self._room < 0:
+                raise TooLarge
             if part:
                 yield part
             if stream.eof:

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -335,6 +336,42 @@ async def test_chunks_that_end_too_soon_are_a_lost_answer(kind: str) -> None:
         async with answering(act) as (client, host):
             assert (await outcome(client, host, WRITE))[0] is Unanswered  # type: ignore[index]
             assert len(host.requests) == 1
+
+
+def nameless(size: int) -> bytes:
+    """The head of a gzip member, with a file's name so long: it is read, and nothing comes out."""
+    return b"\x1f\x8b\x08\x08" + bytes(6) + b"n" * size
+
+
+BOMBS = {
+    "a bomb": ("gzip", gzip.compress(bytes(200 * MEBIBYTE))),
+    "a bomb in a bomb": ("gzip, gzip", gzip.compress(gzip.compress(bytes(200 * MEBIBYTE)))),
+    "a deflated bomb": ("deflate", zlib.compress(bytes(200 * MEBIBYTE))),
+    "nothing, at great length": ("gzip, gzip", gzip.compress(nameless(200 * MEBIBYTE))),
+    "members of nothing": ("gzip, gzip", gzip.compress(gzip.compress(b"") * 1_000_000)),
+}
+
+
+@pytest.mark.parametrize("kind", BOMBS)
+async def test_a_few_bytes_that_unpack_to_very_many_cost_little(kind: str) -> None:
+    coding, content = BOMBS[kind]
+    assert len(content) < MEBIBYTE
+    loop = asyncio.get_running_loop()
+
+    async with answering(said(coding, content)) as (client, host):
+        tracemalloc.start()
+        try:
+            before = loop.time()
+            result = await outcome(client, host, WRITE)
+            took = loop.time() - before
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+    assert result[0] is Unanswered  # type: ignore[index]
+    assert ("too many parts" if kind == "members of nothing" else "larger than 32 MiB") in result[2]  # type: ignore[index]
+    assert peak < 2 * MAX_BODY
+    assert took < 5
 
 
 # -- the login host
