@@ -15,14 +15,14 @@ from typing import Any, TypeVar
 
 from orgserver.model.errors import EnrolmentError, NotSent, Unanswered
 from orgserver.model.names import RowId, new_id
-from orgserver.model.orgs import AuthKind, Credential
+from orgserver.model.orgs import Credential
 from orgserver.model.secret import Secret
-from orgserver.salesforce import hosts, oauth, token_refusals
+from orgserver.salesforce import hosts, oauth
 from orgserver.salesforce.client import SalesforceClient
-from orgserver.salesforce.token_refusals import RefusalKind
 from orgserver.services import assertion_login, login
 from orgserver.services.drafts import Drafts, credential_in
 from orgserver.services.login import SignIn
+from orgserver.services.login_refusals import lost, refused, unusable
 from orgserver.services.registration import Registration, credential_of, hosts_of
 from orgserver.store.orgs import Draft
 
@@ -83,7 +83,7 @@ class WaysIn:
             else:
                 answer = oauth.read_tokens(*await self._ask(given, oauth.ask(credential, time.time())))
         except oauth.TokenRefused as refusal:
-            raise _refused(refusal, given, given.auth) from None
+            raise refused(refusal, given, given.auth) from None
         except Unanswered as error:
             raise EnrolmentError(
                 f"{given.login_url} did not answer; nothing was stored",
@@ -124,7 +124,7 @@ class WaysIn:
             raise
         except _OnlyRefreshToken as kept:
             await self._drafts.seal_rotated(draft, kept.refresh_token)
-            raise _unusable(given, kept) from None
+            raise unusable(given, kept) from None
         return await self._drafts.seal_answer(draft, answer, rotated=False)
 
     async def _redeem(self, given: Registration, begun: login.Login, code: Secret) -> tuple[int, Any]:
@@ -152,7 +152,7 @@ class WaysIn:
         try:
             status, body = await self._ask(given, oauth.refresh(credential_in(draft)))
         except Unanswered as error:
-            raise _lost(given, str(error)) from error
+            raise lost(given, str(error)) from error
         except EnrolmentError:
             if not sent_before:
                 await self._drafts.drop_copy(draft)
@@ -163,11 +163,11 @@ class WaysIn:
         except oauth.TokenRefused as refusal:
             if rotated is not None:
                 await self._drafts.seal_rotated(sending, rotated)
-                raise _unusable(given, refusal) from None
+                raise unusable(given, refusal) from None
             if not oauth.was_refused(status, body):
-                raise _lost(given, refusal.reason) from None
+                raise lost(given, refusal.reason) from None
             await self._drop_refused(draft, refusal)
-            raise _refused(refusal, given, "refresh-token", interrupted=resumed and sent_before) from None
+            raise refused(refusal, given, "refresh-token", interrupted=resumed and sent_before) from None
         return await self._drafts.seal_answer(sending, answer, rotated=answer.refresh_token is not None)
 
     async def _drop_refused(self, draft: Draft, refusal: oauth.TokenRefused) -> None:
@@ -202,7 +202,7 @@ def _login(given: Registration, status: int, body: Any) -> oauth.TokenAnswer:
         rotated = oauth.refresh_token_in(status, body)
         if rotated is not None:
             raise _OnlyRefreshToken(rotated, refusal.reason) from None
-        raise _refused(refusal, given, given.auth) from None
+        raise refused(refusal, given, given.auth) from None
     if answer.refresh_token is None:
         raise EnrolmentError(
             "Salesforce gave no refresh token: the app lacks the scope refresh_token (offline_access)",
@@ -244,68 +244,3 @@ async def _unbroken(step: Coroutine[Any, Any, T]) -> T:
     except asyncio.CancelledError:
         await asyncio.wait({task})
         raise
-
-
-_DEAD: dict[AuthKind, tuple[str, str | None]] = {
-    "refresh-token": ("Salesforce does not take this refresh token", None),
-    "web": ("Salesforce does not take the code of this login", "log in again; a code works once, for 15 minutes"),
-    "jwt": (
-        "Salesforce does not take this assertion",
-        f"the app must hold the certificate of this key and be approved for the user, see {token_refusals.GUIDE}",
-    ),
-    "client-credentials": (
-        "Salesforce does not take these client credentials",
-        f"the app must have the client credentials flow enabled, with a user to run as, see {token_refusals.GUIDE}",
-    ),
-}
-_WORDS: dict[RefusalKind, str] = {
-    "client": "Salesforce does not take this client id or secret",
-    "place": "Salesforce refuses this network or hour",
-    "app": "the app is not allowed to do this",
-    "audience": "Salesforce does not take this audience",
-    "clock": "the assertion is out of time",
-    "limit": "Salesforce takes no more logins right now",
-    "unlisted": "Salesforce refuses, in words that are not known here",
-    "busy": "somebody else is refreshing this token right now",
-    "unclear": "Salesforce gave no usable answer",
-}
-
-
-def _lost(given: Registration, reason: str) -> EnrolmentError:
-    return EnrolmentError(
-        f"{given.login_url} gave no usable answer, and may have spent the refresh token: {reason}",
-        hint="run the same command again: it tries the token once more",
-        outcome="unknown",
-        code="NO_ANSWER",
-    )
-
-
-def _unusable(given: Registration, reason: Exception) -> EnrolmentError:
-    return EnrolmentError(
-        f"of the answer of {given.login_url} only the new refresh token can be used: {reason}",
-        hint="it is kept, sealed; run the same command again: it goes on with it",
-        outcome="unknown",
-        code="NO_ANSWER",
-    )
-
-
-def _refused(
-    refusal: oauth.TokenRefused, given: Registration, way: AuthKind, *, interrupted: bool = False
-) -> EnrolmentError:
-    if refusal.kind == "dead" and interrupted:
-        return EnrolmentError(
-            f"the refresh token is dead ({refusal.reason}): an earlier run sent it and never saw the answer",
-            hint="log in again, with --auth web, to get a new refresh token",
-            outcome="rejected",
-            code=refusal.error,
-        )
-    undone = f"{given.alias} was not {'changed' if given.replace else 'registered'}"
-    if refusal.kind == "clock":
-        return EnrolmentError(f"{undone}: {refusal.reason}", hint=refusal.hint, outcome="rejected", code="CLOCK_OFF")
-    words, hint = _DEAD[way] if refusal.kind == "dead" else (_WORDS[refusal.kind], None)
-    return EnrolmentError(
-        f"{undone}: {words}: {refusal.reason}",
-        hint=token_refusals.what_to_do_in_setup(refusal.reason) or hint or refusal.hint,
-        outcome="rejected",
-        code=refusal.error,
-    )
