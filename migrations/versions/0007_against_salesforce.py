@@ -1,4 +1,4 @@
-"""what working against Salesforce itself has taught: an audience that an operator chose; one policy for each org id
+"""what working against Salesforce itself has taught: chosen audiences, one policy for each org id, orgs that move
 
 Each policy is filled in, and its changes put on record, when the store is opened.
 """
@@ -21,3 +21,4 @@ def upgrade() -> None:
     sa.Column('policy', sa.Text(), nullable=False),
     sa.PrimaryKeyConstraint('org_id')
     )
+    op.add_column('orgs', sa.Column('move', sa.Text(), nullable=True))

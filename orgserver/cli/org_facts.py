@@ -7,7 +7,7 @@ from typing import Any
 
 from orgserver.cli.support import warn
 from orgserver.model.orgs import Org
-from orgserver.services import directory, keepalive
+from orgserver.services import directory, keepalive, moves
 
 
 def told_of(org: Org) -> dict[str, Any]:
@@ -23,6 +23,7 @@ def told_of(org: Org) -> dict[str, Any]:
         "cause": org.cause,
         "problem": directory.problem(org),
         "held": org.held,
+        "move": _moved(org),
         "user": {"id": org.user.id, "username": org.user.username, "time_zone": org.user.time_zone}
         if org.user
         else None,
@@ -49,6 +50,21 @@ def warn_of_idleness(org: Org) -> None:
         alive = end > datetime.now(UTC)
         told = f"dies on {end:%Y-%m-%d} unless it is used" if alive else f"may have died on {end:%Y-%m-%d}, unused"
         warn(f"{org.alias}: its refresh token {told}; run: orgserver refresh-idle")
+
+
+def warn_of_move(org: Org) -> None:
+    """Say where an org has moved to, or is said to have moved to."""
+    news = moves.words(org, datetime.now(UTC))
+    if news is not None:
+        warn(f"{org.alias}: {news}")
+
+
+def _moved(org: Org) -> dict[str, Any] | None:
+    move = org.move
+    if move is None:
+        return None
+    told = {"from": move.before, "to": move.after, "since": _iso(move.since), "proven": move.proven}
+    return told | ({"reason": move.reason} if move.reason else {})
 
 
 def ago(time: datetime | None) -> str:

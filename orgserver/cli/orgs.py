@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from orgserver.cli.org_facts import ago, told_of, warn_of_idleness
+from orgserver.cli.org_facts import ago, told_of, warn_of_idleness, warn_of_move
 from orgserver.cli.support import (
     Failure,
     agreed,
@@ -78,6 +78,7 @@ def list_orgs(as_json: bool) -> None:
     for org in orgs:
         if org.problem is not None:
             tell(f"{org.alias}: {org.problem.code} since {org.problem.since:%Y-%m-%d %H:%M} UTC. {org.problem.hint}")
+        warn_of_move(org)
         warn_of_idleness(org)
 
 
@@ -96,6 +97,7 @@ def show_org(alias: str, as_json: bool) -> None:
         print_json(told_of(org))
     else:
         print_facts(told_of(org))
+        warn_of_move(org)
         warn_of_idleness(org)
 
 

@@ -68,6 +68,20 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class Move:
+    """A token answer named another instance of an org than the one that is pinned."""
+
+    before: str
+    """URLs of both instances."""
+    after: str
+    since: datetime
+    proven: bool
+    """Whether the org is pinned to the new one; else it stays with the old one."""
+    reason: str | None = None
+    """Why it could not be proven."""
+
+
+@dataclass(frozen=True, slots=True)
 class OrgUser:
     """The Salesforce user that an org's credential acts as."""
 
@@ -109,6 +123,8 @@ class Org:
     held: bool = False
     """This store is a copy, or was one: another may have rotated the refresh token since, so none is sent until an
     operator says so (``check-org --try-token``)."""
+    move: Move | None = None
+    """The last one that was named since the last login."""
 
     @property
     def is_closed(self) -> bool:

@@ -282,6 +282,11 @@ class SalesforceClient:
                 raise Unanswered("the login host did not answer") from error
         return trace.server_date
 
+    async def ask_login_host(self, hosts: OrgHosts, token: Secret, request: Request, *, deadline: float) -> Reply:
+        """Ask an org's login host, with the access token that it has just made; CallError as ``send``."""
+        where = OrgHosts(f"{hosts.key} login", hosts.login_url, hosts.login_url, hosts.trusted)
+        return await self.send(where, token, request, deadline=deadline, trace=Trace())
+
     # -- connections
 
     async def forget(self, key: str) -> None:
@@ -313,7 +318,7 @@ class SalesforceClient:
     def _request(self, hosts: OrgHosts, token: Secret, request: Request) -> httpx.Request:
         """Build what is sent: here, and nowhere else, a token meets a URL, and the URL is the pinned one."""
         origin = _origin(hosts.instance_url, hosts.trusted)
-        if not request.path.startswith("/services/"):
+        if not request.path.startswith(("/services/", "/id/")):
             raise NotSent("a request left the API's paths", code="INTERNAL", category="internal", retryable=False)
         headers = [
             ("Authorization", f"Bearer {token.reveal()}"),

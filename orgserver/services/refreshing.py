@@ -23,7 +23,8 @@ from orgserver.model.orgs import AccessToken, Org, OrgState, Problem
 from orgserver.model.secret import Secret
 from orgserver.salesforce import oauth
 from orgserver.salesforce.client import OrgHosts, SalesforceClient
-from orgserver.services import assertion_login, verdicts
+from orgserver.services import assertion_login, moves, verdicts
+from orgserver.services.moves import Moves
 from orgserver.services.observing import Observer
 from orgserver.services.safekeeping import Deposit, Safekeeping
 from orgserver.services.wishes import Wish, hosts_of, same
@@ -75,6 +76,7 @@ class Refresher:
         self._token_seconds = token_seconds
         self._places = asyncio.Semaphore(AT_ONCE)
         self._safe = Safekeeping(store)
+        self._moves = Moves(store, client)
 
     async def refresh(self, org: Org, wish: Wish) -> AccessToken:
         """Get another token, from Salesforce or from whoever is refreshing already.
@@ -150,11 +152,11 @@ class Refresher:
 
     async def _ask(self, granted: Granted, wish: Wish, holder: str) -> AccessToken:
         """Ask Salesforce, once, and keep everything it answers before anybody uses it."""
-        org, answer = granted.org, None
+        org, answer, login_host = granted.org, None, granted.org.login_url
         where = hosts_of(org, org.instance_url)
         try:
             if granted.credential.private_key is not None:
-                granted, answer = await self._log_in(granted, where)
+                granted, answer, login_host = await self._log_in(granted, where)
             else:
                 reply = await self._client.token(where, oauth.ask(granted.credential, time.time()))
         except oauth.TokenRefused as refusal:  # of an assertion, which spends nothing
@@ -171,7 +173,7 @@ class Refresher:
             reason = str(error) if isinstance(error, CallError) else "it could not be read"
             raise await self._unanswered(granted, holder, reason) from error
         if answer is not None:
-            return await self._accept(granted, answer, verdicts.mismatch(org, answer), holder)
+            return await self._accept(granted, answer, verdicts.mismatch(org, answer), holder, login_host)
         return await self._read(granted, reply.status, reply.body, wish, holder)
 
     async def _read(self, granted: Granted, status: int, body: Any, wish: Wish, holder: str) -> AccessToken:
@@ -190,24 +192,28 @@ class Refresher:
             if rotated is not None:
                 raise await self._kept_for_later(granted, rotated, "it could not be read", holder) from error
             raise await self._unanswered(granted, holder, "it could not be read") from error
-        return await self._accept(granted, answer, mismatch, holder)
+        return await self._accept(granted, answer, mismatch, holder, granted.org.login_url)
 
     async def _accept(
-        self, granted: Granted, answer: oauth.TokenAnswer, mismatch: str | None, holder: str
+        self, granted: Granted, answer: oauth.TokenAnswer, mismatch: str | None, holder: str, login_host: str
     ) -> AccessToken:
-        if mismatch is None:
-            return await self._keep(granted, answer, holder)
-        await self._quarantine(granted, answer.refresh_token, mismatch, holder)
-        raise verdicts.quarantined(granted.org, mismatch)
+        """Keep a whole answer; where it names another host, the org's own is asked nothing until that is proven."""
+        if mismatch is not None:
+            await self._quarantine(granted, answer.refresh_token, mismatch, holder)
+            raise verdicts.quarantined(granted.org, mismatch)
+        access = await self._keep(granted, answer, holder)
+        if access.instance_url == moves.named_by(answer, granted.org):
+            return access
+        return await self._moves.settle(granted.org, answer, access, login_host)
 
-    async def _log_in(self, granted: Granted, where: OrgHosts) -> tuple[Granted, oauth.TokenAnswer]:
-        """Show an assertion; the audience that worked is kept with the answer."""
+    async def _log_in(self, granted: Granted, where: OrgHosts) -> tuple[Granted, oauth.TokenAnswer, str]:
+        """Show an assertion; the audience that worked is kept with the answer, whose host comes last."""
         began = time.monotonic()
         answer = await assertion_login.log_in(
             self._client, where, granted.credential, has_time=lambda: self._time_is_left(granted, began)
         )
         credential = replace(granted.credential, audience=answer.recipient.audience)
-        return replace(granted, credential=credential), answer.tokens
+        return replace(granted, credential=credential), answer.tokens, answer.recipient.token_host
 
     async def _unanswered(self, granted: Granted, holder: str, reason: str) -> Unanswered:
         """Note that nobody knows what became of the refresh token that was sent; the error to raise."""
@@ -224,7 +230,8 @@ class Refresher:
     async def _keep(self, granted: Granted, answer: oauth.TokenAnswer, holder: str) -> AccessToken:
         """Store an answer as the very next step."""
         org, credential = granted.org, granted.credential
-        access = AccessToken(answer.access_token, answer.instance_url, credential.fencing + 1)
+        access = AccessToken(answer.access_token, moves.home_until_proven(org, answer), credential.fencing + 1)
+        settled = access.instance_url == moves.named_by(answer, org)  # no move, or one that was named is taken back
         refresh_token = answer.refresh_token or credential.refresh_token
         act = _act(org)
 
@@ -232,6 +239,8 @@ class Refresher:
             stored = self._steps.keep_in(tx, granted, holder, refresh_token, access)
             if stored and org.org_id is None:  # registered with --no-verify: the first answer pins it
                 policies.record_in(self._store.audit, tx, policies.pin_in(tx, org.row_id, answer.org_id), "refresh")
+            if stored and settled and org.move is not None and not org.move.proven:
+                self._store.orgs.note_move_in(tx, org.row_id, access.fencing, None)
             self._store.audit.record_in(tx, act, Ending(Outcome.SUCCEEDED, attempts=1))
             return stored
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from orgserver.model.orgs import Org, OrgState
-from orgserver.services import verdicts
+from orgserver.services import moves, verdicts
 from orgserver.services.health import Finding, size
 from orgserver.services.keepalive import LIFE, WARN_FROM, dies_at
 from orgserver.store import glimpse
@@ -124,6 +124,10 @@ def of_org(org: Org, now: datetime) -> Finding:
     if org.problem is not None:
         told = f"its last token request was refused on {org.problem.since:%Y-%m-%d}: {org.problem.code}"
         return Finding(name, "warning", off + told, org.problem.hint)
+    news = moves.words(org, now)
+    if news is not None:
+        todo = "if nobody knows of this, ask the org's administrator, and disable it meanwhile: "
+        return Finding(name, "warning", off + news, f"{todo}orgserver update-org {org.alias} --disable")
     if not org.holds_refresh_token:
         return Finding(name, "ok", f"{off}ready; logs in by {org.auth} whenever it needs to")
     return _aged(org, name, off, now)

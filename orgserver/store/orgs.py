@@ -12,7 +12,7 @@ from sqlalchemy import Row, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.names import Alias, RowId
-from orgserver.model.orgs import AccessToken, Credential, Org, OrgState, Problem
+from orgserver.model.orgs import AccessToken, Credential, Move, Org, OrgState, Problem
 from orgserver.model.secret import Secret
 from orgserver.store import policies, rows, sealed, tables
 from orgserver.store.chain import when
@@ -253,6 +253,29 @@ class Orgs:
             return False
         self.touched_in(tx, row_id)
         return True
+
+    def move_in(self, tx: Transaction, row_id: RowId, access: AccessToken, move: Move) -> bool:
+        """Pin an org, and the access token that is stored, to another instance; False if that token is another."""
+        if not self.note_move_in(tx, row_id, access.fencing, move):
+            return False
+        for table in (tables.access_tokens, tables.orgs):
+            tx.connection.execute(
+                update(table).where(table.c.row_id == row_id).values(instance_url=access.instance_url)
+            )
+        return True
+
+    def note_move_in(self, tx: Transaction, row_id: RowId, fencing: int, move: Move | None) -> bool:
+        """Note what is known of an org's move; False if its token is another one by now."""
+        if self.fencing_in(tx, row_id) != fencing:
+            return False
+        values = {"move": rows.move_column(move)}
+        tx.connection.execute(update(tables.orgs).where(tables.orgs.c.row_id == row_id).values(values))
+        rows.changed_in(tx)
+        return True
+
+    def forget_access_in(self, tx: Transaction, row_id: RowId) -> None:
+        """Let go of the access token that is stored."""
+        tx.connection.execute(delete(tables.access_tokens).where(tables.access_tokens.c.row_id == row_id))
 
     def fencing_in(self, tx: Transaction, row_id: RowId) -> int:
         """The fencing number of an org's credential; 0 if it has none."""

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Row, select, update
 
 from orgserver.model.names import Alias, OrgId, RowId
-from orgserver.model.orgs import Org, OrgState, OrgUser, Policy, Problem
+from orgserver.model.orgs import Move, Org, OrgState, OrgUser, Policy, Problem
 from orgserver.store import tables
 from orgserver.store.chain import instant, when
 from orgserver.store.writer import Transaction
@@ -61,9 +61,20 @@ def columns(org: Org) -> dict[str, Any]:
         "source": org.source,
         "auth": org.auth,
         "held": org.held,
+        "move": move_column(org.move),
         "enabled": org.enabled,
         "refreshed_at": instant(org.refreshed_at) if org.refreshed_at else None,
     }
+
+
+def move_column(move: Move | None) -> str | None:
+    """How a move stands in its column."""
+    return json.dumps(asdict(move) | {"since": instant(move.since)}) if move else None
+
+
+def _move(text: str | None) -> Move | None:
+    told = json.loads(text) if text else None
+    return Move(**(told | {"since": when(told["since"])})) if told else None
 
 
 def org(row: Row[Any]) -> Org:
@@ -92,6 +103,7 @@ def org(row: Row[Any]) -> Org:
         enabled=row.enabled,
         auth=row.auth,
         held=row.held,
+        move=_move(row.move),
     )
 
 

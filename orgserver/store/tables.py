@@ -56,6 +56,7 @@ orgs = Table(
     Column("source", Text, nullable=False),
     Column("auth", Text, nullable=False, server_default="refresh-token"),
     Column("held", Boolean, nullable=False, server_default=false()),  # no refresh until an operator tries the token
+    Column("move", Text),  # JSON object: to another instance, proven or not
     Column("enabled", Boolean, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("refreshed_at", BigInteger),

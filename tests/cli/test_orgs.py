@@ -37,6 +37,7 @@ async def test_an_org_is_added_listed_shown_and_checked(shell: Shell, acme: Sand
         "cause": None,
         "problem": None,
         "held": False,
+        "move": None,
         "user": {"id": acme.user_id, "username": acme.username, "time_zone": "Europe/Berlin"},
         "login_url": acme.url,
         "instance_url": acme.url,

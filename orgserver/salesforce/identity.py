@@ -1,0 +1,75 @@
+"""The identity URL, which a token answer names: who the user is, and where that user's org lives.
+
+Salesforce Help ``remoteaccess_using_openid``: ``https://login.salesforce.com/id/<org id>/<user id>``; ``urls`` holds
+the org's API endpoints by name, with ``{version}`` in place of the version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orgserver.model.names import org_id
+from orgserver.model.text import clean_text
+from orgserver.salesforce import hosts
+from orgserver.salesforce.oauth import TokenAnswer
+from orgserver.salesforce.protocol import Reply, Request
+
+_SHARED = ("https://login.salesforce.com", "https://test.salesforce.com")
+"""Salesforce writes these into ``id`` also where a My Domain gave the token."""
+_API = ("rest", "sobjects", "query", "search")
+"""Which of ``urls`` say where the API answers; others may be pictures and pages at other hosts."""
+_SHOWN = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What an identity answer says."""
+
+    org_id: str
+    """Its 18-character form; what was said in place of one, made harmless, where it is none."""
+    homes: frozenset[str]
+    """Where the org's API answers: origins, one where all is well; what was said, made harmless, where it is none."""
+
+
+def ask(answer: TokenAnswer, login_host: str, trusted: Sequence[str]) -> Request:
+    """The request for the identity of a token answer, at the login host that gave it (an origin).
+
+    Raises ValueError where ``id`` names another host: that one may not see the token.
+    """
+    named = hosts.check_url(answer.identity_url, trusted)
+    if named not in (login_host, *_SHARED):
+        raise ValueError(f"its identity URL names {named.partition('://')[2]}, not the login host")
+    return Request("GET", f"/id/{answer.org_id}/{answer.user_id}")
+
+
+def read(reply: Reply, trusted: Sequence[str]) -> Identity:
+    """Read an identity answer; ValueError for what is none."""
+    body: Any = reply.body
+    urls = body.get("urls") if isinstance(body, dict) else None
+    said = body.get("organization_id") if isinstance(body, dict) else None
+    if not isinstance(urls, dict) or not isinstance(said, str):
+        raise ValueError("its identity answer has not the form that Salesforce documents")  # noqa: TRY004  # not ours
+    return Identity(_org_id(said), _homes(urls, trusted))
+
+
+def _org_id(said: str) -> str:
+    try:
+        return org_id(said)
+    except ValueError:
+        return clean_text(said, _SHOWN)
+
+
+def _homes(urls: dict[str, Any], trusted: Sequence[str]) -> frozenset[str]:
+    named = [urls[name] for name in _API if name in urls]
+    if not named or not all(isinstance(url, str) for url in named):
+        raise ValueError("its identity answer names no place of the API")
+    return frozenset(_origin(url, trusted) for url in named)
+
+
+def _origin(url: str, trusted: Sequence[str]) -> str:
+    try:
+        return hosts.check_url(url.replace("{version}", "66.0"), trusted)  # a placeholder, whose braces no URL has
+    except ValueError:
+        return clean_text(url, _SHOWN)
