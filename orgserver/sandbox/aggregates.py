@@ -125,6 +125,8 @@ class Grouping:
 
     def _converted(self, call: tree.Call) -> tuple[Getter, Field]:
         """FORMAT() and its kin around what was summed up or grouped by."""
+        if call.function == "converttimezone":
+            self._scan.expressions.compiled(call)  # refused: no date function is around it
         inner, field = self._compiled(self._scan.expressions.argument(call))
         convert, made = self._scan.expressions.conversion(call, field)
         return (lambda group: convert(inner(group))), made

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+from orgserver.sandbox.numbers import encode_json
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Answer:
     def __init__(self, status: int, body: Any = None, headers: dict[str, str] | None = None) -> None:
         self.status = status
         # A lone surrogate, which JSON may hold and UTF-8 may not, becomes a question mark.
-        self.body = b"" if body is None else _encode(body).encode("utf-8", "replace")
+        self.body = b"" if body is None else encode_json(body).encode("utf-8", "replace")
         self.headers = headers or {}
         self.content_type = "application/json;charset=UTF-8"
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orgserver.sandbox import control, faults
+from orgserver.sandbox import control, faults, ledger
 from orgserver.sandbox.answers import Answer, Asked
 from orgserver.sandbox.errors import OAuthRefusal, Refusal
 from orgserver.sandbox.faults import Fault, Line
@@ -145,7 +145,7 @@ class OrgApp:
     async def _reply(self, line: Line, asked: Asked, answer: Answer, request_id: str) -> None:
         headers = {"X-Request-Id": request_id}
         if _counts(asked, answer):
-            headers["Sforce-Limit-Info"] = f"api-usage={self._org.counters.api_calls}/{self._org.daily_limit}"
+            headers["Sforce-Limit-Info"] = ledger.limit_info(self._org)
         if answer.status == _UNAUTHORIZED:
             headers["WWW-Authenticate"] = "Token"
         answer.headers = headers | answer.headers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -12,6 +13,8 @@ from orgserver.sandbox.answers import Asked
 from orgserver.sandbox.errors import Refusal
 from orgserver.sandbox.schema import SObject
 
+_VERSION = re.compile(r"v(\d{2,3})\.0/")
+_DUPLICATE_HEADER_SINCE = 52
 _METHODS = "GET,POST,PATCH,DELETE,HEAD"
 
 
@@ -80,8 +83,21 @@ def method_of(asked: Asked) -> str:
     return other.upper() if other and asked.method == "POST" else asked.method
 
 
+def check_media_type(asked: Asked) -> None:
+    """Refuse a body that is neither JSON nor, for a bulk job, CSV (nforce#74). XML, which Salesforce reads, is too."""
+    if not asked.body or asked.method not in ("POST", "PATCH", "PUT"):
+        return
+    media_type = asked.headers.get("content-type", "application/octet-stream").partition(";")[0].strip().lower()
+    if media_type != ("text/csv" if asked.method == "PUT" else "application/json"):
+        text = f"MediaType of '{media_type}' is not supported by this resource"
+        raise Refusal(415, "UNSUPPORTED_MEDIA_TYPE", text)
+
+
 def allows_duplicates(asked: Asked) -> bool:
-    """Tell whether a request saves what a duplicate rule only warns of."""
+    """Tell whether a request saves what a duplicate rule only warns of; the header is of version 52.0 and later."""
+    version = _VERSION.search(asked.path)
+    if version is None or int(version[1]) < _DUPLICATE_HEADER_SINCE:
+        return False
     header = asked.headers.get("sforce-duplicate-rule-header", "")
     options = {part.strip().lower() for part in header.replace(" ", "").split(";")}
     return "allowsave=true" in options

@@ -12,6 +12,7 @@ from typing import Any
 from orgserver.sandbox.answers import Answer
 from orgserver.sandbox.errors import Refusal
 from orgserver.sandbox.jobs import Job
+from orgserver.sandbox.numbers import double
 from orgserver.sandbox.running import Runner
 from orgserver.sandbox.sheets import Dialect
 
@@ -87,5 +88,5 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
-    text = str(value)
+    text = double(value) if isinstance(value, float) else str(value)
     return text.replace(".000+0000", ".000Z") if text.endswith(".000+0000") else text

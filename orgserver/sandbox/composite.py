@@ -19,12 +19,18 @@ _MOST_GRAPHS = 75
 _MOST_NODES = 500
 _MOST_TREE = 200
 _QUERIES = re.compile(r"/(?:query|queryAll|composite/sobjects)(?:[/?]|$)")
-_REFERENCE = re.compile(r"@\{([A-Za-z]\w*)((?:\.\w+|\[\d+\])*)\}")
+_REFERENCE = re.compile(r"@\{([A-Za-z0-9]\w*)((?:\.\w+|\[\d+\])*)\}")
 _STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
 _OK = range(200, 300)
 _VERSION = re.compile(r"/?(?:services/data/)?(v\d{2,3}\.0)/(.*)", re.DOTALL)
 _ROLLED_BACK = "The transaction was rolled back since another operation in the same transaction failed."
+_NAME = re.compile(r"[A-Za-z0-9]\w*", re.ASCII)
+"""The form of a referenceId (guardian/support-service-lambdas PR 1512)."""
 Resource = Callable[[Asked, str, list[str]], Answer]
+
+
+class _Unfit(Refusal):
+    """A composite request that is refused as a whole: with 200, and one part that says why."""
 
 
 class Composite:
@@ -51,10 +57,10 @@ class Composite:
 
     def _composite(self, asked: Asked) -> Answer:
         told = read_object(asked.body)
-        requests = _requests(told.get("compositeRequest"), _MOST)
-        if sum(bool(_QUERIES.search(str(each.get("url")))) for each in requests) > _MOST_QUERIES:
-            text = f"A composite request may hold at most {_MOST_QUERIES} queries and collections"
-            raise Refusal(400, "LIMIT_EXCEEDED", text)
+        try:
+            requests = _in_limits(told.get("compositeRequest"))
+        except _Unfit as unfit:
+            return Answer(200, {"compositeResponse": [_response(None, Answer(400), unfit.body)]})
         responses, _ = self._each(requests, asked, all_or_none=told.get("allOrNone") is True)
         return Answer(200, {"compositeResponse": responses})
 
@@ -172,15 +178,32 @@ class Composite:
                 self._branch(each, {fields[relationship]: identifier}, results, errors)
 
 
-def _list(value: Any, most: int) -> list[Record]:
+def _in_limits(value: Any) -> list[Record]:
+    """The parts of a composite request; _Unfit where they are too many (guardian/support-service-lambdas PR 766)."""
+    requests = _requests(value, None)
+    if len(requests) > _MOST:
+        raise _Unfit(400, "LIMIT_EXCEEDED", f"The request can\u2019t contain more than {_MOST} operations.")
+    if sum(bool(_QUERIES.search(str(each.get("url")))) for each in requests) > _MOST_QUERIES:
+        text = f"The request can\u2019t contain more than {_MOST_QUERIES} query or collection operations."
+        raise _Unfit(400, "LIMIT_EXCEEDED", text)
+    for name in (str(each["referenceId"]) for each in requests):
+        if not _NAME.fullmatch(name):
+            text = (
+                f"Provided referenceId ('{name[:80]}') must start with a letter or a number, and it can contain only "
+            )
+            raise _Unfit(400, "INVALID_INPUT", text + "letters, numbers and underscores ('_').")
+    return requests
+
+
+def _list(value: Any, most: int | None) -> list[Record]:
     if not isinstance(value, list) or not value or not all(isinstance(each, dict) for each in value):
         raise Refusal(400, "JSON_PARSER_ERROR", "A list of objects is required at [line:1, column:2]")
-    if len(value) > most:
+    if most is not None and len(value) > most:
         raise Refusal(400, "LIMIT_EXCEEDED", f"The limit of {most} requests in one has been exceeded")
     return value
 
 
-def _requests(value: Any, most: int) -> list[Record]:
+def _requests(value: Any, most: int | None) -> list[Record]:
     requests = _list(value, most)
     names = [each.get("referenceId") for each in requests]
     if not all(isinstance(name, str) and name for name in names) or len(set(names)) < len(names):
@@ -220,6 +243,6 @@ def _halted(message: str) -> tuple[Answer, Any]:
     return Answer(400, refusal.body), refusal.body
 
 
-def _response(reference: str, answer: Answer, body: Any) -> Record:
+def _response(reference: str | None, answer: Answer, body: Any) -> Record:
     headers = {"Location": answer.headers["location"]} if "location" in answer.headers else {}
     return {"body": body, "httpHeaders": headers, "httpStatusCode": answer.status, "referenceId": reference}

@@ -28,6 +28,9 @@ class Objects:
     def __init__(self, tables: Tables, clock: Callable[[], datetime]) -> None:
         self.hidden: frozenset[str] = frozenset()
         """The names of those that the org lets nobody see."""
+        self.hidden_fields: dict[str, frozenset[str]] = {}
+        """The fields that its user may not see, by object."""
+        self._shown: dict[str, SObject] = {}
         self._changed: dict[str, SObject] = {}
         self._tables = tables
         self._clock = clock
@@ -36,23 +39,32 @@ class Objects:
     @property
     def own(self) -> dict[str, SObject | None]:
         """Those that are not as recorded, by name; None for what is hidden."""
-        return {**self._changed, **dict.fromkeys(self.hidden)}
+        return {**self._changed, **self._shown, **dict.fromkeys(self.hidden)}
 
     @property
     def persons(self) -> bool:
         """Whether the org has person accounts."""
-        return "ispersonaccount" in self.find("Account").fields
+        return "ispersonaccount" in self._whole("Account").fields
 
     def find(self, name: str) -> SObject:
-        """The object as it is in this org."""
+        """The object as this org's user sees it."""
+        return self._shown.get(name) or self._whole(name)
+
+    def _whole(self, name: str) -> SObject:
         return self._changed.get(name) or schema.load(name)
+
+    def hide_fields(self, names: Mapping[str, frozenset[str]]) -> None:  # a knob
+        """Hide these fields, and no others, from the org's user: a change of permissions is a change of describe."""
+        former, self.hidden_fields = self.hidden_fields, dict(names)
+        for name in former.keys() | names.keys():
+            self._touch(name)
 
     def change(self, name: str, field: str, told: Mapping[str, Any]) -> None:
         """Change what describe tells of a field, or add one; ValueError if the object is unknown."""
         found = schema.find(name)
         if found is None:
             raise ValueError(f"there is no object {name}")
-        describe = copy.deepcopy(self.find(found.name).describe)
+        describe = copy.deepcopy(self._whole(found.name).describe)
         fields = describe["fields"]
         index = next((i for i, each in enumerate(fields) if each["name"].lower() == field.lower()), None)
         if index is None:
@@ -71,12 +83,20 @@ class Objects:
     def _keep(self, describe: dict[str, Any]) -> None:
         sobject = schema.understood(describe)
         self._changed[sobject.name] = sobject
-        # HTTP's dates have seconds; whoever asked within this one must see the change all the same.
-        now = self._clock().replace(microsecond=0)
-        self._modified[sobject.name] = max(now, self._since(sobject.name) + timedelta(seconds=1))
+        self._touch(sobject.name)
         for record in self._tables[sobject.name].values():
             for name, value in sobject.defaults.items():
                 record.setdefault(name, value)
+
+    def _touch(self, name: str) -> None:
+        """Make anew what the user sees of an object, and from when on it is so."""
+        hidden = self.hidden_fields.get(name)
+        self._shown.pop(name, None)
+        if hidden:
+            self._shown[name] = schema.without(self._whole(name), hidden)
+        # HTTP's dates have seconds; whoever asked within this one must see the change all the same.
+        now = self._clock().replace(microsecond=0)
+        self._modified[name] = max(now, self._since(name) + timedelta(seconds=1))
 
     def _since(self, name: str) -> datetime:
         return self._modified.get(name, RECORDED)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal, get_args
 
+from orgserver.sandbox import occasions
 from orgserver.sandbox.answers import Answer
 from orgserver.sandbox.wire import Wire
 
@@ -31,6 +32,7 @@ Kind = Literal[
     "bad_json",
     "deep",
     "next_url",
+    "salesforce",
 ]
 KINDS: frozenset[str] = frozenset(get_args(Kind))
 Message = dict[str, Any]
@@ -62,6 +64,8 @@ class Fault:
     content_type: str = "application/json;charset=UTF-8"
     location: str = ""
     """Where a redirect, or the next page of a query, is said to be."""
+    occasion: str = ""
+    """Which of Salesforce's own answers a fault of the kind ``salesforce`` gives; the names are in ``occasions``."""
     megabytes: int = 40
     """The size of a huge answer."""
     headers: dict[str, str] = field(default_factory=dict)
@@ -69,6 +73,8 @@ class Fault:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"there is no fault {self.kind!r}; use one of {', '.join(sorted(KINDS))}")
+        if (self.kind == "salesforce") is not (self.occasion in occasions.NAMES):
+            raise ValueError(f"the kind salesforce has an occasion: {', '.join(sorted(occasions.NAMES))}")
         try:
             re.compile(self.path), re.compile(self.method)
         except re.error as error:
@@ -156,6 +162,8 @@ async def strike(fault: Fault, line: Line, answer: Answer) -> None:
         await _cut(line, answer)
     elif fault.kind == "drip":
         await _drip(fault, line)
+    elif fault.kind == "salesforce":
+        await line.answer(occasions.answer(fault.occasion))
     elif fault.kind == "huge":
         await _huge(fault, line)
     else:

@@ -45,12 +45,17 @@ class Expressions:
         self._text = text
         self._zone = zone
 
-    def compiled(self, expression: tree.Expression) -> tuple[Getter, Field]:
-        """A function from a record to the expression's value, and the field that such values are of."""
+    def compiled(self, expression: tree.Expression, within: str = "") -> tuple[Getter, Field]:
+        """A function from a record to the expression's value, and the field that such values are of.
+
+        ``within`` is the function around it.
+        """
         if isinstance(expression, tree.Path):
             return self._paths.getter(expression)
+        if expression.function == "converttimezone" and within not in tree.DATE_FUNCTIONS:
+            raise self._refused(expression, "convertTimezone() can only be used in a date function")
         argument = self.argument(expression)
-        inner, field = self.compiled(argument)
+        inner, field = self.compiled(argument, expression.function)
         convert, made = self.conversion(expression, field)
 
         def get(record: Record) -> Any:

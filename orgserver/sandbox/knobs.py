@@ -8,6 +8,12 @@ callbacks           where a log-in in the browser may lead back to
 duplicate_rule      {"object", "fields", "allow_save"}: records alike in these fields are duplicates; null: none are
 person_accounts     whether an account may be a person
 hidden_objects      the names of objects that the org lets nobody see
+hidden_fields       {"object": ["field"]}: what field-level security hides from the org's user, in all replies
+page_rows           how many rows a page of a query has at most, whatever batchSize asks; null: as many as asked
+locators_end_with_session
+                    whether the next page of a query is for the session that began it alone
+limit_info          the form of Sforce-Limit-Info: plain, bursts or per_app
+time_zone           the zone of the org's user, in which TODAY and its kin are meant
 bulk_rows_per_second
                     how fast a bulk job gets on; 0: not at all, null: as fast as it can
 bulk_delay          seconds until it begins
@@ -42,12 +48,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from random import Random
-from typing import Any
+from typing import Any, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from orgserver.sandbox import schema
 from orgserver.sandbox.assertions import public_key
 from orgserver.sandbox.duplicates import Rule
-from orgserver.sandbox.org import SandboxOrg
+from orgserver.sandbox.org import LimitInfo, SandboxOrg
 
 Read = Callable[[Any], Any]
 _LONGEST = 600
@@ -126,9 +133,53 @@ def _objects(value: Any) -> frozenset[str]:
     return names
 
 
+def _hidden_fields(value: Any) -> dict[str, frozenset[str]]:
+    if not isinstance(value, dict):
+        raise TypeError("an object is wanted")
+    return {_one_object(name): _hideable(name, _texts(fields)) for name, fields in value.items()}
+
+
+def _one_object(name: str) -> str:
+    (known,) = _objects([name])
+    return known
+
+
+def _hideable(name: str, fields: list[str]) -> frozenset[str]:
+    """Field-level security cannot hide every field: not ids, names or what a record must have."""
+    told = {each["name"]: each for each in schema.load(name).describe["fields"]}
+    lacking = [each for each in fields if each in told and not told[each]["permissionable"]]
+    if lacking:
+        raise ValueError(f"{', '.join(lacking)} of {name} cannot be hidden")
+    return frozenset(fields)
+
+
+def _rows(value: Any) -> int:
+    if _whole(value) < 1:
+        raise ValueError("at least one row is wanted")
+    return int(value)
+
+
+def _limit_info(value: Any) -> str:
+    if value not in get_args(LimitInfo):
+        raise ValueError(f"one of {', '.join(get_args(LimitInfo))} is wanted")
+    return str(value)
+
+
+def _zone(value: Any) -> str:
+    try:
+        return ZoneInfo(_text(value)).key
+    except (OSError, ZoneInfoNotFoundError):
+        raise ValueError("the name of a time zone is wanted") from None
+
+
 _OF_ORG: dict[str, tuple[str, Read]] = {
     "duplicate_rule": ("duplicate_rule", _or_null(_rule)),
     "hidden_objects": ("hidden_objects", _objects),
+    "hidden_fields": ("hidden_fields", _hidden_fields),
+    "page_rows": ("page_rows", _or_null(_rows)),
+    "locators_end_with_session": ("locators_end_with_session", _flag),
+    "limit_info": ("limit_info", _limit_info),
+    "time_zone": ("user_time_zone", _zone),
     "person_accounts": ("person_accounts", _flag),
     "bulk_rows_per_second": ("bulk_rows_per_second", _or_null(_seconds)),
     "bulk_delay": ("bulk_delay", _seconds),

@@ -38,6 +38,14 @@ def limits(org: SandboxOrg) -> Answer:
     return Answer(200, {"DailyApiRequests": {"Max": org.daily_limit, "Remaining": left}, **others})
 
 
+def limit_info(org: SandboxOrg) -> str:
+    """The header Sforce-Limit-Info (REST guide ``headers_api_usage``)."""
+    told = f"api-usage={org.counters.api_calls}/{org.daily_limit}"
+    if org.limit_info == "bursts":
+        return f"{told}; api-bursts=1/750"
+    return f"per-app-api-usage=17/250(appName={org.alias}-app); {told}" if org.limit_info == "per_app" else told
+
+
 def counts(org: SandboxOrg, asked: Asked) -> Answer:
     """``/limits/recordCount``."""
     wanted = asked.query.get("sObjects", "")

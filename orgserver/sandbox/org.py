@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -24,6 +24,7 @@ from orgserver.sandbox.records import Record, Records
 from orgserver.sandbox.running import Runner
 from orgserver.sandbox.values import stamp
 
+LimitInfo = Literal["plain", "bursts", "per_app"]
 CALLBACK = "http://localhost:1717/OauthRedirect"
 """Where the sf command waits for a person's log-in."""
 ALIASES = ("acme", "globex", "initech", "umbrella", "hooli", "vandelay", "wonka", "stark", "wayne", "tyrell")
@@ -85,6 +86,9 @@ class Locator:
 
     rows: list[Record]
     batch: int
+    opened: datetime
+    token: str = field(repr=False)
+    """The access token of the query."""
 
 
 @dataclass(slots=True)
@@ -166,6 +170,12 @@ class SandboxOrg:
     plain: bool = False
     """Whether replies go in the plain form, neither packed nor in chunks."""
     time_zone: str = "Europe/Berlin"
+    page_rows: int | None = None
+    """How many rows a page of a query has at most, whatever ``batchSize`` asks; None: as many as asked."""
+    locators_end_with_session: bool = False
+    """Whether the next page of a query is for the session that began it alone."""
+    limit_info: LimitInfo = "plain"
+    """The form of the header Sforce-Limit-Info."""
     bulk_rows_per_second: float | None = None
     """How fast bulk jobs get on; None: as fast as they can."""
     bulk_delay: float = 0
@@ -246,6 +256,25 @@ class SandboxOrg:
     @hidden_objects.setter
     def hidden_objects(self, names: frozenset[str]) -> None:
         self.objects.hidden = names
+
+    @property
+    def hidden_fields(self) -> dict[str, frozenset[str]]:
+        """The fields that field-level security hides from the org's user, by object."""
+        return self.objects.hidden_fields
+
+    @hidden_fields.setter
+    def hidden_fields(self, names: dict[str, frozenset[str]]) -> None:
+        self.objects.hide_fields(names)
+
+    @property
+    def user_time_zone(self) -> str:
+        """The zone of the org's user, in which TODAY and its kin are meant."""
+        return self.time_zone
+
+    @user_time_zone.setter
+    def user_time_zone(self, name: str) -> None:
+        self.time_zone = name
+        self.records.tables["User"][self.user_id]["TimeZoneSidKey"] = name
 
     @property
     def session_seconds(self) -> float | None:

@@ -15,7 +15,7 @@ from orgserver.sandbox.duplicates import Rule
 from orgserver.sandbox.errors import Refusal
 from orgserver.sandbox.keys import Keys
 from orgserver.sandbox.schema import Field, SObject
-from orgserver.sandbox.values import kept, stamp
+from orgserver.sandbox.values import DECIMALS, kept, stamp
 
 Record = dict[str, Any]
 _Change = tuple[str, str, Record | None, Record | None]
@@ -68,12 +68,12 @@ class Records:
 
     def add(self, sobject: SObject, values: Record, identifier: str | None = None) -> str:
         """Put a record in, without asking whether an agent might."""
-        now = stamp(self._clock())
+        sobject, now = sobject.whole, stamp(self._clock())
         record = Kept(sobject.defaults)
         record["Id"] = identifier or self.new_id(sobject)
         if "ownerid" in sobject.fields:
             record["OwnerId"] = self._user_id
-        record.update(values)
+        record.update({name: _doubled(sobject, name, value) for name, value in values.items()})
         for name in ("CreatedDate", "LastModifiedDate", "SystemModstamp"):
             record[name] = record.get(name) or now
         for name in ("CreatedById", "LastModifiedById"):
@@ -122,7 +122,7 @@ class Records:
         merged = Kept(record)
         merged.update(checked)
         _require(sobject, merged)
-        derive(sobject, merged, set(checked), self.tables)
+        derive(sobject.whole, merged, set(checked), self.tables)
         if checked:
             self._judge(sobject, merged, record["Id"], allow_duplicates)
         now = stamp(self._clock())
@@ -184,6 +184,7 @@ class Records:
 
     def _judge(self, sobject: SObject, values: Record, identifier: str, allow: bool) -> None:
         """Refuse what is there already: by a unique field, or by the org's duplicate rule."""
+        sobject = sobject.whole
         for field in sobject.unique:
             value = values.get(field.name)
             others = [each for each in self.keys.find(sobject, field, value) if each != identifier]
@@ -217,6 +218,12 @@ class Records:
 
 def _object(name: str) -> SObject:
     return schema.find(name) or schema.load(name)
+
+
+def _doubled(sobject: SObject, name: str, value: Any) -> Any:
+    """A number of a field that has decimals, as such: it is written in another way than a whole one."""
+    field = sobject.fields.get(name.lower())
+    return float(value) if type(value) is int and field is not None and field.type in DECIMALS else value
 
 
 def _require(sobject: SObject, values: Record) -> None:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import re
-import secrets
-from datetime import datetime
-from email.utils import format_datetime
-from typing import Any
 
-from orgserver.sandbox import ledger, schema, upserts
+from orgserver.sandbox import conditions, ledger, schema, upserts
 from orgserver.sandbox.answers import Answer, Asked
 from orgserver.sandbox.bodies import (
     allows_duplicates,
-    http_date,
+    check_media_type,
     method_of,
     not_allowed,
     not_found,
@@ -24,15 +20,16 @@ from orgserver.sandbox.collections import Collections
 from orgserver.sandbox.composite import Composite
 from orgserver.sandbox.errors import Refusal
 from orgserver.sandbox.oauth import OAuth
-from orgserver.sandbox.org import Locator, SandboxOrg
+from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.paths import attributes
+from orgserver.sandbox.queries import Queries
 from orgserver.sandbox.schema import SObject
 from orgserver.sandbox.searching import Searching
 
-_VERSION = re.compile(r"v\d{2,3}\.0")
-_LOCATOR = re.compile(r"(0r8[0-9A-Za-z]{15})-(\d{1,10})")
-_BATCH = re.compile(r"batchSize\s*=\s*(\d{1,9})", re.IGNORECASE)
-_SUPPORTED = range(59, 69)
+_VERSION = re.compile(r"v(\d{2,3})\.0")
+_SUPPORTED = range(31, 69)
+_OLDEST = 21
+"""The versions before 31.0 are retired (REST guide ``errorcodes``: 410); there was REST from 20.0 on."""
 _LABELS = {0: "Spring", 1: "Summer", 2: "Winter"}
 
 
@@ -46,17 +43,20 @@ class Rest:
         self._composite = Composite(org.records, self._resource)
         self._bulk = Bulk(org)
         self._searching = Searching(org)
+        self._queries = Queries(org)
 
     def answer(self, asked: Asked) -> Answer:
         """Answer a request; Refusal if it cannot be done."""
         match asked.parts:
             case ["services", "data"] if asked.method == "GET":
                 return Answer(200, _versions())
-            case ["services", "data", version, *parts] if _VERSION.fullmatch(version):
+            case ["services", "data", version, *parts] if named := _VERSION.fullmatch(version):
+                _check_version(int(named[1]))
                 self._oauth.authenticate(asked)
                 if self._org.counters.api_calls >= self._org.protection_limit:
                     raise Refusal(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
                 self._org.counters.api_calls += 1
+                check_media_type(asked)
                 with schema.of_org(self._org.objects.own):
                     return self._resource(asked, version, parts)
         raise not_found()
@@ -82,9 +82,9 @@ class Rest:
             case []:
                 return Answer(200, self._resources(version))
             case ["query" | "queryAll", locator]:
-                return self._more(locator, version)
+                return self._queries.more(asked, locator, version)
             case ["query" | "queryAll" as kind]:
-                return self._query(asked, version, deleted=kind == "queryAll")
+                return self._queries.first(asked, version, deleted=kind == "queryAll")
             case ["limits"]:
                 return ledger.limits(self._org)
             case ["limits", "recordCount"]:
@@ -123,7 +123,9 @@ class Rest:
             case "GET":
                 return self._row(asked, sobject, identifier, version)
             case "PATCH":
-                self._unmodified(sobject, identifier, asked.headers.get("if-unmodified-since"))
+                unmet = conditions.check_change(asked, sobject, records.get(sobject, identifier))
+                if unmet is not None:
+                    return unmet
                 values = read_values(asked.body)
                 records.update(sobject, identifier, values, allow_duplicates=allows_duplicates(asked))
                 return Answer(204)
@@ -135,10 +137,9 @@ class Rest:
 
     def _row(self, asked: Asked, sobject: SObject, identifier: str, version: str) -> Answer:
         record = self._org.records.get(sobject, identifier)
-        modified = datetime.fromisoformat(record["LastModifiedDate"])
-        since = http_date(asked.headers.get("if-modified-since"))
-        if since is not None and modified <= since:
-            return Answer(304)
+        instead = conditions.of_read(asked, sobject, record)
+        if instead is not None:
+            return instead
         row = {"attributes": attributes(sobject.name, record["Id"], version)}
         wanted = asked.query.get("fields", "")
         names = [name.strip() for name in wanted.split(",")] if wanted else [f.name for f in sobject.fields.values()]
@@ -148,49 +149,7 @@ class Rest:
                 raise Refusal(400, "INVALID_FIELD", f"No such column '{name}' on sobject of type {sobject.name}")
             row[field.name] = record[field.name]
         row.setdefault("Id", record["Id"])
-        return Answer(200, row, {"last-modified": format_datetime(modified, usegmt=True)})
-
-    def _unmodified(self, sobject: SObject, identifier: str, text: str | None) -> None:
-        if text is None:
-            return
-        since = http_date(text)
-        if since is None:
-            raise Refusal(400, "INVALID_HEADER", "If-Unmodified-Since is not a date")
-        record = self._org.records.get(sobject, identifier)
-        if datetime.fromisoformat(record["LastModifiedDate"]) > since:
-            message = "The record you are trying to update has been modified"
-            raise Refusal(412, "ENTITY_FAILED_IFLASTMODIFIED_ON_UPDATE", message)
-
-    def _query(self, asked: Asked, version: str, *, deleted: bool) -> Answer:
-        org = self._org
-        text = asked.query.get("q", "")
-        runner = org.query(text, deleted=deleted)
-        rows = runner.rows()
-        if asked.query.get("columns") == "true":
-            return Answer(200, runner.columns())
-        if runner.query.count:
-            return Answer(200, {"totalSize": len(rows), "done": True, "records": []})
-        row = runner.projection()
-        shaped = [row(record, version) for record in rows]
-        found = _BATCH.search(asked.headers.get("sforce-query-options", ""))
-        batch = min(max(int(found[1]), 200), 2_000) if found else 2_000
-        if len(shaped) <= batch:
-            return Answer(200, {"totalSize": len(shaped), "done": True, "records": shaped})
-        locator = f"0r8{secrets.token_hex(8)[:15]}"
-        org.locators[locator] = Locator(shaped, batch)
-        return self._more(f"{locator}-0", version)
-
-    def _more(self, text: str, version: str) -> Answer:
-        found = _LOCATOR.fullmatch(text)
-        locator = self._org.locators.get(found[1]) if found else None
-        if found is None or locator is None or int(found[2]) >= len(locator.rows):
-            raise Refusal(400, "INVALID_QUERY_LOCATOR", "invalid query locator")
-        start = int(found[2])
-        end = start + locator.batch
-        page: dict[str, Any] = {"totalSize": len(locator.rows), "done": end >= len(locator.rows)}
-        if not page["done"]:  # under /query/ for queryAll, too
-            page["nextRecordsUrl"] = f"/services/data/{version}/query/{found[1]}-{end}"
-        return Answer(200, page | {"records": locator.rows[start:end]})
+        return Answer(200, row, conditions.headers(sobject, record))
 
     def _resources(self, version: str) -> dict[str, str]:
         names = ("composite", "jobs", "limits", "parameterizedSearch", "query", "queryAll", "search", "sobjects")
@@ -207,3 +166,8 @@ def _versions() -> list[dict[str, str]]:
         }
         for number in _SUPPORTED
     ]
+
+
+def _check_version(number: int) -> None:
+    if _OLDEST <= number < _SUPPORTED.start:
+        raise Refusal(410, "UNSUPPORTED_API_VERSION", f"API version {number}.0 has been retired")

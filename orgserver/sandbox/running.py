@@ -14,9 +14,11 @@ from orgserver.sandbox.aggregates import Grouping
 from orgserver.sandbox.errors import Refusal, framed
 from orgserver.sandbox.records import Record, Records
 from orgserver.sandbox.scanning import Context, Scan
+from orgserver.sandbox.schema import Field
 from orgserver.sandbox.subqueries import Selection
 
 _MAX_LENGTH = 100_000
+_SHORT_TEXT = 255
 
 
 class Runner:
@@ -49,6 +51,15 @@ class Runner:
             return lambda row, _version: row
         row, sobject = self._answer.row, self._scan.sobject
         return lambda record, version: row(sobject, record, version)
+
+    def long_texts(self) -> int:
+        """How many of the columns are custom long texts."""
+        if not isinstance(self._answer, Selection):
+            return 0
+        parts = (part for part in self._answer.shape.parts.values() if isinstance(part, Field))
+        return sum(
+            part.type == "textarea" and part.length > _SHORT_TEXT and part.name.endswith("__c") for part in parts
+        )
 
     def columns(self) -> dict[str, Any]:
         """The query's columns, in place of its rows."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -75,6 +76,13 @@ class SObject:
     unique: tuple[Field, ...] = ()
     parts: dict[str, list[str]] = field(default_factory=dict)
     """The names of the fields that a compound field consists of, sorted, by its name."""
+    unhidden: SObject | None = field(default=None, repr=False)
+    """The object with the fields that its user may not see; None: there are none."""
+
+    @property
+    def whole(self) -> SObject:
+        """The object as records are kept, whoever asks for them."""
+        return self.unhidden or self
 
 
 def _names() -> dict[str, Field]:
@@ -141,6 +149,12 @@ def understood(describe: dict[str, Any]) -> SObject:
         tuple(field for field in fields if field.unique),
         {name: sorted(field.name for field in fields if field.compound == name) for name in names},
     )
+
+
+def without(sobject: SObject, hidden: Collection[str]) -> SObject:
+    """The object without some fields, as field-level security shows it to a user."""
+    fields = [each for each in sobject.describe["fields"] if each["name"] not in hidden]
+    return dataclasses.replace(understood(sobject.describe | {"fields": fields}), unhidden=sobject)
 
 
 @contextmanager

@@ -52,6 +52,8 @@ class Selection:
         if expression.function in tree.DATE_FUNCTIONS:
             message = f"Field must be grouped or aggregated: {tree.label(expression)}"
             raise scan.context.refused(message, expression.position)
+        if expression.function == "converttimezone":
+            scan.expressions.compiled(expression)  # refused: no date function is around it
         inner = scan.expressions.argument(expression)
         if not isinstance(inner, tree.Path):
             raise scan.context.refused(f"unexpected token: '{tree.label(inner)}'", inner.position)

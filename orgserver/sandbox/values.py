@@ -15,7 +15,9 @@ _TEXTS = frozenset(
     {"string", "textarea", "phone", "email", "url", "picklist", "multipicklist", "combobox", "encryptedstring"}
 )
 _WHOLE = frozenset({"int", "long"})
-_NUMBERS = frozenset({"double", "currency", "percent"}) | _WHOLE
+DECIMALS = frozenset({"double", "currency", "percent"})
+"""The types of fields whose numbers have decimals."""
+_NUMBERS = DECIMALS | _WHOLE
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _DATETIME = re.compile(_DATE.pattern + r"T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:?[0-9]{2})")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")

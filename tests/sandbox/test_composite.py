@@ -78,8 +78,6 @@ async def test_all_or_none_takes_everything_back(web: httpx.AsyncClient, acme: S
 @pytest.mark.parametrize(
     ("requests", "code"),
     [
-        ([asked(f"r{number}", "GET", "/limits") for number in range(26)], "LIMIT_EXCEEDED"),
-        ([asked(f"r{number}", "GET", "/query?q=x") for number in range(6)], "LIMIT_EXCEEDED"),
         ([ACCOUNT, ACCOUNT], "INVALID_INPUT"),
         ([{"method": "GET", "url": f"{DATA}/limits"}], "INVALID_INPUT"),
         ([], "JSON_PARSER_ERROR"),

@@ -19,6 +19,7 @@ from orgserver.sandbox.server import Sandbox
 DATA = "/services/data/v60.0"
 CONTACTS = f"{DATA}/sobjects/Contact"
 QUERY = f"{DATA}/query?q=SELECT+Id+FROM+Contact"
+JSON = {"Content-Type": "application/json"}
 BYRON = json.dumps({"LastName": "Byron"}).encode()
 
 
@@ -39,7 +40,8 @@ async def raw(org: SandboxOrg, request: bytes, context: ssl.SSLContext | None = 
 def post(org: SandboxOrg, body: bytes = BYRON) -> bytes:
     token = org.new_session()["access_token"]
     head = (
-        f"POST {CONTACTS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Length: {len(BYRON)}\r\n\r\n"
+        f"POST {CONTACTS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(BYRON)}\r\n\r\n"
     )
     return head.encode() + body
 
@@ -127,7 +129,7 @@ async def test_a_delay_comes_before_the_work_or_after_it(web: httpx.AsyncClient,
         acme.fault("delay", path=CONTACTS, work=work, seconds=0.3)
         before = byrons(acme)
         with pytest.raises(httpx.ReadTimeout):
-            await web.post(CONTACTS, content=BYRON, timeout=0.1)
+            await web.post(CONTACTS, content=BYRON, headers=JSON, timeout=0.1)
         assert byrons(acme) == before + work
         async with asyncio.timeout(5):
             while byrons(acme) == before:
@@ -186,7 +188,7 @@ async def test_the_next_page_can_be_said_to_be_elsewhere(web: httpx.AsyncClient,
 async def test_a_fault_strikes_where_and_as_often_as_ordered(web: httpx.AsyncClient, acme: SandboxOrg) -> None:
     acme.fault("status", path=".*/Contact", method="POST|PATCH", times=2, skip=1, status=599)
 
-    statuses = [(await web.post(CONTACTS, content=BYRON)).status_code for _ in range(4)]
+    statuses = [(await web.post(CONTACTS, content=BYRON, headers=JSON)).status_code for _ in range(4)]
 
     assert statuses == [201, 599, 599, 201]
     assert (await web.get(QUERY)).status_code == 200

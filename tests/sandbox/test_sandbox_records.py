@@ -127,13 +127,15 @@ async def test_a_wrong_record_is_refused_as_salesforce_refuses_it(
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"[" * 100_000, b"\xff"])
 async def test_a_body_that_is_no_object_is_refused(web: httpx.AsyncClient, body: bytes) -> None:
-    reply = await web.post(f"{ROWS}/Contact", content=body)
+    reply = await web.post(f"{ROWS}/Contact", content=body, headers={"Content-Type": "application/json"})
 
     assert (reply.status_code, reply.json()[0]["errorCode"]) == (400, "JSON_PARSER_ERROR")
 
 
 async def test_half_a_letter_does_no_harm(web: httpx.AsyncClient) -> None:
-    reply = await web.post(f"{ROWS}/Contact", content=b'{"LastName": "\\ud800"}')
+    reply = await web.post(
+        f"{ROWS}/Contact", content=b'{"LastName": "\\ud800"}', headers={"Content-Type": "application/json"}
+    )
 
     assert (await read(web, "Contact", reply.json()["id"]))["LastName"] == "?"
 
