@@ -20,7 +20,7 @@ import httpx
 from orgserver.model.errors import CallError, NoConnection, NotSent, RateLimited, Rejected, StaleToken, Unanswered
 from orgserver.model.secret import Secret
 from orgserver.model.text import clean_text
-from orgserver.salesforce import bodies, clock, oauth, refusals, retry
+from orgserver.salesforce import bodies, clock, long_reads, oauth, refusals, retry
 from orgserver.salesforce import hosts as host_rules
 from orgserver.salesforce.protocol import Reply, Request
 
@@ -149,7 +149,7 @@ class SalesforceClient:
 
         Raises StaleToken, Rejected, NotSent, or Unanswered when a change may have happened.
         """
-        outgoing = self._request(hosts, token, request)
+        outgoing = self._request(hosts, token, long_reads.wrap(request) if long_reads.is_long(request) else request)
         gate = self._gate(hosts.key, hosts.instance_url)
         try:
             async with asyncio.timeout_at(deadline), gate.slots:
@@ -170,6 +170,8 @@ class SalesforceClient:
             before = trace.sent
             try:
                 reply = await self._once(gate, outgoing, trace, request.accept)
+                if long_reads.is_long(request):
+                    reply = _unwrapped(reply, trace)
             except _NeverSent as error:
                 gate.breaker.failed(loop.time())
                 if tries >= retry.NEVER_SENT_TRIES or not gate.budget.spend():
@@ -388,6 +390,16 @@ def _note(trace: Trace, headers: dict[str, str]) -> None:
             break
     if "date" in headers:
         trace.server_date = clock.read_date(headers["date"])
+
+
+def _unwrapped(reply: Reply, trace: Trace) -> Reply:
+    """The answer to a long read, out of that of the request it was sent in."""
+    try:
+        inner = long_reads.unwrap(reply)
+    except ValueError as error:
+        raise _Lost(str(error)) from None
+    trace.http_status = inner.status
+    return inner
 
 
 def _repeatable(refused: CallError, reply: Reply, request: Request, tries: int, wait: float | None) -> bool:

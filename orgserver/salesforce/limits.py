@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 
 WARN_FROM = 0.9
-_USAGE = re.compile(r"api-usage=(\d{1,12})/(\d{1,12})")
+_USAGE = re.compile(r"(?<![\w-])api-usage=(\d{1,12})/(\d{1,12})")
 
 
 def usage(header: str | None) -> tuple[int, int] | None:
-    """Calls used and allowed in 24 hours; None where the header does not say. Salesforce counts with some delay."""
+    """Calls used and allowed in 24 hours; None where the header does not say. Salesforce counts with some delay.
+
+    What else it says, of bursts and of one app (``per-app-api-usage=17/250(appName=x)``), comes before or after.
+    """
     found = _USAGE.search(header or "")
     return (int(found[1]), int(found[2])) if found else None
 

@@ -178,6 +178,22 @@ def more(path: str) -> Request:
     return Request("GET", path)
 
 
+def is_more(request: Request) -> bool:
+    """Whether a request goes on with a query."""
+    return _MORE.fullmatch(request.path) is not None
+
+
+def ended_with_session() -> Rejected:
+    """A query whose result went with the session that began it (airbyte PR 84302): no new token brings it back."""
+    return Rejected(
+        "the result belongs to a session that has ended",
+        code="INVALID_QUERY_LOCATOR",
+        category="invalid_argument",
+        hint="start again without a cursor",
+        http_status=401,
+    )
+
+
 def read_page(reply: Reply) -> QueryPage:
     """A page of records; a next page that is not on a query path of this API is an error, never an address to call."""
     body = reply.body

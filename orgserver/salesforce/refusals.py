@@ -8,6 +8,7 @@ from typing import Any
 from orgserver.model.errors import CallError, Category, Rejected, StaleToken, Unanswered
 from orgserver.model.names import is_field_path
 from orgserver.model.text import clean_word, error_code
+from orgserver.salesforce import advice
 
 _MAX_FIELDS = 50
 """How many of the fields that an error names are repeated."""
@@ -56,20 +57,8 @@ _STATUSES: dict[int, Category] = {
     429: "rate_limited",
     431: "invalid_argument",
 }
-_HINTS: dict[str, str] = {
-    "REQUEST_LIMIT_EXCEEDED": "the org's API calls of the last 24 hours are used up, or too many run at once",
-    "UNABLE_TO_LOCK_ROW": "somebody else is changing this record; try again in a moment",
-    "ENTITY_IS_DELETED": "the record is in the recycle bin",
-    "INVALID_FIELD": "check the field's API name; custom fields end in __c",
-    "INVALID_TYPE": "check the object's API name; custom objects end in __c",
-    "ENTITY_FAILED_IFLASTMODIFIED_ON_UPDATE": "somebody changed the record since you read it; read it again",
-    "INVALID_QUERY_LOCATOR": "the result has expired; start again without a cursor",
-    "QUERY_TIMEOUT": "narrow the query: select fewer fields, or filter by an indexed field",
-}
 _MAYBE_DONE = frozenset({"UNKNOWN_EXCEPTION", "APEX_ERROR", "REQUEST_RUNNING_TOO_LONG"})
 """After these, a write may have happened."""
-_NOT_STALE = ("Connected app is not attached to Agent", "This session is not valid for use with the REST API")
-"""With these texts a new token would be refused in the same way (jsforce's http-api.ts)."""
 _REDIRECTS = range(300, 400)
 _SERVER_ERROR = 500
 _LONGEST_WAIT = 86_400.0
@@ -90,11 +79,11 @@ def refusal(status: int, body: Any, *, writes: bool, retry_after: float | None =
         if writes and not rejected_before_work(status, body, retry_after=retry_after):
             return Unanswered(f"Salesforce failed while it worked on this: {message}", code=code, http_status=status)
         return _refused_for_now(status, code, message, retry_after)
-    if status == 401 and not any(text in message for text in _NOT_STALE):  # noqa: PLR2004  # Unauthorized
+    if status == 401 and not any(text in message for text in advice.NOT_STALE):  # noqa: PLR2004  # Unauthorized
         return StaleToken(message, code=code, http_status=status)
     fields = _field_names(first.get("fields"))
     duplicates = _duplicates(first)
-    hint = _HINTS.get(code)
+    hint = advice.by_words(code, message)
     if code == "DUPLICATES_DETECTED":
         message = "a duplicate rule of this org refused the record, because one like it exists"
     if duplicates:
@@ -107,7 +96,7 @@ def refusal(status: int, body: Any, *, writes: bool, retry_after: float | None =
         code=code,
         category=_CODES.get(code) or _STATUSES.get(status, "upstream"),
         fields=fields,
-        retryable=code in ("UNABLE_TO_LOCK_ROW", "SERVER_UNAVAILABLE") or _concurrent(code, message),
+        retryable=code in ("UNABLE_TO_LOCK_ROW", "SERVER_UNAVAILABLE") or advice.is_concurrent(code, message),
         hint=hint,
         http_status=status,
         details={"duplicates": duplicates} if duplicates else None,
@@ -125,23 +114,20 @@ def rejected_before_work(status: int, body: Any, *, retry_after: float | None) -
     code, message = error_code(first.get("errorCode")) or "", clean_word(first.get("message"))
     if status == 429 or (status == 503 and retry_after is not None):  # noqa: PLR2004  # Too Many Requests, Service Unavailable
         return code in ("SERVER_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
-    return _concurrent(code, message)
+    return advice.is_concurrent(code, message)
 
 
 def _refused_for_now(status: int, code: str, message: str, retry_after: float | None) -> Rejected:
     """Nothing was done, and the same may succeed later."""
+    hint = f"the org asks to be left alone for {min(retry_after, _LONGEST_WAIT):,.0f} s" if retry_after else None
     return Rejected(
         message or f"Salesforce answered {status}",
         code=code,
         category="rate_limited" if code == "REQUEST_LIMIT_EXCEEDED" else "upstream",
         retryable=True,
-        hint=f"the org asks to be left alone for {min(retry_after, _LONGEST_WAIT):,.0f} s" if retry_after else None,
+        hint=hint or advice.by_words(code, message),
         http_status=status,
     )
-
-
-def _concurrent(code: str, message: str) -> bool:
-    return code == "REQUEST_LIMIT_EXCEEDED" and message.startswith("Concurrent")
 
 
 def _first(body: Any) -> dict[str, Any] | None:
@@ -157,8 +143,14 @@ def _field_names(value: Any) -> list[str]:
 
 def _redirected(status: int, body: Any) -> CallError:
     if status == 300 and isinstance(body, list):  # noqa: PLR2004  # Multiple Choices
+        ids = _last_steps(body)
+        more = f" and {len(body) - len(ids)} more" if len(body) > len(ids) else ""
         return Rejected(
-            "more than one record has this key", code="MULTIPLE_CHOICES", category="conflict", http_status=300
+            "more than one record has this key",
+            code="MULTIPLE_CHOICES",
+            category="conflict",
+            http_status=300,
+            hint=f"these records have it: {', '.join(ids)}{more}; name one by its id" if ids else None,
         )
     return Rejected(
         f"the org's host answered with a redirect ({status}), which is never followed",
@@ -169,18 +161,25 @@ def _redirected(status: int, body: Any) -> CallError:
     )
 
 
+def _last_steps(paths: list[Any]) -> list[str]:
+    """The ids at the ends of records' paths, the first few."""
+    ids = [str(path).rpartition("/")[2] for path in paths[:_SHOWN] if isinstance(path, str)]
+    return [each for each in ids if _ID.fullmatch(each)]
+
+
 def _wordless(status: int, *, writes: bool) -> CallError:
-    text = f"the org's host answered {status} without Salesforce's words"
+    text, hint = f"the org's host answered {status} without Salesforce's words", advice.by_status(status)
     if status >= _SERVER_ERROR or status in (406, 420, 429):
         if writes and status >= _SERVER_ERROR:
             return Unanswered(text, code=f"HTTP_{status}", http_status=status)
         category: Category = "rate_limited" if status == 429 else "upstream"  # noqa: PLR2004  # Too Many Requests
-        return Rejected(text, code=f"HTTP_{status}", category=category, retryable=not writes, http_status=status)
+        return Rejected(
+            text, code=f"HTTP_{status}", category=category, retryable=not writes, hint=hint, http_status=status
+        )
     if status == 401:  # noqa: PLR2004  # Unauthorized
         return StaleToken(text, code="HTTP_401", http_status=status)
-    conflict = "somebody changed the record since you read it; read it again" if status == 412 else None  # noqa: PLR2004
     return Rejected(
-        text, code=f"HTTP_{status}", category=_STATUSES.get(status, "upstream"), http_status=status, hint=conflict
+        text, code=f"HTTP_{status}", category=_STATUSES.get(status, "upstream"), http_status=status, hint=hint
     )
 
 

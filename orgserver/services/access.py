@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from orgserver.model.errors import NotSent, StaleToken, UnknownOrg
 from orgserver.model.orgs import AccessToken, Caller, Org, Scope
+from orgserver.salesforce import protocol
 from orgserver.salesforce.client import SalesforceClient, Trace
 from orgserver.salesforce.protocol import Reply, Request
 from orgserver.services.observing import Observer
@@ -40,11 +41,16 @@ class Connection:
         new = False
         while True:
             try:
-                return read(await self._send(token, request))
-            except StaleToken:
+                reply = await self._send(token, request)
+                break
+            except StaleToken as error:
+                if protocol.is_more(request) and self._tokens.ends_results(self.org, token, new=new):
+                    raise protocol.ended_with_session() from error
                 if new:
-                    raise
+                    raise self._tokens.refused_anew(self.org, token, str(error)) from error
             token, new = await self._tokens.after(self.org, token)
+        self._tokens.accepted(self.org)
+        return read(reply)
 
     async def _send(self, token: AccessToken, request: Request) -> Reply:
         where = hosts_of(self.org, token.instance_url)

@@ -106,7 +106,7 @@ class Planner:
             lambda _record: Ending(Outcome.SUCCEEDED, row_count=1),
             record_ids=(record_id,),
             fields=values.named(wanted),
-            foresight=foresight.reading(sobject, wanted),
+            foresight=foresight.reading(sobject, () if fields is None else wanted),
         )
 
     def update(

@@ -11,8 +11,10 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from orgserver.model.errors import Rejected
 from orgserver.model.names import RowId
 from orgserver.model.orgs import AccessToken, Org
+from orgserver.salesforce import advice
 from orgserver.salesforce.client import TOKEN_SECONDS, SalesforceClient
 from orgserver.services.observing import Observer
 from orgserver.services.refreshing import Refresher
@@ -21,8 +23,24 @@ from orgserver.store.opened import Store
 
 __all__ = ["LEASE_SECONDS", "Tokens", "hosts_of"]
 
+_FIRST_PAUSE, _LONGEST_PAUSE = 10.0, 900.0
+"""Seconds without a refresh after a new token was refused; twice as many each time."""
 LEASE_SECONDS = 60.0
 """Longer than the whole time of a token request."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Useless:
+    """A token that was refused although it was new: another one would be, too, and getting it may cost a refresh token.
+
+    (jsforce PR 1301: users that may not use the API, sessions locked to another address.)
+    """
+
+    token: AccessToken
+    message: str
+    until: float
+    """In the event loop's time."""
+    pause: float
 
 
 @dataclass(slots=True)
@@ -33,6 +51,9 @@ class _Live:
     current: AccessToken | None = None
     new: bool = False
     """It came from a refresh that somebody waited for here."""
+    useless: _Useless | None = None
+    ended_results: AccessToken | None = None
+    """It was refused when it was new, with the next page of a query that another session had begun."""
 
 
 class Tokens:
@@ -78,9 +99,35 @@ class Tokens:
             return live.current
 
     async def after(self, org: Org, refused: AccessToken) -> tuple[AccessToken, bool]:
-        """Give a token other than a refused one, and whether it is new: got now, not just found in the store."""
+        """Give a token other than a refused one, and whether it is new: got now, not just found in the store.
+
+        Raises Rejected, without asking for another, while it is known that new tokens are refused too.
+        """
+        useless = self._live.setdefault(org.row_id, _Live()).useless
+        if useless is not None and same(useless.token, refused) and asyncio.get_running_loop().time() < useless.until:
+            raise _refused_anew(org, useless.message)
         token = await self.current(org, not_this=refused)
         return token, self._live[org.row_id].new
+
+    def refused_anew(self, org: Org, token: AccessToken, message: str) -> Rejected:
+        """Remember that a new token was refused, and give the error: for a while, longer each time, no other is got."""
+        live = self._live.setdefault(org.row_id, _Live())
+        pause = min(live.useless.pause * 2, _LONGEST_PAUSE) if live.useless else _FIRST_PAUSE
+        live.useless = _Useless(token, message, asyncio.get_running_loop().time() + pause, pause)
+        return _refused_anew(org, message)
+
+    def ends_results(self, org: Org, token: AccessToken, *, new: bool) -> bool:
+        """Whether the next page of a query is gone for good: a new token was refused with one, this time or before."""
+        live = self._live.setdefault(org.row_id, _Live())
+        if new:
+            live.ended_results = token
+        return same(token, live.ended_results)
+
+    def accepted(self, org: Org) -> None:
+        """An org took a token: what was remembered of refused ones is over."""
+        live = self._live.get(org.row_id)
+        if live is not None:
+            live.useless = None
 
     async def refreshed_at(self, org: Org) -> datetime | None:
         """When an org's refresh token was last used, by any process."""
@@ -118,3 +165,13 @@ class Tokens:
         """Wait for refreshes under way: what Salesforce answers them must not be lost."""
         while self._refreshes:
             await asyncio.gather(*self._refreshes, return_exceptions=True)
+
+
+def _refused_anew(org: Org, message: str) -> Rejected:
+    return Rejected(
+        f"{org.alias} refuses the access tokens that it has just given: {message}",
+        code="INVALID_SESSION_ID",
+        category="auth_expired",
+        hint=advice.NOTHING_HELPS,
+        http_status=401,
+    )

@@ -1,7 +1,8 @@
-"""The fields that are told when none are named; some of them only where the org has them."""
+"""The fields that are told when none are named: as far as the org has them, and its user may see them."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
@@ -12,13 +13,18 @@ from orgserver.services import values
 from orgserver.services.access import Connection
 
 T = TypeVar("T")
+_COLUMN = re.compile(r"No such column '([\w.]{1,200})' on (?:entity|sobject of type) '?(\w{1,80})")
+_RELATION = re.compile(r"Didn't understand relationship '(\w{1,80})' in field path")
 
 
 class UsualFields:
-    """Asks with the fields that not every org has, and remembers which orgs lack them."""
+    """Asks without the fields that an org refuses, and remembers which those are.
+
+    Some objects lack a field in some orgs, and field-level security hides others from the user of a login.
+    """
 
     def __init__(self) -> None:
-        self._lacking: set[tuple[str, SObjectName]] = set()
+        self._lacking: dict[tuple[str, SObjectName], frozenset[str]] = {}
 
     async def ask(
         self,
@@ -27,16 +33,34 @@ class UsualFields:
         given: Sequence[str] | None,
         send: Callable[[tuple[str, ...]], Awaitable[T]],
     ) -> T:
-        """Ask for the given fields or the usual ones: once more without the doubtful ones if the org refuses them."""
-        fields, doubtful = values.field_names(given, sobject), standard.DOUBTFUL_FIELDS.get(sobject, ())
-        key = (connection.org.row_id, sobject)
-        if given is not None or not doubtful or key in self._lacking:
+        """Ask for the given fields or the usual ones: these again without those that the org refuses, once for each."""
+        fields = values.field_names(given, sobject)
+        if given is not None or not fields:
             return await send(fields)
-        try:
-            return await send((*fields, *doubtful))
-        except Rejected as error:
-            if error.code != "INVALID_FIELD":
-                raise
-        result = await send(fields)
-        self._lacking.add(key)
-        return result
+        key = (connection.org.row_id, sobject)
+        doubtful = standard.DOUBTFUL_FIELDS.get(sobject, ())
+        lacking = self._lacking.get(key, frozenset())
+        while True:
+            names = tuple(name for name in (*fields, *doubtful) if name not in lacking)
+            try:
+                result = await send(names)
+            except Rejected as error:
+                refused = _refused(error, sobject, names) or (frozenset(doubtful) & frozenset(names))
+                if error.code != "INVALID_FIELD" or not refused:
+                    raise
+                lacking |= refused
+                continue
+            self._lacking[key] = lacking
+            return result
+
+
+def _refused(error: Rejected, sobject: SObjectName, names: Sequence[str]) -> frozenset[str]:
+    """The fields that a refusal is about: those with this name, or behind this relationship."""
+    text = str(error)
+    if found := _COLUMN.search(text):
+        column, own = found[1].rpartition(".")[2].lower(), found[2].lower() == sobject.lower()
+        same = [name for name in names if name.lower().rpartition(".")[2] == column and ("." in name) is not own]
+        return frozenset(same) - {"Id"}
+    if found := _RELATION.search(text):
+        return frozenset(name for name in names if name.lower().startswith(f"{found[1].lower()}."))
+    return frozenset()
