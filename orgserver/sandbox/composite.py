@@ -24,6 +24,7 @@ _STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
 _OK = range(200, 300)
 _VERSION = re.compile(r"/?(?:services/data/)?(v\d{2,3}\.0)/(.*)", re.DOTALL)
 _ROLLED_BACK = "The transaction was rolled back since another operation in the same transaction failed."
+_TOO_MANY = "The request can\N{RIGHT SINGLE QUOTATION MARK}t contain more than"
 _NAME = re.compile(r"[A-Za-z0-9]\w*", re.ASCII)
 """The form of a referenceId (guardian/support-service-lambdas PR 1512)."""
 Resource = Callable[[Asked, str, list[str]], Answer]
@@ -182,10 +183,9 @@ def _in_limits(value: Any) -> list[Record]:
     """The parts of a composite request; _Unfit where they are too many (guardian/support-service-lambdas PR 766)."""
     requests = _requests(value, None)
     if len(requests) > _MOST:
-        raise _Unfit(400, "LIMIT_EXCEEDED", f"The request can\u2019t contain more than {_MOST} operations.")
+        raise _Unfit(400, "LIMIT_EXCEEDED", f"{_TOO_MANY} {_MOST} operations.")
     if sum(bool(_QUERIES.search(str(each.get("url")))) for each in requests) > _MOST_QUERIES:
-        text = f"The request can\u2019t contain more than {_MOST_QUERIES} query or collection operations."
-        raise _Unfit(400, "LIMIT_EXCEEDED", text)
+        raise _Unfit(400, "LIMIT_EXCEEDED", f"{_TOO_MANY} {_MOST_QUERIES} query or collection operations.")
     for name in (str(each["referenceId"]) for each in requests):
         if not _NAME.fullmatch(name):
             text = (

@@ -22,6 +22,7 @@ from orgserver.sandbox.jobs import Jobs, Pace
 from orgserver.sandbox.logins import Family, Logins
 from orgserver.sandbox.records import Record, Records
 from orgserver.sandbox.running import Runner
+from orgserver.sandbox.scanning import ChildPage, whole_page
 from orgserver.sandbox.values import stamp
 
 LimitInfo = Literal["plain", "bursts", "per_app"]
@@ -333,9 +334,9 @@ class SandboxOrg:
                 return each
         return None
 
-    def query(self, text: str, *, deleted: bool = False) -> Runner:
+    def query(self, text: str, *, deleted: bool = False, page: ChildPage = whole_page) -> Runner:
         """A query of the org's records; Refusal says what is wrong with it."""
-        return Runner(self.records, text, self.clock(), ZoneInfo(self.time_zone), deleted=deleted)
+        return Runner(self.records, text, self.clock(), ZoneInfo(self.time_zone), deleted=deleted, page=page)
 
     def expire_access_tokens(self) -> None:
         """End every session."""

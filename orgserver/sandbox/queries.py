@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import secrets
 from datetime import timedelta
-from typing import Any
 
 from orgserver.sandbox.answers import Answer, Asked
 from orgserver.sandbox.errors import Refusal
 from orgserver.sandbox.oauth import bearer
 from orgserver.sandbox.org import Locator, SandboxOrg
+from orgserver.sandbox.records import Record
+from orgserver.sandbox.scanning import whole_page
 
 _LOCATOR = re.compile(r"(0r8[0-9A-Za-z]{15})-(\d{1,10})")
 _BATCH = re.compile(r"batchSize\s*=\s*(\d{1,9})", re.IGNORECASE)
@@ -29,7 +30,11 @@ class Queries:
     def first(self, asked: Asked, version: str, *, deleted: bool) -> Answer:
         """``/query`` or ``/queryAll``."""
         org = self._org
-        runner = org.query(asked.query.get("q", ""), deleted=deleted)
+
+        def children(rows: list[Record], version: str) -> Record:
+            return self._page(asked, rows, self._batch(asked), version)
+
+        runner = org.query(asked.query.get("q", ""), deleted=deleted, page=children)
         rows = runner.rows()
         if asked.query.get("columns") == "true":
             return Answer(200, runner.columns())
@@ -37,12 +42,7 @@ class Queries:
             return Answer(200, {"totalSize": len(rows), "done": True, "records": []})
         row = runner.projection()
         shaped = [row(record, version) for record in rows]
-        batch = self._batch(asked, runner.long_texts())
-        if len(shaped) <= batch:
-            return Answer(200, {"totalSize": len(shaped), "done": True, "records": shaped})
-        name = f"0r8{secrets.token_hex(8)[:15]}"
-        org.locators[name] = Locator(shaped, batch, org.clock(), bearer(asked))
-        return self.more(asked, f"{name}-0", version)
+        return Answer(200, self._page(asked, shaped, self._batch(asked, runner.long_texts()), version))
 
     def more(self, asked: Asked, text: str, version: str) -> Answer:
         """A page at a locator; it lives for two days (limits cheat sheet ``platform-apicursors``)."""
@@ -55,20 +55,31 @@ class Queries:
             raise _invalid()
         if self._org.locators_end_with_session and bearer(asked) != locator.token:
             raise Refusal(401, "INVALID_SESSION_ID", "Session expired or invalid")
-        start = int(found[2])
-        end = start + locator.batch
-        page: dict[str, Any] = {"totalSize": len(locator.rows), "done": end >= len(locator.rows)}
-        if not page["done"]:  # under /query/ for queryAll, too
-            page["nextRecordsUrl"] = f"/services/data/{version}/query/{found[1]}-{end}"
-        return Answer(200, page | {"records": locator.rows[start:end]})
+        return Answer(200, _cut(found[1], locator, int(found[2]), version))
 
-    def _batch(self, asked: Asked, long_texts: int) -> int:
+    def _page(self, asked: Asked, rows: list[Record], batch: int, version: str) -> Record:
+        """The first page of a result, whose rest waits at a locator."""
+        if len(rows) <= batch:
+            return whole_page(rows, version)
+        name = f"0r8{secrets.token_hex(8)[:15]}"
+        locator = self._org.locators[name] = Locator(rows, batch, self._org.clock(), bearer(asked))
+        return _cut(name, locator, 0, version)
+
+    def _batch(self, asked: Asked, long_texts: int = 0) -> int:
         """How many rows a page has: what was asked for is a wish."""
         found = _BATCH.search(asked.headers.get("sforce-query-options", ""))
         batch = min(max(int(found[1]), _SMALLEST), _LARGEST) if found else _LARGEST
         if long_texts >= _LONG_TEXTS:
             batch = _SMALLEST
         return min(batch, self._org.page_rows or batch)
+
+
+def _cut(name: str, locator: Locator, start: int, version: str) -> Record:
+    end = start + locator.batch
+    page: Record = {"totalSize": len(locator.rows), "done": end >= len(locator.rows)}
+    if not page["done"]:  # under /query/ for queryAll, too
+        page["nextRecordsUrl"] = f"/services/data/{version}/query/{name}-{end}"
+    return page | {"records": locator.rows[start:end]}
 
 
 def _invalid() -> Refusal:

@@ -13,7 +13,7 @@ from orgserver.sandbox import columns
 from orgserver.sandbox.aggregates import Grouping
 from orgserver.sandbox.errors import Refusal, framed
 from orgserver.sandbox.records import Record, Records
-from orgserver.sandbox.scanning import Context, Scan
+from orgserver.sandbox.scanning import ChildPage, Context, Scan, whole_page
 from orgserver.sandbox.schema import Field
 from orgserver.sandbox.subqueries import Selection
 
@@ -24,14 +24,16 @@ _SHORT_TEXT = 255
 class Runner:
     """Runs one query; Refusal says what is wrong with it."""
 
-    def __init__(self, records: Records, text: str, now: datetime, zone: ZoneInfo, *, deleted: bool) -> None:
+    def __init__(
+        self, records: Records, text: str, now: datetime, zone: ZoneInfo, *, deleted: bool, page: ChildPage = whole_page
+    ) -> None:
         if len(text) > _MAX_LENGTH:
             raise Refusal(400, "MALFORMED_QUERY", "SOQL statements can not be longer than 100000 characters")
         try:
             self.query = grammar.parse(text)
         except SoqlError as error:
             raise framed("MALFORMED_QUERY", str(error), text, error.position) from None
-        context = Context(records, text, now, zone, deleted)
+        context = Context(records, text, now, zone, deleted, page)
         self._scan = Scan(context, self.query, context.sobject(self.query.sobject, self.query.position))
         self._answer = self._understood()
         self._sort = self._scan.sorter() if isinstance(self._answer, Selection) else None

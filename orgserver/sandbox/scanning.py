@@ -21,6 +21,15 @@ _MAX_OFFSET = 2_000
 _IDS = frozenset({"id", "reference"})
 
 
+ChildPage = Callable[[list[Record], str], Record]
+"""From the rows of a subquery and an API version to what is shown of them."""
+
+
+def whole_page(rows: list[Record], _version: str) -> Record:
+    """All rows of a result."""
+    return {"totalSize": len(rows), "done": True, "records": rows}
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What all parts of one query share."""
@@ -31,6 +40,7 @@ class Context:
     zone: ZoneInfo
     deleted: bool
     """Whether deleted records are found, too."""
+    page: ChildPage = whole_page
 
     def refused(self, message: str, position: int, code: str = "MALFORMED_QUERY") -> Refusal:
         """A refusal with Salesforce's frame around the place."""

@@ -165,7 +165,7 @@ class _Children:
         if not children:
             return None
         rows = [self._selection.row(self._scan.sobject, child, version) for child in children]
-        return {"totalSize": len(rows), "done": True, "records": rows}
+        return self._scan.context.page(rows, version)
 
     def _by_parent(self) -> dict[Any, list[Record]]:
         rows = self._scan.matching()

@@ -20,6 +20,7 @@ from orgserver.salesforce import protocol
 from orgserver.salesforce import soql as soql_text
 from orgserver.services import (
     appointments,
+    children,
     confirming,
     cursors,
     foresight,
@@ -232,7 +233,7 @@ class Planner:
             following = cursors.write(
                 self._cursor_key, position, org=org.row_id, principal=caller.principal.name, arguments=arguments
             )
-        return Page(piece.records, piece.total_size, following)
+        return Page(piece.records, piece.total_size, following, children.warnings(piece.records))
 
     async def _with_dates(self, connection: Connection, caller: Caller, listing: Listing, text: str, zone: str) -> str:
         """Ask describe for types where the filter has something like a date on a field that not every org has."""

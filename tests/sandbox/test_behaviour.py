@@ -173,6 +173,19 @@ async def test_pages_are_smaller_than_asked_where_the_org_wants_it(web: httpx.As
     assert sizes == [150, 150, 150, 54]
 
 
+async def test_rows_of_children_come_in_pages_of_their_own(web: httpx.AsyncClient, acme: SandboxOrg) -> None:
+    add_contacts(acme, 300, AccountId=only(acme, "Account")["Id"])
+    text = "SELECT Name, (SELECT LastName FROM Contacts) FROM Account"
+
+    (whole,) = (await query(web, text)).json()["records"]
+    options = {"Sforce-Query-Options": "batchSize=200"}
+    (cut,) = (await query(web, text, **options)).json()["records"]
+
+    assert (whole["Contacts"]["done"], len(whole["Contacts"]["records"])) == (True, 304)
+    assert (cut["Contacts"]["done"], len(cut["Contacts"]["records"]), cut["Contacts"]["totalSize"]) == (False, 200, 304)
+    assert len((await web.get(cut["Contacts"]["nextRecordsUrl"])).json()["records"]) == 104
+
+
 async def test_two_long_texts_make_pages_of_200(web: httpx.AsyncClient, acme: SandboxOrg) -> None:
     for name in ("Notes__c", "Story__c"):
         acme.objects.change("Contact", name, {"type": "textarea", "length": 32_000})

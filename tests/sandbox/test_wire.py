@@ -28,6 +28,7 @@ async def asked(
     """Status, headers as they were written, and the body as it travelled."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     named.setdefault("Authorization", f"Bearer {org.new_session()['access_token']}")
+    named.setdefault("Content-Type", "application/json")
 
     def ask() -> Reply:
         connection = http.client.HTTPConnection(urlsplit(org.url).netloc, timeout=10)

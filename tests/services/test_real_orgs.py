@@ -198,6 +198,23 @@ async def test_pages_of_any_size_make_the_same_result(
     assert found == ["Hopper", "Johnson", "Lovelace", "Perlman"]
 
 
+@pytest.mark.parametrize("count", [10, 300])
+async def test_rows_of_children_that_are_missing_are_told_of(
+    app: App, caller: Caller, acme: SandboxOrg, count: int
+) -> None:
+    account = next(iter(acme.records.tables["Account"]))
+    for number in range(count):
+        acme.records.add(schema.load("Contact"), {"LastName": f"Person {number}", "AccountId": account})
+
+    page = await query(app, caller, "SELECT Name, (SELECT LastName FROM Contacts) FROM Account", 10)
+
+    children = page.records[0]["Contacts"]
+    assert "nextRecordsUrl" not in children
+    assert children["done"] is (count < 200)
+    assert len(children["records"]) == min(count + 4, 200)
+    assert [("Contacts" in each) for each in page.warnings] == ([] if count < 200 else [True])
+
+
 async def _begun(app: App, caller: Caller, acme: SandboxOrg) -> str:
     acme.page_rows = 2
     cursor = (await query(app, caller, "SELECT Id FROM Contact", 2)).next_cursor
