@@ -388,6 +388,30 @@ async def test_a_cancelled_write_counts_as_sent_and_its_connection_is_not_used_a
     assert upstream.carriers == [1, 2]
 
 
+# -- answers that say more than was asked
+
+
+@pytest.mark.parametrize(
+    "cookie",
+    [
+        "BrowserId=b; domain=.salesforce.com; path=/; secure",
+        "LSKey-c$CookieConsentPolicy=0:1",
+        "sid=x",
+        "ignore,all=1",
+    ],
+)
+async def test_a_cookie_is_neither_read_nor_kept_nor_sent_back(
+    client: SalesforceClient, upstream: Upstream, cookie: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    upstream.usual = acts.answer({"records": []}, Set_Cookie=cookie)
+
+    for _ in range(2):
+        assert (await send(client, upstream.address, READ)).body == {"records": []}
+
+    assert ["cookie" in headers for headers in upstream.headers] == [False, False]
+    assert caplog.records == []
+
+
 # -- answers that mean harm
 
 

@@ -194,6 +194,8 @@ class Upstream:
         self.plain = plain
         self.port = 0
         self.requests: list[tuple[str, str]] = []
+        self.headers: list[dict[str, str]] = []
+        """Those of each request, by their names in lower case."""
         self.carriers: list[int] = []
         """The number of the connection that each request came on."""
         self.connections = 0
@@ -249,6 +251,7 @@ class Upstream:
             name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])
         }
         assert "transfer-encoding" not in headers
+        self.headers.append(headers)
         await reader.readexactly(int(headers.get("content-length", "0")))
         form = Form(self.plain, "gzip" in headers.get("accept-encoding", ""))
         return (method, target.partition("?")[0]), form
