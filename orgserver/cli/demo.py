@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from orgserver.cli.support import Failure, print_json, run, safe, tell
+from orgserver.cli.support import Failure, no_core_dumps, print_json, run, safe, tell
 from orgserver.tools import toolsets
 
 _LOG_LINES = 20
@@ -91,6 +91,7 @@ async def _demo(report: _Report) -> None:
 
     async with AsyncExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="orgserver-demo-")))
+        no_core_dumps()
         settings = read_settings({"home": home}, {})
         sandbox = await stack.enter_async_context(Sandbox.start(2))
         report.heading("Two pretend orgs, registered in a throwaway home")

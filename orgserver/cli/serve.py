@@ -8,13 +8,13 @@ import os
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from orgserver.cli.support import collect_again, local_principal, until_told
+from orgserver.cli.support import collect_again, local_principal, no_core_dumps, until_told
 from orgserver.config import Settings, read_settings
 from orgserver.logs import start_logging
 from orgserver.model import names
@@ -76,7 +76,7 @@ def serve(**options: Any) -> None:
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    _no_core_dumps()
+    no_core_dumps()
     if sys.stdin is None or sys.stdout is None:  # closed by the parent: uvloop would abort the process
         raise ConfigError("standard input or output is closed", hint="let an MCP client start this command")
     with asyncio.Runner(loop_factory=_fast_loop()) as runner:
@@ -194,18 +194,3 @@ def _fast_loop() -> Any:
     except ImportError:
         return None
     return uvloop.new_event_loop
-
-
-def _no_core_dumps() -> None:
-    """Keep tokens out of core files, and out of reach of other processes of the same user."""
-    if sys.platform == "win32":
-        return
-    import resource  # noqa: PLC0415
-
-    with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":
-        import ctypes  # noqa: PLC0415
-
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import signal
+import sys
 import threading
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -140,10 +141,29 @@ def _style(cell: object) -> str:
 
 
 def settings_of(**given: Any) -> Settings:
-    """Read the settings of a command, which logs nothing by itself unless a log level was chosen."""
+    """Read the settings of a command, which logs nothing by itself unless a log level was chosen.
+
+    From here on it may hold secrets: the master key comes with the settings.
+    """
+    no_core_dumps()
     settings = read_settings(given)
     start_logging(settings, quiet=True)
     return settings
+
+
+def no_core_dumps() -> None:
+    """Keep tokens out of core files, and out of reach of other processes of the same user."""
+    if sys.platform == "win32":
+        return
+    import resource  # noqa: PLC0415
+
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        import ctypes  # noqa: PLC0415
+
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
 
 
 @asynccontextmanager

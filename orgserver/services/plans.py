@@ -46,7 +46,7 @@ Describe = Callable[[Connection, Caller, SObjectName], Awaitable[Schema]]
 """How a call that is under way learns an object's schema."""
 MAX_SOQL = 100_000
 """Salesforce: "SOQL statements can not be longer than 100000 characters"."""
-_SIDE_EFFECTS = re.compile(r"\bFOR\s+(?:VIEW|REFERENCE)\b|\bUPDATE\s+(?:TRACKING|VIEWSTAT)\b", re.IGNORECASE)
+_SIDE_EFFECTS = re.compile(r"\bFOR\s+(?:VIEW|REFERENCE|UPDATE)\b|\bUPDATE\s+(?:TRACKING|VIEWSTAT)\b", re.IGNORECASE)
 
 
 class Planner:
@@ -255,7 +255,8 @@ def checked_soql(text: str) -> str:
     redacted = soql_text.redact(text)
     if _SIDE_EFFECTS.search(redacted):
         raise InvalidArgument(
-            "soql has a clause with a side effect (FOR VIEW, FOR REFERENCE, UPDATE …); a query here only reads",
+            "soql has a clause that does more than read: FOR UPDATE locks records, FOR VIEW, FOR REFERENCE and UPDATE "
+            "TRACKING or VIEWSTAT write who looked at them; a query here only reads",
             fields=["soql"],
         )
     return redacted[:MAX_SOQL]

@@ -224,11 +224,20 @@ async def test_a_quote_in_a_filter_stays_a_quote(app: App, caller: Caller) -> No
     assert [record["Id"] for record in page.records] == [made.id]
 
 
-@pytest.mark.parametrize("clause", ["FOR VIEW", "for  reference", "UPDATE VIEWSTAT"])
+@pytest.mark.parametrize(
+    "clause",
+    ["FOR VIEW", "for  reference", "UPDATE VIEWSTAT", "FOR UPDATE", "for\n update", "update tracking", "FOR\tUPDATE "],
+)
 async def test_a_query_with_a_side_effect_is_refused(app: App, caller: Caller, acme: SandboxOrg, clause: str) -> None:
     with pytest.raises(InvalidArgument):
         await app.operations.query(caller, "salesforce_query", "acme", f"SELECT Id FROM Contact LIMIT 1 {clause}")
     assert acme.requests == []
+
+
+async def test_words_of_such_a_clause_within_a_literal_are_a_value(app: App, caller: Caller, acme: SandboxOrg) -> None:
+    soql = "SELECT Id FROM Contact WHERE LastName IN ('FOR UPDATE', 'x FOR VIEW') LIMIT 1"
+
+    assert (await app.operations.query(caller, "salesforce_query", "acme", soql)).records == []
 
 
 async def test_a_query_that_does_not_parse_is_salesforces_to_judge(app: App, caller: Caller) -> None:
