@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
@@ -30,13 +30,6 @@ _OF_THE_WIRE: Final = frozenset({b"content-encoding", b"content-length", b"trans
 
 class BodyTooLarge(httpx.RemoteProtocolError):
     """The reply is larger than anything Salesforce sends us."""
-
-
-class _NoCookies(aiohttp.DummyCookieJar):
-    """Neither keeps nor reads cookies, of which Salesforce sets three with every reply."""
-
-    def update_cookies_from_headers(self, headers: Sequence[str], response_url: URL) -> None:
-        """Leave them: reading costs time, and what is wrong with one would be logged in the host's words."""
 
 
 class AiohttpTransport(httpx.AsyncBaseTransport):
@@ -94,7 +87,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             )
             self._session = aiohttp.ClientSession(
                 connector=connector,
-                cookie_jar=_NoCookies(),
+                cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
                 max_line_size=16_384,
