@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 JSON = "application/json"
@@ -30,13 +31,15 @@ def read(status: int, headers: Mapping[str, str], content: bytes, accept: str = 
             raise ValueError("it is not JSON")
         return None
     try:
-        body = json.loads(content)
+        body = json.loads(content, parse_constant=_no_number, parse_float=_number)
     except (ValueError, RecursionError):
         if status < _FIRST_ERROR:
             raise ValueError("it is not valid JSON") from None
         return None
     if _too_deep(body):
-        raise ValueError("it is nested too deeply")
+        if status < _FIRST_ERROR:
+            raise ValueError("it is nested too deeply")
+        return None
     return body
 
 
@@ -55,6 +58,18 @@ def read_token_reply(
     except (ValueError, RecursionError):
         return None
     return body if isinstance(body, dict) else None
+
+
+def _number(text: str) -> float:
+    """A fraction; one beyond what a float holds would be handed on as infinity, which JSON does not have."""
+    number = float(text)
+    if not isfinite(number):
+        return _no_number(text)
+    return number
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text[:20]} is no number of JSON")
 
 
 def _too_deep(body: Any) -> bool:

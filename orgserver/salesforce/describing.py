@@ -15,7 +15,7 @@ from orgserver.model.errors import Rejected
 from orgserver.model.names import SObjectName
 from orgserver.model.schema import Child, FieldInfo, ObjectInfo, ObjectList, PicklistValue, Schema
 from orgserver.model.text import clean_word
-from orgserver.salesforce.protocol import Reply, Request
+from orgserver.salesforce.protocol import Reply, Request, is_count
 
 T = TypeVar("T")
 NOT_MODIFIED = 304
@@ -114,7 +114,7 @@ def _field(told: Mapping[str, Any]) -> FieldInfo:
         id_lookup=told.get("idLookup") is True,
         restricted=told.get("restrictedPicklist") is True,
         relationship=_word(told.get("relationshipName")),
-        reference_to=tuple(each for each in told.get("referenceTo") or () if _is_name(each)),
+        reference_to=tuple(each for each in _list(told.get("referenceTo")) if _is_name(each)),
         compound=_word(told.get("compoundFieldName")),
         controller=_word(told.get("controllerName")),
         help=_text(told.get("inlineHelpText")) or None,
@@ -123,16 +123,24 @@ def _field(told: Mapping[str, Any]) -> FieldInfo:
 
 
 def _values(told: Any) -> Iterable[PicklistValue]:
-    for each in told if isinstance(told, list) else ():
-        if isinstance(each, dict) and each.get("active") is True and isinstance(each.get("value"), str):
+    for each in _list(told):
+        if isinstance(each, dict) and each.get("active") is True and _is_value(each.get("value")):
             label = each.get("label")
             yield PicklistValue(each["value"], _text(label) or each["value"], each.get("defaultValue") is True)
 
 
+def _is_value(value: Any) -> bool:
+    """A picklist's value is data, and comes as it is written in records."""
+    return isinstance(value, str) and names.encodable(value)
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
 def _named(told: Any, *keys: str) -> list[dict[str, Any]]:
     """The items with a proper name, which alone may reach hints; those that Salesforce hides are left out."""
-    items = told if isinstance(told, list) else []
-    proper = (each for each in items if isinstance(each, dict) and all(_is_name(each.get(key)) for key in keys))
+    proper = (each for each in _list(told) if isinstance(each, dict) and all(_is_name(each.get(key)) for key in keys))
     return [each for each in proper if each.get("deprecatedAndHidden") is not True]
 
 
@@ -155,7 +163,7 @@ def _text(value: Any) -> str:
 
 
 def _number(value: Any) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    return value if is_count(value) else 0
 
 
 def _if(since: str | None) -> tuple[tuple[str, str], ...]:

@@ -14,7 +14,7 @@ from orgserver.model.names import SObjectName
 from orgserver.model.results import FieldValues
 from orgserver.model.text import clean_word, error_code
 from orgserver.salesforce import sheets
-from orgserver.salesforce.protocol import Reply, Request
+from orgserver.salesforce.protocol import Reply, Request, is_count
 
 MANY = 200
 """The most records of one collections request; above it a bulk job is cheaper for everybody."""
@@ -157,7 +157,7 @@ def _job(version: str, job_id: str) -> str:
 
 
 def _number(value: Any) -> int:
-    return value if isinstance(value, int) and value >= 0 else 0
+    return value if is_count(value) else 0
 
 
 def _id_or_none(value: Any) -> str | None:

@@ -6,15 +6,16 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import quote, urlencode
 
 from orgserver.model.errors import InvalidArgument, Rejected, Unanswered
-from orgserver.model.names import RecordId, SObjectName, is_field
+from orgserver.model.names import RecordId, SObjectName, api_version, is_field, org_id
 from orgserver.model.names import record_id as read_record_id
 from orgserver.model.results import FieldValues
 
 _MORE = re.compile(r"/services/data/v\d{2,3}\.0/(?:query|queryAll)/[0-9A-Za-z]{4,40}(?:-\d{1,10})?")
+_LARGEST_WHOLE = 2**53 - 1
 _READS = frozenset({"GET", "HEAD"})
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -142,9 +143,7 @@ def read_found(reply: Reply) -> list[FieldValues]:
     """The records found, each with its ``object`` first; a bare list is the form before v37.0."""
     body = reply.body
     found = body.get("searchRecords") if isinstance(body, dict) else body
-    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
-        raise _unreadable()
-    return [{"object": (each.get("attributes") or {}).get("type")} | clean(each) for each in found]
+    return [{"object": _type(each)} | clean(each) for each in _records(found)]
 
 
 def limits(version: str) -> Request:
@@ -159,7 +158,7 @@ def read_limits(reply: Reply) -> dict[str, tuple[int, int]]:
     told: dict[str, tuple[int, int]] = {}
     for name, limit in reply.body.items():
         most, left = (limit.get("Max"), limit.get("Remaining")) if isinstance(limit, dict) else (None, None)
-        if isinstance(most, int) and isinstance(left, int) and is_field(name):
+        if is_count(most) and is_whole(left) and is_field(name):
             told[name] = (most, left)
     return told
 
@@ -197,18 +196,16 @@ def ended_with_session() -> Rejected:
 def read_page(reply: Reply) -> QueryPage:
     """A page of records; a next page that is not on a query path of this API is an error, never an address to call."""
     body = reply.body
-    if not isinstance(body, dict) or not isinstance(body.get("records"), list):
+    if not isinstance(body, dict):
         raise _unreadable()
+    records = _records(body.get("records"))
     following = body.get("nextRecordsUrl")
     if following is not None and not (isinstance(following, str) and _MORE.fullmatch(following)):
         raise Rejected("the org named a next page outside its query paths, which is not followed", code="BAD_NEXT_PAGE")
-    total = body.get("totalSize")
-    return QueryPage(
-        [clean(record) for record in body["records"]],
-        total if isinstance(total, int) else len(body["records"]),
-        following is None,
-        following,
-    )
+    total = body.get("totalSize", len(records))
+    if not is_count(total):
+        raise Rejected("the org's answer has a totalSize that is no count", code="BAD_REPLY")
+    return QueryPage([clean(record) for record in records], total, following is None, following)
 
 
 def describe(version: str, sobject: SObjectName) -> Request:
@@ -231,12 +228,12 @@ def versions() -> Request:
 def read_versions(reply: Reply) -> list[str]:
     """The versions, oldest first, as ``v66.0``."""
     try:
-        numbers = sorted(int(str(each["version"]).split(".")[0]) for each in reply.body)
+        versions = {api_version(each["version"]) for each in reply.body}
     except (TypeError, KeyError, ValueError):
         raise _unreadable() from None
-    if not numbers:
+    if not versions:
         raise _unreadable()
-    return [f"v{number}.0" for number in numbers]
+    return sorted(versions, key=lambda version: (len(version), version))
 
 
 def userinfo() -> Request:
@@ -250,7 +247,11 @@ def read_userinfo(reply: Reply) -> dict[str, Any]:
     wanted = ("user_id", "organization_id", "preferred_username")
     if not isinstance(body, dict) or not all(isinstance(body.get(name), str) for name in wanted):
         raise _unreadable()
-    return body
+    try:
+        ids = {"organization_id": org_id(body["organization_id"]), "user_id": read_record_id(body["user_id"], "005")}
+    except ValueError:
+        raise _unreadable() from None
+    return body | ids
 
 
 def clean(value: Any) -> Any:
@@ -264,6 +265,30 @@ def clean(value: Any) -> Any:
     if isinstance(value, list):
         return [clean(inner) for inner in value]
     return value
+
+
+def is_whole(value: Any) -> TypeGuard[int]:
+    """Whether this is a whole number of a size that every reader of JSON takes exactly (RFC 8259, section 6)."""
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST_WHOLE
+
+
+def is_count(value: Any) -> TypeGuard[int]:
+    """Whether this counts something."""
+    return is_whole(value) and value >= 0
+
+
+def _records(value: Any) -> list[dict[str, Any]]:
+    if not isinstance(value, list):
+        raise _unreadable()
+    if not all(isinstance(each, dict) for each in value):
+        raise Rejected("the org's answer has records that are no objects", code="BAD_REPLY")
+    return value
+
+
+def _type(record: dict[str, Any]) -> str | None:
+    attributes = record.get("attributes")
+    name = attributes.get("type") if isinstance(attributes, dict) else None
+    return name if isinstance(name, str) and is_field(name) else None
 
 
 def http_date(time: datetime) -> str:

@@ -116,6 +116,7 @@ class Acting:
         ending = entries.failed(error, Trace(), time.perf_counter())
         watched = Watched(act)
         await self._seen(watched, self._record(watched, act, ending))
+        error.on_record = True
 
     async def seen(self, act: Act, doing: Awaitable[T]) -> T:
         """Let the observer see a call that asks no org and is no audit entry."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orgserver.model.audit import Action
-from orgserver.model.errors import CallError, InvalidArgument, NotSent
+from orgserver.model.errors import CallError, InvalidArgument, NotSent, Rejected
 from orgserver.model.orgs import Caller
 from orgserver.model.results import FieldValues, Page
 from orgserver.services import merging, shapes
@@ -162,7 +162,7 @@ def _fair(pages: dict[str, Page], room: int) -> dict[str, int]:
 
 def _merged(answers: dict[str, Page | CallError], how: Merge) -> FleetResult:
     """The numbers of all orgs added up, and what each of them contributed."""
-    whole = {alias: _whole(answer) for alias, answer in answers.items()}
+    whole = {alias: _whole(answer, how) for alias, answer in answers.items()}
     pages = {alias: page for alias, page in whole.items() if isinstance(page, Page)}
     errors, room = _errors(whole)
     total = sum(page.total_size for page in pages.values())
@@ -184,8 +184,10 @@ def _merged(answers: dict[str, Page | CallError], how: Merge) -> FleetResult:
     return FleetResult(results, len(answers), len(pages), merged[:fitting], len(merged), tuple(warnings))
 
 
-def _whole(answer: Page | CallError) -> Page | CallError:
-    """An org whose groups did not all come would make the numbers wrong."""
+def _whole(answer: Page | CallError, how: Merge) -> Page | CallError:
+    """An org whose groups did not all come, or are none, would make the numbers wrong."""
+    if isinstance(answer, Page) and not how.takes(answer.records):
+        return Rejected("the org's answer has groups whose values cannot be added up", code="BAD_REPLY")
     if isinstance(answer, Page) and answer.next_cursor is not None:
         return NotSent(
             "this org has more groups than fit one answer, so it was not merged",

@@ -6,7 +6,7 @@ field. What depends on the whole (HAVING, LIMIT, COUNT_DISTINCT, ROLLUP) cannot 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -19,6 +19,8 @@ from orgserver.salesforce.soql.tokens import Token, tokenize
 SUMS_WARNING = "sums and averages add amounts as they are, whatever the currency of each org"
 _ADDED = frozenset({"count", "sum"})
 _AGGREGATES = _ADDED | {"min", "max", "avg", "count_distinct"}
+_LARGEST = 10.0**100
+"""Whatever is beyond it is no amount, and its sums would be no numbers of JSON."""
 _WHOLE = {
     "having": "HAVING chooses groups in each org before they are added",
     "limit": "LIMIT cuts groups in each org before they are added",
@@ -59,6 +61,10 @@ class Merge:
         """What whoever reads the numbers must know."""
         return (SUMS_WARNING,) if any(each.function in ("sum", "avg") for each in self.columns) else ()
 
+    def takes(self, records: Sequence[FieldValues]) -> bool:
+        """Whether an org's rows are what such a query gives: numbers in sums and counts, no objects anywhere."""
+        return all(_fits(column, record) for record in records for column in self.columns)
+
     def rows(self, results: Sequence[Sequence[FieldValues]]) -> list[FieldValues]:
         """Add the rows of several orgs up, each group once, in the order of their first appearance."""
         groups: dict[tuple[Any, ...], list[FieldValues]] = {}
@@ -78,8 +84,11 @@ class Merge:
         if column.function == "avg":
             return self._average(column, rows)
         values = [row[column.name.lower()] for row in rows if row.get(column.name.lower()) is not None]
-        combine: Callable[[list[Any]], Any] = {"min": min, "max": max}.get(column.function or "", sum)
-        return combine(values) if values else (0 if column.function == "count" else None)
+        if not values:
+            return 0 if column.function == "count" else None
+        if column.function in ("min", "max"):  # a text in one org and a number in another have an order too
+            return (min if column.function == "min" else max)(values, key=lambda each: (isinstance(each, str), each))
+        return sum(values)
 
     def _average(self, column: Column, rows: list[FieldValues]) -> float | None:
         name, weight = column.name.lower(), _weight(column, self.columns)
@@ -87,6 +96,16 @@ class Merge:
         weighed = [(row[name], row[weight]) for row in rows if row.get(name) is not None and row.get(weight)]
         total = sum(each for _, each in weighed)
         return sum(value * each for value, each in weighed) / total if total else None
+
+
+def _fits(column: Column, record: FieldValues) -> bool:
+    told = {name.lower(): value for name, value in record.items()}.get(column.name.lower())
+    number = isinstance(told, int | float) and not isinstance(told, bool) and abs(told) <= _LARGEST
+    if told is None or number:
+        return True
+    if column.aggregate:
+        return isinstance(told, str) and column.function in ("min", "max")
+    return isinstance(told, str | bool)
 
 
 def of(soql: str) -> Merge:

@@ -74,3 +74,25 @@ def test_what_depends_on_the_whole_is_refused_with_the_reason(soql: str, why: st
 
 def test_words_in_texts_are_no_clauses() -> None:
     assert merging.of("SELECT COUNT() FROM Contact WHERE Name = 'limit' AND City IN ('having', 'from')").counts_only
+
+
+@pytest.mark.parametrize("value", [[], {}, "7", True, 10**400, -(10**101)])
+def test_a_count_that_is_no_number_is_not_added_up(value: object) -> None:
+    assert not merging.of("SELECT COUNT(Id) n FROM Contact").takes([{"n": 1}, {"n": value}])
+
+
+@pytest.mark.parametrize("value", [[], {}])
+def test_a_group_that_is_no_value_is_not_added_up(value: object) -> None:
+    assert not merging.of("SELECT Name, COUNT(Id) n FROM Contact GROUP BY Name").takes([{"Name": value, "n": 1}])
+
+
+@pytest.mark.parametrize("value", [0, 7, 1.5, None])
+def test_a_count_that_is_one_is_added_up(value: object) -> None:
+    assert merging.of("SELECT SUM(Amount) n FROM Opportunity").takes([{"n": value}])
+
+
+def test_the_least_of_texts_and_numbers_is_a_number() -> None:
+    merge = merging.of("SELECT MIN(Level__c) n FROM Contact")
+
+    assert merge.takes([{"n": "a"}])
+    assert merge.rows([[{"n": "a"}], [{"n": 3}]]) == [{"n": 3}]
