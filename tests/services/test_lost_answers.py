@@ -181,15 +181,16 @@ async def test_a_clock_that_jumped_ahead_leaves_no_time(app: App) -> None:
 class Refusing:
     """A store that takes no writes from the moment that a token was answered."""
 
-    def __init__(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, app: App, monkeypatch: pytest.MonkeyPatch, error: Exception | None = None) -> None:
         self.app, self.refuses = app, False
+        self._error = error or StoreError("the store cannot be written: disk full")
         self._write, self._token = app.store.database.write, app.access.client.token
         monkeypatch.setattr(type(app.store.database), "write", self.write)
         monkeypatch.setattr(type(app.access.client), "token", self.token)
 
     async def write(self, change: Callable[[Transaction], Any], **limits: Any) -> Any:
         if self.refuses:
-            raise StoreError("the store cannot be written: disk full")
+            raise self._error
         return await self._write(change, **limits)
 
     async def token(self, *arguments: Any) -> Any:
@@ -219,6 +220,87 @@ async def test_an_answer_that_cannot_be_stored_is_sealed_beside_the_store_and_ta
         assert await read(later, caller) == 4
         assert (await org(later)).state is OrgState.READY
     assert rescues(tmp_path) == []
+    assert (asked(acme), acme.counters.reuses) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    "error", [StoreError("disk full"), RuntimeError("of ours"), UnicodeEncodeError("a", "b", 0, 1, "c")]
+)
+async def test_whatever_keeps_an_answer_from_the_store_it_is_sealed_beside_it(
+    app: App,
+    open_again: Any,
+    caller: Caller,
+    acme: SandboxOrg,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+) -> None:
+    Refusing(app, monkeypatch, error)
+    acme.expire_access_tokens()
+    with pytest.raises(StoreAway):
+        await app.access.tokens.renew(await org(app))
+    monkeypatch.undo()
+
+    async with open_again() as later:
+        assert await read(later, caller) == 4
+    assert rescues(tmp_path) == []
+    assert (asked(acme), acme.counters.reuses) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "state"),
+    [
+        ("org_id", "00DSb0009000001MAA", OrgState.QUARANTINED),
+        ("instance_url", "https://evil.example.com", OrgState.QUARANTINED),
+        ("without", ["access_token"], OrgState.IN_DOUBT),
+    ],
+)
+async def test_a_rotated_token_whose_access_token_may_not_be_used_is_sealed_beside_the_store_with_the_orgs_state(
+    app: App,
+    open_again: Any,
+    acme: SandboxOrg,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    name: str,
+    value: Any,
+    state: OrgState,
+) -> None:
+    setattr(acme.answers, name, value)
+    Refusing(app, monkeypatch)
+    with pytest.raises(StoreAway):
+        await app.access.tokens.renew(await org(app))
+    (rescue,) = rescues(tmp_path)
+    monkeypatch.undo()
+
+    async with open_again() as later:
+        found = await org(later)
+        _, credential = await later.enrolment.credential("acme")
+        async with later.store.database.reading() as connection:
+            access = await later.store.orgs.access_token(connection, found.row_id)
+
+    assert (found.state, rescues(tmp_path)) == (state, [])
+    assert credential is not None and credential.refresh_token is not None
+    assert credential.refresh_token.reveal() == acme.refresh_token
+    assert access is not None and access.fencing == 1
+    assert not rescue.exists()
+
+
+async def test_an_exception_of_ours_after_a_refresh_has_left_leaves_it_in_doubt(
+    app: App, caller: Caller, acme: SandboxOrg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = app.access.client.token
+
+    async def failing(*arguments: Any) -> Any:
+        await token(*arguments)
+        raise RuntimeError("of ours")
+
+    monkeypatch.setattr(type(app.access.client), "token", staticmethod(failing))
+    with pytest.raises(NotSent, match="did not answer"):
+        await app.access.tokens.renew(await org(app))
+    monkeypatch.undo()
+
+    assert (await org(app)).state is OrgState.IN_DOUBT
+    assert await read(app, caller) == 4
     assert (asked(acme), acme.counters.reuses) == (1, 0)
 
 
