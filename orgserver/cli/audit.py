@@ -8,15 +8,16 @@ import click
 
 from orgserver.cli import audit_evidence, audit_export, audit_prune, audit_report, audit_tail, audit_undo
 from orgserver.cli.audit_filters import filters, wanted_of
+from orgserver.cli.full_disk import readable
 from orgserver.cli.support import (
     app_of,
     print_facts,
     print_json,
     print_table,
     run,
-    settings_of,
     tell,
 )
+from orgserver.config import Settings
 from orgserver.model.audit import AuditEntry
 from orgserver.model.errors import OperatorError
 
@@ -35,11 +36,11 @@ def list_(limit: int, as_json: bool, no_pager: bool, **given: Any) -> None:
     """List entries, the newest first."""
     wanted = wanted_of(given)
 
-    async def act() -> list[AuditEntry]:
-        async with app_of(settings_of()) as app:
+    async def act(settings: Settings) -> list[AuditEntry]:
+        async with app_of(settings) as app:
             return await app.trail.newest(wanted, limit)
 
-    entries = run(act())
+    entries = run(readable(act))
     if as_json:
         print_json([entry.as_json() for entry in entries])
     elif entries:
@@ -78,12 +79,12 @@ def print_entries(entries: list[AuditEntry], *, paged: bool = False) -> None:
 def show(entry_id: str, as_json: bool) -> None:
     """Show one entry: intent and outcome."""
 
-    async def act() -> tuple[AuditEntry | None, dict[str, Any]]:
-        async with app_of(settings_of()) as app:
+    async def act(settings: Settings) -> tuple[AuditEntry | None, dict[str, Any]]:
+        async with app_of(settings) as app:
             entry = await app.trail.entry(entry_id)
             return entry, await app.trail.counts(entry) if entry is not None else {}
 
-    entry, counts = run(act())
+    entry, counts = run(readable(act))
     if entry is None:
         raise OperatorError("there is no audit entry with this id", hint="orgserver audit list shows ids")
     if as_json:

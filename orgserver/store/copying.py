@@ -116,6 +116,25 @@ def _take_live(database: Path, draft: sqlite3.Connection) -> None:
             source.close()
 
 
+def copy_to_read(database: Path, target: Path) -> None:
+    """Copy a store that cannot be written, such as one on a full disk, to where it can be read; it is not to be used.
+
+    SQLite keeps the index of a WAL in a file of its own, which a full disk has no room for: then in memory.
+    """
+    with files.held(database), closing(sqlite3.connect(target)) as copy:
+        try:
+            _take_all(database, copy, "NORMAL")
+        except sqlite3.OperationalError:
+            _take_all(database, copy, "EXCLUSIVE")
+
+
+def _take_all(database: Path, copy: sqlite3.Connection, locking: str) -> None:
+    with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=rw", uri=True)) as source:
+        source.execute(f"PRAGMA locking_mode = {locking}")
+        source.execute("PRAGMA query_only = ON")
+        source.backup(copy)
+
+
 def _strip(connection: Connection, made_at: int) -> tuple[str, ...]:
     """Take out what must not be used twice, and mark the copy."""
     unfinished = select(tables.enrolments.c.row_id)

@@ -1,0 +1,44 @@
+"""Reading the audit log where its disk has no room left: from a copy in memory, for even opening a store takes some."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote
+
+from orgserver.cli.support import settings_of, warn
+from orgserver.config import Settings
+from orgserver.model.errors import StoreError
+from orgserver.store import copying, files
+
+T = TypeVar("T")
+_MEMORY = Path("/dev/shm")  # noqa: S108  # a folder of our own is made in it
+"""Where Linux keeps files in memory."""
+
+
+async def readable(act: Callable[[Settings], Awaitable[T]]) -> T:
+    """Do what only reads the store; on a full disk over a copy, which is thrown away."""
+    settings = settings_of()
+    database = settings.database_file
+    try:
+        return await act(settings)
+    except StoreError as error:
+        if not database.is_file() or files.free_bytes(database.parent) >= files.FREE_FLOOR:
+            raise
+        with _elsewhere() as folder:
+            copy = Path(folder) / database.name
+            try:
+                await asyncio.to_thread(copying.copy_to_read, database, copy)
+            except (sqlite3.Error, OSError):
+                raise error from None
+            warn(f"{error}; this is read from a copy of it")
+            return await act(settings.model_copy(update={"database_url": f"sqlite+aiosqlite:///{quote(str(copy))}"}))
+
+
+def _elsewhere() -> tempfile.TemporaryDirectory[str]:
+    """A folder of our own in memory, or where this machine has its temporary files."""
+    return tempfile.TemporaryDirectory(prefix="orgserver-", dir=_MEMORY if _MEMORY.is_dir() else None)
