@@ -16,13 +16,13 @@ from email.utils import format_datetime
 
 from orgserver.sandbox.errors import Refusal
 
-_CODING = re.compile(r"\s*([^\s;,]+)\s*(?:;\s*q\s*=\s*([0-9.]+)\s*)?", re.IGNORECASE)
-_SOON = "Thu, 01-Jan-2037 00:00:00 GMT"
+_CODING = re.compile(r"\s*([^\s;,]+)\s*(?:;\s*q\s*=\s*([01](?:\.\d{0,3})?)\s*)?", re.IGNORECASE)
+_COOKIE_EXPIRY = "Thu, 01-Jan-2037 00:00:00 GMT"
 _FIRST_CHUNK = 10
 """A packer's first bytes leave by themselves: the head of a gzip stream."""
 _CHUNK = 8 * 1024
 _MAX_REQUEST = 50 * 1024 * 1024
-_OF_SALESFORCE = {
+_SALESFORCE_HEADERS = {
     "Strict-Transport-Security": "max-age=63072000; includeSubDomains",
     "X-Content-Type-Options": "nosniff",
     "X-XSS-Protection": "1; mode=block",
@@ -86,7 +86,7 @@ class Wire:
 
     def headers(self, content_type: str, headers: Mapping[str, str]) -> list[tuple[str, str]]:
         """All headers of an answer, in order."""
-        own = {"Date": self.date} | ({} if self.plain else _OF_SALESFORCE)
+        own = {"Date": self.date} | ({} if self.plain else _SALESFORCE_HEADERS)
         own |= {"Content-Type": content_type} if content_type else {}
         own |= {"Connection": "close"} if self.last else {}
         overruled = {name.lower() for name in headers}
@@ -129,8 +129,8 @@ def _cookies() -> list[tuple[str, str]]:
     return [
         (
             "Set-Cookie",
-            f"BrowserId={browser}; domain=.salesforce.com; path=/; expires={_SOON}; Max-Age=31536000; secure",
+            f"BrowserId={browser}; domain=.salesforce.com; path=/; expires={_COOKIE_EXPIRY}; Max-Age=31536000; secure",
         ),
-        ("Set-Cookie", f"CookieConsentPolicy=0:1; path=/; expires={_SOON}; Max-Age=31536000; secure"),
-        ("Set-Cookie", f"LSKey-c$CookieConsentPolicy=0:1; path=/; expires={_SOON}; Max-Age=31536000; secure"),
+        ("Set-Cookie", f"CookieConsentPolicy=0:1; path=/; expires={_COOKIE_EXPIRY}; Max-Age=31536000; secure"),
+        ("Set-Cookie", f"LSKey-c$CookieConsentPolicy=0:1; path=/; expires={_COOKIE_EXPIRY}; Max-Age=31536000; secure"),
     ]

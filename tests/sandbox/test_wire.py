@@ -60,6 +60,7 @@ def values(reply: Reply, name: str) -> list[str]:
         ("identity", ""),
         ("br", ""),
         ("", ""),
+        ("gzip;q=1.2.3, ;;q, =, \tdeflate ;Q=0.001", "deflate"),
     ],
 )
 async def test_a_reply_is_packed_for_whoever_asks(acme: SandboxOrg, accepted: str, coding: str) -> None:
