@@ -19,6 +19,7 @@ _WORDS = {
     "missing": "is required",
     "extra_forbidden": "is not an argument of this tool",
     "string_type": "must be a text",
+    "string_unicode": "holds half a surrogate pair, which no text can",
     "bool_type": "must be true or false",
     "int_type": "must be a whole number",
     "list_type": "must be a list",

@@ -45,6 +45,19 @@ CALLS: dict[str, dict[str, Any]] = {
         "records": [{"LastName": "A"}, {"LastName": "B"}],
     },
     "salesforce_query_orgs": {"orgs": ["acme"], "soql": "SELECT COUNT(Id) n FROM Contact", "merge": True},
+    "salesforce_upsert_record": {
+        "object": "Custom__c",
+        "external_id_field": "External_Id__c",
+        "external_id": "k1",
+        "data": {"Name": "x"},
+    },
+    "salesforce_update_record": {
+        "object": "Contact",
+        "record_id": "{contact}",
+        "data": {"Title": "y"},
+        "preview": True,
+    },
+    "salesforce_delete_record": {"object": "Contact", "record_id": "{contact}", "preview": True},
 }
 
 
