@@ -38,6 +38,8 @@ logger = logging.getLogger("orgserver.tokens")
 
 AT_ONCE = 10
 """Refreshes under way in one process, whatever the number of orgs."""
+_LOOK_AFTER = 0.5
+"""Seconds: whoever waits longer for a lease looks whether its holder is stopped."""
 _LEASE_PAUSE = (0.03, 0.12)
 _LOST_PAUSE = (1.0, 2.0)
 _BUSY_WAITS = (0.3, 0.6, 1.2, 2.4, 4.8)
@@ -47,9 +49,10 @@ _BUSY_WAITS = (0.3, 0.6, 1.2, 2.4, 4.8)
 class _Again(Exception):
     """Nothing is decided: begin anew, after so many seconds."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, busy: Busy | None = None) -> None:
         super().__init__()
         self.seconds = seconds
+        self.busy = busy
 
 
 class _BeingProcessed(Exception):
@@ -71,10 +74,12 @@ class Refresher:
         self._store = store
         self._client = client
         self._observer = observer
-        self._steps = Refreshes(store.orgs)
+        self._steps = Refreshes(store.orgs, store.lives)
         self._lease_seconds = lease_seconds
         self._token_seconds = token_seconds
         self._places = asyncio.Semaphore(AT_ONCE)
+        self.ending = False
+        """The process is about to end: nobody waits for somebody else's refresh any more."""
         self._safe = Safekeeping(store)
         self._moves = Moves(store, client)
 
@@ -86,25 +91,32 @@ class Refresher:
         if self._safe.holds(org):  # until the store has taken it, nothing else is sent
             deposit = await self._safe.put_again(org)
             return await self.refresh(org, Wish()) if deposit is None or deposit.access is None else deposit.access
-        holder = f"{self._store.audit.process_id}/{new_id()}"
-        until = asyncio.get_running_loop().time() + self._lease_seconds
+        holder = self._store.lives.holder()
+        began = asyncio.get_running_loop().time()
         proofs = 1 if wish.prove else 0
         while True:
             try:
                 async with self._places:
                     return await self._attempt(org, wish, holder)
             except _Again as again:
-                pause = again.seconds
-            except _BeingProcessed as busy:
-                return await self._somebody_elses(org, wish, str(busy))
+                pause, busy = again.seconds, again.busy
+            except _BeingProcessed as processed:
+                return await self._somebody_elses(org, wish, str(processed))
             except Unanswered as lost:
                 if not proofs:
                     raise verdicts.lost(org, lost) from lost
                 proofs -= 1
-                pause = random.uniform(*_LOST_PAUSE)  # noqa: S311  # jitter
-            if asyncio.get_running_loop().time() > until:
-                raise NotSent(f"another process is refreshing {org.alias}", code="TOKEN_BUSY", hint="try again shortly")
+                pause, busy = random.uniform(*_LOST_PAUSE), None  # noqa: S311  # jitter
+            await self._give_up_on(busy, org, asyncio.get_running_loop().time() - began)
             await asyncio.sleep(pause)
+
+    async def _give_up_on(self, busy: Busy | None, org: Org, waited: float) -> None:
+        """Wait no longer for the holder of the lease: at the end of a lease, of this process, or if it is stopped."""
+        over, process = self.ending or waited > self._lease_seconds, None
+        if busy is not None and (over or waited > _LOOK_AFTER):
+            process = await asyncio.to_thread(self._store.lives.process_of, busy.holder)
+        if over or (process is not None and process.stopped):
+            raise verdicts.refreshed_elsewhere(org, process)
 
     # -- beginning
 
@@ -129,7 +141,7 @@ class Refresher:
             return begun.token
         if isinstance(begun, Busy):
             await self._take_in_rescued(org)
-            raise _Again(random.uniform(*_LEASE_PAUSE))  # noqa: S311  # so that waiting processes do not march in step
+            raise _Again(random.uniform(*_LEASE_PAUSE), begun)  # noqa: S311  # so that waiting processes do not march in step
         if isinstance(begun, Closed):
             raise verdicts.closed(org, begun.org)
         if begun.doubted_since is not None and await self._take_in_rescued(org):

@@ -163,6 +163,7 @@ class Tokens:
 
     async def close(self) -> None:
         """Wait for refreshes under way: what Salesforce answers them must not be lost."""
+        self._refresher.ending = True
         while self._refreshes:
             await asyncio.gather(*self._refreshes, return_exceptions=True)
 

@@ -6,6 +6,7 @@ from orgserver.model.audit import Outcome
 from orgserver.model.errors import CallError, NeedsLogin, NotSent, StoreAway
 from orgserver.model.orgs import Org, OrgState
 from orgserver.salesforce import hosts, oauth, token_refusals
+from orgserver.store.holders import Holder
 
 
 def closed(org: Org, found: Org | None) -> NeedsLogin:
@@ -79,6 +80,14 @@ def refused(org: Org, refusal: oauth.TokenRefused) -> NotSent:
 def hint(refusal: oauth.TokenRefused) -> str:
     """What is kept to be told later, when the refusal itself is gone."""
     return f"{refusal.reason}; {refusal.hint}" if refusal.kind == "clock" else refusal.hint
+
+
+def refreshed_elsewhere(org: Org, process: Holder | None) -> NotSent:
+    """What is said when another process has the lease of an org, and goes on having it."""
+    hint = "try again shortly"
+    if process is not None and process.stopped:
+        hint = f"continue that process (fg in its terminal, or: kill -CONT {process.pid}) or end it"
+    return NotSent(f"{process or 'another process'} is refreshing {org.alias}", code="TOKEN_BUSY", hint=hint)
 
 
 def away(org: Org) -> StoreAway:

@@ -132,6 +132,10 @@ class LockFile:
         self.release()
         return True
 
+    def fileno(self) -> int:
+        """The descriptor of the open file."""
+        return self._file.fileno()
+
     def close(self) -> None:
         """Close the lock file (the file itself stays: removing it would split the lock in two)."""
         self._file.close()

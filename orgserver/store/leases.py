@@ -9,6 +9,7 @@ answer that was lost, knows by it that Salesforce may have rotated that token.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy import delete, insert, select, update
@@ -28,16 +29,29 @@ class Lease:
     """When an earlier holder sent this very refresh token without storing an answer."""
 
 
-def take_in(tx: Transaction, row_id: str, holder: str, life_us: int, fencing: int = 0) -> Lease | None:
-    """Take the lease for so many microseconds; None while somebody else holds it.
+def take_in(
+    tx: Transaction,
+    row_id: str,
+    holder: str,
+    life_us: int,
+    fencing: int = 0,
+    is_alive: Callable[[str], bool] = lambda _holder: True,
+) -> Lease | str:
+    """Take the lease for so many microseconds; the name of its holder while somebody else has it.
 
     ``fencing`` is that of the credential now: what an earlier holder sent of an older one is settled.
-    A lease that ends later than any lease can is of a clock that was set back since, and does not count.
+    A lease that ends later than any lease can is of a clock that was set back since, and does not count; nor does that
+    of a holder who has died. What a dead holder had sent is as much in doubt as ever.
     """
     leases = tables.leases
     row = tx.connection.execute(select(leases).where(leases.c.row_id == row_id)).first()
-    if row is not None and row.holder != holder and tx.now < row.expires_at <= tx.now + life_us:
-        return None
+    if (
+        row is not None
+        and row.holder != holder
+        and tx.now < row.expires_at <= tx.now + life_us
+        and is_alive(row.holder)
+    ):
+        return str(row.holder)
     doubted = row.sent_at if row is not None and row.fencing == fencing else None
     tx.connection.execute(delete(leases).where(leases.c.row_id == row_id))
     tx.connection.execute(

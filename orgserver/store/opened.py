@@ -26,6 +26,7 @@ from orgserver.store.database import Database
 from orgserver.store.files import FREE_FLOOR, PATIENCE
 from orgserver.store.holders import Patience
 from orgserver.store.keyrings import Keyrings, canary_context
+from orgserver.store.lives import Lives
 from orgserver.store.orgs import Orgs
 from orgserver.store.refreshes import hold_copied_in, moment
 from orgserver.store.rescue import Rescued, RescueFiles
@@ -62,6 +63,7 @@ class Store:
     """Seals what agents hold for us between calls."""
     rescue: RescueFiles
     keyrings: Keyrings
+    lives: Lives
 
     async def take_in_rescued(self) -> set[RowId]:
         """Store the token answers that were left beside the database; the orgs that got one."""
@@ -102,6 +104,7 @@ class Store:
         with suppress(StoreError):  # the process row is only a courtesy: it falls silent by itself
             await self.audit.leave()
         await self.database.close()
+        self.lives.end()
 
 
 async def open_store(
@@ -137,7 +140,8 @@ async def open_store(
     )
     orgs = Orgs(vault)
     rescue, keyrings = RescueFiles(file, orgs), Keyrings(vault, keys.store_id)
-    store = Store(keys.store_id, database, orgs, audit, keys.store_key, rescue, keyrings)
+    lives = Lives(file, audit.process_id)
+    store = Store(keys.store_id, database, orgs, audit, keys.store_key, rescue, keyrings, lives)
     try:
         if keys.copied:
             await store.hold_copied(caller)

@@ -17,6 +17,7 @@ from orgserver.model.orgs import AccessToken, Credential, Org, OrgState, Problem
 from orgserver.model.secret import Secret
 from orgserver.store import leases, rows, tables
 from orgserver.store.chain import when
+from orgserver.store.lives import Lives
 from orgserver.store.orgs import Orgs
 from orgserver.store.sealed import access_token_of, credential_of
 from orgserver.store.writer import Transaction
@@ -46,6 +47,8 @@ class Finished:
 class Busy:
     """Somebody else holds the lease."""
 
+    holder: str
+
 
 @dataclass(frozen=True, slots=True)
 class Closed:
@@ -60,8 +63,9 @@ Begun = Granted | Finished | Busy | Closed
 class Refreshes:
     """Changes for the writer, each a step of one refresh."""
 
-    def __init__(self, orgs: Orgs) -> None:
+    def __init__(self, orgs: Orgs, lives: Lives) -> None:
         self._orgs = orgs
+        self._lives = lives
 
     def begin_in(
         self,
@@ -88,9 +92,10 @@ class Refreshes:
             return Finished(self._orgs.opened_access(row_id, stored))
         if not force and (org.held or org.is_closed):
             return Closed(org)
-        lease = leases.take_in(tx, row_id, holder, life_us, found.fencing)
-        if lease is None:
-            return Busy()
+        self._lives.prove()
+        lease = leases.take_in(tx, row_id, holder, life_us, found.fencing, self._lives.is_alive)
+        if isinstance(lease, str):
+            return Busy(lease)
         if lease.doubted_since is not None and not prove:
             return Closed(self._doubt_in(tx, org, holder, when(lease.doubted_since)))
         return self._granted_in(tx, org, self._orgs.opened(row_id, found), lease)

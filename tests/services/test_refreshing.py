@@ -46,23 +46,25 @@ async def test_one_refresh_for_four_processes_at_every_expiry(
 async def test_a_lease_is_one_holders_until_it_ends(app: App) -> None:
     write = app.store.database.write
 
-    assert await write(lambda tx: leases.take_in(tx, "row", "one", 60_000_000))
-    assert not await write(lambda tx: leases.take_in(tx, "row", "two", 60_000_000))
+    assert isinstance(await write(lambda tx: leases.take_in(tx, "row", "one", 60_000_000)), leases.Lease)
+    assert await write(lambda tx: leases.take_in(tx, "row", "two", 60_000_000)) == "one"
     assert await write(lambda tx: leases.take_in(tx, "other row", "two", 60_000_000))
     await write(lambda tx: leases.release_in(tx, "row", "two"))
-    assert not await write(lambda tx: leases.take_in(tx, "row", "two", 60_000_000))
+    assert await write(lambda tx: leases.take_in(tx, "row", "two", 60_000_000)) == "one"
     await write(lambda tx: leases.release_in(tx, "row", "one"))
-    assert await write(lambda tx: leases.take_in(tx, "row", "two", 60_000_000))
+    assert isinstance(await write(lambda tx: leases.take_in(tx, "row", "two", 60_000_000)), leases.Lease)
 
 
 async def test_a_lease_of_a_dead_holder_ends(app: App) -> None:
     assert await app.store.database.write(lambda tx: leases.take_in(tx, "row", "dead", 0))
-    assert await app.store.database.write(lambda tx: leases.take_in(tx, "row", "living", 60_000_000))
+    lease = await app.store.database.write(lambda tx: leases.take_in(tx, "row", "living", 60_000_000))
+    assert isinstance(lease, leases.Lease)
 
 
 async def test_a_lease_from_a_clock_that_was_set_back_does_not_count(app: App) -> None:
     assert await app.store.database.write(lambda tx: leases.take_in(tx, "row", "future", 3_600_000_000))
-    assert await app.store.database.write(lambda tx: leases.take_in(tx, "row", "now", 60_000_000))
+    lease = await app.store.database.write(lambda tx: leases.take_in(tx, "row", "now", 60_000_000))
+    assert isinstance(lease, leases.Lease)
 
 
 async def test_a_refresh_gives_its_lease_back_also_when_it_fails(app: App, caller: Caller, acme: SandboxOrg) -> None:
