@@ -20,6 +20,7 @@ from orgserver.model.errors import (
     Forbidden,
     PolicyDenied,
     StoreAway,
+    StoreBusy,
     StoreError,
     Unanswered,
 )
@@ -269,17 +270,20 @@ class Acting:
         answer = None
         if plan.answer_key is not None:
             answer = plan.answer_key.seal(plan.remember(result, error), repetition.context(act.org_row or "", act.id))
-        within = max(_left(connection.deadline), OUTCOME_SECONDS)
-        if not await self._store.audit.finish(act.id, ending, answer, within=within):
-            raise Unanswered(
-                "the outcome of this call could not be recorded in time; the change may exist",
-                code="OUTCOME_NOT_RECORDED",
-                category="internal",
-                hint="read the record before repeating anything",
-            )
+        await self._finish(act, ending, answer, connection)
         if error is not None:
             raise error
         return entries.with_warning(result, trace)  # type: ignore[return-value]  # without an error there is a result
+
+    async def _finish(self, act: Act, ending: Ending, answer: bytes | None, connection: Connection) -> None:
+        """Write the outcome; Unanswered if that takes too long, for nobody is told what is not on record."""
+        within = max(_left(connection.deadline), OUTCOME_SECONDS)
+        try:
+            recorded = await self._store.audit.finish(act.id, ending, answer, within=within)
+        except StoreBusy as busy:
+            raise entries.not_recorded(f": {busy}") from busy
+        if not recorded:
+            raise entries.not_recorded()
 
     async def _in_time(self, run: Run[T], act: Act, plan: Plan[T], connection: Connection) -> T:
         deadline = 0.0 if run.given_up else connection.deadline

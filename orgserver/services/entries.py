@@ -106,6 +106,16 @@ def too_late(trace: Trace, *, given_up: bool) -> CallError:
     return NotSent(f"{what} before anything was sent", code=code)
 
 
+def not_recorded(why: str = "") -> Unanswered:
+    """A call whose outcome is not in the log yet: it is answered as one that nobody knows of."""
+    return Unanswered(
+        f"the outcome of this call could not be recorded in time; the change may exist{why}",
+        code="OUTCOME_NOT_RECORDED",
+        category="internal",
+        hint="read the record before repeating anything",
+    )
+
+
 def with_warning(result: T, trace: Trace) -> T:
     """Say it when an org's API calls are nearly used up (``Sforce-Limit-Info``), so that the agent can slow down."""
     warning = limits.warning(trace.limit_info)

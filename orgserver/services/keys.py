@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from orgserver.model.audit import Act, Action, Ending, Outcome
+from orgserver.model.errors import StoreBusy
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
 from orgserver.store.keyrings import Page, Standing, catching_up, one_rotation
@@ -130,9 +132,11 @@ class Keys:
         try:
             await self._move_all(work)
         except BaseException:
-            await self._store.audit.finish(act.id, _ending(Outcome.UNKNOWN, work, started, "INTERRUPTED"))
+            with suppress(StoreBusy):  # it is written when the store closes, or found without its outcome
+                await self._store.audit.finish(act.id, _ending(Outcome.UNKNOWN, work, started, "INTERRUPTED"))
             raise
-        await self._store.audit.finish(act.id, _ending(Outcome.SUCCEEDED, work, started))
+        with suppress(StoreBusy):
+            await self._store.audit.finish(act.id, _ending(Outcome.SUCCEEDED, work, started))
 
     async def _begin(self, act: Act) -> None:
         deadline = (time.time_ns() // 1_000) + _LASTS_SECONDS * 1_000_000

@@ -107,7 +107,10 @@ class AuditLog(Chained):
     async def finish(
         self, entry_id: str, ending: Ending, answer: bytes | None = None, *, within: float | None = None
     ) -> bool:
-        """Write the outcome; False if another outcome was first, or if the store is away (then it is tried again)."""
+        """Write the outcome; False if another outcome was first, or if the store is away (then it is tried again).
+
+        StoreBusy, and it is tried again too, if another process holds the store for longer than it may be waited for.
+        """
 
         def change(tx: Transaction) -> bool:
             return self._finish_in(tx, entry_id, ending, answer)
@@ -119,6 +122,8 @@ class AuditLog(Chained):
                 "an outcome could not be written and is kept in memory: %s", error, extra={"entry": entry_id}
             )
             self._unwritten[entry_id] = change
+            if isinstance(error, StoreBusy):
+                raise
             return False
         self._pending.discard(entry_id)
         return written

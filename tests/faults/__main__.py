@@ -14,6 +14,7 @@ from .powercut import powercuts
 from .servers import servers
 from .soak import soak
 from .starving import starving
+from .stopping import stopped
 from .storm import storm
 from .tampering import tamperings
 
@@ -30,6 +31,7 @@ def runs(seed: int, *, quick: bool, minutes: float, plain: bool) -> dict[str, Ca
         "many": lambda: many(200 if quick else 1_000),
         "tamper": lambda: tamperings(2_000 if quick else 50_000, 40 if quick else 1_000, seed=seed),
         "servers": lambda: servers(30 if quick else 500, seed=seed),
+        "stopped": lambda: stopped(25 if quick else 250, seed=seed),
         "starving": lambda: starving(1 if quick else 20),
         "power": lambda: powercuts(100 if quick else 2_000, 20 if quick else 200, seed=seed),
         "soak": lambda: soak(10 if quick else minutes * 60, seed=seed, plain=plain),
@@ -41,7 +43,7 @@ async def main() -> int:
     parser.add_argument(
         "faults",
         nargs="*",
-        help="storm, points, kills, many, tamper, servers, starving, power, soak; all when none is named",
+        help="storm, points, kills, many, tamper, servers, stopped, starving, power, soak; all when none is named",
     )
     parser.add_argument("--quick", action="store_true", help="the sizes of the test suite")
     parser.add_argument("--minutes", type=float, default=1, help="how long the soak lasts")

@@ -7,6 +7,7 @@ of its answer; the next call proves it with one single try, and the org says why
 import asyncio
 import random
 import tempfile
+import time
 from collections import Counter
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -22,7 +23,9 @@ from orgserver.sandbox.server import Sandbox
 from .driving import SERVE, Served, failed, serving
 from .dying import POINTS
 
-LEASE, TOKEN = "2.0", "1.5"
+LEASE, TOKEN = "60", "30"
+GO_ON_SECONDS = 2.0
+"""A lease ends with its holder: whoever comes next does not wait for its minute."""
 AT_ONCE = 4
 DYING = str(Path(__file__).with_name("dying.py"))
 
@@ -36,18 +39,20 @@ class Kills:
     """Kills after which Salesforce had rotated the token and the store did not know."""
     lost: int = 0
     reuses: int = 0
+    slowest: float = 0.0
+    """Of the first calls after a kill, in seconds."""
     wrong: list[str] = field(default_factory=list)
     points: Counter[str] = field(default_factory=Counter)
 
     @property
     def holds(self) -> bool:
-        return not self.wrong and self.lost == self.in_the_window == self.reuses
+        return not self.wrong and self.lost == self.in_the_window == self.reuses and self.slowest < GO_ON_SECONDS
 
     def __str__(self) -> str:
         return (
             f"{self.kills} kills ({', '.join(f'{count} {point}' for point, count in self.points.items())}): "
             f"{self.in_the_window} with an answer that was never stored, {self.lost} orgs lost and reported, "
-            f"{self.reuses} reuses (the proving tries), {len(self.wrong)} wrong {self.wrong or ''}"
+            f"{self.reuses} reuses (the proving tries), the slowest call after one {self.slowest:.2f} s, {len(self.wrong)} wrong {self.wrong or ''}"
         )
 
 
@@ -71,6 +76,7 @@ async def kills(points: list[str], *, seed: int) -> Kills:
             app = await stack.enter_async_context(open_app(read_settings({"home": home}, {})))
             await register(app, sandbox)
             survivor = await stack.enter_async_context(serving(home, **_limits()))
+            await survivor.list_contacts(sandbox.orgs[-1].alias)  # what is imported with the first call is no delay
             places = asyncio.Semaphore(AT_ONCE)
 
             async def one(org: SandboxOrg, point: str, moment: Moment) -> None:
@@ -122,7 +128,9 @@ async def _kill(
         credential = await app.store.orgs.credential(connection, (await app.enrolment.one(org.alias)).row_id)
     assert credential is not None
     in_the_window = rotated and credential.fencing == 1
+    began = time.monotonic()
     error = failed(await survivor.list_contacts(org.alias))
+    done.slowest = max(done.slowest, time.monotonic() - began)
     _judge(done, point, org, in_the_window, error, await app.enrolment.one(org.alias))
 
 

@@ -121,7 +121,8 @@ async def test_an_outcome_that_was_given_up_is_written_before_the_next_intent(st
     one = act()
     await store.audit.begin(one, deadline=FAR, catalog_version=1)
     with holding(files.lock_path(store.database.file)) as other:
-        assert not await store.audit.finish(one.id, Ending(Outcome.SUCCEEDED), within=0.3)
+        with pytest.raises(StoreBusy, match=f"process {other.pid} holds it"):
+            await store.audit.finish(one.id, Ending(Outcome.SUCCEEDED), within=0.3)
         other.let_go()
 
     await store.audit.begin(act(), deadline=FAR, catalog_version=1)
