@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from orgserver.model.audit import Act
 from orgserver.model.errors import Rejected, Unanswered
 from orgserver.model.schema import ObjectInfo, ObjectList, Schema
-from orgserver.salesforce import describing, refusals
+from orgserver.salesforce import advice, describing, refusals
 from orgserver.salesforce.soql import redact
 from orgserver.services import hints
 
@@ -23,6 +23,8 @@ OBJECTS = ObjectList(tuple(ObjectInfo(each.name, each.label) for each in SCHEMAS
 WSDL = " Please reference your WSDL or the describe call for the appropriate names."
 CUSTOM = "If you are attempting to use a custom relationship, be sure to append the '__r' after the custom relationship name."
 FIELD = f"If you are attempting to use a custom field, be sure to append the '__c' after the custom field name.{WSDL}"
+
+USUAL = advice.by_words("INVALID_FIELD", "")
 
 
 class Known:
@@ -122,7 +124,7 @@ async def test_an_object_is_looked_for_among_all_of_them() -> None:
 
 async def test_what_is_not_known_is_asked_for_and_the_usual_hint_stays() -> None:
     nothing = Known({}, None)
-    usual = refusals._HINTS["INVALID_FIELD"]
+    usual = USUAL
 
     assert await hint("INVALID_FIELD", "No such column 'Mail' on sobject of type Contact", known=nothing) == usual
     assert nothing.asked == ["Contact"]
@@ -141,10 +143,7 @@ async def test_other_refusals_and_lost_answers_are_left_alone() -> None:
     for error in (Rejected("No such column 'x' on entity 'Contact'", code="OTHER"), Unanswered("No such column")):
         await hints.explain(known, Act("1", "p", "stdio", "query"), error)
         assert error.hint is None
-    assert (
-        await hint("INVALID_FIELD", "field 'Description' can not be filtered in a query call")
-        == (refusals._HINTS["INVALID_FIELD"])
-    )
+    assert await hint("INVALID_FIELD", "field 'Description' can not be filtered in a query call") == USUAL
 
 
 async def test_a_hint_that_fails_leaves_the_error_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
@@ -153,7 +152,7 @@ async def test_a_hint_that_fails_leaves_the_error_as_it_is(caplog: pytest.LogCap
             raise RuntimeError("a defect")
 
     message = "No such column 'Mail' on sobject of type Contact"
-    assert await hint("INVALID_FIELD", message, known=Broken()) == refusals._HINTS["INVALID_FIELD"]
+    assert await hint("INVALID_FIELD", message, known=Broken()) == USUAL
     assert "a hint failed" in caplog.text
 
 
@@ -179,7 +178,7 @@ _NAMES |= {each.name for each in OBJECTS.objects}
 async def test_whatever_salesforce_says_a_hint_holds_names_from_describe_only(form: str, said: str, soql: str) -> None:
     found = await hint("INVALID_FIELD", form.format(said), f"SELECT {said} FROM Contact WHERE {soql}")
 
-    usual = (refusals._HINTS["INVALID_FIELD"], "salesforce_list_objects names the objects of this org")
+    usual = (USUAL, "salesforce_list_objects names the objects of this org")
     if found in usual or (found or "").startswith("salesforce_describe_object names the fields of Contact"):
         return
     assert found is not None
