@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
-from orgserver import ownership
+from orgserver import ownership, setting_names
 from orgserver.model.errors import ConfigError
 from orgserver.model.secret import Secret
 
@@ -98,22 +98,33 @@ def default_home() -> Path:
     return Path(platformdirs.user_data_dir("orgserver", appauthor=False))
 
 
-def read_settings(given: Mapping[str, Any] | None = None, environ: MutableMapping[str, str] = os.environ) -> Settings:
+def read_settings(
+    given: Mapping[str, Any] | None = None,
+    environ: MutableMapping[str, str] = os.environ,
+    *,
+    unknown: list[str] | None = None,
+) -> Settings:
     """Read the settings; the master key is taken out of the environment, so that no child inherits it.
 
     Raises ConfigError naming each setting that is wrong, never its value; and before a byte of ``config.toml`` is used,
-    where somebody else may change it: it can name the program that prints the key.
+    where somebody else may change it: it can name the program that prints the key. A key of the file that is no
+    setting is refused, too, unless there is a list for what is ``unknown``.
     """
     given = dict(given or {})
     home = Path(given.pop("home", None) or environ.get("ORGSERVER_HOME") or default_home()).expanduser().absolute()
     environment = {name: environ[_variable(name)] for name in Settings.model_fields if _variable(name) in environ}
     _refuse_home_of_others(home)
     try:
-        settings = Settings(**(_file(home / FILE_NAME) | environment | given | {"home": home}))
+        settings = Settings(**(_file(home / FILE_NAME, unknown) | environment | given | {"home": home}))
     except ValidationError as error:
         raise ConfigError("; ".join(_problem(detail) for detail in error.errors(include_input=False))) from None
     environ.pop("ORGSERVER_MASTER_KEY", None)
     return settings
+
+
+def unknown_variables(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Say which variables look like settings and are none; they may be meant for another version."""
+    return setting_names.unknown_variables(environ, Settings.model_fields)
 
 
 def _variable(name: str) -> str:
@@ -142,7 +153,7 @@ def _refuse(path: Path, status: os.stat_result) -> None:
         )
 
 
-def _file(path: Path) -> dict[str, Any]:
+def _file(path: Path, unknown: list[str] | None) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             _refuse(path, os.fstat(file.fileno()))
@@ -159,4 +170,14 @@ def _file(path: Path) -> dict[str, Any]:
                 f"{path} holds {name}, and secrets may not stand in a file of plain settings",
                 hint=f"remove it there; give {_variable(name)} in the environment instead",
             )
-    return values
+    return _known(path, values, unknown)
+
+
+def _known(path: Path, values: dict[str, Any], unknown: list[str] | None) -> dict[str, Any]:
+    """The settings among the keys of the file."""
+    strange = setting_names.unknown_keys(values, Settings.model_fields, path)
+    if strange and unknown is None:
+        raise ConfigError("; ".join(strange), hint="correct the name, or take it out; nothing is done by half")
+    if unknown is not None:
+        unknown += strange
+    return {name: value for name, value in values.items() if name in Settings.model_fields}

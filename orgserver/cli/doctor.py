@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orgserver.cli.support import Failure, app_of, print_json, run, safe, settings_of
-from orgserver.config import Settings
+from orgserver.cli.support import Failure, app_of, no_core_dumps, print_json, run, safe
+from orgserver.config import Settings, read_settings, unknown_variables
+from orgserver.logs import start_logging
 from orgserver.model.errors import OperatorError
 from orgserver.services import health
 from orgserver.services.health import Finding
@@ -31,7 +32,13 @@ def doctor(offline: bool, as_json: bool) -> None:
 
     No refresh token is sent, and no secret is shown.
     """
-    found = run(examine(settings_of(), offline=offline))
+    no_core_dumps()
+    unknown: list[str] = []
+    settings = read_settings(unknown=unknown)  # whoever asks what is wrong is to be told of all of it
+    start_logging(settings, quiet=True)
+    found = [Finding("settings", "problem", each, "correct the name, or take it out") for each in unknown]
+    found += [Finding("settings", "warning", each, "correct the name, or unset it") for each in unknown_variables()]
+    found += run(examine(settings, offline=offline))
     if as_json:
         print_json([asdict(each) for each in found])
     else:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orgserver.cli.support import collect_again, local_principal, no_core_dumps, until_told
-from orgserver.config import Settings, read_settings
+from orgserver.config import Settings, read_settings, unknown_variables
 from orgserver.logs import start_logging
 from orgserver.model import names
 from orgserver.model.errors import ConfigError, StoreError
@@ -183,6 +183,8 @@ def _telemetry() -> Iterator[Observer | None]:
 def _settings(**given: Any) -> Settings:
     settings = read_settings(given)
     start_logging(settings)
+    for each in unknown_variables():
+        logger.warning("%s", each)
     return settings
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from orgserver.config import Settings, read_settings
+from orgserver.config import Settings, read_settings, unknown_variables
 from orgserver.logs import start_logging
 from orgserver.model.orgs import Caller, Principal, Scope
 from orgserver.model.text import escape_json, escape_text
@@ -148,6 +148,8 @@ def settings_of(**given: Any) -> Settings:
     no_core_dumps()
     settings = read_settings(given)
     start_logging(settings, quiet=True)
+    for each in unknown_variables():
+        warn(each)
     return settings
 
 

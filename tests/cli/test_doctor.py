@@ -16,6 +16,7 @@ from orgserver.app import open_app
 from orgserver.cli.main import cli
 from orgserver.cli.playground import register
 from orgserver.config import read_settings
+from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
 from orgserver.store.database import SCHEMA
 
@@ -146,3 +147,26 @@ def test_colours_are_for_terminals_that_want_them(
     shown = CliRunner().invoke(cli, ["doctor"], color=True)
 
     assert ("\x1b[" in shown.output) == (not no_color)
+
+
+async def test_names_that_are_no_settings_are_told_by_doctor_and_on_start(shell: Shell, acme: SandboxOrg) -> None:
+    await shell.add(acme)
+    good = await shell("doctor", "--offline", "--json")
+    listed = await shell("list-orgs", ORGSERVER_LOG_LEVLE="debug")
+    served = await shell("serve", ORGSERVER_LOG_LEVLE="debug")
+    (shell.home / "config.toml").write_text("org_concurency = 3\n")
+    started = await shell("serve")
+
+    examined = await shell("doctor", "--offline", "--json", ORGSERVER_LOG_LEVLE="debug")
+
+    told = [each["text"] for each in examined.json if each["name"] == "settings"]
+    assert told == [
+        f"org_concurency in {shell.home / 'config.toml'} is no setting; did you mean org_concurrency?",
+        "ORGSERVER_LOG_LEVLE in the environment is no setting; did you mean ORGSERVER_LOG_LEVEL?",
+    ]
+    assert (good.code, examined.code) == (0, 1)
+    assert not [each for each in good.json if each["name"] == "settings"]
+    assert len(examined.json) == len(good.json) + 2, "everything else is examined all the same"
+    assert told[1] in listed.err and told[1] in served.err
+    assert (listed.code, served.code, started.code) == (0, 0, 1)
+    assert told[0] in started.err

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orgserver.config import read_settings
+from orgserver.config import read_settings, unknown_variables
 from orgserver.keyfile import open_vault
 from orgserver.model.errors import ConfigError, KeyProblem
 from orgserver.vault import Context, Key, Vault, write_ring
@@ -59,8 +59,56 @@ def test_a_wrong_setting_is_named_without_its_value(tmp_path: Path, name: str, v
 def test_an_unknown_setting_in_the_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text("colour = 1\n")
 
-    with pytest.raises(ConfigError, match="ORGSERVER_COLOUR"):
+    with pytest.raises(ConfigError, match="colour in .*config.toml is no setting"):
         settings(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("log_levle", "is no setting; did you mean log_level?"),
+        ("Keep_Alive_Days", "is no setting; did you mean keep_alive_days?"),
+        ("client_id", "is no setting"),
+        ("unattended", "this version does not act on it"),
+    ],
+)
+def test_the_nearest_name_of_an_unknown_key_is_told(tmp_path: Path, name: str, told: str) -> None:
+    (tmp_path / "config.toml").write_text(f'{name} = "hunter2"\n')
+    unknown: list[str] = []
+
+    with pytest.raises(ConfigError) as caught:
+        settings(tmp_path)
+    read_settings({"home": tmp_path}, {}, unknown=unknown)
+
+    assert told in str(caught.value)
+    assert unknown == [str(caught.value)]
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("ORGSERVER_HOEM", "ORGSERVER_HOEM in the environment is no setting; did you mean ORGSERVER_HOME?"),
+        ("ORGSERVER_home", "ORGSERVER_home in the environment is no setting; did you mean ORGSERVER_HOME?"),
+        ("ORGSERVER_REFRESH_TOKN", "ORGSERVER_REFRESH_TOKN in the environment is no setting; did you mean ORGSERVER_REFRESH_TOKEN?"),
+        ("ORGSERVER_READ_ONLY", "ORGSERVER_READ_ONLY in the environment: this version does not act on it"),
+        ("ORGSERVER_XYZZY", "ORGSERVER_XYZZY in the environment is no setting"),
+    ],
+)  # fmt: skip
+def test_the_nearest_name_of_an_unknown_variable_is_told(name: str, told: str) -> None:
+    assert unknown_variables({name: "hunter2"}) == [told]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ORGSERVER_HOME", "ORGSERVER_MASTER_KEY", "ORGSERVER_CLIENT_ID", "ORGSERVER_CLIENT_SECRET",
+        "_ORGSERVER_COMPLETE", "OTHER_HOEM", "ORGSERVER_SERVICE_HOST", "ORGSERVER_SERVICE_PORT_HTTP",
+        "ORGSERVER_PORT", "ORGSERVER_PORT_8080_TCP_ADDR",
+    ],
+)  # fmt: skip
+def test_nothing_is_said_of_settings_and_of_what_others_set(name: str) -> None:
+    assert unknown_variables({name: "x"}) == []
 
 
 def test_a_file_that_is_not_toml_is_one_sentence(tmp_path: Path) -> None:
