@@ -183,3 +183,34 @@ async def test_an_org_shows_no_secret(web: httpx.AsyncClient, acme: SandboxOrg) 
 
     for secret in (spent, acme.refresh_token, acme.client_secret, answer["access_token"]):
         assert secret not in repr(acme)
+
+
+async def test_an_org_that_moves_says_so_in_tokens_and_identity_and_answers_at_both_places(
+    web: httpx.AsyncClient, acme: SandboxOrg
+) -> None:
+    acme.moved = True
+    new = acme.url.replace("127.0.0.1", "localhost")
+
+    _, answer = await refresh(web, acme)
+    headers = {"Authorization": f"Bearer {answer['access_token']}"}
+    identity = (await web.get(answer["id"], headers=headers)).json()
+    there = await web.get(f"{new}/services/data/v60.0/limits", headers=headers)
+
+    assert (answer["instance_url"], identity["organization_id"]) == (new, acme.org_id)
+    assert answer["id"].startswith(f"{acme.url}/id/")
+    assert identity["urls"]["rest"].startswith(f"{new}/services/data/")
+    assert there.status_code == 200
+    assert acme.requests[-1].host == new.partition("://")[2]
+
+
+async def test_token_and_identity_answers_may_lie(web: httpx.AsyncClient, acme: SandboxOrg) -> None:
+    acme.answers.fields, acme.answers.without = {"access_token": "x\n"}, ["id"]
+    acme.answers.identity_url, acme.answers.identity_org_id = "https://evil.example", "00DOther"
+
+    _, answer = await refresh(web, acme)
+    identity = (await web.get(f"/id/{acme.org_id}/{acme.user_id}")).json()
+
+    assert (answer["access_token"], answer["refresh_token"]) == ("x\n", acme.refresh_token)
+    assert "id" not in answer
+    assert identity["organization_id"] == "00DOther"
+    assert identity["urls"]["rest"].startswith("https://evil.example/services/")
