@@ -20,6 +20,14 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class Record:
+    """One record."""
+
+    values: FieldValues
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Created:
     """A record that now exists."""
 

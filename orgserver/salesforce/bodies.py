@@ -1,24 +1,28 @@
-"""What a reply's body says: JSON of bounded depth, or nothing."""
+"""What a reply's body says: JSON of bounded depth and cost, or nothing."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from math import isfinite
 from typing import Any
 
+from orgserver.salesforce import parsing
+from orgserver.salesforce.parsing import MAX_DEPTH, TooCostly, TooDeep
+
+__all__ = ["JSON", "MAX_DEPTH", "TooCostly", "TooDeep", "read", "read_token_reply"]
+
 JSON = "application/json"
-MAX_DEPTH = 64
-"""How deep a reply's JSON may be nested."""
 _FIRST_ERROR = 300
 _LONGEST_TOKEN_REPLY = 256 * 1024
 """Real ones have 1 to 10 KB, the largest those with a JWT for an access token."""
+_LONGEST_REFUSAL = 1024 * 1024
+"""Salesforce's refusals have some KB, those of duplicate rules with all that they found some tens."""
 
 
 def read(status: int, headers: Mapping[str, str], content: bytes, accept: str = JSON) -> Any:
     """The JSON of a reply, or its bytes where another kind of success was asked for; None where there is none.
 
-    ValueError for what cannot be understood: a success that is not JSON is no answer.
+    ValueError for what cannot be understood: a success that is not JSON is no answer. TooCostly is one, too.
     """
     if not content:
         return None
@@ -30,17 +34,16 @@ def read(status: int, headers: Mapping[str, str], content: bytes, accept: str = 
         if status < _FIRST_ERROR:
             raise ValueError("it is not JSON")
         return None
+    if status >= _FIRST_ERROR:
+        return _refusal(content)
+    return parsing.parse(content)
+
+
+def _refusal(content: bytes) -> Any:
     try:
-        body = json.loads(content, parse_constant=_no_number, parse_float=_number)
-    except (ValueError, RecursionError):
-        if status < _FIRST_ERROR:
-            raise ValueError("it is not valid JSON") from None
+        return parsing.parse(content) if len(content) <= _LONGEST_REFUSAL else None
+    except ValueError:
         return None
-    if _too_deep(body):
-        if status < _FIRST_ERROR:
-            raise ValueError("it is nested too deeply")
-        return None
-    return body
 
 
 def read_token_reply(
@@ -58,28 +61,3 @@ def read_token_reply(
     except (ValueError, RecursionError):
         return None
     return body if isinstance(body, dict) else None
-
-
-def _number(text: str) -> float:
-    """A fraction; one beyond what a float holds would be handed on as infinity, which JSON does not have."""
-    number = float(text)
-    if not isfinite(number):
-        return _no_number(text)
-    return number
-
-
-def _no_number(text: str) -> float:
-    raise ValueError(f"{text[:20]} is no number of JSON")
-
-
-def _too_deep(body: Any) -> bool:
-    level = [body] if isinstance(body, dict | list) else []
-    for _ in range(MAX_DEPTH):
-        if not level:
-            return False
-        level = [inner for outer in level for inner in _inside(outer) if isinstance(inner, dict | list)]
-    return bool(level)
-
-
-def _inside(value: Any) -> Any:
-    return value.values() if isinstance(value, dict) else value

@@ -10,9 +10,9 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
 import httpx
@@ -23,10 +23,12 @@ from orgserver.model.text import clean_text
 from orgserver.salesforce import bodies, clock, long_reads, oauth, refusals, retry
 from orgserver.salesforce import hosts as host_rules
 from orgserver.salesforce.protocol import Reply, Request
+from orgserver.salesforce.room import Hold, OrgRoom, Room
 
 if TYPE_CHECKING:
     import ssl
 
+T = TypeVar("T")
 logger = logging.getLogger("orgserver.salesforce")
 
 CONNECT_SECONDS = 5.0
@@ -82,6 +84,10 @@ class _Lost(Exception):
     """The request left, and its reply did not come, or cannot be understood."""
 
 
+class _TooCostly(Exception):
+    """The reply came, and is more than we take in."""
+
+
 @dataclass(slots=True)
 class _Gate:
     """One org's connections and what is under way on them."""
@@ -89,6 +95,7 @@ class _Gate:
     transport: httpx.AsyncBaseTransport
     slots: asyncio.Semaphore
     under_way: int = 0
+    room: OrgRoom = field(default_factory=OrgRoom)
     budget: retry.Budget = field(default_factory=retry.Budget)
     breaker: retry.Breaker = field(default_factory=retry.Breaker)
 
@@ -123,6 +130,7 @@ class SalesforceClient:
         self._read_seconds = read_seconds
         self.token_seconds = token_seconds
         self._gates: dict[str, _Gate] = {}
+        self._room = Room()
         self._tls: ssl.SSLContext | None = None
 
     # -- records
@@ -149,18 +157,42 @@ class SalesforceClient:
 
         Raises StaleToken, Rejected, NotSent, or Unanswered when a change may have happened.
         """
+        return await self.ask(hosts, token, request, lambda reply: reply, deadline=deadline, trace=trace)
+
+    async def ask(
+        self,
+        hosts: OrgHosts,
+        token: Secret,
+        request: Request,
+        read: Callable[[Reply], T],
+        *,
+        deadline: float,
+        trace: Trace,
+    ) -> T:
+        """Send a request and read its successful reply; a large one is read in a thread, and is gone afterwards.
+
+        Raises what ``send`` and ``read`` raise.
+        """
         outgoing = self._request(hosts, token, long_reads.wrap(request) if long_reads.is_long(request) else request)
         gate = self._gate(hosts.key, hosts.instance_url)
         try:
-            async with asyncio.timeout_at(deadline), gate.slots:
-                return await self._attempts(gate, outgoing, request, trace, deadline)
+            async with asyncio.timeout_at(deadline), gate.slots, Hold(self._room, gate.room) as hold:
+                reply = await self._attempts(gate, hold, outgoing, request, trace, deadline)
+                return await hold.read(reply.size, lambda: read(reply))
+        except _TooCostly as error:
+            gate.breaker.answered()
+            raise Unanswered(
+                f"the org's answer is too large: {error}",
+                code="REPLY_TOO_LARGE",
+                hint=None if request.writes else "ask for fewer fields, or for fewer records at a time",
+            ) from None
         except TimeoutError:
             if trace.sent:
                 raise Unanswered("no answer came in time", code="TIMEOUT") from None
             raise NotSent("there was no time left to send this", code="TIMEOUT") from None
 
     async def _attempts(
-        self, gate: _Gate, outgoing: httpx.Request, request: Request, trace: Trace, deadline: float
+        self, gate: _Gate, hold: Hold, outgoing: httpx.Request, request: Request, trace: Trace, deadline: float
     ) -> Reply:
         loop = asyncio.get_running_loop()
         tries = 0
@@ -169,7 +201,7 @@ class SalesforceClient:
             trace.attempts += 1
             before = trace.sent
             try:
-                reply = await self._once(gate, outgoing, trace, request.accept)
+                reply = await self._once(gate, hold, outgoing, trace, request.accept)
                 if long_reads.is_long(request):
                     reply = _unwrapped(reply, trace)
             except _NeverSent as error:
@@ -192,11 +224,13 @@ class SalesforceClient:
                 if not in_time or not _repeatable(refused, reply, request, tries, wait) or not gate.budget.spend():
                     raise refused
                 await self._pause(wait or 0.0)
+            hold.release()
             await self._pause(retry.pause(tries, self._random))
 
     async def _once(
         self,
         gate: _Gate,
+        hold: Hold,
         outgoing: httpx.Request,
         trace: Trace,
         accept: str = bodies.JSON,
@@ -204,6 +238,7 @@ class SalesforceClient:
     ) -> Reply:
         """One attempt. What is not proven to have stayed here counts as sent."""
         before, trace.sent = trace.sent, True
+        outgoing.extensions["grow"] = hold.grow
         try:
             response = await gate.transport.handle_async_request(outgoing)
             content = await response.aread()
@@ -220,11 +255,16 @@ class SalesforceClient:
         trace.http_status = response.status_code
         headers = {name.lower(): value for name, value in response.headers.items()}
         _note(trace, headers)
+        status, size = response.status_code, len(content)
         try:
-            body = read(response.status_code, headers, content, accept)
+            work = partial(read, status, headers, content, accept)
+            # what has a reader of its own, a token reply, is small or not read, and must not wait for anything
+            body = await hold.read(size, work) if read is bodies.read else work()
+        except bodies.TooCostly as error:
+            raise _TooCostly(str(error)) from None
         except ValueError as error:
             raise _Lost(str(error)) from None
-        return Reply(response.status_code, headers, body)
+        return Reply(status, headers, body, size)
 
     # -- tokens
 
@@ -256,11 +296,11 @@ class SalesforceClient:
         gate = self._gate(f"{hosts.key} login", origin)
         trace = Trace()
         try:
-            async with asyncio.timeout(self.token_seconds):
-                reply = await self._once(gate, outgoing, trace, read=read)
+            async with asyncio.timeout(self.token_seconds), Hold(self._room, gate.room) as hold:
+                reply = await self._once(gate, hold, outgoing, trace, read=read)
         except _NeverSent as error:
             raise NoConnection(f"no connection: {error}", hint="check the network and the host's name") from error
-        except (_Lost, TimeoutError) as error:
+        except (_Lost, _TooCostly, TimeoutError) as error:
             raise Unanswered("the login host did not answer") from error
         return FormReply(reply.status, reply.body, trace.server_date)
 
@@ -273,13 +313,14 @@ class SalesforceClient:
         outgoing = httpx.Request(
             "GET", origin + "/services/data", headers={"Accept-Encoding": "identity"}, extensions=_limits(seconds)
         )
+        gate = self._gate(f"{hosts.key} login", origin)
         trace = Trace()
         try:
-            async with asyncio.timeout(seconds):
-                await self._once(self._gate(f"{hosts.key} login", origin), outgoing, trace)
+            async with asyncio.timeout(seconds), Hold(self._room, gate.room) as hold:
+                await self._once(gate, hold, outgoing, trace)
         except _NeverSent as error:
             raise NoConnection(f"no connection: {error}") from error
-        except (_Lost, TimeoutError) as error:
+        except (_Lost, _TooCostly, TimeoutError) as error:
             if trace.server_date is None:
                 raise Unanswered("the login host did not answer") from error
         return trace.server_date

@@ -19,7 +19,14 @@ from orgserver.salesforce.protocol import Reply, Request, is_count
 
 T = TypeVar("T")
 NOT_MODIFIED = 304
+MAX_FIELDS, MAX_CHILDREN = 5_000, 20_000
+"""Salesforce allows 800 custom fields of an object, and fewer standard ones."""
+MAX_VALUES = 200_000
+"""Active picklist values of all fields of an object; Salesforce allows 1,000 of a field as a rule."""
+MAX_OBJECTS = 50_000
+"""Large orgs have some 5,000."""
 _LABEL = 255
+"""The longest label and the longest picklist value."""
 _HEADER = 100
 
 
@@ -59,6 +66,7 @@ def schema(body: Any) -> Schema:
     """Read a describe of one object; Rejected if it is none."""
     if not isinstance(body, dict) or not isinstance(body.get("name"), str) or not isinstance(body.get("fields"), list):
         raise _unreadable()
+    _check_size(body["fields"], body.get("childRelationships"))
     fields = tuple(_field(each) for each in _named(body["fields"], "name"))
     if not fields:  # every object has an Id at least
         raise _unreadable()
@@ -66,7 +74,7 @@ def schema(body: Any) -> Schema:
     return Schema(
         name=_name(body["name"]),
         label=_text(body.get("label")),
-        prefix=prefix if isinstance(prefix, str) and prefix.isalnum() else None,
+        prefix=prefix if isinstance(prefix, str) and prefix[:_LABEL].isalnum() and len(prefix) <= _LABEL else None,
         createable=body.get("createable") is True,
         updateable=body.get("updateable") is True,
         deletable=body.get("deletable") is True,
@@ -84,6 +92,8 @@ def object_list(body: Any) -> ObjectList:
     """Read a describe of all objects; Rejected if it is none."""
     if not isinstance(body, dict) or not isinstance(body.get("sobjects"), list):
         raise _unreadable()
+    if len(body["sobjects"]) > MAX_OBJECTS:
+        raise _too_large()
     found = tuple(
         ObjectInfo(each["name"], _text(each.get("label")), each.get("queryable") is True)
         for each in _named(body["sobjects"], "name")
@@ -131,11 +141,26 @@ def _values(told: Any) -> Iterable[PicklistValue]:
 
 def _is_value(value: Any) -> bool:
     """A picklist's value is data, and comes as it is written in records."""
-    return isinstance(value, str) and names.encodable(value)
+    return isinstance(value, str) and len(value) <= _LABEL and names.encodable(value)
 
 
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
+
+
+def _check_size(fields: list[Any], children: Any) -> None:
+    """Refuse to keep what no org has: a describe stays in memory after its reply is gone."""
+    lists = (
+        [each.get("picklistValues") for each in fields if isinstance(each, dict)] if len(fields) <= MAX_FIELDS else []
+    )
+    values = sum(len(each) for each in lists if isinstance(each, list))
+    relations = len(children) if isinstance(children, list) else 0
+    if len(fields) > MAX_FIELDS or values > MAX_VALUES or relations > MAX_CHILDREN:
+        raise _too_large()
+
+
+def _too_large() -> Rejected:
+    return Rejected("the org describes more than an org can have", code="REPLY_TOO_LARGE")
 
 
 def _named(told: Any, *keys: str) -> list[dict[str, Any]]:

@@ -57,6 +57,8 @@ class Reply:
     status: int
     headers: Mapping[str, str]
     body: Any
+    size: int = 0
+    """Of the body as it came, in bytes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from typing import Any
 
 NULL = "#N/A"
 """In a cell of an ingest job: empty the field."""
+MAX_CELLS = 1_000_000
+"""Commas in one row: it may have 800 cells, and long texts with many commas in some of them."""
 
 
 def cell(value: Any) -> str:
@@ -56,6 +58,25 @@ def _line(cells: Sequence[str]) -> bytes:
     return written.getvalue().encode()
 
 
+class _Lines:
+    """Lines of a sheet; ValueError where those of one row hold more cells than any row can."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self._lines = lines
+        self.cells = 0
+        """Since the last row, commas within texts among them."""
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self.cells += line.count(",")
+        if self.cells > MAX_CELLS:
+            raise ValueError("a row has more cells than an object has fields")
+        return line
+
+
 def read(content: bytes) -> Iterator[dict[str, str]]:
     """The rows of a sheet, one at a time, by column names in lower case; ValueError for what is no CSV.
 
@@ -63,9 +84,11 @@ def read(content: bytes) -> Iterator[dict[str, str]]:
     """
     try:
         with io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="") as lines:
-            reader = csv.reader(lines, strict=True)
+            bounded = _Lines(lines)
+            reader = csv.reader(bounded, strict=True)
             names = [name.lower() for name in next(reader, [])]
             for row in reader:
+                bounded.cells = 0
                 if row:
                     yield dict(zip(names, row, strict=True))
     except csv.Error as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +24,7 @@ READ_SECONDS: Final = 45.0
 KEEP_ALIVE_SECONDS: Final = 15.0
 MAX_BODY: Final = 32 * 1024 * 1024
 """The largest reply we read, in bytes, compressed or not."""
+Grow = Callable[[int], Awaitable[None]]
 _OF_THE_WIRE: Final = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
 """Headers that are true of a body on its way, and false of the one that is handed on: httpx would unpack it again."""
 
@@ -60,7 +61,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 timeout=limits,
                 proxy=self._proxy,
             ) as answer:
-                content = await _read(answer)
+                content = await _read(answer, request.extensions.get("grow"))
                 headers = [pair for pair in answer.raw_headers if pair[0].lower() not in _OF_THE_WIRE]
                 return httpx.Response(answer.status, headers=headers, content=content, request=request)
         except aiohttp.ConnectionTimeoutError as error:
@@ -105,11 +106,11 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             await session.close()
 
 
-async def _read(answer: aiohttp.ClientResponse) -> bytes:
-    """Read a body of bounded size, unpacking it as it comes."""
+async def _read(answer: aiohttp.ClientResponse, grow: Grow | None) -> bytes:
+    """Read a body of bounded size, unpacking it as it comes; ``grow`` waits until there is room for so many bytes."""
     try:
         unpacker = unpacking.Unpacker(answer.headers.getall("Content-Encoding", ()), MAX_BODY)
-        parts = [part async for part in _parts(answer.content, unpacker)]
+        parts = [part async for part in _parts(answer.content, unpacker, grow)]
         unpacker.finish()
     except unpacking.Unreadable as error:
         raise httpx.RemoteProtocolError(str(error)) from error
@@ -120,14 +121,19 @@ async def _read(answer: aiohttp.ClientResponse) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-async def _parts(content: aiohttp.StreamReader, unpacker: unpacking.Unpacker) -> AsyncIterator[bytes]:
-    received = 0
+async def _parts(
+    content: aiohttp.StreamReader, unpacker: unpacking.Unpacker, grow: Grow | None
+) -> AsyncIterator[bytes]:
+    received = size = 0
     async for chunk in content.iter_any():
         received += len(chunk)
         if received > MAX_BODY:
             raise unpacking.TooLarge
         for part in unpacker.unpack(chunk):
             yield part
+            size += len(part)
+            if grow is not None:
+                await grow(size)
             if len(part) == unpacking.PIECE:
                 await asyncio.sleep(0)  # a few bytes may unpack to very many: other orgs go on meanwhile
 

@@ -34,6 +34,8 @@ class Connection:
     async def call(self, request: Request, read: Callable[[Reply], T]) -> T:
         """Send with the cached token; a stale one is replaced once by one that was got since.
 
+        ``read`` runs in a thread where the reply is large, and what it returns should be small: the reply is gone then.
+
         In between stands at most one that another process had stored: it may be as stale as ours.
         Raises CallError: NotSent, Rejected or Unanswered.
         """
@@ -41,7 +43,7 @@ class Connection:
         new = False
         while True:
             try:
-                reply = await self._send(token, request)
+                result = await self._ask(token, request, read)
                 break
             except StaleToken as error:
                 if protocol.is_more(request) and self._tokens.ends_results(self.org, token, new=new):
@@ -50,11 +52,13 @@ class Connection:
                     raise self._tokens.refused_anew(self.org, token, str(error)) from error
             token, new = await self._tokens.after(self.org, token)
         self._tokens.accepted(self.org)
-        return read(reply)
+        return result
 
-    async def _send(self, token: AccessToken, request: Request) -> Reply:
+    async def _ask(self, token: AccessToken, request: Request, read: Callable[[Reply], T]) -> T:
         where = hosts_of(self.org, token.instance_url)
-        return await self._tokens.client.send(where, token.token, request, deadline=self.deadline, trace=self.trace)
+        return await self._tokens.client.ask(
+            where, token.token, request, read, deadline=self.deadline, trace=self.trace
+        )
 
 
 class Access:

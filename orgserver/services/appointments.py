@@ -23,6 +23,7 @@ _DAY_MINUTES = 1_440
 _LOOK_SECONDS = 5.0
 _SHOWN = 5
 _ATTENDEES = 50
+_ID = 18
 
 
 def zone_of(org: Org) -> str:
@@ -76,19 +77,18 @@ async def overlaps(connection: Connection, data: FieldValues) -> tuple[str, ...]
     try:
         async with asyncio.timeout(_LOOK_SECONDS):
             request = protocol.query(connection.org.api_version, text, 200)
-            page = await connection.call(request, protocol.read_page)
+            return await connection.call(request, lambda reply: _warned(protocol.read_page(reply).records))
     except (CallError, TimeoutError):
         return ()
     finally:
         connection.trace.sent = False  # a read changes nothing
-    return _warned(page.records)
 
 
 def _warned(found: list[FieldValues]) -> tuple[str, ...]:
     if not found:
         return ()
     shown = ", ".join(
-        f"{each.get('Id')} ({_stamp(each, 'StartDateTime')} to {_stamp(each, 'EndDateTime')})"
+        f"{str(each.get('Id'))[:_ID]} ({_stamp(each, 'StartDateTime')} to {_stamp(each, 'EndDateTime')})"
         for each in found[:_SHOWN]
     )
     more = " and more" if len(found) > _SHOWN else ""
@@ -205,7 +205,7 @@ class Attendees:
         for condition in (" AND IsInvitee = true", ""):  # without Shared Activities there are invitees only
             request = protocol.query(connection.org.api_version, f"{one}{condition} LIMIT {_ATTENDEES + 1}", 200)
             try:
-                return (await connection.call(request, protocol.read_page)).records
+                return await connection.call(request, lambda reply: protocol.read_page(reply).records[: _ATTENDEES + 1])
             except Rejected as error:
                 if error.code != "INVALID_FIELD" or not condition:
                     raise

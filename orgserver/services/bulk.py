@@ -33,6 +33,7 @@ from orgserver.store.opened import Store
 NOT_KEPT = "this org keeps what changes replace, but not for salesforce_change_records: audit undo cannot undo this"
 _PAGE = 1_000
 _NAMED = 5
+_ID = 18
 _MARGIN = timedelta(minutes=2)
 
 Perform = Callable[
@@ -64,9 +65,9 @@ class Bulk:
 
     def _preview(self, asked: Asked) -> Plan[BulkResult]:
         async def show(connection: Connection) -> BulkResult:
-            total, results = await bulk_preview.show(connection, asked)
+            total, results, cut = await bulk_preview.show(connection, asked)
             more = [f"this shows the first {len(results)} of {total:,} records"] if len(results) < total else []
-            warnings = (*more, *([NOT_KEPT] if connection.org.policy.keep_values else []))
+            warnings = (*cut, *more, *([NOT_KEPT] if connection.org.policy.keep_values else []))
             return BulkResult(
                 connection.entry_id, Tally(unknown=total), results, preview=True, warnings=warnings, sent=False
             )
@@ -244,7 +245,7 @@ def _confirmation(asked: Asked, look: Look, arguments: dict[str, Any]) -> Confir
 
     async def find(connection: Connection) -> Told:
         page = await look.first(connection, soql)
-        return Told(page.total_size, ids=tuple(str(record["Id"]) for record in page.records[:_NAMED]))
+        return Told(page.total_size, ids=tuple(str(record["Id"])[:_ID] for record in page.records[:_NAMED]))
 
     return Confirmation(asked.action, asked.sobject, arguments, None, find)
 

@@ -162,23 +162,26 @@ async def _verdicts(running: Running, ended: Job | None, job: Job, sheet: Sheet,
     ]
     for which, wanted, read in readers:
         if wanted:
-            await _read(running, job, which, partial(_note, verdicts, strays, matching, read))
+            await _read(running, job, which, partial(_note, verdicts, strays, matching, read), len(sheet.rows))
     if by_id:
         verdicts = [each._replace(id=row[0]) for each, row in zip(verdicts, sheet.rows, strict=True)]
     return Part(sheet.first, verdicts, tuple(strays))
 
 
-async def _read(running: Running, job: Job, which: jobs.Sheets, note: Callable[[dict[str, str]], None]) -> None:
+async def _read(
+    running: Running, job: Job, which: jobs.Sheets, note: Callable[[dict[str, str]], None], most: int
+) -> None:
     request = jobs.results(running.connection.org.api_version, job.id, which)
     try:
-        rows = await running.call(request, jobs.read_results)
-        await asyncio.to_thread(_each, rows, note)
+        await running.call(request, lambda reply: _each(jobs.read_results(reply), note, most))
     except (CallError, ValueError) as error:
         running.warnings.append(f"the {which} of job {job.id} could not be read ({type(error).__name__})")
 
 
-def _each(rows: Iterator[dict[str, str]], note: Callable[[dict[str, str]], None]) -> None:
-    for row in rows:
+def _each(rows: Iterator[dict[str, str]], note: Callable[[dict[str, str]], None], most: int) -> None:
+    for number, row in enumerate(rows):
+        if number == most:
+            raise ValueError("a job has no more results than rows")
         note(row)
 
 

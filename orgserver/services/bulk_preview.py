@@ -7,7 +7,7 @@ from typing import Any
 from orgserver.model.results import FieldValues
 from orgserver.salesforce import protocol
 from orgserver.salesforce import soql as soql_text
-from orgserver.services import shapes
+from orgserver.services import cutting, shapes
 from orgserver.services.access import Connection
 from orgserver.services.bulk_asked import ID, Asked
 from orgserver.services.bulk_running import SHOWN, Look
@@ -15,8 +15,8 @@ from orgserver.services.bulk_running import SHOWN, Look
 _GONE = {"code": "NOT_FOUND", "outcome": "rejected", "message": "there is no such record, or its user may not see it"}
 
 
-async def show(connection: Connection, asked: Asked) -> tuple[int, list[dict[str, Any]]]:
-    """How many records, and field by field what would become of the first of them."""
+async def show(connection: Connection, asked: Asked) -> tuple[int, list[dict[str, Any]], tuple[str, ...]]:
+    """How many records, field by field what would become of the first of them, and warnings."""
     records, total = list(asked.records[:SHOWN]), len(asked.records)
     if asked.given.soql is not None:
         page = await Look().first(connection, asked.given.soql)
@@ -25,13 +25,17 @@ async def show(connection: Connection, asked: Asked) -> tuple[int, list[dict[str
     now = {} if asked.action == "create" else await _as_they_are(connection, asked, records)
     room = shapes.MAX_BYTES - shapes.FRAME_BYTES
     shown: list[dict[str, Any]] = []
+    warnings: tuple[str, ...] = ()
     for index, record in enumerate(records):
         told = _told(index, record, asked, now)
-        room -= shapes.size(told)
-        if room < 0:
+        if not shown:
+            told, warnings = cutting.fit(told, shapes.RECORD_BYTES)
+        size = cutting.within(told, room)
+        if size is None:
             break
+        room -= size
         shown.append(told)
-    return total, shown
+    return total, shown, warnings
 
 
 async def _as_they_are(connection: Connection, asked: Asked, records: list[FieldValues]) -> dict[object, FieldValues]:
@@ -43,8 +47,13 @@ async def _as_they_are(connection: Connection, asked: Asked, records: list[Field
     keys = ", ".join(soql_text.literal(record[key]) for record in records)
     text = f"SELECT {wanted} FROM {asked.sobject} WHERE {key} IN ({keys})"  # noqa: S608  # names and literals were checked
     request = protocol.query(connection.org.api_version, text, 2 * SHOWN)
-    page = await connection.call(request, protocol.read_page)
-    found = [{name.lower(): value for name, value in record.items()} for record in page.records]
+    return await connection.call(request, lambda reply: _by_key(protocol.read_page(reply).records, key))
+
+
+def _by_key(records: list[FieldValues], key: str) -> dict[object, FieldValues]:
+    """Records by what they are found by, each no larger than a result."""
+    fitting = (cutting.fit(record, shapes.RECORD_BYTES)[0] for record in records[: 2 * SHOWN])
+    found = [{name.lower(): value for name, value in record.items()} for record in fitting]
     return {_folded(record.get(key.lower())): record for record in found}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from orgserver.model import names
@@ -45,7 +45,7 @@ class Look:
     async def first(self, connection: Connection, soql: str) -> QueryPage:
         """The first page of the query; InvalidArgument if its records cannot be told by their ids."""
         request = protocol.query(connection.org.api_version, soql, _PAGE)
-        page = await read_first(connection, request, protocol.read_page)
+        page = await read_first(connection, request, _read_ids)
         if page.total_size and not page.records:  # SELECT COUNT() tells a number and no records
             raise _no_ids()
         for record in page.records:
@@ -110,7 +110,7 @@ class Running:
             if page.next_path is None:
                 return ids
             await self.more_time()
-            page = await read_first(self.connection, protocol.more(page.next_path), protocol.read_page)
+            page = await read_first(self.connection, protocol.more(page.next_path), _read_ids)
 
     # -- sending
 
@@ -251,6 +251,12 @@ class _Ids(Sequence[str]):
         if not 0 <= place < len(self):
             raise IndexError(place)
         return self._kept[place * _ID_BYTES : (place + 1) * _ID_BYTES].decode("ascii")
+
+
+def _read_ids(reply: protocol.Reply) -> QueryPage:
+    """A page with nothing but the ids of its records: whatever else was selected is let go with the reply."""
+    page = protocol.read_page(reply)
+    return replace(page, records=[{ID: each[ID]} if ID in each else {} for each in page.records])
 
 
 def _id(record: FieldValues) -> bytes:

@@ -11,7 +11,7 @@ from orgserver.model.errors import InvalidArgument
 from orgserver.model.names import SObjectName
 from orgserver.model.orgs import Caller, Org
 from orgserver.model.schema import ObjectInfo, Schema
-from orgserver.services import cursors, foresight, values
+from orgserver.services import cursors, foresight, shapes, values
 from orgserver.services.access import Connection
 from orgserver.services.cursors import Position
 from orgserver.services.metadata import Metadata, Perform
@@ -19,6 +19,8 @@ from orgserver.services.planning import Plan
 from orgserver.vault import Key
 
 PAGE = 100
+_NAMING = 60
+"""Bytes around the name and the label of an object in a result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +109,26 @@ def _naming(
         async def send(connection: Connection) -> ObjectPage:
             every = await metadata.objects(connection, caller)
             found = [each for each in every.objects if _matches(each, match)]
+            shown = _fitting(found[first : first + PAGE])
             following = None
-            if len(found) > first + PAGE:
-                position = Position(skip=first + PAGE)
+            if len(found) > first + len(shown):
+                position = Position(skip=first + len(shown))
                 following = cursors.write(key, position, org=org.row_id, principal=principal, arguments=arguments)
-            return ObjectPage(tuple(found[first : first + PAGE]), len(found), following)
+            return ObjectPage(shown, len(found), following)
 
         return Plan("read", send, lambda found: Ending(Outcome.SUCCEEDED, row_count=len(found.objects)))
 
     return plan
+
+
+def _fitting(objects: Sequence[ObjectInfo]) -> tuple[ObjectInfo, ...]:
+    """The first of them, as many as a result holds."""
+    room = shapes.MAX_BYTES - shapes.FRAME_BYTES
+    for number, each in enumerate(objects):
+        room -= shapes.size(each.name) + shapes.size(each.label) + _NAMING
+        if room < 0:
+            return tuple(objects[:number])
+    return tuple(objects)
 
 
 def _lacking(schema: Schema, fields: Sequence[str] | None) -> list[str]:

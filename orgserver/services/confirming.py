@@ -292,7 +292,7 @@ def _quoted(name: object, record_id: str) -> str:
 
 
 def _clean(name: str) -> str:
-    clean = replace_unsafe(name).replace('"', "\N{REPLACEMENT CHARACTER}")
+    clean = replace_unsafe(name[: _LONGEST + 1]).replace('"', "\N{REPLACEMENT CHARACTER}")
     return f'"{clean[:_LONGEST]}{"…" if len(clean) > _LONGEST else ""}"'
 
 

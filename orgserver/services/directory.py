@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from orgserver.model.orgs import Caller, Org, OrgState, Scope
 from orgserver.model.text import clean_text
-from orgserver.services import cursors
+from orgserver.services import cursors, shapes
 from orgserver.services.access import Access
 from orgserver.services.cursors import Position
 from orgserver.vault import Key
@@ -38,12 +39,24 @@ class Directory:
         if cursor is not None:
             first = cursors.read(self._key, cursor, org="", principal=principal, arguments=arguments).skip
         found = [org for org in await self._access.visible(caller) if _matches(org, match)]
-        shown = found[first : first + PAGE]
+        shown = self._fitting(found[first : first + PAGE])
         following = None
-        if len(found) > first + PAGE:
-            position = Position(skip=first + PAGE)
+        if len(found) > first + len(shown):
+            position = Position(skip=first + len(shown))
             following = cursors.write(self._key, position, org="", principal=principal, arguments=arguments)
-        return OrgPage([described(org, self._access.scope) for org in shown], following)
+        return OrgPage(shown, following)
+
+    def _fitting(self, orgs: Sequence[Org]) -> list[dict[str, Any]]:
+        """The first of them, as many as a result holds."""
+        room = shapes.MAX_BYTES - shapes.FRAME_BYTES
+        shown: list[dict[str, Any]] = []
+        for org in orgs:
+            told = described(org, self._access.scope)
+            room -= shapes.size(told)
+            if room < 0 and shown:
+                break
+            shown.append(told)
+        return shown
 
 
 def described(org: Org, scope: Scope) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from orgserver.model.audit import Act, Ending, Outcome
 from orgserver.model.errors import CallError, Conflict, NotSent, Unanswered
 from orgserver.model.names import SObjectName, new_id
 from orgserver.model.orgs import Caller
-from orgserver.model.results import Changed, Created, Found, Page, Usage
+from orgserver.model.results import Changed, Created, Found, Page, Record, Usage
 from orgserver.model.text import replace_unsafe
 from orgserver.salesforce import limits
 from orgserver.salesforce.client import Trace
@@ -119,7 +119,7 @@ def not_recorded(why: str = "") -> Unanswered:
 def with_warning(result: T, trace: Trace) -> T:
     """Say it when an org's API calls are nearly used up (``Sforce-Limit-Info``), so that the agent can slow down."""
     warning = limits.warning(trace.limit_info)
-    if warning is None or not isinstance(result, Created | Changed | Page | Found | Usage):
+    if warning is None or not isinstance(result, Created | Changed | Page | Record | Found | Usage):
         return result
     return replace(result, warnings=(*result.warnings, warning))
 

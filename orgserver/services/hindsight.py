@@ -72,13 +72,13 @@ async def name_who_changed(connection: Connection, sobject: SObjectName, record_
     request = protocol.query(connection.org.api_version, text, 200)
     status = connection.trace.http_status
     try:
-        page = await connection.call(request, protocol.read_page)
+        found = await connection.call(request, lambda reply: protocol.read_page(reply).records[:1])
     except CallError:
         return
     finally:
         connection.trace.http_status = status  # the entry tells of the change that was refused
-    if page.records:
-        error.hint = f"{_last_change(page.records[0])}; read it again before you change it"
+    if found:
+        error.hint = f"{_last_change(found[0])}; read it again before you change it"
 
 
 def _last_change(record: FieldValues) -> str:

@@ -19,7 +19,7 @@ from orgserver.model.orgs import Org, Permission
 from orgserver.model.results import Changed, Created, FieldValues
 from orgserver.salesforce import protocol
 from orgserver.salesforce.protocol import Reply, Request
-from orgserver.services import repetition, values
+from orgserver.services import cutting, repetition, values
 from orgserver.services.access import Connection
 from orgserver.services.planning import Plan
 from orgserver.store import kept
@@ -32,6 +32,8 @@ Described = Mapping[str, Mapping[str, Any]]
 _COMPUTED = frozenset({"activitydatetime", "activitydate", "durationinminutes"})
 """Of an event: they follow from its start and end."""
 _MISSING = object()
+MAX_KEPT = 8 * 1024 * 1024
+"""Bytes of a record, far above what any has: its longest texts have 131,072 characters."""
 
 
 async def keep(store: Store, act: Act, keeps: Keeps, connection: Connection) -> None:
@@ -60,13 +62,24 @@ async def _before(keeps: Keeps, connection: Connection) -> tuple[str, FieldValue
     else:
         return "", None
     try:
-        record = await read_first(connection, request, protocol.read_record)
+        record = await read_first(connection, request, _keepable)
     except Rejected as error:
         if keeps.key is not None and error.category == "not_found":
             return "", None
         raise
     before = record if keeps.fields is None else picked(record, keeps.fields)
     return keeps.record_id or str(record.get("Id", "")), before
+
+
+def _keepable(reply: Reply) -> FieldValues:
+    record = protocol.read_record(reply)
+    if cutting.within(record, MAX_KEPT) is None:
+        raise NotSent(
+            f"the values that this change replaces are larger than the {MAX_KEPT >> 20} MiB that are kept of a record",
+            code="VALUES_TOO_LARGE",
+            retryable=False,
+        )
+    return record
 
 
 async def read_first(connection: Connection, request: Request, read: Callable[[Reply], T]) -> T:

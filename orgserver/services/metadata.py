@@ -116,7 +116,7 @@ class Metadata:
             return  # the call that follows says it better
         if kept is None or (known is not None and kept.fetched_at <= known.fetched_at):
             return
-        what = packing.unpack(kept.body)
+        what = await packing.unpacked(kept.body)
         if what is not None:
             self._remember(key, Known(what, kept.last_modified, kept.fetched_at))
             await self._write(partial(describes.touch_in, key=key))
@@ -241,7 +241,7 @@ class Metadata:
             return _of(kind, known)
         assert told.what is not None  # noqa: S101  # 304 answers only a condition, which comes from what is known
         self._remember(key, Known(told.what, told.last_modified, asked_at))
-        packed = KeptDescribe(packing.pack(told.what), told.last_modified, asked_at)
+        packed = KeptDescribe(await packing.packed(told.what), told.last_modified, asked_at)
         await self._write(partial(describes.keep_in, key=key, kept=packed))
         return told.what
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 from orgserver.model.audit import Action
 from orgserver.model.names import SObjectName
 from orgserver.model.orgs import Caller, Org
-from orgserver.model.results import Changed, Created, FieldValues, Page
+from orgserver.model.results import Changed, Created, FieldValues, Page, Record
 from orgserver.services import entries, plans
 from orgserver.services.access import Access
 from orgserver.services.acting import Acting, Planned, Run
@@ -68,10 +68,10 @@ class Operations:
         sobject: SObjectName,
         record_id: str,
         fields: Sequence[str] | None = None,
-    ) -> FieldValues:
+    ) -> Record:
         """Read one record."""
 
-        def plan(_org: Org) -> Plan[FieldValues]:
+        def plan(_org: Org) -> Plan[Record]:
             return self._plans.read(sobject, record_id, fields, tool)
 
         return await self._acting.act(Run(caller, tool, Action.READ, alias, sobject, plan))

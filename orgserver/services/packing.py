@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import zlib
 from dataclasses import fields
@@ -12,6 +13,7 @@ from orgserver.model.schema import Child, FieldInfo, ObjectInfo, ObjectList, Pic
 
 _FORM = 1
 """Grows when the parts or their order change; what was packed in another form is asked for anew."""
+_SMALL_WEIGHT, _SMALL_BYTES = 2_000, 16 * 1024
 _MAX_UNPACKED = 16 * 1024 * 1024
 
 
@@ -21,6 +23,16 @@ def _parts(cls: type[Any]) -> Any:
 
 _field_parts, _value_parts = _parts(FieldInfo), _parts(PicklistValue)
 _child_parts, _object_parts, _schema_parts = _parts(Child), _parts(ObjectInfo), _parts(Schema)
+
+
+async def packed(what: Schema | ObjectList) -> bytes:
+    """Pack it, in a thread if it is large."""
+    return await asyncio.to_thread(pack, what) if what.weight > _SMALL_WEIGHT else pack(what)
+
+
+async def unpacked(body: bytes) -> Schema | ObjectList | None:
+    """Unpack it, in a thread if it is large."""
+    return await asyncio.to_thread(unpack, body) if len(body) > _SMALL_BYTES else unpack(body)
 
 
 def pack(what: Schema | ObjectList) -> bytes:

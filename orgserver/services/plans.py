@@ -14,7 +14,7 @@ from orgserver.model.errors import InvalidArgument, Rejected
 from orgserver.model.names import EVENT, RecordId, SObjectName
 from orgserver.model.names import sobject as sobject_name
 from orgserver.model.orgs import Caller, Org, Permission
-from orgserver.model.results import Change, Changed, Created, FieldValues, Page
+from orgserver.model.results import Changed, Created, FieldValues, Page, Record
 from orgserver.model.schema import Schema
 from orgserver.salesforce import protocol
 from orgserver.salesforce import soql as soql_text
@@ -26,6 +26,7 @@ from orgserver.services import (
     foresight,
     hindsight,
     paging,
+    previewing,
     repetition,
     shapes,
     values,
@@ -46,6 +47,7 @@ Describe = Callable[[Connection, Caller, SObjectName], Awaitable[Schema]]
 """How a call that is under way learns an object's schema."""
 MAX_SOQL = 100_000
 """Salesforce: "SOQL statements can not be longer than 100000 characters"."""
+_ID = 18
 _SIDE_EFFECTS = re.compile(r"\bFOR\s+(?:VIEW|REFERENCE|UPDATE)\b|\bUPDATE\s+(?:TRACKING|VIEWSTAT)\b", re.IGNORECASE)
 
 
@@ -87,19 +89,23 @@ class Planner:
             foresight=foresight.writing(sobject, checked, "create"),
         )
 
-    def read(self, sobject: SObjectName, given_id: str, fields: Sequence[str] | None, tool: str) -> Plan[FieldValues]:
+    def read(self, sobject: SObjectName, given_id: str, fields: Sequence[str] | None, tool: str) -> Plan[Record]:
         """Read one record."""
         record_id = values.record_id(_id_argument(tool), given_id, sobject)
         wanted = values.field_names(fields, sobject)
 
-        async def send(connection: Connection) -> FieldValues:
+        async def send(connection: Connection) -> Record:
+            shape = _shape(connection.org, sobject, whole=fields is None)
             record = await self._usual.ask(
-                connection, sobject, fields, lambda names: _read(connection, sobject, record_id, names)
+                connection,
+                sobject,
+                fields,
+                lambda names: _read(connection, sobject, record_id, names, lambda found: shapes.bounded(shape(found))),
             )
-            shaped = _shape(connection.org, sobject, whole=fields is None)(record)
-            if sobject == EVENT and fields is None:
-                shaped |= await self._attendees.of(connection, record_id)
-            return shapes.bounded(shaped)
+            if sobject != EVENT or fields is not None:
+                return record
+            with_attendees = shapes.bounded(record.values | await self._attendees.of(connection, record_id))
+            return replace(with_attendees, warnings=(*record.warnings, *with_attendees.warnings))
 
         return Plan(
             "read",
@@ -137,9 +143,11 @@ class Planner:
             return Changed(record_id, touched)
 
         async def show(connection: Connection) -> Changed:
-            now = await _read(connection, sobject, record_id, ("Id", *touched))
-            changes = tuple(Change(name, now.get(name), value) for name, value in checked.items())
-            return Changed(record_id, touched, preview=True, changes=changes, warnings=_costs(connection))
+            changes, warnings = await _read(
+                connection, sobject, record_id, ("Id", *touched), lambda now: previewing.update(now, checked)
+            )
+            warnings = (*warnings, *_costs(connection))
+            return Changed(record_id, touched, preview=True, changes=changes, warnings=warnings)
 
         keeps = Keeps(sobject, record_id, touched, checked)
         after = hindsight.updated(sobject, record_id, touched)
@@ -157,9 +165,9 @@ class Planner:
             return Changed(record_id)
 
         async def show(connection: Connection) -> Changed:
-            now = await _read(connection, sobject, record_id, values.field_names(None, sobject))
-            changes = tuple(Change(name, value, None) for name, value in shapes.flat(now).items() if value is not None)
-            return Changed(record_id, preview=True, changes=changes, warnings=_costs(connection))
+            fields = values.field_names(None, sobject)
+            changes, warnings = await _read(connection, sobject, record_id, fields, previewing.delete)
+            return Changed(record_id, preview=True, changes=changes, warnings=(*warnings, *_costs(connection)))
 
         keeps = Keeps(sobject, record_id)
         after = hindsight.deleted(sobject, record_id)
@@ -233,7 +241,8 @@ class Planner:
             following = cursors.write(
                 self._cursor_key, position, org=org.row_id, principal=caller.principal.name, arguments=arguments
             )
-        return Page(piece.records, piece.total_size, following, children.warnings(piece.records))
+        warnings = (*piece.warnings, *children.warnings(piece.records))
+        return Page(piece.records, piece.total_size, following, warnings)
 
     async def _with_dates(self, connection: Connection, caller: Caller, listing: Listing, text: str, zone: str) -> str:
         """Ask describe for types where the filter has something like a date on a field that not every org has."""
@@ -300,26 +309,30 @@ def _costs(connection: Connection) -> tuple[str, ...]:
 
 
 async def _read(
-    connection: Connection, sobject: SObjectName, record_id: RecordId, fields: Sequence[str]
-) -> FieldValues:
-    if not any("." in name for name in fields):
-        request = protocol.read(connection.org.api_version, sobject, record_id, fields)
-        return await connection.call(request, protocol.read_record)
-    text = f"SELECT {', '.join(fields)} FROM {sobject} WHERE Id = {soql_text.literal(record_id)}"  # noqa: S608
-    page = await connection.call(
-        protocol.query(connection.org.api_version, text, 200, include_deleted=False), protocol.read_page
-    )
-    if page.records:
-        return page.records[0]
-    # Queries leave archived events out; and this one's refusal has Salesforce's words.
+    connection: Connection,
+    sobject: SObjectName,
+    record_id: RecordId,
+    fields: Sequence[str],
+    shape: Callable[[FieldValues], T],
+) -> T:
+    """Read a record into its shape, which is small where the record may be large."""
+    version = connection.org.api_version
     plain = tuple(name for name in fields if "." not in name)
-    return await connection.call(
-        protocol.read(connection.org.api_version, sobject, record_id, plain), protocol.read_record
-    )
+    if len(plain) < len(fields):
+        text = f"SELECT {', '.join(fields)} FROM {sobject} WHERE Id = {soql_text.literal(record_id)}"  # noqa: S608
+        request = protocol.query(version, text, 200, include_deleted=False)
+        found = await connection.call(
+            request, lambda reply: [shape(each) for each in protocol.read_page(reply).records[:1]]
+        )
+        if found:
+            return found[0]
+        # Queries leave archived events out; and this one's refusal has Salesforce's words.
+    request = protocol.read(version, sobject, record_id, plain)
+    return await connection.call(request, lambda reply: shape(protocol.read_record(reply)))
 
 
 def _page_ending(page: Page) -> Ending:
-    found = tuple(str(record["Id"]) for record in page.records if record.get("Id"))
+    found = tuple(str(record["Id"])[:_ID] for record in page.records if record.get("Id"))
     return Ending(Outcome.SUCCEEDED, row_count=len(page.records), record_ids=found)
 
 

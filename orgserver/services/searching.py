@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orgserver.model import names
 from orgserver.model.audit import Ending, Outcome
 from orgserver.model.errors import InvalidArgument, Rejected
 from orgserver.model.results import FieldValues, Found
 from orgserver.salesforce import protocol, sosl
-from orgserver.services import shapes, values
+from orgserver.services import cutting, shapes, values
 from orgserver.services.access import Connection
 from orgserver.services.planning import Plan
 
 MAX_OBJECTS = 20
+_ID = 18
 _FIELDS: dict[str, tuple[str, ...]] = {
     "Account": ("Id", "Name", "Phone"),
     "Contact": ("Id", "Name", "Email", "Phone", "Title"),
@@ -50,8 +51,7 @@ def plan(wanted: Search) -> Plan[Found]:
 
     async def send(connection: Connection) -> Found:
         asked = min(wanted.limit + 1, sosl.MAX_FOUND)
-        found, warnings = await _ask(connection, text, returning, asked, chosen=wanted.objects is not None)
-        return _cut(found, wanted.limit, warnings)
+        return await _ask(connection, text, returning, asked, wanted)
 
     return Plan(
         "read",
@@ -59,7 +59,7 @@ def plan(wanted: Search) -> Plan[Found]:
         lambda found: Ending(
             Outcome.SUCCEEDED,
             row_count=len(found.records),
-            record_ids=tuple(str(each["Id"]) for each in found.records if each.get("Id")),
+            record_ids=tuple(str(each["Id"])[:_ID] for each in found.records if each.get("Id")),
         ),
         fields=values.named({field for fields in returning.values() for field in fields}),
         soql=f"FIND {{?}} RETURNING {', '.join(objects)}",
@@ -79,34 +79,42 @@ def _objects(given: Sequence[str] | None) -> tuple[str, ...]:
 
 
 async def _ask(
-    connection: Connection, text: str, returning: dict[str, tuple[str, ...]], limit: int, *, chosen: bool
-) -> tuple[list[FieldValues], tuple[str, ...]]:
+    connection: Connection, text: str, returning: dict[str, tuple[str, ...]], asked: int, wanted: Search
+) -> Found:
     """Ask for what is usual; where the org or its user has less, once again for what there must be."""
+    chosen = wanted.objects is not None
     try:
-        return await _send(connection, text, returning, limit), ()
+        return await _send(connection, text, returning, asked, wanted.limit)
     except Rejected as error:
         if error.code not in ("INVALID_TYPE", "INVALID_FIELD") or (chosen and error.code == "INVALID_TYPE"):
             raise
         objects = [name for name in returning if chosen or error.code == "INVALID_FIELD" or name in _EVERYWHERE]
-    found = await _send(connection, text, dict.fromkeys(objects, ("Id",)), limit)
-    return found, (f"only {', '.join(objects)} searched and ids told: this org or its user has not the rest",)
+    found = await _send(connection, text, dict.fromkeys(objects, ("Id",)), asked, wanted.limit)
+    less = f"only {', '.join(objects)} searched and ids told: this org or its user has not the rest"
+    return replace(found, warnings=(less, *found.warnings))
 
 
 async def _send(
-    connection: Connection, text: str, returning: dict[str, tuple[str, ...]], limit: int
-) -> list[FieldValues]:
-    request = protocol.search(connection.org.api_version, sosl.find(text, returning, limit))
-    return await connection.call(request, protocol.read_found)
+    connection: Connection, text: str, returning: dict[str, tuple[str, ...]], asked: int, limit: int
+) -> Found:
+    request = protocol.search(connection.org.api_version, sosl.find(text, returning, asked))
+    return await connection.call(request, lambda reply: _cut(protocol.read_found(reply), limit))
 
 
-def _cut(found: list[FieldValues], limit: int, warnings: tuple[str, ...]) -> Found:
+def _cut(found: list[FieldValues], limit: int) -> Found:
     room = shapes.MAX_BYTES - shapes.FRAME_BYTES
     records: list[FieldValues] = []
-    for record in map(shapes.without_nulls, found):
-        room -= shapes.size(record)
-        if len(records) == limit or (room < 0 and records):
+    warnings: tuple[str, ...] = ()
+    for record in map(shapes.without_nulls, found[:limit]):
+        size = cutting.within(record, room)
+        if size is None and records:
             break
-        records.append(record)
+        if size is None:
+            told = shapes.bounded(record)
+            records, warnings, size = [told.values], told.warnings, room
+        else:
+            records.append(record)
+        room -= size
     if len(records) < len(found) or len(found) == sosl.MAX_FOUND:
         warnings = (*warnings, "there is more than is shown: narrow text, name objects, or raise limit")
     return Found(records, warnings)

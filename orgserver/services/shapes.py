@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
-from orgserver.model.results import FieldValues
+from orgserver.model.results import FieldValues, Record
+from orgserver.services import cutting
 
 MAX_BYTES = 60 * 1024
 """A tool's result ends here."""
 FRAME_BYTES = 2_048
 """Room for everything in a result but its records."""
-LEFT_OUT = "left_out"
-"""Under this key a record names what did not fit; no field's name begins in lower case."""
-_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-
-def size(value: Any) -> int:
-    """How many bytes a value takes in a result."""
-    return len(_dumps(value).encode("utf-8", "surrogatepass")) + 1
+RECORD_BYTES = MAX_BYTES - 2 * FRAME_BYTES
+"""Room for a single record and the warnings of what was cut from it."""
+size = cutting.size
 
 
 def without_nulls(record: FieldValues) -> FieldValues:
@@ -37,16 +30,20 @@ def flat(record: FieldValues) -> FieldValues:
     return found
 
 
-def bounded(record: FieldValues) -> FieldValues:
-    """A record that fits in a result: without its longest values if it must be, and then it says which."""
-    room = MAX_BYTES - FRAME_BYTES - size(record)
-    if room >= 0 or len(record) <= 2:  # noqa: PLR2004  # the id, and the one field that was asked for
-        return record
-    sizes = sorted(((size(value), name) for name, value in record.items() if name != "Id"), reverse=True)
-    left_out: dict[str, str] = {}
-    for length, name in sizes:
-        if room >= 0:
-            break
-        left_out[name] = f"{length:,} bytes; name it alone in fields to read it"
-        room += length
-    return {name: value for name, value in record.items() if name not in left_out} | {LEFT_OUT: left_out}
+def bounded(record: FieldValues) -> Record:
+    """A record that fits in a result: with its long values cut if it must be, and warnings that say so."""
+    return Record(*cutting.fit(record, RECORD_BYTES))
+
+
+def result(told: FieldValues) -> FieldValues:
+    """A whole result that fits, whatever is in it: what each tool bounds by itself comes back as it is."""
+    cursor = told.get("next_cursor")
+    rest = {name: value for name, value in told.items() if name not in ("next_cursor", "warnings")}
+    warnings = list(told.get("warnings", ()))
+    if cursor is not None and len(cursor) > FRAME_BYTES * 2:
+        cursor = None
+        warnings.append("the rest cannot be reached by a cursor, because the filter is too long: narrow it")
+    bounded_, cuts = cutting.fit(rest, MAX_BYTES - 4 * FRAME_BYTES)
+    if cursor is not None:
+        bounded_["next_cursor"] = cursor
+    return bounded_ | {"warnings": cutting.fit({"texts": [*cuts, *warnings]}, 2 * FRAME_BYTES)[0]["texts"]}

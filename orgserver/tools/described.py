@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from pydantic_core import to_json
@@ -25,19 +26,19 @@ _UNSIZED = frozenset({"id", "reference", "picklist", "multipicklist", "boolean",
 
 def compact(schema: Schema) -> dict[str, Any]:
     """Every field in few words: what is usual (writable, sortable, may be empty) is not said."""
-    return _bounded(_object(schema), [_short(field) for field in schema.fields])
+    return _bounded(_object(schema), schema.fields, _short)
 
 
 def chosen(schema: Schema, names: Iterable[str]) -> dict[str, Any]:
     """Some fields with all that is known of them."""
     fields = {field.name: field for name in names if (field := schema.field(name)) is not None}
-    return _bounded(_object(schema), [_long(field, _ALL_VALUES) for field in fields.values()])
+    return _bounded(_object(schema), list(fields.values()), partial(_long, values=_ALL_VALUES))
 
 
 def whole(schema: Schema) -> dict[str, Any]:
     """Every field in full, and the child relationships by which subqueries read."""
     children = [f"{child.relationship}: {child.sobject}.{child.field}" for child in schema.children]
-    return _bounded(_object(schema), [_long(field, _MORE_VALUES) for field in schema.fields], children)
+    return _bounded(_object(schema), schema.fields, partial(_long, values=_MORE_VALUES), children)
 
 
 def named(each: ObjectInfo) -> dict[str, Any]:
@@ -137,11 +138,16 @@ def _counted(key: str, items: Sequence[Any], total: int, room: int) -> dict[str,
     return {key: kept} | ({f"more_{key}": total - len(kept)} if len(kept) < total else {})
 
 
-def _bounded(told: dict[str, Any], fields: Sequence[dict[str, Any]], children: Sequence[str] = ()) -> dict[str, Any]:
+def _bounded(
+    told: dict[str, Any],
+    fields: Sequence[FieldInfo],
+    tell: Callable[[FieldInfo], dict[str, Any]],
+    children: Sequence[str] = (),
+) -> dict[str, Any]:
     """As many fields, and then children, as there is room for; the names of the other fields."""
-    shown = _fitting(fields, MAX_BYTES)
+    shown = _fitting(map(tell, fields), MAX_BYTES)
     told = told | {"fields": shown}
-    rest = [field["name"] for field in fields[len(shown) :]]
+    rest = [field.name for field in fields[len(shown) :]]
     if rest:
         names = _fitting(rest, _NAMES_BYTES)
         told["more_fields"] = names
@@ -149,7 +155,7 @@ def _bounded(told: dict[str, Any], fields: Sequence[dict[str, Any]], children: S
     return told | (_counted("children", children, len(children), _NAMES_BYTES) if children else {})
 
 
-def _fitting(items: Sequence[Any], room: int) -> list[Any]:
+def _fitting(items: Iterable[Any], room: int) -> list[Any]:
     kept: list[Any] = []
     for item in items:
         room -= len(to_json(item)) + 1

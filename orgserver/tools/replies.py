@@ -12,8 +12,12 @@ from typing import Any
 from pydantic_core import PydanticSerializationError, to_json
 
 from orgserver.model.errors import CallError
-from orgserver.model.results import Changed, Created, Found, Page, Upserted, Usage
+from orgserver.model.results import Changed, Created, Found, Page, Record, Upserted, Usage
+from orgserver.services import cutting, shapes
 
+_MOST = shapes.MAX_BYTES + shapes.FRAME_BYTES
+"""Bytes of a result's JSON. On the wire it is three times as much at worst: twice, and the text with escapes."""
+_MOST_OF_AN_ERROR = 16 * 1024
 _TEXT = {"type": "string"}
 _LIST = {"type": "array"}
 # Any result may also have warnings: texts that need no schema, so that every agent does not read ten times of them.
@@ -146,6 +150,11 @@ def deleted(org: str, result: Changed) -> dict[str, Any]:
     return _with_warnings({"org": org, "id": result.id, "deleted": True}, result.warnings)
 
 
+def record(org: str, result: Record) -> dict[str, Any]:
+    """One record."""
+    return _with_warnings({"org": org, "record": result.values}, result.warnings)
+
+
 def page(org: str, result: Page) -> dict[str, Any]:
     """Some records of a result."""
     shaped: dict[str, Any] = {"org": org, "records": result.records, "total_size": result.total_size}
@@ -166,12 +175,19 @@ def usage(org: str, result: Usage) -> dict[str, Any]:
 
 def success(structured: dict[str, Any]) -> dict[str, Any]:
     """A tool result that succeeded."""
-    try:
-        text = to_json(structured).decode()
-    except PydanticSerializationError:  # half a surrogate pair, which JSON may spell and UTF-8 may not
-        structured = encodable(structured)
-        text = to_json(structured).decode()
+    structured, text = written(structured)
     return {"content": [{"type": "text", "text": text}], "structuredContent": structured, "resultType": "complete"}
+
+
+def written(structured: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """A result and its JSON text; what no service has bounded is cut."""
+    try:
+        text = to_json(structured)
+    except PydanticSerializationError:  # half a surrogate pair, which JSON may spell and UTF-8 may not
+        return written(encodable(structured))
+    if len(text) > _MOST:
+        return written(encodable(shapes.result(structured)))
+    return structured, text.decode()
 
 
 def failure(error: CallError, org: str | None) -> dict[str, Any]:
@@ -179,7 +195,8 @@ def failure(error: CallError, org: str | None) -> dict[str, Any]:
 
     There is no structured content: it would have to fit the output schema.
     """
-    text = to_json(encodable(error.as_json(org))).decode()
+    told, _ = cutting.fit(encodable(error.as_json(org)), _MOST_OF_AN_ERROR)
+    text = to_json(told).decode()
     return {"content": [{"type": "text", "text": text}], "isError": True, "resultType": "complete"}
 
 

@@ -24,7 +24,6 @@ from mcp_types import (
     ResourceTemplate,
     TextResourceContents,
 )
-from pydantic_core import to_json
 
 from orgserver.model import names
 from orgserver.model.audit import Action
@@ -124,7 +123,7 @@ class _Reading:
             told = await self._read(self._who(ctx), org, name, last)
         except Exception as error:  # the outermost place; what is not foreseen is logged in _named
             raise _protocol_error(self._named(error), org) from error
-        text = to_json(replies.encodable(told)).decode()
+        _, text = replies.written(told)
         return ReadResourceResult(contents=[TextResourceContents(uri=uri, mime_type=JSON, text=text)])
 
     async def _read(self, caller: Caller, org: str, name: str, last: str) -> dict[str, Any]:
@@ -137,7 +136,7 @@ class _Reading:
             return await spec.run(
                 self._operations, caller, spec.arguments.model_validate({"org": org, "object": sobject})
             )
-        return {"org": org, "record": await self._operations.read(caller, TOOL, org, sobject, last)}
+        return replies.record(org, await self._operations.read(caller, TOOL, org, sobject, last))
 
     async def _sobject(self, caller: Caller, org: str, name: str, *, describing: bool) -> SObjectName:
         try:

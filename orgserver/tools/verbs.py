@@ -38,10 +38,9 @@ def read(tool: str, sobject: SObjectName | None, id_argument: str) -> Run:
     async def run(operations: Operations, caller: Caller, given: Any) -> dict[str, Any]:
         identifier = getattr(given, id_argument)
         about = _object(given, sobject)
-        return {
-            "org": given.org,
-            "record": await operations.read(caller, tool, given.org, about, identifier, given.fields),
-        }
+        return replies.record(
+            given.org, await operations.read(caller, tool, given.org, about, identifier, given.fields)
+        )
 
     return run
 

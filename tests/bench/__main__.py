@@ -130,17 +130,17 @@ async def warm(
     await raw.end()
 
 
-def register(home: str, port: int) -> None:
+def register(home: str, port: int, alias: str = "bench") -> None:
     credential = {
         "client_id": "bench",
         "client_secret": "bench",
-        "refresh_token": "5Aepbench",
+        "refresh_token": f"5Aep{alias}",
         "login_url": f"http://127.0.0.1:{port}",
         "instance_url": f"http://127.0.0.1:{port}",
         "trust_hosts": [f"127.0.0.1:{port}"],
     }
     subprocess.run(
-        [sys.executable, "-m", "orgserver", "add-org", "bench", "--credentials-stdin"],
+        [sys.executable, "-m", "orgserver", "add-org", alias, "--credentials-stdin"],
         input=json.dumps(credential).encode(),
         env=os.environ | {"ORGSERVER_HOME": home},
         check=True,

@@ -22,11 +22,14 @@ class Served:
         self.process = process
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._serial = 0
+        self.largest = 0
+        """The longest line that came, in bytes."""
         self._reader = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
         assert self.process.stdout is not None
         while line := await self.process.stdout.readline():
+            self.largest = max(self.largest, len(line))
             message = json.loads(line)
             future = self._waiting.pop(message.get("id"), None)
             if future is not None and not future.done():
@@ -47,10 +50,11 @@ class Served:
 
     async def list_contacts(self, org: str) -> dict[str, Any]:
         """One call; the error object, or the result."""
-        arguments = {"org": org, "limit": 1}
-        reply = await asyncio.wait_for(
-            self.send("tools/call", {"name": "salesforce_list_contacts", "arguments": arguments}), CALL_SECONDS
-        )
+        return await self.call("salesforce_list_contacts", {"org": org, "limit": 1})
+
+    async def call(self, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Call a tool; the error object, or the result."""
+        reply = await asyncio.wait_for(self.send("tools/call", {"name": tool, "arguments": arguments}), CALL_SECONDS)
         result = reply["result"]
         return json.loads(result["content"][0]["text"]) if result.get("isError") else result["structuredContent"]
 
@@ -84,7 +88,7 @@ async def serving(home: Path, command: Sequence[str] = SERVE, **settings: str) -
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env=os.environ | {"ORGSERVER_HOME": str(home)} | settings,
-        limit=1 << 24,
+        limit=1 << 28,
     )
     served = Served(process)
     try:

@@ -75,11 +75,11 @@ async def test_with_whom_and_about_what_are_told_by_name(app: App, caller: Calle
     who = await app.operations.create(caller, "t", "acme", CONTACT, {"FirstName": "Ada", "LastName": "Byron"})
     made = await book(app, caller, "2031-01-01T10:00Z", "2031-01-01T11:00Z", WhoId=who.id)
 
-    record = await app.operations.read(caller, GET, "acme", EVENT, made.id)
+    record = (await app.operations.read(caller, GET, "acme", EVENT, made.id)).values
 
     assert record["Who"] == {"Name": "Ada Byron", "Type": "Contact"}
     assert "What" not in record and "IsRecurrence" not in record
-    named = await app.operations.read(caller, GET, "acme", EVENT, made.id, ["Subject", "Location"])
+    named = (await app.operations.read(caller, GET, "acme", EVENT, made.id, ["Subject", "Location"])).values
     assert named == {"Id": made.id, "Subject": "Tea", "Location": None}
 
 
@@ -128,7 +128,7 @@ async def test_who_was_invited_is_told(app: App, caller: Caller, host, say, refu
     page = {"totalSize": 51, "done": True, "records": [row] * 51}
     host.on("GET", RELATIONS, refuse(400, "INVALID_FIELD", "No such column 'IsInvitee'"), say(200, page))
 
-    record = await app.operations.read(caller, GET, "acme", EVENT, made.id)
+    record = (await app.operations.read(caller, GET, "acme", EVENT, made.id)).values
 
     assert record["attendees"][0] == {"id": "003x", "name": "Ada", "type": "Contact", "status": "Accepted"}
     assert (len(record["attendees"]), record["more_attendees"]) == (50, True)
@@ -140,7 +140,7 @@ async def test_an_org_without_attendees_is_asked_once(app: App, caller: Caller, 
     host.on("GET", RELATIONS, refuse(400, "INVALID_TYPE"))
 
     for _ in range(2):
-        assert "attendees" not in await app.operations.read(caller, GET, "acme", EVENT, made.id)
+        assert "attendees" not in (await app.operations.read(caller, GET, "acme", EVENT, made.id)).values
 
     assert sum("EventRelation" in query for query in host.queries()) == 1
 
@@ -149,7 +149,9 @@ async def test_attendees_that_could_not_be_read_are_not_taken_for_none(app: App,
     made = await book(app, caller, "2031-01-01T10:00Z", "2031-01-01T11:00Z")
     host.on("GET", RELATIONS, refuse(403, "INSUFFICIENT_ACCESS"))
 
-    assert (await app.operations.read(caller, GET, "acme", EVENT, made.id))["attendees_unread"] == "INSUFFICIENT_ACCESS"
+    assert (await app.operations.read(caller, GET, "acme", EVENT, made.id)).values[
+        "attendees_unread"
+    ] == "INSUFFICIENT_ACCESS"
 
 
 # -- fields that not every org has

@@ -50,7 +50,7 @@ async def test_a_created_contact_can_be_read_changed_listed_and_deleted(app: App
     ops = app.operations
     made = await create(app, caller)
 
-    assert (await ops.read(caller, "salesforce_get_contact", "acme", CONTACT, made.id))["Name"] == "Ada Byron"
+    assert (await ops.read(caller, "salesforce_get_contact", "acme", CONTACT, made.id)).values["Name"] == "Ada Byron"
     await ops.update(caller, "salesforce_update_contact", "acme", CONTACT, made.id, {"Email": "a@b.co"})
     page = await ops.list(caller, "salesforce_list_contacts", "acme", Listing(CONTACT, filter={"Email": "a@b.co"}))
     assert [record["Id"] for record in page.records] == [made.id]

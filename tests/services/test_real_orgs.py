@@ -366,7 +366,7 @@ async def test_usual_fields_that_the_user_may_not_see_are_left_out(
         caller, "salesforce_get_contact", "acme", CONTACT, str(page.records[0]["Id"]), None
     )
 
-    for row in (*page.records, record):
+    for row in (*page.records, record.values):
         assert {"Id", "LastName", "FirstName"} <= row.keys()
         assert not {*hidden} & row.keys()
         assert ("Account" in row) is ("AccountId" not in hidden)

@@ -12,7 +12,7 @@ from mcp_types import CallToolResult, Implementation, ListToolsResult
 from orgserver.model.audit import Action
 from orgserver.model.errors import Denied
 from orgserver.model.orgs import Caller, Principal, Scope
-from orgserver.model.results import Change, Changed, Created, Page
+from orgserver.model.results import Change, Changed, Created, Page, Record
 from orgserver.model.schema import FieldInfo, ObjectInfo, Schema
 from orgserver.services.catalogue import ObjectPage
 from orgserver.services.directory import OrgPage
@@ -61,9 +61,9 @@ class PretendOperations:
         self._asked("create", caller, tool, alias, sobject, values, idempotency_key)
         return self.created
 
-    async def read(self, caller, tool, alias, sobject, record_id, fields=None) -> dict[str, Any]:
+    async def read(self, caller, tool, alias, sobject, record_id, fields=None) -> Record:
         self._asked("read", caller, tool, alias, sobject, record_id, fields)
-        return self.record
+        return Record(self.record)
 
     async def update(
         self, caller, tool, alias, sobject, record_id, values, *, if_unmodified_since=None, preview=False

@@ -1,5 +1,6 @@
 """Each tool asks one service call, with what it was given, and answers in its public shape."""
 
+import json
 import logging
 from dataclasses import replace
 from typing import Any
@@ -171,6 +172,30 @@ async def test_text_that_utf8_cannot_hold_is_replaced_and_the_rest_arrives(clien
     result = await client.call_tool("salesforce_get_contact", {"org": "acme", "contact_id": CONTACT_ID})
 
     assert data_of(result)["record"] == {"Id": CONTACT_ID, "Description": "half ? emoji", "Account": [{"Name?": 1}]}
+
+
+@pytest.mark.parametrize("letter", ["x", '"', "\\", "\x00", "\x7f", "\U0001f600"], ids=ascii)
+async def test_no_result_is_longer_than_200_kb_on_the_wire_whatever_a_service_gives(
+    client, operations, data_of, letter: str
+) -> None:
+    operations.record = {"Id": CONTACT_ID, "Description": letter * 300_000}
+
+    result = await client.call_tool("salesforce_get_contact", {"org": "acme", "contact_id": CONTACT_ID})
+
+    told = data_of(result)
+    assert told["record"]["Id"] == CONTACT_ID
+    assert operations.record["Description"].startswith(told["record"]["Description"])
+    assert "it has 300,000 characters" in told["warnings"][0]
+    assert len(result.model_dump_json(by_alias=True).encode()) <= 200_000
+
+
+async def test_no_error_is_longer_than_200_kb_on_the_wire(client, operations) -> None:
+    operations.failure = Rejected("m" * 300_000, code="X", fields=["f" * 80] * 10_000, hint="h" * 300_000)
+
+    result = await client.call_tool("salesforce_get_contact", {"org": "acme", "contact_id": CONTACT_ID})
+
+    assert json.loads(result.content[0].text)["error"]["code"] == "X"
+    assert len(result.model_dump_json(by_alias=True).encode()) <= 200_000
 
 
 async def test_hostile_text_in_a_record_stays_inside_its_field(client, operations, data_of) -> None:

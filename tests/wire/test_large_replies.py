@@ -1,0 +1,175 @@
+"""Large replies wait for room; small ones, and those of other orgs, do not."""
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import pytest
+import upstream as acts
+from upstream import Act, Form, Upstream
+
+from orgserver.model.errors import CallError, Unanswered
+from orgserver.model.secret import Secret
+from orgserver.salesforce.client import OrgHosts, SalesforceClient, Trace
+from orgserver.salesforce.protocol import Reply, Request
+from orgserver.salesforce.room import MIDDLE_BYTES, SMALL_BYTES, Hold, OrgRoom, Room
+
+READ = Request("GET", "/services/data/v60.0/query", (("q", "SELECT Id FROM Contact"),))
+WRITE = Request("POST", "/services/data/v60.0/sobjects/Contact", body={"LastName": "Lovelace"})
+LARGE = {"text": "x" * (MIDDLE_BYTES + 1)}
+SMALL = {"text": "x"}
+
+
+@pytest.fixture
+async def orgs() -> AsyncIterator[list[Upstream]]:
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(Upstream.start(plain=True)) for _ in range(4)]
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[SalesforceClient]:
+    made = SalesforceClient()
+    yield made
+    await made.aclose()
+
+
+async def send(client: SalesforceClient, org: Upstream, request: Request = READ, *, seconds: float = 60) -> Reply:
+    address = org.address
+    hosts = OrgHosts(address, f"http://{address}", f"http://{address}", (address,))
+    deadline = asyncio.get_running_loop().time() + seconds
+    return await client.send(hosts, Secret("00Dx!y"), request, deadline=deadline, trace=Trace())
+
+
+def unfinished(body: object, open_: asyncio.Event) -> Act:
+    """All of a body but its last byte, which comes when the event is set."""
+    content = json.dumps(body).encode()
+
+    async def act(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter, form: Form) -> bool:
+        before, body = form.parts(content)
+        writer.write(before + body[:-1])
+        await writer.drain()
+        await open_.wait()
+        writer.write(body[-1:])
+        await writer.drain()
+        return True
+
+    return act
+
+
+async def test_ten_large_replies_of_an_org_come_one_after_another_and_all_arrive(
+    client: SalesforceClient, orgs: list[Upstream]
+) -> None:
+    orgs[0].usual = acts.answer(LARGE)
+
+    replies = await asyncio.gather(*(send(client, orgs[0]) for _ in range(10)))
+
+    assert [reply.body for reply in replies] == [LARGE] * 10
+
+
+async def test_an_org_that_never_ends_its_large_replies_leaves_room_for_another(
+    client: SalesforceClient, orgs: list[Upstream]
+) -> None:
+    slow, other = orgs[:2]
+    end = asyncio.Event()
+    slow.usual, other.usual = unfinished(LARGE, end), acts.answer(LARGE)
+    waiting = [asyncio.ensure_future(send(client, slow)) for _ in range(8)]
+    await slow.came(8)
+
+    assert [(await send(client, other)).body for _ in range(3)] == [LARGE] * 3
+
+    assert not any(task.done() for task in waiting)
+    end.set()
+    assert [(await task).body for task in waiting] == [LARGE] * 8
+
+
+async def test_small_replies_wait_for_no_large_ones(client: SalesforceClient, orgs: list[Upstream]) -> None:
+    end = asyncio.Event()
+    for org in orgs[:2]:
+        org.usual = unfinished(LARGE, end)
+    waiting = [asyncio.ensure_future(send(client, org)) for org in orgs[:2] for _ in range(2)]
+    for org in orgs[:2]:
+        await org.came(2)
+        org.usual = acts.answer(SMALL)
+
+    assert [(await send(client, org)).body for org in orgs] == [SMALL, SMALL, {}, {}]
+
+    end.set()
+    assert [(await task).body for task in waiting] == [LARGE] * 4
+
+
+async def test_whoever_finds_no_room_before_its_deadline_is_told_so_and_others_go_on(
+    client: SalesforceClient, orgs: list[Upstream]
+) -> None:
+    end = asyncio.Event()
+    for org in orgs[:2]:
+        org.usual = unfinished(LARGE, end)
+    orgs[2].usual = acts.answer(LARGE)
+    waiting = [asyncio.ensure_future(send(client, org)) for org in orgs[:2]]
+    for org in orgs[:2]:
+        await org.came()
+
+    with pytest.raises(Unanswered, match="in time") as late:
+        await send(client, orgs[2], seconds=0.5)
+
+    assert late.value.code == "TIMEOUT"
+    end.set()
+    assert [(await task).body for task in waiting] == [LARGE] * 2
+    assert (await send(client, orgs[2])).body == LARGE
+
+
+@pytest.mark.parametrize("request_", [READ, WRITE], ids=lambda each: each.method)
+async def test_a_reply_that_costs_too_much_is_asked_for_once_and_refused_as_too_large(
+    client: SalesforceClient, orgs: list[Upstream], request_: Request
+) -> None:
+    content = b"[" + b",".join([b"[]"] * 1_500_000) + b"]"
+    orgs[0].usual = acts.written(lambda form: form.reply(content))
+
+    with pytest.raises(CallError, match="too large") as refused:
+        await send(client, orgs[0], request_)
+
+    assert (refused.value.code, refused.value.outcome) == ("REPLY_TOO_LARGE", "unknown")
+    assert len(orgs[0].requests) == 1
+    orgs[0].usual = acts.answer(LARGE)
+    assert (await send(client, orgs[0])).body == LARGE
+
+
+async def test_a_place_is_given_back_when_the_thread_that_reads_has_ended_not_before() -> None:
+    room, org = Room(), OrgRoom()
+    begun, end = threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        end.wait(10)
+
+    async def exchange() -> None:
+        async with Hold(room, org) as hold:
+            await hold.grow(MIDDLE_BYTES + 1)
+            await hold.read(MIDDLE_BYTES + 1, work)
+
+    task = asyncio.ensure_future(exchange())
+    assert await asyncio.to_thread(begun.wait, 10)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert org.large.locked() and room.reading.locked()
+    end.set()
+    async with asyncio.timeout(10), Hold(room, org) as hold:
+        await hold.grow(MIDDLE_BYTES + 1)
+        assert await hold.read(MIDDLE_BYTES + 1, lambda: "read") == "read"
+    assert not (org.large.locked() or room.reading.locked())
+
+
+async def test_a_reply_that_grows_gives_its_middle_place_to_others() -> None:
+    room, org = Room(), OrgRoom()
+
+    async with Hold(room, org) as hold:
+        await hold.grow(SMALL_BYTES)
+        assert not org.large.locked() and org.middle._value == 2
+        await hold.grow(SMALL_BYTES + 1)
+        assert org.middle._value == 1
+        await hold.grow(MIDDLE_BYTES + 1)
+        assert org.large.locked() and org.middle._value == 2
+    assert not org.large.locked() and room.large._value == 2
