@@ -174,7 +174,7 @@ async def main() -> None:
     usual: dict[str, bytes] = {}
     server = await asyncio.get_running_loop().create_server(lambda: Hostile(usual), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    usual.update(answers(f"http://127.0.0.1:{port}"))
+    usual.update(answers(f"http://127.0.0.1:{port}", packed=False))
     print(port, flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 
