@@ -494,7 +494,7 @@ async def test_a_token_answer_for_another_org_or_host_is_not_stored(
 async def test_network_trouble_at_the_login_host_does_not_kill_the_credential(
     app: App, caller: Caller, acme: SandboxOrg
 ) -> None:
-    acme.fault("status", path=".*/token", status=503, body="")
+    acme.fault("status", path=".*/token", status=503, body="", times=2)  # the refresh, and the one try that settles it
     acme.expire_access_tokens()
 
     with pytest.raises(NotSent) as refused:
@@ -647,7 +647,7 @@ async def test_a_key_whose_first_answer_was_lost_stays_unknown(app: App, caller:
 
 
 async def test_a_key_is_free_again_when_nothing_was_sent(app: App, caller: Caller, acme: SandboxOrg) -> None:
-    acme.fault("status", path=".*/token", status=503, body="")
+    acme.fault("status", path=".*/token", status=503, body="", times=2)
     acme.expire_access_tokens()
     with pytest.raises(NotSent):
         await create(app, caller, idempotency_key="k1")
