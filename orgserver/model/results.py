@@ -34,6 +34,8 @@ class Created:
     id: str
     url: str
     warnings: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
+    """The names of the fields that were written, as they were spelled."""
 
 
 @dataclass(frozen=True, slots=True)

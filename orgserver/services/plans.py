@@ -73,7 +73,7 @@ class Planner:
             warnings = await appointments.overlaps(connection, checked) if event else ()
             request = protocol.create(org.api_version, sobject, checked)
             record_id = await connection.call(request, protocol.read_created)
-            return Created(record_id, f"{connection.org.instance_url}/{record_id}", warnings)
+            return Created(record_id, f"{connection.org.instance_url}/{record_id}", warnings, tuple(checked))
 
         return Plan(
             "write",
@@ -83,7 +83,7 @@ class Planner:
             writes=True,
             repetition=repeated,
             remember=repetition.remember,
-            recall=repetition.recall,
+            recall=lambda answer: repetition.recall(answer, tuple(checked)),
             after_unknown=lambda connection: hindsight.created(connection, sobject, checked),
             keeps=Keeps(sobject, after=checked),
             foresight=foresight.writing(sobject, checked, "create"),

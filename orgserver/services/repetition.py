@@ -53,11 +53,11 @@ def remember(result: Created | None, error: CallError | None) -> bytes:
     return json.dumps(kept).encode()
 
 
-def recall(answer: bytes) -> Created | CallError:
-    """Read an answer back."""
+def recall(answer: bytes, fields: tuple[str, ...] = ()) -> Created | CallError:
+    """Read an answer back; ``fields`` are those of the call, which the digest says are those of the first attempt."""
     kept = json.loads(answer)
     if "error" not in kept:
-        made = kept["id"], kept["url"], tuple(kept["warnings"])
+        made = kept["id"], kept["url"], tuple(kept["warnings"]), fields
         return Upserted(*made, kept["created"]) if "created" in kept else Created(*made)
     error = kept["error"]
     kind = Unanswered if error["outcome"] == "unknown" else Rejected

@@ -44,7 +44,8 @@ def plan(caller: Caller, org: Org, tool: str, wanted: Upsert) -> Plan[Upserted]:
     async def send(connection: Connection) -> Upserted:
         request = protocol.upsert(org.api_version, sobject, key, checked)
         record_id, created = await connection.call(request, protocol.read_upserted)
-        return Upserted(record_id, f"{connection.org.instance_url}/{record_id}", created=created)
+        url = f"{connection.org.instance_url}/{record_id}"
+        return Upserted(record_id, url, fields=tuple(checked), created=created)
 
     return Plan(
         "write",
@@ -55,18 +56,18 @@ def plan(caller: Caller, org: Org, tool: str, wanted: Upsert) -> Plan[Upserted]:
         repeatable=True,
         repetition=repeated,
         remember=repetition.remember,
-        recall=_recall,
+        recall=lambda answer: _recall(answer, tuple(checked)),
         after_unknown=lambda _connection: hindsight.upserted(sobject, key, tuple(checked), anew=repeated is not None),
         keeps=Keeps(sobject, fields=tuple(checked), after=checked, key=key),
         foresight=foresight.writing(sobject, checked, "upsert"),
     )
 
 
-def _recall(answer: bytes) -> Upserted | CallError:
-    told = repetition.recall(answer)
+def _recall(answer: bytes, fields: tuple[str, ...]) -> Upserted | CallError:
+    told = repetition.recall(answer, fields)
     if isinstance(told, Upserted | CallError):
         return told
-    return Upserted(told.id, told.url, told.warnings)
+    return Upserted(told.id, told.url, told.warnings, fields)
 
 
 def _key(wanted: Upsert) -> tuple[str, str]:

@@ -15,9 +15,7 @@ MAX_LIMIT = 2_000
 _NESTED = ("data", "filter")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,79}")
 _SCALAR = "must be a text, a number, true, false or null"
-_WORDS = {
-    "missing": "is required",
-    "extra_forbidden": "is not an argument of this tool",
+_WRONG_KINDS = {
     "string_type": "must be a text",
     "string_unicode": "holds half a surrogate pair, which no text can",
     "bool_type": "must be true or false",
@@ -27,9 +25,18 @@ _WORDS = {
     "model_type": "must be an object",
     "model_attributes_type": "must be an object",
 }
+_NESTED_KINDS = {name for name, words in _WRONG_KINDS.items() if words in ("must be a list", "must be an object")}
+_WORDS = _WRONG_KINDS | {"missing": "is required", "extra_forbidden": "is not an argument of this tool"}
+_KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
+    (bool, "a boolean"),
+    (str, "a text"),
+    ((int, float), "a number"),
+    (list, "a list"),
+    (dict, "an object"),
+)
 _SHOWN = 10
 _NOISE = ("title", "additionalProperties", "minLength", "maxLength", "minimum")
-"""What a model need not read: a refusal names what was wrong, and ``data`` says that it takes any field."""
+"""What a model need not read: a refusal names what was wrong."""
 _FieldValue = str | int | Annotated[float, Field(allow_inf_nan=False)] | bool | None
 
 
@@ -144,13 +151,19 @@ def _compact(node: Any, definitions: dict[str, Any]) -> Any:
         target = dict(definitions[node["$ref"].rpartition("/")[2]])
         target.pop("description", None)
         node = target | {name: value for name, value in node.items() if name != "$ref"}
-    return {
+    compact = {
         name: {key: _compact(value, definitions) for key, value in inner.items()}
         if name == "properties"
         else _compact(inner, definitions)
         for name, inner in node.items()
         if name not in _NOISE and not (name == "default" and inner in (None, False))
     }
+    if compact.get("type") == "object" and node.get("additionalProperties") is not False:
+        # Without the word, and with properties that are there but empty, clients' converters allow no key, or a text.
+        compact["additionalProperties"] = True
+        if not compact.get("properties"):
+            compact.pop("properties", None)
+    return compact
 
 
 def _without_null(node: Any) -> None:
@@ -164,11 +177,14 @@ def _without_null(node: Any) -> None:
 def explain(error: ValidationError) -> InvalidArgument:
     """Say which argument is wrong and how, never what it held."""
     problems: dict[str, str] = {}
-    for detail in error.errors(include_input=False, include_url=False, include_context=False):
+    details = error.errors(include_url=False, include_context=False)
+    for detail in details:
         name, problem = _problem(detail)
         problems.setdefault(name, f"{name} {problem}")
     shown = list(problems)[:_SHOWN]
-    return InvalidArgument("; ".join(problems[name] for name in shown), fields=shown)
+    as_text = any(detail["type"] in _NESTED_KINDS and isinstance(detail["input"], str) for detail in details)
+    hint = "JSON in a text is taken where it is whole and names each key once" if as_text else None
+    return InvalidArgument("; ".join(problems[name] for name in shown), fields=shown, hint=hint)
 
 
 def _problem(detail: ErrorDetails) -> tuple[str, str]:
@@ -202,7 +218,12 @@ def _record_problem(detail: ErrorDetails, location: list[str]) -> tuple[str, str
 def _words(detail: ErrorDetails) -> str:
     known = _WORDS.get(detail["type"])
     if known is not None:
-        return known
+        return f"{known}; {_kind(detail['input'])} arrived" if detail["type"] in _WRONG_KINDS else known
     told = re.sub(r"^(String|List) should have", "must have", detail["msg"])
     told = re.sub(r" after validation, not \d+$", "", told)
     return told.replace("Input should be", "must be")
+
+
+def _kind(value: object) -> str:
+    """What a value is, never what it holds."""
+    return next((words for kind, words in _KINDS if isinstance(value, kind)), "null")

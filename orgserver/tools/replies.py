@@ -19,21 +19,30 @@ _MOST = shapes.MAX_BYTES + shapes.FRAME_BYTES
 """Bytes of a result's JSON. On the wire it is three times as much at worst: twice, and the text with escapes."""
 _MOST_OF_AN_ERROR = 16 * 1024
 _TEXT = {"type": "string"}
-_LIST = {"type": "array"}
+_OBJECT = {"type": "object", "additionalProperties": True}
+_TEXTS = {"type": "array", "items": _TEXT}
+_OBJECTS = {"type": "array", "items": _OBJECT}
 # Any result may also have warnings: texts that need no schema, so that every agent does not read ten times of them.
 CREATED_SCHEMA: dict[str, Any] = {
     "type": "object",
-    "properties": {"org": _TEXT, "id": _TEXT, "url": _TEXT},
-    "required": ["org", "id", "url"],
+    "properties": {"org": _TEXT, "id": _TEXT, "url": _TEXT, "created_fields": _TEXTS},
+    "required": ["org", "id", "url", "created_fields"],
 }
 UPSERTED_SCHEMA: dict[str, Any] = {
     "type": "object",
-    "properties": {"org": _TEXT, "id": _TEXT, "url": _TEXT, "created": {"type": "boolean"}},
+    "properties": {
+        "org": _TEXT,
+        "id": _TEXT,
+        "url": _TEXT,
+        "created": {"type": "boolean"},
+        "created_fields": _TEXTS,
+        "updated_fields": _TEXTS,
+    },
     "required": ["org", "id", "url", "created"],
 }
 RECORD_SCHEMA: dict[str, Any] = {
     "type": "object",
-    "properties": {"org": _TEXT, "record": {"type": "object"}},
+    "properties": {"org": _TEXT, "record": _OBJECT},
     "required": ["org", "record"],
 }
 UPDATED_SCHEMA: dict[str, Any] = {
@@ -41,9 +50,9 @@ UPDATED_SCHEMA: dict[str, Any] = {
     "properties": {
         "org": _TEXT,
         "id": _TEXT,
-        "updated_fields": _LIST,
+        "updated_fields": _TEXTS,
         "preview": {"type": "boolean"},
-        "changes": _LIST,
+        "changes": _OBJECTS,
     },
     "required": ["org", "id"],
 }
@@ -54,7 +63,7 @@ DELETED_SCHEMA: dict[str, Any] = {
         "id": _TEXT,
         "deleted": {"type": "boolean"},
         "preview": {"type": "boolean"},
-        "changes": _LIST,
+        "changes": _OBJECTS,
     },
     "required": ["org", "id"],
 }
@@ -62,7 +71,7 @@ PAGE_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
         "org": _TEXT,
-        "records": _LIST,
+        "records": _OBJECTS,
         "total_size": {"type": "integer"},
         "next_cursor": _TEXT,
     },
@@ -70,27 +79,27 @@ PAGE_SCHEMA: dict[str, Any] = {
 }
 SCHEMA_SCHEMA: dict[str, Any] = {
     "type": "object",
-    "properties": {"org": _TEXT, "object": _TEXT, "fields": _LIST},
+    "properties": {"org": _TEXT, "object": _TEXT, "fields": _OBJECTS},
     "required": ["org", "object", "fields"],
 }
 OBJECTS_SCHEMA: dict[str, Any] = {
     "type": "object",
-    "properties": {"org": _TEXT, "objects": _LIST, "next_cursor": _TEXT},
+    "properties": {"org": _TEXT, "objects": _OBJECTS, "next_cursor": _TEXT},
     "required": ["org", "objects"],
 }
 FOUND_SCHEMA: dict[str, Any] = {
     "type": "object",
-    "properties": {"org": _TEXT, "records": _LIST},
+    "properties": {"org": _TEXT, "records": _OBJECTS},
     "required": ["org", "records"],
 }
 LIMITS_SCHEMA: dict[str, Any] = {
     "type": "object",
-    "properties": {"org": _TEXT, "limits": {"type": "object"}},
+    "properties": {"org": _TEXT, "limits": _OBJECT},
     "required": ["org", "limits"],
 }
 ORGS_SCHEMA: dict[str, Any] = {
     "type": "object",
-    "properties": {"orgs": _LIST, "next_cursor": _TEXT},
+    "properties": {"orgs": _OBJECTS, "next_cursor": _TEXT},
     "required": ["orgs"],
 }
 
@@ -104,9 +113,9 @@ BULK_SCHEMA: dict[str, Any] = {
         "failed": {"type": "integer"},
         "unknown": {"type": "integer"},
         "preview": {"type": "boolean"},
-        "results": _LIST,
+        "results": _OBJECTS,
         "next_cursor": _TEXT,
-        "warnings": _LIST,
+        "warnings": _TEXTS,
     },
     "required": ["org", "audit_id", "total", "results"],
 }
@@ -116,10 +125,10 @@ FLEET_SCHEMA: dict[str, Any] = {
         "orgs": {"type": "integer"},
         "answered": {"type": "integer"},
         "failed": {"type": "integer"},
-        "merged": _LIST,
+        "merged": _OBJECTS,
         "total_size": {"type": "integer"},
-        "results": _LIST,
-        "warnings": _LIST,
+        "results": _OBJECTS,
+        "warnings": _TEXTS,
     },
     "required": ["orgs", "answered", "failed", "results"],
 }
@@ -127,12 +136,14 @@ FLEET_SCHEMA: dict[str, Any] = {
 
 def created(org: str, result: Created) -> dict[str, Any]:
     """A record that now exists."""
-    return _with_warnings({"org": org, "id": result.id, "url": result.url}, result.warnings)
+    shaped = {"org": org, "id": result.id, "url": result.url, "created_fields": list(result.fields)}
+    return _with_warnings(shaped, result.warnings)
 
 
 def upserted(org: str, result: Upserted) -> dict[str, Any]:
     """A record that now exists, by a create or a change."""
     shaped = {"org": org, "id": result.id, "url": result.url, "created": result.created}
+    shaped["created_fields" if result.created else "updated_fields"] = list(result.fields)
     return _with_warnings(shaped, result.warnings)
 
 

@@ -38,6 +38,7 @@ from orgserver.model.errors import (
 )
 from orgserver.model.orgs import Caller, Principal, Progress, Scope
 from orgserver.tools import asking, completion, prompts, replies, resources, toolsets
+from orgserver.tools.argument_forms import ArgumentForms
 from orgserver.tools.arguments import explain
 from orgserver.tools.family import ToolSpec
 
@@ -79,8 +80,10 @@ def build_server(
     """Make a server over the operations; ConfigError for a toolset that does not exist."""
     within = scope or Scope()
     specs = toolsets.chosen(within.toolsets)
-    listed = ListToolsResult(tools=[spec.listed() for spec in specs.values() if not (within.read_only and spec.writes)])
-    calls = _Calls(operations, specs, Caller(principal, transport, label=label), read_only=within.read_only)
+    tools = {name: spec.listed() for name, spec in specs.items()}
+    listed = ListToolsResult(tools=[tools[name] for name in specs if not (within.read_only and specs[name].writes)])
+    forms = {name: ArgumentForms(tool.input_schema) for name, tool in tools.items()}
+    calls = _Calls(operations, specs, forms, Caller(principal, transport, label=label), read_only=within.read_only)
 
     async def list_tools(_ctx: ServerRequestContext[Any], _params: PaginatedRequestParams | None) -> ListToolsResult:
         return listed
@@ -111,9 +114,18 @@ async def _set_level(_ctx: ServerRequestContext[Any], _params: SetLevelRequestPa
 class _Calls:
     """Every tool call comes through here."""
 
-    def __init__(self, operations: Operations, specs: dict[str, ToolSpec], caller: Caller, *, read_only: bool) -> None:
+    def __init__(
+        self,
+        operations: Operations,
+        specs: dict[str, ToolSpec],
+        forms: dict[str, ArgumentForms],
+        caller: Caller,
+        *,
+        read_only: bool,
+    ) -> None:
         self._operations = operations
         self._specs = specs
+        self._forms = forms
         self._caller = caller
         self._read_only = read_only
 
@@ -148,6 +160,8 @@ class _Calls:
         self, spec: ToolSpec | None, caller: Caller, tool: str, arguments: dict[str, Any]
     ) -> dict[str, Any]:
         """Run a tool; whoever refuses the call, it is on record before it is answered."""
+        if spec is not None:
+            arguments = self._forms[spec.name].read(arguments)
         try:
             return await self._run(spec, caller, arguments)
         except Unconfirmed:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 from orgserver.tools.toolsets import DEFAULT, TOOLSETS, chosen
 
-AIMS = {"default": 12_288, "all": 32 * 1024}
+AIMS = {"default": 14_336, "all": 24_576}
 
 
 def listing(toolsets: Iterable[str]) -> str:

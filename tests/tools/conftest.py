@@ -32,7 +32,7 @@ class PretendOperations:
         self.refusals: list[tuple[str, Action, str | None, str | None, Denied]] = []
         self.failure: Exception | None = None
         self.refusal_failure: Exception | None = None
-        self.created = Created(CONTACT_ID, f"https://acme.example/{CONTACT_ID}")
+        self.created = Created(CONTACT_ID, f"https://acme.example/{CONTACT_ID}", fields=("LastName",))
         self.changed = Changed(CONTACT_ID, ("Email",))
         self.record: dict[str, Any] = {"Id": CONTACT_ID, "LastName": "Lovelace", "Email": None}
         self.page = Page([{"Id": CONTACT_ID, "Account": {"Name": "Analytical"}}], 1)

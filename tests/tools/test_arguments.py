@@ -47,9 +47,9 @@ BAD: list[tuple[str, dict[str, Any], list[str], str]] = [
     (LIST, {"org": "acme", "limit": 0}, ["limit"], "must be greater than or equal to 1"),
     (LIST, {"org": "acme", "limit": 2_001}, ["limit"], "must be less than or equal to 2000"),
     (LIST, {"org": "acme", "limit": 10**30}, ["limit"], "must be less than or equal to 2000"),
-    (LIST, {"org": "acme", "limit": "10"}, ["limit"], "must be a whole number"),
+    (LIST, {"org": "acme", "limit": "ten"}, ["limit"], "must be a whole number; a text arrived"),
     (LIST, {"org": "acme", "limit": True}, ["limit"], "must be a whole number"),
-    (LIST, {"org": "acme", "fields": "Email"}, ["fields"], "must be a list"),
+    (LIST, {"org": "acme", "fields": 5}, ["fields"], "must be a list; a number arrived"),
     (LIST, {"org": "acme", "fields": ["Email", 7]}, ["fields"], "must hold texts only"),
     (LIST, {"org": "acme", "filter": "LastName = 'x'"}, ["filter"], "must be an object"),
     (LIST, {"org": "acme", "cursor": 5}, ["cursor"], "must be a text"),
@@ -85,9 +85,9 @@ async def test_a_bad_argument_is_named_recorded_and_asks_nothing(
     [
         ([{"Name": "x"}, {"Name": [CANARY]}], "records[1].Name", SCALAR),
         ([{"Owner": {"Alias": CANARY}}], "records[0].Owner", SCALAR),
-        ([{"Name": "x"}, CANARY], "records[1]", "must be an object"),
+        ([{"Name": "x"}, CANARY], "records[1]", "must be an object; a text arrived"),
         ([{f"{CANARY} ": []}], "records[0]", "no field can have"),
-        (CANARY, "records", "must be a list"),
+        (CANARY, "records", "must be a list; a text arrived"),
         ([{"Name": "x"}] * 20_001, "records", "must have at most 20000 items"),
     ],
 )

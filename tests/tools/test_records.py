@@ -36,14 +36,16 @@ async def test_an_object_that_we_know_is_the_same_in_any_case(connect, operation
     assert operations.calls[0][1][2] == CONTACT
 
 
-async def test_an_upsert_tells_whether_it_created(connect, operations, data_of) -> None:
-    operations.result = Upserted(ID, f"https://acme.example/{ID}", created=False)
+@pytest.mark.parametrize(("created", "named"), [(True, "created_fields"), (False, "updated_fields")])
+async def test_an_upsert_tells_whether_it_created(connect, operations, data_of, created, named) -> None:
+    operations.result = Upserted(ID, f"https://acme.example/{ID}", fields=("Name",), created=created)
     given = {"external_id_field": "Erp__c", "external_id": "1", "data": {"Name": "Acme"}}
 
     async with connect(toolsets=frozenset({"records"})) as client:
         result = await client.call_tool("salesforce_upsert_record", {"org": "acme", "object": "Account"} | given)
 
-    assert data_of(result) == {"org": "acme", "id": ID, "url": f"https://acme.example/{ID}", "created": False}
+    made = {"org": "acme", "id": ID, "url": f"https://acme.example/{ID}", "created": created, named: ["Name"]}
+    assert data_of(result) == made
     assert operations.calls == [("perform", ("salesforce_upsert_record", Action.UPSERT, "acme", ACCOUNT))]
 
 

@@ -96,7 +96,12 @@ CALLS: list[tuple[str, dict[str, Any], str, tuple[Any, ...]]] = [
 ]
 
 SHAPES = {
-    "create": {"org": "acme", "id": CONTACT_ID, "url": f"https://acme.example/{CONTACT_ID}"},
+    "create": {
+        "org": "acme",
+        "id": CONTACT_ID,
+        "url": f"https://acme.example/{CONTACT_ID}",
+        "created_fields": ["LastName"],
+    },
     "read": {"org": "acme", "record": {"Id": CONTACT_ID, "LastName": "Lovelace", "Email": None}},
     "update": {"org": "acme", "id": CONTACT_ID, "updated_fields": ["Email"]},
     "delete": {"org": "acme", "id": CONTACT_ID, "deleted": True},

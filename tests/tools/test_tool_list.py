@@ -1,5 +1,7 @@
 """What agents read before anything else: the list of tools, and the instructions."""
 
+from typing import Any
+
 import pytest
 from mcp_types import ListToolsResult
 
@@ -8,8 +10,8 @@ from orgserver.model.names import CONTACT
 from orgserver.tools.server import INSTRUCTIONS
 from orgserver.tools.toolsets import toolset_names
 
-MAX_BYTES = 12_288
-MAX_ALL_BYTES = 32 * 1024
+MAX_BYTES = 14_336
+MAX_ALL_BYTES = 24_576
 READS = {
     "salesforce_get_contact",
     "salesforce_list_contacts",
@@ -132,12 +134,13 @@ async def test_data_has_the_usual_fields_typed_and_takes_others(client) -> None:
     assert contact["required"] == ["LastName"]
     assert contact["properties"]["LastName"] == {"type": "string"}
     assert contact["properties"]["Email"] == {"type": "string", "format": "email"}
-    assert "additionalProperties" not in contact
+    assert contact["additionalProperties"] is True
     appointment = tools["salesforce_create_appointment"]["data"]
     assert appointment["required"] == ["Subject", "StartDateTime", "EndDateTime"]
     assert appointment["properties"]["StartDateTime"] == {"type": "string"}
     changed = tools["salesforce_update_contact"]["data"]
-    assert changed == {"type": "object", "description": "fields as in salesforce_create_contact"}
+    described = "fields as in salesforce_create_contact"
+    assert changed == {"type": "object", "description": described, "additionalProperties": True}
 
 
 async def test_annotations_are_true(client) -> None:
@@ -157,6 +160,23 @@ async def test_every_tool_has_an_output_schema_and_no_noise(client) -> None:
         assert tool.input_schema["type"] == "object"
         assert "title" not in _keys(tool.input_schema)
         assert "$ref" not in _keys(tool.input_schema)
+
+
+async def test_open_objects_say_so_and_lists_say_of_what(connect) -> None:
+    async with connect(toolsets=frozenset({"all"})) as client:
+        tools = (await client.list_tools()).tools
+
+    inner = [node for tool in tools for schema in (tool.input_schema, tool.output_schema) for node in _inside(schema)]
+    objects = [node for node in inner if node.get("type") == "object"]
+    assert len(objects) > len(tools)
+    assert all(node["additionalProperties"] is True and node.get("properties") != {} for node in objects)
+    assert all("type" in node["items"] for node in inner if node.get("type") == "array")
+
+
+def _inside(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every schema within a schema."""
+    inner = [*schema.get("properties", {}).values(), *([schema["items"]] if "items" in schema else [])]
+    return [node for each in inner for node in (each, *_inside(each))]
 
 
 def _keys(schema: object) -> set[str]:
