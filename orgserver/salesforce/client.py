@@ -178,7 +178,9 @@ class SalesforceClient:
         try:
             async with asyncio.timeout_at(deadline), gate.slots, Hold(self._room, gate.room) as hold:
                 reply = await self._attempts(gate, hold, outgoing, request, trace, deadline)
-                return await hold.read(reply.size, lambda: read(reply))
+                reading = hold.read(reply.size, partial(read, reply))
+                del reply  # an error would keep it
+                return await reading
         except _TooCostly as error:
             gate.breaker.answered()
             raise Unanswered(
@@ -256,10 +258,12 @@ class SalesforceClient:
         headers = {name.lower(): value for name, value in response.headers.items()}
         _note(trace, headers)
         status, size = response.status_code, len(content)
+        # what has a reader of its own, a token reply, is small or not read, and must not wait for anything
+        waits = size if read is bodies.read else 0
+        reading = hold.read(waits, partial(read, status, headers, content, accept))
+        del response, content  # an error would keep them
         try:
-            work = partial(read, status, headers, content, accept)
-            # what has a reader of its own, a token reply, is small or not read, and must not wait for anything
-            body = await hold.read(size, work) if read is bodies.read else work()
+            body = await reading
         except bodies.TooCostly as error:
             raise _TooCostly(str(error)) from None
         except ValueError as error:

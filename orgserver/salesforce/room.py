@@ -66,9 +66,21 @@ class Hold:
             await _take(self._middle, self._org.middle, self._room.middle)
 
     async def read(self, size: int, work: Callable[[], T]) -> T:
-        """Do what reads a reply of so many bytes: in a thread if it is not small."""
+        """Do what reads a reply of so many bytes: in a thread if it is not small.
+
+        An error comes without its traceback and what led to it: they would keep the reply in memory with them.
+        """
         if size <= INLINE_BYTES:
             return work()
+        try:
+            return await self._aside(size, work)
+        except Exception as error:  # noqa: BLE001  # it is raised again
+            failure = error.with_traceback(None)
+        failure.__cause__ = failure.__context__ = None
+        del work
+        raise failure
+
+    async def _aside(self, size: int, work: Callable[[], T]) -> T:
         if size > SMALL_BYTES and not self._reading:
             await self.grow(size)
             await _take(self._reading, self._room.reading)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+import traceback
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
@@ -173,3 +174,28 @@ async def test_a_reply_that_grows_gives_its_middle_place_to_others() -> None:
         await hold.grow(MIDDLE_BYTES + 1)
         assert org.large.locked() and org.middle._value == 2
     assert not org.large.locked() and room.large._value == 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"[" + b",".join([b"[]"] * 1_500_000) + b"]", b"9" * MIDDLE_BYTES, b'{"a":"' + b"x" * MIDDLE_BYTES],
+    ids=["too costly", "one number", "cut off"],
+)
+async def test_an_error_does_not_keep_the_reply_that_it_was_found_in(
+    client: SalesforceClient, orgs: list[Upstream], content: bytes
+) -> None:
+    orgs[0].usual = acts.written(lambda form: form.reply(content))
+    with pytest.raises(CallError) as refused:
+        await send(client, orgs[0], WRITE)
+    error: BaseException | None = refused.value
+
+    kept = []
+    while error is not None:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            kept += [
+                value for value in frame.f_locals.values() if isinstance(value, str | bytes) and len(value) > 100_000
+            ]
+        kept += [value for value in vars(error).values() if isinstance(value, str) and len(value) > 100_000]
+        error = error.__cause__ or error.__context__
+
+    assert [len(value) for value in kept if value is not content] == []
