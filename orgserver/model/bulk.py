@@ -19,6 +19,8 @@ class Verdict(NamedTuple):
     """Salesforce's errorCode, or ours."""
     message: str | None = None
     """In Salesforce's words, which may repeat a value: for the caller, never for the log."""
+    fields: tuple[str, ...] = ()
+    """The fields that Salesforce names."""
 
 
 @dataclass(frozen=True, slots=True)

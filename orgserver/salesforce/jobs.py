@@ -12,9 +12,9 @@ from orgserver.model.bulk import BulkAction, Verdict
 from orgserver.model.errors import Rejected, Unanswered
 from orgserver.model.names import SObjectName
 from orgserver.model.results import FieldValues
-from orgserver.model.text import clean_word, error_code
-from orgserver.salesforce import sheets
-from orgserver.salesforce.protocol import Reply, Request, is_count
+from orgserver.model.text import clean_word
+from orgserver.salesforce import error_entries, sheets
+from orgserver.salesforce.protocol import Reply, Request, duplicate_headers, is_count
 
 MANY = 200
 """The most records of one collections request; above it a bulk job is cheaper for everybody."""
@@ -22,7 +22,7 @@ ENDED = frozenset({"JobComplete", "Failed", "Aborted"})
 CSV = "text/csv"
 _OPERATIONS: dict[BulkAction, str] = {"create": "insert", "update": "update", "delete": "delete", "upsert": "upsert"}
 _ID = re.compile(r"[0-9A-Za-z]{15,18}")
-_MESSAGE = 300
+_MESSAGE = 500
 Sheets = Literal["successfulResults", "failedResults", "unprocessedrecords"]
 
 
@@ -106,8 +106,10 @@ def succeeded(row: dict[str, str]) -> Verdict:
 def failed(row: dict[str, str]) -> Verdict:
     """What a row of failedResults says: ``CODE:message:fields --``."""
     code, _, rest = row.get("sf__error", "").partition(":")
-    message = rest.rpartition(":")[0] or rest or code
-    return Verdict("failed", _id_or_none(row.get("sf__id")), _code(code), _told(message))
+    message, _, listed = rest.rpartition(":")
+    names = re.split(r"[,\s]+", listed.strip().removesuffix("--")) if message else []
+    identifier = _id_or_none(row.get("sf__id"))
+    return _failed(identifier, {"statusCode": code, "message": message or rest or code, "fields": names})
 
 
 # -- collections
@@ -115,7 +117,7 @@ def failed(row: dict[str, str]) -> Verdict:
 
 def collection(
     version: str, sobject: SObjectName, action: BulkAction, records: Sequence[FieldValues], key_field: str | None,
-    *, all_or_none: bool,
+    *, all_or_none: bool, allow_duplicates: bool = False,
 ) -> Request:  # fmt: skip
     """Change up to 200 records in one request; each that is updated or deleted has its ``Id`` inside."""
     path = f"/services/data/{version}/composite/sobjects"
@@ -126,7 +128,8 @@ def collection(
         path += f"/{quote(sobject, safe='')}/{quote(key_field, safe='')}"
     typed = [{"attributes": {"type": sobject}} | record for record in records]
     body = {"allOrNone": all_or_none, "records": typed}
-    return Request("POST" if action == "create" else "PATCH", path, body=body)
+    method = "POST" if action == "create" else "PATCH"
+    return Request(method, path, body=body, headers=duplicate_headers(allow_duplicates))
 
 
 def read_collection(reply: Reply, count: int) -> list[Verdict]:
@@ -142,9 +145,18 @@ def _verdict(told: Any) -> Verdict:
     identifier = _id_or_none(told.get("id"))
     if told.get("success") is True:
         return Verdict("succeeded", identifier)
-    errors = told.get("errors")
-    error = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}
-    return Verdict("failed", identifier, _code(error.get("statusCode")), _told(error.get("message")))
+    return _failed(identifier, told.get("errors"))
+
+
+def _failed(identifier: str | None, errors: Any) -> Verdict:
+    """The verdict on a record that was refused, by all the errors that are told of it."""
+    entries = error_entries.read_entries(errors)
+    if not entries:
+        return Verdict("failed", identifier, "REJECTED")
+    message = error_entries.tell(entries)
+    advice = next((each.duplicates.advice for each in entries if each.duplicates is not None), None)
+    whole = _told(message) if advice is None else f"{message}; {advice}"
+    return Verdict("failed", identifier, entries[0].code or "REJECTED", whole, error_entries.fields_of(entries))
 
 
 # -- both
@@ -162,10 +174,6 @@ def _number(value: Any) -> int:
 
 def _id_or_none(value: Any) -> str | None:
     return value if isinstance(value, str) and _ID.fullmatch(value) else None
-
-
-def _code(value: Any) -> str:
-    return error_code(value) or "REJECTED"
 
 
 def _told(value: Any) -> str | None:

@@ -16,6 +16,10 @@ from orgserver.model.results import FieldValues
 
 _MORE = re.compile(r"/services/data/v\d{2,3}\.0/(?:query|queryAll)/[0-9A-Za-z]{4,40}(?:-\d{1,10})?")
 _LARGEST_WHOLE = 2**53 - 1
+_ALLOW_DUPLICATES = (("Sforce-Duplicate-Rule-Header", "allowSave=true"),)
+"""Saves what a duplicate rule only warns of (REST guide ``headers_duplicaterules``), and nothing that one blocks."""
+DUPLICATES_SINCE = 52
+"""The first API version that knows this header."""
 _READS = frozenset({"GET", "HEAD"})
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -71,9 +75,14 @@ class QueryPage:
     next_path: str | None
 
 
-def create(version: str, sobject: SObjectName, values: FieldValues) -> Request:
+def duplicate_headers(allow_duplicates: bool) -> tuple[tuple[str, str], ...]:
+    """The headers of a change that may save duplicates, or may not."""
+    return _ALLOW_DUPLICATES if allow_duplicates else ()
+
+
+def create(version: str, sobject: SObjectName, values: FieldValues, *, allow_duplicates: bool = False) -> Request:
     """Create a record (REST guide, "sObject Basic Information")."""
-    return Request("POST", _object(version, sobject), body=values)
+    return Request("POST", _object(version, sobject), body=values, headers=duplicate_headers(allow_duplicates))
 
 
 def read_created(reply: Reply) -> RecordId:
@@ -104,9 +113,12 @@ def update(
     record_id: RecordId,
     values: FieldValues,
     if_unmodified_since: datetime | None = None,
+    *,
+    allow_duplicates: bool = False,
 ) -> Request:
     """Change a record; with a time, only if nobody changed it since (one-second grain)."""
-    headers = (("If-Unmodified-Since", http_date(if_unmodified_since)),) if if_unmodified_since else ()
+    guard = (("If-Unmodified-Since", http_date(if_unmodified_since)),) if if_unmodified_since else ()
+    headers = (*guard, *duplicate_headers(allow_duplicates))
     return Request("PATCH", _row(version, sobject, record_id), body=values, headers=headers)
 
 
@@ -125,9 +137,11 @@ def read_by_key(version: str, sobject: SObjectName, key: tuple[str, str], fields
     return Request("GET", _keyed(version, sobject, key), (("fields", ",".join(fields)),))
 
 
-def upsert(version: str, sobject: SObjectName, key: tuple[str, str], values: FieldValues) -> Request:
+def upsert(
+    version: str, sobject: SObjectName, key: tuple[str, str], values: FieldValues, *, allow_duplicates: bool = False
+) -> Request:
     """Create the record with this external id, or change it (REST guide, "sObject Rows by External ID")."""
-    return Request("PATCH", _keyed(version, sobject, key), body=values)
+    return Request("PATCH", _keyed(version, sobject, key), body=values, headers=duplicate_headers(allow_duplicates))
 
 
 def read_upserted(reply: Reply) -> tuple[RecordId, bool]:

@@ -6,12 +6,8 @@ import re
 from typing import Any
 
 from orgserver.model.errors import CallError, Category, Rejected, StaleToken, Unanswered
-from orgserver.model.names import is_field_path
-from orgserver.model.text import clean_word, error_code
-from orgserver.salesforce import advice
-
-_MAX_FIELDS = 50
-"""How many of the fields that an error names are repeated."""
+from orgserver.salesforce import advice, error_entries
+from orgserver.salesforce.error_entries import ErrorEntry
 
 _CODES: dict[str, Category] = {
     "INVALID_SESSION_ID": "auth_expired",
@@ -71,35 +67,26 @@ def refusal(status: int, body: Any, *, writes: bool, retry_after: float | None =
     """Make the error that a reply of 300 or more stands for; ``retry_after`` in seconds if the reply named a time."""
     if status in _REDIRECTS:
         return _redirected(status, body)
-    first = _first(body)
-    if first is None:
+    entries = _entries(body)
+    if not entries:
         return _wordless(status, writes=writes)
-    code, message = error_code(first.get("errorCode")) or f"HTTP_{status}", clean_word(first.get("message"))
+    code, message = entries[0].code or f"HTTP_{status}", error_entries.tell(entries)
     if status >= _SERVER_ERROR or code in _MAYBE_DONE:
         if writes and not rejected_before_work(status, body, retry_after=retry_after):
             return Unanswered(f"Salesforce failed while it worked on this: {message}", code=code, http_status=status)
         return _refused_for_now(status, code, message, retry_after)
     if status == 401 and not any(text in message for text in advice.NOT_STALE):  # noqa: PLR2004  # Unauthorized
         return StaleToken(message, code=code, http_status=status)
-    fields = _field_names(first.get("fields"))
-    duplicates = _duplicates(first)
-    hint = advice.by_words(code, message)
-    if code == "DUPLICATES_DETECTED":
-        message = "a duplicate rule of this org refused the record, because one like it exists"
-    if duplicates:
-        more = f" and {len(duplicates) - _SHOWN} more" if len(duplicates) > _SHOWN else ""
-        hint = (
-            f"these records look the same: {', '.join(duplicates[:_SHOWN])}{more}; read or update one of them instead"
-        )
+    duplicates = next((each.duplicates for each in entries if each.duplicates is not None), None)
     return Rejected(
         message or f"Salesforce answered {status}",
         code=code,
         category=_CODES.get(code) or _STATUSES.get(status, "upstream"),
-        fields=fields,
+        fields=error_entries.fields_of(entries),
         retryable=code in ("UNABLE_TO_LOCK_ROW", "SERVER_UNAVAILABLE") or advice.is_concurrent(code, message),
-        hint=hint,
+        hint=duplicates.advice if duplicates is not None else advice.by_words(code, message),
         http_status=status,
-        details={"duplicates": duplicates} if duplicates else None,
+        details={"duplicates": list(duplicates.ids)} if duplicates is not None and duplicates.ids else None,
     )
 
 
@@ -108,10 +95,10 @@ def rejected_before_work(status: int, body: Any, *, retry_after: float | None) -
 
     A 503 says so only when it names a time to come back (``Retry-After``).
     """
-    first = _first(body)
-    if first is None:
+    entries = _entries(body)
+    if not entries:
         return False
-    code, message = error_code(first.get("errorCode")) or "", clean_word(first.get("message"))
+    code, message = entries[0].code or "", entries[0].message
     if status == 429 or (status == 503 and retry_after is not None):  # noqa: PLR2004  # Too Many Requests, Service Unavailable
         return code in ("SERVER_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
     return advice.is_concurrent(code, message)
@@ -130,15 +117,10 @@ def _refused_for_now(status: int, code: str, message: str, retry_after: float | 
     )
 
 
-def _first(body: Any) -> dict[str, Any] | None:
-    found = body[0] if isinstance(body, list) and body else body
-    return found if isinstance(found, dict) and ("errorCode" in found or "message" in found) else None
-
-
-def _field_names(value: Any) -> list[str]:
-    """The names among what an error calls fields: whatever has not the form of a name is no name."""
-    items = value if isinstance(value, list) else []
-    return [each for each in items if isinstance(each, str) and is_field_path(each)][:_MAX_FIELDS]
+def _entries(body: Any) -> list[ErrorEntry]:
+    """The entries of a reply; none if the first is no entry."""
+    listed = body if isinstance(body, list) else [body]
+    return error_entries.read_entries(listed) if error_entries.read_entries(listed[:1]) else []
 
 
 def _redirected(status: int, body: Any) -> CallError:
@@ -181,21 +163,3 @@ def _wordless(status: int, *, writes: bool) -> CallError:
     return Rejected(
         text, code=f"HTTP_{status}", category=_STATUSES.get(status, "upstream"), http_status=status, hint=hint
     )
-
-
-def _duplicates(first: dict[str, Any]) -> list[str]:
-    # On the wire the key of a single-record reply is misspelt; collections spell it right.
-    result = first.get("duplicateResut") or first.get("duplicateResult")
-    found: list[str] = []
-    for match in _dicts(result, "matchResults"):
-        for record in _dicts(match, "matchRecords"):
-            inner = record.get("record")
-            identifier = str(inner.get("Id")) if isinstance(inner, dict) else ""
-            if _ID.fullmatch(identifier):
-                found.append(identifier)
-    return list(dict.fromkeys(found))
-
-
-def _dicts(outer: Any, name: str) -> list[dict[str, Any]]:
-    inner = outer.get(name) if isinstance(outer, dict) else None
-    return [each for each in inner if isinstance(each, dict)] if isinstance(inner, list) else []

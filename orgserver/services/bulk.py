@@ -58,6 +58,7 @@ class Bulk:
 
         def plan(org: Org) -> Plan[BulkResult]:
             asked = bulk_asked.read(given)
+            values.check_duplicates_allowed(org.api_version, given.allow_duplicates)
             return self._preview(asked) if given.preview else self._plan(caller, org, tool, asked)
 
         action = Action.PREVIEW if given.preview else Action.BULK

@@ -38,17 +38,19 @@ class Given:
     all_or_none: bool = False
     preview: bool = False
     idempotency_key: str | None = None
+    allow_duplicates: bool = False
 
     def digest(self) -> str:
         """Everything that decides what is sent, short enough to be kept."""
         told = [self.sobject, self.action, self.records, self.soql, self.data, self.external_id_field, self.all_or_none]
+        told += [self.allow_duplicates] if self.allow_duplicates else []
         text = json.dumps(told, sort_keys=True, ensure_ascii=False, default=dict)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
     def says_more(self) -> bool:
         """Whether it holds more than object and action."""
         told = (self.records, self.soql, self.data, self.external_id_field)
-        return self.all_or_none or any(each is not None for each in told)
+        return self.all_or_none or self.allow_duplicates or any(each is not None for each in told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,8 @@ def read(given: Given) -> Asked:
         raise _bad("external_id_field belongs to upsert, which needs it", "external_id_field")
     if key_field is not None and not names.is_field(key_field):
         raise _bad("external_id_field is no field name", "external_id_field")
+    if given.allow_duplicates and given.action == "delete":
+        raise _bad("a delete makes no duplicates; allow_duplicates goes with the other actions", "allow_duplicates")
     return _with_query(given, given.soql) if given.soql is not None else _with_records(given, given.records or ())
 
 
@@ -139,6 +143,8 @@ def _with_records(given: Given, records: Sequence[Mapping[str, Any]]) -> Asked:
         raise _bad(f"records holds 1 to {MAX_GIVEN:,} records; soql reaches more of them", "records")
     if given.all_or_none and len(records) > MANY:
         raise _bad(f"all_or_none is possible for up to {MANY} records", "all_or_none")
+    if given.allow_duplicates and len(records) > MANY:
+        raise many_duplicates()
     key = ID if given.action in _NEED_ID else given.external_id_field
     spelled: dict[str, str] = {key.lower(): key} if key is not None else {}
     read_ones: list[FieldValues] = []
@@ -206,6 +212,11 @@ def _check_texts(record: Mapping[str, Any], place: str, *, sheet: bool) -> None:
 
 def _same(value: object) -> object:
     return value.strip().lower() if isinstance(value, str) and len(value) != 18 else value  # noqa: PLR2004  # an id
+
+
+def many_duplicates() -> InvalidArgument:
+    """The refusal of what bulk jobs cannot do: the Bulk API 2.0 has no header for it (its guide, "Headers")."""
+    return _bad(f"allow_duplicates is possible for up to {MANY} records at a time", "allow_duplicates")
 
 
 def _bad(message: str, *fields: str) -> InvalidArgument:

@@ -17,7 +17,7 @@ from orgserver.salesforce.jobs import MANY
 from orgserver.salesforce.protocol import QueryPage
 from orgserver.services import bulk_jobs
 from orgserver.services.access import Connection
-from orgserver.services.bulk_asked import ID, Asked
+from orgserver.services.bulk_asked import ID, Asked, many_duplicates
 from orgserver.services.bulk_jobs import Pace
 from orgserver.services.keeping import read_first
 from orgserver.services.matching import Matching
@@ -116,6 +116,8 @@ class Running:
 
     async def _write(self, records: Sequence[FieldValues] | Iterator[FieldValues], count: int) -> None:
         self.count = count
+        if count > MANY and self.asked.given.allow_duplicates:
+            raise many_duplicates()
         if 0 < count <= MANY:
             await self._collection(list(records))
         elif count:
@@ -131,6 +133,7 @@ class Running:
             records,
             asked.given.external_id_field,
             all_or_none=asked.given.all_or_none,
+            allow_duplicates=asked.given.allow_duplicates,
         )
         self.begun = True
         async with asyncio.timeout(self.call_seconds):
@@ -234,8 +237,13 @@ def shown(index: int, verdict: Verdict) -> dict[str, Any]:
         told["id"] = verdict.id
     if verdict.state == "succeeded":
         return told
-    error = {"code": verdict.code or "NOT_REPORTED", "outcome": "rejected" if verdict.state == "failed" else "unknown"}
-    return told | {"error": error | ({"message": verdict.message} if verdict.message else {})}
+    error: dict[str, Any] = {
+        "code": verdict.code or "NOT_REPORTED",
+        "outcome": "rejected" if verdict.state == "failed" else "unknown",
+    }
+    if verdict.message:
+        error["message"] = verdict.message
+    return told | {"error": error | ({"fields": list(verdict.fields)} if verdict.fields else {})}
 
 
 class _Ids(Sequence[str]):

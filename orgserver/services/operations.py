@@ -52,11 +52,14 @@ class Operations:
         values: FieldValues,
         *,
         idempotency_key: str | None = None,
+        allow_duplicates: bool = False,
     ) -> Created:
         """Create a record."""
 
         def plan(org: Org) -> Plan[Created]:
-            return self._plans.create(caller, org, tool, sobject, values, idempotency_key)
+            return self._plans.create(
+                caller, org, tool, sobject, values, idempotency_key, allow_duplicates=allow_duplicates
+            )
 
         return await self._acting.act(Run(caller, tool, Action.CREATE, alias, sobject, plan))
 
@@ -87,11 +90,20 @@ class Operations:
         *,
         if_unmodified_since: str | None = None,
         preview: bool = False,
+        allow_duplicates: bool = False,
     ) -> Changed:
         """Change fields of one record, or show what would change."""
 
         def plan(_org: Org) -> Plan[Changed]:
-            return self._plans.update(sobject, record_id, values, tool, if_unmodified_since, preview=preview)
+            return self._plans.update(
+                sobject,
+                record_id,
+                values,
+                tool,
+                if_unmodified_since,
+                preview=preview,
+                allow_duplicates=allow_duplicates,
+            )
 
         action = Action.PREVIEW if preview else Action.UPDATE
         return await self._acting.act(Run(caller, tool, action, alias, sobject, plan))

@@ -61,17 +61,27 @@ class Planner:
         self._attendees = Attendees()
 
     def create(
-        self, caller: Caller, org: Org, tool: str, sobject: SObjectName, data: FieldValues, key: str | None
+        self,
+        caller: Caller,
+        org: Org,
+        tool: str,
+        sobject: SObjectName,
+        data: FieldValues,
+        key: str | None,
+        *,
+        allow_duplicates: bool = False,
     ) -> Plan[Created]:
         """Create one record."""
+        values.check_duplicates_allowed(org.api_version, allow_duplicates)
         event = sobject == EVENT
         checked = values.to_write(appointments.prepared(data) if event else data, sobject, "create")
-        arguments = {"tool": tool, "object": sobject, "data": checked}
+        arguments: dict[str, Any] = {"tool": tool, "object": sobject, "data": checked}
+        arguments |= {"allow_duplicates": True} if allow_duplicates else {}
         repeated = repetition.wanted(key, principal=caller.principal.name, row_id=org.row_id, arguments=arguments)
 
         async def send(connection: Connection) -> Created:
             warnings = await appointments.overlaps(connection, checked) if event else ()
-            request = protocol.create(org.api_version, sobject, checked)
+            request = protocol.create(org.api_version, sobject, checked, allow_duplicates=allow_duplicates)
             record_id = await connection.call(request, protocol.read_created)
             return Created(record_id, f"{connection.org.instance_url}/{record_id}", warnings, tuple(checked))
 
@@ -125,6 +135,7 @@ class Planner:
         if_unmodified_since: str | None,
         *,
         preview: bool,
+        allow_duplicates: bool = False,
     ) -> Plan[Changed]:
         """Change one record, or show what would change."""
         record_id = values.record_id(_id_argument(tool), given_id, sobject)
@@ -133,7 +144,10 @@ class Planner:
         touched = tuple(checked)
 
         async def send(connection: Connection) -> Changed:
-            request = protocol.update(connection.org.api_version, sobject, record_id, checked, since)
+            values.check_duplicates_allowed(connection.org.api_version, allow_duplicates)
+            request = protocol.update(
+                connection.org.api_version, sobject, record_id, checked, since, allow_duplicates=allow_duplicates
+            )
             try:
                 await connection.call(request, protocol.read_changed)
             except Rejected as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from orgserver.model import names
 from orgserver.model.audit import Ending, Outcome
@@ -30,19 +31,22 @@ class Upsert:
     external_id: str
     data: FieldValues
     idempotency_key: str | None = None
+    allow_duplicates: bool = False
 
 
 def plan(caller: Caller, org: Org, tool: str, wanted: Upsert) -> Plan[Upserted]:
     """Create the record with this external id, or change it; InvalidArgument names what is wrong."""
     sobject, key = wanted.sobject, _key(wanted)
+    values.check_duplicates_allowed(org.api_version, wanted.allow_duplicates)
     checked = _without_key(values.to_write(wanted.data, sobject, "upsert"), key)
-    arguments = {"tool": tool, "object": sobject, "key": key, "data": checked}
+    arguments: dict[str, Any] = {"tool": tool, "object": sobject, "key": key, "data": checked}
+    arguments |= {"allow_duplicates": True} if wanted.allow_duplicates else {}
     repeated = repetition.wanted(
         wanted.idempotency_key, principal=caller.principal.name, row_id=org.row_id, arguments=arguments
     )
 
     async def send(connection: Connection) -> Upserted:
-        request = protocol.upsert(org.api_version, sobject, key, checked)
+        request = protocol.upsert(org.api_version, sobject, key, checked, allow_duplicates=wanted.allow_duplicates)
         record_id, created = await connection.call(request, protocol.read_upserted)
         url = f"{connection.org.instance_url}/{record_id}"
         return Upserted(record_id, url, fields=tuple(checked), created=created)

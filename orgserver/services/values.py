@@ -11,7 +11,7 @@ from orgserver.model import names
 from orgserver.model.errors import InvalidArgument
 from orgserver.model.names import RecordId, SObjectName
 from orgserver.model.results import FieldValues
-from orgserver.salesforce import soql, standard
+from orgserver.salesforce import protocol, soql, standard
 from orgserver.services import moments
 
 MAX_FIELDS = 800
@@ -22,6 +22,16 @@ _A: dict[Act, str] = {"create": "a create", "update": "an update", "upsert": "an
 _TEXT = frozenset({"string", "textarea", "phone", "email", "url", "picklist", "combobox"})
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _DATETIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?(?:Z|[+-]\d{2}:?\d{2})")
+
+
+def check_duplicates_allowed(version: str, allow_duplicates: bool) -> None:
+    """See that the API version of an org knows how to save duplicates."""
+    if allow_duplicates and int(version[1:].partition(".")[0]) < protocol.DUPLICATES_SINCE:
+        raise InvalidArgument(
+            f"allow_duplicates needs API version {protocol.DUPLICATES_SINCE}.0; this org is registered with {version}",
+            fields=["allow_duplicates"],
+            hint="an administrator registers the org with a newer --api-version",
+        )
 
 
 def record_id(argument: str, text: str, sobject: SObjectName) -> RecordId:

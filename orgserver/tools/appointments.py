@@ -10,6 +10,7 @@ from orgserver.model.audit import Action
 from orgserver.model.names import EVENT
 from orgserver.tools import replies, verbs
 from orgserver.tools.arguments import (
+    AllowDuplicates,
     Arguments,
     Cursor,
     Fields,
@@ -60,6 +61,7 @@ class CreateAppointment(Arguments):
     org: Org
     data: NewAppointment
     idempotency_key: IdempotencyKey = None
+    allow_duplicates: AllowDuplicates = False
 
 
 class GetAppointment(Arguments):
@@ -77,6 +79,7 @@ class UpdateAppointment(Arguments):
     event_id: RecordIdText
     data: Annotated[AppointmentFields, as_in("salesforce_create_appointment")]
     if_unmodified_since: Since = None
+    allow_duplicates: AllowDuplicates = False
     preview: Preview = False
 
 

@@ -127,6 +127,8 @@ IdempotencyKey = Annotated[
     str | None,
     WithJsonSchema({"type": "string", "description": "same key, never done twice"}),
 ]
+AllowDuplicates = Annotated[bool, WithJsonSchema({"type": "boolean"})]
+"""What a duplicate rule refuses is told with this argument; before that nobody need read of it."""
 Preview = Annotated[bool, WithJsonSchema({"type": "boolean"})]
 
 

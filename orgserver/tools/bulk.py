@@ -12,7 +12,7 @@ from orgserver.model.names import sobject
 from orgserver.model.orgs import Caller
 from orgserver.services.bulk_asked import MAX_GIVEN, Given
 from orgserver.tools import replies
-from orgserver.tools.arguments import Arguments, IdempotencyKey, ObjectName, Org, Preview, RecordData
+from orgserver.tools.arguments import AllowDuplicates, Arguments, IdempotencyKey, ObjectName, Org, Preview, RecordData
 from orgserver.tools.family import ToolSpec
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class ChangeRecords(Arguments):
     all_or_none: Annotated[
         bool, WithJsonSchema({"type": "boolean", "description": "up to 200 records: all of them or nothing"})
     ] = False
+    allow_duplicates: AllowDuplicates = False
     preview: Preview = False
     idempotency_key: IdempotencyKey = None
     cursor: Annotated[
@@ -73,6 +74,7 @@ async def run(operations: Operations, caller: Caller, given: ChangeRecords) -> d
         given.all_or_none,
         given.preview,
         given.idempotency_key,
+        given.allow_duplicates,
     )
     if given.cursor is not None:
         return _shaped(given.org, await operations.bulk.page(caller, given.org, wanted, given.cursor))

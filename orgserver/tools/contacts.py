@@ -10,6 +10,7 @@ from orgserver.model.audit import Action
 from orgserver.model.names import CONTACT
 from orgserver.tools import replies, verbs
 from orgserver.tools.arguments import (
+    AllowDuplicates,
     Arguments,
     Cursor,
     Fields,
@@ -52,6 +53,7 @@ class CreateContact(Arguments):
     org: Org
     data: NewContact
     idempotency_key: IdempotencyKey = None
+    allow_duplicates: AllowDuplicates = False
 
 
 class GetContact(Arguments):
@@ -69,6 +71,7 @@ class UpdateContact(Arguments):
     contact_id: RecordIdText
     data: Annotated[ContactFields, as_in("salesforce_create_contact")]
     if_unmodified_since: Since = None
+    allow_duplicates: AllowDuplicates = False
     preview: Preview = False
 
 

@@ -13,6 +13,7 @@ from orgserver.services import upserting
 from orgserver.services.upserting import Upsert
 from orgserver.tools import replies, verbs
 from orgserver.tools.arguments import (
+    AllowDuplicates,
     Arguments,
     Fields,
     IdempotencyKey,
@@ -36,6 +37,7 @@ class CreateRecord(Arguments):
     object: ObjectName
     data: RecordData
     idempotency_key: IdempotencyKey = None
+    allow_duplicates: AllowDuplicates = False
 
 
 class GetRecord(Arguments):
@@ -55,6 +57,7 @@ class UpdateRecord(Arguments):
     record_id: RecordIdText
     data: RecordData
     if_unmodified_since: Since = None
+    allow_duplicates: AllowDuplicates = False
     preview: Preview = False
 
 
@@ -80,6 +83,7 @@ class UpsertRecord(Arguments):
     external_id: Annotated[str, Field(min_length=1, max_length=upserting.MAX_EXTERNAL_ID)]
     data: RecordData
     idempotency_key: IdempotencyKey = None
+    allow_duplicates: AllowDuplicates = False
 
 
 _UPSERT = "salesforce_upsert_record"
@@ -88,7 +92,12 @@ _UPSERT = "salesforce_upsert_record"
 async def _upsert(operations: Operations, caller: Caller, given: UpsertRecord) -> dict[str, Any]:
     """Create a record, or change the one that has this external id."""
     wanted = Upsert(
-        sobject(given.object), given.external_id_field, given.external_id, given.data.values(), given.idempotency_key
+        sobject(given.object),
+        given.external_id_field,
+        given.external_id,
+        given.data.values(),
+        given.idempotency_key,
+        given.allow_duplicates,
     )
     result = await operations.perform(
         caller,

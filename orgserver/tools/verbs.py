@@ -25,7 +25,13 @@ def create(tool: str, sobject: SObjectName | None) -> Run:
 
     async def run(operations: Operations, caller: Caller, given: Any) -> dict[str, Any]:
         result = await operations.create(
-            caller, tool, given.org, _object(given, sobject), given.data.values(), idempotency_key=given.idempotency_key
+            caller,
+            tool,
+            given.org,
+            _object(given, sobject),
+            given.data.values(),
+            idempotency_key=given.idempotency_key,
+            allow_duplicates=given.allow_duplicates,
         )
         return replies.created(given.org, result)
 
@@ -58,6 +64,7 @@ def update(tool: str, sobject: SObjectName | None, id_argument: str) -> Run:
             given.data.values(),
             if_unmodified_since=given.if_unmodified_since,
             preview=given.preview,
+            allow_duplicates=given.allow_duplicates,
         )
         return replies.updated(given.org, result)
 

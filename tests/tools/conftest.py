@@ -57,8 +57,8 @@ class PretendOperations:
         if self.failure is not None:
             raise self.failure
 
-    async def create(self, caller, tool, alias, sobject, values, *, idempotency_key=None) -> Created:
-        self._asked("create", caller, tool, alias, sobject, values, idempotency_key)
+    async def create(self, caller, tool, alias, sobject, values, *, idempotency_key=None, **more) -> Created:
+        self._asked("create", caller, tool, alias, sobject, values, idempotency_key, *_set(more))
         return self.created
 
     async def read(self, caller, tool, alias, sobject, record_id, fields=None) -> Record:
@@ -66,9 +66,10 @@ class PretendOperations:
         return Record(self.record)
 
     async def update(
-        self, caller, tool, alias, sobject, record_id, values, *, if_unmodified_since=None, preview=False
+        self, caller, tool, alias, sobject, record_id, values, *, if_unmodified_since=None, preview=False, **more
     ) -> Changed:
-        self._asked("update", caller, tool, alias, sobject, record_id, values, if_unmodified_since, preview)
+        given = (caller, tool, alias, sobject, record_id, values, if_unmodified_since, preview)
+        self._asked("update", *given, *_set(more))
         return self._change(preview)
 
     async def delete(self, caller, tool, alias, sobject, record_id, *, preview=False) -> Changed:
@@ -109,6 +110,11 @@ class PretendOperations:
         if self.refusal_failure is not None:
             raise self.refusal_failure
         self.refusals.append((tool, action, alias, sobject, error))
+
+
+def _set(more: dict[str, Any]) -> list[str]:
+    """The names of what was asked for beside the usual arguments."""
+    return [name for name, value in more.items() if value]
 
 
 Connect = Callable[..., AbstractAsyncContextManager[Client]]

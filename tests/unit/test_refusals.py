@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from orgserver.model.errors import Rejected, Unanswered
-from orgserver.salesforce import refusals
+from orgserver.salesforce import jobs, refusals
+from orgserver.salesforce.protocol import Reply
 
 HIDDEN = "\U000e0049\U000e0067\u061c\u00ad"
 
@@ -72,3 +73,51 @@ def test_a_refusal_without_salesforces_words_is_a_refusal(status: int, body: Any
 def test_a_failure_without_words_leaves_a_write_unknown_and_a_read_refused(body: Any) -> None:
     assert isinstance(refusals.refusal(500, body, writes=True), Unanswered)
     assert isinstance(refusals.refusal(500, body, writes=False), Rejected)
+
+
+def test_every_entry_of_a_reply_is_told_with_its_fields() -> None:
+    told = error(
+        [
+            {"errorCode": "REQUIRED_FIELD_MISSING", "message": "Required: [Name]", "fields": ["Name"]},
+            {"errorCode": "STRING_TOO_LONG", "message": "Title: too large", "fields": ["Title", "Name"]},
+            {"message": f"no{HIDDEN}code"},
+            "no entry",
+        ]
+    )
+
+    assert told["code"] == "REQUIRED_FIELD_MISSING"
+    assert told["message"] == "Required: [Name]; STRING_TOO_LONG: Title: too large (Title, Name); no code"
+    assert told["fields"] == ["Name", "Title"]
+
+
+def test_entries_beyond_a_few_are_counted() -> None:
+    told = error([{"errorCode": "X", "message": f"no {n}"} for n in range(40)])
+
+    assert "no 9" in told["message"] and "no 10" not in told["message"] and "and 30 more" in told["message"]
+
+
+def test_every_error_of_a_record_among_others_is_told_with_its_fields() -> None:
+    errors = [
+        {"statusCode": "REQUIRED_FIELD_MISSING", "message": "Required: [Name]", "fields": ["Name"]},
+        {"statusCode": "STRING_TOO_LONG", "message": "too large", "fields": ["Title"]},
+    ]
+    (verdict,) = jobs.read_collection(Reply(200, {}, [{"success": False, "errors": errors}]), 1)
+
+    assert (verdict.code, verdict.fields) == ("REQUIRED_FIELD_MISSING", ("Name", "Title"))
+    assert verdict.message == "Required: [Name]; STRING_TOO_LONG: too large (Title)"
+
+
+@pytest.mark.parametrize(
+    ("cell", "code", "message", "fields"),
+    [
+        ("REQUIRED_FIELD_MISSING:Required fields are missing: [Name]:Name --", "REQUIRED_FIELD_MISSING",
+         "Required fields are missing: [Name]", ("Name",)),
+        ("X:a: b:A, B__c --", "X", "a: b", ("A", "B__c")),
+        ("X:no fields:--", "X", "no fields", ()),
+        ("odd", "REJECTED", "odd", ()),
+    ],
+)  # fmt: skip
+def test_a_row_of_a_job_is_told_with_its_fields(cell: str, code: str, message: str, fields: tuple[str, ...]) -> None:
+    verdict = jobs.failed({"sf__error": cell})
+
+    assert (verdict.code, verdict.message, verdict.fields) == (code, message, fields)
