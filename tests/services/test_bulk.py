@@ -158,6 +158,7 @@ async def test_more_than_200_travel_in_bulk_jobs_and_come_back_to_their_rows(
             "code": "REQUIRED_FIELD_MISSING",
             "outcome": "rejected",
             "message": made.results[0]["error"]["message"],
+            "fields": ["LastName"],
         },
     }
     for each in made.results[1:]:
