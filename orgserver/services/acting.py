@@ -178,7 +178,7 @@ class Acting:
                 plan = run.plan(org)
                 act = entries.with_plan(act, plan)
                 self._check(org, plan.permission)
-                await self.metadata.foresee(org, plan.foresight)
+                await self.metadata.foresee(run.caller, org, plan.foresight)
                 await self._see_whether_allowed(run, org, act, plan)
                 plan = await self._with_key(org, plan)
                 leave = self._access.client.admit(hosts_of(org, org.instance_url))

@@ -41,10 +41,17 @@ class Catalogue:
         self._perform = perform
 
     async def describe(
-        self, caller: Caller, tool: str, alias: str, sobject: str, fields: Sequence[str] | None = None
+        self,
+        caller: Caller,
+        tool: str,
+        alias: str,
+        sobject: str,
+        fields: Sequence[str] | None = None,
+        *,
+        refresh: bool = False,
     ) -> Schema:
-        """Tell what fields an object has; those that are named must exist."""
-        plan = _describing(self._metadata, caller, sobject, fields)
+        """Tell what fields an object has; those that are named must exist. ``refresh``: as the org has them now."""
+        plan = _describing(self._metadata, caller, sobject, fields, refresh=refresh)
         found: Schema = await self._perform(caller, tool, Action.DESCRIBE, alias, _named(sobject), plan)
         return found
 
@@ -61,7 +68,7 @@ def _named(sobject: str) -> SObjectName | None:
 
 
 def _describing(
-    metadata: Metadata, caller: Caller, sobject: str, fields: Sequence[str] | None
+    metadata: Metadata, caller: Caller, sobject: str, fields: Sequence[str] | None, *, refresh: bool
 ) -> Callable[[Org], Plan[Schema]]:
     """Plan to tell an object's schema; fields that are named must exist."""
 
@@ -75,8 +82,8 @@ def _describing(
             raise InvalidArgument("fields takes names of the object's own fields, such as Email", fields=["fields"])
 
         async def send(connection: Connection) -> Schema:
-            schema = await metadata.schema(connection, caller, name)
-            if _lacking(schema, fields):
+            schema = await metadata.schema(connection, caller, name, whole=refresh)
+            if not refresh and _lacking(schema, fields):
                 schema = await metadata.schema(connection, caller, name, sure=True)
             lacking = _lacking(schema, fields)
             if lacking:

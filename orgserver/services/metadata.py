@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -24,7 +24,7 @@ from orgserver.model.schema import ObjectList, Schema
 from orgserver.salesforce import describing
 from orgserver.services import packing
 from orgserver.services.access import Connection
-from orgserver.services.foresight import Foresight, no_object, refused
+from orgserver.services.foresight import Foresight, Problem, no_object, refused
 from orgserver.services.planning import Plan
 from orgserver.store import describes
 from orgserver.store.describes import DescribeKey, KeptDescribe
@@ -41,6 +41,8 @@ MAX_WEIGHT = 50_000
 """Fields, picklist values and relationships kept in memory, some 20 MB at most."""
 LOOK_AGAIN_SECONDS = 60
 """How long the store is not asked again for what it did not have, and Salesforce not behind a caller's back."""
+LOOK_SECONDS = 5.0
+"""How long a call that would be refused waits for a describe that may know better."""
 _MAX_TIMES = 1_000
 """What is forgotten beyond them is only asked again."""
 _TOOL = "metadata"
@@ -121,30 +123,65 @@ class Metadata:
             self._remember(key, Known(what, kept.last_modified, kept.fetched_at))
             await self._write(partial(describes.touch_in, key=key))
 
-    async def foresee(self, org: Org, foresight: Foresight | None) -> None:
-        """Raise InvalidArgument for a call that fresh describes show to be wrong. Nothing is fetched for it."""
+    async def foresee(self, caller: Caller, org: Org, foresight: Foresight | None) -> None:
+        """Raise InvalidArgument for a call that fresh describes show to be wrong.
+
+        Nothing is fetched for a call that they find good. One that they would refuse may be about what was made since:
+        they are asked for once more, by acts of their own, and where that fails Salesforce is the judge.
+        """
         if foresight is None or foresight.sobject is None:
             return
         await self.recall(org)
         await self.recall(org, foresight.sobject)
-        objects, schema = self.names(org, fresh=True), self.fresh(org, foresight.sobject)
-        if schema is not None:
-            problems = foresight.judge(schema, partial(self.fresh, org))
-        elif objects is not None and objects.find(foresight.sobject) is None:
-            problems = [no_object(foresight, objects)]
-        else:
+        problems, looked_at = self._problems(org, foresight)
+        if not problems or not await self._look_again(caller, org, looked_at):
             return
+        problems, _ = self._problems(org, foresight)
         if problems:
             raise refused(problems)
+
+    def _problems(self, org: Org, foresight: Foresight) -> tuple[Sequence[Problem], list[str]]:
+        """What fresh describes have against a call, and which of them say so."""
+        assert foresight.sobject is not None  # noqa: S101  # or nothing could be judged
+        objects, schema = self.names(org, fresh=True), self.fresh(org, foresight.sobject)
+        if schema is not None:
+            looked_at = [foresight.sobject]
+
+            def look(sobject: str) -> Schema | None:
+                looked_at.append(sobject)
+                return self.fresh(org, sobject)
+
+            return foresight.judge(schema, look), looked_at
+        if objects is not None and objects.find(foresight.sobject) is None:
+            return [no_object(foresight, objects)], [ALL]
+        return (), []
+
+    async def _look_again(self, caller: Caller, org: Org, sobjects: Iterable[str]) -> bool:
+        """Ask for describes once more; False if one of them did not come."""
+        for sobject in dict.fromkeys(sobjects):
+            try:
+                async with asyncio.timeout(LOOK_SECONDS):
+                    if self.fresh(org, sobject) is not None or sobject == ALL:
+                        await self._ask_by_itself(caller, org, sobject)
+            except (CallError, TimeoutError) as error:
+                logger.debug("a describe did not come: %s", type(error).__name__)
+                return False
+        return True
 
     # -- what a call asks for
 
     async def schema(
-        self, connection: Connection, caller: Caller, sobject: SObjectName, *, sure: bool = False
+        self, connection: Connection, caller: Caller, sobject: SObjectName, *, sure: bool = False, whole: bool = False
     ) -> Schema:
-        """An object's schema, within a call that has its intent; ``sure``: true now, whatever that costs."""
-        read = describing.read_schema
-        return await self._get(connection, caller, sobject, describing.describe, read, Schema, sure=sure)
+        """An object's schema, within a call that has its intent.
+
+        ``sure``: true now, whatever that costs; ``whole``: read anew even where Salesforce says that it is unchanged.
+        """
+
+        def ask(version: str, sobject: SObjectName, since: str | None) -> Any:
+            return describing.describe(version, sobject, None if whole else since)
+
+        return await self._get(connection, caller, sobject, ask, describing.read_schema, Schema, sure=sure or whole)
 
     async def objects(self, connection: Connection, caller: Caller, *, sure: bool = False) -> ObjectList:
         """Every object of the org, within a call that has its intent."""
@@ -182,6 +219,13 @@ class Metadata:
         await asyncio.gather(*behind, return_exceptions=True)
 
     async def _renew(self, caller: Caller, org: Org, sobject: str) -> None:
+        try:
+            await self._ask_by_itself(caller, org, sobject)
+        except CallError as error:
+            logger.debug("a describe behind a caller's back did not succeed", extra={"code": error.code})
+
+    async def _ask_by_itself(self, caller: Caller, org: Org, sobject: str) -> None:
+        """Ask Salesforce by an act that has its own intent."""
         name = SObjectName(sobject)
 
         def plan(_org: Org) -> Plan[Any]:
@@ -192,10 +236,7 @@ class Metadata:
 
             return Plan("read", send, lambda _found: Ending(Outcome.SUCCEEDED))
 
-        try:
-            await self._perform(caller, _TOOL, Action.DESCRIBE, org.alias, name or None, plan)
-        except CallError as error:
-            logger.debug("a describe behind a caller's back did not succeed", extra={"code": error.code})
+        await self._perform(caller, _TOOL, Action.DESCRIBE, org.alias, name or None, plan)
 
     async def _get(
         self,

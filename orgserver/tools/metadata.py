@@ -31,6 +31,9 @@ class DescribeObject(Arguments):
     detail: Annotated[
         bool, WithJsonSchema({"type": "boolean", "description": "everything, child relationships too; long"})
     ] = False
+    refresh: Annotated[bool, WithJsonSchema({"type": "boolean", "description": "as it is now, not minutes ago"})] = (
+        False
+    )
 
 
 class ListObjects(Arguments):
@@ -47,7 +50,7 @@ class ListObjects(Arguments):
 
 async def describe(operations: Operations, caller: Caller, given: DescribeObject) -> dict[str, Any]:
     """Tell what fields an object has."""
-    schema = await operations.describe(caller, _DESCRIBE, given.org, given.object, given.fields)
+    schema = await operations.describe(caller, _DESCRIBE, given.org, given.object, given.fields, refresh=given.refresh)
     if given.fields is not None:
         told = described.chosen(schema, given.fields)
     else:

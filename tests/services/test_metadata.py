@@ -250,7 +250,8 @@ async def test_wrong_values_are_named_before_anything_is_sent(app: App, caller: 
     assert (refused.value.code, refused.value.outcome) == ("INVALID_FIELD", "denied")
     assert refused.value.fields == ("data.Mail", "data.Nope__c", "data.LastName")
     assert "LastName is required" in str(refused.value)
-    assert acme.requests == []
+    assert [seen.method for seen in acme.requests] == ["GET"]
+    assert asked(acme) == [("/Contact/describe", 304)]  # it was made sure of
     (entry,) = [e async for e in app.trail.entries(EntryFilter(action="create"))]
     assert (entry.outcome, entry.error_code, entry.api_calls) == (Outcome.DENIED, "INVALID_FIELD", 0)
 
@@ -263,7 +264,7 @@ async def test_an_update_of_no_field_is_named_too(app: App, caller: Caller, acme
         await app.operations.update(
             caller, "salesforce_update_contact", "acme", CONTACT, CONTACT_ID, {"MobilPhone": "1"}, preview=preview
         )
-    assert len(asked(acme)) == 1
+    assert asked(acme) == [("/Contact/describe", 200), ("/Contact/describe", 304)]
 
 
 @pytest.mark.parametrize(
@@ -294,7 +295,8 @@ async def test_lists_by_wrong_names_are_refused_with_the_right_ones(
 
     assert told in str(refused.value)
     assert refused.value.fields == (argument,)
-    assert acme.requests == []
+    assert {status for _, status in asked(acme)} == {304}
+    assert len(asked(acme)) == len(acme.requests) <= 2
 
 
 async def test_right_names_pass_along_every_kind_of_path(app: App, caller: Caller) -> None:
@@ -319,7 +321,8 @@ async def test_a_query_by_wrong_names_is_refused_before_it_is_sent(app: App, cal
 
     assert (field.value.code, field.value.fields) == ("INVALID_FIELD", ("soql",))
     assert (sobject.value.code, sobject.value.fields) == ("INVALID_TYPE", ("soql",))
-    assert acme.requests == []
+    assert asked(acme) == [("/Contact/describe", 304), ("", 304)]
+    assert len(acme.requests) == 2
 
 
 async def test_nothing_is_fetched_for_a_write_and_a_stale_schema_refuses_nothing(
@@ -337,6 +340,48 @@ async def test_nothing_is_fetched_for_a_write_and_a_stale_schema_refuses_nothing
 
     assert [seen.method for seen in acme.requests] == ["POST"]
     assert refused.value.hint == "did you mean Email?"
+
+
+async def test_a_field_or_an_object_that_was_made_since_the_describe_is_known(
+    app: App, caller: Caller, acme: SandboxOrg
+) -> None:
+    acme.hidden_objects = frozenset({"Custom__c"})
+    await app.operations.describe(caller, DESCRIBE, "acme", "Contact")
+    await app.operations.objects(caller, OBJECTS, "acme", None, None)
+    acme.objects.change("Contact", "Brand_New__c", {})
+    acme.hidden_objects = frozenset()
+
+    made = await app.operations.create(caller, "t", "acme", CONTACT, {"LastName": "New", "Brand_New__c": "x"})
+    found = await app.operations.query(caller, "t", "acme", "SELECT Brand_New__c FROM Contact WHERE Brand_New__c = 'x'")
+    custom = await app.operations.query(caller, "t", "acme", "SELECT Id FROM Custom__c")
+
+    assert found.records == [{"Brand_New__c": "x"}]
+    assert custom.records == []
+    assert acme.records.tables["Contact"][made.id]["Brand_New__c"] == "x"
+    looked = [(each.object, each.outcome) for each in await entries(app, "metadata")]
+    assert looked == [("Contact", Outcome.SUCCEEDED), (None, Outcome.SUCCEEDED)]
+
+
+async def test_where_the_second_look_fails_salesforce_is_the_judge(app: App, caller: Caller, acme: SandboxOrg) -> None:
+    await app.operations.describe(caller, DESCRIBE, "acme", "Contact")
+    acme.fault("status", path=".*/describe", status=403)
+
+    with pytest.raises(Rejected, match="No such column"):
+        await app.operations.create(caller, "t", "acme", CONTACT, {"LastName": "Byron", "Mail": "x"})
+
+
+async def test_a_refresh_reads_the_describe_anew_whatever_is_kept(app: App, caller: Caller, acme: SandboxOrg) -> None:
+    await app.operations.describe(caller, DESCRIBE, "acme", "Contact")
+    kept = await app.operations.describe(caller, DESCRIBE, "acme", "Contact")
+    acme.objects.change("Contact", "Brand_New__c", {})
+    stale = await app.operations.describe(caller, DESCRIBE, "acme", "Contact")
+
+    now = await app.operations.describe(caller, DESCRIBE, "acme", "Contact", refresh=True)
+    again = await app.operations.describe(caller, DESCRIBE, "acme", "Contact", refresh=True)
+
+    assert stale is kept and stale.field("Brand_New__c") is None
+    assert now.field("Brand_New__c") is not None and again == now
+    assert asked(acme) == [("/Contact/describe", 200)] * 3  # never 304: what it says may be what went wrong
 
 
 async def test_a_policy_is_told_before_anything_about_fields(app: App, caller: Caller) -> None:
@@ -361,7 +406,7 @@ async def test_a_refusal_by_name_looks_the_object_up_at_once(app: App, caller: C
     assert first.value.hint == "did you mean Email?"
     assert (entry.http_status, entry.api_calls, entry.error_code) == (400, 2, "INVALID_FIELD")
     assert second.api_calls in (0, None)
-    assert [path for path, _ in asked(acme)] == ["/Contact/describe"]
+    assert asked(acme) == [("/Contact/describe", 200), ("/Contact/describe", 304)]
 
 
 async def test_a_describe_that_hangs_holds_no_refusal_up(

@@ -97,8 +97,8 @@ class PretendOperations:
         self._asked("orgs", caller, tool, match, cursor)
         return self.org_page
 
-    async def describe(self, caller, tool, alias, sobject, fields=None) -> Schema:
-        self._asked("describe", caller, tool, alias, sobject, fields)
+    async def describe(self, caller, tool, alias, sobject, fields=None, **more) -> Schema:
+        self._asked("describe", caller, tool, alias, sobject, fields, *_set(more))
         return self.schema
 
     async def objects(self, caller, tool, alias, match, cursor) -> ObjectPage:

@@ -65,18 +65,24 @@ async def test_org_comes_first_and_is_required_wherever_salesforce_is_touched(cl
     [
         ("salesforce_create_contact", ["org", "data", "idempotency_key", "allow_duplicates"]),
         ("salesforce_get_contact", ["org", "contact_id", "fields"]),
-        ("salesforce_update_contact", ["org", "contact_id", "data", "if_unmodified_since", "allow_duplicates", "preview"]),
+        (
+            "salesforce_update_contact",
+            ["org", "contact_id", "data", "if_unmodified_since", "allow_duplicates", "preview"],
+        ),
         ("salesforce_delete_contact", ["org", "contact_id", "preview"]),
         ("salesforce_list_contacts", ["org", "limit", "cursor", "fields", "filter", "order_by"]),
         ("salesforce_create_appointment", ["org", "data", "idempotency_key", "allow_duplicates"]),
         ("salesforce_get_appointment", ["org", "event_id", "fields"]),
-        ("salesforce_update_appointment", ["org", "event_id", "data", "if_unmodified_since", "allow_duplicates", "preview"]),
+        (
+            "salesforce_update_appointment",
+            ["org", "event_id", "data", "if_unmodified_since", "allow_duplicates", "preview"],
+        ),
         ("salesforce_delete_appointment", ["org", "event_id", "preview"]),
         ("salesforce_list_appointments", ["org", "limit", "cursor", "fields", "filter", "order_by", "start", "end"]),
         ("salesforce_query", ["org", "soql", "limit", "cursor", "include_deleted"]),
         ("salesforce_search", ["org", "text", "objects", "limit"]),
         ("salesforce_list_orgs", ["match", "cursor"]),
-        ("salesforce_describe_object", ["org", "object", "fields", "detail"]),
+        ("salesforce_describe_object", ["org", "object", "fields", "detail", "refresh"]),
         ("salesforce_list_objects", ["org", "match", "cursor"]),
         ("salesforce_limits", ["org"]),
     ],
@@ -92,7 +98,10 @@ async def test_arguments_have_the_contracts_names(client, tool, arguments) -> No
     [
         ("salesforce_create_record", ["org", "object", "data", "idempotency_key", "allow_duplicates"]),
         ("salesforce_get_record", ["org", "object", "record_id", "fields"]),
-        ("salesforce_update_record", ["org", "object", "record_id", "data", "if_unmodified_since", "allow_duplicates", "preview"]),
+        (
+            "salesforce_update_record",
+            ["org", "object", "record_id", "data", "if_unmodified_since", "allow_duplicates", "preview"],
+        ),
         ("salesforce_delete_record", ["org", "object", "record_id", "preview"]),
         (
             "salesforce_upsert_record",
