@@ -1,10 +1,14 @@
-"""Files that hold secrets or evidence: private, and either whole and on the disk, or not there at all."""
+"""Files that hold secrets or evidence: private, and either whole and on the disk, or not there at all; their locks."""
 
 from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import portalocker
 
 
 def write_whole(path: Path, content: bytes, *, replace: bool = False) -> None:
@@ -37,3 +41,15 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Hold a lock file, which is made where it is missing and stays: removing it would split the lock in two."""
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    with os.fdopen(descriptor, "r+b") as file:
+        portalocker.lock(file, portalocker.LockFlags.EXCLUSIVE)
+        try:
+            yield
+        finally:
+            portalocker.unlock(file)

@@ -1,34 +1,42 @@
-"""Where the master key comes from: environment, file, command, or ``master.key`` in home, made on first use."""
+"""Where the master key comes from: environment, file, the system's keyring, command, or ``master.key`` in home."""
 
 from __future__ import annotations
 
 import os
 import stat
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import portalocker
-
-from orgserver import ownership
+from orgserver import ownership, system_keyring
 from orgserver.config import Settings
-from orgserver.durable import write_whole
+from orgserver.durable import alone, write_whole
 from orgserver.model.errors import KeyProblem
 from orgserver.model.secret import Secret
+from orgserver.system_keyring import SystemKeyring
 from orgserver.vault import MAKE_ONE, Key, Vault, read_ring, write_ring
+
+if TYPE_CHECKING:
+    from keyring.backend import KeyringBackend
 
 COMMAND_SECONDS = 60.0
 _MAX_BYTES = 64 * 1024
 _ENVIRONMENT = "ORGSERVER_MASTER_KEY"
 
 
-def open_vault(settings: Settings, *, create: bool, command_seconds: float = COMMAND_SECONDS) -> Vault:
-    """Open the key ring from the first source that is set.
+def open_vault(
+    settings: Settings,
+    *,
+    create: bool,
+    command_seconds: float = COMMAND_SECONDS,
+    keyring: KeyringBackend | None = None,
+) -> Vault:
+    """Open the key ring from the first source that is set; ``keyring`` is the system's, if it is not to be looked for.
 
-    ``create`` says whether the default file may be made: only beside a store that does not exist yet,
-    or a lost key would look like a wrong one.
+    ``create`` says whether the default file, or the entry in the keyring, may be made: only beside a store that does
+    not exist yet, or a lost key would look like a wrong one.
     """
     if settings.master_key is not None:
         given = EnvironmentRing(settings.take_master_key)
@@ -36,6 +44,11 @@ def open_vault(settings: Settings, *, create: bool, command_seconds: float = COM
     if settings.master_key_file is not None:
         file = FileRing(settings.master_key_file)
         return Vault(file.read(), file)
+    if settings.master_key_command == system_keyring.COMMAND:
+        entry = SystemKeyring(settings.home, keyring, command_seconds)
+        if create:
+            entry.make()
+        return Vault(entry.read(), entry)
     if settings.master_key_command is not None:
         command = CommandRing(settings.master_key_command, command_seconds)
         return Vault(command.read(), command)
@@ -177,7 +190,7 @@ class FileRing:
     def put_first(self, key: Key) -> None:
         """Write the ring anew with this key before the others: whole and on the disk, or not at all."""
         try:
-            with _alone(self.path):
+            with alone(self.path.with_name(self.path.name + ".lock")):
                 ring = self.read()  # within the lock: another store with the same ring may rotate too
                 self._check_writable()
                 write_whole(self.path, (write_ring([key, *ring]) + "\n").encode("ascii"), replace=True)
@@ -240,19 +253,6 @@ def _check(path: Path, status: os.stat_result) -> None:
 
 def _signature(status: os.stat_result) -> tuple[int, ...]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold the lock beside a ring file (it stays: removing it would split the lock in two)."""
-    lock = path.with_name(path.name + ".lock")
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
-    with os.fdopen(descriptor, "r+b") as file:
-        portalocker.lock(file, portalocker.LockFlags.EXCLUSIVE)
-        try:
-            yield
-        finally:
-            portalocker.unlock(file)
 
 
 def _make(path: Path) -> None:

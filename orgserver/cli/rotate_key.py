@@ -18,9 +18,9 @@ from orgserver.services.keys import Rotated
 def rotate_key(reseal: bool, as_json: bool) -> None:
     """Re-encrypt the store under a new master key. Servers go on working, and find the new key by themselves.
 
-    A ring in a file gets its new key from this command. Where the ring comes from ORGSERVER_MASTER_KEY or
-    ORGSERVER_MASTER_KEY_COMMAND, put the new key before the others there first. A rotation that was cut off is
-    finished by the next one.
+    A ring in a file or in the system's keyring gets its new key from this command. Where the ring comes from
+    ORGSERVER_MASTER_KEY or from a program of yours, put the new key before the others there first. A rotation that
+    was cut off is finished by the next one.
     """
 
     async def act() -> Rotated:

@@ -21,6 +21,7 @@ from orgserver.config import Settings
 from orgserver.keyfile import folder_risk
 from orgserver.store import files, glimpse
 from orgserver.store.database import OLDER_SCHEMAS, SCHEMA
+from orgserver.system_keyring import COMMAND, SystemKeyring
 
 Level = Literal["ok", "note", "warning", "problem"]
 Version = tuple[int, int, int]
@@ -147,6 +148,9 @@ def key_source(settings: Settings) -> Finding:
         return Finding("master key", "ok", "from ORGSERVER_MASTER_KEY in the environment")
     if settings.master_key_file is not None:
         return Finding("master key", "ok", f"from ORGSERVER_MASTER_KEY_FILE, {settings.master_key_file}")
+    if settings.master_key_command == COMMAND:
+        entry = SystemKeyring(settings.home).name
+        return Finding("master key", "ok", f"from {entry}, by ORGSERVER_MASTER_KEY_COMMAND=keyring")
     if settings.master_key_command:
         program = Path(settings.master_key_command[0]).name
         return Finding("master key", "ok", f"from ORGSERVER_MASTER_KEY_COMMAND, {program}")
