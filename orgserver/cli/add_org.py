@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from orgserver.cli import credentials, enrolling
+from orgserver.cli import completing, credentials, enrolling
 from orgserver.cli.policy import policy_of, policy_options
 from orgserver.cli.support import run, settings_of
 from orgserver.model import names
@@ -23,7 +23,7 @@ from orgserver.model.orgs import Policy
     "bot@acme.com --jwt-key-file key.pem\n\n"
     "  orgserver add-org acme --auth client-credentials --login-url https://acme.my.salesforce.com --client-id 3MVG9…",
 )
-@click.argument("alias")
+@click.argument("alias", shell_complete=completing.aliases)
 @enrolling.credential_options
 @click.option("--tag", "tags", multiple=True, metavar="NAME", help="A word to find the org by.")
 @click.option("--replace", is_flag=True, help="Give new credentials to an alias that exists.")

@@ -6,8 +6,17 @@ from typing import Any
 
 import click
 
-from orgserver.cli import audit_evidence, audit_export, audit_prune, audit_report, audit_tail, audit_undo
-from orgserver.cli.audit_filters import filters, wanted_of
+from orgserver.cli import (
+    audit_evidence,
+    audit_export,
+    audit_prune,
+    audit_report,
+    audit_tail,
+    audit_undo,
+    completing,
+    groups,
+)
+from orgserver.cli.audit_filters import filters, looked_up, wanted_of
 from orgserver.cli.full_disk import readable
 from orgserver.cli.support import (
     app_of,
@@ -16,40 +25,42 @@ from orgserver.cli.support import (
     print_table,
     run,
     tell,
+    wide_option,
 )
 from orgserver.config import Settings
 from orgserver.model.audit import AuditEntry
 from orgserver.model.errors import OperatorError
 
 
-@click.group(epilog="Example: orgserver audit list --org acme --since 7d")
+@click.group(cls=groups.Group, epilog="Example: orgserver audit list --org acme --since 7d")
 def audit() -> None:
     """Read, export and verify the audit log."""
 
 
 @audit.command("list", epilog="Example: orgserver audit list --outcome denied --since 24h")
 @filters
+@wide_option
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100_000), help="How many entries.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--no-pager", is_flag=True, help="Print a long table on a terminal at once, without $PAGER (or less).")
-def list_(limit: int, as_json: bool, no_pager: bool, **given: Any) -> None:
+def list_(limit: int, as_json: bool, no_pager: bool, wide: bool, **given: Any) -> None:
     """List entries, the newest first."""
     wanted = wanted_of(given)
 
     async def act(settings: Settings) -> list[AuditEntry]:
         async with app_of(settings) as app:
-            return await app.trail.newest(wanted, limit)
+            return await app.trail.newest(await looked_up(app, wanted), limit)
 
     entries = run(readable(act))
     if as_json:
         print_json([entry.as_json() for entry in entries])
     elif entries:
-        print_entries(entries, paged=not no_pager)
+        print_entries(entries, paged=not no_pager, wide=wide)
     else:
         tell("No entry matches.")
 
 
-def print_entries(entries: list[AuditEntry], *, paged: bool = False) -> None:
+def print_entries(entries: list[AuditEntry], *, paged: bool = False, wide: bool = False) -> None:
     """Print entries as a table."""
     print_table(
         ("time (UTC)", "principal", "org", "action", "object", "record", "outcome", "error", "ms", "id"),
@@ -69,15 +80,17 @@ def print_entries(entries: list[AuditEntry], *, paged: bool = False) -> None:
             for entry in entries
         ],
         spare=("ms", "principal", "record", "error", "object"),
+        ids=("id",),
         paged=paged,
+        wide=wide,
     )
 
 
 @audit.command(epilog="Example: orgserver audit show 0197b2f0-…")
-@click.argument("entry_id", metavar="ID")
+@click.argument("entry_id", metavar="ID", shell_complete=completing.entries)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(entry_id: str, as_json: bool) -> None:
-    """Show one entry: intent and outcome."""
+    """Show one entry: intent and outcome. The beginning of its ID is enough."""
 
     async def act(settings: Settings) -> tuple[AuditEntry | None, dict[str, Any]]:
         async with app_of(settings) as app:

@@ -12,17 +12,18 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 import click
 
-from orgserver.cli.audit_filters import filters, wanted_of
+from orgserver.cli.audit_filters import filters, looked_up, wanted_of
 from orgserver.cli.support import app_of, operator, run, safe, settings_of, tell, until_told
 from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import ConfigError, OperatorError, OrgserverError
 from orgserver.model.text import escape_json
-from orgserver.services import exporting
-from orgserver.services import trail as trails
+
+if TYPE_CHECKING:
+    from orgserver.services.trail import Trail
 
 _FORMATS = ("jsonl", "csv", "events", "parquet", "ocsf")
 _EVERY_SECONDS = 1.0
@@ -54,7 +55,7 @@ def export(format_: str, output: Path | None, follow: bool, **given: Any) -> Non
 
     async def act() -> int:
         async with app_of(settings_of()) as app:
-            return await export_to(app.trail, format_, wanted, output)
+            return await export_to(app.trail, format_, await looked_up(app, wanted), output)
 
     written = run(act())
     if output is not None:
@@ -63,9 +64,12 @@ def export(format_: str, output: Path | None, follow: bool, **given: Any) -> Non
 
 async def _follow(format_: str, wanted: EntryFilter) -> None:
     """Write entries as they end; those that have ended already first."""
+    from orgserver.services import exporting  # noqa: PLC0415  # a shell that completes waits for none of it
+
     render, written, seen = exporting.RENDER[format_], 0, 0
     show = _escaping(format_) if sys.stdout.isatty() else str
     async with app_of(settings_of()) as app:
+        wanted = await looked_up(app, wanted)
         try:
             if format_ == "csv":
                 click.echo(exporting.csv_header())
@@ -97,7 +101,7 @@ def _check_parquet(output: Path | None) -> None:
         ) from error
 
 
-async def export_to(trail: trails.Trail, format_: str, wanted: EntryFilter, output: Path | None) -> int:
+async def export_to(trail: Trail, format_: str, wanted: EntryFilter, output: Path | None) -> int:
     """Write entries to a new file, or to standard output; however it ends, what left is put on record."""
     with _destination(output) as file:
         progress = _Progress(shown=output is not None and sys.stderr.isatty())
@@ -114,7 +118,7 @@ async def export_to(trail: trails.Trail, format_: str, wanted: EntryFilter, outp
     return progress.written
 
 
-async def _put_parquet(trail: trails.Trail, wanted: EntryFilter, file: BinaryIO, progress: _Progress) -> None:
+async def _put_parquet(trail: Trail, wanted: EntryFilter, file: BinaryIO, progress: _Progress) -> None:
     from orgserver.services import exporting_parquet  # noqa: PLC0415
 
     with exporting_parquet.Writer(file) as writer:
@@ -125,7 +129,9 @@ async def _put_parquet(trail: trails.Trail, wanted: EntryFilter, file: BinaryIO,
     progress.end()
 
 
-async def _put_lines(trail: trails.Trail, format_: str, wanted: EntryFilter, out: TextIO, progress: _Progress) -> None:
+async def _put_lines(trail: Trail, format_: str, wanted: EntryFilter, out: TextIO, progress: _Progress) -> None:
+    from orgserver.services import exporting  # noqa: PLC0415  # as above
+
     show = _escaping(format_) if out.isatty() else str
     if format_ == "csv":
         out.write(exporting.csv_header() + "\n")
@@ -153,7 +159,9 @@ class _Progress:
             click.echo("\r", nl=False, err=True)
 
 
-async def _pages(trail: trails.Trail, format_: str, wanted: EntryFilter) -> AsyncIterator[list[str]]:
+async def _pages(trail: Trail, format_: str, wanted: EntryFilter) -> AsyncIterator[list[str]]:
+    from orgserver.services import exporting  # noqa: PLC0415  # as above
+
     if format_ != "events":
         async for page in trail.lines(wanted, format_):
             yield page

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+import re
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from orgserver.cli import spans
+from orgserver.cli import completing, spans
+from orgserver.cli.support import warn
 from orgserver.model import names
 from orgserver.model.audit import Action, EntryFilter
 
+if TYPE_CHECKING:
+    from orgserver.app import App
+
 F = TypeVar("F", bound=Callable[..., Any])
 _ACTIONS = (*(each.value for each in Action), "grant", "auth_failed")
+_BEGINNING = re.compile(r"(?=\D{0,2}\d)[0-9A-Za-z]{4,14}")
+"""Of a record's id; its first three characters, one of them a digit, say only of which object it is."""
 _OUTCOMES = ("pending", "succeeded", "rejected", "denied", "not_sent", "unknown")
 
 
@@ -23,14 +31,14 @@ def filters(command: F) -> F:
             "--since", callback=spans.moment, metavar="TIME", help="From then on: ISO 8601, or 7d, 12h, 30m ago."
         ),
         click.option("--until", callback=spans.moment, metavar="TIME", help="Before then."),
-        click.option("--org", metavar="ALIAS", help="Only this org."),
-        click.option("--principal", metavar="NAME", help="Only this principal."),
+        click.option("--org", metavar="ALIAS", help="Only this org.", shell_complete=completing.aliases),
+        click.option("--principal", metavar="NAME", help="Only this principal.", shell_complete=completing.principals),
         click.option("--tool", metavar="NAME", help="Only this tool."),
         click.option(
             "--action",
             type=click.Choice(_ACTIONS, case_sensitive=False),
             metavar="NAME",
-            help="create, read, update, delete, list, query, …",
+            help="Only this action, such as create, update, delete or query.",
         ),
         click.option("--object", "object_", metavar="NAME", help="Only this Salesforce object."),
         click.option("--record-id", metavar="ID", help="Only entries that touched this record."),
@@ -41,16 +49,53 @@ def filters(command: F) -> F:
     return command
 
 
+class OneName(click.Option):
+    """An option that is shown by its first name and still taken by those it had before."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """The line of the help."""
+        every, self.opts = self.opts, self.opts[:1]
+        try:
+            return super().get_help_record(ctx)
+        finally:
+            self.opts = every
+
+
+def record_id(text: str | None) -> str | None:
+    """A record's id, or the beginning of one; BadParameter for anything else."""
+    if text is None or _BEGINNING.fullmatch(text):
+        return text
+    try:
+        return names.record_id(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--record-id") from None
+
+
+async def looked_up(app: App, wanted: EntryFilter) -> EntryFilter:
+    """The filter with a whole record id; an alias that no org has is told of."""
+    warn_of_alias(wanted.org, (await app.access.catalog()).by_alias)
+    return replace(wanted, record_id=await whole_record(app, wanted.record_id))
+
+
+async def whole_record(app: App, text: str | None) -> str | None:
+    """The one record id in the log that begins so; OperatorError if there is none, or several are."""
+    if text is None or not _BEGINNING.fullmatch(text):
+        return text
+    return await app.trail.record(text)
+
+
+def warn_of_alias(alias: str | None, known: Collection[str]) -> None:
+    """Say that no org is called so, which may be why little or nothing is found."""
+    if alias is None or alias.lower() in known:
+        return
+    near = names.nearest(alias.lower(), known)
+    warn(f"no org is registered as {alias}" + (f"; did you mean {near}?" if near else ""))
+
+
 def wanted_of(given: dict[str, Any]) -> EntryFilter:
     """The filter that such options say."""
     if given["since"] and given["until"] and given["until"] <= given["since"]:
         raise click.UsageError("--until is not after --since")
-    record_id = given["record_id"]
-    if record_id is not None:
-        try:
-            record_id = names.record_id(record_id)
-        except ValueError as error:
-            raise click.BadParameter(str(error), param_hint="--record-id") from None
     return EntryFilter(
         since=given["since"],
         until=given["until"],
@@ -59,6 +104,6 @@ def wanted_of(given: dict[str, Any]) -> EntryFilter:
         tool=given["tool"],
         action=given["action"],
         object=given["object_"],
-        record_id=record_id,
+        record_id=record_id(given["record_id"]),
         outcome=given["outcome"],
     )

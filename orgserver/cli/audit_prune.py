@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orgserver.cli import spans
+from orgserver.cli import completing, spans
 from orgserver.cli.audit_evidence import opened
 from orgserver.cli.audit_export import text_into
+from orgserver.cli.audit_filters import looked_up, record_id
 from orgserver.cli.support import (
     Failure,
     agreed,
@@ -27,6 +28,7 @@ from orgserver.cli.support import (
     run,
     settings_of,
     tell,
+    wide_option,
 )
 from orgserver.model import names
 from orgserver.model.audit import EntryFilter
@@ -160,20 +162,23 @@ def _text(output: Path | None) -> str | None:
     epilog="Examples:\n\n  orgserver audit hold case-17 --org acme --since 2025-11-01\n\n"
     "  orgserver audit hold case-17 --release",
 )
-@click.argument("name", required=False)
-@click.option("--org", metavar="ALIAS", help="Only entries of this org, as it was called then.")
+@click.argument("name", required=False, shell_complete=completing.holds)
+@click.option(
+    "--org", metavar="ALIAS", help="Only entries of this org, as it was called then.", shell_complete=completing.aliases
+)
 @click.option("--record-id", metavar="ID", help="Only entries that touched this record.")
 @click.option("--since", callback=spans.moment, metavar="TIME", help="From then on.")
 @click.option("--until", callback=spans.moment, metavar="TIME", help="Before then.")
 @click.option("--list", "listing", is_flag=True, help="Show every hold.")
 @click.option("--release", is_flag=True, help="Lift the hold.")
+@wide_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def hold(name: str | None, listing: bool, release: bool, as_json: bool, **given: Any) -> None:
+def hold(name: str | None, listing: bool, release: bool, wide: bool, as_json: bool, **given: Any) -> None:
     """Keep entries from being pruned: all, or those of an org, a record or a span. On record."""
     if listing:
         if name is not None or release or any(given.values()):
             raise click.UsageError("--list takes no other option but --json")
-        _list(as_json=as_json)
+        _list(as_json=as_json, wide=wide)
         return
     if name is None or not _NAME.fullmatch(name):
         raise click.UsageError("give the hold a NAME of letters, digits, dots, dashes and underscores (at most 64)")
@@ -188,8 +193,9 @@ def hold(name: str | None, listing: bool, release: bool, as_json: bool, **given:
             if release:
                 await retention.release(operator(), name)
                 return True
-            covers = bool(await app.trail.newest(wanted, 1))  # asked before, for a hold is itself an entry
-            await retention.hold(operator(), name, wanted)
+            which = await looked_up(app, wanted)
+            covers = bool(await app.trail.newest(which, 1))  # asked before, for a hold is itself an entry
+            await retention.hold(operator(), name, which)
             return covers
 
     covers = run(act())
@@ -204,15 +210,10 @@ def hold(name: str | None, listing: bool, release: bool, as_json: bool, **given:
 def _wanted(given: dict[str, Any]) -> EntryFilter:
     if given["since"] and given["until"] and given["until"] <= given["since"]:
         raise click.UsageError("--until is not after --since")
-    if given["record_id"] is not None:
-        try:
-            given["record_id"] = names.record_id(given["record_id"])
-        except ValueError as error:
-            raise click.BadParameter(str(error), param_hint="--record-id") from None
-    return EntryFilter(**given)
+    return EntryFilter(**given | {"record_id": record_id(given["record_id"])})
 
 
-def _list(*, as_json: bool) -> None:
+def _list(*, as_json: bool, wide: bool) -> None:
     from orgserver.services.retention import hold_json  # noqa: PLC0415
 
     async def act() -> list[dict[str, Any]]:
@@ -224,7 +225,8 @@ def _list(*, as_json: bool) -> None:
         print_json(found)
     elif found:
         titles = ("name", "org", "record_id", "since", "until", "principal", "time")
-        print_table(titles, [[each[title] for title in titles] for each in found])
+        rows = [[each[title] for title in titles] for each in found]
+        print_table(titles, rows, spare=("time", "principal", "until", "since"), wide=wide)
     else:
         tell("There is no hold.")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orgserver.cli import spans
-from orgserver.cli.support import app_of, operator, print_json, print_table, run, safe, settings_of, tell
+from orgserver.cli.support import app_of, operator, print_json, print_table, run, safe, settings_of, tell, wide_option
 from orgserver.model.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -33,8 +33,9 @@ _BAR = 30
     metavar="FILE",
     help="Write a new file: one page with charts, to read, print or send.",
 )
+@wide_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def report(since: datetime, until: datetime | None, output: Path | None, as_json: bool) -> None:
+def report(since: datetime, until: datetime | None, output: Path | None, wide: bool, as_json: bool) -> None:
     """Show who did what where: denials and failures, then by day, org, principal, object and action."""
     now = datetime.now(UTC)
     if since >= now:
@@ -63,7 +64,7 @@ def report(since: datetime, until: datetime | None, output: Path | None, as_json
     if as_json:
         print_json(made.as_json())
     elif output is None:
-        _show(made)
+        _show(made, wide=wide)
 
 
 def _write(output: Path, page: str) -> None:
@@ -77,7 +78,7 @@ def _write(output: Path, page: str) -> None:
         raise OperatorError(f"{output} cannot be written: {error.strerror or type(error).__name__}") from None
 
 
-def _show(made: Report) -> None:
+def _show(made: Report, *, wide: bool) -> None:
     from orgserver.cli.report_page import shares  # noqa: PLC0415
 
     click.echo(f"{made.since:%Y-%m-%d %H:%M} to {made.until:%Y-%m-%d %H:%M} UTC: {made.total:,} entries")
@@ -100,16 +101,16 @@ def _show(made: Report) -> None:
             )
             for each in made.failures
         ]
-        print_table(titles, rows, spare=("newest (UTC)", "object"))
+        print_table(titles, rows, spare=("newest (UTC)", "object", "principal", "error"), wide=wide)
         if made.more_failures:
             click.echo(f"and {made.more_failures:,} more kinds")
-    _lines(made.period, made.times)
+    _lines(made.period, made.times, wide=wide)
     for name, lines in made.by.items():
         if lines:
-            _lines(name, lines)
+            _lines(name, lines, wide=wide)
 
 
-def _lines(name: str, lines: list[Line]) -> None:
+def _lines(name: str, lines: list[Line], *, wide: bool) -> None:
     most = max(line.total for line in lines)
     click.echo(f"\nBy {safe(name)}")
     print_table(
@@ -124,6 +125,7 @@ def _lines(name: str, lines: list[Line]) -> None:
             for line in lines
         ],
         spare=("",),
+        wide=wide,
     )
 
 

@@ -9,9 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orgserver.cli import spans
-from orgserver.cli.support import Failure, agreed, app_of, operator, print_json, report, run, safe, settings_of, tell
-from orgserver.model import names
+from orgserver.cli import audit_filters, completing, spans, undo_table
+from orgserver.cli.support import (
+    Failure,
+    agreed,
+    app_of,
+    operator,
+    print_json,
+    report,
+    run,
+    settings_of,
+    tell,
+    wide_option,
+)
 from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import CallError, ConfigError, OperatorError
 
@@ -20,9 +30,7 @@ if TYPE_CHECKING:
     from orgserver.model.names import RecordId
     from orgserver.services.undoing import Undo, Undoing
 
-_ACTS = {"update": "write the old values back", "create": "create it again", "delete": "delete it"}
 _DONE = {"update": "has its old values again", "create": "was created again", "delete": "was deleted"}
-_WIDTH = 60
 
 
 @click.command(
@@ -30,15 +38,18 @@ _WIDTH = 60
     epilog="Examples:\n\n  orgserver audit undo 0197b2f0-… --dry-run\n\n"
     "  orgserver audit undo --since 2h --principal local:agent --org acme",
 )
-@click.argument("entry_id", metavar="[ID]", required=False)
+@click.argument("entry_id", metavar="[ID]", required=False, shell_complete=completing.changes)
 @click.option("--request", "request_id", metavar="ID", help="Every change of one request.")
 @click.option("--since", callback=spans.moment, metavar="TIME", help="Every change from then on: ISO 8601, or 7d, 12h.")
-@click.option("--until", callback=spans.moment, metavar="TIME", help="… before then.")
-@click.option("--principal", metavar="NAME", help="… by this principal.")
-@click.option("--org", metavar="ALIAS", help="… in this org, as it was called then.")
+@click.option("--until", callback=spans.moment, metavar="TIME", help="Only before then.")
+@click.option("--principal", metavar="NAME", help="Only by this principal.", shell_complete=completing.principals)
+@click.option(
+    "--org", metavar="ALIAS", help="Only in this org, as it was called then.", shell_complete=completing.aliases
+)
 @click.option("--force", is_flag=True, help="Also where somebody changed the record since.")
 @click.option("--dry-run", is_flag=True, help="Only show what would happen.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@wide_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def undo(
     entry_id: str | None,
@@ -46,6 +57,7 @@ def undo(
     force: bool,
     dry_run: bool,
     yes: bool,
+    wide: bool,
     as_json: bool,
     **given: Any,
 ) -> None:
@@ -65,15 +77,19 @@ def undo(
             if entry_id is not None:
                 found = [await undoing.one(operator(), entry_id)]
             else:
-                found = await undoing.span(operator(), wanted, request_id)
+                found = await undoing.span(operator(), await audit_filters.looked_up(app, wanted), request_id)
             if not yes:  # with it, what policy denies is tried: a denial is on record
                 found = [each.foretold() for each in found]
             if not as_json:
-                _show_all(found, force=force)
+                undo_table.show(found, force=force, span=entry_id is None, wide=wide)
             possible = [each for each in found if each.allowed(force=force)]
             done: dict[str, str] = {}
-            if possible and not dry_run and (yes or _asked(len(possible))):
-                done = await _do(undoing, possible, force=force)
+            if dry_run:
+                _sum_up(undo_table.summary(found, force=force) if found else None, as_json=as_json)
+            elif possible and (yes or _asked(len(possible))):
+                done = await _do(undoing, possible, force=force, single=entry_id is not None)
+                gone = [each for each in possible if each.entry.id in done]
+                _sum_up(undo_table.ended(found, gone, len(possible)) if entry_id is None else None, as_json=as_json)
             if as_json:
                 print_json([_told(each, done, force=force) for each in found])
             return len(possible if dry_run else done) == len(found)
@@ -89,6 +105,11 @@ def _check(entry_id: str | None, request_id: str | None, wanted: EntryFilter) ->
         raise click.UsageError("give the ID of an entry, --request, or --since with --principal")
     if wanted.since and wanted.until and wanted.until <= wanted.since:
         raise click.UsageError("--until is not after --since")
+
+
+def _sum_up(words: str | None, *, as_json: bool) -> None:
+    if words is not None and not as_json:
+        tell(words)
 
 
 def _undoing(app: App) -> Undoing:
@@ -107,7 +128,7 @@ def _asked(count: int) -> bool:
     raise Failure
 
 
-async def _do(undoing: Undoing, undos: list[Undo], *, force: bool) -> dict[str, str]:
+async def _do(undoing: Undoing, undos: list[Undo], *, force: bool, single: bool) -> dict[str, str]:
     """Undo, each by itself; what fails is said, and what stands on the same record is not tried after it."""
     done: dict[str, str] = {}
     moved: dict[str, RecordId] = {}
@@ -115,55 +136,19 @@ async def _do(undoing: Undoing, undos: list[Undo], *, force: bool) -> dict[str, 
     for each in undos:
         record_id = each.back.record_id if each.back is not None else ""
         if record_id in failed:
-            report(f"{_named(each)} was not tried: a later change of the same record could not be undone")
+            report(f"{undo_table.named(each)} was not tried: a later change of the same record could not be undone")
             continue
         try:
             done[each.entry.id] = now = await undoing.do(operator(), each, force=force, moved=moved)
         except (CallError, OperatorError) as error:
             failed.add(record_id)
             may = "may have been undone" if isinstance(error, CallError) and error.outcome == "unknown" else "stays"
-            report(f"{_named(each)} {may}: {error}", error.hint)
+            report(f"{undo_table.named(each)} {may}: {error}", error.hint)
             continue
         also = f" as {now}" if each.how == "create" else ""
-        tell(f"Undone: {_named(each)} {_DONE[each.how or 'update']}{also}.")
+        if single or also:  # a new id is told in any case
+            tell(f"Undone: {undo_table.named(each)} {_DONE[each.how or 'update']}{also}.")
     return done
-
-
-def _named(each: Undo) -> str:
-    entry = each.entry
-    return f"{entry.object} {', '.join(entry.record_ids[:1])} in {entry.org}"
-
-
-def _show_all(found: list[Undo], *, force: bool) -> None:
-    if not found:
-        tell("No change matches.")
-    for each in found:
-        _show(each, force=force)
-
-
-def _show(each: Undo, *, force: bool) -> None:
-    """Say what undoing an entry would do; the one place where kept values are shown."""
-    from orgserver.services.undoing import NEW_ID  # noqa: PLC0415
-
-    entry = each.entry
-    click.echo(
-        safe(f"{entry.action} of {_named(each)}, {entry.time:%Y-%m-%d %H:%M:%S} UTC by {entry.principal} ({entry.id})")
-    )
-    for change in (one for one in each.changes if one.before != one.after):
-        click.echo(f"  {safe(change.field)}: {_value(change.before)} → {_value(change.after)}")
-    if each.allowed(force=force):
-        note = f", {NEW_ID}" if each.how == "create" else ""
-        click.echo(f"  Undo would {_ACTS[each.how or 'update']}{note}.")
-    if each.blocked:
-        tail = (
-            "; --force overrules it" if each.forceable and not force else ", which --force overrules" * each.forceable
-        )
-        report(f"{entry.id} {'is forced' if each.allowed(force=force) else 'cannot be undone'}: {each.blocked}{tail}")
-
-
-def _value(value: object) -> str:
-    text = safe("(empty)" if value is None else value)
-    return text if len(text) <= _WIDTH else f"{text[:_WIDTH]}…"
 
 
 def _told(each: Undo, done: dict[str, str], *, force: bool) -> dict[str, Any]:
@@ -182,11 +167,16 @@ def _told(each: Undo, done: dict[str, str], *, force: bool) -> dict[str, Any]:
     }
 
 
-@click.command("erase", epilog="Example: orgserver audit erase --record 003xx000004TmiQAAS")
-@click.option("--record", "record_id", metavar="ID", help="What was kept of this record.")
-@click.option("--org", metavar="ALIAS", help="… of this org.")
-@click.option("--before", callback=spans.moment, metavar="TIME", help="… before then: ISO 8601, or 400d.")
-@click.option("--principal", metavar="NAME", help="… of changes by this principal.")
+@click.command("erase", epilog="Example: orgserver audit erase --record-id 003xx000004TmiQAAS")
+@click.option("--record-id", "--record", cls=audit_filters.OneName, metavar="ID", help="What was kept of this record.")
+@click.option("--org", metavar="ALIAS", help="What was kept of this org.", shell_complete=completing.aliases)
+@click.option("--before", callback=spans.moment, metavar="TIME", help="What was kept before then: ISO 8601, or 400d.")
+@click.option(
+    "--principal",
+    metavar="NAME",
+    help="What was kept of changes by this principal.",
+    shell_complete=completing.principals,
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def erase(
@@ -197,11 +187,8 @@ def erase(
     With several options, only what they all mean.
     """
     if not any((record_id, org, before, principal)):
-        raise click.UsageError("give --record, --org, --before or --principal")
-    try:
-        record_id = names.record_id(record_id) if record_id is not None else None
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--record") from None
+        raise click.UsageError("give --record-id, --org, --before or --principal")
+    record_id = audit_filters.record_id(record_id)
 
     async def act() -> int:
         from orgserver.services import erasing  # noqa: PLC0415
@@ -209,7 +196,9 @@ def erase(
 
         async with app_of(settings_of()) as app:
             which = await erasing.which_org(app.access, operator(), org) if org is not None else Which()
-            which = replace(which, record_id=record_id, before=before, principal=principal)
+            audit_filters.warn_of_alias(org, (await app.access.catalog()).by_alias)
+            record = await audit_filters.whole_record(app, record_id)
+            which = replace(which, record_id=record, before=before, principal=principal)
             count = await erasing.erasable(app.store, which)
             if not count:
                 return 0

@@ -13,7 +13,6 @@ from urllib.parse import quote
 from orgserver.cli.support import settings_of, warn
 from orgserver.config import Settings
 from orgserver.model.errors import StoreError
-from orgserver.store import copying, files
 
 T = TypeVar("T")
 _MEMORY = Path("/dev/shm")  # noqa: S108  # a folder of our own is made in it
@@ -22,6 +21,8 @@ _MEMORY = Path("/dev/shm")  # noqa: S108  # a folder of our own is made in it
 
 async def readable(act: Callable[[Settings], Awaitable[T]]) -> T:
     """Do what only reads the store; on a full disk over a copy, which is thrown away."""
+    from orgserver.store import copying, files  # noqa: PLC0415  # a shell that completes waits for none of it
+
     settings = settings_of()
     database = settings.database_file
     try:

@@ -24,6 +24,7 @@ from orgserver.cli.support import (
     settings_of,
     tell,
     warn,
+    wide_option,
 )
 from orgserver.config import Settings
 from orgserver.model.errors import ConfigError, OperatorError
@@ -45,8 +46,9 @@ from orgserver.services.importing import Candidate, Fate, Imported, Importing, P
 @click.option("--tag", "tags", multiple=True, metavar="NAME", help="A word to find the orgs by.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @policy_options
+@wide_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def import_orgs(file: str | None, from_sf_cli: bool, yes: bool, as_json: bool, **options: Any) -> None:
+def import_orgs(file: str | None, from_sf_cli: bool, yes: bool, wide: bool, as_json: bool, **options: Any) -> None:
     """Register many orgs at once: shows what it will do, asks, and says of each org when it is done.
 
     Run again, it goes on with what is missing. Exits 1 if an org could not be imported.
@@ -58,7 +60,7 @@ def import_orgs(file: str | None, from_sf_cli: bool, yes: bool, as_json: bool, *
     place = place_of(file)
     candidates = run(from_sf(common)) if file is None else from_csv(file, common)
     planned = run(_plan(settings, candidates))
-    _show_plan(planned, place, as_json=as_json)
+    _show_plan(planned, place, wide=wide, as_json=as_json)
     new = sum(each.fate is Fate.NEW for each in planned)
     done: list[Imported] = []
     if new and not yes:
@@ -115,7 +117,7 @@ def _ask(planned: Sequence[Planned], question: str, place: str, *, here: bool, a
 # -- what is printed
 
 
-def _show_plan(planned: Sequence[Planned], place: str, *, as_json: bool) -> None:
+def _show_plan(planned: Sequence[Planned], place: str, *, wide: bool, as_json: bool) -> None:
     if not planned:
         tell(f"There is no org in {place}.")
     elif as_json:
@@ -126,6 +128,7 @@ def _show_plan(planned: Sequence[Planned], place: str, *, as_json: bool) -> None
             ("alias", "user", "instance", "what will happen"),
             [(each.alias, each.candidate.username, _host(each.candidate.url), _what(each)) for each in planned],
             spare=("instance", "user"),
+            wide=wide,
         )
 
 

@@ -10,9 +10,9 @@ import traceback
 from typing import Any
 
 import click
-from click.shell_completion import CompletionItem
 
 import orgserver
+from orgserver.cli import completing, groups
 from orgserver.cli.support import Failure, report
 from orgserver.model.errors import OrgserverError
 
@@ -44,7 +44,7 @@ _COMPLETION = (
 )
 
 
-class LazyGroup(click.Group):
+class LazyGroup(groups.Group):
     """Finds commands by name without importing the others."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -55,30 +55,26 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one command."""
         del ctx
+        if cmd_name == "help":
+            return help_
         if cmd_name not in _COMMANDS:
             return None
         module = importlib.import_module(_COMMANDS[cmd_name][0])
         command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands without importing any."""
+    def summaries(self, ctx: click.Context) -> list[tuple[str, str]]:
+        """What each command does, without importing any."""
         del ctx
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, words) for name, (_, words) in _COMMANDS.items()])
-
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Complete a command's name without importing any."""
-        found = [
-            CompletionItem(name, help=words) for name, (_, words) in _COMMANDS.items() if name.startswith(incomplete)
-        ]
-        return found + click.Command.shell_complete(self, ctx, incomplete)
+        found = [(name, words) for name, (_, words) in _COMMANDS.items()]
+        return [*found, ("help", "Show what a command does, and its options.")]
 
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run, and turn every failure into one line and an exit code."""
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 is no reason to fail
+        completing.prepare()
         try:
             return super().main(*args, **(extra | {"standalone_mode": False}))
         except KeyboardInterrupt:
@@ -124,9 +120,9 @@ def _interrupted() -> int:
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog=f"Example: orgserver demo\n\n{_COMPLETION}",
+    epilog=f"Example: orgserver demo\n\nHelp with one: orgserver help COMMAND\n\n{_COMPLETION}",
 )
-@click.version_option(orgserver.__version__, prog_name="orgserver")
+@click.version_option(orgserver.__version__, "-V", "--version", prog_name="orgserver")
 @click.option("--debug", is_flag=True, help="Show a traceback when something fails.")
 @click.pass_context
 def cli(ctx: click.Context, debug: bool) -> None:
@@ -134,3 +130,19 @@ def cli(ctx: click.Context, debug: bool) -> None:
     del debug
     if os.environ.get("NO_COLOR"):
         ctx.color = False
+
+
+@click.command("help", epilog="Example: orgserver help audit undo")
+@click.argument("words", metavar="[COMMAND]...", nargs=-1, shell_complete=completing.commands)
+@click.pass_context
+def help_(ctx: click.Context, words: tuple[str, ...]) -> None:
+    """Show what a command does, and its options."""
+    shown = ctx.find_root()
+    for word in words:
+        command = shown.command
+        inner = command.get_command(shown, word) if isinstance(command, click.Group) else None
+        if inner is None:
+            known = command if isinstance(command, groups.Group) else cli
+            raise known.unknown(shown, word)
+        shown = click.Context(inner, info_name=word, parent=shown)
+    click.echo(shown.get_help())

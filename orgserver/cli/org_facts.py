@@ -7,11 +7,12 @@ from typing import Any
 
 from orgserver.cli.support import warn
 from orgserver.model.orgs import Org
-from orgserver.services import directory, keepalive, moves
 
 
 def told_of(org: Org) -> dict[str, Any]:
     """Everything about an org that is no secret."""
+    from orgserver.services import directory, keepalive  # noqa: PLC0415  # a shell that completes waits for none of it
+
     return {
         "alias": org.alias,
         "org": org.alias,
@@ -45,6 +46,8 @@ def told_of(org: Org) -> dict[str, Any]:
 
 def warn_of_idleness(org: Org) -> None:
     """Say when an org's refresh token has been idle so long that its end is near."""
+    from orgserver.services import keepalive  # noqa: PLC0415  # as above
+
     end = keepalive.dies_at(org)
     if end is not None and end - datetime.now(UTC) <= keepalive.LIFE - keepalive.WARN_FROM:
         alive = end > datetime.now(UTC)
@@ -54,6 +57,8 @@ def warn_of_idleness(org: Org) -> None:
 
 def warn_of_move(org: Org) -> None:
     """Say where an org has moved to, or is said to have moved to."""
+    from orgserver.services import moves  # noqa: PLC0415  # as above
+
     news = moves.words(org, datetime.now(UTC))
     if news is not None:
         warn(f"{org.alias}: {news}")

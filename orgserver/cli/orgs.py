@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from orgserver.cli import completing
 from orgserver.cli.org_facts import ago, told_of, warn_of_idleness, warn_of_move
 from orgserver.cli.support import (
     Failure,
@@ -24,11 +25,11 @@ from orgserver.cli.support import (
     settings_of,
     tell,
     warn,
+    wide_option,
 )
 from orgserver.config import Settings
 from orgserver.model.errors import ConfigError
 from orgserver.model.orgs import Org, OrgState
-from orgserver.services import directory, keepalive
 
 _AT_ONCE = 16
 _COLUMNS = (
@@ -38,22 +39,44 @@ _COLUMNS = (
 _NO_ORGS = "No org is registered yet. Add one with: orgserver add-org ALIAS"
 
 
-@click.command("list-orgs", epilog="Example: orgserver list-orgs --json")
+@click.command(
+    "list-orgs",
+    epilog="Examples:\n\n  orgserver list-orgs --match emea\n\n  orgserver list-orgs --problems || notify-send orgs",
+)
+@click.option("--match", metavar="TEXT", help="Only orgs whose alias, name or a tag holds this text.")
+@click.option("--problems", is_flag=True, help="Only orgs that need somebody; exits 1 when there are any.")
+@wide_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def list_orgs(as_json: bool) -> None:
+def list_orgs(match: str | None, problems: bool, wide: bool, as_json: bool) -> None:
     """List the registered orgs, their states and when each token was last refreshed."""
+    from orgserver.services import directory  # noqa: PLC0415  # a shell that completes waits for none of it
 
     async def act() -> list[Org]:
         async with app_of(settings_of()) as app:
             return await app.enrolment.all()
 
-    orgs = run(act())
+    every = run(act())
+    orgs = [org for org in every if directory.matches(org, match) and (not problems or directory.needs_somebody(org))]
     if as_json:
         print_json([told_of(org) for org in orgs])
-        return
-    if not orgs:
-        tell(_NO_ORGS)
-        return
+    elif orgs:
+        _print_orgs(orgs, wide=wide)
+    else:
+        tell(_none_listed(every, match, problems=problems))
+    if problems and orgs:
+        raise Failure
+
+
+def _none_listed(every: list[Org], match: str | None, *, problems: bool) -> str:
+    if not every:
+        return _NO_ORGS
+    which = f" matching {match}" if match else ""
+    return f"No org{which} has a problem." if problems else f"No org{which} is registered."
+
+
+def _print_orgs(orgs: list[Org], *, wide: bool) -> None:
+    from orgserver.services import directory, keepalive  # noqa: PLC0415  # as above
+
     print_table(
         _COLUMNS,
         [
@@ -73,7 +96,8 @@ def list_orgs(as_json: bool) -> None:
             )
             for org in orgs
         ],
-        spare=("instance", "org id", "tags", "limits", "auth", "token dies", "last refresh", "kind"),
+        spare=("instance", "org id", "tags", "limits", "auth", "token dies", "last refresh", "kind", "user", "name"),
+        wide=wide,
     )
     for org in orgs:
         if org.problem is not None:
@@ -83,7 +107,7 @@ def list_orgs(as_json: bool) -> None:
 
 
 @click.command("show-org", epilog="Example: orgserver show-org acme")
-@click.argument("alias")
+@click.argument("alias", shell_complete=completing.aliases)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show_org(alias: str, as_json: bool) -> None:
     """Show all that is known of one org, but its secrets."""
@@ -96,7 +120,7 @@ def show_org(alias: str, as_json: bool) -> None:
     if as_json:
         print_json(told_of(org))
     else:
-        print_facts(told_of(org))
+        print_facts({name: value for name, value in told_of(org).items() if name != "alias"})  # "org" says it
         warn_of_move(org)
         warn_of_idleness(org)
 
@@ -105,11 +129,12 @@ def show_org(alias: str, as_json: bool) -> None:
     "check-org",
     epilog="Examples:\n\n  orgserver check-org acme globex\n\n  orgserver check-org acme --try-token",
 )
-@click.argument("aliases", nargs=-1, metavar="[ALIAS]...")
+@click.argument("aliases", nargs=-1, metavar="[ALIAS]...", shell_complete=completing.aliases)
+@wide_option
 @click.option("--try-token", is_flag=True, help="Send an org's refresh token although it is in doubt.")
 @click.option("--yes", is_flag=True, help="Do not ask before that.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def check_org(aliases: tuple[str, ...], try_token: bool, yes: bool, as_json: bool) -> None:
+def check_org(aliases: tuple[str, ...], try_token: bool, yes: bool, wide: bool, as_json: bool) -> None:
     """Ask orgs (all of them, if none is named) whether their credentials work. Exits 1 if one does not."""
     if try_token and len(aliases) != 1:
         raise click.UsageError("--try-token takes the alias of one org")
@@ -120,7 +145,7 @@ def check_org(aliases: tuple[str, ...], try_token: bool, yes: bool, as_json: boo
     if as_json:
         print_json(found)
     else:
-        _print_checks(found)
+        _print_checks(found, wide=wide)
     if not all(each["ok"] for each in found):
         raise Failure
 
@@ -139,13 +164,15 @@ async def _check(settings: Settings, aliases: tuple[str, ...], *, try_token: boo
         return await asyncio.gather(*map(check, dict.fromkeys(wanted)))
 
 
-def _print_checks(found: list[dict[str, Any]]) -> None:
+def _print_checks(found: list[dict[str, Any]], *, wide: bool) -> None:
     if not found:
         tell(_NO_ORGS)
         return
     print_table(
         ("", "org", "state", "user", "answer"),
         [("✓" if e["ok"] else "✗", e["alias"], e["state"], e["username"], e["error"] or "works") for e in found],
+        spare=("user",),
+        wide=wide,
     )
     for each in found:
         if each["hint"]:
@@ -153,7 +180,7 @@ def _print_checks(found: list[dict[str, Any]]) -> None:
 
 
 @click.command("remove-org", epilog="Example: orgserver remove-org acme --yes")
-@click.argument("alias")
+@click.argument("alias", shell_complete=completing.aliases)
 @click.option("--keep-token", is_flag=True, help="Do not revoke the refresh token at Salesforce.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def remove_org(alias: str, keep_token: bool, yes: bool) -> None:
@@ -208,6 +235,8 @@ def _ask(org: Org) -> None:
 
 
 def _checked(checked: Any) -> dict[str, Any]:
+    from orgserver.services import directory  # noqa: PLC0415  # as above
+
     error = checked.error
     return {
         "alias": checked.org.alias,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orgserver.cli import completing
 from orgserver.cli.support import collect_again, local_principal, no_core_dumps, until_told
 from orgserver.config import Settings, read_settings, unknown_variables
 from orgserver.logs import start_logging
@@ -44,16 +45,29 @@ _REAL = ("database_url", "master_key", "master_key_file", "master_key_command", 
     "  orgserver serve --org acme --read-only --toolset contacts\n\n  orgserver serve --sandbox"
 )
 @click.option("--http", metavar="HOST:PORT", hidden=True)
-@click.option("--org", "orgs", multiple=True, metavar="ALIAS", help="Offer only these orgs.")
+@click.option(
+    "--org",
+    "orgs",
+    multiple=True,
+    metavar="ALIAS",
+    help="Offer only these orgs.",
+    shell_complete=completing.aliases,
+)
 @click.option("--read-only", is_flag=True, help="Offer no tool that changes anything.")
 @click.option(
     "--toolset",
     "toolsets",
     multiple=True,
     metavar="NAME",
+    shell_complete=completing.toolsets,
     help="contacts, appointments, query, orgs, metadata (these by default), records, bulk, fleet or all.",
 )
-@click.option("--principal", metavar="NAME", help="Who calls, for the audit log. [default: local:<you>]")
+@click.option(
+    "--principal",
+    metavar="NAME",
+    help="Who calls, for the audit log. [default: local:<you>]",
+    shell_complete=completing.principals,
+)
 @click.option("--label", metavar="TEXT", help="A word to find this server's calls by in the audit log.")
 @click.option("--sandbox", is_flag=True, help="Serve two pretend orgs; nothing of yours is read or changed.")
 @click.option("--tls-cert", hidden=True)

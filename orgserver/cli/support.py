@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from orgserver.app import App
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+SHORT_ID = 18
+"""Of a UUIDv7: its millisecond, and enough to tell it from most others of the same one."""
 
 
 class Failure(Exception):
@@ -87,25 +90,46 @@ def _plain(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
+def wide_option(command: F) -> F:
+    """The option of every command that prints a table."""
+    return click.option("--wide", is_flag=True, help="Show every column and whole ids, however narrow the terminal.")(
+        command
+    )
+
+
 def print_table(
-    titles: Sequence[str], rows: Sequence[Sequence[object]], *, spare: Sequence[str] = (), paged: bool = False
+    titles: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    spare: Sequence[str] = (),
+    ids: Sequence[str] = (),
+    paged: bool = False,
+    wide: bool = False,
 ) -> None:
     """Print a table for people; colours only on terminals, and never with NO_COLOR.
 
-    Columns with nothing in them are left out, and on a narrow terminal those in ``spare``, one after the other.
-    What is still too wide is left to the terminal to break: an id that is cut cannot be copied.
+    Columns with nothing in them are left out. On a narrow terminal those in ``ids`` are shortened, and those in
+    ``spare`` left out, one after the other, and named on standard error; unless it is to be ``wide``.
+    What is still too wide is left to the terminal to break: what is cut anywhere cannot be copied.
     What is ``paged`` goes through a pager when a terminal would not show it at once.
     """
     from rich.console import Console  # noqa: PLC0415  # only where something is drawn
 
     columns = [i for i, title in enumerate(titles) if not title or any(row[i] not in (None, "") for row in rows)]
     console = Console(highlight=False, color_system=None if os.environ.get("NO_COLOR") else "auto")
+    fits = wide or not console.is_terminal
     table, width = _table(titles, rows, columns)
-    for title in spare:
-        if not console.is_terminal or width <= console.width:
-            break
-        columns = [i for i in columns if titles[i] != title]
+    if ids and not fits and width > console.width:
+        rows = _shortened(titles, rows, ids)
         table, width = _table(titles, rows, columns)
+    omitted = []
+    for title in spare:
+        if fits or width <= console.width:
+            break
+        if (place := titles.index(title)) in columns:
+            columns.remove(place)
+            omitted.append(title)
+            table, width = _table(titles, rows, columns)
     lines = (len(rows) + 1) * max(1, math.ceil(width / console.width))
     too_long = console.is_terminal and lines >= console.height
     console.width = max(width, 1)
@@ -114,8 +138,23 @@ def print_table(
             console.print(table, soft_wrap=True)
         os.environ.setdefault("LESS", "-FRX")  # colours, and nothing that clears the screen: as git does
         click.echo_via_pager(shown.get().removesuffix("\n"))  # which ends it with one
-        return
-    console.print(table, soft_wrap=True)
+    else:
+        console.print(table, soft_wrap=True)
+    if named := [title for title in omitted if title]:
+        tell(f"Not shown here: {', '.join(named)}. --wide shows every column.")
+
+
+def _shortened(
+    titles: Sequence[str], rows: Sequence[Sequence[object]], ids: Sequence[str]
+) -> Sequence[Sequence[object]]:
+    """The rows with ids that still differ from each other, and which commands take for the whole."""
+    places = [titles.index(title) for title in ids]
+    length = SHORT_ID
+    for i in places:
+        whole = {str(row[i]) for row in rows}
+        while len({each[:length] for each in whole}) < len(whole):
+            length += 1
+    return [[str(cell)[:length] if i in places and cell else cell for i, cell in enumerate(row)] for row in rows]
 
 
 def _table(titles: Sequence[str], rows: Sequence[Sequence[object]], columns: Sequence[int]) -> tuple[Table, int]:

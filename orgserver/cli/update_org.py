@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orgserver.cli import credentials, enrolling
+from orgserver.cli import completing, credentials, enrolling
 from orgserver.cli.org_facts import told_of
 from orgserver.cli.policy import changed_policy_options, policy_of
 from orgserver.cli.support import app_of, operator, print_json, run, settings_of, tell
 from orgserver.config import Settings
 from orgserver.model import names
 from orgserver.model.orgs import Credential, Org, Policy
-from orgserver.services import directory
 
 if TYPE_CHECKING:
     from orgserver.services.enrolment import Enrolled
@@ -31,7 +30,7 @@ _NEED_AUTH = (
     epilog="Examples:\n\n  orgserver update-org acme --rename acme-eu --read-only\n\n"
     "  orgserver update-org acme --auth web (logs in again, to the same org)",
 )
-@click.argument("alias")
+@click.argument("alias", shell_complete=completing.aliases)
 @click.option("--rename", metavar="NEW", help="A new alias; everything else stays.")
 @click.option("--disable/--enable", default=None, help="Refuse every call, or take them again.")
 @click.option("--tag", "tags", multiple=True, metavar="NAME", help="Words to find the org by, instead of those it has.")
@@ -69,6 +68,8 @@ def _show(org: Org, twins: Sequence[names.Alias], *, as_json: bool) -> None:
     if as_json:
         print_json(told_of(org) | {"also_known_as": list(twins)})
     else:
+        from orgserver.services import directory  # noqa: PLC0415  # a shell that completes waits for none of it
+
         click.echo(f"{org.alias}: {', '.join((directory.state(org).value, *org.policy.limits))}")
 
 

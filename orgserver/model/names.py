@@ -6,6 +6,7 @@ import re
 import secrets
 import time
 import uuid
+from collections.abc import Iterable
 from typing import NewType
 
 Alias = NewType("Alias", str)
@@ -36,6 +37,7 @@ _SOBJECT = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,79}")
 _FIELD = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,79}")
 _PATH = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,79}(?:\.[A-Za-z][A-Za-z0-9_]{0,79}){0,5}")
 _API_VERSION = re.compile(r"v?(\d{2,3})\.0")
+_ALIKE = 0.6
 _CHECKSUM = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 
 _FIRST_SURROGATE, _LAST_SURROGATE = "\ud800", "\udfff"
@@ -110,3 +112,10 @@ def new_id() -> str:
 def encodable(text: str) -> bool:
     """Whether a text can be written as UTF-8: JSON may hold half a pair of surrogates, which nothing can."""
     return not any(_FIRST_SURROGATE <= letter <= _LAST_SURROGATE for letter in text)
+
+
+def nearest(text: str, known: Iterable[str]) -> str | None:
+    """The name that was probably meant; None if none is alike."""
+    from difflib import get_close_matches  # noqa: PLC0415  # only where something is misspelled
+
+    return next(iter(get_close_matches(text, sorted(known), n=1, cutoff=_ALIKE)), None)

@@ -38,7 +38,7 @@ class Directory:
         first = 0
         if cursor is not None:
             first = cursors.read(self._key, cursor, org="", principal=principal, arguments=arguments).skip
-        found = [org for org in await self._access.visible(caller) if _matches(org, match)]
+        found = [org for org in await self._access.visible(caller) if matches(org, match)]
         shown = self._fitting(found[first : first + PAGE])
         following = None
         if len(found) > first + len(shown):
@@ -96,7 +96,13 @@ def problem(org: Org) -> dict[str, Any] | None:
     return {"code": clean_text(org.problem.code), "since": org.problem.since.isoformat(), "hint": org.problem.hint}
 
 
-def _matches(org: Org, match: str | None) -> bool:
+def needs_somebody(org: Org) -> bool:
+    """Whether it waits for a person: its login is dead, in doubt, held back or refused."""
+    return org.state is not OrgState.READY or org.problem is not None or org.held
+
+
+def matches(org: Org, match: str | None) -> bool:
+    """Whether an org's alias, name or one of its tags holds a text."""
     if not match:
         return True
     wanted = match.casefold()

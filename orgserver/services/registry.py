@@ -10,7 +10,7 @@ from typing import Any
 
 from orgserver.model.audit import Act, Action, Ending, Outcome
 from orgserver.model.errors import CallError, EnrolmentError
-from orgserver.model.names import Alias, new_id
+from orgserver.model.names import Alias, nearest, new_id
 from orgserver.model.orgs import Caller, Credential, Org, OrgState
 from orgserver.model.secret import Secret
 from orgserver.salesforce import oauth
@@ -47,9 +47,14 @@ class Registry:
 
     async def one(self, alias: str) -> Org:
         """One registered org."""
-        org = (await self._access.reload()).by_alias.get(alias)
+        known = (await self._access.reload()).by_alias
+        org = known.get(Alias(alias))
         if org is None:
-            raise EnrolmentError(f"no org is registered as {alias}", hint="orgserver list-orgs shows those that are")
+            near = nearest(alias.lower(), known)
+            meant = f"did you mean {near}? " if near else ""
+            raise EnrolmentError(
+                f"no org is registered as {alias}", hint=f"{meant}orgserver list-orgs shows those that are"
+            )
         return org
 
     async def twins(self, org: Org) -> tuple[Alias, ...]:

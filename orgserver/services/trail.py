@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from orgserver.model.audit import Act, Action, AuditEntry, Ending, EntryFilter, Outcome
-from orgserver.model.errors import AuditBroken, OrgserverError, StoreError
+from orgserver.model.errors import AuditBroken, OperatorError, OrgserverError, StoreError
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
 from orgserver.notes import BadNote, Checkpoint
@@ -17,6 +17,8 @@ from orgserver.store import checkpoints, parts, reading, verifying
 from orgserver.store.opened import Store
 
 T = TypeVar("T")
+_NAMED = 3
+"""Ids that an error names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,13 @@ class Verified:
     """The sequence that the verification went on from."""
 
 
+def several(beginning: str, what: str, found: Sequence[str]) -> OperatorError:
+    """The error for an id that is not whole and could be one of several."""
+    named = ", ".join(found[:_NAMED])
+    more = " and others" if len(found) > _NAMED else ""
+    return OperatorError(f"{beginning} is the beginning of several {what}: {named}{more}", hint="give more of the id")
+
+
 class Trail:
     """The audit log, for administrators."""
 
@@ -45,10 +54,26 @@ class Trail:
             return await reading.newest(connection, wanted, limit)
 
     async def entry(self, id_: str) -> AuditEntry | None:
-        """One entry by its id."""
+        """One entry by its id, or by what only its id begins with; OperatorError if several do."""
         await self._store.audit.catch_up()
         async with self._store.database.reading() as connection:
-            return await reading.entry(connection, id_)
+            found = await reading.ids(connection, id_.lower(), _NAMED + 1) if id_ else []
+            if len(found) > 1:
+                raise several(id_, "audit entries", found)
+            return await reading.entry(connection, found[0]) if found else None
+
+    async def record(self, beginning: str) -> str:
+        """The id of the one record in the log whose id begins so; OperatorError if there is none, or several are."""
+        await self._store.audit.catch_up()
+        async with self._store.database.reading() as connection:
+            found = await reading.records(connection, beginning, _NAMED + 1)
+        if len(found) > 1:
+            raise several(beginning, "records", found)
+        if not found:
+            raise OperatorError(
+                f"no record in the audit log has an id that begins with {beginning}", hint="give the whole id"
+            )
+        return found[0]
 
     async def counts(self, entry: AuditEntry) -> dict[str, int]:
         """How many records of a large change came out how, as far as its parts say; empty for any other entry."""

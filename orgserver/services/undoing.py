@@ -20,7 +20,7 @@ from orgserver.services import keeping
 from orgserver.services.access import Access
 from orgserver.services.keeping import Back, Described
 from orgserver.services.operations import Operations
-from orgserver.services.trail import Trail
+from orgserver.services.trail import Trail, several
 from orgserver.store import kept as kept_values
 from orgserver.store.kept import Kept
 from orgserver.store.opened import Store
@@ -29,13 +29,22 @@ from orgserver.vault import Unsealable
 How = Literal["update", "create", "delete"]
 _UNDONE_BY: dict[str, How] = {"update": "update", "delete": "create", "create": "delete", "upsert": "update"}
 _CREATED = 201
+_BEGINNING = 4
+"""Characters of a request id that may stand for all of it: many clients count their requests from 1."""
 _READS = frozenset({"read", "list", "query", "search", "describe", "limits", "preview"})
 _HAPPENED = (Outcome.SUCCEEDED, Outcome.UNKNOWN)
 NEW_ID = "with a new id: Salesforce's REST API has no undelete, and what pointed at the old id will not find it"
 
 
 class CannotUndo(OperatorError):
-    """An entry that cannot be undone, whatever its record is like now."""
+    """An entry that cannot be undone, whatever its record is like now.
+
+    ``kind`` says why without what belongs to this entry alone.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None, kind: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.kind = kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +62,19 @@ class Undo:
     back: Back | None = None
     policy: str | None = None
     """What the org's policy has against it: doing it all the same is denied, on record."""
+    kind: str | None = None
+    """``blocked`` without what belongs to this entry alone, where that is another text."""
+
+    @property
+    def reason(self) -> str:
+        """Why it may not, as other entries may say it too."""
+        return self.kind or self.blocked or ""
 
     def foretold(self) -> Undo:
         """The same, blocked at once if the org's policy would deny it."""
         if self.policy is None or self.back is None:
             return self
-        return replace(self, blocked=self.policy, forceable=False)
+        return replace(self, blocked=self.policy, forceable=False, kind=None)
 
     def allowed(self, *, force: bool) -> bool:
         """Whether it may be done."""
@@ -121,8 +137,11 @@ class Undoing:
             entry
             for action in (*_UNDONE_BY, Action.BULK)  # of which each is said to stay, rather than passed over
             async for entry in self._trail.entries(replace(wanted, action=action))
-            if entry.outcome in _HAPPENED and request_id in (None, entry.request_id)
+            if entry.outcome in _HAPPENED
         ]
+        if request_id is not None:
+            request_id = _request(request_id, {each.request_id for each in found if each.request_id})
+            found = [each for each in found if each.request_id == request_id]
         if request_id is not None and len({(each.principal, each.client, each.process) for each in found}) > 1:
             raise OperatorError(
                 "requests of more than one agent or session have this id",
@@ -133,7 +152,9 @@ class Undoing:
         for entry in sorted(found, key=lambda each: each.sequence, reverse=True):
             try:
                 undo = await self._look(caller, entry, ahead)
-            except (CannotUndo, CallError) as error:
+            except CannotUndo as error:
+                undo = Undo(entry, str(error), kind=error.kind)
+            except CallError as error:
                 undo = Undo(entry, str(error))
             ahead.done(undo)
             undos.append(undo)
@@ -234,9 +255,14 @@ class Undoing:
         earlier = [each for each in found if each.undoes == entry.id]
         for each in earlier:
             if each.outcome is Outcome.SUCCEEDED:
-                raise CannotUndo(f"this entry was undone already, at {each.time:%Y-%m-%d %H:%M:%S} UTC ({each.id})")
+                when = f"{each.time:%Y-%m-%d %H:%M:%S} UTC"
+                raise CannotUndo(
+                    f"this entry was undone already, at {when} ({each.id})", kind="this entry was undone already"
+                )
             if each.outcome is Outcome.PENDING:
-                raise CannotUndo(f"this entry is being undone just now ({each.id})")
+                raise CannotUndo(
+                    f"this entry is being undone just now ({each.id})", kind="this entry is being undone just now"
+                )
         return earlier
 
     async def _org(self, caller: Caller, entry: AuditEntry, kept: Kept) -> Org:
@@ -268,8 +294,19 @@ class Undoing:
             if later.outcome in _HAPPENED and later.id not in ahead.entries:
                 with suppress(CannotUndo):
                     await self._earlier(later, record_id)
-                    return replace(undo, blocked=f"it was updated since, by entry {later.id}", forceable=True)
+                    why = "it was updated since"
+                    return replace(undo, blocked=f"{why}, by entry {later.id}", forceable=True, kind=why)
         return undo
+
+
+def _request(beginning: str, known: set[str]) -> str:
+    """The request id that was meant: itself, or the only one that begins so; what is short is never a beginning."""
+    if beginning in known or len(beginning) < _BEGINNING:
+        return beginning
+    found = sorted(each for each in known if each.startswith(beginning))
+    if len(found) > 1:
+        raise several(beginning, "request ids", found)
+    return found[0] if found else beginning
 
 
 def _made(entry: AuditEntry) -> How:

@@ -52,6 +52,20 @@ async def entry(connection: AsyncConnection, id_: str) -> AuditEntry | None:
     return _entry(row) if row is not None else None
 
 
+async def ids(connection: AsyncConnection, beginning: str, limit: int) -> list[str]:
+    """Ids of entries that begin so."""
+    column = _found.c.entry_id
+    query = select(column).where(column >= beginning, column < f"{beginning}\x7f").order_by(column).limit(limit)
+    return list((await connection.execute(query)).scalars())
+
+
+async def records(connection: AsyncConnection, beginning: str, limit: int) -> list[str]:
+    """Ids of records that entries touched, and which begin so."""
+    column = tables.audit_touched.c.record_id
+    some = select(column).where(column >= beginning, column < f"{beginning}\x7f").distinct()
+    return list((await connection.execute(some.order_by(column).limit(limit))).scalars())
+
+
 async def head(connection: AsyncConnection) -> int:
     """The sequence of the last event."""
     return int((await connection.execute(select(tables.audit_head.c.sequence))).scalar_one())

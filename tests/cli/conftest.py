@@ -1,18 +1,32 @@
 """A home of the test's own, and no secret in anything that a command leaves."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import click
 import pytest
-from shells import TOOL, Shell
+from click.testing import CliRunner, Result
+from shells import TOOL, Command, Shell
 
-from orgserver.app import open_app
+from orgserver.app import App, open_app
 from orgserver.config import read_settings
 from orgserver.model.errors import CallError
 from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
+
+
+@pytest.fixture
+def command(app: App, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Runs a command in a thread of its own, over the app's home; the environment by keyword."""
+    monkeypatch.setenv("ORGSERVER_HOME", str(app.settings.database_file.parent))
+
+    async def run(command: click.Command, *args: str, **environment: str) -> Result:
+        return await asyncio.to_thread(CliRunner().invoke, command, args, env=environment)
+
+    return run
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from orgserver.sandbox.org import SandboxOrg
 
 SECONDS = 30
 TOOL = "salesforce_create_contact"
+Command = Callable[..., Any]
+"""Runs a command in this process: the command, its words, the environment by keyword; awaited, click's result."""
 
 
 @dataclass(frozen=True)

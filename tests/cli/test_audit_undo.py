@@ -2,12 +2,10 @@
 
 import json
 import re
-from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
 
-import click
 import pytest
-from click.testing import CliRunner, Result
+from shells import Command
 
 from orgserver.app import App
 from orgserver.cli import audit_undo
@@ -18,21 +16,6 @@ from orgserver.model.errors import ConfigError, OperatorError
 from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller
 from orgserver.sandbox.org import SandboxOrg
-
-Command = Callable[..., Any]
-
-
-@pytest.fixture
-def command(app: App, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Runs a command in a thread of its own, over the app's home."""
-    monkeypatch.setenv("ORGSERVER_HOME", str(app.settings.database_file.parent))
-
-    async def run(command: click.Command, *args: str) -> Result:
-        import asyncio
-
-        return await asyncio.to_thread(CliRunner().invoke, command, args)
-
-    return run
 
 
 @pytest.fixture
@@ -104,14 +87,105 @@ async def test_a_span_is_undone_and_told_in_json(command: Command, acme: Sandbox
     span = ("--since", "1h", "--principal", "local:tester")
 
     told = await command(audit_undo.undo, *span, "--dry-run", "--json")
+    dry = await command(audit_undo.undo, *span, "--dry-run")
     done = await command(audit_undo.undo, "--request", "r1", "--yes")
 
     assert [(each["undo"], each["possible"], each["done"]) for each in json.loads(told.stdout)] == [
         ("update", True, False),
         ("delete", True, False),
     ]
+    title, *lines = dry.stdout.splitlines()
+    assert title.split()[-3:] == ["undo", "values", "id"]
+    assert [("write back" in line, "delete" in line) for line in lines] == [(True, False), (False, True)]
+    assert all(changed[0] in line for line in lines)
+    assert "LastName: King\\x1b[31m → Byron" in lines[0]
+    assert "(empty)" not in lines[1]
+    summary = "Dry run: 2 of 2 changes would be undone (1 written back, 1 deleted). Nothing was changed.\n"
+    assert dry.stderr == summary
     assert done.exit_code == 0
+    assert "2 of 2 changes undone (1 written back, 1 deleted)." in done.stderr
     assert changed[0] not in acme.records.tables["Contact"]
+
+
+async def test_what_a_span_skips_is_told_by_reason_each_once(
+    app: App, command: Command, caller: Caller, acme: SandboxOrg, changed: tuple[str, str]
+) -> None:
+    await app.enrolment.update(caller, "acme", policy={"keep_values": False})
+    for name in ("One", "Two"):
+        await app.operations.create(caller, "t", "acme", CONTACT, {"LastName": name})
+    acme.records.tables["Contact"][changed[0]]["LastName"] = "Lovelace"
+
+    dry = await command(audit_undo.undo, "--request", "r1", "--dry-run")
+    forced = await command(audit_undo.undo, "--request", "r1", "--dry-run", "--force")
+
+    skipped, *reasons = dry.stdout.splitlines()
+    assert (skipped, len(reasons)) == ("Skipped, 4 of 4:", 2)
+    assert "  2  no values are kept of this create: its org did not keep them" in reasons[0]
+    assert "  2  changed since: LastName (--force overrules it)" in reasons[1]
+    assert "Dry run: 0 of 4 changes would be undone, 4 skipped. Nothing was changed." in dry.stderr
+    assert isinstance(dry.exception, Failure)
+    assert "Dry run: 2 of 4 changes would be undone (1 written back, 1 deleted), 2 skipped." in forced.stderr
+
+
+async def test_undoing_a_create_reads_as_a_deletion(app: App, command: Command, changed: tuple[str, str]) -> None:
+    (made,) = await app.trail.newest(EntryFilter(action="create"), 1)
+    await command(audit_undo.undo, changed[1], "--yes")
+
+    dry = await command(audit_undo.undo, made.id[:18], "--dry-run")
+
+    assert dry.exit_code == 0
+    assert "Undo would delete this record: LastName Byron." in dry.output
+    assert "→" not in dry.output
+
+
+async def test_the_beginning_of_an_id_is_enough_where_only_one_begins_so(
+    app: App, command: Command, changed: tuple[str, str]
+) -> None:
+    entries = await app.trail.newest(EntryFilter(), 10)
+    common = entries[0].id[:8]  # the same minute
+
+    one = await command(cli, "audit", "show", changed[1][:-4].upper(), "--json")
+    several = await command(cli, "audit", "show", common)
+    none = await command(cli, "audit", "show", "ffff")
+    touched = await command(cli, "audit", "list", "--record-id", changed[0][:14], "--json")
+    nobody = await command(cli, "audit", "list", "--record-id", "003999999")
+
+    assert json.loads(one.stdout)["id"] == changed[1]
+    assert (several.exit_code, none.exit_code, nobody.exit_code) == (1, 1, 1)
+    assert (
+        f"{common} is the beginning of several audit entries: {min(each.id for each in entries if each.id.startswith(common))}, "
+        in several.stderr
+    )
+    assert "there is no audit entry with this id" in none.stderr
+    assert {tuple(each["record_ids"]) for each in json.loads(touched.stdout)} == {(changed[0],)}
+    assert "no record in the audit log has an id that begins with 003999999" in nobody.stderr
+
+
+@pytest.mark.parametrize(
+    ("beginning", "undone"), [("request-7", 2), ("requ", 2), ("req", 0), ("request-70", 0)], ids=str
+)
+async def test_a_request_id_may_be_shortened_but_not_to_what_is_short(
+    app: App, command: Command, caller: Caller, beginning: str, undone: int
+) -> None:
+    await app.enrolment.update(caller, "acme", policy={"keep_values": True})
+    asked = replace(caller, request_id="request-7")
+    made = await app.operations.create(asked, "t", "acme", CONTACT, {"LastName": "Byron"})
+    await app.operations.update(asked, "t", "acme", CONTACT, made.id, {"LastName": "King"})
+
+    told = await command(audit_undo.undo, "--request", beginning, "--dry-run", "--json")
+
+    assert len(json.loads(told.stdout)) == undone
+
+
+async def test_several_requests_that_begin_so_are_named(app: App, command: Command, caller: Caller) -> None:
+    for number in (1, 2):
+        asked = replace(caller, request_id=f"request-{number}")
+        await app.operations.create(asked, "t", "acme", CONTACT, {"LastName": "Byron"})
+
+    refused = await command(cli, "audit", "undo", "--request", "request-", "--yes")
+
+    assert refused.exit_code == 1
+    assert "request- is the beginning of several request ids: request-1, request-2" in refused.stderr
 
 
 @pytest.mark.parametrize(
@@ -139,7 +213,14 @@ async def test_an_unknown_entry_is_said_in_one_line(command: Command) -> None:
 
 
 @pytest.mark.parametrize(
-    "which", [("--org", "acme"), ("--before", "2999-01-01"), ("--principal", "local:tester"), ("--record", "")]
+    "which",
+    [
+        ("--org", "acme"),
+        ("--before", "2999-01-01"),
+        ("--principal", "local:tester"),
+        ("--record", ""),
+        ("--record-id", ""),
+    ],
 )
 async def test_kept_values_are_erased_on_record(
     command: Command, app: App, changed: tuple[str, str], which: tuple[str, str]

@@ -45,8 +45,46 @@ def test_the_help_says_how_shells_complete() -> None:
     assert "_ORGSERVER_COMPLETE=bash_source" in CliRunner().invoke(cli, ["--help"]).output
 
 
-def test_the_version_is_told() -> None:
-    assert orgserver.__version__ in CliRunner().invoke(cli, ["--version"]).output
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_the_version_is_told(option: str) -> None:
+    assert orgserver.__version__ in CliRunner().invoke(cli, [option]).output
+
+
+@pytest.mark.parametrize("command", [*every_command(), ""])
+def test_help_shows_what_the_option_shows(command: str) -> None:
+    shown = CliRunner().invoke(cli, ["help", *command.split()], prog_name="orgserver")
+
+    assert shown.output == CliRunner().invoke(cli, [*command.split(), "--help"], prog_name="orgserver").output
+
+
+@pytest.mark.parametrize("command", [*every_command(), ""])
+def test_no_line_of_help_is_cut_short(command: str) -> None:
+    words = [*command.split(), "--help"]
+
+    lines = CliRunner().invoke(cli, words, env={"COLUMNS": "80"}, prog_name="orgserver").output.splitlines()
+
+    assert [
+        line for line in lines if line.endswith(("...", "…")) and "orgserver" not in line and "3MVG" not in line
+    ] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("lst-orgs", "; did you mean list-orgs?"),
+        ("serv", "; did you mean serve?"),
+        ("audit lst", "; did you mean audit list?"),
+        ("help audit undoo", "; did you mean audit undo?"),
+        ("help migrat", "; did you mean migrate?"),
+        ("xyzzy", "\n"),
+        ("help show-org acme", "\n"),
+    ],
+)
+def test_a_misspelled_command_names_the_nearest(words: str, meant: str) -> None:
+    refused = CliRunner().invoke(cli, words.split())
+
+    assert refused.exit_code == 2
+    assert refused.stderr.startswith(f"orgserver: error: there is no command {words.rsplit(maxsplit=1)[-1]!r}{meant}")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,137 @@
+"""What a shell offers when a person presses Tab: names from the store, without opening it or any secret in it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import click
+from click.shell_completion import BashComplete, CompletionItem, add_completion_class, split_arg_string
+
+from orgserver.model.text import clean_text
+
+TOOLSETS = ("contacts", "appointments", "query", "orgs", "metadata", "records", "bulk", "fleet", "all")
+_VARIABLE = "_ORGSERVER_COMPLETE"
+_UNDOABLE = ("create", "update", "delete", "upsert")
+_HELP = 60
+_BREAKS = re.compile(r"[:=]+")
+
+Items = list[CompletionItem]
+
+
+def prepare() -> None:
+    """Have bash's words read as they were typed, if a shell asks."""
+    if _VARIABLE in os.environ:
+        add_completion_class(_Bash, "bash")
+
+
+def aliases(_ctx: click.Context, _param: click.Parameter, typed: str) -> Items:
+    """Registered orgs; of several with commas between them, the last."""
+    from orgserver.store import outside  # noqa: PLC0415  # only for a shell that asks
+
+    head, comma, last = typed.rpartition(",")
+    found = [(alias, name) for alias, name in _looked_up(outside.aliases) if alias.startswith(last)]
+    return [CompletionItem(f"{head}{comma}{alias}", help=_words(name)) for alias, name in found]
+
+
+def toolsets(_ctx: click.Context, _param: click.Parameter, typed: str) -> Items:
+    """Toolsets, in the same way."""
+    head, comma, last = typed.rpartition(",")
+    return [CompletionItem(f"{head}{comma}{name}") for name in TOOLSETS if name.startswith(last)]
+
+
+def entries(_ctx: click.Context, _param: click.Parameter, typed: str) -> Items:
+    """Audit entries, the newest first."""
+    return _entries(typed)
+
+
+def changes(_ctx: click.Context, _param: click.Parameter, typed: str) -> Items:
+    """Audit entries that can be undone, as far as their action says."""
+    return _entries(typed, _UNDOABLE)
+
+
+def principals(_ctx: click.Context, _param: click.Parameter, typed: str) -> Items:
+    """Whoever is in the audit log."""
+    from orgserver.store import outside  # noqa: PLC0415  # as above
+
+    return [CompletionItem(name) for name in _looked_up(outside.principals) if name.startswith(typed.lower())]
+
+
+def holds(_ctx: click.Context, _param: click.Parameter, typed: str) -> Items:
+    """Holds on the audit log."""
+    from orgserver.store import outside  # noqa: PLC0415  # as above
+
+    return [CompletionItem(name) for name in _looked_up(outside.holds) if name.startswith(typed)]
+
+
+def commands(ctx: click.Context, _param: click.Parameter, typed: str) -> Items:
+    """Commands, those within the ones that were typed."""
+    command: click.Command | None = ctx.find_root().command
+    shown = ctx.find_root()
+    for word in ctx.params.get("words") or ():
+        command = command.get_command(shown, word) if isinstance(command, click.Group) else None
+    if not isinstance(command, click.Group):
+        return []
+    return [CompletionItem(name) for name in command.list_commands(shown) if name.startswith(typed)]
+
+
+def _entries(typed: str, actions: tuple[str, ...] = ()) -> Items:
+    from orgserver.store import outside  # noqa: PLC0415  # as above
+
+    found = _looked_up(lambda file: outside.entries(file, typed.lower(), actions))
+    return [CompletionItem(id_, help=_words(what)) for id_, what in found]
+
+
+def _looked_up(look: Callable[[Path], Iterable[Any]]) -> list[Any]:
+    """What a look at the store gives; nothing where there is none, or none that may be read just now."""
+    import sqlite3  # noqa: PLC0415  # as above
+
+    from orgserver.config import read_settings  # noqa: PLC0415  # as above
+    from orgserver.model.errors import OrgserverError  # noqa: PLC0415  # as above
+
+    environment = {name: value for name, value in os.environ.items() if name != "ORGSERVER_MASTER_KEY"}
+    with suppress(OrgserverError, sqlite3.Error, OSError, ValueError):
+        return list(look(read_settings(environ=environment).database_file))
+    return []
+
+
+def _words(text: str) -> str:
+    return clean_text(text, _HELP)
+
+
+class _Bash(BashComplete):
+    """Bash breaks words at ``:`` and ``=``, and replaces only what stands behind the last of them."""
+
+    name = "bash"
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._before = ""
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """The words as they were typed, and the last of them, which is not whole."""
+        place = int(os.environ["COMP_CWORD"])
+        pieces = split_arg_string(os.environ["COMP_WORDS"])[: place + 1]
+        pieces += [""] * (place + 1 - len(pieces))
+        words: list[str] = []
+        broken = False
+        for piece in pieces:
+            breaks = bool(_BREAKS.fullmatch(piece))
+            if words and (breaks or broken):
+                words[-1] += piece
+            else:
+                words.append(piece)
+            broken = breaks
+        typed = words[-1]
+        value = typed.partition("=")[2] if typed.startswith("-") else typed
+        if pieces[-1] != typed and ":" in value:
+            self._before = value[: value.rindex(":") + 1]
+        return words[1:-1], typed
+
+    def format_completion(self, item: CompletionItem) -> str:
+        """One that may be taken, in the form of click's script."""
+        return f"{item.type},{str(item.value).removeprefix(self._before)}"
