@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from orgserver import ownership, setting_names
 from orgserver.model.errors import ConfigError
+from orgserver.model.names import Alias, alias, split_list
 from orgserver.model.secret import Secret
 
 SECRET_NAMES = ("master_key", "client_secret", "refresh_token")
@@ -45,6 +46,11 @@ class Settings(BaseModel):
     token_seconds: float = Field(30.0, gt=0, le=300)
     heartbeat_seconds: float = Field(10.0, gt=0, le=600)
     abandoned_seconds: float = Field(60.0, gt=0, le=3_600)
+    toolsets: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    exclude_tools: tuple[str, ...] = ()
+    orgs: tuple[Alias, ...] = ()
+    read_only: bool = False
 
     master_key: SecretStr | None = Field(None, repr=False)
 
@@ -54,6 +60,27 @@ class Settings(BaseModel):
         import shlex  # noqa: PLC0415  # only where a command is set
 
         return tuple(shlex.split(value)) if isinstance(value, str) else value
+
+    @field_validator("toolsets", "tools", "exclude_tools", "orgs", mode="before")
+    @classmethod
+    def _split_names(cls, value: object) -> object:
+        """A list, or a text with commas. An empty text is no list, but one that holds no name is a mistake."""
+        if not isinstance(value, str) or not value:
+            return value or ()
+        split = split_list(value)
+        if not split:
+            raise ValueError("it names nothing")
+        return split
+
+    @field_validator("orgs")
+    @classmethod
+    def _aliases(cls, value: tuple[str, ...]) -> tuple[Alias, ...]:
+        return tuple(alias(name) for name in value)
+
+    @field_validator("read_only", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return False if value == "" else value
 
     @field_validator("log_level", mode="before")
     @classmethod

@@ -10,16 +10,20 @@ from pathlib import Path
 
 import portalocker
 
+_PRIVATE = 0o600
 
-def write_whole(path: Path, content: bytes, *, replace: bool = False) -> None:
-    """Write a file of mode 0600 so that it is whole and on the disk before anybody sees it under its name.
+
+def write_whole(path: Path, content: bytes, *, replace: bool = False, mode: int = 0o600) -> None:
+    """Write a file (mode 0600) so that it is whole and on the disk before anybody sees it under its name.
 
     Raises FileExistsError when it is there already (unless ``replace``), or another OSError.
     """
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
     try:
-        with os.fdopen(os.open(draft, flags, 0o600), "wb") as file:
+        with os.fdopen(os.open(draft, flags, _PRIVATE), "wb") as file:
+            if mode != _PRIVATE and hasattr(os, "fchmod"):
+                os.fchmod(file.fileno(), mode)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

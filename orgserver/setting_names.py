@@ -10,7 +10,7 @@ PREFIX = "ORGSERVER_"
 INPUTS = frozenset({"client_id", "client_secret", "refresh_token"})
 """What ``add-org`` takes from the environment; no settings of a file."""
 LATER = frozenset({
-    "http_max_body", "http_rate", "http_in_flight", "toolsets", "tools", "exclude_tools", "orgs", "read_only",
+    "http_max_body", "http_rate", "http_in_flight",
     "signin_issuer", "signin_client_id", "signin_client_secret", "signin_new", "signin_groups_claim",
     "unattended", "alert_command",
 })  # fmt: skip

@@ -8,7 +8,8 @@ import click
 
 from orgserver.cli import completing, credentials, enrolling
 from orgserver.cli.policy import policy_of, policy_options
-from orgserver.cli.support import run, settings_of
+from orgserver.cli.support import run, settings_of, tell
+from orgserver.cli.this_command import shell_line
 from orgserver.model import names
 from orgserver.model.orgs import Policy
 
@@ -49,3 +50,5 @@ def add_org(**options: Any) -> None:
     auth, given = credentials.gather(options)
     registration = enrolling.registration_of(options, alias, auth, given, policy=policy)
     enrolling.show(run(enrolling.enrol(settings, registration)), as_json=options["as_json"])
+    if not options["as_json"]:
+        tell(f"Next: {shell_line('connect', 'claude-code')}   (once; or another client: see its --help)")

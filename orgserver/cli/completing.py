@@ -44,6 +44,14 @@ def toolsets(_ctx: click.Context, _param: click.Parameter, typed: str) -> Items:
     return [CompletionItem(f"{head}{comma}{name}") for name in TOOLSETS if name.startswith(last)]
 
 
+def tools(_ctx: click.Context, _param: click.Parameter, typed: str) -> Items:
+    """Tools, in the same way."""
+    from orgserver.tools.toolsets import EVERY  # noqa: PLC0415  # the SDK is slow to import
+
+    head, comma, last = typed.rpartition(",")
+    return [CompletionItem(f"{head}{comma}{name}") for name in EVERY if name.startswith(last)]
+
+
 def entries(_ctx: click.Context, _param: click.Parameter, typed: str) -> Items:
     """Audit entries, the newest first."""
     return _entries(typed)

@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from orgserver.cli.support import Failure, no_core_dumps, print_json, run, safe, tell
+from orgserver.cli.this_command import shell_line
 from orgserver.tools import toolsets
 
 _LOG_LINES = 20
@@ -75,7 +76,8 @@ def demo(as_json: bool) -> None:
         held = sum(step["ok"] for step in report.steps)
         colour = "green" if report.ok else "red"
         click.echo(click.style(f"\n{held} of {len(report.steps)} steps held, {taken} s.", fg=colour, bold=True))
-        click.echo("Next: orgserver add-org ALIAS, then: claude mcp add orgserver -- orgserver serve")
+        click.echo(f"Next: {safe(shell_line('add-org', 'ALIAS'))}")
+        click.echo(f"then: {safe(shell_line('connect', 'claude-code'))}   (or another client; see --help)")
     if not report.ok:
         raise Failure
 

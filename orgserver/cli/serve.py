@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orgserver.cli import completing
+from orgserver.cli.offer import offer_options, settings_of_offer
 from orgserver.cli.support import collect_again, local_principal, no_core_dumps, until_told
 from orgserver.config import Settings, read_settings, unknown_variables
 from orgserver.logs import start_logging
-from orgserver.model import names
 from orgserver.model.errors import ConfigError, StoreError
 from orgserver.model.orgs import Caller, Principal, Scope
 from orgserver.store.holders import Patience
@@ -41,27 +41,11 @@ _REAL = ("database_url", "master_key", "master_key_file", "master_key_command", 
 
 
 @click.command(
-    epilog="Examples:\n\n  claude mcp add orgserver -- orgserver serve\n\n"
-    "  orgserver serve --org acme --read-only --toolset contacts\n\n  orgserver serve --sandbox"
+    epilog="Examples:\n\n  orgserver connect claude-code (which has the client start it)\n\n"
+    "  orgserver serve --org acme,globex --read-only --toolset contacts\n\n  orgserver serve --sandbox"
 )
 @click.option("--http", metavar="HOST:PORT", hidden=True)
-@click.option(
-    "--org",
-    "orgs",
-    multiple=True,
-    metavar="ALIAS",
-    help="Offer only these orgs.",
-    shell_complete=completing.aliases,
-)
-@click.option("--read-only", is_flag=True, help="Offer no tool that changes anything.")
-@click.option(
-    "--toolset",
-    "toolsets",
-    multiple=True,
-    metavar="NAME",
-    shell_complete=completing.toolsets,
-    help="contacts, appointments, query, orgs, metadata (these by default), records, bulk, fleet or all.",
-)
+@offer_options
 @click.option(
     "--principal",
     metavar="NAME",
@@ -82,32 +66,27 @@ def serve(**options: Any) -> None:
     for name in ("http", *_LATER):
         if options[name]:
             raise ConfigError(f"--{name.replace('_', '-')} is not in this version yet", hint="serve on stdio")
-    try:
-        scope = Scope(
-            orgs=frozenset(names.alias(alias) for alias in options["orgs"]) or None,
-            read_only=options["read_only"],
-            toolsets=frozenset(options["toolsets"]),
-        )
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
     no_core_dumps()
     if sys.stdin is None or sys.stdout is None:  # closed by the parent: uvloop would abort the process
         raise ConfigError("standard input or output is closed", hint="let an MCP client start this command")
     with asyncio.Runner(loop_factory=_fast_loop()) as runner:
-        runner.run(_serve(options, scope))
+        runner.run(_serve(options))
 
 
-async def _serve(options: dict[str, Any], scope: Scope) -> None:
+async def _serve(options: dict[str, Any]) -> None:
     from orgserver.serving.ending import Ending  # noqa: PLC0415  # as the next
     from orgserver.serving.stdio import serve_stdio  # noqa: PLC0415  # the SDK is slow to import
     from orgserver.tools.server import build_server, record_unreadable  # noqa: PLC0415
 
     principal = Principal(options["principal"] or local_principal())
-    async with _playground(scope) if options["sandbox"] else _app(scope) as app:
+    offer = settings_of_offer(options)
+    async with _playground(offer) if options["sandbox"] else _app(offer) as app:
+        scope = app.access.scope
         known = (await app.access.catalog()).by_alias
         for alias in sorted(scope.orgs or ()):
             if alias not in known:
-                raise ConfigError(f"--org {alias}: no org is registered as {alias}", hint="see: orgserver list-orgs")
+                option = "--org" if options["orgs"] else "ORGSERVER_ORGS:"
+                raise ConfigError(f"{option} {alias}: no org is registered as {alias}", hint="see: orgserver list-orgs")
         server = build_server(app.operations, principal=principal, label=options["label"], scope=scope)
 
         async def refused(tool: str | None, request_id: str | int | None) -> None:
@@ -147,28 +126,38 @@ def _patience(settings: Settings) -> Patience:
     return Patience(settings.call_timeout * _SHARE, stopped_seconds=_STOPPED_SECONDS, tell=logger.warning)
 
 
+def _scope(settings: Settings) -> Scope:
+    return Scope(
+        orgs=frozenset(settings.orgs) or None,
+        read_only=settings.read_only,
+        toolsets=frozenset(settings.toolsets),
+        tools=frozenset(settings.tools),
+        exclude_tools=frozenset(settings.exclude_tools),
+    )
+
+
 @asynccontextmanager
-async def _app(scope: Scope) -> AsyncIterator[App]:
+async def _app(offer: dict[str, Any]) -> AsyncIterator[App]:
     from orgserver.app import open_app  # noqa: PLC0415
 
-    settings = _settings()
+    settings = _settings(**offer)
     with _telemetry() as observer:  # ends last: it is to tell of every call
-        async with open_app(settings, scope, observer, Patience(tell=logger.warning)) as app:
+        async with open_app(settings, _scope(settings), observer, Patience(tell=logger.warning)) as app:
             app.store.database.wait_as(_patience(settings))
             yield app
 
 
 @asynccontextmanager
-async def _playground(scope: Scope) -> AsyncIterator[App]:
+async def _playground(offer: dict[str, Any]) -> AsyncIterator[App]:
     """Two pretend orgs in a throwaway home."""
     from orgserver.app import open_app  # noqa: PLC0415
     from orgserver.cli.playground import register  # noqa: PLC0415
     from orgserver.sandbox.server import Sandbox  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory(prefix="orgserver-playground-") as home:
-        settings = _settings(home=home, **dict.fromkeys(_REAL))
+        settings = _settings(home=home, **dict.fromkeys(_REAL), **offer)
         with _telemetry() as observer:
-            async with Sandbox.start(2) as sandbox, open_app(settings, scope, observer) as app:
+            async with Sandbox.start(2) as sandbox, open_app(settings, _scope(settings), observer) as app:
                 await register(app, sandbox)
                 yield app
 

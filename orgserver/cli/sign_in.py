@@ -13,6 +13,7 @@ import threading
 from contextlib import AsyncExitStack, suppress
 
 from orgserver.cli.callback import listening
+from orgserver.cli.screen import has_screen
 from orgserver.cli.support import tell, warn
 from orgserver.model.errors import EnrolmentError
 from orgserver.model.secret import Secret
@@ -125,14 +126,8 @@ def _read_line(descriptor: int) -> str:
 
 def _open_browser(url: str) -> None:
     """Open the browser of this machine's own screen, if somebody sits at it. Never by a shell."""
-    if not _has_screen():
+    if not (sys.stderr.isatty() and has_screen()):
         return
     import webbrowser  # noqa: PLC0415  # only where there is one
 
     threading.Thread(target=webbrowser.open, args=(url,), name="browser", daemon=True).start()
-
-
-def _has_screen() -> bool:
-    if os.environ.get("SSH_CONNECTION") or os.environ.get("SSH_TTY") or not sys.stderr.isatty():
-        return False
-    return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -109,6 +109,11 @@ def new_id() -> str:
     return str(uuid.UUID(int=value))
 
 
+def split_list(text: str) -> tuple[str, ...]:
+    """Read names that commas separate, each once and in their order; blanks around them and empty ones do not count."""
+    return tuple(dict.fromkeys(name for part in text.split(",") if (name := part.strip())))
+
+
 def encodable(text: str) -> bool:
     """Whether a text can be written as UTF-8: JSON may hold half a pair of surrogates, which nothing can."""
     return not any(_FIRST_SURROGATE <= letter <= _LAST_SURROGATE for letter in text)

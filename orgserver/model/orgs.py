@@ -219,3 +219,7 @@ class Scope:
     orgs: frozenset[Alias] | None = None
     read_only: bool = False
     toolsets: frozenset[str] = field(default_factory=frozenset)
+    """The default ones where neither these nor ``tools`` are named."""
+    tools: frozenset[str] = field(default_factory=frozenset)
+    """Offered beside those of the toolsets that are named."""
+    exclude_tools: frozenset[str] = field(default_factory=frozenset)

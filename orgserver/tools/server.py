@@ -77,9 +77,9 @@ def build_server(
     scope: Scope | None = None,
     transport: Literal["stdio", "http"] = "stdio",
 ) -> Server[Any]:
-    """Make a server over the operations; ConfigError for a toolset that does not exist."""
+    """Make a server over the operations; ConfigError for tools that do not exist, or where none is left to offer."""
     within = scope or Scope()
-    specs = toolsets.chosen(within.toolsets)
+    specs = toolsets.of_scope(within)
     tools = {name: spec.listed() for name, spec in specs.items()}
     listed = ListToolsResult(tools=[tools[name] for name in specs if not (within.read_only and specs[name].writes)])
     forms = {name: ArgumentForms(tool.input_schema) for name, tool in tools.items()}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from difflib import get_close_matches
 
 from orgserver.model.errors import ConfigError
+from orgserver.model.orgs import Scope
 from orgserver.tools import appointments, bulk, contacts, fleet, metadata, orgs, query, records
 from orgserver.tools.family import ToolSpec
 
@@ -28,12 +30,41 @@ def toolset_names(chosen: Iterable[str]) -> tuple[str, ...]:
     wanted = set(chosen) or set(DEFAULT)
     for name in sorted(wanted):
         if name != "all" and name not in TOOLSETS:
-            raise ConfigError(
-                f"there is no toolset {name!r} in this version", hint=f"choose from: {', '.join((*TOOLSETS, 'all'))}"
-            )
+            raise _unknown("toolset", name, (*TOOLSETS, "all"))
     return tuple(name for name in TOOLSETS if "all" in wanted or name in wanted)
 
 
-def chosen(names: Iterable[str]) -> dict[str, ToolSpec]:
-    """The tools of some toolsets, by name."""
-    return {spec.name: spec for name in toolset_names(names) for spec in TOOLSETS[name]}
+def chosen(names: Iterable[str], tools: Iterable[str] = (), exclude: Iterable[str] = ()) -> dict[str, ToolSpec]:
+    """The tools of some toolsets and single ones beside them, by name; ConfigError for one that does not exist.
+
+    Single ones alone are exactly these: the default toolsets come only where nothing is named.
+    """
+    toolsets, single, without = set(names), set(tools), set(exclude)
+    for name in sorted(single | without):
+        if name not in EVERY:
+            raise _unknown("tool", name, EVERY)
+    whole = toolset_names(toolsets) if toolsets or not single else ()
+    offered = single | {spec.name for name in whole for spec in TOOLSETS[name]}
+    return {name: spec for name, spec in EVERY.items() if name in offered - without}
+
+
+def of_scope(scope: Scope) -> dict[str, ToolSpec]:
+    """The tools that a server works with, those included that it refuses because it is read-only.
+
+    ConfigError where a name does not exist or nothing is left to offer.
+    """
+    specs = chosen(scope.toolsets, scope.tools, scope.exclude_tools)
+    if not specs:
+        raise ConfigError("no tool is left to offer", hint="exclude fewer tools")
+    if scope.read_only and all(spec.writes for spec in specs.values()):
+        raise ConfigError(
+            "no tool is left to offer: each of them changes something, and this server is to read only",
+            hint="choose a tool that reads, or leave --read-only out",
+        )
+    return specs
+
+
+def _unknown(kind: str, name: str, known: Collection[str]) -> ConfigError:
+    near = [f"did you mean {each}?" for each in get_close_matches(name, known, n=1)]
+    every = [] if near and known is EVERY else [f"choose from: {', '.join(known)}"]  # two dozen tools are many words
+    return ConfigError(f"there is no {kind} {name!r} in this version", hint=" ".join(near + every))

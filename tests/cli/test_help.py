@@ -13,7 +13,7 @@ from orgserver.tools.toolsets import TOOLSETS
 
 CONTRACT = [
     "demo", "sandbox", "add-org", "list-orgs", "show-org", "check-org", "update-org", "remove-org", "import-orgs",
-    "serve", "refresh-idle", "approvals", "approve", "audit", "backup", "restore", "rotate-key", "doctor", "migrate",
+    "serve", "connect", "disconnect", "open", "refresh-idle", "approvals", "approve", "audit", "backup", "restore", "rotate-key", "doctor", "migrate",
 ]  # fmt: skip
 
 

@@ -63,7 +63,7 @@ async def test_a_server_offers_only_what_it_was_started_for(shell: Shell, acme: 
     await shell.add(acme)
     await shell.add(globex)
 
-    async with connected(shell, "--org", "acme", "--read-only", "--toolset", "contacts", "--toolset", "orgs") as client:
+    async with connected(shell, "--org", "acme", "--read-only", "--toolset", "contacts,orgs") as client:
         tools = [tool.name for tool in (await client.list_tools()).tools]
         orgs = told(await client.call_tool("salesforce_list_orgs", {}))["orgs"]
 
@@ -71,6 +71,29 @@ async def test_a_server_offers_only_what_it_was_started_for(shell: Shell, acme: 
         "salesforce_get_contact", "salesforce_limits", "salesforce_list_contacts", "salesforce_list_orgs",
     ]  # fmt: skip
     assert [(org["org"], org["read_only"]) for org in orgs] == [("acme", True)]
+
+
+async def test_the_environment_says_what_is_offered_and_options_win_over_it(shell: Shell, acme: SandboxOrg) -> None:
+    await shell.add(acme)
+    shell.env |= {
+        "ORGSERVER_TOOLSETS": "contacts, query", "ORGSERVER_TOOLS": "salesforce_list_orgs", "ORGSERVER_READ_ONLY": "true",
+        "ORGSERVER_EXCLUDE_TOOLS": "salesforce_search,salesforce_get_contact", "ORGSERVER_ORGS": "acme",
+    }  # fmt: skip
+
+    async with connected(shell) as client:
+        by_environment = {tool.name for tool in (await client.list_tools()).tools}
+        orgs = told(await client.call_tool("salesforce_list_orgs", {}))["orgs"]
+    async with connected(shell, "--tool", "salesforce_search,salesforce_query", ORGSERVER_EXCLUDE_TOOLS="") as client:
+        by_options = {tool.name for tool in (await client.list_tools()).tools}
+    refused = await shell("serve", ORGSERVER_ORGS="acme,globex")
+    wrong = await shell("serve", ORGSERVER_ORGS="acme,Globex")
+
+    assert by_environment == {"salesforce_query", "salesforce_list_contacts", "salesforce_list_orgs"}
+    assert [(org["org"], org["read_only"]) for org in orgs] == [("acme", True)]
+    assert by_options == {"salesforce_search", "salesforce_query"}
+    assert "orgserver: error: ORGSERVER_ORGS: globex: no org is registered as globex" in refused.lines
+    assert refused.code == wrong.code == 1
+    assert "setting ORGSERVER_ORGS" in wrong.err
 
 
 async def test_an_org_that_is_not_registered_cannot_be_served(shell: Shell) -> None:

@@ -7,8 +7,9 @@ from mcp_types import ListToolsResult
 
 from orgserver.model.errors import ConfigError
 from orgserver.model.names import CONTACT
+from orgserver.model.orgs import Scope
 from orgserver.tools.server import INSTRUCTIONS
-from orgserver.tools.toolsets import toolset_names
+from orgserver.tools.toolsets import chosen, of_scope, toolset_names
 
 MAX_BYTES = 14_336
 MAX_ALL_BYTES = 24_576
@@ -259,6 +260,42 @@ def test_toolsets_are_the_default_ones_all_of_them_or_those_named() -> None:
     assert toolset_names(["all"]) == everything
     assert toolset_names(["orgs", "all"]) == everything
     assert toolset_names(["orgs", "contacts", "orgs"]) == ("contacts", "orgs")
+
+
+def test_single_tools_are_exactly_those_or_beside_toolsets_and_some_are_left_out() -> None:
+    alone = chosen((), ["salesforce_query", "salesforce_create_record"])
+    beside = chosen(["orgs"], ["salesforce_query"], ["salesforce_limits"])
+    without = chosen((), (), ["salesforce_query"])
+
+    assert list(alone) == ["salesforce_query", "salesforce_create_record"]
+    assert list(beside) == ["salesforce_query", "salesforce_list_orgs"]
+    assert set(chosen(())) - set(without) == {"salesforce_query"}
+
+
+async def test_a_tool_that_is_left_out_is_not_there(connect, operations, error_of) -> None:
+    async with connect(tools=frozenset({"salesforce_query"})) as client:
+        listed = await client.list_tools()
+        hidden = await client.call_tool("salesforce_list_contacts", {"org": "acme"})
+
+    assert [tool.name for tool in listed.tools] == ["salesforce_query"]
+    assert error_of(hidden)["code"] == "UNKNOWN_TOOL"
+    assert operations.calls == []
+
+
+@pytest.mark.parametrize(
+    ("scope", "told"),
+    [
+        (Scope(tools=frozenset({"salesforce_lst_contacts"})), "did you mean salesforce_list_contacts?"),
+        (Scope(exclude_tools=frozenset({"list_contacts"})), "did you mean salesforce_list_contacts?"),
+        (Scope(toolsets=frozenset({"bulk"}), read_only=True), "choose a tool that reads"),
+        (Scope(tools=frozenset({"salesforce_query"}), exclude_tools=frozenset({"salesforce_query"})), "exclude fewer"),
+    ],
+)
+def test_tools_that_do_not_exist_or_leave_nothing_are_refused(scope: Scope, told: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        of_scope(scope)
+
+    assert told in (refused.value.hint or "")
 
 
 @pytest.mark.parametrize("name", ["Bulk", "Contacts", ""])

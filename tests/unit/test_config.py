@@ -36,6 +36,25 @@ def test_flags_win_over_everything(tmp_path: Path) -> None:
     assert read.log_level == "debug"
 
 
+def test_lists_are_texts_with_commas_or_lists_and_an_empty_text_is_none(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(
+        'toolsets = ["contacts", "query"]\norgs = "acme, globex,acme"\nread_only = true\n'
+    )
+
+    read = settings(tmp_path, TOOLS="a,b,", EXCLUDE_TOOLS="", READ_ONLY="")
+
+    assert (read.toolsets, read.orgs) == (("contacts", "query"), ("acme", "globex"))
+    assert (read.tools, read.exclude_tools, read.read_only) == (("a", "b"), (), False)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("ORGS", "Acme"), ("ORGS", ","), ("TOOLS", " , "), ("READ_ONLY", "perhaps")]
+)
+def test_a_list_that_names_nothing_or_no_alias_is_refused(tmp_path: Path, name: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=f"ORGSERVER_{name}"):
+        settings(tmp_path, **{name: value})
+
+
 @pytest.mark.parametrize("name", ["master_key", "client_secret", "refresh_token"])
 def test_a_secret_in_the_file_is_refused_and_not_shown(tmp_path: Path, name: str) -> None:
     (tmp_path / "config.toml").write_text(f'{name} = "hunter2"\n')
@@ -91,7 +110,7 @@ def test_the_nearest_name_of_an_unknown_key_is_told(tmp_path: Path, name: str, t
         ("ORGSERVER_HOEM", "ORGSERVER_HOEM in the environment is no setting; did you mean ORGSERVER_HOME?"),
         ("ORGSERVER_home", "ORGSERVER_home in the environment is no setting; did you mean ORGSERVER_HOME?"),
         ("ORGSERVER_REFRESH_TOKN", "ORGSERVER_REFRESH_TOKN in the environment is no setting; did you mean ORGSERVER_REFRESH_TOKEN?"),
-        ("ORGSERVER_READ_ONLY", "ORGSERVER_READ_ONLY in the environment: this version does not act on it"),
+        ("ORGSERVER_HTTP_RATE", "ORGSERVER_HTTP_RATE in the environment: this version does not act on it"),
         ("ORGSERVER_XYZZY", "ORGSERVER_XYZZY in the environment is no setting"),
     ],
 )  # fmt: skip

@@ -1,0 +1,143 @@
+"""The entry ``orgserver`` in a client's file: what it says, how it is put in or taken out, and how people see it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from types import ModuleType
+from typing import Any
+
+from orgserver.cli.clients import jsonc, toml
+from orgserver.cli.clients.programs import Program
+from orgserver.model.errors import ConfigError
+
+NAME = "orgserver"
+HOME = "ORGSERVER_HOME"
+_REMOTE = ("url", "httpUrl", "serverUrl")
+_FORMS: Mapping[str, ModuleType] = {"json": jsonc, "toml": toml}
+_ELSEWHERE = "…"
+
+Edit = Callable[[str], str]
+
+
+def entry_of(program: Program, command: tuple[str, ...], arguments: list[str], home: str | None) -> dict[str, Any]:
+    """What the client is to start; ConfigError where it would read a text of ours as a variable."""
+    first, *more = command
+    entry: dict[str, Any] = {"type": "stdio"} if program.typed else {}
+    entry |= {"command": first, "args": [*more, "serve", *arguments]}
+    if home is not None:
+        entry["env"] = {HOME: home}
+    for text in (first, *more, *arguments, home or ""):
+        if program.expands and "$" in text:
+            raise ConfigError(
+                f"{program.title} would read the $ in {text} as a variable", hint="use a path without a dollar sign"
+            )
+    return entry
+
+
+def alone(program: Program, entry: Mapping[str, Any]) -> str:
+    """A file with nothing but the entry."""
+    whole: str = _FORMS[program.form].put("", (program.servers, NAME), entry)
+    return whole
+
+
+def found(program: Program, text: str) -> dict[str, Any] | None:
+    """The entry that a file has; ConfigError in one line for a file that is not understood."""
+    try:
+        servers = _FORMS[program.form].read(text).get(program.servers, {})
+    except (ValueError, RecursionError) as error:
+        raise _strange(f"it cannot be read as {program.form.upper()}: {error}") from None
+    if not isinstance(servers, dict):
+        raise _strange(f"{program.servers} is not a list of servers by name")
+    entry = servers.get(NAME)
+    if entry is not None and not isinstance(entry, dict):
+        raise _strange(f"{program.servers}.{NAME} is no entry of a server")
+    return entry
+
+
+def connected(program: Program, text: str, entry: Mapping[str, Any]) -> str:
+    """The file with the entry in it. What people added to an entry of ours stays: other keys, other variables."""
+    path = (program.servers, NAME)
+    before = found(program, text)
+    if before is None:
+        return _checked(program, text, [(path, dict(entry))])
+    if any(key in before for key in _REMOTE) or not isinstance(before.get("env", {}), dict):
+        raise _strange(
+            f"its entry {NAME} starts no command", hint=f"take it out first: orgserver disconnect {program.name}"
+        )
+    changes: list[tuple[tuple[str, ...], Any]] = [
+        ((*path, key), entry[key])
+        for key in ("type", "command", "args")
+        if key in entry and before.get(key) != entry[key]
+    ]
+    home = entry.get("env", {}).get(HOME)
+    if home != before.get("env", {}).get(HOME):
+        changes.append(((*path, "env", HOME), home))
+    return _checked(program, text, changes)
+
+
+def disconnected(program: Program, text: str) -> str:
+    """The file without the entry."""
+    if found(program, text) is None:
+        return text
+    return _checked(program, text, [((program.servers, NAME), None)])
+
+
+def difference(program: Program, before: str, after: str, path: object) -> list[str]:
+    """What changes, line by line, and of the entry alone: what stands beside it may hold other people's secrets."""
+    old, new = (_shown(program, found(program, text)) for text in (before, after))
+    return list(difflib.unified_diff(old, new, str(path), str(path), n=len(old) + len(new), lineterm=""))
+
+
+def _shown(program: Program, entry: Mapping[str, Any] | None) -> list[str]:
+    """The lines of an entry. Values that are not ours are left out: they may be secrets."""
+    if entry is None:
+        return []
+    ours = _is_ours(entry)
+    shown = {key: _value(key, value, ours=ours) for key, value in entry.items()}
+    return alone(program, shown).splitlines()
+
+
+def _value(key: str, value: Any, *, ours: bool) -> Any:
+    if key == "env" and isinstance(value, dict):
+        return {name: text if name == HOME else _ELSEWHERE for name, text in value.items()}
+    return value if key == "type" or (ours and key in ("command", "args")) else _ELSEWHERE
+
+
+def _is_ours(entry: Mapping[str, Any]) -> bool:
+    arguments = entry.get("args")
+    return isinstance(arguments, list) and "serve" in arguments
+
+
+def _checked(program: Program, text: str, changes: list[tuple[tuple[str, ...], Any]]) -> str:
+    """Make the changes (None takes something out), and see that the file then says that and nothing else anew."""
+    form = _FORMS[program.form]
+    try:
+        wanted, changed = deepcopy(form.read(text)), text
+        for path, value in changes:
+            changed = form.drop(changed, path) if value is None else form.put(changed, path, value)
+            _set(wanted, path, value)
+        if _without_empty(form.read(changed), program) == _without_empty(wanted, program):
+            return changed
+    except (ValueError, RecursionError) as error:
+        raise _strange(str(error)) from None
+    raise _strange("it is written in a way that cannot be changed without loss")
+
+
+def _set(document: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    for name in path[:-1]:
+        document = document.setdefault(name, {})
+    if value is None:
+        document.pop(path[-1], None)
+    else:
+        document[path[-1]] = value
+
+
+def _without_empty(document: dict[str, Any], program: Program) -> dict[str, Any]:
+    """An empty table of servers says as much as none."""
+    return {key: value for key, value in document.items() if key != program.servers or value}
+
+
+def _strange(reason: str, hint: str | None = None) -> ConfigError:
+    return ConfigError(reason, hint=hint or "change it by hand: connect --print shows what belongs there")

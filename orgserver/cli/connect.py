@@ -1,0 +1,195 @@
+"""``orgserver connect`` and ``disconnect``: our entry in a client's own configuration, put in and taken out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from orgserver.cli.clients import entry as entries
+from orgserver.cli.clients.files import ClientFile, read_file, replace_file
+from orgserver.cli.clients.programs import PROGRAMS, Machine, Program
+from orgserver.cli.offer import arguments_of_offer, offer_options
+from orgserver.cli.support import Failure, agreed, app_of, report, run, safe, settings_of, tell, warn
+from orgserver.cli.this_command import this_command
+from orgserver.model.errors import ConfigError, OrgserverError
+from orgserver.model.orgs import Scope
+
+_CLIENT = click.argument("client", type=click.Choice(list(PROGRAMS)), metavar="CLIENT")
+_PROJECT = click.option("--project", is_flag=True, help="The file of this folder, not your own.")
+_YES = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+@click.command(
+    epilog="CLIENT is claude-code, claude-desktop, codex, gemini, cursor, vscode or windsurf.\n\n"
+    "Examples:\n\n  orgserver connect claude-code\n\n  orgserver connect codex --org acme --read-only\n\n"
+    "  orgserver connect vscode --print"
+)
+@_CLIENT
+@offer_options
+@click.option("--print", "only_print", is_flag=True, help="Print what belongs in the file; change nothing.")
+@_PROJECT
+@_YES
+def connect(client: str, only_print: bool, project: bool, yes: bool, **offer: Any) -> None:
+    """Have an MCP client start orgserver: add the entry `orgserver` to its configuration.
+
+    The change is shown first, and a copy of the file kept. The client need not be installed.
+    """
+    program = PROGRAMS[client]
+    variables = frozenset(os.environ)  # before a secret is taken out of them
+    _check(offer)
+    home = os.environ.get(entries.HOME)
+    entry = entries.entry_of(
+        program, this_command(), arguments_of_offer(offer), str(Path(home).expanduser().absolute()) if home else None
+    )
+    path = _path(program, project=project)
+    if only_print:
+        click.echo(safe_lines(entries.alone(program, entry)))
+        tell(f"This belongs in {path}")
+        return
+    if _change(program, path, lambda text: entries.connected(program, text, entry), project=project, yes=yes):
+        tell(f"{program.title} is connected. {(project and program.after_project) or program.after}")
+    else:
+        tell(f"{program.title} is connected already: {path} stays as it is")
+    _warn_of_the_rest(variables)
+
+
+@click.command(
+    epilog="CLIENT is claude-code, claude-desktop, codex, gemini, cursor, vscode or windsurf.\n\n"
+    "Example: orgserver disconnect claude-code"
+)
+@_CLIENT
+@click.option("--print", "only_print", is_flag=True, help="Print the change; make none.")
+@_PROJECT
+@_YES
+def disconnect(client: str, only_print: bool, project: bool, yes: bool) -> None:
+    """Take the entry `orgserver` out of an MCP client's configuration, and nothing else."""
+    program = PROGRAMS[client]
+    path = _path(program, project=project)
+    if only_print:
+        text = _read(program, path, project=project).text
+        for line in entries.difference(program, text, entries.disconnected(program, text), path):
+            click.echo(safe(line))
+        return
+    if _change(program, path, lambda text: entries.disconnected(program, text), project=project, yes=yes):
+        tell(f"{program.title} is disconnected. It lets go of a server that runs when it is started again.")
+    else:
+        tell(f"{path} has no entry {entries.NAME}: there is nothing to do")
+
+
+def safe_lines(text: str) -> str:
+    """Several lines, each cleaned for a terminal."""
+    return "\n".join(safe(line) for line in text.splitlines())
+
+
+def _check(offer: Mapping[str, Any]) -> None:
+    """Refuse here what the server would refuse when the client starts it, out of sight."""
+    if offer["toolsets"] or offer["tools"] or offer["exclude_tools"]:
+        from orgserver.tools.toolsets import of_scope  # noqa: PLC0415  # the SDK is slow to import
+
+        of_scope(
+            Scope(
+                read_only=offer["read_only"],
+                toolsets=frozenset(offer["toolsets"]),
+                tools=frozenset(offer["tools"]),
+                exclude_tools=frozenset(offer["exclude_tools"]),
+            )
+        )
+    _warn_of_unknown(offer["orgs"])
+
+
+def _warn_of_unknown(aliases: tuple[str, ...]) -> None:
+    """Name the orgs without which the server will not start. They may come later, so it is no error."""
+    if not aliases:
+        return
+    settings = settings_of()
+
+    async def registered() -> set[str]:
+        async with app_of(settings) as app:
+            return {org.alias for org in await app.enrolment.all()}
+
+    try:
+        known = run(registered()) if settings.database_file.exists() else set()
+    except OrgserverError as error:
+        warn(f"whether {', '.join(aliases)} is registered could not be looked up: {error}")
+        return
+    for alias in aliases:
+        if alias not in known:
+            warn(f"no org is registered as {alias} yet: without it the server does not start")
+
+
+def _path(program: Program, *, project: bool) -> Path:
+    if not project:
+        return program.user_file(Machine.this())
+    if program.project_file is None:
+        raise ConfigError(f"{program.title} has no file of a folder", hint="leave --project out")
+    return Path.cwd() / program.project_file
+
+
+def _read(program: Program, path: Path, *, project: bool) -> ClientFile:
+    try:
+        file = read_file(path, shared=project)
+        entries.found(program, file.text)
+    except ConfigError as error:
+        raise _of(path, error) from None
+    return file
+
+
+def _change(program: Program, path: Path, edit: Callable[[str], str], *, project: bool, yes: bool) -> bool:
+    """Show a change of a file, ask, and make it; whether there was anything to change."""
+    before = _read(program, path, project=project)
+    after = _edited(path, edit, before.text)
+    if after == before.text:
+        return False
+    shown = entries.difference(program, before.text, after, path)
+    for line in shown:
+        click.echo(safe(line))
+    if not yes:
+        _ask(path)
+    # The client may have written meanwhile, as Claude Code often does: what it wrote stays.
+    now = _read(program, path, project=project)
+    after = _edited(path, edit, now.text)
+    if entries.difference(program, now.text, after, path) != shown:
+        raise ConfigError(f"{path} was changed meanwhile: nothing was written", hint="run the same command again")
+    backup = replace_file(now, after)
+    tell(f"{path} is written" + (f"; what it was is kept in {backup}" if backup else ""))
+    return True
+
+
+def _edited(path: Path, edit: Callable[[str], str], text: str) -> str:
+    try:
+        return edit(text)
+    except ConfigError as error:
+        raise _of(path, error) from None
+
+
+def _of(path: Path, error: ConfigError) -> ConfigError:
+    message = str(error)
+    if str(path) in message:
+        return error
+    return ConfigError(f"{path}: {message}; nothing was written", hint=error.hint)
+
+
+def _ask(path: Path) -> None:
+    if not sys.stdin.isatty():
+        raise ConfigError(f"{path} was not written: nobody is here to confirm it", hint="add --yes")
+    if not agreed("Write this?"):
+        report(f"{path} was not written")
+        raise Failure
+
+
+def _warn_of_the_rest(variables: frozenset[str]) -> None:
+    """Name settings of this shell that the server would not get: a client starts it with an environment of its own."""
+    from orgserver.config import Settings  # noqa: PLC0415
+
+    known = {f"ORGSERVER_{name.upper()}" for name in Settings.model_fields} - {entries.HOME}
+    names = sorted(known & variables)
+    if names:
+        warn(
+            f"{', '.join(names)} is set here and not carried along: a client starts the server with an environment of "
+            "its own; what is no secret can stand in config.toml, in the home folder"
+        )

@@ -1,0 +1,42 @@
+"""``orgserver open``: an org in the browser, where people log in as themselves (docs/adr/0018-opening-an-org.md)."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from orgserver.cli import completing
+from orgserver.cli.screen import has_screen
+from orgserver.cli.support import app_of, run, safe, settings_of, tell, warn
+from orgserver.model import names
+from orgserver.model.orgs import Org
+
+
+@click.command(epilog="Examples:\n\n  orgserver open acme\n\n  orgserver open acme 003xx000004TmiQAAS")
+@click.argument("alias", shell_complete=completing.aliases)
+@click.argument("record", required=False)
+def open(alias: str, record: str | None) -> None:  # noqa: A001  # the command's name, by which it is found
+    """Open an org in the browser, or the record with an id, and print the address.
+
+    You log in there as yourself, or are logged in already: the browser gets no token of orgserver's.
+    """
+    try:
+        path = names.record_id(record) if record is not None else ""
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    settings = settings_of()
+
+    async def act() -> Org:
+        async with app_of(settings) as app:
+            return await app.enrolment.one(alias)
+
+    url = f"{run(act()).instance_url}/{path}"
+    click.echo(safe(url))
+    if not (os.environ.get("BROWSER") or has_screen()):
+        tell("There is no screen here: open the address in a browser of yours.")
+        return
+    import webbrowser  # noqa: PLC0415  # only where there is one
+
+    if not webbrowser.open(url):
+        warn("no browser could be started; open the address yourself")

@@ -1,0 +1,33 @@
+"""How this very orgserver is started from anywhere: clients and people have other search paths than this process."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import site
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+
+def this_command() -> tuple[str, ...]:
+    """The script that was installed for this Python, by its full path, or that Python and the module.
+
+    ``-P`` keeps the folder that a client starts in off the module path: a package called ``orgserver`` may lie there.
+    """
+    name = "orgserver.exe" if sys.platform == "win32" else "orgserver"
+    schemes = [sysconfig.get_default_scheme()]
+    if site.ENABLE_USER_SITE:
+        schemes.append(sysconfig.get_preferred_scheme("user"))
+    for scheme in schemes:
+        script = Path(sysconfig.get_path("scripts", scheme)) / name
+        if script.is_file() and os.access(script, os.X_OK):
+            return (str(script),)
+    return (sys.executable, "-P", "-m", "orgserver")
+
+
+def shell_line(*words: str) -> str:
+    """A line for people to type, with this command in front."""
+    line = [*this_command(), *words]
+    return subprocess.list2cmdline(line) if sys.platform == "win32" else shlex.join(line)

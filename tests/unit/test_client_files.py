@@ -1,0 +1,225 @@
+"""Clients' files are changed by exactly our entry: comments, order, other servers and every other byte stay."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orgserver.cli.clients import jsonc
+from orgserver.cli.clients.entry import HOME, NAME, connected, difference, disconnected, entry_of
+from orgserver.cli.clients.programs import PROGRAMS, Machine
+from orgserver.model.errors import ConfigError
+
+COMMAND = ("/opt/org server/bin/orgserver",)
+NAMES = st.sampled_from(["a", "mcpServers", "orgserver", 'q"uote', "ü // no", "/* no */", ",]"])
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | NAMES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=8,
+)
+COMMENTS = ["", "", " ", "// it, } said\n", "/* [a, */", "\n\n", "\t"]
+
+
+@st.composite
+def texts(draw: Any, value: Any) -> str:
+    """A value as people write it: comments, trailing commas and space anywhere they may be."""
+
+    def gap() -> str:
+        return draw(st.sampled_from(COMMENTS))
+
+    def written(each: Any) -> str:
+        if isinstance(each, dict) and each:
+            inner = ",".join(f"{gap()}{json.dumps(k)}{gap()}:{gap()}{written(v)}{gap()}" for k, v in each.items())
+            return "{" + inner + draw(st.sampled_from(["", ",", ", // last\n"])) + gap() + "}"
+        if isinstance(each, list) and each:
+            return "[" + ",".join(gap() + written(v) for v in each) + draw(st.sampled_from(["", ","])) + gap() + "]"
+        return json.dumps(each, ensure_ascii=draw(st.booleans()))
+
+    return gap() + written(value) + gap()
+
+
+@given(
+    data=st.data(), others=st.dictionaries(NAMES, VALUES, max_size=3), rest=st.dictionaries(NAMES, VALUES, max_size=3)
+)
+def test_an_entry_goes_into_json_with_comments_and_out_again(
+    data: st.DataObject, others: dict[str, Any], rest: dict[str, Any]
+) -> None:
+    servers = {name: value for name, value in others.items() if name != NAME}
+    before = {name: value for name, value in rest.items() if name != "mcpServers"} | {"mcpServers": servers}
+    text = data.draw(texts(before))
+    program = PROGRAMS["gemini"]
+    entry = entry_of(program, COMMAND, ["--read-only"], "/home/x")
+
+    there = connected(program, text, entry)
+    back = disconnected(program, there)
+
+    assert jsonc.read(there) == before | {"mcpServers": servers | {NAME: entry}}
+    assert connected(program, there, entry) == there
+    assert jsonc.read(back) == before
+    assert _comments(there) == _comments(back) == _comments(text)
+    changed = connected(program, there, entry_of(program, ("/else",), [], None))
+    assert jsonc.read(changed)["mcpServers"][NAME] == {"command": "/else", "args": ["serve"], "env": {}}
+
+
+def _comments(text: str) -> list[str]:
+    tokens = re.findall(r'"(?:[^"\\]|\\.)*"|//[^\n]*|/\*.*?\*/', text, re.DOTALL)
+    return [token for token in tokens if not token.startswith('"')]
+
+
+VSCODE = """{
+\t// my servers
+\t"inputs": [],
+\t"servers": {
+\t\t"other": { "command": "x", /* old */ "args": ["a"], }, // keep
+\t\t// "off": {},
+\t},
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("vscode", VSCODE),
+        ("vscode", VSCODE.replace("\n", "\r\n")),
+        ("vscode", '{"servers":{"a":{"command":"x"}}}'),
+        ("vscode", '{"servers": {}}\n'),
+        ("gemini", '{\n  "theme": "x",\n  "mcpServers": {\n    "a": {"command": "x"} // one\n  }\n}'),
+        (
+            "codex",
+            'model = "o3" # mine\n\n[mcp_servers.a]\ncommand = \'x\'\n\n# a profile\n[profiles.x]\nmodel = "y"\n',
+        ),
+        ("codex", 'model = "o3"\r\n[mcp_servers.a]\r\ncommand = "x"\r\n'),
+        ("codex", "mcp_servers = { a = { command = 'x' } } # in one line\n[z]\nq = 1\n"),
+        ("codex", "# nothing but this\n"),
+    ],
+)
+def test_what_was_there_is_there_again_to_the_byte(name: str, text: str) -> None:
+    program = PROGRAMS[name]
+
+    there = connected(program, text, entry_of(program, COMMAND, ["--org", "acme"], "/home/x y"))
+
+    assert there != text
+    assert disconnected(program, there) == text
+    assert set(re.findall(r"(?://|#|/\*).*", text)) <= set(re.findall(r"(?://|#|/\*).*", there))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mcp_servers.orgserver.command = 'old'\nmcp_servers.orgserver.args = ['serve']\n",
+        "[mcp_servers]\norgserver = { command = 'old', args = ['serve'] }\n[z]\nq = 1\n",
+        "[mcp_servers.b]\ncommand = 'b'\n[z]\n[mcp_servers.'orgserver']\ncommand = 'old' # mine\nargs = []\n",
+    ],
+)
+def test_an_entry_of_toml_in_any_form_is_changed_and_taken_out(text: str) -> None:
+    program = PROGRAMS["codex"]
+    entry = entry_of(program, COMMAND, [], None)
+
+    there = tomllib.loads(connected(program, text, entry))
+    back = tomllib.loads(disconnected(program, text))
+
+    assert there["mcp_servers"][NAME] == entry
+    before = tomllib.loads(text)
+    del before["mcp_servers"][NAME], there["mcp_servers"][NAME]
+    assert there == before
+    assert {**back, "mcp_servers": back.get("mcp_servers", {})} == before
+
+
+def test_what_people_added_to_the_entry_stays_and_old_options_go() -> None:
+    program = PROGRAMS["windsurf"]
+    mine = {"command": "/old", "args": ["serve", "--org", "x"], "disabledTools": ["a"], "env": {"A": "1", HOME: "/old"}}
+    text = json.dumps({"mcpServers": {NAME: mine}})
+
+    there = json.loads(connected(program, text, entry_of(program, COMMAND, [], None)))["mcpServers"][NAME]
+
+    assert there == {"command": COMMAND[0], "args": ["serve"], "disabledTools": ["a"], "env": {"A": "1"}}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("gemini", "{"), ("gemini", "[]"), ("gemini", '"x"'), ("gemini", '{"mcpServers": []}'), ("gemini", "{} {}"),
+        ("gemini", '{"mcpServers": null}'), ("gemini", '{"mcpServers": {"orgserver": "x"}}'), ("gemini", "{'a': 1}"),
+        ("gemini", '{"mcpServers": {"orgserver": {"url": "https://x"}}}'), ("gemini", "[" * 100_000),
+        ("gemini", '{"mcpServers": {}, "mcpServers": {}}'), ("gemini", '{"a": NaN}'), ("gemini", "{/* }"),
+        ("vscode", '{"servers": {"orgserver": {"command": "x", "env": []}}}'),
+        ("codex", "mcp_servers = 1"), ("codex", "x = "), ("codex", "mcp_servers = []"),
+        ("codex", "[[mcp_servers]]\na = 1"), ("codex", "[mcp_servers.orgserver]\nurl = 'https://x'"),
+    ],
+)  # fmt: skip
+def test_what_is_not_understood_is_refused_in_one_line(name: str, text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        connected(PROGRAMS[name], text, entry_of(PROGRAMS[name], COMMAND, [], None))
+
+    assert len(str(caught.value)) < 200
+    assert "\n" not in str(caught.value)
+    assert caught.value.hint
+
+
+def test_a_dollar_is_no_variable_of_a_client() -> None:
+    with pytest.raises(ConfigError, match="variable"):
+        entry_of(PROGRAMS["gemini"], ("/opt/$HOME/orgserver",), [], None)
+
+    assert entry_of(PROGRAMS["codex"], ("/opt/$HOME/orgserver",), [], None)["command"] == "/opt/$HOME/orgserver"
+
+
+@pytest.mark.parametrize("name", ["gemini", "codex"])
+def test_a_change_that_is_shown_holds_no_secret_of_others(name: str) -> None:
+    program = PROGRAMS[name]
+    other = {"command": "x", "args": ["s3cret"], "env": {"KEY": "s3cret"}}
+    mine = {"command": "npx", "args": ["mcp-remote", "s3cret"], "headers": {"a": "s3cret"}, "env": {"B": "s3cret"}}
+    empty = connected(program, "", {})
+    text = connected(program, empty, mine).replace(
+        "[mcp_servers", "[mcp_servers.x.env]\nKEY = 's3cret'\n[mcp_servers", 1
+    )
+    text = text.replace('"mcpServers": {', f'"mcpServers": {{"x": {json.dumps(other)},', 1)
+
+    shown = difference(program, text, connected(program, text, entry_of(program, COMMAND, [], "/home/x")), "f")
+    gone = difference(program, text, disconnected(program, text), "f")
+
+    assert "s3cret" in text
+    assert not any("s3cret" in line for line in (*shown, *gone))
+    assert any(COMMAND[0] in line for line in shown if line.startswith("+"))
+
+
+@pytest.mark.parametrize(
+    ("name", "platform", "path"),
+    [
+        ("claude-code", "linux", ".claude.json"),
+        ("claude-desktop", "linux", ".config/Claude/claude_desktop_config.json"),
+        ("claude-desktop", "darwin", "Library/Application Support/Claude/claude_desktop_config.json"),
+        ("claude-desktop", "win32", "AppData/Roaming/Claude/claude_desktop_config.json"),
+        ("codex", "win32", ".codex/config.toml"),
+        ("gemini", "darwin", ".gemini/settings.json"),
+        ("cursor", "win32", ".cursor/mcp.json"),
+        ("vscode", "linux", ".config/Code/User/mcp.json"),
+        ("vscode", "darwin", "Library/Application Support/Code/User/mcp.json"),
+        ("vscode", "win32", "AppData/Roaming/Code/User/mcp.json"),
+        ("windsurf", "linux", ".codeium/windsurf/mcp_config.json"),
+    ],
+)
+def test_each_client_has_its_file_on_each_system(name: str, platform: str, path: str, tmp_path: Path) -> None:
+    assert PROGRAMS[name].user_file(Machine(platform, tmp_path, {})) == tmp_path / path
+
+
+def test_the_environment_moves_the_files_of_clients_and_packaged_builds_have_their_own(tmp_path: Path) -> None:
+    moved = {
+        "CLAUDE_CONFIG_DIR": str(tmp_path / "a"), "CODEX_HOME": str(tmp_path / "b"), "XDG_CONFIG_HOME": "not absolute",
+        "GEMINI_CLI_HOME": str(tmp_path / "c"),
+    }  # fmt: skip
+    machine = Machine("linux", tmp_path, moved)
+    packaged = tmp_path / "AppData/Local/Packages/Claude_pzs8/LocalCache/Roaming/Claude"
+    packaged.mkdir(parents=True)
+
+    assert PROGRAMS["claude-code"].user_file(machine) == tmp_path / "a/.claude.json"
+    assert PROGRAMS["codex"].user_file(machine) == tmp_path / "b/config.toml"
+    assert PROGRAMS["gemini"].user_file(machine) == tmp_path / "c/.gemini/settings.json"
+    assert PROGRAMS["vscode"].user_file(machine) == tmp_path / ".config/Code/User/mcp.json"
+    found = PROGRAMS["claude-desktop"].user_file(Machine("win32", tmp_path, {}))
+    assert found == packaged / "claude_desktop_config.json"
