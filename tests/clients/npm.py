@@ -39,7 +39,7 @@ class Packages:
         return f"{name} {told['version']}"
 
 
-async def install(folder: Path) -> Packages:
+async def install(folder: Path, needed: tuple[str, ...] = NEEDED) -> Packages:
     """Install what is not there yet."""
     packages = Packages(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -48,9 +48,9 @@ async def install(folder: Path) -> Packages:
     # Node first: under an older one npm silently takes an older sf command, which loses rotated refresh tokens.
     if not packages.node.exists():
         await _npm(packages, "node@22")
-    if not (packages.commands / "sf").exists():
-        await _npm(packages, *(f"{name}@latest" for name in NEEDED))
-    print(", ".join(packages.version(name) for name in ("node", *NEEDED)))
+    if not all((packages.folder / "node_modules" / name).exists() for name in needed):
+        await _npm(packages, *(f"{name}@latest" for name in needed))
+    print(", ".join(packages.version(name) for name in ("node", *needed)))
     return packages
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 _LONGEST = 120
 
@@ -18,10 +19,11 @@ class Ran:
     stderr: str
 
 
-async def run(*command: str, environment: dict[str, str]) -> Ran:
+async def run(*command: str, environment: dict[str, str], folder: Path | None = None) -> Ran:
     """Run it to its end, without anything of the caller's own in its environment."""
     process = await asyncio.create_subprocess_exec(
         *command,
+        cwd=folder,
         env={"LANG": os.environ.get("LANG", "C.UTF-8")} | environment,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
