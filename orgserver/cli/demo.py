@@ -224,7 +224,7 @@ class _Agent:
         async def list_contacts() -> str:
             found = await self._ok("salesforce_list_contacts", org=alias, limit=3, filter={"LastName": "O'Shea"})
             _hold(found["total_size"] == 1, f"{found['total_size']} found")
-            everybody = await self._ok("salesforce_list_contacts", org=alias, limit=2)
+            everybody = await self._ok("salesforce_list_contacts", org=alias, limit=2, count=True)
             more = await self._ok("salesforce_list_contacts", org=alias, limit=2, cursor=everybody["next_cursor"])
             return f"1 of {everybody['total_size']} by filter, {len(more['records'])} more by cursor"
 

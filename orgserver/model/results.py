@@ -14,9 +14,15 @@ class Page:
     """Some records of a result, and where the rest begins."""
 
     records: list[FieldValues]
-    total_size: int
+    total_size: int | None
+    """Of the whole result; None where it is not known for certain."""
     next_cursor: str | None = None
     warnings: tuple[str, ...] = ()
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there is a rest."""
+        return self.next_cursor is not None
 
 
 @dataclass(frozen=True, slots=True)

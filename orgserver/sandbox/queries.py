@@ -40,9 +40,12 @@ class Queries:
             return Answer(200, runner.columns())
         if runner.query.count:
             return Answer(200, {"totalSize": len(rows), "done": True, "records": []})
+        batch = self._batch(asked, runner.long_texts())
+        if runner.has_offset:  # the first batch is all there is, and is said to be (SG ``soql_select_offset``)
+            rows = rows[:batch]
         row = runner.projection()
         shaped = [row(record, version) for record in rows]
-        return Answer(200, self._page(asked, shaped, self._batch(asked, runner.long_texts()), version))
+        return Answer(200, self._page(asked, shaped, batch, version))
 
     def more(self, asked: Asked, text: str, version: str) -> Answer:
         """A page at a locator; it lives for two days (limits cheat sheet ``platform-apicursors``)."""

@@ -38,6 +38,11 @@ class Runner:
         self._answer = self._understood()
         self._sort = self._scan.sorter() if isinstance(self._answer, Selection) else None
 
+    @property
+    def has_offset(self) -> bool:
+        """Whether there is an OFFSET clause, of whatever number."""
+        return self._scan.context.text[self.query.clauses.offset :].strip() != ""
+
     def rows(self) -> list[Record]:
         """The records that match, in their order; of a query that sums up, the rows of its answer."""
         if isinstance(self._answer, Grouping):

@@ -18,6 +18,7 @@ from orgserver.sandbox.records import Record, Records
 from orgserver.sandbox.schema import Field, SObject
 
 _MAX_OFFSET = 2_000
+_MAX_ORDER = 32
 _IDS = frozenset({"id", "reference"})
 
 
@@ -72,6 +73,9 @@ class Scan:
         self.expressions = Expressions(self.paths, context.text, context.zone)
         if query.offset > _MAX_OFFSET:
             raise Refusal(400, "NUMBER_OUTSIDE_VALID_RANGE", "Maximum SOQL offset allowed is 2000")
+        if len(query.order) > _MAX_ORDER:
+            message = f"maximum number of fields in ORDER BY is {_MAX_ORDER}"
+            raise context.refused(message, query.order[_MAX_ORDER].by.position)
         if query.scope is not None and query.scope.lower() != "everything":
             raise context.refused(f"invalid query scope: {query.scope}", query.position, "INVALID_QUERY_SCOPE")
         joins.allowed(query.where, context.text)

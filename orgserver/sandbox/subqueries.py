@@ -127,6 +127,9 @@ class Selection:
         child, reference, name = self._related(query)
         if query.count or query.aggregated:
             raise scan.context.refused("only root queries support aggregate expressions", item.position)
+        if query.offset and scan.query.limit != 1:
+            message = "OFFSET is allowed in a subquery only where the query around it has LIMIT 1"
+            raise scan.context.refused(message, item.position)
         if self._level == _MAX_LEVELS:
             message = f"SOQL relationship queries may go down {_MAX_LEVELS} levels"
             raise scan.context.refused(message, item.position)

@@ -1,7 +1,8 @@
 """Where a result goes on: a sealed note that only the same principal, org and arguments can use.
 
 The note names a page of the result (the query itself, or a path that Salesforce gave) and how many of its records
-were already handed out. Sealing it makes it opaque and tamper-proof; its context binds it.
+were already handed out. Sealing it makes it opaque and tamper-proof; its context binds it. What the arguments tell,
+which have to be repeated anyway, is not in it.
 """
 
 from __future__ import annotations
@@ -30,10 +31,20 @@ class Position:
     path: str | None = None
     """None: the first page, which is the query itself."""
     skip: int = 0
+    shown: int | None = None
+    """How many records of the whole result were handed out, where its order is total, so that it can be begun again;
+    None: the query runs as it was written."""
+    asked_at: int | None = None
+    """When the first page was asked for, in milliseconds since 1970, where the query depends on that."""
     soql: str | None = None
-    """The query as it was built, where it depends on the time of day."""
+    """The query as it was built: version 0.1 put it into the cursors of lists."""
     of: str | None = None
     """The digest of the arguments that need not be repeated."""
+
+    @property
+    def begins(self) -> bool:
+        """Whether nothing was handed out yet."""
+        return self.path is None and self.skip == 0
 
 
 def digest(arguments: Mapping[str, Any]) -> str:
@@ -47,7 +58,8 @@ def write(key: Key, position: Position, *, org: str, principal: str, arguments: 
     note = {
         "p": position.path,
         "s": position.skip,
-        "q": position.soql,
+        "n": position.shown,
+        "t": position.asked_at,
         "o": position.of,
         "x": int(time.time()) + LIFE_SECONDS,
     }
@@ -70,7 +82,7 @@ def read(key: Key, cursor: str, *, org: str, principal: str, arguments: Mapping[
         ) from None
     if note["x"] < time.time():
         raise InvalidArgument("cursor is too old", fields=["cursor"], hint="start again without a cursor")
-    return Position(note.get("p"), note.get("s", 0), note.get("q"), note.get("o"))
+    return Position(note.get("p"), note.get("s", 0), note.get("n"), note.get("t"), note.get("q"), note.get("o"))
 
 
 def _context(org: str, principal: str, arguments: Mapping[str, Any]) -> Context:

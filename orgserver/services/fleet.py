@@ -134,11 +134,12 @@ def _side_by_side(answers: dict[str, Page | CallError]) -> FleetResult:
 
 
 def _told(alias: str, page: Page, shown: int) -> dict[str, Any]:
-    told: dict[str, Any] = {"org": alias, "records": page.records[:shown], "total_size": page.total_size}
-    if shown < len(page.records):
-        told["more"] = True
-    elif page.next_cursor is not None:
-        told |= {"more": True, "next_cursor": page.next_cursor}
+    is_cut = shown < len(page.records)
+    told: dict[str, Any] = {"org": alias, "records": page.records[:shown], "has_more": is_cut or page.has_more}
+    if page.total_size is not None:
+        told["total_size"] = page.total_size
+    if page.next_cursor is not None and not is_cut:
+        told["next_cursor"] = page.next_cursor
     return told
 
 
@@ -165,7 +166,7 @@ def _merged(answers: dict[str, Page | CallError], how: Merge) -> FleetResult:
     whole = {alias: _whole(answer, how) for alias, answer in answers.items()}
     pages = {alias: page for alias, page in whole.items() if isinstance(page, Page)}
     errors, room = _errors(whole)
-    total = sum(page.total_size for page in pages.values())
+    total = sum(page.total_size or 0 for page in pages.values())
     results = [
         {"org": alias, "total_size": answer.total_size}
         if isinstance(answer, Page)

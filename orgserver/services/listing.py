@@ -11,6 +11,7 @@ from orgserver.model import names
 from orgserver.model.errors import InvalidArgument
 from orgserver.model.names import CONTACT, EVENT, SObjectName
 from orgserver.salesforce import soql, standard
+from orgserver.salesforce.soql import RowQuery
 from orgserver.services import appointments, moments, values
 
 _COMPARISONS = {"eq": "=", "ne": "!=", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
@@ -36,9 +37,16 @@ class Listing:
     order_by: str | None = None
     start: str | None = None
     end: str | None = None
+    count: bool = False
+    """Whether the whole result is counted, too."""
+
+    @property
+    def depends_on_time(self) -> bool:
+        """Whether the time of day chooses its records."""
+        return self.sobject == EVENT and self.start is None and self.end is None
 
     def arguments(self) -> dict[str, Any]:
-        """What a cursor is bound to: everything but the cursor."""
+        """What a cursor is bound to: everything that chooses the records or their pages."""
         return {
             "object": self.sobject,
             "limit": self.limit,
@@ -58,15 +66,16 @@ class Listing:
         return values.named(found)
 
 
-def build(listing: Listing, *, now: datetime, zone: str) -> str:
-    """Build the SOQL of a list; InvalidArgument names the argument that does not mean anything."""
+def build(listing: Listing, *, now: datetime, zone: str) -> RowQuery:
+    """Build the SOQL of a list, in a total order; InvalidArgument names the argument that does not mean anything."""
     fields = values.field_names(listing.fields, listing.sobject)
     conditions = _conditions(listing.filter, listing.sobject)
     if listing.sobject == EVENT:
         conditions += _interval(listing.start, listing.end, now=now, zone=zone)
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     # Every part is a checked name or a quoted literal.
-    return f"SELECT {', '.join(fields)} FROM {listing.sobject}{where} ORDER BY {_order(listing)}"  # noqa: S608
+    rows = f"FROM {listing.sobject}{where}"
+    return RowQuery(f"SELECT {', '.join(fields)} {rows} ORDER BY {_order(listing)}", f"SELECT COUNT() {rows}")
 
 
 def custom_dates(filter_: Mapping[str, Any] | None, sobject: SObjectName) -> set[str]:

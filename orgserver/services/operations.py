@@ -20,7 +20,9 @@ from orgserver.services.fleet import Fleet
 from orgserver.services.knowing import Knowing
 from orgserver.services.listing import Listing
 from orgserver.services.observing import Observer
+from orgserver.services.page_plans import PagePlanner
 from orgserver.services.planning import Plan
+from orgserver.services.usual import UsualFields
 from orgserver.store.opened import Store
 
 T = TypeVar("T")
@@ -41,7 +43,9 @@ class Operations:
         self.fleet = Fleet(self, access)
         self.bulk = Bulk(store, access, acting.perform, call_timeout=call_timeout)
         self._directory = Directory(access, store.cursors)
-        self._plans = plans.Planner(store.cursors, acting.metadata.schema)
+        usual = UsualFields()
+        self._plans = plans.Planner(usual)
+        self._pages = PagePlanner(store.cursors, acting.metadata.schema, usual)
 
     async def create(
         self,
@@ -123,7 +127,7 @@ class Operations:
         """List records of one object."""
 
         def plan(org: Org) -> Plan[Page]:
-            return self._plans.list(caller, org, listing)
+            return self._pages.list(caller, org, listing)
 
         return await self._acting.act(Run(caller, tool, Action.LIST, alias, listing.sobject, plan))
 
@@ -137,12 +141,13 @@ class Operations:
         limit: int = 50,
         cursor: str | None = None,
         include_deleted: bool = False,
+        count: bool = False,
         seconds: float | None = None,
     ) -> Page:
         """Run a SOQL query, in so many seconds if less than a call may take."""
 
         def plan(org: Org) -> Plan[Page]:
-            return self._plans.query(caller, org, soql, limit, cursor, include_deleted=include_deleted)
+            return self._pages.query(caller, org, soql, limit, cursor, include_deleted=include_deleted, count=count)
 
         return await self._acting.act(Run(caller, tool, Action.QUERY, alias, None, plan, seconds=seconds))
 

@@ -5,41 +5,33 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TypeVar
 
 from orgserver.model import names
 from orgserver.model.audit import Ending, Outcome
 from orgserver.model.errors import InvalidArgument, Rejected
 from orgserver.model.names import EVENT, RecordId, SObjectName
-from orgserver.model.names import sobject as sobject_name
 from orgserver.model.orgs import Caller, Org, Permission
-from orgserver.model.results import Changed, Created, FieldValues, Page, Record
+from orgserver.model.results import Changed, Created, FieldValues, Record
 from orgserver.model.schema import Schema
 from orgserver.salesforce import protocol
 from orgserver.salesforce import soql as soql_text
 from orgserver.services import (
     appointments,
-    children,
     confirming,
-    cursors,
     foresight,
     hindsight,
-    paging,
     previewing,
     repetition,
     shapes,
     values,
 )
-from orgserver.services import listing as listings
 from orgserver.services.access import Connection
 from orgserver.services.appointments import Attendees
-from orgserver.services.cursors import Position
-from orgserver.services.listing import Listing
 from orgserver.services.planning import Plan
 from orgserver.services.usual import UsualFields
 from orgserver.store.kept import COSTS, Keeps
-from orgserver.vault import Key
 
 T = TypeVar("T")
 
@@ -54,10 +46,8 @@ _SIDE_EFFECTS = re.compile(r"\bFOR\s+(?:VIEW|REFERENCE|UPDATE)\b|\bUPDATE\s+(?:T
 class Planner:
     """Makes plans. Every method raises InvalidArgument naming the argument that is wrong."""
 
-    def __init__(self, cursor_key: Key, schema: Describe) -> None:
-        self._cursor_key = cursor_key
-        self._schema = schema
-        self._usual = UsualFields()
+    def __init__(self, usual: UsualFields) -> None:
+        self._usual = usual
         self._attendees = Attendees()
 
     def create(
@@ -105,7 +95,7 @@ class Planner:
         wanted = values.field_names(fields, sobject)
 
         async def send(connection: Connection) -> Record:
-            shape = _shape(connection.org, sobject, whole=fields is None)
+            shape = record_shape(connection.org, sobject, whole=fields is None)
             record = await self._usual.ask(
                 connection,
                 sobject,
@@ -188,86 +178,6 @@ class Planner:
         plan = _changing(record_id, (), show if preview else send, "delete", keeps, after, preview=preview)
         return plan if preview else replace(plan, confirm=confirming.of_record(sobject, record_id))
 
-    def list(self, caller: Caller, org: Org, listing: Listing) -> Plan[Page]:
-        """List records of one object."""
-        arguments = {"tool": "list"} | listing.arguments()
-        position = self._position(caller, org, listing.cursor, arguments)
-        zone = appointments.zone_of(org)
-        shape = _shape(org, listing.sobject, whole=listing.fields is None)
-        listings.build(listing, now=datetime.now(UTC), zone=zone)  # its arguments are checked before anything is sent
-
-        async def begin(connection: Connection, fields: Sequence[str]) -> Page:
-            asked = replace(listing, fields=fields)
-            text = listings.build(asked, now=datetime.now(UTC), zone=zone)
-            return await go_on(connection, await self._with_dates(connection, caller, asked, text, zone))
-
-        async def go_on(connection: Connection, text: str) -> Page:
-            piece = await paging.fetch(connection, text, limit=listing.limit, position=position, shape=shape)
-            return self._page(caller, org, piece, arguments, text)
-
-        async def send(connection: Connection) -> Page:
-            if position.soql:
-                return await go_on(connection, position.soql)
-            return await self._usual.ask(
-                connection, listing.sobject, listing.fields, lambda fields: begin(connection, fields)
-            )
-
-        return Plan("read", send, _page_ending, fields=listing.touched(), foresight=foresight.listing(listing))
-
-    def query(
-        self, caller: Caller, org: Org, text: str, limit: int, cursor: str | None, *, include_deleted: bool
-    ) -> Plan[Page]:
-        """Run a query that the agent wrote; Salesforce judges it, but it may have no side effects."""
-        redacted = checked_soql(text)
-        objects, touched = soql_text.summary(text)
-        arguments = {"tool": "query", "soql": text, "limit": limit, "include_deleted": include_deleted}
-        position = self._position(caller, org, cursor, arguments)
-
-        async def send(connection: Connection) -> Page:
-            piece = await paging.fetch(
-                connection, text, limit=limit, position=position, include_deleted=include_deleted
-            )
-            return self._page(caller, org, piece, arguments, None)
-
-        return Plan(
-            "read",
-            send,
-            _page_ending,
-            fields=values.named(touched),
-            soql=redacted,
-            object=_object(objects),
-            foresight=foresight.querying(_object(objects), touched) if soql_text.is_plain(text) else None,
-        )
-
-    def _position(self, caller: Caller, org: Org, cursor: str | None, arguments: dict[str, Any]) -> Position:
-        if cursor is None:
-            return Position()
-        return cursors.read(
-            self._cursor_key, cursor, org=org.row_id, principal=caller.principal.name, arguments=arguments
-        )
-
-    def _page(
-        self, caller: Caller, org: Org, piece: paging.Piece, arguments: dict[str, Any], built: str | None
-    ) -> Page:
-        following = None
-        if piece.rest is not None:
-            position = Position(piece.rest.path, piece.rest.skip, built)
-            following = cursors.write(
-                self._cursor_key, position, org=org.row_id, principal=caller.principal.name, arguments=arguments
-            )
-        warnings = (*piece.warnings, *children.warnings(piece.records))
-        return Page(piece.records, piece.total_size, following, warnings)
-
-    async def _with_dates(self, connection: Connection, caller: Caller, listing: Listing, text: str, zone: str) -> str:
-        """Ask describe for types where the filter has something like a date on a field that not every org has."""
-        doubtful = listings.custom_dates(listing.filter, listing.sobject)
-        if not doubtful or listing.filter is None:
-            return text
-        schema = await self._schema(connection, caller, listing.sobject)
-        types = {each.name.lower(): each.type for each in schema.fields}
-        typed = replace(listing, filter=listings.dated_filter(listing.filter, types))
-        return listings.build(typed, now=datetime.now(UTC), zone=zone)
-
 
 def checked_soql(text: str) -> str:
     """See that a query only reads, and redact it for the audit log."""
@@ -307,7 +217,7 @@ def _changing(
     )
 
 
-def _shape(org: Org, sobject: SObjectName, *, whole: bool) -> Callable[[FieldValues], FieldValues]:
+def record_shape(org: Org, sobject: SObjectName, *, whole: bool) -> Callable[[FieldValues], FieldValues]:
     """How a record is told: ``whole`` when nobody named fields, and so without the empty ones."""
     zone = appointments.zone_of(org)
 
@@ -345,11 +255,6 @@ async def _read(
     return await connection.call(request, lambda reply: shape(protocol.read_record(reply)))
 
 
-def _page_ending(page: Page) -> Ending:
-    found = tuple(str(record["Id"])[:_ID] for record in page.records if record.get("Id"))
-    return Ending(Outcome.SUCCEEDED, row_count=len(page.records), record_ids=found)
-
-
 def _id_argument(tool: str) -> str:
     if tool.endswith("_contact"):
         return "contact_id"
@@ -365,11 +270,3 @@ def _modified(text: str | None) -> datetime | None:
             fields=["if_unmodified_since"],
         )
     return datetime.fromisoformat(text)
-
-
-def _object(objects: Sequence[str] | str | None) -> str | None:
-    name = objects if isinstance(objects, str) or objects is None else (objects[0] if objects else None)
-    try:
-        return sobject_name(name) if name else None
-    except ValueError:
-        return None

@@ -12,6 +12,7 @@ from orgserver.tools import replies, verbs
 from orgserver.tools.arguments import (
     AllowDuplicates,
     Arguments,
+    Count,
     Cursor,
     Fields,
     Filter,
@@ -102,6 +103,7 @@ class ListAppointments(Arguments):
     order_by: OrderBy = None
     start: Moment = None
     end: Moment = None
+    count: Count = False
 
 
 TOOLS = (

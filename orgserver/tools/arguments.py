@@ -105,6 +105,7 @@ Fields = Annotated[
 Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT)]
 Cursor = Annotated[str | None, WithJsonSchema({"type": "string"})]
 """A ``next_cursor``: the instructions say once how to go on, not every tool again."""
+Count = Annotated[bool, WithJsonSchema({"type": "boolean", "description": "total_size too, for one API call more"})]
 Filter = Annotated[
     dict[str, Any] | None,
     WithJsonSchema(

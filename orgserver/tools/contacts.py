@@ -12,6 +12,7 @@ from orgserver.tools import replies, verbs
 from orgserver.tools.arguments import (
     AllowDuplicates,
     Arguments,
+    Count,
     Cursor,
     Fields,
     Filter,
@@ -92,6 +93,7 @@ class ListContacts(Arguments):
     fields: Fields = None
     filter: Filter = None
     order_by: OrderBy = None
+    count: Count = False
 
 
 TOOLS = (

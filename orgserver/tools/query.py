@@ -12,7 +12,7 @@ from orgserver.salesforce import sosl
 from orgserver.services import searching
 from orgserver.services.searching import Search
 from orgserver.tools import replies
-from orgserver.tools.arguments import Arguments, Cursor, Limit, Org
+from orgserver.tools.arguments import Arguments, Count, Cursor, Limit, Org
 from orgserver.tools.family import ToolSpec
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ class Query(Arguments):
     include_deleted: Annotated[
         bool, WithJsonSchema({"type": "boolean", "description": "also the recycle bin and archive"})
     ] = False
+    count: Count = False
 
 
 async def run(operations: Operations, caller: Caller, given: Query) -> dict[str, Any]:
@@ -41,6 +42,7 @@ async def run(operations: Operations, caller: Caller, given: Query) -> dict[str,
         limit=given.limit,
         cursor=given.cursor,
         include_deleted=given.include_deleted,
+        count=given.count,
     )
     return replies.page(given.org, result)
 

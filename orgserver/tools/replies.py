@@ -72,10 +72,11 @@ PAGE_SCHEMA: dict[str, Any] = {
     "properties": {
         "org": _TEXT,
         "records": _OBJECTS,
+        "has_more": {"type": "boolean"},
         "total_size": {"type": "integer"},
         "next_cursor": _TEXT,
     },
-    "required": ["org", "records", "total_size"],
+    "required": ["org", "records", "has_more"],
 }
 SCHEMA_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -168,7 +169,9 @@ def record(org: str, result: Record) -> dict[str, Any]:
 
 def page(org: str, result: Page) -> dict[str, Any]:
     """Some records of a result."""
-    shaped: dict[str, Any] = {"org": org, "records": result.records, "total_size": result.total_size}
+    shaped: dict[str, Any] = {"org": org, "records": result.records, "has_more": result.has_more}
+    if result.total_size is not None:
+        shaped["total_size"] = result.total_size
     if result.next_cursor is not None:
         shaped["next_cursor"] = result.next_cursor
     return _with_warnings(shaped, result.warnings)

@@ -96,6 +96,7 @@ def list_(tool: str, sobject: SObjectName) -> Run:
             given.order_by,
             getattr(given, "start", None),
             getattr(given, "end", None),
+            given.count,
         )
         return replies.page(given.org, await operations.list(caller, tool, given.org, listing))
 

@@ -144,6 +144,36 @@ async def test_offset_ends_at_2000(web: httpx.AsyncClient, offset: int, code: st
     assert reply.status_code == 200 if code is None else errors(reply) == (400, code)
 
 
+@pytest.mark.parametrize(
+    ("clauses", "rows", "done"),
+    [("OFFSET 0", 200, True), ("LIMIT 300 OFFSET 3", 200, True), ("LIMIT 150 OFFSET 3", 150, True), ("", 200, False)],
+)
+async def test_offset_ends_with_the_first_batch(
+    web: httpx.AsyncClient, acme: SandboxOrg, clauses: str, rows: int, done: bool
+) -> None:
+    add_contacts(acme, 500)
+    page = (await query(web, f"SELECT Id FROM Contact {clauses}", **{"Sforce-Query-Options": "batchSize=200"})).json()
+
+    assert (len(page["records"]), page["done"]) == (rows, done)
+    assert page["totalSize"] == (rows if done else 504)
+
+
+@pytest.mark.parametrize(("outer", "status"), [("", 400), (" LIMIT 2", 400), (" LIMIT 1", 200)])
+async def test_a_subquery_has_an_offset_where_one_record_is_around_it(
+    web: httpx.AsyncClient, outer: str, status: int
+) -> None:
+    text = f"SELECT Id, (SELECT Id FROM Contacts OFFSET 1) FROM Account{outer}"
+
+    assert (await query(web, text)).status_code == status
+
+
+@pytest.mark.parametrize(("terms", "status"), [(32, 200), (33, 400)])
+async def test_a_query_is_ordered_by_32_fields_at_most(web: httpx.AsyncClient, terms: int, status: int) -> None:
+    text = f"SELECT Id FROM Contact ORDER BY {', '.join(['LastName'] * terms)}"
+
+    assert (await query(web, text)).status_code == status
+
+
 async def test_what_sums_up_without_groups_takes_no_limit(web: httpx.AsyncClient) -> None:
     assert errors(await query(web, "SELECT COUNT(Id) FROM Contact LIMIT 5")) == (400, "MALFORMED_QUERY")
     assert (await query(web, "SELECT COUNT(Id) FROM Contact")).json()["records"][0]["expr0"] == 4

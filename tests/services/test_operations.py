@@ -264,7 +264,7 @@ async def test_every_record_of_a_long_result_comes_once_by_cursor(app: App, call
         page = await app.operations.query(
             caller, "salesforce_query", "acme", "SELECT Id FROM Contact ORDER BY Id", limit=700, cursor=cursor
         )
-        assert page.total_size == 4_504
+        assert page.total_size == (None if cursor is None else 4_504)
         seen += [record["Id"] for record in page.records]
         cursor, calls = page.next_cursor, calls + 1
         if cursor is None:

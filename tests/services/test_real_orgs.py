@@ -216,7 +216,10 @@ async def test_rows_of_children_that_are_missing_are_told_of(
 
 
 async def _begun(app: App, caller: Caller, acme: SandboxOrg) -> str:
+    """A cursor into a result that Salesforce keeps, of a query that it did not sort, so that none can begin again."""
     acme.page_rows = 2
+    unsorted = '[{"errorCode": "MALFORMED_QUERY", "message": "field Id can not be sorted in a query call"}]'
+    acme.fault("status", path=".*/query", status=400, body=unsorted)
     cursor = (await query(app, caller, "SELECT Id FROM Contact", 2)).next_cursor
     assert cursor is not None
     return cursor
@@ -236,6 +239,21 @@ async def test_a_locator_that_ended_after_two_days_says_start_again(app: App, ca
     )
 
 
+async def test_a_locator_that_ended_after_two_days_is_no_matter_where_the_order_is_total(
+    app: App, caller: Caller, acme: SandboxOrg
+) -> None:
+    acme.page_rows = 1
+    seen, cursor = [], None
+    for _ in range(4):
+        page = await query(app, caller, "SELECT Id FROM Contact", 1, cursor)
+        seen, cursor = [*seen, page.records[0]["Id"]], page.next_cursor
+        now = acme.clock()
+        acme.clock = lambda now=now: now + timedelta(days=2)
+
+    assert cursor is None
+    assert seen == sorted(acme.records.tables["Contact"])
+
+
 async def test_a_locator_that_ended_with_its_session_says_start_again_and_stops_no_other_call(
     app: App, caller: Caller, acme: SandboxOrg
 ) -> None:
@@ -250,7 +268,7 @@ async def test_a_locator_that_ended_with_its_session_says_start_again_and_stops_
         assert (told.value.code, told.value.category) == ("INVALID_QUERY_LOCATOR", "invalid_argument")
     assert acme.counters.refreshes == 1
     acme.expire_access_tokens()
-    assert (await query(app, caller, "SELECT Id FROM Contact", 2)).total_size == 4
+    assert (await query(app, caller, "SELECT Id FROM Contact", 4)).total_size == 4
 
 
 async def test_a_cursor_goes_on_in_a_new_session_where_the_org_lets_it(

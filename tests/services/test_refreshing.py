@@ -19,7 +19,7 @@ from orgserver.store import leases
 
 
 async def read(app: App, caller: Caller) -> int:
-    listing = Listing(CONTACT, limit=1)
+    listing = Listing(CONTACT)
     return (await app.operations.list(caller, "salesforce_list_contacts", "acme", listing)).total_size
 
 

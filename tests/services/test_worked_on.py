@@ -67,7 +67,7 @@ async def make_idle(app: App) -> None:
 
 
 async def read(app: App, caller: Caller) -> int:
-    return (await app.operations.list(caller, "salesforce_list_contacts", "acme", Listing(CONTACT, limit=1))).total_size
+    return (await app.operations.list(caller, "salesforce_list_contacts", "acme", Listing(CONTACT))).total_size
 
 
 async def take(way: str, app: App, other: App, caller: Caller) -> bool:

@@ -85,8 +85,10 @@ class PretendOperations:
         self._asked("list", caller, tool, alias, listing)
         return self.page
 
-    async def query(self, caller, tool, alias, soql, *, limit=50, cursor=None, include_deleted=False) -> Page:
-        self._asked("query", caller, tool, alias, soql, limit, cursor, include_deleted)
+    async def query(
+        self, caller, tool, alias, soql, *, limit=50, cursor=None, include_deleted=False, count=False
+    ) -> Page:
+        self._asked("query", caller, tool, alias, soql, limit, cursor, include_deleted, count)
         return self.page
 
     async def perform(self, caller, tool, action, alias, sobject, plan) -> Any:

@@ -62,9 +62,10 @@ CALLS: list[tuple[str, dict[str, Any], str, tuple[Any, ...]]] = [
             "fields": ["Id"],
             "filter": {"LastName": {"in": ["O'Hara"]}},
             "order_by": "Name desc",
+            "count": True,
         },
         "list",
-        (Listing(CONTACT, 2_000, "c", ["Id"], {"LastName": {"in": ["O'Hara"]}}, "Name desc"),),
+        (Listing(CONTACT, 2_000, "c", ["Id"], {"LastName": {"in": ["O'Hara"]}}, "Name desc", count=True),),
     ),
     (
         "salesforce_create_appointment",
@@ -88,11 +89,16 @@ CALLS: list[tuple[str, dict[str, Any], str, tuple[Any, ...]]] = [
     ),
     (
         "salesforce_query",
-        {"soql": "SELECT Id FROM Account", "limit": 7, "cursor": "c", "include_deleted": True},
+        {"soql": "SELECT Id FROM Account", "limit": 7, "cursor": "c", "include_deleted": True, "count": True},
         "query",
-        ("SELECT Id FROM Account", 7, "c", True),
+        ("SELECT Id FROM Account", 7, "c", True, True),
     ),
-    ("salesforce_query", {"soql": "SELECT Id FROM Account"}, "query", ("SELECT Id FROM Account", 50, None, False)),
+    (
+        "salesforce_query",
+        {"soql": "SELECT Id FROM Account"},
+        "query",
+        ("SELECT Id FROM Account", 50, None, False, False),
+    ),
 ]
 
 SHAPES = {
@@ -105,8 +111,18 @@ SHAPES = {
     "read": {"org": "acme", "record": {"Id": CONTACT_ID, "LastName": "Lovelace", "Email": None}},
     "update": {"org": "acme", "id": CONTACT_ID, "updated_fields": ["Email"]},
     "delete": {"org": "acme", "id": CONTACT_ID, "deleted": True},
-    "list": {"org": "acme", "records": [{"Id": CONTACT_ID, "Account": {"Name": "Analytical"}}], "total_size": 1},
-    "query": {"org": "acme", "records": [{"Id": CONTACT_ID, "Account": {"Name": "Analytical"}}], "total_size": 1},
+    "list": {
+        "org": "acme",
+        "records": [{"Id": CONTACT_ID, "Account": {"Name": "Analytical"}}],
+        "has_more": False,
+        "total_size": 1,
+    },
+    "query": {
+        "org": "acme",
+        "records": [{"Id": CONTACT_ID, "Account": {"Name": "Analytical"}}],
+        "has_more": False,
+        "total_size": 1,
+    },
 }
 
 
@@ -144,10 +160,15 @@ async def test_what_is_absent_is_left_out_and_what_is_there_is_told(client, oper
     assert data_of(result) == {
         "org": "acme",
         "records": [],
+        "has_more": True,
         "total_size": 4_000,
         "next_cursor": "next",
         "warnings": ["cut at 60 KB"],
     }
+
+    operations.page = Page([], None, "next")
+    result = await client.call_tool("salesforce_list_contacts", {"org": "acme"})
+    assert data_of(result) == {"org": "acme", "records": [], "has_more": True, "next_cursor": "next"}
 
 
 async def test_orgs_are_named_a_page_at_a_time(client, operations, data_of) -> None:

@@ -71,7 +71,7 @@ async def test_org_comes_first_and_is_required_wherever_salesforce_is_touched(cl
             ["org", "contact_id", "data", "if_unmodified_since", "allow_duplicates", "preview"],
         ),
         ("salesforce_delete_contact", ["org", "contact_id", "preview"]),
-        ("salesforce_list_contacts", ["org", "limit", "cursor", "fields", "filter", "order_by"]),
+        ("salesforce_list_contacts", ["org", "limit", "cursor", "fields", "filter", "order_by", "count"]),
         ("salesforce_create_appointment", ["org", "data", "idempotency_key", "allow_duplicates"]),
         ("salesforce_get_appointment", ["org", "event_id", "fields"]),
         (
@@ -79,8 +79,11 @@ async def test_org_comes_first_and_is_required_wherever_salesforce_is_touched(cl
             ["org", "event_id", "data", "if_unmodified_since", "allow_duplicates", "preview"],
         ),
         ("salesforce_delete_appointment", ["org", "event_id", "preview"]),
-        ("salesforce_list_appointments", ["org", "limit", "cursor", "fields", "filter", "order_by", "start", "end"]),
-        ("salesforce_query", ["org", "soql", "limit", "cursor", "include_deleted"]),
+        (
+            "salesforce_list_appointments",
+            ["org", "limit", "cursor", "fields", "filter", "order_by", "start", "end", "count"],
+        ),
+        ("salesforce_query", ["org", "soql", "limit", "cursor", "include_deleted", "count"]),
         ("salesforce_search", ["org", "text", "objects", "limit"]),
         ("salesforce_list_orgs", ["match", "cursor"]),
         ("salesforce_describe_object", ["org", "object", "fields", "detail", "refresh"]),

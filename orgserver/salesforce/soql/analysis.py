@@ -102,13 +102,22 @@ def redact(text: str) -> str:
     return "".join(parts).strip()
 
 
+def understood(text: str) -> tree.Query | None:
+    """The tree of a query; None where it is beyond our grammar."""
+    try:
+        return grammar.parse(text)
+    except SoqlError:
+        return None
+
+
 def summary(text: str) -> tuple[str | None, tuple[str, ...]]:
     """The object a query reads from and the fields it names, as far as it is understood."""
-    try:
-        query = grammar.parse(text)
-    except SoqlError:
-        return _guessed(text), ()
-    return query.sobject, names(query)
+    return summary_of(text, understood(text))
+
+
+def summary_of(text: str, query: tree.Query | None) -> tuple[str | None, tuple[str, ...]]:
+    """The same of a query that was parsed before."""
+    return (_guessed(text), ()) if query is None else (query.sobject, names(query))
 
 
 def names(query: tree.Query) -> tuple[str, ...]:

@@ -48,8 +48,11 @@ class _Parser:
         where = self._condition() if words.maybe("where") else None
         subtotals, group = self._group() if words.maybe("group") else (None, ())
         having = self._condition() if group and words.maybe("having") else None
+        order_at = words.peek().position
         order = self._order() if words.maybe("order") else ()
+        limit_at = words.peek().position
         limit = words.integer() if words.maybe("limit") else None
+        clauses = tree.Clauses(order_at, limit_at, words.peek().position)
         offset = words.integer() if words.maybe("offset") else 0
         self._depth -= 1
         return tree.Query(
@@ -66,6 +69,7 @@ class _Parser:
             limit,
             offset,
             sobject.position,
+            clauses,
         )
 
     def _deeper(self) -> None:

@@ -136,6 +136,15 @@ Item = Selected | Fields | TypeOf | Children
 
 
 @dataclass(frozen=True, slots=True)
+class Clauses:
+    """Where the last clauses of a query stand in its text; of one that is not there, where it would stand."""
+
+    order: int = 0
+    limit: int = 0
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """A query, or one within another."""
 
@@ -156,6 +165,7 @@ class Query:
     offset: int = 0
     position: int = field(default=0, compare=False)
     """Of the object's name."""
+    clauses: Clauses = field(default=Clauses(), compare=False)
 
     @property
     def aggregated(self) -> bool:

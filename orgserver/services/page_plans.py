@@ -1,0 +1,156 @@
+"""What lists and queries will do in one org: their text, their page, and the cursor that goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from orgserver.model.audit import Ending, Outcome
+from orgserver.model.names import SObjectName
+from orgserver.model.names import sobject as sobject_name
+from orgserver.model.orgs import Caller, Org
+from orgserver.model.results import Page
+from orgserver.salesforce import soql as soql_text
+from orgserver.services import appointments, children, counting, cursors, foresight, paging, values
+from orgserver.services import listing as listings
+from orgserver.services.access import Connection
+from orgserver.services.cursors import Position
+from orgserver.services.listing import Listing
+from orgserver.services.paging import Piece, Source
+from orgserver.services.planning import Plan
+from orgserver.services.plans import Describe, checked_soql, record_shape
+from orgserver.services.usual import UsualFields
+from orgserver.vault import Key
+
+_ID = 18
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class PagePlanner:
+    """Makes plans of lists and queries. Every method raises InvalidArgument naming the argument that is wrong."""
+
+    def __init__(self, cursor_key: Key, schema: Describe, usual: UsualFields) -> None:
+        self._cursor_key = cursor_key
+        self._schema = schema
+        self._usual = usual
+
+    def list(self, caller: Caller, org: Org, listing: Listing) -> Plan[Page]:
+        """List records of one object."""
+        arguments = {"tool": "list"} | listing.arguments()
+        position = self._position(caller, org, listing.cursor, arguments)
+        zone = appointments.zone_of(org)
+        shape = record_shape(org, listing.sobject, whole=listing.fields is None)
+        asked_at = position.asked_at or time.time_ns() // 1_000_000
+        now = _EPOCH + timedelta(milliseconds=asked_at)
+        listings.build(listing, now=now, zone=zone)  # its arguments are checked before anything is sent
+
+        async def send(connection: Connection) -> Page:
+            typed = await self._with_dates(connection, caller, listing)
+
+            def source(fields: Sequence[str] | None) -> Source:
+                if position.soql is not None:
+                    return Source(position.soql, is_ours=True, shape=shape)
+                rows = listings.build(replace(typed, fields=fields), now=now, zone=zone)
+                return Source(rows.ordered, rows, is_ours=True, shape=shape)
+
+            async def read(fields: Sequence[str]) -> Piece:
+                return await paging.fetch(connection, source(fields), limit=listing.limit, position=position)
+
+            async def read_usual() -> Piece:
+                return await self._usual.ask(connection, listing.sobject, listing.fields, read)
+
+            if not listing.count:
+                piece = await read_usual()
+            else:
+                piece = await counting.with_total(
+                    connection, source(listing.fields), read_usual, limit=listing.limit, position=position
+                )
+            if piece.rest is not None and listing.depends_on_time:
+                piece = replace(piece, rest=replace(piece.rest, asked_at=asked_at))
+            return self._page(caller, org, piece, arguments)
+
+        return Plan("read", send, _page_ending, fields=listing.touched(), foresight=foresight.listing(listing))
+
+    def query(
+        self,
+        caller: Caller,
+        org: Org,
+        text: str,
+        limit: int,
+        cursor: str | None,
+        *,
+        include_deleted: bool,
+        count: bool = False,
+    ) -> Plan[Page]:
+        """Run a query that the agent wrote; Salesforce judges it, but it may have no side effects."""
+        redacted = checked_soql(text)
+        query = soql_text.understood(text)
+        objects, touched = soql_text.summary_of(text, query)
+        source = Source(
+            text,
+            soql_text.row_query(query, text) if query is not None else None,
+            grouped=query is not None and bool(query.group),
+            include_deleted=include_deleted,
+        )
+        arguments = {"tool": "query", "soql": text, "limit": limit, "include_deleted": include_deleted}
+        position = self._position(caller, org, cursor, arguments)
+
+        async def send(connection: Connection) -> Page:
+            async def read() -> Piece:
+                return await paging.fetch(connection, source, limit=limit, position=position)
+
+            if not count:
+                piece = await read()
+            else:
+                piece = await counting.with_total(connection, source, read, limit=limit, position=position)
+            return self._page(caller, org, piece, arguments)
+
+        return Plan(
+            "read",
+            send,
+            _page_ending,
+            fields=values.named(touched),
+            soql=redacted,
+            object=_object(objects),
+            foresight=foresight.querying(_object(objects), touched) if soql_text.is_plain(text) else None,
+        )
+
+    def _position(self, caller: Caller, org: Org, cursor: str | None, arguments: dict[str, Any]) -> Position:
+        if cursor is None:
+            return Position()
+        return cursors.read(
+            self._cursor_key, cursor, org=org.row_id, principal=caller.principal.name, arguments=arguments
+        )
+
+    def _page(self, caller: Caller, org: Org, piece: Piece, arguments: dict[str, Any]) -> Page:
+        following = None
+        if piece.rest is not None:
+            following = cursors.write(
+                self._cursor_key, piece.rest, org=org.row_id, principal=caller.principal.name, arguments=arguments
+            )
+        warnings = (*piece.warnings, *children.warnings(piece.records))
+        return Page(piece.records, piece.total_size, following, warnings)
+
+    async def _with_dates(self, connection: Connection, caller: Caller, listing: Listing) -> Listing:
+        """Ask describe for types where the filter has something like a date on a field that not every org has."""
+        doubtful = listings.custom_dates(listing.filter, listing.sobject)
+        if not doubtful or listing.filter is None:
+            return listing
+        schema = await self._schema(connection, caller, listing.sobject)
+        types = {each.name.lower(): each.type for each in schema.fields}
+        return replace(listing, filter=listings.dated_filter(listing.filter, types))
+
+
+def _page_ending(page: Page) -> Ending:
+    found = tuple(str(record["Id"])[:_ID] for record in page.records if record.get("Id"))
+    return Ending(Outcome.SUCCEEDED, row_count=len(page.records), record_ids=found)
+
+
+def _object(name: str | None) -> SObjectName | None:
+    try:
+        return sobject_name(name) if name else None
+    except ValueError:
+        return None
