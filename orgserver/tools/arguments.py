@@ -145,9 +145,10 @@ def schema_of(arguments: type[BaseModel], *, nullable: bool = True) -> dict[str,
     return compact
 
 
-def _compact(node: Any, definitions: dict[str, Any]) -> Any:
+def _compact(node: Any, definitions: dict[str, Any], level: int = 0) -> Any:
+    """A schema without what says nothing; ``level`` counts the properties that it is inside of."""
     if isinstance(node, list):
-        return [_compact(each, definitions) for each in node]
+        return [_compact(each, definitions, level) for each in node]
     if not isinstance(node, dict):
         return node
     if "$ref" in node:
@@ -155,11 +156,11 @@ def _compact(node: Any, definitions: dict[str, Any]) -> Any:
         target.pop("description", None)
         node = target | {name: value for name, value in node.items() if name != "$ref"}
     compact = {
-        name: {key: _compact(value, definitions) for key, value in inner.items()}
+        name: {key: _compact(value, definitions, level + 1) for key, value in inner.items()}
         if name == "properties"
-        else _compact(inner, definitions)
+        else _compact(inner, definitions, level)
         for name, inner in node.items()
-        if name not in _NOISE and not (name == "default" and inner in (None, False))
+        if not _says_nothing(name, inner, level)
     }
     if compact.get("type") == "object" and node.get("additionalProperties") is not False:
         # Without the word, and with properties that are there but empty, clients' converters allow no key, or a text.
@@ -167,6 +168,13 @@ def _compact(node: Any, definitions: dict[str, Any]) -> Any:
         if not compact.get("properties"):
             compact.pop("properties", None)
     return compact
+
+
+def _says_nothing(name: str, value: Any, level: int) -> bool:
+    """Whether a keyword may go. Fields inside ``data`` keep their null: langchain-google-genai requires each field
+    without a default, and a model that must fill in an AccountId makes one up.
+    """
+    return name in _NOISE or (name == "default" and (value is False or (value is None and level <= 1)))
 
 
 def _without_null(node: Any) -> None:

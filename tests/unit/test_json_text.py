@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from orgserver.model.json_text import MAX_CHARACTERS, MAX_DEPTH, is_deeper, read_json_text
+from orgserver.model.json_text import MAX_CHARACTERS, MAX_DEPTH, MAX_VALUES, is_deeper, read_json_text
 
 DEEPEST = "[" * MAX_DEPTH + "]" * MAX_DEPTH
 
@@ -42,8 +42,9 @@ def test_json_as_deep_as_allowed_is_read() -> None:
         f"[{DEEPEST}]",
         '{"a":' * 100_000,
         '"' + "x" * MAX_CHARACTERS + '"',
+        f"[{'{},' * MAX_VALUES}{{}}]",
     ],
-    ids=range(17),
+    ids=range(18),
 )
 def test_what_is_no_json_or_has_more_than_one_meaning_is_refused(text) -> None:
     with pytest.raises(ValueError):
