@@ -13,7 +13,7 @@ MAX_VALUES = 500_000
 
 
 def read_json_text(text: str) -> Any:
-    """Read a text as JSON (RFC 8259); ValueError for what is none, names a key twice, is too long, too deep or too much."""
+    """Read a text as JSON (RFC 8259); ValueError for what is none, names a key twice, is too long, deep or much."""
     if len(text) > MAX_CHARACTERS:
         raise ValueError("it is too long")
     if sum(map(text.count, "[{,")) > MAX_VALUES:

@@ -31,7 +31,10 @@ async def serve_stdio(server: Server[Any], ending: Ending | None = None, refused
         incoming, outgoing = wire.streams(lines, sink, refused)
         listening = asyncio.create_task(_listen(ending, incoming)) if ending is not None else None
         try:
-            await server.run(incoming, outgoing, server.create_initialization_options())
+            options = server.create_initialization_options()
+            await server.run(incoming, outgoing, options)
+            if incoming.begins_anew():
+                await server.run(incoming, outgoing, options)
         finally:
             if listening is not None:
                 listening.cancel()

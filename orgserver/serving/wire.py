@@ -33,6 +33,7 @@ logger = logging.getLogger("orgserver.serving")
 
 MAX_LINE = 16 * 1024 * 1024
 """Far above any honest request; Salesforce takes 6 MB at most for one record."""
+_DISCOVER = "server/discover"
 DRAIN_SECONDS = 60.0
 """A call has ended by then: its own limit is shorter (``ORGSERVER_CALL_TIMEOUT``)."""
 
@@ -159,6 +160,18 @@ class Incoming(_Stream):
         self._outgoing = outgoing
         self._refused = refused
         self._ending: Ending | None = None
+        self._asked: str | None = None
+        """The method of the last request, until one has decided the generation of the protocol."""
+        self._handshake: JSONRPCRequest | None = None
+
+    def begins_anew(self) -> bool:
+        """Whether a client whose discovery took too long went on with the handshake, which is then read first.
+
+        From 2026-07-28 on a client may ask ``server/discover`` to learn what a server speaks, and falls back to
+        ``initialize`` when no answer comes in time (Vercel's AI SDK waits a second, which a start may take). The SDK
+        serves one connection in one generation of the protocol, the one of its first request.
+        """
+        return self._handshake is not None
 
     def end(self, ending: Ending) -> None:
         """Read no more, and end when what was read is answered; ``ending`` says how long that may take."""
@@ -176,6 +189,10 @@ class Incoming(_Stream):
 
     async def receive(self) -> SessionMessage | Exception:
         """Read one message; EndOfStream when the client has left. What is no message is answered here."""
+        if self._handshake is not None:
+            handshake, self._handshake = self._handshake, None
+            self._requests.add(handshake)
+            return SessionMessage(handshake)
         while True:
             try:
                 line = await self._lines.line()
@@ -193,8 +210,20 @@ class Incoming(_Stream):
             except Unreadable as problem:
                 await self._refuse(problem)
                 continue
+            if self._is_late_handshake(message):
+                await self._drained()
+                raise anyio.EndOfStream
             self._requests.add(message)
             return SessionMessage(message)
+
+    def _is_late_handshake(self, message: JSONRPCMessage) -> bool:
+        """Whether this is the handshake of a client that has asked for nothing but ``server/discover``."""
+        if not isinstance(message, JSONRPCRequest) or self._asked not in (None, _DISCOVER):
+            return False
+        if self._asked == _DISCOVER and message.method == "initialize":
+            self._handshake = message
+        self._asked = message.method
+        return self._handshake is not None
 
     async def _drained(self) -> None:
         if self._ending is not None:

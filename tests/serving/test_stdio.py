@@ -97,6 +97,47 @@ def text_of(answer: dict[str, Any]) -> str:
     return str(answer["result"]["content"][0]["text"])
 
 
+DISCOVER = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "server/discover",
+    "params": {
+        "_meta": {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientInfo": {"name": "raw", "version": "1"},
+            "io.modelcontextprotocol/clientCapabilities": {},
+        }
+    },
+}
+
+
+@pytest.mark.parametrize("impatient", [True, False], ids=["at once", "after the answer"])
+def test_a_handshake_after_a_discovery_that_took_too_long_opens_the_connection(command, impatient) -> None:
+    hello = HELLO | {"id": 2}
+    with serving(command) as served:
+        if impatient:
+            served.send(DISCOVER, DISCOVER | {"id": "again"}, hello)
+            assert {served.receive()["id"] for _ in range(2)} == {1, "again"}
+        else:
+            served.send(DISCOVER)
+            assert "2026-07-28" in served.receive()["result"]["supportedVersions"]
+            served.send(hello)
+        assert served.receive()["result"]["protocolVersion"] == "2025-11-25"
+        served.send(READY, call(3, text="x"))
+        assert served.receive()["result"]["content"][0]["text"] == "x"
+
+
+def test_a_handshake_after_a_call_of_the_other_generation_is_refused(command) -> None:
+    with serving(command) as served:
+        asked = call(2, text="x")
+        asked["params"] |= DISCOVER["params"]
+        served.send(DISCOVER, asked, HELLO | {"id": 3})
+        answers = {answer["id"]: answer for answer in (served.receive() for _ in range(3))}
+
+    assert answers[2]["result"]["content"][0]["text"] == "x"
+    assert answers[3]["error"]["code"] == -32022
+
+
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
 async def test_the_sdks_own_client_is_served_in_both_generations(command: list[str], mode: str) -> None:
     parameters = StdioServerParameters(command=command[0], args=command[1:])

@@ -43,5 +43,5 @@ async def _verdict(case: Case, schema: dict[str, Any], call: Call, dialect: dict
     arguments = written(schema, case.arguments, **dialect)
     try:
         return judged(case, await call(case.tool, arguments))
-    except Exception as error:  # whatever the library raises is what its user would see
+    except Exception as error:  # noqa: BLE001  # whatever the library raises is what its user would see
         return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"

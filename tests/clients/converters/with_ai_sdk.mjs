@@ -38,7 +38,7 @@ const providers = {
     model: createGoogleGenerativeAI({ apiKey: "none", fetch: answering(({ tool, text }) => ({
       candidates: [{ finishReason: "STOP", content: { role: "model", parts: [{ functionCall: { name: tool, args: JSON.parse(text) } }] } }],
     })) })("gemini-2.5-pro"),
-    shown: () => sent.tools.flatMap((each) => each.functionDeclarations).map((each) => [each.name, each.parameters]),
+    shown: () => sent.tools.flatMap((each) => each.functionDeclarations).map((each) => [each.name, each.parametersJsonSchema]),
   },
 };
 

@@ -14,7 +14,7 @@ from reporting import play
 from orgserver.tools.toolsets import EVERY
 
 LONGEST = 60
-KEYLESS = {"OpenAI": "open", "Anthropic": "open", "Google": "listed"}
+PROVIDERS = ("OpenAI", "Anthropic", "Google")
 
 
 class Script:
@@ -44,13 +44,13 @@ async def main() -> None:
     )
     listed = {name: spec.listed().input_schema for name, spec in EVERY.items()}
     asking = Script(process)
-    for provider, keyless in KEYLESS.items():
+    for provider in PROVIDERS:
         shown = (await asking.ask(provider, "salesforce_list_orgs", {}))["shown"]
 
         async def call(tool: str, arguments: dict[str, Any], provider: str = provider) -> str:
             return str((await asking.ask(provider, tool, arguments))["answer"])
 
-        await play(f"AI SDK, {provider}", listed, shown, call, keyless=keyless)
+        await play(f"AI SDK, {provider}", listed, shown, call)
     assert process.stdin is not None
     process.stdin.close()
     await process.wait()
