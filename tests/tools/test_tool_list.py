@@ -146,7 +146,7 @@ async def test_data_has_the_usual_fields_typed_and_takes_others(client) -> None:
     contact = tools["salesforce_create_contact"]["data"]
     assert contact["required"] == ["LastName"]
     assert contact["properties"]["LastName"] == {"type": "string"}
-    assert contact["properties"]["Email"] == {"type": "string", "format": "email"}
+    assert contact["properties"]["Email"] == {"type": "string", "format": "email", "default": None}
     assert contact["additionalProperties"] is True
     appointment = tools["salesforce_create_appointment"]["data"]
     assert appointment["required"] == ["Subject", "StartDateTime", "EndDateTime"]
