@@ -9,7 +9,7 @@ import pytest
 
 from orgserver import __version__
 from orgserver.cli.main import cli
-from orgserver.config import Settings
+from orgserver.config import Settings, read_settings
 from orgserver.tools import toolsets
 from tests.packaging import containerfile
 from tests.packaging.container import HARDENED
@@ -60,6 +60,25 @@ def test_a_bundle_says_what_it_is_and_lists_the_tools_that_are_served(kind: str,
     assert manifest["compatibility"]["runtimes"]["python"] == PROJECT["requires-python"]
     assert manifest["server"]["entry_point"] in manifest["server"]["mcp_config"]["args"][-1]
     assert manifest["repository"]["url"] == PROJECT["urls"]["Repository"]
+
+
+@pytest.mark.parametrize("kind", MANIFESTS)
+def test_what_a_host_asks_for_reaches_settings_that_there_are(tmp_path: Path, kind: str) -> None:
+    """With nothing filled in, everything is as without these variables; a host sets them all the same."""
+    variables = MANIFESTS[kind]["server"]["mcp_config"]["env"]
+    asked = MANIFESTS[kind]["user_config"]
+    defaults = {f"${{user_config.{name}}}": str(option["default"]).lower() for name, option in asked.items()}
+    filled = {
+        f"${{user_config.{name}}}": text
+        for name, text in (("orgs", "acme"), ("toolsets", "all"), ("read_only", "true"))
+    }
+    home = {"ORGSERVER_HOME": str(tmp_path)}
+
+    assert set(variables.values()) == set(defaults)
+    plain = read_settings(environ=home | {name: defaults[text] for name, text in variables.items()})
+    assert plain == read_settings(environ=dict(home))
+    chosen = read_settings(environ=home | {name: filled[text] for name, text in variables.items()})
+    assert (chosen.orgs, chosen.toolsets, chosen.read_only) == (("acme",), ("all",), True)
 
 
 def test_the_bundle_for_uv_has_all_that_the_wheel_is_built_from(tmp_path: Path) -> None:
