@@ -51,4 +51,4 @@ def add_org(**options: Any) -> None:
     registration = enrolling.registration_of(options, alias, auth, given, policy=policy)
     enrolling.show(run(enrolling.enrol(settings, registration)), as_json=options["as_json"])
     if not options["as_json"]:
-        tell(f"Next: {shell_line('connect', 'claude-code')}   (once; or another client: see its --help)")
+        tell(f"Next: {shell_line('connect', 'claude-code')}")

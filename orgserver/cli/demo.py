@@ -76,8 +76,8 @@ def demo(as_json: bool) -> None:
         held = sum(step["ok"] for step in report.steps)
         colour = "green" if report.ok else "red"
         click.echo(click.style(f"\n{held} of {len(report.steps)} steps held, {taken} s.", fg=colour, bold=True))
-        click.echo(f"Next: {safe(shell_line('add-org', 'ALIAS'))}")
-        click.echo(f"then: {safe(shell_line('connect', 'claude-code'))}   (or another client; see --help)")
+        click.echo(f"Next: {safe(shell_line('add-org', 'acme'))}")
+        click.echo(f"Then: {safe(shell_line('connect', 'claude-code'))}")
     if not report.ok:
         raise Failure
 

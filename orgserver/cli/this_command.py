@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import site
 import subprocess
 import sys
@@ -23,8 +24,14 @@ def this_command() -> tuple[str, ...]:
     for scheme in schemes:
         script = Path(sysconfig.get_path("scripts", scheme)) / name
         if script.is_file() and os.access(script, os.X_OK):
-            return (str(script),)
+            return (str(_link(script) or script),)
     return (sys.executable, "-P", "-m", "orgserver")
+
+
+def _link(script: Path) -> Path | None:
+    """The shorter name of the same script that an installer has put on the search path."""
+    path = Path(shutil.which(script.name) or "")
+    return path if path.is_absolute() and path.samefile(script) else None
 
 
 def shell_line(*words: str) -> str:
