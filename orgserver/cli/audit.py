@@ -79,7 +79,7 @@ def print_entries(entries: list[AuditEntry], *, paged: bool = False, wide: bool 
             )
             for entry in entries
         ],
-        spare=("ms", "principal", "record", "error", "object"),
+        spare=("ms", "principal", "record", "error", "object", "time (UTC)"),
         ids=("id",),
         paged=paged,
         wide=wide,

@@ -53,6 +53,8 @@ _PROVES: dict[AuthKind, str] = {
     "client-credentials": "client_secret",
 }
 _MAX_INPUT = 1024 * 1024
+_NAMED = 5
+"""Orgs that an error names."""
 _WHICH_APP = (
     f"{PLATFORM_CLI}, Salesforce's own command line app, works only where an administrator has installed it or the "
     "user holds 'Approve Uninstalled Connected Apps'. Otherwise the org needs an External Client App of its own: "
@@ -169,7 +171,7 @@ def _auth(options: dict[str, Any], given: Given, source: str | None, *, from_env
 def _from_source(source: str | None, options: dict[str, Any]) -> tuple[Given, bool]:
     """What a source holds, and whether it has said so already."""
     if source == "credentials_stdin":
-        return _from_stdin(), False
+        return _from_stdin(options.get("alias")), False
     if source == "env_file":
         return _from_env_file(options["env_file"]), False
     if source is None:
@@ -272,9 +274,22 @@ def _take_key_file(given: Given, path: Path) -> None:
     given.keep("private_key", key_file.read_file(path).reveal(), str(path))
 
 
-def _from_stdin() -> Given:
+def _one_of_many(told: Any, alias: str | None) -> Any:
+    """From everything that ``orgserver sandbox`` prints, the org that is to be added."""
+    if not isinstance(told, dict) or not isinstance(told.get("orgs"), list) or alias is None:
+        return told
+    every = {str(org.get("alias")): org for org in told["orgs"] if isinstance(org, dict)}
+    if alias not in every:
+        named = ", ".join(list(every)[:_NAMED])
+        raise ConfigError(
+            f"standard input describes several orgs, and none of them is {alias}", hint=f"it has: {named}"
+        )
+    return dict(every[alias])
+
+
+def _from_stdin(alias: str | None) -> Given:
     try:
-        told = json.loads(sys.stdin.read(_MAX_INPUT))
+        told = _one_of_many(json.loads(sys.stdin.read(_MAX_INPUT)), alias)
     except (ValueError, RecursionError):
         raise ConfigError("standard input holds no JSON object", hint=_EXAMPLE) from None
     if not isinstance(told, dict):

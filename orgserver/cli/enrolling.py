@@ -28,6 +28,12 @@ _OLD_TOKEN = {
     "kept": "the refresh token that {} had before was not revoked: it may be in use elsewhere, or Salesforce could not "
     "be asked. In Setup, Connected Apps OAuth Usage shows and revokes it.",
 }
+_PASSED_BY = {
+    "the prompt": "the refresh token that was typed in",
+    "standard input": "the refresh token that came on standard input",
+}
+"""Sources that hold no copy themselves."""
+_REMOVE = dict.fromkeys(_PASSED_BY, "Remove it where it came from")
 KINDS = ("web", "refresh-token", "jwt", "client-credentials")
 
 
@@ -198,7 +204,7 @@ def show(enrolled: Enrolled, *, as_json: bool) -> None:
             "edition": org.edition or "not known",
             "API": org.api_version,
             "login": org.auth,
-            "limits": ", ".join(org.policy.limits) or "none",
+            "policy": ", ".join(org.policy.limits) or "none: agents may do what this user may",
         }
         click.echo(f"{org.alias}: {safe(org.name)}")
         print_facts({f"  {name}": value for name, value in facts.items()})
@@ -211,14 +217,18 @@ def known_limits(enrolled: Enrolled) -> str:
     return f"this org is known: its limits {limits} apply; only update-org takes a limit away"
 
 
+def _dead_copy(source: str) -> str:
+    return _PASSED_BY.get(source, f"the copy in {source}")
+
+
 def _say_what_else(enrolled: Enrolled) -> None:
     org = enrolled.org
     if enrolled.resumed and org.auth == "web":
         tell("This goes on from the login that an earlier run was given.")
     if enrolled.rotated:
         warn(
-            f"refresh token rotation is on: the copy in {org.source} is dead now, and using it would revoke this one. "
-            "Remove it there, or log in separately with --auth web."
+            f"refresh token rotation is on: {_dead_copy(org.source)} is dead now, and using it would revoke this one. "
+            f"{_REMOVE.get(org.source, 'Remove it there')}, or log in separately with --auth web."
         )
     if enrolled.also_known_as:
         warn(f"the same org is also registered as {', '.join(enrolled.also_known_as)}; what limits one limits all")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -42,6 +43,18 @@ def told_of(org: Org) -> dict[str, Any]:
         "refreshed_at": _iso(org.refreshed_at),
         "token_dies_at": _iso(keepalive.dies_at(org)),
     }
+
+
+def changes(before: Org, after: Org) -> list[dict[str, Any]]:
+    """What a command changed of an org: {field, from, to} each."""
+    from orgserver.services import directory  # noqa: PLC0415  # as above
+
+    def facts(org: Org) -> dict[str, Any]:
+        told = {"alias": org.alias, "state": directory.state(org).value, "tags": list(org.tags)}
+        return told | asdict(org.policy)
+
+    old, new = facts(before), facts(after)
+    return [{"field": name, "from": old[name], "to": new[name]} for name in old if old[name] != new[name]]
 
 
 def warn_of_idleness(org: Org) -> None:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shlex
+import stat
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
 from orgserver.cli.support import print_json, run, tell, until_told
+
+_SHOWN = 3
+"""Orgs whose registration is shown."""
 
 
 @click.command(epilog="Example: orgserver sandbox --orgs 3 --port 8900 > sandbox.json")
@@ -50,4 +57,25 @@ async def _serve(port: int, orgs: int, *, tls: bool, plain: bool, rotation: bool
         ) as served:
             print_json(served.described())
             tell("The sandbox is up. Ctrl-C ends it.")
+            _say_how_to_register([org.alias for org in served.orgs], served.ca_file)
             await asyncio.Event().wait()
+
+
+def _say_how_to_register(aliases: list[str], ca_file: Path | None) -> None:
+    """Commands that register the first of its orgs, from what was printed."""
+    file = _output()
+    place = "its output, printed above, in sandbox.json" if file is None else "its output"
+    tell(f"Register its orgs in another terminal, from {place}:")
+    trusted = f"ORGSERVER_CA_FILE={shlex.quote(str(ca_file))} " if ca_file is not None else ""
+    for alias in aliases[:_SHOWN]:
+        tell(f"  {trusted}orgserver add-org {alias} --credentials-stdin < {shlex.quote(file or 'sandbox.json')}")
+    if len(aliases) > _SHOWN:
+        tell(f"  and so on, to {aliases[-1]}")
+
+
+def _output() -> str | None:
+    """The file that standard output goes to, where it is one and the system says which."""
+    with suppress(OSError):
+        if stat.S_ISREG(os.fstat(1).st_mode):
+            return str(Path("/proc/self/fd/1").readlink())
+    return None

@@ -16,7 +16,7 @@ import click
 
 from orgserver.cli import completing
 from orgserver.cli.offer import offer_options, settings_of_offer
-from orgserver.cli.support import collect_again, local_principal, no_core_dumps, until_told
+from orgserver.cli.support import collect_again, local_principal, no_core_dumps, tell, until_told
 from orgserver.config import Settings, read_settings, unknown_variables
 from orgserver.logs import start_logging
 from orgserver.model.errors import ConfigError, StoreError
@@ -35,6 +35,12 @@ _SHARE = 0.8
 """Of what a call may take, for a wait for the store that knows no deadline of its own."""
 _STOPPED_SECONDS = 0.5
 _LATER = ("tls_cert", "tls_key", "public_url", "allow_host", "allow_origin", "oauth_issuer", "oauth_audience")
+
+_ON_A_TERMINAL = (
+    "This speaks MCP on standard input and output: an MCP client should start it.",
+    "Set one up: orgserver connect claude-code (or claude-desktop, codex, gemini,",
+    "cursor, vscode, windsurf). Ctrl-C ends this; orgserver demo shows it at work.",
+)
 
 _REAL = ("database_url", "master_key", "master_key_file", "master_key_command", "proxy", "ca_file")
 """Settings of the real home, which a playground does not touch."""
@@ -69,6 +75,9 @@ def serve(**options: Any) -> None:
     no_core_dumps()
     if sys.stdin is None or sys.stdout is None:  # closed by the parent: uvloop would abort the process
         raise ConfigError("standard input or output is closed", hint="let an MCP client start this command")
+    if sys.stdin.isatty():
+        for line in _ON_A_TERMINAL:
+            tell(line)
     with asyncio.Runner(loop_factory=_fast_loop()) as runner:
         runner.run(_serve(options))
 

@@ -17,7 +17,7 @@ from orgserver.cli.screen import has_screen
 from orgserver.cli.support import tell, warn
 from orgserver.model.errors import EnrolmentError
 from orgserver.model.secret import Secret
-from orgserver.services.login import Login, read_redirect
+from orgserver.services.login import Login, NoAnswer, read_redirect
 
 SECONDS = 300.0
 _MAX_LINE = 16 * 1024
@@ -79,12 +79,20 @@ def _invite(login: Login, unheard: EnrolmentError | None) -> None:
 
 
 async def _pasted(login: Login, unheard: EnrolmentError | None) -> Secret:
-    """The code from the first line on standard input; waits for ever when it ends, unless nothing else can come."""
-    line = await _line()
-    if line:
-        return read_redirect(line, login)
-    if unheard is not None:
-        raise unheard
+    """The code from the first line on standard input that answers this login; a wrong one is told of.
+
+    When the input ends without any line, this waits for ever, unless nothing else can come; after a wrong one it fails.
+    """
+    wrong: NoAnswer | None = None
+    while line := await _line():
+        try:
+            return read_redirect(line, login)
+        except NoAnswer as error:
+            wrong = error
+            warn(f"{error}; {error.hint}" if error.hint else str(error))
+            tell("Paste the address that the browser ends at here.")
+    if failure := wrong or unheard:
+        raise failure
     await asyncio.Event().wait()
     raise AssertionError("nothing sets this event")
 
@@ -112,16 +120,17 @@ async def _line() -> str:
 
 
 def _read_line(descriptor: int) -> str:
-    held = b""
-    while len(held) < _MAX_LINE:
+    """The next line that is not empty, of which so much is kept; byte by byte, for more than one may come at once."""
+    line = b""
+    while True:
         try:
-            part = os.read(descriptor, 4_096)
+            byte = os.read(descriptor, 1)
         except OSError:
-            part = b""
-        held = (held + part).lstrip()
-        if not part or b"\n" in held:
-            break
-    return held.partition(b"\n")[0].decode("utf-8", "replace").strip()
+            byte = b""
+        if byte not in (b"", b"\n"):
+            line = (line + byte).lstrip() if len(line) < _MAX_LINE else line
+        elif not byte or line:
+            return line.decode("utf-8", "replace").strip()
 
 
 def _open_browser(url: str) -> None:

@@ -77,10 +77,11 @@ def print_facts(facts: Mapping[str, object]) -> None:
     """Print what is known of one thing, a line each."""
     width = max(map(len, facts))
     for name, value in facts.items():
-        click.echo(f"{name.replace('_', ' '):<{width}}  {safe(_plain(value))}".rstrip())
+        click.echo(f"{name.replace('_', ' '):<{width}}  {safe(plain(value))}".rstrip())
 
 
-def _plain(value: object) -> str:
+def plain(value: object) -> str:
+    """A value in words: yes and no, and lists with commas; empty where there is none."""
     if value is None:
         return ""
     if isinstance(value, bool):

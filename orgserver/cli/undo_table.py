@@ -131,13 +131,16 @@ def _values(each: Undo, width: int) -> str:
     else:
         sides = ((one.field, one.before if each.how == "delete" else one.after) for one in each.changes)
         parts = [f"{field} {_value(value)}" for field, value in sides if value is not None]
-    text = ", ".join(parts)
-    return text if len(text) <= width else f"{text[: width - 1]}…"
+    return cut(", ".join(parts), width)
 
 
 def _value(value: object) -> str:
-    text = safe("(empty)" if value is None else value)
-    return text if len(text) <= _WIDTH else f"{text[:_WIDTH]}…"
+    return cut(safe("(empty)" if value is None else value), _WIDTH)
+
+
+def cut(text: str, width: int) -> str:
+    """A text of at most so many characters."""
+    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def _counted(hows: Iterable[str]) -> str:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orgserver.cli import completing, credentials, enrolling
+from orgserver.cli import completing, credentials, enrolling, org_facts
 from orgserver.cli.org_facts import told_of
 from orgserver.cli.policy import changed_policy_options, policy_of
-from orgserver.cli.support import app_of, operator, print_json, run, settings_of, tell
+from orgserver.cli.support import app_of, operator, plain, print_json, run, settings_of, tell
 from orgserver.config import Settings
 from orgserver.model import names
 from orgserver.model.orgs import Credential, Org, Policy
@@ -55,22 +55,29 @@ def update_org(alias: str, as_json: bool, **options: Any) -> None:
     enrolling.version_of(options)
     settings = settings_of()
     enrolled = _log_in_again(settings, alias, options) if options["auth"] else None
-    changed, twins = run(_change(settings, alias, changes)) if changes else (None, ())
+    before, changed, twins = run(_change(settings, alias, changes)) if changes else (None, None, ())
     if enrolled is not None:
         enrolling.show(replace(enrolled, org=changed or enrolled.org), as_json=as_json)
-    elif changed is not None:
-        _show(changed, twins, as_json=as_json)
+    if changed is not None and before is not None and (enrolled is None or not as_json):
+        _show(before, changed, twins, as_json=as_json)
     if changes.get("policy") and twins:
         tell(f"{', '.join(twins)}: the same org, so the same limits from now on")
 
 
-def _show(org: Org, twins: Sequence[names.Alias], *, as_json: bool) -> None:
-    if as_json:
-        print_json(told_of(org) | {"also_known_as": list(twins)})
-    else:
-        from orgserver.services import directory  # noqa: PLC0415  # a shell that completes waits for none of it
+def _show(before: Org, org: Org, twins: Sequence[names.Alias], *, as_json: bool) -> None:
+    """Say what is another than it was, old and new; or that nothing is."""
+    from orgserver.services import directory  # noqa: PLC0415  # a shell that completes waits for none of it
 
-        click.echo(f"{org.alias}: {', '.join((directory.state(org).value, *org.policy.limits))}")
+    changed = org_facts.changes(before, org)
+    if as_json:
+        print_json(told_of(org) | {"also_known_as": list(twins), "changed": changed})
+        return
+    for each in changed:
+        name = each["field"].replace("_", "-")
+        click.echo(f"{org.alias}: {name} {plain(each['from']) or 'none'} → {plain(each['to']) or 'none'}")
+    if not changed:
+        now = ", ".join((directory.state(org).value, *org.policy.limits))
+        click.echo(f"{org.alias}: nothing changed, it is so already ({now})")
 
 
 def _changes(options: dict[str, Any]) -> dict[str, Any]:
@@ -88,10 +95,12 @@ def _changes(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in wished.items() if value is not None}
 
 
-async def _change(settings: Settings, alias: str, changes: dict[str, Any]) -> tuple[Org, tuple[names.Alias, ...]]:
+async def _change(settings: Settings, alias: str, changes: dict[str, Any]) -> tuple[Org, Org, tuple[names.Alias, ...]]:
+    """The org as it was, as it is, and its other aliases."""
     async with app_of(settings) as app:
+        before = await app.enrolment.one(alias)
         org = await app.enrolment.update(operator(), alias, **changes)
-        return org, await app.enrolment.twins(org)
+        return before, org, await app.enrolment.twins(org)
 
 
 def _log_in_again(settings: Settings, alias: str, options: dict[str, Any]) -> Enrolled:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from orgserver.model.orgs import Caller, Org, OrgState, Scope
@@ -22,14 +23,16 @@ class OrgPage:
 
     orgs: list[dict[str, Any]]
     next_cursor: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class Directory:
     """The orgs of a principal, a page at a time."""
 
-    def __init__(self, access: Access, key: Key) -> None:
+    def __init__(self, access: Access, key: Key, store: Path) -> None:
         self._access = access
         self._key = key
+        self._store = store
 
     async def page(self, caller: Caller, match: str | None, cursor: str | None) -> OrgPage:
         """Name orgs whose alias, name or tag holds ``match``; InvalidArgument for a foreign cursor."""
@@ -44,7 +47,14 @@ class Directory:
         if len(found) > first + len(shown):
             position = Position(skip=first + len(shown))
             following = cursors.write(self._key, position, org="", principal=principal, arguments=arguments)
-        return OrgPage(shown, following)
+        return OrgPage(shown, following, await self._warnings())
+
+    async def _warnings(self) -> tuple[str, ...]:
+        """That nobody has registered an org yet: the store may be another one than the operator thinks."""
+        if (await self._access.catalog()).by_alias:
+            return ()
+        how = "a person adds one in a terminal, with the ORGSERVER_HOME of this server: orgserver add-org ALIAS"
+        return (f"no org is registered in {self._store} yet; {how}",)
 
     def _fitting(self, orgs: Sequence[Org]) -> list[dict[str, Any]]:
         """The first of them, as many as a result holds."""

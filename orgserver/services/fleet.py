@@ -175,7 +175,7 @@ def _merged(answers: dict[str, Page | CallError], how: Merge) -> FleetResult:
     ]
     warnings = [*how.warnings, *_warnings(pages)]
     if how.counts_only:
-        return FleetResult(results, len(answers), len(pages), [], total, tuple(warnings))
+        return FleetResult(results, len(answers), len(pages), how.summed(total), total, tuple(warnings))
     merged = how.rows([page.records for page in pages.values()])
     fitting = _fitting(merged, room - sum(len(alias) + 40 for alias in pages))
     if fitting < len(merged):

@@ -24,11 +24,16 @@ PLATFORM_CLI = "PlatformCLI"
 users who hold *Approve Uninstalled Connected Apps* (forcedotcom/cli#3368, Help 005132365)."""
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _LONGEST = 8_192
+_WHOLE = "give the whole address that the browser ended at"
 _STATE_BYTES = 32
 _VERIFIER_BYTES = 64  # 86 characters
 
 
-class ForeignAnswer(EnrolmentError):
+class NoAnswer(EnrolmentError):
+    """A text that is no answer of Salesforce's to this login: the right one may still come."""
+
+
+class ForeignAnswer(NoAnswer):
     """An answer that is not to this login: an old page, or somebody who wants us to use their code."""
 
 
@@ -89,7 +94,7 @@ def begin(origin: str, client_id: str, callback: Callback, login_hint: str | Non
 def read_redirect(text: str, login: Login) -> Secret:
     """The code in the address that the browser ended at, or in its query alone.
 
-    Raises ForeignAnswer if it answers another login, EnrolmentError if Salesforce refused or it holds no code.
+    Raises ForeignAnswer if it answers another login, NoAnswer if it holds none, EnrolmentError if Salesforce refused.
     """
     told = _told(text.strip(), login.callback)
     state = told.get("state", "")
@@ -101,7 +106,7 @@ def read_redirect(text: str, login: Login) -> Secret:
     if "error" in told:
         raise _refused(told["error"], told.get("error_description", ""))
     if not told.get("code"):
-        raise EnrolmentError("Salesforce's answer holds no code", hint="run the same command again")
+        raise NoAnswer("Salesforce's answer holds no code", hint=f"{_WHOLE}, or run the same command again")
     return Secret(told["code"])
 
 
@@ -112,11 +117,11 @@ def _told(text: str, callback: Callback) -> dict[str, str]:
         parts = urlsplit(text if "://" in text[:10] else f"{callback.url}?{text.lstrip('?')}")
         query = parse_qs(parts.query[:_LONGEST], keep_blank_values=True, max_num_fields=20)
     except ValueError:
-        raise EnrolmentError("this is no address that Salesforce sends a browser to", hint=expected) from None
+        raise NoAnswer("this is no address that Salesforce sends a browser to", hint=expected) from None
     if f"{parts.scheme}://{parts.netloc.lower()}{parts.path or '/'}" != _plain(callback):
-        raise EnrolmentError("this is not the address of the callback", hint=expected)
+        raise NoAnswer("this is not the address of the callback", hint=expected)
     if any(len(values) > 1 for values in query.values()):
-        raise EnrolmentError("Salesforce's answer says something twice", hint="run the same command again")
+        raise NoAnswer("Salesforce's answer says something twice", hint=f"{_WHOLE}, or run the same command again")
     return {name: values[0] for name, values in query.items()}
 
 

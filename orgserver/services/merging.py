@@ -61,6 +61,10 @@ class Merge:
         """What whoever reads the numbers must know."""
         return (SUMS_WARNING,) if any(each.function in ("sum", "avg") for each in self.columns) else ()
 
+    def summed(self, total: int) -> list[FieldValues]:
+        """The one row of a result that is nothing but a number, named as Salesforce names ``COUNT(Id)``."""
+        return [{"expr0": total}]
+
     def takes(self, records: Sequence[FieldValues]) -> bool:
         """Whether an org's rows are what such a query gives: numbers in sums and counts, no objects anywhere."""
         return all(_fits(column, record) for record in records for column in self.columns)

@@ -42,7 +42,7 @@ class Operations:
         self.describe, self.objects = catalogue.describe, catalogue.objects
         self.fleet = Fleet(self, access)
         self.bulk = Bulk(store, access, acting.perform, call_timeout=call_timeout)
-        self._directory = Directory(access, store.cursors)
+        self._directory = Directory(access, store.cursors, store.database.file)
         usual = UsualFields()
         self._plans = plans.Planner(usual)
         self._pages = PagePlanner(store.cursors, acting.metadata.schema, usual)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, Text, case, cast, func, select
 
 from orgserver.store import chain, tables
 from orgserver.store.opened import Store
@@ -16,6 +16,8 @@ from orgserver.store.opened import Store
 TOP = 15
 """Lines of a table; the rest is one line of its own."""
 OUTCOMES = ("succeeded", "denied", "rejected", "unknown", "not_sent", "pending")
+NO_ORG = "(no such org)"
+"""What calls are counted under that named an org which did not exist: agents invent as many names as they like."""
 FAILURES = ("denied", "rejected", "unknown", "not_sent")
 DIMENSIONS = ("org", "principal", "object", "action")
 _ALIKE = 10
@@ -156,7 +158,7 @@ def _start(period: str, day: date) -> date:
 
 def _lines(connection: Connection, dimension: str, span: _Span) -> list[Line]:
     """The names with the most entries, and one line for all others; entries without a name are left out."""
-    column = _found.c[dimension].concat("")  # without its index, which would read all entries at random
+    column = _org() if dimension == "org" else _found.c[dimension].concat("")  # without its index, read at random
     newest = func.max(_found.c.sequence).label("newest")
     query = select(column, _found.c.outcome, _count, newest).where(*span, column.is_not(None))
     counts: dict[str, Counts] = {}
@@ -166,10 +168,21 @@ def _lines(connection: Connection, dimension: str, span: _Span) -> list[Line]:
         examples[name] = max(sequence, examples.get(name, 0))
     ranked = sorted(counts, key=lambda name: (-sum(counts[name].values()), name))
     written = _written(connection, dimension, [examples[name] for name in ranked[:TOP]])
-    lines = [Line(written.get(examples[name], name), _ordered(counts[name])) for name in ranked[:TOP]]
+    shown = {name: name if name == NO_ORG else written.get(examples[name], name) for name in ranked[:TOP]}
+    lines = [Line(shown[name], _ordered(counts[name])) for name in ranked[:TOP]]
     if rest := ranked[TOP:]:
         lines.append(Line(None, _ordered(_summed(counts[name] for name in rest)), len(rest)))
     return lines
+
+
+def _org() -> ColumnElement[str]:
+    """The alias of an entry; one word for all that no org has and that had none when they were called."""
+    known = select(func.lower(tables.orgs.c.alias))
+    text = cast(_events.c.canonical, Text)
+    org_id = select(case((func.json_valid(text), func.json_extract(text, "$.org_id"))))
+    unknown = (_found.c.outcome == "denied") & _found.c.org.not_in(known)
+    nobody = org_id.where(_events.c.sequence == _found.c.sequence).scalar_subquery().is_(None)
+    return case((unknown & nobody, NO_ORG), else_=_found.c.org.concat(""))
 
 
 def _written(connection: Connection, dimension: str, sequences: list[int]) -> dict[int, str]:
@@ -183,7 +196,8 @@ def _written(connection: Connection, dimension: str, sequences: list[int]) -> di
 
 def _failures(connection: Connection, span: _Span) -> tuple[list[Failure], int]:
     """What was denied or failed, by who did what where: denials first, then the most frequent."""
-    alike = [_found.c[name] for name in ("outcome", "principal", "org", "action", "object")]
+    org = _org().label("org")
+    alike = [org if name == "org" else _found.c[name] for name in ("outcome", "principal", "org", "action", "object")]
     query = select(
         *alike,
         _count,
@@ -202,7 +216,7 @@ def _failures(connection: Connection, span: _Span) -> tuple[list[Failure], int]:
             row.outcome,
             codes.get(row.ended),
             names["principal"].get(row.newest, row.principal),
-            names["org"].get(row.newest, row.org),
+            row.org if row.org == NO_ORG else names["org"].get(row.newest, row.org),
             row.action,
             names["object"].get(row.newest, row.object),
             row.number,

@@ -35,7 +35,8 @@ async def run(operations: Operations, caller: Caller, given: ListOrgs) -> dict[s
     """Name the orgs."""
     page = await operations.orgs(caller, _NAME, given.match, given.cursor)
     shaped: dict[str, Any] = {"orgs": page.orgs}
-    return shaped | ({"next_cursor": page.next_cursor} if page.next_cursor else {})
+    shaped |= {"next_cursor": page.next_cursor} if page.next_cursor else {}
+    return shaped | ({"warnings": list(page.warnings)} if page.warnings else {})
 
 
 class GetLimits(Arguments):

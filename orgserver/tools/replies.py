@@ -100,7 +100,7 @@ LIMITS_SCHEMA: dict[str, Any] = {
 }
 ORGS_SCHEMA: dict[str, Any] = {
     "type": "object",
-    "properties": {"orgs": _OBJECTS, "next_cursor": _TEXT},
+    "properties": {"orgs": _OBJECTS, "next_cursor": _TEXT, "warnings": _TEXTS},
     "required": ["orgs"],
 }
 

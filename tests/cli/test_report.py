@@ -41,13 +41,13 @@ async def test_denials_and_failures_come_first(used: Shell) -> None:
     assert shown.out.index("DUPLICATE_VALUE") < shown.out.index("By day") < shown.out.index("By org")
     assert "\u202e" not in shown.out
     assert [(each["outcome"], each["error_code"], each["org"], each["count"]) for each in told["failures"]] == [
-        ("denied", "UNKNOWN_ORG", "acne", 1),
+        ("denied", "UNKNOWN_ORG", "(no such org)", 1),
         ("rejected", "DUPLICATE_VALUE", "acme", 3),
     ]
     assert told["counts"] == {"succeeded": 7, "denied": 1, "rejected": 3}  # the first report is on record
     assert [(line["name"], line["counts"]) for line in told["by"]["org"]] == [
         ("acme", {"succeeded": 5, "rejected": 3}),
-        ("acne", {"denied": 1}),
+        ("(no such org)", {"denied": 1}),
         ("globex", {"succeeded": 1}),
     ]
     assert [line["name"] for line in told["by"]["object"]] == ["Contact", "Invoice__c"]

@@ -182,6 +182,31 @@ async def test_over_ssh_the_address_is_pasted(shell: Shell, acme: SandboxOrg, ca
     assert (ran.json["org_id"], ran.json["auth"]) == (acme.org_id, "web")
 
 
+async def test_after_a_wrong_paste_it_is_asked_again(shell: Shell, acme: SandboxOrg, callback: str) -> None:
+    words = ("add-org", "acme", "--auth", "web", *at(acme), "--callback-url", callback, "--json")
+    async with waiting(shell, *words, ORGSERVER_CLIENT_SECRET=acme.client_secret) as made:
+        right = await led_to(made.url)
+        wrong = (
+            "https://login.salesforce.com/home",
+            right.replace("state=", "state=x"),
+            right.replace("code=", "kode="),
+        )
+        made.paste("\n\n".join((*wrong, right)))  # all at once, as a terminal gives them
+        ran = await end(shell, made)
+
+    assert ran.code == 0, ran.err
+    assert ran.json["org_id"] == acme.org_id
+    assert [line for line in ran.lines if "warning" in line][:3] == [
+        "orgserver: warning: this is not the address of the callback; the address that the browser ended at begins with "
+        f"{callback}",
+        "orgserver: warning: this answer is not to this login: its state is missing or another one; log in with the "
+        "address that was printed last, and give the one the browser ended at",
+        "orgserver: warning: Salesforce's answer holds no code; give the whole address that the browser ended at, or run "
+        "the same command again",
+    ]
+    assert ran.err.count("Paste the address that the browser ends at here.") == 3
+
+
 async def test_a_callback_on_another_machine_needs_no_port_here(shell: Shell, acme: SandboxOrg) -> None:
     acme.callbacks.append("https://login.acme.example/done")
     words = ("add-org", "acme", "--auth", "web", *at(acme), "--callback-url", "https://login.acme.example/done")

@@ -102,7 +102,7 @@ async def test_counts_are_merged_and_each_orgs_part_is_told(app: App, caller: Ca
 
     parts = [each["total_size"] for each in found.results if "total_size" in each]
     assert len(parts) == 2
-    assert (found.total_size, found.merged, found.answered) == (sum(parts), [], 2)
+    assert (found.total_size, found.merged, found.answered) == (sum(parts), [{"expr0": sum(parts)}], 2)
 
 
 async def test_a_query_that_cannot_be_merged_asks_nobody_and_is_on_record(
