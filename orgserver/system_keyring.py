@@ -60,7 +60,7 @@ class SystemKeyring:
     @property
     def advice(self) -> str:
         """Where the missing key belongs."""
-        return f"put the missing key back behind the first, separated by a comma: {self._set_command}"
+        return f"write the whole ring anew, the missing key behind the first and commas between: {self._set_command}"
 
     def changed(self) -> bool:
         """Only asking it would tell."""
