@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from orgserver.cli.support import print_json, run, tell, until_told
+from orgserver.cli.this_command import shell_line
 
 _SHOWN = 3
 """Orgs whose registration is shown."""
@@ -68,7 +69,8 @@ def _say_how_to_register(aliases: list[str], ca_file: Path | None) -> None:
     tell(f"Register its orgs in another terminal, from {place}:")
     trusted = f"ORGSERVER_CA_FILE={shlex.quote(str(ca_file))} " if ca_file is not None else ""
     for alias in aliases[:_SHOWN]:
-        tell(f"  {trusted}orgserver add-org {alias} --credentials-stdin < {shlex.quote(file or 'sandbox.json')}")
+        line = shell_line("add-org", alias, "--credentials-stdin")
+        tell(f"  {trusted}{line} < {shlex.quote(file or 'sandbox.json')}")
     if len(aliases) > _SHOWN:
         tell(f"  and so on, to {aliases[-1]}")
 

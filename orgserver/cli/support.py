@@ -131,7 +131,8 @@ def print_table(
             columns.remove(place)
             omitted.append(title)
             table, width = _table(titles, rows, columns)
-    lines = (len(rows) + 1) * max(1, math.ceil(width / console.width))
+    room = console.width
+    lines = (len(rows) + 1) * max(1, math.ceil(width / room))
     too_long = console.is_terminal and lines >= console.height
     console.width = max(width, 1)
     if paged and too_long and os.environ.get("PAGER") != "":  # empty: none is wanted
@@ -142,7 +143,7 @@ def print_table(
     else:
         console.print(table, soft_wrap=True)
     if named := [title for title in omitted if title]:
-        tell(f"Not shown here: {', '.join(named)}. --wide shows every column.")
+        click.echo(click.wrap_text(f"Not shown here: {', '.join(named)}. --wide shows every column.", room), err=True)
 
 
 def _shortened(

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 _ACTS = {"update": "write the old values back", "create": "create it again", "delete": "delete this record"}
 _WORDS = {"update": "write back", "create": "create again", "delete": "delete"}
 _DONE = {"update": "written back", "create": "created again", "delete": "deleted"}
-_WIDTH, _CELL = 60, 44
+_WIDTH, _CELL = 60, 36
 _EXAMPLES = 3
 _TITLES = ("time (UTC)", "principal", "org", "object", "record", "undo", "values", "id")
-_SPARE = ("principal", "time (UTC)", "id", "object", "org", "values")
+_SPARE = ("principal", "time (UTC)", "id")
 
 
 def show(found: Sequence[Undo], *, force: bool, span: bool, wide: bool) -> None:
@@ -101,11 +101,17 @@ def _table(found: Sequence[Undo], *, force: bool, wide: bool) -> None:
                 )
                 for each in possible
             ],
-            spare=_SPARE,
+            spare=(*_SPARE, *_fewest_first(possible), "values"),
             ids=("id",),
             wide=wide,
         )
     _skipped([each for each in found if not each.allowed(force=force)], len(found))
+
+
+def _fewest_first(undos: Sequence[Undo]) -> list[str]:
+    """Whether org or object is missed less: that of which there are fewer."""
+    kinds = {"org": {each.entry.org for each in undos}, "object": {each.entry.object for each in undos}}
+    return sorted(kinds, key=lambda title: len(kinds[title]))
 
 
 def _skipped(skipped: Sequence[Undo], every: int) -> None:
