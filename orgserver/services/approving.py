@@ -55,11 +55,15 @@ class Approving:
         return [_shown(each, aliases[each.wanted.row_id]) for each in found if each.wanted.row_id in aliases]
 
     async def one(self, code: str) -> Request:
-        """The request with this code; ConfigError if none waits."""
-        for each in await self.waiting():
-            if each.code == code.upper() and each.approved_at is None:
-                return each
-        raise _unknown(code)
+        """The request with this code, or the only one whose code begins so; ConfigError if none waits, or several."""
+        waiting = {each.code: each for each in await self.waiting() if each.approved_at is None}
+        typed = code.upper()
+        found = [typed] if typed in waiting else [each for each in waiting if typed and each.startswith(typed)]
+        if len(found) > 1:
+            raise ConfigError(f"{code} is the beginning of several codes: {', '.join(found)}", hint="give more of it")
+        if not found:
+            raise _unknown(code)
+        return waiting[found[0]]
 
     async def approve(self, caller: Caller, request: Request) -> None:
         """Let exactly this call pass once; on record."""

@@ -13,10 +13,11 @@ from shells import SECONDS, Command, Shell
 from orgserver.app import App
 from orgserver.cli import undo_table
 from orgserver.cli.main import cli
-from orgserver.model.errors import UnknownOrg
+from orgserver.model.errors import ConfigError, PolicyDenied, UnknownOrg
 from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller
 from orgserver.sandbox.org import SandboxOrg
+from orgserver.services.approving import Approving
 
 NARROW = {"FORCE_COLOR": "1", "NO_COLOR": "1", "COLUMNS": "80", "LINES": "1000"}
 """A terminal of 80 columns, as rich takes one for granted."""
@@ -215,3 +216,24 @@ async def test_serve_says_on_a_terminal_that_a_client_should_start_it(shell: She
     assert b"orgserver connect claude-code" in err
     assert max(map(len, err.splitlines()[:3])) <= 80
     assert "should start it" not in piped.err
+
+
+async def test_the_beginning_of_a_code_stands_for_it_unless_several_begin_so(app: App, caller: Caller) -> None:
+    await app.enrolment.update(caller, "acme", policy={"confirm_deletes": True})
+    approving = Approving(app.store, app.access)
+    codes: list[str] = []
+    while len({code[0] for code in codes}) == len(codes):  # until two begin alike
+        made = await app.operations.create(caller, "t", "acme", CONTACT, {"LastName": "Byron"})
+        with pytest.raises(PolicyDenied):
+            await app.operations.delete(caller, "t", "acme", CONTACT, made.id)
+        codes = [each.code for each in await approving.waiting()]
+    alike = next(code[0] for code in codes if sum(each[0] == code[0] for each in codes) > 1)
+    alone = min(codes)
+    length = next(n for n in range(1, 10) if sum(each[:n] == alone[:n] for each in codes) == 1)
+
+    assert (await approving.one(alone[:length].lower())).code == alone
+    with pytest.raises(ConfigError, match=f"{alike} is the beginning of several codes: "):
+        await approving.one(alike)
+    for unknown in ("", f"{alone}X"):
+        with pytest.raises(ConfigError, match="no request waits under"):
+            await approving.one(unknown)
