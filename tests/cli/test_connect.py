@@ -267,14 +267,15 @@ async def test_the_command_that_stands_in_the_file_serves(shell: Shell, acme: Sa
     assert "salesforce_delete_contact" not in tools
 
 
-def test_lines_for_people_can_be_typed_from_anywhere(tmp_path: Path) -> None:
-    line = shell_line("connect", "a b")
+def test_the_command_works_from_a_folder_that_a_stranger_has_filled(tmp_path: Path) -> None:
+    (tmp_path / "orgserver.py").write_text("raise SystemExit('a stranger is imported')")
+    line = shell_line("--version")
 
-    shown = subprocess.run(
-        line.replace("connect 'a b'", "--version"), shell=True, cwd=tmp_path, capture_output=True, check=True
-    )
+    typed = subprocess.run(line, shell=True, cwd=tmp_path, capture_output=True, check=True)
+    without_a_script = subprocess.run([*this_command(()), "--version"], cwd=tmp_path, capture_output=True, check=True)
 
-    assert b"orgserver" in shown.stdout
+    assert typed.stdout == without_a_script.stdout
+    assert b"orgserver" in typed.stdout
 
 
 def test_a_file_of_another_user_is_left_alone(person: Path) -> None:

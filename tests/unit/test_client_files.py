@@ -131,6 +131,28 @@ def test_an_entry_of_toml_in_any_form_is_changed_and_taken_out(text: str) -> Non
     assert {**back, "mcp_servers": back.get("mcp_servers", {})} == before
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "left"),
+    [
+        (
+            "gemini",
+            '{"mcpServers": {"a": 1, // c\n "orgserver": {}, "b": 2}}',
+            '{"mcpServers": {"a": 1, // c\n "b": 2}}',
+        ),
+        ("gemini", '{"mcpServers": {"a": 1, // c\n "orgserver": {} }}', '{"mcpServers": {"a": 1 // c\n }}'),
+        ("gemini", '{"mcpServers": {"orgserver": {} /* x */, "b": 2}}', '{"mcpServers": { "b": 2}}'),
+        ("gemini", '{"mcpServers": {"orgserver": {},}}', '{"mcpServers": {}}'),
+        (
+            "codex",
+            "[mcp_servers.orgserver]\ncommand = 'x'\n[mcp_servers.orgserver.env]\nA = '1'\n\n# a profile\n[profiles.x]\n",
+            "\n# a profile\n[profiles.x]\n",
+        ),
+    ],
+)
+def test_what_stands_around_an_entry_stays_when_it_goes(name: str, text: str, left: str) -> None:
+    assert disconnected(PROGRAMS[name], text) == left
+
+
 def test_what_people_added_to_the_entry_stays_and_old_options_go() -> None:
     program = PROGRAMS["windsurf"]
     mine = {"command": "/old", "args": ["serve", "--org", "x"], "disabledTools": ["a"], "env": {"A": "1", HOME: "/old"}}
@@ -162,6 +184,11 @@ def test_what_is_not_understood_is_refused_in_one_line(name: str, text: str) -> 
     assert caught.value.hint
 
 
+def test_a_name_that_stands_twice_is_told() -> None:
+    with pytest.raises(ConfigError, match="mcpServers stands there twice"):
+        connected(PROGRAMS["gemini"], '{"mcpServers": {}, "mcpServers": {}}', {"command": "x", "args": []})
+
+
 def test_a_dollar_is_no_variable_of_a_client() -> None:
     with pytest.raises(ConfigError, match="variable"):
         entry_of(PROGRAMS["gemini"], ("/opt/$HOME/orgserver",), [], None)
@@ -174,16 +201,15 @@ def test_a_change_that_is_shown_holds_no_secret_of_others(name: str) -> None:
     program = PROGRAMS[name]
     other = {"command": "x", "args": ["s3cret"], "env": {"KEY": "s3cret"}}
     mine = {"command": "npx", "args": ["mcp-remote", "s3cret"], "headers": {"a": "s3cret"}, "env": {"B": "s3cret"}}
-    empty = connected(program, "", {})
-    text = connected(program, empty, mine).replace(
-        "[mcp_servers", "[mcp_servers.x.env]\nKEY = 's3cret'\n[mcp_servers", 1
-    )
-    text = text.replace('"mcpServers": {', f'"mcpServers": {{"x": {json.dumps(other)},', 1)
+    text = {
+        "gemini": json.dumps({"mcpServers": {"x": other, NAME: mine}}),
+        "codex": "[mcp_servers.x]\nargs = ['s3cret']\n[mcp_servers.orgserver]\ncommand = 'npx'\nargs = ['s3cret']\n"
+        "headers = { a = 's3cret' }\nenv = { B = 's3cret' }\n",
+    }[name]
 
     shown = difference(program, text, connected(program, text, entry_of(program, COMMAND, [], "/home/x")), "f")
     gone = difference(program, text, disconnected(program, text), "f")
 
-    assert "s3cret" in text
     assert not any("s3cret" in line for line in (*shown, *gone))
     assert any(COMMAND[0] in line for line in shown if line.startswith("+"))
 
