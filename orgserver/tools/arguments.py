@@ -210,7 +210,7 @@ def _problem(detail: ErrorDetails) -> tuple[str, str]:
     if not _NAME.fullmatch(path[-1]):
         return path[0], "holds a name that no field can have"
     if len(location) > depth:
-        return ".".join(path), _SCALAR if path[0] == "data" else "must hold texts only"
+        return ".".join(path), _SCALAR if path[0] == "data" else _item_words(detail)
     return ".".join(path), _words(detail)
 
 
@@ -233,6 +233,13 @@ def _words(detail: ErrorDetails) -> str:
     told = re.sub(r"^(String|List) should have", "must have", detail["msg"])
     told = re.sub(r" after validation, not \d+$", "", told)
     return told.replace("Input should be", "must be")
+
+
+def _item_words(detail: ErrorDetails) -> str:
+    """What is wrong with one of a list of texts."""
+    return (
+        f"must hold texts only; {_kind(detail['input'])} arrived" if detail["type"] in _WRONG_KINDS else _words(detail)
+    )
 
 
 def _kind(value: object) -> str:

@@ -36,7 +36,7 @@ class Model:
 
 
 async def main() -> None:
-    toolset = MCPToolset(StdioTransport(**SERVER), max_retries=0, tool_error_behavior="error")
+    toolset = MCPToolset(StdioTransport(**SERVER), max_retries=0, tool_error_behavior="error", init_timeout=60)
     async with toolset:
         listed = {tool.name: tool.inputSchema for tool in await toolset.list_tools()}
         for name, (provider, model_name) in MODELS.items():
