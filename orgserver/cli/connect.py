@@ -55,6 +55,8 @@ def connect(client: str, only_print: bool, project: bool, yes: bool, **offer: An
         tell(f"{program.title} is connected. {(project and program.after_project) or program.after}")
     else:
         tell(f"{program.title} is connected already: {path} stays as it is")
+    for folder in [] if project else entries.folders(program, _read(program, path, project=False).text):
+        warn(f"in {folder} another entry {entries.NAME} wins: there, run: claude mcp remove -s local {entries.NAME}")
     _warn_of_the_rest(variables)
 
 

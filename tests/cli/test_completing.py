@@ -51,6 +51,7 @@ def offered() -> Offered:
     [
         "show-org", "check-org", "check-org globex", "update-org", "remove-org", "serve --org", "audit list --org",
         "audit export --org", "audit undo --org", "audit erase --org", "audit hold x --org",
+        "connect codex --org", "open",
     ],
 )  # fmt: skip
 async def test_aliases_are_offered_wherever_one_is_taken(home: Path, offered: Offered, words: str) -> None:
@@ -72,6 +73,8 @@ async def test_ids_principals_toolsets_and_commands_are_offered(home: Path, app:
     assert offered("serve", "--principal", "LOCAL:TE") == ["local:tester"]
     assert offered("serve", "--toolset", "") == [*TOOLSETS, "all"]
     assert offered("serve", "--toolset", "query,re") == ["query,records"]
+    assert offered("connect", "codex", "--tool", "salesforce_q") == ["salesforce_query", "salesforce_query_orgs"]
+    assert offered("connect", "c") == ["claude-code", "claude-desktop", "codex", "cursor"]
     assert offered("help", "audit", "un") == ["undo"]
     assert offered("audit", "un") == ["undo"]
     assert "help" in offered("he")

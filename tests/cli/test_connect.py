@@ -143,6 +143,17 @@ def test_other_servers_comments_mode_and_links_stay_and_secrets_are_not_shown(pe
     assert real.read_bytes() == text.encode()
 
 
+def test_an_entry_of_a_folder_that_wins_over_ours_is_named(person: Path) -> None:
+    file = {"projects": {"/a": {"mcpServers": {"orgserver": {}}}, "/b": {"mcpServers": {}}, "/c": None, "/d": {}}}
+    (person / ".claude.json").write_text(json.dumps(file))
+
+    done = run("connect", "claude-code", "--yes", "--read-only")
+
+    assert "warning: in /a another entry orgserver wins" in done.stderr
+    assert not any(f"in {folder} another" in done.stderr for folder in ("/b", "/c", "/d"))
+    assert json.loads((person / ".claude.json").read_text())["projects"] == file["projects"]
+
+
 @pytest.mark.parametrize("content", [b"{not json", b"\xff\xfe{\x00}\x00", b'{"mcpServers": [1]}', b"[]"])
 def test_a_file_that_is_not_understood_is_left_alone(content: bytes, person: Path) -> None:
     path = person / ".claude.json"

@@ -56,6 +56,18 @@ def found(program: Program, text: str) -> dict[str, Any] | None:
     return entry
 
 
+def folders(program: Program, text: str) -> list[str]:
+    """The folders for which the file has an entry of the same name that is not ours to change."""
+    of_folders = _FORMS[program.form].read(text).get(program.folders or "", None)
+    if not isinstance(of_folders, dict):
+        return []
+    return [folder for folder, told in of_folders.items() if _names_us(told, program.servers)]
+
+
+def _names_us(told: Any, servers: str) -> bool:
+    return isinstance(told, dict) and isinstance(told.get(servers), dict) and NAME in told[servers]
+
+
 def connected(program: Program, text: str, entry: Mapping[str, Any]) -> str:
     """The file with the entry in it. What people added to an entry of ours stays: other keys, other variables."""
     path = (program.servers, NAME)

@@ -93,6 +93,8 @@ class Program:
     typed: bool = False
     """Whether an entry names its transport."""
     after_project: str | None = None
+    folders: str | None = None
+    """The key under which the same file has servers of single folders, which win there over those of the person."""
 
     @property
     def expands(self) -> bool:
@@ -106,6 +108,7 @@ PROGRAMS = {
         Program(
             "claude-code", "Claude Code", _claude_code, ".mcp.json", "Start a new session, or see: claude mcp list",
             typed=True, after_project="Start Claude Code in this folder; it asks once whether to trust the file.",
+            folders="projects",
         ),
         Program(
             "claude-desktop", "Claude Desktop", _claude_desktop, None, "Quit Claude Desktop wholly and start it again.",
