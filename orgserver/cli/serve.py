@@ -19,6 +19,7 @@ from orgserver.cli.offer import offer_options, settings_of_offer
 from orgserver.cli.support import collect_again, local_principal, no_core_dumps, tell, until_told
 from orgserver.config import Settings, read_settings, unknown_variables
 from orgserver.logs import start_logging
+from orgserver.model import names
 from orgserver.model.errors import ConfigError, StoreError
 from orgserver.model.orgs import Caller, Principal, Scope
 from orgserver.store.holders import Patience
@@ -95,7 +96,9 @@ async def _serve(options: dict[str, Any]) -> None:
         for alias in sorted(scope.orgs or ()):
             if alias not in known:
                 option = "--org" if options["orgs"] else "ORGSERVER_ORGS:"
-                raise ConfigError(f"{option} {alias}: no org is registered as {alias}", hint="see: orgserver list-orgs")
+                near = names.nearest(alias, known)
+                hint = f"did you mean {near}? See: orgserver list-orgs" if near else "see: orgserver list-orgs"
+                raise ConfigError(f"{option} {alias}: no org is registered as {alias}", hint=hint)
         server = build_server(app.operations, principal=principal, label=options["label"], scope=scope)
 
         async def refused(tool: str | None, request_id: str | int | None) -> None:

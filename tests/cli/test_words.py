@@ -5,19 +5,22 @@ import json
 import os
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from shells import SECONDS, Command, Shell
 
 from orgserver.app import App
-from orgserver.cli import undo_table
+from orgserver.cli import enrolling, undo_table
 from orgserver.cli.main import cli
 from orgserver.model.errors import ConfigError, PolicyDenied, UnknownOrg
 from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.approving import Approving
+from orgserver.services.enrolment import Enrolled
 
 NARROW = {"FORCE_COLOR": "1", "NO_COLOR": "1", "COLUMNS": "80", "LINES": "1000"}
 """A terminal of 80 columns, as rich takes one for granted."""
@@ -237,3 +240,33 @@ async def test_the_beginning_of_a_code_stands_for_it_unless_several_begin_so(app
     for unknown in ("", f"{alone}X"):
         with pytest.raises(ConfigError, match="no request waits under"):
             await approving.one(unknown)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (
+            "the prompt",
+            "the refresh token that was typed in is dead now, and using it would revoke this one. Remove it ",
+        ),
+        (
+            "/home/ada/.env",
+            "the copy in /home/ada/.env is dead now, and using it would revoke this one. Remove it there,",
+        ),
+    ],
+)
+async def test_a_dead_copy_is_named_as_what_it_is(
+    app: App, source: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    org = replace(await app.enrolment.one("acme"), source=source)
+
+    enrolling.show(Enrolled(org, rotated=True, resumed=False, also_known_as=()), as_json=True)
+
+    assert words in capsys.readouterr().err
+
+
+def test_an_option_of_an_older_name_is_taken_and_not_shown() -> None:
+    shown = CliRunner().invoke(cli, ["audit", "erase", "--help"]).output
+
+    assert "--record-id ID" in shown
+    assert "--record " not in shown and "--record," not in shown
