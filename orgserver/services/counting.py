@@ -7,10 +7,9 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from orgserver.model.errors import CallError
-from orgserver.salesforce import protocol
 from orgserver.salesforce.client import Trace
 from orgserver.salesforce.soql import RowQuery
+from orgserver.services import paging
 from orgserver.services.access import Connection
 from orgserver.services.cursors import Position
 from orgserver.services.paging import Piece, Source
@@ -19,7 +18,6 @@ WAIT_SECONDS = 10.0
 """How long the first page waits for its number."""
 _ANSWER_SECONDS = 1.0
 """Left of a call's time when it no longer waits."""
-_SMALLEST_BATCH = 200
 _GROUPS = "count was left out: with GROUP BY, Salesforce counts groups and not records"
 logger = logging.getLogger("orgserver.calls")
 
@@ -48,12 +46,8 @@ async def with_total(
 
 
 async def _count(connection: Connection, source: Source, rows: RowQuery) -> int | str:
-    """The number, or the code of what went wrong."""
-    request = protocol.query(connection.org.api_version, rows.count, _SMALLEST_BATCH, source.include_deleted)
     try:
-        return await connection.call(request, lambda reply: protocol.read_page(reply).total_size)
-    except CallError as error:
-        return error.code
+        return await paging.count(connection, source, rows)
     except Exception:
         logger.exception("a count failed in a way that is not foreseen")
         return "INTERNAL"

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from orgserver.model.errors import Rejected
+from orgserver.model.errors import CallError, Rejected
 from orgserver.model.results import FieldValues
 from orgserver.salesforce import protocol
 from orgserver.salesforce.protocol import Reply
@@ -23,8 +23,8 @@ from orgserver.services.cursors import Position
 
 _SMALLEST_BATCH, _LARGEST_BATCH = 200, 2_000
 _OFFSET_CUTS = (
-    "Salesforce gives no more than the first batch of a query with OFFSET: rows beyond these may be missing. Leave "
-    "OFFSET out and go on by cursor, or filter by what was read last"
+    "Salesforce gives no more than the first batch of a query with OFFSET, so that rows may be missing beyond these: "
+    "leave OFFSET out and go on by cursor, or filter by what was read last"
 )
 _ADDED = re.compile(r"\bsort|\border(?:ed|ing)? by\b|\blimit\b", re.IGNORECASE)
 """Words of a refusal that names no place, where it is about what was added to a query."""
@@ -55,6 +55,8 @@ class Piece:
     """How many records the whole result has; None where that is not certain."""
     rest: Position | None
     warnings: tuple[str, ...] = ()
+    is_done: bool = True
+    """Whether Salesforce has said that nothing follows what it sent."""
 
 
 async def fetch(connection: Connection, source: Source, *, limit: int, position: Position) -> Piece:
@@ -78,28 +80,46 @@ class _Reading:
     async def first(self, rows: RowQuery) -> Piece:
         """The first piece. Of objects that cannot be ordered by Id, it is that of the query as it was written."""
         try:
-            piece = await self.run(rows.first(self.limit + 1), Position(), self.limit + 1)
+            piece = await self._run_again(rows.first(self.limit + 1), Position(), Position(), self.limit + 1)
         except Rejected as error:
             if self.source.is_ours or not _is_about_what_was_added(error, rows):
                 raise
             return await self.run(self.source.text, Position(), max(self.limit, _SMALLEST_BATCH))
         if piece.rest is None:
-            return _whole(piece, rows, self.limit + 1)
+            return await self._checked(piece, rows, self.limit + 1)
         shown = len(piece.records)
         return replace(piece, total_size=None, rest=Position(None, shown, shown))
 
     async def rest(self, rows: RowQuery, position: Position, shown: int) -> Piece:
-        """A later piece; a result that Salesforce no longer keeps is begun again, and what was shown is skipped."""
+        """A later piece."""
         batch = _LARGEST_BATCH if rows.tail else 2 * self.limit
+        piece = await self._run_again(rows.whole, position, Position(None, shown), batch)
+        if piece.rest is not None:
+            piece = replace(piece, rest=replace(piece.rest, shown=shown + len(piece.records)))
+        return await self._checked(piece, rows)
+
+    async def _run_again(self, soql: str, position: Position, beginning: Position, batch: int) -> Piece:
+        """Read a result in a total order; one that Salesforce no longer keeps is begun again."""
         try:
-            piece = await self.run(rows.whole, position, batch)
+            return await self.run(soql, position, batch)
         except Rejected as error:
             if error.code != "INVALID_QUERY_LOCATOR":
                 raise
-            piece = await self.run(rows.whole, Position(None, shown), _LARGEST_BATCH)
-        if piece.rest is None:
-            return _whole(piece, rows, None)
-        return replace(piece, rest=replace(piece.rest, shown=shown + len(piece.records)))
+            return await self.run(soql, beginning, _LARGEST_BATCH)
+
+    async def _checked(self, piece: Piece, rows: RowQuery, most: int | None = None) -> Piece:
+        """With OFFSET, Salesforce calls a result done that it has cut short; a count tells whether it has.
+
+        Seen at 200 and at 2,000 rows (developerforce/Force.com-JavaScript-REST-Toolkit#91; SOQL and SOSL Reference,
+        ``sforce_api_calls_soql_select_offset``).
+        """
+        found, asked = piece.total_size or 0, [each for each in (most, rows.limit) if each is not None]
+        if not rows.tail or not piece.is_done or found < _SMALLEST_BATCH or (asked and found >= min(asked)):
+            return piece
+        counted = await count(self.connection, self.source, rows)
+        total = rows.total(counted) if isinstance(counted, int) else None
+        cut = (_OFFSET_CUTS,) if piece.rest is None and total != found else ()
+        return replace(piece, total_size=total, warnings=(*piece.warnings, *cut))
 
     async def run(self, soql: str, position: Position, batch: int) -> Piece:
         """Read a result from a position on; ``batch`` is how many rows a page of it should have."""
@@ -108,7 +128,7 @@ class _Reading:
             request = self._request(soql, position, batch)
             page = await self.connection.call(request, partial(shelf.take, position))
             if page.rest is None or page.full or len(shelf.records) == self.limit:
-                return Piece(shelf.records, page.total_size, page.rest, shelf.warnings)
+                return Piece(shelf.records, page.total_size, page.rest, shelf.warnings, page.is_done)
             position = page.rest
 
     def _request(self, soql: str, position: Position, batch: int) -> protocol.Request:
@@ -118,17 +138,13 @@ class _Reading:
         return protocol.query(self.connection.org.api_version, soql, batch, self.source.include_deleted)
 
 
-def _whole(piece: Piece, rows: RowQuery, most: int | None) -> Piece:
-    """The last piece. With OFFSET Salesforce calls a result done that it has cut short, so a large one is doubtful.
-
-    Seen at 200 and at 2,000 rows (developerforce/Force.com-JavaScript-REST-Toolkit#91; SOQL and SOSL Reference,
-    ``sforce_api_calls_soql_select_offset``).
-    """
-    asked = [each for each in (most, rows.limit) if each is not None]
-    found = piece.total_size or 0
-    if not rows.tail or found < _SMALLEST_BATCH or (asked and found >= min(asked)):
-        return piece
-    return replace(piece, total_size=None, warnings=(*piece.warnings, _OFFSET_CUTS))
+async def count(connection: Connection, source: Source, rows: RowQuery) -> int | str:
+    """How many records a query's conditions let through, or the code of what went wrong."""
+    request = protocol.query(connection.org.api_version, rows.count, _SMALLEST_BATCH, source.include_deleted)
+    try:
+        return await connection.call(request, lambda reply: protocol.read_page(reply).total_size)
+    except CallError as error:
+        return error.code
 
 
 def _is_about_what_was_added(error: Rejected, rows: RowQuery) -> bool:
@@ -150,6 +166,8 @@ class _Taken:
     rest: Position | None
     full: bool
     """Whether it has records that found no room."""
+    is_done: bool
+    """Whether it is the last page of the result."""
 
 
 class _Shelf:
@@ -167,10 +185,11 @@ class _Shelf:
         page = protocol.read_page(reply)
         for taken, each in enumerate(page.records[position.skip :]):
             if len(self.records) == self._limit or not self._put(self._shape(each)):
-                return _Taken(page.total_size, Position(position.path, position.skip + taken), full=True)
+                here = Position(position.path, position.skip + taken)
+                return _Taken(page.total_size, here, full=True, is_done=page.next_path is None)
         skip = max(position.skip - len(page.records), 0)  # what is skipped may go on in the next page
         following = Position(page.next_path, skip) if page.next_path is not None else None
-        return _Taken(page.total_size, following, full=False)
+        return _Taken(page.total_size, following, full=False, is_done=following is None)
 
     def _put(self, record: FieldValues) -> bool:
         size = cutting.within(record, self._room)

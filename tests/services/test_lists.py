@@ -294,13 +294,24 @@ async def test_a_query_with_offset_that_salesforce_cuts_short_says_so(
 ) -> None:
     add_contacts(acme, 2_600)
     pages = await every_page(lambda cursor: query(app, caller, f"{IDS} OFFSET 100", 1_500, cursor))
-    friendly = await every_page(lambda cursor: query(app, caller, f"{IDS} LIMIT 700 OFFSET 100", 500, cursor))
 
     assert [len(page.records) for page in pages] == [1_500, 500]
-    assert (pages[-1].has_more, pages[-1].total_size) == (False, None)
-    assert "OFFSET" in pages[-1].warnings[0]
-    assert [len(page.records) for page in friendly] == [500, 200]
-    assert (friendly[-1].total_size, friendly[-1].warnings) == (700, ())
+    assert (pages[-1].has_more, pages[-1].total_size) == (False, 2_504)
+    assert ["OFFSET" in warning for warning in pages[-1].warnings] == [True]
+
+
+@pytest.mark.parametrize(
+    ("clauses", "total"), [("OFFSET 100", 1_904), ("LIMIT 700 OFFSET 100", 700), ("OFFSET 1900", 104)]
+)
+async def test_a_query_with_offset_that_is_whole_says_nothing(
+    app: App, caller: Caller, acme: SandboxOrg, clauses: str, total: int
+) -> None:
+    add_contacts(acme, 2_000)
+    pages = await every_page(lambda cursor: query(app, caller, f"{IDS} {clauses}", 500, cursor))
+
+    assert len(set(ids(pages))) == len(ids(pages)) == total
+    assert {page.warnings for page in pages} == {()}
+    assert [page.total_size for page in pages] == [total if len(pages) == 1 else None, *[total] * (len(pages) - 1)]
 
 
 # -- counts
