@@ -97,6 +97,7 @@ VSCODE = """{
         ("codex", 'model = "o3"\r\n[mcp_servers.a]\r\ncommand = "x"\r\n'),
         ("codex", "mcp_servers = { a = { command = 'x' } } # in one line\n[z]\nq = 1\n"),
         ("codex", "# nothing but this\n"),
+        ("codex", "# both kinds of line ends\r\na = 1\n\n\nb = 2\r\n\n\n"),
     ],
 )
 def test_what_was_there_is_there_again_to_the_byte(name: str, text: str) -> None:

@@ -26,7 +26,8 @@ def put(text: str, path: Sequence[str], value: Any) -> str:
         body = tomlkit.table(is_super_table=True)
         _fill(body, path[1:], value)
         added = tomlkit.document().append(path[0], body).as_string()
-        longer = (text.rstrip("\r\n") + "\n\n" if text.strip() else text) + added
+        end = "" if not text else "\n" if text.endswith("\n") else "\n\n"
+        longer = text + end + added
         with suppress(ValueError):  # a table in one line takes no more by a header
             if read(longer) == _with(read(text), path, value):
                 return _as_before(text, longer)
@@ -64,9 +65,8 @@ def _without_lines(text: str, path: Sequence[str]) -> str:
         if _HEADER.match(line):
             if inside and not ours.match(line):
                 kept += _tail(within)
-            if ours.match(line) and not inside:
-                while kept and not kept[-1].strip():
-                    kept.pop()
+            if ours.match(line) and not inside and kept and not kept[-1].strip():
+                kept.pop()
             inside, within = bool(ours.match(line)), []
         (within if inside else kept).append(line)
     return "".join(kept + (_tail(within) if inside else []))
@@ -130,7 +130,7 @@ def _with(document: dict[str, Any], path: Sequence[str], value: Any) -> dict[str
 
 
 def _as_before(text: str, changed: str) -> str:
-    """The same line ends as before."""
-    if "\r\n" not in text:
+    """The same line ends as before; where there are both kinds, each line keeps its own."""
+    if "\r\n" not in text or text.count("\r\n") != text.count("\n"):
         return changed
     return changed.replace("\r\n", "\n").replace("\n", "\r\n")
