@@ -64,3 +64,8 @@ def escape_json(text: str) -> str:
 
 def _json_escape(found: re.Match[str]) -> str:
     return json.dumps(found[0])[1:-1]
+
+
+def is_blank(text: str) -> bool:
+    """Tell whether a text shows nothing: it is empty, or has only blanks and characters that nobody sees."""
+    return not _RUN.sub("", text).strip()

@@ -69,10 +69,18 @@ class Ingest(Job):
             *_, link, last = ("", *name.split("."))
             if not link and last.lower() not in self.sobject.fields:
                 raise Refusal(400, "INVALIDBATCH", f"InvalidBatch : Field name not found : {name}")
-            if link and link.rpartition(":")[2].lower() not in self.sobject.relationships:
+            if link and not self._is_parent(link):
                 raise Refusal(400, "INVALIDBATCH", f"InvalidBatch : Field name not found : {name}")
         if self.told["operation"] in _NEED_ID and "id" not in (name.lower() for name in header):
             raise Refusal(400, "INVALIDBATCH", "InvalidBatch : The 'id' column is missing")
+
+    def _is_parent(self, link: str) -> bool:
+        """Whether a column names a parent, with its type where there may be several."""
+        kind, _, relationship = link.rpartition(":")
+        reference = self.sobject.relationships.get(relationship.lower())
+        if reference is None:
+            return False
+        return kind in reference.targets if kind else len(reference.targets) == 1
 
     def _act(self) -> Callable[[Record], tuple[str, bool]]:
         """What the job does with a row's values: the record's id, and whether it is new."""
@@ -163,7 +171,8 @@ def _values(cells: dict[str, str]) -> Record:
         value = None if cell == NULL else cell
         link, dot, key = name.rpartition(".")
         if dot:
-            values[link.rpartition(":")[2]] = {key: value}
+            kind, _, relationship = link.rpartition(":")
+            values[relationship] = ({"attributes": {"type": kind}} if kind else {}) | {key: value}
         else:
             values[name] = value
     return values

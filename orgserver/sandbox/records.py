@@ -161,18 +161,21 @@ class Records:
 
     def _by_key(self, link: Field, told: Record) -> str:
         """The id of the record that a relationship names by a key of its own."""
+        target = _target(link, told)
         keys = [(name, value) for name, value in told.items() if name != "attributes"]
-        for target in (schema.find(name) for name in link.targets):
-            field = target.fields.get(keys[0][0].lower()) if target is not None and len(keys) == 1 else None
-            if target is None or field is None or not field.lookup:
-                continue
-            found = self.keys.find(target, field, keys[0][1])
-            if len(found) == 1:
-                return found[0]
-            text = f"Foreign key external ID: {keys[0][1]} not found for field {field.name} in entity {target.name}"
+        name, value = keys[0] if len(keys) == 1 else (", ".join(name for name, _ in keys), None)
+        field = target.fields.get(name.lower())
+        if field is None or not field.lookup:
+            text = f"Field name provided, {name} does not match an External ID, Salesforce Id, or indexed field for "
+            raise Refusal(400, "INVALID_FIELD", text + target.name)
+        found = self.keys.find(target, field, value)
+        if len(found) > 1:
+            text = f"{field.name}: more than one record found for external id field: [{', '.join(found)}]"
+            raise Refusal(400, "DUPLICATE_EXTERNAL_ID", text, [field.name])
+        if not found:
+            text = f"Foreign key external ID: {value} not found for field {field.name} in entity {target.name}"
             raise Refusal(400, "INVALID_FIELD", text, [])
-        text = f"No external ID field of {link.relationship} is named: {', '.join(name for name, _ in keys)}"
-        raise Refusal(400, "INVALID_FIELD", text)
+        return found[0]
 
     def _find(self, field: Field, identifier: str) -> None:
         target = schema.by_prefix(identifier)
@@ -218,6 +221,20 @@ class Records:
 
 def _object(name: str) -> SObject:
     return schema.find(name) or schema.load(name)
+
+
+def _target(link: Field, told: Record) -> SObject:
+    """The object that a parent is of: where there may be several, its ``attributes`` must say."""
+    attributes = told.get("attributes")
+    kind = attributes.get("type") if isinstance(attributes, dict) else None
+    if kind is None and len(link.targets) > 1:
+        text = f"The relationship {link.relationship} refers to several objects: a type is required in attributes"
+        raise Refusal(400, "INVALID_FIELD", text)
+    target = schema.find(str(kind or link.targets[0]))
+    if target is None or target.name not in link.targets:
+        text = f"The relationship {link.relationship} does not refer to {kind}"
+        raise Refusal(400, "INVALID_FIELD", text)
+    return target
 
 
 def _doubled(sobject: SObject, name: str, value: Any) -> Any:

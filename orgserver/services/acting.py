@@ -18,6 +18,7 @@ from orgserver.model.errors import (
     CallError,
     Denied,
     Forbidden,
+    NotSent,
     PolicyDenied,
     StoreAway,
     StoreBusy,
@@ -248,6 +249,7 @@ class Acting:
         result: T | None = None
         error: CallError | None = None
         try:
+            plan = await self._prepared(run, plan, connection)
             result = await self._in_time(run, act, plan, connection)
         except TimeoutError:
             error = entries.too_late(trace, given_up=run.given_up)
@@ -284,6 +286,20 @@ class Acting:
             raise entries.not_recorded(f": {busy}") from busy
         if not recorded:
             raise entries.not_recorded()
+
+    async def _prepared(self, run: Run[T], plan: Plan[T], connection: Connection) -> Plan[T]:
+        """The plan with what it has to learn from the org; while that is read, nothing is changed."""
+        if plan.prepare is None:
+            return plan
+        deadline = 0.0 if run.given_up else connection.deadline
+        try:
+            async with asyncio.timeout_at(deadline) as run.sending:
+                ready = await plan.prepare(connection)
+        except Unanswered as error:
+            raise NotSent(f"{error}, so nothing was changed", code=error.code) from error
+        finally:
+            connection.trace.sent = False
+        return replace(ready, repetition=plan.repetition, answer_key=plan.answer_key)
 
     async def _in_time(self, run: Run[T], act: Act, plan: Plan[T], connection: Connection) -> T:
         deadline = 0.0 if run.given_up else connection.deadline

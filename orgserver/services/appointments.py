@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from orgserver.model import names
-from orgserver.model.errors import CallError, InvalidArgument, Rejected
+from orgserver.model.errors import CallError, Rejected
 from orgserver.model.names import RecordId
 from orgserver.model.orgs import Org
 from orgserver.model.results import FieldValues
@@ -32,29 +32,6 @@ def zone_of(org: Org) -> str:
 
 
 # -- writing
-
-
-def prepared(data: FieldValues) -> FieldValues:
-    """Event fields ready to send: of an all-day event the days as they are written, at midnight UTC.
-
-    Salesforce never shifts those to a zone, so neither may we (Object Reference, "Event").
-    """
-    given = {name.lower(): name for name in data}
-    if data.get(given.get("isalldayevent", "")) is not True:
-        return data
-    days = {given[name]: _midnight(given[name], data[given[name]]) for name in _TIMES if name in given}
-    return data | days
-
-
-def _midnight(name: str, text: Any) -> Any:
-    if not isinstance(text, str):
-        return text
-    try:
-        day = text if values.is_date(text) else moments.wall(text).date().isoformat()
-    except ValueError as error:
-        problem = f"data.{name} {error}; of an all-day event a date will do"
-        raise InvalidArgument(problem, fields=[f"data.{name}"]) from None
-    return f"{day}T00:00:00Z"
 
 
 async def overlaps(connection: Connection, data: FieldValues) -> tuple[str, ...]:

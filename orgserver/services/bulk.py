@@ -27,6 +27,7 @@ from orgserver.services.bulk_running import SHOWN, Look, Running, shown
 from orgserver.services.confirming import Confirmation, Told
 from orgserver.services.cursors import Position
 from orgserver.services.planning import Plan
+from orgserver.services.preparation import Preparation
 from orgserver.store import parts
 from orgserver.store.opened import Store
 
@@ -45,11 +46,19 @@ class Bulk:
     """Changes many records, through ``Operations`` like every other act."""
 
     def __init__(
-        self, store: Store, access: Access, perform: Perform, *, call_timeout: float, pace: Pace | None = None
+        self,
+        store: Store,
+        access: Access,
+        perform: Perform,
+        preparation: Preparation,
+        *,
+        call_timeout: float,
+        pace: Pace | None = None,
     ) -> None:
         self._store = store
         self._access = access
         self._perform = perform
+        self._preparation = preparation
         self._call_timeout = call_timeout
         self.pace = pace or Pace()
 
@@ -59,10 +68,23 @@ class Bulk:
         def plan(org: Org) -> Plan[BulkResult]:
             asked = bulk_asked.read(given)
             values.check_duplicates_allowed(org.api_version, given.allow_duplicates)
-            return self._preview(asked) if given.preview else self._plan(caller, org, tool, asked)
+            if given.preview:
+                return self._ready(caller, asked, self._preview)
+            return self._ready(caller, asked, lambda ready: self._plan(caller, org, tool, ready))
 
         action = Action.PREVIEW if given.preview else Action.BULK
         return await self._perform(caller, tool, action, alias, given.sobject, plan)
+
+    def _ready(self, caller: Caller, asked: Asked, make: Callable[[Asked], Plan[BulkResult]]) -> Plan[BulkResult]:
+        """The plan of it, which first learns of the org what its values mean."""
+        draft = asked.draft()
+        if draft.is_ready:
+            return make(asked)
+
+        async def prepare(connection: Connection) -> Plan[BulkResult]:
+            return make(asked.made_ready(await self._preparation.ready(connection, caller, draft)))
+
+        return replace(make(asked), prepare=prepare)
 
     def _preview(self, asked: Asked) -> Plan[BulkResult]:
         async def show(connection: Connection) -> BulkResult:
@@ -78,7 +100,7 @@ class Bulk:
             show,
             _previewed,
             record_ids=asked.ids,
-            fields=values.named(asked.columns),
+            fields=values.named(asked.paths),
             soql=asked.redacted,
             foresight=_foresight(asked),
         )
@@ -98,7 +120,7 @@ class Bulk:
             send,
             _ending,
             record_ids=asked.ids,
-            fields=values.named(asked.columns),
+            fields=values.named(asked.paths),
             soql=asked.redacted,
             writes=True,
             repeatable=asked.action == "upsert",

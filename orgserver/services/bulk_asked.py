@@ -5,19 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from orgserver.model import names
 from orgserver.model.bulk import BulkAction
 from orgserver.model.errors import InvalidArgument
-from orgserver.model.names import SObjectName
+from orgserver.model.names import EVENT, SObjectName
 from orgserver.model.orgs import Permission
 from orgserver.model.results import FieldValues
+from orgserver.model.text import is_blank
 from orgserver.salesforce import sheets
 from orgserver.salesforce import soql as soql_text
 from orgserver.salesforce.jobs import MANY
-from orgserver.services import plans, values
+from orgserver.services import event_times, parents, plans, values
+from orgserver.services.preparation import Draft
 
 MAX_GIVEN = 20_000
 """Records that one call may write out."""
@@ -64,6 +66,8 @@ class Asked:
     redacted: str | None = None
     """The query without its literals."""
     data: FieldValues = field(default_factory=dict)
+    header: tuple[str, ...] = ()
+    """The columns of a bulk job's sheets, once they are known: a parent by its key has one of its own."""
 
     @property
     def sobject(self) -> SObjectName:
@@ -89,6 +93,32 @@ class Asked:
     def ids(self) -> tuple[str, ...]:
         """The ids that were given."""
         return tuple(record[ID] for record in self.records) if self.by_id else ()
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The names of what is written, a parent's key by its path."""
+        found = dict.fromkeys(path for each in (*self.records, self.data) for path in parents.paths(each))
+        return tuple(dict.fromkeys((*(name for name in self.columns[:1]), *found)))
+
+    def draft(self) -> Draft:
+        """The records, or what each record of the query gets, to be made ready."""
+        key = self.columns[0] if self.action != "create" and self.columns else ID
+        if self.given.soql is not None:
+            return Draft(self.sobject, "update", (self.data,) if self.data else ())
+        return Draft(self.sobject, "update" if self.by_id else self.act, self.records, _at, key)
+
+    @property
+    def act(self) -> values.Act:
+        """The action as field values know it."""
+        return "update" if self.action == "delete" else self.action
+
+    def made_ready(self, records: Sequence[FieldValues]) -> Asked:
+        """The same with what its draft became."""
+        if self.given.soql is not None:
+            data = dict(records[0]) if records else {}
+            return replace(self, data=data, header=(ID, *parents.cells(data)))
+        header = dict.fromkeys((*self.columns[:1], *(name for each in records for name in parents.cells(each))))
+        return replace(self, records=tuple(records), header=tuple(header))
 
     def places(self) -> dict[str, str]:
         """Where each field is named first."""
@@ -132,6 +162,12 @@ def _with_query(given: Given, soql: str) -> Asked:
             raise _bad("a delete takes no data", "data")
         return Asked(given, (ID,), redacted=redacted)
     data = values.to_write(given.data or {}, given.sobject, "update")
+    if given.sobject == EVENT and event_times.is_open(data, "update"):
+        raise InvalidArgument(
+            "data changes times and does not say of which events: those of all-day events are days, others instants",
+            fields=["data.IsAllDayEvent"],
+            hint="say IsAllDayEvent, with StartDateTime and EndDateTime; or give records, which may be of both kinds",
+        )
     _check_texts(data, "data", sheet=True)
     return Asked(given, (ID, *data), redacted=redacted, data=data)
 
@@ -194,14 +230,15 @@ def _key(given: Given, key: str, value: Any, place: str) -> Any:
             return names.record_id(value, names.KEY_PREFIX.get(given.sobject))
         except ValueError as error:
             raise _bad(f"{place}.Id is not the id of a {given.sobject}: {error}", f"{place}.Id") from None
-    if isinstance(value, bool) or not isinstance(value, str | int | float) or not str(value).strip():
+    if isinstance(value, bool) or not isinstance(value, str | int | float) or is_blank(str(value)):
         raise _bad(f"{place} needs {key}, by which it is found", f"{place}.{key}")
     return value
 
 
 def _check_texts(record: Mapping[str, Any], place: str, *, sheet: bool) -> None:
     """What no encoding, or no sheet of a bulk job, can carry."""
-    for name, value in record.items():
+    for name, told in record.items():
+        value = parents.read(told)[2] if isinstance(told, dict) else told
         if not isinstance(value, str):
             continue
         if sheet and value == sheets.NULL:
@@ -217,6 +254,10 @@ def _same(value: object) -> object:
 def many_duplicates() -> InvalidArgument:
     """The refusal of what bulk jobs cannot do: the Bulk API 2.0 has no header for it (its guide, "Headers")."""
     return _bad(f"allow_duplicates is possible for up to {MANY} records at a time", "allow_duplicates")
+
+
+def _at(index: int) -> str:
+    return f"records[{index}]"
 
 
 def _bad(message: str, *fields: str) -> InvalidArgument:

@@ -7,7 +7,7 @@ from typing import Any
 from orgserver.model.results import FieldValues
 from orgserver.salesforce import protocol
 from orgserver.salesforce import soql as soql_text
-from orgserver.services import cutting, shapes
+from orgserver.services import cutting, parents, shapes
 from orgserver.services.access import Connection
 from orgserver.services.bulk_asked import ID, Asked
 from orgserver.services.bulk_running import SHOWN, Look
@@ -17,11 +17,12 @@ _GONE = {"code": "NOT_FOUND", "outcome": "rejected", "message": "there is no suc
 
 async def show(connection: Connection, asked: Asked) -> tuple[int, list[dict[str, Any]], tuple[str, ...]]:
     """How many records, field by field what would become of the first of them, and warnings."""
-    records, total = list(asked.records[:SHOWN]), len(asked.records)
+    records, total = [parents.own(each) for each in asked.records[:SHOWN]], len(asked.records)
     if asked.given.soql is not None:
         page = await Look().first(connection, asked.given.soql)
         total = page.total_size
-        records = list(asked.for_ids([str(record.get(ID)) for record in page.records[:SHOWN]]))
+        found = asked.for_ids([str(record.get(ID)) for record in page.records[:SHOWN]])
+        records = [parents.own(each) for each in found]
     now = {} if asked.action == "create" else await _as_they_are(connection, asked, records)
     room = shapes.MAX_BYTES - shapes.FRAME_BYTES
     shown: list[dict[str, Any]] = []
@@ -43,7 +44,8 @@ async def _as_they_are(connection: Connection, asked: Asked, records: list[Field
     key = asked.columns[0]
     if not records:
         return {}
-    wanted = ", ".join({name.lower(): name for name in (ID, *asked.columns)}.values())
+    columns = (name for each in records for name in each)
+    wanted = ", ".join({name.lower(): name for name in (ID, *asked.columns[:1], *columns)}.values())
     keys = ", ".join(soql_text.literal(record[key]) for record in records)
     text = f"SELECT {wanted} FROM {asked.sobject} WHERE {key} IN ({keys})"  # noqa: S608  # names and literals were checked
     request = protocol.query(connection.org.api_version, text, 2 * SHOWN)

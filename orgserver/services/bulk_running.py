@@ -15,7 +15,7 @@ from orgserver.model.results import FieldValues
 from orgserver.salesforce import jobs, protocol, sheets
 from orgserver.salesforce.jobs import MANY
 from orgserver.salesforce.protocol import QueryPage
-from orgserver.services import bulk_jobs
+from orgserver.services import bulk_jobs, parents
 from orgserver.services.access import Connection
 from orgserver.services.bulk_asked import ID, Asked, many_duplicates
 from orgserver.services.bulk_jobs import Pace
@@ -143,8 +143,8 @@ class Running:
         await self.uninterrupted(self._take(Part(0, verdicts)))
 
     async def _in_jobs(self, records: Iterator[FieldValues]) -> None:
-        columns = self.asked.columns
-        rows = (tuple(_cell(record, name) for name in columns) for record in records)
+        columns = self.asked.header or self.asked.columns
+        rows = (tuple(_cell(cells, name) for name in columns) for cells in map(parents.cells, records))
         cut = sheets.sheets(columns, rows, max_bytes=self.pace.sheet_bytes, max_rows=self.pace.sheet_rows)
         while (sheet := await self.uninterrupted(asyncio.to_thread(next, cut, None))) is not None:
             if self.stopped is None:

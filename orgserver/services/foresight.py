@@ -13,7 +13,7 @@ from typing import Any, Literal
 from orgserver.model import names
 from orgserver.model.errors import InvalidArgument
 from orgserver.model.schema import FieldInfo, ObjectList, Schema
-from orgserver.model.text import clean_text
+from orgserver.services import value_shapes
 from orgserver.services import values as checks
 from orgserver.services.listing import Listing
 
@@ -22,10 +22,10 @@ Lookup = Callable[[str], Schema | None]
 """Fresh schemas of other objects, behind relationships."""
 _HINT = "nothing was sent: the org's own describe, read a moment ago, says so"
 _SHOWN = 10
-_CHOICES = 12
 _TEXT = frozenset({"string", "textarea", "phone", "email", "url", "combobox", "encryptedstring"})
 _NUMBERS = frozenset({"int", "long", "double", "currency", "percent"})
 _LARGEST_SCALE = 18
+_OF_SHAPE = frozenset({"INVALID_TYPE_ON_FIELD_IN_RECORD", "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,8 @@ def naming(sobject: str, places: Mapping[str, str]) -> Foresight:
     """Foresee a change of many records by the fields it names, each with its place: one wrong name sinks them all."""
 
     def judge(schema: Schema, _lookup: Lookup) -> list[Problem]:
-        return [no_field(schema, name, place) for name, place in places.items() if schema.field(name) is None]
+        lacking = (name for name in places if schema.field(name) is None and schema.reference(name) is None)
+        return [no_field(schema, name, places[name]) for name in lacking]
 
     return Foresight(sobject, judge)
 
@@ -109,6 +110,12 @@ def no_field(schema: Schema, name: str, argument: str) -> Problem:
     return Problem("INVALID_FIELD", text, argument)
 
 
+def no_relationship(schema: Schema, name: str, argument: str) -> Problem:
+    """A relationship to a parent that an object does not have."""
+    near = meant(schema.nearest_reference(name))
+    return Problem("INVALID_FIELD", f"no relationship '{name}' on {schema.name}{near}", argument)
+
+
 def meant(near: Sequence[str]) -> str:
     """The question at the end of a message."""
     return f"; did you mean {' or '.join(near)}?" if near else ""
@@ -130,8 +137,7 @@ def _path(schema: Schema, path: str, lookup: Lookup, argument: str, ability: str
     for step in steps:
         reference = here.reference(step)
         if reference is None:
-            near = here.nearest_reference(step)
-            return Problem("INVALID_FIELD", f"no relationship '{step}' on {here.name}{meant(near)}", where)
+            return no_relationship(here, step, where)
         further = lookup(reference.reference_to[0]) if len(reference.reference_to) == 1 else None
         if further is None:
             return None
@@ -150,15 +156,29 @@ def judge_values(schema: Schema, values: Mapping[str, Any], act: Act) -> list[Pr
     for name, value in values.items():
         field = schema.field(name)
         if field is None:
-            if not isinstance(value, dict):  # a parent by its external id stands under the relationship's name
-                found.append(no_field(schema, name, f"data.{name}"))
-        elif problem := _value(field, value, act):
-            found.append(Problem(problem[0], f"{name} {problem[1]}", f"data.{name}"))
+            # a parent by its external id stands under the relationship's name
+            if not ((value is None or isinstance(value, dict)) and schema.reference(name) is not None):
+                lacking = no_relationship if isinstance(value, dict) else no_field
+                found.append(lacking(schema, name, f"data.{name}"))
+        else:
+            meaning, complaint = _meaning(field, value)
+            if problem := _value(field, meaning, act):
+                words = complaint if complaint and problem[0] in _OF_SHAPE else problem[1]
+                found.append(Problem(problem[0], f"{name} {words}", f"data.{name}"))
     return found + (_missing(schema, values) if act == "create" else [])
+
+
+def _meaning(field: FieldInfo, value: Any) -> tuple[Any, str | None]:
+    """A value as it will be sent; one that means nothing as it came, and what shape would."""
+    try:
+        return value_shapes.convert(field, value), None
+    except ValueError as error:
+        return value, str(error)
 
 
 def _missing(schema: Schema, values: Mapping[str, Any]) -> list[Problem]:
     given = {name.lower() for name, value in values.items() if value is not None}
+    given |= {field.name.lower() for name in given if (field := schema.reference(name)) is not None}
     return [
         Problem("REQUIRED_FIELD_MISSING", f"{field.name} is required", f"data.{field.name}")
         for field in schema.fields
@@ -232,9 +252,7 @@ def _choice(field: FieldInfo, value: str) -> tuple[str, str] | None:
     chosen = value.split(";") if field.type == "multipicklist" else [value]
     if all(each.strip().casefold() in known for each in chosen):
         return None
-    some = ", ".join(clean_text(each.value, 80) for each in field.picklist[:_CHOICES])
-    more = ", …" if len(field.picklist) > _CHOICES else ""
-    return "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", f"takes only {some}{more}"
+    return "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", f"takes only {value_shapes.choices(field)}"
 
 
 def _number(field: FieldInfo, value: Any) -> tuple[str, str] | None:

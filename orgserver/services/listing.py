@@ -10,9 +10,9 @@ from typing import Any
 from orgserver.model import names
 from orgserver.model.errors import InvalidArgument
 from orgserver.model.names import CONTACT, EVENT, SObjectName
-from orgserver.salesforce import soql, standard
+from orgserver.salesforce import soql
 from orgserver.salesforce.soql import RowQuery
-from orgserver.services import appointments, moments, values
+from orgserver.services import appointments, filter_values, moments, values
 
 _COMPARISONS = {"eq": "=", "ne": "!=", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
 _MEMBERSHIP = {"in": "IN", "not_in": "NOT IN"}
@@ -78,24 +78,6 @@ def build(listing: Listing, *, now: datetime, zone: str) -> RowQuery:
     return RowQuery(f"SELECT {', '.join(fields)} {rows} ORDER BY {_order(listing)}", f"SELECT COUNT() {rows}")
 
 
-def custom_dates(filter_: Mapping[str, Any] | None, sobject: SObjectName) -> set[str]:
-    """Name the filtered fields whose type only describe can tell, and whose value looks like a date."""
-    unknown = {name for name in filter_ or {} if "." in name or standard.field(sobject, name) is None}
-    return {name for name in unknown if any(_looks_dated(value) for value in _texts((filter_ or {})[name]))}
-
-
-def _texts(condition: Any) -> list[str]:
-    if isinstance(condition, dict):
-        return [text for value in condition.values() for text in _texts(value)]
-    if isinstance(condition, list):
-        return [text for value in condition for text in _texts(value)]
-    return [condition] if isinstance(condition, str) else []
-
-
-def _looks_dated(text: str) -> bool:
-    return values.is_date(text) or values.is_datetime(text)
-
-
 def _conditions(filter_: Mapping[str, Any] | None, sobject: SObjectName) -> list[str]:
     conditions: list[str] = []
     for name, condition in (filter_ or {}).items():
@@ -133,34 +115,8 @@ def _literal(name: str, value: Any, sobject: SObjectName) -> str:
         raise _bad(name, "takes a text, a number, true, false or null here")
     if isinstance(value, str) and len(value) > soql.MAX_LITERAL:
         raise _bad(name, f"is longer than {soql.MAX_LITERAL:,} characters")
-    known = standard.field(sobject, name)
-    if isinstance(value, str) and known is not None and known.type in _DATE_TYPES:
-        good = values.is_date(value) if known.type == "date" else values.is_datetime(value)
-        if not good:
-            example = "2026-02-20" if known.type == "date" else "2026-02-20T18:00:00Z"
-            raise _bad(name, f"takes a {known.type} such as {example}")
-        return soql.literal(_dated(value))
-    return soql.literal(value)
-
-
-def dated_filter(filter_: Mapping[str, Any], types: Mapping[str, str]) -> dict[str, Any]:
-    """Turn the texts of date fields (``types`` by name) into dates, so that they are not quoted."""
-    return {
-        name: _as_dates(condition) if types.get(name.lower()) in _DATE_TYPES else condition
-        for name, condition in filter_.items()
-    }
-
-
-def _as_dates(condition: Any) -> Any:
-    if isinstance(condition, dict):
-        return {operator: _as_dates(value) for operator, value in condition.items()}
-    if isinstance(condition, list):
-        return [_as_dates(value) for value in condition]
-    return _dated(condition) if isinstance(condition, str) and _looks_dated(condition) else condition
-
-
-def _dated(text: str) -> date | datetime:
-    return date.fromisoformat(text) if values.is_date(text) else datetime.fromisoformat(text)
+    known = filter_values.standard_field(sobject, name)
+    return soql.literal(value if known is None else filter_values.read(name, known, value))
 
 
 def _order(listing: Listing) -> str:

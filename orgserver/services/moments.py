@@ -1,17 +1,33 @@
-"""Times as people write them: with an offset, or with the name of a zone (RFC 9557's brackets, or after a space)."""
+"""Times and days as people write them.
+
+A time has an offset, or the name of a zone (RFC 9557's brackets, or after a space). A day has its year first, or its
+month in letters, or a number that can only be the day.
+"""
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 _NAME = r"[A-Za-z][A-Za-z0-9_+\-]{0,40}(?:/[A-Za-z0-9_+\-]{1,40}){0,2}"
 _MOMENT = re.compile(
-    r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[T ](?P<time>[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?)"
-    r"(?P<offset>Z|[+-][0-9]{2}:?[0-9]{2})?"
+    r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[T ](?P<time>[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?)"
+    r"(?P<offset>Z|[+-][0-9]{2}(?::?[0-9]{2})?)?"
     rf"(?: ?\[(?P<bracket>{_NAME})\]| (?P<zone>{_NAME}))?"
 )
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_DATETIME = re.compile(_DATE.pattern + r"T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:Z|[+-][0-9]{2}:?[0-9]{2})")
+_YEAR_FIRST = re.compile(r"(?P<year>[0-9]{4})([-/.])(?P<month>[0-9]{1,2})\2(?P<day>[0-9]{1,2})")
+_YEAR_LAST = re.compile(r"([0-9]{1,2})([-/.])([0-9]{1,2})\2([0-9]{4})")
+_DAY_MONTH = re.compile(
+    r"(?P<day>[0-9]{1,2})(?:st|nd|rd|th)?\.?[ -](?P<month>[A-Za-z]{3,9})\.?,?[ -](?P<year>[0-9]{4})"
+)
+_MONTH_DAY = re.compile(r"(?P<month>[A-Za-z]{3,9})\.? (?P<day>[0-9]{1,2})(?:st|nd|rd|th)?,? (?P<year>[0-9]{4})")
+_MONTHS = ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october",
+           "november", "december")  # fmt: skip
+DAY = "2026-02-20"
 EXAMPLES = "2026-02-20T18:00:00Z or 2026-02-20T19:00 Europe/Berlin"
 
 
@@ -29,6 +45,72 @@ def zone_or_utc(name: str) -> ZoneInfo:
         return zone(name)
     except ValueError:
         return ZoneInfo("UTC")
+
+
+def is_date(text: str) -> bool:
+    """Tell whether this is a date Salesforce takes (REST guide, "Valid Date and DateTime Formats")."""
+    return bool(_DATE.fullmatch(text)) and _parses(date.fromisoformat, text)
+
+
+def is_datetime(text: str) -> bool:
+    """Tell whether this is a time with an offset, as Salesforce takes it."""
+    return bool(_DATETIME.fullmatch(text)) and _parses(datetime.fromisoformat, text)
+
+
+def _parses(read: Callable[[str], object], text: str) -> bool:
+    try:
+        read(text)
+    except ValueError:
+        return False
+    return True
+
+
+def day(text: str) -> date:
+    """The day; ValueError where it is none, where it may be two, or where a time of day stands behind it."""
+    plain = text.strip()
+    if _MOMENT.fullmatch(plain):
+        at = wall(plain)
+        if at.time() != time():
+            raise ValueError(f"must be a date such as {DAY}, without a time of day")
+        return at.date()
+    for form in (_YEAR_FIRST, _DAY_MONTH, _MONTH_DAY):
+        if found := form.fullmatch(plain):
+            return _made(found["year"], _month(found["month"]), found["day"])
+    if found := _YEAR_LAST.fullmatch(plain):
+        return _one_of(found[4], found[1], found[3])
+    raise ValueError(f"must be a date such as {DAY}")
+
+
+def _one_of(year: str, first: str, second: str) -> date:
+    """The day of two numbers of which either may be the month, if it is the same day or only one of them is one."""
+    days = set()
+    for month, number in ((first, second), (second, first)):
+        try:
+            days.add(_made(year, month, number))
+        except ValueError:
+            continue
+    if len(days) > 1:
+        raise ValueError(f"may mean two days; write it as {DAY}")
+    if not days:
+        raise ValueError("is a day that no calendar has")
+    return days.pop()
+
+
+def _made(year: str, month: str | int, number: str) -> date:
+    try:
+        return date(int(year), int(month), int(number))
+    except ValueError:
+        raise ValueError("is a day that no calendar has") from None
+
+
+def _month(text: str) -> str | int:
+    if text.isdigit():
+        return text
+    word = text.lower()
+    found = [place for place, name in enumerate(_MONTHS, 1) if name == word or name[:3] == word or word == name[:4]]
+    if not found:
+        raise ValueError(f"must be a date such as {DAY}")
+    return found[0]
 
 
 def wall(text: str) -> datetime:

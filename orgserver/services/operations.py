@@ -22,7 +22,9 @@ from orgserver.services.listing import Listing
 from orgserver.services.observing import Observer
 from orgserver.services.page_plans import PagePlanner
 from orgserver.services.planning import Plan
+from orgserver.services.preparation import Preparation
 from orgserver.services.usual import UsualFields
+from orgserver.services.writing import Writing
 from orgserver.store.opened import Store
 
 T = TypeVar("T")
@@ -41,11 +43,13 @@ class Operations:
         catalogue = Catalogue(acting.metadata, store.cursors, acting.perform)
         self.describe, self.objects = catalogue.describe, catalogue.objects
         self.fleet = Fleet(self, access)
-        self.bulk = Bulk(store, access, acting.perform, call_timeout=call_timeout)
         self._directory = Directory(access, store.cursors, store.database.file)
         usual = UsualFields()
+        self.preparation = Preparation(acting.metadata.schema)
         self._plans = plans.Planner(usual)
         self._pages = PagePlanner(store.cursors, acting.metadata.schema, usual)
+        self._writing = Writing(self.preparation)
+        self.bulk = Bulk(store, access, acting.perform, self.preparation, call_timeout=call_timeout)
 
     async def create(
         self,
@@ -61,7 +65,7 @@ class Operations:
         """Create a record."""
 
         def plan(org: Org) -> Plan[Created]:
-            return self._plans.create(
+            return self._writing.create(
                 caller, org, tool, sobject, values, idempotency_key, allow_duplicates=allow_duplicates
             )
 
@@ -98,12 +102,14 @@ class Operations:
     ) -> Changed:
         """Change fields of one record, or show what would change."""
 
-        def plan(_org: Org) -> Plan[Changed]:
-            return self._plans.update(
+        def plan(org: Org) -> Plan[Changed]:
+            return self._writing.update(
+                caller,
+                org,
+                tool,
                 sobject,
                 record_id,
                 values,
-                tool,
                 if_unmodified_since,
                 preview=preview,
                 allow_duplicates=allow_duplicates,

@@ -13,8 +13,9 @@ from orgserver.model.names import SObjectName
 from orgserver.model.names import sobject as sobject_name
 from orgserver.model.orgs import Caller, Org
 from orgserver.model.results import Page
+from orgserver.model.schema import Schema
 from orgserver.salesforce import soql as soql_text
-from orgserver.services import appointments, children, counting, cursors, foresight, paging, values
+from orgserver.services import appointments, children, counting, cursors, filter_values, foresight, paging, values
 from orgserver.services import listing as listings
 from orgserver.services.access import Connection
 from orgserver.services.cursors import Position
@@ -48,7 +49,7 @@ class PagePlanner:
         listings.build(listing, now=now, zone=zone)  # its arguments are checked before anything is sent
 
         async def send(connection: Connection) -> Page:
-            typed = await self._with_dates(connection, caller, listing)
+            typed = await self._typed(connection, caller, listing)
 
             def source(fields: Sequence[str] | None) -> Source:
                 if position.soql is not None:
@@ -134,14 +135,15 @@ class PagePlanner:
         warnings = (*piece.warnings, *children.warnings(piece.records))
         return Page(piece.records, piece.total_size, following, warnings)
 
-    async def _with_dates(self, connection: Connection, caller: Caller, listing: Listing) -> Listing:
-        """Ask describe for types where the filter has something like a date on a field that not every org has."""
-        doubtful = listings.custom_dates(listing.filter, listing.sobject)
-        if not doubtful or listing.filter is None:
+    async def _typed(self, connection: Connection, caller: Caller, listing: Listing) -> Listing:
+        """Read the filter's values by their fields' types: those that not every org has are asked for."""
+        if not listing.filter:
             return listing
-        schema = await self._schema(connection, caller, listing.sobject)
-        types = {each.name.lower(): each.type for each in schema.fields}
-        return replace(listing, filter=listings.dated_filter(listing.filter, types))
+
+        async def describe(sobject: SObjectName) -> Schema:
+            return await self._schema(connection, caller, sobject)
+
+        return replace(listing, filter=await filter_values.typed(listing.filter, listing.sobject, describe))
 
 
 def _page_ending(page: Page) -> Ending:

@@ -25,6 +25,7 @@ class Plan(Generic[T]):
 
     permission: Permission
     send: Callable[[Connection], Awaitable[T]]
+    """Does it, once it is on record."""
     ending: Callable[[T], Ending]
     record_ids: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
@@ -44,6 +45,8 @@ class Plan(Generic[T]):
     """What is kept before it is sent, where the org's policy says so."""
     foresight: Foresight | None = None
     """What a fresh describe, where one is at hand, can say against it before it is sent."""
+    prepare: Callable[[Connection], Awaitable[Plan[T]]] | None = None
+    """Reads what is needed of the org, after the intent and before anything is changed: the plan to go on with."""
     lasts: bool = False
     """Whether it bounds its own time, as long as it gets on, and renews its entry's deadline."""
     confirm: Confirmation | None = None

@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from datetime import datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from orgserver.model import names
 from orgserver.model.audit import Ending, Outcome
-from orgserver.model.errors import InvalidArgument, Rejected
+from orgserver.model.errors import InvalidArgument
 from orgserver.model.names import EVENT, RecordId, SObjectName
 from orgserver.model.orgs import Caller, Org, Permission
-from orgserver.model.results import Changed, Created, FieldValues, Record
+from orgserver.model.results import Changed, FieldValues, Record
 from orgserver.model.schema import Schema
 from orgserver.salesforce import protocol
 from orgserver.salesforce import soql as soql_text
@@ -23,7 +22,6 @@ from orgserver.services import (
     foresight,
     hindsight,
     previewing,
-    repetition,
     shapes,
     values,
 )
@@ -50,48 +48,9 @@ class Planner:
         self._usual = usual
         self._attendees = Attendees()
 
-    def create(
-        self,
-        caller: Caller,
-        org: Org,
-        tool: str,
-        sobject: SObjectName,
-        data: FieldValues,
-        key: str | None,
-        *,
-        allow_duplicates: bool = False,
-    ) -> Plan[Created]:
-        """Create one record."""
-        values.check_duplicates_allowed(org.api_version, allow_duplicates)
-        event = sobject == EVENT
-        checked = values.to_write(appointments.prepared(data) if event else data, sobject, "create")
-        arguments: dict[str, Any] = {"tool": tool, "object": sobject, "data": checked}
-        arguments |= {"allow_duplicates": True} if allow_duplicates else {}
-        repeated = repetition.wanted(key, principal=caller.principal.name, row_id=org.row_id, arguments=arguments)
-
-        async def send(connection: Connection) -> Created:
-            warnings = await appointments.overlaps(connection, checked) if event else ()
-            request = protocol.create(org.api_version, sobject, checked, allow_duplicates=allow_duplicates)
-            record_id = await connection.call(request, protocol.read_created)
-            return Created(record_id, f"{connection.org.instance_url}/{record_id}", warnings, tuple(checked))
-
-        return Plan(
-            "write",
-            send,
-            lambda created: Ending(Outcome.SUCCEEDED, record_ids=(created.id,)),
-            fields=values.named(checked),
-            writes=True,
-            repetition=repeated,
-            remember=repetition.remember,
-            recall=lambda answer: repetition.recall(answer, tuple(checked)),
-            after_unknown=lambda connection: hindsight.created(connection, sobject, checked),
-            keeps=Keeps(sobject, after=checked),
-            foresight=foresight.writing(sobject, checked, "create"),
-        )
-
     def read(self, sobject: SObjectName, given_id: str, fields: Sequence[str] | None, tool: str) -> Plan[Record]:
         """Read one record."""
-        record_id = values.record_id(_id_argument(tool), given_id, sobject)
+        record_id = values.record_id(id_argument(tool), given_id, sobject)
         wanted = values.field_names(fields, sobject)
 
         async def send(connection: Connection) -> Record:
@@ -100,7 +59,9 @@ class Planner:
                 connection,
                 sobject,
                 fields,
-                lambda names: _read(connection, sobject, record_id, names, lambda found: shapes.bounded(shape(found))),
+                lambda names: read_one(
+                    connection, sobject, record_id, names, lambda found: shapes.bounded(shape(found))
+                ),
             )
             if sobject != EVENT or fields is not None:
                 return record
@@ -116,52 +77,9 @@ class Planner:
             foresight=foresight.reading(sobject, () if fields is None else wanted),
         )
 
-    def update(
-        self,
-        sobject: SObjectName,
-        given_id: str,
-        data: FieldValues,
-        tool: str,
-        if_unmodified_since: str | None,
-        *,
-        preview: bool,
-        allow_duplicates: bool = False,
-    ) -> Plan[Changed]:
-        """Change one record, or show what would change."""
-        record_id = values.record_id(_id_argument(tool), given_id, sobject)
-        checked = values.to_write(appointments.prepared(data) if sobject == EVENT else data, sobject, "update")
-        since = _modified(if_unmodified_since)
-        touched = tuple(checked)
-
-        async def send(connection: Connection) -> Changed:
-            values.check_duplicates_allowed(connection.org.api_version, allow_duplicates)
-            request = protocol.update(
-                connection.org.api_version, sobject, record_id, checked, since, allow_duplicates=allow_duplicates
-            )
-            try:
-                await connection.call(request, protocol.read_changed)
-            except Rejected as error:
-                if since is not None:
-                    await hindsight.name_who_changed(connection, sobject, record_id, error)
-                raise
-            return Changed(record_id, touched)
-
-        async def show(connection: Connection) -> Changed:
-            changes, warnings = await _read(
-                connection, sobject, record_id, ("Id", *touched), lambda now: previewing.update(now, checked)
-            )
-            warnings = (*warnings, *_costs(connection))
-            return Changed(record_id, touched, preview=True, changes=changes, warnings=warnings)
-
-        keeps = Keeps(sobject, record_id, touched, checked)
-        after = hindsight.updated(sobject, record_id, touched)
-        fields = values.named(checked)
-        plan = _changing(record_id, fields, show if preview else send, "write", keeps, after, preview=preview)
-        return replace(plan, foresight=foresight.writing(sobject, checked, "update"))
-
     def delete(self, sobject: SObjectName, given_id: str, tool: str, *, preview: bool) -> Plan[Changed]:
         """Delete one record, or show what would go."""
-        record_id = values.record_id(_id_argument(tool), given_id, sobject)
+        record_id = values.record_id(id_argument(tool), given_id, sobject)
 
         async def send(connection: Connection) -> Changed:
             request = protocol.delete(connection.org.api_version, sobject, record_id)
@@ -170,12 +88,12 @@ class Planner:
 
         async def show(connection: Connection) -> Changed:
             fields = values.field_names(None, sobject)
-            changes, warnings = await _read(connection, sobject, record_id, fields, previewing.delete)
-            return Changed(record_id, preview=True, changes=changes, warnings=(*warnings, *_costs(connection)))
+            changes, warnings = await read_one(connection, sobject, record_id, fields, previewing.delete)
+            return Changed(record_id, preview=True, changes=changes, warnings=(*warnings, *costs(connection)))
 
         keeps = Keeps(sobject, record_id)
         after = hindsight.deleted(sobject, record_id)
-        plan = _changing(record_id, (), show if preview else send, "delete", keeps, after, preview=preview)
+        plan = changing(record_id, (), show if preview else send, "delete", keeps, after, preview=preview)
         return plan if preview else replace(plan, confirm=confirming.of_record(sobject, record_id))
 
 
@@ -195,7 +113,7 @@ def checked_soql(text: str) -> str:
     return redacted[:MAX_SOQL]
 
 
-def _changing(
+def changing(
     record_id: str,
     fields: tuple[str, ...],
     send: Callable[[Connection], Awaitable[Changed]],
@@ -205,6 +123,7 @@ def _changing(
     *,
     preview: bool,
 ) -> Plan[Changed]:
+    """Plan to change or delete one record, or to show that."""
     return Plan(
         "read" if preview else permission,
         send,
@@ -228,11 +147,12 @@ def record_shape(org: Org, sobject: SObjectName, *, whole: bool) -> Callable[[Fi
     return shape
 
 
-def _costs(connection: Connection) -> tuple[str, ...]:
+def costs(connection: Connection) -> tuple[str, ...]:
+    """What a preview says of an org that keeps what changes replace."""
     return (COSTS,) if connection.org.policy.keep_values else ()
 
 
-async def _read(
+async def read_one(
     connection: Connection,
     sobject: SObjectName,
     record_id: RecordId,
@@ -255,18 +175,8 @@ async def _read(
     return await connection.call(request, lambda reply: shape(protocol.read_record(reply)))
 
 
-def _id_argument(tool: str) -> str:
+def id_argument(tool: str) -> str:
+    """What a tool calls the id of its record."""
     if tool.endswith("_contact"):
         return "contact_id"
     return "event_id" if tool.endswith("_appointment") else "record_id"
-
-
-def _modified(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    if not values.is_datetime(text):
-        raise InvalidArgument(
-            "if_unmodified_since is no time with its offset; give the LastModifiedDate that you read",
-            fields=["if_unmodified_since"],
-        )
-    return datetime.fromisoformat(text)

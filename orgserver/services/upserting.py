@@ -11,10 +11,12 @@ from orgserver.model.errors import CallError, InvalidArgument
 from orgserver.model.names import SObjectName
 from orgserver.model.orgs import Caller, Org
 from orgserver.model.results import FieldValues, Upserted
+from orgserver.model.text import is_blank
 from orgserver.salesforce import protocol
-from orgserver.services import foresight, hindsight, repetition, values
+from orgserver.services import foresight, hindsight, parents, repetition, values
 from orgserver.services.access import Connection
 from orgserver.services.planning import Plan
+from orgserver.services.preparation import Draft, Preparation
 from orgserver.store.kept import Keeps
 
 MAX_EXTERNAL_ID = 255
@@ -34,8 +36,11 @@ class Upsert:
     allow_duplicates: bool = False
 
 
-def plan(caller: Caller, org: Org, tool: str, wanted: Upsert) -> Plan[Upserted]:
-    """Create the record with this external id, or change it; InvalidArgument names what is wrong."""
+def plan(caller: Caller, org: Org, tool: str, wanted: Upsert, preparation: Preparation | None = None) -> Plan[Upserted]:
+    """Create the record with this external id, or change it; InvalidArgument names what is wrong.
+
+    Without ``preparation`` what only the org can tell of the values is left to Salesforce.
+    """
     sobject, key = wanted.sobject, _key(wanted)
     values.check_duplicates_allowed(org.api_version, wanted.allow_duplicates)
     checked = _without_key(values.to_write(wanted.data, sobject, "upsert"), key)
@@ -45,26 +50,33 @@ def plan(caller: Caller, org: Org, tool: str, wanted: Upsert) -> Plan[Upserted]:
         wanted.idempotency_key, principal=caller.principal.name, row_id=org.row_id, arguments=arguments
     )
 
-    async def send(connection: Connection) -> Upserted:
-        request = protocol.upsert(org.api_version, sobject, key, checked, allow_duplicates=wanted.allow_duplicates)
-        record_id, created = await connection.call(request, protocol.read_upserted)
-        url = f"{connection.org.instance_url}/{record_id}"
-        return Upserted(record_id, url, fields=tuple(checked), created=created)
+    named, paths = tuple(checked), parents.paths(checked)
 
-    return Plan(
-        "write",
-        send,
-        lambda done: Ending(Outcome.SUCCEEDED, record_ids=(done.id,)),
-        fields=values.named((*checked, key[0])),
-        writes=True,
-        repeatable=True,
-        repetition=repeated,
-        remember=repetition.remember,
-        recall=lambda answer: _recall(answer, tuple(checked)),
-        after_unknown=lambda _connection: hindsight.upserted(sobject, key, tuple(checked), anew=repeated is not None),
-        keeps=Keeps(sobject, fields=tuple(checked), after=checked, key=key),
-        foresight=foresight.writing(sobject, checked, "upsert"),
-    )
+    def make(sent: FieldValues, own: FieldValues) -> Plan[Upserted]:
+        async def send(connection: Connection) -> Upserted:
+            request = protocol.upsert(org.api_version, sobject, key, sent, allow_duplicates=wanted.allow_duplicates)
+            record_id, created = await connection.call(request, protocol.read_upserted)
+            return Upserted(record_id, f"{connection.org.instance_url}/{record_id}", fields=named, created=created)
+
+        return Plan(
+            "write",
+            send,
+            lambda done: Ending(Outcome.SUCCEEDED, record_ids=(done.id,)),
+            fields=values.named((*paths, key[0])),
+            writes=True,
+            repeatable=True,
+            repetition=repeated,
+            remember=repetition.remember,
+            recall=lambda answer: _recall(answer, named),
+            after_unknown=lambda _connection: hindsight.upserted(sobject, key, paths, anew=repeated is not None),
+            keeps=Keeps(sobject, fields=tuple(own), after=own, key=key),
+            foresight=foresight.writing(sobject, checked, "upsert"),
+        )
+
+    if preparation is None:
+        return make(checked, checked)
+    draft = Draft(sobject, "upsert", ({key[0]: key[1]} | checked,), key=key[0])
+    return preparation.plan(caller, draft, make)
 
 
 def _recall(answer: bytes, fields: tuple[str, ...]) -> Upserted | CallError:
@@ -85,6 +97,8 @@ def _key(wanted: Upsert) -> tuple[str, str]:
         )
     if not 1 <= len(wanted.external_id) <= MAX_EXTERNAL_ID:
         raise InvalidArgument(f"external_id has 1 to {MAX_EXTERNAL_ID} characters", fields=["external_id"])
+    if is_blank(wanted.external_id):
+        raise InvalidArgument("external_id is blank; every record without one would be meant", fields=["external_id"])
     if wanted.external_id in _NO_SEGMENT or not names.encodable(wanted.external_id):
         raise InvalidArgument("external_id cannot be written in a URL", fields=["external_id"])
     return wanted.field, wanted.external_id

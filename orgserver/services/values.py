@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from orgserver.model import names
 from orgserver.model.errors import InvalidArgument
-from orgserver.model.names import RecordId, SObjectName
+from orgserver.model.names import EVENT, RecordId, SObjectName
 from orgserver.model.results import FieldValues
-from orgserver.salesforce import protocol, soql, standard
-from orgserver.services import moments
+from orgserver.model.schema import FieldInfo
+from orgserver.salesforce import protocol, standard
+from orgserver.services import event_times, moments, parents, value_shapes
 
+is_date, is_datetime = moments.is_date, moments.is_datetime
 MAX_FIELDS = 800
 """Salesforce allows 800 custom fields an object and fewer standard ones."""
 
 Act = Literal["create", "update", "upsert"]
 _A: dict[Act, str] = {"create": "a create", "update": "an update", "upsert": "an upsert"}
-_TEXT = frozenset({"string", "textarea", "phone", "email", "url", "picklist", "combobox"})
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-_DATETIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?(?:Z|[+-]\d{2}:?\d{2})")
+_BOUNDED = frozenset({"string", "textarea", "phone", "email", "url", "picklist", "combobox"})
 
 
 def check_duplicates_allowed(version: str, allow_duplicates: bool) -> None:
@@ -60,30 +58,48 @@ def field_names(given: Sequence[str] | None, sobject: SObjectName) -> tuple[str,
 
 
 def to_write(values: Mapping[str, Any], sobject: SObjectName, act: Act) -> FieldValues:
-    """Check field values before they are sent; InvalidArgument names the field as ``data.Field``."""
+    """Check field values before they are sent; InvalidArgument names the field as ``data.Field``.
+
+    Those of fields that every org has are converted to the shape that Salesforce takes; of the others the org's
+    describe tells the type, and of times that may be days the event (``preparation``).
+    """
     if not values:
         raise InvalidArgument("data is empty; give at least one field", fields=["data"])
     if len(values) > MAX_FIELDS:
         raise InvalidArgument("data has more fields than an object can have", fields=["data"])
-    sent: FieldValues = {}
-    for name, value in values.items():
-        _check_name(name)
-        known = standard.field(sobject, name)
-        if known is not None:
-            _check_writable(known, act)
-            if value is not None:
-                _check_value(known, value)
-                sent[name] = _as_sent(known, value)
-        elif isinstance(value, list | dict):
-            raise _bad(name, "is a list or an object; a field takes a text, a number, true, false or null")
-    return dict(values) | sent
+    undecided: Collection[str] = ()
+    if sobject == EVENT:
+        values = event_times.prepared(dict(values))
+        undecided = event_times.TIMES if event_times.is_open(values, act) else ()
+    return {name: _checked(name, value, sobject, act, undecided) for name, value in values.items()}
 
 
-def _as_sent(field: standard.StandardField, value: Any) -> Any:
-    """A time that names a zone, or has no seconds, in a form that Salesforce takes."""
-    if field.type != "datetime" or is_datetime(value):
+def _checked(name: str, value: Any, sobject: SObjectName, act: Act, undecided: Collection[str]) -> Any:
+    _check_name(name)
+    known = standard.field(sobject, name)
+    if known is None:
+        _check_structure(name, value)
         return value
-    return soql.literal(moments.instant(value))
+    _check_writable(known, act)
+    if value is None:
+        return None
+    if name.lower() in undecided:
+        problem = event_times.check_open(value)
+        if problem is not None:
+            raise _bad(known.name, problem)
+        return value
+    return _converted(known, value)
+
+
+def _check_structure(name: str, value: Any) -> None:
+    """A list is of chosen values, an object names a parent by its key; whether the field takes it, describe tells."""
+    if isinstance(value, dict):
+        try:
+            parents.read(value)
+        except ValueError as error:
+            raise _bad(name, str(error)) from None
+    if isinstance(value, list) and not all(isinstance(each, str) for each in value):
+        raise _bad(name, "is a list of other things than texts; only a picklist takes a list")
 
 
 def _check_name(name: str) -> None:
@@ -99,66 +115,19 @@ def _check_writable(field: standard.StandardField, act: Act) -> None:
         raise _bad(field.name, f"cannot be set by {_A[act]}; Salesforce computes it")
 
 
-def _check_value(field: standard.StandardField, value: object) -> None:
-    problem = _problem(field, value)
-    if problem:
-        raise _bad(field.name, problem)
-
-
-def _problem(field: standard.StandardField, value: object) -> str | None:
-    if field.type in _TEXT:
-        if not isinstance(value, str):
-            return "must be a text"
-        return f"is longer than {field.length} characters" if field.length and len(value) > field.length else None
-    if field.type == "boolean":
-        return None if isinstance(value, bool) else "must be true or false"
-    if field.type in ("int", "double"):
-        return _number_problem(field.type, value)
-    return _time_problem(field.type, value) if field.type in ("date", "datetime") else _reference_problem(value)
-
-
-def _time_problem(kind: str, value: object) -> str | None:
-    if kind == "date":
-        return None if isinstance(value, str) and is_date(value) else "must be a date such as 2026-02-20"
+def _converted(field: standard.StandardField, value: Any) -> Any:
     try:
-        moments.instant(value if isinstance(value, str) else "")
+        found = value_shapes.convert(FieldInfo(field.name, "", field.type, field.length), value)
     except ValueError as error:
-        return str(error)
-    return None
-
-
-def _number_problem(kind: str, value: object) -> str | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return "must be a number"
-    return "must be a whole number" if kind == "int" and value != int(value) else None
-
-
-def _reference_problem(value: object) -> str | None:
-    if not isinstance(value, str):
-        return "must be a record id"
-    try:
-        names.record_id(value)
-    except ValueError as error:
-        return f"is not a record id: {error}"
-    return None
-
-
-def is_date(text: str) -> bool:
-    """Tell whether this is a date Salesforce takes (REST guide, "Valid Date and DateTime Formats")."""
-    return bool(_DATE.fullmatch(text)) and _parses(date.fromisoformat, text)
-
-
-def is_datetime(text: str) -> bool:
-    """Tell whether this is a time with an offset."""
-    return bool(_DATETIME.fullmatch(text)) and _parses(datetime.fromisoformat, text)
-
-
-def _parses(read: Any, text: str) -> bool:
-    try:
-        read(text)
-    except ValueError:
-        return False
-    return True
+        raise _bad(field.name, str(error)) from None
+    if isinstance(found, str) and field.type in _BOUNDED and field.length and len(found) > field.length:
+        raise _bad(field.name, f"is longer than {field.length} characters")
+    if field.type == "reference":
+        try:
+            names.record_id(found)
+        except ValueError as error:
+            raise _bad(field.name, f"is not a record id: {error}") from None
+    return found
 
 
 def _bad(name: str, problem: str) -> InvalidArgument:

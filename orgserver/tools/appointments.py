@@ -39,7 +39,7 @@ class AppointmentFields(RecordData):
     Subject: Annotated[str | None, *text(255)] = None
     StartDateTime: When = None
     EndDateTime: When = None
-    IsAllDayEvent: Annotated[bool | None, WithJsonSchema({"type": "boolean"})] = None
+    IsAllDayEvent: Annotated[bool | int | str | None, WithJsonSchema({"type": "boolean"})] = None
     Location: Annotated[str | None, *text(255)] = None
     Description: Annotated[str | None, *text(32_000)] = None
     WhoId: Annotated[str | None, WithJsonSchema({"type": ["string", "null"], "description": "Contact or Lead"})] = None

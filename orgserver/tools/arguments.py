@@ -37,7 +37,10 @@ _KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
 _SHOWN = 10
 _NOISE = ("title", "additionalProperties", "minLength", "maxLength", "minimum")
 """What a model need not read: a refusal names what was wrong."""
-_FieldValue = str | int | Annotated[float, Field(allow_inf_nan=False)] | bool | None
+_Number = Annotated[float, Field(allow_inf_nan=False)]
+_Parent = dict[str, str | int | _Number | dict[str, str]]
+"""A parent by an external id, with its type where there may be several: ``{"Ext__c": "x", "type": "Account"}``."""
+_FieldValue = str | int | _Number | bool | list[str | int] | _Parent | None
 
 
 class Arguments(BaseModel):

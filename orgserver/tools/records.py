@@ -105,7 +105,7 @@ async def _upsert(operations: Operations, caller: Caller, given: UpsertRecord) -
         Action.UPSERT,
         given.org,
         wanted.sobject,
-        lambda org: upserting.plan(caller, org, _UPSERT, wanted),
+        lambda org: upserting.plan(caller, org, _UPSERT, wanted, operations.preparation),
     )
     return replies.upserted(given.org, result)
 

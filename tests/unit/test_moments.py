@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from orgserver.model.errors import InvalidArgument
 from orgserver.model.names import CONTACT, EVENT
-from orgserver.services import appointments, moments, values
+from orgserver.services import appointments, event_times, moments, values
 
 
 def read(text: str) -> datetime | str:
@@ -103,15 +103,15 @@ def test_a_zone_is_gone_before_a_value_is_sent() -> None:
 
 
 def test_days_of_an_all_day_event_are_sent_as_they_are_written() -> None:
-    sent = appointments.prepared(
+    sent = event_times.prepared(
         {"IsAllDayEvent": True, "StartDateTime": "2026-11-24", "EndDateTime": "2026-11-25T00:00 Asia/Tokyo"}
     )
 
     assert (sent["StartDateTime"], sent["EndDateTime"]) == ("2026-11-24T00:00:00Z", "2026-11-25T00:00:00Z")
     timed = {"IsAllDayEvent": False, "StartDateTime": "2026-11-24T10:00 Asia/Tokyo"}
-    assert appointments.prepared(timed) == timed
+    assert event_times.prepared(timed) == timed
     with pytest.raises(InvalidArgument, match="a date will do"):
-        appointments.prepared({"isAllDayEvent": True, "startDateTime": "soon"})
+        event_times.prepared({"isAllDayEvent": True, "startDateTime": "soon"})
 
 
 @pytest.mark.parametrize(
