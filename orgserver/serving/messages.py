@@ -12,6 +12,7 @@ from mcp_types import INVALID_REQUEST, PARSE_ERROR, JSONRPCMessage, JSONRPCNotif
 from pydantic import ValidationError
 from pydantic_core import from_json
 
+from orgserver.model.json_text import is_deeper
 from orgserver.model.names import encodable
 from orgserver.serving.fragments import Fragment, read_fragment
 
@@ -43,7 +44,7 @@ def _reread(line: bytes) -> JSONRPCMessage:
     """Read a line that the strict reader refuses: a call may hold half a surrogate pair and must be answered as one."""
     try:
         content = json.loads(line)
-        too_deep = _is_deeper(content, MAX_DEPTH)
+        too_deep = is_deeper(content, MAX_DEPTH)
     except RecursionError:
         content, too_deep = None, True
     except ValueError:
@@ -80,13 +81,3 @@ def _fragment(content: dict[str, Any]) -> Fragment:
         method if isinstance(method, str) else None,
         tool if isinstance(tool, str) else None,
     )
-
-
-def _is_deeper(content: Any, levels: int) -> bool:
-    inner = [content] if isinstance(content, dict | list) else []
-    for _ in range(levels):
-        if not inner:
-            return False
-        values = (value for each in inner for value in (each.values() if isinstance(each, dict) else each))
-        inner = [value for value in values if isinstance(value, dict | list)]
-    return bool(inner)

@@ -17,7 +17,6 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,79}")
 _SCALAR = "must be a text, a number, true, false or null"
 _WRONG_KINDS = {
     "string_type": "must be a text",
-    "string_unicode": "holds half a surrogate pair, which no text can",
     "bool_type": "must be true or false",
     "int_type": "must be a whole number",
     "list_type": "must be a list",
@@ -26,7 +25,11 @@ _WRONG_KINDS = {
     "model_attributes_type": "must be an object",
 }
 _NESTED_KINDS = {name for name, words in _WRONG_KINDS.items() if words in ("must be a list", "must be an object")}
-_WORDS = _WRONG_KINDS | {"missing": "is required", "extra_forbidden": "is not an argument of this tool"}
+_WORDS = _WRONG_KINDS | {
+    "missing": "is required",
+    "extra_forbidden": "is not an argument of this tool",
+    "string_unicode": "holds half a surrogate pair, which no text can",
+}
 _KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (bool, "a boolean"),
     (str, "a text"),

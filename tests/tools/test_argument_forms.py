@@ -199,6 +199,7 @@ HOSTILE: list[tuple[str, dict[str, Any], str]] = [
     (LIST, {"org": ["acme"]}, "org must be a text; a list arrived"),
     (UPDATE, {"contact_id": None, "data": {}}, f"contact_id must be a text{NULL}"),
     (UPDATE, {"contact_id": 3, "data": {}}, f"contact_id must be a text{NUMBER}"),
+    (CREATE, {"data": '{"LastName": "\\ud800"}'}, "data.LastName holds half a surrogate pair, which no text can"),
     (LIST, {"surprise": None}, "surprise is not an argument of this tool"),
 ]
 
