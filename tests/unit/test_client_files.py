@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orgserver.cli.clients import jsonc
@@ -43,6 +43,7 @@ def texts(draw: Any, value: Any) -> str:
     return gap() + written(value) + gap()
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(
     data=st.data(), others=st.dictionaries(NAMES, VALUES, max_size=3), rest=st.dictionaries(NAMES, VALUES, max_size=3)
 )
