@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
+from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 from orgserver.salesforce import parsing
@@ -15,6 +18,14 @@ JSON = "application/json"
 _FIRST_ERROR = 300
 _LONGEST_TOKEN_REPLY = 256 * 1024
 """Real ones have 1 to 10 KB, the largest those with a JWT for an access token."""
+_LONGEST_SCANNED = 1024 * 1024
+_MOST_SIGNS = 100_000
+_SIGNS = re.compile(
+    r'"refresh_token"\s*:\s*"([^"\\]*)"'
+    r'|"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)'  # one without its end is taken to the end, or each quote in it is tried
+    r"|[{}\[\]]",
+    re.DOTALL,
+)
 _LONGEST_REFUSAL = 1024 * 1024
 """Salesforce's refusals have some KB, those of duplicate rules with all that they found some tens."""
 
@@ -51,13 +62,30 @@ def read_token_reply(
 ) -> dict[str, Any] | None:
     """The JSON object that a token endpoint answered, under whatever name it came; None where there is none.
 
-    Nothing raises here: an answer that is half wrong may still hold the only refresh token that works.
+    Nothing raises here: an answer that is half wrong may still hold the only refresh token that works. One that is cut
+    off, too large, nested too deeply or no JSON has at most its ``refresh_token``.
     """
     del status, headers, accept
-    if len(content) > _LONGEST_TOKEN_REPLY:
+    text = content[:_LONGEST_SCANNED].decode(json.detect_encoding(content), "replace").strip()
+    if not text.startswith("{"):
         return None
-    try:
-        body = json.loads(content.decode("utf-8", "replace"))
-    except (ValueError, RecursionError):
-        return None
-    return body if isinstance(body, dict) else None
+    if len(content) <= _LONGEST_TOKEN_REPLY:
+        with suppress(ValueError, RecursionError):
+            body = json.loads(text)
+            return body if isinstance(body, dict) else None
+    return _refresh_token_alone(text)
+
+
+def _refresh_token_alone(text: str) -> dict[str, Any] | None:
+    """The member ``refresh_token`` of a text that begins as an object does, if it is there and whole."""
+    depth, found = 0, None
+    for sign in islice(_SIGNS.finditer(text), _MOST_SIGNS):
+        if sign[0] in "{[":
+            depth += 1
+        elif sign[0] in "}]":
+            depth -= 1
+            if depth == 0:
+                break
+        elif depth == 1:
+            found = sign[1] or found
+    return {"refresh_token": found} if found is not None else None

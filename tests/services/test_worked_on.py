@@ -6,6 +6,7 @@ Each hostile test (``…_after_it_rotated``) has a friendly twin (``…_before_a
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy import select, update
 
@@ -264,6 +265,57 @@ async def test_the_rotated_token_of_an_answer_that_was_wrong_once_goes_on(
 
     assert acme.counters.reuses == 0
     assert (await org(app)).state is OrgState.READY
+
+
+WHOLE = '{"access_token": "00D!x", "refresh_token": "5AepKept", "issued_at": "1"}'
+MANGLED: dict[str, bytes] = {
+    "cut_off": WHOLE[:-10].encode(),
+    "a_number_without_end": WHOLE.replace('"1"', "1" * 5_000).encode(),
+    "too_deep": WHOLE.replace('"1"', "[" * 90_000 + "]" * 90_000).encode(),
+    "too_large": WHOLE.replace("00D!x", "x" * 300_000).encode(),
+    "utf_16": WHOLE.encode("utf-16"),
+    "a_byte_order_mark": WHOLE.encode("utf-8-sig"),
+    "latin_1": WHOLE.replace('"1"', '"ä"').encode("latin-1"),
+    "control_characters": WHOLE.replace('"1"', '"\n"').encode(),
+    "something_behind_it": (WHOLE + "<!-- edge -->").encode(),
+    "quotes_without_end": (WHOLE[:-1] + ', "' + '\\"' * 90_000).encode(),
+}
+NOT_WHOLE: dict[str, bytes] = {
+    "cut_off_in_the_token": WHOLE[: WHOLE.index("Kept")].encode(),
+    "within_another_member": b'{"x": {"refresh_token": "5AepNo"}, "y": ' + b"1" * 5_000 + b"}",
+    "within_a_text": b'{"x": "\\"refresh_token\\": \\"5AepNo\\"", "y": ' + b"1" * 5_000 + b"}",
+    "in_a_page": b"<html>" + WHOLE.encode(),
+    "in_a_list": b"[" + WHOLE.encode() + b"]",
+    "a_number": b'{"refresh_token": 5}',
+}
+
+
+@pytest.mark.parametrize("mangled", MANGLED)
+async def test_the_rotated_token_of_an_answer_that_is_mangled_is_kept(app: App, host: Any, mangled: str) -> None:
+    host.on("POST", "/token$", httpx.Response(200, content=MANGLED[mangled]))
+    before = await credential(app)
+
+    with pytest.raises(CallError):
+        await app.access.tokens.renew(await org(app))
+
+    found, after = await org(app), await credential(app)
+    assert (found.state, "only the refresh token was kept" in (found.cause or "")) == (OrgState.IN_DOUBT, True)
+    assert after.refresh_token is not None and after.refresh_token.reveal() == "5AepKept"
+    assert after.fencing == before.fencing + 1
+
+
+@pytest.mark.parametrize("mangled", NOT_WHOLE)
+async def test_what_is_no_whole_token_of_a_mangled_answer_is_not_kept(app: App, host: Any, mangled: str) -> None:
+    host.on("POST", "/token$", httpx.Response(200, content=NOT_WHOLE[mangled]))
+    before = await credential(app)
+
+    with pytest.raises(CallError):
+        await app.access.tokens.renew(await org(app))
+
+    found, after = await org(app), await credential(app)
+    assert (found.state, "its answer was lost" in (found.cause or "")) == (OrgState.IN_DOUBT, True)
+    assert before.refresh_token is not None and after.refresh_token is not None
+    assert after.refresh_token.reveal() == before.refresh_token.reveal()
 
 
 async def test_after_a_quarantine_an_operator_goes_on_with_the_token_that_was_kept(
