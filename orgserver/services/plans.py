@@ -38,7 +38,11 @@ Describe = Callable[[Connection, Caller, SObjectName], Awaitable[Schema]]
 MAX_SOQL = 100_000
 """Salesforce: "SOQL statements can not be longer than 100000 characters"."""
 _ID = 18
-_SIDE_EFFECTS = re.compile(r"\bFOR\s+(?:VIEW|REFERENCE|UPDATE)\b|\bUPDATE\s+(?:TRACKING|VIEWSTAT)\b", re.IGNORECASE)
+_GAP = r"[^\w.,()'=]+"
+"""Whatever else stands between two words may be white space for somebody."""
+_SIDE_EFFECTS = re.compile(
+    rf"\bFOR{_GAP}(?:VIEW|REFERENCE|UPDATE)\b|\bUPDATE{_GAP}(?:TRACKING|VIEWSTAT)\b", re.IGNORECASE
+)
 
 
 class Planner:
@@ -110,6 +114,8 @@ def checked_soql(text: str) -> str:
             "TRACKING or VIEWSTAT write who looked at them; a query here only reads",
             fields=["soql"],
         )
+    if soql_text.has_comment(text):  # what is in it, quotes and clauses too, cannot be judged
+        raise InvalidArgument("soql has a comment, which SOQL does not have: leave it out", fields=["soql"])
     return redacted[:MAX_SOQL]
 
 

@@ -226,7 +226,22 @@ async def test_a_quote_in_a_filter_stays_a_quote(app: App, caller: Caller) -> No
 
 @pytest.mark.parametrize(
     "clause",
-    ["FOR VIEW", "for  reference", "UPDATE VIEWSTAT", "FOR UPDATE", "for\n update", "update tracking", "FOR\tUPDATE "],
+    [
+        "FOR VIEW",
+        "for  reference",
+        "UPDATE VIEWSTAT",
+        "FOR UPDATE",
+        "for\n update",
+        "update tracking",
+        "FOR\tUPDATE ",
+        "FOR\0UPDATE",
+        "FOR\ufeffUPDATE",
+        "FOR\u2060\nUPDATE",
+        "FOR/**/UPDATE",
+        "FOR /* it's */ UPDATE",
+        "-- x\nFOR UPDATE",
+        "//'\nFOR UPDATE",
+    ],
 )
 async def test_a_query_with_a_side_effect_is_refused(app: App, caller: Caller, acme: SandboxOrg, clause: str) -> None:
     with pytest.raises(InvalidArgument):
@@ -235,7 +250,7 @@ async def test_a_query_with_a_side_effect_is_refused(app: App, caller: Caller, a
 
 
 async def test_words_of_such_a_clause_within_a_literal_are_a_value(app: App, caller: Caller, acme: SandboxOrg) -> None:
-    soql = "SELECT Id FROM Contact WHERE LastName IN ('FOR UPDATE', 'x FOR VIEW') LIMIT 1"
+    soql = "SELECT Id FROM Contact WHERE LastName IN ('FOR UPDATE', 'x FOR VIEW', 'http://x', '--', '/*') LIMIT 1"
 
     assert (await app.operations.query(caller, "salesforce_query", "acme", soql)).records == []
 

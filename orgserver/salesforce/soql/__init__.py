@@ -1,6 +1,6 @@
 """SOQL: quoting values into it, reading what it touches, and parsing it (SOQL and SOSL Reference)."""
 
-from orgserver.salesforce.soql.analysis import Read, reads, redact, summary, summary_of, understood
+from orgserver.salesforce.soql.analysis import Read, has_comment, reads, redact, summary, summary_of, understood
 from orgserver.salesforce.soql.grammar import parse
 from orgserver.salesforce.soql.places import is_plain
 from orgserver.salesforce.soql.quoting import MAX_LITERAL, like, literal
@@ -12,6 +12,7 @@ __all__ = [
     "Read",
     "RowQuery",
     "SoqlError",
+    "has_comment",
     "is_plain",
     "like",
     "literal",

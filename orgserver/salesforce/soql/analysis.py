@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ _LITERALS = frozenset({"string", "number", "date", "datetime"})
 _OPERATORS = frozenset({"=", "!=", "<>", "<", "<=", ">", ">="})
 _LISTS = frozenset({"in", "includes", "excludes"})
 _VALUES = frozenset({"true", "false", "null"})
+_COMMENT = re.compile(r"/\*|//|--")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,11 @@ def understood(text: str) -> tree.Query | None:
         return grammar.parse(text)
     except SoqlError:
         return None
+
+
+def has_comment(text: str) -> bool:
+    """Whether a text has what begins a comment in other languages, outside of its strings; SOQL has none."""
+    return _COMMENT.search("".join("?" if kind == "string" else part for kind, part in scan(text))) is not None
 
 
 def summary(text: str) -> tuple[str | None, tuple[str, ...]]:
