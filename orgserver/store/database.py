@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from orgserver.model.errors import StoreError
-from orgserver.store import files, threads
+from orgserver.store import files, holders, threads
 from orgserver.store.holders import Patience
 from orgserver.store.keyrings import catching_up
 from orgserver.store.writer import Change, Writer, microseconds
@@ -121,7 +121,9 @@ class Database:
             async with self._reads.connect() as connection:
                 yield connection
         except DBAPIError as error:
-            raise StoreError(f"the store cannot be read: {error.orig}") from error
+            raise holders.busy_in_sqlite(error, self.file) or StoreError(
+                f"the store cannot be read: {error.orig}"
+            ) from error
 
     async def scan(self, work: Callable[[Connection], T]) -> T:
         """Run long reading in a thread, over a connection of its own whose transactions the work begins itself."""
@@ -137,7 +139,9 @@ class Database:
                 with files.held_if_free(self.file, self._closing):
                     connection.close()
         except DBAPIError as error:
-            raise StoreError(f"the store cannot be read: {error.orig}") from error
+            raise holders.busy_in_sqlite(error, self.file) or StoreError(
+                f"the store cannot be read: {error.orig}"
+            ) from error
 
     @property
     def _closing(self) -> Patience:
@@ -165,7 +169,7 @@ class Database:
                 finally:
                     connection.close()
         except DBAPIError as error:
-            raise _unusable(self.file, error) from None
+            raise holders.busy_in_sqlite(error, self.file) or _unusable(self.file, error) from None
         except OSError as error:
             raise StoreError(f"the store {self.file} cannot be used: {error.strerror}") from None
 
@@ -219,12 +223,10 @@ def _quick_check(connection: Connection, file: Path) -> None:
 
 
 def _unusable(file: Path, error: DBAPIError) -> StoreError:
-    reason = str(error.orig)
+    reason, hint = str(error.orig), "check the folder's permissions and free disk space"
     if "not a database" in reason or "malformed" in reason:
         return StoreError(f"{file} is damaged or no SQLite database", hint="restore it from a backup, or move it away")
-    return StoreError(
-        f"the store {file} cannot be used: {reason}", hint="check the folder's permissions and free disk space"
-    )
+    return StoreError(f"the store {file} cannot be used: {reason}", hint=hint)
 
 
 def _url(driver: str, file: Path) -> URL:

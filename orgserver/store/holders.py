@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from sqlalchemy.exc import DBAPIError
 
 from orgserver.model.errors import StoreBusy
 
@@ -83,6 +86,24 @@ def holder_of(path: Path) -> Holder | None:
     return None if pid is None else Holder(pid, is_stopped(pid))
 
 
+def holder_in_sqlite(file: Path) -> Holder | None:
+    """Who has a database locked in SQLite itself, as a program does that knows nothing of our lock file.
+
+    SQLite locks bytes of the database, and where it writes ahead those of the file ``-shm`` beside it
+    (https://sqlite.org/walformat.html, "WAL locks").
+    """
+    pid = _in_kernel(file.with_name(f"{file.name}-shm"), "POSIX") or _in_kernel(file, "POSIX")
+    return None if pid is None or pid == os.getpid() else Holder(pid, is_stopped(pid))
+
+
+def busy_in_sqlite(error: DBAPIError, file: Path) -> StoreBusy | None:
+    """What is said when a statement failed because somebody else has the database locked; None for other reasons."""
+    reason = error.orig
+    if not isinstance(reason, sqlite3.Error) or reason.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+        return None
+    return busy(holder_in_sqlite(file))
+
+
 def is_stopped(pid: int) -> bool:
     """Whether a process is stopped; on Windows none can be."""
     if sys.platform == "linux":
@@ -93,7 +114,7 @@ def is_stopped(pid: int) -> bool:
     return _asked_ps(pid).startswith("T")
 
 
-def _in_kernel(path: Path) -> int | None:
+def _in_kernel(path: Path, kind: str = "FLOCK") -> int | None:
     try:
         file, lines = path.stat(), _LOCKS.read_text("ascii", "replace").splitlines()
     except OSError:
@@ -102,7 +123,7 @@ def _in_kernel(path: Path) -> int | None:
     alike: int | None = None
     for line in lines:
         words = line.split()
-        if len(words) < 8 or words[1] != "FLOCK":  # a waiter has "->" here  # noqa: PLR2004
+        if len(words) < 8 or words[1] != kind or words[3] != "WRITE":  # a waiter has "->" here  # noqa: PLR2004
             continue
         pid = int(words[4]) if words[4].isdigit() else 0  # 0 or less: of a container that this process cannot see
         if pid > 0 and words[5] == device:

@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, CursorResult, Engine, Executable
@@ -24,6 +25,7 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import DBAPIError
 
 from orgserver.model.errors import StoreError
+from orgserver.store import holders
 from orgserver.store.files import PATIENCE, LockFile
 from orgserver.store.holders import Patience
 from orgserver.store.jobs import Change, Job, Waiting, failed, resolve
@@ -227,13 +229,18 @@ class Writer:
         except DBAPIError as error:
             self._reconnect_later()
             if current is None or _whole_store(error):
-                return failed(jobs, _store_error(error))
-            return failed([current], _store_error(error))
+                return failed(jobs, self._store_error(error))
+            return failed([current], self._store_error(error))
         except OSError as error:
             return failed(jobs, StoreError(f"the store's lock file cannot be used: {error.strerror}"))
         except Exception as error:  # noqa: BLE001  # whatever a change raises belongs to its caller, not to this thread
             return failed(jobs if current is None else [current], error)
         return done
+
+    def _store_error(self, error: DBAPIError) -> StoreError:
+        hint = "check free disk space and the permissions of its folder"
+        busy = holders.busy_in_sqlite(error, Path(self._engine.url.database or ""))
+        return busy or StoreError(f"the store cannot be written: {error.orig}", hint=hint)
 
     def _reconnect_later(self) -> None:
         try:
@@ -272,10 +279,4 @@ def _whole_store(error: DBAPIError) -> bool:
             "not a database",
             "no such table",
         )
-    )
-
-
-def _store_error(error: DBAPIError) -> StoreError:
-    return StoreError(
-        f"the store cannot be written: {error.orig}", hint="check free disk space and the permissions of its folder"
     )

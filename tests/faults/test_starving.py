@@ -18,4 +18,5 @@ async def test_a_server_without_disk_descriptors_lock_or_store_sends_nothing_unr
     assert done.holds, str(done)
     refused = {one.fault: set(one.refused) for one in done.each}
     assert refused["disk full"] == {"STORE_UNAVAILABLE", "OUTCOME_NOT_RECORDED"}
-    assert refused["database locked"] == refused["store gone"] == {"STORE_UNAVAILABLE"}
+    assert refused["database locked"] == {"STORE_BUSY"}
+    assert refused["store gone"] == {"STORE_UNAVAILABLE"}

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from orgserver.model.audit import Act, Action, Ending, EntryFilter, Outcome
-from orgserver.model.errors import StoreAway, StoreBusy, StoreError
+from orgserver.model.errors import StoreAway, StoreBusy
 from orgserver.model.names import new_id
 from orgserver.services.trail import Trail
 from orgserver.store import files, holders
@@ -130,17 +130,30 @@ async def test_an_outcome_that_was_given_up_is_written_before_the_next_intent(st
     assert sorted(await entries(store)) == [Outcome.PENDING, Outcome.SUCCEEDED]
 
 
-async def test_a_stranger_who_holds_sqlites_own_lock_makes_nobody_wait_for_long(store: Store) -> None:
+async def test_a_stranger_who_holds_sqlites_own_lock_is_named_and_makes_nobody_wait_for_long(store: Store) -> None:
     await store.database.write(lambda _tx: None)
     with holding(store.database.file, HOLDS_SQLITE) as other:
         began = time.monotonic()
-        with pytest.raises(StoreError, match="locked"):
+        with pytest.raises(StoreBusy, match=f"the store is busy: process {other.pid} holds it$"):
             await store.database.write(lambda tx: tx.connection.execute(text("DELETE FROM leases")))
         waited = time.monotonic() - began
         other.let_go()
 
     assert waited < 2.5
     assert await store.database.write(lambda _tx: "in") == "in"
+
+
+async def test_opening_beside_a_stranger_who_holds_sqlites_own_lock_names_it(
+    store: Store, opener: Callable, store_file: Path
+) -> None:
+    await store.database.write(lambda _tx: None)
+    with holding(store.database.file, HOLDS_SQLITE) as other:
+        other.stop()
+        with pytest.raises(StoreBusy, match=f"the store is busy: process {other.pid} holds it and is stopped$"):
+            await opener()
+        other.let_go()
+
+    await (await opener()).close()
 
 
 async def test_opening_beside_a_holder_says_so_and_gives_up(opener: Callable, store_file: Path) -> None:
