@@ -367,6 +367,14 @@ class SalesforceClient:
         origin = _origin(hosts.instance_url, hosts.trusted)
         if not request.path.startswith(("/services/", "/id/")):
             raise NotSent("a request left the API's paths", code="INTERNAL", category="internal", retryable=False)
+        if len(origin) + len(request.target) > long_reads.MOST:
+            raise NotSent(
+                f"the request's address would be longer than the {long_reads.MOST:,} bytes that Salesforce takes",
+                code="REQUEST_TOO_LONG",
+                category="invalid_argument",
+                retryable=False,
+                hint="name fewer fields, objects or values",
+            )
         headers = [
             ("Authorization", f"Bearer {token.reveal()}"),
             ("Accept", request.accept),

@@ -15,6 +15,8 @@ from orgserver.salesforce.protocol import Reply, Request
 
 LONGEST = 8_000
 """Bytes of path and query that are sent as they are: what common proxies let through."""
+MOST = 16_384
+"""Bytes of an address that Salesforce takes at all; what is longer and no part of another request is not tried."""
 _WRAPPABLE = re.compile(r"(/services/data/v\d{2,3}\.0)/(?:query|queryAll|sobjects/.+)")
 _NAME = "read"
 _OK = 200

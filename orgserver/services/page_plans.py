@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from orgserver.model.audit import Ending, Outcome
+from orgserver.model.errors import InvalidArgument
 from orgserver.model.names import SObjectName
 from orgserver.model.names import sobject as sobject_name
 from orgserver.model.orgs import Caller, Org
@@ -22,7 +23,7 @@ from orgserver.services.cursors import Position
 from orgserver.services.listing import Listing
 from orgserver.services.paging import Piece, Source
 from orgserver.services.planning import Plan
-from orgserver.services.plans import Describe, checked_soql, record_shape
+from orgserver.services.plans import MAX_SOQL, Describe, checked_soql, record_shape
 from orgserver.services.usual import UsualFields
 from orgserver.vault import Key
 
@@ -46,7 +47,13 @@ class PagePlanner:
         shape = record_shape(org, listing.sobject, whole=listing.fields is None)
         asked_at = position.asked_at or time.time_ns() // 1_000_000
         now = _EPOCH + timedelta(milliseconds=asked_at)
-        listings.build(listing, now=now, zone=zone)  # its arguments are checked before anything is sent
+        checked = listings.build(listing, now=now, zone=zone)  # its arguments are checked before anything is sent
+        if len(checked.ordered) > MAX_SOQL:
+            raise InvalidArgument(
+                f"filter makes a query of more than the {MAX_SOQL:,} characters that Salesforce takes",
+                fields=["filter"],
+                hint="ask for some of the values at a time",
+            )
 
         async def send(connection: Connection) -> Page:
             typed = await self._typed(connection, caller, listing)
