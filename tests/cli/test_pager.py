@@ -113,7 +113,7 @@ async def test_what_fits_or_is_not_to_be_paged_is_printed(
 
 
 async def test_lines_that_the_terminal_breaks_count_as_they_are_shown(shell: Shell, pager: Path) -> None:
-    await on_terminal(shell, "audit", "list", "--limit", str(ROWS - 2), columns=60)
+    await on_terminal(shell, "audit", "list", "--limit", str(ROWS - 2), columns=30)
 
     assert pager.exists()
 
