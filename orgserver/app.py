@@ -13,6 +13,7 @@ from orgserver.keyfile import open_vault
 from orgserver.model.orgs import Scope
 from orgserver.salesforce.client import SalesforceClient
 from orgserver.services.access import Access
+from orgserver.services.confirming import Notify
 from orgserver.services.enrolment import Enrolment
 from orgserver.services.keepalive import KeepAlive
 from orgserver.services.keys import Keys
@@ -47,10 +48,12 @@ async def open_app(
     scope: Scope | None = None,
     observer: Observer | None = None,
     patience: Patience = PATIENCE,
+    notify: Notify | None = None,
 ) -> AsyncIterator[App]:
     """Open the store and everything above it; OperatorError with one sentence when something stands in the way.
 
-    ``patience`` is for a store that another process holds.
+    ``patience`` is for a store that another process holds. ``notify`` shows a person that a question waits; without it
+    nobody is shown anything.
     """
     # The store's thread and the event loop hand the interpreter to each other twice a call; the default of
     # 5 ms between forced handovers shows in every p99.
@@ -74,7 +77,7 @@ async def open_app(
         stack.push_async_callback(client.aclose)
         access = Access(store, client, scope or Scope(), lease_seconds=settings.lease_seconds, observer=observer)
         stack.push_async_callback(access.tokens.close)
-        operations = Operations(store, access, call_timeout=settings.call_timeout, observer=observer)
+        operations = Operations(store, access, call_timeout=settings.call_timeout, observer=observer, notify=notify)
         stack.push_async_callback(operations.close)
         await store.audit.adopt()
         keeping = KeepAlive(access, settings.keep_alive_days)

@@ -51,6 +51,10 @@ class Settings(BaseModel):
     exclude_tools: tuple[str, ...] = ()
     orgs: tuple[Alias, ...] = ()
     read_only: bool = False
+    notifications: bool = True
+    """Whether each question to a person is shown as a desktop notification, too."""
+    unattended: Literal["allow"] | None = None
+    """``allow``: commands that loosen or destroy run with nobody at a terminal. Only ``config.toml`` can say so."""
 
     master_key: SecretStr | None = Field(None, repr=False)
 
@@ -139,7 +143,11 @@ def read_settings(
     """
     given = dict(given or {})
     home = Path(given.pop("home", None) or environ.get("ORGSERVER_HOME") or default_home()).expanduser().absolute()
-    environment = {name: environ[_variable(name)] for name in Settings.model_fields if _variable(name) in environ}
+    environment = {
+        name: environ[_variable(name)]
+        for name in Settings.model_fields
+        if _variable(name) in environ and name not in setting_names.FILE_ONLY
+    }
     _refuse_home_of_others(home)
     try:
         settings = Settings(**(_file(home / FILE_NAME, unknown) | environment | given | {"home": home}))
@@ -160,7 +168,8 @@ def _variable(name: str) -> str:
 
 def _problem(detail: Any) -> str:
     name = ".".join(str(part) for part in detail["loc"])
-    return f"setting {_variable(name)}: {detail['msg']}"
+    shown = f"{name} in {FILE_NAME}" if name in setting_names.FILE_ONLY else _variable(name)
+    return f"setting {shown}: {detail['msg']}"
 
 
 def _refuse_home_of_others(home: Path) -> None:

@@ -12,9 +12,11 @@ INPUTS = frozenset({"client_id", "client_secret", "refresh_token"})
 LATER = frozenset({
     "http_max_body", "http_rate", "http_in_flight",
     "signin_issuer", "signin_client_id", "signin_client_secret", "signin_new", "signin_groups_claim",
-    "unattended", "alert_command",
+    "alert_command",
 })  # fmt: skip
 """Settings that this version does not act on: whoever sets one must know."""
+FILE_ONLY = frozenset({"unattended"})
+"""Settings that ``config.toml`` alone can hold: whoever starts a command sets its environment."""
 _SERVICE = re.compile(r"ORGSERVER_(?:SERVICE_(?:HOST|PORT)(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP)\w*)?)")
 """What Kubernetes and Docker set for a service called ``orgserver``."""
 _ALIKE = 0.6
@@ -23,7 +25,7 @@ _ALIKE = 0.6
 def unknown_variables(names: Iterable[str], known: Collection[str]) -> list[str]:
     """Say of each ``ORGSERVER_…`` variable that is no setting what was probably meant; ``known`` in lower case."""
     ours = sorted(name for name in names if name.upper().startswith(PREFIX) and not _SERVICE.fullmatch(name))
-    every = {*known, *INPUTS}
+    every = {*known, *INPUTS} - FILE_ONLY
     return [
         _told(f"{name} in the environment", name[len(PREFIX) :].lower(), every, PREFIX)
         for name in ours
@@ -37,6 +39,8 @@ def unknown_keys(names: Iterable[str], known: Collection[str], file: object) -> 
 
 
 def _told(where: str, name: str, known: Collection[str], prefix: str) -> str:
+    if prefix and name in FILE_ONLY:
+        return f"{where}: {name} is read from config.toml only, and this is not acted on"
     if name in LATER:
         return f"{where}: this version does not act on it"
     near = get_close_matches(name, sorted(known), n=1, cutoff=_ALIKE)

@@ -1,4 +1,5 @@
-"""what working against Salesforce itself has taught: chosen audiences, one policy for each org id, orgs that move
+"""what working against Salesforce itself has taught: chosen audiences, one policy for each org id, orgs that move,
+a yes that only people give
 
 Each policy is filled in, and its changes put on record, when the store is opened.
 """
@@ -22,3 +23,10 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('org_id')
     )
     op.add_column('orgs', sa.Column('move', sa.Text(), nullable=True))
+    op.add_column('approvals', sa.Column('entry_id', sa.Text(), nullable=True))
+    op.add_column('approvals', sa.Column('client', sa.Text(), nullable=True))
+    op.create_table('one_time_codes',
+    sa.Column('id', sa.Integer(), nullable=False),
+    sa.Column('sealed', sa.LargeBinary(), nullable=False),
+    sa.PrimaryKeyConstraint('id')
+    )

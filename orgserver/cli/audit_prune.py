@@ -17,22 +17,12 @@ from orgserver.cli import completing, spans
 from orgserver.cli.audit_evidence import opened
 from orgserver.cli.audit_export import text_into
 from orgserver.cli.audit_filters import looked_up, record_id
-from orgserver.cli.support import (
-    Failure,
-    agreed,
-    app_of,
-    operator,
-    print_json,
-    print_table,
-    report,
-    run,
-    settings_of,
-    tell,
-    wide_option,
-)
+from orgserver.cli.confirmation import agree_guarded
+from orgserver.cli.support import app_of, operator, print_json, print_table, run, settings_of, tell, wide_option
 from orgserver.model import names
 from orgserver.model.audit import EntryFilter
-from orgserver.model.errors import ConfigError, OperatorError
+from orgserver.model.errors import OperatorError
+from orgserver.model.orgs import Caller
 
 if TYPE_CHECKING:
     from orgserver.app import App
@@ -44,7 +34,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 @click.command(
     "prune",
     epilog="Examples:\n\n  orgserver audit prune --before 400d --export 2025.jsonl\n\n"
-    "  orgserver audit prune --before 400d --discard --yes",
+    "  orgserver audit prune --before 400d --discard",
 )
 @click.option(
     "--before", required=True, callback=spans.moment, metavar="TIME", help="ISO 8601, or an age such as 400d."
@@ -57,12 +47,12 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
     help="Write the evidence to a new file first; NAME.gz is compressed.",
 )
 @click.option("--discard", is_flag=True, help="Keep nothing of it.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask, where config.toml lets commands run unattended.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def prune(before: datetime, output: Path | None, discard: bool, yes: bool, as_json: bool) -> None:
     """Remove old entries, up to a signed checkpoint; the rest still verifies.
 
-    The log is verified first, and nothing is removed that an `audit hold` covers.
+    The log is verified first, and nothing is removed that an `audit hold` covers. A person at a terminal must agree.
     """
     if discard == (output is not None):
         raise click.UsageError("give one of --export FILE and --discard")
@@ -75,12 +65,11 @@ def prune(before: datetime, output: Path | None, discard: bool, yes: bool, as_js
         async with app_of(settings_of()) as app:
             retention = Retention(app.store)
             cut = await retention.plan(before)
-            if not yes:
-                _ask(cut, output)
+            caller = await _permission(app, cut, output, yes=yes)
             await retention.check(_progress("verified"))
             if output is not None:
                 await _export(app, retention, cut, output)
-            await retention.prune(operator(), cut, _progress("pruned"))
+            await retention.prune(caller, cut, _progress("pruned"))
             return cut
 
     cut = run(act())
@@ -126,14 +115,10 @@ async def _export(app: App, retention: Retention, cut: Cut, output: Path) -> Non
         sync_folder(output.parent)
 
 
-def _ask(cut: Cut, output: Path | None) -> None:
+async def _permission(app: App, cut: Cut, output: Path | None, *, yes: bool) -> Caller:
     what = f"{cut.entries:,} entries from {_day(cut.first_time)} to {_day(cut.last_time)}"
-    if not sys.stdin.isatty():
-        raise ConfigError("nothing was pruned: nobody is here to confirm it", hint="add --yes")
     where = f"after writing them to {output}" if output is not None else "for good, without an export"
-    if not agreed(f"Remove {what} {where}?"):
-        report("nothing was pruned")
-        raise Failure
+    return await agree_guarded(app, "audit prune", f"Remove {what} {where}?", undone="nothing was pruned", yes=yes)
 
 
 def _progress(verb: str) -> Callable[[int, int], None]:

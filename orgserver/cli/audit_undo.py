@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -10,20 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orgserver.cli import audit_filters, completing, spans, undo_table
-from orgserver.cli.support import (
-    Failure,
-    agreed,
-    app_of,
-    operator,
-    print_json,
-    report,
-    run,
-    settings_of,
-    tell,
-    wide_option,
-)
+from orgserver.cli.confirmation import agree, agree_guarded
+from orgserver.cli.support import Failure, app_of, operator, print_json, report, run, settings_of, tell, wide_option
 from orgserver.model.audit import EntryFilter
-from orgserver.model.errors import CallError, ConfigError, OperatorError
+from orgserver.model.errors import CallError, OperatorError
+from orgserver.model.orgs import Caller
 
 if TYPE_CHECKING:
     from orgserver.app import App
@@ -48,7 +38,7 @@ _DONE = {"update": "has its old values again", "create": "was created again", "d
 )
 @click.option("--force", is_flag=True, help="Also where somebody changed the record since.")
 @click.option("--dry-run", is_flag=True, help="Only show what would happen.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask, where nothing is deleted that a person must confirm.")
 @wide_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def undo(
@@ -86,8 +76,9 @@ def undo(
             done: dict[str, str] = {}
             if dry_run:
                 _sum_up(undo_table.summary(found, force=force) if found else None, as_json=as_json)
-            elif possible and (yes or _asked(len(possible))):
-                done = await _do(undoing, possible, force=force, single=entry_id is not None)
+            elif possible:
+                caller = await _permission(app, possible, yes=yes)
+                done = await _do(undoing, caller, possible, force=force, single=entry_id is not None)
                 gone = [each for each in possible if each.entry.id in done]
                 _sum_up(undo_table.ended(found, gone, len(possible)) if entry_id is None else None, as_json=as_json)
             if as_json:
@@ -118,17 +109,20 @@ def _undoing(app: App) -> Undoing:
     return Undoing(app.store, app.access, app.operations, app.trail)
 
 
-def _asked(count: int) -> bool:
-    what = "it" if count == 1 else f"these {count:,}"
-    if not sys.stdin.isatty():
-        raise ConfigError("nothing was undone: nobody is here to confirm it", hint="add --yes, or --dry-run")
-    if agreed(f"Undo {what}?"):
-        return True
-    report("nothing was undone")
-    raise Failure
+async def _permission(app: App, undos: list[Undo], *, yes: bool) -> Caller:
+    """Ask before anything is undone; whoever does it."""
+    question, undone = f"Undo {'it' if len(undos) == 1 else f'these {len(undos):,}'}?", "nothing was undone"
+    deletes = sum(each.confirmed for each in undos)
+    if deletes:
+        noun = "record" if deletes == 1 else "records"
+        question = f"{question} It deletes {deletes:,} {noun}, where a person confirms every delete."
+        return await agree_guarded(app, "audit undo", question, undone=undone, yes=yes)
+    if not yes:
+        agree(question, undone=undone, hint="add --yes, or --dry-run")
+    return operator()
 
 
-async def _do(undoing: Undoing, undos: list[Undo], *, force: bool, single: bool) -> dict[str, str]:
+async def _do(undoing: Undoing, caller: Caller, undos: list[Undo], *, force: bool, single: bool) -> dict[str, str]:
     """Undo, each by itself; what fails is said, and what stands on the same record is not tried after it."""
     done: dict[str, str] = {}
     moved: dict[str, RecordId] = {}
@@ -139,7 +133,7 @@ async def _do(undoing: Undoing, undos: list[Undo], *, force: bool, single: bool)
             report(f"{undo_table.named(each)} was not tried: a later change of the same record could not be undone")
             continue
         try:
-            done[each.entry.id] = now = await undoing.do(operator(), each, force=force, moved=moved)
+            done[each.entry.id] = now = await undoing.do(caller, each, force=force, moved=moved)
         except (CallError, OperatorError) as error:
             failed.add(record_id)
             may = "may have been undone" if isinstance(error, CallError) and error.outcome == "unknown" else "stays"
@@ -177,14 +171,14 @@ def _told(each: Undo, done: dict[str, str], *, force: bool) -> dict[str, Any]:
     help="What was kept of changes by this principal.",
     shell_complete=completing.principals,
 )
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask, where config.toml lets commands run unattended.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def erase(
     record_id: str | None, org: str | None, before: datetime | None, principal: str | None, yes: bool, as_json: bool
 ) -> None:
     """Erase kept field values for good, for a privacy request or by age. Entries stay, and the log still verifies.
 
-    With several options, only what they all mean.
+    With several options, only what they all mean. A person at a terminal must agree.
     """
     if not any((record_id, org, before, principal)):
         raise click.UsageError("give --record-id, --org, --before or --principal")
@@ -202,23 +196,15 @@ def erase(
             count = await erasing.erasable(app.store, which)
             if not count:
                 return 0
-            if not yes:
-                _confirm_erasing(count)
-            return await erasing.erase(app.store, operator(), which, org)
+            question = f"Erase the kept values of {_entries(count)}? They cannot be undone afterwards."
+            caller = await agree_guarded(app, "audit erase", question, undone="nothing was erased", yes=yes)
+            return await erasing.erase(app.store, caller, which, org)
 
     erased = run(act())
     if as_json:
         print_json({"erased": erased})
         return
     tell(f"Erased: the kept values of {_entries(erased)}." if erased else "No kept values match.")
-
-
-def _confirm_erasing(count: int) -> None:
-    if not sys.stdin.isatty():
-        raise ConfigError("nothing was erased: nobody is here to confirm it", hint="add --yes")
-    if not agreed(f"Erase the kept values of {_entries(count)}? They cannot be undone afterwards."):
-        report("nothing was erased")
-        raise Failure
 
 
 def _entries(count: int) -> str:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
+from orgserver.cli import confirmation
 from orgserver.cli.clients import entry as entries
 from orgserver.cli.clients.files import ClientFile, read_file, replace_file
 from orgserver.cli.clients.programs import PROGRAMS, Machine, Program
 from orgserver.cli.offer import arguments_of_offer, offer_options
-from orgserver.cli.support import Failure, agreed, app_of, report, run, safe, settings_of, tell, warn
+from orgserver.cli.support import app_of, run, safe, settings_of, tell, warn
 from orgserver.cli.this_command import this_command
 from orgserver.model.errors import ConfigError, OrgserverError
 from orgserver.model.orgs import Scope
@@ -151,7 +151,7 @@ def _change(program: Program, path: Path, edit: Callable[[str], str], *, project
     for line in shown:
         click.echo(safe(line))
     if not yes:
-        _ask(path)
+        confirmation.agree("Write this?", undone=f"{path} was not written")
     # The client may have written meanwhile, as Claude Code often does: what it wrote stays.
     now = _read(program, path, project=project)
     after = _edited(path, edit, now.text)
@@ -174,14 +174,6 @@ def _of(path: Path, error: ConfigError) -> ConfigError:
     if str(path) in message:
         return error
     return ConfigError(f"{path}: {message}; nothing was written", hint=error.hint)
-
-
-def _ask(path: Path) -> None:
-    if not sys.stdin.isatty():
-        raise ConfigError(f"{path} was not written: nobody is here to confirm it", hint="add --yes")
-    if not agreed("Write this?"):
-        report(f"{path} was not written")
-        raise Failure
 
 
 def _warn_of_the_rest(variables: frozenset[str]) -> None:

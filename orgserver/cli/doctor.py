@@ -66,6 +66,7 @@ async def _inside(app: App, *, offline: bool) -> list[Finding]:
 
     found = await store_health.of_store(app.store)
     found += store_health.keys(await app.keys.usage(), app.keys.ring, app.keys.source)
+    found.append(await store_health.approvals(app.store))
     orgs = list((await app.access.reload()).by_alias.values())
     if not offline:
         found.append(await clock_health.clock(app.access.client, orgs))

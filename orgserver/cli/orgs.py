@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from orgserver.cli import completing
+from orgserver.cli.confirmation import agree, agree_guarded
 from orgserver.cli.org_facts import ago, told_of, warn_of_idleness, warn_of_move
 from orgserver.cli.support import (
     Failure,
-    agreed,
     app_of,
     operator,
     print_facts,
     print_json,
     print_table,
-    report,
     run,
     safe,
     settings_of,
@@ -28,8 +26,10 @@ from orgserver.cli.support import (
     wide_option,
 )
 from orgserver.config import Settings
-from orgserver.model.errors import ConfigError
-from orgserver.model.orgs import Org, OrgState
+from orgserver.model.orgs import Caller, Org, OrgState
+
+if TYPE_CHECKING:
+    from orgserver.app import App
 
 _AT_ONCE = 16
 _COLUMNS = (
@@ -182,19 +182,21 @@ def _print_checks(found: list[dict[str, Any]], *, wide: bool) -> None:
 @click.command("remove-org", epilog="Example: orgserver remove-org acme --yes")
 @click.argument("alias", shell_complete=completing.aliases)
 @click.option("--keep-token", is_flag=True, help="Do not revoke the refresh token at Salesforce.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask, where the org has no limits.")
 def remove_org(alias: str, keep_token: bool, yes: bool) -> None:
-    """Remove an org: revoke its token at Salesforce and destroy its secrets here. Its audit entries stay."""
+    """Remove an org: revoke its token at Salesforce and destroy its secrets here. Its audit entries stay.
+
+    An org with limits (--read-only and its like) is removed by a person at a terminal alone.
+    """
     settings = settings_of()
 
-    async def act() -> bool:
+    async def act() -> tuple[Org, bool]:
         async with app_of(settings) as app:
-            return await app.enrolment.remove(operator(), alias, keep_token=keep_token)
+            org = await app.enrolment.one(alias)
+            caller = await _permission(app, org, yes=yes)
+            return org, await app.enrolment.remove(caller, alias, keep_token=keep_token)
 
-    org = run(_one(settings, alias))
-    if not yes:
-        _ask(org)
-    revoked = run(act())
+    org, revoked = run(act())
     click.echo(f"{alias}: removed{', its token was revoked at Salesforce' if revoked else ''}")
     if not revoked and not keep_token and org.holds_refresh_token:
         warn("Salesforce did not know its token any more, so nothing was revoked there")
@@ -213,25 +215,24 @@ def _agree_to_try(org: Org, *, yes: bool) -> None:
         f"Salesforce revokes the login of {org.alias}, in every store that uses it, if its refresh token here is not "
         "the newest one"
     )
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise ConfigError(f"the token of {org.alias} was not tried: nobody is here to confirm it", hint="add --yes")
-    if not agreed(f"Send the refresh token of {org.alias} ({safe(org.name)}, {org.org_id})?"):
-        report(f"the token of {org.alias} was not tried")
-        raise Failure
+    if not yes:
+        question = f"Send the refresh token of {org.alias} ({safe(org.name)}, {org.org_id})?"
+        agree(question, undone=f"the token of {org.alias} was not tried")
 
 
 def _day(time: datetime | None) -> str | None:
     return f"{time:%Y-%m-%d}" if time else None
 
 
-def _ask(org: Org) -> None:
-    if not sys.stdin.isatty():
-        raise ConfigError(f"{org.alias} was not removed: nobody is here to confirm it", hint="add --yes")
-    if not agreed(f"Remove {org.alias} ({safe(org.name)}, {org.org_id})?"):
-        report(f"{org.alias} was not removed")
-        raise Failure
+async def _permission(app: App, org: Org, *, yes: bool) -> Caller:
+    """Ask before an org is removed; whoever does it."""
+    question, undone = f"Remove {org.alias} ({safe(org.name)}, {org.org_id})?", f"{org.alias} was not removed"
+    if org.policy.limits:
+        limited = f"{org.alias} is limited: {', '.join(org.policy.limits)}. {question}"
+        return await agree_guarded(app, "remove-org", limited, undone=undone, yes=yes)
+    if not yes:
+        agree(question, undone=undone)
+    return operator()
 
 
 def _checked(checked: Any) -> dict[str, Any]:

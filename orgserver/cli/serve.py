@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -154,9 +154,18 @@ async def _app(offer: dict[str, Any]) -> AsyncIterator[App]:
 
     settings = _settings(**offer)
     with _telemetry() as observer:  # ends last: it is to tell of every call
-        async with open_app(settings, _scope(settings), observer, Patience(tell=logger.warning)) as app:
+        notify = await _notify(settings)
+        async with open_app(settings, _scope(settings), observer, Patience(tell=logger.warning), notify) as app:
             app.store.database.wait_as(_patience(settings))
             yield app
+
+
+async def _notify(settings: Settings) -> Callable[[str], None] | None:
+    """What shows questions on the desktop, if there is one and they are wanted there."""
+    from orgserver.services.notifications import Notifications  # noqa: PLC0415  # as in _serve
+
+    desktop = await asyncio.to_thread(Notifications.of_system) if settings.notifications else None
+    return desktop.show if desktop is not None else None
 
 
 @asynccontextmanager

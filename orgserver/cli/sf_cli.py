@@ -20,8 +20,9 @@ from typing import Any
 
 import click
 
+from orgserver.cli import confirmation
 from orgserver.cli.credentials import Given
-from orgserver.cli.support import Failure, agreed, report, tell
+from orgserver.cli.support import tell
 from orgserver.model.errors import ConfigError
 from orgserver.salesforce import sfdx
 from orgserver.salesforce.sfdx import AuthUrl
@@ -88,12 +89,10 @@ def is_name(text: str) -> bool:
 def agree(question: str, place: str, *, undone: str, here: bool = True) -> None:
     """Ask; Failure when the answer is no, ConfigError when nobody is here to give one."""
     death = f"where refresh token rotation is on, the copies in {place} die with it, and using one would revoke ours"
-    if not here or not sys.stdin.isatty():
-        raise ConfigError(f"{undone}: nobody is here to confirm it; {death}", hint="add --yes")
+    if not here or not confirmation.is_somebody_here():
+        raise confirmation.nobody(undone, "add --yes", f"; {death}")
     tell(f"{death[0].upper()}{death[1:]}.")
-    if not agreed(question):
-        report(undone)
-        raise Failure
+    confirmation.agree(question, undone=undone)
 
 
 async def auth_url(name: str, *, seconds: float = SECONDS) -> AuthUrl:

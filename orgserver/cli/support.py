@@ -11,8 +11,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -233,11 +233,19 @@ def collect_again() -> None:
 
 def agreed(question: str) -> bool:
     """Ask yes or no. Ctrl-C ends the question at once; left to the event loop, it would wait for an answer."""
-    if threading.current_thread() is not threading.main_thread():
+    with interruptible():
         return click.confirm(question, err=True)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C end at once what blocks in here, such as a question."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        return click.confirm(question, err=True)
+        yield
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orgserver.cli import completing, credentials, enrolling, org_facts
+from orgserver.cli.confirmation import agree_guarded
 from orgserver.cli.org_facts import told_of
 from orgserver.cli.policy import changed_policy_options, policy_of
 from orgserver.cli.support import app_of, operator, plain, print_json, run, settings_of, tell
 from orgserver.config import Settings
 from orgserver.model import names
-from orgserver.model.orgs import Credential, Org, Policy
+from orgserver.model.orgs import Caller, Credential, Org, Policy
 
 if TYPE_CHECKING:
     from orgserver.services.enrolment import Enrolled
@@ -41,7 +42,8 @@ _NEED_AUTH = (
 def update_org(alias: str, as_json: bool, **options: Any) -> None:
     """Rename, enable, disable or limit an org, or log in to it again. Running servers see it at once.
 
-    Limits bind the org by whatever alias, also after it was removed and added again.
+    Limits bind the org by whatever alias, also after it was removed and added again. Taking one away (--no-…) needs a
+    person at a terminal, with a one-time code where one is set up (orgserver approvals setup).
 
     With --auth the org gets a new credential, which must be of the same org; what is not given again stays as it is,
     and the old refresh token is revoked at Salesforce where that cannot touch the new one.
@@ -54,8 +56,9 @@ def update_org(alias: str, as_json: bool, **options: Any) -> None:
         raise click.UsageError("nothing to change; see --help")
     enrolling.version_of(options)
     settings = settings_of()
+    caller, seen = run(_permission(settings, alias, changes.get("policy") or {}))
     enrolled = _log_in_again(settings, alias, options) if options["auth"] else None
-    before, changed, twins = run(_change(settings, alias, changes)) if changes else (None, None, ())
+    before, changed, twins = run(_change(settings, caller, alias, changes, seen)) if changes else (None, None, ())
     if enrolled is not None:
         enrolling.show(replace(enrolled, org=changed or enrolled.org), as_json=as_json)
     if changed is not None and before is not None and (enrolled is None or not as_json):
@@ -95,11 +98,27 @@ def _changes(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in wished.items() if value is not None}
 
 
-async def _change(settings: Settings, alias: str, changes: dict[str, Any]) -> tuple[Org, Org, tuple[names.Alias, ...]]:
+async def _permission(settings: Settings, alias: str, policy: dict[str, bool]) -> tuple[Caller, Policy | None]:
+    """Ask a person before a limit is taken away: who changes the org, and the limits that the person saw."""
+    if all(policy.values()):
+        return operator(), None
+    async with app_of(settings) as app:
+        org = await app.enrolment.one(alias)
+        loosened = org.policy.loosened_by(policy)
+        if not loosened:
+            return operator(), org.policy
+        also = "".join(f", {twin}" for twin in await app.enrolment.twins(org))
+        question = f"Take {', '.join(loosened)} away from {org.alias}{also} ({org.name}, {org.org_id})?"
+        return await agree_guarded(app, "update-org", question, undone=f"{org.alias} was not changed"), org.policy
+
+
+async def _change(
+    settings: Settings, caller: Caller, alias: str, changes: dict[str, Any], seen: Policy | None
+) -> tuple[Org, Org, tuple[names.Alias, ...]]:
     """The org as it was, as it is, and its other aliases."""
     async with app_of(settings) as app:
         before = await app.enrolment.one(alias)
-        org = await app.enrolment.update(operator(), alias, **changes)
+        org = await app.enrolment.update(caller, alias, seen=seen, **changes)
         return before, org, await app.enrolment.twins(org)
 
 

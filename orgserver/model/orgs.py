@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -51,6 +51,10 @@ class Policy:
     def limits(self) -> tuple[str, ...]:
         """What is limited, in the words of the options that set it."""
         return tuple(name.replace("_", "-") for name, on in asdict(self).items() if on)
+
+    def loosened_by(self, changes: Mapping[str, bool]) -> tuple[str, ...]:
+        """Which limits these changes take away, in the words of the options that set them."""
+        return tuple(name for name in self.limits if changes.get(name.replace("-", "_")) is False)
 
     def changed_to(self, other: Policy) -> tuple[str, ...]:
         """What is another in ``other``, in the words of the audit log: ``read_only``, ``no_keep_values``."""

@@ -30,13 +30,12 @@ from orgserver.model.orgs import Caller, Org, Permission
 from orgserver.salesforce.client import Trace
 from orgserver.services import confirming, entries, hints, keeping, repetition, verdicts
 from orgserver.services.access import Access, Connection
-from orgserver.services.confirming import Confirming
+from orgserver.services.confirming import Confirming, Notify
 from orgserver.services.looking import Looking
 from orgserver.services.metadata import Metadata
 from orgserver.services.observing import Observer, Watched
 from orgserver.services.planning import Plan
 from orgserver.services.tokens import hosts_of
-from orgserver.store import approvals
 from orgserver.store.approvals import Pass
 from orgserver.store.opened import Store
 from orgserver.store.repetitions import Begun
@@ -95,13 +94,21 @@ class Run(Generic[T]):
 class Acting:
     """Does acts by their plans. Each raises CallError when it did not succeed, with everything the agent may know."""
 
-    def __init__(self, store: Store, access: Access, *, call_timeout: float, observer: Observer | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        access: Access,
+        *,
+        call_timeout: float,
+        observer: Observer | None = None,
+        notify: Notify | None = None,
+    ) -> None:
         self._store = store
         self._access = access
         self._call_timeout = call_timeout
         self._observer = observer or Observer()
         self.metadata = Metadata(store, self.perform)
-        self._confirming = Confirming(store, call_timeout=call_timeout)
+        self._confirming = Confirming(store, call_timeout=call_timeout, notify=notify)
         self._running: dict[asyncio.Task[Any], Run[Any]] = {}
 
     async def perform(
@@ -199,7 +206,7 @@ class Acting:
                     deadline=microseconds() + int(self._seconds(run) * 1_000_000),
                     catalog_version=version,
                     repetition=plan.repetition,
-                    spend=partial(approvals.spend_in, passed=run.passed) if run.passed is not None else None,
+                    spend=partial(self._confirming.spend_in, passed=run.passed, act=act) if run.passed else None,
                     within=_left(deadline),
                 )
                 if begun.verdict != "catalog_changed":

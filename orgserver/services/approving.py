@@ -35,6 +35,10 @@ class Request:
     approved_at: datetime | None
     approved_by: str | None
     expires_at: datetime
+    entry_id: str | None
+    """The audit entry of the call that was refused."""
+    client: str | None
+    """What the client that asked calls itself."""
 
 
 class Approving:
@@ -66,13 +70,15 @@ class Approving:
         return waiting[found[0]]
 
     async def approve(self, caller: Caller, request: Request) -> None:
-        """Let exactly this call pass once; on record."""
+        """Let exactly this call pass once; on record, with the caller's label to say how the yes was given."""
         act = Act(
             id=new_id(),
             principal=caller.principal.name,
             transport=caller.transport,
             action=Action.POLICY,
             tool="approve",
+            label=caller.label,
+            request_id=request.entry_id,
             org=request.org,
             object=request.object,
         )
@@ -105,6 +111,8 @@ def _shown(approval: Approval, alias: str) -> Request:
         _moment(approval.approved_at) if approval.approved_at is not None else None,
         approval.approved_by,
         _moment(approval.expires_at),
+        approval.entry_id,
+        approval.client,
     )
 
 

@@ -19,15 +19,15 @@ from orgserver.model.errors import CallError, InvalidArgument
 from orgserver.model.names import SObjectName
 from orgserver.model.orgs import Caller, Org
 from orgserver.salesforce import soql as soql_text
-from orgserver.services import bulk_asked, bulk_preview, confirming, cursors, foresight, repetition, shapes, values
+from orgserver.services import bulk_asked, bulk_preview, cursors, foresight, questions, repetition, shapes, values
 from orgserver.services.access import Access, Connection
 from orgserver.services.bulk_asked import Asked, Given
 from orgserver.services.bulk_jobs import Pace
 from orgserver.services.bulk_running import SHOWN, Look, Running, shown
-from orgserver.services.confirming import Confirmation, Told
 from orgserver.services.cursors import Position
 from orgserver.services.planning import Plan
 from orgserver.services.preparation import Preparation
+from orgserver.services.questions import Confirmation, Told
 from orgserver.store import parts
 from orgserver.store.opened import Store
 
@@ -262,7 +262,7 @@ def _confirmation(asked: Asked, look: Look, arguments: dict[str, Any]) -> Confir
         count = len(asked.records)
 
         async def known(_connection: Connection) -> Told:
-            return Told(count, confirming.given_names(asked.records), asked.ids[:_NAMED])
+            return Told(count, questions.given_names(asked.records), asked.ids[:_NAMED])
 
         return Confirmation(asked.action, asked.sobject, arguments, count, known)
 

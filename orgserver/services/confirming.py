@@ -13,85 +13,40 @@ import binascii
 import hashlib
 import json
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TypeVar
 
-from orgserver.model.audit import Act
-from orgserver.model.errors import NotSent, PolicyDenied, Rejected, StoreAway, StoreError, Unanswered
-from orgserver.model.names import EVENT, RecordId, SObjectName
+from orgserver.model.audit import Act, Action, Ending, Outcome
+from orgserver.model.errors import NotSent, PolicyDenied, StoreAway, StoreError, Unanswered
+from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller, Org
-from orgserver.model.text import replace_unsafe
-from orgserver.salesforce import protocol
-from orgserver.salesforce import soql as soql_text
+from orgserver.services import questions
 from orgserver.services.access import Connection
+from orgserver.services.questions import Confirmation, Told
 from orgserver.store import approvals
-from orgserver.store.approvals import Pass, Wanted
+from orgserver.store.approvals import Pass, Queued, Wanted
 from orgserver.store.opened import Store
-from orgserver.store.writer import microseconds
+from orgserver.store.writer import Transaction, microseconds
 from orgserver.vault import Context, Unsealable
 
 T = TypeVar("T")
+Notify = Callable[[str], None]
+"""Shows a person at the desktop that a question waits; returns at once and never fails."""
 ANSWER_SECONDS = 300
 """How long a question at the client stands."""
 MANY = 200
 """More records than this are changed only when a person says so, in every org."""
-_SHOWN = 5
-_LONGEST = 60
 _MAX_STATE = 4_096
-_NAME_FIELDS = {EVENT: "Subject", "Task": "Subject", "Case": "CaseNumber", "Contract": "ContractNumber"}
-_VERBS = {"delete": "Delete", "update": "Change", "create": "Create", "upsert": "Create or change"}
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What a look at the org found: how many records, and some of their names."""
-
-    count: int
-    names: tuple[str, ...] = ()
-    """Quoted."""
-    ids: tuple[str, ...] = ()
-    """Of some records, where their names are still to be read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Confirmation:
-    """What a plan would do, as a person must hear it."""
-
-    verb: str
-    """``delete``, ``update``, ``create`` or ``upsert``."""
-    object: str
-    arguments: Mapping[str, Any]
-    """Everything that decides what is sent: another value is another call."""
-    count: int | None = None
-    """How many records; None where only a look tells."""
-    look: Callable[[Connection], Awaitable[Told]] | None = None
-    """Reads before anything is changed; needed where ``count`` is None."""
-
-
-def of_record(sobject: SObjectName, record_id: RecordId) -> Confirmation:
-    """The deletion of one record, which is shown with its name."""
-
-    async def look(connection: Connection) -> Told:
-        field = _NAME_FIELDS.get(sobject, "Name")
-        request = protocol.read(connection.org.api_version, sobject, record_id, ("Id", field))
-        try:
-            record = await connection.call(request, protocol.read_record)
-        except Rejected as error:
-            if error.category == "not_found":
-                raise
-            return Told(1, (record_id,))  # an object without a name, or one that its user may not see
-        return Told(1, (_quoted(record.get(field), record_id),))
-
-    return Confirmation("delete", sobject, {"object": sobject, "id": record_id}, 1, look)
 
 
 class Confirming:
     """Asks a person, where the org's policy or the size of a change wants it."""
 
-    def __init__(self, store: Store, *, call_timeout: float) -> None:
+    def __init__(self, store: Store, *, call_timeout: float, notify: Notify | None = None) -> None:
         self._store = store
         self._call_timeout = call_timeout
+        self._notify = notify or (lambda _text: None)
 
     def wanted(self, caller: Caller, org: Org, confirm: Confirmation | None) -> bool:
         """Whether a person is to be asked, as far as that is known before a look."""
@@ -133,18 +88,32 @@ class Confirming:
             return False
         if told.ids:
             told = replace(
-                told, names=await _reading(connection, _names(connection, confirm.object, told.ids[:_SHOWN]))
+                told,
+                names=await _reading(
+                    connection, questions.read_names(connection, confirm.object, told.ids[: questions.SHOWN])
+                ),
             )
-        want = replace(_want(caller, org, act, confirm), count=told.count, names=told.names[:_SHOWN])
-        if not await self._asked(caller, want, _text(org, confirm, told), sending):
-            raise await self._code(want)
+        want = replace(_want(caller, org, act, confirm), count=told.count, names=told.names[: questions.SHOWN])
+        summary = questions.summary(org, confirm, told.count)
+        if not await self._asked(caller, want, questions.question(org, confirm, told), summary, sending):
+            raise await self._wait(want, act, summary)
+        await self._store.audit.record(_yes(act), Ending(Outcome.SUCCEEDED))
         _extend(sending, connection, self._call_timeout)
         return True
 
-    async def _asked(self, caller: Caller, want: Wanted, text: str, sending: asyncio.Timeout) -> bool:
+    def spend_in(self, tx: Transaction, passed: Pass, act: Act) -> bool:
+        """Use a pass with the intent of its call; a yes that came from the client is put on record, too."""
+        if not approvals.spend_in(tx, passed):
+            return False
+        if passed.answer_expires_at is not None:
+            self._store.audit.record_in(tx, _yes(act), Ending(Outcome.SUCCEEDED))
+        return True
+
+    async def _asked(self, caller: Caller, want: Wanted, text: str, summary: str, sending: asyncio.Timeout) -> bool:
         """Ask at the client; False where it cannot be asked."""
         if caller.person is None:
             return False
+        self._notify(f"{summary}? The client that asked waits for your answer.")
         _reschedule(sending, ANSWER_SECONDS + self._call_timeout)
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
@@ -159,22 +128,25 @@ class Confirming:
             raise _declined()
         return True
 
-    async def _code(self, want: Wanted) -> PolicyDenied:
-        """Let the request wait for an administrator."""
+    async def _wait(self, want: Wanted, act: Act, summary: str) -> PolicyDenied:
+        """Let the request wait for a person. Its code is theirs: no result, log or export has it."""
         try:
-            code = await self._store.database.write(lambda tx: approvals.wait_in(tx, self._store.orgs, want))
+            queued = await self._store.database.write(lambda tx: approvals.wait_in(tx, self._store.orgs, want, act))
         except StoreError as error:
             raise StoreAway("the request for approval cannot be kept, so nothing was sent", hint=str(error)) from error
-        if code is None:
+        if queued is Queued.NEW:
+            self._notify(f"{summary}? See: orgserver approvals")
+        if queued is Queued.FULL:
             return PolicyDenied(
                 "a person must allow this, and too many requests wait already",
                 code="CONFIRMATION_REQUIRED",
-                hint="an administrator looks at them: orgserver approvals",
+                hint="a person looks at them at a terminal: orgserver approvals",
             )
         return PolicyDenied(
             "a person must allow this, and this client cannot ask one",
             code="CONFIRMATION_REQUIRED",
-            hint=f"an administrator runs: orgserver approve {code} — then repeat exactly this call within 15 minutes",
+            hint="a person allows it at a terminal, where orgserver approvals shows it; "
+            "repeat exactly this call within 15 minutes after that",
         )
 
     # -- what goes through the client between a question and its answer
@@ -250,50 +222,10 @@ async def _reading(connection: Connection, reading: Awaitable[T]) -> T:
         connection.trace.sent = False
 
 
-async def _names(connection: Connection, sobject: str, ids: tuple[str, ...]) -> tuple[str, ...]:
-    """Of the records with these ids; the id of what has no name."""
-    field = _NAME_FIELDS.get(sobject, "Name")
-    some = ", ".join(soql_text.literal(each) for each in ids)
-    soql = f"SELECT Id, {field} FROM {sobject} WHERE Id IN ({some})"  # noqa: S608  # names and ids were checked
-    try:
-        page = await connection.call(protocol.query(connection.org.api_version, soql, len(ids)), protocol.read_page)
-    except Rejected:
-        return ids  # an object without a name, or one that its user may not see
-    found = {record.get("Id"): record.get(field) for record in page.records}
-    return tuple(_quoted(found.get(each), each) for each in ids)
-
-
-def given_names(records: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """The names that the first of some new records are given; none unless each has one."""
-    told = []
-    for record in records[:_SHOWN]:
-        given = {name.lower(): value for name, value in record.items() if isinstance(value, str)}
-        parts = [given.get(name, "") for name in ("firstname", "lastname")]
-        name = given.get("name") or given.get("subject") or " ".join(filter(None, parts))
-        told.append(_clean(name) if name.strip() else "")
-    return tuple(told) if all(told) else ()
-
-
-def _text(org: Org, confirm: Confirmation, told: Told) -> str:
-    """The question: ours but for the names, which are quoted and short."""
-    noun = f"{told.count:,} {confirm.object} record{'s' if told.count != 1 else ''}"
-    kind = f" ({org.kind})" if org.kind else ""
-    shown = ", ".join(told.names[:_SHOWN])
-    rest = f" and {told.count - _SHOWN:,} more" if shown and told.count > _SHOWN else ""
-    named = f": {shown}{rest}" if shown else ""
-    return f"{_VERBS[confirm.verb]} {noun} in the Salesforce org {org.alias}{kind}{named}?"
-
-
-def _quoted(name: object, record_id: str) -> str:
-    """A name from a record as people may safely read it, with its id."""
-    if not isinstance(name, str) or not name.strip():
-        return record_id
-    return f"{_clean(name)} ({record_id})"
-
-
-def _clean(name: str) -> str:
-    clean = replace_unsafe(name[: _LONGEST + 1]).replace('"', "\N{REPLACEMENT CHARACTER}")
-    return f'"{clean[:_LONGEST]}{"…" if len(clean) > _LONGEST else ""}"'
+def _yes(act: Act) -> Act:
+    """The entry of a yes that was given at the client: ``request_id`` is the entry of the call that it lets pass."""
+    bare = replace(act, fields=(), soql=None, undoes=None)
+    return replace(bare, id=new_id(), action=Action.POLICY, tool="approve", label="client", request_id=act.id)
 
 
 def _context(want: Wanted) -> Context:

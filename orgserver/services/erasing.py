@@ -32,6 +32,7 @@ async def erase(store: Store, caller: Caller, which: Which, alias: str | None) -
         transport=caller.transport,
         action=Action.PRUNE,
         tool="audit erase",
+        label=caller.label,
         org=alias,
         record_ids=(which.record_id,) if which.record_id else (),
     )

@@ -61,6 +61,7 @@ def of_machine(settings: Settings) -> list[Finding]:
         free_space(files.free_bytes(_existing(database.parent))),
         key_source(settings),
         key_place(settings),
+        *unattended(settings),
     ]
 
 
@@ -168,6 +169,14 @@ def key_place(settings: Settings) -> Finding:
         return Finding("key's place", "ok", "not beside the database")
     todo = "keep it elsewhere (ORGSERVER_MASTER_KEY_FILE, or a program by ORGSERVER_MASTER_KEY_COMMAND)"
     return Finding("key's place", "warning", "beside the database: whoever copies the folder can open it", todo)
+
+
+def unattended(settings: Settings) -> list[Finding]:
+    """A setting that lets commands pass where a person should stand is to be seen."""
+    if settings.unattended is None:
+        return []
+    told = 'config.toml says unattended = "allow": what loosens or destroys runs with nobody at a terminal'
+    return [Finding("unattended", "warning", told, "take it out of config.toml where no automation needs it")]
 
 
 def lock_file(database: Path, patience: float) -> Finding:

@@ -15,6 +15,7 @@ from orgserver.services.access import Access
 from orgserver.services.acting import Acting, Planned, Run
 from orgserver.services.bulk import Bulk
 from orgserver.services.catalogue import Catalogue
+from orgserver.services.confirming import Notify
 from orgserver.services.directory import Directory, OrgPage
 from orgserver.services.fleet import Fleet
 from orgserver.services.knowing import Knowing
@@ -33,8 +34,16 @@ T = TypeVar("T")
 class Operations:
     """The verbs on records. Each raises CallError when it did not succeed, with everything the agent may know."""
 
-    def __init__(self, store: Store, access: Access, *, call_timeout: float, observer: Observer | None = None) -> None:
-        acting = Acting(store, access, call_timeout=call_timeout, observer=observer)
+    def __init__(
+        self,
+        store: Store,
+        access: Access,
+        *,
+        call_timeout: float,
+        observer: Observer | None = None,
+        notify: Notify | None = None,
+    ) -> None:
+        acting = Acting(store, access, call_timeout=call_timeout, observer=observer, notify=notify)
         self._acting = acting
         self.perform, self.refuse = acting.perform, acting.refuse
         self.give_up, self.close = acting.give_up, acting.close

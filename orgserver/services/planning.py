@@ -10,8 +10,8 @@ from orgserver.model.audit import Ending
 from orgserver.model.errors import CallError, InvalidArgument
 from orgserver.model.orgs import Permission
 from orgserver.services.access import Connection
-from orgserver.services.confirming import Confirmation
 from orgserver.services.foresight import Foresight
+from orgserver.services.questions import Confirmation
 from orgserver.store.kept import Keeps
 from orgserver.store.repetitions import Repetition
 from orgserver.vault import Key

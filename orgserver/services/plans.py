@@ -18,10 +18,10 @@ from orgserver.salesforce import protocol
 from orgserver.salesforce import soql as soql_text
 from orgserver.services import (
     appointments,
-    confirming,
     foresight,
     hindsight,
     previewing,
+    questions,
     shapes,
     values,
 )
@@ -98,7 +98,7 @@ class Planner:
         keeps = Keeps(sobject, record_id)
         after = hindsight.deleted(sobject, record_id)
         plan = changing(record_id, (), show if preview else send, "delete", keeps, after, preview=preview)
-        return plan if preview else replace(plan, confirm=confirming.of_record(sobject, record_id))
+        return plan if preview else replace(plan, confirm=questions.of_record(sobject, record_id))
 
 
 def checked_soql(text: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from orgserver.model.audit import Act, Action, Ending, Outcome
 from orgserver.model.errors import CallError, EnrolmentError
 from orgserver.model.names import Alias, nearest, new_id
-from orgserver.model.orgs import Caller, Credential, Org, OrgState
+from orgserver.model.orgs import Caller, Credential, Org, OrgState, Policy
 from orgserver.model.secret import Secret
 from orgserver.salesforce import oauth
 from orgserver.salesforce.client import OrgHosts
@@ -104,8 +104,12 @@ class Registry:
         enabled: bool | None = None,
         policy: Mapping[str, Any] | None = None,
         tags: tuple[str, ...] | None = None,
+        seen: Policy | None = None,
     ) -> Org:
-        """Rename, enable, disable, or change an org's policy, which binds its other aliases too."""
+        """Rename, enable, disable, or change an org's policy, which binds its other aliases too.
+
+        ``seen`` is the policy that a person saw when they agreed to the change: another one is not changed.
+        """
         org = await self.one(alias)
         changes = _words(
             enabled=enabled, **(policy or {}), alias=rename is not None or None, tags=tags is not None or None
@@ -124,8 +128,13 @@ class Registry:
                 tags=old.tags if tags is None else tags,
             )
 
+        def limited_by(old: Policy) -> Policy:
+            if seen is not None and old != seen:
+                raise EnrolmentError(f"the limits of {alias} were changed meanwhile", hint="run the command again")
+            return replace(old, **(policy or {}))
+
         def change(tx: Transaction) -> Org | None:
-            limited = policies.limit_in(tx, org.row_id, lambda old: replace(old, **(policy or {})))
+            limited = policies.limit_in(tx, org.row_id, limited_by)
             done = self._store.orgs.change_in(tx, org.row_id, changed)
             if done is not None:
                 self._record_in(tx, act)
@@ -199,6 +208,7 @@ def act_on(
         transport=caller.transport,
         action=action,
         tool=command,
+        label=caller.label,
         org=org.alias if org else said,
         org_row=org.row_id if org else None,
         org_id=org.org_id if org else None,

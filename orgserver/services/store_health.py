@@ -8,11 +8,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from orgserver.model.errors import OperatorError
 from orgserver.model.orgs import Org, OrgState
 from orgserver.services import moves, verdicts
 from orgserver.services.health import Finding, size
 from orgserver.services.keepalive import LIFE, WARN_FROM, dies_at
+from orgserver.services.one_time_codes import OneTimeCodes, refuse_if_closed
 from orgserver.store import glimpse
+from orgserver.store.chain import when
 from orgserver.store.glimpse import Vitals
 from orgserver.store.opened import Store
 
@@ -92,6 +95,23 @@ def enrolments(unfinished: Sequence[str]) -> Finding:
         return Finding("enrolments", "ok", "none is unfinished")
     todo = "run the same add-org again: it goes on where it stopped"
     return Finding("enrolments", "warning", f"unfinished: {', '.join(unfinished)}", todo)
+
+
+async def approvals(store: Store) -> Finding:
+    """How people's yes is proven, where one is needed."""
+    try:
+        state = await OneTimeCodes(store).state()
+    except OperatorError as error:
+        return Finding("approvals", "problem", str(error), error.hint)
+    if state is None:
+        todo = "to ask for a one-time code, too: orgserver approvals setup"
+        return Finding("approvals", "note", "a person says yes by typing it at a terminal", todo)
+    since = f"one-time codes, set up on {when(state.set_up_at):%Y-%m-%d}"
+    try:
+        refuse_if_closed(state)
+    except OperatorError as error:
+        return Finding("approvals", "warning", f"{since}; {error}", error.hint)
+    return Finding("approvals", "ok", f"a person says yes by {since}")
 
 
 def keys(usage: Mapping[str, int], ring: Sequence[str], source: str) -> list[Finding]:

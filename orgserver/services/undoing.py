@@ -62,6 +62,8 @@ class Undo:
     back: Back | None = None
     policy: str | None = None
     """What the org's policy has against it: doing it all the same is denied, on record."""
+    confirmed: bool = False
+    """Whether it deletes in an org whose policy wants a person to confirm deletes."""
     kind: str | None = None
     """``blocked`` without what belongs to this entry alone, where that is another text."""
 
@@ -217,7 +219,8 @@ class Undoing:
                 undo = await self._since(undo, org, now or {}, ahead, record_id)
         if undo.blocked is None and any(each.outcome is Outcome.UNKNOWN for each in earlier):
             undo = replace(undo, blocked="an earlier undo of it has an unknown outcome", forceable=True)
-        return replace(undo, policy=f"{org.alias} is read-only" if org.policy.read_only else None)
+        read_only = f"{org.alias} is read-only" if org.policy.read_only else None
+        return replace(undo, policy=read_only, confirmed=how == "delete" and org.policy.confirm_deletes)
 
     def _how(self, entry: AuditEntry) -> How:
         if entry.action == "undo":

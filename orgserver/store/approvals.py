@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any
 
 from sqlalchemy import Row, delete, func, insert, select, update
@@ -46,6 +47,16 @@ class Wanted:
     names: tuple[str, ...] = ()
 
 
+class Queued(Enum):
+    """What became of a request that is to wait for a person."""
+
+    NEW = auto()
+    ALREADY = auto()
+    """It waits since an earlier call."""
+    FULL = auto()
+    """Too many wait."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pass:
     """What lets one call pass, once: a code that a person approved, or an answer that came with the call."""
@@ -66,25 +77,28 @@ class Approval:
     approved_at: int | None
     approved_by: str | None
     expires_at: int
+    entry_id: str | None
+    """The audit entry of the call that was refused; None for requests of an older version."""
+    client: str | None
 
 
-def wait_in(tx: Transaction, orgs: Orgs, wanted: Wanted) -> str | None:
-    """Let a request wait, and give its code: the one it has if it waits already; None when too many wait."""
+def wait_in(tx: Transaction, orgs: Orgs, wanted: Wanted, asked: Act) -> Queued:
+    """Let a request wait under a code of its own, which people see and nobody else; ``asked`` is the refused call."""
     _sweep(tx)
     mine = (_approvals.c.row_id == wanted.row_id, _approvals.c.principal == wanted.principal)
     open_ = (_approvals.c.used_at.is_(None), _approvals.c.approved_at.is_(None))
     found = tx.connection.execute(select(_approvals.c.code).where(*mine, *open_, _approvals.c.digest == wanted.digest))
-    code: str | None = found.scalar()
-    if code is not None:
-        return code
+    if found.first() is not None:
+        return Queued.ALREADY
     waiting = tx.connection.execute(select(func.count()).select_from(_approvals).where(*mine, *open_)).scalar_one()
     if waiting >= MAX_WAITING:
-        return None
+        return Queued.FULL
     code = _new_code()
     plain = json.dumps(wanted.names).encode("utf-8", "replace")
     sealed = orgs.key_in(tx, RowId(wanted.row_id)).seal(plain, context(wanted.row_id, code))
-    _add(tx, code, wanted, sealed=sealed, expires_at=tx.now + WAITING_US)
-    return code
+    expires_at = tx.now + WAITING_US
+    _add(tx, code, wanted, sealed=sealed, expires_at=expires_at, entry_id=asked.id, client=asked.client)
+    return Queued.NEW
 
 
 def spend_in(tx: Transaction, passed: Pass) -> bool:
@@ -148,7 +162,9 @@ async def _opened(connection: AsyncConnection, orgs: Orgs, row: Row[Any]) -> App
         key = await orgs.data_key(connection, row.row_id)
         names = tuple(json.loads(key.open(row.sealed, context(row.row_id, row.code))))
     wanted = Wanted(row.row_id, row.principal, row.tool, row.digest, row.action, row.object, row.records, names)
-    return Approval(row.code, wanted, row.created_at, row.approved_at, row.approved_by, row.expires_at)
+    return Approval(
+        row.code, wanted, row.created_at, row.approved_at, row.approved_by, row.expires_at, row.entry_id, row.client
+    )
 
 
 def context(row_id: str, code: str) -> Context:

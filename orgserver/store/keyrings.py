@@ -21,7 +21,7 @@ from sqlalchemy import RowMapping, Table, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.errors import KeyProblem
-from orgserver.store import tables
+from orgserver.store import one_time_codes, tables
 from orgserver.store.writer import Prepared, Transaction
 from orgserver.vault import Context, DataKey, Key, RingBehind, Unsealable, Vault, key_id
 
@@ -108,12 +108,14 @@ class Keyrings:
         self._store_id = store_id
 
     async def standing(self, connection: AsyncConnection) -> Standing:
-        """Count the values under each master key: data keys, the store's keys, and its canary."""
+        """Count the values under each master key: data keys, the store's keys, its canary, and its one-time codes."""
         of = func.substr(tables.data_keys.c.wrapped, 2, 8)
         counted = await connection.execute(select(of, func.count()).group_by(of))
         usage = Counter({bytes(identifier).hex(): number for identifier, number in counted})
         row = (await connection.execute(select(tables.store))).one()
-        own = [key_id(getattr(row, column)).hex() for column in ("canary", *_STORE_KEYS)]
+        codes = (await connection.execute(select(tables.one_time_codes.c.sealed))).scalars().all()
+        values = [*(getattr(row, column) for column in ("canary", *_STORE_KEYS)), *codes]
+        own = [key_id(value).hex() for value in values]
         return Standing(usage + Counter(own), frozenset(own))
 
     async def left(self, connection: AsyncConnection, to: Key, *, reseal: bool) -> int:
@@ -157,7 +159,10 @@ class Keyrings:
         return None if there else (key, key)
 
     def move_store_in(self, tx: Transaction, to: Key) -> int:
-        """Move the store's own keys and its canary; the keys stay what they are, or old MACs would not verify."""
+        """Move what is the store's own: its keys, its canary, and the secret of its one-time codes.
+
+        The keys stay what they are, or old MACs would not verify.
+        """
         row = tx.connection.execute(select(tables.store)).one()
         moved: dict[str, bytes] = {}
         for column, purpose in _STORE_KEYS.items():
@@ -169,7 +174,7 @@ class Keyrings:
             moved["canary"] = to.seal(self.vault.open(row.canary, where), where)
         if moved:
             tx.connection.execute(update(tables.store).values(**moved))
-        return len(moved)
+        return len(moved) + one_time_codes.move_in(tx, self.vault, self._store_id, to)
 
 
 def canary_context(store_id: str) -> Context:

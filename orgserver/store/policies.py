@@ -112,6 +112,7 @@ def record_in(
             transport=caller.transport if caller else "cli",
             action=Action.POLICY,
             tool=tool,
+            label=caller.label if caller else None,
             org=each.org.alias,
             org_row=each.org.row_id,
             org_id=each.org.org_id,

@@ -267,7 +267,8 @@ def step_in(tx: Transaction, log: AuditLog, caller: Caller, began: int, cut: int
     row = {"sequence": at, "hash": hash_, "intents": moved.intents, "time": tx.now, "note": note}
     connection.execute(delete(_base))
     connection.execute(insert(_base).values(id=1, **row))
-    _record(tx, log, caller, tool="audit prune", action=Action.PRUNE, label=moved.label, rows=removed)
+    how = (caller.label,) if caller.label else ()  # a person's yes was given; the label is the base's
+    _record(tx, log, caller, tool="audit prune", action=Action.PRUNE, label=moved.label, fields=how, rows=removed)
     return at
 
 

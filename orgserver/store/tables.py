@@ -299,6 +299,16 @@ approvals = Table(
     Column("approved_by", Text),
     Column("used_at", BigInteger),
     Column("expires_at", BigInteger, nullable=False),
+    Column("entry_id", Text),  # of the call that was refused
+    Column("client", Text),  # what that call's client calls itself
     Index("ix_approvals_digest", "digest"),
     Index("ix_approvals_expires_at", "expires_at"),
+)
+
+# The secret of the one-time codes that people confirm with, and which code was used last: at most one row.
+one_time_codes = Table(
+    "one_time_codes",
+    metadata,
+    Column("id", Integer, primary_key=True),  # always 1
+    Column("sealed", LargeBinary, nullable=False),  # under the master key itself
 )

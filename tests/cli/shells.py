@@ -1,11 +1,14 @@
 """Commands as people run them: real processes, a home of the test's own, and no secret in anything they leave."""
 
 import asyncio
+import fcntl
 import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+import termios
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,8 +71,83 @@ class Shell:
         self.printed += [ran.out, ran.err]
         return ran
 
+    def let_run_unattended(self) -> None:
+        """As an operator does for automation."""
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self.home / "config.toml").write_text('unattended = "allow"\n')
+
+    @asynccontextmanager
+    async def at_terminal(self, *args: str, **more: str) -> AsyncIterator["AtTerminal"]:
+        """Run a command that a terminal of its own controls, as a person's does."""
+        ours, theirs = os.openpty()
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "orgserver", *args,
+            stdin=theirs, stdout=theirs, stderr=theirs, env=self.environment(**more), start_new_session=True,
+            preexec_fn=_controlled,
+        )  # fmt: skip
+        os.close(theirs)
+        terminal = AtTerminal(process, ours)
+        try:
+            yield terminal
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+            self.printed.append(terminal.shown)
+            os.close(ours)
+
     async def add(self, org: SandboxOrg, *options: str, alias: str = "") -> Ran:
         return await self("add-org", alias or org.alias, "--credentials-stdin", *options, stdin=credential(org))
+
+
+@dataclass
+class AtTerminal:
+    """A command at a terminal: what it shows, and what a person types."""
+
+    process: asyncio.subprocess.Process
+    descriptor: int
+    shown: str = ""
+    seen: int = 0
+
+    async def until(self, words: str) -> str:
+        """Wait for words that were not waited for before; what was shown up to them."""
+        async with asyncio.timeout(SECONDS):
+            while words not in self.shown[self.seen :]:
+                text = await self._read()
+                assert text, f"it ended without {words!r}: {self.shown}"
+        start, self.seen = self.seen, self.shown.index(words, self.seen) + len(words)
+        return self.shown[start : self.seen]
+
+    def type(self, line: str) -> None:
+        self.write(f"{line}\n")
+
+    def write(self, text: str) -> None:
+        os.write(self.descriptor, text.encode())
+
+    async def answer(self, question: str, line: str) -> str:
+        shown = await self.until(question)
+        self.type(line)
+        return shown
+
+    async def end(self) -> int:
+        """Wait for its end; the exit code."""
+        async with asyncio.timeout(SECONDS):
+            while await self._read():
+                pass
+            return await self.process.wait()
+
+    async def _read(self) -> str:
+        try:
+            text = (await asyncio.to_thread(os.read, self.descriptor, 4096)).decode(errors="replace")
+        except OSError:  # the last program at the terminal has ended
+            text = ""
+        self.shown = (self.shown + text).replace("\r\n", "\n")
+        return text
+
+
+def _controlled() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def _interruptible() -> None:

@@ -5,7 +5,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from shells import Command
+from shells import Command, Shell
 
 from orgserver.app import App
 from orgserver.cli import audit_undo
@@ -49,6 +49,25 @@ async def test_nobody_to_ask_means_nothing_is_undone(
 
     assert isinstance(refused.exception, ConfigError)
     assert acme.records.tables["Contact"][changed[0]]["LastName"].startswith("King")
+
+
+async def test_an_undo_that_deletes_where_deletes_are_confirmed_needs_a_person_and_other_undos_do_not(
+    command: Command, app: App, caller: Caller, acme: SandboxOrg, changed: tuple[str, str]
+) -> None:
+    await app.enrolment.update(caller, "acme", policy={"confirm_deletes": True})
+    (made,) = await app.trail.newest(EntryFilter(action="create"), 1)
+
+    put_back = await command(audit_undo.undo, changed[1], "--yes")
+    silent = await command(audit_undo.undo, made.id, "--yes", "--force")
+    async with Shell(app.settings.home).at_terminal("audit", "undo", made.id, "--force", "--yes") as terminal:
+        await terminal.answer("It deletes 1 record, where a person confirms every delete. [y/N]", "y")
+        assert await terminal.end() == 0, terminal.shown
+
+    assert put_back.exit_code == 0
+    assert "nothing was undone: nobody is here to confirm it" in str(silent.exception)
+    assert changed[0] not in acme.records.tables["Contact"]
+    undone = await app.trail.newest(EntryFilter(action="undo"), 2)
+    assert [each.label for each in undone] == ["typed", None]
 
 
 async def test_what_was_changed_since_is_said_and_left(
@@ -227,15 +246,17 @@ async def test_kept_values_are_erased_on_record(
 ) -> None:
     which = (which[0], which[1] or changed[0])
 
-    unasked = await command(audit_undo.erase, *which)
+    unasked, silent = await command(audit_undo.erase, *which), await command(audit_undo.erase, *which, "--yes")
+    Shell(app.settings.home).let_run_unattended()
     erased = await command(audit_undo.erase, *which, "--yes")
     again = await command(audit_undo.erase, *which, "--yes")
 
     assert isinstance(unasked.exception, ConfigError)
+    assert isinstance(silent.exception, ConfigError)
     assert "Erased: the kept values of 2 entries." in erased.output
     assert "No kept values match." in again.output
     (entry,) = await app.trail.newest(EntryFilter(action="prune"), 5)
-    assert (entry.tool, entry.row_count) == ("audit erase", 2)
+    assert (entry.tool, entry.row_count, entry.label) == ("audit erase", 2, "unattended")
     assert (await app.trail.verify()).problem is None
 
 
@@ -245,6 +266,7 @@ async def test_an_erasure_says_of_what(command: Command, args: tuple[str, ...]) 
 
 
 async def test_keep_values_is_set_on_an_org(command: Command, app: App, caller: Caller) -> None:
+    Shell(app.settings.home).let_run_unattended()
     kept = await command(cli, "update-org", "acme", "--keep-values")
     assert (await app.access.visible(caller))[0].policy.keep_values
     await command(cli, "update-org", "acme", "--no-keep-values")

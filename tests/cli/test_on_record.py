@@ -24,12 +24,13 @@ def told(entries: list[dict[str, Any]]) -> list[Entry]:
 
 
 async def test_every_command_is_on_record_with_who_ran_it(shell: Shell, acme: SandboxOrg, tmp_path: Path) -> None:
+    shell.let_run_unattended()
     idle = {"ORGSERVER_KEEP_ALIVE_DAYS": "0.0000001"}
     commands: list[tuple[list[str], dict[str, str], Entry, dict[str, Any]]] = [
         (["add-org", "acme", "--credentials-stdin"], {}, ("enrol", "add-org", "succeeded", "acme"), {}),
         (["update-org", "acme", "--read-only"], {}, ("policy", "update-org", "succeeded", "acme"), {"fields": ["read_only"]}),
         (["update-org", "acme", "--no-read-only", "--tag", "eu"], {}, ("policy", "update-org", "succeeded", "acme"),
-         {"fields": ["no_read_only", "tags"]}),
+         {"fields": ["no_read_only", "tags"], "label": "unattended"}),
         (["update-org", "acme", "--disable"], {}, ("enrol", "update-org", "succeeded", "acme"), {"fields": ["no_enabled"]}),
         (["update-org", "acme", "--enable"], {}, ("enrol", "update-org", "succeeded", "acme"), {"fields": ["enabled"]}),
         (["update-org", "acme", "--rename", "acme-eu"], {}, ("enrol", "update-org", "succeeded", "acme"),

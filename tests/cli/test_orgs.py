@@ -145,6 +145,7 @@ async def test_a_dead_refresh_token_makes_check_org_fail(shell: Shell, acme: San
 
 
 async def test_an_org_is_renamed_disabled_limited_and_tagged(shell: Shell, acme: SandboxOrg) -> None:
+    shell.let_run_unattended()
     await shell.add(acme)
 
     changed = await shell(

@@ -1,11 +1,7 @@
 """``audit prune`` and ``audit hold`` as people run them."""
 
-import asyncio
 import gzip
-import os
-import signal
 import stat
-import sys
 from pathlib import Path
 
 import pytest
@@ -21,7 +17,8 @@ SOON = "2100-01-01"
 
 @pytest.fixture
 async def used(shell: Shell) -> Shell:
-    """A home whose log holds six entries under a checkpoint."""
+    """A home whose log holds six entries under a checkpoint, and whose operator lets commands run unattended."""
+    shell.let_run_unattended()
     async with open_app(read_settings({"home": shell.home}, {})) as app:
         for _ in range(6):
             act = Act(new_id(), "bot", "stdio", "create", org="acme", record_ids=("003Sb0000000001IAA",))
@@ -88,34 +85,31 @@ async def test_what_is_pruned_goes_compressed_into_a_file_named_gz_and_verifies(
     assert list(tmp_path.glob(".*")) == []
 
 
-async def interrupted(asking: asyncio.subprocess.Process) -> int:
-    """Ctrl-C, pressed again where the first came in the instant between the question and the reading of its answer."""
-    ended = asyncio.ensure_future(asking.wait())
-    for _ in range(40):
-        asking.send_signal(signal.SIGINT)
-        done, _pending = await asyncio.wait([ended], timeout=0.5)
-        if done:
-            return ended.result()
-    asking.kill()
-    raise AssertionError("it went on waiting for an answer")
-
-
 async def test_ctrl_c_at_the_question_ends_it_at_once_and_nothing_is_pruned(used: Shell) -> None:
-    ours, theirs = os.openpty()
-    words = ("audit", "prune", "--before", SOON, "--discard")
-    asking = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "orgserver", *words, stdin=theirs, stdout=theirs, stderr=theirs, env=used.environment()
-    )
-    os.close(theirs)
-    said = b""
-    while b"[y/N]" not in said:
-        said += await asyncio.to_thread(os.read, ours, 4096)
-
-    code = await interrupted(asking)
-    os.close(ours)
+    async with used.at_terminal("audit", "prune", "--before", SOON, "--discard") as terminal:
+        await terminal.until("[y/N]")
+        terminal.write("\x03")
+        code = await terminal.end()
 
     assert code == 130
     assert (await used("audit", "list", "--json", "--tool", "audit prune")).json == []
+
+
+@pytest.mark.parametrize("yes", [(), ("--yes",)])
+async def test_nobody_prunes_silently_and_a_person_does_on_record(used: Shell, yes: tuple[str, ...]) -> None:
+    (used.home / "config.toml").unlink()
+    words = ("audit", "prune", "--before", SOON, "--discard", *yes)
+
+    silent = await used(*words)
+    async with used.at_terminal(*words) as terminal:
+        await terminal.answer("for good, without an export? [y/N]", "y")
+        assert await terminal.end() == 0
+    (entry,) = (await used("audit", "list", "--json", "--tool", "audit prune")).json
+
+    assert silent.code == 1
+    assert "nothing was pruned: nobody is here to confirm it" in silent.lines[0]
+    assert 'unattended = "allow" in config.toml' in silent.err
+    assert (entry["outcome"], entry["fields"]) == ("succeeded", ["typed"])
 
 
 @pytest.mark.parametrize(("org", "warned"), [("acme", False), ("acmee", True)])
@@ -134,7 +128,6 @@ async def test_a_hold_that_covers_nothing_so_far_says_so(used: Shell, org: str, 
         ("prune --discard", 2, "--before"),
         ("prune --before yesterday --discard", 2, "ISO 8601"),
         ("prune --before 400d --discard --yes", 1, "nothing to prune"),
-        ("prune --before 2100-01-01 --discard", 1, "nobody is here to confirm"),
         ("prune --before 2100-01-01 --export HERE --yes", 1, "exists"),
         ("prune --before 2100-01-01 --export /nowhere/file --yes", 1, "cannot be written"),
         ("hold", 2, "NAME"),

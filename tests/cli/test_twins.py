@@ -21,6 +21,7 @@ async def add(shell: Shell, secrets: set[str], org: SandboxOrg, alias: str, *opt
 async def test_add_org_says_that_an_org_is_known_and_what_limits_it(
     shell: Shell, secrets: set[str], acme: SandboxOrg
 ) -> None:
+    shell.let_run_unattended()
     await add(shell, secrets, acme, "acme", *STRICT)
 
     twin = await add(shell, secrets, acme, "twin", "--json")
@@ -53,6 +54,7 @@ async def test_add_org_says_nothing_of_an_org_that_is_new(
 async def test_update_org_names_the_aliases_whose_limits_change_with_it(
     shell: Shell, secrets: set[str], acme: SandboxOrg
 ) -> None:
+    shell.let_run_unattended()
     await add(shell, secrets, acme, "acme", "--read-only")
     await add(shell, secrets, acme, "twin")
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -21,8 +20,8 @@ from orgserver.model.orgs import Caller, Org, Principal, Scope
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services import confirming
 from orgserver.services.approving import Approving
-from orgserver.services.confirming import Confirmation, Told
 from orgserver.services.planning import Plan
+from orgserver.services.questions import Confirmation, Told
 from orgserver.store import tables
 from orgserver.tools.server import build_server
 
@@ -95,6 +94,10 @@ async def test_a_yes_at_the_client_lets_the_delete_happen(strict, acme, contact,
     assert len(deletes(acme)) == 1
     last = [entry for entry in await entries(strict, action="delete") if entry.outcome == Outcome.SUCCEEDED]
     assert [entry.record_ids for entry in last] == [(contact,)]
+    (yes,) = await entries(strict, tool="approve")
+    assert (yes.action, yes.label, yes.principal, yes.org) == ("policy", "client", "local:tester", "acme")
+    assert (yes.request_id, yes.record_ids) == (last[0].id, (contact,))
+    assert yes.client is not None
 
 
 @pytest.mark.parametrize("action", ["decline", "cancel"])
@@ -106,6 +109,7 @@ async def test_a_no_is_recorded_and_nothing_is_deleted(strict, acme, contact, ge
     assert (error["code"], error["category"], error["outcome"]) == ("CONFIRMATION_DECLINED", "policy", "denied")
     assert deletes(acme) == []
     assert "CONFIRMATION_DECLINED" in [entry.error_code for entry in await entries(strict, action="delete")]
+    assert await entries(strict, tool="approve") == []
 
 
 async def test_a_preview_and_an_org_that_does_not_want_it_ask_nobody(
@@ -258,12 +262,13 @@ async def refused_code(app: App, contact: str, generation: str = "auto") -> str:
     async with client_of(app, generation, None) as client:
         refused = error_of(await client.call_tool(DELETE, {"org": "acme", "contact_id": contact}))
     assert (refused["code"], refused["category"], refused["outcome"]) == ("CONFIRMATION_REQUIRED", "policy", "denied")
-    found = re.search(r"orgserver approve (\w{4}-\w{4})", refused["hint"])
-    assert found is not None
-    return found[1]
+    (code,) = [each.code for each in await Approving(app.store, app.access).waiting() if each.approved_at is None]
+    assert code not in json.dumps(refused)
+    assert "orgserver approvals" in refused["hint"]
+    return code
 
 
-async def test_without_elicitation_a_code_is_given_and_an_approval_lets_exactly_that_pass_once(
+async def test_without_elicitation_a_request_waits_under_a_code_and_an_approval_lets_exactly_that_pass_once(
     strict, acme, contact, caller, generation
 ) -> None:
     other = await strict.operations.create(caller, "t", "acme", CONTACT, {"LastName": "Hopper"})
