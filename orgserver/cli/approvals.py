@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from orgserver.services.approving import Approving, Request
 
 _TITLES = ("CODE", "ORG", "ACTION", "OBJECT", "RECORDS", "PRINCIPAL", "CLIENT", "STATE")
-_FORM = re.compile(r"([0-9A-Z]{4})-?([0-9A-Z]{4})")
+_FORM = re.compile(r"([0-9A-Z]{1,4})|([0-9A-Z]{4})-?([0-9A-Z]{0,4})")
 _TRIES = 3
 
 
@@ -190,14 +190,14 @@ def _spaced(secret: Secret) -> str:
 
 
 def _read(code: str) -> str:
-    """A code as people type it, in the form that it is kept in."""
+    """A code as people type it, or its beginning, in the form that it is kept in."""
     found = _FORM.fullmatch(code.strip().upper())
     if found is None:
         raise click.BadParameter(
             "it is no code; one looks like 7KQM-2XHD, as orgserver approvals shows it at a terminal",
             param_hint="CODE",
         )
-    return f"{found[1]}-{found[2]}"
+    return found[1] or f"{found[2]}-{found[3]}"
 
 
 def _approving(app: App) -> Approving:

@@ -64,7 +64,7 @@ class Approving:
         typed = code.upper()
         found = [typed] if typed in waiting else [each for each in waiting if typed and each.startswith(typed)]
         if len(found) > 1:
-            raise ConfigError(f"{code} is the beginning of several codes: {', '.join(found)}", hint="give more of it")
+            raise ConfigError(f"{code} is the beginning of several codes", hint="give more of it")  # never naming any
         if not found:
             raise _unknown(code)
         return waiting[found[0]]

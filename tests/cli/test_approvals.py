@@ -150,7 +150,7 @@ async def test_a_code_that_is_none_unknown_or_used_is_one_clear_line(app, caller
         refused = await command(approvals.approve, wrong)
         assert isinstance(refused.exception, OperatorError)
         assert f"no request waits under {wrong}" in str(refused.exception)
-    for wrong in ("", "7KQM", "7KQM-2XHD-1", "7KQM 2XHD", "../../etc"):
+    for wrong in ("", "7KQM-2XHD-1", "7KQM 2XHD", "../../etc"):
         refused = await command(approvals.approve, wrong)
         assert refused.exit_code == 2
         assert "it is no code; one looks like 7KQM-2XHD" in re.sub(r"\s+", " ", refused.stderr)
