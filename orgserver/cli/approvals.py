@@ -87,10 +87,11 @@ def approvals(ctx: click.Context, as_json: bool) -> None:
 
 @approvals.command("setup", epilog="Example: orgserver approvals setup")
 def setup() -> None:
-    """Ask for a one-time code (TOTP) wherever a person must say yes, from now on.
+    """Ask for a one-time code (TOTP) with each yes.
 
     Shows a QR code for an authenticator app. What it holds is sealed in the store; codes count once the first one was
-    right. Where codes are set up already, a current one is needed to replace them.
+    right, and then wherever a person must say yes. Where codes are set up already, a current one is needed to replace
+    them.
     """
 
     async def act() -> None:

@@ -63,7 +63,7 @@ async def test_scripts_get_every_finding(stocked: Shell) -> None:
     assert list(levels(ran)) == [
         "orgserver", "Python", "MCP SDK", "SQLite", "other programs", "folder", "files", "file system", "disk",
         "master key", "key's place", "lock file", "schema", "journal", "integrity", "size", "pending", "rescue files",
-        "enrolments", "key", "clock", "org acme", "org globex",
+        "enrolments", "key", "approvals", "clock", "org acme", "org globex",
     ]  # fmt: skip
     assert "problem" not in levels(ran).values()
 
