@@ -58,6 +58,8 @@ _STATUSES: dict[int, str] = {
     503: _BEING_SERVED,
     504: _BEING_SERVED,
 }
+_NO_PARENT = "Foreign key external ID"
+"""How the refusal of a parent begins that is named by an external id which none has."""
 NOT_STALE = ("Connected app is not attached to Agent", "This session is not valid for use with the REST API")
 """With these texts a new token would be refused in the same way (jsforce ``http-api.ts``; jsforce PR 1301)."""
 
@@ -73,6 +75,8 @@ def by_words(code: str, message: str) -> str | None:
         return _CONCURRENT
     if any(text in message for text in NOT_STALE):
         return _SESSION
+    if message.startswith(_NO_PARENT):
+        return "no record has this external id, or this login's user may not see it: create that one first"
     return _CODES.get(code)
 
 

@@ -106,8 +106,9 @@ async def test_no_parent_or_two_are_salesforces_errors(
             errors = await change(app, caller, Given(CUSTOM, "create", [named] * count))
             told = errors[0]["error"]
         except Rejected as refused:  # Salesforce reads all records of a request before it saves the first
-            told = {"code": refused.code, "message": str(refused)}
+            told = {"code": refused.code, "message": str(refused), "hint": refused.hint or ""}
         assert told["code"] == code
+        assert ("create that one first" in told.get("hint", "")) is (code == "INVALID_FIELD" and "hint" in told)
         assert words in told["message"]
     assert customs(acme) == []
 
