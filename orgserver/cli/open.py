@@ -1,4 +1,4 @@
-"""``orgserver open``: an org in the browser, where people log in as themselves (docs/adr/0018-opening-an-org.md)."""
+"""``orgserver open``: an org in the browser, where people log in as themselves (docs/adr/0019-opening-an-org.md)."""
 
 from __future__ import annotations
 
