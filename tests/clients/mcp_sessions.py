@@ -57,7 +57,8 @@ class Ground:
     @property
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("ORGSERVER_")}
-        return kept | {"ORGSERVER_HOME": str(self.home), "ORGSERVER_LOG_LEVEL": "error"}
+        ours = {"ORGSERVER_HOME": str(self.home), "ORGSERVER_LOG_LEVEL": "error", "ORGSERVER_NOTIFICATIONS": "off"}
+        return kept | ours
 
 
 def main() -> int:

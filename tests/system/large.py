@@ -51,7 +51,7 @@ async def served(home: Path, questions: list[str], mode: str = "auto") -> AsyncI
     parameters = StdioServerParameters(
         command=sys.executable,
         args=["-m", "orgserver", "serve", "--toolset", "bulk"],
-        env={"ORGSERVER_HOME": str(home), "ORGSERVER_LOG_LEVEL": "error"},
+        env={"ORGSERVER_HOME": str(home), "ORGSERVER_LOG_LEVEL": "error", "ORGSERVER_NOTIFICATIONS": "off"},
     )
     async with Client(
         stdio_client(parameters), mode=mode, elicitation_callback=agree, read_timeout_seconds=900
