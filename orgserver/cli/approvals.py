@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orgserver.cli import confirmation
+from orgserver.cli import confirmation, groups
 from orgserver.cli.support import (
     Failure,
     app_of,
@@ -26,6 +26,7 @@ from orgserver.cli.support import (
     run,
     settings_of,
     tell,
+    wide_option,
 )
 from orgserver.cli.terminal import NoTerminal, Terminal, controlling_terminal
 from orgserver.model.errors import ConfigError
@@ -42,12 +43,14 @@ _TRIES = 3
 
 @click.group(
     "approvals",
+    cls=groups.Group,
     invoke_without_command=True,
     epilog="Examples:\n\n  orgserver approvals\n\n  orgserver approvals setup (asks for one-time codes from then on)",
 )
+@wide_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, without codes.")
 @click.pass_context
-def approvals(ctx: click.Context, as_json: bool) -> None:
+def approvals(ctx: click.Context, wide: bool, as_json: bool) -> None:
     """List what agents asked for and a person must allow. Names of records are data from the org.
 
     The code of each, for `orgserver approve CODE`, is shown at a terminal only.
@@ -80,7 +83,7 @@ def approvals(ctx: click.Context, as_json: bool) -> None:
         )
         for each in found
     ]
-    print_table(_TITLES, rows, spare=("CLIENT", "PRINCIPAL"))
+    print_table(_TITLES, rows, spare=("CLIENT", "PRINCIPAL", "OBJECT"), wide=wide)
     if not here:
         tell("Their codes are shown at a terminal only.")
 
