@@ -19,7 +19,7 @@ _UNSAFE = (
     "\u200b-\u200f\u2028-\u202e\u2060-\u206f"  # zero width, line and paragraph separators, direction of writing
     "\u3164\uffa0\ufeff\ufff0-\ufffb\ufffe\uffff"  # fillers, byte order mark, annotations, no characters
     "\ud800-\udfff\ue000-\uf8ff\ufdd0-\ufdef"  # halves of surrogate pairs, private use, no characters
-    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"  # invisible marks of shorthand and music
+    "\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"  # of hieroglyphs, shorthand and music
     "\U000e0000-\U000e0fff\U000f0000-\U0010ffff"  # tags, variation selectors that spell hidden text, private use
 )
 _CHARACTER = re.compile(f"[{_UNSAFE}]")

@@ -2,6 +2,8 @@
 
 import json
 import re
+import sys
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -141,3 +143,18 @@ def test_there_is_no_second_set_of_unsafe_characters() -> None:
     }
 
     assert found - others == {"model/text.py"}
+
+
+SEEN = "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
+"""The format characters that are signs one sees (Unicode: Prepended_Concatenation_Mark)."""
+
+
+def test_each_format_and_control_character_of_unicode_is_unsafe_but_for_those_that_are_signs() -> None:
+    unseen = [
+        character
+        for character in map(chr, range(sys.maxunicode + 1))
+        if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") and character not in SEEN
+    ]
+
+    assert [hex(ord(each)) for each in unseen if clean_text(f"a{each}b") != "a b"] == []
+    assert clean_text(SEEN) == SEEN
