@@ -40,8 +40,8 @@ class Terminal:
 
     def ask(self, question: str) -> str:
         """Ask, and give the line that was typed; empty at the end of input. Ctrl-C ends it at once."""
-        self._write(f"{safe(question)} ")
-        with interruptible():
+        with interruptible():  # from before the question can be seen: whoever sees it may press Ctrl-C
+            self._write(f"{safe(question)} ")
             line = self._reader.readline()
         if not line.endswith("\n"):
             self._write("\n")

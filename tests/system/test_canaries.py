@@ -159,7 +159,9 @@ async def test_no_child_and_no_argument_list_holds_a_secret(tmp_path: Path, sand
         stdout=asyncio.subprocess.PIPE,
         env=os.environ | {"ORGSERVER_HOME": str(home)},
     )
-    assert process.stdin is not None
+    assert process.stdin is not None and process.stdout is not None
+    process.stdin.write(b"{}\n")
+    assert await process.stdout.readline()  # it serves
     arguments = Path(f"/proc/{process.pid}/cmdline").read_bytes() if sys.platform == "linux" else b"orgserver serve"
     process.stdin.close()
     await process.wait()
