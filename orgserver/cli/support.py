@@ -222,7 +222,51 @@ async def app_of(settings: Settings, scope: Scope | None = None) -> AsyncIterato
 def run(action: Coroutine[Any, Any, T]) -> T:
     """Run a command's action; Ctrl-C cancels it, so that it can leave things in order."""
     collect_again()
-    return asyncio.run(action)
+    with asyncio.Runner() as runner, CtrlC(runner.get_loop()) as ctrl_c:
+        try:
+            return runner.run(ctrl_c.cancelling(action))
+        except asyncio.CancelledError:
+            if ctrl_c.pressed:
+                raise KeyboardInterrupt from None
+            raise
+
+
+class CtrlC:
+    """Ctrl-C cancels the action of a loop between two of its steps; a second one interrupts whatever runs.
+
+    ``asyncio.Runner`` cancels from within the signal's handler, which Python may enter in the middle of any step:
+    ``asyncio``'s own hand-over between futures then finds a future cancelled that it has just seen waiting, and logs
+    a traceback.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.pressed = False
+        self._loop = loop
+        self._task: asyncio.Task[Any] | None = None
+
+    async def cancelling(self, action: Coroutine[Any, Any, T]) -> T:
+        """The action as the task that is cancelled."""
+        self._task = asyncio.current_task()
+        return await action
+
+    def __enter__(self) -> CtrlC:
+        self._ours = (
+            threading.current_thread() is threading.main_thread()
+            and signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not where Ctrl-C is ignored
+        )
+        if self._ours:
+            signal.signal(signal.SIGINT, self._press)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _press(self, *_: object) -> None:
+        if self.pressed or self._task is None:
+            raise KeyboardInterrupt
+        self.pressed = True
+        self._loop.call_soon_threadsafe(self._task.cancel)
 
 
 def collect_again() -> None:
