@@ -1,23 +1,23 @@
-"""Renew the files that say how each tool is listed: ``python -m tests.snapshots``."""
+"""Renew the files that say how tools are listed, what commands print and what calls answer."""
 
 from __future__ import annotations
 
-from .listed_tools import FOLDER, texts
+import asyncio
+
+from . import files, help_pages, listed_tools, session
 
 
 def renew() -> None:
-    """Write each tool's file anew, and remove those of tools that are gone."""
-    FOLDER.mkdir(exist_ok=True)
-    files = texts()
-    for path in FOLDER.glob("*.json"):
-        if path.name not in files:
-            path.unlink()
-            print(f"removed {path.name}")
-    for name, text in files.items():
-        path = FOLDER / name
-        if not path.exists() or path.read_text("utf-8") != text:
-            path.write_text(text, "utf-8")
-            print(f"wrote {name}")
+    """Write each file anew that differs, and remove those of what is gone."""
+    printed, answered = asyncio.run(session.texts())
+    for folder, texts in (
+        (listed_tools.FOLDER, listed_tools.texts()),
+        (help_pages.FOLDER, help_pages.texts()),
+        (session.COMMANDS, printed),
+        (session.CALLS, answered),
+    ):
+        for line in files.renew(folder, texts):
+            print(line)
 
 
 if __name__ == "__main__":
