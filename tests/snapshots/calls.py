@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from mcp.client.client import Client
-from mcp_types import Implementation
+from mcp_types import Implementation, ResourceTemplateReference
+from pydantic import BaseModel
 
 from orgserver.app import open_app
 from orgserver.config import read_settings
@@ -23,6 +24,7 @@ MEETING = {
     "StartDateTime": "1999-03-04T09:00:00+01:00",
     "EndDateTime": "1999-03-04T10:30:00+01:00",
 }
+ALIASES = {"org": "acme", "other_org": "globex"}
 ABSENT = "003000000000000AAA"
 
 
@@ -58,6 +60,29 @@ class Agent:
         self._shell.write(tool, f"{_json(arguments)}\n{'error' if result.is_error else 'result'}: {_json(answer)}\n")
         return answer
 
+    async def ask_for_the_rest(self) -> None:
+        """Prompts, resources, completions, and what the server says of itself."""
+        client, org = self._client, {"org": "acme"}
+        prompts = await client.list_prompts()
+        self._shell.write("mcp-server", f"{client.instructions}\n")
+        self._note("server", await client.list_resources())
+        self._note("prompts", prompts)
+        for prompt in prompts.prompts:
+            values = {each.name: ALIASES[each.name] for each in prompt.arguments or () if each.required}
+            self._note("prompts", await client.get_prompt(prompt.name, values))
+        self._note("resources", await client.list_resource_templates())
+        self._note("resources", await client.read_resource("salesforce://acme/Contact/003Sb0000000002IAA"))
+        for reference in (await client.list_resource_templates()).resource_templates:
+            uri = ResourceTemplateReference(type="ref/resource", uri=reference.uri_template)
+            self._note("completions", await client.complete(uri, {"name": "org", "value": "a"}))
+            self._note("completions", await client.complete(uri, {"name": "object", "value": "Con"}, org))
+
+    def _note(self, page: str, result: BaseModel) -> None:
+        data = result.model_dump(mode="json", by_alias=True, exclude_none=True)
+        if page != "server":
+            data.pop("_meta", None)  # the server says there who it is, in every result
+        self._shell.write(f"mcp-{page}", f"{_json(data)}\n")
+
 
 def _json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)
@@ -70,6 +95,7 @@ async def make_calls(agent: Agent) -> None:
     await _change_any_object(agent)
     await _read(agent)
     await _be_refused(agent)
+    await agent.ask_for_the_rest()
 
 
 async def _change_contacts(agent: Agent) -> None:

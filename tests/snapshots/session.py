@@ -15,7 +15,7 @@ from .shell import Shell
 
 COMMANDS = Path(__file__).parent / "commands" / "session"
 CALLS = Path(__file__).with_name("calls")
-_TOOL = "salesforce_"
+_AGENT = ("salesforce_", "mcp-")
 
 
 async def texts() -> tuple[dict[str, str], dict[str, str]]:
@@ -25,7 +25,7 @@ async def texts() -> tuple[dict[str, str], dict[str, str]]:
         pages = await _session()
         if datetime.now(UTC).date() == day:  # around midnight, reports have one day more
             break
-    calls = {name: text for name, text in pages.items() if name.startswith(_TOOL)}
+    calls = {name: text for name, text in pages.items() if name.startswith(_AGENT)}
     return {name: text for name, text in pages.items() if name not in calls}, calls
 
 

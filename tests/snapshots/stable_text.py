@@ -36,7 +36,7 @@ _RULES = [
     (r'("size": )\d+', r"\1<size>"),
     (rf"(?m)^[✓·!✗] ({_MACHINE})  .*$", r"<this machine's> \1"),
     (rf'"name": "({_MACHINE})",\n *"level": .*\n *"text": .*\n *"todo": .*', r'"name": "\1", <of this machine>'),
-    (rf'("version":")({re.escape(orgserver.__version__)})"', r'\1<version>"'),
+    (rf'(\bversion(?:": ?"| )){re.escape(orgserver.__version__)}\b', r"\1<version>"),
 ]
 _COMPILED = [(re.compile(pattern), replacement) for pattern, replacement in _RULES]
 
