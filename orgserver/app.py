@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from orgserver.config import Settings
-from orgserver.keyfile import open_vault
 from orgserver.model.orgs import Scope
 from orgserver.salesforce.client import SalesforceClient
 from orgserver.services.access import Access
@@ -24,6 +23,7 @@ from orgserver.store.files import PATIENCE
 from orgserver.store.heartbeat import keep_alive
 from orgserver.store.holders import Patience
 from orgserver.store.opened import Store, open_store
+from orgserver.vault.sources import open_vault
 
 _SWITCH_SECONDS = 0.0005
 

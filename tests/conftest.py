@@ -14,7 +14,7 @@ from orgserver.model.orgs import Caller, Principal, Scope
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
 from orgserver.store.opened import Store, open_store
-from orgserver.vault import Key, Vault
+from orgserver.vault.ring import Key, Vault
 
 OpenApp = Callable[..., AbstractAsyncContextManager[App]]
 

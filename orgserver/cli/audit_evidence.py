@@ -78,8 +78,8 @@ def verify(
 
 
 def _verify_export(export: Path, public_key: Path | None, notes: list[str], *, as_json: bool) -> None:
-    from orgserver.notes import BadNote, Verifier, read_checkpoint  # noqa: PLC0415
     from orgserver.services import evidence  # noqa: PLC0415
+    from orgserver.vault.signed_notes import BadNote, Verifier, read_checkpoint  # noqa: PLC0415
 
     try:
         verifier = Verifier.read(public_key.read_text("utf-8", "replace")) if public_key is not None else None
@@ -133,7 +133,7 @@ def _told(found: Verified | Proven, told: dict[str, Any], *, as_json: bool) -> N
 
 
 def _notes(path: Path) -> list[str]:
-    from orgserver.notes import split  # noqa: PLC0415
+    from orgserver.vault.signed_notes import split  # noqa: PLC0415
 
     if path.stat().st_size > _MAX_NOTES:
         raise ConfigError(f"{path} is no file of checkpoints")

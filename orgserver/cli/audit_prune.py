@@ -83,8 +83,8 @@ def prune(before: datetime, output: Path | None, discard: bool, yes: bool, as_js
 
 async def _export(app: App, retention: Retention, cut: Cut, output: Path) -> None:
     """Write the evidence, on the disk and proven before anything is removed; on record however it ends."""
-    from orgserver.notes import Verifier  # noqa: PLC0415
     from orgserver.services import evidence, exporting  # noqa: PLC0415
+    from orgserver.vault.signed_notes import Verifier  # noqa: PLC0415
 
     draft = output.with_name(f".{output.stem}.{names.new_id()}{output.suffix}")
     written = 0
@@ -110,7 +110,7 @@ async def _export(app: App, retention: Retention, cut: Cut, output: Path) -> Non
             draft.unlink(missing_ok=True)
         await app.trail.exported(operator(), "audit prune --export", max(0, written - 1))
     with contextlib.suppress(OSError):
-        from orgserver.durable import sync_folder  # noqa: PLC0415
+        from orgserver.private_files import sync_folder  # noqa: PLC0415
 
         sync_folder(output.parent)
 

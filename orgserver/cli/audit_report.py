@@ -68,7 +68,7 @@ def report(since: datetime, until: datetime | None, output: Path | None, wide: b
 
 
 def _write(output: Path, page: str) -> None:
-    from orgserver.durable import write_whole  # noqa: PLC0415
+    from orgserver.private_files import write_whole  # noqa: PLC0415
 
     try:
         write_whole(output, page.encode("utf-8", "backslashreplace"))

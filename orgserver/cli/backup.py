@@ -9,11 +9,11 @@ import click
 
 from orgserver.cli.support import Failure, app_of, operator, print_json, report, run, safe, settings_of, tell, warn
 from orgserver.config import Settings
-from orgserver.keyfile import open_vault
 from orgserver.model.orgs import Org
 from orgserver.services import directory
 from orgserver.store import copying
 from orgserver.store.copying import Copied
+from orgserver.vault.sources import open_vault
 
 
 @click.command(epilog="Example: orgserver backup /backups/orgserver-2026-11-24.db")

@@ -9,12 +9,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from orgserver.model import names
+from orgserver.model import times as moments
 from orgserver.model.errors import CallError, Rejected
 from orgserver.model.names import RecordId
 from orgserver.model.orgs import Org
 from orgserver.model.results import FieldValues
 from orgserver.salesforce import protocol, soql
-from orgserver.services import moments, shapes, values
+from orgserver.services import shapes, values
 from orgserver.services.access import Connection
 
 _TIMES = ("startdatetime", "enddatetime")

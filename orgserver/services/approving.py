@@ -15,7 +15,7 @@ from orgserver.store import approvals
 from orgserver.store.approvals import Approval
 from orgserver.store.opened import Store
 from orgserver.store.writer import microseconds
-from orgserver.vault import Unsealable
+from orgserver.vault.ring import Unsealable
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from orgserver.services.access import Connection
 from orgserver.services.cursors import Position
 from orgserver.services.metadata import Metadata, Perform
 from orgserver.services.planning import Plan
-from orgserver.vault import Key
+from orgserver.vault.ring import Key
 
 PAGE = 100
 _NAMING = 60

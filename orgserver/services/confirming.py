@@ -28,7 +28,7 @@ from orgserver.store import approvals
 from orgserver.store.approvals import Pass, Queued, Wanted
 from orgserver.store.opened import Store
 from orgserver.store.writer import Transaction, microseconds
-from orgserver.vault import Context, Unsealable
+from orgserver.vault.ring import Context, Unsealable
 
 T = TypeVar("T")
 Notify = Callable[[str], None]

@@ -12,7 +12,7 @@ from orgserver.model.text import clean_text
 from orgserver.services import cursors, shapes
 from orgserver.services.access import Access
 from orgserver.services.cursors import Position
-from orgserver.vault import Key
+from orgserver.vault.ring import Key
 
 PAGE = 100
 

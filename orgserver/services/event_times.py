@@ -19,11 +19,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from orgserver.model import times
 from orgserver.model.errors import InvalidArgument
 from orgserver.model.results import FieldValues
 from orgserver.model.schema import FieldInfo
 from orgserver.salesforce import soql
-from orgserver.services import moments, value_shapes
+from orgserver.services import value_shapes
 
 TIMES = frozenset({"startdatetime", "enddatetime", "activitydatetime"})
 LOOKED_AT = ("IsAllDayEvent", "StartDateTime", "EndDateTime")
@@ -79,7 +80,7 @@ def fitted(data: FieldValues, standing: Standing | None, zone: str, place: str =
     days = _days(data, place)
     if flag and standing is not None and not standing.all_day and standing.start is not None:
         given = {name.lower() for name, value in data.items() if value is not None}
-        where = moments.zone_or_utc(zone)
+        where = times.zone_or_utc(zone)
         ends = {"StartDateTime": standing.start, "EndDateTime": standing.end or standing.start}
         if not given & _STARTS:
             kept = {name: at for name, at in ends.items() if name.lower() not in given}
@@ -90,10 +91,10 @@ def fitted(data: FieldValues, standing: Standing | None, zone: str, place: str =
 def check_open(value: Any) -> str | None:
     """What is wrong with a time that may be a day, whatever the event is; None where that is nothing."""
     if not isinstance(value, str):
-        return f"must be a time with its offset or zone, such as {moments.EXAMPLES}"
+        return f"must be a time with its offset or zone, such as {times.EXAMPLES}"
     try:
-        if not moments.is_date(value):
-            moments.wall(value)
+        if not times.is_date(value):
+            times.wall(value)
     except ValueError as error:
         return str(error)
     return None
@@ -108,7 +109,7 @@ def _midnight(name: str, text: Any, place: str) -> Any:
     if not isinstance(text, str):
         return text
     try:
-        day = text if moments.is_date(text) else moments.wall(text).date().isoformat()
+        day = text if times.is_date(text) else times.wall(text).date().isoformat()
     except ValueError as error:
         problem = f"{place}.{name} {error}; of an all-day event a date will do"
         raise InvalidArgument(problem, fields=[f"{place}.{name}"]) from None
@@ -120,16 +121,16 @@ def _midnight_of(at: datetime) -> str:
 
 
 def _instant(name: str, value: Any, place: str) -> Any:
-    if name.lower() not in TIMES or not isinstance(value, str) or moments.is_datetime(value):
+    if name.lower() not in TIMES or not isinstance(value, str) or times.is_datetime(value):
         return value
     try:
-        return soql.literal(moments.instant(value))
+        return soql.literal(times.instant(value))
     except ValueError as error:
-        hint = "for an all-day event say IsAllDayEvent: true" if moments.is_date(value) else None
+        hint = "for an all-day event say IsAllDayEvent: true" if times.is_date(value) else None
         raise InvalidArgument(f"{place}.{name} {error}", fields=[f"{place}.{name}"], hint=hint) from None
 
 
 def _time(value: Any) -> datetime | None:
-    if not isinstance(value, str) or not moments.is_datetime(value):
+    if not isinstance(value, str) or not times.is_datetime(value):
         return None
     return datetime.fromisoformat(value).astimezone(UTC)

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orgserver.model.errors import AuditBroken
-from orgserver.notes import BadNote, Checkpoint, Verifier, read_checkpoint
 from orgserver.store import chain
 from orgserver.store.chain import INTENT
+from orgserver.vault.signed_notes import BadNote, Checkpoint, Verifier, read_checkpoint
 
 _STEP = 10_000
 

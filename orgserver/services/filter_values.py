@@ -9,11 +9,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import date
 from typing import Any
 
+from orgserver.model import times
 from orgserver.model.errors import CallError, InvalidArgument
 from orgserver.model.names import SObjectName
 from orgserver.model.schema import FieldInfo, Schema
 from orgserver.salesforce import standard
-from orgserver.services import moments, value_shapes
+from orgserver.services import value_shapes
 
 _NO_VALUES = frozenset({"contains", "starts_with", "is_null"})
 """Operators whose values are texts, or flags, whatever the field is."""
@@ -37,7 +38,7 @@ def _read(field: FieldInfo, value: Any) -> Any:
     if field.type == "date":
         return value if isinstance(value, date) else date.fromisoformat(value_shapes.convert(field, value))
     if field.type == "datetime":
-        return value if isinstance(value, date) else moments.instant(value if isinstance(value, str) else "")
+        return value if isinstance(value, date) else times.instant(value if isinstance(value, str) else "")
     if field.type == "boolean" or field.type in value_shapes.NUMBERS:
         return value_shapes.convert(field, value)
     if field.type in value_shapes.PICKLISTS and isinstance(value, str):

@@ -18,10 +18,10 @@ from typing import Literal
 
 import orgserver
 from orgserver.config import Settings
-from orgserver.keyfile import folder_risk
 from orgserver.store import files, glimpse
 from orgserver.store.database import OLDER_SCHEMAS, SCHEMA
-from orgserver.system_keyring import COMMAND, SystemKeyring
+from orgserver.vault.sources import folder_risk
+from orgserver.vault.system_keyring import COMMAND, SystemKeyring
 
 Level = Literal["ok", "note", "warning", "problem"]
 Version = tuple[int, int, int]

@@ -19,7 +19,7 @@ from orgserver.model.orgs import Caller
 from orgserver.store.keyrings import Page, Standing, catching_up, one_rotation
 from orgserver.store.opened import Store
 from orgserver.store.writer import Transaction
-from orgserver.vault import Key
+from orgserver.vault.ring import Key
 
 PAGE = 100
 """Data keys in one transaction: a few milliseconds, which is what a call waits at most."""

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from orgserver.model import names
+from orgserver.model import names, times
 from orgserver.model.errors import InvalidArgument
 from orgserver.model.names import CONTACT, EVENT, SObjectName
 from orgserver.salesforce import soql
 from orgserver.salesforce.soql import RowQuery
-from orgserver.services import appointments, filter_values, moments, values
+from orgserver.services import appointments, filter_values, values
 
 _COMPARISONS = {"eq": "=", "ne": "!=", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
 _MEMBERSHIP = {"in": "IN", "not_in": "NOT IN"}
@@ -143,11 +143,11 @@ def instant(argument: str, text: str, zone: str, *, past: bool = False) -> datet
     if values.is_date(text):
         try:
             day = date.fromisoformat(text) + timedelta(days=1 if past else 0)
-            return datetime.combine(day, time(), moments.zone_or_utc(zone)).astimezone(UTC)
+            return datetime.combine(day, time(), times.zone_or_utc(zone)).astimezone(UTC)
         except OverflowError:
             raise InvalidArgument(f"{argument} is out of range", fields=[argument]) from None
     try:
-        return moments.instant(text)
+        return times.instant(text)
     except ValueError as error:
         raise InvalidArgument(f"{argument} {error}; or a date (2026-02-20)", fields=[argument]) from None
 

@@ -25,7 +25,7 @@ from orgserver.services.paging import Piece, Source
 from orgserver.services.planning import Plan
 from orgserver.services.plans import MAX_SOQL, Describe, checked_soql, record_shape
 from orgserver.services.usual import UsualFields
-from orgserver.vault import Key
+from orgserver.vault.ring import Key
 
 _ID = 18
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -14,7 +14,7 @@ from orgserver.services.foresight import Foresight
 from orgserver.services.questions import Confirmation
 from orgserver.store.kept import Keeps
 from orgserver.store.repetitions import Repetition
-from orgserver.vault import Key
+from orgserver.vault.ring import Key
 
 T = TypeVar("T")
 

@@ -11,10 +11,10 @@ from orgserver.model.audit import Act, Action, AuditEntry, Ending, EntryFilter, 
 from orgserver.model.errors import AuditBroken, OperatorError, OrgserverError, StoreError
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
-from orgserver.notes import BadNote, Checkpoint
 from orgserver.services import exporting
 from orgserver.store import checkpoints, parts, reading, verifying
 from orgserver.store.opened import Store
+from orgserver.vault.signed_notes import BadNote, Checkpoint
 
 T = TypeVar("T")
 _NAMED = 3

@@ -24,7 +24,7 @@ from orgserver.services.trail import Trail, several
 from orgserver.store import kept as kept_values
 from orgserver.store.kept import Kept
 from orgserver.store.opened import Store
-from orgserver.vault import Unsealable
+from orgserver.vault.ring import Unsealable
 
 How = Literal["update", "create", "delete"]
 _UNDONE_BY: dict[str, How] = {"update": "update", "delete": "create", "create": "delete", "upsert": "update"}

@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from orgserver.model import times
 from orgserver.model.schema import FieldInfo
 from orgserver.model.text import clean_text
 from orgserver.salesforce import soql
-from orgserver.services import moments
 
 TEXTS = frozenset({"string", "textarea", "phone", "email", "url", "combobox", "encryptedstring", "id", "reference"})
 WHOLE = frozenset({"int", "long"})
@@ -72,14 +72,14 @@ def _parsed(field: FieldInfo, text: str) -> int | float | str:
 
 def _date(_field: FieldInfo, value: Any) -> str:
     if isinstance(value, str):
-        return moments.day(value).isoformat()
-    raise ValueError(f"must be a date such as {moments.DAY}")
+        return times.day(value).isoformat()
+    raise ValueError(f"must be a date such as {times.DAY}")
 
 
 def _datetime(_field: FieldInfo, value: Any) -> str:
     text = value if isinstance(value, str) else ""
-    at = moments.instant(text)
-    return text if moments.is_datetime(text) else soql.literal(at)
+    at = times.instant(text)
+    return text if times.is_datetime(text) else soql.literal(at)
 
 
 def _time(_field: FieldInfo, value: Any) -> str:

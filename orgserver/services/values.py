@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from orgserver.model import names
+from orgserver.model import names, times
 from orgserver.model.errors import InvalidArgument
 from orgserver.model.names import EVENT, RecordId, SObjectName
 from orgserver.model.results import FieldValues
 from orgserver.model.schema import FieldInfo
 from orgserver.salesforce import protocol, standard
-from orgserver.services import event_times, moments, parents, value_shapes
+from orgserver.services import event_times, parents, value_shapes
 
-is_date, is_datetime = moments.is_date, moments.is_datetime
+is_date, is_datetime = times.is_date, times.is_datetime
 MAX_FIELDS = 800
 """Salesforce allows 800 custom fields an object and fewer standard ones."""
 

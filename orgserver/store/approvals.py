@@ -21,7 +21,7 @@ from orgserver.store import tables
 from orgserver.store.audit import AuditLog
 from orgserver.store.orgs import Orgs
 from orgserver.store.writer import Transaction
-from orgserver.vault import Context
+from orgserver.vault.ring import Context
 
 WAITING_US = 24 * 3_600 * 1_000_000
 """How long a request waits for a person."""

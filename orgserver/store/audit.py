@@ -17,14 +17,14 @@ from orgserver.model.audit import Act, Ending, Outcome
 from orgserver.model.bulk import Part
 from orgserver.model.errors import StoreAway, StoreBusy, StoreError
 from orgserver.model.names import new_id
-from orgserver.notes import Signer
 from orgserver.store import chain, checkpoints, files, indexing, parts, repetitions, tables
 from orgserver.store.chained import Chained
 from orgserver.store.checkpoints import CHECKPOINT_US, CheckpointFile
 from orgserver.store.database import Database
 from orgserver.store.repetitions import Begun, Repetition
 from orgserver.store.writer import Prepared, Transaction
-from orgserver.vault import Key
+from orgserver.vault.ring import Key
+from orgserver.vault.signed_notes import Signer
 
 logger = logging.getLogger("orgserver.audit")
 

@@ -11,12 +11,12 @@ from sqlalchemy import bindparam, insert, select, update
 from orgserver.model.audit import Act, Ending
 from orgserver.model.errors import AuditBroken, StoreError
 from orgserver.model.names import new_id
-from orgserver.notes import Checkpoint, Signer
 from orgserver.store import chain, tables
 from orgserver.store.checkpoints import CHECKPOINT_EVENTS
 from orgserver.store.database import Database
 from orgserver.store.writer import Prepared, Transaction
-from orgserver.vault import Context, Key, Unsealable
+from orgserver.vault.ring import Context, Key, Unsealable
+from orgserver.vault.signed_notes import Checkpoint, Signer
 
 _HEAD = Prepared(
     select(

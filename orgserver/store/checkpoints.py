@@ -18,11 +18,11 @@ import portalocker
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orgserver import notes
-from orgserver.durable import sync_folder
-from orgserver.notes import BadNote
+from orgserver.private_files import sync_folder
 from orgserver.store import tables
 from orgserver.store.database import Database
+from orgserver.vault import signed_notes
+from orgserver.vault.signed_notes import BadNote
 
 logger = logging.getLogger("orgserver.audit")
 
@@ -114,9 +114,9 @@ def _mend(file: BinaryIO) -> None:
 
 
 def _last_sequence(tail: str) -> int:
-    for note in reversed(notes.split(tail)):
+    for note in reversed(signed_notes.split(tail)):
         try:
-            return notes.read_checkpoint(note).sequence
+            return signed_notes.read_checkpoint(note).sequence
         except BadNote:
             continue
     return -1

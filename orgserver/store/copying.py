@@ -29,7 +29,7 @@ from orgserver.store.chain import when
 from orgserver.store.database import APPLICATION_ID, OLDER_SCHEMAS, SCHEMA
 from orgserver.store.drafts import BESIDE
 from orgserver.store.opened import Store, open_store
-from orgserver.vault import Vault
+from orgserver.vault.ring import Vault
 
 
 @dataclass(frozen=True, slots=True)

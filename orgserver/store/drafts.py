@@ -16,8 +16,8 @@ from sqlalchemy import URL, Connection, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from orgserver.durable import sync_folder
 from orgserver.model.errors import StoreError
+from orgserver.private_files import sync_folder
 
 T = TypeVar("T")
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import portalocker
 
-from orgserver.durable import sync_folder
 from orgserver.model.errors import StoreBusy, StoreError
+from orgserver.private_files import sync_folder
 from orgserver.store import holders
 from orgserver.store.holders import Patience
 

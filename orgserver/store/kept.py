@@ -26,7 +26,7 @@ from orgserver.store import chain, indexing, pruning, tables
 from orgserver.store.audit import AuditLog
 from orgserver.store.orgs import Orgs
 from orgserver.store.writer import Transaction
-from orgserver.vault import Context, Unsealable
+from orgserver.vault.ring import Context, Unsealable
 
 COSTS = "this org keeps what changes replace: the change will read before it writes, which is one more API call"
 _SALT = 16

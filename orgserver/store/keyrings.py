@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orgserver.model.errors import KeyProblem
 from orgserver.store import one_time_codes, tables
 from orgserver.store.writer import Prepared, Transaction
-from orgserver.vault import Context, DataKey, Key, RingBehind, Unsealable, Vault, key_id
+from orgserver.vault.ring import Context, DataKey, Key, RingBehind, Unsealable, Vault, key_id
 
 T = TypeVar("T")
 ORG = "org"

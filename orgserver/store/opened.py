@@ -19,7 +19,6 @@ from orgserver.model.audit import Act, Action, Ending, Outcome
 from orgserver.model.errors import KeyProblem, StoreError
 from orgserver.model.names import RowId, new_id
 from orgserver.model.orgs import Caller
-from orgserver.notes import Signer
 from orgserver.store import chain, policies, tables
 from orgserver.store.audit import AuditLog
 from orgserver.store.database import Database
@@ -31,7 +30,8 @@ from orgserver.store.orgs import Orgs
 from orgserver.store.refreshes import hold_copied_in, moment
 from orgserver.store.rescue import Rescued, RescueFiles
 from orgserver.store.writer import Transaction
-from orgserver.vault import Context, DataKey, Key, Unsealable, Vault
+from orgserver.vault.ring import Context, DataKey, Key, Unsealable, Vault
+from orgserver.vault.signed_notes import Signer
 
 logger = logging.getLogger("orgserver.store")
 

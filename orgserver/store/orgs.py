@@ -19,7 +19,7 @@ from orgserver.store.chain import when
 from orgserver.store.keyrings import ORG, catching_up
 from orgserver.store.policies import PolicyChange
 from orgserver.store.writer import Transaction
-from orgserver.vault import Context, Key, Vault
+from orgserver.vault.ring import Context, Key, Vault
 
 
 @dataclass(frozen=True, slots=True)

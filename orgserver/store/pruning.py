@@ -22,10 +22,10 @@ from orgserver.model.audit import Act, Action, Ending, EntryFilter, Outcome
 from orgserver.model.errors import OperatorError
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
-from orgserver.notes import BadNote, Verifier, as_signed
 from orgserver.store import chain, indexing, tables
 from orgserver.store.audit import AuditLog
 from orgserver.store.writer import Transaction
+from orgserver.vault.signed_notes import BadNote, Verifier, as_signed
 
 STEP = 10_000
 """Events in one transaction, where checkpoints allow it."""

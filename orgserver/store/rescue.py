@@ -18,15 +18,15 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from orgserver.durable import write_whole
 from orgserver.model.errors import KeyProblem
 from orgserver.model.names import RowId
 from orgserver.model.orgs import AccessToken, OrgState
 from orgserver.model.secret import Secret
+from orgserver.private_files import write_whole
 from orgserver.store import leases, tables
 from orgserver.store.orgs import Orgs
 from orgserver.store.writer import Transaction
-from orgserver.vault import Context
+from orgserver.vault.ring import Context
 
 logger = logging.getLogger("orgserver.tokens")
 _MAX_BYTES = 256 * 1024

@@ -8,7 +8,7 @@ from sqlalchemy import Select, select
 
 from orgserver.model.secret import Secret
 from orgserver.store import tables
-from orgserver.vault import Context, Key
+from orgserver.vault.ring import Context, Key
 
 
 def credential_of(row_id: str) -> Select[Any]:

@@ -22,10 +22,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.audit import Action
 from orgserver.model.errors import AuditBroken
-from orgserver.notes import Checkpoint, Verifier, as_signed
 from orgserver.store import chain, pruning, searched, tables
 from orgserver.store import kept as kept_values
 from orgserver.store.columns import columns_agree
+from orgserver.vault.signed_notes import Checkpoint, Verifier, as_signed
 
 PAGE = 8_000
 _ROWS = 1_000

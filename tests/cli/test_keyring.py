@@ -7,7 +7,7 @@ import pytest
 from shells import Shell
 
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.vault import read_ring
+from orgserver.vault.ring import read_ring
 
 
 @pytest.fixture

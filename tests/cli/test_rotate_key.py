@@ -12,7 +12,7 @@ from shells import SECONDS, Shell
 
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.store.keyrings import one_rotation
-from orgserver.vault import Key, read_ring, write_ring
+from orgserver.vault.ring import Key, read_ring, write_ring
 
 
 @pytest.fixture(autouse=True)

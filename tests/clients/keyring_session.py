@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from orgserver.sandbox.server import Sandbox
-from orgserver.vault import read_ring
+from orgserver.vault.ring import read_ring
 
 NEEDED = ("dbus-run-session", "gnome-keyring-daemon")
 _INSIDE = "--inside"

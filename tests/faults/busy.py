@@ -24,7 +24,7 @@ from orgserver.model.secret import Secret
 from orgserver.store import database
 from orgserver.store.opened import Store, open_store
 from orgserver.store.writer import Transaction
-from orgserver.vault import Key, Vault
+from orgserver.vault.ring import Key, Vault
 
 from .watching import Watched
 

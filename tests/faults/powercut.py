@@ -23,10 +23,10 @@ from sqlalchemy import Connection, text
 from orgserver.model.audit import Act, Action, Ending, Outcome
 from orgserver.model.errors import OrgserverError
 from orgserver.model.names import new_id
-from orgserver.notes import BadNote, split
 from orgserver.services.trail import Trail
 from orgserver.store.opened import Store, open_store
-from orgserver.vault import Key, Vault
+from orgserver.vault.ring import Key, Vault
+from orgserver.vault.signed_notes import BadNote, split
 
 from .busy import FILE, ROW, refresh_token
 from .disk import Acknowledged, Disk, Event, Files, Written, acknowledged

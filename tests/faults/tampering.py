@@ -24,14 +24,14 @@ from orgserver.model.bulk import Part, Verdict
 from orgserver.model.errors import OperatorError
 from orgserver.model.names import RowId, new_id
 from orgserver.model.orgs import Caller, Principal
-from orgserver.notes import Checkpoint, Verifier
 from orgserver.services.retention import Retention
 from orgserver.store import chain, database, kept, reading
 from orgserver.store.database import Database
 from orgserver.store.kept import Kept
 from orgserver.store.opened import Store, open_store
 from orgserver.store.verifying import Verification
-from orgserver.vault import Key, Vault
+from orgserver.vault.ring import Key, Vault
+from orgserver.vault.signed_notes import Checkpoint, Verifier
 
 FAR = 1 << 60
 OWNER = RowId("01")

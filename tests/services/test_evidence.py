@@ -9,18 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orgserver import notes
 from orgserver.model.audit import Act, Action, Ending, EntryFilter, Outcome
 from orgserver.model.errors import AuditBroken
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
-from orgserver.notes import BadNote, Checkpoint, Signer, Verifier
 from orgserver.services import evidence
 from orgserver.services.exporting import event_line
 from orgserver.services.trail import Trail
 from orgserver.store import chain
 from orgserver.store.opened import Store
 from orgserver.store.writer import Transaction
+from orgserver.vault import signed_notes
+from orgserver.vault.signed_notes import BadNote, Checkpoint, Signer, Verifier
 
 ENTRIES = 12
 
@@ -151,7 +151,7 @@ async def test_checkpoints_are_in_the_store_in_the_chain_and_in_a_file_beside_it
     await store.audit.look_after(idle_us=0)
     file = store_file.with_name(store_file.name + ".checkpoints")
 
-    (note,) = notes.split(file.read_text())
+    (note,) = signed_notes.split(file.read_text())
 
     assert verifier(store).checkpoint(note).sequence == 2 * ENTRIES
     assert file.stat().st_mode & 0o777 == 0o600
@@ -170,7 +170,7 @@ async def test_a_checkpoint_that_a_power_cut_tore_is_written_again_when_the_stor
     await store.close()
     file = store_file.with_name(store_file.name + ".checkpoints")
     whole = file.read_bytes()
-    (*_, last) = notes.split(whole.decode())
+    (*_, last) = signed_notes.split(whole.decode())
     file.write_bytes(whole.removesuffix(f"{last}\n".encode()) + last.encode()[:left] + bytes(99))
 
     again = await opener()
@@ -188,7 +188,7 @@ async def test_what_is_damaged_among_the_checkpoints_takes_no_whole_one_with_it(
         await filled(store)
     await store.close()
     file = store_file.with_name(store_file.name + ".checkpoints")
-    first, second, third = (f"{note}\n" for note in notes.split(file.read_text()))
+    first, second, third = (f"{note}\n" for note in signed_notes.split(file.read_text()))
     file.write_text(f"{first}{second[:150]}{third}")
 
     again = await opener()
@@ -203,7 +203,7 @@ async def test_nothing_new_makes_no_checkpoint(store: Store, store_file: Path) -
     for _ in range(3):
         await store.audit.look_after(idle_us=0)
 
-    assert len(notes.split(store_file.with_name(store_file.name + ".checkpoints").read_text())) == 1
+    assert len(signed_notes.split(store_file.with_name(store_file.name + ".checkpoints").read_text())) == 1
 
 
 async def test_every_thousand_events_make_a_checkpoint_by_themselves(store: Store) -> None:
@@ -232,7 +232,7 @@ async def test_an_older_copy_that_was_put_back_is_told_by_a_checkpoint_kept_else
     copy.close()
     source.close()
     await filled(store)
-    (*_, newest) = notes.split(store_file.with_name(store_file.name + ".checkpoints").read_text())
+    (*_, newest) = signed_notes.split(store_file.with_name(store_file.name + ".checkpoints").read_text())
     await store.close()
     older.replace(store_file)
     for ending in ("-wal", "-shm"):
@@ -323,7 +323,7 @@ def test_a_note_is_read_as_it_was_signed(sequence: int, hash_: bytes, seed: byte
     note = signer.sign(told.text())
 
     assert Verifier.read(str(signer.verifier)).checkpoint(note) == told
-    assert notes.split(f"{note}\n{note}\n") == [note, note]
+    assert signed_notes.split(f"{note}\n{note}\n") == [note, note]
 
 
 @given(st.text(max_size=200))

@@ -12,7 +12,6 @@ import pytest
 from sqlalchemy import LargeBinary, select, update
 
 from orgserver.app import App
-from orgserver.keyfile import FileRing
 from orgserver.model.audit import EntryFilter, Outcome
 from orgserver.model.errors import KeyProblem
 from orgserver.model.names import Alias, RowId, new_id
@@ -24,7 +23,8 @@ from orgserver.services.keys import Keys
 from orgserver.store import tables
 from orgserver.store.keyrings import SEALED, one_rotation
 from orgserver.store.opened import Store, open_store
-from orgserver.vault import Context, Key, Unsealable, Vault, key_id, write_ring
+from orgserver.vault.ring import Context, Key, Unsealable, Vault, key_id, write_ring
+from orgserver.vault.sources import FileRing
 
 Opener = Callable[[], Any]
 

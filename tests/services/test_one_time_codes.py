@@ -10,7 +10,6 @@ import pyotp
 import pytest
 from sqlalchemy import delete, select, update
 
-from orgserver.keyfile import FileRing
 from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import ConfigError, OperatorError
 from orgserver.model.orgs import Caller, Principal
@@ -22,7 +21,8 @@ from orgserver.store import one_time_codes, tables
 from orgserver.store.copying import backup, restore
 from orgserver.store.one_time_codes import CodeState
 from orgserver.store.opened import Store, open_store
-from orgserver.vault import Context, Key, Unsealable, Vault, write_ring
+from orgserver.vault.ring import Context, Key, Unsealable, Vault, write_ring
+from orgserver.vault.sources import FileRing
 
 ADA = Caller(Principal("local:ada"), "cli", label="code")
 HOUR_US = 3_600_000_000

@@ -9,7 +9,6 @@ from sqlalchemy import text
 
 from orgserver.app import App
 from orgserver.config import read_settings
-from orgserver.keyfile import open_vault
 from orgserver.model.audit import AuditEntry, EntryFilter
 from orgserver.model.errors import CallError, NotSent, PolicyDenied
 from orgserver.model.names import CONTACT, alias
@@ -20,6 +19,7 @@ from orgserver.services.enrolment import Enrolled, Registration
 from orgserver.services.importing import Candidate, Importing
 from orgserver.services.undoing import Undoing
 from orgserver.store.copying import backup, restore
+from orgserver.vault.sources import open_vault
 
 TOOL = "a test"
 LOCKED = Policy(read_only=True)

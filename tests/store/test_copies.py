@@ -18,7 +18,6 @@ from sqlalchemy import create_engine, insert, update
 
 from orgserver.app import App
 from orgserver.config import read_settings
-from orgserver.keyfile import open_vault
 from orgserver.model.errors import KeyProblem, NeedsLogin, StoreError
 from orgserver.model.names import Alias, RowId, new_id
 from orgserver.model.orgs import Caller, OrgState, Principal
@@ -30,7 +29,8 @@ from orgserver.store.copying import Copied
 from orgserver.store.database import SCHEMA
 from orgserver.store.orgs import Draft
 from orgserver.store.writer import Transaction
-from orgserver.vault import Key, Vault
+from orgserver.vault.ring import Key, Vault
+from orgserver.vault.sources import open_vault
 
 WRITER = """
 import asyncio, sys

@@ -13,13 +13,13 @@ from orgserver.model.audit import Act, Action, Ending, EntryFilter, Outcome
 from orgserver.model.errors import AuditBroken, OperatorError
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller, Principal
-from orgserver.notes import Verifier
 from orgserver.services import evidence
 from orgserver.services.exporting import event_line
 from orgserver.services.retention import Retention
 from orgserver.services.trail import Trail
 from orgserver.store import pruning, tables
 from orgserver.store.opened import Store
+from orgserver.vault.signed_notes import Verifier
 
 ME = Caller(Principal("local:me"), "cli")
 LATER = datetime.now(UTC) + timedelta(days=400)

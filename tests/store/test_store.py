@@ -16,7 +16,7 @@ from orgserver.store import files, migrating, tables
 from orgserver.store.database import OLDER_SCHEMAS, SCHEMA, Database
 from orgserver.store.opened import Store, open_store
 from orgserver.store.writer import Prepared, Transaction
-from orgserver.vault import Key, Vault
+from orgserver.vault.ring import Key, Vault
 
 
 async def test_the_first_use_makes_a_store_that_only_we_can_read(store: Store, store_file: Path) -> None:

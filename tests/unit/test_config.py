@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from orgserver.config import read_settings, unknown_variables
-from orgserver.keyfile import open_vault
 from orgserver.model.errors import ConfigError, KeyProblem
-from orgserver.vault import Context, Key, Vault, write_ring
+from orgserver.vault.ring import Context, Key, Vault, write_ring
+from orgserver.vault.sources import open_vault
 
 KEY = base64.b64encode(b"k" * 32).decode()
 WHERE = Context("a", "b", "c")

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from orgserver.config import read_settings
-from orgserver.keyfile import CommandRing, FileRing, folder_risk, open_vault
 from orgserver.model.errors import ConfigError, KeyProblem
-from orgserver.vault import Context, Key, Unsealable, Vault, read_ring, write_ring
+from orgserver.vault.ring import Context, Key, Unsealable, Vault, read_ring, write_ring
+from orgserver.vault.sources import CommandRing, FileRing, folder_risk, open_vault
 
 WHERE = Context("a", "b", "c")
 

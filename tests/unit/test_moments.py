@@ -7,15 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orgserver.model import times
 from orgserver.model.errors import InvalidArgument
 from orgserver.model.names import CONTACT, EVENT
-from orgserver.services import appointments, event_times, moments, values
+from orgserver.services import appointments, event_times, values
 
 
 def read(text: str) -> datetime | str:
     """The instant, or what is wrong."""
     try:
-        return moments.instant(text)
+        return times.instant(text)
     except ValueError as error:
         return str(error)
 
@@ -37,7 +38,7 @@ ZONES = sorted(name for name in available_timezones() if name != "localtime")
     ],
 )
 def test_a_time_with_offset_or_zone_is_one_instant(text: str, utc: str) -> None:
-    assert moments.instant(text) == datetime.fromisoformat(utc).replace(tzinfo=UTC)
+    assert times.instant(text) == datetime.fromisoformat(utc).replace(tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ def test_a_time_with_offset_or_zone_is_one_instant(text: str, utc: str) -> None:
 )
 def test_a_time_that_is_no_instant_says_why(text: str, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
-        moments.instant(text)
+        times.instant(text)
 
 
 @given(

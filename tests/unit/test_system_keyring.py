@@ -13,10 +13,10 @@ from keyring.backends import fail, null
 from keyring.errors import KeyringLocked
 
 from orgserver.config import read_settings
-from orgserver.keyfile import open_vault
 from orgserver.model.errors import KeyProblem
-from orgserver.system_keyring import SystemKeyring
-from orgserver.vault import Key, Vault, read_ring, write_ring
+from orgserver.vault.ring import Key, Vault, read_ring, write_ring
+from orgserver.vault.sources import open_vault
+from orgserver.vault.system_keyring import SystemKeyring
 
 
 class Keyring(KeyringBackend):

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from orgserver.durable import write_whole
 from orgserver.model.errors import ConfigError
+from orgserver.private_files import write_whole
 
 _PRIVATE, _SHARED = 0o600, 0o666
 

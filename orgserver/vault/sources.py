@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orgserver import ownership, system_keyring
+from orgserver import ownership
 from orgserver.config import Settings
-from orgserver.durable import alone, write_whole
 from orgserver.model.errors import KeyProblem
 from orgserver.model.secret import Secret
-from orgserver.system_keyring import SystemKeyring
-from orgserver.vault import MAKE_ONE, Key, Vault, read_ring, write_ring
+from orgserver.private_files import alone, write_whole
+from orgserver.vault import system_keyring
+from orgserver.vault.ring import MAKE_ONE, Key, Vault, read_ring, write_ring
+from orgserver.vault.system_keyring import SystemKeyring
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend

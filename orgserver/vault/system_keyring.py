@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
-from orgserver.durable import alone
 from orgserver.model.errors import KeyProblem
-from orgserver.vault import Key, read_ring, write_ring
+from orgserver.private_files import alone
+from orgserver.vault.ring import Key, read_ring, write_ring
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
