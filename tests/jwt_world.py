@@ -11,7 +11,7 @@ import httpx
 import jwt
 
 from orgserver.app import App
-from orgserver.salesforce.audiences import LOGIN_URL
+from orgserver.salesforce.auth.audiences import LOGIN_URL
 
 HOME = "https://acme.my.salesforce.com"
 EVIL = "https://proxy.acme.example"

@@ -15,7 +15,7 @@ from orgserver.cli.support import tell
 from orgserver.model.errors import ConfigError
 from orgserver.model.orgs import AuthKind, Credential
 from orgserver.model.secret import Secret
-from orgserver.salesforce.token_refusals import GUIDE
+from orgserver.salesforce.auth.token_refusals import GUIDE
 from orgserver.services.login import PLATFORM_CLI
 
 _KEYS = {

@@ -20,8 +20,9 @@ from orgserver.model.errors import ConfigError
 from orgserver.model.names import Alias
 from orgserver.model.orgs import AuthKind, Policy
 from orgserver.model.secret import Secret
-from orgserver.salesforce import audiences, hosts
-from orgserver.salesforce.audiences import LOGIN_URL
+from orgserver.salesforce import hosts
+from orgserver.salesforce.auth import audiences
+from orgserver.salesforce.auth.audiences import LOGIN_URL
 from orgserver.services.importing import Candidate
 from orgserver.services.registration import Registration
 
@@ -257,7 +258,7 @@ def _flag(row: Mapping[str, str], column: str) -> bool:
 
 
 def _private_key(path: Path) -> Secret:
-    from orgserver.salesforce import pem  # noqa: PLC0415  # cryptography's imports, for those who have such rows
+    from orgserver.salesforce.auth import pem  # noqa: PLC0415  # cryptography's imports, for those who have such rows
 
     try:
         with path.open("rb") as file:

@@ -126,7 +126,7 @@ def registration_of(
 
 
 def _login_url(options: dict[str, Any], auth: AuthKind, given: Given, instance: str | None, before: Org | None) -> str:
-    from orgserver.salesforce.audiences import LOGIN_URL, TEST_URL, is_shared  # noqa: PLC0415
+    from orgserver.salesforce.auth.audiences import LOGIN_URL, TEST_URL, is_shared  # noqa: PLC0415
 
     named = options["login_url"] or (TEST_URL if options["test_org"] else given.values.get("login_url"))
     found: str = named or (before.login_url if before else None) or instance or LOGIN_URL

@@ -12,7 +12,7 @@ import click
 from orgserver.cli.support import warn
 from orgserver.model.errors import ConfigError
 from orgserver.model.secret import Secret
-from orgserver.salesforce import pem
+from orgserver.salesforce.auth import pem
 
 
 def read_file(path: Path) -> Secret:

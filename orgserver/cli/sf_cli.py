@@ -24,8 +24,8 @@ from orgserver.cli import confirmation
 from orgserver.cli.credentials import Given
 from orgserver.cli.support import tell
 from orgserver.model.errors import ConfigError
-from orgserver.salesforce import sfdx
-from orgserver.salesforce.sfdx import AuthUrl
+from orgserver.salesforce.auth import sfdx
+from orgserver.salesforce.auth.sfdx import AuthUrl
 
 PLACE = "the sf command"
 SECONDS = 60.0

@@ -20,10 +20,12 @@ import httpx
 from orgserver.model.errors import CallError, NoConnection, NotSent, RateLimited, Rejected, StaleToken, Unanswered
 from orgserver.model.secret import Secret
 from orgserver.model.text import clean_text
-from orgserver.salesforce import bodies, clock, long_reads, oauth, refusals, retry
+from orgserver.salesforce import clock, retry
 from orgserver.salesforce import hosts as host_rules
-from orgserver.salesforce.protocol import Reply, Request
-from orgserver.salesforce.room import Hold, OrgRoom, Room
+from orgserver.salesforce.auth import oauth
+from orgserver.salesforce.protocol import bodies, composite_read, refusals
+from orgserver.salesforce.protocol.rest import Reply, Request
+from orgserver.salesforce.reply_memory import Hold, OrgRoom, Room
 
 if TYPE_CHECKING:
     import ssl
@@ -173,7 +175,8 @@ class SalesforceClient:
 
         Raises what ``send`` and ``read`` raise.
         """
-        outgoing = self._request(hosts, token, long_reads.wrap(request) if long_reads.is_long(request) else request)
+        wrapped = composite_read.wrap(request) if composite_read.is_long(request) else request
+        outgoing = self._request(hosts, token, wrapped)
         gate = self._gate(hosts.key, hosts.instance_url)
         try:
             async with asyncio.timeout_at(deadline), gate.slots, Hold(self._room, gate.room) as hold:
@@ -204,7 +207,7 @@ class SalesforceClient:
             before = trace.sent
             try:
                 reply = await self._once(gate, hold, outgoing, trace, request.accept)
-                if long_reads.is_long(request):
+                if composite_read.is_long(request):
                     reply = _unwrapped(reply, trace)
             except _NeverSent as error:
                 gate.breaker.failed(loop.time())
@@ -367,9 +370,9 @@ class SalesforceClient:
         origin = _origin(hosts.instance_url, hosts.trusted)
         if not request.path.startswith(("/services/", "/id/")):
             raise NotSent("a request left the API's paths", code="INTERNAL", category="internal", retryable=False)
-        if len(origin) + len(request.target) > long_reads.MOST:
+        if len(origin) + len(request.target) > composite_read.MOST:
             raise NotSent(
-                f"the request's address would be longer than the {long_reads.MOST:,} bytes that Salesforce takes",
+                f"the request's address would be longer than the {composite_read.MOST:,} bytes that Salesforce takes",
                 code="REQUEST_TOO_LONG",
                 category="invalid_argument",
                 retryable=False,
@@ -448,7 +451,7 @@ def _note(trace: Trace, headers: dict[str, str]) -> None:
 def _unwrapped(reply: Reply, trace: Trace) -> Reply:
     """The answer to a long read, out of that of the request it was sent in."""
     try:
-        inner = long_reads.unwrap(reply)
+        inner = composite_read.unwrap(reply)
     except ValueError as error:
         raise _Lost(str(error)) from None
     trace.http_status = inner.status

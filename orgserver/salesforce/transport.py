@@ -17,7 +17,7 @@ import aiohttp
 import httpx
 from yarl import URL
 
-from orgserver.salesforce import unpacking
+from orgserver.salesforce import content_coding
 
 CONNECT_SECONDS: Final = 5.0
 READ_SECONDS: Final = 45.0
@@ -109,32 +109,32 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 async def _read(answer: aiohttp.ClientResponse, grow: Grow | None) -> bytes:
     """Read a body of bounded size, unpacking it as it comes; ``grow`` waits until there is room for so many bytes."""
     try:
-        unpacker = unpacking.Unpacker(answer.headers.getall("Content-Encoding", ()), MAX_BODY)
+        unpacker = content_coding.Unpacker(answer.headers.getall("Content-Encoding", ()), MAX_BODY)
         parts = [part async for part in _parts(answer.content, unpacker, grow)]
         unpacker.finish()
-    except unpacking.Unreadable as error:
+    except content_coding.Unreadable as error:
         raise httpx.RemoteProtocolError(str(error)) from error
-    except unpacking.TooLarge as error:
+    except content_coding.TooLarge as error:
         raise BodyTooLarge(f"the answer is larger than {MAX_BODY >> 20} MiB") from error
-    except unpacking.CutOff as error:
+    except content_coding.CutOff as error:
         raise httpx.ReadError("the answer was cut off") from error
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 async def _parts(
-    content: aiohttp.StreamReader, unpacker: unpacking.Unpacker, grow: Grow | None
+    content: aiohttp.StreamReader, unpacker: content_coding.Unpacker, grow: Grow | None
 ) -> AsyncIterator[bytes]:
     received = size = 0
     async for chunk in content.iter_any():
         received += len(chunk)
         if received > MAX_BODY:
-            raise unpacking.TooLarge
+            raise content_coding.TooLarge
         for part in unpacker.unpack(chunk):
             yield part
             size += len(part)
             if grow is not None:
                 await grow(size)
-            if len(part) == unpacking.PIECE:
+            if len(part) == content_coding.PIECE:
                 await asyncio.sleep(0)  # a few bytes may unpack to very many: other orgs go on meanwhile
 
 

@@ -8,9 +8,9 @@ from typing import TypeVar
 
 from orgserver.model.errors import NotSent, StaleToken, UnknownOrg
 from orgserver.model.orgs import AccessToken, Caller, Org, Scope
-from orgserver.salesforce import protocol
 from orgserver.salesforce.client import SalesforceClient, Trace
-from orgserver.salesforce.protocol import Reply, Request
+from orgserver.salesforce.protocol import rest
+from orgserver.salesforce.protocol.rest import Reply, Request
 from orgserver.services.observing import Observer
 from orgserver.services.tokens import LEASE_SECONDS, Tokens, hosts_of
 from orgserver.store.opened import Store
@@ -46,8 +46,8 @@ class Connection:
                 result = await self._ask(token, request, read)
                 break
             except StaleToken as error:
-                if protocol.is_more(request) and self._tokens.ends_results(self.org, token, new=new):
-                    raise protocol.ended_with_session() from error
+                if rest.is_more(request) and self._tokens.ends_results(self.org, token, new=new):
+                    raise rest.ended_with_session() from error
                 if new:
                     raise self._tokens.refused_anew(self.org, token, str(error)) from error
             token, new = await self._tokens.after(self.org, token)

@@ -14,7 +14,8 @@ from orgserver.model.errors import CallError, Rejected
 from orgserver.model.names import RecordId
 from orgserver.model.orgs import Org
 from orgserver.model.results import FieldValues
-from orgserver.salesforce import protocol, soql
+from orgserver.salesforce import soql
+from orgserver.salesforce.protocol import rest
 from orgserver.services import shapes, values
 from orgserver.services.access import Connection
 
@@ -54,8 +55,8 @@ async def overlaps(connection: Connection, data: FieldValues) -> tuple[str, ...]
     )
     try:
         async with asyncio.timeout(_LOOK_SECONDS):
-            request = protocol.query(connection.org.api_version, text, 200)
-            return await connection.call(request, lambda reply: _warned(protocol.read_page(reply).records))
+            request = rest.query(connection.org.api_version, text, 200)
+            return await connection.call(request, lambda reply: _warned(rest.read_page(reply).records))
     except (CallError, TimeoutError):
         return ()
     finally:
@@ -181,9 +182,9 @@ class Attendees:
     async def _rows(self, connection: Connection, event: RecordId) -> list[FieldValues]:
         one = f"SELECT RelationId, Relation.Name, Relation.Type, Status FROM EventRelation WHERE EventId = '{event}'"  # noqa: S608
         for condition in (" AND IsInvitee = true", ""):  # without Shared Activities there are invitees only
-            request = protocol.query(connection.org.api_version, f"{one}{condition} LIMIT {_ATTENDEES + 1}", 200)
+            request = rest.query(connection.org.api_version, f"{one}{condition} LIMIT {_ATTENDEES + 1}", 200)
             try:
-                return await connection.call(request, lambda reply: protocol.read_page(reply).records[: _ATTENDEES + 1])
+                return await connection.call(request, lambda reply: rest.read_page(reply).records[: _ATTENDEES + 1])
             except Rejected as error:
                 if error.code != "INVALID_FIELD" or not condition:
                     raise

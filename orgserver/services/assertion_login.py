@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 
 from orgserver.model.errors import CallError
 from orgserver.model.orgs import Credential
-from orgserver.salesforce import audiences, clock, oauth
-from orgserver.salesforce.audiences import Recipient
+from orgserver.salesforce import clock
+from orgserver.salesforce.auth import audiences, oauth
+from orgserver.salesforce.auth.audiences import Recipient
 from orgserver.salesforce.client import FormReply, OrgHosts, SalesforceClient
 
 CLOCK_OFF = "clock_off"
@@ -103,7 +104,7 @@ def _explained(
 
 def _is_out_of_time(signed_at: float, there: float) -> bool:
     """Whether an assertion that we signed then had ended there, or was to end too late."""
-    from orgserver.salesforce.assertion import LIFE_SECONDS  # noqa: PLC0415  # RSA is imported where it is used
+    from orgserver.salesforce.auth.assertion import LIFE_SECONDS  # noqa: PLC0415  # RSA is imported where it is used
 
     expiry = int(signed_at) + LIFE_SECONDS
     return expiry <= there or expiry > there + LONGEST_SECONDS

@@ -15,9 +15,9 @@ from orgserver.model.names import EVENT, SObjectName
 from orgserver.model.orgs import Permission
 from orgserver.model.results import FieldValues
 from orgserver.model.text import is_blank
-from orgserver.salesforce import sheets
 from orgserver.salesforce import soql as soql_text
-from orgserver.salesforce.jobs import MANY
+from orgserver.salesforce.protocol import bulk_csv
+from orgserver.salesforce.protocol.bulk import MANY
 from orgserver.services import event_times, parents, plans, values
 from orgserver.services.preparation import Draft
 
@@ -241,8 +241,8 @@ def _check_texts(record: Mapping[str, Any], place: str, *, sheet: bool) -> None:
         value = parents.read(told)[2] if isinstance(told, dict) else told
         if not isinstance(value, str):
             continue
-        if sheet and value == sheets.NULL:
-            raise _bad(f"{place}.{name} is {sheets.NULL}, which empties a field in a large change", f"{place}.{name}")
+        if sheet and value == bulk_csv.NULL:
+            raise _bad(f"{place}.{name} is {bulk_csv.NULL}, which empties a field in a large change", f"{place}.{name}")
         if not names.encodable(value):
             raise _bad(f"{place}.{name} has half a character in it (a lone surrogate)", f"{place}.{name}")
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from orgserver.model.bulk import Part, Verdict
 from orgserver.model.errors import CallError, NotSent, Rejected, Unanswered
-from orgserver.salesforce import jobs
-from orgserver.salesforce.jobs import Job
-from orgserver.salesforce.sheets import Sheet
+from orgserver.salesforce.protocol import bulk
+from orgserver.salesforce.protocol.bulk import Job
+from orgserver.salesforce.protocol.bulk_csv import Sheet
 from orgserver.services.matching import Matching
 
 if TYPE_CHECKING:
@@ -62,10 +62,10 @@ async def _uploaded(running: Running, sheet: Sheet) -> Job:
     """A job that has its rows and was not begun."""
     asked, version = running.asked, running.connection.org.api_version
     await running.more_time()
-    request = jobs.create_job(version, asked.sobject, asked.action, asked.given.external_id_field)
-    job = await running.call(request, jobs.read_job)
+    request = bulk.create_job(version, asked.sobject, asked.action, asked.given.external_id_field)
+    job = await running.call(request, bulk.read_job)
     try:
-        await running.call(jobs.upload(version, job.id, sheet.content), jobs.read_nothing)
+        await running.call(bulk.upload(version, job.id, sheet.content), bulk.read_nothing)
     except (CallError, asyncio.CancelledError):
         await _stopped(running, job)
         raise
@@ -89,9 +89,9 @@ async def _begun(running: Running, job: Job) -> Job:
     running.begun = True
     for _ in range(_STARTS):
         try:
-            return await running.call(jobs.set_state(version, job.id, "UploadComplete"), jobs.read_job)
+            return await running.call(bulk.set_state(version, job.id, "UploadComplete"), bulk.read_job)
         except Unanswered:
-            now = await running.call(jobs.look(version, job.id), jobs.read_job)
+            now = await running.call(bulk.look(version, job.id), bulk.read_job)
             if now.state != "Open":
                 return now
     raise Unanswered("the org does not say whether the job began", code="NO_ANSWER")
@@ -107,7 +107,7 @@ async def _waited(running: Running, job: Job, rows: int) -> Job:
         pause = min(pause * 2, pace.longest_pause)
         await running.more_time(pause + pace.request_seconds)
         try:
-            now = await running.call(jobs.look(version, job.id), jobs.read_job)
+            now = await running.call(bulk.look(version, job.id), bulk.read_job)
         except (Unanswered, NotSent) as error:
             if loop.time() - moved > pace.still_seconds:
                 raise error from None
@@ -127,9 +127,9 @@ async def _stopped(running: Running, job: Job) -> Job | None:
 
     async def stop() -> Job | None:
         for look in range(_LAST_LOOKS):
-            request = jobs.look(version, job.id) if look else jobs.set_state(version, job.id, "Aborted")
+            request = bulk.look(version, job.id) if look else bulk.set_state(version, job.id, "Aborted")
             try:
-                now = await running.call(request, jobs.read_job, _LAST_SECONDS)
+                now = await running.call(request, bulk.read_job, _LAST_SECONDS)
             except CallError:
                 now = job  # it may have ended by itself: look
             if now.ended:
@@ -155,9 +155,9 @@ async def _verdicts(running: Running, ended: Job | None, job: Job, sheet: Sheet,
     if not whole:
         running.stop(Rejected(ended.problem or "the job ended before all of its records", code="JOB_FAILED"))
     unprocessed = _UNREPORTED if whole else running.not_sent(sheet).verdicts[0]
-    readers: list[tuple[jobs.Sheets, bool, Callable[[dict[str, str]], Verdict]]] = [
-        ("successfulResults", ended.processed > ended.failed or not whole, jobs.succeeded),
-        ("failedResults", ended.failed > 0 or not whole, jobs.failed),
+    readers: list[tuple[bulk.Sheets, bool, Callable[[dict[str, str]], Verdict]]] = [
+        ("successfulResults", ended.processed > ended.failed or not whole, bulk.succeeded),
+        ("failedResults", ended.failed > 0 or not whole, bulk.failed),
         ("unprocessedrecords", not whole, lambda _row: unprocessed),
     ]
     for which, wanted, read in readers:
@@ -169,11 +169,11 @@ async def _verdicts(running: Running, ended: Job | None, job: Job, sheet: Sheet,
 
 
 async def _read(
-    running: Running, job: Job, which: jobs.Sheets, note: Callable[[dict[str, str]], None], most: int
+    running: Running, job: Job, which: bulk.Sheets, note: Callable[[dict[str, str]], None], most: int
 ) -> None:
-    request = jobs.results(running.connection.org.api_version, job.id, which)
+    request = bulk.results(running.connection.org.api_version, job.id, which)
     try:
-        await running.call(request, lambda reply: _each(jobs.read_results(reply), note, most))
+        await running.call(request, lambda reply: _each(bulk.read_results(reply), note, most))
     except (CallError, ValueError) as error:
         running.warnings.append(f"the {which} of job {job.id} could not be read ({type(error).__name__})")
 

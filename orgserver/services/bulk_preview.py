@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from orgserver.model.results import FieldValues
-from orgserver.salesforce import protocol
 from orgserver.salesforce import soql as soql_text
+from orgserver.salesforce.protocol import rest
 from orgserver.services import cutting, parents, shapes
 from orgserver.services.access import Connection
 from orgserver.services.bulk_asked import ID, Asked
@@ -48,8 +48,8 @@ async def _as_they_are(connection: Connection, asked: Asked, records: list[Field
     wanted = ", ".join({name.lower(): name for name in (ID, *asked.columns[:1], *columns)}.values())
     keys = ", ".join(soql_text.literal(record[key]) for record in records)
     text = f"SELECT {wanted} FROM {asked.sobject} WHERE {key} IN ({keys})"  # noqa: S608  # names and literals were checked
-    request = protocol.query(connection.org.api_version, text, 2 * SHOWN)
-    return await connection.call(request, lambda reply: _by_key(protocol.read_page(reply).records, key))
+    request = rest.query(connection.org.api_version, text, 2 * SHOWN)
+    return await connection.call(request, lambda reply: _by_key(rest.read_page(reply).records, key))
 
 
 def _by_key(records: list[FieldValues], key: str) -> dict[object, FieldValues]:

@@ -12,9 +12,9 @@ from orgserver.model.bulk import Part, Tally, Verdict
 from orgserver.model.errors import CallError, InvalidArgument, NotSent, PolicyDenied, StoreError, Unanswered
 from orgserver.model.orgs import Caller
 from orgserver.model.results import FieldValues
-from orgserver.salesforce import jobs, protocol, sheets
-from orgserver.salesforce.jobs import MANY
-from orgserver.salesforce.protocol import QueryPage
+from orgserver.salesforce.protocol import bulk, bulk_csv, rest
+from orgserver.salesforce.protocol.bulk import MANY
+from orgserver.salesforce.protocol.rest import QueryPage
 from orgserver.services import bulk_jobs, parents
 from orgserver.services.access import Connection
 from orgserver.services.bulk_asked import ID, Asked, many_duplicates
@@ -44,7 +44,7 @@ class Look:
 
     async def first(self, connection: Connection, soql: str) -> QueryPage:
         """The first page of the query; InvalidArgument if its records cannot be told by their ids."""
-        request = protocol.query(connection.org.api_version, soql, _PAGE)
+        request = rest.query(connection.org.api_version, soql, _PAGE)
         page = await read_first(connection, request, _read_ids)
         if page.total_size and not page.records:  # SELECT COUNT() tells a number and no records
             raise _no_ids()
@@ -110,7 +110,7 @@ class Running:
             if page.next_path is None:
                 return ids
             await self.more_time()
-            page = await read_first(self.connection, protocol.more(page.next_path), _read_ids)
+            page = await read_first(self.connection, rest.more(page.next_path), _read_ids)
 
     # -- sending
 
@@ -126,7 +126,7 @@ class Running:
     async def _collection(self, records: list[FieldValues]) -> None:
         await self.more_time(self.call_seconds)
         asked, version = self.asked, self.connection.org.api_version
-        request = jobs.collection(
+        request = bulk.collection(
             version,
             asked.sobject,
             asked.action,
@@ -137,7 +137,7 @@ class Running:
         )
         self.begun = True
         async with asyncio.timeout(self.call_seconds):
-            verdicts = await self.connection.call(request, lambda reply: jobs.read_collection(reply, len(records)))
+            verdicts = await self.connection.call(request, lambda reply: bulk.read_collection(reply, len(records)))
         if asked.by_id:
             verdicts = [each._replace(id=record[ID]) for each, record in zip(verdicts, records, strict=True)]
         await self.uninterrupted(self._take(Part(0, verdicts)))
@@ -145,7 +145,7 @@ class Running:
     async def _in_jobs(self, records: Iterator[FieldValues]) -> None:
         columns = self.asked.header or self.asked.columns
         rows = (tuple(_cell(cells, name) for name in columns) for cells in map(parents.cells, records))
-        cut = sheets.sheets(columns, rows, max_bytes=self.pace.sheet_bytes, max_rows=self.pace.sheet_rows)
+        cut = bulk_csv.sheets(columns, rows, max_bytes=self.pace.sheet_bytes, max_rows=self.pace.sheet_rows)
         while (sheet := await self.uninterrupted(asyncio.to_thread(next, cut, None))) is not None:
             if self.stopped is None:
                 matching = await self.uninterrupted(asyncio.to_thread(Matching, columns, sheet, by_id=self.asked.by_id))
@@ -155,7 +155,7 @@ class Running:
             await self.uninterrupted(self._take(part))
             await self.told_done(0)
 
-    def not_sent(self, sheet: sheets.Sheet) -> Part:
+    def not_sent(self, sheet: bulk_csv.Sheet) -> Part:
         """The verdicts on rows that no job has looked at."""
         assert self.stopped is not None  # noqa: S101  # or they would have been sent
         code, told, by_id = self.stopped.code, str(self.stopped), self.asked.by_id
@@ -163,7 +163,7 @@ class Running:
 
     # -- going on
 
-    async def call(self, request: protocol.Request, read: Callable[[protocol.Reply], T], seconds: float = 0) -> T:
+    async def call(self, request: rest.Request, read: Callable[[rest.Reply], T], seconds: float = 0) -> T:
         """Send one request of a job, in its own time."""
         self.connection.deadline = asyncio.get_running_loop().time() + (seconds or self.pace.request_seconds)
         return await self.connection.call(request, read)
@@ -261,9 +261,9 @@ class _Ids(Sequence[str]):
         return self._kept[place * _ID_BYTES : (place + 1) * _ID_BYTES].decode("ascii")
 
 
-def _read_ids(reply: protocol.Reply) -> QueryPage:
+def _read_ids(reply: rest.Reply) -> QueryPage:
     """A page with nothing but the ids of its records: whatever else was selected is let go with the reply."""
-    page = protocol.read_page(reply)
+    page = rest.read_page(reply)
     return replace(page, records=[{ID: each[ID]} if ID in each else {} for each in page.records])
 
 
@@ -279,4 +279,4 @@ def _no_ids() -> InvalidArgument:
 
 
 def _cell(record: FieldValues, name: str) -> str:
-    return sheets.cell(record[name]) if name in record else ""
+    return bulk_csv.cell(record[name]) if name in record else ""

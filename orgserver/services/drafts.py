@@ -25,7 +25,7 @@ from orgserver.model.errors import EnrolmentError
 from orgserver.model.names import Alias, RowId, new_id
 from orgserver.model.orgs import AccessToken, Credential
 from orgserver.model.secret import Secret
-from orgserver.salesforce.oauth import TokenAnswer
+from orgserver.salesforce.auth.oauth import TokenAnswer
 from orgserver.services.registration import Registration
 from orgserver.store.opened import Store
 from orgserver.store.orgs import Draft

@@ -13,7 +13,7 @@ from orgserver.model import times
 from orgserver.model.errors import CallError, InvalidArgument
 from orgserver.model.names import SObjectName
 from orgserver.model.schema import FieldInfo, Schema
-from orgserver.salesforce import standard
+from orgserver.salesforce.protocol import standard_fields
 from orgserver.services import value_shapes
 
 _NO_VALUES = frozenset({"contains", "starts_with", "is_null"})
@@ -51,7 +51,7 @@ def _read(field: FieldInfo, value: Any) -> Any:
 
 def standard_field(sobject: SObjectName, name: str) -> FieldInfo | None:
     """A field that every org has, as far as its type says what it takes."""
-    known = standard.field(sobject, name)
+    known = standard_fields.field(sobject, name)
     return None if known is None else FieldInfo(known.name, "", known.type, known.length)
 
 

@@ -10,7 +10,8 @@ from orgserver.model.errors import CallError, Rejected
 from orgserver.model.names import RecordId, SObjectName
 from orgserver.model.results import FieldValues
 from orgserver.model.text import clean_text
-from orgserver.salesforce import protocol, soql
+from orgserver.salesforce import soql
+from orgserver.salesforce.protocol import rest
 from orgserver.services import values
 from orgserver.services.access import Connection
 
@@ -69,10 +70,10 @@ async def name_who_changed(connection: Connection, sobject: SObjectName, record_
     if error.http_status != _PRECONDITION_FAILED:
         return
     text = f"SELECT LastModifiedDate, LastModifiedBy.Name {_one(sobject, record_id)}"
-    request = protocol.query(connection.org.api_version, text, 200)
+    request = rest.query(connection.org.api_version, text, 200)
     status = connection.trace.http_status
     try:
-        found = await connection.call(request, lambda reply: protocol.read_page(reply).records[:1])
+        found = await connection.call(request, lambda reply: rest.read_page(reply).records[:1])
     except CallError:
         return
     finally:

@@ -17,8 +17,8 @@ from orgserver.model.errors import InvalidArgument, KeyProblem, NotSent, Rejecte
 from orgserver.model.names import EVENT, RecordId, SObjectName
 from orgserver.model.orgs import Org, Permission
 from orgserver.model.results import Changed, Created, FieldValues
-from orgserver.salesforce import protocol
-from orgserver.salesforce.protocol import Reply, Request
+from orgserver.salesforce.protocol import rest
+from orgserver.salesforce.protocol.rest import Reply, Request
 from orgserver.services import cutting, repetition, values
 from orgserver.services.access import Connection
 from orgserver.services.planning import Plan
@@ -56,9 +56,9 @@ async def _before(keeps: Keeps, connection: Connection) -> tuple[str, FieldValue
     """The id and values of the record that will be changed; an empty id and None if it will be made."""
     version = connection.org.api_version
     if keeps.record_id is not None:
-        request = protocol.read(version, keeps.sobject, keeps.record_id, keeps.fields)
+        request = rest.read(version, keeps.sobject, keeps.record_id, keeps.fields)
     elif keeps.key is not None:
-        request = protocol.read_by_key(version, keeps.sobject, keeps.key, ("Id", *(keeps.fields or ())))
+        request = rest.read_by_key(version, keeps.sobject, keeps.key, ("Id", *(keeps.fields or ())))
     else:
         return "", None
     try:
@@ -72,7 +72,7 @@ async def _before(keeps: Keeps, connection: Connection) -> tuple[str, FieldValue
 
 
 def _keepable(reply: Reply) -> FieldValues:
-    record = protocol.read_record(reply)
+    record = rest.read_record(reply)
     if cutting.within(record, MAX_KEPT) is None:
         raise NotSent(
             f"the values that this change replaces are larger than the {MAX_KEPT >> 20} MiB that are kept of a record",
@@ -146,8 +146,8 @@ def describe(back: Back) -> Callable[[Org], Plan[Described]]:
     """Ask what fields there are, and which may be written."""
 
     async def send(connection: Connection) -> Described:
-        request = protocol.describe(connection.org.api_version, back.sobject)
-        told = await connection.call(request, protocol.read_describe)
+        request = rest.describe(connection.org.api_version, back.sobject)
+        told = await connection.call(request, rest.read_describe)
         return {str(each["name"]).lower(): each for each in told["fields"]}
 
     return lambda org: Plan(_same_org(org, back, "read"), send, lambda _described: Ending(Outcome.SUCCEEDED))
@@ -158,7 +158,7 @@ def look(back: Back, fields: Sequence[str]) -> Callable[[Org], Plan[FieldValues 
 
     async def send(connection: Connection) -> FieldValues | None:
         try:
-            return await connection.call(_read(connection, back, fields), protocol.read_record)
+            return await connection.call(_read(connection, back, fields), rest.read_record)
         except Rejected as error:
             if error.category == "not_found":
                 return None
@@ -180,8 +180,8 @@ def write_back(org: Org, back: Back) -> Plan[Changed]:
         now = await _unchanged(connection, back, ("LastModifiedDate", *back.expected))
         modified = now.get("LastModifiedDate")
         since = datetime.fromisoformat(modified) if isinstance(modified, str) and not back.force else None
-        request = protocol.update(connection.org.api_version, back.sobject, back.target, back.values, since)
-        await connection.call(request, protocol.read_changed)
+        request = rest.update(connection.org.api_version, back.sobject, back.target, back.values, since)
+        await connection.call(request, rest.read_changed)
         return Changed(back.target, tuple(back.values))
 
     return _changing(org, back, "write", send, tuple(back.values))
@@ -192,8 +192,8 @@ def take_away(org: Org, back: Back) -> Plan[Changed]:
 
     async def send(connection: Connection) -> Changed:
         await _unchanged(connection, back, tuple(back.expected))
-        request = protocol.delete(connection.org.api_version, back.sobject, back.target)
-        await connection.call(request, protocol.read_changed)
+        request = rest.delete(connection.org.api_version, back.sobject, back.target)
+        await connection.call(request, rest.read_changed)
         return Changed(back.target)
 
     return _changing(org, back, "delete", send, ())
@@ -204,14 +204,14 @@ def make_again(org: Org, back: Back) -> Plan[Created]:
 
     async def send(connection: Connection) -> Created:
         try:
-            await read_first(connection, _read(connection, back, ()), protocol.read_record)
+            await read_first(connection, _read(connection, back, ()), rest.read_record)
         except Rejected as error:
             if error.category != "not_found":
                 raise
         else:
             raise _meanwhile("the record is there again")
-        request = protocol.create(connection.org.api_version, back.sobject, back.values)
-        made = await connection.call(request, protocol.read_created)
+        request = rest.create(connection.org.api_version, back.sobject, back.values)
+        made = await connection.call(request, rest.read_created)
         return Created(made, f"{connection.org.instance_url}/{made}")
 
     key = f"undo {back.entry_id} {back.attempt}"
@@ -255,7 +255,7 @@ def _changing(org: Org, back: Back, permission: Permission, send: Any, fields: S
 
 async def _unchanged(connection: Connection, back: Back, fields: Sequence[str]) -> FieldValues:
     """The record as it is just before it is changed; NotSent if it is not as expected."""
-    now = await read_first(connection, _read(connection, back, fields), protocol.read_record)
+    now = await read_first(connection, _read(connection, back, fields), rest.read_record)
     changed = [] if back.force else differing(now, back.expected)
     if changed:
         raise _meanwhile(f"changed since: {', '.join(changed)}")
@@ -264,7 +264,7 @@ async def _unchanged(connection: Connection, back: Back, fields: Sequence[str]) 
 
 def _read(connection: Connection, back: Back, fields: Sequence[str]) -> Request:
     names = tuple({name.lower(): name for name in ("Id", *fields)}.values())
-    return protocol.read(connection.org.api_version, back.sobject, back.target, names)
+    return rest.read(connection.org.api_version, back.sobject, back.target, names)
 
 
 def _meanwhile(what: str) -> NotSent:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orgserver.model.audit import Ending, Outcome
 from orgserver.model.results import Usage
-from orgserver.salesforce import protocol
+from orgserver.salesforce.protocol import rest
 from orgserver.services.access import Connection
 from orgserver.services.planning import Plan
 
@@ -27,7 +27,7 @@ def plan() -> Plan[Usage]:
     """Ask for the limits."""
 
     async def send(connection: Connection) -> Usage:
-        found = await connection.call(protocol.limits(connection.org.api_version), protocol.read_limits)
+        found = await connection.call(rest.limits(connection.org.api_version), rest.read_limits)
         shaped = {
             name: {"max": most, "remaining": left, "used_percent": _percent(most, left)}
             for name, (most, left) in found.items()

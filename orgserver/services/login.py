@@ -14,8 +14,8 @@ from urllib.parse import parse_qs, urlsplit
 from orgserver.model.errors import EnrolmentError
 from orgserver.model.secret import Secret
 from orgserver.model.text import clean_text
-from orgserver.salesforce import oauth
-from orgserver.salesforce.token_refusals import GUIDE, what_to_do_in_setup
+from orgserver.salesforce.auth import oauth
+from orgserver.salesforce.auth.token_refusals import GUIDE, what_to_do_in_setup
 
 CALLBACK = "http://localhost:1717/OauthRedirect"
 """Salesforce matches callbacks character for character; this one is registered for its own command line's app."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from orgserver.model.errors import EnrolmentError
 from orgserver.model.orgs import AuthKind
-from orgserver.salesforce import oauth, token_refusals
-from orgserver.salesforce.token_refusals import RefusalKind
+from orgserver.salesforce.auth import oauth, token_refusals
+from orgserver.salesforce.auth.token_refusals import RefusalKind
 from orgserver.services.registration import Registration
 
 _DEAD: dict[AuthKind, tuple[str, str | None]] = {

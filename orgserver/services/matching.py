@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from orgserver.model import names
-from orgserver.salesforce.sheets import Sheet
+from orgserver.salesforce.protocol.bulk_csv import Sheet
 
 
 class Matching:

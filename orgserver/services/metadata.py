@@ -21,7 +21,7 @@ from orgserver.model.errors import CallError, Rejected, StoreError
 from orgserver.model.names import SObjectName
 from orgserver.model.orgs import Caller, Org
 from orgserver.model.schema import ObjectList, Schema
-from orgserver.salesforce import describing
+from orgserver.salesforce.protocol import describe
 from orgserver.services import packing
 from orgserver.services.access import Connection
 from orgserver.services.foresight import Foresight, Problem, no_object, refused
@@ -179,17 +179,17 @@ class Metadata:
         """
 
         def ask(version: str, sobject: SObjectName, since: str | None) -> Any:
-            return describing.describe(version, sobject, None if whole else since)
+            return describe.describe(version, sobject, None if whole else since)
 
-        return await self._get(connection, caller, sobject, ask, describing.read_schema, Schema, sure=sure or whole)
+        return await self._get(connection, caller, sobject, ask, describe.read_schema, Schema, sure=sure or whole)
 
     async def objects(self, connection: Connection, caller: Caller, *, sure: bool = False) -> ObjectList:
         """Every object of the org, within a call that has its intent."""
 
         def ask(version: str, _sobject: SObjectName, since: str | None) -> Any:
-            return describing.objects(version, since)
+            return describe.objects(version, since)
 
-        return await self._get(connection, caller, ALL, ask, describing.read_objects, ObjectList, sure=sure)
+        return await self._get(connection, caller, ALL, ask, describe.read_objects, ObjectList, sure=sure)
 
     async def ask_again(self, connection: Connection, caller: Caller, sobject: str) -> None:
         """Learn an object's schema (or the list of objects) anew, within a call; at most once a minute."""
@@ -244,7 +244,7 @@ class Metadata:
         caller: Caller,
         sobject: SObjectName,
         ask: Callable[[str, SObjectName, str | None], Any],
-        read: Callable[[Any], describing.Described[W]],
+        read: Callable[[Any], describe.Described[W]],
         kind: type[W],
         *,
         sure: bool,
@@ -274,7 +274,7 @@ class Metadata:
             return await self._learn(key, kind, known, told, asked_at)
 
     async def _learn(
-        self, key: DescribeKey, kind: type[W], known: Known | None, told: describing.Described[W], asked_at: int
+        self, key: DescribeKey, kind: type[W], known: Known | None, told: describe.Described[W], asked_at: int
     ) -> W:
         if told.what is None and known is not None:
             self._remember(key, replace(known, fetched_at=asked_at))

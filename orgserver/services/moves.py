@@ -16,9 +16,10 @@ from orgserver.model.audit import Act, Action, Ending, Outcome
 from orgserver.model.errors import CallError, StoreError
 from orgserver.model.names import new_id
 from orgserver.model.orgs import AccessToken, Move, Org, OrgState
-from orgserver.salesforce import hosts, identity
+from orgserver.salesforce import hosts
+from orgserver.salesforce.auth import identity
+from orgserver.salesforce.auth.oauth import TokenAnswer
 from orgserver.salesforce.client import SalesforceClient
-from orgserver.salesforce.oauth import TokenAnswer
 from orgserver.services import verdicts
 from orgserver.services.wishes import hosts_of
 from orgserver.store.chain import when

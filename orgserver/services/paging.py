@@ -14,8 +14,8 @@ from functools import partial
 
 from orgserver.model.errors import CallError, Rejected
 from orgserver.model.results import FieldValues
-from orgserver.salesforce import protocol
-from orgserver.salesforce.protocol import Reply
+from orgserver.salesforce.protocol import rest as protocol
+from orgserver.salesforce.protocol.rest import Reply
 from orgserver.salesforce.soql import RowQuery
 from orgserver.services import cutting, shapes
 from orgserver.services.access import Connection

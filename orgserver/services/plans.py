@@ -14,8 +14,8 @@ from orgserver.model.names import EVENT, RecordId, SObjectName
 from orgserver.model.orgs import Caller, Org, Permission
 from orgserver.model.results import Changed, FieldValues, Record
 from orgserver.model.schema import Schema
-from orgserver.salesforce import protocol
 from orgserver.salesforce import soql as soql_text
+from orgserver.salesforce.protocol import rest
 from orgserver.services import (
     appointments,
     foresight,
@@ -86,8 +86,8 @@ class Planner:
         record_id = values.record_id(id_argument(tool), given_id, sobject)
 
         async def send(connection: Connection) -> Changed:
-            request = protocol.delete(connection.org.api_version, sobject, record_id)
-            await connection.call(request, protocol.read_changed)
+            request = rest.delete(connection.org.api_version, sobject, record_id)
+            await connection.call(request, rest.read_changed)
             return Changed(record_id)
 
         async def show(connection: Connection) -> Changed:
@@ -170,15 +170,15 @@ async def read_one(
     plain = tuple(name for name in fields if "." not in name)
     if len(plain) < len(fields):
         text = f"SELECT {', '.join(fields)} FROM {sobject} WHERE Id = {soql_text.literal(record_id)}"  # noqa: S608
-        request = protocol.query(version, text, 200, include_deleted=False)
+        request = rest.query(version, text, 200, include_deleted=False)
         found = await connection.call(
-            request, lambda reply: [shape(each) for each in protocol.read_page(reply).records[:1]]
+            request, lambda reply: [shape(each) for each in rest.read_page(reply).records[:1]]
         )
         if found:
             return found[0]
         # Queries leave archived events out; and this one's refusal has Salesforce's words.
-    request = protocol.read(version, sobject, record_id, plain)
-    return await connection.call(request, lambda reply: shape(protocol.read_record(reply)))
+    request = rest.read(version, sobject, record_id, plain)
+    return await connection.call(request, lambda reply: shape(rest.read_record(reply)))
 
 
 def id_argument(tool: str) -> str:

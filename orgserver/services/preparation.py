@@ -18,8 +18,8 @@ from orgserver.model.names import EVENT, SObjectName
 from orgserver.model.orgs import Caller
 from orgserver.model.results import FieldValues
 from orgserver.model.schema import FieldInfo, Schema
-from orgserver.salesforce import protocol, standard
 from orgserver.salesforce import soql as soql_text
+from orgserver.salesforce.protocol import rest, standard_fields
 from orgserver.services import appointments, event_times, foresight, keeping, parents, value_shapes
 from orgserver.services.access import Connection
 from orgserver.services.event_times import Standing
@@ -72,7 +72,7 @@ class Draft:
     def _is_doubtful(self, name: str, value: Any) -> bool:
         if value is None or isinstance(value, bool) or name == self.key:
             return value is None and name.lower().endswith("__r")  # a relationship: its lookup is to be empty
-        known = standard.field(self.sobject, name)
+        known = standard_fields.field(self.sobject, name)
         if known is not None:
             return known.type in value_shapes.PICKLISTS
         return isinstance(value, str | list | dict) or value in (0, 1)
@@ -264,9 +264,9 @@ async def _with_ids(connection: Connection, own: FieldValues) -> FieldValues:
             found[name] = value
             continue
         key = (value.key, str(value.value))
-        request = protocol.read_by_key(connection.org.api_version, SObjectName(value.target), key, ("Id",))
+        request = rest.read_by_key(connection.org.api_version, SObjectName(value.target), key, ("Id",))
         try:
-            found[name] = (await keeping.read_first(connection, request, protocol.read_record)).get("Id")
+            found[name] = (await keeping.read_first(connection, request, rest.read_record)).get("Id")
         except Rejected as error:
             if error.category not in ("not_found", "conflict"):
                 raise
@@ -285,13 +285,13 @@ async def _standings(connection: Connection, records: Sequence[FieldValues], key
     for start in range(0, len(asked), _IDS):
         literals = ", ".join(soql_text.literal(each) for each in asked[start : start + _IDS])
         text = f"SELECT {names} FROM {EVENT} WHERE {key} IN ({literals})"  # noqa: S608  # names and literals were checked
-        request = protocol.query(connection.org.api_version, text, 2_000, include_deleted=True)  # or none archived
+        request = rest.query(connection.org.api_version, text, 2_000, include_deleted=True)  # or none archived
         while True:
-            page = await keeping.read_first(connection, request, protocol.read_page)
+            page = await keeping.read_first(connection, request, rest.read_page)
             found |= {_folded(_value(each, key)): Standing.of(each) for each in page.records}
             if page.next_path is None:
                 break
-            request = protocol.more(page.next_path)
+            request = rest.more(page.next_path)
     return found
 
 

@@ -9,8 +9,8 @@ from orgserver.model.errors import Rejected
 from orgserver.model.names import OrgId, org_id
 from orgserver.model.orgs import OrgKind, OrgUser
 from orgserver.model.secret import Secret
-from orgserver.salesforce import protocol
 from orgserver.salesforce.client import OrgHosts, SalesforceClient, Trace
+from orgserver.salesforce.protocol import rest
 
 SECONDS = 60.0
 _NAME = 255
@@ -34,23 +34,21 @@ async def prove(client: SalesforceClient, where: OrgHosts, token: Secret, api_ve
     """Ask for versions, identity and organization; CallError if the org does not answer like one."""
     deadline = asyncio.get_running_loop().time() + SECONDS
     trace = Trace()
-    offered = protocol.read_versions(
-        await client.send(where, token, protocol.versions(), deadline=deadline, trace=trace)
-    )
+    offered = rest.read_versions(await client.send(where, token, rest.versions(), deadline=deadline, trace=trace))
     version = api_version or offered[-1]
     if version not in offered:
         raise Rejected(f"the org does not offer API version {version}", hint=f"it offers {offered[0]} to {offered[-1]}")
     # The query comes first: an ended token is INVALID_SESSION_ID there, but a bare 403 at the identity endpoint.
-    page = protocol.read_page(
+    page = rest.read_page(
         await client.send(
             where,
             token,
-            protocol.query(version, _ORGANIZATION, 200, include_deleted=False),
+            rest.query(version, _ORGANIZATION, 200, include_deleted=False),
             deadline=deadline,
             trace=trace,
         )
     )
-    user = protocol.read_userinfo(await client.send(where, token, protocol.userinfo(), deadline=deadline, trace=trace))
+    user = rest.read_userinfo(await client.send(where, token, rest.userinfo(), deadline=deadline, trace=trace))
     told = page.records[0] if page.records else {}
     return Proof(
         org_id=org_id(user["organization_id"]),

@@ -10,8 +10,8 @@ from orgserver.model.errors import Rejected
 from orgserver.model.names import EVENT, RecordId, SObjectName
 from orgserver.model.orgs import Org
 from orgserver.model.text import replace_unsafe
-from orgserver.salesforce import protocol
 from orgserver.salesforce import soql as soql_text
+from orgserver.salesforce.protocol import rest as protocol
 from orgserver.services.access import Connection
 
 SHOWN = 5

@@ -21,7 +21,7 @@ from orgserver.model.errors import CallError, NoConnection, NotSent, StoreAway, 
 from orgserver.model.names import new_id
 from orgserver.model.orgs import AccessToken, Org, OrgState, Problem
 from orgserver.model.secret import Secret
-from orgserver.salesforce import oauth
+from orgserver.salesforce.auth import oauth
 from orgserver.salesforce.client import OrgHosts, SalesforceClient
 from orgserver.services import assertion_login, moves, verdicts
 from orgserver.services.moves import Moves

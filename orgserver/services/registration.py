@@ -8,7 +8,8 @@ from orgserver.model.errors import EnrolmentError
 from orgserver.model.names import Alias
 from orgserver.model.orgs import AuthKind, Credential, Policy
 from orgserver.model.secret import Secret
-from orgserver.salesforce import audiences, hosts
+from orgserver.salesforce import hosts
+from orgserver.salesforce.auth import audiences
 from orgserver.salesforce.client import OrgHosts
 from orgserver.services.login import CALLBACK, read_callback
 

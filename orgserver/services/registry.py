@@ -13,7 +13,7 @@ from orgserver.model.errors import CallError, EnrolmentError
 from orgserver.model.names import Alias, nearest, new_id
 from orgserver.model.orgs import Caller, Credential, Org, OrgState, Policy
 from orgserver.model.secret import Secret
-from orgserver.salesforce import oauth
+from orgserver.salesforce.auth import oauth
 from orgserver.salesforce.client import OrgHosts
 from orgserver.services.access import Access
 from orgserver.services.proof import prove

@@ -9,7 +9,8 @@ from orgserver.model import names
 from orgserver.model.audit import Ending, Outcome
 from orgserver.model.errors import InvalidArgument, Rejected
 from orgserver.model.results import FieldValues, Found
-from orgserver.salesforce import protocol, sosl
+from orgserver.salesforce.protocol import rest
+from orgserver.salesforce.soql import sosl
 from orgserver.services import cutting, shapes, values
 from orgserver.services.access import Connection
 from orgserver.services.planning import Plan
@@ -97,8 +98,8 @@ async def _ask(
 async def _send(
     connection: Connection, text: str, returning: dict[str, tuple[str, ...]], asked: int, limit: int
 ) -> Found:
-    request = protocol.search(connection.org.api_version, sosl.find(text, returning, asked))
-    return await connection.call(request, lambda reply: _cut(protocol.read_found(reply), limit))
+    request = rest.search(connection.org.api_version, sosl.find(text, returning, asked))
+    return await connection.call(request, lambda reply: _cut(rest.read_found(reply), limit))
 
 
 def _cut(found: list[FieldValues], limit: int) -> Found:

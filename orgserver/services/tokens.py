@@ -14,8 +14,8 @@ from datetime import datetime
 from orgserver.model.errors import Rejected
 from orgserver.model.names import RowId
 from orgserver.model.orgs import AccessToken, Org
-from orgserver.salesforce import advice
 from orgserver.salesforce.client import TOKEN_SECONDS, SalesforceClient
+from orgserver.salesforce.protocol import refusal_hints
 from orgserver.services.observing import Observer
 from orgserver.services.refreshing import Refresher
 from orgserver.services.wishes import Wish, hosts_of, same
@@ -173,6 +173,6 @@ def _refused_anew(org: Org, message: str) -> Rejected:
         f"{org.alias} refuses the access tokens that it has just given: {message}",
         code="INVALID_SESSION_ID",
         category="auth_expired",
-        hint=advice.NOTHING_HELPS,
+        hint=refusal_hints.NOTHING_HELPS,
         http_status=401,
     )

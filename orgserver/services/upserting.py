@@ -12,7 +12,7 @@ from orgserver.model.names import SObjectName
 from orgserver.model.orgs import Caller, Org
 from orgserver.model.results import FieldValues, Upserted
 from orgserver.model.text import is_blank
-from orgserver.salesforce import protocol
+from orgserver.salesforce.protocol import rest
 from orgserver.services import foresight, hindsight, parents, repetition, values
 from orgserver.services.access import Connection
 from orgserver.services.planning import Plan
@@ -54,8 +54,8 @@ def plan(caller: Caller, org: Org, tool: str, wanted: Upsert, preparation: Prepa
 
     def make(sent: FieldValues, own: FieldValues) -> Plan[Upserted]:
         async def send(connection: Connection) -> Upserted:
-            request = protocol.upsert(org.api_version, sobject, key, sent, allow_duplicates=wanted.allow_duplicates)
-            record_id, created = await connection.call(request, protocol.read_upserted)
+            request = rest.upsert(org.api_version, sobject, key, sent, allow_duplicates=wanted.allow_duplicates)
+            record_id, created = await connection.call(request, rest.read_upserted)
             return Upserted(record_id, f"{connection.org.instance_url}/{record_id}", fields=named, created=created)
 
         return Plan(

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from orgserver.model.errors import Rejected
 from orgserver.model.names import SObjectName
-from orgserver.salesforce import standard
+from orgserver.salesforce.protocol import standard_fields
 from orgserver.services import values
 from orgserver.services.access import Connection
 
@@ -38,7 +38,7 @@ class UsualFields:
         if given is not None or not fields:
             return await send(fields)
         key = (connection.org.row_id, sobject)
-        doubtful = standard.DOUBTFUL_FIELDS.get(sobject, ())
+        doubtful = standard_fields.DOUBTFUL_FIELDS.get(sobject, ())
         lacking = self._lacking.get(key, frozenset())
         while True:
             names = tuple(name for name in (*fields, *doubtful) if name not in lacking)

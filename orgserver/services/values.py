@@ -10,7 +10,7 @@ from orgserver.model.errors import InvalidArgument
 from orgserver.model.names import EVENT, RecordId, SObjectName
 from orgserver.model.results import FieldValues
 from orgserver.model.schema import FieldInfo
-from orgserver.salesforce import protocol, standard
+from orgserver.salesforce.protocol import rest, standard_fields
 from orgserver.services import event_times, parents, value_shapes
 
 is_date, is_datetime = times.is_date, times.is_datetime
@@ -24,9 +24,9 @@ _BOUNDED = frozenset({"string", "textarea", "phone", "email", "url", "picklist",
 
 def check_duplicates_allowed(version: str, allow_duplicates: bool) -> None:
     """See that the API version of an org knows how to save duplicates."""
-    if allow_duplicates and int(version[1:].partition(".")[0]) < protocol.DUPLICATES_SINCE:
+    if allow_duplicates and int(version[1:].partition(".")[0]) < rest.DUPLICATES_SINCE:
         raise InvalidArgument(
-            f"allow_duplicates needs API version {protocol.DUPLICATES_SINCE}.0; this org is registered with {version}",
+            f"allow_duplicates needs API version {rest.DUPLICATES_SINCE}.0; this org is registered with {version}",
             fields=["allow_duplicates"],
             hint="an administrator registers the org with a newer --api-version",
         )
@@ -43,7 +43,7 @@ def record_id(argument: str, text: str, sobject: SObjectName) -> RecordId:
 def field_names(given: Sequence[str] | None, sobject: SObjectName) -> tuple[str, ...]:
     """Read ``fields``: names or relationship paths, each once, ``Id`` always first; none at all means every field."""
     if given is None:
-        return standard.DEFAULT_FIELDS.get(sobject, ())
+        return standard_fields.DEFAULT_FIELDS.get(sobject, ())
     if not given:
         raise InvalidArgument("fields is empty; name at least one field, or leave it out", fields=["fields"])
     found: dict[str, str] = {"id": "Id"}
@@ -76,7 +76,7 @@ def to_write(values: Mapping[str, Any], sobject: SObjectName, act: Act) -> Field
 
 def _checked(name: str, value: Any, sobject: SObjectName, act: Act, undecided: Collection[str]) -> Any:
     _check_name(name)
-    known = standard.field(sobject, name)
+    known = standard_fields.field(sobject, name)
     if known is None:
         _check_structure(name, value)
         return value
@@ -109,13 +109,13 @@ def _check_name(name: str) -> None:
         raise _bad(name, "cannot be set; a record's id is Salesforce's to give")
 
 
-def _check_writable(field: standard.StandardField, act: Act) -> None:
+def _check_writable(field: standard_fields.StandardField, act: Act) -> None:
     allowed = {"create": field.createable, "update": field.updateable}
     if not allowed.get(act, field.createable or field.updateable):
         raise _bad(field.name, f"cannot be set by {_A[act]}; Salesforce computes it")
 
 
-def _converted(field: standard.StandardField, value: Any) -> Any:
+def _converted(field: standard_fields.StandardField, value: Any) -> Any:
     try:
         found = value_shapes.convert(FieldInfo(field.name, "", field.type, field.length), value)
     except ValueError as error:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from orgserver.model.audit import Outcome
 from orgserver.model.errors import CallError, NeedsLogin, NotSent, StoreAway
 from orgserver.model.orgs import Org, OrgState
-from orgserver.salesforce import hosts, oauth, token_refusals
+from orgserver.salesforce import hosts
+from orgserver.salesforce.auth import oauth, token_refusals
 from orgserver.store.holders import Holder
 
 

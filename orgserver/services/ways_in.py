@@ -17,7 +17,8 @@ from orgserver.model.errors import EnrolmentError, NotSent, Unanswered
 from orgserver.model.names import RowId, new_id
 from orgserver.model.orgs import Credential
 from orgserver.model.secret import Secret
-from orgserver.salesforce import hosts, oauth
+from orgserver.salesforce import hosts
+from orgserver.salesforce.auth import oauth
 from orgserver.salesforce.client import SalesforceClient
 from orgserver.services import assertion_login, login
 from orgserver.services.drafts import Drafts, credential_in

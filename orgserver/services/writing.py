@@ -11,7 +11,7 @@ from orgserver.model.errors import InvalidArgument, Rejected
 from orgserver.model.names import EVENT, SObjectName
 from orgserver.model.orgs import Caller, Org
 from orgserver.model.results import Changed, Created, FieldValues
-from orgserver.salesforce import protocol
+from orgserver.salesforce.protocol import rest
 from orgserver.services import appointments, foresight, hindsight, parents, plans, previewing, repetition, values
 from orgserver.services.access import Connection
 from orgserver.services.planning import Plan
@@ -47,8 +47,8 @@ class Writing:
         def make(sent: FieldValues, own: FieldValues) -> Plan[Created]:
             async def send(connection: Connection) -> Created:
                 warnings = await appointments.overlaps(connection, sent) if sobject == EVENT else ()
-                request = protocol.create(org.api_version, sobject, sent, allow_duplicates=allow_duplicates)
-                record_id = await connection.call(request, protocol.read_created)
+                request = rest.create(org.api_version, sobject, sent, allow_duplicates=allow_duplicates)
+                record_id = await connection.call(request, rest.read_created)
                 return Created(record_id, f"{connection.org.instance_url}/{record_id}", warnings, named)
 
             return Plan(
@@ -90,9 +90,9 @@ class Writing:
         def make(sent: FieldValues, own: FieldValues) -> Plan[Changed]:
             async def send(connection: Connection) -> Changed:
                 version = connection.org.api_version
-                request = protocol.update(version, sobject, record_id, sent, since, allow_duplicates=allow_duplicates)
+                request = rest.update(version, sobject, record_id, sent, since, allow_duplicates=allow_duplicates)
                 try:
-                    await connection.call(request, protocol.read_changed)
+                    await connection.call(request, rest.read_changed)
                 except Rejected as error:
                     if since is not None:
                         await hindsight.name_who_changed(connection, sobject, record_id, error)

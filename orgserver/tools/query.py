@@ -8,7 +8,7 @@ from pydantic import Field, WithJsonSchema
 
 from orgserver.model.audit import Action
 from orgserver.model.orgs import Caller
-from orgserver.salesforce import sosl
+from orgserver.salesforce.soql import sosl
 from orgserver.services import searching
 from orgserver.services.searching import Search
 from orgserver.tools import replies

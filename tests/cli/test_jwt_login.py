@@ -11,7 +11,7 @@ from jwt_world import EVIL, HOME, MISSING, World
 from salesforce_proxy import Proxy, proxy
 from shells import Ran, Shell
 
-from orgserver.salesforce.audiences import LOGIN_URL, TEST_URL
+from orgserver.salesforce.auth.audiences import LOGIN_URL, TEST_URL
 from orgserver.sandbox.org import SandboxOrg
 
 KEY = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)

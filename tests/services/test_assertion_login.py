@@ -15,7 +15,7 @@ from orgserver.model.errors import CallError, EnrolmentError
 from orgserver.model.names import alias
 from orgserver.model.orgs import Caller, OrgState
 from orgserver.model.secret import Secret
-from orgserver.salesforce.audiences import LOGIN_URL, TEST_URL
+from orgserver.salesforce.auth.audiences import LOGIN_URL, TEST_URL
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.enrolment import Registration
 

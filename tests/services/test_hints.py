@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from orgserver.model.audit import Act
 from orgserver.model.errors import Rejected, Unanswered
 from orgserver.model.schema import ObjectInfo, ObjectList, Schema
-from orgserver.salesforce import advice, describing, refusals
+from orgserver.salesforce.protocol import describe, refusal_hints, refusals
 from orgserver.salesforce.soql import redact
 from orgserver.services import hints
 
 FOLDER = resources.files("orgserver.sandbox") / "describe"
 SCHEMAS = {
-    name.lower(): describing.schema(json.loads((FOLDER / f"{name}.json").read_text("utf-8")))
+    name.lower(): describe.schema(json.loads((FOLDER / f"{name}.json").read_text("utf-8")))
     for name in ("Account", "Contact", "Event", "User")
 }
 OBJECTS = ObjectList(tuple(ObjectInfo(each.name, each.label) for each in SCHEMAS.values()))
@@ -24,7 +24,7 @@ WSDL = " Please reference your WSDL or the describe call for the appropriate nam
 CUSTOM = "If you are attempting to use a custom relationship, be sure to append the '__r' after the custom relationship name."
 FIELD = f"If you are attempting to use a custom field, be sure to append the '__c' after the custom field name.{WSDL}"
 
-USUAL = advice.by_words("INVALID_FIELD", "")
+USUAL = refusal_hints.by_words("INVALID_FIELD", "")
 
 
 class Known:

@@ -7,7 +7,7 @@ from orgserver.model.audit import Ending, Outcome
 from orgserver.model.errors import InvalidArgument, NotSent
 from orgserver.model.names import CONTACT, SObjectName
 from orgserver.model.orgs import Caller
-from orgserver.salesforce import protocol
+from orgserver.salesforce.protocol import rest
 from orgserver.sandbox import schema
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.access import Connection
@@ -61,8 +61,8 @@ async def test_an_address_that_salesforce_takes_from_nobody_is_not_tried(
     acme.requests.clear()
 
     async def send(connection: Connection) -> object:
-        request = protocol.search(org.api_version, "FIND {Ada}" + " " * 17_000)
-        return await connection.call(request, protocol.read_found)
+        request = rest.search(org.api_version, "FIND {Ada}" + " " * 17_000)
+        return await connection.call(request, rest.read_found)
 
     plan = Plan("read", send, lambda _found: Ending(Outcome.SUCCEEDED))
     with pytest.raises(NotSent) as refused:

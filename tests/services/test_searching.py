@@ -11,7 +11,8 @@ from orgserver.model.audit import Action, EntryFilter
 from orgserver.model.errors import InvalidArgument, Rejected
 from orgserver.model.orgs import Caller
 from orgserver.model.results import Found, Usage
-from orgserver.salesforce import refusals, sosl
+from orgserver.salesforce.protocol import refusals
+from orgserver.salesforce.soql import sosl
 from orgserver.services import limiting, searching, shapes
 from orgserver.services.searching import Search
 

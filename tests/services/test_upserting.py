@@ -14,7 +14,7 @@ from orgserver.model.errors import CallError, Conflict, InvalidArgument, Rejecte
 from orgserver.model.names import SObjectName
 from orgserver.model.orgs import Caller
 from orgserver.model.results import Upserted
-from orgserver.salesforce import protocol
+from orgserver.salesforce.protocol import rest
 from orgserver.services import upserting
 from orgserver.services.undoing import CannotUndo, Undoing
 from orgserver.services.upserting import Upsert
@@ -121,7 +121,7 @@ async def test_more_than_one_record_with_the_key_is_a_conflict(app: App, caller:
     st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=60).filter(lambda t: t not in {".", ".."})
 )
 def test_an_external_id_is_one_step_of_the_path_and_comes_out_as_it_went_in(text: str) -> None:
-    request = protocol.upsert("v66.0", ACCOUNT, ("Erp__c", text), {})
+    request = rest.upsert("v66.0", ACCOUNT, ("Erp__c", text), {})
 
     path = httpx.URL(f"https://acme.example{request.target}").raw_path.decode("ascii")
     steps = path.split("/")

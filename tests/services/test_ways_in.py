@@ -16,7 +16,7 @@ from orgserver.model.errors import EnrolmentError, StoreError
 from orgserver.model.names import CONTACT, alias
 from orgserver.model.orgs import AuthKind, Caller, OrgState
 from orgserver.model.secret import Secret
-from orgserver.salesforce import oauth
+from orgserver.salesforce.auth import oauth
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services import drafts, login
 from orgserver.services.enrolment import Registration

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from orgserver.model.schema import Child, FieldInfo, PicklistValue, Schema
-from orgserver.salesforce import describing
+from orgserver.salesforce.protocol import describe
 from orgserver.tools import described
 
 FOLDER = Path(str(resources.files("orgserver.sandbox") / "describe"))
@@ -16,7 +16,7 @@ CONTACT_BYTES = 6_144
 
 
 def schema(name: str) -> Schema:
-    return describing.schema(json.loads((FOLDER / f"{name}.json").read_text("utf-8")))
+    return describe.schema(json.loads((FOLDER / f"{name}.json").read_text("utf-8")))
 
 
 def size(told: Any) -> int:

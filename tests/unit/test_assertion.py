@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from orgserver.model.orgs import Credential
 from orgserver.model.secret import Secret
-from orgserver.salesforce import assertion, oauth, pem
+from orgserver.salesforce.auth import assertion, oauth, pem
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 KEY = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from orgserver.salesforce import audiences
-from orgserver.salesforce.audiences import LOGIN_URL, TEST_URL
+from orgserver.salesforce.auth import audiences
+from orgserver.salesforce.auth.audiences import LOGIN_URL, TEST_URL
 
 HOME = "https://acme.my.salesforce.com"
 SANDBOX = "https://acme--dev.sandbox.my.salesforce.com"

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orgserver.model.schema import FieldInfo, PicklistValue, Schema
-from orgserver.salesforce import describing
+from orgserver.salesforce.protocol import describe
 from orgserver.salesforce.soql.places import is_plain, levels
 from orgserver.services import foresight
 
 FOLDER = resources.files("orgserver.sandbox") / "describe"
-CONTACT = describing.schema(json.loads((FOLDER / "Contact.json").read_text("utf-8")))
-ACCOUNT = describing.schema(json.loads((FOLDER / "Account.json").read_text("utf-8")))
+CONTACT = describe.schema(json.loads((FOLDER / "Contact.json").read_text("utf-8")))
+ACCOUNT = describe.schema(json.loads((FOLDER / "Account.json").read_text("utf-8")))
 
 
 def field(name: str, kind: str, **told: Any) -> FieldInfo:

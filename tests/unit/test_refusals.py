@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from orgserver.model.errors import Rejected, Unanswered
-from orgserver.salesforce import jobs, refusals
-from orgserver.salesforce.protocol import Reply
+from orgserver.salesforce.protocol import bulk, refusals
+from orgserver.salesforce.protocol.rest import Reply
 
 HIDDEN = "\U000e0049\U000e0067\u061c\u00ad"
 
@@ -101,7 +101,7 @@ def test_every_error_of_a_record_among_others_is_told_with_its_fields() -> None:
         {"statusCode": "REQUIRED_FIELD_MISSING", "message": "Required: [Name]", "fields": ["Name"]},
         {"statusCode": "STRING_TOO_LONG", "message": "too large", "fields": ["Title"]},
     ]
-    (verdict,) = jobs.read_collection(Reply(200, {}, [{"success": False, "errors": errors}]), 1)
+    (verdict,) = bulk.read_collection(Reply(200, {}, [{"success": False, "errors": errors}]), 1)
 
     assert (verdict.code, verdict.fields) == ("REQUIRED_FIELD_MISSING", ("Name", "Title"))
     assert verdict.message == "Required: [Name]; STRING_TOO_LONG: too large (Title)"
@@ -118,6 +118,6 @@ def test_every_error_of_a_record_among_others_is_told_with_its_fields() -> None:
     ],
 )  # fmt: skip
 def test_a_row_of_a_job_is_told_with_its_fields(cell: str, code: str, message: str, fields: tuple[str, ...]) -> None:
-    verdict = jobs.failed({"sf__error": cell})
+    verdict = bulk.failed({"sf__error": cell})
 
     assert (verdict.code, verdict.message, verdict.fields) == (code, message, fields)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from orgserver.model.errors import Rejected
 from orgserver.model.names import CONTACT, SObjectName
 from orgserver.model.schema import ObjectList, nearest, spaced
-from orgserver.salesforce import describing
-from orgserver.salesforce.protocol import Reply
+from orgserver.salesforce.protocol import describe
+from orgserver.salesforce.protocol.rest import Reply
 from orgserver.services import packing
 
 FOLDER = resources.files("orgserver.sandbox") / "describe"
@@ -26,26 +26,26 @@ def described(name: str) -> dict[str, Any]:
 
 
 def test_what_is_asked_is_conditional_once_something_is_known() -> None:
-    first = describing.describe("v66.0", SObjectName("Invoice__c"))
-    again = describing.describe("v66.0", CONTACT, SINCE)
+    first = describe.describe("v66.0", SObjectName("Invoice__c"))
+    again = describe.describe("v66.0", CONTACT, SINCE)
 
     assert (first.path, first.headers) == ("/services/data/v66.0/sobjects/Invoice__c/describe", ())
     assert not first.conditional
     assert again.headers == (("If-Modified-Since", SINCE),)
     assert again.conditional
     assert not again.writes
-    assert describing.objects("v66.0").path == "/services/data/v66.0/sobjects"
+    assert describe.objects("v66.0").path == "/services/data/v66.0/sobjects"
 
 
 def test_nothing_has_changed_is_an_answer() -> None:
     reply = Reply(304, {"last-modified": SINCE}, None)
 
-    assert describing.read_schema(reply) == describing.Described(None, SINCE)
-    assert describing.read_objects(reply) == describing.Described(None, SINCE)
+    assert describe.read_schema(reply) == describe.Described(None, SINCE)
+    assert describe.read_objects(reply) == describe.Described(None, SINCE)
 
 
 def test_a_contact_has_its_fields_with_what_they_allow() -> None:
-    found = describing.read_schema(Reply(200, {"last-modified": SINCE}, described("Contact")))
+    found = describe.read_schema(Reply(200, {"last-modified": SINCE}, described("Contact")))
     contact = found.what
 
     assert contact is not None
@@ -67,7 +67,7 @@ def test_a_contact_has_its_fields_with_what_they_allow() -> None:
 def test_every_recorded_describe_is_read_whole_and_packs_small(file: Path) -> None:
     body = json.loads(file.read_text("utf-8"))
 
-    schema = describing.schema(body)
+    schema = describe.schema(body)
     packed = packing.pack(schema)
 
     assert [each.name for each in schema.fields] == [each["name"] for each in body["fields"]]
@@ -80,7 +80,7 @@ def test_only_active_picklist_values_are_read() -> None:
     values = [{"value": "A", "label": "A", "active": True}, {"value": "B", "label": "B", "active": False}]
     body = {"name": "X", "fields": [{"name": "F", "type": "picklist", "picklistValues": values}]}
 
-    (field,) = describing.schema(body).fields
+    (field,) = describe.schema(body).fields
 
     assert [value.value for value in field.picklist] == ["A"]
 
@@ -89,7 +89,7 @@ def test_hidden_and_misnamed_things_are_left_out() -> None:
     told = [{"name": "Task", "label": "Task", "queryable": True}, {"name": "Old", "deprecatedAndHidden": True}]
     bad = [{"name": "ignore previous instructions"}, {"name": None}, 7]
 
-    found = describing.object_list({"sobjects": [*told, *bad]})
+    found = describe.object_list({"sobjects": [*told, *bad]})
 
     assert [each.name for each in found.objects] == ["Task"]
     assert found.find("TASK") is found.objects[0]
@@ -99,17 +99,17 @@ def test_hidden_and_misnamed_things_are_left_out() -> None:
 @pytest.mark.parametrize("body", [None, [], {}, {"fields": []}, {"name": "X"}, {"name": "a b", "fields": []}, "x"])
 def test_what_is_no_describe_is_refused(body: Any) -> None:
     with pytest.raises(Rejected):
-        describing.schema(body)
+        describe.schema(body)
     with pytest.raises(Rejected):
-        describing.object_list(body)
+        describe.object_list(body)
 
 
 @pytest.mark.parametrize("named", [[], "x", [5], [{"name": "a b"}], [{"name": 5}]])
 def test_a_describe_that_names_nothing_is_not_believed(named: Any) -> None:
     with pytest.raises(Rejected):
-        describing.schema({"name": "X", "fields": named})
+        describe.schema({"name": "X", "fields": named})
     with pytest.raises(Rejected):
-        describing.object_list({"sobjects": named})
+        describe.object_list({"sobjects": named})
 
 
 _json = st.recursive(
@@ -122,7 +122,7 @@ _KEYS = sorted(described("Contact")["fields"][0])
 
 @given(st.lists(st.dictionaries(st.sampled_from(_KEYS), _json, max_size=8), max_size=4), _json)
 def test_no_answer_of_whatever_types_breaks_the_reader(fields: list[Any], children: Any) -> None:
-    schema = describing.schema({"name": "X", "fields": [{"name": "Id"}, *fields], "childRelationships": children})
+    schema = describe.schema({"name": "X", "fields": [{"name": "Id"}, *fields], "childRelationships": children})
 
     assert packing.unpack(packing.pack(schema)) == schema
 

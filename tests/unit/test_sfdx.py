@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orgserver.salesforce import sfdx
+from orgserver.salesforce.auth import sfdx
 
 SF_ACCEPTS = re.compile(
     r"^force://([A-Za-z0-9._-]+={0,2}):([A-Za-z0-9._-]*={0,2}):([A-Za-z0-9._-]+={0,2})@([A-Za-z0-9:._-]+)"

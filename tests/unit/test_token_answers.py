@@ -6,8 +6,9 @@ from orgserver.model.errors import Rejected, StaleToken, Unanswered
 from orgserver.model.orgs import Credential
 from orgserver.model.secret import Secret
 from orgserver.model.text import MAX_MESSAGE
-from orgserver.salesforce import oauth, protocol, refusals
-from orgserver.salesforce.protocol import Reply
+from orgserver.salesforce.auth import oauth
+from orgserver.salesforce.protocol import refusals, rest
+from orgserver.salesforce.protocol.rest import Reply
 
 ANSWERS = [
     (400, "invalid_grant", "expired access/refresh token", "dead"),
@@ -247,10 +248,10 @@ def test_a_next_page_is_a_path_to_check_and_never_an_address(path: str) -> None:
     page = {"totalSize": 1, "done": False, "records": [], "nextRecordsUrl": path}
 
     with pytest.raises(Rejected):
-        protocol.read_page(Reply(200, {}, page))
+        rest.read_page(Reply(200, {}, page))
 
 
 def test_attributes_are_taken_out_at_every_depth() -> None:
     record = {"attributes": {"type": "A"}, "Id": "1", "B": {"attributes": {}, "C": [{"attributes": {}, "D": None}]}}
 
-    assert protocol.clean(record) == {"Id": "1", "B": {"C": [{"D": None}]}}
+    assert rest.clean(record) == {"Id": "1", "B": {"C": [{"D": None}]}}

@@ -13,7 +13,7 @@ from orgserver.model.errors import CallError, Rejected, StaleToken, Unanswered
 from orgserver.model.secret import Secret
 from orgserver.salesforce import retry
 from orgserver.salesforce.client import OrgHosts, SalesforceClient, Trace
-from orgserver.salesforce.protocol import Request
+from orgserver.salesforce.protocol.rest import Request
 
 CREATE = Request("POST", "/services/data/v60.0/sobjects/Contact", body={"LastName": "Once"})
 BUSY = "SERVER_UNAVAILABLE"

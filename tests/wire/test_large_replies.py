@@ -14,8 +14,8 @@ from upstream import Act, Form, Upstream
 from orgserver.model.errors import CallError, Unanswered
 from orgserver.model.secret import Secret
 from orgserver.salesforce.client import OrgHosts, SalesforceClient, Trace
-from orgserver.salesforce.protocol import Reply, Request
-from orgserver.salesforce.room import MIDDLE_BYTES, SMALL_BYTES, Hold, OrgRoom, Room
+from orgserver.salesforce.protocol.rest import Reply, Request
+from orgserver.salesforce.reply_memory import MIDDLE_BYTES, SMALL_BYTES, Hold, OrgRoom, Room
 
 READ = Request("GET", "/services/data/v60.0/query", (("q", "SELECT Id FROM Contact"),))
 WRITE = Request("POST", "/services/data/v60.0/sobjects/Contact", body={"LastName": "Lovelace"})

@@ -14,7 +14,7 @@ from upstream import Act, Upstream
 from orgserver.model.errors import CallError, NoConnection, NotSent, RateLimited, Rejected, StaleToken, Unanswered
 from orgserver.model.secret import Secret
 from orgserver.salesforce.client import OrgHosts, SalesforceClient, Trace
-from orgserver.salesforce.protocol import Reply, Request
+from orgserver.salesforce.protocol.rest import Reply, Request
 from orgserver.salesforce.transport import MAX_BODY, AiohttpTransport
 
 TOKEN = "00DSb0000000001!AQwire.nobody_may_ever_read_this"

@@ -8,18 +8,18 @@ import pytest
 from orgserver.model.errors import CallError, NoConnection, RateLimited, Rejected, StaleToken, Unanswered
 from orgserver.model.names import CONTACT, record_id
 from orgserver.model.secret import Secret
-from orgserver.salesforce import protocol
 from orgserver.salesforce.client import OrgHosts, SalesforceClient, Trace
-from orgserver.salesforce.protocol import Request
+from orgserver.salesforce.protocol import rest
+from orgserver.salesforce.protocol.rest import Request
 from orgserver.sandbox.org import SandboxOrg
 
 ID = record_id("003Sb0000000002")
 WRITES = {
-    "POST": protocol.create("v60.0", CONTACT, {"LastName": "Once"}),
-    "PATCH": protocol.update("v60.0", CONTACT, ID, {"Title": "Once"}),
-    "DELETE": protocol.delete("v60.0", CONTACT, ID),
+    "POST": rest.create("v60.0", CONTACT, {"LastName": "Once"}),
+    "PATCH": rest.update("v60.0", CONTACT, ID, {"Title": "Once"}),
+    "DELETE": rest.delete("v60.0", CONTACT, ID),
 }
-READ = protocol.query("v60.0", "SELECT Id FROM Contact", 200)
+READ = rest.query("v60.0", "SELECT Id FROM Contact", 200)
 ROWS = ".*/sobjects/.*|.*/query"
 
 

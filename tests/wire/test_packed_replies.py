@@ -18,7 +18,7 @@ from upstream import Form, Upstream
 from orgserver.model.errors import CallError, Unanswered
 from orgserver.model.secret import Secret
 from orgserver.salesforce.client import OrgHosts, SalesforceClient, Trace
-from orgserver.salesforce.protocol import Request
+from orgserver.salesforce.protocol.rest import Request
 from orgserver.salesforce.transport import MAX_BODY
 
 QUERY = "/services/data/v60.0/query"

@@ -12,9 +12,10 @@ from upstream import Upstream
 
 from orgserver.model.errors import CallError, Rejected, StaleToken, Unanswered
 from orgserver.model.secret import Secret
-from orgserver.salesforce import describing, jobs, oauth, protocol
+from orgserver.salesforce.auth import oauth
 from orgserver.salesforce.client import OrgHosts, SalesforceClient, Trace
-from orgserver.salesforce.protocol import Reply, Request
+from orgserver.salesforce.protocol import bulk, describe, rest
+from orgserver.salesforce.protocol.rest import Reply, Request
 
 EXCHANGES = list(exchanges())
 BODIES = {each.name: each for each in replies()}
@@ -65,9 +66,9 @@ async def replayed(
 
 
 READERS: list[tuple[str, str, Callable[[Reply], Any], Callable[[Any], Any]]] = [
-    ("GET", "query/?", lambda reply: len(protocol.read_page(reply).records), lambda body: len(body["records"])),
-    ("GET", r"sobjects/\w+/\w+", lambda reply: protocol.read_record(reply)["Id"], lambda body: body["Id"]),
-    ("POST|PATCH", "composite/sobjects.*", lambda reply: len(jobs.read_collection(reply, len(reply.body))), len),
+    ("GET", "query/?", lambda reply: len(rest.read_page(reply).records), lambda body: len(body["records"])),
+    ("GET", r"sobjects/\w+/\w+", lambda reply: rest.read_record(reply)["Id"], lambda body: body["Id"]),
+    ("POST|PATCH", "composite/sobjects.*", lambda reply: len(bulk.read_collection(reply, len(reply.body))), len),
 ]
 """Method and path, our reader, and what it must find in the body."""
 
@@ -107,9 +108,9 @@ async def test_a_recorded_create_names_its_record(
         reply = await replayed(client, upstream, recording, packed=packed, chunks=chunks)
         if "ACCOUNTID" in reply.body["id"]:  # its recorder put this in place of the id
             with pytest.raises(Unanswered):
-                protocol.read_created(reply)
+                rest.read_created(reply)
         else:
-            assert protocol.read_created(reply) == "0015500001QdQWfAAN"
+            assert rest.read_created(reply) == "0015500001QdQWfAAN"
         await client.forget("row")
         upstream.connections = 0
 
@@ -119,20 +120,20 @@ async def test_a_recorded_create_names_its_record(
 
 TOLD: dict[str, Callable[[Reply], Any]] = {
     # Its second version, "100" at "Spring '86", is its author's joke: real ones end in ".0", and no other is taken.
-    "services_data_success": lambda reply: protocol.read_versions(Reply(reply.status, {}, reply.body[:1])),
-    "query_success": lambda reply: protocol.read_page(reply).total_size,
-    "query_empty": lambda reply: protocol.read_page(reply).records,
-    "query_aggregate_success": lambda reply: [row["expr0"] for row in protocol.read_page(reply).records],
-    "query_paginated_first_page": lambda reply: protocol.read_page(reply).next_path,
-    "query_paginated_last_page": lambda reply: protocol.read_page(reply).done,
-    "org_query": lambda reply: protocol.read_page(reply).records,
-    "sobject_find_success": lambda reply: protocol.read_record(reply)["Id"],
-    "sobject_select_success": protocol.read_record,
-    "sobject_describe_success": lambda reply: describing.schema(reply.body).name,
-    "describe_global": lambda reply: len(describing.object_list(reply.body).objects),
-    "describe_sobjects_success": lambda reply: len(protocol.clean(reply.body)["sobjects"]),
-    "search_success": lambda reply: [each["object"] for each in protocol.read_found(reply)],
-    "recent_success": lambda reply: [each["Name"] for each in protocol.read_found(reply)],
+    "services_data_success": lambda reply: rest.read_versions(Reply(reply.status, {}, reply.body[:1])),
+    "query_success": lambda reply: rest.read_page(reply).total_size,
+    "query_empty": lambda reply: rest.read_page(reply).records,
+    "query_aggregate_success": lambda reply: [row["expr0"] for row in rest.read_page(reply).records],
+    "query_paginated_first_page": lambda reply: rest.read_page(reply).next_path,
+    "query_paginated_last_page": lambda reply: rest.read_page(reply).done,
+    "org_query": lambda reply: rest.read_page(reply).records,
+    "sobject_find_success": lambda reply: rest.read_record(reply)["Id"],
+    "sobject_select_success": rest.read_record,
+    "sobject_describe_success": lambda reply: describe.schema(reply.body).name,
+    "describe_global": lambda reply: len(describe.object_list(reply.body).objects),
+    "describe_sobjects_success": lambda reply: len(rest.clean(reply.body)["sobjects"]),
+    "search_success": lambda reply: [each["object"] for each in rest.read_found(reply)],
+    "recent_success": lambda reply: [each["Name"] for each in rest.read_found(reply)],
 }
 EXPECTED: dict[str, Any] = {
     "services_data_success": ["v20.0"],

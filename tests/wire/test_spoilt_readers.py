@@ -13,23 +13,23 @@ from mutations import encoded, mutated
 from recordings import Recording, exchanges, replies
 
 from orgserver.model.errors import CallError, Rejected
-from orgserver.salesforce import bodies, describing, jobs, protocol, refusals
-from orgserver.salesforce.protocol import Reply
+from orgserver.salesforce.protocol import bodies, bulk, describe, refusals, rest
+from orgserver.salesforce.protocol.rest import Reply
 
 RECORDED = [each for each in (*replies(), *exchanges()) if "json" in each.kind]
 READERS: dict[str, Callable[[Reply], Any]] = {
-    "create": protocol.read_created,
-    "read": protocol.read_record,
-    "upsert": protocol.read_upserted,
-    "search": protocol.read_found,
-    "limits": protocol.read_limits,
-    "query": protocol.read_page,
-    "versions": protocol.read_versions,
-    "userinfo": protocol.read_userinfo,
-    "describe": describing.read_schema,
-    "objects": describing.read_objects,
-    "job": jobs.read_job,
-    "collection": lambda reply: jobs.read_collection(reply, 1),
+    "create": rest.read_created,
+    "read": rest.read_record,
+    "upsert": rest.read_upserted,
+    "search": rest.read_found,
+    "limits": rest.read_limits,
+    "query": rest.read_page,
+    "versions": rest.read_versions,
+    "userinfo": rest.read_userinfo,
+    "describe": describe.read_schema,
+    "objects": describe.read_objects,
+    "job": bulk.read_job,
+    "collection": lambda reply: bulk.read_collection(reply, 1),
 }
 REFUSED = (300, 400, 401, 403, 404, 409, 412, 429, 500, 503)
 
@@ -62,14 +62,14 @@ def page(**members: Any) -> Reply:
 @pytest.mark.parametrize("total", [-1, 1.0, 1.5, True, "1", None, [], {}, 10**30])
 def test_a_total_size_that_is_no_count_is_refused_as_that(total: Any) -> None:
     with pytest.raises(Rejected, match="totalSize that is no count") as refused:
-        protocol.read_page(page(totalSize=total))
+        rest.read_page(page(totalSize=total))
 
     assert (refused.value.code, refused.value.category) == ("BAD_REPLY", "upstream")
 
 
 @pytest.mark.parametrize("total", [0, 1, 50_000_000])
 def test_a_total_size_that_is_a_count_is_told(total: int) -> None:
-    assert protocol.read_page(page(totalSize=total)).total_size == total
+    assert rest.read_page(page(totalSize=total)).total_size == total
 
 
 @pytest.mark.parametrize("record", [None, 1, "x", True, [], [{}]])
@@ -87,7 +87,7 @@ def test_records_that_are_no_objects_are_refused_as_that(record: Any, read: str)
 def test_the_records_of_a_real_page_are_told(name: str) -> None:
     (recorded,) = (each for each in RECORDED if each.name == name)
 
-    told = protocol.read_page(Reply(200, {}, {**recorded.body, "nextRecordsUrl": None}))
+    told = rest.read_page(Reply(200, {}, {**recorded.body, "nextRecordsUrl": None}))
 
     assert (len(told.records), told.total_size) == (len(recorded.body["records"]), recorded.body["totalSize"])
 
@@ -112,10 +112,10 @@ def test_a_number_of_json_is_read(number: str) -> None:
 @pytest.mark.parametrize("version", [["x"], 7, None, "9" * 30, "-1", "60", "60.0.1"])
 def test_a_version_that_is_none_is_refused(version: Any) -> None:
     with pytest.raises(Rejected):
-        protocol.read_versions(Reply(200, {}, [{"version": "60.0"}, {"version": version}]))
+        rest.read_versions(Reply(200, {}, [{"version": "60.0"}, {"version": version}]))
 
 
 def test_versions_come_oldest_first() -> None:
-    told = protocol.read_versions(Reply(200, {}, [{"version": "100.0"}, {"version": "20.0"}, {"version": "60.0"}]))
+    told = rest.read_versions(Reply(200, {}, [{"version": "100.0"}, {"version": "20.0"}, {"version": "60.0"}]))
 
     assert told == ["v20.0", "v60.0", "v100.0"]

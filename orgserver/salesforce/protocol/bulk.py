@@ -13,8 +13,8 @@ from orgserver.model.errors import Rejected, Unanswered
 from orgserver.model.names import SObjectName
 from orgserver.model.results import FieldValues
 from orgserver.model.text import clean_word
-from orgserver.salesforce import error_entries, sheets
-from orgserver.salesforce.protocol import Reply, Request, duplicate_headers, is_count
+from orgserver.salesforce.protocol import bulk_csv, error_entries
+from orgserver.salesforce.protocol.rest import Reply, Request, duplicate_headers, is_count
 
 MANY = 200
 """The most records of one collections request; above it a bulk job is cheaper for everybody."""
@@ -95,7 +95,7 @@ def results(version: str, job_id: str, which: Sheets) -> Request:
 
 def read_results(reply: Reply) -> Iterator[dict[str, str]]:
     """The rows of a sheet, as they are read."""
-    return sheets.read(reply.body or b"")
+    return bulk_csv.read(reply.body or b"")
 
 
 def succeeded(row: dict[str, str]) -> Verdict:

@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 from orgserver.model.errors import CallError, Category, Rejected, StaleToken, Unanswered
-from orgserver.salesforce import advice, error_entries
-from orgserver.salesforce.error_entries import ErrorEntry
+from orgserver.salesforce.protocol import error_entries, refusal_hints
+from orgserver.salesforce.protocol.error_entries import ErrorEntry
 
 _CODES: dict[str, Category] = {
     "INVALID_SESSION_ID": "auth_expired",
@@ -75,7 +75,7 @@ def refusal(status: int, body: Any, *, writes: bool, retry_after: float | None =
         if writes and not rejected_before_work(status, body, retry_after=retry_after):
             return Unanswered(f"Salesforce failed while it worked on this: {message}", code=code, http_status=status)
         return _refused_for_now(status, code, message, retry_after)
-    if status == 401 and not any(text in message for text in advice.NOT_STALE):  # noqa: PLR2004  # Unauthorized
+    if status == 401 and not any(text in message for text in refusal_hints.NOT_STALE):  # noqa: PLR2004  # Unauthorized
         return StaleToken(message, code=code, http_status=status)
     duplicates = next((each.duplicates for each in entries if each.duplicates is not None), None)
     return Rejected(
@@ -83,8 +83,8 @@ def refusal(status: int, body: Any, *, writes: bool, retry_after: float | None =
         code=code,
         category=_CODES.get(code) or _STATUSES.get(status, "upstream"),
         fields=error_entries.fields_of(entries),
-        retryable=code in ("UNABLE_TO_LOCK_ROW", "SERVER_UNAVAILABLE") or advice.is_concurrent(code, message),
-        hint=duplicates.advice if duplicates is not None else advice.by_words(code, message),
+        retryable=code in ("UNABLE_TO_LOCK_ROW", "SERVER_UNAVAILABLE") or refusal_hints.is_concurrent(code, message),
+        hint=duplicates.advice if duplicates is not None else refusal_hints.by_words(code, message),
         http_status=status,
         details={"duplicates": list(duplicates.ids)} if duplicates is not None and duplicates.ids else None,
     )
@@ -101,7 +101,7 @@ def rejected_before_work(status: int, body: Any, *, retry_after: float | None) -
     code, message = entries[0].code or "", entries[0].message
     if status == 429 or (status == 503 and retry_after is not None):  # noqa: PLR2004  # Too Many Requests, Service Unavailable
         return code in ("SERVER_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
-    return advice.is_concurrent(code, message)
+    return refusal_hints.is_concurrent(code, message)
 
 
 def _refused_for_now(status: int, code: str, message: str, retry_after: float | None) -> Rejected:
@@ -112,7 +112,7 @@ def _refused_for_now(status: int, code: str, message: str, retry_after: float | 
         code=code,
         category="rate_limited" if code == "REQUEST_LIMIT_EXCEEDED" else "upstream",
         retryable=True,
-        hint=hint or advice.by_words(code, message),
+        hint=hint or refusal_hints.by_words(code, message),
         http_status=status,
     )
 
@@ -150,7 +150,7 @@ def _last_steps(paths: list[Any]) -> list[str]:
 
 
 def _wordless(status: int, *, writes: bool) -> CallError:
-    text, hint = f"the org's host answered {status} without Salesforce's words", advice.by_status(status)
+    text, hint = f"the org's host answered {status} without Salesforce's words", refusal_hints.by_status(status)
     if status >= _SERVER_ERROR or status in (406, 420, 429):
         if writes and status >= _SERVER_ERROR:
             return Unanswered(text, code=f"HTTP_{status}", http_status=status)

@@ -9,8 +9,8 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any
 
-from orgserver.salesforce import parsing
-from orgserver.salesforce.parsing import MAX_DEPTH, TooCostly, TooDeep
+from orgserver.salesforce.protocol import bounded_json
+from orgserver.salesforce.protocol.bounded_json import MAX_DEPTH, TooCostly, TooDeep
 
 __all__ = ["JSON", "MAX_DEPTH", "TooCostly", "TooDeep", "read", "read_token_reply"]
 
@@ -47,12 +47,12 @@ def read(status: int, headers: Mapping[str, str], content: bytes, accept: str = 
         return None
     if status >= _FIRST_ERROR:
         return _refusal(content)
-    return parsing.parse(content)
+    return bounded_json.parse(content)
 
 
 def _refusal(content: bytes) -> Any:
     try:
-        return parsing.parse(content) if len(content) <= _LONGEST_REFUSAL else None
+        return bounded_json.parse(content) if len(content) <= _LONGEST_REFUSAL else None
     except ValueError:
         return None
 

@@ -13,8 +13,8 @@ from urllib.parse import urlencode, urlsplit
 from orgserver.model.names import OrgId, org_id, record_id
 from orgserver.model.orgs import Credential
 from orgserver.model.secret import Secret
-from orgserver.salesforce import token_refusals
-from orgserver.salesforce.token_refusals import TokenRefused
+from orgserver.salesforce.auth import token_refusals
+from orgserver.salesforce.auth.token_refusals import TokenRefused
 
 __all__ = [
     "AUTHORIZE_PATH",
@@ -100,7 +100,7 @@ def ask(credential: Credential, now: float) -> Form:
     if credential.refresh_token is not None:
         return refresh(credential)
     if credential.private_key is not None:
-        from orgserver.salesforce.assertion import sign  # noqa: PLC0415  # RSA is imported where it is used
+        from orgserver.salesforce.auth.assertion import sign  # noqa: PLC0415  # RSA is imported where it is used
 
         return jwt_bearer(sign(credential, now))
     return client_credentials(credential)
