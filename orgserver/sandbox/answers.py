@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from orgserver.sandbox.numbers import encode_json
+from orgserver.sandbox.query.java_numbers import encode_json
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orgserver.sandbox import control, faults, ledger
+from orgserver.sandbox import control, faults
 from orgserver.sandbox.answers import Answer, Asked
 from orgserver.sandbox.errors import OAuthRefusal, Refusal
 from orgserver.sandbox.faults import Fault, Line
-from orgserver.sandbox.oauth import AUTHORIZE_PATH, TOKEN_PATH, OAuth
+from orgserver.sandbox.oauth.endpoints import AUTHORIZE_PATH, TOKEN_PATH, OAuth
 from orgserver.sandbox.org import SandboxOrg, Seen
-from orgserver.sandbox.rest import Rest
+from orgserver.sandbox.rest.resources import Rest
+from orgserver.sandbox.state import ledger
 from orgserver.sandbox.wire import Wire, unpacked
 
 _MAX_REPLIES = 100

@@ -17,9 +17,10 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from orgserver.sandbox import knobs, schema
+from orgserver.sandbox import knobs
 from orgserver.sandbox.answers import Answer, Asked
 from orgserver.sandbox.org import SandboxOrg
+from orgserver.sandbox.state import schema
 
 _LOCAL = ("127.0.0.1", "localhost")
 

@@ -51,10 +51,10 @@ from random import Random
 from typing import Any, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from orgserver.sandbox import schema
-from orgserver.sandbox.assertions import public_key
-from orgserver.sandbox.duplicates import Rule
+from orgserver.sandbox.oauth.assertions import public_key
 from orgserver.sandbox.org import LimitInfo, SandboxOrg
+from orgserver.sandbox.state import schema
+from orgserver.sandbox.state.duplicate_rules import Rule
 
 Read = Callable[[Any], Any]
 _LONGEST = 600

@@ -13,17 +13,17 @@ from zoneinfo import ZoneInfo
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from orgserver.model.names import to_18
-from orgserver.sandbox import schema
-from orgserver.sandbox.describing import Objects
-from orgserver.sandbox.duplicates import Rule
 from orgserver.sandbox.faults import Fault, Kind
-from orgserver.sandbox.identity import userinfo
-from orgserver.sandbox.jobs import Jobs, Pace
-from orgserver.sandbox.logins import Family, Logins
-from orgserver.sandbox.records import Record, Records
-from orgserver.sandbox.running import Runner
-from orgserver.sandbox.scanning import ChildPage, whole_page
-from orgserver.sandbox.values import stamp
+from orgserver.sandbox.oauth.identity import userinfo
+from orgserver.sandbox.query.execution import Runner
+from orgserver.sandbox.query.scan import ChildPage, whole_page
+from orgserver.sandbox.rest.bulk_jobs import Jobs, Pace
+from orgserver.sandbox.state import schema
+from orgserver.sandbox.state.describe import Objects
+from orgserver.sandbox.state.duplicate_rules import Rule
+from orgserver.sandbox.state.field_values import stamp
+from orgserver.sandbox.state.logins import Family, Logins
+from orgserver.sandbox.state.records import Record, Records
 
 LimitInfo = Literal["plain", "bursts", "per_app"]
 CALLBACK = "http://localhost:1717/OauthRedirect"

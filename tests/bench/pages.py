@@ -21,8 +21,8 @@ from orgserver.config import read_settings
 from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller, Principal
 from orgserver.model.results import Page
-from orgserver.sandbox import schema
 from orgserver.sandbox.server import Sandbox
+from orgserver.sandbox.state import schema
 from orgserver.services.listing import Listing
 
 CALLER = Caller(Principal("local:bench"), "stdio")

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orgserver.sandbox import occasions, schema
-from orgserver.sandbox.duplicates import Rule
-from orgserver.sandbox.numbers import double
+from orgserver.sandbox import occasions
 from orgserver.sandbox.org import SandboxOrg
+from orgserver.sandbox.query.java_numbers import double
+from orgserver.sandbox.state import schema
+from orgserver.sandbox.state.duplicate_rules import Rule
 
 DATA = "/services/data/v60.0"
 ROWS = f"{DATA}/sobjects"

@@ -11,10 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orgserver.salesforce import soql
-from orgserver.sandbox import datewords, schema
 from orgserver.sandbox.errors import Refusal
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.sandbox.running import Runner
+from orgserver.sandbox.query import date_literals
+from orgserver.sandbox.query.execution import Runner
+from orgserver.sandbox.state import schema
 
 DATA = "/services/data/v60.0"
 
@@ -230,7 +231,7 @@ async def test_an_unknown_locator_is_refused(web: httpx.AsyncClient, locator: st
     ],
 )
 def test_a_date_word_means_a_span_of_days(word: str, amount: int | None, first: str, last: str) -> None:
-    span = datewords.span(word, amount, datetime(2026, 2, 20, tzinfo=UTC).date())
+    span = date_literals.span(word, amount, datetime(2026, 2, 20, tzinfo=UTC).date())
 
     assert span is not None
     assert tuple(day.isoformat() for day in span) == (first, last)
@@ -238,7 +239,7 @@ def test_a_date_word_means_a_span_of_days(word: str, amount: int | None, first: 
 
 @pytest.mark.parametrize(("word", "amount"), [("TODAY", 1), ("LAST_N_DAYS", None), ("N_YEARS_AGO", 99_999), ("X", 1)])
 def test_what_is_no_date_word_means_nothing(word: str, amount: int | None) -> None:
-    assert datewords.span(word, amount, datetime(2026, 2, 20, tzinfo=UTC).date()) is None
+    assert date_literals.span(word, amount, datetime(2026, 2, 20, tzinfo=UTC).date()) is None
 
 
 async def test_a_day_begins_where_the_user_lives(acme: SandboxOrg) -> None:

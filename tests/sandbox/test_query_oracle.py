@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from orgserver.salesforce import soql
 from orgserver.salesforce.soql import tree
-from orgserver.sandbox import schema
 from orgserver.sandbox.errors import Refusal
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.sandbox.running import Runner
+from orgserver.sandbox.query.execution import Runner
+from orgserver.sandbox.state import schema
 from tests.unit.soql_texts import queries
 from tests.unit.soql_texts import text as text_of
 

@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 
-from orgserver.sandbox import schema
 from orgserver.sandbox.errors import Refusal
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.sandbox.running import Runner
+from orgserver.sandbox.query.execution import Runner
+from orgserver.sandbox.state import schema
 
 REPLIES = Path(__file__).parents[1] / "samples" / "replies"
 QUERY = "/services/data/v60.0/query"

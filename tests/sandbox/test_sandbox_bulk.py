@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from orgserver.sandbox import schema
 from orgserver.sandbox.org import SandboxOrg
+from orgserver.sandbox.state import schema
 
 JOBS = "/services/data/v60.0/jobs/ingest"
 

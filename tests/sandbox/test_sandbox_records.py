@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from orgserver.model.names import record_id
-from orgserver.sandbox import schema
 from orgserver.sandbox.org import SandboxOrg
+from orgserver.sandbox.state import schema
 
 ROWS = "/services/data/v60.0/sobjects"
 NOBODY = "003Sb0000999999IAA"

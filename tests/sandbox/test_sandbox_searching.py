@@ -5,8 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
-from orgserver.sandbox import schema
 from orgserver.sandbox.org import SandboxOrg
+from orgserver.sandbox.state import schema
 from tests.sandbox.shapes import recorded, shape
 
 DATA = "/services/data/v60.0"

@@ -37,7 +37,7 @@ async def test_a_query_page(http: httpx.AsyncClient) -> None:
 
 
 async def test_the_first_of_several_pages(http: httpx.AsyncClient, acme: SandboxOrg) -> None:
-    from orgserver.sandbox import schema
+    from orgserver.sandbox.state import schema
 
     for number in range(300):
         acme.records.add(schema.load("Contact"), {"LastName": f"N{number}"})

@@ -3,8 +3,8 @@
 import httpx
 import pytest
 
-from orgserver.sandbox import schema
 from orgserver.sandbox.org import SandboxOrg
+from orgserver.sandbox.state import schema
 from tests.sandbox.shapes import recorded, shape
 
 ROWS = "/services/data/v60.0/sobjects"

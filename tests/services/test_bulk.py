@@ -15,8 +15,8 @@ from orgserver.model.bulk import BulkResult
 from orgserver.model.errors import CallError, InvalidArgument, NotSent, PolicyDenied, Rejected, Unanswered
 from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller, Principal, Scope
-from orgserver.sandbox import schema
 from orgserver.sandbox.org import SandboxOrg
+from orgserver.sandbox.state import schema
 from orgserver.services import bulk
 from orgserver.services.bulk_asked import Given
 from orgserver.services.bulk_jobs import Pace

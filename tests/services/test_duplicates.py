@@ -10,9 +10,9 @@ from orgserver.model.bulk import BulkResult
 from orgserver.model.errors import CallError, InvalidArgument, Rejected
 from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller
-from orgserver.sandbox import schema
-from orgserver.sandbox.duplicates import Rule
 from orgserver.sandbox.org import SandboxOrg
+from orgserver.sandbox.state import schema
+from orgserver.sandbox.state.duplicate_rules import Rule
 from orgserver.services import upserting
 from orgserver.services.bulk_asked import Given
 from orgserver.services.upserting import Upsert

@@ -12,8 +12,8 @@ from orgserver.model.audit import AuditEntry, EntryFilter
 from orgserver.model.errors import InvalidArgument
 from orgserver.model.names import alias
 from orgserver.model.orgs import Caller, Principal, Scope
-from orgserver.sandbox import schema
 from orgserver.sandbox.org import SandboxOrg
+from orgserver.sandbox.state import schema
 from orgserver.services.fleet import Fleet
 
 TOOL = "salesforce_query_orgs"

@@ -16,8 +16,8 @@ from orgserver.model.errors import InvalidArgument, Rejected
 from orgserver.model.names import CONTACT, EVENT
 from orgserver.model.orgs import Caller
 from orgserver.model.results import Page
-from orgserver.sandbox import schema
 from orgserver.sandbox.org import SandboxOrg
+from orgserver.sandbox.state import schema
 from orgserver.services import cursors
 from orgserver.services.cursors import Position
 from orgserver.services.listing import Listing

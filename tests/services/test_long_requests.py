@@ -8,8 +8,8 @@ from orgserver.model.errors import InvalidArgument, NotSent
 from orgserver.model.names import CONTACT, SObjectName
 from orgserver.model.orgs import Caller
 from orgserver.salesforce.protocol import rest
-from orgserver.sandbox import schema
 from orgserver.sandbox.org import SandboxOrg
+from orgserver.sandbox.state import schema
 from orgserver.services.access import Connection
 from orgserver.services.listing import Listing
 from orgserver.services.planning import Plan

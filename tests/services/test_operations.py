@@ -24,8 +24,8 @@ from orgserver.model.errors import (
 )
 from orgserver.model.names import CONTACT, EVENT, alias
 from orgserver.model.orgs import Caller, OrgState, Principal, Scope
-from orgserver.sandbox import schema
 from orgserver.sandbox.org import SandboxOrg
+from orgserver.sandbox.state import schema
 from orgserver.services.listing import Listing
 from orgserver.store.writer import Transaction
 

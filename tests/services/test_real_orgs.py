@@ -14,9 +14,9 @@ from orgserver.model.orgs import Caller
 from orgserver.model.results import Page
 from orgserver.salesforce.protocol import composite_read
 from orgserver.salesforce.protocol.rest import Reply, Request
-from orgserver.sandbox import schema
-from orgserver.sandbox.duplicates import Rule
 from orgserver.sandbox.org import SandboxOrg
+from orgserver.sandbox.state import schema
+from orgserver.sandbox.state.duplicate_rules import Rule
 from orgserver.services import upserting
 from orgserver.services.listing import Listing
 from orgserver.services.upserting import Upsert

@@ -10,8 +10,8 @@ from orgserver.model.audit import Act, Action, AuditEntry, Ending, EntryFilter, 
 from orgserver.model.errors import CallError, NotSent, OperatorError, PolicyDenied, Rejected
 from orgserver.model.names import CONTACT, EVENT, new_id
 from orgserver.model.orgs import Caller, Principal
-from orgserver.sandbox import schema
 from orgserver.sandbox.org import SandboxOrg
+from orgserver.sandbox.state import schema
 from orgserver.services import erasing
 from orgserver.services.undoing import CannotUndo, Undo, Undoing
 from orgserver.store.kept import Which

@@ -89,7 +89,7 @@ def high_water(home: Path) -> int:
 
 async def run(count: int, folder: Path, mode: str = "auto") -> tuple[Large, Large, list[str]]:
     """5,000 records created by argument, and everything there is, ``count`` at least, changed through a query."""
-    from orgserver.sandbox import schema
+    from orgserver.sandbox.state import schema
 
     home, questions = folder / "home", list[str]()
     async with Sandbox.start(1) as sandbox:

@@ -19,9 +19,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 import orgserver
-from orgserver.sandbox import schema
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
+from orgserver.sandbox.state import schema
 from tests.snapshots import files
 from tests.snapshots.calls import ABSENT, agent
 from tests.snapshots.shell import Shell

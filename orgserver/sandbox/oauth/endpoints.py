@@ -1,0 +1,144 @@
+"""The pretend org's OAuth endpoints."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from orgserver.sandbox.answers import Answer, Asked
+from orgserver.sandbox.errors import OAuthRefusal, Refusal
+from orgserver.sandbox.oauth.authorize import Authorizing, Codes
+from orgserver.sandbox.oauth.identity import identity
+from orgserver.sandbox.oauth.token_grants import Grants
+from orgserver.sandbox.org import SandboxOrg
+from orgserver.sandbox.state import connected_apps
+from orgserver.sandbox.state.logins import Session
+
+TOKEN_PATH = "/services/oauth2/token"  # noqa: S105  # a path
+AUTHORIZE_PATH = "/services/oauth2/authorize"
+_HINTS = frozenset({"", "access_token", "refresh_token"})
+
+
+class OAuth:
+    """Answers for one org; it knows the others so that it can tell when their tokens are shown to it."""
+
+    def __init__(self, org: SandboxOrg, orgs: Sequence[SandboxOrg]) -> None:
+        codes = Codes(org)
+        self._org = org
+        self._grants = Grants(org, orgs, codes)
+        self._authorizing = Authorizing(org, codes)
+
+    def answer(self, asked: Asked) -> Answer:
+        """Answer a request under ``/services/oauth2/`` or ``/id/``."""
+        match asked.method, asked.parts:
+            case "POST", ["services", "oauth2", "token"]:
+                return self._grants.answer(asked)
+            case "GET" | "POST", ["services", "oauth2", "authorize"]:
+                return self._authorizing.answer(asked)
+            case "GET" | "POST", ["services", "oauth2", "revoke"]:
+                return self._revoke(asked.form)
+            case "POST", ["services", "oauth2", "introspect"]:
+                return Answer(200, self._introspected(connected_apps.form_of(asked)))
+            case "GET" | "POST", ["services", "oauth2", "userinfo"]:
+                return self._allowed(asked) or Answer(200, self._org.userinfo())
+            case "GET" | "POST", ["id", org_id, user_id]:
+                return self._allowed(asked) or self._identity(asked, org_id, user_id)
+        raise Refusal(404, "NOT_FOUND", "The requested resource does not exist")
+
+    def authenticate(self, asked: Asked) -> None:
+        """Let a request in, or refuse it with 401."""
+        kind = asked.headers.get("authorization", "").partition(" ")[0]
+        if kind and kind not in ("Bearer", "OAuth"):
+            raise Refusal(401, "INVALID_AUTH_HEADER", "INVALID_HEADER_TYPE")
+        token = bearer(asked)
+        if self._org.logins.use(token) is None:
+            self._refused(token)
+            raise Refusal(401, "INVALID_SESSION_ID", "Session expired or invalid")
+
+    @contextmanager
+    def processing(self, asked: Asked) -> Iterator[None]:
+        """While a refresh is under way, a second one with the same token is told so."""
+        given = asked.form.get("refresh_token", "") if asked.path == TOKEN_PATH else ""
+        if not given:
+            yield
+            return
+        if given in self._org.in_process:
+            raise OAuthRefusal("invalid_grant", "Token request is already being processed")
+        self._org.in_process.add(given)
+        try:
+            yield
+        finally:
+            self._org.in_process.discard(given)
+
+    def _refused(self, token: str) -> None:
+        """Count an access token that is not good here, and those of other orgs, living or dead, apart."""
+        self._org.counters.stale_tokens += 1
+        mark, exclamation, _ = token.partition("!")
+        if exclamation and mark != self._org.org_id[:15]:
+            self._org.counters.foreign_tokens += 1
+
+    def _allowed(self, asked: Asked) -> Answer | None:
+        """The refusal of a request to read who the user is, if it shows no good token."""
+        token = bearer(asked) or asked.form.get("oauth_token", "") or asked.form.get("access_token", "")
+        if self._org.logins.use(token) is not None:
+            return None
+        self._refused(token)
+        return Answer.text(403, "Bad_OAuth_Token" if token else "Missing_OAuth_Token")
+
+    def _identity(self, asked: Asked, org_id: str, user_id: str) -> Answer:
+        if org_id != self._org.org_id:
+            return Answer.text(403, "Wrong_Org")
+        if user_id != self._org.user_id:
+            return Answer.text(404, "Bad_Id")
+        version = asked.form.get("version")
+        told, answers = self._org.userinfo(), self._org.answers
+        if answers.identity_org_id is not None:
+            told["organization_id"] = answers.identity_org_id
+        if answers.identity_url is not None:
+            truth = self._org.instance_url
+            told["urls"] = {name: url.replace(truth, answers.identity_url) for name, url in told["urls"].items()}
+        return Answer(200, identity(told, "68.0" if version == "latest" else version))
+
+    def _revoke(self, form: dict[str, str]) -> Answer:
+        """RFC 7009, but Salesforce says so when it does not know the token."""
+        token = form.get("token", "")
+        if form.get("token_type_hint", "") not in _HINTS:
+            raise OAuthRefusal("unsupported_token_type", "this token type is not supported")
+        family = self._org.logins.with_token(token)
+        if family is not None:
+            self._org.logins.end(family)
+        elif not self._org.logins.close_session(token):
+            raise OAuthRefusal("invalid_token", "token has already been revoked or does not exist")
+        return Answer(200)
+
+    def _introspected(self, form: dict[str, str]) -> dict[str, Any]:
+        """RFC 7662: an app may ask about its own tokens."""
+        client_id = connected_apps.confidential(self._org, form, 401)
+        token = form.get("token", "")
+        if not token:
+            raise OAuthRefusal("invalid_request", "missing required parameter: token")
+        session = self._org.logins.session(token)
+        family = session.family if session else self._org.logins.with_token(token)
+        if family is None or family.client_id != client_id:
+            return {"active": False}
+        return {
+            "active": True,
+            "scope": family.scope,
+            "client_id": client_id,
+            "username": self._org.username,
+            "sub": f"{self._org.url}/id/{self._org.org_id}/{self._org.user_id}",
+            "token_type": "access_token" if session else "refresh_token",
+        } | (self._times(session) if session else {})
+
+    def _times(self, session: Session) -> dict[str, int]:
+        begun = math.floor(session.opened.timestamp())
+        expiry = self._org.logins.expiry(session)
+        return {"iat": begun, "nbf": begun} | ({"exp": math.floor(expiry.timestamp())} if expiry else {})
+
+
+def bearer(asked: Asked) -> str:
+    """The access token of a request."""
+    kind, _, token = asked.headers.get("authorization", "").partition(" ")
+    return token if kind in ("Bearer", "OAuth") else ""

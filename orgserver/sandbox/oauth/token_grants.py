@@ -1,0 +1,112 @@
+"""The token endpoint: what each kind of grant must show, and what it gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from orgserver.sandbox.answers import Answer, Asked
+from orgserver.sandbox.errors import OAuthRefusal
+from orgserver.sandbox.oauth import assertions
+from orgserver.sandbox.oauth.authorize import Codes
+from orgserver.sandbox.org import SandboxOrg
+from orgserver.sandbox.state import connected_apps
+
+_JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+_REFRESHABLE = frozenset({"refresh_token", "offline_access"})
+Form = dict[str, str]
+
+
+class Grants:
+    """Answers of one org's token endpoint."""
+
+    def __init__(self, org: SandboxOrg, orgs: Sequence[SandboxOrg], codes: Codes) -> None:
+        self._org = org
+        self._orgs = orgs
+        self._codes = codes
+        self._kinds: dict[str, Callable[[Form], dict[str, Any]]] = {
+            "refresh_token": self._refresh,
+            "authorization_code": self._code,
+            "client_credentials": self._credentials,
+        }
+
+    def answer(self, asked: Asked) -> Answer:
+        """Answer one request; OAuthRefusal says what is wrong with it."""
+        form = connected_apps.form_of(asked)
+        self._count_foreign(form.get("refresh_token", ""))
+        if form.get("grant_type") == _JWT_BEARER:
+            return Answer(200, self._assertion(form, asked.headers.get("host", "")))
+        kind = self._kinds.get(form.get("grant_type", ""))
+        if kind is None:
+            raise OAuthRefusal("unsupported_grant_type", "grant type not supported")
+        answers = self._org.answers
+        told = kind(form) | answers.fields
+        return Answer(200, {name: value for name, value in told.items() if name not in answers.without})
+
+    def _refresh(self, form: Form) -> dict[str, Any]:
+        """Rotate, or keep the refresh token if rotation is off. A spent one ends its whole family."""
+        org = self._org
+        client_id = connected_apps.authenticated(org, form)
+        self._check_place()
+        given = form.get("refresh_token", "")
+        betrayed = org.logins.that_spent(given)
+        if betrayed is not None:
+            org.counters.reuses += 1
+            org.logins.end(betrayed)
+        family = org.logins.with_token(given)
+        if family is None or family.client_id != client_id:
+            raise OAuthRefusal("invalid_grant", "expired access/refresh token")
+        org.counters.refreshes += 1
+        family.generation += 1
+        answer = org.new_session(family)
+        if org.rotation:
+            answer["refresh_token"] = org.logins.rotate(family)
+        return answer
+
+    def _code(self, form: Form) -> dict[str, Any]:
+        org = self._org
+        client_id = connected_apps.authenticated(org, form)
+        self._check_place()
+        approval = self._codes.redeem(client_id, form)
+        org.counters.logins += 1
+        if _REFRESHABLE.isdisjoint(approval.scope.split()):
+            return org.new_session(org.logins.without_refresh_token(client_id, approval.scope))
+        family = org.logins.begin(client_id, approval.scope)
+        return org.new_session(family) | {"refresh_token": family.refresh_token}
+
+    def _assertion(self, form: Form, host: str) -> dict[str, Any]:
+        client_id = assertions.client_of(self._org, form.get("assertion", ""), host)
+        self._check_place()
+        return self._without_refresh_token(client_id)
+
+    def _credentials(self, form: Form) -> dict[str, Any]:
+        if not self._org.answers.client_credentials:
+            raise OAuthRefusal("invalid_grant", "request not supported on this domain")
+        client_id = connected_apps.confidential(self._org, form)
+        self._check_place()
+        return self._without_refresh_token(client_id)
+
+    def _without_refresh_token(self, client_id: str) -> dict[str, Any]:
+        self._org.counters.logins += 1
+        return self._org.new_session(self._org.logins.without_refresh_token(client_id, "api web"))
+
+    def _check_place(self) -> None:
+        """Refuse the right app where or when it may not, or because the same token is being worked on."""
+        answers = self._org.answers
+        if answers.busy:
+            answers.busy -= 1
+            raise OAuthRefusal("invalid_grant", "Token request is already being processed")
+        if answers.ip_refused:
+            raise OAuthRefusal("invalid_grant", "ip restricted")
+        if answers.outside_login_hours:
+            raise OAuthRefusal("invalid_request", "invalid login hours")
+        if answers.inactive_user:
+            raise OAuthRefusal("invalid_grant", "inactive user")
+
+    def _count_foreign(self, given: str) -> None:
+        """Count a refresh token, living or dead, that another org gave."""
+        if not given or self._org.logins.with_token(given) is not None:
+            return
+        others = (each.logins for each in self._orgs if each is not self._org)
+        if any(each.with_token(given) or each.that_spent(given) for each in others):
+            self._org.counters.foreign_tokens += 1

@@ -1,0 +1,1 @@
+"""How a pretend org answers SOQL and SOSL from its records."""

@@ -1,0 +1,1 @@
+"""A pretend org's REST and Bulk resources."""

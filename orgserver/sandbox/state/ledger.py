@@ -1,0 +1,78 @@
+"""What an org has left, how many records it has, and which of them changed when."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from orgserver.sandbox.answers import Answer, Asked
+from orgserver.sandbox.errors import Refusal
+from orgserver.sandbox.org import SandboxOrg
+from orgserver.sandbox.state import schema
+from orgserver.sandbox.state.field_values import stamp
+from orgserver.sandbox.state.schema import SObject
+
+_OTHERS = {
+    "ConcurrentAsyncGetReportInstances": 200,
+    "ConcurrentSyncReportRuns": 20,
+    "DailyAsyncApexExecutions": 250_000,
+    "DailyBulkApiBatches": 15_000,
+    "DailyBulkV2QueryFileStorageMB": 976_562,
+    "DailyBulkV2QueryJobs": 10_000,
+    "DailyWorkflowEmails": 1_000,
+    "DataStorageMB": 5,
+    "FileStorageMB": 20,
+    "HourlyAsyncReportRuns": 1_200,
+    "HourlyTimeBasedWorkflow": 1_000,
+    "MassEmail": 10,
+    "SingleEmail": 15,
+}
+
+
+def limits(org: SandboxOrg) -> Answer:
+    """``/limits``."""
+    left = max(org.daily_limit - org.counters.api_calls, 0)
+    queries = sum(job.id[:3] == "750" and job.told["jobType"] == "V2Query" for job in org.jobs.known.values())
+    used = {"DailyBulkV2QueryJobs": queries}
+    others = {name: {"Max": most, "Remaining": most - used.get(name, 0)} for name, most in _OTHERS.items()}
+    return Answer(200, {"DailyApiRequests": {"Max": org.daily_limit, "Remaining": left}, **others})
+
+
+def limit_info(org: SandboxOrg) -> str:
+    """The header Sforce-Limit-Info (REST guide ``headers_api_usage``)."""
+    told = f"api-usage={org.counters.api_calls}/{org.daily_limit}"
+    if org.limit_info == "bursts":
+        return f"{told}; api-bursts=1/750"
+    return f"per-app-api-usage=17/250(appName={org.alias}-app); {told}" if org.limit_info == "per_app" else told
+
+
+def counts(org: SandboxOrg, asked: Asked) -> Answer:
+    """``/limits/recordCount``."""
+    wanted = asked.query.get("sObjects", "")
+    names = [found.name for name in wanted.split(",") if (found := schema.find(name.strip()))]
+    tables = org.records.tables
+    told = [{"count": len(tables[name]), "name": name} for name in (names if wanted else schema.NAMES)]
+    return Answer(200, {"sObjects": told})
+
+
+def changed(org: SandboxOrg, asked: Asked, sobject: SObject, kind: str) -> Answer:
+    """``/sobjects/T/updated`` or ``/deleted``."""
+    start, end = (_moment(asked.query.get(name, "")) for name in ("start", "end"))
+    if start >= end:
+        raise Refusal(400, "INVALID_REPLICATION_DATE", "startDate must be before endDate")
+    table = (org.records.tables if kind == "updated" else org.records.deleted)[sobject.name]
+    found = [record for record in table.values() if start <= _moment(record["SystemModstamp"]) < end]
+    covered: dict[str, Any] = {"latestDateCovered": stamp(min(end, org.clock()))}
+    if kind == "updated":
+        return Answer(200, {"ids": [record["Id"] for record in found], **covered})
+    gone = [{"id": record["Id"], "deletedDate": record["SystemModstamp"]} for record in found]
+    earliest = stamp(org.clock() - timedelta(days=30))
+    return Answer(200, {"deletedRecords": gone, "earliestDateAvailable": earliest, **covered})
+
+
+def _moment(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text.replace(" ", "+"))  # a plus sign that nobody escaped
+    except ValueError:
+        raise Refusal(400, "MALFORMED_DATETIME", "start and end must be dateTimes") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
