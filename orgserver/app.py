@@ -20,9 +20,9 @@ from orgserver.services.observing import Observer
 from orgserver.services.operations import Operations
 from orgserver.services.trail import Trail
 from orgserver.store.files import PATIENCE
-from orgserver.store.heartbeat import keep_alive
-from orgserver.store.holders import Patience
-from orgserver.store.opened import Store, open_store
+from orgserver.store.processes.heartbeat import keep_alive
+from orgserver.store.processes.lock_holders import Patience
+from orgserver.store.session import Store, open_store
 from orgserver.vault.sources import open_vault
 
 _SWITCH_SECONDS = 0.0005

@@ -13,7 +13,7 @@ from orgserver.config import read_settings
 from orgserver.model.orgs import Caller, Principal, Scope
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
-from orgserver.store.opened import Store, open_store
+from orgserver.store.session import Store, open_store
 from orgserver.vault.ring import Key, Vault
 
 OpenApp = Callable[..., AbstractAsyncContextManager[App]]

@@ -133,7 +133,7 @@ def _progress(verb: str) -> Callable[[int, int], None]:
 
 
 def _day(time: int) -> str:
-    from orgserver.store import chain  # noqa: PLC0415
+    from orgserver.store.audit import chain  # noqa: PLC0415
 
     return f"{chain.when(time):%Y-%m-%d}"
 

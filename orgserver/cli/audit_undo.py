@@ -186,7 +186,7 @@ def erase(
 
     async def act() -> int:
         from orgserver.services import erasing  # noqa: PLC0415
-        from orgserver.store.kept import Which  # noqa: PLC0415
+        from orgserver.store.audit.snapshots import Which  # noqa: PLC0415
 
         async with app_of(settings_of()) as app:
             which = await erasing.which_org(app.access, operator(), org) if org is not None else Which()

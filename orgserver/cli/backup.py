@@ -11,8 +11,8 @@ from orgserver.cli.support import Failure, app_of, operator, print_json, report,
 from orgserver.config import Settings
 from orgserver.model.orgs import Org
 from orgserver.services import directory
-from orgserver.store import copying
-from orgserver.store.copying import Copied
+from orgserver.store.backup import copy
+from orgserver.store.backup.copy import Copied
 from orgserver.vault.sources import open_vault
 
 
@@ -29,7 +29,7 @@ def backup(file: Path, as_json: bool) -> None:
 
     async def act() -> Copied:
         async with app_of(settings_of()) as app:
-            return await copying.backup(app.store, target, operator())
+            return await copy.backup(app.store, target, operator())
 
     made = run(act())
     if as_json:
@@ -55,7 +55,7 @@ def restore(file: Path, as_json: bool) -> None:
     source = file.absolute()
 
     async def act() -> tuple[Copied, list[Org]]:
-        put_in = await copying.restore(
+        put_in = await copy.restore(
             source, settings.database_file, lambda: open_vault(settings, create=False), operator()
         )
         async with app_of(settings) as app:

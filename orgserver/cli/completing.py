@@ -31,10 +31,10 @@ def prepare() -> None:
 
 def aliases(_ctx: click.Context, _param: click.Parameter, typed: str) -> Items:
     """Registered orgs; of several with commas between them, the last."""
-    from orgserver.store import outside  # noqa: PLC0415  # only for a shell that asks
+    from orgserver.store import completion_names  # noqa: PLC0415  # only for a shell that asks
 
     head, comma, last = typed.rpartition(",")
-    found = [(alias, name) for alias, name in _looked_up(outside.aliases) if alias.startswith(last)]
+    found = [(alias, name) for alias, name in _looked_up(completion_names.aliases) if alias.startswith(last)]
     return [CompletionItem(f"{head}{comma}{alias}", help=_words(name)) for alias, name in found]
 
 
@@ -64,16 +64,16 @@ def changes(_ctx: click.Context, _param: click.Parameter, typed: str) -> Items:
 
 def principals(_ctx: click.Context, _param: click.Parameter, typed: str) -> Items:
     """Whoever is in the audit log."""
-    from orgserver.store import outside  # noqa: PLC0415  # as above
+    from orgserver.store import completion_names  # noqa: PLC0415  # as above
 
-    return [CompletionItem(name) for name in _looked_up(outside.principals) if name.startswith(typed.lower())]
+    return [CompletionItem(name) for name in _looked_up(completion_names.principals) if name.startswith(typed.lower())]
 
 
 def holds(_ctx: click.Context, _param: click.Parameter, typed: str) -> Items:
     """Holds on the audit log."""
-    from orgserver.store import outside  # noqa: PLC0415  # as above
+    from orgserver.store import completion_names  # noqa: PLC0415  # as above
 
-    return [CompletionItem(name) for name in _looked_up(outside.holds) if name.startswith(typed)]
+    return [CompletionItem(name) for name in _looked_up(completion_names.holds) if name.startswith(typed)]
 
 
 def commands(ctx: click.Context, _param: click.Parameter, typed: str) -> Items:
@@ -88,9 +88,9 @@ def commands(ctx: click.Context, _param: click.Parameter, typed: str) -> Items:
 
 
 def _entries(typed: str, actions: tuple[str, ...] = ()) -> Items:
-    from orgserver.store import outside  # noqa: PLC0415  # as above
+    from orgserver.store import completion_names  # noqa: PLC0415  # as above
 
-    found = _looked_up(lambda file: outside.entries(file, typed.lower(), actions))
+    found = _looked_up(lambda file: completion_names.entries(file, typed.lower(), actions))
     return [CompletionItem(id_, help=_words(what)) for id_, what in found]
 
 

@@ -22,7 +22,7 @@ from orgserver.logs import start_logging
 from orgserver.model import names
 from orgserver.model.errors import ConfigError, StoreError
 from orgserver.model.orgs import Caller, Principal, Scope
-from orgserver.store.holders import Patience
+from orgserver.store.processes.lock_holders import Patience
 from orgserver.telemetry import signals
 
 if TYPE_CHECKING:

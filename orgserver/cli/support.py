@@ -213,7 +213,7 @@ def no_core_dumps() -> None:
 async def app_of(settings: Settings, scope: Scope | None = None) -> AsyncIterator[App]:
     """Open everything for one command."""
     from orgserver.app import open_app  # noqa: PLC0415  # the store's and client's imports
-    from orgserver.store.holders import Patience  # noqa: PLC0415  # as above
+    from orgserver.store.processes.lock_holders import Patience  # noqa: PLC0415  # as above
 
     async with open_app(settings, scope, patience=Patience(tell=tell)) as app:
         yield app

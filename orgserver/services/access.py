@@ -13,8 +13,8 @@ from orgserver.salesforce.protocol import rest
 from orgserver.salesforce.protocol.rest import Reply, Request
 from orgserver.services.observing import Observer
 from orgserver.services.tokens import LEASE_SECONDS, Tokens, hosts_of
-from orgserver.store.opened import Store
-from orgserver.store.orgs import Catalog
+from orgserver.store.orgs.registry import Catalog
+from orgserver.store.session import Store
 
 T = TypeVar("T")
 

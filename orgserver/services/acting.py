@@ -37,8 +37,8 @@ from orgserver.services.observing import Observer, Watched
 from orgserver.services.planning import Plan
 from orgserver.services.tokens import hosts_of
 from orgserver.store.approvals import Pass
-from orgserver.store.opened import Store
-from orgserver.store.repetitions import Begun
+from orgserver.store.idempotency import Begun
+from orgserver.store.session import Store
 from orgserver.store.writer import microseconds
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from orgserver.model.orgs import Caller
 from orgserver.services.access import Access
 from orgserver.store import approvals
 from orgserver.store.approvals import Approval
-from orgserver.store.opened import Store
+from orgserver.store.session import Store
 from orgserver.store.writer import microseconds
 from orgserver.vault.ring import Unsealable
 

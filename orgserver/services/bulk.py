@@ -28,8 +28,8 @@ from orgserver.services.cursors import Position
 from orgserver.services.planning import Plan
 from orgserver.services.preparation import Preparation
 from orgserver.services.questions import Confirmation, Told
-from orgserver.store import parts
-from orgserver.store.opened import Store
+from orgserver.store.audit import result_parts
+from orgserver.store.session import Store
 
 NOT_KEPT = "this org keeps what changes replace, but not for salesforce_change_records: audit undo cannot undo this"
 _PAGE = 1_000
@@ -182,7 +182,7 @@ class Bulk:
             )
         entry_id = position.path or ""
         async with self._store.database.reading() as connection:
-            tally, _number = await parts.tally(connection, entry_id)
+            tally, _number = await result_parts.tally(connection, entry_id)
             results = [each async for each in _in_order(connection, entry_id, position.skip, tally)]
         if not tally.total:
             raise InvalidArgument("these results were pruned from the audit log", fields=["cursor"])
@@ -210,7 +210,7 @@ async def _in_order(connection: Any, entry_id: str, skip: int, tally: Tally) -> 
             place += size
             continue
         number = 0
-        while (found := await parts.of(connection, entry_id, number)) is not None:
+        while (found := await result_parts.of(connection, entry_id, number)) is not None:
             number, part = found
             for index, verdict in enumerate(part.verdicts, part.first):
                 if (verdict.state == "succeeded") is not wanted:

@@ -21,8 +21,8 @@ from orgserver.services.bulk_asked import ID, Asked, many_duplicates
 from orgserver.services.bulk_jobs import Pace
 from orgserver.services.keeping import read_first
 from orgserver.services.matching import Matching
-from orgserver.store import parts
-from orgserver.store.opened import Store
+from orgserver.store.audit import result_parts
+from orgserver.store.session import Store
 from orgserver.store.writer import microseconds
 
 T = TypeVar("T")
@@ -209,7 +209,7 @@ class Running:
                 kept.append(shown(index, verdict))
             if verdict.state != "failed" and verdict.id is not None and len(self.touched) < TOUCHED:
                 self.touched.append(verdict.id)
-        found = [*parts.cut(part)]
+        found = [*result_parts.cut(part)]
         await self._record(self.pace.request_seconds, found)
         self._parts += len(found)
 

@@ -26,7 +26,7 @@ from orgserver.services.access import Connection
 from orgserver.services.questions import Confirmation, Told
 from orgserver.store import approvals
 from orgserver.store.approvals import Pass, Queued, Wanted
-from orgserver.store.opened import Store
+from orgserver.store.session import Store
 from orgserver.store.writer import Transaction, microseconds
 from orgserver.vault.ring import Context, Unsealable
 

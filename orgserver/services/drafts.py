@@ -27,8 +27,8 @@ from orgserver.model.orgs import AccessToken, Credential
 from orgserver.model.secret import Secret
 from orgserver.salesforce.auth.oauth import TokenAnswer
 from orgserver.services.registration import Registration
-from orgserver.store.opened import Store
-from orgserver.store.orgs import Draft
+from orgserver.store.orgs.registry import Draft
+from orgserver.store.session import Store
 from orgserver.store.writer import Transaction
 
 logger = logging.getLogger("orgserver.tokens")

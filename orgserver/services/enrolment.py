@@ -27,12 +27,12 @@ from orgserver.services.registration import Registration, checked, hosts_of
 from orgserver.services.registry import Registry, act_on
 from orgserver.services.tokens import hosts_of as hosts_of_org
 from orgserver.services.ways_in import Entry, Session, WaysIn
-from orgserver.store import policies, rows
-from orgserver.store.chain import when
-from orgserver.store.opened import Store
-from orgserver.store.orgs import Catalog
-from orgserver.store.policies import PolicyChange
-from orgserver.store.sealed import credential_of
+from orgserver.store.audit.chain import when
+from orgserver.store.orgs import policies, rows
+from orgserver.store.orgs.policies import PolicyChange
+from orgserver.store.orgs.registry import Catalog
+from orgserver.store.orgs.sealed_values import credential_of
+from orgserver.store.session import Store
 from orgserver.store.writer import Transaction
 
 __all__ = ["Enrolled", "Enrolment", "Registration"]

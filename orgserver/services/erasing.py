@@ -7,9 +7,9 @@ from orgserver.model.errors import OperatorError
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
 from orgserver.services.access import Access
-from orgserver.store import kept as kept_values
-from orgserver.store.kept import Which
-from orgserver.store.opened import Store
+from orgserver.store.audit import snapshots as kept_values
+from orgserver.store.audit.snapshots import Which
+from orgserver.store.session import Store
 from orgserver.store.writer import Transaction
 
 

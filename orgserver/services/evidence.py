@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orgserver.model.errors import AuditBroken
-from orgserver.store import chain
-from orgserver.store.chain import INTENT
+from orgserver.store.audit import chain
+from orgserver.store.audit.chain import INTENT
 from orgserver.vault.signed_notes import BadNote, Checkpoint, Verifier, read_checkpoint
 
 _STEP = 10_000

@@ -13,8 +13,9 @@ from sqlalchemy import Connection
 
 from orgserver.model.audit import ENTRY_FIELDS, EntryFilter
 from orgserver.services import exporting_ocsf
-from orgserver.store import reading, tables
-from orgserver.store.opened import Store
+from orgserver.store import tables
+from orgserver.store.audit import reader
+from orgserver.store.session import Store
 
 PAGE = 5_000
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -43,7 +44,7 @@ async def shaped(store: Store, wanted: EntryFilter, shape: Shape[T]) -> AsyncIte
 
 def _page(connection: Connection, wanted: EntryFilter, after: int, shape: Shape[T]) -> tuple[T | None, int | None]:
     sequence = tables.audit_entries.c.sequence
-    query = reading.joined(wanted).where(sequence > after).order_by(sequence).limit(PAGE)
+    query = reader.joined(wanted).where(sequence > after).order_by(sequence).limit(PAGE)
     with connection.begin():
         rows = connection.execute(query).all()
     page = shape(_each(rows)) if rows else None
@@ -54,8 +55,8 @@ def _each(rows: Sequence[Any]) -> Iterator[dict[str, Any]]:
     for row in rows:
         try:
             entry = public(*row)
-        except reading.UNREADABLE as error:
-            raise reading.unreadable(row[0]) from error
+        except reader.UNREADABLE as error:
+            raise reader.unreadable(row[0]) from error
         yield entry
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from orgserver.model.audit import ENTRY_FIELDS
-from orgserver.store import chain
+from orgserver.store.audit import chain
 
 _TYPES = {
     "sequence": pa.int64(),

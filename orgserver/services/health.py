@@ -18,7 +18,7 @@ from typing import Literal
 
 import orgserver
 from orgserver.config import Settings
-from orgserver.store import files, glimpse
+from orgserver.store import diagnostics, files
 from orgserver.store.database import OLDER_SCHEMAS, SCHEMA
 from orgserver.vault.sources import folder_risk
 from orgserver.vault.system_keyring import COMMAND, SystemKeyring
@@ -199,7 +199,7 @@ def lock_file(database: Path, patience: float) -> Finding:
 def schema(database: Path) -> Finding:
     """A check is no reason to migrate a store that older servers may still be using."""
     try:
-        found = glimpse.schema_of(database)
+        found = diagnostics.schema_of(database)
     except (sqlite3.Error, OSError) as error:
         return Finding("schema", "problem", f"{database} cannot be read: {error}", "restore it from a backup")
     if found in OLDER_SCHEMAS:

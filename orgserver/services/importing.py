@@ -22,7 +22,7 @@ from orgserver.model.secret import Secret
 from orgserver.services.drafts import digest
 from orgserver.services.enrolment import Enrolled, Enrolment
 from orgserver.services.registration import Registration
-from orgserver.store.opened import Store
+from orgserver.store.session import Store
 
 logger = logging.getLogger("orgserver.tokens")
 

@@ -22,9 +22,9 @@ from orgserver.salesforce.protocol.rest import Reply, Request
 from orgserver.services import cutting, repetition, values
 from orgserver.services.access import Connection
 from orgserver.services.planning import Plan
-from orgserver.store import kept
-from orgserver.store.kept import Keeps, Kept
-from orgserver.store.opened import Store
+from orgserver.store.audit import snapshots
+from orgserver.store.audit.snapshots import Keeps, Kept
+from orgserver.store.session import Store
 
 T = TypeVar("T")
 Described = Mapping[str, Mapping[str, Any]]
@@ -44,7 +44,7 @@ async def keep(store: Store, act: Act, keeps: Keeps, connection: Connection) -> 
     try:
         async with store.database.reading() as reading:
             await store.orgs.data_key(reading, row_id)  # if the ring must be read again, then not in the writer
-        write = partial(kept.keep_in, orgs=store.orgs, log=store.audit, entry_id=act.id, kept=found)
+        write = partial(snapshots.keep_in, orgs=store.orgs, log=store.audit, entry_id=act.id, kept=found)
         await store.database.write(write)
     except (StoreError, KeyProblem) as error:
         raise StoreAway(

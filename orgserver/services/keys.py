@@ -16,8 +16,8 @@ from orgserver.model.audit import Act, Action, Ending, Outcome
 from orgserver.model.errors import StoreBusy
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
-from orgserver.store.keyrings import Page, Standing, catching_up, one_rotation
-from orgserver.store.opened import Store
+from orgserver.store.orgs.rewrapping import Page, Standing, catching_up, one_rotation
+from orgserver.store.session import Store
 from orgserver.store.writer import Transaction
 from orgserver.vault.ring import Key
 

@@ -26,9 +26,9 @@ from orgserver.services import packing
 from orgserver.services.access import Connection
 from orgserver.services.foresight import Foresight, Problem, no_object, refused
 from orgserver.services.planning import Plan
-from orgserver.store import describes
-from orgserver.store.describes import DescribeKey, KeptDescribe
-from orgserver.store.opened import Store
+from orgserver.store import describe_cache
+from orgserver.store.describe_cache import DescribeKey, KeptDescribe
+from orgserver.store.session import Store
 from orgserver.store.writer import Transaction
 
 T = TypeVar("T")
@@ -113,7 +113,7 @@ class Metadata:
             return
         try:
             async with self._store.database.reading() as connection:
-                kept = await describes.find(connection, key)
+                kept = await describe_cache.find(connection, key)
         except StoreError:
             return  # the call that follows says it better
         if kept is None or (known is not None and kept.fetched_at <= known.fetched_at):
@@ -121,7 +121,7 @@ class Metadata:
         what = await packing.unpacked(kept.body)
         if what is not None:
             self._remember(key, Known(what, kept.last_modified, kept.fetched_at))
-            await self._write(partial(describes.touch_in, key=key))
+            await self._write(partial(describe_cache.touch_in, key=key))
 
     async def foresee(self, caller: Caller, org: Org, foresight: Foresight | None) -> None:
         """Raise InvalidArgument for a call that fresh describes show to be wrong.
@@ -278,12 +278,12 @@ class Metadata:
     ) -> W:
         if told.what is None and known is not None:
             self._remember(key, replace(known, fetched_at=asked_at))
-            await self._write(partial(describes.confirm_in, key=key, fetched_at=asked_at))
+            await self._write(partial(describe_cache.confirm_in, key=key, fetched_at=asked_at))
             return _of(kind, known)
         assert told.what is not None  # noqa: S101  # 304 answers only a condition, which comes from what is known
         self._remember(key, Known(told.what, told.last_modified, asked_at))
         packed = KeptDescribe(await packing.packed(told.what), told.last_modified, asked_at)
-        await self._write(partial(describes.keep_in, key=key, kept=packed))
+        await self._write(partial(describe_cache.keep_in, key=key, kept=packed))
         return told.what
 
     # -- memory and store
@@ -309,7 +309,7 @@ class Metadata:
         gone = self._known.pop(key, None)
         if gone is not None:
             self._weight -= gone.what.weight
-            await self._write(partial(describes.forget_in, key=key))
+            await self._write(partial(describe_cache.forget_in, key=key))
 
     async def _write(self, change: Callable[[Transaction], object]) -> None:
         """Keep it, if the store can: a cache is no reason to fail."""

@@ -22,8 +22,8 @@ from orgserver.salesforce.auth.oauth import TokenAnswer
 from orgserver.salesforce.client import SalesforceClient
 from orgserver.services import verdicts
 from orgserver.services.wishes import hosts_of
-from orgserver.store.chain import when
-from orgserver.store.opened import Store
+from orgserver.store.audit.chain import when
+from orgserver.store.session import Store
 from orgserver.store.writer import Transaction, microseconds
 
 logger = logging.getLogger("orgserver.tokens")

@@ -19,9 +19,9 @@ from orgserver.model.orgs import Caller
 from orgserver.model.secret import Secret
 from orgserver.services.trail import Trail
 from orgserver.store import one_time_codes
-from orgserver.store.keyrings import catching_up
 from orgserver.store.one_time_codes import CodeState
-from orgserver.store.opened import Store
+from orgserver.store.orgs.rewrapping import catching_up
+from orgserver.store.session import Store
 from orgserver.store.writer import Transaction, microseconds
 
 MAX_WRONG = 5

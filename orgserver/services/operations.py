@@ -26,7 +26,7 @@ from orgserver.services.planning import Plan
 from orgserver.services.preparation import Preparation
 from orgserver.services.usual import UsualFields
 from orgserver.services.writing import Writing
-from orgserver.store.opened import Store
+from orgserver.store.session import Store
 
 T = TypeVar("T")
 

@@ -12,8 +12,8 @@ from orgserver.model.orgs import Permission
 from orgserver.services.access import Connection
 from orgserver.services.foresight import Foresight
 from orgserver.services.questions import Confirmation
-from orgserver.store.kept import Keeps
-from orgserver.store.repetitions import Repetition
+from orgserver.store.audit.snapshots import Keeps
+from orgserver.store.idempotency import Repetition
 from orgserver.vault.ring import Key
 
 T = TypeVar("T")

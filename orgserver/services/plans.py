@@ -29,7 +29,7 @@ from orgserver.services.access import Connection
 from orgserver.services.appointments import Attendees
 from orgserver.services.planning import Plan
 from orgserver.services.usual import UsualFields
-from orgserver.store.kept import COSTS, Keeps
+from orgserver.store.audit.snapshots import COSTS, Keeps
 
 T = TypeVar("T")
 

@@ -28,10 +28,10 @@ from orgserver.services.moves import Moves
 from orgserver.services.observing import Observer
 from orgserver.services.safekeeping import Deposit, Safekeeping
 from orgserver.services.wishes import Wish, hosts_of, same
-from orgserver.store import policies
-from orgserver.store.chain import when
-from orgserver.store.opened import Store
-from orgserver.store.refreshes import Busy, Closed, Finished, Granted, Refreshes, moment
+from orgserver.store.audit.chain import when
+from orgserver.store.orgs import policies
+from orgserver.store.orgs.refreshes import Busy, Closed, Finished, Granted, Refreshes, moment
+from orgserver.store.session import Store
 from orgserver.store.writer import Transaction, microseconds
 
 logger = logging.getLogger("orgserver.tokens")

@@ -19,8 +19,8 @@ from orgserver.services.access import Access
 from orgserver.services.proof import prove
 from orgserver.services.tokens import hosts_of
 from orgserver.services.verdicts import closed
-from orgserver.store import policies
-from orgserver.store.opened import Store
+from orgserver.store.orgs import policies
+from orgserver.store.session import Store
 from orgserver.store.writer import Transaction
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Text, case, cast, func, select
 
-from orgserver.store import chain, tables
-from orgserver.store.opened import Store
+from orgserver.store import tables
+from orgserver.store.audit import chain
+from orgserver.store.session import Store
 
 TOP = 15
 """Lines of a table; the rest is one line of its own."""

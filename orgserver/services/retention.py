@@ -11,9 +11,9 @@ from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import AuditBroken, OperatorError
 from orgserver.model.orgs import Caller
 from orgserver.services.trail import Trail
-from orgserver.store import chain, pruning, reading
-from orgserver.store.opened import Store
-from orgserver.store.pruning import Cut, Hold
+from orgserver.store.audit import chain, pruning, reader
+from orgserver.store.audit.pruning import Cut, Hold
+from orgserver.store.session import Store
 
 __all__ = ["Cut", "Hold", "Retention", "hold_json"]
 
@@ -53,7 +53,7 @@ class Retention:
         after = cut.base.sequence
         while after < cut.sequence:
             async with self._store.database.reading() as connection:
-                page, _ = await reading.events(connection, EntryFilter(), after, self._store.id)
+                page, _ = await reader.events(connection, EntryFilter(), after, self._store.id)
             if not page:
                 raise AuditBroken(f"entry {after + 1} was removed while the log was exported")
             for event in page:

@@ -16,7 +16,7 @@ from orgserver.model.names import RowId
 from orgserver.model.orgs import AccessToken, Org, OrgState
 from orgserver.model.secret import Secret
 from orgserver.services import verdicts
-from orgserver.store.opened import Store
+from orgserver.store.session import Store
 from orgserver.store.writer import Transaction
 
 logger = logging.getLogger("orgserver.tokens")

@@ -14,10 +14,10 @@ from orgserver.services import moves, verdicts
 from orgserver.services.health import Finding, size
 from orgserver.services.keepalive import LIFE, WARN_FROM, dies_at
 from orgserver.services.one_time_codes import OneTimeCodes, refuse_if_closed
-from orgserver.store import glimpse
-from orgserver.store.chain import when
-from orgserver.store.glimpse import Vitals
-from orgserver.store.opened import Store
+from orgserver.store import diagnostics
+from orgserver.store.audit.chain import when
+from orgserver.store.diagnostics import Vitals
+from orgserver.store.session import Store
 
 _LATE_SECONDS = 600
 _MUCH_WAL = 64 * 1024 * 1024
@@ -28,7 +28,7 @@ async def of_store(store: Store) -> list[Finding]:
     """Check the store from inside; a damaged one may take a while."""
     late = store.database.clock() - _LATE_SECONDS * 1_000_000
     async with store.database.reading() as connection:
-        vitals = await glimpse.of(connection, late)
+        vitals = await diagnostics.of(connection, late)
     file = store.database.file
     left = await asyncio.to_thread(lambda: sorted(path.name for path in file.parent.glob(f"{file.name}.rescue-*")))
     return [

@@ -19,7 +19,7 @@ from orgserver.salesforce.protocol import refusal_hints
 from orgserver.services.observing import Observer
 from orgserver.services.refreshing import Refresher
 from orgserver.services.wishes import Wish, hosts_of, same
-from orgserver.store.opened import Store
+from orgserver.store.session import Store
 
 __all__ = ["LEASE_SECONDS", "Tokens", "hosts_of"]
 

@@ -12,8 +12,8 @@ from orgserver.model.errors import AuditBroken, OperatorError, OrgserverError, S
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
 from orgserver.services import exporting
-from orgserver.store import checkpoints, parts, reading, verifying
-from orgserver.store.opened import Store
+from orgserver.store.audit import checkpoints, reader, result_parts, verification
+from orgserver.store.session import Store
 from orgserver.vault.signed_notes import BadNote, Checkpoint
 
 T = TypeVar("T")
@@ -51,22 +51,22 @@ class Trail:
         """The latest entries, newest first."""
         await self._store.audit.catch_up()
         async with self._store.database.reading() as connection:
-            return await reading.newest(connection, wanted, limit)
+            return await reader.newest(connection, wanted, limit)
 
     async def entry(self, id_: str) -> AuditEntry | None:
         """One entry by its id, or by what only its id begins with; OperatorError if several do."""
         await self._store.audit.catch_up()
         async with self._store.database.reading() as connection:
-            found = await reading.ids(connection, id_.lower(), _NAMED + 1) if id_ else []
+            found = await reader.ids(connection, id_.lower(), _NAMED + 1) if id_ else []
             if len(found) > 1:
                 raise several(id_, "audit entries", found)
-            return await reading.entry(connection, found[0]) if found else None
+            return await reader.entry(connection, found[0]) if found else None
 
     async def record(self, beginning: str) -> str:
         """The id of the one record in the log whose id begins so; OperatorError if there is none, or several are."""
         await self._store.audit.catch_up()
         async with self._store.database.reading() as connection:
-            found = await reading.records(connection, beginning, _NAMED + 1)
+            found = await reader.records(connection, beginning, _NAMED + 1)
         if len(found) > 1:
             raise several(beginning, "records", found)
         if not found:
@@ -80,19 +80,19 @@ class Trail:
         if entry.action != Action.BULK:
             return {}
         async with self._store.database.reading() as connection:
-            tally, number = await parts.tally(connection, entry.id)
+            tally, number = await result_parts.tally(connection, entry.id)
         return {"succeeded": tally.succeeded, "failed": tally.failed, "unknown": tally.unknown, "parts": number}
 
     async def head(self) -> int:
         """The sequence of the newest event."""
         async with self._store.database.reading() as connection:
-            return await reading.head(connection)
+            return await reader.head(connection)
 
     async def ended(self, after: int, wanted: EntryFilter) -> tuple[list[AuditEntry], int]:
         """Entries that ended after a sequence, in the order in which they did, and the sequence to go on from."""
         await self._store.audit.catch_up()
         async with self._store.database.reading() as connection:
-            return await reading.ended(connection, after, wanted)
+            return await reader.ended(connection, after, wanted)
 
     async def entries(self, wanted: EntryFilter) -> AsyncIterator[AuditEntry]:
         """Every entry, oldest first, in short read transactions."""
@@ -100,7 +100,7 @@ class Trail:
         after = 0
         while True:
             async with self._store.database.reading() as connection:
-                page, last = await reading.entries(connection, wanted, after)
+                page, last = await reader.entries(connection, wanted, after)
             for entry in page:
                 yield entry
             if last is None:
@@ -124,7 +124,7 @@ class Trail:
         first, after = 0, 0
         while True:
             async with self._store.database.reading() as connection:
-                page, last = await reading.events(connection, wanted, after, self._store.id)
+                page, last = await reader.events(connection, wanted, after, self._store.id)
             for event in page:
                 first, after = first or event["sequence"], event["sequence"]
                 yield event
@@ -148,7 +148,7 @@ class Trail:
         Raises AuditBroken for a note that this store did not sign.
         """
         log = self._store.audit
-        state = verifying.Verification(
+        state = verification.Verification(
             self._store.id,
             log.mac,
             log.open_head,
@@ -160,13 +160,13 @@ class Trail:
             with suppress(StoreError):  # an entry that was edited beyond reading is for the check itself to find
                 await log.catch_up()
             async with self._store.database.reading() as connection:
-                start = await verifying.start(connection, log.signer.verifier)
+                start = await verification.start(connection, log.signer.verifier)
             state.sequence, state.hash = start if start is not None else (0, b"")
         began = state.sequence
         async with self._store.database.reading() as connection:
-            total = await reading.head(connection)
+            total = await reader.head(connection)
         await self._store.database.scan(lambda connection: state.run(connection, lambda done: progress(done, total)))
-        return Verified(state.events, state.intents, verifying.CHECKS, state.first_bad, state.problem, began)
+        return Verified(state.events, state.intents, verification.CHECKS, state.first_bad, state.problem, began)
 
     def _kept(self, note: str) -> Checkpoint:
         try:

@@ -21,9 +21,9 @@ from orgserver.services.access import Access
 from orgserver.services.keeping import Back, Described
 from orgserver.services.operations import Operations
 from orgserver.services.trail import Trail, several
-from orgserver.store import kept as kept_values
-from orgserver.store.kept import Kept
-from orgserver.store.opened import Store
+from orgserver.store.audit import snapshots as kept_values
+from orgserver.store.audit.snapshots import Kept
+from orgserver.store.session import Store
 from orgserver.vault.ring import Unsealable
 
 How = Literal["update", "create", "delete"]

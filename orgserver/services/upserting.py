@@ -17,7 +17,7 @@ from orgserver.services import foresight, hindsight, parents, repetition, values
 from orgserver.services.access import Connection
 from orgserver.services.planning import Plan
 from orgserver.services.preparation import Draft, Preparation
-from orgserver.store.kept import Keeps
+from orgserver.store.audit.snapshots import Keeps
 
 MAX_EXTERNAL_ID = 255
 _NO_SEGMENT = frozenset({".", ".."})

@@ -7,7 +7,7 @@ from orgserver.model.errors import CallError, NeedsLogin, NotSent, StoreAway
 from orgserver.model.orgs import Org, OrgState
 from orgserver.salesforce import hosts
 from orgserver.salesforce.auth import oauth, token_refusals
-from orgserver.store.holders import Holder
+from orgserver.store.processes.lock_holders import Holder
 
 
 def closed(org: Org, found: Org | None) -> NeedsLogin:

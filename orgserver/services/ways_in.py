@@ -25,7 +25,7 @@ from orgserver.services.drafts import Drafts, credential_in
 from orgserver.services.login import SignIn
 from orgserver.services.login_refusals import lost, refused, unusable
 from orgserver.services.registration import Registration, credential_of, hosts_of
-from orgserver.store.orgs import Draft
+from orgserver.store.orgs.registry import Draft
 
 T = TypeVar("T")
 

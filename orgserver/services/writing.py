@@ -16,7 +16,7 @@ from orgserver.services import appointments, foresight, hindsight, parents, plan
 from orgserver.services.access import Connection
 from orgserver.services.planning import Plan
 from orgserver.services.preparation import Draft, Preparation
-from orgserver.store.kept import Keeps
+from orgserver.store.audit.snapshots import Keeps
 
 
 class Writing:

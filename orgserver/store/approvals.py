@@ -18,8 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orgserver.model.audit import Act, Ending, Outcome
 from orgserver.model.names import RowId
 from orgserver.store import tables
-from orgserver.store.audit import AuditLog
-from orgserver.store.orgs import Orgs
+from orgserver.store.audit.log import AuditLog
+from orgserver.store.orgs.registry import Orgs
 from orgserver.store.writer import Transaction
 from orgserver.vault.ring import Context
 

@@ -17,9 +17,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from orgserver.model.errors import StoreError
-from orgserver.store import files, holders, threads
-from orgserver.store.holders import Patience
-from orgserver.store.keyrings import catching_up
+from orgserver.store import files
+from orgserver.store.orgs.rewrapping import catching_up
+from orgserver.store.processes import lock_holders, threads
+from orgserver.store.processes.lock_holders import Patience
 from orgserver.store.writer import Change, Writer, microseconds
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class Database:
             async with self._reads.connect() as connection:
                 yield connection
         except DBAPIError as error:
-            raise holders.busy_in_sqlite(error, self.file) or StoreError(
+            raise lock_holders.busy_in_sqlite(error, self.file) or StoreError(
                 f"the store cannot be read: {error.orig}"
             ) from error
 
@@ -139,7 +140,7 @@ class Database:
                 with files.held_if_free(self.file, self._closing):
                     connection.close()
         except DBAPIError as error:
-            raise holders.busy_in_sqlite(error, self.file) or StoreError(
+            raise lock_holders.busy_in_sqlite(error, self.file) or StoreError(
                 f"the store cannot be read: {error.orig}"
             ) from error
 
@@ -169,7 +170,7 @@ class Database:
                 finally:
                     connection.close()
         except DBAPIError as error:
-            raise holders.busy_in_sqlite(error, self.file) or _unusable(self.file, error) from None
+            raise lock_holders.busy_in_sqlite(error, self.file) or _unusable(self.file, error) from None
         except OSError as error:
             raise StoreError(f"the store {self.file} cannot be used: {error.strerror}") from None
 
@@ -185,7 +186,7 @@ class Database:
             )
         if version is not None and not migrate:
             raise StoreError(f"the store has schema {version}; {SCHEMA} is needed", hint="run: orgserver migrate")
-        from orgserver.store.migrating import upgrade  # noqa: PLC0415  # Alembic is slow to import and seldom needed
+        from orgserver.store.migration import upgrade  # noqa: PLC0415  # Alembic is slow to import and seldom needed
 
         connection.rollback()
         upgrade(connection)

@@ -15,8 +15,8 @@ import portalocker
 
 from orgserver.model.errors import StoreBusy, StoreError
 from orgserver.private_files import sync_folder
-from orgserver.store import holders
-from orgserver.store.holders import Patience
+from orgserver.store.processes import lock_holders
+from orgserver.store.processes.lock_holders import Patience
 
 NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "fuse.sshfs", "9p", "ceph", "glusterfs"}
@@ -89,7 +89,7 @@ class LockFile:
         self.path = path
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
         self._file = os.fdopen(descriptor, "r+b", buffering=0)
-        self._mark = holders.mark()
+        self._mark = lock_holders.mark()
         self.is_awaited = False
         """Somebody waits for it in the kernel."""
 
@@ -201,12 +201,12 @@ class _Wait:
         """Return when the lock is held; StoreBusy when that took too long."""
         began, told = time.monotonic(), patience.tell is None
         while not self._over.wait(_WAIT_SECONDS):
-            waited, holder = time.monotonic() - began, holders.holder_of(self._lock.path)
+            waited, holder = time.monotonic() - began, lock_holders.holder_of(self._lock.path)
             if patience.is_over(waited, holder) and self._abandon():
-                raise holders.busy(holder)
-            if not told and waited >= holders.TELL_SECONDS:
+                raise lock_holders.busy(holder)
+            if not told and waited >= lock_holders.TELL_SECONDS:
                 told = True
-                patience.tell(holders.waiting_line(holder, patience.seconds))  # type: ignore[misc]  # there is one
+                patience.tell(lock_holders.waiting_line(holder, patience.seconds))  # type: ignore[misc]  # there is one
         if self._error is not None:
             self._lock.close()
             raise self._error

@@ -25,10 +25,10 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import DBAPIError
 
 from orgserver.model.errors import StoreError
-from orgserver.store import holders
 from orgserver.store.files import PATIENCE, LockFile
-from orgserver.store.holders import Patience
-from orgserver.store.jobs import Change, Job, Waiting, failed, resolve
+from orgserver.store.processes import lock_holders
+from orgserver.store.processes.lock_holders import Patience
+from orgserver.store.write_queue import Change, Job, Waiting, failed, resolve
 
 __all__ = ["Change", "Prepared", "Transaction", "Writer", "microseconds"]
 
@@ -239,7 +239,7 @@ class Writer:
 
     def _store_error(self, error: DBAPIError) -> StoreError:
         hint = "check free disk space and the permissions of its folder"
-        busy = holders.busy_in_sqlite(error, Path(self._engine.url.database or ""))
+        busy = lock_holders.busy_in_sqlite(error, Path(self._engine.url.database or ""))
         return busy or StoreError(f"the store cannot be written: {error.orig}", hint=hint)
 
     def _reconnect_later(self) -> None:

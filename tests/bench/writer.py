@@ -22,8 +22,8 @@ from orgserver.config import read_settings
 from orgserver.model.audit import Act, Action, Ending, EntryFilter, Outcome
 from orgserver.model.names import new_id
 from orgserver.services.trail import Trail
-from orgserver.store import chain
-from orgserver.store.opened import Store
+from orgserver.store.audit import chain
+from orgserver.store.session import Store
 
 FAR = 1 << 60
 CALLERS = 64

@@ -15,7 +15,7 @@ from orgserver.cli.playground import register
 from orgserver.config import read_settings
 from orgserver.model.names import Alias, RowId, new_id
 from orgserver.sandbox.server import Sandbox
-from orgserver.store.orgs import Draft
+from orgserver.store.orgs.registry import Draft
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from shells import SECONDS, Shell
 
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.store.keyrings import one_rotation
+from orgserver.store.orgs.rewrapping import one_rotation
 from orgserver.vault.ring import Key, read_ring, write_ring
 
 

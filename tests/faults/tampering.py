@@ -25,11 +25,12 @@ from orgserver.model.errors import OperatorError
 from orgserver.model.names import RowId, new_id
 from orgserver.model.orgs import Caller, Principal
 from orgserver.services.retention import Retention
-from orgserver.store import chain, database, kept, reading
+from orgserver.store import database
+from orgserver.store.audit import chain, reader, snapshots
+from orgserver.store.audit.snapshots import Kept
+from orgserver.store.audit.verification import Verification
 from orgserver.store.database import Database
-from orgserver.store.kept import Kept
-from orgserver.store.opened import Store, open_store
-from orgserver.store.verifying import Verification
+from orgserver.store.session import Store, open_store
 from orgserver.vault.ring import Key, Vault
 from orgserver.vault.signed_notes import Checkpoint, Verifier
 
@@ -82,7 +83,7 @@ class Grown:
     copies: list[Copy]
     fork: Copy
     """The first copy, continued by itself."""
-    open_kept: kept.Open
+    open_kept: snapshots.Open
 
     @property
     def now(self) -> Copy:
@@ -171,7 +172,7 @@ async def keep(store: Store, act: Act, chance: random.Random) -> None:
     values = Kept(
         OWNER, "Contact", chance.choice(RECORDS), {"LastName": "Byron"}, chance.choice((None, {"LastName": "King"}))
     )
-    await store.database.write(lambda tx: kept.keep_in(tx, store.orgs, store.audit, act.id, values))
+    await store.database.write(lambda tx: snapshots.keep_in(tx, store.orgs, store.audit, act.id, values))
 
 
 async def prune(store: Store) -> None:
@@ -220,7 +221,7 @@ async def grow(folder: Path, empty: bytes, chance: random.Random, parts: Sequenc
 
 async def _head(store: Store) -> int:
     async with store.database.reading() as connection:
-        return await reading.head(connection)
+        return await reader.head(connection)
 
 
 def copy_of(file: Path, store: Store) -> Copy:

@@ -17,9 +17,9 @@ from orgserver.model.orgs import AccessToken, Caller, Credential, Org, OrgState,
 from orgserver.model.secret import Secret
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.store import tables
-from orgserver.store.opened import Store
-from orgserver.store.orgs import Draft
-from orgserver.store.sealed import access_token_of, credential_of
+from orgserver.store.orgs.registry import Draft
+from orgserver.store.orgs.sealed_values import access_token_of, credential_of
+from orgserver.store.session import Store
 from orgserver.store.writer import Transaction
 
 ORGS = 20

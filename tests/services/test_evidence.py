@@ -16,8 +16,8 @@ from orgserver.model.orgs import Caller
 from orgserver.services import evidence
 from orgserver.services.exporting import event_line
 from orgserver.services.trail import Trail
-from orgserver.store import chain
-from orgserver.store.opened import Store
+from orgserver.store.audit import chain
+from orgserver.store.session import Store
 from orgserver.store.writer import Transaction
 from orgserver.vault import signed_notes
 from orgserver.vault.signed_notes import BadNote, Checkpoint, Signer, Verifier

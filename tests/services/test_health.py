@@ -27,7 +27,7 @@ from orgserver.services import clock_health, health, store_health
 from orgserver.services.health import Finding
 from orgserver.store import files, tables
 from orgserver.store.database import SCHEMA
-from orgserver.store.orgs import Draft
+from orgserver.store.orgs.registry import Draft
 from orgserver.store.writer import Transaction, microseconds
 
 NOW = datetime(2026, 11, 24, 20, tzinfo=UTC)

@@ -11,7 +11,7 @@ from orgserver.model.orgs import Caller, OrgState
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.keepalive import KeepAlive, dies_at
 from orgserver.store import tables
-from orgserver.store.chain import instant
+from orgserver.store.audit.chain import instant
 from orgserver.store.writer import Transaction
 
 

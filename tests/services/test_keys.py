@@ -21,8 +21,8 @@ from orgserver.sandbox.org import SandboxOrg
 from orgserver.services import keys as services
 from orgserver.services.keys import Keys
 from orgserver.store import tables
-from orgserver.store.keyrings import SEALED, one_rotation
-from orgserver.store.opened import Store, open_store
+from orgserver.store.orgs.rewrapping import SEALED, one_rotation
+from orgserver.store.session import Store, open_store
 from orgserver.vault.ring import Context, Key, Unsealable, Vault, key_id, write_ring
 from orgserver.vault.sources import FileRing
 

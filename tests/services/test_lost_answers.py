@@ -18,7 +18,7 @@ from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.listing import Listing
 from orgserver.services.refreshing import Refresher
 from orgserver.store import tables
-from orgserver.store.refreshes import Granted
+from orgserver.store.orgs.refreshes import Granted
 from orgserver.store.writer import Transaction
 
 TOKEN = ".*/token"
@@ -414,7 +414,7 @@ async def test_a_refusal_that_kills_nothing_leaves_the_org_ready_with_its_proble
 async def test_in_a_copy_of_a_store_no_refresh_token_is_sent_until_an_operator_says_so(
     app: App, caller: Caller, acme: SandboxOrg
 ) -> None:
-    from orgserver.store.refreshes import hold_copied_in
+    from orgserver.store.orgs.refreshes import hold_copied_in
 
     def copied(tx: Transaction) -> int | None:
         tx.connection.execute(update(tables.store).values(copied_at=tx.now))

@@ -15,7 +15,7 @@ from orgserver.sandbox.org import SandboxOrg
 from orgserver.services import looking
 from orgserver.services import metadata as metadata_service
 from orgserver.services.listing import Listing
-from orgserver.store import describes
+from orgserver.store import describe_cache
 from orgserver.store.writer import microseconds
 
 DESCRIBE, OBJECTS = "salesforce_describe_object", "salesforce_list_objects"
@@ -118,7 +118,7 @@ async def test_what_has_not_changed_is_kept_and_only_its_age_renewed(
     assert (await entries(app, DESCRIBE))[-1].http_status == 304
     key = metadata_service._key(await org_of(app), "Contact")
     async with app.store.database.reading() as connection:
-        kept = await describes.find(connection, key)
+        kept = await describe_cache.find(connection, key)
     assert kept is not None
     assert kept.fetched_at > microseconds() + 24 * 3_600 * 1_000_000
 
@@ -169,7 +169,7 @@ async def test_a_store_that_cannot_keep_it_is_no_reason_to_fail(
     def broken(*_given: object, **_named: object) -> None:
         raise StoreError("full")
 
-    monkeypatch.setattr(describes, "keep_in", broken)
+    monkeypatch.setattr(describe_cache, "keep_in", broken)
 
     assert (await app.operations.describe(caller, DESCRIBE, "acme", "Contact")).name == "Contact"
 
@@ -462,7 +462,7 @@ async def test_an_object_that_is_gone_is_forgotten(
     key = metadata_service._key(await org_of(app), "Contact")
 
     async with app.store.database.reading() as connection:
-        assert await describes.find(connection, key) is None
+        assert await describe_cache.find(connection, key) is None
 
 
 async def test_repeated_refusals_ask_the_org_at_most_once_a_minute(app: App, caller: Caller, acme: SandboxOrg) -> None:
@@ -504,8 +504,8 @@ async def test_nothing_has_changed_is_no_answer_to_who_knows_nothing(
 async def test_damage_in_the_store_is_asked_for_anew(open_again, app: App, caller: Caller, acme: SandboxOrg) -> None:
     first = await app.operations.describe(caller, DESCRIBE, "acme", "Contact")
     key = metadata_service._key(await org_of(app), "Contact")
-    damaged = describes.KeptDescribe(b"junk", None, microseconds())
-    await app.store.database.write(lambda tx: describes.keep_in(tx, key, damaged))
+    damaged = describe_cache.KeptDescribe(b"junk", None, microseconds())
+    await app.store.database.write(lambda tx: describe_cache.keep_in(tx, key, damaged))
 
     async with open_again() as other:
         assert await other.operations.describe(caller, DESCRIBE, "acme", "Contact") == first

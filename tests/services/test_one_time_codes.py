@@ -18,9 +18,9 @@ from orgserver.services.keys import Keys
 from orgserver.services.one_time_codes import MAX_WRONG, SETUP, OneTimeCodes, new_secret, otpauth_uri
 from orgserver.services.trail import Trail
 from orgserver.store import one_time_codes, tables
-from orgserver.store.copying import backup, restore
+from orgserver.store.backup.copy import backup, restore
 from orgserver.store.one_time_codes import CodeState
-from orgserver.store.opened import Store, open_store
+from orgserver.store.session import Store, open_store
 from orgserver.vault.ring import Context, Key, Unsealable, Vault, write_ring
 from orgserver.vault.sources import FileRing
 

@@ -18,7 +18,7 @@ from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.enrolment import Enrolled, Registration
 from orgserver.services.importing import Candidate, Importing
 from orgserver.services.undoing import Undoing
-from orgserver.store.copying import backup, restore
+from orgserver.store.backup.copy import backup, restore
 from orgserver.vault.sources import open_vault
 
 TOOL = "a test"

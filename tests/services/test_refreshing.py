@@ -15,7 +15,7 @@ from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller, Org, OrgState
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.listing import Listing
-from orgserver.store import leases
+from orgserver.store.orgs import leases
 
 
 async def read(app: App, caller: Caller) -> int:

@@ -14,7 +14,7 @@ from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.state import schema
 from orgserver.services import erasing
 from orgserver.services.undoing import CannotUndo, Undo, Undoing
-from orgserver.store.kept import Which
+from orgserver.store.audit.snapshots import Which
 
 ADA = {"FirstName": "Ada", "LastName": "Byron", "Email": "Ada@Example.com"}
 

@@ -17,7 +17,7 @@ from orgserver.model.orgs import Caller, Credential, Org, OrgState
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.listing import Listing
 from orgserver.store import tables
-from orgserver.store.chain import instant
+from orgserver.store.audit.chain import instant
 from orgserver.store.writer import Transaction
 
 TOKEN = ".*/token"

@@ -17,9 +17,10 @@ from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller, Principal
 from orgserver.services.exporting import RENDER, csv_header, event_line
 from orgserver.services.trail import Trail
-from orgserver.store import chain, tables
-from orgserver.store.opened import Store
-from orgserver.store.repetitions import Repetition
+from orgserver.store import tables
+from orgserver.store.audit import chain
+from orgserver.store.idempotency import Repetition
+from orgserver.store.session import Store
 
 FAR = 1 << 60
 

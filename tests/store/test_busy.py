@@ -13,9 +13,10 @@ from orgserver.model.audit import Act, Action, Ending, EntryFilter, Outcome
 from orgserver.model.errors import StoreAway, StoreBusy
 from orgserver.model.names import new_id
 from orgserver.services.trail import Trail
-from orgserver.store import files, holders
-from orgserver.store.holders import Patience
-from orgserver.store.opened import Store
+from orgserver.store import files
+from orgserver.store.processes import lock_holders
+from orgserver.store.processes.lock_holders import Patience
+from orgserver.store.session import Store
 from orgserver.store.writer import Transaction
 from tests.faults.locking import HOLDS_SQLITE, holding
 
@@ -200,15 +201,15 @@ def test_the_holder_is_known_by_what_it_wrote_where_the_kernel_does_not_tell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lock = files.LockFile(tmp_path / "a.lock")
-    monkeypatch.setattr(holders, "_LOCKS", tmp_path / "no such list")
+    monkeypatch.setattr(lock_holders, "_LOCKS", tmp_path / "no such list")
     assert lock.take_now()
 
-    assert holders.holder_of(lock.path) == holders.Holder(os.getpid())
+    assert lock_holders.holder_of(lock.path) == lock_holders.Holder(os.getpid())
     lock.close()
 
 
 def test_a_process_id_that_was_used_again_is_not_blamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(holders, "_LOCKS", tmp_path / "no such list")
+    monkeypatch.setattr(lock_holders, "_LOCKS", tmp_path / "no such list")
     (tmp_path / "a.lock").write_text(f"{os.getpid()} 12345\n")
 
-    assert holders.holder_of(tmp_path / "a.lock") is None
+    assert lock_holders.holder_of(tmp_path / "a.lock") is None

@@ -23,11 +23,12 @@ from orgserver.model.names import Alias, RowId, new_id
 from orgserver.model.orgs import Caller, OrgState, Principal
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
-from orgserver.store import copying, migrating, tables
-from orgserver.store.chain import instant
-from orgserver.store.copying import Copied
+from orgserver.store import migration, tables
+from orgserver.store.audit.chain import instant
+from orgserver.store.backup import copy as copying
+from orgserver.store.backup.copy import Copied
 from orgserver.store.database import SCHEMA
-from orgserver.store.orgs import Draft
+from orgserver.store.orgs.registry import Draft
 from orgserver.store.writer import Transaction
 from orgserver.vault.ring import Key, Vault
 from orgserver.vault.sources import open_vault
@@ -394,7 +395,7 @@ async def test_a_copy_without_a_mark_gets_one(app: App, tmp_path: Path, target: 
 
 async def test_a_copy_of_an_older_schema_is_brought_to_ours(app: App, tmp_path: Path, target: Path) -> None:
     older = Config()
-    older.set_main_option("script_location", str(migrating.scripts()))
+    older.set_main_option("script_location", str(migration.scripts()))
     engine = create_engine(f"sqlite+pysqlite:///{target}")
     with engine.connect() as connection:
         older.attributes |= {"connection": connection, "metadata": tables.metadata}
@@ -402,7 +403,7 @@ async def test_a_copy_of_an_older_schema_is_brought_to_ours(app: App, tmp_path: 
         connection.commit()
     engine.dispose()
     with closing(sqlite3.connect(target, isolation_level=None)) as copy:
-        copy.execute(f"PRAGMA application_id = {migrating.APPLICATION_ID}")
+        copy.execute(f"PRAGMA application_id = {migration.APPLICATION_ID}")
         copy.execute("ATTACH ? AS live", (str(app.store.database.file),))
         columns = ", ".join(row[1] for row in copy.execute("PRAGMA main.table_info(store)"))
         copy.execute(f"INSERT INTO main.store ({columns}) SELECT {columns} FROM live.store")

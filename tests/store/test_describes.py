@@ -5,8 +5,8 @@ from sqlalchemy import func, select
 
 from orgserver.app import App
 from orgserver.model.orgs import Caller
-from orgserver.store import describes, tables
-from orgserver.store.describes import DescribeKey, KeptDescribe
+from orgserver.store import describe_cache, tables
+from orgserver.store.describe_cache import DescribeKey, KeptDescribe
 
 
 def key(app_row: str, name: str = "contact", user: str = "005") -> DescribeKey:
@@ -19,13 +19,13 @@ async def row_id(app: App, alias: str = "acme") -> str:
 
 async def keep(app: App, which: DescribeKey, body: bytes = b"x", fetched_at: int = 1) -> bool:
     return await app.store.database.write(
-        lambda tx: describes.keep_in(tx, which, KeptDescribe(body, "Mon, 12 Oct 2026 00:00:00 GMT", fetched_at))
+        lambda tx: describe_cache.keep_in(tx, which, KeptDescribe(body, "Mon, 12 Oct 2026 00:00:00 GMT", fetched_at))
     )
 
 
 async def found(app: App, which: DescribeKey) -> KeptDescribe | None:
     async with app.store.database.reading() as connection:
-        return await describes.find(connection, which)
+        return await describe_cache.find(connection, which)
 
 
 async def test_a_describe_is_found_by_the_same_org_user_object_and_version_only(app: App) -> None:
@@ -41,11 +41,11 @@ async def test_a_describe_is_found_by_the_same_org_user_object_and_version_only(
 async def test_what_was_not_used_for_longest_goes_when_there_are_too_many(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(describes, "MAX_ROWS", 3)
+    monkeypatch.setattr(describe_cache, "MAX_ROWS", 3)
     acme = await row_id(app)
     for name in ("a", "b", "c"):
         await keep(app, key(acme, name))
-    await app.store.database.write(lambda tx: describes.touch_in(tx, key(acme, "a")))
+    await app.store.database.write(lambda tx: describe_cache.touch_in(tx, key(acme, "a")))
 
     await keep(app, key(acme, "d"))
 
@@ -53,7 +53,7 @@ async def test_what_was_not_used_for_longest_goes_when_there_are_too_many(
 
 
 async def test_an_orgs_describes_take_no_more_than_their_bytes(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(describes, "MAX_BYTES", 100)
+    monkeypatch.setattr(describe_cache, "MAX_BYTES", 100)
     acme, globex = await row_id(app), await row_id(app, "globex")
     await keep(app, key(globex), b"x" * 90)
     for name in ("a", "b", "c", "d"):
@@ -67,7 +67,7 @@ async def test_an_orgs_describes_take_no_more_than_their_bytes(app: App, monkeyp
 
 
 async def test_one_that_is_too_large_or_of_no_org_is_not_kept(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(describes, "MAX_BODY", 10)
+    monkeypatch.setattr(describe_cache, "MAX_BODY", 10)
     acme = await row_id(app)
 
     assert not await keep(app, key(acme), b"x" * 11)
@@ -90,6 +90,6 @@ async def test_an_answer_that_nothing_changed_only_renews_it(app: App) -> None:
     acme = await row_id(app)
     await keep(app, key(acme), b"body", 1)
 
-    await app.store.database.write(lambda tx: describes.confirm_in(tx, key(acme), 9))
+    await app.store.database.write(lambda tx: describe_cache.confirm_in(tx, key(acme), 9))
 
     assert await found(app, key(acme)) == KeptDescribe(b"body", "Mon, 12 Oct 2026 00:00:00 GMT", 9)

@@ -13,9 +13,10 @@ from orgserver.model.orgs import Caller
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.erasing import erase
 from orgserver.services.retention import Retention
-from orgserver.store import chain, kept, tables
-from orgserver.store.kept import Kept, Which
-from orgserver.store.verifying import Verification
+from orgserver.store import tables
+from orgserver.store.audit import chain, snapshots
+from orgserver.store.audit.snapshots import Kept, Which
+from orgserver.store.audit.verification import Verification
 
 CREATE, UPDATE = "salesforce_create_contact", "salesforce_update_contact"
 
@@ -35,7 +36,7 @@ async def entry_of(app: App, action: str) -> str:
 
 async def values_of(app: App, entry_id: str) -> Kept | None:
     async with app.store.database.reading() as connection:
-        return await kept.of(connection, app.store.orgs, entry_id)
+        return await snapshots.of(connection, app.store.orgs, entry_id)
 
 
 async def verified(app: App) -> tuple[int | None, str | None]:
@@ -131,7 +132,7 @@ async def test_erased_values_are_gone_and_the_chain_is_whole(
     }[which]
     await app.store.audit.catch_up()
 
-    erased = await app.store.database.write(lambda tx: kept.erase_in(tx, app.store.audit, wanted, erasing()))
+    erased = await app.store.database.write(lambda tx: snapshots.erase_in(tx, app.store.audit, wanted, erasing()))
 
     assert erased == 2
     assert await values_of(app, entry_id) is None
@@ -142,7 +143,7 @@ async def test_erased_values_are_gone_and_the_chain_is_whole(
 @pytest.mark.parametrize("which", [Which(record_id="003Sb0000009999AAA"), Which(principal="x"), Which(row_id="x")])
 async def test_what_was_not_meant_stays(app: App, contact: str, which: Which) -> None:
     async with app.store.database.reading() as connection:
-        assert await kept.count(connection, which) == 0
+        assert await snapshots.count(connection, which) == 0
 
 
 async def test_an_edited_value_is_named(app: App, contact: str) -> None:

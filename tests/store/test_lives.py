@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from orgserver.store import leases
-from orgserver.store.lives import Lives
-from orgserver.store.opened import Store
+from orgserver.store.orgs import leases
+from orgserver.store.processes.liveness import Lives
+from orgserver.store.session import Store
 from tests.faults.locking import holding
 
 MINUTE = 60_000_000

@@ -18,8 +18,8 @@ from orgserver.model.names import org_id
 from orgserver.model.orgs import Policy
 from orgserver.store import tables
 from orgserver.store.database import APPLICATION_ID, OLDER_SCHEMAS, SCHEMA, Database
-from orgserver.store.migrating import scripts
-from orgserver.store.opened import Store
+from orgserver.store.migration import scripts
+from orgserver.store.session import Store
 
 ORG = {
     "row_id": "r1", "alias": "acme", "name": "Acme", "login_url": "https://login.salesforce.com",

@@ -17,8 +17,9 @@ from orgserver.services import evidence
 from orgserver.services.exporting import event_line
 from orgserver.services.retention import Retention
 from orgserver.services.trail import Trail
-from orgserver.store import pruning, tables
-from orgserver.store.opened import Store
+from orgserver.store import tables
+from orgserver.store.audit import pruning
+from orgserver.store.session import Store
 from orgserver.vault.signed_notes import Verifier
 
 ME = Caller(Principal("local:me"), "cli")

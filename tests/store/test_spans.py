@@ -7,8 +7,8 @@ import pytest
 from orgserver.model.audit import Act, Action, Ending, EntryFilter, Outcome
 from orgserver.model.names import new_id
 from orgserver.services.trail import Trail
-from orgserver.store import chain, reading
-from orgserver.store.opened import Store
+from orgserver.store.audit import chain, reader
+from orgserver.store.session import Store
 
 TIMES = [10, 20, 30, 40, 15, 25, 35, 50, 5, 60]
 """In the order of the log: the clock was set back twice."""
@@ -22,7 +22,7 @@ def bounds() -> list[int | None]:
 async def test_the_newest_of_a_span_are_found_whatever_the_clock_did(
     store: Store, few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "FEW", few)
+    monkeypatch.setattr(reader, "FEW", few)
     for time in TIMES:
         monkeypatch.setattr(store.database._writer, "_clock", lambda now=time: now * 1_000_000)
         act = Act(new_id(), "me", "stdio", Action.READ, object=str(time))

@@ -12,9 +12,9 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, insert, select, text, update
 
 from orgserver.model.errors import KeyProblem, StoreError
-from orgserver.store import files, migrating, tables
+from orgserver.store import files, migration, tables
 from orgserver.store.database import OLDER_SCHEMAS, SCHEMA, Database
-from orgserver.store.opened import Store, open_store
+from orgserver.store.session import Store, open_store
 from orgserver.store.writer import Prepared, Transaction
 from orgserver.vault.ring import Key, Vault
 
@@ -242,7 +242,7 @@ def test_the_newest_schema_is_the_head_of_the_migrations() -> None:
     from alembic.script import ScriptDirectory
 
     config = Config()
-    config.set_main_option("script_location", str(migrating.scripts()))
+    config.set_main_option("script_location", str(migration.scripts()))
     scripts = ScriptDirectory.from_config(config)
 
     assert scripts.get_heads() == [SCHEMA]

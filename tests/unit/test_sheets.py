@@ -12,7 +12,7 @@ from orgserver.model.bulk import Part, Verdict
 from orgserver.salesforce.protocol import bulk, bulk_csv
 from orgserver.salesforce.protocol.rest import Reply
 from orgserver.services.matching import Matching
-from orgserver.store import chain, parts
+from orgserver.store.audit import chain, result_parts
 
 HOSTILE = (
     "=1+1",
@@ -123,24 +123,26 @@ verdicts = st.builds(
 @given(st.integers(0, 10**6), st.lists(verdicts, max_size=40), st.lists(st.just("003000000000009AAA"), max_size=2))
 def test_a_part_of_the_log_says_again_what_it_was_told_but_for_words(first, told, strays) -> None:
     part = Part(first, told, tuple(strays))
-    event = parts.event("0197", 3, part, 1_700_000_000_000_000)
+    event = result_parts.event("0197", 3, part, 1_700_000_000_000_000)
 
     assert event["kind"] == "part-00003"
-    assert parts.read(chain.canonical(event)) == part
+    assert result_parts.read(chain.canonical(event)) == part
 
 
 def test_a_part_keeps_no_words_of_salesforce() -> None:
     part = Part(0, [Verdict("failed", None, "INVALID_EMAIL", "invalid email: secret@example.com")])
 
-    assert b"secret" not in chain.canonical(parts.event("0197", 1, part, 0))
+    assert b"secret" not in chain.canonical(result_parts.event("0197", 1, part, 0))
 
 
 def test_a_long_part_is_cut_and_strays_stay_with_the_last() -> None:
-    whole = Part(10, [Verdict("succeeded", "003000000000001AAA")] * (2 * parts.ROWS + 1), ("003000000000009AAA",))
+    whole = Part(
+        10, [Verdict("succeeded", "003000000000001AAA")] * (2 * result_parts.ROWS + 1), ("003000000000009AAA",)
+    )
 
-    cut = list(parts.cut(whole))
+    cut = list(result_parts.cut(whole))
     assert [(each.first, len(each.verdicts), len(each.strays)) for each in cut] == [
-        (10, parts.ROWS, 0),
-        (10 + parts.ROWS, parts.ROWS, 0),
-        (10 + 2 * parts.ROWS, 1, 1),
+        (10, result_parts.ROWS, 0),
+        (10 + result_parts.ROWS, result_parts.ROWS, 0),
+        (10 + 2 * result_parts.ROWS, 1, 1),
     ]

@@ -22,8 +22,9 @@ from orgserver.model.audit import Act, Action, Ending, EntryFilter, Outcome
 from orgserver.model.errors import OperatorError
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
-from orgserver.store import chain, indexing, tables
-from orgserver.store.audit import AuditLog
+from orgserver.store import tables
+from orgserver.store.audit import chain, index
+from orgserver.store.audit.log import AuditLog
 from orgserver.store.writer import Transaction
 from orgserver.vault.signed_notes import BadNote, Verifier, as_signed
 
@@ -35,7 +36,7 @@ _events = tables.audit_events
 _holds = tables.audit_holds
 _checkpoints = tables.audit_checkpoints
 _UNTOUCH = text(f"""
-    DELETE FROM audit_touched WHERE (record_id, sequence) IN (SELECT record_id, sequence FROM ({indexing.TOUCHED}))
+    DELETE FROM audit_touched WHERE (record_id, sequence) IN (SELECT record_id, sequence FROM ({index.TOUCHED}))
 """)  # noqa: S608  # our own text
 
 
@@ -202,7 +203,7 @@ def covering(connection: Connection, which: ColumnElement[bool]) -> str | None:
         hold = Hold(*row)
         covered = select(_entries.c.sequence).where(which)
         if hold.org is not None:
-            covered = covered.where(_entries.c.org == indexing.folded(hold.org))
+            covered = covered.where(_entries.c.org == index.folded(hold.org))
         if hold.since is not None:
             covered = covered.where(_entries.c.time >= hold.since)
         if hold.until is not None:

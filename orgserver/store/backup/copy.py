@@ -24,11 +24,13 @@ from orgserver.model.audit import Act, Action, Ending, Outcome
 from orgserver.model.errors import StoreError
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
-from orgserver.store import drafts, files, tables, verifying
-from orgserver.store.chain import when
+from orgserver.store import files, tables
+from orgserver.store.audit import verification
+from orgserver.store.audit.chain import when
+from orgserver.store.backup import staging
+from orgserver.store.backup.staging import BESIDE
 from orgserver.store.database import APPLICATION_ID, OLDER_SCHEMAS, SCHEMA
-from orgserver.store.drafts import BESIDE
-from orgserver.store.opened import Store, open_store
+from orgserver.store.session import Store, open_store
 from orgserver.vault.ring import Vault
 
 
@@ -74,12 +76,12 @@ async def backup(store: Store, target: Path, caller: Caller) -> Copied:
     """
     _refuse_target(store.database.file, target)
     made_at = store.database.clock()
-    with drafts.beside(target) as (raw, whole):
-        left_out = await drafts.in_thread(_copy, store.database.file, raw, whole, made_at)
+    with staging.beside(target) as (raw, whole):
+        left_out = await staging.in_thread(_copy, store.database.file, raw, whole, made_at)
         found = await _checked(whole, store)
         act = Act(new_id(), caller.principal.name, caller.transport, Action.EXPORT, tool="backup")
         await store.audit.record(act, Ending(Outcome.SUCCEEDED, row_count=found.orgs))
-        size = await drafts.in_thread(drafts.publish, whole, target)
+        size = await staging.in_thread(staging.publish, whole, target)
     return Copied(target, when(made_at), found.orgs, found.events, size, left_out, found.chain_problem)
 
 
@@ -90,15 +92,15 @@ def _refuse_target(database: Path, target: Path) -> None:
     if target.name in beside and target.parent.resolve() == database.parent.resolve():
         raise StoreError(f"{target} would be taken for a part of the store", hint="name another file for the backup")
     if os.path.lexists(target):
-        raise drafts.exists(target)
+        raise staging.exists(target)
 
 
 def _copy(database: Path, raw: Path, whole: Path, made_at: int) -> tuple[str, ...]:
     """Copy, strip, mark and pack; the names of the unfinished enrolments that were left out."""
-    with drafts.explained(f"the backup could not be written to {whole.parent}"):
+    with staging.explained(f"the backup could not be written to {whole.parent}"):
         with closing(sqlite3.connect(raw)) as draft:
             _take_live(database, draft)
-        with drafts.private(raw) as connection:
+        with staging.private(raw) as connection:
             left_out = _strip(connection, made_at)
             connection.execute(text("VACUUM INTO :file"), {"file": str(whole)})  # nothing of what was deleted remains
     return left_out
@@ -159,7 +161,7 @@ async def _checked(file: Path, store: Store) -> _Found:
             return _found(connection, store)
 
     try:
-        return await drafts.in_thread(check)
+        return await staging.in_thread(check)
     except DBAPIError as error:
         raise StoreError(f"the copy cannot be read again: {error.orig}") from error
     finally:
@@ -175,9 +177,9 @@ async def restore(file: Path, target: Path, open_vault: Callable[[], Vault], cal
     It is opened and checked under another name first. Raises StoreError or KeyProblem, and nothing is put in place.
     """
     with _place(target) as draft:
-        taken = await drafts.in_thread(_take_file, file, draft)
+        taken = await staging.in_thread(_take_file, file, draft)
         found = await _opened(draft, open_vault, taken, caller)
-        size = await drafts.in_thread(drafts.publish, draft, target)
+        size = await staging.in_thread(staging.publish, draft, target)
     return Copied(target, when(taken.made_at), found.orgs, found.events, size, (), found.chain_problem)
 
 
@@ -191,7 +193,7 @@ def _place(target: Path) -> Iterator[Path]:
         files.prepare(draft)
         yield draft
     finally:
-        drafts.discard(draft)
+        staging.discard(draft)
         if made_home:
             with suppress(OSError):  # not empty
                 target.parent.rmdir()
@@ -213,14 +215,14 @@ def _take_file(file: Path, draft: Path) -> _Taken:
     """Copy a backup as it is, if it is one of ours and undamaged."""
     if not file.is_file():
         raise StoreError(f"there is no backup at {file}")
-    with drafts.explained(f"{file} could not be copied to {draft.parent}"):
+    with staging.explained(f"{file} could not be copied to {draft.parent}"):
         with _source(file) as connection:
             mark = _mark_of(connection, file)
             raw = connection.connection.driver_connection
             assert isinstance(raw, sqlite3.Connection)  # noqa: S101  # the engine has no other driver
             with closing(sqlite3.connect(draft)) as copy:
                 raw.backup(copy)
-        with drafts.private(draft) as copied:
+        with staging.private(draft) as copied:
             _refuse_damaged(copied, str(file))
     return _Taken(mark if mark is not None else int(file.stat().st_mtime * 1_000_000), mark is not None)
 
@@ -277,7 +279,7 @@ async def _opened(draft: Path, open_vault: Callable[[], Vault], taken: _Taken, c
 
 def _found(connection: Connection, store: Store) -> _Found:
     """Check the whole audit chain, with its sealed head, and count."""
-    state = verifying.Verification(store.id, store.audit.mac, store.audit.open_head, store.audit.signer.verifier)
+    state = verification.Verification(store.id, store.audit.mac, store.audit.open_head, store.audit.signer.verifier)
     state.run(connection)
     with connection.begin():
         orgs = connection.execute(select(func.count()).select_from(tables.orgs)).scalar_one()

@@ -11,8 +11,9 @@ from sqlalchemy import bindparam, insert, select, update
 from orgserver.model.audit import Act, Ending
 from orgserver.model.errors import AuditBroken, StoreError
 from orgserver.model.names import new_id
-from orgserver.store import chain, tables
-from orgserver.store.checkpoints import CHECKPOINT_EVENTS
+from orgserver.store import tables
+from orgserver.store.audit import chain
+from orgserver.store.audit.checkpoints import CHECKPOINT_EVENTS
 from orgserver.store.database import Database
 from orgserver.store.writer import Prepared, Transaction
 from orgserver.vault.ring import Context, Key, Unsealable

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, select, text
 
-from orgserver.store import indexing, tables
+from orgserver.store import tables
+from orgserver.store.audit import index
 
 _INDEX = text(f"""
     SELECT min(sequence) FROM (
@@ -27,7 +28,7 @@ _INDEX = text(f"""
         AND NOT coalesce(ended.kind = 'outcome' AND ended.entry_id = found.entry_id
             AND ended.outcome = found.outcome, 0)
         UNION ALL
-        SELECT sequence FROM ({indexing.TOUCHED}) AS touched
+        SELECT sequence FROM ({index.TOUCHED}) AS touched
         WHERE NOT EXISTS (SELECT 1 FROM audit_touched AS found
             WHERE found.record_id = touched.record_id AND found.sequence = touched.sequence)
     )

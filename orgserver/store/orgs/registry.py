@@ -14,10 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orgserver.model.names import Alias, RowId
 from orgserver.model.orgs import AccessToken, Credential, Move, Org, OrgState, Problem
 from orgserver.model.secret import Secret
-from orgserver.store import policies, rows, sealed, tables
-from orgserver.store.chain import when
-from orgserver.store.keyrings import ORG, catching_up
-from orgserver.store.policies import PolicyChange
+from orgserver.store import tables
+from orgserver.store.audit.chain import when
+from orgserver.store.orgs import policies, rows, sealed_values
+from orgserver.store.orgs.policies import PolicyChange
+from orgserver.store.orgs.rewrapping import ORG, catching_up
 from orgserver.store.writer import Transaction
 from orgserver.vault.ring import Context, Key, Vault
 
@@ -61,7 +62,7 @@ class Orgs:
 
     async def credential(self, connection: AsyncConnection, row_id: RowId) -> Credential | None:
         """Open an org's credential."""
-        row = (await connection.execute(sealed.credential_of(row_id))).first()
+        row = (await connection.execute(sealed_values.credential_of(row_id))).first()
         if row is None:
             return None
         await self._unwrapped(row_id, row.wrapped)
@@ -72,9 +73,11 @@ class Orgs:
         key = self._key(row_id, row.wrapped)
         return Credential(
             client_id=row.client_id,
-            client_secret=sealed.opened(key, row.client_secret, sealed.client_secret(row_id)),
-            refresh_token=sealed.opened(key, row.refresh_token, sealed.refresh_token(row_id, row.fencing)),
-            private_key=sealed.opened(key, row.private_key, sealed.private_key(row_id)),
+            client_secret=sealed_values.opened(key, row.client_secret, sealed_values.client_secret(row_id)),
+            refresh_token=sealed_values.opened(
+                key, row.refresh_token, sealed_values.refresh_token(row_id, row.fencing)
+            ),
+            private_key=sealed_values.opened(key, row.private_key, sealed_values.private_key(row_id)),
             username=row.username,
             audience=row.audience,
             explicit_audience=row.explicit_audience,
@@ -84,7 +87,7 @@ class Orgs:
 
     async def access_token(self, connection: AsyncConnection, row_id: RowId) -> AccessToken | None:
         """Open an org's cached access token."""
-        row = (await connection.execute(sealed.access_token_of(row_id))).first()
+        row = (await connection.execute(sealed_values.access_token_of(row_id))).first()
         if row is None:
             return None
         await self._unwrapped(row_id, row.wrapped)
@@ -92,7 +95,7 @@ class Orgs:
 
     def opened_access(self, row_id: str, row: Row[Any]) -> AccessToken:
         """Open a row of ``access_token_of``."""
-        token = self._key(row_id, row.wrapped).open_text(row.token, sealed.access_token(row_id, row.fencing))
+        token = self._key(row_id, row.wrapped).open_text(row.token, sealed_values.access_token(row_id, row.fencing))
         return AccessToken(token, row.instance_url, row.fencing)
 
     async def refreshed_at(self, connection: AsyncConnection, row_id: RowId) -> datetime | None:
@@ -118,7 +121,7 @@ class Orgs:
         found: dict[Alias, Draft] = {}
         for row in known:
             key = await self._unwrapped(row.row_id, row.wrapped)
-            facts = key.open(row.draft, sealed.draft(row.row_id))
+            facts = key.open(row.draft, sealed_values.draft(row.row_id))
             found[row.alias] = Draft(row.alias, RowId(row.row_id), json.loads(facts))
         return found
 
@@ -133,7 +136,7 @@ class Orgs:
         )
         for row in known:
             key = await self._unwrapped(row.row_id, row.wrapped)
-            token = key.open_text(row.refresh_token, sealed.refresh_token(row.row_id, row.fencing))
+            token = key.open_text(row.refresh_token, sealed_values.refresh_token(row.row_id, row.fencing))
             found.append((row.alias, token, row.given))
         return found
 
@@ -144,7 +147,7 @@ class Orgs:
         row = tx.connection.execute(select(tables.enrolments).where(tables.enrolments.c.row_id == row_id)).first()
         if row is None:
             return None
-        facts = self.key_in(tx, row_id).open(row.draft, sealed.draft(row_id))
+        facts = self.key_in(tx, row_id).open(row.draft, sealed_values.draft(row_id))
         return Draft(row.alias, row_id, json.loads(facts))
 
     def registered_in(self, tx: Transaction, alias: Alias) -> bool:
@@ -155,7 +158,7 @@ class Orgs:
     def keep_draft_in(self, tx: Transaction, draft: Draft) -> None:
         """Write an enrolment, new or a step further."""
         key = self.key_in(tx, draft.row_id)
-        facts = key.seal(json.dumps(draft.facts).encode(), sealed.draft(draft.row_id))
+        facts = key.seal(json.dumps(draft.facts).encode(), sealed_values.draft(draft.row_id))
         old = tables.enrolments.c.alias == draft.alias
         tx.connection.execute(delete(tables.enrolments).where(old))
         tx.connection.execute(
@@ -186,11 +189,11 @@ class Orgs:
             insert(tables.credentials).values(
                 row_id=row_id,
                 client_id=credential.client_id,
-                client_secret=sealed.closed(key, credential.client_secret, sealed.client_secret(row_id)),
-                refresh_token=sealed.closed(
-                    key, credential.refresh_token, sealed.refresh_token(row_id, credential.fencing)
+                client_secret=sealed_values.closed(key, credential.client_secret, sealed_values.client_secret(row_id)),
+                refresh_token=sealed_values.closed(
+                    key, credential.refresh_token, sealed_values.refresh_token(row_id, credential.fencing)
                 ),
-                private_key=sealed.closed(key, credential.private_key, sealed.private_key(row_id)),
+                private_key=sealed_values.closed(key, credential.private_key, sealed_values.private_key(row_id)),
                 username=credential.username,
                 audience=credential.audience,
                 explicit_audience=credential.explicit_audience,
@@ -246,7 +249,7 @@ class Orgs:
             .where(tables.credentials.c.row_id == row_id, tables.credentials.c.fencing == fencing)
             .values(
                 fencing=following,
-                refresh_token=sealed.closed(key, refresh_token, sealed.refresh_token(row_id, following)),
+                refresh_token=sealed_values.closed(key, refresh_token, sealed_values.refresh_token(row_id, following)),
             )
         )
         if done.rowcount == 0:
@@ -331,7 +334,7 @@ class Orgs:
         tx.connection.execute(
             insert(tables.access_tokens).values(
                 row_id=row_id,
-                token=key.seal_text(access.token, sealed.access_token(row_id, access.fencing)),
+                token=key.seal_text(access.token, sealed_values.access_token(row_id, access.fencing)),
                 instance_url=access.instance_url,
                 fencing=access.fencing,
                 obtained_at=tx.now,

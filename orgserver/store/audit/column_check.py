@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from orgserver.store import chain
+from orgserver.store.audit import chain
 
 _COLUMNS = ("principal", "org", "tool", "action", "object", "outcome")
 _END_OF_TIME = 4_223_371_680

@@ -12,7 +12,7 @@ from sqlalchemy import Row, select, update
 from orgserver.model.names import Alias, OrgId, RowId
 from orgserver.model.orgs import Move, Org, OrgState, OrgUser, Policy, Problem
 from orgserver.store import tables
-from orgserver.store.chain import instant, when
+from orgserver.store.audit.chain import instant, when
 from orgserver.store.writer import Transaction
 
 EVERY = select(tables.orgs, tables.policies.c.policy.label("bound")).select_from(

@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.audit import AuditEntry, EntryFilter, Outcome
 from orgserver.model.errors import AuditBroken
-from orgserver.store import chain, indexing, pruning, tables
+from orgserver.store import tables
+from orgserver.store.audit import chain, index, pruning
 
 PAGE = 500
 FEW = 20_000
@@ -131,7 +132,7 @@ def joined(wanted: EntryFilter) -> Select[Any]:
     for column in ("org", "principal", "tool", "action", "object", "outcome"):
         value = getattr(wanted, column)
         if value is not None:
-            query = query.where(_found.c[column] == indexing.folded(value))
+            query = query.where(_found.c[column] == index.folded(value))
     if wanted.record_id is not None:
         touched = tables.audit_touched
         query = query.join(touched, touched.c.sequence == _found.c.sequence)

@@ -16,7 +16,8 @@ from sqlalchemy import Connection, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.bulk import Part, State, Tally, Verdict
-from orgserver.store import chain, tables
+from orgserver.store import tables
+from orgserver.store.audit import chain
 
 ROWS = 2_000
 """Records in one part."""

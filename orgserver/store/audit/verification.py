@@ -22,9 +22,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.audit import Action
 from orgserver.model.errors import AuditBroken
-from orgserver.store import chain, pruning, searched, tables
-from orgserver.store import kept as kept_values
-from orgserver.store.columns import columns_agree
+from orgserver.store import tables
+from orgserver.store.audit import chain, index_check, pruning
+from orgserver.store.audit import snapshots as kept_values
+from orgserver.store.audit.column_check import columns_agree
 from orgserver.vault.signed_notes import Checkpoint, Verifier, as_signed
 
 PAGE = 8_000
@@ -185,7 +186,7 @@ class Verification:
 
     def _check_beside(self, connection: Connection, began: int) -> None:
         """The search tables, and what is kept of the values that changes replaced."""
-        bad = searched.first_bad(connection, began, self.sequence, PAGE)
+        bad = index_check.first_bad(connection, began, self.sequence, PAGE)
         if bad is not None:
             self.fail(*bad)
         if self.open_kept is not None:

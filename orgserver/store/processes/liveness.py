@@ -15,9 +15,9 @@ import portalocker
 
 from orgserver.model.errors import StoreError
 from orgserver.model.names import new_id
-from orgserver.store import holders
 from orgserver.store.files import LockFile
-from orgserver.store.holders import Holder
+from orgserver.store.processes import lock_holders
+from orgserver.store.processes.lock_holders import Holder
 
 _PROVEN = "locked"
 """Begins the name of a holder that has such a file; older versions have none, and their leases end by time alone."""
@@ -55,7 +55,7 @@ class Lives:
     def process_of(self, holder: str) -> Holder | None:
         """The process of a lease's holder, where it is known."""
         process_id = _process_of(holder)
-        return None if process_id is None else holders.holder_of(self._file_of(process_id))
+        return None if process_id is None else lock_holders.holder_of(self._file_of(process_id))
 
     def end(self) -> None:
         """This process holds no lease any more."""

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from orgserver.model.errors import StoreBusy
-from orgserver.store import holders
-from orgserver.store.holders import Holder, Patience
+from orgserver.store.processes import lock_holders
+from orgserver.store.processes.lock_holders import Holder, Patience
 
 if TYPE_CHECKING:
     from orgserver.store.writer import Transaction
@@ -115,7 +115,7 @@ class Waiting:
 
     async def _look_closely(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
-            holder = await asyncio.to_thread(holders.holder_of, self._lock)
+            holder = await asyncio.to_thread(lock_holders.holder_of, self._lock)
             now = time.monotonic()
             for job in list(self._jobs):
                 if now >= job.until or self.patience.is_over(now - job.since, holder):
@@ -131,16 +131,16 @@ class Waiting:
     def _give_up(self, job: Job[Any], holder: Holder | None) -> None:
         with self._guard:
             job.expired, job.given_up = True, not job.under_way
-        error = holders.busy(holder) if job.given_up else StoreBusy("the store does not answer: its disk is slow")
+        error = lock_holders.busy(holder) if job.given_up else StoreBusy("the store does not answer: its disk is slow")
         if job.given_up:
             job.change = _nothing  # lets go of what it would have written
         self._jobs.pop(job, None)
         job.loop.call_soon_threadsafe(_refuse, job, error)
 
     def _tell(self, holder: Holder | None) -> None:
-        if not self._told and self.patience.tell is not None and self.longest >= holders.TELL_SECONDS:
+        if not self._told and self.patience.tell is not None and self.longest >= lock_holders.TELL_SECONDS:
             self._told = True
-            self.patience.tell(holders.waiting_line(holder, self.patience.seconds))
+            self.patience.tell(lock_holders.waiting_line(holder, self.patience.seconds))
 
 
 def _refuse(job: Job[Any], error: StoreBusy) -> None:

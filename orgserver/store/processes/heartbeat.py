@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 from orgserver.model.errors import StoreError
-from orgserver.store.audit import AuditLog
+from orgserver.store.audit.log import AuditLog
 
 logger = logging.getLogger("orgserver.audit")
 

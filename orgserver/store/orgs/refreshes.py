@@ -15,11 +15,12 @@ from sqlalchemy import select, update
 from orgserver.model.names import RowId
 from orgserver.model.orgs import AccessToken, Credential, Org, OrgState, Problem
 from orgserver.model.secret import Secret
-from orgserver.store import leases, rows, tables
-from orgserver.store.chain import when
-from orgserver.store.lives import Lives
-from orgserver.store.orgs import Orgs
-from orgserver.store.sealed import access_token_of, credential_of
+from orgserver.store import tables
+from orgserver.store.audit.chain import when
+from orgserver.store.orgs import leases, rows
+from orgserver.store.orgs.registry import Orgs
+from orgserver.store.orgs.sealed_values import access_token_of, credential_of
+from orgserver.store.processes.liveness import Lives
 from orgserver.store.writer import Transaction
 
 

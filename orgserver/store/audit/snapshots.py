@@ -22,9 +22,10 @@ from orgserver.model.audit import Act, Ending, Outcome
 from orgserver.model.errors import StoreError
 from orgserver.model.names import RecordId, RowId, SObjectName
 from orgserver.model.results import FieldValues
-from orgserver.store import chain, indexing, pruning, tables
-from orgserver.store.audit import AuditLog
-from orgserver.store.orgs import Orgs
+from orgserver.store import tables
+from orgserver.store.audit import chain, index, pruning
+from orgserver.store.audit.log import AuditLog
+from orgserver.store.orgs.registry import Orgs
 from orgserver.store.writer import Transaction
 from orgserver.vault.ring import Context, Unsealable
 
@@ -198,13 +199,11 @@ def _where(which: Which) -> list[ColumnElement[bool]]:
     if which.row_id is not None:
         found.append(_kept.c.row_id == which.row_id)
     if which.alias is not None:
-        found.append(
-            _kept.c.entry_id.in_(select(entries.c.entry_id).where(entries.c.org == indexing.folded(which.alias)))
-        )
+        found.append(_kept.c.entry_id.in_(select(entries.c.entry_id).where(entries.c.org == index.folded(which.alias))))
     if which.before is not None:
         found.append(_kept.c.time < chain.instant(which.before))
     if which.principal is not None:
-        by = select(entries.c.entry_id).where(entries.c.principal == indexing.folded(which.principal))
+        by = select(entries.c.entry_id).where(entries.c.principal == index.folded(which.principal))
         found.append(_kept.c.entry_id.in_(by))
     if not found:
         raise ValueError("no criterion")

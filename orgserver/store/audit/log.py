@@ -17,11 +17,12 @@ from orgserver.model.audit import Act, Ending, Outcome
 from orgserver.model.bulk import Part
 from orgserver.model.errors import StoreAway, StoreBusy, StoreError
 from orgserver.model.names import new_id
-from orgserver.store import chain, checkpoints, files, indexing, parts, repetitions, tables
-from orgserver.store.chained import Chained
-from orgserver.store.checkpoints import CHECKPOINT_US, CheckpointFile
+from orgserver.store import files, idempotency, tables
+from orgserver.store.audit import chain, checkpoints, index, result_parts
+from orgserver.store.audit.appender import Chained
+from orgserver.store.audit.checkpoints import CHECKPOINT_US, CheckpointFile
 from orgserver.store.database import Database
-from orgserver.store.repetitions import Begun, Repetition
+from orgserver.store.idempotency import Begun, Repetition
 from orgserver.store.writer import Prepared, Transaction
 from orgserver.vault.ring import Key
 from orgserver.vault.signed_notes import Signer
@@ -138,7 +139,7 @@ class AuditLog(Chained):
             if _RENEW.run(tx.connection, {"entry": entry_id, "until": deadline}).rowcount == 0:
                 return False
             for offset, part in enumerate(found, 1):
-                self._append(tx, parts.event(entry_id, number + offset, part, tx.now))
+                self._append(tx, result_parts.event(entry_id, number + offset, part, tx.now))
             return True
 
         return await self._database.write(change)
@@ -178,7 +179,7 @@ class AuditLog(Chained):
     async def catch_up(self) -> None:
         """Bring what the log is searched by up to its end."""
         try:
-            while await self._database.write(indexing.catch_up_in):
+            while await self._database.write(index.catch_up_in):
                 pass
         except StoreError as error:
             if "malformed JSON" not in str(error):
@@ -247,11 +248,11 @@ class AuditLog(Chained):
         if tx.shared["space"] < self._free_floor:
             raise StoreError("the store's disk is almost full")
         if repetition is not None:
-            earlier = repetitions.begin_in(tx, act, repetition)
+            earlier = idempotency.begin_in(tx, act, repetition)
             if earlier is not None:
                 return earlier
         if spend is not None and not spend(tx):
-            repetitions.settle_in(tx, act.id, Outcome.DENIED, None)  # the key is free: nothing was begun
+            idempotency.settle_in(tx, act.id, Outcome.DENIED, None)  # the key is free: nothing was begun
             return Begun("spent")
         self._append(tx, chain.intent(act, tx.now, self.process_id), act=act)
         self._head(tx).pending.append({"entry_id": act.id, "process_id": self.process_id, "deadline": deadline})
@@ -262,8 +263,8 @@ class AuditLog(Chained):
         if _END_PENDING.run_bare(tx.connection, {"entry": entry_id}).rowcount == 0:
             return False
         self._append(tx, chain.outcome(entry_id, ending, tx.now), ending=ending)
-        if answer is not None or ending.outcome in repetitions.FREED:
-            repetitions.settle_in(tx, entry_id, ending.outcome, answer)
+        if answer is not None or ending.outcome in idempotency.FREED:
+            idempotency.settle_in(tx, entry_id, ending.outcome, answer)
         return True
 
     def _adopt_in(self, tx: Transaction) -> int:
@@ -280,7 +281,7 @@ class AuditLog(Chained):
         for entry_id in entries:
             ending = Ending(Outcome.UNKNOWN, error_code="ABANDONED")
             self._finish_in(tx, entry_id, ending, None)
-            repetitions.settle_in(tx, entry_id, Outcome.UNKNOWN, None)
+            idempotency.settle_in(tx, entry_id, Outcome.UNKNOWN, None)
         tx.connection.execute(
             delete(processes).where(
                 processes.c.heartbeat_at < silent, processes.c.id.not_in(select(pending.c.process_id))

@@ -23,8 +23,9 @@ from orgserver.model.names import RowId
 from orgserver.model.orgs import AccessToken, OrgState
 from orgserver.model.secret import Secret
 from orgserver.private_files import write_whole
-from orgserver.store import leases, tables
-from orgserver.store.orgs import Orgs
+from orgserver.store import tables
+from orgserver.store.orgs import leases
+from orgserver.store.orgs.registry import Orgs
 from orgserver.store.writer import Transaction
 from orgserver.vault.ring import Context
 

@@ -19,11 +19,12 @@ from orgserver.model import names
 from orgserver.model.audit import Act, Action, Ending, Outcome
 from orgserver.model.names import OrgId, RowId, new_id
 from orgserver.model.orgs import Caller, Org, Policy
-from orgserver.store import rows, tables
+from orgserver.store import tables
+from orgserver.store.orgs import rows
 from orgserver.store.writer import Transaction
 
 if TYPE_CHECKING:
-    from orgserver.store.audit import AuditLog
+    from orgserver.store.audit.log import AuditLog
 
 _policies = tables.policies
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, text
 
-from orgserver.store import parts
+from orgserver.store.audit import result_parts
 from orgserver.store.writer import Transaction
 
 PAGE = 2_000
@@ -56,6 +56,6 @@ def catch_up_in(tx: Transaction) -> bool:
     if indexed >= head:
         return False
     upto = min(indexed + PAGE, head)
-    upto = parts.first_within(tx.connection, indexed, upto) or upto  # one of them names thousands of records
+    upto = result_parts.first_within(tx.connection, indexed, upto) or upto  # one of them names thousands of records
     step(tx.connection, indexed, upto)
     return bool(upto < head)

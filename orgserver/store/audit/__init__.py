@@ -1,0 +1,1 @@
+"""The audit log in the store: its chain, its index, its checkpoints, and what is kept beside it."""

@@ -1,0 +1,1 @@
+"""Registered orgs in the store: rows, sealed credentials and tokens, policies, refreshes."""
