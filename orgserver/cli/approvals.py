@@ -34,7 +34,7 @@ from orgserver.model.errors import ConfigError
 if TYPE_CHECKING:
     from orgserver.app import App
     from orgserver.model.secret import Secret
-    from orgserver.services.approving import Approving, Request
+    from orgserver.services.calls.approvals import Approving, Request
 
 _TITLES = ("CODE", "ORG", "ACTION", "OBJECT", "RECORDS", "PRINCIPAL", "CLIENT", "STATE")
 _FORM = re.compile(r"([0-9A-Z]{1,4})|([0-9A-Z]{4})-?([0-9A-Z]{0,4})")
@@ -141,7 +141,7 @@ def _at_terminal(undone: str) -> Iterator[Terminal]:
 
 async def _set_up(app: App, terminal: Terminal) -> None:
     """Show a new secret, and let its codes count when the first is right."""
-    from orgserver.services.one_time_codes import SETUP, OneTimeCodes, new_secret, otpauth_uri  # noqa: PLC0415  # as below
+    from orgserver.services.calls.one_time_codes import SETUP, OneTimeCodes, new_secret, otpauth_uri  # noqa: PLC0415  # as below
 
     codes = OneTimeCodes(app.store)
     undone = "no one-time code was set up"
@@ -205,7 +205,7 @@ def _read(code: str) -> str:
 
 
 def _approving(app: App) -> Approving:
-    from orgserver.services.approving import Approving  # noqa: PLC0415  # what only these commands need
+    from orgserver.services.calls.approvals import Approving  # noqa: PLC0415  # what only these commands need
 
     return Approving(app.store, app.access)
 

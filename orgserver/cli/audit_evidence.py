@@ -15,8 +15,8 @@ from orgserver.cli.support import Failure, app_of, operator, print_json, report,
 from orgserver.model.errors import ConfigError, OrgserverError
 
 if TYPE_CHECKING:
-    from orgserver.services.evidence import Proven
-    from orgserver.services.trail import Verified
+    from orgserver.services.audit.evidence import Proven
+    from orgserver.services.audit.log_reader import Verified
 
 _MAX_NOTES = 64 * 1024 * 1024
 _MAKE_ONE = "make one with: orgserver audit export --format events --output FILE"
@@ -78,7 +78,7 @@ def verify(
 
 
 def _verify_export(export: Path, public_key: Path | None, notes: list[str], *, as_json: bool) -> None:
-    from orgserver.services import evidence  # noqa: PLC0415
+    from orgserver.services.audit import evidence  # noqa: PLC0415
     from orgserver.vault.signed_notes import BadNote, Verifier, read_checkpoint  # noqa: PLC0415
 
     try:

@@ -23,7 +23,7 @@ from orgserver.model.errors import ConfigError, OperatorError, OrgserverError
 from orgserver.model.text import escape_json
 
 if TYPE_CHECKING:
-    from orgserver.services.trail import Trail
+    from orgserver.services.audit.log_reader import Trail
 
 _FORMATS = ("jsonl", "csv", "events", "parquet", "ocsf")
 _EVERY_SECONDS = 1.0
@@ -64,7 +64,7 @@ def export(format_: str, output: Path | None, follow: bool, **given: Any) -> Non
 
 async def _follow(format_: str, wanted: EntryFilter) -> None:
     """Write entries as they end; those that have ended already first."""
-    from orgserver.services import exporting  # noqa: PLC0415  # a shell that completes waits for none of it
+    from orgserver.services.audit import export as exporting  # noqa: PLC0415  # a shell that completes waits for none of it
 
     render, written, seen = exporting.RENDER[format_], 0, 0
     show = _escaping(format_) if sys.stdout.isatty() else str
@@ -92,7 +92,7 @@ def _check_parquet(output: Path | None) -> None:
     if output is None and sys.stdout.isatty():
         raise OperatorError("Parquet is nothing for a terminal", hint="--output FILE, or send it into a pipe")
     try:
-        from orgserver.services import exporting_parquet  # noqa: F401, PLC0415  # an extra, and slow to import
+        from orgserver.services.audit import parquet  # noqa: F401, PLC0415  # an extra, and slow to import
     except ImportError as error:
         missing = isinstance(error, ModuleNotFoundError)
         why = "is not installed" if missing else f"cannot be loaded: {error}"
@@ -119,10 +119,10 @@ async def export_to(trail: Trail, format_: str, wanted: EntryFilter, output: Pat
 
 
 async def _put_parquet(trail: Trail, wanted: EntryFilter, file: BinaryIO, progress: _Progress) -> None:
-    from orgserver.services import exporting_parquet  # noqa: PLC0415
+    from orgserver.services.audit import parquet  # noqa: PLC0415
 
-    with exporting_parquet.Writer(file) as writer:
-        async for group in trail.shaped(wanted, exporting_parquet.row_group):
+    with parquet.Writer(file) as writer:
+        async for group in trail.shaped(wanted, parquet.row_group):
             writer.write(group)
             progress.add(group.num_rows)
     file.flush()
@@ -130,7 +130,7 @@ async def _put_parquet(trail: Trail, wanted: EntryFilter, file: BinaryIO, progre
 
 
 async def _put_lines(trail: Trail, format_: str, wanted: EntryFilter, out: TextIO, progress: _Progress) -> None:
-    from orgserver.services import exporting  # noqa: PLC0415  # as above
+    from orgserver.services.audit import export as exporting  # noqa: PLC0415  # as above
 
     show = _escaping(format_) if out.isatty() else str
     if format_ == "csv":
@@ -160,7 +160,7 @@ class _Progress:
 
 
 async def _pages(trail: Trail, format_: str, wanted: EntryFilter) -> AsyncIterator[list[str]]:
-    from orgserver.services import exporting  # noqa: PLC0415  # as above
+    from orgserver.services.audit import export as exporting  # noqa: PLC0415  # as above
 
     if format_ != "events":
         async for page in trail.lines(wanted, format_):

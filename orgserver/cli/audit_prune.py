@@ -26,7 +26,7 @@ from orgserver.model.orgs import Caller
 
 if TYPE_CHECKING:
     from orgserver.app import App
-    from orgserver.services.retention import Cut, Retention
+    from orgserver.services.audit.retention import Cut, Retention
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -60,7 +60,7 @@ def prune(before: datetime, output: Path | None, discard: bool, yes: bool, as_js
         raise OperatorError(f"{output} exists", hint="choose another name; an export never replaces a file")
 
     async def act() -> Cut:
-        from orgserver.services.retention import Retention  # noqa: PLC0415
+        from orgserver.services.audit.retention import Retention  # noqa: PLC0415
 
         async with app_of(settings_of()) as app:
             retention = Retention(app.store)
@@ -83,7 +83,7 @@ def prune(before: datetime, output: Path | None, discard: bool, yes: bool, as_js
 
 async def _export(app: App, retention: Retention, cut: Cut, output: Path) -> None:
     """Write the evidence, on the disk and proven before anything is removed; on record however it ends."""
-    from orgserver.services import evidence, exporting  # noqa: PLC0415
+    from orgserver.services.audit import evidence, export  # noqa: PLC0415
     from orgserver.vault.signed_notes import Verifier  # noqa: PLC0415
 
     draft = output.with_name(f".{output.stem}.{names.new_id()}{output.suffix}")
@@ -92,7 +92,7 @@ async def _export(app: App, retention: Retention, cut: Cut, output: Path) -> Non
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as raw:
             with text_into(raw, output) as file:
                 async for event in retention.evidence(cut):
-                    file.write(exporting.event_line(event) + "\n")
+                    file.write(export.event_line(event) + "\n")
                     written += 1
             raw.flush()
             os.fsync(raw.fileno())
@@ -170,7 +170,7 @@ def hold(name: str | None, listing: bool, release: bool, wide: bool, as_json: bo
     if release and any(given.values()):
         raise click.UsageError("--release takes the name of a hold and nothing else")
     wanted = _wanted(given)
-    from orgserver.services.retention import Retention  # noqa: PLC0415
+    from orgserver.services.audit.retention import Retention  # noqa: PLC0415
 
     async def act() -> bool:
         async with app_of(settings_of()) as app:
@@ -199,7 +199,7 @@ def _wanted(given: dict[str, Any]) -> EntryFilter:
 
 
 def _list(*, as_json: bool, wide: bool) -> None:
-    from orgserver.services.retention import hold_json  # noqa: PLC0415
+    from orgserver.services.audit.retention import hold_json  # noqa: PLC0415
 
     async def act() -> list[dict[str, Any]]:
         async with _retention() as retention:
@@ -218,7 +218,7 @@ def _list(*, as_json: bool, wide: bool) -> None:
 
 @contextlib.asynccontextmanager
 async def _retention() -> AsyncIterator[Retention]:
-    from orgserver.services.retention import Retention  # noqa: PLC0415
+    from orgserver.services.audit.retention import Retention  # noqa: PLC0415
 
     async with app_of(settings_of()) as app:
         yield Retention(app.store)

@@ -13,7 +13,7 @@ from orgserver.cli.support import app_of, operator, print_json, print_table, run
 from orgserver.model.errors import OperatorError
 
 if TYPE_CHECKING:
-    from orgserver.services.reporting import Line, Report
+    from orgserver.services.audit.report import Line, Report
 
 _BAR = 30
 
@@ -50,7 +50,7 @@ def report(since: datetime, until: datetime | None, output: Path | None, wide: b
             raise OperatorError(f"{output} exists", hint="choose another name; a report never replaces a file")
 
     async def act() -> Report:
-        from orgserver.services import reporting  # noqa: PLC0415
+        from orgserver.services.audit import report as reporting  # noqa: PLC0415
 
         async with app_of(settings_of()) as app:
             made = await reporting.report(app.store, since, until)
@@ -130,6 +130,6 @@ def _lines(name: str, lines: list[Line], *, wide: bool) -> None:
 
 
 def _failed(line: Line) -> int:
-    from orgserver.services.reporting import FAILURES  # noqa: PLC0415
+    from orgserver.services.audit.report import FAILURES  # noqa: PLC0415
 
     return sum(line.counts.get(outcome, 0) for outcome in FAILURES)

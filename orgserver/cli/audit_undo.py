@@ -18,7 +18,7 @@ from orgserver.model.orgs import Caller
 if TYPE_CHECKING:
     from orgserver.app import App
     from orgserver.model.names import RecordId
-    from orgserver.services.undoing import Undo, Undoing
+    from orgserver.services.undo.restore import Undo, Undoing
 
 _DONE = {"update": "has its old values again", "create": "was created again", "delete": "was deleted"}
 
@@ -104,7 +104,7 @@ def _sum_up(words: str | None, *, as_json: bool) -> None:
 
 
 def _undoing(app: App) -> Undoing:
-    from orgserver.services.undoing import Undoing  # noqa: PLC0415  # what only this command needs
+    from orgserver.services.undo.restore import Undoing  # noqa: PLC0415  # what only this command needs
 
     return Undoing(app.store, app.access, app.operations, app.trail)
 
@@ -185,20 +185,20 @@ def erase(
     record_id = audit_filters.record_id(record_id)
 
     async def act() -> int:
-        from orgserver.services import erasing  # noqa: PLC0415
+        from orgserver.services.undo import erasure  # noqa: PLC0415
         from orgserver.store.audit.snapshots import Which  # noqa: PLC0415
 
         async with app_of(settings_of()) as app:
-            which = await erasing.which_org(app.access, operator(), org) if org is not None else Which()
+            which = await erasure.which_org(app.access, operator(), org) if org is not None else Which()
             audit_filters.warn_of_alias(org, (await app.access.catalog()).by_alias)
             record = await audit_filters.whole_record(app, record_id)
             which = replace(which, record_id=record, before=before, principal=principal)
-            count = await erasing.erasable(app.store, which)
+            count = await erasure.erasable(app.store, which)
             if not count:
                 return 0
             question = f"Erase the kept values of {_entries(count)}? They cannot be undone afterwards."
             caller = await agree_guarded(app, "audit erase", question, undone="nothing was erased", yes=yes)
-            return await erasing.erase(app.store, caller, which, org)
+            return await erasure.erase(app.store, caller, which, org)
 
     erased = run(act())
     if as_json:

@@ -10,7 +10,7 @@ import click
 from orgserver.cli.support import Failure, app_of, operator, print_json, report, run, safe, settings_of, tell, warn
 from orgserver.config import Settings
 from orgserver.model.orgs import Org
-from orgserver.services import directory
+from orgserver.services.orgs import directory
 from orgserver.store.backup import copy
 from orgserver.store.backup.copy import Copied
 from orgserver.vault.sources import open_vault

@@ -54,7 +54,7 @@ async def agree_guarded(app: App, command: str, question: str, *, undone: str, y
 
 async def ask_person(app: App, terminal: Terminal, command: str, question: str, *, undone: str) -> Caller:
     """Ask at a terminal, for the one-time code where one is set up."""
-    from orgserver.services.one_time_codes import OneTimeCodes, refuse_if_closed  # noqa: PLC0415  # the store's imports
+    from orgserver.services.calls.one_time_codes import OneTimeCodes, refuse_if_closed  # noqa: PLC0415  # the store's imports
 
     codes = OneTimeCodes(app.store)
     state = await codes.state()

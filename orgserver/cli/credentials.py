@@ -16,7 +16,7 @@ from orgserver.model.errors import ConfigError
 from orgserver.model.orgs import AuthKind, Credential
 from orgserver.model.secret import Secret
 from orgserver.salesforce.auth.token_refusals import GUIDE
-from orgserver.services.login import PLATFORM_CLI
+from orgserver.services.orgs.browser_login import PLATFORM_CLI
 
 _KEYS = {
     "client_id",

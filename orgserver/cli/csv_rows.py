@@ -23,8 +23,8 @@ from orgserver.model.secret import Secret
 from orgserver.salesforce import hosts
 from orgserver.salesforce.auth import audiences
 from orgserver.salesforce.auth.audiences import LOGIN_URL
-from orgserver.services.importing import Candidate
-from orgserver.services.registration import Registration
+from orgserver.services.orgs.import_plan import Candidate
+from orgserver.services.orgs.registration import Registration
 
 COLUMNS = (
     "alias",

@@ -15,8 +15,8 @@ from orgserver.cli.support import Failure, app_of, no_core_dumps, print_json, ru
 from orgserver.config import Settings, read_settings, unknown_variables
 from orgserver.logs import start_logging
 from orgserver.model.errors import OperatorError
-from orgserver.services import health
-from orgserver.services.health import Finding
+from orgserver.services.doctor import machine
+from orgserver.services.doctor.machine import Finding
 
 if TYPE_CHECKING:
     from orgserver.app import App
@@ -49,8 +49,8 @@ def doctor(offline: bool, as_json: bool) -> None:
 
 async def examine(settings: Settings, *, offline: bool) -> list[Finding]:
     """Check everything that can be checked, from the outside in; what stands in the way is a finding too."""
-    found = await asyncio.to_thread(health.of_machine, settings)
-    found += await asyncio.to_thread(health.of_files, settings.database_file)
+    found = await asyncio.to_thread(machine.of_machine, settings)
+    found += await asyncio.to_thread(machine.of_files, settings.database_file)
     if found[-1].level == "problem":
         return found
     try:
@@ -62,16 +62,16 @@ async def examine(settings: Settings, *, offline: bool) -> list[Finding]:
 
 
 async def _inside(app: App, *, offline: bool) -> list[Finding]:
-    from orgserver.services import clock_health, store_health  # noqa: PLC0415  # the client's imports
+    from orgserver.services.doctor import clock, store  # noqa: PLC0415  # the client's imports
 
-    found = await store_health.of_store(app.store)
-    found += store_health.keys(await app.keys.usage(), app.keys.ring, app.keys.source)
-    found.append(await store_health.approvals(app.store))
+    found = await store.of_store(app.store)
+    found += store.keys(await app.keys.usage(), app.keys.ring, app.keys.source)
+    found.append(await store.approvals(app.store))
     orgs = list((await app.access.reload()).by_alias.values())
     if not offline:
-        found.append(await clock_health.clock(app.access.client, orgs))
+        found.append(await clock.clock(app.access.client, orgs))
     now = datetime.now(UTC)
-    return found + [store_health.of_org(org, now) for org in orgs] + store_health.twins(orgs)
+    return found + [store.of_org(org, now) for org in orgs] + store.twins(orgs)
 
 
 def _print(found: Sequence[Finding]) -> None:

@@ -18,7 +18,7 @@ from orgserver.model.errors import ConfigError
 from orgserver.model.orgs import AuthKind, Org, Policy
 
 if TYPE_CHECKING:
-    from orgserver.services.enrolment import Enrolled, Registration
+    from orgserver.services.orgs.enrolment import Enrolled, Registration
 
 F = TypeVar("F", bound=Callable[..., Any])
 _PATIENCE_SECONDS = 0.5
@@ -99,8 +99,8 @@ def registration_of(
     before: Org | None = None,
 ) -> Registration:
     """Everything that was given, as one; what ``before`` has is kept where nothing else was given."""
-    from orgserver.services.login import CALLBACK  # noqa: PLC0415
-    from orgserver.services.registration import Registration  # noqa: PLC0415
+    from orgserver.services.orgs.browser_login import CALLBACK  # noqa: PLC0415
+    from orgserver.services.orgs.registration import Registration  # noqa: PLC0415
 
     instance = options["instance_url"] or given.values.get("instance_url") or (before.instance_url if before else None)
     return Registration(

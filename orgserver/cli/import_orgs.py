@@ -30,7 +30,7 @@ from orgserver.config import Settings
 from orgserver.model.errors import ConfigError, OperatorError
 from orgserver.model.orgs import Policy
 from orgserver.salesforce import hosts
-from orgserver.services.importing import Candidate, Fate, Imported, Importing, Planned
+from orgserver.services.orgs.import_plan import Candidate, Fate, Imported, Importing, Planned
 
 
 @click.command(

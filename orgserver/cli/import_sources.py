@@ -18,8 +18,8 @@ from orgserver.model.errors import ConfigError
 from orgserver.model.names import Alias, OrgId
 from orgserver.model.orgs import Policy
 from orgserver.salesforce import hosts
-from orgserver.services.importing import Candidate
-from orgserver.services.registration import Registration
+from orgserver.services.orgs.import_plan import Candidate
+from orgserver.services.orgs.registration import Registration
 
 STDIN = "-"
 _METHODS = {"jwt": "a JWT", "token": "an access token"}

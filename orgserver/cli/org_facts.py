@@ -12,7 +12,7 @@ from orgserver.model.orgs import Org
 
 def told_of(org: Org) -> dict[str, Any]:
     """Everything about an org that is no secret."""
-    from orgserver.services import directory, keepalive  # noqa: PLC0415  # a shell that completes waits for none of it
+    from orgserver.services.orgs import directory, keepalive  # noqa: PLC0415  # a shell that completes waits for none of it
 
     return {
         "alias": org.alias,
@@ -47,7 +47,7 @@ def told_of(org: Org) -> dict[str, Any]:
 
 def changes(before: Org, after: Org) -> list[dict[str, Any]]:
     """What a command changed of an org: {field, from, to} each."""
-    from orgserver.services import directory  # noqa: PLC0415  # as above
+    from orgserver.services.orgs import directory  # noqa: PLC0415  # as above
 
     def facts(org: Org) -> dict[str, Any]:
         told = {"alias": org.alias, "state": directory.state(org).value, "tags": list(org.tags)}
@@ -59,7 +59,7 @@ def changes(before: Org, after: Org) -> list[dict[str, Any]]:
 
 def warn_of_idleness(org: Org) -> None:
     """Say when an org's refresh token has been idle so long that its end is near."""
-    from orgserver.services import keepalive  # noqa: PLC0415  # as above
+    from orgserver.services.orgs import keepalive  # noqa: PLC0415  # as above
 
     end = keepalive.dies_at(org)
     if end is not None and end - datetime.now(UTC) <= keepalive.LIFE - keepalive.WARN_FROM:
@@ -70,9 +70,9 @@ def warn_of_idleness(org: Org) -> None:
 
 def warn_of_move(org: Org) -> None:
     """Say where an org has moved to, or is said to have moved to."""
-    from orgserver.services import moves  # noqa: PLC0415  # as above
+    from orgserver.services.tokens import instance_moves  # noqa: PLC0415  # as above
 
-    news = moves.words(org, datetime.now(UTC))
+    news = instance_moves.words(org, datetime.now(UTC))
     if news is not None:
         warn(f"{org.alias}: {news}")
 

@@ -49,7 +49,7 @@ _NO_ORGS = "No org is registered yet. Add one with: orgserver add-org ALIAS"
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_orgs(match: str | None, problems: bool, wide: bool, as_json: bool) -> None:
     """List the registered orgs, their states and when each token was last refreshed."""
-    from orgserver.services import directory  # noqa: PLC0415  # a shell that completes waits for none of it
+    from orgserver.services.orgs import directory  # noqa: PLC0415  # a shell that completes waits for none of it
 
     async def act() -> list[Org]:
         async with app_of(settings_of()) as app:
@@ -75,7 +75,7 @@ def _none_listed(every: list[Org], match: str | None, *, problems: bool) -> str:
 
 
 def _print_orgs(orgs: list[Org], *, wide: bool) -> None:
-    from orgserver.services import directory, keepalive  # noqa: PLC0415  # as above
+    from orgserver.services.orgs import directory, keepalive  # noqa: PLC0415  # as above
 
     print_table(
         _COLUMNS,
@@ -236,7 +236,7 @@ async def _permission(app: App, org: Org, *, yes: bool) -> Caller:
 
 
 def _checked(checked: Any) -> dict[str, Any]:
-    from orgserver.services import directory  # noqa: PLC0415  # as above
+    from orgserver.services.orgs import directory  # noqa: PLC0415  # as above
 
     error = checked.error
     return {

@@ -7,7 +7,7 @@ from orgserver.cli.support import operator
 from orgserver.model import names
 from orgserver.model.secret import Secret
 from orgserver.sandbox.server import Sandbox
-from orgserver.services.enrolment import Enrolled, Registration
+from orgserver.services.orgs.enrolment import Enrolled, Registration
 
 
 async def register(app: App, sandbox: Sandbox) -> list[Enrolled]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from orgserver.cli.support import Failure, app_of, print_json, run, safe, settings_of, tell
-from orgserver.services.keepalive import Kept
+from orgserver.services.orgs.keepalive import Kept
 
 
 @click.command("refresh-idle", epilog="Example, in a crontab: 0 6 * * * orgserver refresh-idle")

@@ -10,7 +10,7 @@ from importlib.resources import files
 from itertools import count
 
 from orgserver.model.text import escape_text
-from orgserver.services.reporting import DIMENSIONS, FAILURES, OUTCOMES, Counts, Line, Report
+from orgserver.services.audit.report import DIMENSIONS, FAILURES, OUTCOMES, Counts, Line, Report
 
 WORDS = {
     "succeeded": "succeeded",

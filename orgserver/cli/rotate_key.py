@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from orgserver.cli.support import Failure, app_of, operator, print_json, report, run, safe, settings_of
-from orgserver.services.keys import Rotated
+from orgserver.services.key_rotation import Rotated
 
 
 @click.command("rotate-key", epilog="Example: orgserver rotate-key --reseal")

@@ -27,7 +27,7 @@ from orgserver.telemetry import signals
 
 if TYPE_CHECKING:
     from orgserver.app import App
-    from orgserver.services.observing import Observer
+    from orgserver.services.observer import Observer
 
 logger = logging.getLogger("orgserver.serve")
 _BUSY_SECONDS, _HASTE_SECONDS = 1.0, 0.3
@@ -162,7 +162,7 @@ async def _app(offer: dict[str, Any]) -> AsyncIterator[App]:
 
 async def _notify(settings: Settings) -> Callable[[str], None] | None:
     """What shows questions on the desktop, if there is one and they are wanted there."""
-    from orgserver.services.notifications import Notifications  # noqa: PLC0415  # as in _serve
+    from orgserver.services.calls.notifications import Notifications  # noqa: PLC0415  # as in _serve
 
     desktop = await asyncio.to_thread(Notifications.of_system) if settings.notifications else None
     return desktop.show if desktop is not None else None

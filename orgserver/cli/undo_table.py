@@ -11,7 +11,7 @@ import click
 from orgserver.cli.support import SHORT_ID, print_table, report, safe, tell
 
 if TYPE_CHECKING:
-    from orgserver.services.undoing import Undo
+    from orgserver.services.undo.restore import Undo
 
 _ACTS = {"update": "write the old values back", "create": "create it again", "delete": "delete this record"}
 _WORDS = {"update": "write back", "create": "create again", "delete": "delete"}
@@ -60,7 +60,7 @@ def named(each: Undo) -> str:
 
 
 def _whole(each: Undo, *, force: bool) -> None:
-    from orgserver.services.undoing import NEW_ID  # noqa: PLC0415  # with what only an undo needs
+    from orgserver.services.undo.restore import NEW_ID  # noqa: PLC0415  # with what only an undo needs
 
     entry = each.entry
     click.echo(

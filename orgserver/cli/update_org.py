@@ -18,7 +18,7 @@ from orgserver.model import names
 from orgserver.model.orgs import Caller, Credential, Org, Policy
 
 if TYPE_CHECKING:
-    from orgserver.services.enrolment import Enrolled
+    from orgserver.services.orgs.enrolment import Enrolled
 
 _NEED_AUTH = (
     "login_url", "test_org", "instance_url", "client_id", "api_version", "username", "jwt_key_file", "audience",
@@ -69,7 +69,7 @@ def update_org(alias: str, as_json: bool, **options: Any) -> None:
 
 def _show(before: Org, org: Org, twins: Sequence[names.Alias], *, as_json: bool) -> None:
     """Say what is another than it was, old and new; or that nothing is."""
-    from orgserver.services import directory  # noqa: PLC0415  # a shell that completes waits for none of it
+    from orgserver.services.orgs import directory  # noqa: PLC0415  # a shell that completes waits for none of it
 
     changed = org_facts.changes(before, org)
     if as_json:

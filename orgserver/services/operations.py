@@ -10,22 +10,23 @@ from orgserver.model.audit import Action
 from orgserver.model.names import SObjectName
 from orgserver.model.orgs import Caller, Org
 from orgserver.model.results import Changed, Created, FieldValues, Page, Record
-from orgserver.services import entries, plans
-from orgserver.services.access import Access
-from orgserver.services.acting import Acting, Planned, Run
-from orgserver.services.bulk import Bulk
-from orgserver.services.catalogue import Catalogue
-from orgserver.services.confirming import Notify
-from orgserver.services.directory import Directory, OrgPage
-from orgserver.services.fleet import Fleet
-from orgserver.services.knowing import Knowing
-from orgserver.services.listing import Listing
-from orgserver.services.observing import Observer
-from orgserver.services.page_plans import PagePlanner
-from orgserver.services.planning import Plan
-from orgserver.services.preparation import Preparation
-from orgserver.services.usual import UsualFields
-from orgserver.services.writing import Writing
+from orgserver.services.bulk.operation import Bulk
+from orgserver.services.calls import audit_records
+from orgserver.services.calls.access import Access
+from orgserver.services.calls.confirmation import Notify
+from orgserver.services.calls.plan import Plan
+from orgserver.services.describe.names import Knowing
+from orgserver.services.describe.operations import Catalogue
+from orgserver.services.executor import Acting, Planned, Run
+from orgserver.services.fleet.fan_out import Fleet
+from orgserver.services.observer import Observer
+from orgserver.services.orgs.directory import Directory, OrgPage
+from orgserver.services.queries.default_fields import UsualFields
+from orgserver.services.queries.list_query import Listing
+from orgserver.services.queries.page_plans import PagePlanner
+from orgserver.services.records import operations
+from orgserver.services.records.preparation import Preparation
+from orgserver.services.records.writing import Writing
 from orgserver.store.session import Store
 
 T = TypeVar("T")
@@ -55,7 +56,7 @@ class Operations:
         self._directory = Directory(access, store.cursors, store.database.file)
         usual = UsualFields()
         self.preparation = Preparation(acting.metadata.schema)
-        self._plans = plans.Planner(usual)
+        self._plans = operations.Planner(usual)
         self._pages = PagePlanner(store.cursors, acting.metadata.schema, usual)
         self._writing = Writing(self.preparation)
         self.bulk = Bulk(store, access, acting.perform, self.preparation, call_timeout=call_timeout)
@@ -173,5 +174,5 @@ class Operations:
 
     async def orgs(self, caller: Caller, tool: str, match: str | None, cursor: str | None) -> OrgPage:
         """Name the orgs this principal may use. Asks no org, so it is no audit entry."""
-        act = replace(entries.new_act(caller, tool, Action.LIST, "", None), id="")
+        act = replace(audit_records.new_act(caller, tool, Action.LIST, "", None), id="")
         return await self._acting.seen(act, self._directory.page(caller, match, cursor))

@@ -21,7 +21,7 @@ import orgserver
 from orgserver.logs import masked
 from orgserver.model.audit import Act, Ending, Outcome
 from orgserver.model.text import escape_text
-from orgserver.services.observing import Observer, Watched
+from orgserver.services.observer import Observer, Watched
 
 logger = logging.getLogger("orgserver.telemetry")
 

@@ -10,7 +10,7 @@ from orgserver.model.audit import Action
 from orgserver.model.bulk import BulkAction, BulkResult
 from orgserver.model.names import sobject
 from orgserver.model.orgs import Caller
-from orgserver.services.bulk_asked import MAX_GIVEN, Given
+from orgserver.services.bulk.request import MAX_GIVEN, Given
 from orgserver.tools import replies
 from orgserver.tools.arguments import AllowDuplicates, Arguments, IdempotencyKey, ObjectName, Org, Preview, RecordData
 from orgserver.tools.family import ToolSpec

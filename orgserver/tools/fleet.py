@@ -13,7 +13,7 @@ from orgserver.tools.arguments import Arguments, Limit
 from orgserver.tools.family import ToolSpec
 
 if TYPE_CHECKING:
-    from orgserver.services.fleet import FleetResult
+    from orgserver.services.fleet.fan_out import FleetResult
     from orgserver.services.operations import Operations
 
 MAX_ORGS = 500

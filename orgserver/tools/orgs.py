@@ -8,7 +8,7 @@ from pydantic import Field, WithJsonSchema
 
 from orgserver.model.audit import Action
 from orgserver.model.orgs import Caller
-from orgserver.services import limiting
+from orgserver.services.orgs import limits
 from orgserver.tools import replies
 from orgserver.tools.arguments import Arguments, Cursor, Org
 from orgserver.tools.family import ToolSpec
@@ -48,7 +48,7 @@ class GetLimits(Arguments):
 async def _limits(operations: Operations, caller: Caller, given: GetLimits) -> dict[str, Any]:
     """Tell what an org has used of its limits."""
     result = await operations.perform(
-        caller, "salesforce_limits", Action.LIMITS, given.org, None, lambda _org: limiting.plan()
+        caller, "salesforce_limits", Action.LIMITS, given.org, None, lambda _org: limits.plan()
     )
     return replies.usage(given.org, result)
 

@@ -9,8 +9,8 @@ from pydantic import Field, WithJsonSchema
 from orgserver.model.audit import Action
 from orgserver.model.orgs import Caller
 from orgserver.salesforce.soql import sosl
-from orgserver.services import searching
-from orgserver.services.searching import Search
+from orgserver.services.queries import search
+from orgserver.services.queries.search import Search
 from orgserver.tools import replies
 from orgserver.tools.arguments import Arguments, Count, Cursor, Limit, Org
 from orgserver.tools.family import ToolSpec
@@ -69,7 +69,7 @@ async def _search(operations: Operations, caller: Caller, given: SearchText) -> 
     """Search for a text."""
     wanted = Search(given.text, given.objects, given.limit)
     result = await operations.perform(
-        caller, "salesforce_search", Action.SEARCH, given.org, None, lambda _org: searching.plan(wanted)
+        caller, "salesforce_search", Action.SEARCH, given.org, None, lambda _org: search.plan(wanted)
     )
     return replies.found(given.org, result)
 

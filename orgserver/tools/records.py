@@ -9,8 +9,8 @@ from pydantic import Field, WithJsonSchema
 from orgserver.model.audit import Action
 from orgserver.model.names import sobject
 from orgserver.model.orgs import Caller
-from orgserver.services import upserting
-from orgserver.services.upserting import Upsert
+from orgserver.services.records import upsert
+from orgserver.services.records.upsert import Upsert
 from orgserver.tools import replies, verbs
 from orgserver.tools.arguments import (
     AllowDuplicates,
@@ -80,7 +80,7 @@ class UpsertRecord(Arguments):
         Field(max_length=80),
         WithJsonSchema({"type": "string", "description": "an external id field, e.g. Erp_Id__c"}),
     ]
-    external_id: Annotated[str, Field(min_length=1, max_length=upserting.MAX_EXTERNAL_ID)]
+    external_id: Annotated[str, Field(min_length=1, max_length=upsert.MAX_EXTERNAL_ID)]
     data: RecordData
     idempotency_key: IdempotencyKey = None
     allow_duplicates: AllowDuplicates = False
@@ -105,7 +105,7 @@ async def _upsert(operations: Operations, caller: Caller, given: UpsertRecord) -
         Action.UPSERT,
         given.org,
         wanted.sobject,
-        lambda org: upserting.plan(caller, org, _UPSERT, wanted, operations.preparation),
+        lambda org: upsert.plan(caller, org, _UPSERT, wanted, operations.preparation),
     )
     return replies.upserted(given.org, result)
 

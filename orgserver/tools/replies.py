@@ -13,9 +13,9 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from orgserver.model.errors import CallError
 from orgserver.model.results import Changed, Created, Found, Page, Record, Upserted, Usage
-from orgserver.services import cutting, shapes
+from orgserver.services.results import result_size, truncation
 
-_MOST = shapes.MAX_BYTES + shapes.FRAME_BYTES
+_MOST = result_size.MAX_BYTES + result_size.FRAME_BYTES
 """Bytes of a result's JSON. On the wire it is three times as much at worst: twice, and the text with escapes."""
 _MOST_OF_AN_ERROR = 16 * 1024
 _TEXT = {"type": "string"}
@@ -200,7 +200,7 @@ def written(structured: dict[str, Any]) -> tuple[dict[str, Any], str]:
     except PydanticSerializationError:  # half a surrogate pair, which JSON may spell and UTF-8 may not
         return written(encodable(structured))
     if len(text) > _MOST:
-        return written(encodable(shapes.result(structured)))
+        return written(encodable(result_size.result(structured)))
     return structured, text.decode()
 
 
@@ -209,7 +209,7 @@ def failure(error: CallError, org: str | None) -> dict[str, Any]:
 
     There is no structured content: it would have to fit the output schema.
     """
-    told, _ = cutting.fit(encodable(error.as_json(org)), _MOST_OF_AN_ERROR)
+    told, _ = truncation.fit(encodable(error.as_json(org)), _MOST_OF_AN_ERROR)
     text = to_json(told).decode()
     return {"content": [{"type": "text", "text": text}], "isError": True, "resultType": "complete"}
 

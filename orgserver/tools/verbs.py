@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from orgserver.model.names import SObjectName
 from orgserver.model.names import sobject as sobject_name
 from orgserver.model.orgs import Caller
-from orgserver.services.listing import Listing
+from orgserver.services.queries.list_query import Listing
 from orgserver.tools import replies
 from orgserver.tools.family import Run
 

@@ -23,7 +23,7 @@ from orgserver.model.orgs import Caller, Principal
 from orgserver.model.results import Page
 from orgserver.sandbox.server import Sandbox
 from orgserver.sandbox.state import schema
-from orgserver.services.listing import Listing
+from orgserver.services.queries.list_query import Listing
 
 CALLER = Caller(Principal("local:bench"), "stdio")
 GetPage = Callable[[str | None], Awaitable[Page]]

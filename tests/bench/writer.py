@@ -21,7 +21,7 @@ from orgserver.app import open_app
 from orgserver.config import read_settings
 from orgserver.model.audit import Act, Action, Ending, EntryFilter, Outcome
 from orgserver.model.names import new_id
-from orgserver.services.trail import Trail
+from orgserver.services.audit.log_reader import Trail
 from orgserver.store.audit import chain
 from orgserver.store.session import Store
 

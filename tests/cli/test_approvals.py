@@ -21,7 +21,7 @@ from orgserver.model.errors import ConfigError, OperatorError, PolicyDenied
 from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.services.approving import Approving
+from orgserver.services.calls.approvals import Approving
 
 ALLOW = "Allow it? [y/N]"
 CODE = "One-time code (Enter: no):"

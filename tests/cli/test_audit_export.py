@@ -23,7 +23,7 @@ from orgserver.model.audit import ENTRY_FIELDS, Act, Ending, EntryFilter, Outcom
 from orgserver.model.errors import OperatorError, StoreAway
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
-from orgserver.services.trail import Trail
+from orgserver.services.audit.log_reader import Trail
 
 if sys.platform != "linux":
     pytest.skip("full disks are made with Linux's limits", allow_module_level=True)

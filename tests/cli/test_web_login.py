@@ -25,7 +25,7 @@ from shells import SECONDS, Ran, Shell, credential
 from orgserver.cli import sign_in
 from orgserver.model.errors import EnrolmentError
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.services import login
+from orgserver.services.orgs import browser_login
 
 KEY = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="a pseudo terminal is made the POSIX way")
@@ -312,7 +312,7 @@ async def test_ctrl_c_while_waiting_for_the_browser(shell: Shell, acme: SandboxO
 async def test_nobody_logs_in(monkeypatch: pytest.MonkeyPatch, callback: str) -> None:
     read, write = os.pipe()  # an input that never ends
     monkeypatch.setattr(sign_in, "_read_line", lambda _descriptor: os.read(read, 1).decode())
-    begun = login.begin("https://login.salesforce.com", "3MVG9", login.read_callback(callback))
+    begun = browser_login.begin("https://login.salesforce.com", "3MVG9", browser_login.read_callback(callback))
 
     assert sign_in.SECONDS == 300
     with pytest.raises(EnrolmentError, match=r"nobody logged in within 0\.05 seconds"):

@@ -19,8 +19,8 @@ from orgserver.model.errors import ConfigError, PolicyDenied, UnknownOrg
 from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.services.approving import Approving
-from orgserver.services.enrolment import Enrolled
+from orgserver.services.calls.approvals import Approving
+from orgserver.services.orgs.enrolment import Enrolled
 
 NARROW = {"FORCE_COLOR": "1", "NO_COLOR": "1", "COLUMNS": "80", "LINES": "1000"}
 """A terminal of 80 columns, as rich takes one for granted."""

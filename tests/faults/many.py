@@ -26,7 +26,7 @@ from orgserver.config import read_settings
 from orgserver.model import names
 from orgserver.model.orgs import Caller, Principal
 from orgserver.model.secret import Secret
-from orgserver.services.enrolment import Registration
+from orgserver.services.orgs.enrolment import Registration
 
 from .driving import Served, failed, serving
 

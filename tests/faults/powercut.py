@@ -23,7 +23,7 @@ from sqlalchemy import Connection, text
 from orgserver.model.audit import Act, Action, Ending, Outcome
 from orgserver.model.errors import OrgserverError
 from orgserver.model.names import new_id
-from orgserver.services.trail import Trail
+from orgserver.services.audit.log_reader import Trail
 from orgserver.store.session import Store, open_store
 from orgserver.vault.ring import Key, Vault
 from orgserver.vault.signed_notes import BadNote, split

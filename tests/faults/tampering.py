@@ -24,7 +24,7 @@ from orgserver.model.bulk import Part, Verdict
 from orgserver.model.errors import OperatorError
 from orgserver.model.names import RowId, new_id
 from orgserver.model.orgs import Caller, Principal
-from orgserver.services.retention import Retention
+from orgserver.services.audit.retention import Retention
 from orgserver.store import database
 from orgserver.store.audit import chain, reader, snapshots
 from orgserver.store.audit.snapshots import Kept

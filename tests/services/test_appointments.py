@@ -11,7 +11,7 @@ from orgserver.model.errors import InvalidArgument, Rejected
 from orgserver.model.names import CONTACT, EVENT
 from orgserver.model.orgs import Caller
 from orgserver.model.results import Created
-from orgserver.services.listing import Listing
+from orgserver.services.queries.list_query import Listing
 
 BOOK, GET, LIST = "salesforce_create_appointment", "salesforce_get_appointment", "salesforce_list_appointments"
 RELATIONS = "FROM%?.*EventRelation"

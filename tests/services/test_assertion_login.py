@@ -17,7 +17,7 @@ from orgserver.model.orgs import Caller, OrgState
 from orgserver.model.secret import Secret
 from orgserver.salesforce.auth.audiences import LOGIN_URL, TEST_URL
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.services.enrolment import Registration
+from orgserver.services.orgs.enrolment import Registration
 
 KEY = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
 PEM = Secret(KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode())

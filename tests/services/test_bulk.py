@@ -17,9 +17,9 @@ from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller, Principal, Scope
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.state import schema
-from orgserver.services import bulk
-from orgserver.services.bulk_asked import Given
-from orgserver.services.bulk_jobs import Pace
+from orgserver.services.bulk import operation
+from orgserver.services.bulk.job import Pace
+from orgserver.services.bulk.request import Given
 
 TOOL = "salesforce_change_records"
 GONE = "003000000000000AAA"
@@ -518,7 +518,7 @@ def test_a_change_is_looked_for_from_its_beginning_by_the_clock_of_the_org() -> 
     ahead = datetime.now(UTC) + timedelta(hours=1)
     connection: Any = SimpleNamespace(entry_id=entry_id, trace=SimpleNamespace(server_date=ahead))
 
-    assert abs(bulk._began(connection) - moment - timedelta(hours=1)) < timedelta(seconds=2)
+    assert abs(operation._began(connection) - moment - timedelta(hours=1)) < timedelta(seconds=2)
 
 
 async def test_a_read_only_server_changes_nothing(open_again, app: App, caller: Caller, acme: SandboxOrg) -> None:

@@ -18,10 +18,10 @@ from orgserver.model.errors import PolicyDenied
 from orgserver.model.names import CONTACT, EVENT
 from orgserver.model.orgs import Caller, Org, Principal, Scope
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.services import confirming
-from orgserver.services.approving import Approving
-from orgserver.services.planning import Plan
-from orgserver.services.questions import Confirmation, Told
+from orgserver.services.calls import confirmation
+from orgserver.services.calls.approvals import Approving
+from orgserver.services.calls.plan import Plan
+from orgserver.services.calls.questions import Confirmation, Told
 from orgserver.store import tables
 from orgserver.tools.server import build_server
 
@@ -211,8 +211,8 @@ async def test_an_answer_after_five_minutes_is_asked_for_again(strict, acme, con
     arguments = {"org": "acme", "contact_id": contact}
     async with client_of(strict, "auto", Person()) as client:
         question = await asked_of(client, arguments)
-        now = confirming.microseconds() + 301_000_000
-        monkeypatch.setattr(confirming, "microseconds", lambda: now)
+        now = confirmation.microseconds() + 301_000_000
+        monkeypatch.setattr(confirmation, "microseconds", lambda: now)
         late = await answer(client, question.request_state, arguments)
 
     assert isinstance(late, InputRequiredResult)
@@ -313,7 +313,7 @@ async def test_an_approval_runs_out_after_15_minutes(strict, acme, contact, call
     await approving.approve(caller, await approving.one(code))
     (approved,) = await approving.waiting()
     assert (approved.expires_at - approved.approved_at).total_seconds() == 15 * 60
-    passed = update(tables.approvals).values(expires_at=confirming.microseconds() - 1)
+    passed = update(tables.approvals).values(expires_at=confirmation.microseconds() - 1)
     await strict.store.database.write(lambda tx: tx.connection.execute(passed))
 
     new = await refused_code(strict, contact)
@@ -405,7 +405,7 @@ async def test_nobody_answering_is_a_refusal_after_five_minutes(strict, acme, ca
             await asyncio.Event().wait()
             raise AssertionError
 
-    monkeypatch.setattr(confirming, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(confirmation, "ANSWER_SECONDS", 0.2)
 
     with pytest.raises(PolicyDenied) as silent:
         await strict.operations.delete(replace(caller, person=Silent()), DELETE, "acme", CONTACT, contact)

@@ -13,9 +13,9 @@ from orgserver.model.orgs import Caller
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.state import schema
 from orgserver.sandbox.state.duplicate_rules import Rule
-from orgserver.services import upserting
-from orgserver.services.bulk_asked import Given
-from orgserver.services.upserting import Upsert
+from orgserver.services.bulk.request import Given
+from orgserver.services.records import upsert as upserting
+from orgserver.services.records.upsert import Upsert
 
 ADA = {"FirstName": "Ada", "LastName": "Lovelace"}
 

@@ -13,8 +13,8 @@ from orgserver.model.names import CONTACT, alias
 from orgserver.model.orgs import Caller
 from orgserver.model.secret import Secret
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.services.enrolment import Registration
-from orgserver.services.listing import Listing
+from orgserver.services.orgs.enrolment import Registration
+from orgserver.services.queries.list_query import Listing
 from orgserver.store.writer import Transaction
 
 

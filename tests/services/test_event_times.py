@@ -10,9 +10,9 @@ from orgserver.model.errors import InvalidArgument
 from orgserver.model.names import EVENT
 from orgserver.model.orgs import Caller
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.services import upserting
-from orgserver.services.bulk_asked import Given
-from orgserver.services.upserting import Upsert
+from orgserver.services.bulk.request import Given
+from orgserver.services.records import upsert
+from orgserver.services.records.upsert import Upsert
 
 BOOK, MOVE, RECORD = "salesforce_create_appointment", "salesforce_update_appointment", "salesforce_update_record"
 DAY = {"IsAllDayEvent": True, "StartDateTime": "2026-12-24", "EndDateTime": "2026-12-25"}
@@ -52,7 +52,7 @@ class Calendar:
         wanted = Upsert(EVENT, "Ext__c", "e1", values)
         await self.app.operations.perform(
             self.caller, "salesforce_upsert_record", Action.UPSERT, "acme", EVENT,
-            lambda org: upserting.plan(self.caller, org, "t", wanted, self.app.operations.preparation),
+            lambda org: upsert.plan(self.caller, org, "t", wanted, self.app.operations.preparation),
         )  # fmt: skip
 
     async def change_records(self, identifier: str, values: dict[str, Any]) -> None:

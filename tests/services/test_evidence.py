@@ -13,9 +13,9 @@ from orgserver.model.audit import Act, Action, Ending, EntryFilter, Outcome
 from orgserver.model.errors import AuditBroken
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
-from orgserver.services import evidence
-from orgserver.services.exporting import event_line
-from orgserver.services.trail import Trail
+from orgserver.services.audit import evidence
+from orgserver.services.audit.export import event_line
+from orgserver.services.audit.log_reader import Trail
 from orgserver.store.audit import chain
 from orgserver.store.session import Store
 from orgserver.store.writer import Transaction

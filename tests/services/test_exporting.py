@@ -9,7 +9,7 @@ from orgserver.app import App, open_app
 from orgserver.config import read_settings
 from orgserver.model.audit import ENTRY_FIELDS, Act, Action, Ending, EntryFilter, Outcome
 from orgserver.model.names import new_id
-from orgserver.services import exporting
+from orgserver.services.audit import export
 
 CASES = (
     (Action.CREATE, Outcome.SUCCEEDED, 1, 1),
@@ -37,7 +37,7 @@ async def fill(app: App) -> None:
 
 
 async def lines(app: App, format_: str, wanted: EntryFilter | None = None) -> list[str]:
-    return [line async for page in exporting.pages(app.store, wanted or EntryFilter(), format_) for line in page]
+    return [line async for page in export.pages(app.store, wanted or EntryFilter(), format_) for line in page]
 
 
 async def test_lines_of_json_are_the_entries_that_are_listed(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ async def test_a_csv_cell_is_never_a_formula(tmp_path: Path) -> None:
         await fill(app)
         written = await lines(app, "csv", EntryFilter(action="create"))
 
-    (row,) = csv.DictReader(io.StringIO("\n".join([exporting.csv_header(), *written])))
+    (row,) = csv.DictReader(io.StringIO("\n".join([export.csv_header(), *written])))
     assert row["principal"] == "'=agent,7"
     assert row["record_ids"] == "003000000000001AAA 003000000000002AAA"
 

@@ -14,7 +14,7 @@ from ocsf_rules import violations
 from orgserver.app import App, open_app
 from orgserver.config import read_settings
 from orgserver.model.audit import EntryFilter
-from orgserver.services import exporting, exporting_ocsf
+from orgserver.services.audit import export, ocsf
 
 ACTIONS = (
     "create", "read", "update", "delete", "upsert", "list", "query", "search", "describe", "limits", "bulk", "preview",
@@ -24,7 +24,7 @@ ACTIONS = (
 OUTCOMES = ("pending", "succeeded", "rejected", "denied", "not_sent", "unknown")
 
 
-EXAMPLE = dict.fromkeys(exporting.ENTRY_FIELDS) | {
+EXAMPLE = dict.fromkeys(export.ENTRY_FIELDS) | {
     "id": "01a20d8b-0000-7000-8000-000000000000", "sequence": 1, "time": "2026-01-01T00:00:00.000000Z",
     "principal": "agent", "transport": "stdio", "org": "acme", "action": "read", "object": "Contact",
     "record_ids": ["003000000000001AAA"], "outcome": "succeeded",
@@ -32,7 +32,7 @@ EXAMPLE = dict.fromkeys(exporting.ENTRY_FIELDS) | {
 
 
 async def entries(app: App) -> list[dict[str, Any]]:
-    return [entry async for page in exporting.shaped(app.store, EntryFilter(), list) for entry in page]
+    return [entry async for page in export.shaped(app.store, EntryFilter(), list) for entry in page]
 
 
 @pytest.fixture
@@ -44,9 +44,7 @@ async def every(tmp_path: Path) -> list[dict[str, Any]]:
 
 
 async def test_every_kind_of_entry_becomes_a_valid_event(every: list[dict[str, Any]]) -> None:
-    wrong = {
-        violation: entry for entry in every for violation in violations(json.loads(exporting.RENDER["ocsf"](entry)))
-    }
+    wrong = {violation: entry for entry in every for violation in violations(json.loads(export.RENDER["ocsf"](entry)))}
 
     assert {entry["outcome"] for entry in every} == set(OUTCOMES)
     assert any(entry["object"] and not entry["record_ids"] for entry in every)
@@ -59,7 +57,7 @@ async def test_every_action_of_the_contract_becomes_a_valid_event(every: list[di
         for entry, action, outcome in itertools.product(every[:3], ACTIONS, OUTCOMES)
     ]
 
-    wrong = {violation: entry for entry in changed for violation in violations(exporting_ocsf.event(entry))}
+    wrong = {violation: entry for entry in changed for violation in violations(ocsf.event(entry))}
 
     assert len(changed) == 3 * 22 * 6
     assert wrong == {}
@@ -71,7 +69,7 @@ async def test_what_a_server_does_is_exported_as_valid_events(app: App, caller: 
     await app.operations.query(caller, "salesforce_query", "acme", "SELECT Id FROM Contact")
     await app.operations.delete(caller, "salesforce_delete_contact", "acme", "Contact", made.id)
 
-    events = [exporting_ocsf.event(entry) for entry in await entries(app)]
+    events = [ocsf.event(entry) for entry in await entries(app)]
 
     assert len(events) >= 5
     assert [violations(event) for event in events] == [[]] * len(events)
@@ -80,7 +78,7 @@ async def test_what_a_server_does_is_exported_as_valid_events(app: App, caller: 
 def test_a_resource_without_a_record_is_named_by_its_object() -> None:
     entry = EXAMPLE | {"action": "query", "record_ids": []}
 
-    assert exporting_ocsf.event(entry)["resources"] == [{"name": "Contact", "type": "Contact"}]
+    assert ocsf.event(entry)["resources"] == [{"name": "Contact", "type": "Contact"}]
 
 
 def _set(*path: str | int, to: Any) -> Callable[[dict[str, Any]], None]:
@@ -119,7 +117,7 @@ def _set(*path: str | int, to: Any) -> Callable[[dict[str, Any]], None]:
     ],
 )
 def test_the_rules_find_what_is_wrong(change: Callable[[dict[str, Any]], None], said: str) -> None:
-    event = copy.deepcopy(exporting_ocsf.event(EXAMPLE))
+    event = copy.deepcopy(ocsf.event(EXAMPLE))
     assert violations(event) == []
     change(event)
 

@@ -20,8 +20,8 @@ from orgserver.app import App, open_app
 from orgserver.config import read_settings
 from orgserver.model.audit import ENTRY_FIELDS, EntryFilter
 from orgserver.model.names import new_id
-from orgserver.services import exporting
-from orgserver.services.exporting_parquet import Writer, row_group
+from orgserver.services.audit import export
+from orgserver.services.audit.parquet import Writer, row_group
 
 WANTED = {
     "id": "string not null", "sequence": "int64 not null", "time": "timestamp[us, tz=UTC] not null",
@@ -82,7 +82,7 @@ async def test_the_columns_are_the_same_whether_or_not_anything_is_in_them(tmp_p
 
 async def test_each_page_is_a_row_group_of_its_own(tmp_path: Path) -> None:
     async with open_app(read_settings({"home": tmp_path}, {})) as app:
-        count = 2 * exporting.PAGE + 1
+        count = 2 * export.PAGE + 1
 
         def fill(tx: Any) -> None:
             for number in range(count):
@@ -93,7 +93,7 @@ async def test_each_page_is_a_row_group_of_its_own(tmp_path: Path) -> None:
         file = await exported(app)
 
     groups = [file.metadata.row_group(each) for each in range(file.metadata.num_row_groups)]
-    assert [group.num_rows for group in groups] == [exporting.PAGE, exporting.PAGE, 1]
+    assert [group.num_rows for group in groups] == [export.PAGE, export.PAGE, 1]
     assert {group.column(0).compression for group in groups} == {"ZSTD"}
     assert file.read(["request_id"])["request_id"].to_pylist() == [str(number) for number in range(count)]
 

@@ -14,7 +14,7 @@ from orgserver.model.names import alias
 from orgserver.model.orgs import Caller, Principal, Scope
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.state import schema
-from orgserver.services.fleet import Fleet
+from orgserver.services.fleet.fan_out import Fleet
 
 TOOL = "salesforce_query_orgs"
 COUNT = "SELECT COUNT() FROM Contact"

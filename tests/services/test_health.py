@@ -23,8 +23,9 @@ from orgserver.model.names import Alias, RowId, new_id
 from orgserver.model.orgs import Org, OrgState, Problem
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
-from orgserver.services import clock_health, health, store_health
-from orgserver.services.health import Finding
+from orgserver.services.doctor import clock as clock_health
+from orgserver.services.doctor import machine, store
+from orgserver.services.doctor.machine import Finding
 from orgserver.store import files, tables
 from orgserver.store.database import SCHEMA
 from orgserver.store.orgs.registry import Draft
@@ -39,7 +40,7 @@ def settings_at(home: Path, **given: Any) -> Settings:
 
 
 async def of_store(app: App) -> dict[str, Finding]:
-    return {finding.name: finding for finding in await store_health.of_store(app.store)}
+    return {finding.name: finding for finding in await store.of_store(app.store)}
 
 
 # -- the machine
@@ -62,7 +63,7 @@ async def of_store(app: App) -> dict[str, Finding]:
     ],
 )
 def test_the_wal_reset_bug_is_told_with_the_defence_that_holds(version: tuple[int, int, int], level: str) -> None:
-    finding = health.sqlite(version)
+    finding = machine.sqlite(version)
 
     assert finding.level == level
     assert "lock file" in finding.text
@@ -75,7 +76,7 @@ def test_a_folder_that_others_may_use_is_told(tmp_path: Path, mode: int, level: 
     home.mkdir()
     home.chmod(mode)
 
-    finding = health.folder(home)
+    finding = machine.folder(home)
 
     assert finding.level == level
     assert finding.todo == (f"chmod 700 '{home}'" if level != "ok" else None)
@@ -89,7 +90,7 @@ def test_files_that_are_open_to_others_are_named(tmp_path: Path) -> None:
         (home / name).touch()
         (home / name).chmod(mode)
 
-    found = {finding.name: finding for finding in health.of_machine(settings_at(home))}
+    found = {finding.name: finding for finding in machine.of_machine(settings_at(home))}
 
     assert found["files"].level == "problem"
     assert found["files"].text == "open to others: orgserver.db (mode 644), master.key (mode 640)"
@@ -97,16 +98,16 @@ def test_files_that_are_open_to_others_are_named(tmp_path: Path) -> None:
 
 
 def test_a_network_file_system_is_a_problem_and_an_unknown_one_is_not() -> None:
-    assert health.file_system("nfs4").level == "problem"
-    assert health.file_system(None).level == "note"
-    assert health.file_system("ext4").level == "ok"
+    assert machine.file_system("nfs4").level == "problem"
+    assert machine.file_system(None).level == "note"
+    assert machine.file_system("ext4").level == "ok"
 
 
 @pytest.mark.parametrize(
     ("free", "level"), [(files.FREE_FLOOR - 1, "problem"), (files.FREE_FLOOR, "warning"), (2**31, "ok")]
 )
 def test_a_full_disk_is_told_before_calls_are_refused(free: int, level: str) -> None:
-    assert health.free_space(free).level == level
+    assert machine.free_space(free).level == level
 
 
 def test_the_source_of_the_key_is_told_and_never_the_key(tmp_path: Path) -> None:
@@ -119,8 +120,8 @@ def test_the_source_of_the_key_is_told_and_never_the_key(tmp_path: Path) -> None
     }
 
     for told, settings in sources.items():
-        assert told in health.key_source(settings).text
-        assert secret not in repr(health.of_machine(settings))
+        assert told in machine.key_source(settings).text
+        assert secret not in repr(machine.of_machine(settings))
 
 
 @pytest.mark.parametrize(
@@ -136,7 +137,7 @@ def test_the_source_of_the_key_is_told_and_never_the_key(tmp_path: Path) -> None
 def test_a_key_beside_the_database_is_a_warning(tmp_path: Path, given: dict[str, str], level: str) -> None:
     settings = settings_at(tmp_path, **{name: value.replace("HOME", str(tmp_path)) for name, value in given.items()})
 
-    assert health.key_place(settings).level == level
+    assert machine.key_place(settings).level == level
 
 
 def test_a_key_in_a_folder_that_others_may_change_is_a_problem(tmp_path: Path) -> None:
@@ -145,14 +146,14 @@ def test_a_key_in_a_folder_that_others_may_change_is_a_problem(tmp_path: Path) -
     folder.chmod(0o777)
     settings = read_settings({"home": tmp_path / "home", "master_key_file": folder / "ring"}, {})
 
-    found = health.key_place(settings)
+    found = machine.key_place(settings)
 
     assert found.level == "problem"
     assert "can be changed by others" in found.text
 
 
 def test_every_version_that_support_asks_for_is_told(tmp_path: Path) -> None:
-    found = {finding.name: finding.text for finding in health.of_machine(settings_at(tmp_path / "not" / "yet"))}
+    found = {finding.name: finding.text for finding in machine.of_machine(settings_at(tmp_path / "not" / "yet"))}
 
     assert found["MCP SDK"].startswith("2.")
     assert found["SQLite"].startswith(sqlite3.sqlite_version)
@@ -176,16 +177,16 @@ def test_a_lock_that_another_process_holds_is_told_and_the_store_left_alone(data
     lock = files.LockFile(files.lock_path(database))
 
     with lock.held():
-        found = health.of_files(database, patience=0.05)
+        found = machine.of_files(database, patience=0.05)
     lock.close()
 
     assert [(finding.name, finding.level) for finding in found] == [("lock file", "problem")]
     assert "fuser" in (found[0].todo or "")
-    assert [finding.level for finding in health.of_files(database)] == ["ok", "ok"]
+    assert [finding.level for finding in machine.of_files(database)] == ["ok", "ok"]
 
 
 def test_a_store_that_is_not_there_is_not_made(tmp_path: Path) -> None:
-    (finding,) = health.of_files(tmp_path / "home" / "orgserver.db")
+    (finding,) = machine.of_files(tmp_path / "home" / "orgserver.db")
 
     assert finding.level == "problem"
     assert "orgserver add-org" in (finding.todo or "")
@@ -200,7 +201,7 @@ def test_an_older_or_newer_schema_is_told_and_left_as_it_is(database: Path, vers
         connection.execute("UPDATE alembic_version SET version_num = ?", (version,))
     content = database.read_bytes()
 
-    finding = health.of_files(database)[-1]
+    finding = machine.of_files(database)[-1]
 
     assert finding.level == "problem"
     assert told in finding.text
@@ -211,7 +212,7 @@ def test_an_older_or_newer_schema_is_told_and_left_as_it_is(database: Path, vers
 def test_a_file_that_is_no_store_is_told(database: Path, content: bytes) -> None:
     database.write_bytes(content)
 
-    assert health.of_files(database)[-1].level == "problem"
+    assert machine.of_files(database)[-1].level == "problem"
     assert database.read_bytes() == content
 
 
@@ -285,7 +286,7 @@ async def test_damage_that_sqlite_finds_is_a_problem(app: App) -> None:
 
 
 def test_another_journal_mode_is_a_problem() -> None:
-    assert store_health.journal("delete").level == "problem"
+    assert store.journal("delete").level == "problem"
 
 
 def test_a_wal_that_is_not_written_back_is_noted(tmp_path: Path) -> None:
@@ -294,21 +295,21 @@ def test_a_wal_that_is_not_written_back_is_noted(tmp_path: Path) -> None:
     with (tmp_path / "orgserver.db-wal").open("wb") as wal:
         wal.truncate(65 * 1024 * 1024)
 
-    finding = store_health.store_size(file, events=1_234)
+    finding = store.store_size(file, events=1_234)
 
     assert finding.level == "note"
     assert finding.text.startswith("0.0 MiB and 65.0 MiB of WAL, 1,234 audit events")
 
 
 async def test_the_key_that_seals_everything_is_told(app: App) -> None:
-    (finding,) = store_health.keys(await app.keys.usage(), app.keys.ring, app.keys.source)
+    (finding,) = store.keys(await app.keys.usage(), app.keys.ring, app.keys.source)
 
     assert finding.level == "ok"
     assert app.keys.ring[0] in finding.text
 
 
 def test_keys_that_are_missing_old_or_needed_no_more_are_told() -> None:
-    found = store_health.keys({"aa": 5, "bb": 1, "cc": 0, "dd": 2}, ("aa", "bb", "cc"), "/keys/ring")
+    found = store.keys({"aa": 5, "bb": 1, "cc": 0, "dd": 2}, ("aa", "bb", "cc"), "/keys/ring")
 
     assert [finding.level for finding in found] == ["ok", "warning", "note", "problem"]
     assert found[1].todo == "orgserver rotate-key"
@@ -376,7 +377,7 @@ async def org(app: App) -> Org:
 async def test_an_orgs_state_and_age_are_told(
     org: Org, change: dict[str, Any], level: str, told: str, todo: str | None
 ) -> None:
-    finding = store_health.of_org(replace(org, **change), NOW)
+    finding = store.of_org(replace(org, **change), NOW)
 
     assert (finding.name, finding.level) == ("org acme", level)
     assert told in finding.text

@@ -12,7 +12,7 @@ from orgserver.model.errors import Rejected, Unanswered
 from orgserver.model.schema import ObjectInfo, ObjectList, Schema
 from orgserver.salesforce.protocol import describe, refusal_hints, refusals
 from orgserver.salesforce.soql import redact
-from orgserver.services import hints
+from orgserver.services.describe import name_hints
 
 FOLDER = resources.files("orgserver.sandbox") / "describe"
 SCHEMAS = {
@@ -57,7 +57,7 @@ async def hint(
 ) -> str | None:
     refused = refusals.refusal(400, [{"errorCode": code, "message": message}], writes=False)
     act = Act("1", "p", "stdio", "query", soql=redact(soql) if soql else None, object=sobject)
-    await hints.explain(known or Known(), act, refused)
+    await name_hints.explain(known or Known(), act, refused)
     return refused.hint
 
 
@@ -141,7 +141,7 @@ async def test_a_field_that_we_believe_in_makes_us_look_again() -> None:
 async def test_other_refusals_and_lost_answers_are_left_alone() -> None:
     known = Known()
     for error in (Rejected("No such column 'x' on entity 'Contact'", code="OTHER"), Unanswered("No such column")):
-        await hints.explain(known, Act("1", "p", "stdio", "query"), error)
+        await name_hints.explain(known, Act("1", "p", "stdio", "query"), error)
         assert error.hint is None
     assert await hint("INVALID_FIELD", "field 'Description' can not be filtered in a query call") == USUAL
 

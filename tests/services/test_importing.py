@@ -13,8 +13,8 @@ from orgserver.model.names import Alias, OrgId
 from orgserver.model.orgs import Caller
 from orgserver.model.secret import Secret
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.services.importing import AT_ONCE, Candidate, Fate, Importing, Planned, made_alias
-from orgserver.services.registration import Registration
+from orgserver.services.orgs.import_plan import AT_ONCE, Candidate, Fate, Importing, Planned, made_alias
+from orgserver.services.orgs.registration import Registration
 
 Prepare = Callable[[Alias], Awaitable[Registration]]
 

@@ -9,7 +9,7 @@ from sqlalchemy import update
 from orgserver.app import App
 from orgserver.model.orgs import Caller, OrgState
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.services.keepalive import KeepAlive, dies_at
+from orgserver.services.orgs.keepalive import KeepAlive, dies_at
 from orgserver.store import tables
 from orgserver.store.audit.chain import instant
 from orgserver.store.writer import Transaction

@@ -18,8 +18,8 @@ from orgserver.model.names import Alias, RowId, new_id
 from orgserver.model.orgs import AccessToken, Caller, Credential, Org, OrgState, Policy, Principal
 from orgserver.model.secret import Secret
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.services import keys as services
-from orgserver.services.keys import Keys
+from orgserver.services import key_rotation as services
+from orgserver.services.key_rotation import Keys
 from orgserver.store import tables
 from orgserver.store.orgs.rewrapping import SEALED, one_rotation
 from orgserver.store.session import Store, open_store
@@ -101,7 +101,7 @@ def who() -> Caller:
 
 
 async def entries(store: Store) -> list[Any]:
-    from orgserver.services.trail import Trail
+    from orgserver.services.audit.log_reader import Trail
 
     return [entry async for entry in Trail(store).entries(EntryFilter(action="key"))]
 
@@ -175,7 +175,7 @@ def test_every_column_that_is_sealed_under_a_data_key_is_known_to_reseal() -> No
 
 
 async def test_the_audit_log_verifies_across_rotations(mine: Store, opens: Opener) -> None:
-    from orgserver.services.trail import Trail
+    from orgserver.services.audit.log_reader import Trail
 
     await Keys(mine).rotate(who())
     await Keys(mine).rotate(who(), reseal=True)

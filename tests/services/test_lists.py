@@ -18,9 +18,9 @@ from orgserver.model.orgs import Caller
 from orgserver.model.results import Page
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.state import schema
-from orgserver.services import cursors
-from orgserver.services.cursors import Position
-from orgserver.services.listing import Listing
+from orgserver.services.queries.list_query import Listing
+from orgserver.services.results import cursors
+from orgserver.services.results.cursors import Position
 from tests.services.conftest import Scripted
 
 QUERY, LIST = "salesforce_query", "salesforce_list_contacts"

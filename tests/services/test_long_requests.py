@@ -10,9 +10,9 @@ from orgserver.model.orgs import Caller
 from orgserver.salesforce.protocol import rest
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.state import schema
-from orgserver.services.access import Connection
-from orgserver.services.listing import Listing
-from orgserver.services.planning import Plan
+from orgserver.services.calls.access import Connection
+from orgserver.services.calls.plan import Plan
+from orgserver.services.queries.list_query import Listing
 
 MOST = 100_000
 

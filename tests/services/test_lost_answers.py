@@ -15,8 +15,8 @@ from orgserver.model.errors import CallError, NeedsLogin, NotSent, StoreAway, St
 from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller, Org, OrgState
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.services.listing import Listing
-from orgserver.services.refreshing import Refresher
+from orgserver.services.queries.list_query import Listing
+from orgserver.services.tokens.refresh import Refresher
 from orgserver.store import tables
 from orgserver.store.orgs.refreshes import Granted
 from orgserver.store.writer import Transaction
@@ -43,8 +43,8 @@ async def lease(app: App) -> Any:
 
 @pytest.fixture(autouse=True)
 def _shorter_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orgserver.services.refreshing._LOST_PAUSE", (0.0, 0.01))
-    monkeypatch.setattr("orgserver.services.safekeeping._KEEP_TRYING", (0.01, 0.01))
+    monkeypatch.setattr("orgserver.services.tokens.refresh._LOST_PAUSE", (0.0, 0.01))
+    monkeypatch.setattr("orgserver.services.tokens.persistence._KEEP_TRYING", (0.01, 0.01))
 
 
 # -- the answer is lost

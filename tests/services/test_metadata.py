@@ -12,9 +12,9 @@ from orgserver.model.errors import InvalidArgument, PolicyDenied, Rejected, Stor
 from orgserver.model.names import CONTACT, EVENT, SObjectName
 from orgserver.model.orgs import Caller, Org
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.services import looking
-from orgserver.services import metadata as metadata_service
-from orgserver.services.listing import Listing
+from orgserver.services.describe import name_lookup
+from orgserver.services.describe import schemas as metadata_service
+from orgserver.services.queries.list_query import Listing
 from orgserver.store import describe_cache
 from orgserver.store.writer import microseconds
 
@@ -190,7 +190,7 @@ async def test_nothing_is_told_of_an_org_that_is_not_yours_or_is_disabled(
 async def test_objects_are_named_a_page_at_a_time(
     app: App, caller: Caller, monkeypatch: pytest.MonkeyPatch, acme: SandboxOrg
 ) -> None:
-    monkeypatch.setattr("orgserver.services.catalogue.PAGE", 2)
+    monkeypatch.setattr("orgserver.services.describe.operations.PAGE", 2)
     names: list[str] = []
     cursor = None
     while True:
@@ -211,7 +211,7 @@ async def test_objects_are_named_a_page_at_a_time(
 async def test_a_cursor_of_one_org_or_match_opens_no_other(
     app: App, caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orgserver.services.catalogue.PAGE", 1)
+    monkeypatch.setattr("orgserver.services.describe.operations.PAGE", 1)
     page = await app.operations.objects(caller, OBJECTS, "acme", None, None)
 
     for alias, match in (("globex", None), ("acme", "a")):
@@ -412,7 +412,7 @@ async def test_a_refusal_by_name_looks_the_object_up_at_once(app: App, caller: C
 async def test_a_describe_that_hangs_holds_no_refusal_up(
     app: App, caller: Caller, acme: SandboxOrg, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(looking, "SECONDS", 0.1)
+    monkeypatch.setattr(name_lookup, "SECONDS", 0.1)
     acme.fault("hang", path=".*/describe", seconds=30)
 
     async with asyncio.timeout(5):

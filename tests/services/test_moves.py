@@ -16,10 +16,11 @@ from orgserver.model.names import CONTACT, alias
 from orgserver.model.orgs import AccessToken, Caller, Org, OrgState
 from orgserver.model.secret import Secret
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.services import moves, store_health
-from orgserver.services.enrolment import Registration
-from orgserver.services.listing import Listing
-from orgserver.services.wishes import hosts_of
+from orgserver.services.doctor import store
+from orgserver.services.orgs.enrolment import Registration
+from orgserver.services.queries.list_query import Listing
+from orgserver.services.tokens import instance_moves
+from orgserver.services.tokens.refresh_request import hosts_of
 
 OTHER_ORG = "00DSb0009000001MAA"
 
@@ -112,12 +113,12 @@ async def test_a_move_is_told_of_for_a_month(app: App, caller: Caller, acme: San
     await read(app, caller)
     found, now = await org(app), datetime.now(UTC)
 
-    news = moves.words(found, now)
-    checked = store_health.of_org(found, now)
+    news = instance_moves.words(found, now)
+    checked = store.of_org(found, now)
 
     assert news is not None and f"moved from {host(acme.url)} to {host(new_home(acme))}" in news
     assert (checked.level, news in checked.text) == ("warning", True)
-    assert moves.words(found, now + moves.NEWS + timedelta(days=1)) is None
+    assert instance_moves.words(found, now + instance_moves.NEWS + timedelta(days=1)) is None
 
 
 async def test_an_org_that_stays_is_not_asked_who_it_is(app: App, caller: Caller, acme: SandboxOrg) -> None:
@@ -175,7 +176,7 @@ async def test_a_move_that_cannot_be_confirmed_leaves_the_old_host_and_is_asked_
     assert (found.state, found.instance_url) == (OrgState.READY, acme.url)
     assert access is not None and access.instance_url == acme.url
     assert found.move is not None and not found.move.proven and found.move.after == new_home(acme)
-    news = moves.words(found, datetime.now(UTC))
+    news = instance_moves.words(found, datetime.now(UTC))
     assert news is not None and "could not be confirmed" in news
     assert {seen.host for seen in acme.requests} == {old}
     assert await entries(app) == []

@@ -12,8 +12,8 @@ from orgserver.app import open_app
 from orgserver.config import read_settings
 from orgserver.model.errors import PolicyDenied
 from orgserver.model.names import CONTACT
-from orgserver.services.approving import Approving
-from orgserver.services.notifications import Notifications
+from orgserver.services.calls.approvals import Approving
+from orgserver.services.calls.notifications import Notifications
 
 RECORDER = f"""#!{sys.executable} -I
 import json, os, sys

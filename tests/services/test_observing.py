@@ -14,7 +14,7 @@ from orgserver.model.errors import CallError, InvalidArgument
 from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.services.observing import Observer, Watched
+from orgserver.services.observer import Observer, Watched
 
 TOOL = "salesforce_create_contact"
 

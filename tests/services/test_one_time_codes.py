@@ -14,9 +14,9 @@ from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import ConfigError, OperatorError
 from orgserver.model.orgs import Caller, Principal
 from orgserver.model.secret import Secret
-from orgserver.services.keys import Keys
-from orgserver.services.one_time_codes import MAX_WRONG, SETUP, OneTimeCodes, new_secret, otpauth_uri
-from orgserver.services.trail import Trail
+from orgserver.services.audit.log_reader import Trail
+from orgserver.services.calls.one_time_codes import MAX_WRONG, SETUP, OneTimeCodes, new_secret, otpauth_uri
+from orgserver.services.key_rotation import Keys
 from orgserver.store import one_time_codes, tables
 from orgserver.store.backup.copy import backup, restore
 from orgserver.store.one_time_codes import CodeState

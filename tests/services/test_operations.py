@@ -26,7 +26,7 @@ from orgserver.model.names import CONTACT, EVENT, alias
 from orgserver.model.orgs import Caller, OrgState, Principal, Scope
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.state import schema
-from orgserver.services.listing import Listing
+from orgserver.services.queries.list_query import Listing
 from orgserver.store.writer import Transaction
 
 TOOL = "salesforce_create_contact"

@@ -17,10 +17,10 @@ from orgserver.model.names import CONTACT, alias
 from orgserver.model.orgs import Caller, OrgState, Principal, Scope
 from orgserver.model.secret import Secret
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.services.bulk_asked import Given
-from orgserver.services.enrolment import Registration
-from orgserver.services.listing import Listing
-from orgserver.services.undoing import Undoing
+from orgserver.services.bulk.request import Given
+from orgserver.services.orgs.enrolment import Registration
+from orgserver.services.queries.list_query import Listing
+from orgserver.services.undo.restore import Undoing
 from orgserver.tools.server import build_server
 
 TOOL = "a test"

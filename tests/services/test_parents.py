@@ -10,11 +10,11 @@ from orgserver.model.errors import CallError, InvalidArgument, Rejected
 from orgserver.model.names import CONTACT, EVENT, SObjectName
 from orgserver.model.orgs import Caller
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.services import upserting
-from orgserver.services.bulk_asked import Given
-from orgserver.services.bulk_jobs import Pace
-from orgserver.services.undoing import Undoing
-from orgserver.services.upserting import Upsert
+from orgserver.services.bulk.job import Pace
+from orgserver.services.bulk.request import Given
+from orgserver.services.records import upsert
+from orgserver.services.records.upsert import Upsert
+from orgserver.services.undo.restore import Undoing
 
 CUSTOM = SObjectName("Custom__c")
 BY_KEY = {"Contact__r": {"Ext__c": "ada"}}
@@ -52,7 +52,7 @@ async def test_a_single_call_names_a_parent_by_its_key_and_the_log_has_the_names
     wanted = Upsert(CUSTOM, "External_Id__c", "three", {"Name": "Three"} | BY_KEY)
     await app.operations.perform(
         caller, "t", "upsert", "acme", CUSTOM,
-        lambda org: upserting.plan(caller, org, "t", wanted, app.operations.preparation),
+        lambda org: upsert.plan(caller, org, "t", wanted, app.operations.preparation),
     )  # fmt: skip
 
     assert [each["Contact__c"] for each in customs(acme)] == [ada] * 3
@@ -182,7 +182,7 @@ async def test_blank_external_ids_are_refused_everywhere(
     with pytest.raises(InvalidArgument, match="external_id"):
         await app.operations.perform(
             caller, "t", "upsert", "acme", CUSTOM,
-            lambda org: upserting.plan(caller, org, "t", wanted, app.operations.preparation),
+            lambda org: upsert.plan(caller, org, "t", wanted, app.operations.preparation),
         )  # fmt: skip
     with pytest.raises(InvalidArgument, match="needs External_Id__c"):
         await change(app, caller, Given(CUSTOM, "upsert", [record], external_id_field="External_Id__c"))

@@ -15,9 +15,9 @@ from orgserver.model.names import CONTACT, alias
 from orgserver.model.orgs import Caller, OrgState, Policy
 from orgserver.model.secret import Secret
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.services.enrolment import Enrolled, Registration
-from orgserver.services.importing import Candidate, Importing
-from orgserver.services.undoing import Undoing
+from orgserver.services.orgs.enrolment import Enrolled, Registration
+from orgserver.services.orgs.import_plan import Candidate, Importing
+from orgserver.services.undo.restore import Undoing
 from orgserver.store.backup.copy import backup, restore
 from orgserver.vault.sources import open_vault
 

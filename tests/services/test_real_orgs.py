@@ -17,9 +17,9 @@ from orgserver.salesforce.protocol.rest import Reply, Request
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.state import schema
 from orgserver.sandbox.state.duplicate_rules import Rule
-from orgserver.services import upserting
-from orgserver.services.listing import Listing
-from orgserver.services.upserting import Upsert
+from orgserver.services.queries.list_query import Listing
+from orgserver.services.records import upsert
+from orgserver.services.records.upsert import Upsert
 
 API = r"/services/data/v.*"
 ALL = 1_000
@@ -431,7 +431,7 @@ async def test_several_records_of_one_key_are_named(app: App, caller: Caller, ac
             "upsert",
             "acme",
             CONTACT,
-            lambda org: upserting.plan(caller, org, "salesforce_upsert_record", wanted),
+            lambda org: upsert.plan(caller, org, "salesforce_upsert_record", wanted),
         )
 
     assert (told.value.code, told.value.category) == ("MULTIPLE_CHOICES", "conflict")

@@ -14,7 +14,7 @@ from orgserver.model.errors import CallError
 from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller, Org, OrgState
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.services.listing import Listing
+from orgserver.services.queries.list_query import Listing
 from orgserver.store.orgs import leases
 
 

@@ -13,8 +13,10 @@ from orgserver.model.orgs import Caller
 from orgserver.model.results import Found, Usage
 from orgserver.salesforce.protocol import refusals
 from orgserver.salesforce.soql import sosl
-from orgserver.services import limiting, searching, shapes
-from orgserver.services.searching import Search
+from orgserver.services.orgs import limits as limiting
+from orgserver.services.queries import search as searching
+from orgserver.services.queries.search import Search
+from orgserver.services.results import result_size
 
 ID = "003Ws000003xYzAIAU"
 RESERVED = set("&|!(){}[]^\"~*?:\\'+-")
@@ -74,7 +76,7 @@ async def test_more_than_the_limit_or_than_fits_is_said(app: App, caller: Caller
 
     assert len(few.records) == 5 and "there is more" in few.warnings[0]
     assert 5 < len(large.records) < 20 and "there is more" in large.warnings[0]
-    assert shapes.size(large.records) <= shapes.MAX_BYTES
+    assert result_size.size(large.records) <= result_size.MAX_BYTES
     assert host.queries()[1].endswith("LIMIT 2000")
 
 

@@ -12,8 +12,8 @@ from orgserver.model.names import CONTACT, EVENT, new_id
 from orgserver.model.orgs import Caller, Principal
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.state import schema
-from orgserver.services import erasing
-from orgserver.services.undoing import CannotUndo, Undo, Undoing
+from orgserver.services.undo import erasure
+from orgserver.services.undo.restore import CannotUndo, Undo, Undoing
 from orgserver.store.audit.snapshots import Which
 
 ADA = {"FirstName": "Ada", "LastName": "Byron", "Email": "Ada@Example.com"}
@@ -283,7 +283,7 @@ async def test_an_entry_of_an_org_that_was_removed_or_erased_cannot_be_undone(
 ) -> None:
     made = await create(app, caller)
     await change(app, caller, made, Phone="5")
-    erased = await erasing.erase(app.store, caller, Which(record_id=made), None)
+    erased = await erasure.erase(app.store, caller, Which(record_id=made), None)
     with pytest.raises(CannotUndo, match="no values are kept"):
         await undoing.one(caller, (await last(app, "create")).id)
     await create(app, caller)
@@ -293,7 +293,7 @@ async def test_an_entry_of_an_org_that_was_removed_or_erased_cannot_be_undone(
         await undoing.one(caller, (await last(app, "create")).id)
 
     assert erased == 2
-    assert await erasing.erasable(app.store, await erasing.which_org(app.access, caller, "acme")) == 1
+    assert await erasure.erasable(app.store, await erasure.which_org(app.access, caller, "acme")) == 1
 
 
 async def test_a_renamed_org_is_found(app: App, caller: Caller, acme: SandboxOrg, undoing: Undoing) -> None:

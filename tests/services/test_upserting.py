@@ -15,9 +15,9 @@ from orgserver.model.names import SObjectName
 from orgserver.model.orgs import Caller
 from orgserver.model.results import Upserted
 from orgserver.salesforce.protocol import rest
-from orgserver.services import upserting
-from orgserver.services.undoing import CannotUndo, Undoing
-from orgserver.services.upserting import Upsert
+from orgserver.services.records import upsert as upserting
+from orgserver.services.records.upsert import Upsert
+from orgserver.services.undo.restore import CannotUndo, Undoing
 
 ACCOUNT = SObjectName("Account")
 TOOL = "salesforce_upsert_record"

@@ -18,10 +18,10 @@ from orgserver.model.orgs import AuthKind, Caller, OrgState
 from orgserver.model.secret import Secret
 from orgserver.salesforce.auth import oauth
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.services import drafts, login
-from orgserver.services.enrolment import Registration
-from orgserver.services.listing import Listing
-from orgserver.services.login import Login, read_callback, read_redirect
+from orgserver.services.orgs import browser_login, pending_enrolment
+from orgserver.services.orgs.browser_login import Login, read_callback, read_redirect
+from orgserver.services.orgs.enrolment import Registration
+from orgserver.services.queries.list_query import Listing
 
 KEY = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
 PEM = KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
@@ -68,7 +68,7 @@ async def works(app: App, caller: Caller, name: str = "acme") -> bool:
 
 
 async def no_drafts(app: App) -> bool:
-    return await drafts.Drafts(app.store).all() == {}
+    return await pending_enrolment.Drafts(app.store).all() == {}
 
 
 @pytest.mark.parametrize("auth", ["web", "jwt", "client-credentials", "refresh-token"])
@@ -103,7 +103,7 @@ async def test_the_address_to_log_in_at_asks_for_a_code_with_a_challenge(empty: 
 
     asked = dict(parse_qsl(urlsplit(seen[0].url).query))
     assert seen[0].url.startswith(f"{acme.url}/services/oauth2/authorize?")
-    assert asked["redirect_uri"] == login.CALLBACK == "http://localhost:1717/OauthRedirect"
+    assert asked["redirect_uri"] == browser_login.CALLBACK == "http://localhost:1717/OauthRedirect"
     assert (asked["response_type"], asked["code_challenge_method"], asked["prompt"]) == ("code", "S256", "login")
     assert asked["login_hint"] == "agent@acme.example"
     assert len(asked["state"]) >= 22
@@ -113,7 +113,7 @@ async def test_the_address_to_log_in_at_asks_for_a_code_with_a_challenge(empty: 
 
 
 async def test_a_public_app_logs_in_without_a_secret(empty: App, caller: Caller, acme: SandboxOrg) -> None:
-    given = registration(acme, "web", client_id=login.PLATFORM_CLI, client_secret=None)
+    given = registration(acme, "web", client_id=browser_login.PLATFORM_CLI, client_secret=None)
 
     await empty.enrolment.add(caller, given, browser)
     acme.expire_access_tokens()
@@ -125,7 +125,7 @@ async def test_where_the_app_of_the_sf_command_is_not_installed_the_hint_says_wh
     empty: App, caller: Caller, acme: SandboxOrg
 ) -> None:
     acme.answers.platform_cli = False
-    given = registration(acme, "web", client_id=login.PLATFORM_CLI, client_secret=None)
+    given = registration(acme, "web", client_id=browser_login.PLATFORM_CLI, client_secret=None)
 
     with pytest.raises(EnrolmentError, match="OAUTH_APP_BLOCKED") as refused:
         await empty.enrolment.add(caller, given, browser)
@@ -288,7 +288,7 @@ async def test_cancelled_at_any_step_no_login_is_lost_once_its_code_was_redeemed
 async def test_a_store_that_stumbles_does_not_lose_the_answer(
     empty: App, caller: Caller, acme: SandboxOrg, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(drafts, "KEEP_TRYING", (0, 0, 0))
+    monkeypatch.setattr(pending_enrolment, "KEEP_TRYING", (0, 0, 0))
     whole, failures = empty.store.database._writer.run, iter([StoreError("the disk is full")] * 2)
 
     async def stumbling(change: Any, **limits: Any) -> Any:
@@ -307,7 +307,7 @@ async def test_a_store_that_stumbles_does_not_lose_the_answer(
 async def test_an_answer_that_the_store_never_takes_waits_beside_it(
     open_again: Any, caller: Caller, acme: SandboxOrg, monkeypatch: pytest.MonkeyPatch, auth: AuthKind
 ) -> None:
-    monkeypatch.setattr(drafts, "KEEP_TRYING", (0, 0))
+    monkeypatch.setattr(pending_enrolment, "KEEP_TRYING", (0, 0))
     given = registration(acme, auth)
     async with open_again() as app:
         whole = app.store.database._writer.run
@@ -337,10 +337,10 @@ async def test_an_answer_that_the_store_never_takes_waits_beside_it(
 
 @pytest.fixture
 def begun() -> Login:
-    return login.begin("https://login.salesforce.com", "3MVG9", read_callback(login.CALLBACK))
+    return browser_login.begin("https://login.salesforce.com", "3MVG9", read_callback(browser_login.CALLBACK))
 
 
-def back(begun: Login, where: str = login.CALLBACK, **told: str) -> str:
+def back(begun: Login, where: str = browser_login.CALLBACK, **told: str) -> str:
     return f"{where}?{urlencode({'state': begun.state.reveal()} | told)}"
 
 
@@ -356,17 +356,21 @@ def test_a_code_is_read_from_the_address_or_its_query(begun: Login) -> None:
 def test_an_answer_to_another_login_is_refused_first(begun: Login, state: str | None) -> None:
     told = {"code": "aPrx", "error": "access_denied"} | ({} if state is None else {"state": state})
 
-    with pytest.raises(login.ForeignAnswer, match="not to this login"):
-        read_redirect(f"{login.CALLBACK}?{urlencode(told)}", begun)
+    with pytest.raises(browser_login.ForeignAnswer, match="not to this login"):
+        read_redirect(f"{browser_login.CALLBACK}?{urlencode(told)}", begun)
 
 
 @pytest.mark.parametrize(
     ("where", "told", "reason"),
     [
-        (login.CALLBACK, {"error": "access_denied", "error_description": "end-user denied"}, "access_denied: end-user"),
-        (login.CALLBACK, {"error": "\x1b[2J\u202e" + "x" * 5_000}, "refused the login"),
-        (login.CALLBACK, {"code": ""}, "holds no code"),
-        (login.CALLBACK, {}, "holds no code"),
+        (
+            browser_login.CALLBACK,
+            {"error": "access_denied", "error_description": "end-user denied"},
+            "access_denied: end-user",
+        ),
+        (browser_login.CALLBACK, {"error": "\x1b[2J\u202e" + "x" * 5_000}, "refused the login"),
+        (browser_login.CALLBACK, {"code": ""}, "holds no code"),
+        (browser_login.CALLBACK, {}, "holds no code"),
         ("http://localhost:1718/OauthRedirect", {"code": "x"}, "not the address of the callback"),
         ("https://localhost:1717/OauthRedirect", {"code": "x"}, "not the address of the callback"),
         ("http://localhost:1717/OauthRedirect/", {"code": "x"}, "not the address of the callback"),
@@ -391,7 +395,10 @@ def test_an_answer_that_says_two_things_is_refused(begun: Login) -> None:
 
 
 def test_no_two_logins_share_a_state_or_a_verifier() -> None:
-    made = [login.begin("https://login.salesforce.com", "x", read_callback(login.CALLBACK)) for _ in range(50)]
+    made = [
+        browser_login.begin("https://login.salesforce.com", "x", read_callback(browser_login.CALLBACK))
+        for _ in range(50)
+    ]
 
     assert len({parse_qs(urlsplit(each.url).query)["code_challenge"][0] for each in made}) == 50
     assert len({each.state.reveal() for each in made}) == 50

@@ -15,7 +15,7 @@ from orgserver.model.errors import CallError, NeedsLogin
 from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller, Credential, Org, OrgState
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.services.listing import Listing
+from orgserver.services.queries.list_query import Listing
 from orgserver.store import tables
 from orgserver.store.audit.chain import instant
 from orgserver.store.writer import Transaction
@@ -45,7 +45,7 @@ every_answer = pytest.mark.parametrize("answer", ANSWERS)
 
 @pytest.fixture(autouse=True)
 def _shorter_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orgserver.services.refreshing._LOST_PAUSE", (0.0, 0.01))
+    monkeypatch.setattr("orgserver.services.tokens.refresh._LOST_PAUSE", (0.0, 0.01))
 
 
 async def org(app: App) -> Org:

@@ -16,10 +16,10 @@ from orgserver.model.names import CONTACT, alias
 from orgserver.model.orgs import Caller, OrgState
 from orgserver.model.secret import Secret
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.services.drafts import Drafts
-from orgserver.services.enrolment import Registration
-from orgserver.services.listing import Listing
-from orgserver.services.login import Login, read_redirect
+from orgserver.services.orgs.browser_login import Login, read_redirect
+from orgserver.services.orgs.enrolment import Registration
+from orgserver.services.orgs.pending_enrolment import Drafts
+from orgserver.services.queries.list_query import Listing
 
 UNUSABLE = [name for name, (_, state) in WRONG.items() if state is OrgState.IN_DOUBT]
 """Answers of which only the refresh token is any good, whoever the org is."""

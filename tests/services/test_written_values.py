@@ -11,11 +11,11 @@ from orgserver.model.errors import InvalidArgument, Rejected
 from orgserver.model.names import CONTACT, SObjectName
 from orgserver.model.orgs import Caller
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.services import upserting
-from orgserver.services.bulk_asked import Given
-from orgserver.services.bulk_jobs import Pace
-from orgserver.services.listing import Listing
-from orgserver.services.upserting import Upsert
+from orgserver.services.bulk.job import Pace
+from orgserver.services.bulk.request import Given
+from orgserver.services.queries.list_query import Listing
+from orgserver.services.records import upsert as upserting
+from orgserver.services.records.upsert import Upsert
 
 CUSTOM = SObjectName("Custom__c")
 QUICK = Pace(first_pause=0.02, longest_pause=0.05, request_seconds=10.0)

@@ -15,8 +15,8 @@ from sqlalchemy import select
 from orgserver.model.audit import Act, Action, AuditEntry, Ending, EntryFilter, Outcome
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller, Principal
-from orgserver.services.exporting import RENDER, csv_header, event_line
-from orgserver.services.trail import Trail
+from orgserver.services.audit.export import RENDER, csv_header, event_line
+from orgserver.services.audit.log_reader import Trail
 from orgserver.store import tables
 from orgserver.store.audit import chain
 from orgserver.store.idempotency import Repetition

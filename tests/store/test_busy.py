@@ -12,7 +12,7 @@ from sqlalchemy import text
 from orgserver.model.audit import Act, Action, Ending, EntryFilter, Outcome
 from orgserver.model.errors import StoreAway, StoreBusy
 from orgserver.model.names import new_id
-from orgserver.services.trail import Trail
+from orgserver.services.audit.log_reader import Trail
 from orgserver.store import files
 from orgserver.store.processes import lock_holders
 from orgserver.store.processes.lock_holders import Patience

@@ -11,8 +11,8 @@ from orgserver.model.errors import NotSent, OperatorError, StoreAway
 from orgserver.model.names import CONTACT, new_id
 from orgserver.model.orgs import Caller
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.services.erasing import erase
-from orgserver.services.retention import Retention
+from orgserver.services.audit.retention import Retention
+from orgserver.services.undo.erasure import erase
 from orgserver.store import tables
 from orgserver.store.audit import chain, snapshots
 from orgserver.store.audit.snapshots import Kept, Which

@@ -13,10 +13,10 @@ from orgserver.model.audit import Act, Action, Ending, EntryFilter, Outcome
 from orgserver.model.errors import AuditBroken, OperatorError
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller, Principal
-from orgserver.services import evidence
-from orgserver.services.exporting import event_line
-from orgserver.services.retention import Retention
-from orgserver.services.trail import Trail
+from orgserver.services.audit import evidence
+from orgserver.services.audit.export import event_line
+from orgserver.services.audit.log_reader import Trail
+from orgserver.services.audit.retention import Retention
 from orgserver.store import tables
 from orgserver.store.audit import pruning
 from orgserver.store.session import Store

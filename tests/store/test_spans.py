@@ -6,7 +6,7 @@ import pytest
 
 from orgserver.model.audit import Act, Action, Ending, EntryFilter, Outcome
 from orgserver.model.names import new_id
-from orgserver.services.trail import Trail
+from orgserver.services.audit.log_reader import Trail
 from orgserver.store.audit import chain, reader
 from orgserver.store.session import Store
 

@@ -14,7 +14,7 @@ from orgserver.cli.playground import register
 from orgserver.config import read_settings
 from orgserver.model.audit import EntryFilter
 from orgserver.sandbox.server import Sandbox
-from orgserver.services.fleet import SECONDS
+from orgserver.services.fleet.fan_out import SECONDS
 
 ORGS, HANGING, REFUSING = 50, 5, 5
 

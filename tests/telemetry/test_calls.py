@@ -25,7 +25,7 @@ from orgserver.model.errors import CallError, InvalidArgument
 from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.services.observing import Watched
+from orgserver.services.observer import Watched
 from orgserver.telemetry.calls import CallTelemetry, attributes
 from orgserver.telemetry.records import RecordHandler, Seldom
 

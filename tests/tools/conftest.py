@@ -14,9 +14,9 @@ from orgserver.model.errors import Denied
 from orgserver.model.orgs import Caller, Principal, Scope
 from orgserver.model.results import Change, Changed, Created, Page, Record
 from orgserver.model.schema import FieldInfo, ObjectInfo, Schema
-from orgserver.services.catalogue import ObjectPage
-from orgserver.services.directory import OrgPage
-from orgserver.services.listing import Listing
+from orgserver.services.describe.operations import ObjectPage
+from orgserver.services.orgs.directory import OrgPage
+from orgserver.services.queries.list_query import Listing
 from orgserver.tools.server import build_server
 
 CONTACT_ID = "003Ws000003xYzAIAU"

@@ -14,7 +14,7 @@ from orgserver.cli import csv_rows
 from orgserver.cli.csv_rows import Sheet
 from orgserver.model.errors import ConfigError
 from orgserver.model.names import Alias
-from orgserver.services.importing import Candidate
+from orgserver.services.orgs.import_plan import Candidate
 
 GOOD = {"alias": "acme", "client_id": "3MVG9", "client_secret": "S", "refresh_token": "5Aep", "login_url": ""}
 

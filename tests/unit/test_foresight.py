@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from orgserver.model.schema import FieldInfo, PicklistValue, Schema
 from orgserver.salesforce.protocol import describe
 from orgserver.salesforce.soql.places import is_plain, levels
-from orgserver.services import foresight
+from orgserver.services.records import preflight
 
 FOLDER = resources.files("orgserver.sandbox") / "describe"
 CONTACT = describe.schema(json.loads((FOLDER / "Contact.json").read_text("utf-8")))
@@ -44,8 +44,8 @@ THING = Schema(
 )  # fmt: skip
 
 
-def problems(values: dict[str, Any], act: foresight.Act = "update", schema: Schema = THING) -> list[tuple[str, str]]:
-    return [(each.code, each.argument) for each in foresight.judge_values(schema, values, act)]
+def problems(values: dict[str, Any], act: preflight.Act = "update", schema: Schema = THING) -> list[tuple[str, str]]:
+    return [(each.code, each.argument) for each in preflight.judge_values(schema, values, act)]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_an_upsert_may_name_its_key_and_needs_nothing_else() -> None:
 
 
 def test_one_error_names_every_argument_and_a_bounded_text_says_why() -> None:
-    error = foresight.refused(foresight.judge_values(THING, {f"F{n}__c": 1 for n in range(40)}, "update"))
+    error = preflight.refused(preflight.judge_values(THING, {f"F{n}__c": 1 for n in range(40)}, "update"))
 
     assert len(error.fields) == 40
     assert "and 30 more" in str(error)
@@ -130,7 +130,7 @@ def test_no_value_that_was_given_is_in_a_message() -> None:
     secret = "s3cr3t-value"
     values = dict.fromkeys((each.name for each in THING.fields), secret * 40)
 
-    error = foresight.refused(foresight.judge_values(THING, values, "update"))
+    error = preflight.refused(preflight.judge_values(THING, values, "update"))
 
     assert secret not in str(error)
 
@@ -143,9 +143,9 @@ def test_no_value_that_was_given_is_in_a_message() -> None:
     ),
     st.sampled_from(["create", "update", "upsert"]),
 )
-def test_no_values_break_the_judge(values: dict[str, Any], act: foresight.Act) -> None:
+def test_no_values_break_the_judge(values: dict[str, Any], act: preflight.Act) -> None:
     for schema in (CONTACT, THING):
-        for each in foresight.judge_values(schema, values, act):
+        for each in preflight.judge_values(schema, values, act):
             assert each.argument.startswith("data.")
 
 

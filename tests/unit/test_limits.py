@@ -7,7 +7,7 @@ from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller
 from orgserver.salesforce import limits
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.services.listing import Listing
+from orgserver.services.queries.list_query import Listing
 
 
 @pytest.mark.parametrize(

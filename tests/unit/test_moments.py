@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from orgserver.model import times
 from orgserver.model.errors import InvalidArgument
 from orgserver.model.names import CONTACT, EVENT
-from orgserver.services import appointments, event_times, values
+from orgserver.services.records import appointments, event_times, field_values
 
 
 def read(text: str) -> datetime | str:
@@ -88,7 +88,7 @@ def test_any_text_is_a_time_or_a_named_problem(text: str) -> None:
 
 
 def test_a_zone_is_gone_before_a_value_is_sent() -> None:
-    sent = values.to_write(
+    sent = field_values.to_write(
         {"StartDateTime": "2026-11-24T10:00 Europe/Berlin", "EndDateTime": "2026-11-24T11:00:00+01:00", "X__c": "t"},
         EVENT,
         "create",
@@ -100,7 +100,7 @@ def test_a_zone_is_gone_before_a_value_is_sent() -> None:
         "X__c": "t",
     }
     with pytest.raises(InvalidArgument, match="data.EmailBouncedDate must be a time"):
-        values.to_write({"EmailBouncedDate": "yesterday"}, CONTACT, "update")
+        field_values.to_write({"EmailBouncedDate": "yesterday"}, CONTACT, "update")
 
 
 def test_days_of_an_all_day_event_are_sent_as_they_are_written() -> None:

@@ -14,7 +14,7 @@ from orgserver.model.names import CONTACT, SObjectName
 from orgserver.model.schema import ObjectList, nearest, spaced
 from orgserver.salesforce.protocol import describe
 from orgserver.salesforce.protocol.rest import Reply
-from orgserver.services import packing
+from orgserver.services.describe import compression
 
 FOLDER = resources.files("orgserver.sandbox") / "describe"
 RECORDED = sorted(Path(str(FOLDER)).glob("*.json"))
@@ -68,11 +68,11 @@ def test_every_recorded_describe_is_read_whole_and_packs_small(file: Path) -> No
     body = json.loads(file.read_text("utf-8"))
 
     schema = describe.schema(body)
-    packed = packing.pack(schema)
+    packed = compression.pack(schema)
 
     assert [each.name for each in schema.fields] == [each["name"] for each in body["fields"]]
     assert all(each.type for each in schema.fields)
-    assert packing.unpack(packed) == schema
+    assert compression.unpack(packed) == schema
     assert len(packed) < 0.1 * file.stat().st_size + 2_000
 
 
@@ -93,7 +93,7 @@ def test_hidden_and_misnamed_things_are_left_out() -> None:
 
     assert [each.name for each in found.objects] == ["Task"]
     assert found.find("TASK") is found.objects[0]
-    assert packing.unpack(packing.pack(found)) == found
+    assert compression.unpack(compression.pack(found)) == found
 
 
 @pytest.mark.parametrize("body", [None, [], {}, {"fields": []}, {"name": "X"}, {"name": "a b", "fields": []}, "x"])
@@ -124,14 +124,14 @@ _KEYS = sorted(described("Contact")["fields"][0])
 def test_no_answer_of_whatever_types_breaks_the_reader(fields: list[Any], children: Any) -> None:
     schema = describe.schema({"name": "X", "fields": [{"name": "Id"}, *fields], "childRelationships": children})
 
-    assert packing.unpack(packing.pack(schema)) == schema
+    assert compression.unpack(compression.pack(schema)) == schema
 
 
 @pytest.mark.parametrize(
-    "packed", [b"", b"junk", packing.pack(ObjectList(()))[:5], b"\x78\x9c\x8b\x06\x00\x00\xb8\x00\x5d"]
+    "packed", [b"", b"junk", compression.pack(ObjectList(()))[:5], b"\x78\x9c\x8b\x06\x00\x00\xb8\x00\x5d"]
 )
 def test_a_damaged_pack_is_no_schema(packed: bytes) -> None:
-    assert packing.unpack(packed) is None
+    assert compression.unpack(packed) is None
 
 
 CONTACT_NAMES = {each["name"]: each["label"] for each in described("Contact")["fields"]}

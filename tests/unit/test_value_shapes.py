@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orgserver.model.schema import FieldInfo, PicklistValue
-from orgserver.services import value_shapes
+from orgserver.services.records import value_shapes
 
 CHOICES = (
     PicklistValue("Web", "Web site"),

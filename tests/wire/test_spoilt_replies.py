@@ -13,7 +13,7 @@ from spoiling import Spoiler
 from orgserver.app import App
 from orgserver.model.orgs import Principal, Scope
 from orgserver.salesforce.client import SalesforceClient
-from orgserver.services.access import Access
+from orgserver.services.calls.access import Access
 from orgserver.services.operations import Operations
 from orgserver.tools.server import build_server
 

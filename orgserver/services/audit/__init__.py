@@ -1,0 +1,1 @@
+"""Reading, exporting, verifying and pruning the audit log."""

@@ -1,0 +1,197 @@
+"""What happened: reading, verifying and exporting the audit log, in constant memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from orgserver.model.audit import Act, Action, AuditEntry, Ending, EntryFilter, Outcome
+from orgserver.model.errors import AuditBroken, OperatorError, OrgserverError, StoreError
+from orgserver.model.names import new_id
+from orgserver.model.orgs import Caller
+from orgserver.services.audit import export
+from orgserver.store.audit import checkpoints, reader, result_parts, verification
+from orgserver.store.session import Store
+from orgserver.vault.signed_notes import BadNote, Checkpoint
+
+T = TypeVar("T")
+_NAMED = 3
+"""Ids that an error names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a verification found."""
+
+    events: int
+    entries: int
+    checks: tuple[str, ...]
+    first_bad: int | None = None
+    problem: str | None = None
+    since: int = 0
+    """The sequence that the verification went on from."""
+
+
+def several(beginning: str, what: str, found: Sequence[str]) -> OperatorError:
+    """The error for an id that is not whole and could be one of several."""
+    named = ", ".join(found[:_NAMED])
+    more = " and others" if len(found) > _NAMED else ""
+    return OperatorError(f"{beginning} is the beginning of several {what}: {named}{more}", hint="give more of the id")
+
+
+class Trail:
+    """The audit log, for administrators."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def newest(self, wanted: EntryFilter, limit: int) -> list[AuditEntry]:
+        """The latest entries, newest first."""
+        await self._store.audit.catch_up()
+        async with self._store.database.reading() as connection:
+            return await reader.newest(connection, wanted, limit)
+
+    async def entry(self, id_: str) -> AuditEntry | None:
+        """One entry by its id, or by what only its id begins with; OperatorError if several do."""
+        await self._store.audit.catch_up()
+        async with self._store.database.reading() as connection:
+            found = await reader.ids(connection, id_.lower(), _NAMED + 1) if id_ else []
+            if len(found) > 1:
+                raise several(id_, "audit entries", found)
+            return await reader.entry(connection, found[0]) if found else None
+
+    async def record(self, beginning: str) -> str:
+        """The id of the one record in the log whose id begins so; OperatorError if there is none, or several are."""
+        await self._store.audit.catch_up()
+        async with self._store.database.reading() as connection:
+            found = await reader.records(connection, beginning, _NAMED + 1)
+        if len(found) > 1:
+            raise several(beginning, "records", found)
+        if not found:
+            raise OperatorError(
+                f"no record in the audit log has an id that begins with {beginning}", hint="give the whole id"
+            )
+        return found[0]
+
+    async def counts(self, entry: AuditEntry) -> dict[str, int]:
+        """How many records of a large change came out how, as far as its parts say; empty for any other entry."""
+        if entry.action != Action.BULK:
+            return {}
+        async with self._store.database.reading() as connection:
+            tally, number = await result_parts.tally(connection, entry.id)
+        return {"succeeded": tally.succeeded, "failed": tally.failed, "unknown": tally.unknown, "parts": number}
+
+    async def head(self) -> int:
+        """The sequence of the newest event."""
+        async with self._store.database.reading() as connection:
+            return await reader.head(connection)
+
+    async def ended(self, after: int, wanted: EntryFilter) -> tuple[list[AuditEntry], int]:
+        """Entries that ended after a sequence, in the order in which they did, and the sequence to go on from."""
+        await self._store.audit.catch_up()
+        async with self._store.database.reading() as connection:
+            return await reader.ended(connection, after, wanted)
+
+    async def entries(self, wanted: EntryFilter) -> AsyncIterator[AuditEntry]:
+        """Every entry, oldest first, in short read transactions."""
+        await self._store.audit.catch_up()
+        after = 0
+        while True:
+            async with self._store.database.reading() as connection:
+                page, last = await reader.entries(connection, wanted, after)
+            for entry in page:
+                yield entry
+            if last is None:
+                return
+            after = last
+
+    async def lines(self, wanted: EntryFilter, format_: str) -> AsyncIterator[list[str]]:
+        """Every entry as a line of ``jsonl``, ``csv`` or ``ocsf``, oldest first, a page at a time."""
+        async for page in export.pages(self._store, wanted, format_):
+            yield page
+
+    async def shaped(self, wanted: EntryFilter, shape: export.Shape[T]) -> AsyncIterator[T]:
+        """Every entry, oldest first, in pages of another form."""
+        async for page in export.shaped(self._store, wanted, shape):
+            yield page
+
+    async def events(self, wanted: EntryFilter) -> AsyncIterator[dict[str, Any]]:
+        """The raw chain within a span of time: the evidence, with the newest checkpoint of the span last."""
+        with suppress(OrgserverError):  # a log that was tampered with is evidence too, and takes no checkpoint
+            await self._store.audit.look_after(idle_us=0)  # so that all that is there now is under a signature
+        first, after = 0, 0
+        while True:
+            async with self._store.database.reading() as connection:
+                page, last = await reader.events(connection, wanted, after, self._store.id)
+            for event in page:
+                first, after = first or event["sequence"], event["sequence"]
+                yield event
+            if last is None:
+                break
+        async with self._store.database.reading() as connection:
+            note = await checkpoints.newest(connection, first, after)
+        if note is not None:
+            yield {"checkpoint": note}
+
+    async def verify(
+        self,
+        progress: Callable[[int, int], None] = lambda _done, _total: None,
+        *,
+        kept: Sequence[str] = (),
+        since_checkpoint: bool = False,
+    ) -> Verified:
+        """Check every event of the chain, what it is searched by, its head and its checkpoints.
+
+        ``kept`` are notes that were kept elsewhere; ``since_checkpoint`` begins where the last good verification was.
+        Raises AuditBroken for a note that this store did not sign.
+        """
+        log = self._store.audit
+        state = verification.Verification(
+            self._store.id,
+            log.mac,
+            log.open_head,
+            log.signer.verifier,
+            [self._kept(note) for note in kept],
+            self._store.orgs.open_with,
+        )
+        if since_checkpoint:
+            with suppress(StoreError):  # an entry that was edited beyond reading is for the check itself to find
+                await log.catch_up()
+            async with self._store.database.reading() as connection:
+                start = await verification.start(connection, log.signer.verifier)
+            state.sequence, state.hash = start if start is not None else (0, b"")
+        began = state.sequence
+        async with self._store.database.reading() as connection:
+            total = await reader.head(connection)
+        await self._store.database.scan(lambda connection: state.run(connection, lambda done: progress(done, total)))
+        return Verified(state.events, state.intents, verification.CHECKS, state.first_bad, state.problem, began)
+
+    def _kept(self, note: str) -> Checkpoint:
+        try:
+            return self._store.audit.signer.verifier.checkpoint(note)
+        except BadNote as bad:
+            raise AuditBroken(
+                f"a checkpoint cannot be compared with this log: {bad}",
+                hint=f"this log signs as {self._store.audit.signer.origin}",
+            ) from None
+
+    @property
+    def public_key(self) -> str:
+        """The key that checks this log's checkpoints, as C2SP writes it."""
+        return str(self._store.audit.signer.verifier)
+
+    async def exported(self, caller: Caller, what: str, rows: int) -> None:
+        """Put on record that the log was exported."""
+        await self._record(caller, Action.EXPORT, what, Ending(Outcome.SUCCEEDED, row_count=rows))
+
+    async def verified(self, caller: Caller, found: Verified) -> None:
+        """Put on record that the log was verified, and whether it held."""
+        code = "AUDIT_BROKEN" if found.problem is not None else None
+        ending = Ending(Outcome.SUCCEEDED, error_code=code, row_count=found.entries)
+        await self._record(caller, Action.VERIFY, "audit verify", ending)
+
+    async def _record(self, caller: Caller, action: Action, what: str, ending: Ending) -> None:
+        act = Act(id=new_id(), principal=caller.principal.name, transport=caller.transport, action=action, tool=what)
+        await self._store.audit.record(act, ending)

@@ -1,0 +1,101 @@
+"""How long the audit log is kept: what is pruned, and what is held back from it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from orgserver.model.audit import EntryFilter
+from orgserver.model.errors import AuditBroken, OperatorError
+from orgserver.model.orgs import Caller
+from orgserver.services.audit.log_reader import Trail
+from orgserver.store.audit import chain, pruning, reader
+from orgserver.store.audit.pruning import Cut, Hold
+from orgserver.store.session import Store
+
+__all__ = ["Cut", "Hold", "Retention", "hold_json"]
+
+
+class Retention:
+    """Pruning and holds, for administrators."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def plan(self, before: datetime) -> Cut:
+        """What can be pruned of the events before an instant; OperatorError if nothing can, or a hold covers it."""
+        await self._store.audit.catch_up()
+        async with self._store.database.reading() as connection:
+            cut = await pruning.plan(connection, self._store.id, chain.instant(before))
+            held = await pruning.held(connection, cut.sequence) if cut is not None else None
+        if cut is None:
+            raise OperatorError(
+                f"there is nothing to prune: no checkpoint before {before:%Y-%m-%d %H:%M} UTC has only ended entries",
+                hint="the log is cut only at a checkpoint, and never through an entry; try a later --before",
+            )
+        if held is not None:
+            raise pruning.refuse_held(held)
+        return cut
+
+    async def check(self, progress: Callable[[int, int], None]) -> None:
+        """See that the log holds, before any of it goes; AuditBroken if it does not."""
+        found = await Trail(self._store).verify(progress)
+        if found.problem is not None:
+            raise AuditBroken(
+                f"the audit log does not verify, so nothing was pruned: {found.problem} (sequence {found.first_bad})",
+                hint="keep what is there as evidence: orgserver audit export --format events --output FILE",
+            )
+
+    async def evidence(self, cut: Cut) -> AsyncIterator[dict[str, Any]]:
+        """The raw chain that would be pruned, and the checkpoint that it ends with."""
+        after = cut.base.sequence
+        while after < cut.sequence:
+            async with self._store.database.reading() as connection:
+                page, _ = await reader.events(connection, EntryFilter(), after, self._store.id)
+            if not page:
+                raise AuditBroken(f"entry {after + 1} was removed while the log was exported")
+            for event in page:
+                if event["sequence"] <= cut.sequence:
+                    yield event
+            after = page[-1]["sequence"]
+        yield {"checkpoint": cut.note}
+
+    async def prune(self, caller: Caller, cut: Cut, progress: Callable[[int, int], None]) -> None:
+        """Remove what was planned, in steps after each of which the log verifies."""
+        at = cut.base.sequence
+        while at < cut.sequence:
+            step = partial(pruning.step_in, log=self._store.audit, caller=caller, began=at, cut=cut.sequence)
+            at = await self._store.database.write(step)
+            progress(at - cut.base.sequence, cut.events)
+
+    async def holds(self) -> list[Hold]:
+        """Every hold."""
+        async with self._store.database.reading() as connection:
+            return await pruning.holds(connection)
+
+    async def hold(self, caller: Caller, name: str, wanted: EntryFilter) -> None:
+        """Place a hold, on record; OperatorError if there is one of this name."""
+        step = partial(pruning.hold_in, log=self._store.audit, caller=caller, name=name, wanted=wanted)
+        if not await self._store.database.write(step):
+            raise OperatorError(f"there is a hold {name!r} already", hint="orgserver audit hold --list shows it")
+
+    async def release(self, caller: Caller, name: str) -> None:
+        """Lift a hold, on record; OperatorError if there is none of this name."""
+        step = partial(pruning.release_in, log=self._store.audit, caller=caller, name=name)
+        if not await self._store.database.write(step):
+            raise OperatorError(f"there is no hold {name!r}", hint="orgserver audit hold --list shows them")
+
+
+def hold_json(hold: Hold) -> dict[str, Any]:
+    """A hold as it is printed."""
+    return {
+        "name": hold.name,
+        "principal": hold.principal,
+        "time": chain.time_text(hold.time),
+        "org": hold.org,
+        "record_id": hold.record_id,
+        "since": chain.time_text(hold.since) if hold.since is not None else None,
+        "until": chain.time_text(hold.until) if hold.until is not None else None,
+    }

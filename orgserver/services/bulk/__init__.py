@@ -1,0 +1,1 @@
+"""Many records changed by one call."""

@@ -1,0 +1,1 @@
+"""What every call passes through: access, confirmation, idempotency, snapshots and audit records."""

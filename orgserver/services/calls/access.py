@@ -1,0 +1,149 @@
+"""Which org does a call mean, and may it: alias and principal become a live connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from orgserver.model.errors import NotSent, StaleToken, UnknownOrg
+from orgserver.model.orgs import AccessToken, Caller, Org, Scope
+from orgserver.salesforce.client import SalesforceClient, Trace
+from orgserver.salesforce.protocol import rest
+from orgserver.salesforce.protocol.rest import Reply, Request
+from orgserver.services.observer import Observer
+from orgserver.services.tokens.cache import LEASE_SECONDS, Tokens, hosts_of
+from orgserver.store.orgs.registry import Catalog
+from orgserver.store.session import Store
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Connection:
+    """One call's way to one org; nothing else reaches it."""
+
+    org: Org
+    deadline: float
+    """In the event loop's time."""
+    trace: Trace
+    _tokens: Tokens
+    entry_id: str = ""
+    """The audit entry of the call."""
+
+    async def call(self, request: Request, read: Callable[[Reply], T]) -> T:
+        """Send with the cached token; a stale one is replaced once by one that was got since.
+
+        ``read`` runs in a thread where the reply is large, and what it returns should be small: the reply is gone then.
+
+        In between stands at most one that another process had stored: it may be as stale as ours.
+        Raises CallError: NotSent, Rejected or Unanswered.
+        """
+        token = await self._tokens.current(self.org)
+        new = False
+        while True:
+            try:
+                result = await self._ask(token, request, read)
+                break
+            except StaleToken as error:
+                if rest.is_more(request) and self._tokens.ends_results(self.org, token, new=new):
+                    raise rest.ended_with_session() from error
+                if new:
+                    raise self._tokens.refused_anew(self.org, token, str(error)) from error
+            token, new = await self._tokens.after(self.org, token)
+        self._tokens.accepted(self.org)
+        return result
+
+    async def _ask(self, token: AccessToken, request: Request, read: Callable[[Reply], T]) -> T:
+        where = hosts_of(self.org, token.instance_url)
+        return await self._tokens.client.ask(
+            where, token.token, request, read, deadline=self.deadline, trace=self.trace
+        )
+
+
+class Access:
+    """The catalog of orgs, and who may see them."""
+
+    def __init__(
+        self,
+        store: Store,
+        client: SalesforceClient,
+        scope: Scope,
+        *,
+        lease_seconds: float = LEASE_SECONDS,
+        observer: Observer | None = None,
+    ) -> None:
+        self.client = client
+        self.scope = scope
+        self._store = store
+        self._catalog: Catalog | None = None
+        self.tokens = Tokens(
+            store, client, lease_seconds=lease_seconds, token_seconds=client.token_seconds, observer=observer
+        )
+
+    async def catalog(self) -> Catalog:
+        """The orgs as last read; the audit log's intent proves that nothing has changed since."""
+        return self._catalog or await self.reload()
+
+    async def reload(self) -> Catalog:
+        """Read the orgs again."""
+        async with self._store.database.reading() as connection:
+            catalog = await self._store.orgs.catalog(connection)
+        self._catalog = catalog
+        await self.tokens.follow(catalog.by_alias.values())
+        return catalog
+
+    async def changed(self) -> bool:
+        """Tell whether the store has newer orgs than the ones last read."""
+        async with self._store.database.reading() as connection:
+            version = await self._store.orgs.catalog_version(connection)
+        return self._catalog is None or version != self._catalog.version
+
+    async def org(self, caller: Caller, alias: str) -> tuple[Org, int]:
+        """Resolve an alias among the orgs this principal may use, with the catalog's version; else UnknownOrg.
+
+        An org that was added a moment ago is found: before refusing, the store is read again.
+        """
+        catalog = await self.catalog()
+        org = self._granted(caller, catalog).get(alias)
+        if org is None and await self.changed():
+            catalog = await self.reload()
+            org = self._granted(caller, catalog).get(alias)
+        if org is None:
+            raise UnknownOrg(
+                "no org of this name is available to you", hint="salesforce_list_orgs names those that are"
+            )
+        return org, catalog.version
+
+    async def pin(self, org: Org) -> None:
+        """Learn which org an alias means, from the answer to a token request; NotSent if it does not say.
+
+        With the id comes the policy that binds it, in the same transaction.
+        """
+        await self.tokens.current(org)
+        if self._is_pinned(org, await self.reload()):
+            return
+        await self.tokens.renew(org)  # its access token came from a rescue file, which names no org
+        if not self._is_pinned(org, await self.reload()):
+            raise NotSent(f"{org.alias} has not said which org it is, so nothing was sent", code="ORG_NOT_KNOWN")
+
+    @staticmethod
+    def _is_pinned(org: Org, catalog: Catalog) -> bool:
+        """Whether its id is known by now; of an org that was removed meanwhile, nothing more is to be learnt."""
+        known = next((each for each in catalog.by_alias.values() if each.row_id == org.row_id), None)
+        return known is None or known.org_id is not None
+
+    async def visible(self, caller: Caller) -> list[Org]:
+        """Every org this principal may use, by alias, as the store has them now."""
+        catalog = await self.reload() if await self.changed() else await self.catalog()
+        return list(self._granted(caller, catalog).values())
+
+    def _granted(self, caller: Caller, catalog: Catalog) -> dict[str, Org]:
+        """Grants come with principals; until then everybody on stdio holds every org the server was started for."""
+        del caller
+        only = self.scope.orgs
+        return {a: org for a, org in catalog.by_alias.items() if only is None or org.alias in only}
+
+    def connection(self, org: Org, deadline: float, trace: Trace) -> Connection:
+        """Make one call's connection."""
+        return Connection(org, deadline, trace, self.tokens)

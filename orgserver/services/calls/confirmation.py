@@ -1,0 +1,243 @@
+"""Whether a person must allow a call, and how they are asked: at the client, or by ``orgserver approve``.
+
+A yes is bound to principal, org, tool and arguments by a digest and serves once. The question comes after the intent,
+for the names it shows are read from the org; the answer that a repeated call brings is spent with the new
+intent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import json
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TypeVar
+
+from orgserver.model.audit import Act, Action, Ending, Outcome
+from orgserver.model.errors import NotSent, PolicyDenied, StoreAway, StoreError, Unanswered
+from orgserver.model.names import new_id
+from orgserver.model.orgs import Caller, Org
+from orgserver.services.calls import questions
+from orgserver.services.calls.access import Connection
+from orgserver.services.calls.questions import Confirmation, Told
+from orgserver.store import approvals
+from orgserver.store.approvals import Pass, Queued, Wanted
+from orgserver.store.session import Store
+from orgserver.store.writer import Transaction, microseconds
+from orgserver.vault.ring import Context, Unsealable
+
+T = TypeVar("T")
+Notify = Callable[[str], None]
+"""Shows a person at the desktop that a question waits; returns at once and never fails."""
+ANSWER_SECONDS = 300
+"""How long a question at the client stands."""
+MANY = 200
+"""More records than this are changed only when a person says so, in every org."""
+_MAX_STATE = 4_096
+
+
+class Confirming:
+    """Asks a person, where the org's policy or the size of a change wants it."""
+
+    def __init__(self, store: Store, *, call_timeout: float, notify: Notify | None = None) -> None:
+        self._store = store
+        self._call_timeout = call_timeout
+        self._notify = notify or (lambda _text: None)
+
+    def wanted(self, caller: Caller, org: Org, confirm: Confirmation | None) -> bool:
+        """Whether a person is to be asked, as far as that is known before a look."""
+        if confirm is None or caller.transport == "cli":  # there a person has just typed it
+            return False
+        return confirm.count is None or _needed(org, confirm, confirm.count)
+
+    async def allowed(self, caller: Caller, org: Org, act: Act, confirm: Confirmation) -> Pass | None:
+        """What lets this call pass; None if a person is still to be asked. PolicyDenied if the person said no."""
+        want = _want(caller, org, act, confirm)
+        said = caller.person.said if caller.person is not None else None
+        if said is not None:
+            return self._answered(said[0], said[1], want)
+        async with self._store.database.reading() as connection:
+            found = await approvals.approved(connection, want.digest, microseconds())
+        return Pass(found[0], replace(want, count=found[1])) if found is not None else None
+
+    async def ask(
+        self,
+        caller: Caller,
+        act: Act,
+        confirm: Confirmation,
+        connection: Connection,
+        passed: Pass | None,
+        sending: asyncio.Timeout,
+    ) -> bool:
+        """Ask, unless a pass covers what a look finds now; whether anybody was asked. PolicyDenied without a yes."""
+        org = connection.org
+        told = await _look(confirm, connection)
+        if not _needed(org, confirm, told.count):
+            return False
+        if passed is not None:
+            if told.count > passed.wanted.count:
+                raise PolicyDenied(
+                    f"a person allowed {passed.wanted.count:,} records, and now there are {told.count:,}",
+                    code="CONFIRMATION_OUTDATED",
+                    hint="repeat the call without the old answer, so that a person is asked again",
+                )
+            return False
+        if told.ids:
+            told = replace(
+                told,
+                names=await _reading(
+                    connection, questions.read_names(connection, confirm.object, told.ids[: questions.SHOWN])
+                ),
+            )
+        want = replace(_want(caller, org, act, confirm), count=told.count, names=told.names[: questions.SHOWN])
+        summary = questions.summary(org, confirm, told.count)
+        if not await self._asked(caller, want, questions.question(org, confirm, told), summary, sending):
+            raise await self._wait(want, act, summary)
+        await self._store.audit.record(_yes(act), Ending(Outcome.SUCCEEDED))
+        _extend(sending, connection, self._call_timeout)
+        return True
+
+    def spend_in(self, tx: Transaction, passed: Pass, act: Act) -> bool:
+        """Use a pass with the intent of its call; a yes that came from the client is put on record, too."""
+        if not approvals.spend_in(tx, passed):
+            return False
+        if passed.answer_expires_at is not None:
+            self._store.audit.record_in(tx, _yes(act), Ending(Outcome.SUCCEEDED))
+        return True
+
+    async def _asked(self, caller: Caller, want: Wanted, text: str, summary: str, sending: asyncio.Timeout) -> bool:
+        """Ask at the client; False where it cannot be asked."""
+        if caller.person is None:
+            return False
+        self._notify(f"{summary}? The client that asked waits for your answer.")
+        _reschedule(sending, ANSWER_SECONDS + self._call_timeout)
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                reply = await caller.person.ask(text, self._state(want))
+        except TimeoutError:
+            raise PolicyDenied(
+                "nobody answered in 5 minutes", code="CONFIRMATION_TIMEOUT", hint="repeat the call to ask again"
+            ) from None
+        if reply is None:
+            return False
+        if reply != "accept":
+            raise _declined()
+        return True
+
+    async def _wait(self, want: Wanted, act: Act, summary: str) -> PolicyDenied:
+        """Let the request wait for a person. Its code is theirs: no result, log or export has it."""
+        try:
+            queued = await self._store.database.write(lambda tx: approvals.wait_in(tx, self._store.orgs, want, act))
+        except StoreError as error:
+            raise StoreAway("the request for approval cannot be kept, so nothing was sent", hint=str(error)) from error
+        if queued is Queued.NEW:
+            self._notify(f"{summary}? See: orgserver approvals")
+        if queued is Queued.FULL:
+            return PolicyDenied(
+                "a person must allow this, and too many requests wait already",
+                code="CONFIRMATION_REQUIRED",
+                hint="a person looks at them at a terminal: orgserver approvals",
+            )
+        return PolicyDenied(
+            "a person must allow this, and this client cannot ask one",
+            code="CONFIRMATION_REQUIRED",
+            hint="a person allows it at a terminal, where orgserver approvals shows it; "
+            "repeat exactly this call within 15 minutes after that",
+        )
+
+    # -- what goes through the client between a question and its answer
+
+    def _state(self, want: Wanted) -> str:
+        note = {"n": secrets.token_hex(12), "x": microseconds() + ANSWER_SECONDS * 1_000_000, "c": want.count}
+        sealed = self._store.cursors.seal(json.dumps(note).encode(), _context(want))
+        return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+
+    def _answered(self, state: str, reply: str, want: Wanted) -> Pass | None:
+        try:
+            state = state if len(state) <= _MAX_STATE and state.isascii() else "!"
+            sealed = base64.b64decode(state + "=" * (-len(state) % 4), altchars=b"-_", validate=True)
+            note = json.loads(self._store.cursors.open(sealed, _context(want)))
+        except (binascii.Error, ValueError, Unsealable):
+            raise PolicyDenied(
+                "this answer belongs to another call",
+                code="CONFIRMATION_INVALID",
+                hint="repeat the call without it, so that a person is asked",
+            ) from None
+        if reply != "accept":
+            raise _declined()
+        if note["x"] < microseconds():
+            return None  # too late: the question is asked again
+        return Pass(note["n"], replace(want, count=note["c"]), note["x"])
+
+
+def spent() -> PolicyDenied:
+    """The refusal of a pass that was used already."""
+    return PolicyDenied(
+        "a person's yes serves once, and this one was used or has run out",
+        code="CONFIRMATION_USED",
+        hint="repeat the call without it, so that a person is asked again",
+    )
+
+
+def _declined() -> PolicyDenied:
+    return PolicyDenied("the person said no", code="CONFIRMATION_DECLINED", hint="do not repeat it unless they ask")
+
+
+def _needed(org: Org, confirm: Confirmation, count: int) -> bool:
+    return count > MANY or (confirm.verb == "delete" and count > 0 and org.policy.confirm_deletes)
+
+
+def _want(caller: Caller, org: Org, act: Act, confirm: Confirmation) -> Wanted:
+    bound = {
+        "principal": caller.principal.name,
+        "org": org.row_id,
+        "tool": act.tool,
+        "verb": confirm.verb,
+        "arguments": confirm.arguments,
+    }
+    text = json.dumps(bound, sort_keys=True, ensure_ascii=False, default=str)
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+    row_id, principal, tool = org.row_id, caller.principal.name, act.tool or ""
+    return Wanted(row_id, principal, tool, digest, confirm.verb, confirm.object, confirm.count or 0)
+
+
+async def _look(confirm: Confirmation, connection: Connection) -> Told:
+    """Read what will be changed."""
+    if confirm.look is None:
+        return Told(confirm.count or 0)
+    return await _reading(connection, confirm.look(connection))
+
+
+async def _reading(connection: Connection, reading: Awaitable[T]) -> T:
+    """While no answer came to what was read, nothing can have changed."""
+    try:
+        return await reading
+    except Unanswered as error:
+        raise NotSent(f"{error}, so nothing was changed", code=error.code) from error
+    finally:
+        connection.trace.sent = False
+
+
+def _yes(act: Act) -> Act:
+    """The entry of a yes that was given at the client: ``request_id`` is the entry of the call that it lets pass."""
+    bare = replace(act, fields=(), soql=None, undoes=None)
+    return replace(bare, id=new_id(), action=Action.POLICY, tool="approve", label="client", request_id=act.id)
+
+
+def _context(want: Wanted) -> Context:
+    return Context(want.row_id, "confirmation", want.principal, want.digest.hex())
+
+
+def _reschedule(sending: asyncio.Timeout, seconds: float) -> None:
+    if not sending.expired():
+        sending.reschedule(asyncio.get_running_loop().time() + seconds)
+
+
+def _extend(sending: asyncio.Timeout, connection: Connection, seconds: float) -> None:
+    """Thinking took the person's time, not the call's."""
+    _reschedule(sending, seconds)
+    connection.deadline = asyncio.get_running_loop().time() + seconds

@@ -1,0 +1,115 @@
+"""What a person must allow, and the question that tells it: ours but for names, which are quoted and short."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orgserver.model.errors import Rejected
+from orgserver.model.names import EVENT, RecordId, SObjectName
+from orgserver.model.orgs import Org
+from orgserver.model.text import replace_unsafe
+from orgserver.salesforce import soql as soql_text
+from orgserver.salesforce.protocol import rest as protocol
+from orgserver.services.calls.access import Connection
+
+SHOWN = 5
+"""This many records are named."""
+_LONGEST = 60
+_NAME_FIELDS = {EVENT: "Subject", "Task": "Subject", "Case": "CaseNumber", "Contract": "ContractNumber"}
+_VERBS = {"delete": "Delete", "update": "Change", "create": "Create", "upsert": "Create or change"}
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a look at the org found: how many records, and some of their names."""
+
+    count: int
+    names: tuple[str, ...] = ()
+    """Quoted."""
+    ids: tuple[str, ...] = ()
+    """Of some records, where their names are still to be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """What a plan would do, as a person must hear it."""
+
+    verb: str
+    """``delete``, ``update``, ``create`` or ``upsert``."""
+    object: str
+    arguments: Mapping[str, Any]
+    """Everything that decides what is sent: another value is another call."""
+    count: int | None = None
+    """How many records; None where only a look tells."""
+    look: Callable[[Connection], Awaitable[Told]] | None = None
+    """Reads before anything is changed; needed where ``count`` is None."""
+
+
+def of_record(sobject: SObjectName, record_id: RecordId) -> Confirmation:
+    """The deletion of one record, which is shown with its name."""
+
+    async def look(connection: Connection) -> Told:
+        field = _NAME_FIELDS.get(sobject, "Name")
+        request = protocol.read(connection.org.api_version, sobject, record_id, ("Id", field))
+        try:
+            record = await connection.call(request, protocol.read_record)
+        except Rejected as error:
+            if error.category == "not_found":
+                raise
+            return Told(1, (record_id,))  # an object without a name, or one that its user may not see
+        return Told(1, (_quoted(record.get(field), record_id),))
+
+    return Confirmation("delete", sobject, {"object": sobject, "id": record_id}, 1, look)
+
+
+async def read_names(connection: Connection, sobject: str, ids: tuple[str, ...]) -> tuple[str, ...]:
+    """Of the records with these ids; the id of what has no name."""
+    field = _NAME_FIELDS.get(sobject, "Name")
+    some = ", ".join(soql_text.literal(each) for each in ids)
+    soql = f"SELECT Id, {field} FROM {sobject} WHERE Id IN ({some})"  # noqa: S608  # names and ids were checked
+    try:
+        page = await connection.call(protocol.query(connection.org.api_version, soql, len(ids)), protocol.read_page)
+    except Rejected:
+        return ids  # an object without a name, or one that its user may not see
+    found = {record.get("Id"): record.get(field) for record in page.records}
+    return tuple(_quoted(found.get(each), each) for each in ids)
+
+
+def given_names(records: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The names that the first of some new records are given; none unless each has one."""
+    told = []
+    for record in records[:SHOWN]:
+        given = {name.lower(): value for name, value in record.items() if isinstance(value, str)}
+        parts = [given.get(name, "") for name in ("firstname", "lastname")]
+        name = given.get("name") or given.get("subject") or " ".join(filter(None, parts))
+        told.append(_clean(name) if name.strip() else "")
+    return tuple(told) if all(told) else ()
+
+
+def summary(org: Org, confirm: Confirmation, count: int) -> str:
+    """What would be done, without anything that an org's records say."""
+    noun = f"{count:,} {confirm.object} record{'s' if count != 1 else ''}"
+    kind = f" ({org.kind})" if org.kind else ""
+    return f"{_VERBS[confirm.verb]} {noun} in the Salesforce org {org.alias}{kind}"
+
+
+def question(org: Org, confirm: Confirmation, told: Told) -> str:
+    """The question: ours but for the names, which are quoted and short."""
+    shown = ", ".join(told.names[:SHOWN])
+    rest = f" and {told.count - SHOWN:,} more" if shown and told.count > SHOWN else ""
+    named = f": {shown}{rest}" if shown else ""
+    return f"{summary(org, confirm, told.count)}{named}?"
+
+
+def _quoted(name: object, record_id: str) -> str:
+    """A name from a record as people may safely read it, with its id."""
+    if not isinstance(name, str) or not name.strip():
+        return record_id
+    return f"{_clean(name)} ({record_id})"
+
+
+def _clean(name: str) -> str:
+    clean = replace_unsafe(name[: _LONGEST + 1]).replace('"', "\N{REPLACEMENT CHARACTER}")
+    return f'"{clean[:_LONGEST]}{"…" if len(clean) > _LONGEST else ""}"'

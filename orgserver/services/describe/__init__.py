@@ -1,0 +1,1 @@
+"""What orgs say of their objects and fields, cached and looked up."""

@@ -1,0 +1,41 @@
+"""Names that are at hand without asking any org: for completion while a person types."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from orgserver.model.orgs import Caller, Org
+from orgserver.services.calls.access import Access
+from orgserver.services.describe.schemas import Metadata
+
+
+class Knowing:
+    """The objects and fields that describes told lately, of orgs that the caller may use and that take calls."""
+
+    def __init__(self, access: Access, metadata: Metadata) -> None:
+        self._access = access
+        self._metadata = metadata
+
+    async def objects(self, caller: Caller, alias: str) -> Sequence[str]:
+        """The objects of an org; none if nothing is known, or the org is not the caller's."""
+        org = await self._org(caller, alias)
+        if org is None:
+            return ()
+        await self._metadata.recall(org)
+        known = self._metadata.names(org)
+        return [each.name for each in known.objects] if known is not None else ()
+
+    async def fields(self, caller: Caller, alias: str, sobject: str) -> Sequence[str]:
+        """The fields of an object; none if nothing is known, or the org is not the caller's."""
+        org = await self._org(caller, alias)
+        if org is None:
+            return ()
+        await self._metadata.recall(org, sobject)
+        known = self._metadata.cached(org, sobject)
+        return [each.name for each in known.fields] if known is not None else ()
+
+    async def _org(self, caller: Caller, alias: str) -> Org | None:
+        for org in await self._access.visible(caller):
+            if org.alias == alias:
+                return org if org.enabled and not org.is_closed else None
+        return None

@@ -1,0 +1,150 @@
+"""Plans for looking things up: one object's schema, or the names of all objects, a page at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from orgserver.model import names
+from orgserver.model.audit import Action, Ending, Outcome
+from orgserver.model.errors import InvalidArgument
+from orgserver.model.names import SObjectName
+from orgserver.model.orgs import Caller, Org
+from orgserver.model.schema import ObjectInfo, Schema
+from orgserver.services.calls.access import Connection
+from orgserver.services.calls.plan import Plan
+from orgserver.services.describe.schemas import Metadata, Perform
+from orgserver.services.records import field_values, preflight
+from orgserver.services.results import cursors, result_size
+from orgserver.services.results.cursors import Position
+from orgserver.vault.ring import Key
+
+PAGE = 100
+_NAMING = 60
+"""Bytes around the name and the label of an object in a result."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectPage:
+    """Some objects, how many there are in all, and where the rest begins."""
+
+    objects: tuple[ObjectInfo, ...]
+    total_size: int
+    next_cursor: str | None = None
+
+
+class Catalogue:
+    """The two verbs: each is an act with its intent and its outcome, whether or not the org must be asked."""
+
+    def __init__(self, metadata: Metadata, key: Key, perform: Perform) -> None:
+        self._metadata = metadata
+        self._key = key
+        self._perform = perform
+
+    async def describe(
+        self,
+        caller: Caller,
+        tool: str,
+        alias: str,
+        sobject: str,
+        fields: Sequence[str] | None = None,
+        *,
+        refresh: bool = False,
+    ) -> Schema:
+        """Tell what fields an object has; those that are named must exist. ``refresh``: as the org has them now."""
+        plan = _describing(self._metadata, caller, sobject, fields, refresh=refresh)
+        found: Schema = await self._perform(caller, tool, Action.DESCRIBE, alias, _named(sobject), plan)
+        return found
+
+    async def objects(self, caller: Caller, tool: str, alias: str, match: str | None, cursor: str | None) -> ObjectPage:
+        """Name the org's objects whose name or label holds ``match``."""
+        plan = _naming(self._metadata, self._key, caller, match, cursor)
+        found: ObjectPage = await self._perform(caller, tool, Action.DESCRIBE, alias, None, plan)
+        return found
+
+
+def _named(sobject: str) -> SObjectName | None:
+    """An object's name for the audit log; None for what cannot be one."""
+    return SObjectName(sobject) if names.is_field(sobject) else None
+
+
+def _describing(
+    metadata: Metadata, caller: Caller, sobject: str, fields: Sequence[str] | None, *, refresh: bool
+) -> Callable[[Org], Plan[Schema]]:
+    """Plan to tell an object's schema; fields that are named must exist."""
+
+    def plan(_org: Org) -> Plan[Schema]:
+        name = _named(sobject)
+        if name is None:
+            raise InvalidArgument(
+                "object is no object's name; names look like Contact or Invoice__c", fields=["object"]
+            )
+        if fields is not None and (not fields or not all(names.is_field(each) for each in fields)):
+            raise InvalidArgument("fields takes names of the object's own fields, such as Email", fields=["fields"])
+
+        async def send(connection: Connection) -> Schema:
+            schema = await metadata.schema(connection, caller, name, whole=refresh)
+            if not refresh and _lacking(schema, fields):
+                schema = await metadata.schema(connection, caller, name, sure=True)
+            lacking = _lacking(schema, fields)
+            if lacking:
+                raise preflight.refused([preflight.no_field(schema, each, "fields") for each in lacking], hint=None)
+            return schema
+
+        return Plan(
+            "read",
+            send,
+            lambda schema: Ending(Outcome.SUCCEEDED, row_count=len(schema.fields)),
+            fields=field_values.named(fields or ()),
+            foresight=preflight.Foresight(name, lambda _schema, _lookup: ()),
+        )
+
+    return plan
+
+
+def _naming(
+    metadata: Metadata, key: Key, caller: Caller, match: str | None, cursor: str | None
+) -> Callable[[Org], Plan[ObjectPage]]:
+    """Plan to name the objects whose name or label holds ``match``."""
+    arguments = {"tool": "list_objects", "match": match}
+    principal = caller.principal.name
+
+    def plan(org: Org) -> Plan[ObjectPage]:
+        first = 0
+        if cursor is not None:
+            first = cursors.read(key, cursor, org=org.row_id, principal=principal, arguments=arguments).skip
+
+        async def send(connection: Connection) -> ObjectPage:
+            every = await metadata.objects(connection, caller)
+            found = [each for each in every.objects if _matches(each, match)]
+            shown = _fitting(found[first : first + PAGE])
+            following = None
+            if len(found) > first + len(shown):
+                position = Position(skip=first + len(shown))
+                following = cursors.write(key, position, org=org.row_id, principal=principal, arguments=arguments)
+            return ObjectPage(shown, len(found), following)
+
+        return Plan("read", send, lambda found: Ending(Outcome.SUCCEEDED, row_count=len(found.objects)))
+
+    return plan
+
+
+def _fitting(objects: Sequence[ObjectInfo]) -> tuple[ObjectInfo, ...]:
+    """The first of them, as many as a result holds."""
+    room = result_size.MAX_BYTES - result_size.FRAME_BYTES
+    for number, each in enumerate(objects):
+        room -= result_size.size(each.name) + result_size.size(each.label) + _NAMING
+        if room < 0:
+            return tuple(objects[:number])
+    return tuple(objects)
+
+
+def _lacking(schema: Schema, fields: Sequence[str] | None) -> list[str]:
+    return [each for each in fields or () if schema.field(each) is None]
+
+
+def _matches(each: ObjectInfo, match: str | None) -> bool:
+    if not match:
+        return True
+    wanted = match.casefold()
+    return wanted in each.name.casefold() or wanted in each.label.casefold()

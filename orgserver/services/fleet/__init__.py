@@ -1,0 +1,1 @@
+"""One query in many orgs at once."""

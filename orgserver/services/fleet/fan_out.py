@@ -1,0 +1,235 @@
+"""One query in many orgs at once: each with its own entry, its own time, and its own answer or error."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orgserver.model.audit import Action
+from orgserver.model.errors import CallError, InvalidArgument, NotSent, Rejected
+from orgserver.model.orgs import Caller
+from orgserver.model.results import FieldValues, Page
+from orgserver.services.calls.access import Access
+from orgserver.services.fleet import aggregation
+from orgserver.services.fleet.aggregation import Merge
+from orgserver.services.results import result_size
+
+if TYPE_CHECKING:
+    from orgserver.services.operations import Operations
+
+AT_ONCE = 10
+"""Orgs that are asked at the same time."""
+SECONDS = 20.0
+"""How long one org may take: one that hangs does not hold the answer any longer."""
+EVERY = "*"
+_GROUPS = 2_000
+"""Salesforce gives no more groups than this, and does not page them."""
+_ERROR_KEYS = ("code", "category", "message", "fields", "retryable", "outcome", "hint")
+_BARE_KEYS = ("code", "outcome")
+_MOST_WARNINGS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class FleetResult:
+    """What many orgs answered, side by side, in the order in which they were named."""
+
+    results: list[dict[str, Any]]
+    orgs: int
+    answered: int
+    merged: list[FieldValues] | None = None
+    total_size: int | None = None
+    """Of all orgs that answered, where their numbers were merged."""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A query on its way through the orgs."""
+
+    caller: Caller
+    tool: str
+    soql: str
+    limit: int
+    slots: asyncio.Semaphore
+    total: int
+    done: int = 0
+
+
+class Fleet:
+    """Asks many orgs through ``Operations``, so that each call has its grant, its policy and its entry."""
+
+    def __init__(
+        self, operations: Operations, access: Access, *, at_once: int = AT_ONCE, seconds: float = SECONDS
+    ) -> None:
+        self._operations = operations
+        self._access = access
+        self._at_once = at_once
+        self._seconds = seconds
+
+    async def query(
+        self, caller: Caller, tool: str, orgs: Sequence[str], soql: str, *, limit: int = 50, merge: bool = False
+    ) -> FleetResult:
+        """Run a query in every org that is named; ``["*"]`` names all that the principal may use."""
+        try:
+            how = aggregation.of(soql) if merge else None
+            aliases = await self._named(caller, orgs)
+        except InvalidArgument as error:
+            await self._operations.refuse(caller, tool, Action.QUERY, None, None, error)
+            raise
+        slots = asyncio.Semaphore(self._at_once)
+        asked = _Asked(caller, tool, soql, _GROUPS if how else limit, slots, len(aliases))
+        async with asyncio.TaskGroup() as group:  # a caller that goes away takes every question with it
+            tasks = [group.create_task(self._ask(asked, alias)) for alias in aliases]
+        answers = dict(zip(aliases, (task.result() for task in tasks), strict=True))
+        return _side_by_side(answers) if how is None else _merged(answers, how)
+
+    async def _named(self, caller: Caller, orgs: Sequence[str]) -> list[str]:
+        if EVERY not in orgs:
+            return list(dict.fromkeys(orgs))
+        if len(orgs) > 1:
+            raise InvalidArgument(
+                'orgs names either some orgs or ["*"], which are all that you may use', fields=["orgs"]
+            )
+        visible = [org.alias for org in await self._access.visible(caller)]
+        if not visible:
+            raise InvalidArgument("no org is available to you", fields=["orgs"])
+        return list(visible)
+
+    async def _ask(self, asked: _Asked, alias: str) -> Page | CallError:
+        async with asked.slots:
+            try:
+                answer: Page | CallError = await self._operations.query(
+                    asked.caller, asked.tool, alias, asked.soql, limit=asked.limit, seconds=self._seconds
+                )
+            except CallError as error:
+                answer = error
+        asked.done += 1
+        await asked.caller.tell(asked.done, asked.total, f"{asked.done} of {asked.total} orgs have answered")
+        return answer
+
+
+# -- side by side
+
+
+def _side_by_side(answers: dict[str, Page | CallError]) -> FleetResult:
+    """The records of each org, as many of each as there is room for all."""
+    pages = {alias: page for alias, page in answers.items() if isinstance(page, Page)}
+    errors, room = _errors(answers)
+    shown = _fair(pages, room - sum(len(alias) + 200 for alias in pages))
+    results: list[dict[str, Any]] = []
+    for alias, answer in answers.items():
+        if isinstance(answer, Page):
+            results.append(_told(alias, answer, shown[alias]))
+        else:
+            results.append({"org": alias, "error": errors[alias]})
+    warnings = _warnings(pages)
+    cut = sum(shown[alias] < len(page.records) for alias, page in pages.items())
+    if cut:
+        warnings.append(
+            f"records of {cut} org{'s' if cut != 1 else ''} were left out, because a result ends at 60 KB: "
+            "ask for fewer fields, fewer orgs or a lower limit_per_org"
+        )
+    return FleetResult(results, len(answers), len(pages), warnings=tuple(warnings))
+
+
+def _told(alias: str, page: Page, shown: int) -> dict[str, Any]:
+    is_cut = shown < len(page.records)
+    told: dict[str, Any] = {"org": alias, "records": page.records[:shown], "has_more": is_cut or page.has_more}
+    if page.total_size is not None:
+        told["total_size"] = page.total_size
+    if page.next_cursor is not None and not is_cut:
+        told["next_cursor"] = page.next_cursor
+    return told
+
+
+def _fair(pages: dict[str, Page], room: int) -> dict[str, int]:
+    """How many records of each org there is room for: the first of each, then the second of each, and so on."""
+    shown = dict.fromkeys(pages, 0)
+    room -= sum(len(page.next_cursor or "") for page in pages.values())
+    for place in range(max((len(page.records) for page in pages.values()), default=0)):
+        for alias, page in pages.items():
+            if shown[alias] < place or place >= len(page.records):
+                continue
+            room -= result_size.size(page.records[place])
+            if room < 0:
+                return shown
+            shown[alias] = place + 1
+    return shown
+
+
+# -- merged
+
+
+def _merged(answers: dict[str, Page | CallError], how: Merge) -> FleetResult:
+    """The numbers of all orgs added up, and what each of them contributed."""
+    whole = {alias: _whole(answer, how) for alias, answer in answers.items()}
+    pages = {alias: page for alias, page in whole.items() if isinstance(page, Page)}
+    errors, room = _errors(whole)
+    total = sum(page.total_size or 0 for page in pages.values())
+    results = [
+        {"org": alias, "total_size": answer.total_size}
+        if isinstance(answer, Page)
+        else {"org": alias, "error": errors[alias]}
+        for alias, answer in whole.items()
+    ]
+    warnings = [*how.warnings, *_warnings(pages)]
+    if how.counts_only:
+        return FleetResult(results, len(answers), len(pages), how.summed(total), total, tuple(warnings))
+    merged = how.rows([page.records for page in pages.values()])
+    fitting = _fitting(merged, room - sum(len(alias) + 40 for alias in pages))
+    if fitting < len(merged):
+        warnings.append(
+            f"{len(merged) - fitting} of {len(merged)} groups were left out, because a result ends at 60 KB"
+        )
+    return FleetResult(results, len(answers), len(pages), merged[:fitting], len(merged), tuple(warnings))
+
+
+def _whole(answer: Page | CallError, how: Merge) -> Page | CallError:
+    """An org whose groups did not all come, or are none, would make the numbers wrong."""
+    if isinstance(answer, Page) and not how.takes(answer.records):
+        return Rejected("the org's answer has groups whose values cannot be added up", code="BAD_REPLY")
+    if isinstance(answer, Page) and answer.next_cursor is not None:
+        return NotSent(
+            "this org has more groups than fit one answer, so it was not merged",
+            code="TOO_MANY_GROUPS",
+            category="invalid_argument",
+            retryable=False,
+        )
+    return answer
+
+
+def _fitting(rows: list[FieldValues], room: int) -> int:
+    for number, row in enumerate(rows):
+        room -= result_size.size(row)
+        if room < 0:
+            return number
+    return len(rows)
+
+
+# -- both
+
+
+def _errors(answers: dict[str, Page | CallError]) -> tuple[dict[str, dict[str, Any]], int]:
+    """The error of each org that has one, in fewer words when there are very many, and the room that is left."""
+    failed = {alias: error for alias, error in answers.items() if isinstance(error, CallError)}
+    for keys in (_ERROR_KEYS, _BARE_KEYS):
+        told = {alias: _shaped(error, keys) for alias, error in failed.items()}
+        room = (
+            result_size.MAX_BYTES
+            - result_size.FRAME_BYTES
+            - sum(result_size.size(each) + len(alias) + 30 for alias, each in told.items())
+        )
+        if room > result_size.MAX_BYTES // 2:
+            break
+    return told, room
+
+
+def _shaped(error: CallError, keys: Sequence[str]) -> dict[str, Any]:
+    whole = error.as_json(None)["error"]
+    return {name: whole[name] for name in keys if name in whole}
+
+
+def _warnings(pages: dict[str, Page]) -> list[str]:
+    return [f"{alias}: {warning}" for alias, page in pages.items() for warning in page.warnings][:_MOST_WARNINGS]

@@ -1,0 +1,1 @@
+"""Registering orgs, logging in to them, and looking after them."""

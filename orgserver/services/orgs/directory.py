@@ -1,0 +1,119 @@
+"""Which orgs may a principal use, and what should an agent know of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orgserver.model.orgs import Caller, Org, OrgState, Scope
+from orgserver.model.text import clean_text
+from orgserver.services.calls.access import Access
+from orgserver.services.results import cursors, result_size
+from orgserver.services.results.cursors import Position
+from orgserver.vault.ring import Key
+
+PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class OrgPage:
+    """Some orgs, in their public form, and where the rest begins."""
+
+    orgs: list[dict[str, Any]]
+    next_cursor: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class Directory:
+    """The orgs of a principal, a page at a time."""
+
+    def __init__(self, access: Access, key: Key, store: Path) -> None:
+        self._access = access
+        self._key = key
+        self._store = store
+
+    async def page(self, caller: Caller, match: str | None, cursor: str | None) -> OrgPage:
+        """Name orgs whose alias, name or tag holds ``match``; InvalidArgument for a foreign cursor."""
+        arguments = {"tool": "list_orgs", "match": match}
+        principal = caller.principal.name
+        first = 0
+        if cursor is not None:
+            first = cursors.read(self._key, cursor, org="", principal=principal, arguments=arguments).skip
+        found = [org for org in await self._access.visible(caller) if matches(org, match)]
+        shown = self._fitting(found[first : first + PAGE])
+        following = None
+        if len(found) > first + len(shown):
+            position = Position(skip=first + len(shown))
+            following = cursors.write(self._key, position, org="", principal=principal, arguments=arguments)
+        return OrgPage(shown, following, await self._warnings())
+
+    async def _warnings(self) -> tuple[str, ...]:
+        """That nobody has registered an org yet: the store may be another one than the operator thinks."""
+        if (await self._access.catalog()).by_alias:
+            return ()
+        how = "a person adds one in a terminal, with the ORGSERVER_HOME of this server: orgserver add-org ALIAS"
+        return (f"no org is registered in {self._store} yet; {how}",)
+
+    def _fitting(self, orgs: Sequence[Org]) -> list[dict[str, Any]]:
+        """The first of them, as many as a result holds."""
+        room = result_size.MAX_BYTES - result_size.FRAME_BYTES
+        shown: list[dict[str, Any]] = []
+        for org in orgs:
+            told = described(org, self._access.scope)
+            room -= result_size.size(told)
+            if room < 0 and shown:
+                break
+            shown.append(told)
+        return shown
+
+
+def described(org: Org, scope: Scope) -> dict[str, Any]:
+    """An org as ``salesforce_list_orgs`` tells it."""
+    read_only = org.policy.read_only or scope.read_only
+    told: dict[str, Any] = {
+        "org": org.alias,
+        "org_id": org.org_id,
+        "name": clean_text(org.name),
+        "kind": org.kind,
+        "state": state(org).value,
+        "permissions": ["read"] if read_only else ["read", "write", "delete"],
+        "user": None,
+        "read_only": read_only,
+        "confirm_deletes": org.policy.confirm_deletes,
+    }
+    if org.user is not None:
+        told["user"] = {
+            "id": org.user.id,
+            "username": clean_text(org.user.username),
+            "time_zone": clean_text(org.user.time_zone),
+        }
+    if org.problem is not None:
+        told["problem"] = problem(org)
+    return told
+
+
+def state(org: Org) -> OrgState:
+    """The state as people see it: an operator's ``disabled`` covers what lies under it."""
+    return org.state if org.enabled else OrgState.DISABLED
+
+
+def problem(org: Org) -> dict[str, Any] | None:
+    """The last refusal that did not kill the credential."""
+    if org.problem is None:
+        return None
+    return {"code": clean_text(org.problem.code), "since": org.problem.since.isoformat(), "hint": org.problem.hint}
+
+
+def needs_somebody(org: Org) -> bool:
+    """Whether it waits for a person: its login is dead, in doubt, held back or refused."""
+    return org.state is not OrgState.READY or org.problem is not None or org.held
+
+
+def matches(org: Org, match: str | None) -> bool:
+    """Whether an org's alias, name or one of its tags holds a text."""
+    if not match:
+        return True
+    wanted = match.casefold()
+    return any(wanted in text.casefold() for text in (org.alias, org.name, *org.tags))

@@ -1,0 +1,224 @@
+"""How many orgs get in at once: what a source offers, what will become of each, and doing it.
+
+Nothing is kept of an import itself. What is registered is left alone, an enrolment that was broken off is gone on with
+by ``Enrolment.add``, and so the same import run again does what is missing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from orgserver.model.errors import EnrolmentError, OrgserverError
+from orgserver.model.names import Alias, OrgId
+from orgserver.model.orgs import Caller, Org, OrgState
+from orgserver.model.secret import Secret
+from orgserver.services.orgs.enrolment import Enrolled, Enrolment
+from orgserver.services.orgs.pending_enrolment import digest
+from orgserver.services.orgs.registration import Registration
+from orgserver.store.session import Store
+
+logger = logging.getLogger("orgserver.tokens")
+
+AT_ONCE = 4
+"""How many orgs are proven at a time."""
+_MAX_ALIAS = 63
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One org that a source offers."""
+
+    source: str
+    """Where it stands there, for people: what ``show-org`` tells later."""
+    place: str
+    """The same in short, for what is said about another candidate: ``row 3``."""
+    called: str
+    """The alias, or what one is made from."""
+    prepare: Callable[[Alias], Awaitable[Registration]]
+    """Gives all that is needed to register it; may fail with an OrgserverError."""
+    exact: bool = True
+    """``called`` is the alias itself, which its source chose."""
+    username: str | None = None
+    org_id: OrgId | None = None
+    url: str | None = None
+    token: Secret | None = None
+    """The refresh token, where it is known before the org's turn comes."""
+    client_id: str | None = None
+    """The app, of a credential that has no refresh token."""
+    problem: str | None = None
+    """Why it cannot be imported, where its source knows that already."""
+
+
+class Fate(StrEnum):
+    """What will become of a candidate."""
+
+    NEW = "new"
+    REGISTERED = "registered"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A candidate, and what will become of it."""
+
+    candidate: Candidate
+    fate: Fate
+    alias: str
+    """What it is or will be registered as; what its source calls it, where it is refused."""
+    note: str = ""
+    """Why it is refused, or why its alias is another than its source would have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What became of a planned org: one of the two is set."""
+
+    planned: Planned
+    enrolled: Enrolled | None
+    error: OrgserverError | None
+
+
+class Importing:
+    """Plans an import and carries it out."""
+
+    def __init__(self, store: Store, enrolment: Enrolment) -> None:
+        self._store = store
+        self._enrolment = enrolment
+
+    async def plan(self, candidates: Sequence[Candidate]) -> list[Planned]:
+        """Say what will become of each candidate, in their order; nothing is sent or written."""
+        orgs = {org.alias: org for org in await self._enrolment.all()}
+        by_token = await self._by_token()
+        by_user = {(org.org_id, org.user.username): org for org in orgs.values() if org.org_id and org.user}
+        places = _Places(candidates)
+        taken: set[str] = {*orgs, *(each.called for each in candidates if each.exact)}
+        planned = []
+        for each in candidates:
+            known = by_user.get((each.org_id, each.username or "")) if each.org_id else None
+            known = known or await self._same_credential(each, orgs, by_token)
+            done = _left_alone(each, known) if known else _refused(each, orgs, places)
+            if done is None:
+                done = _new(each, taken)
+                taken.add(done.alias)
+            planned.append(done)
+        return planned
+
+    async def carry_out(
+        self, caller: Caller, planned: Iterable[Planned], tell: Callable[[Imported], None]
+    ) -> list[Imported]:
+        """Register what is new, a few at once; ``tell`` hears of each as it is done. A failure stops no other."""
+        places = asyncio.Semaphore(AT_ONCE)
+
+        async def one(each: Planned) -> Imported:
+            async with places:
+                done = await self._register(caller, each)
+            tell(done)
+            return done
+
+        # Not gather: interrupted, it would not wait for those that are just sealing a rotated token.
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(each)) for each in planned if each.fate is Fate.NEW]
+        return [task.result() for task in tasks]
+
+    async def _register(self, caller: Caller, planned: Planned) -> Imported:
+        try:
+            given = await planned.candidate.prepare(Alias(planned.alias))
+            return Imported(planned, await self._enrolment.add(caller, given), None)
+        except OrgserverError as error:
+            return Imported(planned, None, error)
+        except Exception as error:
+            logger.exception("an org could not be imported", extra={"org": planned.alias})
+            told = EnrolmentError(f"something unforeseen went wrong ({type(error).__name__})")
+            return Imported(planned, None, told)
+
+    async def _by_token(self) -> dict[str, Alias]:
+        """Which org is registered with a refresh token, known by the digest of what was given or is in use."""
+        async with self._store.database.reading() as connection:
+            known = await self._store.orgs.refresh_tokens(connection)
+        found = {given: alias for alias, _, given in known if given}
+        return found | {digest(token): alias for alias, token, _ in known}
+
+    async def _same_credential(
+        self, candidate: Candidate, orgs: dict[Alias, Org], by_token: dict[str, Alias]
+    ) -> Org | None:
+        """The org that is registered with this refresh token or, where there is none, as this app and user."""
+        if candidate.token is not None:
+            alias = by_token.get(digest(candidate.token))
+            return orgs.get(alias) if alias else None
+        org = orgs.get(Alias(candidate.called)) if candidate.exact and candidate.client_id else None
+        if org is None or org.holds_refresh_token:
+            return None
+        async with self._store.database.reading() as connection:
+            credential = await self._store.orgs.credential(connection, org.row_id)
+        theirs = (credential.client_id, credential.username) if credential else None
+        return org if theirs == (candidate.client_id, candidate.username) else None
+
+
+class _Places:
+    """Where in a source the same alias or the same refresh token stands more than once."""
+
+    def __init__(self, candidates: Sequence[Candidate]) -> None:
+        self._aliases: dict[str, list[Candidate]] = defaultdict(list)
+        self._tokens: dict[str, list[Candidate]] = defaultdict(list)
+        for each in candidates:
+            if each.exact:
+                self._aliases[each.called].append(each)
+            if each.token is not None:
+                self._tokens[digest(each.token)].append(each)
+
+    def conflict(self, candidate: Candidate) -> str | None:
+        """Say with which other candidate this one cannot go together."""
+        if candidate.token is not None:
+            others = _others(self._tokens[digest(candidate.token)], candidate)
+            if others:
+                return f"its refresh token is also that of {others}"
+        others = _others(self._aliases.get(candidate.called, []), candidate) if candidate.exact else ""
+        return f"its alias is also that of {others}" if others else None
+
+
+def made_alias(text: str) -> str:
+    """An alias from what another program calls an org."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    made = re.sub(r"[^a-z0-9_-]+", "-", plain).lstrip("-_").rstrip("-")
+    return made[:_MAX_ALIAS] or "org"
+
+
+def _others(all_of_them: Sequence[Candidate], one: Candidate) -> str:
+    return ", ".join(each.place for each in all_of_them if each is not one)
+
+
+def _left_alone(candidate: Candidate, org: Org) -> Planned:
+    notes = []
+    if candidate.exact and candidate.called != org.alias:
+        notes.append(f"{candidate.place} calls it {candidate.called}")
+    if org.state is OrgState.NEEDS_LOGIN:
+        notes.append(f"needs a login: orgserver update-org {org.alias} --auth {org.auth}")
+    return Planned(candidate, Fate.REGISTERED, org.alias, "; ".join(notes))
+
+
+def _refused(candidate: Candidate, orgs: Container[str], places: _Places) -> Planned | None:
+    problem = candidate.problem or places.conflict(candidate)
+    if problem is None and candidate.exact and candidate.called in orgs:
+        problem = f"{candidate.called} is registered with another credential; choose another alias"
+    return Planned(candidate, Fate.REFUSED, candidate.called, problem) if problem else None
+
+
+def _new(candidate: Candidate, taken: Container[str]) -> Planned:
+    if candidate.exact:
+        return Planned(candidate, Fate.NEW, candidate.called)
+    wanted = alias = made_alias(candidate.called)
+    number = 1
+    while alias in taken:
+        number += 1
+        alias = f"{wanted[: _MAX_ALIAS - len(str(number)) - 1]}-{number}"
+    if alias != wanted:
+        return Planned(candidate, Fate.NEW, alias, f"{wanted} is taken")
+    note = "" if alias == candidate.called else f"from {candidate.called}"
+    return Planned(candidate, Fate.NEW, alias, note)

@@ -1,0 +1,43 @@
+"""What an org has used of its limits, as far as an agent needs to plan its work."""
+
+from __future__ import annotations
+
+from orgserver.model.audit import Ending, Outcome
+from orgserver.model.results import Usage
+from orgserver.salesforce.protocol import rest
+from orgserver.services.calls.access import Connection
+from orgserver.services.calls.plan import Plan
+
+_TOLD = (
+    "DailyApiRequests",
+    "DataStorageMB",
+    "FileStorageMB",
+    "DailyBulkApiBatches",
+    "DailyBulkV2QueryJobs",
+    "DailyBulkV2QueryFileStorageMB",
+    "DailyAsyncApexExecutions",
+    "SingleEmail",
+)
+_NEARLY = 80.0
+"""Any other limit is told from this percentage on."""
+_MOST = 100
+
+
+def plan() -> Plan[Usage]:
+    """Ask for the limits."""
+
+    async def send(connection: Connection) -> Usage:
+        found = await connection.call(rest.limits(connection.org.api_version), rest.read_limits)
+        shaped = {
+            name: {"max": most, "remaining": left, "used_percent": _percent(most, left)}
+            for name, (most, left) in found.items()
+        }
+        told = [name for name in _TOLD if name in shaped]
+        told += [name for name, each in shaped.items() if name not in _TOLD and each["used_percent"] >= _NEARLY]
+        return Usage({name: shaped[name] for name in told[:_MOST]})
+
+    return Plan("read", send, lambda usage: Ending(Outcome.SUCCEEDED, row_count=len(usage.limits)))
+
+
+def _percent(most: int, left: int) -> float:
+    return round(100 * (most - left) / most, 1) if most > 0 else 0.0

@@ -1,0 +1,218 @@
+"""Enrolments under way: sealed in the store before a token is spent, and gone on from after whatever broke them off.
+
+``facts`` holds ``phase``, ``auth``, ``given`` (a digest of the refresh token as the operator gave it; empty for a login
+in the browser), ``client_id``, ``client_secret``, ``login_url``, ``refresh_token``, and from phase ``proven`` on what
+Salesforce answered: ``rotated``, ``access_token``, ``instance_url``. Phases:
+
+    login    somebody is logging in; there is no token yet, and nothing to go on from
+    given    there is a refresh token, and no access token; ``sent`` when it may have been spent, ``rotated`` when it
+             is all that could be used of an answer
+    proven   there are both
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from orgserver.model.errors import EnrolmentError
+from orgserver.model.names import Alias, RowId, new_id
+from orgserver.model.orgs import AccessToken, Credential
+from orgserver.model.secret import Secret
+from orgserver.salesforce.auth.oauth import TokenAnswer
+from orgserver.services.orgs.registration import Registration
+from orgserver.store.orgs.registry import Draft
+from orgserver.store.session import Store
+from orgserver.store.writer import Transaction
+
+logger = logging.getLogger("orgserver.tokens")
+KEEP_TRYING = (0.1, 0.3, 1.0, 3.0, 5.0)
+"""Seconds between tries to seal an answer that the store did not take."""
+
+
+def already_registered(alias: Alias) -> EnrolmentError:
+    """What an alias that is in use answers."""
+    return EnrolmentError(
+        f"an org is already registered as {alias}",
+        hint=f"choose another alias, or give it new credentials with: orgserver update-org {alias} --auth …",
+    )
+
+
+class Drafts:
+    """The unfinished enrolments of one store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def all(self) -> dict[Alias, Draft]:
+        """Every unfinished enrolment, opened."""
+        async with self._store.database.reading() as connection:
+            return await self._store.orgs.drafts(connection)
+
+    async def answered(self, alias: Alias) -> bool:
+        """Tell whether an enrolment waits that Salesforce has already answered."""
+        draft = (await self.all()).get(alias)
+        return draft is not None and (draft.facts["phase"] == "proven" or bool(draft.facts.get("rotated")))
+
+    async def begin(self, given: Registration) -> tuple[Draft, bool]:
+        """Find the draft of an earlier run, or write a new one: before a token is spent, the store must take writes."""
+        known = await self.all()
+        earlier = known.get(given.alias)
+        begun = _begun(known, given)
+        if begun is not None and begun is earlier:
+            return begun, True
+        draft = replace(begun, alias=given.alias) if begun else Draft(given.alias, RowId(new_id()), _first(given))
+
+        def change(tx: Transaction) -> None:
+            if not given.replace and self._store.orgs.registered_in(tx, given.alias):
+                raise already_registered(given.alias)  # by an interrupted run whose last step has gone in since
+            if earlier is not None:
+                self._store.orgs.drop_draft_in(tx, earlier, keep_key=False)
+            if begun is not None:
+                self._store.orgs.drop_draft_in(tx, begun, keep_key=True)
+            self._store.orgs.keep_draft_in(tx, draft)
+
+        await self._store.database.write(change)
+        async with self._store.database.reading() as connection:
+            await self._store.orgs.data_key(connection, draft.row_id)  # at hand, if the store should fail later
+        return draft, begun is not None
+
+    async def keep(self, draft: Draft, **facts: Any) -> Draft:
+        """Write a draft, a step further."""
+        further = replace(draft, facts=draft.facts | facts)
+        await self._store.database.write(lambda tx: self._store.orgs.keep_draft_in(tx, further))
+        return further
+
+    async def seal_answer(self, draft: Draft, answer: TokenAnswer, *, rotated: bool) -> Draft:
+        """Write what Salesforce answered, and go on trying for a while: nobody else has it."""
+        facts = {
+            "phase": "proven",
+            "rotated": rotated or bool(draft.facts.get("rotated")),
+            "refresh_token": answer.refresh_token.reveal() if answer.refresh_token else draft.facts["refresh_token"],
+            "access_token": answer.access_token.reveal(),
+            "instance_url": answer.instance_url,
+        }
+        return await self._seal(draft, facts)
+
+    async def seal_rotated(self, draft: Draft, rotated: Secret) -> Draft:
+        """Write the refresh token of an answer that is no good otherwise: the next run goes on from it."""
+        facts = {"phase": "given", "sent": False, "rotated": True, "refresh_token": rotated.reveal()}
+        return await self._seal(draft, facts)
+
+    async def _seal(self, draft: Draft, facts: Mapping[str, Any]) -> Draft:
+        try:
+            return await self.keep(draft, **facts)
+        except Exception:  # noqa: BLE001  # whatever it is, the answer must not be lost with it
+            logger.warning("the store does not take Salesforce's answer for %s; trying again", draft.alias)
+        rescued = await self._rescue(draft, facts)
+        for pause in KEEP_TRYING:
+            await asyncio.sleep(pause)
+            with suppress(Exception):
+                sealed = await self.keep(draft, **facts)
+                if rescued is not None:
+                    await asyncio.to_thread(rescued.unlink, missing_ok=True)
+                return sealed
+        if rescued is None:
+            raise EnrolmentError(
+                f"Salesforce's answer for {draft.alias} could not be stored, and is lost",
+                hint="free the store's disk, then log in again",
+            )
+        raise EnrolmentError(
+            f"the store did not take Salesforce's answer for {draft.alias}; it is kept, sealed, in {rescued.name}",
+            hint="free the store's disk, then run the same command again: it goes on from there",
+        )
+
+    async def _rescue(self, draft: Draft, facts: Mapping[str, Any]) -> Path | None:
+        """Seal an answer beside the store; None if even that fails."""
+        access = None
+        if "access_token" in facts:
+            access = AccessToken(Secret(facts["access_token"]), facts["instance_url"], 1)
+        with suppress(OSError, KeyError):
+            return await asyncio.to_thread(
+                self._store.rescue.keep, draft.row_id, 0, Secret(facts["refresh_token"]), access
+            )
+        return None
+
+    async def start_over(self, draft: Draft) -> None:
+        """The draft's access token ended meanwhile: its refresh token gets another at the next run."""
+        await self.keep(draft, phase="given", sent=False)
+
+    async def drop(self, draft: Draft) -> None:
+        """End an enrolment, and destroy its secrets."""
+        await self._store.database.write(lambda tx: self._store.orgs.drop_draft_in(tx, draft, keep_key=False))
+
+    async def drop_copy(self, draft: Draft) -> None:
+        """End an enrolment whose token the operator still has; one that lives only here is kept."""
+        if digest(Secret(draft.facts["refresh_token"])) == draft.facts["given"]:
+            await self.drop(draft)
+
+    async def refuse_shared(self, draft: Draft) -> None:
+        """Refuse a token that another alias uses, and a copy of one that was spent when an org was registered."""
+        async with self._store.database.reading() as connection:
+            known = await self._store.orgs.refresh_tokens(connection)
+        token = Secret(draft.facts["refresh_token"])
+        for other, theirs, given in known:
+            if theirs.same_as(token):
+                if other != draft.alias:
+                    await self.drop_copy(draft)
+                    raise EnrolmentError(
+                        f"this refresh token is already in use for {other}; two aliases must not share one",
+                        hint="log in once more, with --auth web, to get a refresh token of its own",
+                    )
+            elif given and given == draft.facts["given"]:
+                await self.drop_copy(draft)
+                raise EnrolmentError(
+                    f"this is the copy of the refresh token that was spent when {other} was registered; it was not "
+                    f"sent, for Salesforce would then revoke the one {other} uses now",
+                    hint="delete the copy; log in once more, with --auth web, if you need another refresh token",
+                )
+
+
+def digest(token: Secret) -> str:
+    """What a refresh token is recognized by."""
+    return hashlib.sha256(token.reveal().encode()).hexdigest()
+
+
+def credential_in(draft: Draft) -> Credential:
+    """The credential that a draft holds."""
+    secret = draft.facts["client_secret"]
+    return Credential(
+        draft.facts["client_id"],
+        Secret(secret) if secret else None,
+        Secret(draft.facts["refresh_token"]),
+        given=draft.facts["given"],
+    )
+
+
+def _begun(known: Mapping[Alias, Draft], given: Registration) -> Draft | None:
+    """The draft that this registration goes on from.
+
+    The same token under another alias is the same enrolment: sent anew, a spent token would revoke the new one.
+    """
+    if given.refresh_token is not None:
+        wanted = digest(given.refresh_token)
+        return next((draft for draft in known.values() if draft.facts["given"] == wanted), None)
+    earlier = known.get(given.alias)
+    if earlier is None or earlier.facts["phase"] == "login":
+        return None
+    same = {"auth": "web", "client_id": given.client_id, "login_url": given.login_url}
+    return earlier if same.items() <= earlier.facts.items() else None
+
+
+def _first(given: Registration) -> dict[str, Any]:
+    token = given.refresh_token
+    return {
+        "phase": "given" if token else "login",
+        "auth": given.auth,
+        "given": digest(token) if token else "",
+        "client_id": given.client_id,
+        "client_secret": given.client_secret.reveal() if given.client_secret else None,
+        "login_url": given.login_url,
+        "refresh_token": token.reveal() if token else None,
+    }

@@ -1,0 +1,129 @@
+"""What an operator gives to register an org, and whether it fits together before anything is sent or stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from orgserver.model.errors import EnrolmentError
+from orgserver.model.names import Alias
+from orgserver.model.orgs import AuthKind, Credential, Policy
+from orgserver.model.secret import Secret
+from orgserver.salesforce import hosts
+from orgserver.salesforce.auth import audiences
+from orgserver.salesforce.client import OrgHosts
+from orgserver.services.orgs.browser_login import CALLBACK, read_callback
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What an operator gave to register an org."""
+
+    alias: Alias
+    client_id: str
+    client_secret: Secret | None
+    login_url: str
+    source: str
+    """Where the credential was read from, for people."""
+    auth: AuthKind = "refresh-token"
+    refresh_token: Secret | None = None
+    private_key: Secret | None = None
+    username: str | None = None
+    audience: str | None = None
+    """Whom a signed assertion is meant for; None: the org's My Domain, else the login host it shares with others."""
+    callback_url: str = CALLBACK
+    instance_url: str | None = None
+    api_version: str | None = None
+    trusted_hosts: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    policy: Policy = field(default_factory=Policy)
+    replace: bool = False
+    verify: bool = True
+
+
+def checked(given: Registration) -> Registration:
+    """The registration, made whole; EnrolmentError with what is missing or may not be."""
+    _check_hosts(given)
+    if given.auth == "refresh-token" and given.refresh_token is None:
+        raise EnrolmentError("no refresh token was given")
+    if given.auth == "web":
+        _check_web(given)
+    if given.auth == "jwt":
+        return _checked_jwt(given)
+    if given.auth == "client-credentials":
+        _check_client_credentials(given)
+    return given
+
+
+def hosts_of(given: Registration) -> OrgHosts:
+    """Where the credential may be sent before its org is registered."""
+    return OrgHosts(f"enrol/{given.alias}", given.instance_url or given.login_url, given.login_url, given.trusted_hosts)
+
+
+def credential_of(given: Registration) -> Credential:
+    """The credential of a login that leaves no refresh token."""
+    return Credential(
+        client_id=given.client_id,
+        client_secret=given.client_secret,
+        refresh_token=None,
+        private_key=given.private_key,
+        username=given.username,
+        audience=given.audience,
+        explicit_audience=given.audience is not None,
+    )
+
+
+def _check_hosts(given: Registration) -> None:
+    for option, url in (("--login-url", given.login_url), ("--instance-url", given.instance_url)):
+        if url is None:
+            continue
+        try:
+            hosts.check_url(url, given.trusted_hosts)
+        except ValueError as error:
+            raise EnrolmentError(
+                f"{option}: {error}", hint="an org outside Salesforce's own domains needs --trust-host HOST[:PORT]"
+            ) from None
+
+
+def _check_web(given: Registration) -> None:
+    if not given.verify:
+        raise EnrolmentError(
+            "a login in the browser is proven by itself", hint="leave --no-verify out, or use another --auth"
+        )
+    try:
+        read_callback(given.callback_url)
+    except ValueError as error:
+        raise EnrolmentError(f"--callback-url: {error}", hint="it must be one of the app's callback URLs") from None
+
+
+def _checked_jwt(given: Registration) -> Registration:
+    if given.private_key is None:
+        raise EnrolmentError(
+            "--auth jwt needs a private key", hint="give --jwt-key-file PEM, or private_key with --credentials-stdin"
+        )
+    if not given.username:
+        raise EnrolmentError(
+            "--auth jwt needs to know whom to act as", hint="give --username, as Salesforce shows it in Setup"
+        )
+    return replace(given, client_secret=None, audience=_checked_audience(given))
+
+
+def _checked_audience(given: Registration) -> str | None:
+    if given.audience is None:
+        return None
+    try:
+        return audiences.check(given.audience, given.login_url, given.trusted_hosts)
+    except ValueError as error:
+        raise EnrolmentError(f"--audience: {error}", hint="leave --audience out: it is known from the host") from None
+
+
+def _check_client_credentials(given: Registration) -> None:
+    if audiences.is_shared(given.login_url):
+        raise EnrolmentError(
+            f"{given.login_url} does not take client credentials: only the org's own host knows whom they stand for",
+            hint="give --login-url https://MYDOMAIN.my.salesforce.com, or --instance-url",
+        )
+    if given.client_secret is None:
+        raise EnrolmentError(
+            "--auth client-credentials needs the app's client secret",
+            hint="set ORGSERVER_CLIENT_SECRET, or use --credentials-stdin; secrets are never options",
+        )

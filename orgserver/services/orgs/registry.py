@@ -1,0 +1,220 @@
+"""Registered orgs: what is known of them, whether they still answer, how they are changed and removed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import Any
+
+from orgserver.model.audit import Act, Action, Ending, Outcome
+from orgserver.model.errors import CallError, EnrolmentError
+from orgserver.model.names import Alias, nearest, new_id
+from orgserver.model.orgs import Caller, Credential, Org, OrgState, Policy
+from orgserver.model.secret import Secret
+from orgserver.salesforce.auth import oauth
+from orgserver.salesforce.client import OrgHosts
+from orgserver.services.calls.access import Access
+from orgserver.services.orgs.identity import prove
+from orgserver.services.tokens.cache import hosts_of
+from orgserver.services.tokens.failures import closed
+from orgserver.store.orgs import policies
+from orgserver.store.session import Store
+from orgserver.store.writer import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a check of one org found."""
+
+    org: Org
+    error: CallError | None
+    username: str | None = None
+
+
+class Registry:
+    """Checks, changes and removes orgs. Each method raises EnrolmentError with one sentence."""
+
+    def __init__(self, store: Store, access: Access) -> None:
+        self._store = store
+        self._access = access
+        self._client = access.client
+
+    async def all(self) -> list[Org]:
+        """Every registered org, by alias."""
+        return list((await self._access.reload()).by_alias.values())
+
+    async def one(self, alias: str) -> Org:
+        """One registered org."""
+        known = (await self._access.reload()).by_alias
+        org = known.get(Alias(alias))
+        if org is None:
+            near = nearest(alias.lower(), known)
+            meant = f"did you mean {near}? " if near else ""
+            raise EnrolmentError(
+                f"no org is registered as {alias}", hint=f"{meant}orgserver list-orgs shows those that are"
+            )
+        return org
+
+    async def twins(self, org: Org) -> tuple[Alias, ...]:
+        """The other aliases of the same org."""
+        every = (await self._access.catalog()).by_alias.values()
+        return tuple(each.alias for each in every if each.is_twin_of(org))
+
+    async def credential(self, alias: str) -> tuple[Org, Credential | None]:
+        """One registered org, and what it logs in with."""
+        org = await self.one(alias)
+        async with self._store.database.reading() as connection:
+            return org, await self._store.orgs.credential(connection, org.row_id)
+
+    async def check(self, alias: str, *, try_token: bool = False) -> Checked:
+        """Ask an org who we are there, refreshing its token if need be.
+
+        ``try_token`` sends its refresh token whatever its state says: an operator's word.
+        """
+        org = await self.one(alias)
+        # Where nothing can be spent, a credential that was refused may be tried again: somebody may have allowed it.
+        again = not org.holds_refresh_token and org.state is OrgState.NEEDS_LOGIN
+        try:
+            if try_token or again:
+                token = await self._access.tokens.renew(org, force=True)
+            elif org.is_closed:  # its access token is not to be sent, be it ever so alive
+                raise closed(org, org)
+            else:
+                token = await self._access.tokens.current(org)
+            where = hosts_of(org, token.instance_url)
+            try:
+                proof = await prove(self._client, where, token.token, org.api_version)
+            except CallError as error:
+                if error.code != "INVALID_SESSION_ID":
+                    raise
+                token = await self._access.tokens.current(org, not_this=token)
+                proof = await prove(self._client, where, token.token, org.api_version)
+        except CallError as error:
+            return Checked(await self.one(alias), error)
+        return Checked(await self.one(alias), None, proof.user.username)
+
+    async def update(
+        self,
+        caller: Caller,
+        alias: str,
+        *,
+        rename: Alias | None = None,
+        enabled: bool | None = None,
+        policy: Mapping[str, Any] | None = None,
+        tags: tuple[str, ...] | None = None,
+        seen: Policy | None = None,
+    ) -> Org:
+        """Rename, enable, disable, or change an org's policy, which binds its other aliases too.
+
+        ``seen`` is the policy that a person saw when they agreed to the change: another one is not changed.
+        """
+        org = await self.one(alias)
+        changes = _words(
+            enabled=enabled, **(policy or {}), alias=rename is not None or None, tags=tags is not None or None
+        )
+        act = replace(
+            act_on(caller, "update-org", org, Action.POLICY if policy else Action.ENROL), object=rename, fields=changes
+        )
+        if rename is not None and rename != org.alias and rename in (await self._access.catalog()).by_alias:
+            raise EnrolmentError(f"an org is already registered as {rename}")
+
+        def changed(old: Org) -> Org:
+            return replace(
+                old,
+                alias=rename or old.alias,
+                enabled=old.enabled if enabled is None else enabled,
+                tags=old.tags if tags is None else tags,
+            )
+
+        def limited_by(old: Policy) -> Policy:
+            if seen is not None and old != seen:
+                raise EnrolmentError(f"the limits of {alias} were changed meanwhile", hint="run the command again")
+            return replace(old, **(policy or {}))
+
+        def change(tx: Transaction) -> Org | None:
+            limited = policies.limit_in(tx, org.row_id, limited_by)
+            done = self._store.orgs.change_in(tx, org.row_id, changed)
+            if done is not None:
+                self._record_in(tx, act)
+                others = [each for each in limited if each.org.row_id != org.row_id]
+                policies.record_in(self._store.audit, tx, others, act.tool, caller)
+            return done
+
+        done = await self._store.database.write(change)
+        await self._access.reload()
+        if done is None:
+            raise EnrolmentError(f"{alias} was removed meanwhile")
+        return done
+
+    async def remove(self, caller: Caller, alias: str, *, keep_token: bool) -> bool:
+        """Remove an org and destroy its secrets; True if its token was revoked at Salesforce."""
+        org, credential = await self.credential(alias)
+        revoked = False if keep_token else await self._revoke(org, credential)
+
+        def change(tx: Transaction) -> None:
+            self._store.orgs.remove_in(tx, org.row_id)
+            self._record_in(tx, act_on(caller, "remove-org", org))
+
+        await self._store.database.write(change)
+        await self._access.reload()
+        return revoked
+
+    async def _revoke(self, org: Org, credential: Credential | None) -> bool:
+        """Revoke what an org holds: its refresh token, or else the access token that is cached."""
+        if credential is None or credential.refresh_token is None:
+            return await self._revoke_access(org)
+        if org.held:
+            raise EnrolmentError(
+                f"{org.alias} was not removed: revoking its token would cut off the store that this one is a copy of",
+                hint="add --keep-token to remove it here only",
+            )
+        try:
+            return await self._revoke_at(hosts_of(org, org.instance_url), credential.refresh_token)
+        except CallError as error:
+            raise EnrolmentError(
+                f"the refresh token of {org.alias} could not be revoked at Salesforce: {error}",
+                hint="try again, or remove the org here only with --keep-token",
+            ) from error
+
+    async def _revoke_access(self, org: Org) -> bool:
+        """End the cached session, if that is easily done; it ends by itself anyway."""
+        async with self._store.database.reading() as connection:
+            access = await self._store.orgs.access_token(connection, org.row_id)
+        if access is None:
+            return False
+        with suppress(CallError):
+            return await self._revoke_at(hosts_of(org, access.instance_url), access.token)
+        return False
+
+    async def _revoke_at(self, where: OrgHosts, token: Secret) -> bool:
+        """Revoke a token at its login host; False if Salesforce does not know it (any more)."""
+        reply = await self._client.post_form(where, oauth.REVOKE_PATH, oauth.revoke(token))
+        return reply.status < HTTPStatus.MULTIPLE_CHOICES
+
+    def _record_in(self, tx: Transaction, act: Act) -> None:
+        """Put a change to the orgs on record, in the same transaction."""
+        self._store.audit.record_in(tx, act, Ending(Outcome.SUCCEEDED))
+
+
+def act_on(
+    caller: Caller, command: str, org: Org | None, action: Action = Action.ENROL, *, said: Alias | None = None
+) -> Act:
+    """What a command does to an org, as the audit log says it; ``said`` is the alias of one that is not there yet."""
+    return Act(
+        id=new_id(),
+        principal=caller.principal.name,
+        transport=caller.transport,
+        action=action,
+        tool=command,
+        label=caller.label,
+        org=org.alias if org else said,
+        org_row=org.row_id if org else None,
+        org_id=org.org_id if org else None,
+    )
+
+
+def _words(**changes: bool | None) -> tuple[str, ...]:
+    """What was changed; of what is on or off, which."""
+    return tuple(name if to else f"no_{name}" for name, to in changes.items() if to is not None)

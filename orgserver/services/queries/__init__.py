@@ -1,0 +1,1 @@
+"""Lists, SOQL and searches: the query, its pages, its filters."""

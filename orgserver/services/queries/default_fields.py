@@ -1,0 +1,66 @@
+"""The fields that are told when none are named: as far as the org has them, and its user may see them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from orgserver.model.errors import Rejected
+from orgserver.model.names import SObjectName
+from orgserver.salesforce.protocol import standard_fields
+from orgserver.services.calls.access import Connection
+from orgserver.services.records import field_values
+
+T = TypeVar("T")
+_COLUMN = re.compile(r"No such column '([\w.]{1,200})' on (?:entity|sobject of type) '?(\w{1,80})")
+_RELATION = re.compile(r"Didn't understand relationship '(\w{1,80})' in field path")
+
+
+class UsualFields:
+    """Asks without the fields that an org refuses, and remembers which those are.
+
+    Some objects lack a field in some orgs, and field-level security hides others from the user of a login.
+    """
+
+    def __init__(self) -> None:
+        self._lacking: dict[tuple[str, SObjectName], frozenset[str]] = {}
+
+    async def ask(
+        self,
+        connection: Connection,
+        sobject: SObjectName,
+        given: Sequence[str] | None,
+        send: Callable[[tuple[str, ...]], Awaitable[T]],
+    ) -> T:
+        """Ask for the given fields or the usual ones: these again without those that the org refuses, once for each."""
+        fields = field_values.field_names(given, sobject)
+        if given is not None or not fields:
+            return await send(fields)
+        key = (connection.org.row_id, sobject)
+        doubtful = standard_fields.DOUBTFUL_FIELDS.get(sobject, ())
+        lacking = self._lacking.get(key, frozenset())
+        while True:
+            names = tuple(name for name in (*fields, *doubtful) if name not in lacking)
+            try:
+                result = await send(names)
+            except Rejected as error:
+                refused = _refused(error, sobject, names) or (frozenset(doubtful) & frozenset(names))
+                if error.code != "INVALID_FIELD" or not refused:
+                    raise
+                lacking |= refused
+                continue
+            self._lacking[key] = lacking
+            return result
+
+
+def _refused(error: Rejected, sobject: SObjectName, names: Sequence[str]) -> frozenset[str]:
+    """The fields that a refusal is about: those with this name, or behind this relationship."""
+    text = str(error)
+    if found := _COLUMN.search(text):
+        column, own = found[1].rpartition(".")[2].lower(), found[2].lower() == sobject.lower()
+        same = [name for name in names if name.lower().rpartition(".")[2] == column and ("." in name) is not own]
+        return frozenset(same) - {"Id"}
+    if found := _RELATION.search(text):
+        return frozenset(name for name in names if name.lower().startswith(f"{found[1].lower()}."))
+    return frozenset()

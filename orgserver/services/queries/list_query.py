@@ -1,0 +1,157 @@
+"""What a list tool asks for, turned into SOQL: fields, filter, order and interval, nothing glued."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from orgserver.model import names, times
+from orgserver.model.errors import InvalidArgument
+from orgserver.model.names import CONTACT, EVENT, SObjectName
+from orgserver.salesforce import soql
+from orgserver.salesforce.soql import RowQuery
+from orgserver.services.queries import filter_values
+from orgserver.services.records import appointments, field_values
+
+_COMPARISONS = {"eq": "=", "ne": "!=", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
+_MEMBERSHIP = {"in": "IN", "not_in": "NOT IN"}
+_TEXT_MATCH = ("contains", "starts_with")
+OPERATORS = (*_COMPARISONS, *_MEMBERSHIP, *_TEXT_MATCH, "is_null")
+MAX_CONDITIONS = 100
+MAX_MEMBERS = 1_000
+
+_DEFAULT_ORDER = {CONTACT: "LastModifiedDate DESC, Id", EVENT: "StartDateTime, Id"}
+_DATE_TYPES = frozenset({"date", "datetime"})
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The arguments of a list tool."""
+
+    sobject: SObjectName
+    limit: int = 10
+    cursor: str | None = None
+    fields: Sequence[str] | None = None
+    filter: Mapping[str, Any] | None = None
+    order_by: str | None = None
+    start: str | None = None
+    end: str | None = None
+    count: bool = False
+    """Whether the whole result is counted, too."""
+
+    @property
+    def depends_on_time(self) -> bool:
+        """Whether the time of day chooses its records."""
+        return self.sobject == EVENT and self.start is None and self.end is None
+
+    def arguments(self) -> dict[str, Any]:
+        """What a cursor is bound to: everything that chooses the records or their pages."""
+        return {
+            "object": self.sobject,
+            "limit": self.limit,
+            "fields": list(self.fields) if self.fields is not None else None,
+            "filter": self.filter,
+            "order_by": self.order_by,
+            "start": self.start,
+            "end": self.end,
+        }
+
+    def touched(self) -> tuple[str, ...]:
+        """The names of every field that the list reads, filters by or orders by."""
+        found = set(field_values.field_names(self.fields, self.sobject))
+        found.update(self.filter or {})
+        if self.order_by:
+            found.add(self.order_by.split()[0])
+        return field_values.named(found)
+
+
+def build(listing: Listing, *, now: datetime, zone: str) -> RowQuery:
+    """Build the SOQL of a list, in a total order; InvalidArgument names the argument that does not mean anything."""
+    fields = field_values.field_names(listing.fields, listing.sobject)
+    conditions = _conditions(listing.filter, listing.sobject)
+    if listing.sobject == EVENT:
+        conditions += _interval(listing.start, listing.end, now=now, zone=zone)
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    # Every part is a checked name or a quoted literal.
+    rows = f"FROM {listing.sobject}{where}"
+    return RowQuery(f"SELECT {', '.join(fields)} {rows} ORDER BY {_order(listing)}", f"SELECT COUNT() {rows}")
+
+
+def _conditions(filter_: Mapping[str, Any] | None, sobject: SObjectName) -> list[str]:
+    conditions: list[str] = []
+    for name, condition in (filter_ or {}).items():
+        if not names.is_field_path(name):
+            raise InvalidArgument("filter names something that is no field", fields=["filter"])
+        operators = condition if isinstance(condition, dict) else {"eq": condition}
+        if not operators:
+            raise _bad(name, f"has no operator; use one of {', '.join(OPERATORS)}")
+        conditions += [_condition(name, operator, value, sobject) for operator, value in operators.items()]
+    if len(conditions) > MAX_CONDITIONS:
+        raise InvalidArgument(f"filter has more than {MAX_CONDITIONS} conditions", fields=["filter"])
+    return conditions
+
+
+def _condition(name: str, operator: str, value: Any, sobject: SObjectName) -> str:
+    if operator in _COMPARISONS:
+        return f"{name} {_COMPARISONS[operator]} {_literal(name, value, sobject)}"
+    if operator in _MEMBERSHIP:
+        if not isinstance(value, list) or not value or len(value) > MAX_MEMBERS:
+            raise _bad(name, f"{operator} takes a list of 1 to {MAX_MEMBERS:,} values")
+        return f"{name} {_MEMBERSHIP[operator]} ({', '.join(_literal(name, each, sobject) for each in value)})"
+    if operator in _TEXT_MATCH:
+        if not isinstance(value, str) or not value:
+            raise _bad(name, f"{operator} takes a text")
+        return f"{name} LIKE {soql.like(value, prefix=operator == 'contains', suffix=True)}"
+    if operator == "is_null":
+        if not isinstance(value, bool):
+            raise _bad(name, "is_null takes true or false")
+        return f"{name} {'=' if value else '!='} null"
+    raise _bad(name, f"has an operator that does not exist; use one of {', '.join(OPERATORS)}")
+
+
+def _literal(name: str, value: Any, sobject: SObjectName) -> str:
+    if isinstance(value, list | dict):
+        raise _bad(name, "takes a text, a number, true, false or null here")
+    if isinstance(value, str) and len(value) > soql.MAX_LITERAL:
+        raise _bad(name, f"is longer than {soql.MAX_LITERAL:,} characters")
+    known = filter_values.standard_field(sobject, name)
+    return soql.literal(value if known is None else filter_values.read(name, known, value))
+
+
+def _order(listing: Listing) -> str:
+    if listing.order_by is None:
+        return _DEFAULT_ORDER[listing.sobject]
+    name, _, direction = listing.order_by.strip().partition(" ")
+    if not names.is_field_path(name) or direction.strip().lower() not in ("", "asc", "desc"):
+        raise InvalidArgument("order_by is one field name, with desc behind it if wished", fields=["order_by"])
+    order = f"{name} DESC" if direction.strip().lower() == "desc" else name
+    return order if name.lower() == "id" else f"{order}, Id"
+
+
+def _interval(start: str | None, end: str | None, *, now: datetime, zone: str) -> list[str]:
+    """Events that overlap ``[start, end)``; an event without length counts at its instant."""
+    first = instant("start", start, zone) if start is not None else (now if end is None else None)
+    last = instant("end", end, zone, past=True) if end is not None else None
+    if first is not None and last is not None and last <= first:
+        raise InvalidArgument("end is not after start", fields=["start", "end"])
+    return appointments.interval(first, last, zone)
+
+
+def instant(argument: str, text: str, zone: str, *, past: bool = False) -> datetime:
+    """A time as it is; a date as its first instant in the org user's zone (``past``: the next day's)."""
+    if field_values.is_date(text):
+        try:
+            day = date.fromisoformat(text) + timedelta(days=1 if past else 0)
+            return datetime.combine(day, time(), times.zone_or_utc(zone)).astimezone(UTC)
+        except OverflowError:
+            raise InvalidArgument(f"{argument} is out of range", fields=[argument]) from None
+    try:
+        return times.instant(text)
+    except ValueError as error:
+        raise InvalidArgument(f"{argument} {error}; or a date (2026-02-20)", fields=[argument]) from None
+
+
+def _bad(name: str, problem: str) -> InvalidArgument:
+    return InvalidArgument(f"filter.{name} {problem}", fields=[f"filter.{name}"])

@@ -1,0 +1,167 @@
+"""What lists and queries will do in one org: their text, their page, and the cursor that goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from orgserver.model.audit import Ending, Outcome
+from orgserver.model.errors import InvalidArgument
+from orgserver.model.names import SObjectName
+from orgserver.model.names import sobject as sobject_name
+from orgserver.model.orgs import Caller, Org
+from orgserver.model.results import Page
+from orgserver.model.schema import Schema
+from orgserver.salesforce import soql as soql_text
+from orgserver.services.calls.access import Connection
+from orgserver.services.calls.plan import Plan
+from orgserver.services.queries import filter_values, paging, record_count, subquery_rows
+from orgserver.services.queries import list_query as listings
+from orgserver.services.queries.default_fields import UsualFields
+from orgserver.services.queries.list_query import Listing
+from orgserver.services.queries.paging import Piece, Source
+from orgserver.services.records import appointments, field_values, preflight
+from orgserver.services.records.operations import MAX_SOQL, Describe, checked_soql, record_shape
+from orgserver.services.results import cursors
+from orgserver.services.results.cursors import Position
+from orgserver.vault.ring import Key
+
+_ID = 18
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class PagePlanner:
+    """Makes plans of lists and queries. Every method raises InvalidArgument naming the argument that is wrong."""
+
+    def __init__(self, cursor_key: Key, schema: Describe, usual: UsualFields) -> None:
+        self._cursor_key = cursor_key
+        self._schema = schema
+        self._usual = usual
+
+    def list(self, caller: Caller, org: Org, listing: Listing) -> Plan[Page]:
+        """List records of one object."""
+        arguments = {"tool": "list"} | listing.arguments()
+        position = self._position(caller, org, listing.cursor, arguments)
+        zone = appointments.zone_of(org)
+        shape = record_shape(org, listing.sobject, whole=listing.fields is None)
+        asked_at = position.asked_at or time.time_ns() // 1_000_000
+        now = _EPOCH + timedelta(milliseconds=asked_at)
+        checked = listings.build(listing, now=now, zone=zone)  # its arguments are checked before anything is sent
+        if len(checked.ordered) > MAX_SOQL:
+            raise InvalidArgument(
+                f"filter makes a query of more than the {MAX_SOQL:,} characters that Salesforce takes",
+                fields=["filter"],
+                hint="ask for some of the values at a time",
+            )
+
+        async def send(connection: Connection) -> Page:
+            typed = await self._typed(connection, caller, listing)
+
+            def source(fields: Sequence[str] | None) -> Source:
+                if position.soql is not None:
+                    return Source(position.soql, is_ours=True, shape=shape)
+                rows = listings.build(replace(typed, fields=fields), now=now, zone=zone)
+                return Source(rows.ordered, rows, is_ours=True, shape=shape)
+
+            async def read(fields: Sequence[str]) -> Piece:
+                return await paging.fetch(connection, source(fields), limit=listing.limit, position=position)
+
+            async def read_usual() -> Piece:
+                return await self._usual.ask(connection, listing.sobject, listing.fields, read)
+
+            if not listing.count:
+                piece = await read_usual()
+            else:
+                piece = await record_count.with_total(
+                    connection, source(listing.fields), read_usual, limit=listing.limit, position=position
+                )
+            if piece.rest is not None and listing.depends_on_time:
+                piece = replace(piece, rest=replace(piece.rest, asked_at=asked_at))
+            return self._page(caller, org, piece, arguments)
+
+        return Plan("read", send, _page_ending, fields=listing.touched(), foresight=preflight.listing(listing))
+
+    def query(
+        self,
+        caller: Caller,
+        org: Org,
+        text: str,
+        limit: int,
+        cursor: str | None,
+        *,
+        include_deleted: bool,
+        count: bool = False,
+    ) -> Plan[Page]:
+        """Run a query that the agent wrote; Salesforce judges it, but it may have no side effects."""
+        redacted = checked_soql(text)
+        query = soql_text.understood(text)
+        objects, touched = soql_text.summary_of(text, query)
+        source = Source(
+            text,
+            soql_text.row_query(query, text) if query is not None else None,
+            grouped=query is not None and bool(query.group),
+            include_deleted=include_deleted,
+        )
+        arguments = {"tool": "query", "soql": text, "limit": limit, "include_deleted": include_deleted}
+        position = self._position(caller, org, cursor, arguments)
+
+        async def send(connection: Connection) -> Page:
+            async def read() -> Piece:
+                return await paging.fetch(connection, source, limit=limit, position=position)
+
+            if not count:
+                piece = await read()
+            else:
+                piece = await record_count.with_total(connection, source, read, limit=limit, position=position)
+            return self._page(caller, org, piece, arguments)
+
+        return Plan(
+            "read",
+            send,
+            _page_ending,
+            fields=field_values.named(touched),
+            soql=redacted,
+            object=_object(objects),
+            foresight=preflight.querying(_object(objects), touched) if soql_text.is_plain(text) else None,
+        )
+
+    def _position(self, caller: Caller, org: Org, cursor: str | None, arguments: dict[str, Any]) -> Position:
+        if cursor is None:
+            return Position()
+        return cursors.read(
+            self._cursor_key, cursor, org=org.row_id, principal=caller.principal.name, arguments=arguments
+        )
+
+    def _page(self, caller: Caller, org: Org, piece: Piece, arguments: dict[str, Any]) -> Page:
+        following = None
+        if piece.rest is not None:
+            following = cursors.write(
+                self._cursor_key, piece.rest, org=org.row_id, principal=caller.principal.name, arguments=arguments
+            )
+        warnings = (*piece.warnings, *subquery_rows.warnings(piece.records))
+        return Page(piece.records, piece.total_size, following, warnings)
+
+    async def _typed(self, connection: Connection, caller: Caller, listing: Listing) -> Listing:
+        """Read the filter's values by their fields' types: those that not every org has are asked for."""
+        if not listing.filter:
+            return listing
+
+        async def describe(sobject: SObjectName) -> Schema:
+            return await self._schema(connection, caller, sobject)
+
+        return replace(listing, filter=await filter_values.typed(listing.filter, listing.sobject, describe))
+
+
+def _page_ending(page: Page) -> Ending:
+    found = tuple(str(record["Id"])[:_ID] for record in page.records if record.get("Id"))
+    return Ending(Outcome.SUCCEEDED, row_count=len(page.records), record_ids=found)
+
+
+def _object(name: str | None) -> SObjectName | None:
+    try:
+        return sobject_name(name) if name else None
+    except ValueError:
+        return None

@@ -1,0 +1,203 @@
+"""How a result of any length is handed out in pieces: by records, by bytes, and by a position that goes on.
+
+The first piece of a query of rows asks for no more rows than are shown, and one, which tells that there are more. What
+follows runs the query itself and skips what was shown: a result that Salesforce keeps open (``nextRecordsUrl``) leads
+to its end, however far that is, where OFFSET leads to 2,000.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+from orgserver.model.errors import CallError, Rejected
+from orgserver.model.results import FieldValues
+from orgserver.salesforce.protocol import rest as protocol
+from orgserver.salesforce.protocol.rest import Reply
+from orgserver.salesforce.soql import RowQuery
+from orgserver.services.calls.access import Connection
+from orgserver.services.results import result_size, truncation
+from orgserver.services.results.cursors import Position
+
+_SMALLEST_BATCH, _LARGEST_BATCH = 200, 2_000
+_OFFSET_CUTS = (
+    "Salesforce gives no more than the first batch of a query with OFFSET, so that rows may be missing beyond these: "
+    "leave OFFSET out and go on by cursor, or filter by what was read last"
+)
+_ADDED = re.compile(r"\bsort|\border(?:ed|ing)? by\b|\blimit\b", re.IGNORECASE)
+"""Words of a refusal that names no place, where it is about what was added to a query."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A query and how it is read."""
+
+    text: str
+    """As it was written."""
+    rows: RowQuery | None = None
+    """The same in a total order; None where it runs as it was written."""
+    grouped: bool = False
+    """Whether its rows are groups."""
+    include_deleted: bool = False
+    is_ours: bool = False
+    """Whether it was built here, so that nobody has written it in another way."""
+    shape: Callable[[FieldValues], FieldValues] = lambda record: record
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some records, and where the rest begins."""
+
+    records: list[FieldValues]
+    total_size: int | None
+    """How many records the whole result has; None where that is not certain."""
+    rest: Position | None
+    warnings: tuple[str, ...] = ()
+    is_done: bool = True
+    """Whether Salesforce has said that nothing follows what it sent."""
+
+
+async def fetch(connection: Connection, source: Source, *, limit: int, position: Position) -> Piece:
+    """Read on from a position until the limit, the size or the end is reached."""
+    reading = _Reading(connection, source, limit)
+    if source.rows is None or (position.shown is None and not position.begins):
+        return await reading.run(source.text, position, max(limit, _SMALLEST_BATCH))
+    if position.begins:
+        return await reading.first(source.rows)
+    return await reading.rest(source.rows, position, position.shown or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """One piece on its way."""
+
+    connection: Connection
+    source: Source
+    limit: int
+
+    async def first(self, rows: RowQuery) -> Piece:
+        """The first piece. Of objects that cannot be ordered by Id, it is that of the query as it was written."""
+        try:
+            piece = await self._run_again(rows.first(self.limit + 1), Position(), Position(), self.limit + 1)
+        except Rejected as error:
+            if self.source.is_ours or not _is_about_what_was_added(error, rows):
+                raise
+            return await self.run(self.source.text, Position(), max(self.limit, _SMALLEST_BATCH))
+        if piece.rest is None:
+            return await self._checked(piece, rows, self.limit + 1)
+        shown = len(piece.records)
+        return replace(piece, total_size=None, rest=Position(None, shown, shown))
+
+    async def rest(self, rows: RowQuery, position: Position, shown: int) -> Piece:
+        """A later piece."""
+        batch = _LARGEST_BATCH if rows.tail else 2 * self.limit
+        piece = await self._run_again(rows.whole, position, Position(None, shown), batch)
+        if piece.rest is not None:
+            piece = replace(piece, rest=replace(piece.rest, shown=shown + len(piece.records)))
+        return await self._checked(piece, rows)
+
+    async def _run_again(self, soql: str, position: Position, beginning: Position, batch: int) -> Piece:
+        """Read a result in a total order; one that Salesforce no longer keeps is begun again."""
+        try:
+            return await self.run(soql, position, batch)
+        except Rejected as error:
+            if error.code != "INVALID_QUERY_LOCATOR":
+                raise
+            return await self.run(soql, beginning, _LARGEST_BATCH)
+
+    async def _checked(self, piece: Piece, rows: RowQuery, most: int | None = None) -> Piece:
+        """With OFFSET, Salesforce calls a result done that it has cut short; a count tells whether it has.
+
+        Seen at 200 and at 2,000 rows (developerforce/Force.com-JavaScript-REST-Toolkit#91; SOQL and SOSL Reference,
+        ``sforce_api_calls_soql_select_offset``).
+        """
+        found, asked = piece.total_size or 0, [each for each in (most, rows.limit) if each is not None]
+        if not rows.tail or not piece.is_done or found < _SMALLEST_BATCH or (asked and found >= min(asked)):
+            return piece
+        counted = await count(self.connection, self.source, rows)
+        total = rows.total(counted) if isinstance(counted, int) else None
+        cut = (_OFFSET_CUTS,) if piece.rest is None and total != found else ()
+        return replace(piece, total_size=total, warnings=(*piece.warnings, *cut))
+
+    async def run(self, soql: str, position: Position, batch: int) -> Piece:
+        """Read a result from a position on; ``batch`` is how many rows a page of it should have."""
+        shelf = _Shelf(self.limit, self.source.shape)
+        while True:
+            request = self._request(soql, position, batch)
+            page = await self.connection.call(request, partial(shelf.take, position))
+            if page.rest is None or page.full or len(shelf.records) == self.limit:
+                return Piece(shelf.records, page.total_size, page.rest, shelf.warnings, page.is_done)
+            position = page.rest
+
+    def _request(self, soql: str, position: Position, batch: int) -> protocol.Request:
+        if position.path is not None:
+            return protocol.more(position.path)
+        batch = min(max(batch, _SMALLEST_BATCH), _LARGEST_BATCH)
+        return protocol.query(self.connection.org.api_version, soql, batch, self.source.include_deleted)
+
+
+async def count(connection: Connection, source: Source, rows: RowQuery) -> int | str:
+    """How many records a query's conditions let through, or the code of what went wrong."""
+    request = protocol.query(connection.org.api_version, rows.count, _SMALLEST_BATCH, source.include_deleted)
+    try:
+        return await connection.call(request, lambda reply: protocol.read_page(reply).total_size)
+    except CallError as error:
+        return error.code
+
+
+def _is_about_what_was_added(error: Rejected, rows: RowQuery) -> bool:
+    """Tell whether Salesforce may take the query as it was written; what names a place in it is refused either way."""
+    if error.category != "invalid_argument" or error.code == "INVALID_QUERY_LOCATOR":
+        return False
+    message = str(error)
+    by_place = rows.is_to_blame(message)
+    if by_place is not None:
+        return by_place
+    return error.code == "MALFORMED_QUERY" or "UNSUPPORTED" in error.code or _ADDED.search(message) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """What was left of a page when some of its records were taken."""
+
+    total_size: int
+    rest: Position | None
+    full: bool
+    """Whether it has records that found no room."""
+    is_done: bool
+    """Whether it is the last page of the result."""
+
+
+class _Shelf:
+    """The records of a result, as many as it holds. Pages are taken in where they are read: they may be large."""
+
+    def __init__(self, limit: int, shape: Callable[[FieldValues], FieldValues]) -> None:
+        self.records: list[FieldValues] = []
+        self.warnings: tuple[str, ...] = ()
+        self._limit = limit
+        self._shape = shape
+        self._room = result_size.MAX_BYTES - result_size.FRAME_BYTES
+
+    def take(self, position: Position, reply: Reply) -> _Taken:
+        """Take records of a page from a position on; the first of all is cut if it does not fit."""
+        page = protocol.read_page(reply)
+        for taken, each in enumerate(page.records[position.skip :]):
+            if len(self.records) == self._limit or not self._put(self._shape(each)):
+                here = Position(position.path, position.skip + taken)
+                return _Taken(page.total_size, here, full=True, is_done=page.next_path is None)
+        skip = max(position.skip - len(page.records), 0)  # what is skipped may go on in the next page
+        following = Position(page.next_path, skip) if page.next_path is not None else None
+        return _Taken(page.total_size, following, full=False, is_done=following is None)
+
+    def _put(self, record: FieldValues) -> bool:
+        size = truncation.within(record, self._room)
+        if size is None:
+            if self.records:
+                return False
+            told = result_size.bounded(record)
+            record, self.warnings, size = told.values, told.warnings, self._room
+        self._room -= size
+        self.records.append(record)
+        return True

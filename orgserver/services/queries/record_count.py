@@ -1,0 +1,66 @@
+"""How many records a whole result has: asked beside its first page, so that it costs a request and no time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from orgserver.salesforce.client import Trace
+from orgserver.salesforce.soql import RowQuery
+from orgserver.services.calls.access import Connection
+from orgserver.services.queries import paging
+from orgserver.services.queries.paging import Piece, Source
+from orgserver.services.results.cursors import Position
+
+WAIT_SECONDS = 10.0
+"""How long the first page waits for its number."""
+_ANSWER_SECONDS = 1.0
+"""Left of a call's time when it no longer waits."""
+_GROUPS = "count was left out: with GROUP BY, Salesforce counts groups and not records"
+logger = logging.getLogger("orgserver.calls")
+
+
+async def with_total(
+    connection: Connection, source: Source, read: Callable[[], Awaitable[Piece]], *, limit: int, position: Position
+) -> Piece:
+    """Read a piece of a result, and have the whole result counted meanwhile.
+
+    Where the piece itself tells the number, nothing more is asked. A count that fails is a warning.
+    """
+    rows = source.rows
+    if rows is None or not position.begins or (rows.limit is not None and rows.limit <= limit):
+        piece = await read()
+        return _with_warning(piece, _GROUPS) if source.grouped else piece
+    trace = Trace()  # of its own: two requests at once would write over each other's
+    counter = asyncio.create_task(_count(replace(connection, trace=trace), source, rows))
+    try:
+        piece = await read()
+        return piece if piece.total_size is not None else await _with_total(piece, rows, counter, connection.deadline)
+    finally:
+        counter.cancel()
+        await asyncio.wait({counter})
+        connection.trace.api_calls += trace.api_calls
+        connection.trace.attempts += trace.attempts
+
+
+async def _count(connection: Connection, source: Source, rows: RowQuery) -> int | str:
+    try:
+        return await paging.count(connection, source, rows)
+    except Exception:
+        logger.exception("a count failed in a way that is not foreseen")
+        return "INTERNAL"
+
+
+async def _with_total(piece: Piece, rows: RowQuery, counter: asyncio.Task[int | str], deadline: float) -> Piece:
+    left = deadline - asyncio.get_running_loop().time() - _ANSWER_SECONDS
+    await asyncio.wait({counter}, timeout=max(min(left, WAIT_SECONDS), 0.0))
+    counted = counter.result() if counter.done() else "TIMEOUT"
+    if isinstance(counted, int):
+        return replace(piece, total_size=rows.total(counted))
+    return _with_warning(piece, f"the records could not be counted ({counted}), so total_size is left out")
+
+
+def _with_warning(piece: Piece, warning: str) -> Piece:
+    return replace(piece, warnings=(*piece.warnings, warning))

@@ -1,0 +1,1 @@
+"""Reading and writing one record: its operation, its values, and what would be refused."""

@@ -1,0 +1,203 @@
+"""Appointments for people: all-day events, series and zones told as a calendar shows them; overlaps; attendees."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from orgserver.model import names
+from orgserver.model import times as moments
+from orgserver.model.errors import CallError, Rejected
+from orgserver.model.names import RecordId
+from orgserver.model.orgs import Org
+from orgserver.model.results import FieldValues
+from orgserver.salesforce import soql
+from orgserver.salesforce.protocol import rest
+from orgserver.services.calls.access import Connection
+from orgserver.services.records import field_values
+from orgserver.services.results import result_size
+
+_TIMES = ("startdatetime", "enddatetime")
+_SERIES = ("IsRecurrence", "IsRecurrence2", "RecurrenceActivityId")
+_DAY_MINUTES = 1_440
+_LOOK_SECONDS = 5.0
+_SHOWN = 5
+_ATTENDEES = 50
+_ID = 18
+
+
+def zone_of(org: Org) -> str:
+    """The zone of the org's user."""
+    return org.user.time_zone if org.user else "UTC"
+
+
+# -- writing
+
+
+async def overlaps(connection: Connection, data: FieldValues) -> tuple[str, ...]:
+    """Warn of what the owner has at that time; looked up before the create, and nothing that fails there stops it."""
+    given = {name.lower(): value for name, value in data.items()}
+    owner = given.get("ownerid") or (connection.org.user.id if connection.org.user else None)
+    if owner is None or given.get("isalldayevent") is True:
+        return ()
+    try:
+        start, end = (datetime.fromisoformat(str(given[name])).astimezone(UTC) for name in _TIMES)
+        owner = names.record_id(str(owner))
+    except (KeyError, ValueError, OverflowError):
+        return ()
+    text = (
+        f"SELECT Id, StartDateTime, EndDateTime FROM Event WHERE OwnerId = {soql.literal(owner)} "  # noqa: S608
+        f"AND IsAllDayEvent = false AND IsRecurrence = false AND ShowAs != 'Free' "
+        f"AND StartDateTime < {soql.literal(end)} AND EndDateTime > {soql.literal(start)} "
+        f"ORDER BY StartDateTime LIMIT {_SHOWN + 1}"
+    )
+    try:
+        async with asyncio.timeout(_LOOK_SECONDS):
+            request = rest.query(connection.org.api_version, text, 200)
+            return await connection.call(request, lambda reply: _warned(rest.read_page(reply).records))
+    except (CallError, TimeoutError):
+        return ()
+    finally:
+        connection.trace.sent = False  # a read changes nothing
+
+
+def _warned(found: list[FieldValues]) -> tuple[str, ...]:
+    if not found:
+        return ()
+    shown = ", ".join(
+        f"{str(each.get('Id'))[:_ID]} ({_stamp(each, 'StartDateTime')} to {_stamp(each, 'EndDateTime')})"
+        for each in found[:_SHOWN]
+    )
+    more = " and more" if len(found) > _SHOWN else ""
+    return (f"overlaps with other appointments of its owner: {shown}{more}",)
+
+
+def _stamp(record: FieldValues, name: str) -> str:
+    at = _time(record.get(name))
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ") if at else "?"
+
+
+# -- reading
+
+
+def told(record: FieldValues, zone: str, *, whole: bool) -> FieldValues:
+    """An event with its times as the org's user sees them; ``whole``: with its series in our words."""
+    shown = dict(record)
+    if whole:
+        series = {name: shown.pop(name, None) for name in _SERIES}
+        if any(series.values()):
+            shown["recurring"] = True
+            shown["series_id"] = series["RecurrenceActivityId"] or shown.get("Id")
+    local = _local(record, moments.zone_or_utc(zone))
+    return shown | ({"local": local | {"time_zone": zone}} if local else {})
+
+
+def _local(record: FieldValues, zone: ZoneInfo) -> dict[str, str]:
+    start, end = _time(record.get("StartDateTime")), _time(record.get("EndDateTime"))
+    try:
+        if record.get("IsAllDayEvent"):
+            return _days(start, end, record.get("DurationInMinutes"))
+        times = {"start": start, "end": end}
+        return {name: at.astimezone(zone).isoformat() for name, at in times.items() if at is not None}
+    except OverflowError:
+        return {}
+
+
+def _days(start: datetime | None, end: datetime | None, minutes: Any) -> dict[str, str]:
+    """First and last day of an all-day event; its length tells the last one, for its end may be either midnight."""
+    if start is None:
+        return {}
+    last = end.date() if end else start.date()
+    if isinstance(minutes, int):
+        last = start.date() + timedelta(days=max(-(-minutes // _DAY_MINUTES), 1) - 1)
+    return {"start": start.date().isoformat(), "end": last.isoformat()}
+
+
+def _time(value: Any) -> datetime | None:
+    if not isinstance(value, str) or not field_values.is_datetime(value):
+        return None
+    return datetime.fromisoformat(value).astimezone(UTC)
+
+
+# -- finding
+
+
+def interval(first: datetime | None, last: datetime | None, zone: str) -> list[str]:
+    """Conditions for events that overlap ``[first, last)``; one without length counts at its instant.
+
+    All-day events are days, not instants: they are compared with the days that the interval touches in the user's
+    zone. Whether their end is the last day's midnight or the next one's, a length of one day ends on the first.
+    """
+    where = moments.zone_or_utc(zone)
+    conditions = []
+    if first is not None:
+        at, day = soql.literal(first), soql.literal(_day(first, where))
+        timed = f"IsAllDayEvent = false AND (EndDateTime > {at} OR StartDateTime >= {at})"
+        days = f"StartDateTime >= {day} OR (EndDateTime >= {day} AND DurationInMinutes > {_DAY_MINUTES})"
+        conditions.append(f"(({timed}) OR (IsAllDayEvent = true AND ({days})))")
+    if last is not None:
+        day = soql.literal(_day(last - timedelta(microseconds=1), where))
+        timed = f"IsAllDayEvent = false AND StartDateTime < {soql.literal(last)}"
+        conditions.append(f"(({timed}) OR (IsAllDayEvent = true AND StartDateTime <= {day}))")
+    return conditions
+
+
+def _day(at: datetime, zone: ZoneInfo) -> datetime:
+    """Midnight UTC of the day that an instant falls on in a zone: how Salesforce writes that day."""
+    try:
+        day: date = at.astimezone(zone).date()
+    except OverflowError:
+        day = at.date()
+    return datetime.combine(day, time(), UTC)
+
+
+# -- attendees
+
+
+class Attendees:
+    """Who was invited, in orgs that know it; the others are asked once."""
+
+    def __init__(self) -> None:
+        self._lacking: set[str] = set()
+
+    async def of(self, connection: Connection, event: RecordId) -> dict[str, Any]:
+        """The event's ``attendees``; nothing where the org has none, a word where they could not be read."""
+        if connection.org.row_id in self._lacking:
+            return {}
+        try:
+            rows = await self._rows(connection, event)
+        except Rejected as error:
+            if error.code != "INVALID_TYPE":
+                return {"attendees_unread": error.code}
+            self._lacking.add(connection.org.row_id)
+            return {}
+        except CallError as error:
+            return {"attendees_unread": error.code}
+        shown = [_attendee(row) for row in rows[:_ATTENDEES]]
+        more = {"more_attendees": True} if len(rows) > _ATTENDEES else {}
+        return ({"attendees": shown} | more) if shown else {}
+
+    async def _rows(self, connection: Connection, event: RecordId) -> list[FieldValues]:
+        one = f"SELECT RelationId, Relation.Name, Relation.Type, Status FROM EventRelation WHERE EventId = '{event}'"  # noqa: S608
+        for condition in (" AND IsInvitee = true", ""):  # without Shared Activities there are invitees only
+            request = rest.query(connection.org.api_version, f"{one}{condition} LIMIT {_ATTENDEES + 1}", 200)
+            try:
+                return await connection.call(request, lambda reply: rest.read_page(reply).records[: _ATTENDEES + 1])
+            except Rejected as error:
+                if error.code != "INVALID_FIELD" or not condition:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
+
+
+def _attendee(row: Mapping[str, Any]) -> FieldValues:
+    relation = row.get("Relation") or {}
+    told = {
+        "id": row.get("RelationId"),
+        "name": relation.get("Name"),
+        "type": relation.get("Type"),
+        "status": row.get("Status"),
+    }
+    return result_size.without_nulls(told)

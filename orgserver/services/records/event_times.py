@@ -1,0 +1,136 @@
+"""The rules of an Event's times: the same for the appointment tools, for records and for changes of many.
+
+1. A time names an instant: it has an offset or a zone. One that clocks skip or show twice in its zone is refused.
+2. An all-day event is made of days. Whatever zone or offset its times are written in, the days are those that are
+   written, and are sent as midnight UTC; Salesforce never shifts those to a zone (Object Reference, "Event"). A date
+   will do.
+3. Whether a changed event is all-day is what the change says of it, else what the event is: then it is read first.
+4. A plain date as the time of an event that is not all-day is refused, for its zone is not known.
+5. An event that becomes all-day and is given no start keeps the days that it has in the zone of the org's user.
+6. A change of all events that a query finds, with times in it, says itself whether they are all-day.
+
+Overlaps are looked up for a single create alone: they are no rule, but a courtesy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from orgserver.model import times
+from orgserver.model.errors import InvalidArgument
+from orgserver.model.results import FieldValues
+from orgserver.model.schema import FieldInfo
+from orgserver.salesforce import soql
+from orgserver.services.records import value_shapes
+
+TIMES = frozenset({"startdatetime", "enddatetime", "activitydatetime"})
+LOOKED_AT = ("IsAllDayEvent", "StartDateTime", "EndDateTime")
+"""The fields of an event that say how a change of its times is meant."""
+_STARTS = frozenset({"startdatetime", "activitydatetime", "activitydate"})
+_FLAG = FieldInfo("IsAllDayEvent", "", "boolean")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An event as it is before it is changed."""
+
+    all_day: bool
+    start: datetime | None = None
+    end: datetime | None = None
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Standing:
+        """The standing of an event that was read."""
+        told = {name.lower(): value for name, value in record.items()}
+        start, end = (_time(told.get(name)) for name in ("startdatetime", "enddatetime"))
+        return cls(told.get("isalldayevent") is True, start, end)
+
+
+def is_all_day(data: Mapping[str, Any]) -> bool | None:
+    """Whether a change says that the event is all-day; None where it does not say."""
+    value = next((value for name, value in data.items() if name.lower() == "isalldayevent"), None)
+    try:
+        return None if value is None else bool(value_shapes.convert(_FLAG, value))
+    except ValueError:
+        return None  # refused with its field's name, when all fields are checked
+
+
+def is_open(data: Mapping[str, Any], act: Literal["create", "update", "upsert"]) -> bool:
+    """Whether the event that is changed must be looked at to know what the change means."""
+    if act == "create":
+        return False
+    given = {name.lower() for name, value in data.items() if value is not None}
+    flag = is_all_day(data)
+    return bool(given & TIMES) if flag is None else flag and not given & _STARTS
+
+
+def prepared(data: FieldValues) -> FieldValues:
+    """Event fields ready to send where they say that it is all-day; the same fields where they do not."""
+    return _days(data) if is_all_day(data) is True else data
+
+
+def fitted(data: FieldValues, standing: Standing | None, zone: str, place: str = "data") -> FieldValues:
+    """Event fields ready to send, for an event as it stands (None: there is none yet)."""
+    flag = is_all_day(data)
+    if not (standing is not None and standing.all_day if flag is None else flag):
+        return {name: _instant(name, value, place) for name, value in data.items()}
+    days = _days(data, place)
+    if flag and standing is not None and not standing.all_day and standing.start is not None:
+        given = {name.lower() for name, value in data.items() if value is not None}
+        where = times.zone_or_utc(zone)
+        ends = {"StartDateTime": standing.start, "EndDateTime": standing.end or standing.start}
+        if not given & _STARTS:
+            kept = {name: at for name, at in ends.items() if name.lower() not in given}
+            days |= {name: _midnight_of(at.astimezone(where)) for name, at in kept.items()}
+    return days
+
+
+def check_open(value: Any) -> str | None:
+    """What is wrong with a time that may be a day, whatever the event is; None where that is nothing."""
+    if not isinstance(value, str):
+        return f"must be a time with its offset or zone, such as {times.EXAMPLES}"
+    try:
+        if not times.is_date(value):
+            times.wall(value)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _days(data: FieldValues, place: str = "data") -> FieldValues:
+    """Times as the days that are written in them, at midnight UTC."""
+    return {name: _midnight(name, value, place) if name.lower() in TIMES else value for name, value in data.items()}
+
+
+def _midnight(name: str, text: Any, place: str) -> Any:
+    if not isinstance(text, str):
+        return text
+    try:
+        day = text if times.is_date(text) else times.wall(text).date().isoformat()
+    except ValueError as error:
+        problem = f"{place}.{name} {error}; of an all-day event a date will do"
+        raise InvalidArgument(problem, fields=[f"{place}.{name}"]) from None
+    return f"{day}T00:00:00Z"
+
+
+def _midnight_of(at: datetime) -> str:
+    return f"{at.date().isoformat()}T00:00:00Z"
+
+
+def _instant(name: str, value: Any, place: str) -> Any:
+    if name.lower() not in TIMES or not isinstance(value, str) or times.is_datetime(value):
+        return value
+    try:
+        return soql.literal(times.instant(value))
+    except ValueError as error:
+        hint = "for an all-day event say IsAllDayEvent: true" if times.is_date(value) else None
+        raise InvalidArgument(f"{place}.{name} {error}", fields=[f"{place}.{name}"], hint=hint) from None
+
+
+def _time(value: Any) -> datetime | None:
+    if not isinstance(value, str) or not times.is_datetime(value):
+        return None
+    return datetime.fromisoformat(value).astimezone(UTC)

@@ -1,0 +1,139 @@
+"""Are these values what Salesforce would take? Checked as far as every org agrees; Salesforce judges the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from orgserver.model import names, times
+from orgserver.model.errors import InvalidArgument
+from orgserver.model.names import EVENT, RecordId, SObjectName
+from orgserver.model.results import FieldValues
+from orgserver.model.schema import FieldInfo
+from orgserver.salesforce.protocol import rest, standard_fields
+from orgserver.services.records import event_times, parents, value_shapes
+
+is_date, is_datetime = times.is_date, times.is_datetime
+MAX_FIELDS = 800
+"""Salesforce allows 800 custom fields an object and fewer standard ones."""
+
+Act = Literal["create", "update", "upsert"]
+_A: dict[Act, str] = {"create": "a create", "update": "an update", "upsert": "an upsert"}
+_BOUNDED = frozenset({"string", "textarea", "phone", "email", "url", "picklist", "combobox"})
+
+
+def check_duplicates_allowed(version: str, allow_duplicates: bool) -> None:
+    """See that the API version of an org knows how to save duplicates."""
+    if allow_duplicates and int(version[1:].partition(".")[0]) < rest.DUPLICATES_SINCE:
+        raise InvalidArgument(
+            f"allow_duplicates needs API version {rest.DUPLICATES_SINCE}.0; this org is registered with {version}",
+            fields=["allow_duplicates"],
+            hint="an administrator registers the org with a newer --api-version",
+        )
+
+
+def record_id(argument: str, text: str, sobject: SObjectName) -> RecordId:
+    """Read a record id that was given as an argument."""
+    try:
+        return names.record_id(text, names.KEY_PREFIX.get(sobject))
+    except ValueError as error:
+        raise InvalidArgument(f"{argument} is not the id of a {sobject}: {error}", fields=[argument]) from None
+
+
+def field_names(given: Sequence[str] | None, sobject: SObjectName) -> tuple[str, ...]:
+    """Read ``fields``: names or relationship paths, each once, ``Id`` always first; none at all means every field."""
+    if given is None:
+        return standard_fields.DEFAULT_FIELDS.get(sobject, ())
+    if not given:
+        raise InvalidArgument("fields is empty; name at least one field, or leave it out", fields=["fields"])
+    found: dict[str, str] = {"id": "Id"}
+    for name in given:
+        if not names.is_field_path(name):
+            raise InvalidArgument(
+                "fields holds something that is no field name; use names such as Email or Account.Name",
+                fields=["fields"],
+            )
+        found.setdefault(name.lower(), name)
+    return tuple(found.values())
+
+
+def to_write(values: Mapping[str, Any], sobject: SObjectName, act: Act) -> FieldValues:
+    """Check field values before they are sent; InvalidArgument names the field as ``data.Field``.
+
+    Those of fields that every org has are converted to the shape that Salesforce takes; of the others the org's
+    describe tells the type, and of times that may be days the event (``preparation``).
+    """
+    if not values:
+        raise InvalidArgument("data is empty; give at least one field", fields=["data"])
+    if len(values) > MAX_FIELDS:
+        raise InvalidArgument("data has more fields than an object can have", fields=["data"])
+    undecided: Collection[str] = ()
+    if sobject == EVENT:
+        values = event_times.prepared(dict(values))
+        undecided = event_times.TIMES if event_times.is_open(values, act) else ()
+    return {name: _checked(name, value, sobject, act, undecided) for name, value in values.items()}
+
+
+def _checked(name: str, value: Any, sobject: SObjectName, act: Act, undecided: Collection[str]) -> Any:
+    _check_name(name)
+    known = standard_fields.field(sobject, name)
+    if known is None:
+        _check_structure(name, value)
+        return value
+    _check_writable(known, act)
+    if value is None:
+        return None
+    if name.lower() in undecided:
+        problem = event_times.check_open(value)
+        if problem is not None:
+            raise _bad(known.name, problem)
+        return value
+    return _converted(known, value)
+
+
+def _check_structure(name: str, value: Any) -> None:
+    """A list is of chosen values, an object names a parent by its key; whether the field takes it, describe tells."""
+    if isinstance(value, dict):
+        try:
+            parents.read(value)
+        except ValueError as error:
+            raise _bad(name, str(error)) from None
+    if isinstance(value, list) and not all(isinstance(each, str) for each in value):
+        raise _bad(name, "is a list of other things than texts; only a picklist takes a list")
+
+
+def _check_name(name: str) -> None:
+    if not names.is_field(name):
+        raise InvalidArgument("data holds a name that no field can have", fields=["data"])
+    if name.lower() in ("id", "attributes"):
+        raise _bad(name, "cannot be set; a record's id is Salesforce's to give")
+
+
+def _check_writable(field: standard_fields.StandardField, act: Act) -> None:
+    allowed = {"create": field.createable, "update": field.updateable}
+    if not allowed.get(act, field.createable or field.updateable):
+        raise _bad(field.name, f"cannot be set by {_A[act]}; Salesforce computes it")
+
+
+def _converted(field: standard_fields.StandardField, value: Any) -> Any:
+    try:
+        found = value_shapes.convert(FieldInfo(field.name, "", field.type, field.length), value)
+    except ValueError as error:
+        raise _bad(field.name, str(error)) from None
+    if isinstance(found, str) and field.type in _BOUNDED and field.length and len(found) > field.length:
+        raise _bad(field.name, f"is longer than {field.length} characters")
+    if field.type == "reference":
+        try:
+            names.record_id(found)
+        except ValueError as error:
+            raise _bad(field.name, f"is not a record id: {error}") from None
+    return found
+
+
+def _bad(name: str, problem: str) -> InvalidArgument:
+    return InvalidArgument(f"data.{name} {problem}", fields=[f"data.{name}"])
+
+
+def named(values: Iterable[str]) -> tuple[str, ...]:
+    """Field names as the audit log keeps them: sorted, each once, none longer than a name can be."""
+    return tuple(sorted({name[:255] for name in values}))[:MAX_FIELDS]

@@ -1,0 +1,183 @@
+"""What each verb will do in one org, decided before anything is sent: arguments checked, requests made."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from orgserver.model import names
+from orgserver.model.audit import Ending, Outcome
+from orgserver.model.errors import InvalidArgument
+from orgserver.model.names import EVENT, RecordId, SObjectName
+from orgserver.model.orgs import Caller, Org, Permission
+from orgserver.model.results import Changed, FieldValues, Record
+from orgserver.model.schema import Schema
+from orgserver.salesforce import soql as soql_text
+from orgserver.salesforce.protocol import rest
+from orgserver.services.calls import questions
+from orgserver.services.calls.access import Connection
+from orgserver.services.calls.plan import Plan
+from orgserver.services.queries.default_fields import UsualFields
+from orgserver.services.records import appointments, field_values, preflight, recovery_hints
+from orgserver.services.records.appointments import Attendees
+from orgserver.services.results import preview as previewing
+from orgserver.services.results import result_size
+from orgserver.store.audit.snapshots import COSTS, Keeps
+
+T = TypeVar("T")
+
+Describe = Callable[[Connection, Caller, SObjectName], Awaitable[Schema]]
+"""How a call that is under way learns an object's schema."""
+MAX_SOQL = 100_000
+"""Salesforce: "SOQL statements can not be longer than 100000 characters"."""
+_ID = 18
+_GAP = r"[^\w.,()'=]+"
+"""Whatever else stands between two words may be white space for somebody."""
+_SIDE_EFFECTS = re.compile(
+    rf"\bFOR{_GAP}(?:VIEW|REFERENCE|UPDATE)\b|\bUPDATE{_GAP}(?:TRACKING|VIEWSTAT)\b", re.IGNORECASE
+)
+
+
+class Planner:
+    """Makes plans. Every method raises InvalidArgument naming the argument that is wrong."""
+
+    def __init__(self, usual: UsualFields) -> None:
+        self._usual = usual
+        self._attendees = Attendees()
+
+    def read(self, sobject: SObjectName, given_id: str, fields: Sequence[str] | None, tool: str) -> Plan[Record]:
+        """Read one record."""
+        record_id = field_values.record_id(id_argument(tool), given_id, sobject)
+        wanted = field_values.field_names(fields, sobject)
+
+        async def send(connection: Connection) -> Record:
+            shape = record_shape(connection.org, sobject, whole=fields is None)
+            record = await self._usual.ask(
+                connection,
+                sobject,
+                fields,
+                lambda names: read_one(
+                    connection, sobject, record_id, names, lambda found: result_size.bounded(shape(found))
+                ),
+            )
+            if sobject != EVENT or fields is not None:
+                return record
+            with_attendees = result_size.bounded(record.values | await self._attendees.of(connection, record_id))
+            return replace(with_attendees, warnings=(*record.warnings, *with_attendees.warnings))
+
+        return Plan(
+            "read",
+            send,
+            lambda _record: Ending(Outcome.SUCCEEDED, row_count=1),
+            record_ids=(record_id,),
+            fields=field_values.named(wanted),
+            foresight=preflight.reading(sobject, () if fields is None else wanted),
+        )
+
+    def delete(self, sobject: SObjectName, given_id: str, tool: str, *, preview: bool) -> Plan[Changed]:
+        """Delete one record, or show what would go."""
+        record_id = field_values.record_id(id_argument(tool), given_id, sobject)
+
+        async def send(connection: Connection) -> Changed:
+            request = rest.delete(connection.org.api_version, sobject, record_id)
+            await connection.call(request, rest.read_changed)
+            return Changed(record_id)
+
+        async def show(connection: Connection) -> Changed:
+            fields = field_values.field_names(None, sobject)
+            changes, warnings = await read_one(connection, sobject, record_id, fields, previewing.delete)
+            return Changed(record_id, preview=True, changes=changes, warnings=(*warnings, *costs(connection)))
+
+        keeps = Keeps(sobject, record_id)
+        after = recovery_hints.deleted(sobject, record_id)
+        plan = changing(record_id, (), show if preview else send, "delete", keeps, after, preview=preview)
+        return plan if preview else replace(plan, confirm=questions.of_record(sobject, record_id))
+
+
+def checked_soql(text: str) -> str:
+    """See that a query only reads, and redact it for the audit log."""
+    if not text.strip() or len(text) > MAX_SOQL:
+        raise InvalidArgument(f"soql has 1 to {MAX_SOQL:,} characters", fields=["soql"])
+    if not names.encodable(text):
+        raise InvalidArgument("soql has half a character in it (a lone surrogate)", fields=["soql"])
+    redacted = soql_text.redact(text)
+    if _SIDE_EFFECTS.search(redacted):
+        raise InvalidArgument(
+            "soql has a clause that does more than read: FOR UPDATE locks records, FOR VIEW, FOR REFERENCE and UPDATE "
+            "TRACKING or VIEWSTAT write who looked at them; a query here only reads",
+            fields=["soql"],
+        )
+    if soql_text.has_comment(text):  # what is in it, quotes and clauses too, cannot be judged
+        raise InvalidArgument("soql has a comment, which SOQL does not have: leave it out", fields=["soql"])
+    return redacted[:MAX_SOQL]
+
+
+def changing(
+    record_id: str,
+    fields: tuple[str, ...],
+    send: Callable[[Connection], Awaitable[Changed]],
+    permission: Permission,
+    keeps: Keeps,
+    after: str,
+    *,
+    preview: bool,
+) -> Plan[Changed]:
+    """Plan to change or delete one record, or to show that."""
+    return Plan(
+        "read" if preview else permission,
+        send,
+        lambda _changed: Ending(Outcome.SUCCEEDED),
+        record_ids=(record_id,),
+        fields=fields,
+        writes=not preview,
+        after_unknown=None if preview else (lambda _connection: after),
+        keeps=None if preview else keeps,
+    )
+
+
+def record_shape(org: Org, sobject: SObjectName, *, whole: bool) -> Callable[[FieldValues], FieldValues]:
+    """How a record is told: ``whole`` when nobody named fields, and so without the empty ones."""
+    zone = appointments.zone_of(org)
+
+    def shape(record: FieldValues) -> FieldValues:
+        kept = result_size.without_nulls(record) if whole else record
+        return appointments.told(kept, zone, whole=whole) if sobject == EVENT else kept
+
+    return shape
+
+
+def costs(connection: Connection) -> tuple[str, ...]:
+    """What a preview says of an org that keeps what changes replace."""
+    return (COSTS,) if connection.org.policy.keep_values else ()
+
+
+async def read_one(
+    connection: Connection,
+    sobject: SObjectName,
+    record_id: RecordId,
+    fields: Sequence[str],
+    shape: Callable[[FieldValues], T],
+) -> T:
+    """Read a record into its shape, which is small where the record may be large."""
+    version = connection.org.api_version
+    plain = tuple(name for name in fields if "." not in name)
+    if len(plain) < len(fields):
+        text = f"SELECT {', '.join(fields)} FROM {sobject} WHERE Id = {soql_text.literal(record_id)}"  # noqa: S608
+        request = rest.query(version, text, 200, include_deleted=False)
+        found = await connection.call(
+            request, lambda reply: [shape(each) for each in rest.read_page(reply).records[:1]]
+        )
+        if found:
+            return found[0]
+        # Queries leave archived events out; and this one's refusal has Salesforce's words.
+    request = rest.read(version, sobject, record_id, plain)
+    return await connection.call(request, lambda reply: shape(rest.read_record(reply)))
+
+
+def id_argument(tool: str) -> str:
+    """What a tool calls the id of its record."""
+    if tool.endswith("_contact"):
+        return "contact_id"
+    return "event_id" if tool.endswith("_appointment") else "record_id"

@@ -1,0 +1,1 @@
+"""Results made to fit what an agent can read."""

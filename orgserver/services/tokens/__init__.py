@@ -1,0 +1,1 @@
+"""Access tokens: cached, refreshed once for all callers, and never lost."""

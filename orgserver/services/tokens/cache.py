@@ -1,0 +1,178 @@
+"""Which access token does an org take right now: cached, shared through the store, and refreshed by one for all.
+
+Whoever needs a token other than the refused one waits for the same answer: tasks behind a lock, processes behind
+a lease (docs/adr/0007-lease.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from orgserver.model.errors import Rejected
+from orgserver.model.names import RowId
+from orgserver.model.orgs import AccessToken, Org
+from orgserver.salesforce.client import TOKEN_SECONDS, SalesforceClient
+from orgserver.salesforce.protocol import refusal_hints
+from orgserver.services.observer import Observer
+from orgserver.services.tokens.refresh import Refresher
+from orgserver.services.tokens.refresh_request import Wish, hosts_of, same
+from orgserver.store.session import Store
+
+__all__ = ["LEASE_SECONDS", "Tokens", "hosts_of"]
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 10.0, 900.0
+"""Seconds without a refresh after a new token was refused; twice as many each time."""
+LEASE_SECONDS = 60.0
+"""Longer than the whole time of a token request."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Useless:
+    """A token that was refused although it was new: another one would be, too, and getting it may cost a refresh token.
+
+    (jsforce PR 1301: users that may not use the API, sessions locked to another address.)
+    """
+
+    token: AccessToken
+    message: str
+    until: float
+    """In the event loop's time."""
+    pause: float
+
+
+@dataclass(slots=True)
+class _Live:
+    """What this process knows of one org between calls."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    current: AccessToken | None = None
+    new: bool = False
+    """It came from a refresh that somebody waited for here."""
+    useless: _Useless | None = None
+    ended_results: AccessToken | None = None
+    """It was refused when it was new, with the next page of a query that another session had begun."""
+
+
+class Tokens:
+    """Access tokens of every org, and the refreshing of them."""
+
+    def __init__(
+        self,
+        store: Store,
+        client: SalesforceClient,
+        *,
+        lease_seconds: float = LEASE_SECONDS,
+        token_seconds: float = TOKEN_SECONDS,
+        observer: Observer | None = None,
+    ) -> None:
+        self._store = store
+        self.client = client
+        self._live: dict[RowId, _Live] = {}
+        self._refresher = Refresher(
+            store, client, observer or Observer(), lease_seconds=lease_seconds, token_seconds=token_seconds
+        )
+        self._refreshes: set[asyncio.Task[AccessToken]] = set()
+
+    async def follow(self, orgs: Collection[Org]) -> None:
+        """Let go of orgs that were removed, and of the access tokens of those whose state allows no call."""
+        for row_id in self._live.keys() - {org.row_id for org in orgs}:
+            del self._live[row_id]
+            await self.client.forget(row_id)
+        for org in orgs:
+            if org.is_closed and org.row_id in self._live:
+                self._live[org.row_id].current = None
+
+    async def current(self, org: Org, *, not_this: AccessToken | None = None) -> AccessToken:
+        """Give an access token, other than ``not_this``; refreshed when the store has none.
+
+        Raises NeedsLogin, NoConnection or another NotSent.
+        """
+        live = self._live.setdefault(org.row_id, _Live())
+        if live.current is not None and not same(live.current, not_this):
+            return live.current
+        async with live.lock:
+            if live.current is None or same(live.current, not_this):
+                live.current, live.new = await self._other(org, not_this)
+            return live.current
+
+    async def after(self, org: Org, refused: AccessToken) -> tuple[AccessToken, bool]:
+        """Give a token other than a refused one, and whether it is new: got now, not just found in the store.
+
+        Raises Rejected, without asking for another, while it is known that new tokens are refused too.
+        """
+        useless = self._live.setdefault(org.row_id, _Live()).useless
+        if useless is not None and same(useless.token, refused) and asyncio.get_running_loop().time() < useless.until:
+            raise _refused_anew(org, useless.message)
+        token = await self.current(org, not_this=refused)
+        return token, self._live[org.row_id].new
+
+    def refused_anew(self, org: Org, token: AccessToken, message: str) -> Rejected:
+        """Remember that a new token was refused, and give the error: for a while, longer each time, no other is got."""
+        live = self._live.setdefault(org.row_id, _Live())
+        pause = min(live.useless.pause * 2, _LONGEST_PAUSE) if live.useless else _FIRST_PAUSE
+        live.useless = _Useless(token, message, asyncio.get_running_loop().time() + pause, pause)
+        return _refused_anew(org, message)
+
+    def ends_results(self, org: Org, token: AccessToken, *, new: bool) -> bool:
+        """Whether the next page of a query is gone for good: a new token was refused with one, this time or before."""
+        live = self._live.setdefault(org.row_id, _Live())
+        if new:
+            live.ended_results = token
+        return same(token, live.ended_results)
+
+    def accepted(self, org: Org) -> None:
+        """An org took a token: what was remembered of refused ones is over."""
+        live = self._live.get(org.row_id)
+        if live is not None:
+            live.useless = None
+
+    async def refreshed_at(self, org: Org) -> datetime | None:
+        """When an org's refresh token was last used, by any process."""
+        async with self._store.database.reading() as connection:
+            return await self._store.orgs.refreshed_at(connection, org.row_id)
+
+    async def renew(self, org: Org, *, force: bool = False) -> AccessToken:
+        """Refresh although the access token may still work: to use the refresh token before it dies of idleness.
+
+        Without ``force``, which is an operator's word, a refresh token whose last answer was lost is left alone.
+        """
+        live = self._live.setdefault(org.row_id, _Live())
+        async with live.lock:
+            wish = Wish(await self._stored(org), prove=force, force=force)
+            live.current = await self._shielded(org, wish)
+            return live.current
+
+    async def _other(self, org: Org, not_this: AccessToken | None) -> tuple[AccessToken, bool]:
+        stored = await self._stored(org)
+        if stored is not None and not same(stored, not_this):
+            return stored, False
+        return await self._shielded(org, Wish(not_this)), True
+
+    async def _shielded(self, org: Org, wish: Wish) -> AccessToken:
+        task = asyncio.ensure_future(self._refresher.refresh(org, wish))
+        self._refreshes.add(task)
+        task.add_done_callback(self._refreshes.discard)
+        return await asyncio.shield(task)  # a caller that gives up must not stop a refresh that was sent
+
+    async def _stored(self, org: Org) -> AccessToken | None:
+        async with self._store.database.reading() as connection:
+            return await self._store.orgs.access_token(connection, org.row_id)
+
+    async def close(self) -> None:
+        """Wait for refreshes under way: what Salesforce answers them must not be lost."""
+        self._refresher.ending = True
+        while self._refreshes:
+            await asyncio.gather(*self._refreshes, return_exceptions=True)
+
+
+def _refused_anew(org: Org, message: str) -> Rejected:
+    return Rejected(
+        f"{org.alias} refuses the access tokens that it has just given: {message}",
+        code="INVALID_SESSION_ID",
+        category="auth_expired",
+        hint=refusal_hints.NOTHING_HELPS,
+        http_status=401,
+    )

@@ -1,0 +1,167 @@
+"""An org that lives somewhere else from now on: believed once its pinned login host has said so of that very org.
+
+The new host cannot prove itself: it can answer anything, and asking it would send it the token. Until the proof, the
+access token goes to the old host alone; the login host has just made that token, so it learns nothing by seeing it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from orgserver.model.audit import Act, Action, Ending, Outcome
+from orgserver.model.errors import CallError, StoreError
+from orgserver.model.names import new_id
+from orgserver.model.orgs import AccessToken, Move, Org, OrgState
+from orgserver.salesforce import hosts
+from orgserver.salesforce.auth import identity
+from orgserver.salesforce.auth.oauth import TokenAnswer
+from orgserver.salesforce.client import SalesforceClient
+from orgserver.services.tokens import failures
+from orgserver.services.tokens.refresh_request import hosts_of
+from orgserver.store.audit.chain import when
+from orgserver.store.session import Store
+from orgserver.store.writer import Transaction, microseconds
+
+logger = logging.getLogger("orgserver.tokens")
+SECONDS = 10.0
+"""How long the login host may take to say who an org is."""
+NEWS = timedelta(days=30)
+"""How long a proven move is told of."""
+
+
+class _Contradiction(Exception):
+    """The login host says something else than its own token answer."""
+
+
+def named_by(answer: TokenAnswer, org: Org) -> str:
+    """The origin of the instance that a token answer names, which may be trusted; ValueError if it may not."""
+    return hosts.check_url(answer.instance_url, org.trusted_hosts)
+
+
+def home_until_proven(org: Org, answer: TokenAnswer) -> str:
+    """Where a new access token may go at once: the origin that is pinned, or the first one that an org names."""
+    if org.org_id is None and org.instance_url == org.login_url:  # registered with --no-verify: nothing is pinned yet
+        return named_by(answer, org)
+    try:
+        return hosts.check_url(org.instance_url, org.trusted_hosts)
+    except ValueError:  # trusted no more; the client refuses it
+        return org.instance_url
+
+
+def words(org: Org, now: datetime) -> str | None:
+    """What people are told of an org's move, if there is news."""
+    move = org.move
+    if move is None or (move.proven and now - move.since > NEWS):
+        return None
+    before, after = _host(move.before), _host(move.after)
+    if move.proven:
+        return f"it moved from {before} to {after} on {move.since:%Y-%m-%d}, which its login host confirmed"
+    return (
+        f"its login host names a new instance, {after}, which could not be confirmed ({move.reason}); "
+        f"{before} is still used, and the next refresh asks again"
+    )
+
+
+class Moves:
+    """Proves that an org has moved, and pins its new place."""
+
+    def __init__(self, store: Store, client: SalesforceClient) -> None:
+        self._store = store
+        self._client = client
+
+    async def settle(self, org: Org, answer: TokenAnswer, access: AccessToken, login_host: str) -> AccessToken:
+        """Ask the host that gave an answer whether the org has moved; the access token, with where it may go.
+
+        ``access`` is stored already, for the old host. Raises NeedsLogin where the login host contradicts itself.
+        """
+        after = named_by(answer, org)
+        try:
+            await self._prove(org, answer, access, after, login_host)
+        except _Contradiction as contradiction:
+            await self._quarantine(org, access, str(contradiction))
+            raise failures.quarantined(org, str(contradiction)) from None
+        except (CallError, ValueError) as error:
+            move = Move(org.instance_url, after, _now(), proven=False, reason=str(error))
+            logger.warning("a move of %s to %s could not be confirmed: %s", org.alias, _host(after), error)
+            await self._note(org, access, move)
+            return access
+        return await self._pin(org, replace(access, instance_url=after))
+
+    async def _prove(self, org: Org, answer: TokenAnswer, access: AccessToken, after: str, login_host: str) -> None:
+        """Returns if it is so; raises _Contradiction, or whatever keeps the answer away."""
+        request = identity.ask(answer, hosts.check_url(login_host, org.trusted_hosts), org.trusted_hosts)
+        deadline = asyncio.get_running_loop().time() + SECONDS
+        where = replace(hosts_of(org, org.instance_url), login_url=login_host)
+        reply = await self._client.ask_login_host(where, access.token, request, deadline=deadline)
+        found = identity.read(reply, org.trusted_hosts)
+        if found.org_id != (org.org_id or answer.org_id):
+            raise _Contradiction(
+                f"its login host named a new instance, {_host(after)}, of another org ({found.org_id})"
+            )
+        if found.homes != {after}:
+            named = ", ".join(sorted(map(_host, found.homes)))
+            raise _Contradiction(f"its login host named a new instance, {_host(after)}, and says it lives at {named}")
+
+    async def _pin(self, org: Org, access: AccessToken) -> AccessToken:
+        """Let the org's token go to the new host from now on; the change is an entry."""
+        move = Move(org.instance_url, access.instance_url, _now(), proven=True)
+        act = replace(_act(org), object=_host(access.instance_url), fields=("instance_url",))
+
+        def change(tx: Transaction) -> bool:
+            moved = self._store.orgs.move_in(tx, org.row_id, access, move)
+            if moved:
+                self._store.audit.record_in(tx, act, Ending(Outcome.SUCCEEDED))
+            return moved
+
+        try:
+            moved = await self._store.database.write(change)
+        except StoreError as error:  # the old host is as good as before; the next refresh proves it again
+            logger.warning("a move of %s could not be stored: %s", org.alias, error, extra={"org": org.alias})
+            moved = False
+        if not moved:
+            return replace(access, instance_url=org.instance_url)
+        logger.warning("%s moved from %s to %s", org.alias, _host(move.before), _host(move.after))
+        return access
+
+    async def _note(self, org: Org, access: AccessToken, move: Move) -> None:
+        with suppress(StoreError):  # it is a warning, and the next refresh comes to it again
+            await self._store.database.write(
+                lambda tx: self._store.orgs.note_move_in(tx, org.row_id, access.fencing, move)
+            )
+
+    async def _quarantine(self, org: Org, access: AccessToken, cause: str) -> None:
+        """Use the access token of a login host that contradicts itself no more."""
+        act = _act(org)
+
+        def change(tx: Transaction) -> None:
+            if self._store.orgs.fencing_in(tx, org.row_id) == access.fencing:
+                self._store.orgs.forget_access_in(tx, org.row_id)
+                self._store.orgs.mark_in(tx, org.row_id, state=OrgState.QUARANTINED, cause=cause, problem=None)
+            self._store.audit.record_in(tx, act, Ending(Outcome.DENIED, error_code=OrgState.QUARANTINED.value))
+
+        with suppress(StoreError):  # whoever waits for the token is refused all the same
+            await self._store.database.write(change)
+
+
+def _act(org: Org) -> Act:
+    return Act(
+        id=new_id(),
+        principal="orgserver",
+        transport="stdio",
+        action=Action.ENROL,
+        org=org.alias,
+        org_row=org.row_id,
+        org_id=org.org_id,
+    )
+
+
+def _host(url: str) -> str:
+    return url.partition("://")[2] or url
+
+
+def _now() -> datetime:
+    return when(microseconds())
