@@ -84,9 +84,9 @@ def serve(**options: Any) -> None:
 
 
 async def _serve(options: dict[str, Any]) -> None:
-    from orgserver.serving.ending import Ending  # noqa: PLC0415  # as the next
+    from orgserver.serving.server import build_server, record_unreadable  # noqa: PLC0415
+    from orgserver.serving.shutdown import Ending  # noqa: PLC0415  # as the next
     from orgserver.serving.stdio import serve_stdio  # noqa: PLC0415  # the SDK is slow to import
-    from orgserver.tools.server import build_server, record_unreadable  # noqa: PLC0415
 
     principal = Principal(options["principal"] or local_principal())
     offer = settings_of_offer(options)
@@ -122,7 +122,7 @@ async def _serve(options: dict[str, Any]) -> None:
 
 async def _drain_seconds(app: App) -> float:
     """How long calls under way may take when the end was asked for: not long where the store is busy anyway."""
-    from orgserver.serving.ending import DRAIN_SECONDS  # noqa: PLC0415  # as in _serve
+    from orgserver.serving.shutdown import DRAIN_SECONDS  # noqa: PLC0415  # as in _serve
 
     app.store.database.hurry(_BUSY_SECONDS)
     try:

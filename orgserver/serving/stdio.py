@@ -15,7 +15,7 @@ from mcp.server.stdio import stdio_server
 
 from orgserver.serving import wire
 from orgserver.serving.descriptors import taken_over
-from orgserver.serving.ending import Ending
+from orgserver.serving.shutdown import Ending
 
 
 async def serve_stdio(server: Server[Any], ending: Ending | None = None, refused: wire.Refused | None = None) -> None:

@@ -25,9 +25,9 @@ from mcp_types import (
 )
 from pydantic_core import PydanticSerializationError
 
-from orgserver.serving.ending import Ending
 from orgserver.serving.fragments import KEPT_BYTES, read_fragment
 from orgserver.serving.messages import Unreadable, read_message
+from orgserver.serving.shutdown import Ending
 
 logger = logging.getLogger("orgserver.serving")
 

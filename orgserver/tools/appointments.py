@@ -8,7 +8,7 @@ from pydantic import Field, WithJsonSchema
 
 from orgserver.model.audit import Action
 from orgserver.model.names import EVENT
-from orgserver.tools import replies, verbs
+from orgserver.tools import handlers, results
 from orgserver.tools.arguments import (
     AllowDuplicates,
     Arguments,
@@ -30,7 +30,7 @@ from orgserver.tools.arguments import (
     as_in,
     text,
 )
-from orgserver.tools.family import ToolSpec
+from orgserver.tools.tool import ToolSpec
 
 
 class AppointmentFields(RecordData):
@@ -113,8 +113,8 @@ TOOLS = (
         "Create an appointment (Salesforce Event) in one org. Times need an offset or zone: 2026-11-24T10:00 "
         "Europe/Berlin. One read first, to warn of overlaps. data takes any createable field.",
         CreateAppointment,
-        replies.CREATED_SCHEMA,
-        verbs.create("salesforce_create_appointment", EVENT),
+        results.CREATED_SCHEMA,
+        handlers.create("salesforce_create_appointment", EVENT),
         Action.CREATE,
         EVENT,
         writes=True,
@@ -124,8 +124,8 @@ TOOLS = (
         "Get appointment",
         "Read one appointment whose id you know. To find one by time use salesforce_list_appointments.",
         GetAppointment,
-        replies.RECORD_SCHEMA,
-        verbs.read("salesforce_get_appointment", EVENT, "event_id"),
+        results.RECORD_SCHEMA,
+        handlers.read("salesforce_get_appointment", EVENT, "event_id"),
         Action.READ,
         EVENT,
     ),
@@ -134,8 +134,8 @@ TOOLS = (
         "Update appointment",
         "Move or change one appointment; null clears a field. Give StartDateTime and EndDateTime together.",
         UpdateAppointment,
-        replies.UPDATED_SCHEMA,
-        verbs.update("salesforce_update_appointment", EVENT, "event_id"),
+        results.UPDATED_SCHEMA,
+        handlers.update("salesforce_update_appointment", EVENT, "event_id"),
         Action.UPDATE,
         EVENT,
         writes=True,
@@ -146,8 +146,8 @@ TOOLS = (
         "Delete appointment",
         "Delete one appointment (to the org's recycle bin). Only when asked for.",
         DeleteAppointment,
-        replies.DELETED_SCHEMA,
-        verbs.delete("salesforce_delete_appointment", EVENT, "event_id"),
+        results.DELETED_SCHEMA,
+        handlers.delete("salesforce_delete_appointment", EVENT, "event_id"),
         Action.DELETE,
         EVENT,
         writes=True,
@@ -159,8 +159,8 @@ TOOLS = (
         "List appointments",
         "List appointments that overlap start to end, earliest first; from now on when neither is given.",
         ListAppointments,
-        replies.PAGE_SCHEMA,
-        verbs.list_("salesforce_list_appointments", EVENT),
+        results.PAGE_SCHEMA,
+        handlers.list_("salesforce_list_appointments", EVENT),
         Action.LIST,
         EVENT,
     ),

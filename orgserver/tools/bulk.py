@@ -11,9 +11,9 @@ from orgserver.model.bulk import BulkAction, BulkResult
 from orgserver.model.names import sobject
 from orgserver.model.orgs import Caller
 from orgserver.services.bulk.request import MAX_GIVEN, Given
-from orgserver.tools import replies
+from orgserver.tools import results
 from orgserver.tools.arguments import AllowDuplicates, Arguments, IdempotencyKey, ObjectName, Org, Preview, RecordData
-from orgserver.tools.family import ToolSpec
+from orgserver.tools.tool import ToolSpec
 
 if TYPE_CHECKING:
     from orgserver.services.operations import Operations
@@ -102,7 +102,7 @@ TOOLS = (
         "(SELECT Id FROM …) with data. Failures come first in results; the rest follows by cursor. For one record use "
         "its own tool. More than 200 records need a person's consent.",
         ChangeRecords,
-        replies.BULK_SCHEMA,
+        results.BULK_SCHEMA,
         run,
         Action.BULK,
         writes=True,

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from orgserver.model.audit import Action
 from orgserver.model.names import CONTACT
-from orgserver.tools import replies, verbs
+from orgserver.tools import handlers, results
 from orgserver.tools.arguments import (
     AllowDuplicates,
     Arguments,
@@ -28,7 +28,7 @@ from orgserver.tools.arguments import (
     as_in,
     text,
 )
-from orgserver.tools.family import ToolSpec
+from orgserver.tools.tool import ToolSpec
 
 
 class ContactFields(RecordData):
@@ -103,8 +103,8 @@ TOOLS = (
         "Create a Contact in one org. Use it for a new person; list first to avoid duplicates. "
         "data takes any createable field.",
         CreateContact,
-        replies.CREATED_SCHEMA,
-        verbs.create("salesforce_create_contact", CONTACT),
+        results.CREATED_SCHEMA,
+        handlers.create("salesforce_create_contact", CONTACT),
         Action.CREATE,
         CONTACT,
         writes=True,
@@ -114,8 +114,8 @@ TOOLS = (
         "Get contact",
         "Read one Contact whose id you know. To find one by name or email use salesforce_list_contacts.",
         GetContact,
-        replies.RECORD_SCHEMA,
-        verbs.read("salesforce_get_contact", CONTACT, "contact_id"),
+        results.RECORD_SCHEMA,
+        handlers.read("salesforce_get_contact", CONTACT, "contact_id"),
         Action.READ,
         CONTACT,
     ),
@@ -124,8 +124,8 @@ TOOLS = (
         "Update contact",
         "Change fields of one Contact; null clears a field. Fields not named stay as they are.",
         UpdateContact,
-        replies.UPDATED_SCHEMA,
-        verbs.update("salesforce_update_contact", CONTACT, "contact_id"),
+        results.UPDATED_SCHEMA,
+        handlers.update("salesforce_update_contact", CONTACT, "contact_id"),
         Action.UPDATE,
         CONTACT,
         writes=True,
@@ -136,8 +136,8 @@ TOOLS = (
         "Delete contact",
         "Delete one Contact (to the org's recycle bin). Only when asked for.",
         DeleteContact,
-        replies.DELETED_SCHEMA,
-        verbs.delete("salesforce_delete_contact", CONTACT, "contact_id"),
+        results.DELETED_SCHEMA,
+        handlers.delete("salesforce_delete_contact", CONTACT, "contact_id"),
         Action.DELETE,
         CONTACT,
         writes=True,
@@ -150,8 +150,8 @@ TOOLS = (
         "List or find Contacts, newest change first. Use filter for names, emails and the like; "
         "SOQL (salesforce_query) for anything more.",
         ListContacts,
-        replies.PAGE_SCHEMA,
-        verbs.list_("salesforce_list_contacts", CONTACT),
+        results.PAGE_SCHEMA,
+        handlers.list_("salesforce_list_contacts", CONTACT),
         Action.LIST,
         CONTACT,
     ),

@@ -8,9 +8,9 @@ from pydantic import Field, WithJsonSchema
 
 from orgserver.model.audit import Action
 from orgserver.model.orgs import Caller
-from orgserver.tools import replies
+from orgserver.tools import results
 from orgserver.tools.arguments import Arguments, Limit
-from orgserver.tools.family import ToolSpec
+from orgserver.tools.tool import ToolSpec
 
 if TYPE_CHECKING:
     from orgserver.services.fleet.fan_out import FleetResult
@@ -63,7 +63,7 @@ TOOLS = (
         "compare or count across orgs; use salesforce_query for one org, and to go on with a next_cursor from here "
         "(same soql, limit = limit_per_org).",
         QueryOrgs,
-        replies.FLEET_SCHEMA,
+        results.FLEET_SCHEMA,
         run,
         Action.QUERY,
     ),

@@ -9,9 +9,9 @@ from pydantic import Field, WithJsonSchema
 from orgserver.model.audit import Action
 from orgserver.model.orgs import Caller
 from orgserver.services.orgs import limits
-from orgserver.tools import replies
+from orgserver.tools import results
 from orgserver.tools.arguments import Arguments, Cursor, Org
-from orgserver.tools.family import ToolSpec
+from orgserver.tools.tool import ToolSpec
 
 if TYPE_CHECKING:
     from orgserver.services.operations import Operations
@@ -50,7 +50,7 @@ async def _limits(operations: Operations, caller: Caller, given: GetLimits) -> d
     result = await operations.perform(
         caller, "salesforce_limits", Action.LIMITS, given.org, None, lambda _org: limits.plan()
     )
-    return replies.usage(given.org, result)
+    return results.usage(given.org, result)
 
 
 TOOLS = (
@@ -59,7 +59,7 @@ TOOLS = (
         "List orgs",
         "The orgs you may use, what you may do in each, its state. Call it first when you do not know an org's alias.",
         ListOrgs,
-        replies.ORGS_SCHEMA,
+        results.ORGS_SCHEMA,
         run,
         Action.LIST,
     ),
@@ -68,7 +68,7 @@ TOOLS = (
         "Org limits",
         "API calls, storage and bulk quota of one org: allowed, remaining, used percent. Look before large jobs.",
         GetLimits,
-        replies.LIMITS_SCHEMA,
+        results.LIMITS_SCHEMA,
         _limits,
         Action.LIMITS,
     ),

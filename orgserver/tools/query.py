@@ -11,9 +11,9 @@ from orgserver.model.orgs import Caller
 from orgserver.salesforce.soql import sosl
 from orgserver.services.queries import search
 from orgserver.services.queries.search import Search
-from orgserver.tools import replies
+from orgserver.tools import results
 from orgserver.tools.arguments import Arguments, Count, Cursor, Limit, Org
-from orgserver.tools.family import ToolSpec
+from orgserver.tools.tool import ToolSpec
 
 if TYPE_CHECKING:
     from orgserver.services.operations import Operations
@@ -44,7 +44,7 @@ async def run(operations: Operations, caller: Caller, given: Query) -> dict[str,
         include_deleted=given.include_deleted,
         count=given.count,
     )
-    return replies.page(given.org, result)
+    return results.page(given.org, result)
 
 
 class SearchText(Arguments):
@@ -71,7 +71,7 @@ async def _search(operations: Operations, caller: Caller, given: SearchText) -> 
     result = await operations.perform(
         caller, "salesforce_search", Action.SEARCH, given.org, None, lambda _org: search.plan(wanted)
     )
-    return replies.found(given.org, result)
+    return results.found(given.org, result)
 
 
 TOOLS = (
@@ -81,7 +81,7 @@ TOOLS = (
         "Run a SOQL query in one org: any object, joins, counts, groups. Use the list tools for plain lists of "
         "contacts or appointments. Quote texts with '; dates are not quoted.",
         Query,
-        replies.PAGE_SCHEMA,
+        results.PAGE_SCHEMA,
         run,
         Action.QUERY,
     ),
@@ -91,7 +91,7 @@ TOOLS = (
         "Find records of several objects by words, email or phone in any field, like Salesforce's search box. Use it "
         "when you do not know which object or field. New records take some seconds.",
         SearchText,
-        replies.FOUND_SCHEMA,
+        results.FOUND_SCHEMA,
         _search,
         Action.SEARCH,
     ),

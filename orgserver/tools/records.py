@@ -11,7 +11,7 @@ from orgserver.model.names import sobject
 from orgserver.model.orgs import Caller
 from orgserver.services.records import upsert
 from orgserver.services.records.upsert import Upsert
-from orgserver.tools import replies, verbs
+from orgserver.tools import handlers, results
 from orgserver.tools.arguments import (
     AllowDuplicates,
     Arguments,
@@ -24,7 +24,7 @@ from orgserver.tools.arguments import (
     RecordIdText,
     Since,
 )
-from orgserver.tools.family import ToolSpec
+from orgserver.tools.tool import ToolSpec
 
 if TYPE_CHECKING:
     from orgserver.services.operations import Operations
@@ -107,7 +107,7 @@ async def _upsert(operations: Operations, caller: Caller, given: UpsertRecord) -
         wanted.sobject,
         lambda org: upsert.plan(caller, org, _UPSERT, wanted, operations.preparation),
     )
-    return replies.upserted(given.org, result)
+    return results.upserted(given.org, result)
 
 
 TOOLS = (
@@ -117,8 +117,8 @@ TOOLS = (
         "Create a record of any object. For a contact or an appointment use their own tools. Where the object has an "
         "external id field, salesforce_upsert_record is the safe create.",
         CreateRecord,
-        replies.CREATED_SCHEMA,
-        verbs.create("salesforce_create_record", None),
+        results.CREATED_SCHEMA,
+        handlers.create("salesforce_create_record", None),
         Action.CREATE,
         writes=True,
     ),
@@ -128,8 +128,8 @@ TOOLS = (
         "Read one record of any object whose id you know. Without fields: every field that is not empty. To find "
         "records use salesforce_query or salesforce_search.",
         GetRecord,
-        replies.RECORD_SCHEMA,
-        verbs.read("salesforce_get_record", None, "record_id"),
+        results.RECORD_SCHEMA,
+        handlers.read("salesforce_get_record", None, "record_id"),
         Action.READ,
     ),
     ToolSpec(
@@ -137,8 +137,8 @@ TOOLS = (
         "Update record",
         "Change fields of one record of any object; null clears a field. Fields not named stay as they are.",
         UpdateRecord,
-        replies.UPDATED_SCHEMA,
-        verbs.update("salesforce_update_record", None, "record_id"),
+        results.UPDATED_SCHEMA,
+        handlers.update("salesforce_update_record", None, "record_id"),
         Action.UPDATE,
         writes=True,
         idempotent=True,
@@ -148,8 +148,8 @@ TOOLS = (
         "Delete record",
         "Delete one record of any object (to the org's recycle bin). Only when asked for.",
         DeleteRecord,
-        replies.DELETED_SCHEMA,
-        verbs.delete("salesforce_delete_record", None, "record_id"),
+        results.DELETED_SCHEMA,
+        handlers.delete("salesforce_delete_record", None, "record_id"),
         Action.DELETE,
         writes=True,
         destroys=True,
@@ -161,7 +161,7 @@ TOOLS = (
         "The safe create: make the record that has this external id, or change it if it exists. Repeating it never "
         "makes a second record. data without the external id.",
         UpsertRecord,
-        replies.UPSERTED_SCHEMA,
+        results.UPSERTED_SCHEMA,
         _upsert,
         Action.UPSERT,
         writes=True,

@@ -7,15 +7,15 @@ from difflib import get_close_matches
 
 from orgserver.model.errors import ConfigError
 from orgserver.model.orgs import Scope
-from orgserver.tools import appointments, bulk, contacts, fleet, metadata, orgs, query, records
-from orgserver.tools.family import ToolSpec
+from orgserver.tools import appointments, bulk, contacts, describe, fleet, orgs, query, records
+from orgserver.tools.tool import ToolSpec
 
 TOOLSETS: dict[str, tuple[ToolSpec, ...]] = {
     "contacts": contacts.TOOLS,
     "appointments": appointments.TOOLS,
     "query": query.TOOLS,
     "orgs": orgs.TOOLS,
-    "metadata": metadata.TOOLS,
+    "metadata": describe.TOOLS,
     "records": records.TOOLS,
     "bulk": bulk.TOOLS,
     "fleet": fleet.TOOLS,

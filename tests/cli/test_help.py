@@ -140,7 +140,7 @@ def test_serving_imports_nothing_that_only_other_commands_need() -> None:
         "try: main()\n"
         "except SystemExit: pass\n"
         "print(sorted(m for m in sys.modules if m in {'rich', 'alembic', 'dotenv', 'orgserver.sandbox', "
-        "'orgserver.cli.demo', 'orgserver.cli.orgs', 'orgserver.cli.audit', 'orgserver.tools.server'}))"
+        "'orgserver.cli.demo', 'orgserver.cli.orgs', 'orgserver.cli.audit', 'orgserver.serving.server'}))"
     )
 
     done = subprocess.run([sys.executable, "-c", "import orgserver.cli.migrate"], check=False)
@@ -148,7 +148,7 @@ def test_serving_imports_nothing_that_only_other_commands_need() -> None:
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 
     assert done.returncode == 0
-    assert shown.stdout == "['orgserver.tools.server']\n"
+    assert shown.stdout == "['orgserver.serving.server']\n"
 
 
 def test_the_help_of_serve_names_every_toolset() -> None:

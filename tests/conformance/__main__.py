@@ -24,7 +24,7 @@ from orgserver.cli.playground import register
 from orgserver.config import read_settings
 from orgserver.model.orgs import Principal
 from orgserver.sandbox.server import Sandbox
-from orgserver.tools.server import build_server
+from orgserver.serving.server import build_server
 
 from .http_serving import serving
 from .suite_server import suite_server

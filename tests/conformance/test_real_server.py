@@ -14,7 +14,7 @@ from mcp_types import PromptReference
 from orgserver.app import App
 from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Principal
-from orgserver.tools.server import build_server
+from orgserver.serving.server import build_server
 
 from .http_serving import serving
 

@@ -24,7 +24,7 @@ from orgserver.config import read_settings
 from orgserver.model.orgs import Principal, Scope
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
-from orgserver.tools.server import build_server
+from orgserver.serving.server import build_server
 
 from .tracing import Tracer
 

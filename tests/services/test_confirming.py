@@ -22,8 +22,8 @@ from orgserver.services.calls import confirmation
 from orgserver.services.calls.approvals import Approving
 from orgserver.services.calls.plan import Plan
 from orgserver.services.calls.questions import Confirmation, Told
+from orgserver.serving.server import build_server
 from orgserver.store import tables
-from orgserver.tools.server import build_server
 
 DELETE = "salesforce_delete_contact"
 

@@ -11,7 +11,7 @@ from orgserver.app import App
 from orgserver.model.audit import EntryFilter
 from orgserver.model.orgs import Principal, Scope
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.tools.server import build_server
+from orgserver.serving.server import build_server
 
 CREATE, UPDATE, LIST = "salesforce_create_contact", "salesforce_update_contact", "salesforce_list_contacts"
 BULK, FLEET, UPSERT = "salesforce_change_records", "salesforce_query_orgs", "salesforce_upsert_record"

@@ -21,7 +21,7 @@ from orgserver.services.bulk.request import Given
 from orgserver.services.orgs.enrolment import Registration
 from orgserver.services.queries.list_query import Listing
 from orgserver.services.undo.restore import Undoing
-from orgserver.tools.server import build_server
+from orgserver.serving.server import build_server
 
 TOOL = "a test"
 SOQL = "SELECT Id FROM Contact"

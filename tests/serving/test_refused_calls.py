@@ -10,7 +10,7 @@ from orgserver.app import App
 from orgserver.model.audit import AuditEntry, EntryFilter
 from orgserver.model.orgs import Caller, Principal, Scope
 from orgserver.serving import wire
-from orgserver.tools.server import build_server, record_unreadable
+from orgserver.serving.server import build_server, record_unreadable
 
 ME = {"name": "raw", "version": "1"}
 HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": ME}

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from orgserver.app import open_app
 from orgserver.config import read_settings
 from orgserver.model.orgs import Principal, Scope
-from orgserver.tools.server import build_server
+from orgserver.serving.server import build_server
 
 from .shell import Shell
 

@@ -17,7 +17,7 @@ from orgserver.model.schema import FieldInfo, ObjectInfo, Schema
 from orgserver.services.describe.operations import ObjectPage
 from orgserver.services.orgs.directory import OrgPage
 from orgserver.services.queries.list_query import Listing
-from orgserver.tools.server import build_server
+from orgserver.serving.server import build_server
 
 CONTACT_ID = "003Ws000003xYzAIAU"
 EVENT_ID = "00UWs000003xYzAMAU"

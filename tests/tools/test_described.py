@@ -9,7 +9,7 @@ import pytest
 
 from orgserver.model.schema import Child, FieldInfo, PicklistValue, Schema
 from orgserver.salesforce.protocol import describe
-from orgserver.tools import described
+from orgserver.tools import schema_view
 
 FOLDER = Path(str(resources.files("orgserver.sandbox") / "describe"))
 CONTACT_BYTES = 6_144
@@ -28,7 +28,7 @@ def by_name(told: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def test_a_contact_fits_its_budget_with_every_field() -> None:
-    told = described.compact(schema("Contact"))
+    told = schema_view.compact(schema("Contact"))
 
     assert size(told) <= CONTACT_BYTES
     assert len(told["fields"]) == len(schema("Contact").fields)
@@ -38,14 +38,14 @@ def test_a_contact_fits_its_budget_with_every_field() -> None:
 
 @pytest.mark.parametrize("file", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
 def test_every_recorded_object_is_told_in_a_tenth_of_its_bytes(file: Path) -> None:
-    told = described.compact(schema(file.stem))
+    told = schema_view.compact(schema(file.stem))
 
     assert size(told) <= max(CONTACT_BYTES, file.stat().st_size / 10)
     assert "more_fields" not in told
 
 
 def test_only_what_is_not_as_usual_is_said() -> None:
-    fields = by_name(described.compact(schema("Contact")))
+    fields = by_name(schema_view.compact(schema("Contact")))
 
     assert fields["LastName"] == {"name": "LastName", "type": "string(80)", "is": "required"}
     assert fields["FirstName"] == {"name": "FirstName", "type": "string(40)"}
@@ -60,7 +60,7 @@ def test_only_what_is_not_as_usual_is_said() -> None:
 
 def test_long_picklists_and_many_targets_say_how_many_more_there_are() -> None:
     event = schema("Event")
-    fields = by_name(described.compact(event))
+    fields = by_name(schema_view.compact(event))
 
     zones, what = event.field("RecurrenceTimeZoneSidKey"), event.field("WhatId")
     assert zones is not None and what is not None
@@ -71,7 +71,7 @@ def test_long_picklists_and_many_targets_say_how_many_more_there_are() -> None:
 
 
 def test_fields_that_are_named_come_in_full_and_once() -> None:
-    told = described.chosen(schema("Event"), ["whatid", "WhatId", "RecurrenceTimeZoneSidKey"])
+    told = schema_view.chosen(schema("Event"), ["whatid", "WhatId", "RecurrenceTimeZoneSidKey"])
     fields = by_name(told)
 
     assert len(told["fields"]) == 2
@@ -79,18 +79,18 @@ def test_fields_that_are_named_come_in_full_and_once() -> None:
     assert fields["WhatId"]["relationship"] == "What"
     assert len(fields["RecurrenceTimeZoneSidKey"]["values"]) > 100
     assert {"value", "label"} == set(fields["RecurrenceTimeZoneSidKey"]["values"][0])
-    city = by_name(described.chosen(schema("Contact"), ["MailingCity"]))["MailingCity"]
+    city = by_name(schema_view.chosen(schema("Contact"), ["MailingCity"]))["MailingCity"]
     assert (city["label"], city["part_of"]) == ("Mailing City", "MailingAddress")
 
 
 def test_detail_has_the_child_relationships_that_subqueries_name() -> None:
-    told = described.whole(schema("Account"))
+    told = schema_view.whole(schema("Account"))
 
     assert "Contacts: Contact.AccountId" in told["children"]
     assert len(told["fields"]) == len(schema("Account").fields)
 
 
-@pytest.mark.parametrize("shape", [described.compact, described.whole])
+@pytest.mark.parametrize("shape", [schema_view.compact, schema_view.whole])
 def test_an_object_of_any_size_ends_at_a_bound_and_names_the_rest(shape: Any) -> None:
     fields = tuple(
         FieldInfo(
@@ -108,7 +108,7 @@ def test_an_object_of_any_size_ends_at_a_bound_and_names_the_rest(shape: Any) ->
     assert [field["name"] for field in told["fields"]] + told["more_fields"] == [each.name for each in fields]
 
 
-@pytest.mark.parametrize("shape", [described.compact, described.whole])
+@pytest.mark.parametrize("shape", [schema_view.compact, schema_view.whole])
 def test_even_names_alone_are_bounded_and_the_others_counted(shape: Any) -> None:
     fields = tuple(FieldInfo(f"F{n}_{'x' * 70}__c", "L" * 200, "string") for n in range(2_000))
     told = shape(Schema("Huge__c", "Huge", None, True, True, True, True, True, fields))
@@ -120,7 +120,7 @@ def test_even_names_alone_are_bounded_and_the_others_counted(shape: Any) -> None
 def test_a_picklist_without_end_is_cut_with_its_count() -> None:
     values = tuple(PicklistValue(f"{n}{'v' * 240}", "l" * 250) for n in range(2_000))
     field = FieldInfo("Kind__c", "Kind", "picklist", picklist=values)
-    told = described.chosen(Schema("Huge__c", "Huge", None, True, True, True, True, True, (field,)), ["Kind__c"])
+    told = schema_view.chosen(Schema("Huge__c", "Huge", None, True, True, True, True, True, (field,)), ["Kind__c"])
 
     assert size(told) <= 60 * 1_024
     (only,) = told["fields"]
@@ -130,7 +130,7 @@ def test_a_picklist_without_end_is_cut_with_its_count() -> None:
 
 def test_children_that_find_no_room_are_counted() -> None:
     children = tuple(Child(f"Children_{n}_{'x' * 60}__r", "Thing__c", "Parent__c") for n in range(2_000))
-    told = described.whole(Schema("Huge__c", "Huge", None, True, True, True, True, True, (), children))
+    told = schema_view.whole(Schema("Huge__c", "Huge", None, True, True, True, True, True, (), children))
 
     assert size(told) < 60 * 1_024
     assert len(told["children"]) + told["more_children"] == 2_000

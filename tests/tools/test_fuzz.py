@@ -23,9 +23,9 @@ from orgserver.cli.playground import register
 from orgserver.config import read_settings
 from orgserver.model.orgs import Principal, Scope
 from orgserver.sandbox.server import Sandbox
+from orgserver.serving.server import build_server
 from orgserver.tools import toolsets
 from orgserver.tools.arguments import schema_of
-from orgserver.tools.server import build_server
 
 SPECS = {spec.name: spec for specs in toolsets.TOOLSETS.values() for spec in specs}
 CATEGORIES = {

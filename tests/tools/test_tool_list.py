@@ -8,7 +8,7 @@ from mcp_types import ListToolsResult
 from orgserver.model.errors import ConfigError
 from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Scope
-from orgserver.tools.server import INSTRUCTIONS
+from orgserver.serving.server import INSTRUCTIONS
 from orgserver.tools.toolsets import chosen, of_scope, toolset_names
 
 MAX_BYTES = 14_336

@@ -15,7 +15,7 @@ from orgserver.model.orgs import Principal, Scope
 from orgserver.salesforce.client import SalesforceClient
 from orgserver.services.calls.access import Access
 from orgserver.services.operations import Operations
-from orgserver.tools.server import build_server
+from orgserver.serving.server import build_server
 
 CATEGORIES = {
     "unknown_org", "forbidden", "policy", "invalid_argument", "not_found", "conflict", "auth_expired", "rate_limited",

@@ -8,9 +8,9 @@ from pydantic import Field, WithJsonSchema
 
 from orgserver.model.audit import Action
 from orgserver.model.orgs import Caller
-from orgserver.tools import described, replies
+from orgserver.tools import results, schema_view
 from orgserver.tools.arguments import Arguments, Cursor, Org
-from orgserver.tools.family import ToolSpec
+from orgserver.tools.tool import ToolSpec
 
 if TYPE_CHECKING:
     from orgserver.services.operations import Operations
@@ -52,9 +52,9 @@ async def describe(operations: Operations, caller: Caller, given: DescribeObject
     """Tell what fields an object has."""
     schema = await operations.describe(caller, _DESCRIBE, given.org, given.object, given.fields, refresh=given.refresh)
     if given.fields is not None:
-        told = described.chosen(schema, given.fields)
+        told = schema_view.chosen(schema, given.fields)
     else:
-        told = described.whole(schema) if given.detail else described.compact(schema)
+        told = schema_view.whole(schema) if given.detail else schema_view.compact(schema)
     return {"org": given.org} | told
 
 
@@ -63,7 +63,7 @@ async def list_objects(operations: Operations, caller: Caller, given: ListObject
     page = await operations.objects(caller, _LIST, given.org, given.match, given.cursor)
     shaped = {
         "org": given.org,
-        "objects": [described.named(each) for each in page.objects],
+        "objects": [schema_view.named(each) for each in page.objects],
         "total_size": page.total_size,
     }
     return shaped | ({"next_cursor": page.next_cursor} if page.next_cursor else {})
@@ -76,7 +76,7 @@ TOOLS = (
         "Fields of one object: names, types, picklist values, what a create requires. Use it before you guess a "
         "field name. What is not marked is writable, optional, filterable.",
         DescribeObject,
-        replies.SCHEMA_SCHEMA,
+        results.SCHEMA_SCHEMA,
         describe,
         Action.DESCRIBE,
     ),
@@ -85,7 +85,7 @@ TOOLS = (
         "List objects",
         "Names and labels of an org's objects, custom ones too. Use it when you do not know what an object is called.",
         ListObjects,
-        replies.OBJECTS_SCHEMA,
+        results.OBJECTS_SCHEMA,
         list_objects,
         Action.DESCRIBE,
     ),

@@ -30,8 +30,8 @@ from orgserver.model.audit import Action
 from orgserver.model.errors import CallError, InvalidArgument
 from orgserver.model.names import SObjectName
 from orgserver.model.orgs import Caller
-from orgserver.tools import replies
-from orgserver.tools.family import ToolSpec
+from orgserver.tools import results
+from orgserver.tools.tool import ToolSpec
 
 if TYPE_CHECKING:
     from orgserver.services.operations import Operations
@@ -123,7 +123,7 @@ class _Reading:
             told = await self._read(self._who(ctx), org, name, last)
         except Exception as error:  # the outermost place; what is not foreseen is logged in _named
             raise _protocol_error(self._named(error), org) from error
-        _, text = replies.written(told)
+        _, text = results.written(told)
         return ReadResourceResult(contents=[TextResourceContents(uri=uri, mime_type=JSON, text=text)])
 
     async def _read(self, caller: Caller, org: str, name: str, last: str) -> dict[str, Any]:
@@ -136,7 +136,7 @@ class _Reading:
             return await spec.run(
                 self._operations, caller, spec.arguments.model_validate({"org": org, "object": sobject})
             )
-        return replies.record(org, await self._operations.read(caller, TOOL, org, sobject, last))
+        return results.record(org, await self._operations.read(caller, TOOL, org, sobject, last))
 
     async def _sobject(self, caller: Caller, org: str, name: str, *, describing: bool) -> SObjectName:
         try:
@@ -159,5 +159,5 @@ def _protocol_error(error: CallError, org: str | None) -> MCPError:
     """Our text and, as data, the contract's error; ``internal`` is the server's fault, the rest the address's."""
     code = INTERNAL_ERROR if error.category == "internal" else INVALID_PARAMS
     text = f"{error}; {error.hint}" if error.hint else str(error)
-    told: dict[str, Any] = replies.encodable(error.as_json(org))["error"]
-    return MCPError(code, replies.encodable(text), told)
+    told: dict[str, Any] = results.encodable(error.as_json(org))["error"]
+    return MCPError(code, results.encodable(text), told)

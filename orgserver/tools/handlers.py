@@ -8,8 +8,8 @@ from orgserver.model.names import SObjectName
 from orgserver.model.names import sobject as sobject_name
 from orgserver.model.orgs import Caller
 from orgserver.services.queries.list_query import Listing
-from orgserver.tools import replies
-from orgserver.tools.family import Run
+from orgserver.tools import results
+from orgserver.tools.tool import Run
 
 if TYPE_CHECKING:
     from orgserver.services.operations import Operations
@@ -33,7 +33,7 @@ def create(tool: str, sobject: SObjectName | None) -> Run:
             idempotency_key=given.idempotency_key,
             allow_duplicates=given.allow_duplicates,
         )
-        return replies.created(given.org, result)
+        return results.created(given.org, result)
 
     return run
 
@@ -44,7 +44,7 @@ def read(tool: str, sobject: SObjectName | None, id_argument: str) -> Run:
     async def run(operations: Operations, caller: Caller, given: Any) -> dict[str, Any]:
         identifier = getattr(given, id_argument)
         about = _object(given, sobject)
-        return replies.record(
+        return results.record(
             given.org, await operations.read(caller, tool, given.org, about, identifier, given.fields)
         )
 
@@ -66,7 +66,7 @@ def update(tool: str, sobject: SObjectName | None, id_argument: str) -> Run:
             preview=given.preview,
             allow_duplicates=given.allow_duplicates,
         )
-        return replies.updated(given.org, result)
+        return results.updated(given.org, result)
 
     return run
 
@@ -78,7 +78,7 @@ def delete(tool: str, sobject: SObjectName | None, id_argument: str) -> Run:
         identifier = getattr(given, id_argument)
         about = _object(given, sobject)
         result = await operations.delete(caller, tool, given.org, about, identifier, preview=given.preview)
-        return replies.deleted(given.org, result)
+        return results.deleted(given.org, result)
 
     return run
 
@@ -98,6 +98,6 @@ def list_(tool: str, sobject: SObjectName) -> Run:
             getattr(given, "end", None),
             given.count,
         )
-        return replies.page(given.org, await operations.list(caller, tool, given.org, listing))
+        return results.page(given.org, await operations.list(caller, tool, given.org, listing))
 
     return run

@@ -37,10 +37,11 @@ from orgserver.model.errors import (
     Unconfirmed,
 )
 from orgserver.model.orgs import Caller, Principal, Progress, Scope
-from orgserver.tools import asking, completion, prompts, replies, resources, toolsets
+from orgserver.serving import completion, elicitation, prompts, resources
+from orgserver.tools import results, toolsets
 from orgserver.tools.argument_forms import ArgumentForms
 from orgserver.tools.arguments import explain
-from orgserver.tools.family import ToolSpec
+from orgserver.tools.tool import ToolSpec
 
 if TYPE_CHECKING:
     from orgserver.services.operations import Operations
@@ -136,14 +137,14 @@ class _Calls:
         org = _text(arguments.get("org"))
         spec = self._specs.get(params.name)
         try:
-            caller = replace(self.called(ctx), person=asking.person(ctx, params))
+            caller = replace(self.called(ctx), person=elicitation.person(ctx, params))
             structured = await self._recorded(spec, caller, params.name, arguments)
-            result, outcome = replies.success(structured), "succeeded"
+            result, outcome = results.success(structured), "succeeded"
         except Unconfirmed as asked:
-            result, outcome = asking.input_required(asked), "asked"
+            result, outcome = elicitation.input_required(asked), "asked"
         except Exception as error:  # noqa: BLE001  # the outermost loop: what is not foreseen is logged in _named
             known = _named(error, spec)
-            result, outcome = replies.failure(known, org), known.outcome
+            result, outcome = results.failure(known, org), known.outcome
         logger.info(
             "call",
             extra={
