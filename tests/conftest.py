@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orgserver.app import App, open_app
-from orgserver.cli.playground import register
+from orgserver.cli.orgs.pretend_orgs import register
 from orgserver.config import read_settings
 from orgserver.model.orgs import Caller, Principal, Scope
 from orgserver.sandbox.org import SandboxOrg

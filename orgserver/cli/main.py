@@ -12,34 +12,34 @@ from typing import Any
 import click
 
 import orgserver
-from orgserver.cli import completing, groups
+from orgserver.cli import command_groups, completion
 from orgserver.cli.support import Failure, report
 from orgserver.model.errors import OrgserverError
 
 INTERRUPTED = 130
 _COMMANDS = {
-    "demo": ("orgserver.cli.demo", "See it work: a sandbox with two orgs, a real MCP client, the audit log."),
-    "sandbox": ("orgserver.cli.sandbox", "Serve pretend Salesforce orgs on this machine."),
-    "add-org": ("orgserver.cli.add_org", "Register a Salesforce org."),
-    "list-orgs": ("orgserver.cli.orgs", "List the registered orgs."),
-    "show-org": ("orgserver.cli.orgs", "Show all that is known of one org."),
-    "check-org": ("orgserver.cli.orgs", "Ask orgs whether their credentials work."),
-    "update-org": ("orgserver.cli.update_org", "Rename, enable, disable or limit an org, or log in to it again."),
-    "remove-org": ("orgserver.cli.orgs", "Remove an org and destroy its secrets."),
-    "import-orgs": ("orgserver.cli.import_orgs", "Register many orgs at once."),
-    "serve": ("orgserver.cli.serve", "Serve MCP on standard input and output."),
-    "connect": ("orgserver.cli.connect", "Have an MCP client start orgserver: write its configuration."),
-    "disconnect": ("orgserver.cli.connect", "Take orgserver out of a client's configuration."),
-    "open": ("orgserver.cli.open", "Open an org, or a record in it, in the browser."),
-    "refresh-idle": ("orgserver.cli.refresh_idle", "Keep the tokens of idle orgs alive, for cron."),
-    "approvals": ("orgserver.cli.approvals", "List what agents asked for and a person must allow."),
-    "approve": ("orgserver.cli.approvals", "Let one call of an agent pass, once."),
-    "audit": ("orgserver.cli.audit", "Read, export and verify the audit log."),
-    "backup": ("orgserver.cli.backup", "Copy the store while servers use it."),
-    "restore": ("orgserver.cli.backup", "Put a backup in as the store."),
-    "rotate-key": ("orgserver.cli.rotate_key", "Give the store a new master key, while servers run."),
-    "doctor": ("orgserver.cli.doctor", "Check everything a support person would ask for."),
-    "migrate": ("orgserver.cli.migrate", "Bring the store to the newest schema."),
+    "demo": ("orgserver.cli.serving.demo", "See it work: a sandbox with two orgs, a real MCP client, the audit log."),
+    "sandbox": ("orgserver.cli.serving.sandbox", "Serve pretend Salesforce orgs on this machine."),
+    "add-org": ("orgserver.cli.orgs.add_org", "Register a Salesforce org."),
+    "list-orgs": ("orgserver.cli.orgs.commands", "List the registered orgs."),
+    "show-org": ("orgserver.cli.orgs.commands", "Show all that is known of one org."),
+    "check-org": ("orgserver.cli.orgs.commands", "Ask orgs whether their credentials work."),
+    "update-org": ("orgserver.cli.orgs.update_org", "Rename, enable, disable or limit an org, or log in to it again."),
+    "remove-org": ("orgserver.cli.orgs.commands", "Remove an org and destroy its secrets."),
+    "import-orgs": ("orgserver.cli.orgs.import_orgs", "Register many orgs at once."),
+    "serve": ("orgserver.cli.serving.serve", "Serve MCP on standard input and output."),
+    "connect": ("orgserver.cli.clients.connect", "Have an MCP client start orgserver: write its configuration."),
+    "disconnect": ("orgserver.cli.clients.connect", "Take orgserver out of a client's configuration."),
+    "open": ("orgserver.cli.orgs.open_org", "Open an org, or a record in it, in the browser."),
+    "refresh-idle": ("orgserver.cli.orgs.refresh_idle", "Keep the tokens of idle orgs alive, for cron."),
+    "approvals": ("orgserver.cli.serving.approvals", "List what agents asked for and a person must allow."),
+    "approve": ("orgserver.cli.serving.approvals", "Let one call of an agent pass, once."),
+    "audit": ("orgserver.cli.audit.commands", "Read, export and verify the audit log."),
+    "backup": ("orgserver.cli.store.backup", "Copy the store while servers use it."),
+    "restore": ("orgserver.cli.store.backup", "Put a backup in as the store."),
+    "rotate-key": ("orgserver.cli.store.rotate_key", "Give the store a new master key, while servers run."),
+    "doctor": ("orgserver.cli.store.doctor", "Check everything a support person would ask for."),
+    "migrate": ("orgserver.cli.store.migrate", "Bring the store to the newest schema."),
 }
 _COMPLETION = (
     'Completion: eval "$(_ORGSERVER_COMPLETE=bash_source orgserver)" in ~/.bashrc '
@@ -47,7 +47,7 @@ _COMPLETION = (
 )
 
 
-class LazyGroup(groups.Group):
+class LazyGroup(command_groups.Group):
     """Finds commands by name without importing the others."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -77,7 +77,7 @@ class LazyGroup(groups.Group):
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 is no reason to fail
-        completing.prepare()
+        completion.prepare()
         try:
             return super().main(*args, **(extra | {"standalone_mode": False}))
         except KeyboardInterrupt:
@@ -136,7 +136,7 @@ def cli(ctx: click.Context, debug: bool) -> None:
 
 
 @click.command("help", epilog="Example: orgserver help audit undo")
-@click.argument("words", metavar="[COMMAND]...", nargs=-1, shell_complete=completing.commands)
+@click.argument("words", metavar="[COMMAND]...", nargs=-1, shell_complete=completion.commands)
 @click.pass_context
 def help_(ctx: click.Context, words: tuple[str, ...]) -> None:
     """Show what a command does, and its options."""
@@ -145,7 +145,7 @@ def help_(ctx: click.Context, words: tuple[str, ...]) -> None:
         command = shown.command
         inner = command.get_command(shown, word) if isinstance(command, click.Group) else None
         if inner is None:
-            known = command if isinstance(command, groups.Group) else cli
+            known = command if isinstance(command, command_groups.Group) else cli
             raise known.unknown(shown, word)
         shown = click.Context(inner, info_name=word, parent=shown)
     click.echo(shown.get_help())

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 
 from orgserver.app import App, open_app
-from orgserver.cli.playground import register
+from orgserver.cli.orgs.pretend_orgs import register
 from orgserver.config import read_settings
 from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller, Principal

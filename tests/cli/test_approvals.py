@@ -13,8 +13,8 @@ import pytest
 from shells import Shell
 
 from orgserver.app import App
-from orgserver.cli import approvals
 from orgserver.cli.main import cli
+from orgserver.cli.serving import approvals
 from orgserver.config import read_settings
 from orgserver.model.audit import AuditEntry, EntryFilter
 from orgserver.model.errors import ConfigError, OperatorError, PolicyDenied

@@ -17,7 +17,7 @@ from pyarrow import parquet
 from shells import SECONDS, Ran, Shell
 
 from orgserver.app import open_app
-from orgserver.cli.audit_export import export_to
+from orgserver.cli.audit.export import export_to
 from orgserver.config import read_settings
 from orgserver.model.audit import ENTRY_FIELDS, Act, Ending, EntryFilter, Outcome
 from orgserver.model.errors import OperatorError, StoreAway

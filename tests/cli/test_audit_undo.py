@@ -8,7 +8,7 @@ import pytest
 from shells import Command, Shell
 
 from orgserver.app import App
-from orgserver.cli import audit_undo
+from orgserver.cli.audit import undo
 from orgserver.cli.main import cli
 from orgserver.cli.support import Failure
 from orgserver.model.audit import EntryFilter
@@ -30,9 +30,9 @@ async def changed(app: App, caller: Caller) -> tuple[str, str]:
 async def test_an_undo_is_shown_and_then_done(command: Command, acme: SandboxOrg, changed: tuple[str, str]) -> None:
     record_id, entry_id = changed
 
-    dry = await command(audit_undo.undo, entry_id, "--dry-run")
+    dry = await command(undo.undo, entry_id, "--dry-run")
     meanwhile = acme.records.tables["Contact"][record_id]["LastName"]
-    done = await command(audit_undo.undo, entry_id, "--yes")
+    done = await command(undo.undo, entry_id, "--yes")
 
     assert (dry.exit_code, done.exit_code) == (0, 0)
     assert "LastName: King\\x1b[31m → Byron" in dry.output
@@ -45,7 +45,7 @@ async def test_an_undo_is_shown_and_then_done(command: Command, acme: SandboxOrg
 async def test_nobody_to_ask_means_nothing_is_undone(
     command: Command, acme: SandboxOrg, changed: tuple[str, str]
 ) -> None:
-    refused = await command(audit_undo.undo, changed[1])
+    refused = await command(undo.undo, changed[1])
 
     assert isinstance(refused.exception, ConfigError)
     assert acme.records.tables["Contact"][changed[0]]["LastName"].startswith("King")
@@ -57,8 +57,8 @@ async def test_an_undo_that_deletes_where_deletes_are_confirmed_needs_a_person_a
     await app.enrolment.update(caller, "acme", policy={"confirm_deletes": True})
     (made,) = await app.trail.newest(EntryFilter(action="create"), 1)
 
-    put_back = await command(audit_undo.undo, changed[1], "--yes")
-    silent = await command(audit_undo.undo, made.id, "--yes", "--force")
+    put_back = await command(undo.undo, changed[1], "--yes")
+    silent = await command(undo.undo, made.id, "--yes", "--force")
     async with Shell(app.settings.home).at_terminal("audit", "undo", made.id, "--force", "--yes") as terminal:
         await terminal.answer("It deletes 1 record, where a person confirms every delete. [y/N]", "y")
         assert await terminal.end() == 0, terminal.shown
@@ -75,8 +75,8 @@ async def test_what_was_changed_since_is_said_and_left(
 ) -> None:
     acme.records.tables["Contact"][changed[0]]["LastName"] = "Lovelace"
 
-    refused = await command(audit_undo.undo, changed[1], "--yes")
-    forced = await command(audit_undo.undo, changed[1], "--yes", "--force")
+    refused = await command(undo.undo, changed[1], "--yes")
+    forced = await command(undo.undo, changed[1], "--yes", "--force")
 
     assert isinstance(refused.exception, Failure)
     assert "cannot be undone: changed since: LastName; --force overrules it" in refused.output
@@ -89,9 +89,9 @@ async def test_a_dry_run_says_that_the_org_is_read_only_and_a_try_is_denied_on_r
 ) -> None:
     await app.enrolment.update(caller, "acme", policy={"read_only": True})
 
-    dry = await command(audit_undo.undo, changed[1], "--dry-run", "--force")
-    told = await command(audit_undo.undo, changed[1], "--dry-run", "--json")
-    tried = await command(audit_undo.undo, changed[1], "--yes")
+    dry = await command(undo.undo, changed[1], "--dry-run", "--force")
+    told = await command(undo.undo, changed[1], "--dry-run", "--json")
+    tried = await command(undo.undo, changed[1], "--yes")
 
     assert isinstance(dry.exception, Failure)
     assert f"{changed[1]} cannot be undone: acme is read-only" in dry.output
@@ -105,9 +105,9 @@ async def test_a_dry_run_says_that_the_org_is_read_only_and_a_try_is_denied_on_r
 async def test_a_span_is_undone_and_told_in_json(command: Command, acme: SandboxOrg, changed: tuple[str, str]) -> None:
     span = ("--since", "1h", "--principal", "local:tester")
 
-    told = await command(audit_undo.undo, *span, "--dry-run", "--json")
-    dry = await command(audit_undo.undo, *span, "--dry-run")
-    done = await command(audit_undo.undo, "--request", "r1", "--yes")
+    told = await command(undo.undo, *span, "--dry-run", "--json")
+    dry = await command(undo.undo, *span, "--dry-run")
+    done = await command(undo.undo, "--request", "r1", "--yes")
 
     assert [(each["undo"], each["possible"], each["done"]) for each in json.loads(told.stdout)] == [
         ("update", True, False),
@@ -134,8 +134,8 @@ async def test_what_a_span_skips_is_told_by_reason_each_once(
         await app.operations.create(caller, "t", "acme", CONTACT, {"LastName": name})
     acme.records.tables["Contact"][changed[0]]["LastName"] = "Lovelace"
 
-    dry = await command(audit_undo.undo, "--request", "r1", "--dry-run")
-    forced = await command(audit_undo.undo, "--request", "r1", "--dry-run", "--force")
+    dry = await command(undo.undo, "--request", "r1", "--dry-run")
+    forced = await command(undo.undo, "--request", "r1", "--dry-run", "--force")
 
     skipped, *reasons = dry.stdout.splitlines()
     assert (skipped, len(reasons)) == ("Skipped, 4 of 4:", 2)
@@ -148,9 +148,9 @@ async def test_what_a_span_skips_is_told_by_reason_each_once(
 
 async def test_undoing_a_create_reads_as_a_deletion(app: App, command: Command, changed: tuple[str, str]) -> None:
     (made,) = await app.trail.newest(EntryFilter(action="create"), 1)
-    await command(audit_undo.undo, changed[1], "--yes")
+    await command(undo.undo, changed[1], "--yes")
 
-    dry = await command(audit_undo.undo, made.id[:18], "--dry-run")
+    dry = await command(undo.undo, made.id[:18], "--dry-run")
 
     assert dry.exit_code == 0
     assert "Undo would delete this record: LastName Byron." in dry.output
@@ -191,7 +191,7 @@ async def test_a_request_id_may_be_shortened_but_not_to_what_is_short(
     made = await app.operations.create(asked, "t", "acme", CONTACT, {"LastName": "Byron"})
     await app.operations.update(asked, "t", "acme", CONTACT, made.id, {"LastName": "King"})
 
-    told = await command(audit_undo.undo, "--request", beginning, "--dry-run", "--json")
+    told = await command(undo.undo, "--request", beginning, "--dry-run", "--json")
 
     assert len(json.loads(told.stdout)) == undone
 
@@ -218,14 +218,14 @@ async def test_several_requests_that_begin_so_are_named(app: App, command: Comma
     ],
 )
 async def test_wrong_usage_is_said(command: Command, args: tuple[str, ...], words: str) -> None:
-    refused = await command(audit_undo.undo, *args)
+    refused = await command(undo.undo, *args)
 
     assert refused.exit_code == 2
     assert words in re.sub(r"\s+", " ", refused.output)
 
 
 async def test_an_unknown_entry_is_said_in_one_line(command: Command) -> None:
-    refused = await command(audit_undo.undo, "nonsense")
+    refused = await command(undo.undo, "nonsense")
 
     assert isinstance(refused.exception, OperatorError)
     assert str(refused.exception) == "there is no audit entry with this id"
@@ -246,10 +246,10 @@ async def test_kept_values_are_erased_on_record(
 ) -> None:
     which = (which[0], which[1] or changed[0])
 
-    unasked, silent = await command(audit_undo.erase, *which), await command(audit_undo.erase, *which, "--yes")
+    unasked, silent = await command(undo.erase, *which), await command(undo.erase, *which, "--yes")
     Shell(app.settings.home).let_run_unattended()
-    erased = await command(audit_undo.erase, *which, "--yes")
-    again = await command(audit_undo.erase, *which, "--yes")
+    erased = await command(undo.erase, *which, "--yes")
+    again = await command(undo.erase, *which, "--yes")
 
     assert isinstance(unasked.exception, ConfigError)
     assert isinstance(silent.exception, ConfigError)
@@ -262,7 +262,7 @@ async def test_kept_values_are_erased_on_record(
 
 @pytest.mark.parametrize("args", [(), ("--record", "nonsense")])
 async def test_an_erasure_says_of_what(command: Command, args: tuple[str, ...]) -> None:
-    assert (await command(audit_undo.erase, *args)).exit_code == 2
+    assert (await command(undo.erase, *args)).exit_code == 2
 
 
 async def test_keep_values_is_set_on_an_org(command: Command, app: App, caller: Caller) -> None:

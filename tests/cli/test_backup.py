@@ -11,7 +11,7 @@ import pytest
 from shells import Shell
 
 from orgserver.app import open_app
-from orgserver.cli.playground import register
+from orgserver.cli.orgs.pretend_orgs import register
 from orgserver.config import read_settings
 from orgserver.model.names import Alias, RowId, new_id
 from orgserver.sandbox.server import Sandbox

@@ -13,7 +13,7 @@ from click.shell_completion import FishComplete, ShellComplete, ZshComplete, get
 from shells import Command
 
 from orgserver.app import App
-from orgserver.cli import completing
+from orgserver.cli import completion
 from orgserver.cli.main import cli
 from orgserver.model.audit import EntryFilter
 from orgserver.model.names import CONTACT
@@ -133,7 +133,7 @@ async def test_bash_is_answered_for_the_piece_that_it_replaces(
     monkeypatch.setenv("_ORGSERVER_COMPLETE", "bash_complete")
     monkeypatch.setenv("COMP_WORDS", pieces.replace(" ", "\n"))
     monkeypatch.setenv("COMP_CWORD", str(at))
-    completing.prepare()
+    completion.prepare()
     bash = get_completion_class("bash")
     assert bash is not None
 

@@ -14,7 +14,7 @@ from shells import Ran, Shell
 
 from orgserver.app import open_app
 from orgserver.cli.main import cli
-from orgserver.cli.playground import register
+from orgserver.cli.orgs.pretend_orgs import register
 from orgserver.config import read_settings
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox

@@ -140,7 +140,7 @@ def test_serving_imports_nothing_that_only_other_commands_need() -> None:
         "try: main()\n"
         "except SystemExit: pass\n"
         "print(sorted(m for m in sys.modules if m in {'rich', 'alembic', 'dotenv', 'orgserver.sandbox', "
-        "'orgserver.cli.demo', 'orgserver.cli.orgs', 'orgserver.cli.audit', 'orgserver.serving.server'}))"
+        "'orgserver.cli.serving.demo', 'orgserver.cli.orgs.commands', 'orgserver.cli.audit.commands', 'orgserver.serving.server'}))"
     )
 
     done = subprocess.run([sys.executable, "-c", "import orgserver.cli.migrate"], check=False)

@@ -12,7 +12,7 @@ import click
 import pytest
 from fake_sf import NOT_A_COMMAND, REDACTED, FakeSf
 
-from orgserver.cli import sf_cli
+from orgserver.cli.login import sf_cli
 from orgserver.cli.support import Failure
 from orgserver.model.errors import ConfigError
 

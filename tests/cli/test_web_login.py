@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from shells import SECONDS, Ran, Shell, credential
 
-from orgserver.cli import sign_in
+from orgserver.cli.login import browser
 from orgserver.model.errors import EnrolmentError
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.orgs import browser_login
@@ -311,12 +311,12 @@ async def test_ctrl_c_while_waiting_for_the_browser(shell: Shell, acme: SandboxO
 
 async def test_nobody_logs_in(monkeypatch: pytest.MonkeyPatch, callback: str) -> None:
     read, write = os.pipe()  # an input that never ends
-    monkeypatch.setattr(sign_in, "_read_line", lambda _descriptor: os.read(read, 1).decode())
+    monkeypatch.setattr(browser, "_read_line", lambda _descriptor: os.read(read, 1).decode())
     begun = browser_login.begin("https://login.salesforce.com", "3MVG9", browser_login.read_callback(callback))
 
-    assert sign_in.SECONDS == 300
+    assert browser.SECONDS == 300
     with pytest.raises(EnrolmentError, match=r"nobody logged in within 0\.05 seconds"):
-        await sign_in.sign_in(begun, seconds=0.05)
+        await browser.sign_in(begun, seconds=0.05)
     os.close(write)
 
 

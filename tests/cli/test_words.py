@@ -13,8 +13,9 @@ from click.testing import CliRunner
 from shells import SECONDS, Command, Shell
 
 from orgserver.app import App
-from orgserver.cli import enrolling, undo_table
+from orgserver.cli.audit import undo_table
 from orgserver.cli.main import cli
+from orgserver.cli.orgs import enrolment
 from orgserver.model.errors import ConfigError, PolicyDenied, UnknownOrg
 from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller
@@ -260,7 +261,7 @@ async def test_a_dead_copy_is_named_as_what_it_is(
 ) -> None:
     org = replace(await app.enrolment.one("acme"), source=source)
 
-    enrolling.show(Enrolled(org, rotated=True, resumed=False, also_known_as=()), as_json=True)
+    enrolment.show(Enrolled(org, rotated=True, resumed=False, also_known_as=()), as_json=True)
 
     assert words in capsys.readouterr().err
 

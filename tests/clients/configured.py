@@ -24,7 +24,7 @@ from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters
 
 from orgserver.app import open_app
-from orgserver.cli.playground import register
+from orgserver.cli.orgs.pretend_orgs import register
 from orgserver.config import read_settings
 from orgserver.sandbox.server import Sandbox
 

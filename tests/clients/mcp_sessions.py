@@ -27,7 +27,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import ElicitResult, PromptReference
 
 from orgserver.app import open_app
-from orgserver.cli.playground import register
+from orgserver.cli.orgs.pretend_orgs import register
 from orgserver.cli.support import operator
 from orgserver.config import read_settings
 from orgserver.model.audit import EntryFilter

@@ -20,7 +20,7 @@ import warnings
 from pathlib import Path
 
 from orgserver.app import open_app
-from orgserver.cli.playground import register
+from orgserver.cli.orgs.pretend_orgs import register
 from orgserver.config import read_settings
 from orgserver.model.orgs import Principal
 from orgserver.sandbox.server import Sandbox

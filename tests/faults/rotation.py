@@ -24,7 +24,7 @@ from typing import Any
 from sqlalchemy import select
 
 from orgserver.app import App, open_app
-from orgserver.cli.playground import register
+from orgserver.cli.orgs.pretend_orgs import register
 from orgserver.config import read_settings
 from orgserver.model.errors import KeyProblem
 from orgserver.model.names import Alias, RowId, new_id

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from orgserver.app import App, open_app
-from orgserver.cli.playground import register
+from orgserver.cli.orgs.pretend_orgs import register
 from orgserver.config import read_settings
 from orgserver.model.audit import AuditEntry, EntryFilter, Outcome
 from orgserver.sandbox.org import SandboxOrg, Seen

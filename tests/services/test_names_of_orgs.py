@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from orgserver.app import App
-from orgserver.cli.playground import register
+from orgserver.cli.orgs.pretend_orgs import register
 from orgserver.model.orgs import Caller
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox

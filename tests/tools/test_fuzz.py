@@ -19,7 +19,7 @@ from mcp.client.client import Client
 from mcp_types import CallToolResult
 
 from orgserver.app import open_app
-from orgserver.cli.playground import register
+from orgserver.cli.orgs.pretend_orgs import register
 from orgserver.config import read_settings
 from orgserver.model.orgs import Principal, Scope
 from orgserver.sandbox.server import Sandbox

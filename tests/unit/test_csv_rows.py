@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orgserver.cli import csv_rows
-from orgserver.cli.csv_rows import Sheet
+from orgserver.cli.orgs import csv_rows
+from orgserver.cli.orgs.csv_rows import Sheet
 from orgserver.model.errors import ConfigError
 from orgserver.model.names import Alias
 from orgserver.services.orgs.import_plan import Candidate

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 import pytest
 
-from orgserver.cli.audit import audit
+from orgserver.cli.audit.commands import audit
 from orgserver.cli.main import cli
 from orgserver.config import Settings
 from orgserver.setting_names import FILE_ONLY

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from orgserver.app import open_app
-from orgserver.cli.playground import register
+from orgserver.cli.orgs.pretend_orgs import register
 from orgserver.cli.support import operator
 from orgserver.config import read_settings
 from orgserver.model.names import CONTACT

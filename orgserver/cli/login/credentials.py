@@ -176,7 +176,7 @@ def _from_source(source: str | None, options: dict[str, Any]) -> tuple[Given, bo
         return _from_env_file(options["env_file"]), False
     if source is None:
         return Given(), False
-    from orgserver.cli import sf_cli  # noqa: PLC0415  # only for those who come from there
+    from orgserver.cli.login import sf_cli  # noqa: PLC0415  # only for those who come from there
 
     if source == "sfdx_url_stdin":
         return sf_cli.given_from_url_stdin(), True
@@ -269,9 +269,9 @@ def _is_public(given: Given, name: str) -> bool:
 
 
 def _take_key_file(given: Given, path: Path) -> None:
-    from orgserver.cli import key_file  # noqa: PLC0415  # RSA is imported where it is used
+    from orgserver.cli.login import jwt_key  # noqa: PLC0415  # RSA is imported where it is used
 
-    given.keep("private_key", key_file.read_file(path).reveal(), str(path))
+    given.keep("private_key", jwt_key.read_file(path).reveal(), str(path))
 
 
 def _one_of_many(told: Any, alias: str | None) -> Any:
@@ -308,9 +308,9 @@ def _from_stdin(alias: str | None) -> Given:
         if value and value.strip():
             given.keep(name, value.strip(), "standard input")
     if "private_key" in given.values:
-        from orgserver.cli import key_file  # noqa: PLC0415  # RSA is imported where it is used
+        from orgserver.cli.login import jwt_key  # noqa: PLC0415  # RSA is imported where it is used
 
-        key = key_file.read(given.values["private_key"].encode(), "private_key on standard input")
+        key = jwt_key.read(given.values["private_key"].encode(), "private_key on standard input")
         given.keep("private_key", key.reveal(), "standard input")
     return given
 

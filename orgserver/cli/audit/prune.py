@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orgserver.cli import completing, spans
-from orgserver.cli.audit_evidence import opened
-from orgserver.cli.audit_export import text_into
-from orgserver.cli.audit_filters import looked_up, record_id
+from orgserver.cli import completion, time_options
+from orgserver.cli.audit.evidence import opened
+from orgserver.cli.audit.export import text_into
+from orgserver.cli.audit.filters import looked_up, record_id
 from orgserver.cli.confirmation import agree_guarded
 from orgserver.cli.support import app_of, operator, print_json, print_table, run, settings_of, tell, wide_option
 from orgserver.model import names
@@ -37,7 +37,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
     "  orgserver audit prune --before 400d --discard",
 )
 @click.option(
-    "--before", required=True, callback=spans.moment, metavar="TIME", help="ISO 8601, or an age such as 400d."
+    "--before", required=True, callback=time_options.moment, metavar="TIME", help="ISO 8601, or an age such as 400d."
 )
 @click.option(
     "--export",
@@ -147,13 +147,13 @@ def _text(output: Path | None) -> str | None:
     epilog="Examples:\n\n  orgserver audit hold case-17 --org acme --since 2025-11-01\n\n"
     "  orgserver audit hold case-17 --release",
 )
-@click.argument("name", required=False, shell_complete=completing.holds)
+@click.argument("name", required=False, shell_complete=completion.holds)
 @click.option(
-    "--org", metavar="ALIAS", help="Only entries of this org, as it was called then.", shell_complete=completing.aliases
+    "--org", metavar="ALIAS", help="Only entries of this org, as it was called then.", shell_complete=completion.aliases
 )
 @click.option("--record-id", metavar="ID", help="Only entries that touched this record.")
-@click.option("--since", callback=spans.moment, metavar="TIME", help="From then on.")
-@click.option("--until", callback=spans.moment, metavar="TIME", help="Before then.")
+@click.option("--since", callback=time_options.moment, metavar="TIME", help="From then on.")
+@click.option("--until", callback=time_options.moment, metavar="TIME", help="Before then.")
 @click.option("--list", "listing", is_flag=True, help="Show every hold.")
 @click.option("--release", is_flag=True, help="Lift the hold.")
 @wide_option

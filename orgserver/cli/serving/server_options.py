@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 
 import click
 
-from orgserver.cli import completing
+from orgserver.cli import completion
 from orgserver.model import names
 
 F = TypeVar("F", bound=Callable[..., Any])
-Complete = Callable[[click.Context, click.Parameter, str], completing.Items]
+Complete = Callable[[click.Context, click.Parameter, str], completion.Items]
 
 LISTS = {"org": "orgs", "toolset": "toolsets", "tool": "tools", "exclude-tool": "exclude_tools"}
 """The options that take several names, and the settings they stand for."""
@@ -20,12 +20,12 @@ _TOOLSETS = "contacts, appointments, query, orgs, metadata (these by default), r
 
 def offer_options(command: F) -> F:
     """Add the options; each list may be repeated or take commas."""
-    command = _list("exclude-tool", "NAME", "Leave this tool out.", completing.tools)(command)
+    command = _list("exclude-tool", "NAME", "Leave this tool out.", completion.tools)(command)
     only = "Offer this tool; without --toolset, exactly those that are named."
-    command = _list("tool", "NAME", only, completing.tools)(command)
-    command = _list("toolset", "NAME", _TOOLSETS, completing.toolsets)(command)
+    command = _list("tool", "NAME", only, completion.tools)(command)
+    command = _list("toolset", "NAME", _TOOLSETS, completion.toolsets)(command)
     command = click.option("--read-only", is_flag=True, help="Offer no tool that changes anything.")(command)
-    return _list("org", "ALIAS", "Offer only these orgs.", completing.aliases, _aliases)(command)
+    return _list("org", "ALIAS", "Offer only these orgs.", completion.aliases, _aliases)(command)
 
 
 def settings_of_offer(options: Mapping[str, Any]) -> dict[str, Any]:

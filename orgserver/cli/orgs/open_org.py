@@ -6,7 +6,7 @@ import os
 
 import click
 
-from orgserver.cli import completing
+from orgserver.cli import completion
 from orgserver.cli.screen import has_screen
 from orgserver.cli.support import app_of, run, safe, settings_of, tell, warn
 from orgserver.model import names
@@ -14,7 +14,7 @@ from orgserver.model.orgs import Org
 
 
 @click.command(epilog="Examples:\n\n  orgserver open acme\n\n  orgserver open acme 003xx000004TmiQAAS")
-@click.argument("alias", shell_complete=completing.aliases)
+@click.argument("alias", shell_complete=completion.aliases)
 @click.argument("record", required=False)
 def open(alias: str, record: str | None) -> None:  # noqa: A001  # the command's name, by which it is found
     """Open an org in the browser, or the record with an id, and print the address.

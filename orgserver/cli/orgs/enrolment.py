@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from orgserver.cli.credentials import Given
-from orgserver.cli.org_facts import told_of
+from orgserver.cli.login.credentials import Given
+from orgserver.cli.orgs.org_details import told_of
 from orgserver.cli.support import app_of, operator, print_facts, print_json, safe, tell, warn
 from orgserver.config import Settings
 from orgserver.model import names
@@ -161,7 +161,7 @@ def _trusted(options: dict[str, Any], given: Given, before: Org | None) -> tuple
 
 async def enrol(settings: Settings, registration: Registration) -> Enrolled:
     """Prove a credential and register its org; Ctrl-C leaves things in order and says how."""
-    from orgserver.cli.sign_in import sign_in  # noqa: PLC0415
+    from orgserver.cli.login.browser import sign_in  # noqa: PLC0415
 
     async with app_of(settings) as app:
         try:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orgserver.cli import completing
+from orgserver.cli import completion
 from orgserver.cli.confirmation import agree, agree_guarded
-from orgserver.cli.org_facts import ago, told_of, warn_of_idleness, warn_of_move
+from orgserver.cli.orgs.org_details import ago, told_of, warn_of_idleness, warn_of_move
 from orgserver.cli.support import (
     Failure,
     app_of,
@@ -107,7 +107,7 @@ def _print_orgs(orgs: list[Org], *, wide: bool) -> None:
 
 
 @click.command("show-org", epilog="Example: orgserver show-org acme")
-@click.argument("alias", shell_complete=completing.aliases)
+@click.argument("alias", shell_complete=completion.aliases)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show_org(alias: str, as_json: bool) -> None:
     """Show all that is known of one org, but its secrets."""
@@ -129,7 +129,7 @@ def show_org(alias: str, as_json: bool) -> None:
     "check-org",
     epilog="Examples:\n\n  orgserver check-org acme globex\n\n  orgserver check-org acme --try-token",
 )
-@click.argument("aliases", nargs=-1, metavar="[ALIAS]...", shell_complete=completing.aliases)
+@click.argument("aliases", nargs=-1, metavar="[ALIAS]...", shell_complete=completion.aliases)
 @wide_option
 @click.option("--try-token", is_flag=True, help="Send an org's refresh token although it is in doubt.")
 @click.option("--yes", is_flag=True, help="Do not ask before that.")
@@ -180,7 +180,7 @@ def _print_checks(found: list[dict[str, Any]], *, wide: bool) -> None:
 
 
 @click.command("remove-org", epilog="Example: orgserver remove-org acme --yes")
-@click.argument("alias", shell_complete=completing.aliases)
+@click.argument("alias", shell_complete=completion.aliases)
 @click.option("--keep-token", is_flag=True, help="Do not revoke the refresh token at Salesforce.")
 @click.option("--yes", is_flag=True, help="Do not ask, where the org has no limits.")
 def remove_org(alias: str, keep_token: bool, yes: bool) -> None:

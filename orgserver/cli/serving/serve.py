@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orgserver.cli import completing
-from orgserver.cli.offer import offer_options, settings_of_offer
+from orgserver.cli import completion
+from orgserver.cli.serving.server_options import offer_options, settings_of_offer
 from orgserver.cli.support import collect_again, local_principal, no_core_dumps, tell, until_told
 from orgserver.config import Settings, read_settings, unknown_variables
 from orgserver.logs import start_logging
@@ -57,7 +57,7 @@ _REAL = ("database_url", "master_key", "master_key_file", "master_key_command", 
     "--principal",
     metavar="NAME",
     help="Who calls, for the audit log. [default: local:<you>]",
-    shell_complete=completing.principals,
+    shell_complete=completion.principals,
 )
 @click.option("--label", metavar="TEXT", help="A word to find this server's calls by in the audit log.")
 @click.option("--sandbox", is_flag=True, help="Serve two pretend orgs; nothing of yours is read or changed.")
@@ -172,7 +172,7 @@ async def _notify(settings: Settings) -> Callable[[str], None] | None:
 async def _playground(offer: dict[str, Any]) -> AsyncIterator[App]:
     """Two pretend orgs in a throwaway home."""
     from orgserver.app import open_app  # noqa: PLC0415
-    from orgserver.cli.playground import register  # noqa: PLC0415
+    from orgserver.cli.orgs.pretend_orgs import register  # noqa: PLC0415
     from orgserver.sandbox.server import Sandbox  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory(prefix="orgserver-playground-") as home:

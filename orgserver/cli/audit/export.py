@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 import click
 
-from orgserver.cli.audit_filters import filters, looked_up, wanted_of
+from orgserver.cli.audit.filters import filters, looked_up, wanted_of
 from orgserver.cli.support import app_of, operator, run, safe, settings_of, tell, until_told
 from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import ConfigError, OperatorError, OrgserverError

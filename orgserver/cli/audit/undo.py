@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orgserver.cli import audit_filters, completing, spans, undo_table
+from orgserver.cli import completion, time_options
+from orgserver.cli.audit import filters, undo_table
 from orgserver.cli.confirmation import agree, agree_guarded
 from orgserver.cli.support import Failure, app_of, operator, print_json, report, run, settings_of, tell, wide_option
 from orgserver.model.audit import EntryFilter
@@ -28,13 +29,15 @@ _DONE = {"update": "has its old values again", "create": "was created again", "d
     epilog="Examples:\n\n  orgserver audit undo 0197b2f0-… --dry-run\n\n"
     "  orgserver audit undo --since 2h --principal local:agent --org acme",
 )
-@click.argument("entry_id", metavar="[ID]", required=False, shell_complete=completing.changes)
+@click.argument("entry_id", metavar="[ID]", required=False, shell_complete=completion.changes)
 @click.option("--request", "request_id", metavar="ID", help="Every change of one request.")
-@click.option("--since", callback=spans.moment, metavar="TIME", help="Every change from then on: ISO 8601, or 7d, 12h.")
-@click.option("--until", callback=spans.moment, metavar="TIME", help="Only before then.")
-@click.option("--principal", metavar="NAME", help="Only by this principal.", shell_complete=completing.principals)
 @click.option(
-    "--org", metavar="ALIAS", help="Only in this org, as it was called then.", shell_complete=completing.aliases
+    "--since", callback=time_options.moment, metavar="TIME", help="Every change from then on: ISO 8601, or 7d, 12h."
+)
+@click.option("--until", callback=time_options.moment, metavar="TIME", help="Only before then.")
+@click.option("--principal", metavar="NAME", help="Only by this principal.", shell_complete=completion.principals)
+@click.option(
+    "--org", metavar="ALIAS", help="Only in this org, as it was called then.", shell_complete=completion.aliases
 )
 @click.option("--force", is_flag=True, help="Also where somebody changed the record since.")
 @click.option("--dry-run", is_flag=True, help="Only show what would happen.")
@@ -67,7 +70,7 @@ def undo(
             if entry_id is not None:
                 found = [await undoing.one(operator(), entry_id)]
             else:
-                found = await undoing.span(operator(), await audit_filters.looked_up(app, wanted), request_id)
+                found = await undoing.span(operator(), await filters.looked_up(app, wanted), request_id)
             if not yes:  # with it, what policy denies is tried: a denial is on record
                 found = [each.foretold() for each in found]
             if not as_json:
@@ -162,14 +165,16 @@ def _told(each: Undo, done: dict[str, str], *, force: bool) -> dict[str, Any]:
 
 
 @click.command("erase", epilog="Example: orgserver audit erase --record-id 003xx000004TmiQAAS")
-@click.option("--record-id", "--record", cls=audit_filters.OneName, metavar="ID", help="What was kept of this record.")
-@click.option("--org", metavar="ALIAS", help="What was kept of this org.", shell_complete=completing.aliases)
-@click.option("--before", callback=spans.moment, metavar="TIME", help="What was kept before then: ISO 8601, or 400d.")
+@click.option("--record-id", "--record", cls=filters.OneName, metavar="ID", help="What was kept of this record.")
+@click.option("--org", metavar="ALIAS", help="What was kept of this org.", shell_complete=completion.aliases)
+@click.option(
+    "--before", callback=time_options.moment, metavar="TIME", help="What was kept before then: ISO 8601, or 400d."
+)
 @click.option(
     "--principal",
     metavar="NAME",
     help="What was kept of changes by this principal.",
-    shell_complete=completing.principals,
+    shell_complete=completion.principals,
 )
 @click.option("--yes", is_flag=True, help="Do not ask, where config.toml lets commands run unattended.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -182,7 +187,7 @@ def erase(
     """
     if not any((record_id, org, before, principal)):
         raise click.UsageError("give --record-id, --org, --before or --principal")
-    record_id = audit_filters.record_id(record_id)
+    record_id = filters.record_id(record_id)
 
     async def act() -> int:
         from orgserver.services.undo import erasure  # noqa: PLC0415
@@ -190,8 +195,8 @@ def erase(
 
         async with app_of(settings_of()) as app:
             which = await erasure.which_org(app.access, operator(), org) if org is not None else Which()
-            audit_filters.warn_of_alias(org, (await app.access.catalog()).by_alias)
-            record = await audit_filters.whole_record(app, record_id)
+            filters.warn_of_alias(org, (await app.access.catalog()).by_alias)
+            record = await filters.whole_record(app, record_id)
             which = replace(which, record_id=record, before=before, principal=principal)
             count = await erasure.erasable(app.store, which)
             if not count:

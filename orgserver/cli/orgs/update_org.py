@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orgserver.cli import completing, credentials, enrolling, org_facts
+from orgserver.cli import completion
 from orgserver.cli.confirmation import agree_guarded
-from orgserver.cli.org_facts import told_of
-from orgserver.cli.policy import changed_policy_options, policy_of
+from orgserver.cli.login import credentials
+from orgserver.cli.orgs import enrolment, org_details
+from orgserver.cli.orgs.org_details import told_of
+from orgserver.cli.orgs.policy_options import changed_policy_options, policy_of
 from orgserver.cli.support import app_of, operator, plain, print_json, run, settings_of, tell
 from orgserver.config import Settings
 from orgserver.model import names
@@ -31,12 +33,12 @@ _NEED_AUTH = (
     epilog="Examples:\n\n  orgserver update-org acme --rename acme-eu --read-only\n\n"
     "  orgserver update-org acme --auth web (logs in again, to the same org)",
 )
-@click.argument("alias", shell_complete=completing.aliases)
+@click.argument("alias", shell_complete=completion.aliases)
 @click.option("--rename", metavar="NEW", help="A new alias; everything else stays.")
 @click.option("--disable/--enable", default=None, help="Refuse every call, or take them again.")
 @click.option("--tag", "tags", multiple=True, metavar="NAME", help="Words to find the org by, instead of those it has.")
 @click.option("--no-tags", is_flag=True, help="Take all tags away.")
-@enrolling.credential_options
+@enrolment.credential_options
 @changed_policy_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def update_org(alias: str, as_json: bool, **options: Any) -> None:
@@ -54,13 +56,13 @@ def update_org(alias: str, as_json: bool, **options: Any) -> None:
         raise click.UsageError(f"--{stray.replace('_', '-')} changes the credential, so it needs --auth")
     if not changes and not options["auth"]:
         raise click.UsageError("nothing to change; see --help")
-    enrolling.version_of(options)
+    enrolment.version_of(options)
     settings = settings_of()
     caller, seen = run(_permission(settings, alias, changes.get("policy") or {}))
     enrolled = _log_in_again(settings, alias, options) if options["auth"] else None
     before, changed, twins = run(_change(settings, caller, alias, changes, seen)) if changes else (None, None, ())
     if enrolled is not None:
-        enrolling.show(replace(enrolled, org=changed or enrolled.org), as_json=as_json)
+        enrolment.show(replace(enrolled, org=changed or enrolled.org), as_json=as_json)
     if changed is not None and before is not None and (enrolled is None or not as_json):
         _show(before, changed, twins, as_json=as_json)
     if changes.get("policy") and twins:
@@ -71,7 +73,7 @@ def _show(before: Org, org: Org, twins: Sequence[names.Alias], *, as_json: bool)
     """Say what is another than it was, old and new; or that nothing is."""
     from orgserver.services.orgs import directory  # noqa: PLC0415  # a shell that completes waits for none of it
 
-    changed = org_facts.changes(before, org)
+    changed = org_details.changes(before, org)
     if as_json:
         print_json(told_of(org) | {"also_known_as": list(twins), "changed": changed})
         return
@@ -125,8 +127,8 @@ async def _change(
 def _log_in_again(settings: Settings, alias: str, options: dict[str, Any]) -> Enrolled:
     org, kept = run(_known(settings, alias))
     auth, given = credentials.gather(options, kept)
-    registration = enrolling.registration_of(options, org.alias, auth, given, policy=Policy(), before=org)
-    return run(enrolling.enrol(settings, registration))
+    registration = enrolment.registration_of(options, org.alias, auth, given, policy=Policy(), before=org)
+    return run(enrolment.enrol(settings, registration))
 
 
 async def _known(settings: Settings, alias: str) -> tuple[Org, Credential | None]:

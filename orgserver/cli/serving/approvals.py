@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orgserver.cli import confirmation, groups
+from orgserver.cli import command_groups, confirmation
 from orgserver.cli.support import (
     Failure,
     app_of,
@@ -43,7 +43,7 @@ _TRIES = 3
 
 @click.group(
     "approvals",
-    cls=groups.Group,
+    cls=command_groups.Group,
     invoke_without_command=True,
     epilog="Examples:\n\n  orgserver approvals\n\n  orgserver approvals setup (asks for one-time codes from then on)",
 )

@@ -87,7 +87,7 @@ async def _demo(report: _Report) -> None:
     from mcp.client.stdio import StdioServerParameters, stdio_client  # noqa: PLC0415
 
     from orgserver.app import open_app  # noqa: PLC0415
-    from orgserver.cli.playground import register  # noqa: PLC0415
+    from orgserver.cli.orgs.pretend_orgs import register  # noqa: PLC0415
     from orgserver.config import read_settings  # noqa: PLC0415
     from orgserver.sandbox.server import Sandbox  # noqa: PLC0415
 
@@ -148,8 +148,8 @@ def _show_log(report: _Report, log: Path) -> None:
 
 async def _show_audit(report: _Report, settings: Any, home: Path) -> None:
     from orgserver.app import open_app  # noqa: PLC0415
-    from orgserver.cli.audit import print_entries  # noqa: PLC0415
-    from orgserver.cli.audit_export import export_to  # noqa: PLC0415
+    from orgserver.cli.audit.commands import print_entries  # noqa: PLC0415
+    from orgserver.cli.audit.export import export_to  # noqa: PLC0415
     from orgserver.model.audit import EntryFilter  # noqa: PLC0415
 
     report.heading("The audit log")

@@ -6,18 +6,10 @@ from typing import Any
 
 import click
 
-from orgserver.cli import (
-    audit_evidence,
-    audit_export,
-    audit_prune,
-    audit_report,
-    audit_tail,
-    audit_undo,
-    completing,
-    groups,
-)
-from orgserver.cli.audit_filters import filters, looked_up, wanted_of
-from orgserver.cli.full_disk import readable
+from orgserver.cli import command_groups, completion
+from orgserver.cli.audit import evidence, export, prune, report, tail, undo
+from orgserver.cli.audit.filters import filters, looked_up, wanted_of
+from orgserver.cli.audit.full_disk import readable
 from orgserver.cli.support import (
     app_of,
     print_facts,
@@ -32,7 +24,7 @@ from orgserver.model.audit import AuditEntry
 from orgserver.model.errors import OperatorError
 
 
-@click.group(cls=groups.Group, epilog="Example: orgserver audit list --org acme --since 7d")
+@click.group(cls=command_groups.Group, epilog="Example: orgserver audit list --org acme --since 7d")
 def audit() -> None:
     """Read, export and verify the audit log."""
 
@@ -87,7 +79,7 @@ def print_entries(entries: list[AuditEntry], *, paged: bool = False, wide: bool 
 
 
 @audit.command(epilog="Example: orgserver audit show 0197b2f0-…")
-@click.argument("entry_id", metavar="ID", shell_complete=completing.entries)
+@click.argument("entry_id", metavar="ID", shell_complete=completion.entries)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(entry_id: str, as_json: bool) -> None:
     """Show one entry: intent and outcome. The beginning of its ID is enough."""
@@ -114,14 +106,14 @@ def _records(entry: AuditEntry) -> str | None:
 
 
 for _command in (
-    audit_export.export,
-    audit_tail.tail,
-    audit_report.report,
-    audit_evidence.verify,
-    audit_evidence.public_key,
-    audit_prune.prune,
-    audit_prune.hold,
-    audit_undo.undo,
-    audit_undo.erase,
+    export.export,
+    tail.tail,
+    report.report,
+    evidence.verify,
+    evidence.public_key,
+    prune.prune,
+    prune.hold,
+    undo.undo,
+    undo.erase,
 ):
     audit.add_command(_command)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orgserver.cli import spans
+from orgserver.cli import time_options
 from orgserver.cli.support import app_of, operator, print_json, print_table, run, safe, settings_of, tell, wide_option
 from orgserver.model.errors import OperatorError
 
@@ -23,9 +23,14 @@ _BAR = 30
     epilog="Examples:\n\n  orgserver audit report --since 7d\n\n  orgserver audit report --html report.html",
 )
 @click.option(
-    "--since", default="30d", show_default=True, callback=spans.moment, metavar="TIME", help="ISO 8601, or 30d, 12h."
+    "--since",
+    default="30d",
+    show_default=True,
+    callback=time_options.moment,
+    metavar="TIME",
+    help="ISO 8601, or 30d, 12h.",
 )
-@click.option("--until", callback=spans.moment, metavar="TIME", help="Before then. [default: now]")
+@click.option("--until", callback=time_options.moment, metavar="TIME", help="Before then. [default: now]")
 @click.option(
     "--html",
     "output",
@@ -44,7 +49,7 @@ def report(since: datetime, until: datetime | None, output: Path | None, wide: b
     if until <= since:
         raise click.UsageError("--until is not after --since")
     if output is not None:
-        from orgserver.cli import report_page  # noqa: PLC0415
+        from orgserver.cli.audit import report_page  # noqa: PLC0415
 
         if output.exists():
             raise OperatorError(f"{output} exists", hint="choose another name; a report never replaces a file")
@@ -79,7 +84,7 @@ def _write(output: Path, page: str) -> None:
 
 
 def _show(made: Report, *, wide: bool) -> None:
-    from orgserver.cli.report_page import shares  # noqa: PLC0415
+    from orgserver.cli.audit.report_page import shares  # noqa: PLC0415
 
     click.echo(f"{made.since:%Y-%m-%d %H:%M} to {made.until:%Y-%m-%d %H:%M} UTC: {made.total:,} entries")
     if not made.total:

@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from orgserver.cli.csv_rows import COLUMNS
-from orgserver.cli.enrolling import known_limits
-from orgserver.cli.import_sources import STDIN, Common, from_csv, from_sf, place_of
-from orgserver.cli.policy import policy_of, policy_options
-from orgserver.cli.sf_cli import agree
+from orgserver.cli.login.sf_cli import agree
+from orgserver.cli.orgs.csv_rows import COLUMNS
+from orgserver.cli.orgs.enrolment import known_limits
+from orgserver.cli.orgs.import_sources import STDIN, Common, from_csv, from_sf, place_of
+from orgserver.cli.orgs.policy_options import policy_of, policy_options
 from orgserver.cli.support import (
     Failure,
     app_of,

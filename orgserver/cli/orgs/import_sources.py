@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from orgserver.cli import csv_rows, sf_cli
-from orgserver.cli.sf_cli import SfOrg
+from orgserver.cli.login import sf_cli
+from orgserver.cli.login.sf_cli import SfOrg
+from orgserver.cli.orgs import csv_rows
 from orgserver.cli.support import warn
 from orgserver.model import names
 from orgserver.model.errors import ConfigError

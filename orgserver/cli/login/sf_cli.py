@@ -21,7 +21,7 @@ from typing import Any
 import click
 
 from orgserver.cli import confirmation
-from orgserver.cli.credentials import Given
+from orgserver.cli.login.credentials import Given
 from orgserver.cli.support import tell
 from orgserver.model.errors import ConfigError
 from orgserver.salesforce.auth import sfdx

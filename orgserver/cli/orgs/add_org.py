@@ -6,8 +6,10 @@ from typing import Any
 
 import click
 
-from orgserver.cli import completing, credentials, enrolling
-from orgserver.cli.policy import policy_of, policy_options
+from orgserver.cli import completion
+from orgserver.cli.login import credentials
+from orgserver.cli.orgs import enrolment
+from orgserver.cli.orgs.policy_options import policy_of, policy_options
 from orgserver.cli.support import run, settings_of, tell
 from orgserver.cli.this_command import shell_line
 from orgserver.model import names
@@ -24,8 +26,8 @@ from orgserver.model.orgs import Policy
     "bot@acme.com --jwt-key-file key.pem\n\n"
     "  orgserver add-org acme --auth client-credentials --login-url https://acme.my.salesforce.com --client-id 3MVG9…",
 )
-@click.argument("alias", shell_complete=completing.aliases)
-@enrolling.credential_options
+@click.argument("alias", shell_complete=completion.aliases)
+@enrolment.credential_options
 @click.option("--tag", "tags", multiple=True, metavar="NAME", help="A word to find the org by.")
 @click.option("--replace", is_flag=True, help="Give new credentials to an alias that exists.")
 @click.option("--no-verify", is_flag=True, help="Do not prove the credential now.")
@@ -45,10 +47,10 @@ def add_org(**options: Any) -> None:
         alias = names.alias(options["alias"])
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    enrolling.version_of(options)
+    enrolment.version_of(options)
     settings = settings_of()
     auth, given = credentials.gather(options)
-    registration = enrolling.registration_of(options, alias, auth, given, policy=policy)
-    enrolling.show(run(enrolling.enrol(settings, registration)), as_json=options["as_json"])
+    registration = enrolment.registration_of(options, alias, auth, given, policy=policy)
+    enrolment.show(run(enrolment.enrol(settings, registration)), as_json=options["as_json"])
     if not options["as_json"]:
         tell(f"Next: {shell_line('connect', 'claude-code')}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from orgserver.cli import completing, spans
+from orgserver.cli import completion, time_options
 from orgserver.cli.support import warn
 from orgserver.model import names
 from orgserver.model.audit import Action, EntryFilter
@@ -28,11 +28,11 @@ def filters(command: F) -> F:
     """Give a command the options that choose entries."""
     options = (
         click.option(
-            "--since", callback=spans.moment, metavar="TIME", help="From then on: ISO 8601, or 7d, 12h, 30m ago."
+            "--since", callback=time_options.moment, metavar="TIME", help="From then on: ISO 8601, or 7d, 12h, 30m ago."
         ),
-        click.option("--until", callback=spans.moment, metavar="TIME", help="Before then."),
-        click.option("--org", metavar="ALIAS", help="Only this org.", shell_complete=completing.aliases),
-        click.option("--principal", metavar="NAME", help="Only this principal.", shell_complete=completing.principals),
+        click.option("--until", callback=time_options.moment, metavar="TIME", help="Before then."),
+        click.option("--org", metavar="ALIAS", help="Only this org.", shell_complete=completion.aliases),
+        click.option("--principal", metavar="NAME", help="Only this principal.", shell_complete=completion.principals),
         click.option("--tool", metavar="NAME", help="Only this tool."),
         click.option(
             "--action",

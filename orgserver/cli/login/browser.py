@@ -12,7 +12,7 @@ import sys
 import threading
 from contextlib import AsyncExitStack, suppress
 
-from orgserver.cli.callback import listening
+from orgserver.cli.login.callback import listening
 from orgserver.cli.screen import has_screen
 from orgserver.cli.support import tell, warn
 from orgserver.model.errors import EnrolmentError

@@ -1,0 +1,1 @@
+"""Credentials and logins, as commands get them."""

@@ -1,0 +1,1 @@
+"""Commands that serve, and what a person allows at a terminal."""
