@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner, Result
-from shells import TOOL, Command, Shell
 
 from orgserver.app import App, open_app
 from orgserver.config import read_settings
@@ -16,6 +15,7 @@ from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
+from tests.cli.shells import TOOL, Command, Shell
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from shells import Ran, Shell, credential
 
 from orgserver.sandbox.org import SandboxOrg
+from tests.cli.shells import Ran, Shell, credential
 
 PEM = (
     rsa.generate_private_key(public_exponent=65_537, key_size=2_048)

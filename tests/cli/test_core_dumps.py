@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from shells import SECONDS, Shell
 
 from orgserver.sandbox.org import SandboxOrg
+from tests.cli.shells import SECONDS, Shell
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits of another process are read from /proc")
 

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from shells import Shell
 
 from orgserver.sandbox.org import SandboxOrg
+from tests.cli.shells import Shell
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX's")
 NAMES = ["a b", "a%20b", "%2F", "what?mode=memory", "a#b?c%3F", "käse", "file:x", "a'b\"c\\d", "a&b=c~"]

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from shells import Shell
 
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.vault.ring import read_ring
+from tests.cli.shells import Shell
 
 
 @pytest.fixture

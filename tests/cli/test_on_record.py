@@ -6,9 +6,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from shells import Shell, credential
-
 from orgserver.sandbox.org import SandboxOrg
+from tests.cli.shells import Shell, credential
 
 ME = f"local:{getpass.getuser()}"
 Entry = tuple[str, str | None, str, str | None]

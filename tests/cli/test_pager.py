@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shells import SECONDS, Shell
 
 from orgserver.app import open_app
 from orgserver.config import read_settings
 from orgserver.model.audit import Act, Ending, Outcome
 from orgserver.model.names import new_id
+from tests.cli.shells import SECONDS, Shell
 
 if sys.platform == "win32":
     pytest.skip("a pseudo terminal is made the POSIX way", allow_module_level=True)

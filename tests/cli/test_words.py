@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from shells import SECONDS, Command, Shell
 
 from orgserver.app import App
 from orgserver.cli.audit import undo_table
@@ -22,6 +21,7 @@ from orgserver.model.orgs import Caller
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.calls.approvals import Approving
 from orgserver.services.orgs.enrolment import Enrolled
+from tests.cli.shells import SECONDS, Command, Shell
 
 NARROW = {"FORCE_COLOR": "1", "NO_COLOR": "1", "COLUMNS": "80", "LINES": "1000"}
 """A terminal of 80 columns, as rich takes one for granted."""

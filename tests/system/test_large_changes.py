@@ -4,7 +4,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from large import BY_ARGUMENT, run
+
+from tests.system.large import BY_ARGUMENT, run
 
 COUNT = 12_000
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from collecting import Collector, collecting, plain, served
 
 from orgserver.app import App
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
+from tests.telemetry.collecting import Collector, collecting, plain, served
 
 VALUE = "Canarywood-Featherstonehaugh"
 KEY = "Canary-Key-0f9e8d7c"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import upstream as acts
+from tests.wire import upstream as acts
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 FORMS = [(packed, chunks) for packed in (True, False) for chunks in (True, False)]

@@ -4,9 +4,9 @@ import json
 from random import Random
 
 import httpx
-from mutations import encoded, mutated
 
 from orgserver.salesforce.client import SalesforceClient
+from tests.wire.mutations import encoded, mutated
 
 
 class Spoiler:

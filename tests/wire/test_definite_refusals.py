@@ -6,14 +6,14 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-import upstream as acts
-from upstream import Upstream
 
 from orgserver.model.errors import CallError, Rejected, StaleToken, Unanswered
 from orgserver.model.secret import Secret
 from orgserver.salesforce import retry
 from orgserver.salesforce.client import OrgHosts, SalesforceClient, Trace
 from orgserver.salesforce.protocol.rest import Request
+from tests.wire import upstream as acts
+from tests.wire.upstream import Upstream
 
 CREATE = Request("POST", "/services/data/v60.0/sobjects/Contact", body={"LastName": "Once"})
 BUSY = "SERVER_UNAVAILABLE"

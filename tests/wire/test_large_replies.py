@@ -8,14 +8,14 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
-import upstream as acts
-from upstream import Act, Form, Upstream
 
 from orgserver.model.errors import CallError, Unanswered
 from orgserver.model.secret import Secret
 from orgserver.salesforce.client import OrgHosts, SalesforceClient, Trace
 from orgserver.salesforce.protocol.rest import Reply, Request
 from orgserver.salesforce.reply_memory import MIDDLE_BYTES, SMALL_BYTES, Hold, OrgRoom, Room
+from tests.wire import upstream as acts
+from tests.wire.upstream import Act, Form, Upstream
 
 READ = Request("GET", "/services/data/v60.0/query", (("q", "SELECT Id FROM Contact"),))
 WRITE = Request("POST", "/services/data/v60.0/sobjects/Contact", body={"LastName": "Lovelace"})

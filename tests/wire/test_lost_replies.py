@@ -7,15 +7,15 @@ import tracemalloc
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-import upstream as acts
 from aiohttp.client_proto import ResponseHandler
-from upstream import Act, Upstream
 
 from orgserver.model.errors import CallError, NoConnection, NotSent, RateLimited, Rejected, StaleToken, Unanswered
 from orgserver.model.secret import Secret
 from orgserver.salesforce.client import OrgHosts, SalesforceClient, Trace
 from orgserver.salesforce.protocol.rest import Reply, Request
 from orgserver.salesforce.transport import MAX_BODY, AiohttpTransport
+from tests.wire import upstream as acts
+from tests.wire.upstream import Act, Upstream
 
 TOKEN = "00DSb0000000001!AQwire.nobody_may_ever_read_this"
 CONTACT = "/services/data/v60.0/sobjects/Contact"

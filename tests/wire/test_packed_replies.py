@@ -10,16 +10,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
-import upstream as acts
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from upstream import Form, Upstream
 
 from orgserver.model.errors import CallError, Unanswered
 from orgserver.model.secret import Secret
 from orgserver.salesforce.client import OrgHosts, SalesforceClient, Trace
 from orgserver.salesforce.protocol.rest import Request
 from orgserver.salesforce.transport import MAX_BODY
+from tests.wire import upstream as acts
+from tests.wire.upstream import Form, Upstream
 
 QUERY = "/services/data/v60.0/query"
 READ = Request("GET", QUERY)

@@ -6,9 +6,6 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-import upstream as acts
-from recordings import FORMS, Recording, exchanges, replies
-from upstream import Upstream
 
 from orgserver.model.errors import CallError, Rejected, StaleToken, Unanswered
 from orgserver.model.secret import Secret
@@ -16,6 +13,9 @@ from orgserver.salesforce.auth import oauth
 from orgserver.salesforce.client import OrgHosts, SalesforceClient, Trace
 from orgserver.salesforce.protocol import bulk, describe, rest
 from orgserver.salesforce.protocol.rest import Reply, Request
+from tests.wire import upstream as acts
+from tests.wire.recordings import FORMS, Recording, exchanges, replies
+from tests.wire.upstream import Upstream
 
 EXCHANGES = list(exchanges())
 BODIES = {each.name: each for each in replies()}

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mutations import encoded, mutated
-from recordings import Recording, exchanges, replies
 
 from orgserver.model.errors import CallError, Rejected
 from orgserver.salesforce.protocol import bodies, bulk, describe, refusals, rest
 from orgserver.salesforce.protocol.rest import Reply
+from tests.wire.mutations import encoded, mutated
+from tests.wire.recordings import Recording, exchanges, replies
 
 RECORDED = [each for each in (*replies(), *exchanges()) if "json" in each.kind]
 READERS: dict[str, Callable[[Reply], Any]] = {

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from mcp.client.client import Client
-from spoiling import Spoiler
 
 from orgserver.app import App
 from orgserver.model.orgs import Principal, Scope
@@ -16,6 +15,7 @@ from orgserver.salesforce.client import SalesforceClient
 from orgserver.services.calls.access import Access
 from orgserver.services.operations import Operations
 from orgserver.serving.server import build_server
+from tests.wire.spoiling import Spoiler
 
 CATEGORIES = {
     "unknown_org", "forbidden", "policy", "invalid_argument", "not_found", "conflict", "auth_expired", "rate_limited",
