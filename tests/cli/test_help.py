@@ -143,7 +143,7 @@ def test_serving_imports_nothing_that_only_other_commands_need() -> None:
         "'orgserver.cli.serving.demo', 'orgserver.cli.orgs.commands', 'orgserver.cli.audit.commands', 'orgserver.serving.server'}))"
     )
 
-    done = subprocess.run([sys.executable, "-c", "import orgserver.cli.migrate"], check=False)
+    done = subprocess.run([sys.executable, "-c", "import orgserver.cli.store.migrate"], check=False)
     subprocess.run([sys.executable, "-m", "orgserver", "migrate"], check=True, capture_output=True)
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 
