@@ -104,7 +104,7 @@ async def test_flags_of_ones_own_for_less_are_kept(shell: Shell, pager: Path) ->
     ids=["short", "--no-pager", "PAGER is empty", "JSON"],
 )
 async def test_what_fits_or_is_not_to_be_paged_is_printed(
-    shell: Shell, pager: Path, options: tuple[str, ...], environment: dict[str, str]
+    shell: Shell, pager: Path, options: tuple[str, ...], environment: dict[str, Any]
 ) -> None:
     shown = await on_terminal(shell, "audit", "list", *options, **environment)
 

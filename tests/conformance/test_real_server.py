@@ -101,7 +101,7 @@ async def test_a_person_is_asked_over_http_too(served, app, caller, generation) 
         asked.append(params.message)
         return ElicitResult(action="accept", content={})
 
-    async with served() as url, Client(url, mode=generation, elicitation_callback=person) as client:
+    async with served() as url, Client(url, mode=generation, elicitation_callback=person) as client:  # type: ignore[arg-type]
         done = await client.call_tool("salesforce_delete_contact", {"org": "acme", "contact_id": made.id})
 
     assert not done.is_error, done.content

@@ -8,6 +8,7 @@ import shutil
 import sys
 import venv
 from pathlib import Path
+from typing import Any
 
 from .bundles import run, spoken_to
 from .containerfile import FILE, last, pairs, stages
@@ -82,7 +83,10 @@ async def _by_hand(root: Path) -> Result:
         if step.word == "RUN":
             await run("sh", "-ec", step.text.replace("/opt/orgserver", str(target)), cwd=place, PATH=path)
     home = root / "data" / "home"
-    environment = pairs("ENV") | {"ORGSERVER_HOME": str(home), "PATH": f"{target / 'bin'}:{os.environ['PATH']}"}
+    environment: dict[str, Any] = pairs("ENV") | {
+        "ORGSERVER_HOME": str(home),
+        "PATH": f"{target / 'bin'}:{os.environ['PATH']}",
+    }
     await run(*_health(), **environment)
     command = {"command": str(target / "bin" / last("ENTRYPOINT").arguments[0]), "args": last("CMD").arguments}
     tools, _ = await spoken_to(command, environment)

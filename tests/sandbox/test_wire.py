@@ -67,7 +67,8 @@ async def test_a_reply_is_packed_for_whoever_asks(acme: SandboxOrg, accepted: st
     reply = await asked(acme, Accept_Encoding=accepted)
 
     assert values(reply, "content-encoding") == ([coding] if coding else [])
-    content = {"gzip": gzip.decompress, "deflate": zlib.decompress, "": bytes}[coding](reply[2])
+    unpack: dict[str, Any] = {"gzip": gzip.decompress, "deflate": zlib.decompress, "": bytes}
+    content = unpack[coding](reply[2])
     assert len(json.loads(content)["records"]) == 4
 
 
@@ -162,7 +163,8 @@ async def test_an_update_is_answered_with_nothing_and_nothing_is_packed(acme: Sa
 
 @pytest.mark.parametrize("coding", ["gzip", "GZIP", "deflate", "identity", ""])
 async def test_a_packed_request_is_read(acme: SandboxOrg, coding: str) -> None:
-    pack = {"gzip": gzip.compress, "deflate": zlib.compress}.get(coding.lower(), bytes)
+    codings: dict[str, Any] = {"gzip": gzip.compress, "deflate": zlib.compress}
+    pack = codings.get(coding.lower(), bytes)
     body = pack(b'{"LastName": "Byron"}')
 
     reply = await asked(acme, f"{DATA}/sobjects/Contact", "POST", body, Content_Encoding=coding)

@@ -59,7 +59,7 @@ async def served(
 
     before = {entry.id async for entry in app.trail.entries(EntryFilter())}
     client = Client(generation, [line])
-    incoming, outgoing = wire.streams(client, client, refused)
+    incoming, outgoing = wire.streams(client, client, refused)  # type: ignore[arg-type]
     async with asyncio.timeout(30):
         await server.run(incoming, outgoing, server.create_initialization_options())
     return client.answers[7], [each async for each in app.trail.entries(EntryFilter()) if each.id not in before]

@@ -330,7 +330,7 @@ def test_half_a_surrogate_pair_reaches_the_tool_and_comes_back(command: list[str
 
 def test_one_socket_for_both_directions_is_served(command: list[str]) -> None:
     ours, theirs = socket.socketpair()
-    with ours, subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE) as process:
+    with ours, subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE) as process:  # type: ignore[call-overload]
         theirs.close()
         ours.sendall(lines(HELLO, READY, call(1, text="both")))
         with ours.makefile("rb") as answers:
@@ -345,7 +345,7 @@ def test_one_socket_for_both_directions_is_served(command: list[str]) -> None:
 def test_two_sockets_are_served_as_node_connects_its_children(command: list[str]) -> None:
     to_server, stdin = socket.socketpair()
     from_server, stdout = socket.socketpair()
-    with to_server, from_server, subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=-1) as process:
+    with to_server, from_server, subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=-1) as process:  # type: ignore[call-overload]
         stdin.close()
         stdout.close()
         to_server.sendall(lines(HELLO, READY, call(1, text="node")))

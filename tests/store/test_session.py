@@ -34,7 +34,12 @@ async def test_the_names_of_a_new_store_and_its_folder_are_on_the_disk_before_it
 ) -> None:
     synced: list[int] = []
     sync = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda file: (synced.append(os.fstat(file).st_ino), sync(file)))
+
+    def fsync(file: int) -> None:
+        synced.append(os.fstat(file).st_ino)
+        sync(file)
+
+    monkeypatch.setattr(os, "fsync", fsync)
     file = tmp_path / "new" / "home" / "orgserver.db"
 
     store = await open_store(file, lambda _create: Vault([ring]))

@@ -54,8 +54,11 @@ async def served(home: Path, questions: list[str], mode: str = "auto") -> AsyncI
         env={"ORGSERVER_HOME": str(home), "ORGSERVER_LOG_LEVEL": "error", "ORGSERVER_NOTIFICATIONS": "off"},
     )
     async with Client(
-        stdio_client(parameters), mode=mode, elicitation_callback=agree, read_timeout_seconds=900
-    ) as client:  # type: ignore[arg-type]
+        stdio_client(parameters),
+        mode=mode,
+        elicitation_callback=agree,  # type: ignore[arg-type]
+        read_timeout_seconds=900,
+    ) as client:
         yield client
 
 
@@ -67,7 +70,7 @@ async def change(client: Client, home: Path, **arguments: Any) -> Large:
         done.progress.append(told)
 
     began = time.perf_counter()
-    result = await client.call_tool(TOOL, {"org": "acme", "object": "Contact", **arguments}, progress_callback=progress)
+    result = await client.call_tool(TOOL, {"org": "acme", "object": "Contact", **arguments}, progress_callback=progress)  # type: ignore[arg-type]
     assert not result.is_error, result.content
     done.answer, done.seconds = result.structured_content or {}, time.perf_counter() - began
     done.kilobytes = high_water(home)

@@ -42,7 +42,7 @@ async def test_fifty_orgs_of_which_five_hang_and_five_refuse_answer_within_the_l
         async with Client(stdio_client(parameters)) as client:
             started = time.perf_counter()
             arguments = {"orgs": ["*"], "soql": "SELECT COUNT() FROM Contact", "merge": True}
-            result = await client.call_tool("salesforce_query_orgs", arguments, progress_callback=progress)
+            result = await client.call_tool("salesforce_query_orgs", arguments, progress_callback=progress)  # type: ignore[arg-type]
             seconds = time.perf_counter() - started
 
     answer: dict[str, Any] = result.structured_content or {}

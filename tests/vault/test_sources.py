@@ -5,6 +5,7 @@ import shlex
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -237,7 +238,8 @@ def test_a_ring_of_the_environment_says_that_it_is_read_only_at_the_start(tmp_pa
 @pytest.mark.parametrize("source", ["MASTER_KEY", "MASTER_KEY_COMMAND"])
 def test_where_only_the_operator_can_put_a_key_that_is_said_with_how_to_make_one(tmp_path: Path, source: str) -> None:
     text = write_ring([Key.new()])
-    vault = opened(tmp_path, **{source: text if source == "MASTER_KEY" else python(f"print({text!r})")})
+    options: dict[str, Any] = {source: text if source == "MASTER_KEY" else python(f"print({text!r})")}
+    vault = opened(tmp_path, **options)
 
     with pytest.raises(KeyProblem, match="only you") as caught:
         vault.renew()

@@ -149,8 +149,11 @@ def test_a_locked_keyring_is_one_sentence_without_what_it_says(tmp_path: Path) -
 def test_a_keyring_that_waits_for_a_person_is_given_up(tmp_path: Path) -> None:
     person = threading.Event()
 
+    def wait() -> None:
+        person.wait(20)
+
     with pytest.raises(KeyProblem, match=r"did not answer in 0\.2 s"):
-        opened(tmp_path, Keyring(lambda: person.wait(20) and None), seconds=0.2)
+        opened(tmp_path, Keyring(wait), seconds=0.2)
     person.set()
 
 

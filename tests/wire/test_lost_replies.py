@@ -457,7 +457,7 @@ async def test_an_answer_without_bounds_is_an_error_in_bounded_memory_and_others
 
     assert isinstance(error, Unanswered)
     assert len(upstream.requests) == (1 if request_.writes else 4)
-    assert [reply.body for reply in replies] == [{}] * 20
+    assert [getattr(reply, "body", reply) for reply in replies] == [{}] * 20
     assert peak < 3 * MAX_BODY < acts.LARGE
     upstream.usual = acts.answer({"records": []})
     assert (await send(client, upstream.address, READ)).body == {"records": []}

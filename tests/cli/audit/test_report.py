@@ -4,6 +4,7 @@ import re
 import stat
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,12 @@ async def used(shell: Shell) -> Shell:
 
         async def record(outcome: Outcome, code: str | None = None, times: int = 1, **details: str) -> None:
             for _ in range(times):
-                given = {"principal": "agent:one", "action": "create", "org": "acme", "object": "Contact"} | details
+                given: dict[str, Any] = {
+                    "principal": "agent:one",
+                    "action": "create",
+                    "org": "acme",
+                    "object": "Contact",
+                } | details
                 await app.store.audit.record(Act(new_id(), transport="stdio", **given), Ending(outcome, code))
 
         await record(Outcome.SUCCEEDED, times=5)

@@ -1,5 +1,7 @@
 """Answers of the token endpoint that look alike are told apart, and errors mean what Salesforce means by them."""
 
+from typing import Any
+
 import pytest
 
 from orgserver.model.errors import Rejected, StaleToken, Unanswered
@@ -110,7 +112,7 @@ def test_a_token_answer_is_read() -> None:
     assert rotated.refresh_token is not None and rotated.refresh_token.reveal() == "5Aep2"
 
 
-NO_TEXTS = [None, 5, 1.5, True, [], {}, ["x"]]
+NO_TEXTS: list[object] = [None, 5, 1.5, True, [], {}, ["x"]]
 NO_TOKENS = ["", "\ud800", "x\ny", "x y", "\x00", "é", "x" * 9_000]
 MISSHAPEN = [
     *((name, value) for name in WHOLE for value in NO_TEXTS),
@@ -163,7 +165,11 @@ def test_a_public_client_sends_no_secret() -> None:
 
 
 def test_a_code_is_redeemed_with_its_verifier_and_a_secret_only_where_there_is_one() -> None:
-    given = {"code": Secret("aPrx"), "callback": "http://localhost:1717/OauthRedirect", "verifier": Secret("v" * 43)}
+    given: dict[str, Any] = {
+        "code": Secret("aPrx"),
+        "callback": "http://localhost:1717/OauthRedirect",
+        "verifier": Secret("v" * 43),
+    }
 
     public = oauth.authorization_code("PlatformCLI", None, **given)
     confidential = oauth.authorization_code("3MVG9", Secret("s"), **given)

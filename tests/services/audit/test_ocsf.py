@@ -11,7 +11,8 @@ import pytest
 
 from orgserver.app import App, open_app
 from orgserver.config import read_settings
-from orgserver.model.audit import EntryFilter
+from orgserver.model.audit import ENTRY_FIELDS, EntryFilter
+from orgserver.model.names import CONTACT
 from orgserver.services.audit import export, ocsf
 from tests.services.audit import kinds
 from tests.services.audit.ocsf_rules import violations
@@ -24,7 +25,7 @@ ACTIONS = (
 OUTCOMES = ("pending", "succeeded", "rejected", "denied", "not_sent", "unknown")
 
 
-EXAMPLE = dict.fromkeys(export.ENTRY_FIELDS) | {
+EXAMPLE = dict.fromkeys(ENTRY_FIELDS) | {
     "id": "01a20d8b-0000-7000-8000-000000000000", "sequence": 1, "time": "2026-01-01T00:00:00.000000Z",
     "principal": "agent", "transport": "stdio", "org": "acme", "action": "read", "object": "Contact",
     "record_ids": ["003000000000001AAA"], "outcome": "succeeded",
@@ -65,9 +66,9 @@ async def test_every_action_of_the_contract_becomes_a_valid_event(every: list[di
 
 async def test_what_a_server_does_is_exported_as_valid_events(app: App, caller: Any) -> None:
     """The entries of registering two orgs, and of calls as agents make them."""
-    made = await app.operations.create(caller, "salesforce_create_contact", "acme", "Contact", {"LastName": "L"})
+    made = await app.operations.create(caller, "salesforce_create_contact", "acme", CONTACT, {"LastName": "L"})
     await app.operations.query(caller, "salesforce_query", "acme", "SELECT Id FROM Contact")
-    await app.operations.delete(caller, "salesforce_delete_contact", "acme", "Contact", made.id)
+    await app.operations.delete(caller, "salesforce_delete_contact", "acme", CONTACT, made.id)
 
     events = [ocsf.event(entry) for entry in await entries(app)]
 

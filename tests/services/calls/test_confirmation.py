@@ -24,6 +24,7 @@ from orgserver.services.calls.plan import Plan
 from orgserver.services.calls.questions import Confirmation, Told
 from orgserver.serving.server import build_server
 from orgserver.store import tables
+from orgserver.store.writer import microseconds
 
 DELETE = "salesforce_delete_contact"
 
@@ -64,7 +65,7 @@ class Person:
 @asynccontextmanager
 async def client_of(app: App, generation: str, person: Person | None) -> AsyncIterator[Client]:
     server = build_server(app.operations, principal=Principal("local:tester"), scope=Scope(toolsets=frozenset({"all"})))
-    async with Client(server, mode=generation, elicitation_callback=person) as client:
+    async with Client(server, mode=generation, elicitation_callback=person) as client:  # type: ignore[arg-type]
         yield client
 
 
@@ -211,7 +212,7 @@ async def test_an_answer_after_five_minutes_is_asked_for_again(strict, acme, con
     arguments = {"org": "acme", "contact_id": contact}
     async with client_of(strict, "auto", Person()) as client:
         question = await asked_of(client, arguments)
-        now = confirmation.microseconds() + 301_000_000
+        now = microseconds() + 301_000_000
         monkeypatch.setattr(confirmation, "microseconds", lambda: now)
         late = await answer(client, question.request_state, arguments)
 
@@ -312,8 +313,9 @@ async def test_an_approval_runs_out_after_15_minutes(strict, acme, contact, call
     approving = Approving(strict.store, strict.access)
     await approving.approve(caller, await approving.one(code))
     (approved,) = await approving.waiting()
+    assert approved.approved_at is not None
     assert (approved.expires_at - approved.approved_at).total_seconds() == 15 * 60
-    passed = update(tables.approvals).values(expires_at=confirmation.microseconds() - 1)
+    passed = update(tables.approvals).values(expires_at=microseconds() - 1)
     await strict.store.database.write(lambda tx: tx.connection.execute(passed))
 
     new = await refused_code(strict, contact)

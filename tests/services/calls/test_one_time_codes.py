@@ -152,6 +152,7 @@ async def test_a_secret_that_is_edited_moved_or_deleted_opens_no_way(
     sealed = await store.database.write(
         lambda tx: tx.connection.execute(select(tables.one_time_codes.c.sealed)).scalar()
     )
+    assert sealed is not None
     assert secret.reveal().encode() not in b"".join(
         each.read_bytes() for each in store_file.parent.glob("orgserver.db*")
     )

@@ -49,7 +49,7 @@ def registration(org: SandboxOrg, name: str, policy: Policy, **more: Any) -> Reg
         alias=alias(name),
         client_id=given["client_id"],
         client_secret=Secret(given["client_secret"]),
-        refresh_token=Secret(login.refresh_token),
+        refresh_token=Secret(str(login.refresh_token)),
         login_url=given["login_url"],
         source="a test",
         trusted_hosts=tuple(given["trust_hosts"]),

@@ -29,7 +29,7 @@ PEM = KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decod
 
 def registration(org: SandboxOrg, auth: AuthKind, name: str = "acme", **options: Any) -> Registration:
     given = org.credentials()
-    more: dict[str, Any] = {
+    more: Any = {
         "web": {},
         "jwt": {"private_key": Secret(PEM), "username": org.username},
         "client-credentials": {},
@@ -64,7 +64,7 @@ async def empty(open_again: Any, acme: SandboxOrg) -> Any:
 
 async def works(app: App, caller: Caller, name: str = "acme") -> bool:
     page = await app.operations.list(caller, "salesforce_list_contacts", name, Listing(CONTACT))
-    return page.total_size > 0
+    return bool(page.total_size)
 
 
 async def no_drafts(app: App) -> bool:

@@ -40,7 +40,7 @@ async def empty(open_again: Any) -> Any:
 
 async def works(app: App, caller: Caller, name: str = "acme") -> bool:
     page = await app.operations.list(caller, "salesforce_list_contacts", name, Listing(CONTACT))
-    return page.total_size > 0
+    return bool(page.total_size)
 
 
 async def test_registering_pins_what_the_org_says_of_itself(empty: App, caller: Caller, acme: SandboxOrg) -> None:

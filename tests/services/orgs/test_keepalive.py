@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import update
 
 from orgserver.app import App
+from orgserver.model.names import Alias
 from orgserver.model.orgs import Caller, OrgState
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.orgs.keepalive import KeepAlive, dies_at
@@ -62,8 +63,8 @@ async def test_a_disabled_org_is_kept_alive_and_a_dead_one_is_not_asked(
     globex.requests.clear()
     await app.keep_alive.refresh_idle()
 
-    assert first["acme"] is None
-    assert first["globex"] is not None
+    assert first[Alias("acme")] is None
+    assert first[Alias("globex")] is not None
     assert (await app.enrolment.one("globex")).state is OrgState.NEEDS_LOGIN
     assert globex.requests == []
 

@@ -14,7 +14,7 @@ from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.state import schema
 from orgserver.sandbox.state.duplicate_rules import Rule
 from orgserver.services.bulk.request import Given
-from orgserver.services.records import upsert as upserting
+from orgserver.services.records import field_values, upsert
 from orgserver.services.records.upsert import Upsert
 
 ADA = {"FirstName": "Ada", "LastName": "Lovelace"}
@@ -42,7 +42,7 @@ class Twins:
         wanted = Upsert(CONTACT, "Email", "new@example.com", dict(ADA), allow_duplicates=allow)
         await self.app.operations.perform(
             self.caller, "t", Action.UPSERT, "acme", CONTACT,
-            lambda org: upserting.plan(self.caller, org, "t", wanted),
+            lambda org: upsert.plan(self.caller, org, "t", wanted),
         )  # fmt: skip
 
     async def change_created(self, allow: bool) -> None:
@@ -117,7 +117,7 @@ async def test_what_cannot_save_duplicates_says_so_before_anything_is_sent(
         assert refused.value.fields == ("allow_duplicates",)
     assert acme.requests == []
     with pytest.raises(InvalidArgument, match="needs API version 52"):
-        upserting.values.check_duplicates_allowed("v51.0", True)
+        field_values.check_duplicates_allowed("v51.0", True)
 
 
 async def test_the_same_key_with_and_without_duplicates_is_another_call(app: App, caller: Caller) -> None:

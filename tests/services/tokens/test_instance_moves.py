@@ -43,7 +43,7 @@ async def stored(app: App) -> AccessToken | None:
 
 
 async def read(app: App, caller: Caller) -> int:
-    return (await app.operations.list(caller, "salesforce_list_contacts", "acme", Listing(CONTACT))).total_size
+    return (await app.operations.list(caller, "salesforce_list_contacts", "acme", Listing(CONTACT))).total_size or 0
 
 
 def asked(acme: SandboxOrg, path: str) -> list[str]:

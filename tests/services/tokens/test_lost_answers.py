@@ -25,7 +25,7 @@ TOKEN = ".*/token"
 
 
 async def read(app: App, caller: Caller, alias: str = "acme") -> int:
-    return (await app.operations.list(caller, "salesforce_list_contacts", alias, Listing(CONTACT))).total_size
+    return (await app.operations.list(caller, "salesforce_list_contacts", alias, Listing(CONTACT))).total_size or 0
 
 
 async def org(app: App, alias: str = "acme") -> Org:

@@ -20,7 +20,7 @@ from orgserver.store.orgs import leases
 
 async def read(app: App, caller: Caller) -> int:
     listing = Listing(CONTACT)
-    return (await app.operations.list(caller, "salesforce_list_contacts", "acme", listing)).total_size
+    return (await app.operations.list(caller, "salesforce_list_contacts", "acme", listing)).total_size or 0
 
 
 @pytest.mark.parametrize("seed", [1, 2])

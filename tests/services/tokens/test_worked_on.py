@@ -68,7 +68,7 @@ async def make_idle(app: App) -> None:
 
 
 async def read(app: App, caller: Caller) -> int:
-    return (await app.operations.list(caller, "salesforce_list_contacts", "acme", Listing(CONTACT))).total_size
+    return (await app.operations.list(caller, "salesforce_list_contacts", "acme", Listing(CONTACT))).total_size or 0
 
 
 async def take(way: str, app: App, other: App, caller: Caller) -> bool:

@@ -8,7 +8,7 @@ import pytest
 from orgserver.app import App
 from orgserver.model.audit import Act, Action, AuditEntry, Ending, EntryFilter, Outcome
 from orgserver.model.errors import CallError, NotSent, OperatorError, PolicyDenied, Rejected
-from orgserver.model.names import CONTACT, EVENT, new_id
+from orgserver.model.names import CONTACT, EVENT, Alias, new_id
 from orgserver.model.orgs import Caller, Principal
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.state import schema
@@ -298,7 +298,7 @@ async def test_an_entry_of_an_org_that_was_removed_or_erased_cannot_be_undone(
 
 async def test_a_renamed_org_is_found(app: App, caller: Caller, acme: SandboxOrg, undoing: Undoing) -> None:
     made = await create(app, caller)
-    await app.enrolment.update(caller, "acme", rename="acme-eu")
+    await app.enrolment.update(caller, "acme", rename=Alias("acme-eu"))
 
     await do(undoing, caller, await undoing.one(caller, (await last(app, "create")).id))
 
