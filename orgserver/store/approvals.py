@@ -21,7 +21,7 @@ from orgserver.store import tables
 from orgserver.store.audit.log import AuditLog
 from orgserver.store.orgs.registry import Orgs
 from orgserver.store.writer import Transaction
-from orgserver.vault.ring import Context
+from orgserver.vault.ring import Context, Unsealable
 
 WAITING_US = 24 * 3_600 * 1_000_000
 """How long a request waits for a person."""
@@ -29,6 +29,8 @@ APPROVED_US = 15 * 60 * 1_000_000
 """How long an approved call may be made."""
 MAX_WAITING = 200
 """How many requests of one principal may wait in one org: an agent must not fill the store with them."""
+UNREADABLE = "(do not open: orgserver doctor says why)"
+"""In place of names that are sealed under a key which is gone."""
 _LETTERS = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 _approvals = tables.approvals
 
@@ -159,8 +161,11 @@ async def waiting(connection: AsyncConnection, orgs: Orgs, now: int) -> list[App
 async def _opened(connection: AsyncConnection, orgs: Orgs, row: Row[Any]) -> Approval:
     names: tuple[str, ...] = ()
     if row.sealed is not None:
-        key = await orgs.data_key(connection, row.row_id)
-        names = tuple(json.loads(key.open(row.sealed, context(row.row_id, row.code))))
+        try:
+            key = await orgs.data_key(connection, row.row_id)
+            names = tuple(json.loads(key.open(row.sealed, context(row.row_id, row.code))))
+        except Unsealable:  # one that does not open is no reason to show none of the others
+            names = (UNREADABLE,)
     wanted = Wanted(row.row_id, row.principal, row.tool, row.digest, row.action, row.object, row.records, names)
     return Approval(
         row.code, wanted, row.created_at, row.approved_at, row.approved_by, row.expires_at, row.entry_id, row.client

@@ -142,7 +142,7 @@ class DataKey(Key):
     that was under way, or tokens that wait beside the store. A credential of before never opens again.
     """
 
-    __slots__ = ("_before", "_until", "made_under")
+    __slots__ = ("_until", "before", "made_under")
 
     def __init__(
         self, material: bytes, *, made_under: bytes | None = None, until: int = 0, before: Key | None = None
@@ -150,11 +150,11 @@ class DataKey(Key):
         super().__init__(material)
         self.made_under = made_under
         self._until = until
-        self._before = before
+        self.before = before
 
     def open(self, sealed: bytes, context: Context) -> bytes:
         """Decrypt a value of this place; a late one for a while also with the key before."""
-        before = self._before
+        before = self.before
         if before is not None and key_id(sealed) == before.id and self._may_be_late(context):
             return before.open(sealed, context)
         return super().open(sealed, context)
@@ -170,8 +170,8 @@ class DataKey(Key):
     def wrapped(self, master: Key, owner: str, purpose: str) -> bytes:
         """Seal this key under a master key, for its owner's row."""
         plain = self.material()
-        if self._before is not None and self.made_under is not None:
-            plain += self.made_under + self._until.to_bytes(_TIME_SIZE, "big") + self._before.material()
+        if self.before is not None and self.made_under is not None:
+            plain += self.made_under + self._until.to_bytes(_TIME_SIZE, "big") + self.before.material()
         return master.seal(plain, _wrapping(owner, purpose))
 
     @classmethod
@@ -272,11 +272,12 @@ class Vault:
         """Unwrap a data key."""
         return DataKey.unwrapped(self.open(wrapped, _wrapping(owner, purpose)))
 
-    def next_data_key(self, wrapped: bytes, owner: str, purpose: str) -> tuple[DataKey, bytes]:
-        """Make the data key that replaces a wrapped one; return it and its wrapped form."""
+    def next_data_key(self, wrapped: bytes, owner: str, purpose: str) -> tuple[DataKey, DataKey, bytes]:
+        """Make the data key that replaces a wrapped one; return that one, the new one, and its wrapped form."""
         master = self._newest()
-        key = self.data_key(wrapped, owner, purpose).successor(master)
-        return key, key.wrapped(master, owner, purpose)
+        old = self.data_key(wrapped, owner, purpose)
+        new = old.successor(master)
+        return old, new, new.wrapped(master, owner, purpose)
 
     def read_again(self) -> None:
         """Read the ring again, where it can be; it blocks."""

@@ -68,6 +68,7 @@ async def _inside(app: App, *, offline: bool) -> list[Finding]:
     found += store.keys(await app.keys.usage(), app.keys.ring, app.keys.source)
     found.append(await store.approvals(app.store))
     orgs = list((await app.access.reload()).by_alias.values())
+    found += await store.left_behind(app.store, orgs)
     if not offline:
         found.append(await clock.clock(app.access.client, orgs))
     now = datetime.now(UTC)

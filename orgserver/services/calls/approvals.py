@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from orgserver.model.audit import Act, Action
-from orgserver.model.errors import ConfigError, StoreError
+from orgserver.model.errors import ConfigError
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
 from orgserver.services.calls.access import Access
@@ -15,7 +15,6 @@ from orgserver.store import approvals
 from orgserver.store.approvals import Approval
 from orgserver.store.session import Store
 from orgserver.store.writer import microseconds
-from orgserver.vault.ring import Unsealable
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +50,9 @@ class Approving:
     async def waiting(self) -> list[Request]:
         """The requests that have not run out and were not used, the oldest first."""
         aliases = {str(org.row_id): org.alias for org in (await self._access.catalog()).by_alias.values()}
-        try:
-            async with self._store.database.reading() as connection:
-                found = await approvals.waiting(connection, self._store.orgs, microseconds())
-        except Unsealable as error:
-            raise StoreError(f"the names of a request do not open: {error}") from error
-        return [_shown(each, aliases[each.wanted.row_id]) for each in found if each.wanted.row_id in aliases]
+        async with self._store.database.reading() as connection:
+            requests = await approvals.waiting(connection, self._store.orgs, microseconds())
+        return [_shown(each, aliases[each.wanted.row_id]) for each in requests if each.wanted.row_id in aliases]
 
     async def one(self, code: str) -> Request:
         """The request with this code, or the only one whose code begins so; ConfigError if none waits, or several."""

@@ -17,6 +17,7 @@ from orgserver.services.tokens import failures, instance_moves
 from orgserver.store import diagnostics
 from orgserver.store.audit.chain import when
 from orgserver.store.diagnostics import Vitals
+from orgserver.store.orgs.rewrapping import Strays, catching_up
 from orgserver.store.session import Store
 
 _LATE_SECONDS = 600
@@ -95,6 +96,32 @@ def enrolments(unfinished: Sequence[str]) -> Finding:
         return Finding("enrolments", "ok", "none is unfinished")
     todo = "run the same add-org again: it goes on where it stopped"
     return Finding("enrolments", "warning", f"unfinished: {', '.join(unfinished)}", todo)
+
+
+async def left_behind(store: Store, orgs: Sequence[Org]) -> list[Finding]:
+    """What an earlier version left under an older key of its org; nothing where all is well."""
+
+    async def count() -> Strays:
+        async with store.database.reading() as connection:
+            return await store.keyrings.strays(connection)
+
+    strays = await catching_up(count)
+    aliases = {str(org.row_id): org.alias for org in orgs}
+    findings = []
+    if strays.recoverable:
+        told = f"{_per_org(strays.recoverable, aliases)}: under an older key of their org, where nothing looks for them"
+        todo = "orgserver rotate-key --reseal puts them under the one of now"
+        findings.append(Finding("sealed values", "warning", told, todo))
+    if strays.lost:
+        told = f"{_per_org(strays.lost, aliases)}: their key is gone, and nothing opens them any more"
+        todo = "those changes cannot be undone; have the requests made again; audit erase lets go of the values"
+        findings.append(Finding("sealed values", "warning", told, todo))
+    return findings
+
+
+def _per_org(counts: Mapping[str, int], aliases: Mapping[str, str]) -> str:
+    each = (f"{number:,} of {aliases.get(owner, owner)}" for owner, number in sorted(counts.items()))
+    return f"kept values and requests, {', '.join(each)}"
 
 
 async def approvals(store: Store) -> Finding:

@@ -18,7 +18,7 @@ from orgserver.store import tables
 from orgserver.store.audit.chain import when
 from orgserver.store.orgs import policies, rows, sealed_values
 from orgserver.store.orgs.policies import PolicyChange
-from orgserver.store.orgs.rewrapping import ORG, catching_up
+from orgserver.store.orgs.rewrapping import ORG, catching_up, renew_data_key_in
 from orgserver.store.writer import Transaction
 from orgserver.vault.ring import Context, Key, Vault
 
@@ -183,8 +183,10 @@ class Orgs:
         self, tx: Transaction, row_id: RowId, credential: Credential, access: AccessToken | None
     ) -> None:
         """Write an org's credential over the one it had."""
+        # What was sent of the old credential says nothing about this one.
+        for table in (tables.credentials, tables.access_tokens, tables.leases):
+            tx.connection.execute(delete(table).where(table.c.row_id == row_id))
         key = self._next_key_in(tx, row_id)
-        tx.connection.execute(delete(tables.credentials).where(tables.credentials.c.row_id == row_id))
         tx.connection.execute(
             insert(tables.credentials).values(
                 row_id=row_id,
@@ -201,9 +203,6 @@ class Orgs:
                 given=credential.given,
             )
         )
-        # What was sent of the old credential says nothing about this one.
-        tx.connection.execute(delete(tables.leases).where(tables.leases.c.row_id == row_id))
-        tx.connection.execute(delete(tables.access_tokens).where(tables.access_tokens.c.row_id == row_id))
         if access is not None:
             self._keep_access_in(tx, key, row_id, access)
         rows.changed_in(tx)
@@ -361,14 +360,10 @@ class Orgs:
         return self._keys[row_id][1]
 
     def _next_key_in(self, tx: Transaction, row_id: RowId) -> Key:
-        """A new data key for an org: what was sealed for it before does not open any more, if somebody puts it back."""
+        """A new data key for an org: an old credential does not open any more, if somebody puts it back."""
         keys = tables.data_keys
         wrapped = tx.connection.execute(select(keys.c.wrapped).where(keys.c.owner == row_id)).scalar()
-        if wrapped is None:
-            return self.key_in(tx, row_id)
-        key, renewed = self._vault.next_data_key(wrapped, row_id, ORG)
-        tx.connection.execute(update(keys).where(keys.c.owner == row_id).values(wrapped=renewed))
-        return key
+        return self.key_in(tx, row_id) if wrapped is None else renew_data_key_in(tx, self._vault, row_id, wrapped)
 
     async def _unwrapped(self, row_id: str, wrapped: bytes) -> Key:
         """An owner's key, even if the ring must first be read again from a slow source."""

@@ -49,7 +49,7 @@ class _Sealed:
         wanted = {"row_id", *self.key, *columns, *filter(None, columns.values())}
         of = table.c.row_id
         self.find = Prepared(
-            select(*(table.c[name] for name in sorted(wanted))).where(of > bindparam("after"), of <= bindparam("last"))
+            select(*(table.c[name] for name in sorted(wanted))).where(of >= bindparam("first"), of <= bindparam("last"))
         )
         self.keep = Prepared(
             update(table)
@@ -59,15 +59,21 @@ class _Sealed:
 
     def moved(self, row: RowMapping, old: DataKey, new: DataKey) -> dict[str, Any]:
         """A row under the new key; a value that does not open stays as it is, for it never will."""
-        found: dict[str, Any] = {f"of_{name}": row[name] for name in self.key}
+        columns: dict[str, Any] = {f"of_{name}": row[name] for name in self.key}
         for name, bound in self.columns.items():
             value = row[name]
             if value is not None:
                 where = Context(row["row_id"], self.name, name, str(row[bound]) if bound else "")
                 with suppress(Unsealable):
-                    value = new.seal(old.open(value, where), where)
-            found[f"to_{name}"] = value
-        return found
+                    value = new.seal(self._sealing_key(value, old).open(value, where), where)
+            columns[f"to_{name}"] = value
+        return columns
+
+    def _sealing_key(self, value: bytes, key: DataKey) -> Key:
+        """The key that sealed a value: of what an earlier version left behind, the one before the owner's."""
+        before = key.before
+        left_behind = before is not None and self.name in LEFT_BEHIND and key_id(value) == before.id
+        return before if before is not None and left_behind else key
 
 
 SEALED = (
@@ -78,6 +84,19 @@ SEALED = (
     _Sealed(tables.kept_values, sealed="entry_id"),
     _Sealed(tables.approvals, sealed="code"),
 )
+
+
+LEFT_BEHIND = {tables.kept_values.name: tables.kept_values.c.sealed, tables.approvals.name: tables.approvals.c.sealed}
+"""What versions up to 0.1 left under the key before when an org got another credential, by table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Strays:
+    """How many kept values and requests are sealed under another key than their org's, by owner."""
+
+    recoverable: Mapping[str, int]
+    """Those whose key is still known: a rotation with ``--reseal`` moves them."""
+    lost: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +137,25 @@ class Keyrings:
         own = [key_id(value).hex() for value in values]
         return Standing(usage + Counter(own), frozenset(own))
 
+    async def strays(self, connection: AsyncConnection) -> Strays:
+        """Count the kept values and requests that do not open with their org's key."""
+        keys: dict[str, DataKey] = {}
+        for owner, wrapped in (await connection.execute(_PAGE)).all():
+            with suppress(Unsealable):
+                keys[owner] = self.vault.data_key(wrapped, owner, ORG)
+        recoverable: Counter[str] = Counter()
+        lost: Counter[str] = Counter()
+        for column in LEFT_BEHIND.values():
+            owner, sealed_by = column.table.c.row_id, func.substr(column, 2, 8)
+            counts = select(owner, sealed_by, func.count()).where(column.is_not(None)).group_by(owner, sealed_by)
+            for row_id, identifier, number in await connection.execute(counts):
+                key = keys.get(row_id)
+                if key is None or key.id == bytes(identifier):
+                    continue
+                known = key.before is not None and key.before.id == bytes(identifier)
+                (recoverable if known else lost)[row_id] += number
+        return Strays(recoverable, lost)
+
     async def left(self, connection: AsyncConnection, to: Key, *, reseal: bool) -> int:
         """Count the data keys that are still to be moved."""
         found = (await connection.execute(_PAGE)).all()
@@ -139,7 +177,7 @@ class Keyrings:
         if moved:
             _WRAP.run(tx.connection, *(_row(owner, new, to) for owner, (_, new) in moved.items()))
         if moved and reseal:
-            _reseal(tx, moved, after, page[-1].owner)
+            _reseal(tx, moved, page[0].owner, page[-1].owner)
         return Page(page[-1].owner if page else None, len(moved), tuple(unreadable))
 
     def _is_left(self, owner: str, wrapped: bytes, to: Key, *, reseal: bool) -> bool:
@@ -214,10 +252,19 @@ def _row(owner: str, key: DataKey, to: Key) -> dict[str, Any]:
     return {"of": owner, "to_wrapped": key.wrapped(to, owner, ORG)}
 
 
-def _reseal(tx: Transaction, keys: Mapping[str, tuple[DataKey, DataKey]], after: str, last: str) -> None:
-    """Seal everything that these owners have under their new data keys; they lie between two others."""
+def renew_data_key_in(tx: Transaction, vault: Vault, owner: str, wrapped: bytes) -> DataKey:
+    """Give an owner a new data key, and seal everything that it has under it."""
+    old, new, renewed = vault.next_data_key(wrapped, owner, ORG)
+    keys = tables.data_keys
+    tx.connection.execute(update(keys).where(keys.c.owner == owner).values(wrapped=renewed))
+    _reseal(tx, {owner: (old, new)}, owner, owner)
+    return new
+
+
+def _reseal(tx: Transaction, keys: Mapping[str, tuple[DataKey, DataKey]], first: str, last: str) -> None:
+    """Seal everything that these owners have under their new data keys; they lie from the first to the last."""
     for sealed in SEALED:
-        found = sealed.find.run(tx.connection, {"after": after, "last": last}).mappings()
+        found = sealed.find.run(tx.connection, {"first": first, "last": last}).mappings()
         rows = [sealed.moved(row, *keys[row["row_id"]]) for row in found if row["row_id"] in keys]
         if rows:
             sealed.keep.run(tx.connection, *rows)
