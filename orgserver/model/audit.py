@@ -1,4 +1,4 @@
-"""What the audit log says: acts, outcomes and entries."""
+"""What the audit log says: intents, completions and the entries that they make."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
+class Intent:
     """What is about to be done: becomes the intent event."""
 
     id: str
@@ -70,7 +70,7 @@ class Act:
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class Completion:
     """How an act ended: becomes the outcome event."""
 
     outcome: Outcome

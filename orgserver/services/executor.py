@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from orgserver.model.audit import Act, Action, Ending, Outcome
+from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.errors import (
     CallError,
     Denied,
@@ -83,7 +83,7 @@ class Run(Generic[T]):
 
     def __post_init__(self) -> None:
         self.watched = Watched(
-            audit_records.new_act(self.caller, self.tool, self.action, self.alias, self.sobject, self.undoes)
+            audit_records.new_intent(self.caller, self.tool, self.action, self.alias, self.sobject, self.undoes)
         )
 
     def give_up(self) -> None:
@@ -117,21 +117,21 @@ class Acting:
         self, caller: Caller, tool: str, action: str, alias: str, sobject: SObjectName | None, plan: Planned[T]
     ) -> T:
         """Do an act by a plan that another module makes."""
-        return await self.act(Run(caller, tool, action, alias, sobject, plan))
+        return await self.intent(Run(caller, tool, action, alias, sobject, plan))
 
     async def refuse(
         self, caller: Caller, tool: str, action: Action, alias: str | None, sobject: SObjectName | None, error: Denied
     ) -> None:
         """Put on record that a call was refused before it came here, for its arguments."""
-        act = audit_records.new_act(caller, tool, action, alias or "", sobject)
-        ending = audit_records.failed(error, Trace(), time.perf_counter())
-        watched = Watched(act)
-        await self._seen(watched, self._record(watched, act, ending))
+        intent = audit_records.new_intent(caller, tool, action, alias or "", sobject)
+        completion = audit_records.failed(error, Trace(), time.perf_counter())
+        watched = Watched(intent)
+        await self._seen(watched, self._record(watched, intent, completion))
         error.on_record = True
 
-    async def seen(self, act: Act, doing: Awaitable[T]) -> T:
+    async def seen(self, intent: Intent, doing: Awaitable[T]) -> T:
         """Let the observer see a call that asks no org and is no audit entry."""
-        return await self._seen(Watched(act, Ending(Outcome.SUCCEEDED)), doing)
+        return await self._seen(Watched(intent, Completion(Outcome.SUCCEEDED)), doing)
 
     async def close(self) -> None:
         """Wait for every act under way to have its outcome."""
@@ -144,7 +144,7 @@ class Acting:
         for run in list(self._running.values()):
             run.give_up()
 
-    async def act(self, run: Run[T]) -> T:
+    async def intent(self, run: Run[T]) -> T:
         """Run an act in a task of its own: a caller that goes away does not take the outcome with it."""
         task = asyncio.create_task(self._seen(run.watched, self._run(run)))
         self._running[task] = run
@@ -171,55 +171,57 @@ class Acting:
                 watched.failed(error)
                 raise
 
-    async def _record(self, watched: Watched, act: Act, ending: Ending, within: float | None = None) -> None:
+    async def _record(
+        self, watched: Watched, intent: Intent, completion: Completion, within: float | None = None
+    ) -> None:
         """Put an act that is over, or sends nothing, on record."""
-        watched.act, watched.ending = act, ending
-        await self._store.audit.record(act, ending, within=within)
+        watched.intent, watched.completion = intent, completion
+        await self._store.audit.record(intent, completion, within=within)
 
     async def _run(self, run: Run[T]) -> T:
         started = time.perf_counter()
-        act = run.watched.act
+        intent = run.watched.intent
         seconds = min(run.seconds or self._call_timeout, self._call_timeout)
         deadline = asyncio.get_running_loop().time() + seconds
         while True:
             try:
                 org, version = await self._access.org(run.caller, run.alias)
-                act = replace(act, org=org.alias, org_row=org.row_id, org_id=org.org_id)
+                intent = replace(intent, org=org.alias, org_row=org.row_id, org_id=org.org_id)
                 plan = run.plan(org)
-                act = audit_records.with_plan(act, plan)
+                intent = audit_records.with_plan(intent, plan)
                 self._check(org, plan.permission)
                 await self.metadata.foresee(run.caller, org, plan.foresight)
-                await self._see_whether_allowed(run, org, act, plan)
+                await self._see_whether_allowed(run, org, intent, plan)
                 plan = await self._with_key(org, plan)
                 leave = self._access.client.admit(hosts_of(org, org.instance_url))
             except _NotPinned as unpinned:
-                await self._pin(run, act, unpinned.org, deadline, started)
+                await self._pin(run, intent, unpinned.org, deadline, started)
                 continue
             except CallError as error:
                 if await self._seen_anew():  # refused by what was true a moment ago
                     continue
-                await self._record(run.watched, act, audit_records.failed(error, Trace(), started), _left(deadline))
+                await self._record(run.watched, intent, audit_records.failed(error, Trace(), started), _left(deadline))
                 raise
             except StoreError as error:
                 raise StoreAway("the store cannot be read, so nothing was sent", hint=str(error)) from error
             try:
                 begun = await self._store.audit.begin(
-                    act,
+                    intent,
                     deadline=microseconds() + int(self._seconds(run) * 1_000_000),
                     catalog_version=version,
                     repetition=plan.repetition,
-                    spend=partial(self._confirming.spend_in, passed=run.passed, act=act) if run.passed else None,
+                    spend=partial(self._confirming.spend_in, passed=run.passed, intent=intent) if run.passed else None,
                     within=_left(deadline),
                 )
                 if begun.verdict != "catalog_changed":
                     return await self._go_on(
-                        run, act, plan, begun, self._access.connection(org, deadline, Trace()), started
+                        run, intent, plan, begun, self._access.connection(org, deadline, Trace()), started
                     )
             finally:
                 leave()
             await self._access.reload()
 
-    async def _pin(self, run: Run[T], act: Act, org: Org, deadline: float, started: float) -> None:
+    async def _pin(self, run: Run[T], intent: Intent, org: Org, deadline: float, started: float) -> None:
         """Learn which org this is before anything is sent to it: what limits it hangs on that."""
         error: CallError
         try:
@@ -233,64 +235,68 @@ class Acting:
             error = StoreAway("the store cannot be read, so nothing was sent", hint=str(away))
         else:
             return
-        await self._record(run.watched, act, audit_records.failed(error, Trace(), started))
+        await self._record(run.watched, intent, audit_records.failed(error, Trace(), started))
         raise error
 
     async def _go_on(
-        self, run: Run[T], act: Act, plan: Plan[T], begun: Begun, connection: Connection, started: float
+        self, run: Run[T], intent: Intent, plan: Plan[T], begun: Begun, connection: Connection, started: float
     ) -> T:
         """Send, or answer a repeated call from memory."""
         if begun.verdict == "clash":
             clash = audit_records.clash(begun.outcome)
-            await self._record(run.watched, act, audit_records.failed(clash, Trace(), started))
+            await self._record(run.watched, intent, audit_records.failed(clash, Trace(), started))
             raise clash
         if begun.verdict == "spent":
             used = confirmation.spent()
-            await self._record(run.watched, act, audit_records.failed(used, Trace(), started))
+            await self._record(run.watched, intent, audit_records.failed(used, Trace(), started))
             raise used
         if begun.verdict == "replay":
-            return await self._replay(run.watched, connection.org, act, plan, begun, started)
-        return await self._send(run, act, plan, connection, started)
+            return await self._replay(run.watched, connection.org, intent, plan, begun, started)
+        return await self._send(run, intent, plan, connection, started)
 
-    async def _send(self, run: Run[T], act: Act, plan: Plan[T], connection: Connection, started: float) -> T:
+    async def _send(self, run: Run[T], intent: Intent, plan: Plan[T], connection: Connection, started: float) -> T:
         """Send what has its intent, and write the outcome whatever happens."""
         trace = connection.trace
         result: T | None = None
         error: CallError | None = None
         try:
             plan = await self._prepared(run, plan, connection)
-            result = await self._in_time(run, act, plan, connection)
+            result = await self._in_time(run, intent, plan, connection)
         except TimeoutError:
             error = audit_records.too_late(trace, given_up=run.given_up)
         except CallError as refused:
             error = refused
             if not run.given_up:
-                await name_hints.explain(Looking(self.metadata, run.caller, connection), act, error)
+                await name_hints.explain(Looking(self.metadata, run.caller, connection), intent, error)
         except Exception:
-            logger.exception("a call failed in a way that is not foreseen", extra={"entry": act.id})
+            logger.exception("a call failed in a way that is not foreseen", extra={"entry": intent.id})
             error = audit_records.unforeseen(trace)
         run.sending = None
         if isinstance(error, Unanswered):
             error.retryable = plan.repeatable or not plan.writes
             error.hint = error.hint or (plan.after_unknown(connection) if plan.after_unknown else None)
         if error is None:
-            ending = audit_records.succeeded(plan.ending(result), trace, started)  # type: ignore[arg-type]  # there is a result
+            completion = audit_records.succeeded(plan.completion(result), trace, started)  # type: ignore[arg-type]  # there is a result
         else:
-            ending = audit_records.failed(error, trace, started)
-        run.watched.act, run.watched.ending = act, ending
+            completion = audit_records.failed(error, trace, started)
+        run.watched.intent, run.watched.completion = intent, completion
         answer = None
         if plan.answer_key is not None:
-            answer = plan.answer_key.seal(plan.remember(result, error), idempotency.context(act.org_row or "", act.id))
-        await self._finish(act, ending, answer, connection)
+            answer = plan.answer_key.seal(
+                plan.remember(result, error), idempotency.context(intent.org_row or "", intent.id)
+            )
+        await self._finish(intent, completion, answer, connection)
         if error is not None:
             raise error
         return audit_records.with_warning(result, trace)  # type: ignore[return-value]  # without an error there is a result
 
-    async def _finish(self, act: Act, ending: Ending, answer: bytes | None, connection: Connection) -> None:
+    async def _finish(
+        self, intent: Intent, completion: Completion, answer: bytes | None, connection: Connection
+    ) -> None:
         """Write the outcome; Unanswered if that takes too long, for nobody is told what is not on record."""
         within = max(_left(connection.deadline), OUTCOME_SECONDS)
         try:
-            recorded = await self._store.audit.finish(act.id, ending, answer, within=within)
+            recorded = await self._store.audit.finish(intent.id, completion, answer, within=within)
         except StoreBusy as busy:
             raise audit_records.not_recorded(f": {busy}") from busy
         if not recorded:
@@ -310,14 +316,14 @@ class Acting:
             connection.trace.sent = False
         return replace(ready, repetition=plan.repetition, answer_key=plan.answer_key)
 
-    async def _in_time(self, run: Run[T], act: Act, plan: Plan[T], connection: Connection) -> T:
+    async def _in_time(self, run: Run[T], intent: Intent, plan: Plan[T], connection: Connection) -> T:
         deadline = 0.0 if run.given_up else connection.deadline
-        connection.entry_id = act.id
+        connection.entry_id = intent.id
         async with asyncio.timeout_at(deadline) as run.sending:
             if run.asks:
-                await self._ask(run, act, plan, connection, run.sending)
+                await self._ask(run, intent, plan, connection, run.sending)
             if plan.keeps is not None and connection.org.policy.keep_values:
-                await snapshot.keep(self._store, act, plan.keeps, connection)
+                await snapshot.keep(self._store, intent, plan.keeps, connection)
             if plan.lasts and not run.given_up:
                 run.sending.reschedule(None)
             return await plan.send(connection)
@@ -337,18 +343,18 @@ class Acting:
         if org.policy.read_only:
             raise PolicyDenied(f"{org.alias} is read-only", code="READ_ONLY", hint="its administrator set it so")
 
-    async def _see_whether_allowed(self, run: Run[T], org: Org, act: Act, plan: Plan[T]) -> None:
+    async def _see_whether_allowed(self, run: Run[T], org: Org, intent: Intent, plan: Plan[T]) -> None:
         run.asks = self._confirming.wanted(run.caller, org, plan.confirm)
         run.passed = None
         if run.asks and plan.confirm is not None:
-            run.passed = await self._confirming.allowed(run.caller, org, act, plan.confirm)
+            run.passed = await self._confirming.allowed(run.caller, org, intent, plan.confirm)
 
     async def _ask(
-        self, run: Run[T], act: Act, plan: Plan[T], connection: Connection, sending: asyncio.Timeout
+        self, run: Run[T], intent: Intent, plan: Plan[T], connection: Connection, sending: asyncio.Timeout
     ) -> None:
         """Ask a person; afterwards the org must still be as it was, for they may have taken minutes."""
         assert plan.confirm is not None  # noqa: S101  # or nobody would be asked
-        if await self._confirming.ask(run.caller, act, plan.confirm, connection, run.passed, sending):
+        if await self._confirming.ask(run.caller, intent, plan.confirm, connection, run.passed, sending):
             await self._seen_anew()
             org, _ = await self._access.org(run.caller, run.alias)
             if org.row_id != connection.org.row_id:
@@ -377,7 +383,9 @@ class Acting:
         async with self._store.database.reading() as connection:
             return replace(plan, answer_key=await self._store.orgs.data_key(connection, org.row_id))
 
-    async def _replay(self, watched: Watched, org: Org, act: Act, plan: Plan[T], begun: Begun, started: float) -> T:
+    async def _replay(
+        self, watched: Watched, org: Org, intent: Intent, plan: Plan[T], begun: Begun, started: float
+    ) -> T:
         """Answer a repeated call with what its first attempt answered; nothing is sent."""
         recalled: T | CallError
         if begun.answer is None or begun.entry_id is None:
@@ -387,10 +395,10 @@ class Acting:
                 key = await self._store.orgs.data_key(connection, org.row_id)
             recalled = plan.recall(key.open(begun.answer, idempotency.context(org.row_id, begun.entry_id)))
         if isinstance(recalled, CallError):
-            await self._record(watched, act, audit_records.failed(recalled, Trace(), started))
+            await self._record(watched, intent, audit_records.failed(recalled, Trace(), started))
             raise recalled
-        ending = replace(plan.ending(recalled), outcome=Outcome(begun.outcome or ""))
-        await self._record(watched, act, audit_records.succeeded(ending, Trace(), started))
+        completion = replace(plan.completion(recalled), outcome=Outcome(begun.outcome or ""))
+        await self._record(watched, intent, audit_records.succeeded(completion, Trace(), started))
         return recalled
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from orgserver.model.audit import Act, Action, Ending, Outcome
+from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.errors import StoreBusy
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
@@ -119,7 +119,7 @@ class Keys:
 
     async def _on_record(self, caller: Caller, work: _Work) -> None:
         """Do the work between its intent and its outcome in the audit log."""
-        act = Act(
+        intent = Intent(
             id=new_id(),
             principal=caller.principal.name,
             transport=caller.transport,
@@ -127,23 +127,23 @@ class Keys:
             tool="rotate-key --reseal" if work.reseal else "rotate-key",
             object=work.to.id.hex(),
         )
-        await self._begin(act)
+        await self._begin(intent)
         started = time.perf_counter()
         try:
             await self._move_all(work)
         except BaseException:
             with suppress(StoreBusy):  # it is written when the store closes, or found without its outcome
-                await self._store.audit.finish(act.id, _ending(Outcome.UNKNOWN, work, started, "INTERRUPTED"))
+                await self._store.audit.finish(intent.id, _completion(Outcome.UNKNOWN, work, started, "INTERRUPTED"))
             raise
         with suppress(StoreBusy):
-            await self._store.audit.finish(act.id, _ending(Outcome.SUCCEEDED, work, started))
+            await self._store.audit.finish(intent.id, _completion(Outcome.SUCCEEDED, work, started))
 
-    async def _begin(self, act: Act) -> None:
+    async def _begin(self, intent: Intent) -> None:
         deadline = (time.time_ns() // 1_000) + _LASTS_SECONDS * 1_000_000
         while True:
             async with self._store.database.reading() as connection:
                 version = await self._store.orgs.catalog_version(connection)
-            begun = await self._store.audit.begin(act, deadline=deadline, catalog_version=version)
+            begun = await self._store.audit.begin(intent, deadline=deadline, catalog_version=version)
             if begun.verdict == "begun":
                 return
 
@@ -185,6 +185,6 @@ class Keys:
         return tuple(sorted(names.get(owner, owner) for owner in owners))
 
 
-def _ending(outcome: Outcome, work: _Work, started: float, code: str | None = None) -> Ending:
+def _completion(outcome: Outcome, work: _Work, started: float, code: str | None = None) -> Completion:
     duration = int((time.perf_counter() - started) * 1_000_000)
-    return Ending(outcome, error_code=code, row_count=work.moved, duration_us=duration)
+    return Completion(outcome, error_code=code, row_count=work.moved, duration_us=duration)

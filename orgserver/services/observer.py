@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
-from orgserver.model.audit import Act, Ending, Outcome
+from orgserver.model.audit import Completion, Intent, Outcome
 from orgserver.model.errors import CallError
 
 
@@ -13,16 +13,16 @@ from orgserver.model.errors import CallError
 class Watched:
     """One tool call: its act as far as it is known, and how it ended as the agent is told."""
 
-    act: Act
-    ending: Ending | None = None
+    intent: Intent
+    completion: Completion | None = None
 
     def failed(self, error: BaseException) -> None:
         """What the agent is told stands above what was recorded: the store may have been away."""
-        known = self.ending or Ending(Outcome.UNKNOWN)
+        known = self.completion or Completion(Outcome.UNKNOWN)
         if isinstance(error, CallError):
-            self.ending = replace(known, outcome=Outcome(error.outcome), error_code=error.code)
+            self.completion = replace(known, outcome=Outcome(error.outcome), error_code=error.code)
         else:
-            self.ending = replace(known, outcome=Outcome.UNKNOWN, error_code="INTERNAL")
+            self.completion = replace(known, outcome=Outcome.UNKNOWN, error_code="INTERNAL")
 
 
 class Observer:

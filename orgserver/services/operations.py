@@ -79,7 +79,7 @@ class Operations:
                 caller, org, tool, sobject, values, idempotency_key, allow_duplicates=allow_duplicates
             )
 
-        return await self._acting.act(Run(caller, tool, Action.CREATE, alias, sobject, plan))
+        return await self._acting.intent(Run(caller, tool, Action.CREATE, alias, sobject, plan))
 
     async def read(
         self,
@@ -95,7 +95,7 @@ class Operations:
         def plan(_org: Org) -> Plan[Record]:
             return self._plans.read(sobject, record_id, fields, tool)
 
-        return await self._acting.act(Run(caller, tool, Action.READ, alias, sobject, plan))
+        return await self._acting.intent(Run(caller, tool, Action.READ, alias, sobject, plan))
 
     async def update(
         self,
@@ -126,7 +126,7 @@ class Operations:
             )
 
         action = Action.PREVIEW if preview else Action.UPDATE
-        return await self._acting.act(Run(caller, tool, action, alias, sobject, plan))
+        return await self._acting.intent(Run(caller, tool, action, alias, sobject, plan))
 
     async def delete(
         self, caller: Caller, tool: str, alias: str, sobject: SObjectName, record_id: str, *, preview: bool = False
@@ -137,7 +137,7 @@ class Operations:
             return self._plans.delete(sobject, record_id, tool, preview=preview)
 
         action = Action.PREVIEW if preview else Action.DELETE
-        return await self._acting.act(Run(caller, tool, action, alias, sobject, plan))
+        return await self._acting.intent(Run(caller, tool, action, alias, sobject, plan))
 
     async def list(self, caller: Caller, tool: str, alias: str, listing: Listing) -> Page:
         """List records of one object."""
@@ -145,7 +145,7 @@ class Operations:
         def plan(org: Org) -> Plan[Page]:
             return self._pages.list(caller, org, listing)
 
-        return await self._acting.act(Run(caller, tool, Action.LIST, alias, listing.sobject, plan))
+        return await self._acting.intent(Run(caller, tool, Action.LIST, alias, listing.sobject, plan))
 
     async def query(
         self,
@@ -165,14 +165,14 @@ class Operations:
         def plan(org: Org) -> Plan[Page]:
             return self._pages.query(caller, org, soql, limit, cursor, include_deleted=include_deleted, count=count)
 
-        return await self._acting.act(Run(caller, tool, Action.QUERY, alias, None, plan, seconds=seconds))
+        return await self._acting.intent(Run(caller, tool, Action.QUERY, alias, None, plan, seconds=seconds))
 
     async def undo(self, caller: Caller, alias: str, sobject: SObjectName, plan: Planned[T], undoes: str | None) -> T:
         """Undo an act, or (None) look at what that would meet, by a plan that ``undoing`` made."""
         action = "undo" if undoes else Action.PREVIEW
-        return await self._acting.act(Run(caller, "audit undo", action, alias, sobject, plan, undoes))
+        return await self._acting.intent(Run(caller, "audit undo", action, alias, sobject, plan, undoes))
 
     async def orgs(self, caller: Caller, tool: str, match: str | None, cursor: str | None) -> OrgPage:
         """Name the orgs this principal may use. Asks no org, so it is no audit entry."""
-        act = replace(audit_records.new_act(caller, tool, Action.LIST, "", None), id="")
-        return await self._acting.seen(act, self._directory.page(caller, match, cursor))
+        intent = replace(audit_records.new_intent(caller, tool, Action.LIST, "", None), id="")
+        return await self._acting.seen(intent, self._directory.page(caller, match, cursor))

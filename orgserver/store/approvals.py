@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orgserver.model.audit import Act, Ending, Outcome
+from orgserver.model.audit import Completion, Intent, Outcome
 from orgserver.model.names import RowId
 from orgserver.store import tables
 from orgserver.store.audit.log import AuditLog
@@ -84,7 +84,7 @@ class Approval:
     client: str | None
 
 
-def wait_in(tx: Transaction, orgs: Orgs, wanted: Wanted, asked: Act) -> Queued:
+def wait_in(tx: Transaction, orgs: Orgs, wanted: Wanted, asked: Intent) -> Queued:
     """Let a request wait under a code of its own, which people see and nobody else; ``asked`` is the refused call."""
     _sweep(tx)
     mine = (_approvals.c.row_id == wanted.row_id, _approvals.c.principal == wanted.principal)
@@ -121,14 +121,14 @@ def spend_in(tx: Transaction, passed: Pass) -> bool:
     return True
 
 
-def approve_in(tx: Transaction, log: AuditLog, code: str, by: str, act: Act) -> bool:
+def approve_in(tx: Transaction, log: AuditLog, code: str, by: str, intent: Intent) -> bool:
     """Approve a request that waits, on record; False if it does not wait any more."""
     _sweep(tx)
     waits = (_approvals.c.code == code, _approvals.c.approved_at.is_(None), _approvals.c.used_at.is_(None))
     told = {"approved_at": tx.now, "approved_by": by, "expires_at": tx.now + APPROVED_US}
     if tx.connection.execute(update(_approvals).where(*waits).values(**told)).rowcount == 0:
         return False
-    log.record_in(tx, act, Ending(Outcome.SUCCEEDED))
+    log.record_in(tx, intent, Completion(Outcome.SUCCEEDED))
     return True
 
 

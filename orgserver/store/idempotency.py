@@ -7,7 +7,7 @@ from typing import Literal
 
 from sqlalchemy import delete, insert, select, update
 
-from orgserver.model.audit import Act, Outcome
+from orgserver.model.audit import Intent, Outcome
 from orgserver.store import tables
 from orgserver.store.writer import Transaction
 
@@ -39,7 +39,7 @@ class Begun:
     """The first attempt's entry, for a replay."""
 
 
-def begin_in(tx: Transaction, act: Act, repetition: Repetition) -> Begun | None:
+def begin_in(tx: Transaction, intent: Intent, repetition: Repetition) -> Begun | None:
     """Look an idempotency key up: None if it is new (and now ours), else what became of its first use."""
     keys = tables.idempotency
     tx.connection.execute(delete(keys).where(keys.c.expires_at < tx.now))
@@ -57,7 +57,7 @@ def begin_in(tx: Transaction, act: Act, repetition: Repetition) -> Begun | None:
                 row_id=repetition.row_id,
                 key_digest=repetition.key_digest,
                 arguments_digest=repetition.arguments_digest,
-                entry_id=act.id,
+                entry_id=intent.id,
                 outcome=Outcome.PENDING.value,
                 expires_at=tx.now + _KEY_LIFE,
             )

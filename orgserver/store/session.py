@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Row, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
-from orgserver.model.audit import Act, Action, Ending, Outcome
+from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.errors import KeyProblem, StoreError
 from orgserver.model.names import RowId, new_id
 from orgserver.model.orgs import Caller
@@ -82,8 +82,8 @@ class Store:
     def _take_in(self, tx: Transaction, rescued: Rescued) -> bool | None:
         done = self.rescue.take_in(tx, rescued)
         if done:
-            act = Act(new_id(), "orgserver", "cli", Action.REFRESH, tool="rescue", org_row=rescued.row_id)
-            self.audit.record_in(tx, act, Ending(Outcome.SUCCEEDED))
+            intent = Intent(new_id(), "orgserver", "cli", Action.REFRESH, tool="rescue", org_row=rescued.row_id)
+            self.audit.record_in(tx, intent, Completion(Outcome.SUCCEEDED))
         return done
 
     async def hold_copied(self, caller: Caller | None = None) -> None:
@@ -96,8 +96,8 @@ class Store:
         held = hold_copied_in(tx, _copied_cause)
         if held is not None:
             principal = caller.principal.name if caller else "orgserver"
-            act = Act(new_id(), principal, "cli", Action.ENROL, tool="restore")
-            self.audit.record_in(tx, act, Ending(Outcome.SUCCEEDED, row_count=held))
+            intent = Intent(new_id(), principal, "cli", Action.ENROL, tool="restore")
+            self.audit.record_in(tx, intent, Completion(Outcome.SUCCEEDED, row_count=held))
         return held
 
     async def close(self) -> None:

@@ -19,7 +19,7 @@ from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, StatusCode, Tracer
 
 import orgserver
 from orgserver.logs import masked
-from orgserver.model.audit import Act, Ending, Outcome
+from orgserver.model.audit import Completion, Intent, Outcome
 from orgserver.model.text import escape_text
 from orgserver.services.observer import Observer, Watched
 
@@ -57,7 +57,7 @@ class CallTelemetry(Observer):
     def call(self, watched: Watched) -> Iterator[None]:
         """Surround a call with a span; what is logged meanwhile belongs to it."""
         started = time.perf_counter()
-        tool = watched.act.tool or watched.act.action
+        tool = watched.intent.tool or watched.intent.action
         span: Span = INVALID_SPAN
         with _harmless():
             span = self._tracer.start_span(tool, kind=SpanKind.SERVER)
@@ -68,13 +68,13 @@ class CallTelemetry(Observer):
         finally:
             context.detach(token)
             with _harmless():
-                ending = watched.ending or Ending(Outcome.UNKNOWN)
-                span.set_attributes(attributes(watched.act, ending))
-                if ending.outcome is not Outcome.SUCCEEDED:
+                completion = watched.completion or Completion(Outcome.UNKNOWN)
+                span.set_attributes(attributes(watched.intent, completion))
+                if completion.outcome is not Outcome.SUCCEEDED:
                     span.set_status(StatusCode.ERROR)
                 span.end()
                 self._in_flight.add(-1)
-                labels = _METHOD | {"gen_ai.tool.name": tool, "orgserver.outcome": ending.outcome.value}
+                labels = _METHOD | {"gen_ai.tool.name": tool, "orgserver.outcome": completion.outcome.value}
                 self._calls.add(1, labels)
                 self._seconds.record(time.perf_counter() - started, labels)
 
@@ -85,22 +85,22 @@ class CallTelemetry(Observer):
             self._refreshes.add(1, {"orgserver.outcome": "rejected" if failed else "succeeded"} | failed)
 
 
-def attributes(act: Act, ending: Ending) -> dict[str, str | int]:
+def attributes(intent: Intent, completion: Completion) -> dict[str, str | int]:
     """What a span says of its call."""
     told = _METHOD | {
-        "gen_ai.tool.name": act.tool,
-        "jsonrpc.request.id": act.request_id,
-        "network.transport": _TRANSPORTS.get(act.transport),
-        "orgserver.principal": act.principal,
-        "orgserver.org": act.org if act.org_row else None,  # else it is only what the agent said
-        "orgserver.action": str(act.action),
-        "orgserver.object": act.object,
-        "orgserver.outcome": ending.outcome.value,
-        "orgserver.audit_entry": act.id or None,
-        "orgserver.api_calls": ending.api_calls,
-        "orgserver.attempts": ending.attempts,
-        "http.response.status_code": ending.http_status,
-        "error.type": _code(ending.error_code) if ending.error_code else None,
+        "gen_ai.tool.name": intent.tool,
+        "jsonrpc.request.id": intent.request_id,
+        "network.transport": _TRANSPORTS.get(intent.transport),
+        "orgserver.principal": intent.principal,
+        "orgserver.org": intent.org if intent.org_row else None,  # else it is only what the agent said
+        "orgserver.action": str(intent.action),
+        "orgserver.object": intent.object,
+        "orgserver.outcome": completion.outcome.value,
+        "orgserver.audit_entry": intent.id or None,
+        "orgserver.api_calls": completion.api_calls,
+        "orgserver.attempts": completion.attempts,
+        "http.response.status_code": completion.http_status,
+        "error.type": _code(completion.error_code) if completion.error_code else None,
     }
     return {
         name: masked(escape_text(value)) if isinstance(value, str) else value

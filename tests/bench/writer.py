@@ -19,7 +19,7 @@ from typing import Any
 
 from orgserver.app import open_app
 from orgserver.config import read_settings
-from orgserver.model.audit import Act, Action, Ending, EntryFilter, Outcome
+from orgserver.model.audit import Action, Completion, EntryFilter, Intent, Outcome
 from orgserver.model.names import new_id
 from orgserver.services.audit.log_reader import Trail
 from orgserver.store.audit import chain
@@ -88,12 +88,12 @@ async def opened(home: Path) -> AsyncIterator[Store]:
 
 async def call(store: Store) -> float:
     """One call; how many seconds its two rows took."""
-    one = Act(
+    one = Intent(
         new_id(), "local:bench", "stdio", Action.CREATE, org="acme", object="Contact", fields=("LastName", "Email")
     )
     began = time.perf_counter()
     await store.audit.begin(one, deadline=FAR, catalog_version=1)
-    await store.audit.finish(one.id, Ending(Outcome.SUCCEEDED, record_ids=("003Sb0000000001AAA",)))
+    await store.audit.finish(one.id, Completion(Outcome.SUCCEEDED, record_ids=("003Sb0000000001AAA",)))
     return time.perf_counter() - began
 
 
@@ -165,7 +165,7 @@ async def chained(home: Path, count: int) -> None:
     async with opened(home) as store:
         previous, rows = chain.genesis(store.id), []
         for number in range(1, count + 1):
-            one = Act(
+            one = Intent(
                 new_id(), f"principal-{number % 50}", "stdio", Action.CREATE, tool=f"tool-{number % 20}",
                 org=f"org-{number % 200}", object="Contact", record_ids=(f"003Sb{number % 100_000:010d}AAA",),
                 fields=("LastName", "Email"),
@@ -173,8 +173,12 @@ async def chained(home: Path, count: int) -> None:
             now = START + number * 1_000_000
             said = (one.principal, one.org, one.tool, str(one.action), one.object)
             for step, event, columns in (
-                (1, chain.intent(one, now, "p"), (*said, None)),
-                (0, chain.outcome(one.id, Ending(Outcome.SUCCEEDED, duration_us=7), now), (*[None] * 5, "succeeded")),
+                (1, chain.intent_event(one, now, "p"), (*said, None)),
+                (
+                    0,
+                    chain.outcome_event(one.id, Completion(Outcome.SUCCEEDED, duration_us=7), now),
+                    (*[None] * 5, "succeeded"),
+                ),
             ):
                 kept, sequence = chain.canonical(event), 2 * number - step
                 previous = chain.link(previous, sequence, kept)

@@ -12,7 +12,7 @@ import pytest
 
 from orgserver.app import open_app
 from orgserver.config import read_settings
-from orgserver.model.audit import Act, Ending, Outcome
+from orgserver.model.audit import Completion, Intent, Outcome
 from orgserver.model.names import new_id
 from tests.cli.shells import SECONDS, Shell
 
@@ -30,12 +30,12 @@ PAGER = '#!/bin/sh\necho "LESS=$LESS" > "$SEEN"\ncat >> "$SEEN"\n'
 @pytest.fixture
 async def pager(shell: Shell, tmp_path: Path) -> Path:
     """Entries to list, and a pager that keeps what it is shown in the file that is returned."""
-    act = Act(id="", principal="agent", transport="stdio", action="read", org="acme", object="Contact", tool="x")
+    act = Intent(id="", principal="agent", transport="stdio", action="read", org="acme", object="Contact", tool="x")
     async with open_app(read_settings({"home": shell.home}, {})) as app:
 
         def fill(tx: Any) -> None:
             for _ in range(3 * ROWS):
-                app.store.audit.record_in(tx, replace(act, id=new_id()), Ending(Outcome.SUCCEEDED))
+                app.store.audit.record_in(tx, replace(act, id=new_id()), Completion(Outcome.SUCCEEDED))
 
         await app.store.database.write(fill)
     program, seen = tmp_path / "less", tmp_path / "seen"

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from orgserver.model.audit import Act, Action, Ending, Outcome
+from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.names import Alias, RowId, new_id
 from orgserver.model.orgs import AccessToken, Credential, Org, OrgState, Policy
 from orgserver.model.secret import Secret
@@ -68,13 +68,15 @@ class Busy:
 
     async def _call(self, calls: int) -> None:
         for number in range(calls):
-            one = Act(new_id(), "busy", "stdio", Action.CREATE, org="acme", object="Contact", fields=("LastName",) * 9)
+            one = Intent(
+                new_id(), "busy", "stdio", Action.CREATE, org="acme", object="Contact", fields=("LastName",) * 9
+            )
             version = await self._store.database.write(self._catalog_version)
             await self._store.audit.begin(one, deadline=FAR, catalog_version=version)
             self._told("intent", one.id)
             if number % 10 == 9:
                 continue  # it will be found pending
-            ending = Ending(Outcome.SUCCEEDED, record_ids=(f"003Sb{self._chance.randrange(10**10):010d}AAA",))
+            ending = Completion(Outcome.SUCCEEDED, record_ids=(f"003Sb{self._chance.randrange(10**10):010d}AAA",))
             assert await self._store.audit.finish(one.id, ending)
             self._told("outcome", one.id)
 

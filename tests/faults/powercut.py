@@ -20,7 +20,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, text
 
-from orgserver.model.audit import Act, Action, Ending, Outcome
+from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.errors import OrgserverError
 from orgserver.model.names import new_id
 from orgserver.services.audit.log_reader import Trail
@@ -220,12 +220,12 @@ async def _go_on(done: Cuts, store: Store) -> None:
     """Whoever starts next settles what was left behind, and appends."""
     try:
         await store.audit.adopt()
-        one = Act(new_id(), "judge", "stdio", Action.READ, org="acme")
+        one = Intent(new_id(), "judge", "stdio", Action.READ, org="acme")
         async with store.database.reading() as connection:
             version = await store.orgs.catalog_version(connection)
             left = (await connection.execute(text("SELECT count(*) FROM audit_pending"))).scalar_one()
         begun = await store.audit.begin(one, deadline=0, catalog_version=version)
-        ended = await store.audit.finish(one.id, Ending(Outcome.SUCCEEDED))
+        ended = await store.audit.finish(one.id, Completion(Outcome.SUCCEEDED))
         await store.audit.look_after(idle_us=0)
     except OrgserverError as error:
         done.stuck += 1

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from orgserver.model.audit import Act, Action, Ending, Outcome
+from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.bulk import Part, Verdict
 from orgserver.model.errors import OperatorError
 from orgserver.model.names import RowId, new_id
@@ -99,11 +99,11 @@ class Grown:
         return state
 
 
-def some_act(chance: random.Random) -> Act:
+def some_act(chance: random.Random) -> Intent:
     def perhaps(*values: Any) -> Any:
         return chance.choice((None, *values))
 
-    return Act(
+    return Intent(
         id=new_id(),
         principal=chance.choice(("local:me", "bot", 'Quo"ted', "Ünïcode ☃", "back\\slash")),
         transport="stdio",
@@ -119,8 +119,8 @@ def some_act(chance: random.Random) -> Act:
     )
 
 
-def some_ending(chance: random.Random) -> Ending:
-    return Ending(
+def some_ending(chance: random.Random) -> Completion:
+    return Completion(
         chance.choice(OUTCOMES),
         error_code=chance.choice((None, "REQUIRED_FIELD_MISSING")),
         record_ids=tuple(chance.sample(RECORDS, chance.choice((0, 1, 2)))),
@@ -140,7 +140,7 @@ def some_part(chance: random.Random) -> Part:
 
 async def go_on(store: Store, chance: random.Random, steps: int) -> None:
     """Some intents, outcomes in another order, checkpoints, and an index that follows now and then."""
-    open_acts: list[Act] = []
+    open_acts: list[Intent] = []
     told: dict[str, int] = {}
     for _ in range(steps):
         match chance.choices(("begin", "part", "finish", "record", "checkpoint", "index"), (5, 3, 5, 4, 1, 1))[0]:
@@ -167,7 +167,7 @@ async def go_on(store: Store, chance: random.Random, steps: int) -> None:
                 await store.audit.record(some_act(chance), some_ending(chance))
 
 
-async def keep(store: Store, act: Act, chance: random.Random) -> None:
+async def keep(store: Store, act: Intent, chance: random.Random) -> None:
     """Keep what an act replaced."""
     values = Kept(
         OWNER, "Contact", chance.choice(RECORDS), {"LastName": "Byron"}, chance.choice((None, {"LastName": "King"}))

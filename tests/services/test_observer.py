@@ -9,7 +9,7 @@ import pytest
 
 from orgserver.app import App, open_app
 from orgserver.config import read_settings
-from orgserver.model.audit import Act, Action, Ending, EntryFilter
+from orgserver.model.audit import Action, Completion, EntryFilter, Intent
 from orgserver.model.errors import CallError, InvalidArgument
 from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller
@@ -22,7 +22,7 @@ TOOL = "salesforce_create_contact"
 class Witness(Observer):
     def __init__(self) -> None:
         self.under_way = 0
-        self.seen: list[tuple[Act, Ending]] = []
+        self.seen: list[tuple[Intent, Completion]] = []
         self.refreshes: list[str | None] = []
 
     @contextmanager
@@ -32,8 +32,8 @@ class Witness(Observer):
             yield
         finally:
             self.under_way -= 1
-            assert watched.ending is not None
-            self.seen.append((watched.act, watched.ending))
+            assert watched.completion is not None
+            self.seen.append((watched.intent, watched.completion))
 
     def refreshed(self, error_code: str | None = None) -> None:
         self.refreshes.append(error_code)

@@ -20,7 +20,7 @@ from opentelemetry.trace import INVALID_SPAN, NoOpTracerProvider, SpanKind, Stat
 
 from orgserver.app import App, open_app
 from orgserver.config import read_settings
-from orgserver.model.audit import Act, Action, Ending, EntryFilter, Outcome
+from orgserver.model.audit import Action, Completion, EntryFilter, Intent, Outcome
 from orgserver.model.errors import CallError, InvalidArgument
 from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller
@@ -221,15 +221,15 @@ async def test_nothing_secret_and_nothing_of_the_records_is_told(
 
 @pytest.mark.parametrize(("code", "shown"), [("ROW_LOCKED", "ROW_LOCKED"), (f"No {VALUE}", "_OTHER"), ("", None)])
 def test_a_code_that_is_none_is_not_repeated(code: str, shown: str | None) -> None:
-    act = Act("i", "p", "stdio", "read")
+    act = Intent("i", "p", "stdio", "read")
 
-    assert attributes(act, Ending(Outcome.REJECTED, error_code=code)).get("error.type") == shown
+    assert attributes(act, Completion(Outcome.REJECTED, error_code=code)).get("error.type") == shown
 
 
 def test_what_looks_like_a_token_is_masked_wherever_it_came_from() -> None:
-    act = Act("i", "Bearer abcdefgh", "stdio", "read", request_id="5Aep861abcdefgh")
+    act = Intent("i", "Bearer abcdefgh", "stdio", "read", request_id="5Aep861abcdefgh")
 
-    assert "abcdefgh" not in json.dumps(attributes(act, Ending(Outcome.SUCCEEDED)))
+    assert "abcdefgh" not in json.dumps(attributes(act, Completion(Outcome.SUCCEEDED)))
 
 
 async def test_a_failure_here_is_logged_and_the_call_does_not_notice(caplog: pytest.LogCaptureFixture) -> None:
@@ -238,7 +238,7 @@ async def test_a_failure_here_is_logged_and_the_call_does_not_notice(caplog: pyt
             return None
 
     observer = CallTelemetry(Broken(), NoOpMeterProvider())
-    watched = Watched(Act("i", "p", "stdio", "read"))
+    watched = Watched(Intent("i", "p", "stdio", "read"))
 
     with observer.call(watched):
         result = "done"
@@ -250,7 +250,7 @@ async def test_a_failure_here_is_logged_and_the_call_does_not_notice(caplog: pyt
 
 
 def test_what_comes_after_a_call_does_not_belong_to_it(collected: Collected) -> None:
-    with collected.observer.call(Watched(Act("i", "p", "stdio", "read"))):
+    with collected.observer.call(Watched(Intent("i", "p", "stdio", "read"))):
         during = get_current_span()
 
     assert during.get_span_context().is_valid

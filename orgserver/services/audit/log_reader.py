@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from orgserver.model.audit import Act, Action, AuditEntry, Ending, EntryFilter, Outcome
+from orgserver.model.audit import Action, AuditEntry, Completion, EntryFilter, Intent, Outcome
 from orgserver.model.errors import AuditBroken, OperatorError, OrgserverError, StoreError
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
@@ -184,14 +184,16 @@ class Trail:
 
     async def exported(self, caller: Caller, what: str, rows: int) -> None:
         """Put on record that the log was exported."""
-        await self._record(caller, Action.EXPORT, what, Ending(Outcome.SUCCEEDED, row_count=rows))
+        await self._record(caller, Action.EXPORT, what, Completion(Outcome.SUCCEEDED, row_count=rows))
 
     async def verified(self, caller: Caller, found: Verified) -> None:
         """Put on record that the log was verified, and whether it held."""
         code = "AUDIT_BROKEN" if found.problem is not None else None
-        ending = Ending(Outcome.SUCCEEDED, error_code=code, row_count=found.entries)
-        await self._record(caller, Action.VERIFY, "audit verify", ending)
+        completion = Completion(Outcome.SUCCEEDED, error_code=code, row_count=found.entries)
+        await self._record(caller, Action.VERIFY, "audit verify", completion)
 
-    async def _record(self, caller: Caller, action: Action, what: str, ending: Ending) -> None:
-        act = Act(id=new_id(), principal=caller.principal.name, transport=caller.transport, action=action, tool=what)
-        await self._store.audit.record(act, ending)
+    async def _record(self, caller: Caller, action: Action, what: str, completion: Completion) -> None:
+        intent = Intent(
+            id=new_id(), principal=caller.principal.name, transport=caller.transport, action=action, tool=what
+        )
+        await self._store.audit.record(intent, completion)

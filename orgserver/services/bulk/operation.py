@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from orgserver.model.audit import Action, Ending, Outcome
+from orgserver.model.audit import Action, Completion, Outcome
 from orgserver.model.bulk import BulkAction, BulkResult, Tally
 from orgserver.model.errors import CallError, InvalidArgument
 from orgserver.model.names import SObjectName
@@ -236,7 +236,7 @@ def _bound(sobject: SObjectName, action: BulkAction) -> dict[str, Any]:
 # -- what the plan says
 
 
-def _ending(result: BulkResult) -> Ending:
+def _ending(result: BulkResult) -> Completion:
     tally = result.tally
     if not result.sent:
         outcome = Outcome.NOT_SENT
@@ -245,12 +245,12 @@ def _ending(result: BulkResult) -> Ending:
     else:
         outcome = Outcome.SUCCEEDED if tally.succeeded or not tally.total else Outcome.REJECTED
     code = result.error_code or ("SOME_FAILED" if tally.failed or tally.unknown else None)
-    return Ending(outcome, error_code=code, row_count=tally.succeeded, record_ids=result.touched)
+    return Completion(outcome, error_code=code, row_count=tally.succeeded, record_ids=result.touched)
 
 
-def _previewed(result: BulkResult) -> Ending:
+def _previewed(result: BulkResult) -> Completion:
     ids = tuple(told["id"] for told in result.results if "id" in told)
-    return Ending(Outcome.SUCCEEDED, row_count=len(result.results), record_ids=ids)
+    return Completion(Outcome.SUCCEEDED, row_count=len(result.results), record_ids=ids)
 
 
 def _foresight(asked: Asked) -> Any:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
-from orgserver.model.audit import Act, Action
+from orgserver.model.audit import Action, Intent
 from orgserver.model.errors import ConfigError
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
@@ -67,7 +67,7 @@ class Approving:
 
     async def approve(self, caller: Caller, request: Request) -> None:
         """Let exactly this call pass once; on record, with the caller's label to say how the yes was given."""
-        act = Act(
+        intent = Intent(
             id=new_id(),
             principal=caller.principal.name,
             transport=caller.transport,
@@ -79,7 +79,7 @@ class Approving:
             object=request.object,
         )
         change = partial(
-            approvals.approve_in, log=self._store.audit, code=request.code, by=caller.principal.name, act=act
+            approvals.approve_in, log=self._store.audit, code=request.code, by=caller.principal.name, intent=intent
         )
         if not await self._store.database.write(change):
             raise _unknown(request.code)

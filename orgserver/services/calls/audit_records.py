@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from orgserver.model.audit import Act, Ending, Outcome
+from orgserver.model.audit import Completion, Intent, Outcome
 from orgserver.model.errors import CallError, Conflict, NotSent, Unanswered
 from orgserver.model.names import SObjectName, new_id
 from orgserver.model.orgs import Caller
@@ -23,11 +23,11 @@ MAX_IDS = 200
 _WORDS = 255
 
 
-def new_act(
+def new_intent(
     caller: Caller, tool: str, action: str, alias: str, sobject: SObjectName | None, undoes: str | None = None
-) -> Act:
+) -> Intent:
     """The intent of a call, as far as it is known before its org is."""
-    return Act(
+    return Intent(
         id=new_id(),
         principal=caller.principal.name,
         transport=caller.transport,
@@ -42,14 +42,14 @@ def new_act(
     )
 
 
-def with_plan(act: Act, plan: Plan[Any]) -> Act:
+def with_plan(intent: Intent, plan: Plan[Any]) -> Intent:
     """The intent, with what the call will touch."""
     return replace(
-        act,
+        intent,
         record_ids=plan.record_ids[:MAX_IDS],
         fields=plan.fields,
         soql=plan.soql,
-        object=plan.object or act.object,
+        object=plan.object or intent.object,
     )
 
 
@@ -60,22 +60,22 @@ def short(text: str | None) -> str | None:
     return replace_unsafe(text[:_WORDS])
 
 
-def succeeded(ending: Ending, trace: Trace, started: float) -> Ending:
+def succeeded(completion: Completion, trace: Trace, started: float) -> Completion:
     """The ending of a call that did what it should."""
-    return replace(timed(ending, trace, started), record_ids=ending.record_ids[:MAX_IDS])
+    return replace(timed(completion, trace, started), record_ids=completion.record_ids[:MAX_IDS])
 
 
-def failed(error: CallError, trace: Trace, started: float) -> Ending:
+def failed(error: CallError, trace: Trace, started: float) -> Completion:
     """The ending of a call that did not."""
-    ending = Ending(Outcome(error.outcome), error_code=error.code[:_WORDS])
-    told = timed(ending, trace, started)
+    completion = Completion(Outcome(error.outcome), error_code=error.code[:_WORDS])
+    told = timed(completion, trace, started)
     return told if told.http_status is not None else replace(told, http_status=error.http_status)
 
 
-def timed(ending: Ending, trace: Trace, started: float) -> Ending:
+def timed(completion: Completion, trace: Trace, started: float) -> Completion:
     """An ending with what the call cost."""
     return replace(
-        ending,
+        completion,
         http_status=trace.http_status,
         api_calls=trace.api_calls,
         attempts=trace.attempts,

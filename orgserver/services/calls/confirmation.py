@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeVar
 
-from orgserver.model.audit import Act, Action, Ending, Outcome
+from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.errors import NotSent, PolicyDenied, StoreAway, StoreError, Unanswered
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller, Org
@@ -54,9 +54,9 @@ class Confirming:
             return False
         return confirm.count is None or _needed(org, confirm, confirm.count)
 
-    async def allowed(self, caller: Caller, org: Org, act: Act, confirm: Confirmation) -> Pass | None:
+    async def allowed(self, caller: Caller, org: Org, intent: Intent, confirm: Confirmation) -> Pass | None:
         """What lets this call pass; None if a person is still to be asked. PolicyDenied if the person said no."""
-        want = _want(caller, org, act, confirm)
+        want = _want(caller, org, intent, confirm)
         said = caller.person.said if caller.person is not None else None
         if said is not None:
             return self._answered(said[0], said[1], want)
@@ -67,7 +67,7 @@ class Confirming:
     async def ask(
         self,
         caller: Caller,
-        act: Act,
+        intent: Intent,
         confirm: Confirmation,
         connection: Connection,
         passed: Pass | None,
@@ -93,20 +93,20 @@ class Confirming:
                     connection, questions.read_names(connection, confirm.object, told.ids[: questions.SHOWN])
                 ),
             )
-        want = replace(_want(caller, org, act, confirm), count=told.count, names=told.names[: questions.SHOWN])
+        want = replace(_want(caller, org, intent, confirm), count=told.count, names=told.names[: questions.SHOWN])
         summary = questions.summary(org, confirm, told.count)
         if not await self._asked(caller, want, questions.question(org, confirm, told), summary, sending):
-            raise await self._wait(want, act, summary)
-        await self._store.audit.record(_yes(act), Ending(Outcome.SUCCEEDED))
+            raise await self._wait(want, intent, summary)
+        await self._store.audit.record(_yes(intent), Completion(Outcome.SUCCEEDED))
         _extend(sending, connection, self._call_timeout)
         return True
 
-    def spend_in(self, tx: Transaction, passed: Pass, act: Act) -> bool:
+    def spend_in(self, tx: Transaction, passed: Pass, intent: Intent) -> bool:
         """Use a pass with the intent of its call; a yes that came from the client is put on record, too."""
         if not approvals.spend_in(tx, passed):
             return False
         if passed.answer_expires_at is not None:
-            self._store.audit.record_in(tx, _yes(act), Ending(Outcome.SUCCEEDED))
+            self._store.audit.record_in(tx, _yes(intent), Completion(Outcome.SUCCEEDED))
         return True
 
     async def _asked(self, caller: Caller, want: Wanted, text: str, summary: str, sending: asyncio.Timeout) -> bool:
@@ -128,10 +128,10 @@ class Confirming:
             raise _declined()
         return True
 
-    async def _wait(self, want: Wanted, act: Act, summary: str) -> PolicyDenied:
+    async def _wait(self, want: Wanted, intent: Intent, summary: str) -> PolicyDenied:
         """Let the request wait for a person. Its code is theirs: no result, log or export has it."""
         try:
-            queued = await self._store.database.write(lambda tx: approvals.wait_in(tx, self._store.orgs, want, act))
+            queued = await self._store.database.write(lambda tx: approvals.wait_in(tx, self._store.orgs, want, intent))
         except StoreError as error:
             raise StoreAway("the request for approval cannot be kept, so nothing was sent", hint=str(error)) from error
         if queued is Queued.NEW:
@@ -191,17 +191,17 @@ def _needed(org: Org, confirm: Confirmation, count: int) -> bool:
     return count > MANY or (confirm.verb == "delete" and count > 0 and org.policy.confirm_deletes)
 
 
-def _want(caller: Caller, org: Org, act: Act, confirm: Confirmation) -> Wanted:
+def _want(caller: Caller, org: Org, intent: Intent, confirm: Confirmation) -> Wanted:
     bound = {
         "principal": caller.principal.name,
         "org": org.row_id,
-        "tool": act.tool,
+        "tool": intent.tool,
         "verb": confirm.verb,
         "arguments": confirm.arguments,
     }
     text = json.dumps(bound, sort_keys=True, ensure_ascii=False, default=str)
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
-    row_id, principal, tool = org.row_id, caller.principal.name, act.tool or ""
+    row_id, principal, tool = org.row_id, caller.principal.name, intent.tool or ""
     return Wanted(row_id, principal, tool, digest, confirm.verb, confirm.object, confirm.count or 0)
 
 
@@ -222,10 +222,10 @@ async def _reading(connection: Connection, reading: Awaitable[T]) -> T:
         connection.trace.sent = False
 
 
-def _yes(act: Act) -> Act:
+def _yes(intent: Intent) -> Intent:
     """The entry of a yes that was given at the client: ``request_id`` is the entry of the call that it lets pass."""
-    bare = replace(act, fields=(), soql=None, undoes=None)
-    return replace(bare, id=new_id(), action=Action.POLICY, tool="approve", label="client", request_id=act.id)
+    bare = replace(intent, fields=(), soql=None, undoes=None)
+    return replace(bare, id=new_id(), action=Action.POLICY, tool="approve", label="client", request_id=intent.id)
 
 
 def _context(want: Wanted) -> Context:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from orgserver.model.audit import Act, Action, Ending, EntryFilter, Outcome
+from orgserver.model.audit import Action, Completion, EntryFilter, Intent, Outcome
 from orgserver.model.errors import ConfigError, OperatorError
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
@@ -102,8 +102,8 @@ class OneTimeCodes:
             closes = wrong == MAX_WRONG
             until = tx.now + CLOSED_US if closes else 0
             verdict = _Verdict("wrong", replace(state, wrong=0 if closes else wrong, closed_until=until))
-            ending = Ending(Outcome.DENIED, error_code="APPROVALS_CLOSED" if closes else "WRONG_CODE")
-            self._store.audit.record_in(tx, _act(caller, command), ending)
+            completion = Completion(Outcome.DENIED, error_code="APPROVALS_CLOSED" if closes else "WRONG_CODE")
+            self._store.audit.record_in(tx, _intent(caller, command), completion)
         one_time_codes.save_in(tx, self._vault, self._store.id, verdict.state)
         return verdict
 
@@ -118,7 +118,7 @@ class OneTimeCodes:
         if not steps:
             return False
         one_time_codes.save_in(tx, self._vault, self._store.id, CodeState(secret, tx.now, steps[0]))
-        self._store.audit.record_in(tx, _act(caller, SETUP, Action.KEY), Ending(Outcome.SUCCEEDED))
+        self._store.audit.record_in(tx, _intent(caller, SETUP, Action.KEY), Completion(Outcome.SUCCEEDED))
         return True
 
     async def _refuse_if_gone(self) -> None:
@@ -174,5 +174,5 @@ def _steps(secret: Secret, code: str, now: int) -> list[int]:
     return [step for step in near if hmac.compare_digest(codes.at(step), code)]
 
 
-def _act(caller: Caller, command: str, action: Action = Action.POLICY) -> Act:
-    return Act(new_id(), caller.principal.name, caller.transport, action, tool=command, label=caller.label)
+def _intent(caller: Caller, command: str, action: Action = Action.POLICY) -> Intent:
+    return Intent(new_id(), caller.principal.name, caller.transport, action, tool=command, label=caller.label)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from orgserver.model.audit import Ending
+from orgserver.model.audit import Completion
 from orgserver.model.errors import CallError, InvalidArgument
 from orgserver.model.orgs import Permission
 from orgserver.services.calls.access import Connection
@@ -26,7 +26,7 @@ class Plan(Generic[T]):
     permission: Permission
     send: Callable[[Connection], Awaitable[T]]
     """Does it, once it is on record."""
-    ending: Callable[[T], Ending]
+    completion: Callable[[T], Completion]
     record_ids: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
     soql: str | None = None

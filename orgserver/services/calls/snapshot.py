@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from orgserver.model import names
-from orgserver.model.audit import Act, Ending, Outcome
+from orgserver.model.audit import Completion, Intent, Outcome
 from orgserver.model.errors import InvalidArgument, KeyProblem, NotSent, Rejected, StoreAway, StoreError, Unanswered
 from orgserver.model.names import EVENT, RecordId, SObjectName
 from orgserver.model.orgs import Org, Permission
@@ -38,7 +38,7 @@ MAX_KEPT = 8 * 1024 * 1024
 """Bytes of a record, far above what any has: its longest texts have 131,072 characters."""
 
 
-async def keep(store: Store, act: Act, keeps: Keeps, connection: Connection) -> None:
+async def keep(store: Store, intent: Intent, keeps: Keeps, connection: Connection) -> None:
     """Read what will be replaced, and keep it; whatever prevents that, the change is not sent."""
     record_id, before = await _before(keeps, connection)
     row_id = connection.org.row_id
@@ -46,7 +46,7 @@ async def keep(store: Store, act: Act, keeps: Keeps, connection: Connection) -> 
     try:
         async with store.database.reading() as reading:
             await store.orgs.data_key(reading, row_id)  # if the ring must be read again, then not in the writer
-        write = partial(snapshots.keep_in, orgs=store.orgs, log=store.audit, entry_id=act.id, kept=found)
+        write = partial(snapshots.keep_in, orgs=store.orgs, log=store.audit, entry_id=intent.id, kept=found)
         await store.database.write(write)
     except (StoreError, KeyProblem) as error:
         raise StoreAway(
@@ -152,7 +152,7 @@ def describe(back: Back) -> Callable[[Org], Plan[Described]]:
         told = await connection.call(request, rest.read_describe)
         return {str(each["name"]).lower(): each for each in told["fields"]}
 
-    return lambda org: Plan(_same_org(org, back, "read"), send, lambda _described: Ending(Outcome.SUCCEEDED))
+    return lambda org: Plan(_same_org(org, back, "read"), send, lambda _described: Completion(Outcome.SUCCEEDED))
 
 
 def look(back: Back, fields: Sequence[str]) -> Callable[[Org], Plan[FieldValues | None]]:
@@ -169,7 +169,7 @@ def look(back: Back, fields: Sequence[str]) -> Callable[[Org], Plan[FieldValues 
     return lambda org: Plan(
         _same_org(org, back, "read"),
         send,
-        lambda record: Ending(Outcome.SUCCEEDED, row_count=int(record is not None)),
+        lambda record: Completion(Outcome.SUCCEEDED, row_count=int(record is not None)),
         record_ids=(back.target,),
         fields=field_values.named(fields),
     )
@@ -220,7 +220,7 @@ def make_again(org: Org, back: Back) -> Plan[Created]:
     return Plan(
         _same_org(org, back, "write"),
         send,
-        lambda created: Ending(Outcome.SUCCEEDED, record_ids=(created.id,)),
+        lambda created: Completion(Outcome.SUCCEEDED, record_ids=(created.id,)),
         record_ids=(back.record_id,),
         fields=field_values.named(back.values),
         writes=True,
@@ -247,7 +247,7 @@ def _changing(org: Org, back: Back, permission: Permission, send: Any, fields: S
     return Plan(
         _same_org(org, back, permission),
         send,
-        lambda _changed: Ending(Outcome.SUCCEEDED),
+        lambda _changed: Completion(Outcome.SUCCEEDED),
         record_ids=tuple(dict.fromkeys((back.target, back.record_id))),
         fields=field_values.named(fields),
         writes=True,

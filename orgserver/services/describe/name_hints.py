@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import Protocol
 
-from orgserver.model.audit import Act
+from orgserver.model.audit import Intent
 from orgserver.model.errors import CallError, Rejected
 from orgserver.model.schema import ObjectList, Schema
 from orgserver.salesforce.soql.places import Level, levels
@@ -39,26 +39,28 @@ class Look(Protocol):
         """Ask the org, within the call that was refused."""
 
 
-async def explain(look: Look, act: Act, error: CallError) -> None:
+async def explain(look: Look, intent: Intent, error: CallError) -> None:
     """Give the error of a refused call a hint with the nearest names; what is not known is asked for at once."""
     if not isinstance(error, Rejected) or error.code not in _CODES:
         return
     try:
-        error.hint = await _hint(look, act, error) or error.hint
+        error.hint = await _hint(look, intent, error) or error.hint
     except Exception:
-        logger.exception("a hint failed in a way that is not foreseen", extra={"entry": act.id})  # the outcome must not
+        logger.exception(
+            "a hint failed in a way that is not foreseen", extra={"entry": intent.id}
+        )  # the outcome must not
 
 
-async def _hint(look: Look, act: Act, error: Rejected) -> str | None:
+async def _hint(look: Look, intent: Intent, error: Rejected) -> str | None:
     text = str(error)
     if found := _COLUMN.search(text):
         return await _column(look, found[1].rpartition(".")[2], found[2])
     if found := _RELATION.search(text):
-        return await _relation(look, act, found[1], from_part=found[2] is not None)
+        return await _relation(look, intent, found[1], from_part=found[2] is not None)
     if found := _TYPE.search(text):
         return await _type(look, found[1])
-    if error.code == "NOT_FOUND" and act.object and not act.record_ids:
-        return await _type(look, act.object)
+    if error.code == "NOT_FOUND" and intent.object and not intent.record_ids:
+        return await _type(look, intent.object)
     return None
 
 
@@ -85,17 +87,17 @@ async def _type(look: Look, name: str) -> str | None:
     return _meant(objects.nearest(name)) or "salesforce_list_objects names the objects of this org"
 
 
-async def _relation(look: Look, act: Act, step: str, *, from_part: bool) -> str | None:
+async def _relation(look: Look, intent: Intent, step: str, *, from_part: bool) -> str | None:
     """A relationship that is none: whose it is follows from where in the query it stands."""
-    query = levels(act.soql or "")
+    query = levels(intent.soql or "")
     if from_part:
         level = next((each for each in query if (each.source or "").lower() == step.lower()), None)
         outer = await _read_from(look, level.outer) if level and level.outer else None
         return _meant(outer.nearest_child(step)) if outer is not None else None
     level = next((each for each in query if each.mentions(step)), None)
     schema = await _read_from(look, level) if level else None
-    if schema is None and not query and act.object:
-        schema = await _known(look, act.object)
+    if schema is None and not query and intent.object:
+        schema = await _known(look, intent.object)
     if schema is None or level is None:
         return _meant(schema.nearest_reference(step)) if schema is not None else None
     path = next(name for name in level.names if step.lower() in name.lower().split(".")[:-1])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from orgserver.model import names
-from orgserver.model.audit import Action, Ending, Outcome
+from orgserver.model.audit import Action, Completion, Outcome
 from orgserver.model.errors import InvalidArgument
 from orgserver.model.names import SObjectName
 from orgserver.model.orgs import Caller, Org
@@ -94,7 +94,7 @@ def _describing(
         return Plan(
             "read",
             send,
-            lambda schema: Ending(Outcome.SUCCEEDED, row_count=len(schema.fields)),
+            lambda schema: Completion(Outcome.SUCCEEDED, row_count=len(schema.fields)),
             fields=field_values.named(fields or ()),
             foresight=preflight.Foresight(name, lambda _schema, _lookup: ()),
         )
@@ -124,7 +124,7 @@ def _naming(
                 following = cursors.write(key, position, org=org.row_id, principal=principal, arguments=arguments)
             return ObjectPage(shown, len(found), following)
 
-        return Plan("read", send, lambda found: Ending(Outcome.SUCCEEDED, row_count=len(found.objects)))
+        return Plan("read", send, lambda found: Completion(Outcome.SUCCEEDED, row_count=len(found.objects)))
 
     return plan
 

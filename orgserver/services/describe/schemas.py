@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from orgserver.model import names
-from orgserver.model.audit import Action, Ending, Outcome
+from orgserver.model.audit import Action, Completion, Outcome
 from orgserver.model.errors import CallError, Rejected, StoreError
 from orgserver.model.names import SObjectName
 from orgserver.model.orgs import Caller, Org
@@ -234,7 +234,7 @@ class Metadata:
                     return await self.objects(connection, caller, sure=True)
                 return await self.schema(connection, caller, name, sure=True)
 
-            return Plan("read", send, lambda _found: Ending(Outcome.SUCCEEDED))
+            return Plan("read", send, lambda _found: Completion(Outcome.SUCCEEDED))
 
         await self._perform(caller, _TOOL, Action.DESCRIBE, org.alias, name or None, plan)
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from orgserver.model.audit import Ending, Outcome
+from orgserver.model.audit import Completion, Outcome
 from orgserver.model.errors import CallError, EnrolmentError, StoreAway
 from orgserver.model.names import Alias, OrgId
 from orgserver.model.orgs import AccessToken, Caller, Credential, Org, OrgState, OrgUser, Policy
@@ -25,7 +25,7 @@ from orgserver.services.orgs.browser_login import SignIn
 from orgserver.services.orgs.identity import Proof, prove
 from orgserver.services.orgs.pending_enrolment import Drafts, already_registered
 from orgserver.services.orgs.registration import Registration, checked, hosts_of
-from orgserver.services.orgs.registry import Registry, act_on
+from orgserver.services.orgs.registry import Registry, intent_on
 from orgserver.services.tokens.cache import hosts_of as hosts_of_org
 from orgserver.store.audit.chain import when
 from orgserver.store.orgs import policies, rows
@@ -88,7 +88,7 @@ class Enrolment(Registry):
         except EnrolmentError as error:
             if error.outcome is not None:
                 with suppress(StoreAway):  # what failed is the better thing to say
-                    await self._record_failed(caller, given, Ending(Outcome(error.outcome), error_code=error.code))
+                    await self._record_failed(caller, given, Completion(Outcome(error.outcome), error_code=error.code))
             raise
 
     async def _enrol(self, caller: Caller, given: Registration, sign_in: SignIn | None) -> Enrolled:
@@ -188,11 +188,11 @@ class Enrolment(Registry):
                 self._store.orgs.drop_draft_in(tx, entry.draft, keep_key=existing is None)
             now = rows.one_in(tx, org.row_id) or org
             others = [each for each in changes if each.org.row_id != org.row_id]
-            act = act_on(caller, "add-org" if existing is None else "update-org", now)
+            intent = intent_on(caller, "add-org" if existing is None else "update-org", now)
             if existing is None:
-                act = replace(act, fields=Policy().changed_to(now.policy))
-            self._record_in(tx, act)
-            policies.record_in(self._store.audit, tx, others if existing is None else changes, act.tool, caller)
+                intent = replace(intent, fields=Policy().changed_to(now.policy))
+            self._record_in(tx, intent)
+            policies.record_in(self._store.audit, tx, others if existing is None else changes, intent.tool, caller)
             return _Registered(now, old, tuple(each.org.alias for each in others))
 
         done = await self._store.database.write(change)
@@ -216,10 +216,10 @@ class Enrolment(Registry):
         self._store.orgs.change_in(tx, org.row_id, lambda _old: org)
         return changes
 
-    async def _record_failed(self, caller: Caller, given: Registration, ending: Ending) -> None:
+    async def _record_failed(self, caller: Caller, given: Registration, completion: Completion) -> None:
         org = (await self._access.catalog()).by_alias.get(given.alias)
         await self._store.audit.record(
-            act_on(caller, "add-org" if org is None else "update-org", org, said=given.alias), ending
+            intent_on(caller, "add-org" if org is None else "update-org", org, said=given.alias), completion
         )
 
     def _old_in(self, tx: Transaction, org: Org) -> Credential | None:

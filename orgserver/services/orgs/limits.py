@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orgserver.model.audit import Ending, Outcome
+from orgserver.model.audit import Completion, Outcome
 from orgserver.model.results import Usage
 from orgserver.salesforce.protocol import rest
 from orgserver.services.calls.access import Connection
@@ -36,7 +36,7 @@ def plan() -> Plan[Usage]:
         told += [name for name, each in shaped.items() if name not in _TOLD and each["used_percent"] >= _NEARLY]
         return Usage({name: shaped[name] for name in told[:_MOST]})
 
-    return Plan("read", send, lambda usage: Ending(Outcome.SUCCEEDED, row_count=len(usage.limits)))
+    return Plan("read", send, lambda usage: Completion(Outcome.SUCCEEDED, row_count=len(usage.limits)))
 
 
 def _percent(most: int, left: int) -> float:

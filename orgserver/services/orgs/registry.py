@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
-from orgserver.model.audit import Act, Action, Ending, Outcome
+from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.errors import CallError, EnrolmentError
 from orgserver.model.names import Alias, nearest, new_id
 from orgserver.model.orgs import Caller, Credential, Org, OrgState, Policy
@@ -114,8 +114,10 @@ class Registry:
         changes = _words(
             enabled=enabled, **(policy or {}), alias=rename is not None or None, tags=tags is not None or None
         )
-        act = replace(
-            act_on(caller, "update-org", org, Action.POLICY if policy else Action.ENROL), object=rename, fields=changes
+        intent = replace(
+            intent_on(caller, "update-org", org, Action.POLICY if policy else Action.ENROL),
+            object=rename,
+            fields=changes,
         )
         if rename is not None and rename != org.alias and rename in (await self._access.catalog()).by_alias:
             raise EnrolmentError(f"an org is already registered as {rename}")
@@ -137,9 +139,9 @@ class Registry:
             limited = policies.limit_in(tx, org.row_id, limited_by)
             done = self._store.orgs.change_in(tx, org.row_id, changed)
             if done is not None:
-                self._record_in(tx, act)
+                self._record_in(tx, intent)
                 others = [each for each in limited if each.org.row_id != org.row_id]
-                policies.record_in(self._store.audit, tx, others, act.tool, caller)
+                policies.record_in(self._store.audit, tx, others, intent.tool, caller)
             return done
 
         done = await self._store.database.write(change)
@@ -155,7 +157,7 @@ class Registry:
 
         def change(tx: Transaction) -> None:
             self._store.orgs.remove_in(tx, org.row_id)
-            self._record_in(tx, act_on(caller, "remove-org", org))
+            self._record_in(tx, intent_on(caller, "remove-org", org))
 
         await self._store.database.write(change)
         await self._access.reload()
@@ -193,16 +195,16 @@ class Registry:
         reply = await self._client.post_form(where, oauth.REVOKE_PATH, oauth.revoke(token))
         return reply.status < HTTPStatus.MULTIPLE_CHOICES
 
-    def _record_in(self, tx: Transaction, act: Act) -> None:
+    def _record_in(self, tx: Transaction, intent: Intent) -> None:
         """Put a change to the orgs on record, in the same transaction."""
-        self._store.audit.record_in(tx, act, Ending(Outcome.SUCCEEDED))
+        self._store.audit.record_in(tx, intent, Completion(Outcome.SUCCEEDED))
 
 
-def act_on(
+def intent_on(
     caller: Caller, command: str, org: Org | None, action: Action = Action.ENROL, *, said: Alias | None = None
-) -> Act:
+) -> Intent:
     """What a command does to an org, as the audit log says it; ``said`` is the alias of one that is not there yet."""
-    return Act(
+    return Intent(
         id=new_id(),
         principal=caller.principal.name,
         transport=caller.transport,

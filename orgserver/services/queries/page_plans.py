@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from orgserver.model.audit import Ending, Outcome
+from orgserver.model.audit import Completion, Outcome
 from orgserver.model.errors import InvalidArgument
 from orgserver.model.names import SObjectName
 from orgserver.model.names import sobject as sobject_name
@@ -155,9 +155,9 @@ class PagePlanner:
         return replace(listing, filter=await filter_values.typed(listing.filter, listing.sobject, describe))
 
 
-def _page_ending(page: Page) -> Ending:
+def _page_ending(page: Page) -> Completion:
     found = tuple(str(record["Id"])[:_ID] for record in page.records if record.get("Id"))
-    return Ending(Outcome.SUCCEEDED, row_count=len(page.records), record_ids=found)
+    return Completion(Outcome.SUCCEEDED, row_count=len(page.records), record_ids=found)
 
 
 def _object(name: str | None) -> SObjectName | None:

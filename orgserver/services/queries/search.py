@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from orgserver.model import names
-from orgserver.model.audit import Ending, Outcome
+from orgserver.model.audit import Completion, Outcome
 from orgserver.model.errors import InvalidArgument, Rejected
 from orgserver.model.results import FieldValues, Found
 from orgserver.salesforce.protocol import rest
@@ -58,7 +58,7 @@ def plan(wanted: Search) -> Plan[Found]:
     return Plan(
         "read",
         send,
-        lambda found: Ending(
+        lambda found: Completion(
             Outcome.SUCCEEDED,
             row_count=len(found.records),
             record_ids=tuple(str(each["Id"])[:_ID] for each in found.records if each.get("Id")),

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from orgserver.model import names
-from orgserver.model.audit import Ending, Outcome
+from orgserver.model.audit import Completion, Outcome
 from orgserver.model.errors import InvalidArgument
 from orgserver.model.names import EVENT, RecordId, SObjectName
 from orgserver.model.orgs import Caller, Org, Permission
@@ -70,7 +70,7 @@ class Planner:
         return Plan(
             "read",
             send,
-            lambda _record: Ending(Outcome.SUCCEEDED, row_count=1),
+            lambda _record: Completion(Outcome.SUCCEEDED, row_count=1),
             record_ids=(record_id,),
             fields=field_values.named(wanted),
             foresight=preflight.reading(sobject, () if fields is None else wanted),
@@ -128,7 +128,7 @@ def changing(
     return Plan(
         "read" if preview else permission,
         send,
-        lambda _changed: Ending(Outcome.SUCCEEDED),
+        lambda _changed: Completion(Outcome.SUCCEEDED),
         record_ids=(record_id,),
         fields=fields,
         writes=not preview,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orgserver.model import names
-from orgserver.model.audit import Ending, Outcome
+from orgserver.model.audit import Completion, Outcome
 from orgserver.model.errors import CallError, InvalidArgument
 from orgserver.model.names import SObjectName
 from orgserver.model.orgs import Caller, Org
@@ -62,7 +62,7 @@ def plan(caller: Caller, org: Org, tool: str, wanted: Upsert, preparation: Prepa
         return Plan(
             "write",
             send,
-            lambda done: Ending(Outcome.SUCCEEDED, record_ids=(done.id,)),
+            lambda done: Completion(Outcome.SUCCEEDED, record_ids=(done.id,)),
             fields=field_values.named((*paths, key[0])),
             writes=True,
             repeatable=True,

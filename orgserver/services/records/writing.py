@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from orgserver.model.audit import Ending, Outcome
+from orgserver.model.audit import Completion, Outcome
 from orgserver.model.errors import InvalidArgument, Rejected
 from orgserver.model.names import EVENT, SObjectName
 from orgserver.model.orgs import Caller, Org
@@ -56,7 +56,7 @@ class Writing:
             return Plan(
                 "write",
                 send,
-                lambda created: Ending(Outcome.SUCCEEDED, record_ids=(created.id,)),
+                lambda created: Completion(Outcome.SUCCEEDED, record_ids=(created.id,)),
                 fields=field_values.named(parents.paths(checked)),
                 writes=True,
                 repetition=repeated,

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from orgserver.model.audit import Act, Action, Ending, Outcome
+from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.errors import CallError, StoreError
 from orgserver.model.names import new_id
 from orgserver.model.orgs import AccessToken, Move, Org, OrgState
@@ -109,12 +109,12 @@ class Moves:
     async def _pin(self, org: Org, access: AccessToken) -> AccessToken:
         """Let the org's token go to the new host from now on; the change is an entry."""
         move = Move(org.instance_url, access.instance_url, _now(), proven=True)
-        act = replace(_act(org), object=_host(access.instance_url), fields=("instance_url",))
+        intent = replace(_intent(org), object=_host(access.instance_url), fields=("instance_url",))
 
         def change(tx: Transaction) -> bool:
             moved = self._store.orgs.move_in(tx, org.row_id, access, move)
             if moved:
-                self._store.audit.record_in(tx, act, Ending(Outcome.SUCCEEDED))
+                self._store.audit.record_in(tx, intent, Completion(Outcome.SUCCEEDED))
             return moved
 
         try:
@@ -135,20 +135,20 @@ class Moves:
 
     async def _quarantine(self, org: Org, access: AccessToken, cause: str) -> None:
         """Use the access token of a login host that contradicts itself no more."""
-        act = _act(org)
+        intent = _intent(org)
 
         def change(tx: Transaction) -> None:
             if self._store.orgs.fencing_in(tx, org.row_id) == access.fencing:
                 self._store.orgs.forget_access_in(tx, org.row_id)
                 self._store.orgs.mark_in(tx, org.row_id, state=OrgState.QUARANTINED, cause=cause, problem=None)
-            self._store.audit.record_in(tx, act, Ending(Outcome.DENIED, error_code=OrgState.QUARANTINED.value))
+            self._store.audit.record_in(tx, intent, Completion(Outcome.DENIED, error_code=OrgState.QUARANTINED.value))
 
         with suppress(StoreError):  # whoever waits for the token is refused all the same
             await self._store.database.write(change)
 
 
-def _act(org: Org) -> Act:
-    return Act(
+def _intent(org: Org) -> Intent:
+    return Intent(
         id=new_id(),
         principal="orgserver",
         transport="stdio",

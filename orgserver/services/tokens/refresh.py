@@ -16,7 +16,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from orgserver.model.audit import Act, Action, Ending, Outcome
+from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.errors import CallError, NoConnection, NotSent, StoreAway, StoreBusy, StoreError, Unanswered
 from orgserver.model.names import new_id
 from orgserver.model.orgs import AccessToken, Org, OrgState, Problem
@@ -246,7 +246,7 @@ class Refresher:
         # no move, or one that was named is taken back
         settled = access.instance_url == instance_moves.named_by(answer, org)
         refresh_token = answer.refresh_token or credential.refresh_token
-        act = _act(org)
+        intent = _intent(org)
 
         def change(tx: Transaction) -> bool:
             stored = self._steps.keep_in(tx, granted, holder, refresh_token, access)
@@ -254,7 +254,7 @@ class Refresher:
                 policies.record_in(self._store.audit, tx, policies.pin_in(tx, org.row_id, answer.org_id), "refresh")
             if stored and settled and org.move is not None and not org.move.proven:
                 self._store.orgs.note_move_in(tx, org.row_id, access.fencing, None)
-            self._store.audit.record_in(tx, act, Ending(Outcome.SUCCEEDED, attempts=1))
+            self._store.audit.record_in(tx, intent, Completion(Outcome.SUCCEEDED, attempts=1))
             return stored
 
         await self._put(Deposit(org, credential.fencing, change, answer.refresh_token, access))
@@ -277,11 +277,11 @@ class Refresher:
 
     async def _put_rotated(self, granted: Granted, rotated: Secret, state: OrgState, cause: str, holder: str) -> None:
         """Store a refresh token whose access token may not be used, and the org's state with it."""
-        act, code = _act(granted.org), state.value
+        intent, code = _intent(granted.org), state.value
 
         def change(tx: Transaction) -> bool:
             stored = self._steps.keep_rotated_in(tx, granted, holder, rotated, state, cause)
-            self._store.audit.record_in(tx, act, Ending(failures.outcome(code), error_code=code, attempts=1))
+            self._store.audit.record_in(tx, intent, Completion(failures.outcome(code), error_code=code, attempts=1))
             return stored
 
         await self._put(Deposit(granted.org, granted.credential.fencing, change, rotated, state=state, cause=cause))
@@ -339,12 +339,12 @@ class Refresher:
     ) -> None:
         """Give the lease back without a token; what Salesforce said is kept for people and other processes."""
         code = problem.code if problem else (state.value if state else None)
-        act = _act(granted.org)
+        intent = _intent(granted.org)
 
         def change(tx: Transaction) -> None:
             self._steps.end_in(tx, granted, holder, state=state, cause=cause, problem=problem, doubted=doubted)
             if code is not None:
-                self._store.audit.record_in(tx, act, Ending(failures.outcome(code), error_code=code, attempts=1))
+                self._store.audit.record_in(tx, intent, Completion(failures.outcome(code), error_code=code, attempts=1))
 
         if code is not None:
             self._say(granted.org, code)
@@ -356,8 +356,8 @@ class Refresher:
         logger.warning("no token for %s: %s", org.alias, code, extra={"org": org.alias})
 
 
-def _act(org: Org) -> Act:
-    return Act(
+def _intent(org: Org) -> Intent:
+    return Intent(
         id=new_id(),
         principal="orgserver",
         transport="stdio",

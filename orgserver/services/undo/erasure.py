@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orgserver.model.audit import Act, Action
+from orgserver.model.audit import Action, Intent
 from orgserver.model.errors import OperatorError
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
@@ -26,7 +26,7 @@ async def erase(store: Store, caller: Caller, which: Which, alias: str | None) -
     OperatorError if an audit hold covers one of the entries: what a court wants kept outweighs a request to forget.
     """
     await store.audit.catch_up()
-    act = Act(
+    intent = Intent(
         id=new_id(),
         principal=caller.principal.name,
         transport=caller.transport,
@@ -44,7 +44,7 @@ async def erase(store: Store, caller: Caller, which: Which, alias: str | None) -
                 f"the hold {name!r} covers entries whose values these are, so nothing was erased",
                 hint=f"orgserver audit hold {name} --release lifts it",
             )
-        return kept_values.erase_in(tx, store.audit, which, act)
+        return kept_values.erase_in(tx, store.audit, which, intent)
 
     return await store.database.write(step)
 

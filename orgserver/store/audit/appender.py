@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, insert, select, update
 
-from orgserver.model.audit import Act, Ending
+from orgserver.model.audit import Completion, Intent
 from orgserver.model.errors import AuditBroken, StoreError
 from orgserver.model.names import new_id
 from orgserver.store import tables
@@ -59,7 +59,12 @@ class Chained:
         """SQLite would go on writing into a file that was deleted: what it writes there is gone with the process."""
 
     def _append(
-        self, tx: Transaction, event: dict[str, Any], *, act: Act | None = None, ending: Ending | None = None
+        self,
+        tx: Transaction,
+        event: dict[str, Any],
+        *,
+        intent: Intent | None = None,
+        completion: Completion | None = None,
     ) -> None:
         head = self._head(tx)
         kept = chain.canonical(event)
@@ -71,12 +76,12 @@ class Chained:
                 "entry_id": event["id"],
                 "kind": event["kind"],
                 "time": tx.now,
-                "principal": act.principal if act else None,
-                "org": (act.org or None) if act else None,  # the canonical bytes leave out what is empty
-                "tool": (act.tool or None) if act else None,
-                "action": str(act.action) if act else None,
-                "object": (act.object or None) if act else None,
-                "outcome": ending.outcome.value if ending else None,
+                "principal": intent.principal if intent else None,
+                "org": (intent.org or None) if intent else None,  # the canonical bytes leave out what is empty
+                "tool": (intent.tool or None) if intent else None,
+                "action": str(intent.action) if intent else None,
+                "object": (intent.object or None) if intent else None,
+                "outcome": completion.outcome.value if completion else None,
                 "canonical": kept,
                 "hash": head.hash,
                 "mac": self._key.mac(head.hash),

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from orgserver.model.audit import Act, Ending
+from orgserver.model.audit import Completion, Intent
 
 INTENT = "intent"
 OUTCOME = "outcome"
@@ -67,47 +67,47 @@ def instant(time: datetime) -> int:
     return (time - _EPOCH) // timedelta(microseconds=1)
 
 
-def intent(act: Act, now: int, process: str) -> dict[str, Any]:
+def intent_event(intent: Intent, now: int, process: str) -> dict[str, Any]:
     """The intent event of an act."""
     return {
         "v": 1,
         "kind": INTENT,
-        "id": act.id,
+        "id": intent.id,
         "time": time_text(now),
         "process": process,
-        "principal": act.principal,
-        "client": act.client,
-        "transport": act.transport,
-        "request_id": act.request_id,
-        "label": act.label,
-        "org": act.org,
-        "org_id": act.org_id,
-        "tool": act.tool,
-        "action": str(act.action),
-        "object": act.object,
-        "record_ids": act.record_ids,
-        "fields": act.fields,
-        "soql": act.soql,
-        "undoes": act.undoes,
+        "principal": intent.principal,
+        "client": intent.client,
+        "transport": intent.transport,
+        "request_id": intent.request_id,
+        "label": intent.label,
+        "org": intent.org,
+        "org_id": intent.org_id,
+        "tool": intent.tool,
+        "action": str(intent.action),
+        "object": intent.object,
+        "record_ids": intent.record_ids,
+        "fields": intent.fields,
+        "soql": intent.soql,
+        "undoes": intent.undoes,
     }
 
 
-def outcome(entry_id: str, ending: Ending, now: int) -> dict[str, Any]:
+def outcome_event(entry_id: str, completion: Completion, now: int) -> dict[str, Any]:
     """The outcome event of an act."""
     return {
         "v": 1,
         "kind": OUTCOME,
         "id": entry_id,
         "time": time_text(now),
-        "outcome": ending.outcome.value,
-        "error_code": ending.error_code,
-        "http_status": ending.http_status,
-        "api_calls": ending.api_calls,
-        "attempts": ending.attempts,
-        "salesforce_request_id": ending.salesforce_request_id,
-        "record_ids": ending.record_ids,
-        "row_count": ending.row_count,
-        "duration_us": ending.duration_us,
+        "outcome": completion.outcome.value,
+        "error_code": completion.error_code,
+        "http_status": completion.http_status,
+        "api_calls": completion.api_calls,
+        "attempts": completion.attempts,
+        "salesforce_request_id": completion.salesforce_request_id,
+        "record_ids": completion.record_ids,
+        "row_count": completion.row_count,
+        "duration_us": completion.duration_us,
     }
 
 

@@ -13,7 +13,7 @@ from functools import partial
 
 from sqlalchemy import bindparam, delete, insert, or_, select, update
 
-from orgserver.model.audit import Act, Ending, Outcome
+from orgserver.model.audit import Completion, Intent, Outcome
 from orgserver.model.bulk import Part
 from orgserver.model.errors import StoreAway, StoreBusy, StoreError
 from orgserver.model.names import new_id
@@ -65,7 +65,7 @@ class AuditLog(Chained):
 
     async def begin(
         self,
-        act: Act,
+        intent: Intent,
         *,
         deadline: int,
         catalog_version: int,
@@ -78,35 +78,35 @@ class AuditLog(Chained):
         ``spend`` uses what lets the act pass, in the same transaction; when it says no, nothing is written.
         """
         await self._write_what_waits(within)
-        self._pending.add(act.id)
+        self._pending.add(intent.id)
         try:
             begun: Begun = await self._database.write(
-                lambda tx: self._begin_in(tx, act, deadline, catalog_version, repetition, spend),
+                lambda tx: self._begin_in(tx, intent, deadline, catalog_version, repetition, spend),
                 within=within,
-                late=partial(self._begun_late, act.id),
+                late=partial(self._begun_late, intent.id),
             )
         except StoreBusy as error:
-            self._pending.discard(act.id)
+            self._pending.discard(intent.id)
             raise _away(error) from error
         except StoreError as error:
-            self._pending.discard(act.id)
+            self._pending.discard(intent.id)
             raise StoreAway(
                 "the audit log cannot be written, so nothing was sent",
                 hint=f"{error}; every call is refused until the store takes entries again",
             ) from error
         if begun.verdict != "begun":
-            self._pending.discard(act.id)
+            self._pending.discard(intent.id)
         return begun
 
     def _begun_late(self, entry_id: str, begun: Begun) -> None:
         """An intent went in after its caller was told that nothing was sent: that is its outcome."""
         if begun.verdict == "begun":
-            ending = Ending(Outcome.NOT_SENT, error_code="STORE_BUSY")
+            completion = Completion(Outcome.NOT_SENT, error_code="STORE_BUSY")
             self._pending.add(entry_id)
-            self._unwritten[entry_id] = lambda tx: self._finish_in(tx, entry_id, ending, None)
+            self._unwritten[entry_id] = lambda tx: self._finish_in(tx, entry_id, completion, None)
 
     async def finish(
-        self, entry_id: str, ending: Ending, answer: bytes | None = None, *, within: float | None = None
+        self, entry_id: str, completion: Completion, answer: bytes | None = None, *, within: float | None = None
     ) -> bool:
         """Write the outcome; False if another outcome was first, or if the store is away (then it is tried again).
 
@@ -114,7 +114,7 @@ class AuditLog(Chained):
         """
 
         def change(tx: Transaction) -> bool:
-            return self._finish_in(tx, entry_id, ending, answer)
+            return self._finish_in(tx, entry_id, completion, answer)
 
         try:
             written = await self._database.write(change, within=within)
@@ -144,11 +144,11 @@ class AuditLog(Chained):
 
         return await self._database.write(change)
 
-    async def record(self, act: Act, ending: Ending, *, within: float | None = None) -> None:
+    async def record(self, intent: Intent, completion: Completion, *, within: float | None = None) -> None:
         """Write intent and outcome of something that sends nothing, or is already over; StoreAway if it cannot."""
         try:
             await self._write_what_waits(within)
-            await self._database.write(lambda tx: self.record_in(tx, act, ending), within=within)
+            await self._database.write(lambda tx: self.record_in(tx, intent, completion), within=within)
         except StoreBusy as error:
             raise _away(error) from error
         except StoreError as error:
@@ -223,10 +223,10 @@ class AuditLog(Chained):
 
     # -- changes within a transaction
 
-    def record_in(self, tx: Transaction, act: Act, ending: Ending) -> None:
+    def record_in(self, tx: Transaction, intent: Intent, completion: Completion) -> None:
         """Append an intent and its outcome at once."""
-        self._append(tx, chain.intent(act, tx.now, self.process_id), act=act)
-        self._append(tx, chain.outcome(act.id, ending, tx.now), ending=ending)
+        self._append(tx, chain.intent_event(intent, tx.now, self.process_id), intent=intent)
+        self._append(tx, chain.outcome_event(intent.id, completion, tx.now), completion=completion)
 
     def values_in(self, tx: Transaction, entry_id: str, digest: str) -> None:
         """Say that field values are kept for an entry."""
@@ -235,7 +235,7 @@ class AuditLog(Chained):
     def _begin_in(
         self,
         tx: Transaction,
-        act: Act,
+        intent: Intent,
         deadline: int,
         catalog_version: int,
         repetition: Repetition | None,
@@ -248,23 +248,23 @@ class AuditLog(Chained):
         if tx.shared["space"] < self._free_floor:
             raise StoreError("the store's disk is almost full")
         if repetition is not None:
-            earlier = idempotency.begin_in(tx, act, repetition)
+            earlier = idempotency.begin_in(tx, intent, repetition)
             if earlier is not None:
                 return earlier
         if spend is not None and not spend(tx):
-            idempotency.settle_in(tx, act.id, Outcome.DENIED, None)  # the key is free: nothing was begun
+            idempotency.settle_in(tx, intent.id, Outcome.DENIED, None)  # the key is free: nothing was begun
             return Begun("spent")
-        self._append(tx, chain.intent(act, tx.now, self.process_id), act=act)
-        self._head(tx).pending.append({"entry_id": act.id, "process_id": self.process_id, "deadline": deadline})
+        self._append(tx, chain.intent_event(intent, tx.now, self.process_id), intent=intent)
+        self._head(tx).pending.append({"entry_id": intent.id, "process_id": self.process_id, "deadline": deadline})
         self._beat_in(tx)
         return Begun("begun")
 
-    def _finish_in(self, tx: Transaction, entry_id: str, ending: Ending, answer: bytes | None) -> bool:
+    def _finish_in(self, tx: Transaction, entry_id: str, completion: Completion, answer: bytes | None) -> bool:
         if _END_PENDING.run_bare(tx.connection, {"entry": entry_id}).rowcount == 0:
             return False
-        self._append(tx, chain.outcome(entry_id, ending, tx.now), ending=ending)
-        if answer is not None or ending.outcome in idempotency.FREED:
-            idempotency.settle_in(tx, entry_id, ending.outcome, answer)
+        self._append(tx, chain.outcome_event(entry_id, completion, tx.now), completion=completion)
+        if answer is not None or completion.outcome in idempotency.FREED:
+            idempotency.settle_in(tx, entry_id, completion.outcome, answer)
         return True
 
     def _adopt_in(self, tx: Transaction) -> int:
@@ -279,8 +279,8 @@ class AuditLog(Chained):
         )
         entries = list(tx.connection.execute(found).scalars())
         for entry_id in entries:
-            ending = Ending(Outcome.UNKNOWN, error_code="ABANDONED")
-            self._finish_in(tx, entry_id, ending, None)
+            completion = Completion(Outcome.UNKNOWN, error_code="ABANDONED")
+            self._finish_in(tx, entry_id, completion, None)
             idempotency.settle_in(tx, entry_id, Outcome.UNKNOWN, None)
         tx.connection.execute(
             delete(processes).where(

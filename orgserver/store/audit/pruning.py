@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, insert, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orgserver.model.audit import Act, Action, Ending, EntryFilter, Outcome
+from orgserver.model.audit import Action, Completion, EntryFilter, Intent, Outcome
 from orgserver.model.errors import OperatorError
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
@@ -308,5 +308,5 @@ def _record(
     rows: int | None = None,
     **details: Any,
 ) -> None:
-    act = Act(new_id(), caller.principal.name, caller.transport, action, **details)
-    log.record_in(tx, act, Ending(Outcome.SUCCEEDED, row_count=rows))
+    intent = Intent(new_id(), caller.principal.name, caller.transport, action, **details)
+    log.record_in(tx, intent, Completion(Outcome.SUCCEEDED, row_count=rows))

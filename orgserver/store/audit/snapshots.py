@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Text, and_, bindparam, delete, func, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orgserver.model.audit import Act, Ending, Outcome
+from orgserver.model.audit import Completion, Intent, Outcome
 from orgserver.model.errors import StoreError
 from orgserver.model.names import RecordId, RowId, SObjectName
 from orgserver.model.results import FieldValues
@@ -145,11 +145,11 @@ def held_in(tx: Transaction, which: Which) -> str | None:
     return pruning.covering(tx.connection, tables.audit_entries.c.entry_id.in_(entries))
 
 
-def erase_in(tx: Transaction, log: AuditLog, which: Which, act: Act) -> int:
+def erase_in(tx: Transaction, log: AuditLog, which: Which, intent: Intent) -> int:
     """Erase kept values, which is on record with their number."""
     tx.connection.exec_driver_sql("PRAGMA secure_delete = ON")  # the pages they stood on are overwritten
     erased = tx.connection.execute(delete(_kept).where(*_where(which))).rowcount
-    log.record_in(tx, act, Ending(Outcome.SUCCEEDED, row_count=erased))
+    log.record_in(tx, intent, Completion(Outcome.SUCCEEDED, row_count=erased))
     return erased
 
 

@@ -20,7 +20,7 @@ from sqlalchemy import URL, Connection, create_engine, delete, func, inspect, se
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from orgserver.model.audit import Act, Action, Ending, Outcome
+from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.errors import StoreError
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
@@ -79,14 +79,14 @@ async def backup(store: Store, target: Path, caller: Caller) -> Copied:
     with staging.beside(target) as (raw, whole):
         left_out = await staging.in_thread(_copy, store.database.file, raw, whole, made_at)
         found = await _checked(whole, store)
-        act = Act(new_id(), caller.principal.name, caller.transport, Action.EXPORT, tool="backup")
-        await store.audit.record(act, Ending(Outcome.SUCCEEDED, row_count=found.orgs))
+        intent = Intent(new_id(), caller.principal.name, caller.transport, Action.EXPORT, tool="backup")
+        await store.audit.record(intent, Completion(Outcome.SUCCEEDED, row_count=found.orgs))
         size = await staging.in_thread(staging.publish, whole, target)
     return Copied(target, when(made_at), found.orgs, found.events, size, left_out, found.chain_problem)
 
 
 def _refuse_target(database: Path, target: Path) -> None:
-    beside = {database.name + ending for ending in (*BESIDE, ".lock")}
+    beside = {database.name + suffix for suffix in (*BESIDE, ".lock")}
     if target.resolve() == database.resolve():
         raise StoreError(f"{target} is the store itself", hint="name another file for the backup")
     if target.name in beside and target.parent.resolve() == database.parent.resolve():
@@ -205,8 +205,8 @@ def _refuse_occupied(target: Path) -> None:
             f"there is a store at {target} already, and it is left as it is",
             hint="stop its servers and move it away, with the files beside it that have its name; then restore again",
         )
-    for ending in BESIDE:
-        left = target.with_name(target.name + ending)
+    for suffix in BESIDE:
+        left = target.with_name(target.name + suffix)
         if os.path.lexists(left):  # SQLite would replay it into the restored store
             raise StoreError(f"{left} is left over from another store", hint="move it to where its store is now")
 

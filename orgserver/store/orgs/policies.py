@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Select, insert, select, update
 
 from orgserver.model import names
-from orgserver.model.audit import Act, Action, Ending, Outcome
+from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.names import OrgId, RowId, new_id
 from orgserver.model.orgs import Caller, Org, Policy
 from orgserver.store import tables
@@ -107,7 +107,7 @@ def record_in(
 ) -> None:
     """Put on record what each policy became; without a caller, the change followed from what an org answered."""
     for each in changes:
-        act = Act(
+        intent = Intent(
             id=new_id(),
             principal=caller.principal.name if caller else "orgserver",
             transport=caller.transport if caller else "cli",
@@ -119,7 +119,7 @@ def record_in(
             org_id=each.org.org_id,
             fields=each.before.changed_to(each.org.policy),
         )
-        log.record_in(tx, act, Ending(Outcome.SUCCEEDED))
+        log.record_in(tx, intent, Completion(Outcome.SUCCEEDED))
 
 
 # -- stores of an older schema, in which each alias had its own policy

@@ -18,7 +18,7 @@ from pyarrow import parquet
 from orgserver.app import open_app
 from orgserver.cli.audit.export import export_to
 from orgserver.config import read_settings
-from orgserver.model.audit import ENTRY_FIELDS, Act, Ending, EntryFilter, Outcome
+from orgserver.model.audit import ENTRY_FIELDS, Completion, EntryFilter, Intent, Outcome
 from orgserver.model.errors import OperatorError, StoreAway
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
@@ -41,13 +41,13 @@ FORMATS = {
 @pytest.fixture
 async def long_log(shell: Shell) -> None:
     """A home whose audit log has many entries."""
-    act = Act(id="", principal="agent", transport="stdio", action="read", org="acme", object="Contact", tool="x")
+    act = Intent(id="", principal="agent", transport="stdio", action="read", org="acme", object="Contact", tool="x")
 
     async with open_app(read_settings({"home": shell.home}, {})) as app:
 
         def fill(tx: Any) -> None:
             for _ in range(MANY):
-                app.store.audit.record_in(tx, replace(act, id=new_id()), Ending(Outcome.SUCCEEDED))
+                app.store.audit.record_in(tx, replace(act, id=new_id()), Completion(Outcome.SUCCEEDED))
 
         await app.store.database.write(fill)
         await app.store.audit.catch_up()

@@ -8,7 +8,7 @@ import pytest
 
 from orgserver.app import open_app
 from orgserver.config import read_settings
-from orgserver.model.audit import Act, Ending, Outcome
+from orgserver.model.audit import Completion, Intent, Outcome
 from orgserver.model.names import new_id
 from tests.cli.shells import Shell
 
@@ -21,8 +21,8 @@ async def used(shell: Shell) -> Shell:
     shell.let_run_unattended()
     async with open_app(read_settings({"home": shell.home}, {})) as app:
         for _ in range(6):
-            act = Act(new_id(), "bot", "stdio", "create", org="acme", record_ids=("003Sb0000000001IAA",))
-            await app.store.audit.record(act, Ending(Outcome.SUCCEEDED))
+            act = Intent(new_id(), "bot", "stdio", "create", org="acme", record_ids=("003Sb0000000001IAA",))
+            await app.store.audit.record(act, Completion(Outcome.SUCCEEDED))
         await app.store.audit.look_after(idle_us=0)
     return shell
 

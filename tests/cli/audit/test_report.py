@@ -10,7 +10,7 @@ import pytest
 
 from orgserver.app import open_app
 from orgserver.config import read_settings
-from orgserver.model.audit import Act, Ending, Outcome
+from orgserver.model.audit import Completion, Intent, Outcome
 from orgserver.model.names import new_id
 from tests.cli.shells import Shell
 
@@ -30,7 +30,7 @@ async def used(shell: Shell) -> Shell:
                     "org": "acme",
                     "object": "Contact",
                 } | details
-                await app.store.audit.record(Act(new_id(), transport="stdio", **given), Ending(outcome, code))
+                await app.store.audit.record(Intent(new_id(), transport="stdio", **given), Completion(outcome, code))
 
         await record(Outcome.SUCCEEDED, times=5)
         await record(Outcome.SUCCEEDED, org="globex", action="read", object="Invoice__c")

@@ -4,10 +4,10 @@ import itertools
 from dataclasses import fields, replace
 
 from orgserver.app import App
-from orgserver.model.audit import Act, Action, Ending, Outcome
+from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.names import new_id
 
-FULL = Act(
+FULL = Intent(
     id="",
     principal="agent:7",
     transport="stdio",
@@ -23,7 +23,7 @@ FULL = Act(
     fields=("LastName", "Größe__c"),
     undoes="01a20d8b-0000-7000-8000-000000000000",
 )
-ENDED = Ending(
+ENDED = Completion(
     Outcome.SUCCEEDED,
     http_status=201,
     api_calls=2,
@@ -34,21 +34,21 @@ ENDED = Ending(
     duration_us=1_234_567,
 )
 LACKING = ("tool", "client", "request_id", "label", "org", "org_id", "object", "record_ids", "fields", "undoes")
-_EMPTY = {field.name: field.default for field in fields(Act)}
+_EMPTY = {field.name: field.default for field in fields(Intent)}
 
 
-def without(act: Act, *names: str) -> Act:
+def without(act: Intent, *names: str) -> Intent:
     return replace(act, **{name: _EMPTY[name] for name in names})  # type: ignore[arg-type]
 
 
-def acts() -> list[tuple[Act, Ending | None]]:
+def acts() -> list[tuple[Intent, Completion | None]]:
     """An act of each kind with its ending; None where it has none yet."""
     bare = without(FULL, *LACKING)
-    failed = Ending(Outcome.REJECTED, error_code="REQUIRED_FIELD_MISSING", http_status=400)
+    failed = Completion(Outcome.REJECTED, error_code="REQUIRED_FIELD_MISSING", http_status=400)
     every = [
         (replace(act, action=action), replace(ending, outcome=outcome))
         for action, outcome in itertools.product(Action, (each for each in Outcome if each is not Outcome.PENDING))
-        for act, ending in ((FULL, ENDED), (bare, Ending(outcome)), (without(FULL, "record_ids"), failed))
+        for act, ending in ((FULL, ENDED), (bare, Completion(outcome)), (without(FULL, "record_ids"), failed))
     ]
     lacking = [(replace(without(FULL, name), action="read"), replace(ENDED, record_ids=())) for name in LACKING]
     pending = [(replace(act, action=action), None) for action in Action for act in (FULL, bare)]

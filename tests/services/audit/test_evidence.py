@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orgserver.model.audit import Act, Action, Ending, EntryFilter, Outcome
+from orgserver.model.audit import Action, Completion, EntryFilter, Intent, Outcome
 from orgserver.model.errors import AuditBroken
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
@@ -27,8 +27,8 @@ ENTRIES = 12
 
 async def filled(store: Store) -> list[str]:
     for _ in range(ENTRIES):
-        act = Act(new_id(), "local:me", "stdio", Action.CREATE, org="acme", object="Contact")
-        await store.audit.record(act, Ending(Outcome.SUCCEEDED, record_ids=("003x",)))
+        act = Intent(new_id(), "local:me", "stdio", Action.CREATE, org="acme", object="Contact")
+        await store.audit.record(act, Completion(Outcome.SUCCEEDED, record_ids=("003x",)))
     return [event_line(event) async for event in Trail(store).events(EntryFilter())]
 
 
@@ -209,8 +209,8 @@ async def test_nothing_new_makes_no_checkpoint(store: Store, store_file: Path) -
 async def test_every_thousand_events_make_a_checkpoint_by_themselves(store: Store) -> None:
     def many(tx: Transaction) -> None:
         for _ in range(600):
-            act = Act(new_id(), "local:me", "stdio", Action.CREATE)
-            store.audit.record_in(tx, act, Ending(Outcome.SUCCEEDED))
+            act = Intent(new_id(), "local:me", "stdio", Action.CREATE)
+            store.audit.record_in(tx, act, Completion(Outcome.SUCCEEDED))
 
     await store.database.write(many)
     await store.audit.look_after()

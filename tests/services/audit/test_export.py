@@ -7,7 +7,7 @@ from pathlib import Path
 
 from orgserver.app import App, open_app
 from orgserver.config import read_settings
-from orgserver.model.audit import ENTRY_FIELDS, Act, Action, Ending, EntryFilter, Outcome
+from orgserver.model.audit import ENTRY_FIELDS, Action, Completion, EntryFilter, Intent, Outcome
 from orgserver.model.names import new_id
 from orgserver.services.audit import export
 
@@ -22,7 +22,7 @@ CASES = (
 
 async def fill(app: App) -> None:
     for action, outcome, _activity, _status in CASES:
-        act = Act(
+        act = Intent(
             id=new_id(),
             principal="=agent,7",
             transport="stdio",
@@ -33,7 +33,7 @@ async def fill(app: App) -> None:
             fields=("LastName", "Größe__c"),
             tool="salesforce_x",
         )
-        await app.store.audit.record(act, Ending(outcome, record_ids=("003000000000002AAA",), duration_us=1_500))
+        await app.store.audit.record(act, Completion(outcome, record_ids=("003000000000002AAA",), duration_us=1_500))
 
 
 async def lines(app: App, format_: str, wanted: EntryFilter | None = None) -> list[str]:

@@ -13,7 +13,7 @@ from mcp_types import CallToolResult, ElicitResult, InputRequiredResult
 from sqlalchemy import update
 
 from orgserver.app import App
-from orgserver.model.audit import AuditEntry, Ending, EntryFilter, Outcome
+from orgserver.model.audit import AuditEntry, Completion, EntryFilter, Outcome
 from orgserver.model.errors import PolicyDenied
 from orgserver.model.names import CONTACT, EVENT
 from orgserver.model.orgs import Caller, Org, Principal, Scope
@@ -353,7 +353,7 @@ def large(sent: list[int], count: int | None, now: int) -> Callable[[Org], Plan[
         return now
 
     confirm = Confirmation("update", "Contact", {"soql": "SELECT Id FROM Contact"}, count, look)
-    return lambda _org: Plan("write", send, lambda _done: Ending(Outcome.SUCCEEDED), writes=True, confirm=confirm)
+    return lambda _org: Plan("write", send, lambda _done: Completion(Outcome.SUCCEEDED), writes=True, confirm=confirm)
 
 
 async def run(app: App, caller: Caller, plan: Callable[[Org], Plan[int]]) -> int:

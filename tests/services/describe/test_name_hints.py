@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orgserver.model.audit import Act
+from orgserver.model.audit import Intent
 from orgserver.model.errors import Rejected, Unanswered
 from orgserver.model.schema import ObjectInfo, ObjectList, Schema
 from orgserver.salesforce.protocol import describe, refusal_hints, refusals
@@ -56,7 +56,7 @@ async def hint(
     code: str, message: str, soql: str | None = None, sobject: str | None = None, known: Known | None = None
 ) -> str | None:
     refused = refusals.refusal(400, [{"errorCode": code, "message": message}], writes=False)
-    act = Act("1", "p", "stdio", "query", soql=redact(soql) if soql else None, object=sobject)
+    act = Intent("1", "p", "stdio", "query", soql=redact(soql) if soql else None, object=sobject)
     await name_hints.explain(known or Known(), act, refused)
     return refused.hint
 
@@ -141,7 +141,7 @@ async def test_a_field_that_we_believe_in_makes_us_look_again() -> None:
 async def test_other_refusals_and_lost_answers_are_left_alone() -> None:
     known = Known()
     for error in (Rejected("No such column 'x' on entity 'Contact'", code="OTHER"), Unanswered("No such column")):
-        await name_hints.explain(known, Act("1", "p", "stdio", "query"), error)
+        await name_hints.explain(known, Intent("1", "p", "stdio", "query"), error)
         assert error.hint is None
     assert await hint("INVALID_FIELD", "field 'Description' can not be filtered in a query call") == USUAL
 

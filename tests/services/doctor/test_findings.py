@@ -18,7 +18,7 @@ from sqlalchemy import text, update
 
 from orgserver.app import App
 from orgserver.config import Settings, read_settings
-from orgserver.model.audit import Act, Action, Ending, Outcome
+from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.names import Alias, RowId, new_id
 from orgserver.model.orgs import Org, OrgState, Problem
 from orgserver.sandbox.org import SandboxOrg
@@ -227,8 +227,8 @@ async def test_a_store_in_order_has_nothing_to_tell(app: App) -> None:
 
 
 async def test_acts_without_their_outcome_are_counted(app: App) -> None:
-    async def begin(deadline: int) -> Act:
-        act = Act(new_id(), "local:tester", "cli", Action.READ)
+    async def begin(deadline: int) -> Intent:
+        act = Intent(new_id(), "local:tester", "cli", Action.READ)
         version = (await app.access.reload()).version
         await app.store.audit.begin(act, deadline=deadline, catalog_version=version)
         return act
@@ -238,7 +238,7 @@ async def test_acts_without_their_outcome_are_counted(app: App) -> None:
     second = await begin(1)
     overdue = (await of_store(app))["pending"]
     for act in (first, second):
-        await app.store.audit.finish(act.id, Ending(Outcome.SUCCEEDED))
+        await app.store.audit.finish(act.id, Completion(Outcome.SUCCEEDED))
 
     assert (under_way.level, under_way.text) == ("note", "1 act under way, or waiting to be given up")
     assert (overdue.level, overdue.text) == ("warning", "1 act should have ended long ago")

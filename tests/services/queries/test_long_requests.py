@@ -3,7 +3,7 @@
 import pytest
 
 from orgserver.app import App
-from orgserver.model.audit import Ending, Outcome
+from orgserver.model.audit import Completion, Outcome
 from orgserver.model.errors import InvalidArgument, NotSent
 from orgserver.model.names import CONTACT, SObjectName
 from orgserver.model.orgs import Caller
@@ -64,7 +64,7 @@ async def test_an_address_that_salesforce_takes_from_nobody_is_not_tried(
         request = rest.search(org.api_version, "FIND {Ada}" + " " * 17_000)
         return await connection.call(request, rest.read_found)
 
-    plan = Plan("read", send, lambda _found: Ending(Outcome.SUCCEEDED))
+    plan = Plan("read", send, lambda _found: Completion(Outcome.SUCCEEDED))
     with pytest.raises(NotSent) as refused:
         await app.operations.perform(caller, "t", "search", "acme", SObjectName("Contact"), lambda _org: plan)
 

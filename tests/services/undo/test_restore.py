@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from orgserver.app import App
-from orgserver.model.audit import Act, Action, AuditEntry, Ending, EntryFilter, Outcome
+from orgserver.model.audit import Action, AuditEntry, Completion, EntryFilter, Intent, Outcome
 from orgserver.model.errors import CallError, NotSent, OperatorError, PolicyDenied, Rejected
 from orgserver.model.names import CONTACT, EVENT, Alias, new_id
 from orgserver.model.orgs import Caller, Principal
@@ -331,8 +331,10 @@ async def test_a_whole_span_is_undone_newest_first(
 
 
 async def test_a_change_of_many_records_in_a_span_is_said_to_stay(app: App, caller: Caller, undoing: Undoing) -> None:
-    many = Act(new_id(), caller.principal.name, "stdio", Action.BULK, org="acme", client=caller.client, request_id="r1")
-    await app.store.audit.record(many, Ending(Outcome.SUCCEEDED))
+    many = Intent(
+        new_id(), caller.principal.name, "stdio", Action.BULK, org="acme", client=caller.client, request_id="r1"
+    )
+    await app.store.audit.record(many, Completion(Outcome.SUCCEEDED))
     await create(app, caller)
 
     undos = await undoing.span(caller, EntryFilter(), "r1")

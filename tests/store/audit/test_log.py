@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from orgserver.model.audit import Act, Action, AuditEntry, Ending, EntryFilter, Outcome
+from orgserver.model.audit import Action, AuditEntry, Completion, EntryFilter, Intent, Outcome
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller, Principal
 from orgserver.services.audit.export import RENDER, csv_header, event_line
@@ -25,21 +25,21 @@ from orgserver.store.session import Store
 FAR = 1 << 60
 
 
-def act(**details: object) -> Act:
+def act(**details: object) -> Intent:
     given_ = {"principal": "local:me", "transport": "stdio", "action": Action.CREATE, "org": "acme"} | details
-    return Act(id=new_id(), **given_)  # type: ignore[arg-type]
+    return Intent(id=new_id(), **given_)  # type: ignore[arg-type]
 
 
-async def begin(store: Store, one: Act) -> None:
+async def begin(store: Store, one: Intent) -> None:
     begun = await store.audit.begin(one, deadline=FAR, catalog_version=1)
     assert begun.verdict == "begun"
 
 
-async def fill(store: Store, count: int) -> list[Act]:
+async def fill(store: Store, count: int) -> list[Intent]:
     acts = [act(object=f"Thing{number % 3}", fields=("LastName",)) for number in range(count)]
     for one in acts:
         await begin(store, one)
-        assert await store.audit.finish(one.id, Ending(Outcome.SUCCEEDED, record_ids=("003x",), row_count=1))
+        assert await store.audit.finish(one.id, Completion(Outcome.SUCCEEDED, record_ids=("003x",), row_count=1))
     return acts
 
 
@@ -63,8 +63,8 @@ async def test_the_first_outcome_wins_and_a_late_one_is_refused(store: Store) ->
     one = act()
     await begin(store, one)
 
-    assert await store.audit.finish(one.id, Ending(Outcome.SUCCEEDED))
-    assert not await store.audit.finish(one.id, Ending(Outcome.REJECTED))
+    assert await store.audit.finish(one.id, Completion(Outcome.SUCCEEDED))
+    assert not await store.audit.finish(one.id, Completion(Outcome.REJECTED))
     assert [entry.outcome for entry in await all_entries(store)] == [Outcome.SUCCEEDED]
 
 
@@ -126,7 +126,7 @@ async def test_intents_of_a_dead_process_become_unknown(opener: Callable) -> Non
 
     entry = (await all_entries(living))[0]
     assert (entry.id, entry.outcome, entry.error_code) == (one.id, Outcome.UNKNOWN, "ABANDONED")
-    assert not await living.audit.finish(one.id, Ending(Outcome.SUCCEEDED))
+    assert not await living.audit.finish(one.id, Completion(Outcome.SUCCEEDED))
     await living.close()
 
 
@@ -136,7 +136,7 @@ async def test_intents_of_a_process_that_is_alive_are_left_alone(store: Store, o
     other = await opener()
 
     assert await other.audit.adopt() == 0
-    assert await store.audit.finish(one.id, Ending(Outcome.SUCCEEDED))
+    assert await store.audit.finish(one.id, Completion(Outcome.SUCCEEDED))
     await other.close()
 
 
@@ -146,7 +146,7 @@ async def test_an_intent_long_past_its_deadline_becomes_unknown(opener: Callable
     await store.audit.begin(one, deadline=0, catalog_version=1)
 
     assert await store.audit.adopt() == 1
-    assert not await store.audit.finish(one.id, Ending(Outcome.SUCCEEDED))
+    assert not await store.audit.finish(one.id, Completion(Outcome.SUCCEEDED))
     await store.close()
 
 
@@ -258,10 +258,10 @@ async def test_clean_stores_raise_no_alarm(opener: Callable) -> None:
 
 
 async def test_filters_hold_together(store: Store) -> None:
-    await store.audit.record(act(org="acme", action=Action.READ, object="Contact"), Ending(Outcome.DENIED))
-    await store.audit.record(act(org="globex", object="Event", principal="bot"), Ending(Outcome.SUCCEEDED))
+    await store.audit.record(act(org="acme", action=Action.READ, object="Contact"), Completion(Outcome.DENIED))
+    await store.audit.record(act(org="globex", object="Event", principal="bot"), Completion(Outcome.SUCCEEDED))
     await store.audit.record(
-        act(org="globex", object="Contact", tool="t", record_ids=("003Sb0000000001AAA",)), Ending(Outcome.SUCCEEDED)
+        act(org="globex", object="Contact", tool="t", record_ids=("003Sb0000000001AAA",)), Completion(Outcome.SUCCEEDED)
     )
     everything = await all_entries(store)
 
@@ -282,7 +282,7 @@ async def test_filters_hold_together(store: Store) -> None:
 
 async def test_the_newest_come_first_and_pages_do_not_matter(store: Store) -> None:
     acts = [act() for _ in range(1_100)]
-    await asyncio.gather(*(store.audit.record(one, Ending(Outcome.SUCCEEDED)) for one in acts))
+    await asyncio.gather(*(store.audit.record(one, Completion(Outcome.SUCCEEDED)) for one in acts))
 
     newest = await Trail(store).newest(EntryFilter(), 700)
     everything = await all_entries(store)
@@ -319,7 +319,7 @@ async def test_an_exported_line_has_the_contracts_fields_in_order(store: Store) 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\tx", "\rx"])
 async def test_no_cell_is_a_formula(store: Store, text: str) -> None:
-    await store.audit.record(act(label=text), Ending(Outcome.SUCCEEDED))
+    await store.audit.record(act(label=text), Completion(Outcome.SUCCEEDED))
     line = RENDER["csv"]((await all_entries(store))[0].as_json())
 
     assert f"'{text}" in line
@@ -334,7 +334,7 @@ async def test_exporting_is_itself_an_entry(store: Store) -> None:
 
 @pytest.mark.parametrize("name", ["Ärzte GmbH", "İstanbul", "straße", "Local:Me", "ΣΊΣΥΦΟΣ"])
 async def test_a_principal_is_found_however_its_letters_are_written(store: Store, name: str) -> None:
-    act = Act(new_id(), name, "stdio", Action.READ)
-    await store.audit.record(act, Ending(Outcome.SUCCEEDED))
+    act = Intent(new_id(), name, "stdio", Action.READ)
+    await store.audit.record(act, Completion(Outcome.SUCCEEDED))
 
     assert [each.principal for each in await Trail(store).newest(EntryFilter(principal=name), 5)] == [name]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, insert, select
 
-from orgserver.model.audit import Act, Action, Ending, EntryFilter, Outcome
+from orgserver.model.audit import Action, Completion, EntryFilter, Intent, Outcome
 from orgserver.model.errors import AuditBroken, OperatorError
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller, Principal
@@ -31,13 +31,13 @@ def quiet(_done: int, _total: int) -> None:
     return
 
 
-def act(**details: object) -> Act:
+def act(**details: object) -> Intent:
     given = {"principal": "bot", "transport": "stdio", "action": Action.CREATE, "org": "acme"} | details
-    return Act(id=new_id(), **given)  # type: ignore[arg-type]
+    return Intent(id=new_id(), **given)  # type: ignore[arg-type]
 
 
 async def fill(store: Store, count: int, **details: object) -> None:
-    ended = Ending(Outcome.SUCCEEDED, record_ids=("003x",))
+    ended = Completion(Outcome.SUCCEEDED, record_ids=("003x",))
     await asyncio.gather(*(store.audit.record(act(**details), ended) for _ in range(count)))
     await store.audit.look_after(idle_us=0)
 
@@ -107,7 +107,7 @@ async def test_pruning_twice_moves_the_base_on(store: Store) -> None:
 
 async def test_values_that_were_kept_of_pruned_entries_go_too(store: Store) -> None:
     one = act()
-    await store.audit.record(one, Ending(Outcome.SUCCEEDED))
+    await store.audit.record(one, Completion(Outcome.SUCCEEDED))
     row = {"row_id": "r", "object": "Contact", "record_id": "003", "time": 1, "salt": b"s", "sealed": b"x"}
     await store.database.write(
         lambda tx: tx.connection.execute(
@@ -129,7 +129,7 @@ async def test_an_entry_that_has_not_ended_is_never_parted(store: Store) -> None
     await fill(store, 3)
 
     assert (await Retention(store).plan(LATER)).sequence == 6
-    await store.audit.finish(waiting.id, Ending(Outcome.SUCCEEDED))
+    await store.audit.finish(waiting.id, Completion(Outcome.SUCCEEDED))
     assert (await Retention(store).plan(LATER)).sequence == 6
 
     await fill(store, 1)

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select, update
 
 from orgserver.app import App
-from orgserver.model.audit import Act, EntryFilter
+from orgserver.model.audit import EntryFilter, Intent
 from orgserver.model.errors import NotSent, OperatorError, StoreAway
 from orgserver.model.names import CONTACT, new_id
 from orgserver.model.orgs import Caller
@@ -53,8 +53,8 @@ async def verified(app: App) -> tuple[int | None, str | None]:
     return state.first_bad, state.problem
 
 
-def erasing() -> Act:
-    return Act(new_id(), "local:tester", "cli", "prune", tool="audit erase")
+def erasing() -> Intent:
+    return Intent(new_id(), "local:tester", "cli", "prune", tool="audit erase")
 
 
 async def test_an_update_keeps_what_it_replaces_for_one_more_call(

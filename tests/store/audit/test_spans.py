@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from orgserver.model.audit import Act, Action, Ending, EntryFilter, Outcome
+from orgserver.model.audit import Action, Completion, EntryFilter, Intent, Outcome
 from orgserver.model.names import new_id
 from orgserver.services.audit.log_reader import Trail
 from orgserver.store.audit import chain, reader
@@ -25,8 +25,8 @@ async def test_the_newest_of_a_span_are_found_whatever_the_clock_did(
     monkeypatch.setattr(reader, "FEW", few)
     for time in TIMES:
         monkeypatch.setattr(store.database._writer, "_clock", lambda now=time: now * 1_000_000)
-        act = Act(new_id(), "me", "stdio", Action.READ, object=str(time))
-        await store.audit.record(act, Ending(Outcome.SUCCEEDED))
+        act = Intent(new_id(), "me", "stdio", Action.READ, object=str(time))
+        await store.audit.record(act, Completion(Outcome.SUCCEEDED))
     trail = Trail(store)
 
     for since, until in itertools.product(bounds(), bounds()):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from orgserver.model.audit import Act, Action, Ending, EntryFilter, Outcome
+from orgserver.model.audit import Action, Completion, EntryFilter, Intent, Outcome
 from orgserver.model.errors import StoreAway, StoreBusy
 from orgserver.model.names import new_id
 from orgserver.services.audit.log_reader import Trail
@@ -23,8 +23,8 @@ from tests.faults.locking import HOLDS_SQLITE, holding
 FAR = 1 << 60
 
 
-def act() -> Act:
-    return Act(new_id(), "local:tester", "stdio", Action.CREATE, org="acme", object="Contact")
+def act() -> Intent:
+    return Intent(new_id(), "local:tester", "stdio", Action.CREATE, org="acme", object="Contact")
 
 
 async def entries(store: Store) -> list[Outcome]:
@@ -91,7 +91,7 @@ async def test_an_intent_that_was_given_up_is_not_in_the_log_and_nothing_was_sen
         f"the store is busy: process {other.pid} holds it", "not_sent", True,
     )  # fmt: skip
     assert caught.value.code == "STORE_BUSY"
-    await store.audit.record(act(), Ending(Outcome.DENIED))
+    await store.audit.record(act(), Completion(Outcome.DENIED))
     assert await entries(store) == [Outcome.DENIED]
 
 
@@ -113,7 +113,7 @@ async def test_an_intent_that_goes_in_after_its_caller_was_refused_ends_as_not_s
     assert begun.is_set()
     await store.database.write(lambda _tx: None)
 
-    await store.audit.record(act(), Ending(Outcome.DENIED))
+    await store.audit.record(act(), Completion(Outcome.DENIED))
 
     assert sorted(await entries(store)) == [Outcome.DENIED, Outcome.NOT_SENT]
 
@@ -123,7 +123,7 @@ async def test_an_outcome_that_was_given_up_is_written_before_the_next_intent(st
     await store.audit.begin(one, deadline=FAR, catalog_version=1)
     with holding(files.lock_path(store.database.file)) as other:
         with pytest.raises(StoreBusy, match=f"process {other.pid} holds it"):
-            await store.audit.finish(one.id, Ending(Outcome.SUCCEEDED), within=0.3)
+            await store.audit.finish(one.id, Completion(Outcome.SUCCEEDED), within=0.3)
         other.let_go()
 
     await store.audit.begin(act(), deadline=FAR, catalog_version=1)
