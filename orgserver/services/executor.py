@@ -29,7 +29,7 @@ from orgserver.model.names import SObjectName
 from orgserver.model.orgs import Caller, Org, Permission
 from orgserver.salesforce.client import Trace
 from orgserver.services.calls import audit_records, confirmation, idempotency, snapshot
-from orgserver.services.calls.access import Access, Connection
+from orgserver.services.calls.access import Access, OrgSession
 from orgserver.services.calls.confirmation import Confirming, Notify
 from orgserver.services.calls.plan import Plan
 from orgserver.services.describe import name_hints
@@ -215,7 +215,7 @@ class Acting:
                 )
                 if begun.verdict != "catalog_changed":
                     return await self._go_on(
-                        run, intent, plan, begun, self._access.connection(org, deadline, Trace()), started
+                        run, intent, plan, begun, self._access.open_session(org, deadline, Trace()), started
                     )
             finally:
                 leave()
@@ -239,7 +239,7 @@ class Acting:
         raise error
 
     async def _go_on(
-        self, run: Run[T], intent: Intent, plan: Plan[T], begun: Begun, connection: Connection, started: float
+        self, run: Run[T], intent: Intent, plan: Plan[T], begun: Begun, session: OrgSession, started: float
     ) -> T:
         """Send, or answer a repeated call from memory."""
         if begun.verdict == "clash":
@@ -251,30 +251,30 @@ class Acting:
             await self._record(run.watched, intent, audit_records.failed(used, Trace(), started))
             raise used
         if begun.verdict == "replay":
-            return await self._replay(run.watched, connection.org, intent, plan, begun, started)
-        return await self._send(run, intent, plan, connection, started)
+            return await self._replay(run.watched, session.org, intent, plan, begun, started)
+        return await self._send(run, intent, plan, session, started)
 
-    async def _send(self, run: Run[T], intent: Intent, plan: Plan[T], connection: Connection, started: float) -> T:
+    async def _send(self, run: Run[T], intent: Intent, plan: Plan[T], session: OrgSession, started: float) -> T:
         """Send what has its intent, and write the outcome whatever happens."""
-        trace = connection.trace
+        trace = session.trace
         result: T | None = None
         error: CallError | None = None
         try:
-            plan = await self._prepared(run, plan, connection)
-            result = await self._in_time(run, intent, plan, connection)
+            plan = await self._prepared(run, plan, session)
+            result = await self._in_time(run, intent, plan, session)
         except TimeoutError:
             error = audit_records.too_late(trace, given_up=run.given_up)
         except CallError as refused:
             error = refused
             if not run.given_up:
-                await name_hints.explain(Looking(self.metadata, run.caller, connection), intent, error)
+                await name_hints.explain(Looking(self.metadata, run.caller, session), intent, error)
         except Exception:
             logger.exception("a call failed in a way that is not foreseen", extra={"entry": intent.id})
             error = audit_records.unforeseen(trace)
         run.sending = None
         if isinstance(error, Unanswered):
             error.retryable = plan.repeatable or not plan.writes
-            error.hint = error.hint or (plan.after_unknown(connection) if plan.after_unknown else None)
+            error.hint = error.hint or (plan.after_unknown(session) if plan.after_unknown else None)
         if error is None:
             completion = audit_records.succeeded(plan.completion(result), trace, started)  # type: ignore[arg-type]  # there is a result
         else:
@@ -285,16 +285,14 @@ class Acting:
             answer = plan.answer_key.seal(
                 plan.remember(result, error), idempotency.context(intent.org_row or "", intent.id)
             )
-        await self._finish(intent, completion, answer, connection)
+        await self._finish(intent, completion, answer, session)
         if error is not None:
             raise error
         return audit_records.with_warning(result, trace)  # type: ignore[return-value]  # without an error there is a result
 
-    async def _finish(
-        self, intent: Intent, completion: Completion, answer: bytes | None, connection: Connection
-    ) -> None:
+    async def _finish(self, intent: Intent, completion: Completion, answer: bytes | None, session: OrgSession) -> None:
         """Write the outcome; Unanswered if that takes too long, for nobody is told what is not on record."""
-        within = max(_left(connection.deadline), OUTCOME_SECONDS)
+        within = max(_left(session.deadline), OUTCOME_SECONDS)
         try:
             recorded = await self._store.audit.finish(intent.id, completion, answer, within=within)
         except StoreBusy as busy:
@@ -302,31 +300,31 @@ class Acting:
         if not recorded:
             raise audit_records.not_recorded()
 
-    async def _prepared(self, run: Run[T], plan: Plan[T], connection: Connection) -> Plan[T]:
+    async def _prepared(self, run: Run[T], plan: Plan[T], session: OrgSession) -> Plan[T]:
         """The plan with what it has to learn from the org; while that is read, nothing is changed."""
         if plan.prepare is None:
             return plan
-        deadline = 0.0 if run.given_up else connection.deadline
+        deadline = 0.0 if run.given_up else session.deadline
         try:
             async with asyncio.timeout_at(deadline) as run.sending:
-                ready = await plan.prepare(connection)
+                ready = await plan.prepare(session)
         except Unanswered as error:
             raise NotSent(f"{error}, so nothing was changed", code=error.code) from error
         finally:
-            connection.trace.sent = False
+            session.trace.sent = False
         return replace(ready, repetition=plan.repetition, answer_key=plan.answer_key)
 
-    async def _in_time(self, run: Run[T], intent: Intent, plan: Plan[T], connection: Connection) -> T:
-        deadline = 0.0 if run.given_up else connection.deadline
-        connection.entry_id = intent.id
+    async def _in_time(self, run: Run[T], intent: Intent, plan: Plan[T], session: OrgSession) -> T:
+        deadline = 0.0 if run.given_up else session.deadline
+        session.entry_id = intent.id
         async with asyncio.timeout_at(deadline) as run.sending:
             if run.asks:
-                await self._ask(run, intent, plan, connection, run.sending)
-            if plan.keeps is not None and connection.org.policy.keep_values:
-                await snapshot.keep(self._store, intent, plan.keeps, connection)
+                await self._ask(run, intent, plan, session, run.sending)
+            if plan.keeps is not None and session.org.policy.keep_values:
+                await snapshot.keep(self._store, intent, plan.keeps, session)
             if plan.lasts and not run.given_up:
                 run.sending.reschedule(None)
-            return await plan.send(connection)
+            return await plan.send(session)
 
     def _check(self, org: Org, permission: Permission) -> None:
         """What this server and this org allow: each can only take away. NotSent where the org's state forbids it."""
@@ -350,17 +348,17 @@ class Acting:
             run.passed = await self._confirming.allowed(run.caller, org, intent, plan.confirm)
 
     async def _ask(
-        self, run: Run[T], intent: Intent, plan: Plan[T], connection: Connection, sending: asyncio.Timeout
+        self, run: Run[T], intent: Intent, plan: Plan[T], session: OrgSession, sending: asyncio.Timeout
     ) -> None:
         """Ask a person; afterwards the org must still be as it was, for they may have taken minutes."""
         assert plan.confirm is not None  # noqa: S101  # or nobody would be asked
-        if await self._confirming.ask(run.caller, intent, plan.confirm, connection, run.passed, sending):
+        if await self._confirming.ask(run.caller, intent, plan.confirm, session, run.passed, sending):
             await self._seen_anew()
             org, _ = await self._access.org(run.caller, run.alias)
-            if org.row_id != connection.org.row_id:
+            if org.row_id != session.org.row_id:
                 raise PolicyDenied("this alias means another org now", code="ORG_CHANGED")
             self._check(org, plan.permission)
-            connection.org = org
+            session.org = org
 
     def _seconds(self, run: Run[T]) -> float:
         """How long an act may take before it counts as abandoned."""

@@ -19,7 +19,7 @@ from orgserver.services.bulk import job
 from orgserver.services.bulk.job import Pace
 from orgserver.services.bulk.request import ID, Asked, many_duplicates
 from orgserver.services.bulk.row_matching import Matching
-from orgserver.services.calls.access import Connection
+from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.snapshot import read_first
 from orgserver.services.records import parents
 from orgserver.store.audit import result_parts
@@ -43,10 +43,10 @@ class Look:
 
     page: QueryPage | None = None
 
-    async def first(self, connection: Connection, soql: str) -> QueryPage:
+    async def first(self, session: OrgSession, soql: str) -> QueryPage:
         """The first page of the query; InvalidArgument if its records cannot be told by their ids."""
-        request = rest.query(connection.org.api_version, soql, _PAGE)
-        page = await read_first(connection, request, _read_ids)
+        request = rest.query(session.org.api_version, soql, _PAGE)
+        page = await read_first(session, request, _read_ids)
         if page.total_size and not page.records:  # SELECT COUNT() tells a number and no records
             raise _no_ids()
         for record in page.records:
@@ -61,7 +61,7 @@ class Running:
 
     store: Store
     caller: Caller
-    connection: Connection
+    session: OrgSession
     asked: Asked
     pace: Pace
     call_seconds: float
@@ -95,7 +95,7 @@ class Running:
     async def _ids(self, soql: str, look: Look) -> bytearray:
         """The ids that the query names, one behind the other."""
         allowed = look.page.total_size if look.page is not None else None
-        page = look.page or await look.first(self.connection, soql)
+        page = look.page or await look.first(self.session, soql)
         ids = bytearray()
         while True:
             for record in page.records:
@@ -111,7 +111,7 @@ class Running:
             if page.next_path is None:
                 return ids
             await self.more_time()
-            page = await read_first(self.connection, rest.more(page.next_path), _read_ids)
+            page = await read_first(self.session, rest.more(page.next_path), _read_ids)
 
     # -- sending
 
@@ -126,7 +126,7 @@ class Running:
 
     async def _collection(self, records: list[FieldValues]) -> None:
         await self.more_time(self.call_seconds)
-        asked, version = self.asked, self.connection.org.api_version
+        asked, version = self.asked, self.session.org.api_version
         request = bulk.collection(
             version,
             asked.sobject,
@@ -138,7 +138,7 @@ class Running:
         )
         self.begun = True
         async with asyncio.timeout(self.call_seconds):
-            verdicts = await self.connection.call(request, lambda reply: bulk.read_collection(reply, len(records)))
+            verdicts = await self.session.call(request, lambda reply: bulk.read_collection(reply, len(records)))
         if asked.by_id:
             verdicts = [each._replace(id=record[ID]) for each, record in zip(verdicts, records, strict=True)]
         await self.uninterrupted(self._take(Part(0, verdicts)))
@@ -166,13 +166,13 @@ class Running:
 
     async def call(self, request: rest.Request, read: Callable[[rest.Reply], T], seconds: float = 0) -> T:
         """Send one request of a job, in its own time."""
-        self.connection.deadline = asyncio.get_running_loop().time() + (seconds or self.pace.request_seconds)
-        return await self.connection.call(request, read)
+        self.session.deadline = asyncio.get_running_loop().time() + (seconds or self.pace.request_seconds)
+        return await self.session.call(request, read)
 
     async def more_time(self, seconds: float = 0) -> None:
         """Let the next request have its time, and tell the log that this goes on."""
         seconds = seconds or self.pace.request_seconds
-        self.connection.deadline = asyncio.get_running_loop().time() + seconds
+        self.session.deadline = asyncio.get_running_loop().time() + seconds
         await self._record(seconds, ())
 
     async def uninterrupted(self, doing: Awaitable[T]) -> T:
@@ -217,14 +217,14 @@ class Running:
     async def _record(self, seconds: float, found: Sequence[Part]) -> None:
         deadline = microseconds() + int(seconds * 1_000_000)
         try:
-            ours = await self.store.audit.go_on(self.connection.entry_id, deadline, self._parts, found)
+            ours = await self.store.audit.go_on(self.session.entry_id, deadline, self._parts, found)
         except StoreError as error:
             raise self._unrecorded() from error
         if not ours:
             raise self._unrecorded()
 
     def _unrecorded(self) -> CallError:
-        if not self.connection.trace.sent:
+        if not self.session.trace.sent:
             return NotSent("the audit log cannot be written, so nothing was sent", code="STORE_UNAVAILABLE")
         return Unanswered(
             "what became of some records could not be recorded; they may be changed", code="OUTCOME_NOT_RECORDED"

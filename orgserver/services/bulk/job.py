@@ -49,7 +49,7 @@ async def run(running: Running, sheet: Sheet, matching: Matching) -> Part:
         running.stop(NotSent("the call was cancelled", code="CANCELLED"))
     except CallError as error:
         if not running.tally.total:
-            running.connection.trace.sent = False
+            running.session.trace.sent = False
             raise _nothing_changed(error) from error
         running.stop(error)
     if job is None:
@@ -60,7 +60,7 @@ async def run(running: Running, sheet: Sheet, matching: Matching) -> Part:
 
 async def _uploaded(running: Running, sheet: Sheet) -> Job:
     """A job that has its rows and was not begun."""
-    asked, version = running.asked, running.connection.org.api_version
+    asked, version = running.asked, running.session.org.api_version
     await running.more_time()
     request = bulk.create_job(version, asked.sobject, asked.action, asked.given.external_id_field)
     job = await running.call(request, bulk.read_job)
@@ -85,7 +85,7 @@ async def _followed(running: Running, job: Job, rows: int) -> Job | None:
 
 async def _begun(running: Running, job: Job) -> Job:
     """Let a job begin; a lost answer is no matter, for the job itself tells."""
-    version = running.connection.org.api_version
+    version = running.session.org.api_version
     running.begun = True
     for _ in range(_STARTS):
         try:
@@ -99,7 +99,7 @@ async def _begun(running: Running, job: Job) -> Job:
 
 async def _waited(running: Running, job: Job, rows: int) -> Job:
     """Look until the job has ended, less and less often."""
-    pace, version = running.pace, running.connection.org.api_version
+    pace, version = running.pace, running.session.org.api_version
     loop = asyncio.get_running_loop()
     pause, moved = pace.first_pause, loop.time()
     while not job.ended:
@@ -123,7 +123,7 @@ async def _waited(running: Running, job: Job, rows: int) -> Job:
 
 async def _stopped(running: Running, job: Job) -> Job | None:
     """Abort a job, and wait until it has ended; None if it does not say so."""
-    version = running.connection.org.api_version
+    version = running.session.org.api_version
 
     async def stop() -> Job | None:
         for look in range(_LAST_LOOKS):
@@ -171,7 +171,7 @@ async def _verdicts(running: Running, ended: Job | None, job: Job, sheet: Sheet,
 async def _read(
     running: Running, job: Job, which: bulk.Sheets, note: Callable[[dict[str, str]], None], most: int
 ) -> None:
-    request = bulk.results(running.connection.org.api_version, job.id, which)
+    request = bulk.results(running.session.org.api_version, job.id, which)
     try:
         await running.call(request, lambda reply: _each(bulk.read_results(reply), note, most))
     except (CallError, ValueError) as error:

@@ -24,7 +24,7 @@ from orgserver.services.bulk.execution import SHOWN, Look, Running, shown
 from orgserver.services.bulk.job import Pace
 from orgserver.services.bulk.request import Asked, Given
 from orgserver.services.calls import idempotency, questions
-from orgserver.services.calls.access import Access, Connection
+from orgserver.services.calls.access import Access, OrgSession
 from orgserver.services.calls.plan import Plan
 from orgserver.services.calls.questions import Confirmation, Told
 from orgserver.services.records import field_values, preflight
@@ -84,18 +84,18 @@ class Bulk:
         if draft.is_ready:
             return make(asked)
 
-        async def prepare(connection: Connection) -> Plan[BulkResult]:
-            return make(asked.made_ready(await self._preparation.ready(connection, caller, draft)))
+        async def prepare(session: OrgSession) -> Plan[BulkResult]:
+            return make(asked.made_ready(await self._preparation.ready(session, caller, draft)))
 
         return replace(make(asked), prepare=prepare)
 
     def _preview(self, asked: Asked) -> Plan[BulkResult]:
-        async def show(connection: Connection) -> BulkResult:
-            total, results, cut = await preview.show(connection, asked)
+        async def show(session: OrgSession) -> BulkResult:
+            total, results, cut = await preview.show(session, asked)
             more = [f"this shows the first {len(results)} of {total:,} records"] if len(results) < total else []
-            warnings = (*cut, *more, *([NOT_KEPT] if connection.org.policy.keep_values else []))
+            warnings = (*cut, *more, *([NOT_KEPT] if session.org.policy.keep_values else []))
             return BulkResult(
-                connection.entry_id, Tally(unknown=total), results, preview=True, warnings=warnings, sent=False
+                session.entry_id, Tally(unknown=total), results, preview=True, warnings=warnings, sent=False
             )
 
         return Plan(
@@ -113,8 +113,8 @@ class Bulk:
         given = asked.given
         arguments = {"tool": tool, "digest": given.digest()}
 
-        async def send(connection: Connection) -> BulkResult:
-            running = Running(self._store, caller, connection, asked, self.pace, self._call_timeout)
+        async def send(session: OrgSession) -> BulkResult:
+            running = Running(self._store, caller, session, asked, self.pace, self._call_timeout)
             await running.run(look)
             return self._result(caller, asked, running)
 
@@ -132,26 +132,26 @@ class Bulk:
             ),
             remember=_remember,
             recall=_recall,
-            after_unknown=lambda connection: _after(connection, asked),
+            after_unknown=lambda session: _after(session, asked),
             foresight=_foresight(asked),
             lasts=True,
             confirm=_confirmation(asked, look, arguments),
         )
 
     def _result(self, caller: Caller, asked: Asked, running: Running) -> BulkResult:
-        org, tally = running.connection.org, running.tally
+        org, tally = running.session.org, running.tally
         results = [*running.failures, *running.successes][:SHOWN]
         room = result_size.MAX_BYTES - result_size.FRAME_BYTES
         while results and result_size.size(results) > room:
             results.pop()
         following = None
         if len(results) < tally.total:
-            position = Position(running.connection.entry_id, len(results), of=asked.given.digest())
+            position = Position(running.session.entry_id, len(results), of=asked.given.digest())
             following = self._cursor(caller, org, asked.sobject, asked.action, position)
-        doubt = [f"{tally.unknown:,} unknown; {_after(running.connection, asked)}"] if tally.unknown else []
+        doubt = [f"{tally.unknown:,} unknown; {_after(running.session, asked)}"] if tally.unknown else []
         warnings = [*running.warnings, *doubt, *([NOT_KEPT] if org.policy.keep_values else [])]
         return BulkResult(
-            running.connection.entry_id,
+            running.session.entry_id,
             tally,
             results,
             following,
@@ -264,21 +264,21 @@ def _confirmation(asked: Asked, look: Look, arguments: dict[str, Any]) -> Confir
     if soql is None:
         count = len(asked.records)
 
-        async def known(_connection: Connection) -> Told:
+        async def known(_session: OrgSession) -> Told:
             return Told(count, questions.given_names(asked.records), asked.ids[:_NAMED])
 
         return Confirmation(asked.action, asked.sobject, arguments, count, known)
 
-    async def find(connection: Connection) -> Told:
-        page = await look.first(connection, soql)
+    async def find(session: OrgSession) -> Told:
+        page = await look.first(session, soql)
         return Told(page.total_size, ids=tuple(str(record["Id"])[:_ID] for record in page.records[:_NAMED]))
 
     return Confirmation(asked.action, asked.sobject, arguments, None, find)
 
 
-def _after(connection: Connection, asked: Asked) -> str:
+def _after(session: OrgSession, asked: Asked) -> str:
     """The query that tells what became of an unanswered change."""
-    since = _began(connection) - _MARGIN
+    since = _began(session) - _MARGIN
     if asked.action == "delete":
         some = ", ".join(soql_text.literal(each) for each in asked.ids[:_NAMED])
         where = f"Id IN ({some})" if some else "the same condition"
@@ -286,15 +286,15 @@ def _after(connection: Connection, asked: Asked) -> str:
         return f"{told} SELECT Id FROM {asked.sobject} WHERE {where}"  # noqa: S608
     when, by = ("CreatedDate", "CreatedById") if asked.action == "create" else ("LastModifiedDate", "LastModifiedById")
     where = f"{when} >= {soql_text.literal(since)}"
-    if connection.org.user is not None:
-        where += f" AND {by} = {soql_text.literal(connection.org.user.id)}"
+    if session.org.user is not None:
+        where += f" AND {by} = {soql_text.literal(session.org.user.id)}"
     return f"to see which were changed: SELECT Id, {when} FROM {asked.sobject} WHERE {where}"  # noqa: S608
 
 
-def _began(connection: Connection) -> datetime:
+def _began(session: OrgSession) -> datetime:
     """When this was begun, by the org's clock: a large change takes minutes, and its first records count too."""
-    began, now = datetime.fromtimestamp((UUID(connection.entry_id).int >> 80) / 1_000, UTC), datetime.now(UTC)
-    there = connection.trace.server_date
+    began, now = datetime.fromtimestamp((UUID(session.entry_id).int >> 80) / 1_000, UTC), datetime.now(UTC)
+    there = session.trace.server_date
     return began + (there.astimezone(UTC) - now) if there is not None else began
 
 

@@ -9,22 +9,22 @@ from orgserver.salesforce import soql as soql_text
 from orgserver.salesforce.protocol import rest
 from orgserver.services.bulk.execution import SHOWN, Look
 from orgserver.services.bulk.request import ID, Asked
-from orgserver.services.calls.access import Connection
+from orgserver.services.calls.access import OrgSession
 from orgserver.services.records import parents
 from orgserver.services.results import result_size, truncation
 
 _GONE = {"code": "NOT_FOUND", "outcome": "rejected", "message": "there is no such record, or its user may not see it"}
 
 
-async def show(connection: Connection, asked: Asked) -> tuple[int, list[dict[str, Any]], tuple[str, ...]]:
+async def show(session: OrgSession, asked: Asked) -> tuple[int, list[dict[str, Any]], tuple[str, ...]]:
     """How many records, field by field what would become of the first of them, and warnings."""
     records, total = [parents.own(each) for each in asked.records[:SHOWN]], len(asked.records)
     if asked.given.soql is not None:
-        page = await Look().first(connection, asked.given.soql)
+        page = await Look().first(session, asked.given.soql)
         total = page.total_size
         found = asked.for_ids([str(record.get(ID)) for record in page.records[:SHOWN]])
         records = [parents.own(each) for each in found]
-    now = {} if asked.action == "create" else await _as_they_are(connection, asked, records)
+    now = {} if asked.action == "create" else await _as_they_are(session, asked, records)
     room = result_size.MAX_BYTES - result_size.FRAME_BYTES
     shown: list[dict[str, Any]] = []
     warnings: tuple[str, ...] = ()
@@ -40,7 +40,7 @@ async def show(connection: Connection, asked: Asked) -> tuple[int, list[dict[str
     return total, shown, warnings
 
 
-async def _as_they_are(connection: Connection, asked: Asked, records: list[FieldValues]) -> dict[object, FieldValues]:
+async def _as_they_are(session: OrgSession, asked: Asked, records: list[FieldValues]) -> dict[object, FieldValues]:
     """The records that are there already, by what they are found by."""
     key = asked.columns[0]
     if not records:
@@ -49,8 +49,8 @@ async def _as_they_are(connection: Connection, asked: Asked, records: list[Field
     wanted = ", ".join({name.lower(): name for name in (ID, *asked.columns[:1], *columns)}.values())
     keys = ", ".join(soql_text.literal(record[key]) for record in records)
     text = f"SELECT {wanted} FROM {asked.sobject} WHERE {key} IN ({keys})"  # noqa: S608  # names and literals were checked
-    request = rest.query(connection.org.api_version, text, 2 * SHOWN)
-    return await connection.call(request, lambda reply: _by_key(rest.read_page(reply).records, key))
+    request = rest.query(session.org.api_version, text, 2 * SHOWN)
+    return await session.call(request, lambda reply: _by_key(rest.read_page(reply).records, key))
 
 
 def _by_key(records: list[FieldValues], key: str) -> dict[object, FieldValues]:

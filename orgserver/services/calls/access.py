@@ -1,4 +1,4 @@
-"""Which org does a call mean, and may it: alias and principal become a live connection."""
+"""Which org a call means, and whether it may: an alias and a principal become a session with the org."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ T = TypeVar("T")
 
 
 @dataclass(slots=True)
-class Connection:
-    """One call's way to one org; nothing else reaches it."""
+class OrgSession:
+    """One call's session with one org; nothing else reaches it."""
 
     org: Org
     deadline: float
@@ -144,6 +144,6 @@ class Access:
         only = self.scope.orgs
         return {a: org for a, org in catalog.by_alias.items() if only is None or org.alias in only}
 
-    def connection(self, org: Org, deadline: float, trace: Trace) -> Connection:
-        """Make one call's connection."""
-        return Connection(org, deadline, trace, self.tokens)
+    def open_session(self, org: Org, deadline: float, trace: Trace) -> OrgSession:
+        """Open one call's session with an org."""
+        return OrgSession(org, deadline, trace, self.tokens)

@@ -22,7 +22,7 @@ from orgserver.model.errors import NotSent, PolicyDenied, StoreAway, StoreError,
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller, Org
 from orgserver.services.calls import questions
-from orgserver.services.calls.access import Connection
+from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.questions import Confirmation, Told
 from orgserver.store import approvals
 from orgserver.store.approvals import Pass, Queued, Wanted
@@ -69,13 +69,13 @@ class Confirming:
         caller: Caller,
         intent: Intent,
         confirm: Confirmation,
-        connection: Connection,
+        session: OrgSession,
         passed: Pass | None,
         sending: asyncio.Timeout,
     ) -> bool:
         """Ask, unless a pass covers what a look finds now; whether anybody was asked. PolicyDenied without a yes."""
-        org = connection.org
-        told = await _look(confirm, connection)
+        org = session.org
+        told = await _look(confirm, session)
         if not _needed(org, confirm, told.count):
             return False
         if passed is not None:
@@ -90,7 +90,7 @@ class Confirming:
             told = replace(
                 told,
                 names=await _reading(
-                    connection, questions.read_names(connection, confirm.object, told.ids[: questions.SHOWN])
+                    session, questions.read_names(session, confirm.object, told.ids[: questions.SHOWN])
                 ),
             )
         want = replace(_want(caller, org, intent, confirm), count=told.count, names=told.names[: questions.SHOWN])
@@ -98,7 +98,7 @@ class Confirming:
         if not await self._asked(caller, want, questions.question(org, confirm, told), summary, sending):
             raise await self._wait(want, intent, summary)
         await self._store.audit.record(_yes(intent), Completion(Outcome.SUCCEEDED))
-        _extend(sending, connection, self._call_timeout)
+        _extend(sending, session, self._call_timeout)
         return True
 
     def spend_in(self, tx: Transaction, passed: Pass, intent: Intent) -> bool:
@@ -205,21 +205,21 @@ def _want(caller: Caller, org: Org, intent: Intent, confirm: Confirmation) -> Wa
     return Wanted(row_id, principal, tool, digest, confirm.verb, confirm.object, confirm.count or 0)
 
 
-async def _look(confirm: Confirmation, connection: Connection) -> Told:
+async def _look(confirm: Confirmation, session: OrgSession) -> Told:
     """Read what will be changed."""
     if confirm.look is None:
         return Told(confirm.count or 0)
-    return await _reading(connection, confirm.look(connection))
+    return await _reading(session, confirm.look(session))
 
 
-async def _reading(connection: Connection, reading: Awaitable[T]) -> T:
+async def _reading(session: OrgSession, reading: Awaitable[T]) -> T:
     """While no answer came to what was read, nothing can have changed."""
     try:
         return await reading
     except Unanswered as error:
         raise NotSent(f"{error}, so nothing was changed", code=error.code) from error
     finally:
-        connection.trace.sent = False
+        session.trace.sent = False
 
 
 def _yes(intent: Intent) -> Intent:
@@ -237,7 +237,7 @@ def _reschedule(sending: asyncio.Timeout, seconds: float) -> None:
         sending.reschedule(asyncio.get_running_loop().time() + seconds)
 
 
-def _extend(sending: asyncio.Timeout, connection: Connection, seconds: float) -> None:
+def _extend(sending: asyncio.Timeout, session: OrgSession, seconds: float) -> None:
     """Thinking took the person's time, not the call's."""
     _reschedule(sending, seconds)
-    connection.deadline = asyncio.get_running_loop().time() + seconds
+    session.deadline = asyncio.get_running_loop().time() + seconds

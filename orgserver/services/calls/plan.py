@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from orgserver.model.audit import Completion
 from orgserver.model.errors import CallError, InvalidArgument
 from orgserver.model.orgs import Permission
-from orgserver.services.calls.access import Connection
+from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.questions import Confirmation
 from orgserver.services.records.preflight import Foresight
 from orgserver.store.audit.snapshots import Keeps
@@ -24,7 +24,7 @@ class Plan(Generic[T]):
     """One act, ready to be put on record and sent."""
 
     permission: Permission
-    send: Callable[[Connection], Awaitable[T]]
+    send: Callable[[OrgSession], Awaitable[T]]
     """Does it, once it is on record."""
     completion: Callable[[T], Completion]
     record_ids: tuple[str, ...] = ()
@@ -39,13 +39,13 @@ class Plan(Generic[T]):
     """Seals and opens the answer that is remembered for a repetition."""
     remember: Callable[[T | None, CallError | None], bytes] = lambda _result, _error: b"{}"
     recall: Callable[[bytes], T | CallError] = lambda _answer: InvalidArgument("nothing was kept")
-    after_unknown: Callable[[Connection], str] | None = None
+    after_unknown: Callable[[OrgSession], str] | None = None
     """How to find out whether an unanswered change happened."""
     keeps: Keeps | None = None
     """What is kept before it is sent, where the org's policy says so."""
     foresight: Foresight | None = None
     """What a fresh describe, where one is at hand, can say against it before it is sent."""
-    prepare: Callable[[Connection], Awaitable[Plan[T]]] | None = None
+    prepare: Callable[[OrgSession], Awaitable[Plan[T]]] | None = None
     """Reads what is needed of the org, after the intent and before anything is changed: the plan to go on with."""
     lasts: bool = False
     """Whether it bounds its own time, as long as it gets on, and renews its entry's deadline."""

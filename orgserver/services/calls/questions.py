@@ -12,7 +12,7 @@ from orgserver.model.orgs import Org
 from orgserver.model.text import replace_unsafe
 from orgserver.salesforce import soql as soql_text
 from orgserver.salesforce.protocol import rest as protocol
-from orgserver.services.calls.access import Connection
+from orgserver.services.calls.access import OrgSession
 
 SHOWN = 5
 """This many records are named."""
@@ -43,18 +43,18 @@ class Confirmation:
     """Everything that decides what is sent: another value is another call."""
     count: int | None = None
     """How many records; None where only a look tells."""
-    look: Callable[[Connection], Awaitable[Told]] | None = None
+    look: Callable[[OrgSession], Awaitable[Told]] | None = None
     """Reads before anything is changed; needed where ``count`` is None."""
 
 
 def of_record(sobject: SObjectName, record_id: RecordId) -> Confirmation:
     """The deletion of one record, which is shown with its name."""
 
-    async def look(connection: Connection) -> Told:
+    async def look(session: OrgSession) -> Told:
         field = _NAME_FIELDS.get(sobject, "Name")
-        request = protocol.read(connection.org.api_version, sobject, record_id, ("Id", field))
+        request = protocol.read(session.org.api_version, sobject, record_id, ("Id", field))
         try:
-            record = await connection.call(request, protocol.read_record)
+            record = await session.call(request, protocol.read_record)
         except Rejected as error:
             if error.category == "not_found":
                 raise
@@ -64,13 +64,13 @@ def of_record(sobject: SObjectName, record_id: RecordId) -> Confirmation:
     return Confirmation("delete", sobject, {"object": sobject, "id": record_id}, 1, look)
 
 
-async def read_names(connection: Connection, sobject: str, ids: tuple[str, ...]) -> tuple[str, ...]:
+async def read_names(session: OrgSession, sobject: str, ids: tuple[str, ...]) -> tuple[str, ...]:
     """Of the records with these ids; the id of what has no name."""
     field = _NAME_FIELDS.get(sobject, "Name")
     some = ", ".join(soql_text.literal(each) for each in ids)
     soql = f"SELECT Id, {field} FROM {sobject} WHERE Id IN ({some})"  # noqa: S608  # names and ids were checked
     try:
-        page = await connection.call(protocol.query(connection.org.api_version, soql, len(ids)), protocol.read_page)
+        page = await session.call(protocol.query(session.org.api_version, soql, len(ids)), protocol.read_page)
     except Rejected:
         return ids  # an object without a name, or one that its user may not see
     found = {record.get("Id"): record.get(field) for record in page.records}

@@ -20,7 +20,7 @@ from orgserver.model.results import Changed, Created, FieldValues
 from orgserver.salesforce.protocol import rest
 from orgserver.salesforce.protocol.rest import Reply, Request
 from orgserver.services.calls import idempotency
-from orgserver.services.calls.access import Connection
+from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Plan
 from orgserver.services.records import field_values
 from orgserver.services.results import truncation
@@ -38,10 +38,10 @@ MAX_KEPT = 8 * 1024 * 1024
 """Bytes of a record, far above what any has: its longest texts have 131,072 characters."""
 
 
-async def keep(store: Store, intent: Intent, keeps: Keeps, connection: Connection) -> None:
+async def keep(store: Store, intent: Intent, keeps: Keeps, session: OrgSession) -> None:
     """Read what will be replaced, and keep it; whatever prevents that, the change is not sent."""
-    record_id, before = await _before(keeps, connection)
-    row_id = connection.org.row_id
+    record_id, before = await _before(keeps, session)
+    row_id = session.org.row_id
     found = Kept(row_id, keeps.sobject, record_id, before, keeps.after)
     try:
         async with store.database.reading() as reading:
@@ -54,9 +54,9 @@ async def keep(store: Store, intent: Intent, keeps: Keeps, connection: Connectio
         ) from error
 
 
-async def _before(keeps: Keeps, connection: Connection) -> tuple[str, FieldValues | None]:
+async def _before(keeps: Keeps, session: OrgSession) -> tuple[str, FieldValues | None]:
     """The id and values of the record that will be changed; an empty id and None if it will be made."""
-    version = connection.org.api_version
+    version = session.org.api_version
     if keeps.record_id is not None:
         request = rest.read(version, keeps.sobject, keeps.record_id, keeps.fields)
     elif keeps.key is not None:
@@ -64,7 +64,7 @@ async def _before(keeps: Keeps, connection: Connection) -> tuple[str, FieldValue
     else:
         return "", None
     try:
-        record = await read_first(connection, request, _keepable)
+        record = await read_first(session, request, _keepable)
     except Rejected as error:
         if keeps.key is not None and error.category == "not_found":
             return "", None
@@ -84,14 +84,14 @@ def _keepable(reply: Reply) -> FieldValues:
     return record
 
 
-async def read_first(connection: Connection, request: Request, read: Callable[[Reply], T]) -> T:
+async def read_first(session: OrgSession, request: Request, read: Callable[[Reply], T]) -> T:
     """Read before a change is sent: while no answer came to that, nothing can have changed."""
     try:
-        return await connection.call(request, read)
+        return await session.call(request, read)
     except Unanswered as error:
         raise NotSent(f"{error}, so nothing was changed", code=error.code) from error
     finally:
-        connection.trace.sent = False
+        session.trace.sent = False
 
 
 def picked(record: Mapping[str, Any], fields: Sequence[str]) -> FieldValues:
@@ -147,9 +147,9 @@ class Back:
 def describe(back: Back) -> Callable[[Org], Plan[Described]]:
     """Ask what fields there are, and which may be written."""
 
-    async def send(connection: Connection) -> Described:
-        request = rest.describe(connection.org.api_version, back.sobject)
-        told = await connection.call(request, rest.read_describe)
+    async def send(session: OrgSession) -> Described:
+        request = rest.describe(session.org.api_version, back.sobject)
+        told = await session.call(request, rest.read_describe)
         return {str(each["name"]).lower(): each for each in told["fields"]}
 
     return lambda org: Plan(_same_org(org, back, "read"), send, lambda _described: Completion(Outcome.SUCCEEDED))
@@ -158,9 +158,9 @@ def describe(back: Back) -> Callable[[Org], Plan[Described]]:
 def look(back: Back, fields: Sequence[str]) -> Callable[[Org], Plan[FieldValues | None]]:
     """Read some fields of the record; None if it is not there."""
 
-    async def send(connection: Connection) -> FieldValues | None:
+    async def send(session: OrgSession) -> FieldValues | None:
         try:
-            return await connection.call(_read(connection, back, fields), rest.read_record)
+            return await session.call(_read(session, back, fields), rest.read_record)
         except Rejected as error:
             if error.category == "not_found":
                 return None
@@ -178,12 +178,12 @@ def look(back: Back, fields: Sequence[str]) -> Callable[[Org], Plan[FieldValues 
 def write_back(org: Org, back: Back) -> Plan[Changed]:
     """Write old values back."""
 
-    async def send(connection: Connection) -> Changed:
-        now = await _unchanged(connection, back, ("LastModifiedDate", *back.expected))
+    async def send(session: OrgSession) -> Changed:
+        now = await _unchanged(session, back, ("LastModifiedDate", *back.expected))
         modified = now.get("LastModifiedDate")
         since = datetime.fromisoformat(modified) if isinstance(modified, str) and not back.force else None
-        request = rest.update(connection.org.api_version, back.sobject, back.target, back.values, since)
-        await connection.call(request, rest.read_changed)
+        request = rest.update(session.org.api_version, back.sobject, back.target, back.values, since)
+        await session.call(request, rest.read_changed)
         return Changed(back.target, tuple(back.values))
 
     return _changing(org, back, "write", send, tuple(back.values))
@@ -192,10 +192,10 @@ def write_back(org: Org, back: Back) -> Plan[Changed]:
 def take_away(org: Org, back: Back) -> Plan[Changed]:
     """Delete what was created."""
 
-    async def send(connection: Connection) -> Changed:
-        await _unchanged(connection, back, tuple(back.expected))
-        request = rest.delete(connection.org.api_version, back.sobject, back.target)
-        await connection.call(request, rest.read_changed)
+    async def send(session: OrgSession) -> Changed:
+        await _unchanged(session, back, tuple(back.expected))
+        request = rest.delete(session.org.api_version, back.sobject, back.target)
+        await session.call(request, rest.read_changed)
         return Changed(back.target)
 
     return _changing(org, back, "delete", send, ())
@@ -204,17 +204,17 @@ def take_away(org: Org, back: Back) -> Plan[Changed]:
 def make_again(org: Org, back: Back) -> Plan[Created]:
     """Create what was deleted, once: two who undo at the same time make one record."""
 
-    async def send(connection: Connection) -> Created:
+    async def send(session: OrgSession) -> Created:
         try:
-            await read_first(connection, _read(connection, back, ()), rest.read_record)
+            await read_first(session, _read(session, back, ()), rest.read_record)
         except Rejected as error:
             if error.category != "not_found":
                 raise
         else:
             raise _meanwhile("the record is there again")
-        request = rest.create(connection.org.api_version, back.sobject, back.values)
-        made = await connection.call(request, rest.read_created)
-        return Created(made, f"{connection.org.instance_url}/{made}")
+        request = rest.create(session.org.api_version, back.sobject, back.values)
+        made = await session.call(request, rest.read_created)
+        return Created(made, f"{session.org.instance_url}/{made}")
 
     key = f"undo {back.entry_id} {back.attempt}"
     return Plan(
@@ -227,7 +227,7 @@ def make_again(org: Org, back: Back) -> Plan[Created]:
         repetition=idempotency.of(key, principal="orgserver", row_id=org.row_id, arguments={"undo": back.entry_id}),
         remember=idempotency.remember,
         recall=idempotency.recall,
-        after_unknown=lambda _connection: "look whether the record was created before undoing this again",
+        after_unknown=lambda _session: "look whether the record was created before undoing this again",
     )
 
 
@@ -251,22 +251,22 @@ def _changing(org: Org, back: Back, permission: Permission, send: Any, fields: S
         record_ids=tuple(dict.fromkeys((back.target, back.record_id))),
         fields=field_values.named(fields),
         writes=True,
-        after_unknown=lambda _connection: "read the record to see whether the change happened",
+        after_unknown=lambda _session: "read the record to see whether the change happened",
     )
 
 
-async def _unchanged(connection: Connection, back: Back, fields: Sequence[str]) -> FieldValues:
+async def _unchanged(session: OrgSession, back: Back, fields: Sequence[str]) -> FieldValues:
     """The record as it is just before it is changed; NotSent if it is not as expected."""
-    now = await read_first(connection, _read(connection, back, fields), rest.read_record)
+    now = await read_first(session, _read(session, back, fields), rest.read_record)
     changed = [] if back.force else differing(now, back.expected)
     if changed:
         raise _meanwhile(f"changed since: {', '.join(changed)}")
     return now
 
 
-def _read(connection: Connection, back: Back, fields: Sequence[str]) -> Request:
+def _read(session: OrgSession, back: Back, fields: Sequence[str]) -> Request:
     names = tuple({name.lower(): name for name in ("Id", *fields)}.values())
-    return rest.read(connection.org.api_version, back.sobject, back.target, names)
+    return rest.read(session.org.api_version, back.sobject, back.target, names)
 
 
 def _meanwhile(what: str) -> NotSent:

@@ -10,7 +10,7 @@ from orgserver.model.errors import CallError
 from orgserver.model.orgs import Caller
 from orgserver.model.schema import ObjectList, Schema
 from orgserver.salesforce.client import Trace
-from orgserver.services.calls.access import Connection
+from orgserver.services.calls.access import OrgSession
 from orgserver.services.describe.schemas import ALL, Metadata
 
 SECONDS = 5.0
@@ -21,27 +21,27 @@ logger = logging.getLogger("orgserver.metadata")
 class Looking:
     """Implements what hints look at, for one call."""
 
-    def __init__(self, metadata: Metadata, caller: Caller, connection: Connection) -> None:
+    def __init__(self, metadata: Metadata, caller: Caller, session: OrgSession) -> None:
         self._metadata = metadata
         self._caller = caller
-        self._connection = connection
+        self._session = session
 
     async def recall(self, sobject: str = ALL) -> None:
         """Take what the store knows into memory."""
-        await self._metadata.recall(self._connection.org, sobject)
+        await self._metadata.recall(self._session.org, sobject)
 
     def cached(self, sobject: str) -> Schema | None:
         """An object's schema."""
-        return self._metadata.cached(self._connection.org, sobject)
+        return self._metadata.cached(self._session.org, sobject)
 
     def names(self) -> ObjectList | None:
         """The org's objects."""
-        return self._metadata.names(self._connection.org)
+        return self._metadata.names(self._session.org)
 
     async def ask(self, sobject: str) -> None:
         """Ask the org, within the call that was refused: its entry counts the exchange, and tells of its own answer."""
-        trace = self._connection.trace
-        beside = replace(self._connection, trace=Trace())
+        trace = self._session.trace
+        beside = replace(self._session, trace=Trace())
         try:
             async with asyncio.timeout(SECONDS):
                 await self._metadata.ask_again(beside, self._caller, sobject)

@@ -11,7 +11,7 @@ from orgserver.model.errors import InvalidArgument
 from orgserver.model.names import SObjectName
 from orgserver.model.orgs import Caller, Org
 from orgserver.model.schema import ObjectInfo, Schema
-from orgserver.services.calls.access import Connection
+from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Plan
 from orgserver.services.describe.schemas import Metadata, Perform
 from orgserver.services.records import field_values, preflight
@@ -82,10 +82,10 @@ def _describing(
         if fields is not None and (not fields or not all(names.is_field(each) for each in fields)):
             raise InvalidArgument("fields takes names of the object's own fields, such as Email", fields=["fields"])
 
-        async def send(connection: Connection) -> Schema:
-            schema = await metadata.schema(connection, caller, name, whole=refresh)
+        async def send(session: OrgSession) -> Schema:
+            schema = await metadata.schema(session, caller, name, whole=refresh)
             if not refresh and _lacking(schema, fields):
-                schema = await metadata.schema(connection, caller, name, sure=True)
+                schema = await metadata.schema(session, caller, name, sure=True)
             lacking = _lacking(schema, fields)
             if lacking:
                 raise preflight.refused([preflight.no_field(schema, each, "fields") for each in lacking], hint=None)
@@ -114,8 +114,8 @@ def _naming(
         if cursor is not None:
             first = cursors.read(key, cursor, org=org.row_id, principal=principal, arguments=arguments).skip
 
-        async def send(connection: Connection) -> ObjectPage:
-            every = await metadata.objects(connection, caller)
+        async def send(session: OrgSession) -> ObjectPage:
+            every = await metadata.objects(session, caller)
             found = [each for each in every.objects if _matches(each, match)]
             shown = _fitting(found[first : first + PAGE])
             following = None

@@ -22,7 +22,7 @@ from orgserver.model.names import SObjectName
 from orgserver.model.orgs import Caller, Org
 from orgserver.model.schema import ObjectList, Schema
 from orgserver.salesforce.protocol import describe
-from orgserver.services.calls.access import Connection
+from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Plan
 from orgserver.services.describe import compression
 from orgserver.services.records.preflight import Foresight, Problem, no_object, refused
@@ -171,7 +171,7 @@ class Metadata:
     # -- what a call asks for
 
     async def schema(
-        self, connection: Connection, caller: Caller, sobject: SObjectName, *, sure: bool = False, whole: bool = False
+        self, session: OrgSession, caller: Caller, sobject: SObjectName, *, sure: bool = False, whole: bool = False
     ) -> Schema:
         """An object's schema, within a call that has its intent.
 
@@ -181,26 +181,26 @@ class Metadata:
         def ask(version: str, sobject: SObjectName, since: str | None) -> Any:
             return describe.describe(version, sobject, None if whole else since)
 
-        return await self._get(connection, caller, sobject, ask, describe.read_schema, Schema, sure=sure or whole)
+        return await self._get(session, caller, sobject, ask, describe.read_schema, Schema, sure=sure or whole)
 
-    async def objects(self, connection: Connection, caller: Caller, *, sure: bool = False) -> ObjectList:
+    async def objects(self, session: OrgSession, caller: Caller, *, sure: bool = False) -> ObjectList:
         """Every object of the org, within a call that has its intent."""
 
         def ask(version: str, _sobject: SObjectName, since: str | None) -> Any:
             return describe.objects(version, since)
 
-        return await self._get(connection, caller, ALL, ask, describe.read_objects, ObjectList, sure=sure)
+        return await self._get(session, caller, ALL, ask, describe.read_objects, ObjectList, sure=sure)
 
-    async def ask_again(self, connection: Connection, caller: Caller, sobject: str) -> None:
+    async def ask_again(self, session: OrgSession, caller: Caller, sobject: str) -> None:
         """Learn an object's schema (or the list of objects) anew, within a call; at most once a minute."""
         if sobject and not names.is_field(sobject):
             return  # a word out of a query that is no object's name
-        if not _due(self._tried, _key(connection.org, sobject), self._store.database.clock()):
+        if not _due(self._tried, _key(session.org, sobject), self._store.database.clock()):
             return
         if sobject == ALL:
-            await self.objects(connection, caller, sure=True)
+            await self.objects(session, caller, sure=True)
         else:
-            await self.schema(connection, caller, SObjectName(sobject), sure=True)
+            await self.schema(session, caller, SObjectName(sobject), sure=True)
 
     def renew(self, caller: Caller, org: Org, sobject: str) -> None:
         """Ask Salesforce anew behind the caller's back: an act of its own, on record, at most one a minute."""
@@ -229,10 +229,10 @@ class Metadata:
         name = SObjectName(sobject)
 
         def plan(_org: Org) -> Plan[Any]:
-            async def send(connection: Connection) -> Schema | ObjectList:
+            async def send(session: OrgSession) -> Schema | ObjectList:
                 if name == ALL:
-                    return await self.objects(connection, caller, sure=True)
-                return await self.schema(connection, caller, name, sure=True)
+                    return await self.objects(session, caller, sure=True)
+                return await self.schema(session, caller, name, sure=True)
 
             return Plan("read", send, lambda _found: Completion(Outcome.SUCCEEDED))
 
@@ -240,7 +240,7 @@ class Metadata:
 
     async def _get(
         self,
-        connection: Connection,
+        session: OrgSession,
         caller: Caller,
         sobject: SObjectName,
         ask: Callable[[str, SObjectName, str | None], Any],
@@ -249,7 +249,7 @@ class Metadata:
         *,
         sure: bool,
     ) -> W:
-        org = connection.org
+        org = session.org
         key = _key(org, sobject)
         await self.recall(org, sobject)
         lock = self._locks.setdefault(key, asyncio.Lock())
@@ -266,7 +266,7 @@ class Metadata:
             since = known.last_modified if known is not None else None
             asked_at = self._store.database.clock()
             try:
-                told = await connection.call(ask(org.api_version, sobject, since), read)
+                told = await session.call(ask(org.api_version, sobject, since), read)
             except Rejected as error:
                 if error.category == "not_found":
                     await self._forget(key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from orgserver.model.audit import Completion, Outcome
 from orgserver.model.results import Usage
 from orgserver.salesforce.protocol import rest
-from orgserver.services.calls.access import Connection
+from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Plan
 
 _TOLD = (
@@ -26,8 +26,8 @@ _MOST = 100
 def plan() -> Plan[Usage]:
     """Ask for the limits."""
 
-    async def send(connection: Connection) -> Usage:
-        found = await connection.call(rest.limits(connection.org.api_version), rest.read_limits)
+    async def send(session: OrgSession) -> Usage:
+        found = await session.call(rest.limits(session.org.api_version), rest.read_limits)
         shaped = {
             name: {"max": most, "remaining": left, "used_percent": _percent(most, left)}
             for name, (most, left) in found.items()

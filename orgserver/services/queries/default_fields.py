@@ -9,7 +9,7 @@ from typing import TypeVar
 from orgserver.model.errors import Rejected
 from orgserver.model.names import SObjectName
 from orgserver.salesforce.protocol import standard_fields
-from orgserver.services.calls.access import Connection
+from orgserver.services.calls.access import OrgSession
 from orgserver.services.records import field_values
 
 T = TypeVar("T")
@@ -28,7 +28,7 @@ class UsualFields:
 
     async def ask(
         self,
-        connection: Connection,
+        session: OrgSession,
         sobject: SObjectName,
         given: Sequence[str] | None,
         send: Callable[[tuple[str, ...]], Awaitable[T]],
@@ -37,7 +37,7 @@ class UsualFields:
         fields = field_values.field_names(given, sobject)
         if given is not None or not fields:
             return await send(fields)
-        key = (connection.org.row_id, sobject)
+        key = (session.org.row_id, sobject)
         doubtful = standard_fields.DOUBTFUL_FIELDS.get(sobject, ())
         lacking = self._lacking.get(key, frozenset())
         while True:

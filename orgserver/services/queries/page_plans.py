@@ -16,7 +16,7 @@ from orgserver.model.orgs import Caller, Org
 from orgserver.model.results import Page
 from orgserver.model.schema import Schema
 from orgserver.salesforce import soql as soql_text
-from orgserver.services.calls.access import Connection
+from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Plan
 from orgserver.services.queries import filter_values, paging, record_count, subquery_rows
 from orgserver.services.queries import list_query as listings
@@ -57,8 +57,8 @@ class PagePlanner:
                 hint="ask for some of the values at a time",
             )
 
-        async def send(connection: Connection) -> Page:
-            typed = await self._typed(connection, caller, listing)
+        async def send(session: OrgSession) -> Page:
+            typed = await self._typed(session, caller, listing)
 
             def source(fields: Sequence[str] | None) -> Source:
                 if position.soql is not None:
@@ -67,16 +67,16 @@ class PagePlanner:
                 return Source(rows.ordered, rows, is_ours=True, shape=shape)
 
             async def read(fields: Sequence[str]) -> Piece:
-                return await paging.fetch(connection, source(fields), limit=listing.limit, position=position)
+                return await paging.fetch(session, source(fields), limit=listing.limit, position=position)
 
             async def read_usual() -> Piece:
-                return await self._usual.ask(connection, listing.sobject, listing.fields, read)
+                return await self._usual.ask(session, listing.sobject, listing.fields, read)
 
             if not listing.count:
                 piece = await read_usual()
             else:
                 piece = await record_count.with_total(
-                    connection, source(listing.fields), read_usual, limit=listing.limit, position=position
+                    session, source(listing.fields), read_usual, limit=listing.limit, position=position
                 )
             if piece.rest is not None and listing.depends_on_time:
                 piece = replace(piece, rest=replace(piece.rest, asked_at=asked_at))
@@ -108,14 +108,14 @@ class PagePlanner:
         arguments = {"tool": "query", "soql": text, "limit": limit, "include_deleted": include_deleted}
         position = self._position(caller, org, cursor, arguments)
 
-        async def send(connection: Connection) -> Page:
+        async def send(session: OrgSession) -> Page:
             async def read() -> Piece:
-                return await paging.fetch(connection, source, limit=limit, position=position)
+                return await paging.fetch(session, source, limit=limit, position=position)
 
             if not count:
                 piece = await read()
             else:
-                piece = await record_count.with_total(connection, source, read, limit=limit, position=position)
+                piece = await record_count.with_total(session, source, read, limit=limit, position=position)
             return self._page(caller, org, piece, arguments)
 
         return Plan(
@@ -144,13 +144,13 @@ class PagePlanner:
         warnings = (*piece.warnings, *subquery_rows.warnings(piece.records))
         return Page(piece.records, piece.total_size, following, warnings)
 
-    async def _typed(self, connection: Connection, caller: Caller, listing: Listing) -> Listing:
+    async def _typed(self, session: OrgSession, caller: Caller, listing: Listing) -> Listing:
         """Read the filter's values by their fields' types: those that not every org has are asked for."""
         if not listing.filter:
             return listing
 
         async def describe(sobject: SObjectName) -> Schema:
-            return await self._schema(connection, caller, sobject)
+            return await self._schema(session, caller, sobject)
 
         return replace(listing, filter=await filter_values.typed(listing.filter, listing.sobject, describe))
 

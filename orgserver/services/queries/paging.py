@@ -17,7 +17,7 @@ from orgserver.model.results import FieldValues
 from orgserver.salesforce.protocol import rest as protocol
 from orgserver.salesforce.protocol.rest import Reply
 from orgserver.salesforce.soql import RowQuery
-from orgserver.services.calls.access import Connection
+from orgserver.services.calls.access import OrgSession
 from orgserver.services.results import result_size, truncation
 from orgserver.services.results.cursors import Position
 
@@ -59,9 +59,9 @@ class Piece:
     """Whether Salesforce has said that nothing follows what it sent."""
 
 
-async def fetch(connection: Connection, source: Source, *, limit: int, position: Position) -> Piece:
+async def fetch(session: OrgSession, source: Source, *, limit: int, position: Position) -> Piece:
     """Read on from a position until the limit, the size or the end is reached."""
-    reading = _Reading(connection, source, limit)
+    reading = _Reading(session, source, limit)
     if source.rows is None or (position.shown is None and not position.begins):
         return await reading.run(source.text, position, max(limit, _SMALLEST_BATCH))
     if position.begins:
@@ -73,7 +73,7 @@ async def fetch(connection: Connection, source: Source, *, limit: int, position:
 class _Reading:
     """One piece on its way."""
 
-    connection: Connection
+    session: OrgSession
     source: Source
     limit: int
 
@@ -116,7 +116,7 @@ class _Reading:
         found, asked = piece.total_size or 0, [each for each in (most, rows.limit) if each is not None]
         if not rows.tail or not piece.is_done or found < _SMALLEST_BATCH or (asked and found >= min(asked)):
             return piece
-        counted = await count(self.connection, self.source, rows)
+        counted = await count(self.session, self.source, rows)
         total = rows.total(counted) if isinstance(counted, int) else None
         cut = (_OFFSET_CUTS,) if piece.rest is None and total != found else ()
         return replace(piece, total_size=total, warnings=(*piece.warnings, *cut))
@@ -126,7 +126,7 @@ class _Reading:
         shelf = _Shelf(self.limit, self.source.shape)
         while True:
             request = self._request(soql, position, batch)
-            page = await self.connection.call(request, partial(shelf.take, position))
+            page = await self.session.call(request, partial(shelf.take, position))
             if page.rest is None or page.full or len(shelf.records) == self.limit:
                 return Piece(shelf.records, page.total_size, page.rest, shelf.warnings, page.is_done)
             position = page.rest
@@ -135,14 +135,14 @@ class _Reading:
         if position.path is not None:
             return protocol.more(position.path)
         batch = min(max(batch, _SMALLEST_BATCH), _LARGEST_BATCH)
-        return protocol.query(self.connection.org.api_version, soql, batch, self.source.include_deleted)
+        return protocol.query(self.session.org.api_version, soql, batch, self.source.include_deleted)
 
 
-async def count(connection: Connection, source: Source, rows: RowQuery) -> int | str:
+async def count(session: OrgSession, source: Source, rows: RowQuery) -> int | str:
     """How many records a query's conditions let through, or the code of what went wrong."""
-    request = protocol.query(connection.org.api_version, rows.count, _SMALLEST_BATCH, source.include_deleted)
+    request = protocol.query(session.org.api_version, rows.count, _SMALLEST_BATCH, source.include_deleted)
     try:
-        return await connection.call(request, lambda reply: protocol.read_page(reply).total_size)
+        return await session.call(request, lambda reply: protocol.read_page(reply).total_size)
     except CallError as error:
         return error.code
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from orgserver.salesforce.client import Trace
 from orgserver.salesforce.soql import RowQuery
-from orgserver.services.calls.access import Connection
+from orgserver.services.calls.access import OrgSession
 from orgserver.services.queries import paging
 from orgserver.services.queries.paging import Piece, Source
 from orgserver.services.results.cursors import Position
@@ -23,7 +23,7 @@ logger = logging.getLogger("orgserver.calls")
 
 
 async def with_total(
-    connection: Connection, source: Source, read: Callable[[], Awaitable[Piece]], *, limit: int, position: Position
+    session: OrgSession, source: Source, read: Callable[[], Awaitable[Piece]], *, limit: int, position: Position
 ) -> Piece:
     """Read a piece of a result, and have the whole result counted meanwhile.
 
@@ -34,20 +34,20 @@ async def with_total(
         piece = await read()
         return _with_warning(piece, _GROUPS) if source.grouped else piece
     trace = Trace()  # of its own: two requests at once would write over each other's
-    counter = asyncio.create_task(_count(replace(connection, trace=trace), source, rows))
+    counter = asyncio.create_task(_count(replace(session, trace=trace), source, rows))
     try:
         piece = await read()
-        return piece if piece.total_size is not None else await _with_total(piece, rows, counter, connection.deadline)
+        return piece if piece.total_size is not None else await _with_total(piece, rows, counter, session.deadline)
     finally:
         counter.cancel()
         await asyncio.wait({counter})
-        connection.trace.api_calls += trace.api_calls
-        connection.trace.attempts += trace.attempts
+        session.trace.api_calls += trace.api_calls
+        session.trace.attempts += trace.attempts
 
 
-async def _count(connection: Connection, source: Source, rows: RowQuery) -> int | str:
+async def _count(session: OrgSession, source: Source, rows: RowQuery) -> int | str:
     try:
-        return await paging.count(connection, source, rows)
+        return await paging.count(session, source, rows)
     except Exception:
         logger.exception("a count failed in a way that is not foreseen")
         return "INTERNAL"

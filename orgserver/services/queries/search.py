@@ -11,7 +11,7 @@ from orgserver.model.errors import InvalidArgument, Rejected
 from orgserver.model.results import FieldValues, Found
 from orgserver.salesforce.protocol import rest
 from orgserver.salesforce.soql import sosl
-from orgserver.services.calls.access import Connection
+from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Plan
 from orgserver.services.records import field_values
 from orgserver.services.results import result_size, truncation
@@ -51,9 +51,9 @@ def plan(wanted: Search) -> Plan[Found]:
         raise InvalidArgument(f"text has {sosl.MIN_TEXT} to {sosl.MAX_TEXT:,} characters", fields=["text"])
     returning: dict[str, tuple[str, ...]] = {name: _FIELDS.get(name, _NAMED) for name in objects}
 
-    async def send(connection: Connection) -> Found:
+    async def send(session: OrgSession) -> Found:
         asked = min(wanted.limit + 1, sosl.MAX_FOUND)
-        return await _ask(connection, text, returning, asked, wanted)
+        return await _ask(session, text, returning, asked, wanted)
 
     return Plan(
         "read",
@@ -81,26 +81,24 @@ def _objects(given: Sequence[str] | None) -> tuple[str, ...]:
 
 
 async def _ask(
-    connection: Connection, text: str, returning: dict[str, tuple[str, ...]], asked: int, wanted: Search
+    session: OrgSession, text: str, returning: dict[str, tuple[str, ...]], asked: int, wanted: Search
 ) -> Found:
     """Ask for what is usual; where the org or its user has less, once again for what there must be."""
     chosen = wanted.objects is not None
     try:
-        return await _send(connection, text, returning, asked, wanted.limit)
+        return await _send(session, text, returning, asked, wanted.limit)
     except Rejected as error:
         if error.code not in ("INVALID_TYPE", "INVALID_FIELD") or (chosen and error.code == "INVALID_TYPE"):
             raise
         objects = [name for name in returning if chosen or error.code == "INVALID_FIELD" or name in _EVERYWHERE]
-    found = await _send(connection, text, dict.fromkeys(objects, ("Id",)), asked, wanted.limit)
+    found = await _send(session, text, dict.fromkeys(objects, ("Id",)), asked, wanted.limit)
     less = f"only {', '.join(objects)} searched and ids told: this org or its user has not the rest"
     return replace(found, warnings=(less, *found.warnings))
 
 
-async def _send(
-    connection: Connection, text: str, returning: dict[str, tuple[str, ...]], asked: int, limit: int
-) -> Found:
-    request = rest.search(connection.org.api_version, sosl.find(text, returning, asked))
-    return await connection.call(request, lambda reply: _cut(rest.read_found(reply), limit))
+async def _send(session: OrgSession, text: str, returning: dict[str, tuple[str, ...]], asked: int, limit: int) -> Found:
+    request = rest.search(session.org.api_version, sosl.find(text, returning, asked))
+    return await session.call(request, lambda reply: _cut(rest.read_found(reply), limit))
 
 
 def _cut(found: list[FieldValues], limit: int) -> Found:

@@ -16,7 +16,7 @@ from orgserver.model.orgs import Org
 from orgserver.model.results import FieldValues
 from orgserver.salesforce import soql
 from orgserver.salesforce.protocol import rest
-from orgserver.services.calls.access import Connection
+from orgserver.services.calls.access import OrgSession
 from orgserver.services.records import field_values
 from orgserver.services.results import result_size
 
@@ -37,10 +37,10 @@ def zone_of(org: Org) -> str:
 # -- writing
 
 
-async def overlaps(connection: Connection, data: FieldValues) -> tuple[str, ...]:
+async def overlaps(session: OrgSession, data: FieldValues) -> tuple[str, ...]:
     """Warn of what the owner has at that time; looked up before the create, and nothing that fails there stops it."""
     given = {name.lower(): value for name, value in data.items()}
-    owner = given.get("ownerid") or (connection.org.user.id if connection.org.user else None)
+    owner = given.get("ownerid") or (session.org.user.id if session.org.user else None)
     if owner is None or given.get("isalldayevent") is True:
         return ()
     try:
@@ -56,12 +56,12 @@ async def overlaps(connection: Connection, data: FieldValues) -> tuple[str, ...]
     )
     try:
         async with asyncio.timeout(_LOOK_SECONDS):
-            request = rest.query(connection.org.api_version, text, 200)
-            return await connection.call(request, lambda reply: _warned(rest.read_page(reply).records))
+            request = rest.query(session.org.api_version, text, 200)
+            return await session.call(request, lambda reply: _warned(rest.read_page(reply).records))
     except (CallError, TimeoutError):
         return ()
     finally:
-        connection.trace.sent = False  # a read changes nothing
+        session.trace.sent = False  # a read changes nothing
 
 
 def _warned(found: list[FieldValues]) -> tuple[str, ...]:
@@ -163,16 +163,16 @@ class Attendees:
     def __init__(self) -> None:
         self._lacking: set[str] = set()
 
-    async def of(self, connection: Connection, event: RecordId) -> dict[str, Any]:
+    async def of(self, session: OrgSession, event: RecordId) -> dict[str, Any]:
         """The event's ``attendees``; nothing where the org has none, a word where they could not be read."""
-        if connection.org.row_id in self._lacking:
+        if session.org.row_id in self._lacking:
             return {}
         try:
-            rows = await self._rows(connection, event)
+            rows = await self._rows(session, event)
         except Rejected as error:
             if error.code != "INVALID_TYPE":
                 return {"attendees_unread": error.code}
-            self._lacking.add(connection.org.row_id)
+            self._lacking.add(session.org.row_id)
             return {}
         except CallError as error:
             return {"attendees_unread": error.code}
@@ -180,12 +180,12 @@ class Attendees:
         more = {"more_attendees": True} if len(rows) > _ATTENDEES else {}
         return ({"attendees": shown} | more) if shown else {}
 
-    async def _rows(self, connection: Connection, event: RecordId) -> list[FieldValues]:
+    async def _rows(self, session: OrgSession, event: RecordId) -> list[FieldValues]:
         one = f"SELECT RelationId, Relation.Name, Relation.Type, Status FROM EventRelation WHERE EventId = '{event}'"  # noqa: S608
         for condition in (" AND IsInvitee = true", ""):  # without Shared Activities there are invitees only
-            request = rest.query(connection.org.api_version, f"{one}{condition} LIMIT {_ATTENDEES + 1}", 200)
+            request = rest.query(session.org.api_version, f"{one}{condition} LIMIT {_ATTENDEES + 1}", 200)
             try:
-                return await connection.call(request, lambda reply: rest.read_page(reply).records[: _ATTENDEES + 1])
+                return await session.call(request, lambda reply: rest.read_page(reply).records[: _ATTENDEES + 1])
             except Rejected as error:
                 if error.code != "INVALID_FIELD" or not condition:
                     raise

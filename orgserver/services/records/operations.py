@@ -17,7 +17,7 @@ from orgserver.model.schema import Schema
 from orgserver.salesforce import soql as soql_text
 from orgserver.salesforce.protocol import rest
 from orgserver.services.calls import questions
-from orgserver.services.calls.access import Connection
+from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Plan
 from orgserver.services.queries.default_fields import UsualFields
 from orgserver.services.records import appointments, field_values, preflight, recovery_hints
@@ -28,7 +28,7 @@ from orgserver.store.audit.snapshots import COSTS, Keeps
 
 T = TypeVar("T")
 
-Describe = Callable[[Connection, Caller, SObjectName], Awaitable[Schema]]
+Describe = Callable[[OrgSession, Caller, SObjectName], Awaitable[Schema]]
 """How a call that is under way learns an object's schema."""
 MAX_SOQL = 100_000
 """Salesforce: "SOQL statements can not be longer than 100000 characters"."""
@@ -52,19 +52,19 @@ class Planner:
         record_id = field_values.record_id(id_argument(tool), given_id, sobject)
         wanted = field_values.field_names(fields, sobject)
 
-        async def send(connection: Connection) -> Record:
-            shape = record_shape(connection.org, sobject, whole=fields is None)
+        async def send(session: OrgSession) -> Record:
+            shape = record_shape(session.org, sobject, whole=fields is None)
             record = await self._usual.ask(
-                connection,
+                session,
                 sobject,
                 fields,
                 lambda names: read_one(
-                    connection, sobject, record_id, names, lambda found: result_size.bounded(shape(found))
+                    session, sobject, record_id, names, lambda found: result_size.bounded(shape(found))
                 ),
             )
             if sobject != EVENT or fields is not None:
                 return record
-            with_attendees = result_size.bounded(record.values | await self._attendees.of(connection, record_id))
+            with_attendees = result_size.bounded(record.values | await self._attendees.of(session, record_id))
             return replace(with_attendees, warnings=(*record.warnings, *with_attendees.warnings))
 
         return Plan(
@@ -80,15 +80,15 @@ class Planner:
         """Delete one record, or show what would go."""
         record_id = field_values.record_id(id_argument(tool), given_id, sobject)
 
-        async def send(connection: Connection) -> Changed:
-            request = rest.delete(connection.org.api_version, sobject, record_id)
-            await connection.call(request, rest.read_changed)
+        async def send(session: OrgSession) -> Changed:
+            request = rest.delete(session.org.api_version, sobject, record_id)
+            await session.call(request, rest.read_changed)
             return Changed(record_id)
 
-        async def show(connection: Connection) -> Changed:
+        async def show(session: OrgSession) -> Changed:
             fields = field_values.field_names(None, sobject)
-            changes, warnings = await read_one(connection, sobject, record_id, fields, previewing.delete)
-            return Changed(record_id, preview=True, changes=changes, warnings=(*warnings, *costs(connection)))
+            changes, warnings = await read_one(session, sobject, record_id, fields, previewing.delete)
+            return Changed(record_id, preview=True, changes=changes, warnings=(*warnings, *costs(session)))
 
         keeps = Keeps(sobject, record_id)
         after = recovery_hints.deleted(sobject, record_id)
@@ -117,7 +117,7 @@ def checked_soql(text: str) -> str:
 def changing(
     record_id: str,
     fields: tuple[str, ...],
-    send: Callable[[Connection], Awaitable[Changed]],
+    send: Callable[[OrgSession], Awaitable[Changed]],
     permission: Permission,
     keeps: Keeps,
     after: str,
@@ -132,7 +132,7 @@ def changing(
         record_ids=(record_id,),
         fields=fields,
         writes=not preview,
-        after_unknown=None if preview else (lambda _connection: after),
+        after_unknown=None if preview else (lambda _session: after),
         keeps=None if preview else keeps,
     )
 
@@ -148,32 +148,30 @@ def record_shape(org: Org, sobject: SObjectName, *, whole: bool) -> Callable[[Fi
     return shape
 
 
-def costs(connection: Connection) -> tuple[str, ...]:
+def costs(session: OrgSession) -> tuple[str, ...]:
     """What a preview says of an org that keeps what changes replace."""
-    return (COSTS,) if connection.org.policy.keep_values else ()
+    return (COSTS,) if session.org.policy.keep_values else ()
 
 
 async def read_one(
-    connection: Connection,
+    session: OrgSession,
     sobject: SObjectName,
     record_id: RecordId,
     fields: Sequence[str],
     shape: Callable[[FieldValues], T],
 ) -> T:
     """Read a record into its shape, which is small where the record may be large."""
-    version = connection.org.api_version
+    version = session.org.api_version
     plain = tuple(name for name in fields if "." not in name)
     if len(plain) < len(fields):
         text = f"SELECT {', '.join(fields)} FROM {sobject} WHERE Id = {soql_text.literal(record_id)}"  # noqa: S608
         request = rest.query(version, text, 200, include_deleted=False)
-        found = await connection.call(
-            request, lambda reply: [shape(each) for each in rest.read_page(reply).records[:1]]
-        )
+        found = await session.call(request, lambda reply: [shape(each) for each in rest.read_page(reply).records[:1]])
         if found:
             return found[0]
         # Queries leave archived events out; and this one's refusal has Salesforce's words.
     request = rest.read(version, sobject, record_id, plain)
-    return await connection.call(request, lambda reply: shape(rest.read_record(reply)))
+    return await session.call(request, lambda reply: shape(rest.read_record(reply)))
 
 
 def id_argument(tool: str) -> str:

@@ -21,7 +21,7 @@ from orgserver.model.schema import FieldInfo, Schema
 from orgserver.salesforce import soql as soql_text
 from orgserver.salesforce.protocol import rest, standard_fields
 from orgserver.services.calls import snapshot
-from orgserver.services.calls.access import Connection
+from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Plan
 from orgserver.services.records import appointments, event_times, parents, preflight, value_shapes
 from orgserver.services.records.event_times import Standing
@@ -45,7 +45,7 @@ class Describe(Protocol):
     """How a call that is under way learns an object's schema."""
 
     def __call__(  # noqa: D102
-        self, connection: Connection, caller: Caller, sobject: SObjectName, *, sure: bool = False
+        self, session: OrgSession, caller: Caller, sobject: SObjectName, *, sure: bool = False
     ) -> Awaitable[Schema]: ...
 
 
@@ -97,24 +97,24 @@ class Preparation:
         if draft.is_ready:
             return first
 
-        async def prepare(connection: Connection) -> Plan[T]:
-            (ready,) = await self.ready(connection, caller, draft)
+        async def prepare(session: OrgSession) -> Plan[T]:
+            (ready,) = await self.ready(session, caller, draft)
             own = parents.own(ready)
-            if connection.org.policy.keep_values:
-                own = await _with_ids(connection, own)
+            if session.org.policy.keep_values:
+                own = await _with_ids(session, own)
             return make(_without_key(ready, draft), _without_key(own, draft))
 
         return replace(first, prepare=prepare)
 
-    async def ready(self, connection: Connection, caller: Caller, draft: Draft) -> list[FieldValues]:
+    async def ready(self, session: OrgSession, caller: Caller, draft: Draft) -> list[FieldValues]:
         """The records as they will be sent; InvalidArgument names all that is wrong."""
         records = list(draft.records)
         if draft.needs_types:
-            records = await self._typed(connection, caller, draft)
+            records = await self._typed(session, caller, draft)
         if not draft.needs_events:
             return records
-        found = await _standings(connection, records, draft.key)
-        zone = appointments.zone_of(connection.org)
+        found = await _standings(session, records, draft.key)
+        zone = appointments.zone_of(session.org)
         return [
             event_times.fitted(each, found.get(_folded(_value(each, draft.key))), zone, draft.place(index))
             if event_times.is_open(each, draft.act)
@@ -122,36 +122,36 @@ class Preparation:
             for index, each in enumerate(records)
         ]
 
-    async def _typed(self, connection: Connection, caller: Caller, draft: Draft) -> list[FieldValues]:
+    async def _typed(self, session: OrgSession, caller: Caller, draft: Draft) -> list[FieldValues]:
         needs = any(isinstance(value, list | dict) for each in draft.records for value in each.values())
-        schema = await self._schema(connection, caller, draft.sobject, needed=needs)
+        schema = await self._schema(session, caller, draft.sobject, needed=needs)
         if schema is None:
             return list(draft.records)
-        records, problems = await self._converted(connection, caller, draft, schema)
+        records, problems = await self._converted(session, caller, draft, schema)
         if problems:  # what is kept may be older than the org
-            schema = await self._describe(connection, caller, draft.sobject, sure=True)
-            records, problems = await self._converted(connection, caller, draft, schema, sure=True)
+            schema = await self._describe(session, caller, draft.sobject, sure=True)
+            records, problems = await self._converted(session, caller, draft, schema, sure=True)
         if problems:
             raise preflight.refused(problems)
         return records
 
     async def _schema(
-        self, connection: Connection, caller: Caller, sobject: SObjectName, *, needed: bool, sure: bool = False
+        self, session: OrgSession, caller: Caller, sobject: SObjectName, *, needed: bool, sure: bool = False
     ) -> Schema | None:
         try:
             async with asyncio.timeout(_SECONDS):
-                return await self._describe(connection, caller, sobject, sure=sure)
+                return await self._describe(session, caller, sobject, sure=sure)
         except (CallError, TimeoutError):
             if needed:
                 raise
             return None
 
     async def _converted(
-        self, connection: Connection, caller: Caller, draft: Draft, schema: Schema, *, sure: bool = False
+        self, session: OrgSession, caller: Caller, draft: Draft, schema: Schema, *, sure: bool = False
     ) -> tuple[list[FieldValues], list[Problem]]:
         known: dict[str, Schema | None] = {}
         for target in _targets(draft.records, schema):
-            known[target] = await self._schema(connection, caller, SObjectName(target), needed=True, sure=sure)
+            known[target] = await self._schema(session, caller, SObjectName(target), needed=True, sure=sure)
         work = _Work(draft, schema, known)
         return await asyncio.to_thread(work.run) if len(draft.records) > _MANY else work.run()
 
@@ -257,7 +257,7 @@ def _without_key(record: FieldValues, draft: Draft) -> FieldValues:
     return record if draft.act == "create" else {name: each for name, each in record.items() if name != draft.key}
 
 
-async def _with_ids(connection: Connection, own: FieldValues) -> FieldValues:
+async def _with_ids(session: OrgSession, own: FieldValues) -> FieldValues:
     """The values by the record's own fields, with the ids of parents: what is kept must be what will be there."""
     found: FieldValues = {}
     for name, value in own.items():
@@ -265,9 +265,9 @@ async def _with_ids(connection: Connection, own: FieldValues) -> FieldValues:
             found[name] = value
             continue
         key = (value.key, str(value.value))
-        request = rest.read_by_key(connection.org.api_version, SObjectName(value.target), key, ("Id",))
+        request = rest.read_by_key(session.org.api_version, SObjectName(value.target), key, ("Id",))
         try:
-            found[name] = (await snapshot.read_first(connection, request, rest.read_record)).get("Id")
+            found[name] = (await snapshot.read_first(session, request, rest.read_record)).get("Id")
         except Rejected as error:
             if error.category not in ("not_found", "conflict"):
                 raise
@@ -278,7 +278,7 @@ async def _with_ids(connection: Connection, own: FieldValues) -> FieldValues:
 # -- events as they are
 
 
-async def _standings(connection: Connection, records: Sequence[FieldValues], key: str) -> dict[Any, Standing]:
+async def _standings(session: OrgSession, records: Sequence[FieldValues], key: str) -> dict[Any, Standing]:
     """The events that are there, by what they are found by."""
     asked = [value for each in records if (value := _value(each, key)) is not None]
     found: dict[Any, Standing] = {}
@@ -286,9 +286,9 @@ async def _standings(connection: Connection, records: Sequence[FieldValues], key
     for start in range(0, len(asked), _IDS):
         literals = ", ".join(soql_text.literal(each) for each in asked[start : start + _IDS])
         text = f"SELECT {names} FROM {EVENT} WHERE {key} IN ({literals})"  # noqa: S608  # names and literals were checked
-        request = rest.query(connection.org.api_version, text, 2_000, include_deleted=True)  # or none archived
+        request = rest.query(session.org.api_version, text, 2_000, include_deleted=True)  # or none archived
         while True:
-            page = await snapshot.read_first(connection, request, rest.read_page)
+            page = await snapshot.read_first(session, request, rest.read_page)
             found |= {_folded(_value(each, key)): Standing.of(each) for each in page.records}
             if page.next_path is None:
                 break

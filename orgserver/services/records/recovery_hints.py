@@ -12,7 +12,7 @@ from orgserver.model.results import FieldValues
 from orgserver.model.text import clean_text
 from orgserver.salesforce import soql
 from orgserver.salesforce.protocol import rest
-from orgserver.services.calls.access import Connection
+from orgserver.services.calls.access import OrgSession
 from orgserver.services.records import field_values
 
 _KEY_FIELDS = ("Name", "LastName", "FirstName", "Email", "Subject", "StartDateTime", "WhoId", "WhatId")
@@ -25,12 +25,12 @@ _SAFE = "an upsert may be repeated safely: the same external id means the same r
 _ANEW = "repeat it with another idempotency_key, for this one now answers with this outcome"
 
 
-def created(connection: Connection, sobject: SObjectName, data: FieldValues) -> str:
+def created(session: OrgSession, sobject: SObjectName, data: FieldValues) -> str:
     """The query that tells whether an unanswered create happened."""
-    since = (connection.trace.server_date or datetime.now(UTC)) - _CLOCK_MARGIN
+    since = (session.trace.server_date or datetime.now(UTC)) - _CLOCK_MARGIN
     conditions = [f"CreatedDate >= {soql.literal(since)}"]
-    if connection.org.user is not None:
-        conditions.append(f"CreatedById = {soql.literal(connection.org.user.id)}")
+    if session.org.user is not None:
+        conditions.append(f"CreatedById = {soql.literal(session.org.user.id)}")
     for name in _KEY_FIELDS:
         value = data.get(name)
         if isinstance(value, str) and value and not field_values.is_datetime(value):
@@ -62,7 +62,7 @@ def upserted(sobject: SObjectName, key: tuple[str, str], fields: Sequence[str], 
     return f"{_SAFE}{'; ' + _ANEW if anew else ''}; to see whether it happened: {query}"
 
 
-async def name_who_changed(connection: Connection, sobject: SObjectName, record_id: RecordId, error: Rejected) -> None:
+async def name_who_changed(session: OrgSession, sobject: SObjectName, record_id: RecordId, error: Rejected) -> None:
     """Say in the hint of a failed precondition who changed the record, and when; one read, whose failure hides nothing.
 
     The name is data from the org: short, on one line and in quotes.
@@ -70,14 +70,14 @@ async def name_who_changed(connection: Connection, sobject: SObjectName, record_
     if error.http_status != _PRECONDITION_FAILED:
         return
     text = f"SELECT LastModifiedDate, LastModifiedBy.Name {_one(sobject, record_id)}"
-    request = rest.query(connection.org.api_version, text, 200)
-    status = connection.trace.http_status
+    request = rest.query(session.org.api_version, text, 200)
+    status = session.trace.http_status
     try:
-        found = await connection.call(request, lambda reply: rest.read_page(reply).records[:1])
+        found = await session.call(request, lambda reply: rest.read_page(reply).records[:1])
     except CallError:
         return
     finally:
-        connection.trace.http_status = status  # the entry tells of the change that was refused
+        session.trace.http_status = status  # the entry tells of the change that was refused
     if found:
         error.hint = f"{_last_change(found[0])}; read it again before you change it"
 

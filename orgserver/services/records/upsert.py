@@ -14,7 +14,7 @@ from orgserver.model.results import FieldValues, Upserted
 from orgserver.model.text import is_blank
 from orgserver.salesforce.protocol import rest
 from orgserver.services.calls import idempotency
-from orgserver.services.calls.access import Connection
+from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Plan
 from orgserver.services.records import field_values, parents, preflight, recovery_hints
 from orgserver.services.records.preparation import Draft, Preparation
@@ -54,10 +54,10 @@ def plan(caller: Caller, org: Org, tool: str, wanted: Upsert, preparation: Prepa
     named, paths = tuple(checked), parents.paths(checked)
 
     def make(sent: FieldValues, own: FieldValues) -> Plan[Upserted]:
-        async def send(connection: Connection) -> Upserted:
+        async def send(session: OrgSession) -> Upserted:
             request = rest.upsert(org.api_version, sobject, key, sent, allow_duplicates=wanted.allow_duplicates)
-            record_id, created = await connection.call(request, rest.read_upserted)
-            return Upserted(record_id, f"{connection.org.instance_url}/{record_id}", fields=named, created=created)
+            record_id, created = await session.call(request, rest.read_upserted)
+            return Upserted(record_id, f"{session.org.instance_url}/{record_id}", fields=named, created=created)
 
         return Plan(
             "write",
@@ -69,7 +69,7 @@ def plan(caller: Caller, org: Org, tool: str, wanted: Upsert, preparation: Prepa
             repetition=repeated,
             remember=idempotency.remember,
             recall=lambda answer: _recall(answer, named),
-            after_unknown=lambda _connection: recovery_hints.upserted(sobject, key, paths, anew=repeated is not None),
+            after_unknown=lambda _session: recovery_hints.upserted(sobject, key, paths, anew=repeated is not None),
             keeps=Keeps(sobject, fields=tuple(own), after=own, key=key),
             foresight=preflight.writing(sobject, checked, "upsert"),
         )

@@ -13,7 +13,7 @@ from orgserver.model.orgs import Caller, Org
 from orgserver.model.results import Changed, Created, FieldValues
 from orgserver.salesforce.protocol import rest
 from orgserver.services.calls import idempotency
-from orgserver.services.calls.access import Connection
+from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Plan
 from orgserver.services.records import appointments, field_values, operations, parents, preflight, recovery_hints
 from orgserver.services.records.preparation import Draft, Preparation
@@ -47,11 +47,11 @@ class Writing:
         repeated = idempotency.wanted(key, principal=caller.principal.name, row_id=org.row_id, arguments=arguments)
 
         def make(sent: FieldValues, own: FieldValues) -> Plan[Created]:
-            async def send(connection: Connection) -> Created:
-                warnings = await appointments.overlaps(connection, sent) if sobject == EVENT else ()
+            async def send(session: OrgSession) -> Created:
+                warnings = await appointments.overlaps(session, sent) if sobject == EVENT else ()
                 request = rest.create(org.api_version, sobject, sent, allow_duplicates=allow_duplicates)
-                record_id = await connection.call(request, rest.read_created)
-                return Created(record_id, f"{connection.org.instance_url}/{record_id}", warnings, named)
+                record_id = await session.call(request, rest.read_created)
+                return Created(record_id, f"{session.org.instance_url}/{record_id}", warnings, named)
 
             return Plan(
                 "write",
@@ -62,7 +62,7 @@ class Writing:
                 repetition=repeated,
                 remember=idempotency.remember,
                 recall=lambda answer: idempotency.recall(answer, named),
-                after_unknown=lambda connection: recovery_hints.created(connection, sobject, sent),
+                after_unknown=lambda session: recovery_hints.created(session, sobject, sent),
                 keeps=Keeps(sobject, after=own),
                 foresight=preflight.writing(sobject, checked, "create"),
             )
@@ -90,22 +90,22 @@ class Writing:
         named = tuple(checked)
 
         def make(sent: FieldValues, own: FieldValues) -> Plan[Changed]:
-            async def send(connection: Connection) -> Changed:
-                version = connection.org.api_version
+            async def send(session: OrgSession) -> Changed:
+                version = session.org.api_version
                 request = rest.update(version, sobject, record_id, sent, since, allow_duplicates=allow_duplicates)
                 try:
-                    await connection.call(request, rest.read_changed)
+                    await session.call(request, rest.read_changed)
                 except Rejected as error:
                     if since is not None:
-                        await recovery_hints.name_who_changed(connection, sobject, record_id, error)
+                        await recovery_hints.name_who_changed(session, sobject, record_id, error)
                     raise
                 return Changed(record_id, named)
 
-            async def show(connection: Connection) -> Changed:
+            async def show(session: OrgSession) -> Changed:
                 changes, warnings = await operations.read_one(
-                    connection, sobject, record_id, ("Id", *own), lambda now: previewing.update(now, own)
+                    session, sobject, record_id, ("Id", *own), lambda now: previewing.update(now, own)
                 )
-                warnings = (*warnings, *operations.costs(connection))
+                warnings = (*warnings, *operations.costs(session))
                 return Changed(record_id, named, preview=True, changes=changes, warnings=warnings)
 
             plan = operations.changing(

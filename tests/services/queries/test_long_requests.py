@@ -10,7 +10,7 @@ from orgserver.model.orgs import Caller
 from orgserver.salesforce.protocol import rest
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.state import schema
-from orgserver.services.calls.access import Connection
+from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Plan
 from orgserver.services.queries.list_query import Listing
 
@@ -60,9 +60,9 @@ async def test_an_address_that_salesforce_takes_from_nobody_is_not_tried(
     await app.operations.query(caller, "t", "acme", "SELECT Id FROM Contact")
     acme.requests.clear()
 
-    async def send(connection: Connection) -> object:
+    async def send(session: OrgSession) -> object:
         request = rest.search(org.api_version, "FIND {Ada}" + " " * 17_000)
-        return await connection.call(request, rest.read_found)
+        return await session.call(request, rest.read_found)
 
     plan = Plan("read", send, lambda _found: Completion(Outcome.SUCCEEDED))
     with pytest.raises(NotSent) as refused:
