@@ -150,7 +150,7 @@ def test_a_file_that_takes_no_more_fails_as_it_says_and_gets_no_footer(allowed: 
 
 def test_pyarrow_is_loaded_by_nothing_but_a_parquet_export() -> None:
     script = (
-        "import sys, orgserver.cli.audit, orgserver.app, orgserver.tools.server, orgserver.cli.serve\n"
+        "import sys, orgserver.cli.audit.commands, orgserver.app, orgserver.serving.server, orgserver.cli.serving.serve\n"
         "print([m for m in sys.modules if m.startswith('pyarrow')])"
     )
 

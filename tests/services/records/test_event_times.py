@@ -1,4 +1,4 @@
-"""The rules of an Event's times hold for every way of writing one (the list of them: services/event_times.py)."""
+"""The rules of an Event's times hold for every way of writing one (the list of them: services/records/event_times.py)."""
 
 from typing import Any
 
