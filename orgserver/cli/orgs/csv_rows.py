@@ -137,6 +137,7 @@ def _candidate(number: int, row: dict[str, str] | None, sheet: Sheet) -> Candida
         url=given.instance_url or given.login_url,
         token=given.refresh_token,
         client_id=None if given.refresh_token else given.client_id,
+        policy=given.policy,
     )
 
 

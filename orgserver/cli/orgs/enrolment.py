@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -215,6 +215,12 @@ def known_limits(enrolled: Enrolled) -> str:
     """That an org was here before, and what limits it since then."""
     limits = ", ".join(enrolled.known_limits)
     return f"this org is known: its limits {limits} apply; only update-org takes a limit away"
+
+
+def same_limits(aliases: Iterable[str], policy: Policy | None = None) -> str:
+    """That other aliases of an org are limited with it, and how."""
+    limits = f": {', '.join(policy.limits)}" if policy is not None else ""
+    return f"{', '.join(aliases)}: the same org, so the same limits from now on{limits}"
 
 
 def _dead_copy(source: str) -> str:

@@ -10,7 +10,7 @@ import click
 
 from orgserver.cli.login.sf_cli import agree
 from orgserver.cli.orgs.csv_rows import COLUMNS
-from orgserver.cli.orgs.enrolment import known_limits
+from orgserver.cli.orgs.enrolment import known_limits, same_limits
 from orgserver.cli.orgs.import_sources import STDIN, Common, from_csv, from_sf, place_of
 from orgserver.cli.orgs.policy_options import policy_of, policy_options
 from orgserver.cli.support import (
@@ -135,8 +135,11 @@ def _show_plan(planned: Sequence[Planned], place: str, *, wide: bool, as_json: b
 def _what(planned: Planned) -> str:
     if planned.fate is Fate.REFUSED:
         return f"cannot be imported: {planned.note}"
-    told = "new" if planned.fate is Fate.NEW else "already registered"
-    return f"{told} ({planned.note})" if planned.note else told
+    fate = "new" if planned.fate is Fate.NEW else "already registered"
+    notes = [planned.note] if planned.note else []
+    if planned.tightened:
+        notes.append(same_limits(planned.tightened, planned.candidate.policy))
+    return f"{fate} ({'; '.join(notes)})" if notes else fate
 
 
 def _line(done: Imported) -> str:
@@ -150,6 +153,8 @@ def _line(done: Imported) -> str:
         told += f", which is also {', '.join(done.enrolled.also_known_as)}"
     if done.enrolled.known_limits:
         told += f"; {known_limits(done.enrolled)}"
+    if done.enrolled.tightened:
+        told += f"; {same_limits(done.enrolled.tightened, org.policy)}"
     return f"{told}, gone on from an earlier run" if done.enrolled.resumed else told
 
 
@@ -177,6 +182,7 @@ def _told(planned: Planned, done: Imported | None) -> dict[str, Any]:
         "imported": None if done is None else enrolled is not None,
         "rotated": enrolled.rotated if enrolled else None,
         "also_known_as": list(enrolled.also_known_as) if enrolled else [],
+        "tightened": list(enrolled.tightened if enrolled else planned.tightened),
         "error": str(error) if error else None,
         "hint": error.hint if error else None,
     }

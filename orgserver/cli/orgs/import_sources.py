@@ -90,6 +90,7 @@ def _sf_candidate(org: SfOrg, common: Common, turn: asyncio.Lock) -> Candidate:
         org_id=_org_id(org.org_id),
         url=org.instance_url,
         problem=_sf_problem(org, common.trusted),
+        policy=common.policy,
     )
 
 
@@ -119,7 +120,7 @@ def _with(common: Common, row: Candidate) -> Candidate:
     async def prepare(alias: Alias) -> Registration:
         return common.added_to(await row.prepare(alias))
 
-    return replace(row, prepare=prepare)
+    return replace(row, prepare=prepare, policy=common.policy.strictest(row.policy))
 
 
 def _read(file: str) -> bytes:

@@ -66,7 +66,7 @@ def update_org(alias: str, as_json: bool, **options: Any) -> None:
     if changed is not None and before is not None and (enrolled is None or not as_json):
         _show(before, changed, twins, as_json=as_json)
     if changes.get("policy") and twins:
-        tell(f"{', '.join(twins)}: the same org, so the same limits from now on")
+        tell(enrolment.same_limits(twins))
 
 
 def _show(before: Org, org: Org, twins: Sequence[names.Alias], *, as_json: bool) -> None:

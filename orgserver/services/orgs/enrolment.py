@@ -188,7 +188,7 @@ class Enrolment(Registry):
                 self._store.orgs.drop_draft_in(tx, entry.draft, keep_key=existing is None)
             now = rows.one_in(tx, org.row_id) or org
             others = [each for each in changes if each.org.row_id != org.row_id]
-            intent = intent_on(caller, "add-org" if existing is None else "update-org", now)
+            intent = intent_on(caller, given.command if existing is None else "update-org", now)
             if existing is None:
                 intent = replace(intent, fields=Policy().changed_to(now.policy))
             self._record_in(tx, intent)
@@ -219,7 +219,7 @@ class Enrolment(Registry):
     async def _record_failed(self, caller: Caller, given: Registration, completion: Completion) -> None:
         org = (await self._access.catalog()).by_alias.get(given.alias)
         await self._store.audit.record(
-            intent_on(caller, "add-org" if org is None else "update-org", org, said=given.alias), completion
+            intent_on(caller, given.command if org is None else "update-org", org, said=given.alias), completion
         )
 
     def _old_in(self, tx: Transaction, org: Org) -> Credential | None:

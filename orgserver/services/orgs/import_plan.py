@@ -12,13 +12,15 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from orgserver.model.errors import EnrolmentError, OrgserverError
 from orgserver.model.names import Alias, OrgId
-from orgserver.model.orgs import Caller, Org, OrgState
+from orgserver.model.orgs import Caller, Org, OrgState, Policy
 from orgserver.model.secret import Secret
+from orgserver.salesforce import hosts
+from orgserver.salesforce.auth import audiences
 from orgserver.services.orgs.enrolment import Enrolled, Enrolment
 from orgserver.services.orgs.pending_enrolment import digest
 from orgserver.services.orgs.registration import Registration
@@ -54,6 +56,8 @@ class Candidate:
     """The app, of a credential that has no refresh token."""
     problem: str | None = None
     """Why it cannot be imported, where its source knows that already."""
+    policy: Policy = field(default_factory=Policy)
+    """The limits that its source gives it."""
 
 
 class Fate(StrEnum):
@@ -74,6 +78,8 @@ class Planned:
     """What it is or will be registered as; what its source calls it, where it is refused."""
     note: str = ""
     """Why it is refused, or why its alias is another than its source would have it."""
+    tightened: tuple[Alias, ...] = ()
+    """Other aliases of the same org that become stricter with it, as far as that is known before the org answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +111,7 @@ class Importing:
             known = known or await self._same_credential(each, orgs, by_token)
             done = _left_alone(each, known) if known else _refused(each, orgs, places)
             if done is None:
-                done = _new(each, taken)
+                done = replace(_new(each, taken), tightened=_tightened(each, orgs.values()))
                 taken.add(done.alias)
             planned.append(done)
         return planned
@@ -129,8 +135,8 @@ class Importing:
 
     async def _register(self, caller: Caller, planned: Planned) -> Imported:
         try:
-            given = await planned.candidate.prepare(Alias(planned.alias))
-            return Imported(planned, await self._enrolment.add(caller, given), None)
+            registration = replace(await planned.candidate.prepare(Alias(planned.alias)), command="import-orgs")
+            return Imported(planned, await self._enrolment.add(caller, registration), None)
         except OrgserverError as error:
             return Imported(planned, None, error)
         except Exception as error:
@@ -208,6 +214,20 @@ def _refused(candidate: Candidate, orgs: Container[str], places: _Places) -> Pla
     if problem is None and candidate.exact and candidate.called in orgs:
         problem = f"{candidate.called} is registered with another credential; choose another alias"
     return Planned(candidate, Fate.REFUSED, candidate.called, problem) if problem else None
+
+
+def _tightened(candidate: Candidate, orgs: Iterable[Org]) -> tuple[Alias, ...]:
+    """Which registered aliases of the same org the candidate's limits would bind."""
+    twins = (org for org in orgs if _is_same_org(candidate, org))
+    return tuple(org.alias for org in twins if org.policy.strictest(candidate.policy) != org.policy)
+
+
+def _is_same_org(candidate: Candidate, org: Org) -> bool:
+    if candidate.org_id is not None and org.org_id is not None:
+        return candidate.org_id == org.org_id
+    url = (candidate.url or "").lower().rstrip("/")
+    belongs_to_one_org = audiences.is_my_domain(url) or not hosts.is_salesforces(url)
+    return url == org.instance_url and belongs_to_one_org
 
 
 def _new(candidate: Candidate, taken: Container[str]) -> Planned:

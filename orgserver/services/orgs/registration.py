@@ -38,6 +38,8 @@ class Registration:
     policy: Policy = field(default_factory=Policy)
     replace: bool = False
     verify: bool = True
+    command: str = "add-org"
+    """Which command registers it, as the audit log names it; a registered org is changed by ``update-org``."""
 
 
 def checked(given: Registration) -> Registration:

@@ -162,6 +162,7 @@ async def test_one_sf_runs_at_a_time_and_json_tells_everything(
         "imported": False,
         "rotated": None,
         "also_known_as": [],
+        "tightened": [],
         "error": f"the sf command knows no org {acme.username}",
         "hint": "those it knows: sf org list auth",
     }

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from orgserver.sandbox.org import SandboxOrg
+from tests.cli.orgs.sheets import planned, row, sheet
 from tests.cli.shells import Ran, Shell, credential
 
 STRICT = ("--read-only", "--confirm-deletes")
@@ -69,6 +70,32 @@ async def test_update_org_names_the_aliases_whose_limits_change_with_it(
     assert sorted((e["org"], e["tool"], e["fields"]) for e in entries) == [
         ("acme", "update-org", ["no_read_only", "keep_values"]),
         ("twin", "update-org", ["no_read_only", "keep_values"]),
+    ]
+
+
+async def test_an_import_names_the_aliases_that_its_limits_bind_too(
+    shell: Shell, secrets: set[str], acme: SandboxOrg, globex: SandboxOrg
+) -> None:
+    await add(shell, secrets, acme, "live")
+    token = acme.logins.begin(acme.client_id, acme.logins.seeded.scope).refresh_token or ""
+    secrets.add(token)
+    text = sheet(row(acme, alias="watch", refresh_token=token, read_only="yes"), row(globex, read_only="yes"))
+
+    asked = await shell("import-orgs", "--csv", "-", stdin=text)
+    done = await shell("import-orgs", "--csv", "-", "--yes", stdin=text)
+    shown = await shell("show-org", "live", "--json")
+    entries = (await shell("audit", "list", "--json")).json
+
+    bound = "live: the same org, so the same limits from now on: read-only"
+    assert [(line[0], line[-1]) for line in planned(asked)[1:]] == [("watch", f"new ({bound})"), ("globex", "new")]
+    (line,) = [line for line in done.out.splitlines() if line.startswith("watch: imported")]
+    assert line.endswith(f"which is also live; {bound}")
+    assert shown.json["read_only"] is True
+    assert sorted((e["org"], e["action"], e["tool"], e["fields"]) for e in entries) == [
+        ("globex", "enrol", "import-orgs", ["read_only"]),
+        ("live", "enrol", "add-org", []),
+        ("live", "policy", "import-orgs", ["read_only"]),
+        ("watch", "enrol", "import-orgs", ["read_only"]),
     ]
 
 
