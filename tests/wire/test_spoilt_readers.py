@@ -20,6 +20,7 @@ RECORDED = [each for each in (*replies(), *exchanges()) if "json" in each.kind]
 READERS: dict[str, Callable[[Reply], Any]] = {
     "create": rest.read_created,
     "read": rest.read_record,
+    "update": rest.read_changed,
     "upsert": rest.read_upserted,
     "search": rest.read_found,
     "limits": rest.read_limits,

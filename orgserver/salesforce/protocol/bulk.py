@@ -139,13 +139,14 @@ def read_collection(reply: Reply, count: int) -> list[Verdict]:
     return [_verdict(each) for each in reply.body]
 
 
-def _verdict(told: Any) -> Verdict:
-    if not isinstance(told, dict):
-        return Verdict("unknown", code="BAD_REPLY")
-    identifier = _id_or_none(told.get("id"))
-    if told.get("success") is True:
+def _verdict(entry: Any) -> Verdict:
+    identifier = _id_or_none(entry.get("id")) if isinstance(entry, dict) else None
+    success = entry.get("success") if isinstance(entry, dict) else None
+    if success is True and identifier is not None:
         return Verdict("succeeded", identifier)
-    return _failed(identifier, told.get("errors"))
+    if success is False:
+        return _failed(identifier, entry.get("errors"))
+    return Verdict("unknown", identifier, code="BAD_REPLY")
 
 
 def _failed(identifier: str | None, errors: Any) -> Verdict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from orgserver.model.errors import CallError, Category, Rejected, StaleToken, Unanswered
@@ -77,11 +78,27 @@ def refusal(status: int, body: Any, *, writes: bool, retry_after: float | None =
         return _refused_for_now(status, code, message, retry_after)
     if status == 401 and not any(text in message for text in refusal_hints.NOT_STALE):  # noqa: PLR2004  # Unauthorized
         return StaleToken(message, code=code, http_status=status)
+    return _rejected(status, code, message, entries)
+
+
+def failure(status: int, errors: Any) -> CallError:
+    """Make the error of a change that was answered with success as its status, and ``"success": false`` in its body."""
+    entries = error_entries.read_entries(errors)
+    if not entries:
+        return Rejected("Salesforce did not save this, and did not say why", code="REJECTED", http_status=status)
+    code, message = entries[0].code or "REJECTED", error_entries.tell(entries)
+    return _rejected(status, code, message or "Salesforce did not save this", entries, "invalid_argument")
+
+
+def _rejected(
+    status: int, code: str, message: str, entries: Sequence[ErrorEntry], category: Category = "upstream"
+) -> Rejected:
+    """``category`` is for what neither the code nor the status tells."""
     duplicates = next((each.duplicates for each in entries if each.duplicates is not None), None)
     return Rejected(
         message or f"Salesforce answered {status}",
         code=code,
-        category=_CODES.get(code) or _STATUSES.get(status, "upstream"),
+        category=_CODES.get(code) or _STATUSES.get(status, category),
         fields=error_entries.fields_of(entries),
         retryable=code in ("UNABLE_TO_LOCK_ROW", "SERVER_UNAVAILABLE") or refusal_hints.is_concurrent(code, message),
         hint=duplicates.advice if duplicates is not None else refusal_hints.by_words(code, message),

@@ -13,6 +13,7 @@ from orgserver.model.errors import InvalidArgument, Rejected, Unanswered
 from orgserver.model.names import RecordId, SObjectName, api_version, is_field, org_id
 from orgserver.model.names import record_id as read_record_id
 from orgserver.model.results import FieldValues
+from orgserver.salesforce.protocol import refusals
 
 _MORE = re.compile(r"/services/data/v\d{2,3}\.0/(?:query|queryAll)/[0-9A-Za-z]{4,40}(?:-\d{1,10})?")
 _LARGEST_WHOLE = 2**53 - 1
@@ -86,7 +87,11 @@ def create(version: str, sobject: SObjectName, values: FieldValues, *, allow_dup
 
 
 def read_created(reply: Reply) -> RecordId:
-    """The new record's id; Unanswered if the reply names none, for something may have been created."""
+    """The new record's id.
+
+    Raises Rejected where the reply says that it failed, Unanswered where it names no record: it may have been created.
+    """
+    _raise_if_failed(reply)
     try:
         return read_record_id(reply.body["id"])
     except (TypeError, KeyError, ValueError):
@@ -128,8 +133,11 @@ def delete(version: str, sobject: SObjectName, record_id: RecordId) -> Request:
 
 
 def read_changed(reply: Reply) -> None:
-    """An update or delete has nothing to read: its status was success."""
-    del reply
+    """Check the reply to an update or a delete, which has no body; Unanswered for one that says something else."""
+    _raise_if_failed(reply)
+    empty = reply.body is None and not reply.size  # not the JSON null
+    if not empty and not (isinstance(reply.body, dict) and reply.body.get("success") is True):
+        raise Unanswered("the answer to this change is not one that Salesforce documents", code="BAD_REPLY")
 
 
 def read_by_key(version: str, sobject: SObjectName, key: tuple[str, str], fields: Sequence[str]) -> Request:
@@ -291,6 +299,16 @@ def is_whole(value: Any) -> TypeGuard[int]:
 def is_count(value: Any) -> TypeGuard[int]:
     """Whether this counts something."""
     return is_whole(value) and value >= 0
+
+
+def _raise_if_failed(reply: Reply) -> None:
+    """A change whose status is success may still say in its body that nothing was saved (REST guide, SaveResult)."""
+    if isinstance(reply.body, dict) and "success" in reply.body and reply.body["success"] is not True:
+        if reply.body["success"] is False:
+            raise refusals.failure(reply.status, reply.body.get("errors"))
+        raise Unanswered(
+            "the answer to this change says neither that it succeeded nor that it failed", code="BAD_REPLY"
+        )
 
 
 def _records(value: Any) -> list[dict[str, Any]]:
