@@ -36,8 +36,9 @@ from orgserver.model.orgs import Policy
 def add_org(**options: Any) -> None:
     """Register an org as ALIAS.
 
-    The org must know the app that logs in: an External Client App made in that org (docs/external-client-app.md), or
-    PlatformCLI where an administrator has installed it or you hold 'Approve Uninstalled Connected Apps'.
+    The org must know the app that logs in: an External Client App made in that org, or PlatformCLI where an
+    administrator has installed it or you hold 'Approve Uninstalled Connected Apps'. How to make one:
+    https://github.com/orgserver/orgserver/blob/main/docs/external-client-app.md
 
     Secrets come from ORGSERVER_CLIENT_SECRET and ORGSERVER_REFRESH_TOKEN, a file, standard input,
     or a hidden prompt; never from an option.

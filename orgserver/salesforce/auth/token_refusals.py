@@ -29,8 +29,8 @@ unlisted  something, in words that are not known here; nothing says that it pass
 unclear   nothing for certain, as with server trouble: the request may have been worked on
 """
 
-GUIDE = "docs/external-client-app.md"
-"""What every hint about an app points to."""
+GUIDE = "https://github.com/orgserver/orgserver/blob/main/docs/external-client-app.md"
+"""What every hint about an app points to: a page of the repository, for docs are not installed with the package."""
 _REFUSALS = (400, 401, 403)
 """The statuses of a refusal (RFC 6749, section 5.2); with any other the words are not taken for one."""
 

@@ -18,6 +18,7 @@ from typing import Literal
 
 import orgserver
 from orgserver.config import Settings
+from orgserver.salesforce.auth.token_refusals import GUIDE
 from orgserver.store import diagnostics, files
 from orgserver.store.database import OLDER_SCHEMAS, SCHEMA
 from orgserver.vault.sources import folder_risk
@@ -69,7 +70,7 @@ def of_files(database: Path, patience: float = _LOCK_SECONDS) -> list[Finding]:
     """Check whether the store can be opened and may be. Blocks, at most for ``patience`` seconds."""
     if not database.is_file():
         todo = (
-            "orgserver add-org ALIAS makes one (docs/external-client-app.md says which app an org needs), "
+            f"orgserver add-org ALIAS makes one ({GUIDE} says which app an org needs), "
             "orgserver restore FILE puts a backup in"
         )
         return [Finding("store", "problem", f"there is none at {database}", todo)]

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from orgserver.salesforce.auth.audiences import LOGIN_URL, TEST_URL
+from orgserver.salesforce.auth.token_refusals import GUIDE
 from orgserver.sandbox.org import SandboxOrg
 from tests.cli.login.salesforce_proxy import Proxy, proxy
 from tests.cli.shells import Ran, Shell
@@ -70,7 +71,7 @@ async def test_at_login_an_external_client_app_is_refused_and_the_hint_says_what
     assert world.shown == [(LOGIN_URL, LOGIN_URL)]
     assert "External client app is not installed in this org" in added.err
     assert "--login-url https://MYDOMAIN.my.salesforce.com" in added.err
-    assert "docs/external-client-app.md" in added.err
+    assert GUIDE in added.err
 
 
 async def test_the_audience_that_an_older_app_takes_is_remembered_by_the_next_process(

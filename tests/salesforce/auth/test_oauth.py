@@ -1,5 +1,7 @@
 """Answers of the token endpoint that look alike are told apart, and errors mean what Salesforce means by them."""
 
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from orgserver.model.orgs import Credential
 from orgserver.model.secret import Secret
 from orgserver.model.text import MAX_MESSAGE
 from orgserver.salesforce.auth import oauth
+from orgserver.salesforce.auth.token_refusals import GUIDE
 from orgserver.salesforce.protocol import refusals, rest
 from orgserver.salesforce.protocol.rest import Reply
 
@@ -77,8 +80,17 @@ def test_what_lasts_names_what_an_administrator_does_in_setup(status: int, error
     assert words in refused.value.hint
     assert "Setup" in refused.value.hint
     assert "try again" not in refused.value.hint
-    guide = "docs/external-client-app.md" in refused.value.hint
+    guide = GUIDE in refused.value.hint
     assert guide or text in ("inactive user", "invalid client credentials")
+
+
+def test_the_guide_that_hints_name_is_a_page_of_the_repository_on_the_web() -> None:
+    root = Path(__file__).parents[3]
+    repository = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]["urls"]["Repository"]
+    base, _, page = GUIDE.partition("/blob/main/")
+
+    assert base == repository
+    assert (root / page).is_file()
 
 
 @pytest.mark.parametrize("body", [None, [], "text", {}, {"access_token": "x"}, {"error": 5}])

@@ -17,6 +17,7 @@ from orgserver.model.names import CONTACT, alias
 from orgserver.model.orgs import AuthKind, Caller, OrgState
 from orgserver.model.secret import Secret
 from orgserver.salesforce.auth import oauth
+from orgserver.salesforce.auth.token_refusals import GUIDE
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.orgs import browser_login, pending_enrolment
 from orgserver.services.orgs.browser_login import Login, read_callback, read_redirect
@@ -130,7 +131,7 @@ async def test_where_the_app_of_the_sf_command_is_not_installed_the_hint_says_wh
     with pytest.raises(EnrolmentError, match="OAUTH_APP_BLOCKED") as refused:
         await empty.enrolment.add(caller, given, browser)
 
-    for words in ("Setup", "Approve Uninstalled Connected Apps", "docs/external-client-app.md"):
+    for words in ("Setup", "Approve Uninstalled Connected Apps", GUIDE):
         assert words in (refused.value.hint or "")
     assert await no_drafts(empty)
 
