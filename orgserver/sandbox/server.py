@@ -16,6 +16,7 @@ from uvicorn.server import ServerState
 
 from orgserver.model.errors import OperatorError
 from orgserver.sandbox.app import Connection, OrgApp
+from orgserver.sandbox.oauth.assertions import public_key
 from orgserver.sandbox.org import CALLBACK, SandboxOrg
 from orgserver.sandbox.state.connected_apps import PLATFORM_CLI
 from orgserver.sandbox.tls import Certificates, certificates
@@ -44,21 +45,28 @@ class Sandbox:
         rotation: bool = True,
         callbacks: Sequence[str] = (CALLBACK,),
         plain: bool = False,
+        first_org: int = 1,
+        jwt_public_key: str | None = None,
         idle_seconds: int = IDLE_SECONDS,
     ) -> AsyncIterator[Sandbox]:
         """Serve on 127.0.0.1, org i at ``port + i`` (0: free ports); https with a throwaway CA in ``tls_folder``.
 
+        ``first_org`` is the number of the first one (from 1), from which ids and names are made.
         Replies have Salesforce's form: packed for whoever asks, in chunks, with its headers; ``plain``: without.
         A connection on which nothing is asked for ``idle_seconds`` is closed.
-        Raises OperatorError when a port is taken.
+        ``jwt_public_key`` is the PEM of a public key or certificate, whose assertions each org takes.
+        Raises OperatorError when a port is taken, or the key is none.
         """
         sockets = _bind(orgs, port)
         tls = certificates(tls_folder) if tls_folder is not None else None
         scheme = "https" if tls else "http"
         urls = [f"{scheme}://127.0.0.1:{each.getsockname()[1]}" for each in sockets]
         served = [
-            SandboxOrg(number, url, rotation, callbacks=list(callbacks), plain=plain) for number, url in enumerate(urls)
+            SandboxOrg(number, url, rotation, callbacks=list(callbacks), plain=plain)
+            for number, url in enumerate(urls, first_org - 1)
         ]
+        if jwt_public_key is not None:
+            _take_assertions(served, jwt_public_key)
         closing = asyncio.Event()
         listeners = [_Listener(org, served, tls, closing, idle_seconds) for org in served]
         try:
@@ -153,6 +161,17 @@ class _Protocol(H11Protocol):
         if self.client is not None:
             self._connections.pop(self.client, None)
         super().connection_lost(exc)
+
+
+def _take_assertions(orgs: list[SandboxOrg], pem: str) -> None:
+    try:
+        key = public_key(pem)
+    except ValueError:
+        raise OperatorError(
+            "this is no RSA public key or certificate in PEM", hint="openssl pkey -in KEY.pem -pubout writes one"
+        ) from None
+    for org in orgs:
+        org.answers.jwt_public_key = key
 
 
 def _bind(orgs: int, port: int) -> list[socket.socket]:

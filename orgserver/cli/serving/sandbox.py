@@ -9,6 +9,7 @@ import stat
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -33,28 +34,45 @@ _SHOWN = 3
     metavar="URL",
     help="Where a log-in in the browser may lead back to, besides that of the sf command; may be repeated.",
 )
-def sandbox(port: int, orgs: int, tls: bool, plain: bool, no_rotation: bool, callback: tuple[str, ...]) -> None:
+@click.option(
+    "--jwt-public-key",
+    type=click.File(encoding="utf-8", errors="replace"),
+    metavar="FILE",
+    help="The public key or certificate (PEM) whose signed assertions each org takes.",
+)
+@click.option(
+    "--first-org",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 8_000),
+    metavar="N",
+    help="The number of the first org, which its ids and alias are made from: two sandboxes at once need others each.",
+)
+def sandbox(**options: Any) -> None:
     """Serve pretend Salesforce orgs on 127.0.0.1 until Ctrl-C; prints their URLs and credentials as JSON.
 
-    Each org takes log-ins in the browser at once and without asking, refresh tokens, signed assertions and its app's
-    own credentials. POST /sandbox/knobs changes how it behaves; GET /sandbox/state and /sandbox/tokens tell what it
-    saw.
+    Each org takes log-ins in the browser at once and without asking, refresh tokens, its app's own credentials, and
+    with --jwt-public-key signed assertions. POST /sandbox/knobs changes how it behaves, one of them is jwt_public_key;
+    GET /sandbox/state and /sandbox/tokens tell what it saw.
     """
-    run(until_told(_serve(port, orgs, tls=tls, plain=plain, rotation=not no_rotation, callbacks=callback)))
+    run(until_told(_serve(options)))
 
 
-async def _serve(port: int, orgs: int, *, tls: bool, plain: bool, rotation: bool, callbacks: tuple[str, ...]) -> None:
+async def _serve(options: dict[str, Any]) -> None:
     from orgserver.sandbox.org import CALLBACK  # noqa: PLC0415  # only here
     from orgserver.sandbox.server import Sandbox  # noqa: PLC0415  # only here
 
+    key_file = options["jwt_public_key"]
     with tempfile.TemporaryDirectory(prefix="orgserver-sandbox-") as folder:
         async with Sandbox.start(
-            orgs,
-            port=port,
-            tls_folder=Path(folder) if tls else None,
-            rotation=rotation,
-            callbacks=(CALLBACK, *callbacks),
-            plain=plain,
+            options["orgs"],
+            port=options["port"],
+            tls_folder=Path(folder) if options["tls"] else None,
+            rotation=not options["no_rotation"],
+            callbacks=(CALLBACK, *options["callback"]),
+            plain=options["plain"],
+            first_org=options["first_org"],
+            jwt_public_key=key_file.read() if key_file is not None else None,
         ) as served:
             print_json(served.described())
             tell("The sandbox is up. Ctrl-C ends it.")
