@@ -119,7 +119,11 @@ def test_days_of_an_all_day_event_are_sent_as_they_are_written() -> None:
     ("record", "local"),
     [
         (
-            {"StartDateTime": "2026-07-01T20:00:00.000+0000", "EndDateTime": "2026-07-02T20:00:00.000+0000"},
+            {
+                "StartDateTime": "2026-07-01T20:00:00.000+0000",
+                "EndDateTime": "2026-07-02T20:00:00.000+0000",
+                "IsAllDayEvent": False,
+            },
             {"start": "2026-07-01T22:00:00+02:00", "end": "2026-07-02T22:00:00+02:00"},
         ),
         (
@@ -141,20 +145,21 @@ def test_days_of_an_all_day_event_are_sent_as_they_are_written() -> None:
     ],
 )
 def test_an_event_is_told_in_its_users_zone_and_an_all_day_one_in_days(record, local) -> None:
-    told = appointments.told(record, "Europe/Berlin", whole=True)
+    told = appointments.told(record, "Europe/Berlin", None)
 
     assert told["local"] == local | {"time_zone": "Europe/Berlin"}
     assert told.items() >= record.items()
+    assert "local" not in appointments.told(record | {"IsAllDayEvent": None}, "Europe/Berlin", None)
 
 
 def test_a_series_is_told_in_our_words_and_a_record_without_times_has_no_local_ones() -> None:
     single = {"Id": "1", "IsRecurrence": False, "IsRecurrence2": False}
 
-    assert appointments.told(single, "UTC", whole=True) == {"Id": "1"}
-    assert appointments.told({"Id": "2", "RecurrenceActivityId": "1"}, "UTC", whole=True) == {
+    assert appointments.told(single, "UTC", None) == {"Id": "1"}
+    assert appointments.told({"Id": "2", "RecurrenceActivityId": "1"}, "UTC", None) == {
         "Id": "2",
         "recurring": True,
         "series_id": "1",
     }
-    assert appointments.told({"Id": "1", "IsRecurrence2": True}, "UTC", whole=True)["series_id"] == "1"
-    assert appointments.told(single, "UTC", whole=False) == single
+    assert appointments.told({"Id": "1", "IsRecurrence2": True}, "UTC", None)["series_id"] == "1"
+    assert appointments.told(single, "UTC", ["Id", "IsRecurrence", "IsRecurrence2"]) == single

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from orgserver.model.errors import Rejected
-from orgserver.model.names import SObjectName
+from orgserver.model.names import EVENT, SObjectName
 from orgserver.salesforce.protocol import standard_fields
 from orgserver.services.calls.access import OrgSession
-from orgserver.services.records import field_values
+from orgserver.services.records import appointments, field_values
 
 T = TypeVar("T")
 _COLUMN = re.compile(r"No such column '([\w.]{1,200})' on (?:entity|sobject of type) '?(\w{1,80})")
@@ -33,25 +33,35 @@ class UsualFields:
         given: Sequence[str] | None,
         send: Callable[[tuple[str, ...]], Awaitable[T]],
     ) -> T:
-        """Ask for the given fields or the usual ones: these again without those that the org refuses, once for each."""
+        """Ask for the given fields or the usual ones: again without those that may be lacking, once for each.
+
+        All of the usual ones may be lacking; of the given ones only those that nobody named.
+        """
         fields = field_values.field_names(given, sobject)
-        if given is not None or not fields:
+        extra = standard_fields.DOUBTFUL_FIELDS.get(sobject, ()) if given is None else _companions(fields, sobject)
+        if not fields or (given is not None and not extra):
             return await send(fields)
         key = (session.org.row_id, sobject)
-        doubtful = standard_fields.DOUBTFUL_FIELDS.get(sobject, ())
         lacking = self._lacking.get(key, frozenset())
         while True:
-            names = tuple(name for name in (*fields, *doubtful) if name not in lacking)
+            named = fields if given is not None else tuple(name for name in fields if name not in lacking)
+            names = (*named, *(name for name in extra if name not in lacking))
             try:
                 result = await send(names)
             except Rejected as error:
-                refused = _refused(error, sobject, names) or (frozenset(doubtful) & frozenset(names))
+                refused = _refused(error, sobject, names) or (frozenset(extra) & frozenset(names))
+                refused = refused if given is None else refused & frozenset(extra)
                 if error.code != "INVALID_FIELD" or not refused:
                     raise
                 lacking |= refused
                 continue
             self._lacking[key] = lacking
             return result
+
+
+def _companions(fields: Sequence[str], sobject: SObjectName) -> tuple[str, ...]:
+    """What must be read beside fields for them to be understood."""
+    return appointments.companions(fields) if sobject == EVENT else ()
 
 
 def _refused(error: Rejected, sobject: SObjectName, names: Sequence[str]) -> frozenset[str]:

@@ -46,7 +46,7 @@ class PagePlanner:
         arguments = {"tool": "list"} | listing.arguments()
         position = self._position(caller, org, listing.cursor, arguments)
         zone = appointments.zone_of(org)
-        shape = record_shape(org, listing.sobject, whole=listing.fields is None)
+        shape = record_shape(org, listing.sobject, listing.fields)
         asked_at = position.asked_at or time.time_ns() // 1_000_000
         now = _EPOCH + timedelta(milliseconds=asked_at)
         checked = listings.build(listing, now=now, zone=zone)  # its arguments are checked before anything is sent

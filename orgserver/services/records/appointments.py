@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -22,6 +22,7 @@ from orgserver.services.results import result_size
 
 _TIMES = ("startdatetime", "enddatetime")
 _SERIES = ("IsRecurrence", "IsRecurrence2", "RecurrenceActivityId")
+_COMPANIONS = ("IsAllDayEvent", "DurationInMinutes")
 _DAY_MINUTES = 1_440
 _LOOK_SECONDS = 5.0
 _SHOWN = 5
@@ -83,10 +84,17 @@ def _stamp(record: FieldValues, name: str) -> str:
 # -- reading
 
 
-def told(record: FieldValues, zone: str, *, whole: bool) -> FieldValues:
-    """An event with its times as the org's user sees them; ``whole``: with its series in our words."""
-    shown = dict(record)
-    if whole:
+def companions(fields: Sequence[str]) -> tuple[str, ...]:
+    """What must be read beside an event's times to tell whether they are days, and which: as far as it is not read."""
+    lowered = {name.lower() for name in fields}
+    return tuple(name for name in _COMPANIONS if name.lower() not in lowered) if lowered & set(_TIMES) else ()
+
+
+def told(record: FieldValues, zone: str, fields: Sequence[str] | None) -> FieldValues:
+    """An event with its times as the org's user sees them; of all its fields (None), with its series in our words."""
+    hidden = frozenset(companions(fields or ()))
+    shown = {name: value for name, value in record.items() if name not in hidden}
+    if fields is None:
         series = {name: shown.pop(name, None) for name in _SERIES}
         if any(series.values()):
             shown["recurring"] = True
@@ -97,8 +105,11 @@ def told(record: FieldValues, zone: str, *, whole: bool) -> FieldValues:
 
 def _local(record: FieldValues, zone: ZoneInfo) -> dict[str, str]:
     start, end = _time(record.get("StartDateTime")), _time(record.get("EndDateTime"))
+    is_all_day = record.get("IsAllDayEvent")
+    if is_all_day is None:  # hidden from the login's user: they may be days or instants
+        return {}
     try:
-        if record.get("IsAllDayEvent"):
+        if is_all_day:
             return _days(start, end, record.get("DurationInMinutes"))
         times = {"start": start, "end": end}
         return {name: at.astimezone(zone).isoformat() for name, at in times.items() if at is not None}

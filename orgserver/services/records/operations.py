@@ -53,7 +53,7 @@ class Planner:
         wanted = field_values.field_names(fields, sobject)
 
         async def send(session: OrgSession) -> Record:
-            shape = record_shape(session.org, sobject, whole=fields is None)
+            shape = record_shape(session.org, sobject, fields)
             record = await self._usual.ask(
                 session,
                 sobject,
@@ -137,13 +137,15 @@ def changing(
     )
 
 
-def record_shape(org: Org, sobject: SObjectName, *, whole: bool) -> Callable[[FieldValues], FieldValues]:
-    """How a record is told: ``whole`` when nobody named fields, and so without the empty ones."""
+def record_shape(
+    org: Org, sobject: SObjectName, fields: Sequence[str] | None
+) -> Callable[[FieldValues], FieldValues]:
+    """How a record is told: without the empty fields when nobody named any."""
     zone = appointments.zone_of(org)
 
     def shape(record: FieldValues) -> FieldValues:
-        kept = result_size.without_nulls(record) if whole else record
-        return appointments.told(kept, zone, whole=whole) if sobject == EVENT else kept
+        kept = result_size.without_nulls(record) if fields is None else record
+        return appointments.told(kept, zone, fields) if sobject == EVENT else kept
 
     return shape
 

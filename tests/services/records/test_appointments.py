@@ -83,6 +83,45 @@ async def test_with_whom_and_about_what_are_told_by_name(app: App, caller: Calle
     assert named == {"Id": made.id, "Subject": "Tea", "Location": None}
 
 
+NAMED = [
+    (["Subject", "StartDateTime"], {"start": "2027-03-10", "end": "2027-03-11"}),
+    (["Subject", "startDateTime", "endDateTime"], {"start": "2027-03-10", "end": "2027-03-11"}),
+    (["IsAllDayEvent", "StartDateTime"], {"start": "2027-03-10", "end": "2027-03-11"}),
+    (["Subject", "EndDateTime"], None),
+    (["Subject"], None),
+]
+
+
+@pytest.mark.parametrize(("fields", "local"), NAMED)
+async def test_a_day_stays_a_day_whichever_fields_are_named_and_no_other_field_is_shown(
+    app: App, caller: Caller, fields: list[str], local: dict[str, str] | None
+) -> None:
+    zone = "America/Los_Angeles"
+    await in_zone(app, zone)
+    made = await book(app, caller, "2027-03-10", "2027-03-12", IsAllDayEvent=True)
+
+    single = (await app.operations.read(caller, GET, "acme", EVENT, made.id, fields)).values
+    (row,) = await listed(app, caller, "2027-03-10", "2027-03-10", fields=fields)
+
+    assert single == row
+    assert single.pop("local", None) == (local and local | {"time_zone": zone})
+    assert {name.lower() for name in single} == {name.lower() for name in ["Id", *fields]}
+
+
+async def test_where_nobody_may_see_whether_it_is_all_day_no_local_times_are_told(
+    app: App, caller: Caller, host, refuse
+) -> None:
+    made = await book(app, caller, "2027-03-10", "2027-03-11", IsAllDayEvent=True)
+    hidden = refuse(400, "INVALID_FIELD", "No such column 'IsAllDayEvent' on sobject of type Event")
+    host.on("GET", "IsAllDayEvent", hidden)
+
+    for _ in range(2):
+        record = (await app.operations.read(caller, GET, "acme", EVENT, made.id, ["StartDateTime"])).values
+        assert record == {"Id": made.id, "StartDateTime": "2027-03-10T00:00:00.000+0000"}
+
+    assert sum("IsAllDayEvent" in target for target in host.targets()) == 1  # and then it is known
+
+
 # -- overlaps
 
 
