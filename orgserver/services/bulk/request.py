@@ -200,12 +200,8 @@ def _record(
     given: Given, key: str | None, record: Mapping[str, Any], place: str, spelled: dict[str, str]
 ) -> FieldValues:
     """One record, its fields in the spelling that was met first, its key first."""
-    found: FieldValues = {}
-    for name, value in record.items():
-        name = spelled.setdefault(name.lower(), name) if names.is_field(name) else name  # noqa: PLW2901
-        if name in found:
-            raise _bad(f"{place} names {name} twice", f"{place}.{name}")
-        found[name] = value
+    field_values.check_names(record, place)
+    found = {spelled.setdefault(name.lower(), name): value for name, value in record.items()}
     front: FieldValues = {key: _key(given, key, found.pop(key, None), place)} if key is not None else {}
     if given.action == "delete":
         if found:

@@ -67,6 +67,7 @@ def to_write(values: Mapping[str, Any], sobject: SObjectName, act: Act) -> Field
         raise InvalidArgument("data is empty; give at least one field", fields=["data"])
     if len(values) > MAX_FIELDS:
         raise InvalidArgument("data has more fields than an object can have", fields=["data"])
+    check_names(values)
     undecided: Collection[str] = ()
     if sobject == EVENT:
         values = event_times.prepared(dict(values))
@@ -75,7 +76,7 @@ def to_write(values: Mapping[str, Any], sobject: SObjectName, act: Act) -> Field
 
 
 def _checked(name: str, value: Any, sobject: SObjectName, act: Act, undecided: Collection[str]) -> Any:
-    _check_name(name)
+    _check_settable(name)
     known = standard_fields.field(sobject, name)
     if known is None:
         _check_structure(name, value)
@@ -102,9 +103,18 @@ def _check_structure(name: str, value: Any) -> None:
         raise _bad(name, "is a list of other things than texts; only a picklist takes a list")
 
 
-def _check_name(name: str) -> None:
-    if not names.is_field(name):
-        raise InvalidArgument("data holds a name that no field can have", fields=["data"])
+def check_names(values: Iterable[str], place: str = "data") -> None:
+    """See that each name can be a field's, and that none is there twice, in whichever letters."""
+    spellings: dict[str, str] = {}
+    for name in values:
+        if not names.is_field(name):
+            raise InvalidArgument(f"{place} holds a name that no field can have", fields=[place])
+        first = spellings.setdefault(name.lower(), name)
+        if first != name:
+            raise InvalidArgument(f"{place} names {first} twice", fields=[f"{place}.{first}"])
+
+
+def _check_settable(name: str) -> None:
     if name.lower() in ("id", "attributes"):
         raise _bad(name, "cannot be set; a record's id is Salesforce's to give")
 

@@ -47,6 +47,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"Status__c": "warm"}, "takes only hot, Cold"),
     ({"Status__c": ["hot", "Cold"]}, "takes one value"),
     ({"Notes__c": ["a"]}, "must be a text"),
+    ({"Notes__c": "a", "notes__C": "b"}, "names Notes__c twice"),
     ({"Nonsense__c": ["a"]}, "no field 'Nonsense__c' on Custom__c"),
 ]
 
