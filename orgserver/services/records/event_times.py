@@ -4,7 +4,8 @@
 2. An all-day event is made of days. Whatever zone or offset its times are written in, the days are those that are
    written, and are sent as midnight UTC; Salesforce never shifts those to a zone (Object Reference, "Event"). A date
    will do.
-3. Whether a changed event is all-day is what the change says of it, else what the event is: then it is read first.
+3. Whether a changed event is all-day is what the change says of it (null is false), else what the event is: then it
+   is read first.
 4. A plain date as the time of an event that is not all-day is refused, for its zone is not known.
 5. An event that becomes all-day and is given no start keeps the days that it has in the zone of the org's user.
 6. A change of all events that a query finds, with times in it, says itself whether they are all-day.
@@ -50,12 +51,18 @@ class Standing:
 
 
 def is_all_day(data: Mapping[str, Any]) -> bool | None:
-    """Whether a change says that the event is all-day; None where it does not say."""
-    value = next((value for name, value in data.items() if name.lower() == "isalldayevent"), None)
+    """Whether a change says that the event is all-day; None where it does not say. An empty checkbox is not ticked."""
+    values = [value for name, value in data.items() if _is_flag(name)]
+    if not values:
+        return None
     try:
-        return None if value is None else bool(value_shapes.convert(_FLAG, value))
+        return bool(value_shapes.convert(_FLAG, values[0]))
     except ValueError:
         return None  # refused with its field's name, when all fields are checked
+
+
+def _is_flag(name: str) -> bool:
+    return name.lower() == _FLAG.name.lower()
 
 
 def is_open(data: Mapping[str, Any], act: Literal["create", "update", "upsert"]) -> bool:
@@ -68,8 +75,10 @@ def is_open(data: Mapping[str, Any], act: Literal["create", "update", "upsert"])
 
 
 def prepared(data: FieldValues) -> FieldValues:
-    """Event fields ready to send where they say that it is all-day; the same fields where they do not."""
-    return _days(data) if is_all_day(data) is True else data
+    """Event fields ready to send where they say that it is all-day; where they do not, the same fields."""
+    if is_all_day(data) is True:
+        return _days(data)
+    return {name: False if value is None and _is_flag(name) else value for name, value in data.items()}
 
 
 def fitted(data: FieldValues, standing: Standing | None, zone: str, place: str = "data") -> FieldValues:

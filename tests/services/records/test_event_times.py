@@ -117,6 +117,15 @@ async def test_what_a_change_says_of_being_all_day_counts_before_what_the_event_
 
 
 @pytest.mark.parametrize("way", CHANGES)
+async def test_an_empty_checkbox_says_that_the_event_is_not_all_day(calendar: Calendar, way: str) -> None:
+    identifier = await calendar.booked(DAY)
+
+    await getattr(calendar, way)(identifier, {"isAllDayEvent": None} | BERLIN)
+
+    assert calendar.times(identifier) == ("2026-12-27T23:00", "2026-12-28T23:00", False)
+
+
+@pytest.mark.parametrize("way", CHANGES)
 async def test_an_event_that_becomes_all_day_keeps_the_day_that_its_user_sees(calendar: Calendar, way: str) -> None:
     catalog = await calendar.app.access.catalog()
     org = catalog.by_alias["acme"]  # type: ignore[index]
