@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from orgserver.model import names
@@ -57,6 +57,15 @@ class RecordData(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="allow", hide_input_in_errors=True)
     __pydantic_extra__: dict[str, _FieldValue]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spell_names(cls, data: Any) -> Any:
+        """Read a typed field's name in any letters, as Salesforce does; one that is there twice is refused later."""
+        if not isinstance(data, dict):
+            return data
+        known = {name.lower(): name for name in cls.model_fields if name not in data}
+        return {known.pop(name.lower(), name): value for name, value in data.items()}
 
     def values(self) -> dict[str, Any]:
         """The fields that were given, null included."""
