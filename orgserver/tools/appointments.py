@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, WithJsonSchema
+from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator
+from pydantic_core import PydanticCustomError
 
 from orgserver.model.audit import Action
 from orgserver.model.names import EVENT
@@ -38,8 +39,9 @@ class AppointmentFields(RecordData):
 
     Subject: Annotated[str | None, *text(255)] = None
     StartDateTime: When = None
-    EndDateTime: When = None
     IsAllDayEvent: Annotated[bool | int | str | None, WithJsonSchema({"type": "boolean"})] = None
+    DurationInMinutes: Annotated[int | float | str | None, WithJsonSchema({"type": "integer"})] = None
+    EndDateTime: When = None
     Location: Annotated[str | None, *text(255)] = None
     Description: Annotated[str | None, *text(32_000)] = None
     WhoId: Annotated[str | None, WithJsonSchema({"type": ["string", "null"], "description": "Contact or Lead"})] = None
@@ -53,7 +55,19 @@ class NewAppointment(AppointmentFields):
 
     Subject: Annotated[str, Field(max_length=255)]  # required, never null
     StartDateTime: NewWhen
-    EndDateTime: NewWhen
+    EndDateTime: Annotated[
+        str | None,
+        Field(max_length=120, validate_default=True),
+        WithJsonSchema({"type": "string", "description": "or DurationInMinutes"}),
+    ] = None
+
+    @field_validator("EndDateTime")
+    @classmethod
+    def _check_end(cls, end: str | None, info: ValidationInfo) -> str | None:
+        """See that the fields before it or itself say when it ends (Object Reference, "Event"): a whole day does."""
+        if end is None and info.data.get("DurationInMinutes") is None and not info.data.get("IsAllDayEvent"):
+            raise PydanticCustomError("missing_end", "is required, unless DurationInMinutes or IsAllDayEvent is there")
+        return end
 
 
 class CreateAppointment(Arguments):

@@ -73,6 +73,24 @@ CALLS: list[tuple[str, dict[str, Any], str, tuple[Any, ...]]] = [
         "create",
         (EVENT, {"Subject": "Tea", "StartDateTime": START, "EndDateTime": END, "WhoId": CONTACT_ID}, None),
     ),
+    (
+        "salesforce_create_appointment",
+        {"data": {"subject": "Tea", "STARTDATETIME": START, "durationinminutes": 30, "ownerid": "005"}},
+        "create",
+        (EVENT, {"Subject": "Tea", "StartDateTime": START, "DurationInMinutes": 30, "ownerid": "005"}, None),
+    ),
+    (
+        "salesforce_create_appointment",
+        {"data": {"Subject": "Tea", "StartDateTime": "2026-02-20", "IsAllDayEvent": True}},
+        "create",
+        (EVENT, {"Subject": "Tea", "StartDateTime": "2026-02-20", "IsAllDayEvent": True}, None),
+    ),
+    (
+        "salesforce_create_contact",
+        {"data": {"lastname": "Low", "LastName": "High", "email": None}},
+        "create",
+        (CONTACT, {"lastname": "Low", "LastName": "High", "Email": None}, None),
+    ),
     ("salesforce_get_appointment", {"event_id": EVENT_ID}, "read", (EVENT, EVENT_ID, None)),
     (
         "salesforce_update_appointment",

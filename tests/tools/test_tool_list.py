@@ -149,7 +149,7 @@ async def test_data_has_the_usual_fields_typed_and_takes_others(client) -> None:
     assert contact["properties"]["Email"] == {"type": "string", "format": "email", "default": None}
     assert contact["additionalProperties"] is True
     appointment = tools["salesforce_create_appointment"]["data"]
-    assert appointment["required"] == ["Subject", "StartDateTime", "EndDateTime"]
+    assert appointment["required"] == ["Subject", "StartDateTime"]
     assert appointment["properties"]["StartDateTime"] == {"type": "string"}
     changed = tools["salesforce_update_contact"]["data"]
     described = "fields as in salesforce_create_contact"

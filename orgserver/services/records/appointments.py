@@ -45,9 +45,10 @@ async def overlaps(session: OrgSession, data: FieldValues) -> tuple[str, ...]:
     if owner is None or given.get("isalldayevent") is True:
         return ()
     try:
-        start, end = (datetime.fromisoformat(str(given[name])).astimezone(UTC) for name in _TIMES)
+        start = datetime.fromisoformat(str(given["startdatetime"])).astimezone(UTC)
+        end = _end(given, start)
         owner = names.record_id(str(owner))
-    except (KeyError, ValueError, OverflowError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return ()
     text = (
         f"SELECT Id, StartDateTime, EndDateTime FROM Event WHERE OwnerId = {soql.literal(owner)} "  # noqa: S608
@@ -63,6 +64,13 @@ async def overlaps(session: OrgSession, data: FieldValues) -> tuple[str, ...]:
         return ()
     finally:
         session.trace.sent = False  # a read changes nothing
+
+
+def _end(given: Mapping[str, Any], start: datetime) -> datetime:
+    end = given.get("enddatetime")
+    if end is not None:
+        return datetime.fromisoformat(str(end)).astimezone(UTC)
+    return start + timedelta(minutes=int(given["durationinminutes"]))
 
 
 def _warned(found: list[FieldValues]) -> tuple[str, ...]:

@@ -125,6 +125,20 @@ async def test_an_empty_checkbox_says_that_the_event_is_not_all_day(calendar: Ca
     assert calendar.times(identifier) == ("2026-12-27T23:00", "2026-12-28T23:00", False)
 
 
+@pytest.mark.parametrize("tool", [BOOK, "salesforce_change_records"])
+async def test_a_length_in_minutes_will_do_for_the_end(calendar: Calendar, tool: str) -> None:
+    values = {"Subject": "Brief", "StartDateTime": "2026-12-24T10:15:00Z", "DurationInMinutes": "30"}
+    if tool == "salesforce_change_records":
+        await calendar._change(Given(EVENT, "create", [values]))
+    else:
+        other = await calendar.booked(TIMED)
+        created = await calendar.app.operations.create(calendar.caller, tool, "acme", EVENT, values)
+        assert other in created.warnings[0]  # they overlap
+
+    (made,) = [each["Id"] for each in calendar.org.records.tables["Event"].values() if each["Subject"] == "Brief"]
+    assert calendar.times(made) == ("2026-12-24T10:15", "2026-12-24T10:45", False)
+
+
 @pytest.mark.parametrize("way", CHANGES)
 async def test_an_event_that_becomes_all_day_keeps_the_day_that_its_user_sees(calendar: Calendar, way: str) -> None:
     catalog = await calendar.app.access.catalog()
