@@ -56,7 +56,12 @@ BAD: list[tuple[str, dict[str, Any], list[str], str]] = [
     (LIST, {"org": "acme", "order_by": ["Name"]}, ["order_by"], "must be a text"),
     (QUERY, {"org": "acme"}, ["soql"], "soql is required"),
     (QUERY, {"org": "acme", "soql": "SELECT Id FROM X", "include_deleted": 1}, ["include_deleted"], "true or false"),
-    (BOOK, {"org": "acme", "data": {"Subject": "S", "StartDateTime": WHEN}}, ["data.EndDateTime"], "is required, unless"),
+    (
+        BOOK,
+        {"org": "acme", "data": {"Subject": "S", "StartDateTime": WHEN}},
+        ["data.EndDateTime"],
+        "is required, unless",
+    ),
     ("salesforce_list_appointments", {"org": "acme", "start": 5}, ["start"], "must be a text"),
 ]
 

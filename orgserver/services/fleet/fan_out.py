@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +83,11 @@ class Fleet:
         async with asyncio.TaskGroup() as group:  # a caller that goes away takes every question with it
             tasks = [group.create_task(self._ask(asked, alias)) for alias in aliases]
         answers = dict(zip(aliases, (task.result() for task in tasks), strict=True))
-        return _side_by_side(answers) if how is None else _merged(answers, how)
+        return _side_by_side(answers) if how is None else _merged(answers, how, await self._org_ids(caller))
+
+    async def _org_ids(self, caller: Caller) -> dict[str, str]:
+        """The org ids of aliases: an org may have several. Of one that answered, it is known by now."""
+        return {org.alias: org.org_id for org in await self._access.visible(caller) if org.org_id is not None}
 
     async def _named(self, caller: Caller, orgs: Sequence[str]) -> list[str]:
         if EVERY not in orgs:
@@ -162,28 +166,40 @@ def _fair(pages: dict[str, Page], room: int) -> dict[str, int]:
 # -- merged
 
 
-def _merged(answers: dict[str, Page | CallError], how: Merge) -> FleetResult:
-    """The numbers of all orgs added up, and what each of them contributed."""
+def _merged(answers: dict[str, Page | CallError], how: Merge, org_ids: dict[str, str]) -> FleetResult:
+    """The numbers of all orgs added up, each org's once, and what each alias told."""
     whole = {alias: _whole(answer, how) for alias, answer in answers.items()}
     pages = {alias: page for alias, page in whole.items() if isinstance(page, Page)}
     errors, room = _errors(whole)
-    total = sum(page.total_size or 0 for page in pages.values())
+    aliases_by_org: dict[str, list[str]] = {}
+    for alias in pages:
+        aliases_by_org.setdefault(org_ids.get(alias, alias), []).append(alias)
+    counted = [pages[aliases[0]] for aliases in aliases_by_org.values()]
+    total = sum(page.total_size or 0 for page in counted)
     results = [
         {"org": alias, "total_size": answer.total_size}
         if isinstance(answer, Page)
         else {"org": alias, "error": errors[alias]}
         for alias, answer in whole.items()
     ]
-    warnings = [*how.warnings, *_warnings(pages)]
+    warnings = [*how.warnings, *_several_aliases(aliases_by_org.values()), *_warnings(pages)]
     if how.counts_only:
         return FleetResult(results, len(answers), len(pages), how.summed(total), total, tuple(warnings))
-    merged = how.rows([page.records for page in pages.values()])
+    merged = how.rows([page.records for page in counted])
     fitting = _fitting(merged, room - sum(len(alias) + 40 for alias in pages))
     if fitting < len(merged):
         warnings.append(
             f"{len(merged) - fitting} of {len(merged)} groups were left out, because a result ends at 60 KB"
         )
     return FleetResult(results, len(answers), len(pages), merged[:fitting], len(merged), tuple(warnings))
+
+
+def _several_aliases(groups: Iterable[Sequence[str]]) -> list[str]:
+    return [
+        f"{', '.join(aliases[:-1])} and {aliases[-1]} are one org: it is counted once, as {aliases[0]} told"
+        for aliases in groups
+        if len(aliases) > 1
+    ][:_MOST_WARNINGS]
 
 
 def _whole(answer: Page | CallError, how: Merge) -> Page | CallError:

@@ -137,9 +137,7 @@ def changing(
     )
 
 
-def record_shape(
-    org: Org, sobject: SObjectName, fields: Sequence[str] | None
-) -> Callable[[FieldValues], FieldValues]:
+def record_shape(org: Org, sobject: SObjectName, fields: Sequence[str] | None) -> Callable[[FieldValues], FieldValues]:
     """How a record is told: without the empty fields when nobody named any."""
     zone = appointments.zone_of(org)
 

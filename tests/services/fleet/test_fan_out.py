@@ -12,9 +12,11 @@ from orgserver.model.audit import AuditEntry, EntryFilter
 from orgserver.model.errors import InvalidArgument
 from orgserver.model.names import alias
 from orgserver.model.orgs import Caller, Principal, Scope
+from orgserver.model.secret import Secret
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.state import schema
 from orgserver.services.fleet.fan_out import Fleet
+from orgserver.services.orgs.registration import Registration
 
 TOOL = "salesforce_query_orgs"
 COUNT = "SELECT COUNT() FROM Contact"
@@ -103,6 +105,34 @@ async def test_counts_are_merged_and_each_orgs_part_is_told(app: App, caller: Ca
     parts = [each["total_size"] for each in found.results if "total_size" in each]
     assert len(parts) == 2
     assert (found.total_size, found.merged, found.answered) == (sum(parts), [{"expr0": sum(parts)}], 2)
+
+
+@pytest.mark.parametrize("soql", [COUNT, "SELECT Title, COUNT(Id) n FROM Contact GROUP BY Title"])
+async def test_an_org_of_two_aliases_is_counted_once_and_both_are_named(
+    app: App, caller: Caller, acme: SandboxOrg, soql: str
+) -> None:
+    credentials = acme.credentials()
+    login = acme.logins.begin(acme.client_id, acme.logins.seeded.scope)
+    second = Registration(
+        alias=alias("acme_2"),
+        client_id=credentials["client_id"],
+        client_secret=Secret(credentials["client_secret"]),
+        refresh_token=Secret(login.refresh_token or ""),
+        login_url=credentials["login_url"],
+        source="a test",
+        trusted_hosts=tuple(credentials["trust_hosts"]),
+    )
+    await app.enrolment.add(caller, second)
+    single = await app.operations.fleet.query(caller, TOOL, ["acme"], soql, merge=True)
+
+    twice = await app.operations.fleet.query(caller, TOOL, ["acme", "acme_2"], soql, merge=True)
+
+    assert (twice.merged, twice.total_size) == (single.merged, single.total_size)
+    assert twice.warnings == ("acme and acme_2 are one org: it is counted once, as acme told",)
+    assert [each["org"] for each in twice.results] == ["acme", "acme_2"]
+    acme.fault("status", path=".*/query.*", status=400, body=json.dumps([{"errorCode": "NOPE", "message": "no"}]))
+    rest = await app.operations.fleet.query(caller, TOOL, ["acme", "acme_2"], soql, merge=True)
+    assert (rest.merged, rest.answered, rest.warnings) == (single.merged, 1, ())  # one of them answered
 
 
 async def test_a_query_that_cannot_be_merged_asks_nobody_and_is_on_record(
