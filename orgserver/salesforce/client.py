@@ -24,7 +24,7 @@ from orgserver.salesforce import clock, retry
 from orgserver.salesforce import hosts as host_rules
 from orgserver.salesforce.auth import oauth
 from orgserver.salesforce.protocol import bodies, composite_read, refusals
-from orgserver.salesforce.protocol.rest import Reply, Request
+from orgserver.salesforce.protocol.messages import Reply, Request
 from orgserver.salesforce.reply_memory import Hold, OrgRoom, Room
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from orgserver.model.names import CONTACT, EVENT
 from orgserver.model.orgs import Caller
 from orgserver.model.results import Page
 from orgserver.salesforce.protocol import composite_read
-from orgserver.salesforce.protocol.rest import Reply, Request
+from orgserver.salesforce.protocol.messages import Reply, Request
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.state import schema
 from orgserver.sandbox.state.duplicate_rules import Rule

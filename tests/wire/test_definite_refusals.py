@@ -11,7 +11,7 @@ from orgserver.model.errors import CallError, Rejected, StaleToken, Unanswered
 from orgserver.model.secret import Secret
 from orgserver.salesforce import retry
 from orgserver.salesforce.client import OrgHosts, SalesforceClient, Trace
-from orgserver.salesforce.protocol.rest import Request
+from orgserver.salesforce.protocol.messages import Request
 from tests.wire import upstream as acts
 from tests.wire.upstream import Upstream
 

@@ -12,7 +12,7 @@ import pytest
 from orgserver.model.errors import CallError, Unanswered
 from orgserver.model.secret import Secret
 from orgserver.salesforce.client import OrgHosts, SalesforceClient, Trace
-from orgserver.salesforce.protocol.rest import Reply, Request
+from orgserver.salesforce.protocol.messages import Reply, Request
 from orgserver.salesforce.reply_memory import MIDDLE_BYTES, SMALL_BYTES, Hold, OrgRoom, Room
 from tests.wire import upstream as acts
 from tests.wire.upstream import Act, Form, Upstream

@@ -12,7 +12,7 @@ from aiohttp.client_proto import ResponseHandler
 from orgserver.model.errors import CallError, NoConnection, NotSent, RateLimited, Rejected, StaleToken, Unanswered
 from orgserver.model.secret import Secret
 from orgserver.salesforce.client import OrgHosts, SalesforceClient, Trace
-from orgserver.salesforce.protocol.rest import Reply, Request
+from orgserver.salesforce.protocol.messages import Reply, Request
 from orgserver.salesforce.transport import MAX_BODY, AiohttpTransport
 from tests.wire import upstream as acts
 from tests.wire.upstream import Act, Upstream

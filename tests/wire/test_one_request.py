@@ -10,7 +10,7 @@ from orgserver.model.names import CONTACT, record_id
 from orgserver.model.secret import Secret
 from orgserver.salesforce.client import OrgHosts, SalesforceClient, Trace
 from orgserver.salesforce.protocol import rest
-from orgserver.salesforce.protocol.rest import Request
+from orgserver.salesforce.protocol.messages import Request
 from orgserver.sandbox.org import SandboxOrg
 
 ID = record_id("003Sb0000000002")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from orgserver.model.errors import CallError, Unanswered
 from orgserver.model.secret import Secret
 from orgserver.salesforce.client import OrgHosts, SalesforceClient, Trace
-from orgserver.salesforce.protocol.rest import Request
+from orgserver.salesforce.protocol.messages import Request
 from orgserver.salesforce.transport import MAX_BODY
 from tests.wire import upstream as acts
 from tests.wire.upstream import Form, Upstream

@@ -12,7 +12,8 @@ from orgserver.model.secret import Secret
 from orgserver.salesforce.auth import oauth
 from orgserver.salesforce.client import OrgHosts, SalesforceClient, Trace
 from orgserver.salesforce.protocol import bulk, describe, rest
-from orgserver.salesforce.protocol.rest import Reply, Request
+from orgserver.salesforce.protocol.messages import Reply, Request
+from orgserver.salesforce.protocol.reply_values import strip_attributes
 from tests.wire import upstream as acts
 from tests.wire.recordings import FORMS, Recording, exchanges, replies
 from tests.wire.upstream import Upstream
@@ -131,9 +132,9 @@ TOLD: dict[str, Callable[[Reply], Any]] = {
     "sobject_select_success": rest.read_record,
     "sobject_describe_success": lambda reply: describe.schema(reply.body).name,
     "describe_global": lambda reply: len(describe.object_list(reply.body).objects),
-    "describe_sobjects_success": lambda reply: len(rest.clean(reply.body)["sobjects"]),
-    "search_success": lambda reply: [each["object"] for each in rest.read_found(reply)],
-    "recent_success": lambda reply: [each["Name"] for each in rest.read_found(reply)],
+    "describe_sobjects_success": lambda reply: len(strip_attributes(reply.body)["sobjects"]),
+    "search_success": lambda reply: [each["object"] for each in rest.read_search_results(reply)],
+    "recent_success": lambda reply: [each["Name"] for each in rest.read_search_results(reply)],
 }
 EXPECTED: dict[str, Any] = {
     "services_data_success": ["v20.0"],

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from orgserver.model.errors import CallError, Rejected
 from orgserver.salesforce.protocol import bodies, bulk, describe, refusals, rest
-from orgserver.salesforce.protocol.rest import Reply
+from orgserver.salesforce.protocol.messages import Reply
 from tests.wire.mutations import encoded, mutated
 from tests.wire.recordings import Recording, exchanges, replies
 
@@ -22,7 +22,7 @@ READERS: dict[str, Callable[[Reply], Any]] = {
     "read": rest.read_record,
     "update": rest.read_changed,
     "upsert": rest.read_upserted,
-    "search": rest.read_found,
+    "search": rest.read_search_results,
     "limits": rest.read_limits,
     "query": rest.read_page,
     "versions": rest.read_versions,

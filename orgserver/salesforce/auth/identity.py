@@ -14,7 +14,7 @@ from orgserver.model.names import org_id
 from orgserver.model.text import clean_text
 from orgserver.salesforce import hosts
 from orgserver.salesforce.auth.oauth import TokenAnswer
-from orgserver.salesforce.protocol.rest import Reply, Request
+from orgserver.salesforce.protocol.messages import Reply, Request
 
 _SHARED = ("https://login.salesforce.com", "https://test.salesforce.com")
 """Salesforce writes these into ``id`` also where a My Domain gave the token."""

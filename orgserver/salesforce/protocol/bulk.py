@@ -14,7 +14,9 @@ from orgserver.model.names import SObjectName
 from orgserver.model.results import FieldValues
 from orgserver.model.text import clean_word
 from orgserver.salesforce.protocol import bulk_csv, error_entries
-from orgserver.salesforce.protocol.rest import Reply, Request, duplicate_headers, is_count
+from orgserver.salesforce.protocol.messages import Reply, Request
+from orgserver.salesforce.protocol.reply_values import is_count
+from orgserver.salesforce.protocol.rest import duplicate_headers
 
 MANY = 200
 """The most records of one collections request; above it a bulk job is cheaper for everybody."""

@@ -11,7 +11,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from orgserver.salesforce.protocol.rest import Reply, Request
+from orgserver.salesforce.protocol.messages import Reply, Request
 
 LONGEST = 8_000
 """Bytes of path and query that are sent as they are: what common proxies let through."""

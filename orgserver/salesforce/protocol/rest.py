@@ -3,67 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeGuard
-from urllib.parse import quote, urlencode
+from typing import Any
+from urllib.parse import quote
 
 from orgserver.model.errors import InvalidArgument, Rejected, Unanswered
 from orgserver.model.names import RecordId, SObjectName, api_version, is_field, org_id
 from orgserver.model.names import record_id as read_record_id
 from orgserver.model.results import FieldValues
 from orgserver.salesforce.protocol import refusals
+from orgserver.salesforce.protocol.messages import Reply, Request
+from orgserver.salesforce.protocol.reply_values import is_count, is_whole, read_records, strip_attributes, unreadable
 
-_MORE = re.compile(r"/services/data/v\d{2,3}\.0/(?:query|queryAll)/[0-9A-Za-z]{4,40}(?:-\d{1,10})?")
-_LARGEST_WHOLE = 2**53 - 1
+_NEXT_PAGE = re.compile(r"/services/data/v\d{2,3}\.0/(?:query|queryAll)/[0-9A-Za-z]{4,40}(?:-\d{1,10})?")
 _ALLOW_DUPLICATES = (("Sforce-Duplicate-Rule-Header", "allowSave=true"),)
 """Saves what a duplicate rule only warns of (REST guide ``headers_duplicaterules``), and nothing that one blocks."""
 DUPLICATES_SINCE = 52
 """The first API version that knows this header."""
-_READS = frozenset({"GET", "HEAD"})
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What to ask; the client adds host and token."""
-
-    method: str
-    path: str
-    query: tuple[tuple[str, str], ...] = ()
-    body: Any = None
-    """What becomes JSON; bytes are sent as they are, and ``headers`` say what they are."""
-    accept: str = "application/json"
-    """A reply of another kind comes as bytes."""
-    headers: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def writes(self) -> bool:
-        """Whether it may change something."""
-        return self.method not in _READS
-
-    @property
-    def conditional(self) -> bool:
-        """Whether 304 (nothing has changed) is an answer to it."""
-        return any(name == "If-Modified-Since" for name, _ in self.headers)
-
-    @property
-    def target(self) -> str:
-        """Path and query string as they are sent."""
-        return f"{self.path}?{urlencode(self.query)}" if self.query else self.path
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What came back: header names in lower case, and the body's JSON or None."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: Any
-    size: int = 0
-    """Of the body as it came, in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +67,8 @@ def read(version: str, sobject: SObjectName, record_id: RecordId, fields: Sequen
 def read_record(reply: Reply) -> FieldValues:
     """The record's fields, without Salesforce's ``attributes``."""
     if not isinstance(reply.body, dict):
-        raise _unreadable()
-    cleaned: FieldValues = clean(reply.body)
+        raise unreadable()
+    cleaned: FieldValues = strip_attributes(reply.body)
     return cleaned
 
 
@@ -163,11 +123,11 @@ def search(version: str, sosl: str) -> Request:
     return Request("GET", f"/services/data/{version}/search", (("q", sosl),))
 
 
-def read_found(reply: Reply) -> list[FieldValues]:
+def read_search_results(reply: Reply) -> list[FieldValues]:
     """The records found, each with its ``object`` first; a bare list is the form before v37.0."""
     body = reply.body
-    found = body.get("searchRecords") if isinstance(body, dict) else body
-    return [{"object": _type(each)} | clean(each) for each in _records(found)]
+    records = read_records(body.get("searchRecords") if isinstance(body, dict) else body)
+    return [{"object": _type(each)} | strip_attributes(each) for each in records]
 
 
 def limits(version: str) -> Request:
@@ -178,13 +138,13 @@ def limits(version: str) -> Request:
 def read_limits(reply: Reply) -> dict[str, tuple[int, int]]:
     """What is allowed and what remains, by name."""
     if not isinstance(reply.body, dict):
-        raise _unreadable()
-    told: dict[str, tuple[int, int]] = {}
+        raise unreadable()
+    allocations: dict[str, tuple[int, int]] = {}
     for name, limit in reply.body.items():
         most, left = (limit.get("Max"), limit.get("Remaining")) if isinstance(limit, dict) else (None, None)
         if is_count(most) and is_whole(left) and is_field(name):
-            told[name] = (most, left)
-    return told
+            allocations[name] = (most, left)
+    return allocations
 
 
 def query(version: str, soql: str, batch_size: int, include_deleted: bool = False) -> Request:
@@ -194,16 +154,16 @@ def query(version: str, soql: str, batch_size: int, include_deleted: bool = Fals
     return Request("GET", f"/services/data/{version}/{resource}", (("q", soql),), headers=options)
 
 
-def more(path: str) -> Request:
+def next_page(path: str) -> Request:
     """Go on with a query at a path that Salesforce gave."""
-    if not _MORE.fullmatch(path):
+    if not _NEXT_PAGE.fullmatch(path):
         raise InvalidArgument("cursor does not belong to this call", fields=["cursor"])
     return Request("GET", path)
 
 
-def is_more(request: Request) -> bool:
+def is_next_page(request: Request) -> bool:
     """Whether a request goes on with a query."""
-    return _MORE.fullmatch(request.path) is not None
+    return _NEXT_PAGE.fullmatch(request.path) is not None
 
 
 def ended_with_session() -> Rejected:
@@ -221,15 +181,15 @@ def read_page(reply: Reply) -> QueryPage:
     """A page of records; a next page that is not on a query path of this API is an error, never an address to call."""
     body = reply.body
     if not isinstance(body, dict):
-        raise _unreadable()
-    records = _records(body.get("records"))
-    following = body.get("nextRecordsUrl")
-    if following is not None and not (isinstance(following, str) and _MORE.fullmatch(following)):
+        raise unreadable()
+    records = read_records(body.get("records"))
+    next_path = body.get("nextRecordsUrl")
+    if next_path is not None and not (isinstance(next_path, str) and _NEXT_PAGE.fullmatch(next_path)):
         raise Rejected("the org named a next page outside its query paths, which is not followed", code="BAD_NEXT_PAGE")
     total = body.get("totalSize", len(records))
     if not is_count(total):
         raise Rejected("the org's answer has a totalSize that is no count", code="BAD_REPLY")
-    return QueryPage([clean(record) for record in records], total, following is None, following)
+    return QueryPage([strip_attributes(record) for record in records], total, next_path is None, next_path)
 
 
 def describe(version: str, sobject: SObjectName) -> Request:
@@ -240,7 +200,7 @@ def describe(version: str, sobject: SObjectName) -> Request:
 def read_describe(reply: Reply) -> dict[str, Any]:
     """The description, with its fields."""
     if not isinstance(reply.body, dict) or not isinstance(reply.body.get("fields"), list):
-        raise _unreadable()
+        raise unreadable()
     return reply.body
 
 
@@ -254,9 +214,9 @@ def read_versions(reply: Reply) -> list[str]:
     try:
         versions = {api_version(each["version"]) for each in reply.body}
     except (TypeError, KeyError, ValueError):
-        raise _unreadable() from None
+        raise unreadable() from None
     if not versions:
-        raise _unreadable()
+        raise unreadable()
     return sorted(versions, key=lambda version: (len(version), version))
 
 
@@ -268,37 +228,14 @@ def userinfo() -> Request:
 def read_userinfo(reply: Reply) -> dict[str, Any]:
     """Who we are: at least ``user_id``, ``organization_id`` and ``preferred_username``."""
     body = reply.body
-    wanted = ("user_id", "organization_id", "preferred_username")
-    if not isinstance(body, dict) or not all(isinstance(body.get(name), str) for name in wanted):
-        raise _unreadable()
+    required = ("user_id", "organization_id", "preferred_username")
+    if not isinstance(body, dict) or not all(isinstance(body.get(name), str) for name in required):
+        raise unreadable()
     try:
         ids = {"organization_id": org_id(body["organization_id"]), "user_id": read_record_id(body["user_id"], "005")}
     except ValueError:
-        raise _unreadable() from None
+        raise unreadable() from None
     return body | ids
-
-
-def clean(value: Any) -> Any:
-    """Take Salesforce's ``attributes`` out of a record, and out of the records inside it."""
-    if isinstance(value, dict):
-        return {
-            name: clean(inner) if isinstance(inner, dict | list) else inner
-            for name, inner in value.items()
-            if name != "attributes"
-        }
-    if isinstance(value, list):
-        return [clean(inner) for inner in value]
-    return value
-
-
-def is_whole(value: Any) -> TypeGuard[int]:
-    """Whether this is a whole number of a size that every reader of JSON takes exactly (RFC 8259, section 6)."""
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST_WHOLE
-
-
-def is_count(value: Any) -> TypeGuard[int]:
-    """Whether this counts something."""
-    return is_whole(value) and value >= 0
 
 
 def _raise_if_failed(reply: Reply) -> None:
@@ -309,14 +246,6 @@ def _raise_if_failed(reply: Reply) -> None:
         raise Unanswered(
             "the answer to this change says neither that it succeeded nor that it failed", code="BAD_REPLY"
         )
-
-
-def _records(value: Any) -> list[dict[str, Any]]:
-    if not isinstance(value, list):
-        raise _unreadable()
-    if not all(isinstance(each, dict) for each in value):
-        raise Rejected("the org's answer has records that are no objects", code="BAD_REPLY")
-    return value
 
 
 def _type(record: dict[str, Any]) -> str | None:
@@ -343,7 +272,3 @@ def _row(version: str, sobject: SObjectName, record_id: RecordId) -> str:
 def _keyed(version: str, sobject: SObjectName, key: tuple[str, str]) -> str:
     field, value = key
     return f"{_object(version, sobject)}/{quote(field, safe='')}/{quote(value, safe='')}"
-
-
-def _unreadable() -> Rejected:
-    return Rejected("the org's answer has not the form that Salesforce documents", code="BAD_REPLY")

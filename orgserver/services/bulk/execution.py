@@ -14,6 +14,7 @@ from orgserver.model.orgs import Caller
 from orgserver.model.results import FieldValues
 from orgserver.salesforce.protocol import bulk, bulk_csv, rest
 from orgserver.salesforce.protocol.bulk import MANY
+from orgserver.salesforce.protocol.messages import Reply, Request
 from orgserver.salesforce.protocol.rest import QueryPage
 from orgserver.services.bulk import job
 from orgserver.services.bulk.job import Pace
@@ -111,7 +112,7 @@ class Running:
             if page.next_path is None:
                 return ids
             await self.more_time()
-            page = await read_first(self.session, rest.more(page.next_path), _read_ids)
+            page = await read_first(self.session, rest.next_page(page.next_path), _read_ids)
 
     # -- sending
 
@@ -164,7 +165,7 @@ class Running:
 
     # -- going on
 
-    async def call(self, request: rest.Request, read: Callable[[rest.Reply], T], seconds: float = 0) -> T:
+    async def call(self, request: Request, read: Callable[[Reply], T], seconds: float = 0) -> T:
         """Send one request of a job, in its own time."""
         self.session.deadline = asyncio.get_running_loop().time() + (seconds or self.pace.request_seconds)
         return await self.session.call(request, read)
@@ -262,7 +263,7 @@ class _Ids(Sequence[str]):
         return self._kept[place * _ID_BYTES : (place + 1) * _ID_BYTES].decode("ascii")
 
 
-def _read_ids(reply: rest.Reply) -> QueryPage:
+def _read_ids(reply: Reply) -> QueryPage:
     """A page with nothing but the ids of its records: whatever else was selected is let go with the reply."""
     page = rest.read_page(reply)
     return replace(page, records=[{ID: each[ID]} if ID in each else {} for each in page.records])

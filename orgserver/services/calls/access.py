@@ -10,7 +10,7 @@ from orgserver.model.errors import NotSent, StaleToken, UnknownOrg
 from orgserver.model.orgs import AccessToken, Caller, Org, Scope
 from orgserver.salesforce.client import SalesforceClient, Trace
 from orgserver.salesforce.protocol import rest
-from orgserver.salesforce.protocol.rest import Reply, Request
+from orgserver.salesforce.protocol.messages import Reply, Request
 from orgserver.services.observer import Observer
 from orgserver.services.tokens.cache import LEASE_SECONDS, Tokens, hosts_of
 from orgserver.store.orgs.registry import Catalog
@@ -46,7 +46,7 @@ class OrgSession:
                 result = await self._ask(token, request, read)
                 break
             except StaleToken as error:
-                if rest.is_more(request) and self._tokens.ends_results(self.org, token, new=new):
+                if rest.is_next_page(request) and self._tokens.ends_results(self.org, token, new=new):
                     raise rest.ended_with_session() from error
                 if new:
                     raise self._tokens.refused_anew(self.org, token, str(error)) from error

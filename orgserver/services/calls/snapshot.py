@@ -18,7 +18,7 @@ from orgserver.model.names import EVENT, RecordId, SObjectName
 from orgserver.model.orgs import Org, Permission
 from orgserver.model.results import Changed, Created, FieldValues
 from orgserver.salesforce.protocol import rest
-from orgserver.salesforce.protocol.rest import Reply, Request
+from orgserver.salesforce.protocol.messages import Reply, Request
 from orgserver.services.calls import idempotency
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Plan

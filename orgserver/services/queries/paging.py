@@ -15,7 +15,7 @@ from functools import partial
 from orgserver.model.errors import CallError, Rejected
 from orgserver.model.results import FieldValues
 from orgserver.salesforce.protocol import rest as protocol
-from orgserver.salesforce.protocol.rest import Reply
+from orgserver.salesforce.protocol.messages import Reply, Request
 from orgserver.salesforce.soql import RowQuery
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.results import result_size, truncation
@@ -131,9 +131,9 @@ class _Reading:
                 return Piece(shelf.records, page.total_size, page.rest, shelf.warnings, page.is_done)
             position = page.rest
 
-    def _request(self, soql: str, position: Position, batch: int) -> protocol.Request:
+    def _request(self, soql: str, position: Position, batch: int) -> Request:
         if position.path is not None:
-            return protocol.more(position.path)
+            return protocol.next_page(position.path)
         batch = min(max(batch, _SMALLEST_BATCH), _LARGEST_BATCH)
         return protocol.query(self.session.org.api_version, soql, batch, self.source.include_deleted)
 

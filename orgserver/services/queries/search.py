@@ -98,7 +98,7 @@ async def _ask(
 
 async def _send(session: OrgSession, text: str, returning: dict[str, tuple[str, ...]], asked: int, limit: int) -> Found:
     request = rest.search(session.org.api_version, sosl.find(text, returning, asked))
-    return await session.call(request, lambda reply: _cut(rest.read_found(reply), limit))
+    return await session.call(request, lambda reply: _cut(rest.read_search_results(reply), limit))
 
 
 def _cut(found: list[FieldValues], limit: int) -> Found:

@@ -292,7 +292,7 @@ async def _standings(session: OrgSession, records: Sequence[FieldValues], key: s
             found |= {_folded(_value(each, key)): Standing.of(each) for each in page.records}
             if page.next_path is None:
                 break
-            request = rest.more(page.next_path)
+            request = rest.next_page(page.next_path)
     return found
 
 

@@ -13,7 +13,8 @@ from orgserver.model.text import MAX_MESSAGE
 from orgserver.salesforce.auth import oauth
 from orgserver.salesforce.auth.token_refusals import GUIDE
 from orgserver.salesforce.protocol import refusals, rest
-from orgserver.salesforce.protocol.rest import Reply
+from orgserver.salesforce.protocol.messages import Reply
+from orgserver.salesforce.protocol.reply_values import strip_attributes
 
 ANSWERS = [
     (400, "invalid_grant", "expired access/refresh token", "dead"),
@@ -272,4 +273,4 @@ def test_a_next_page_is_a_path_to_check_and_never_an_address(path: str) -> None:
 def test_attributes_are_taken_out_at_every_depth() -> None:
     record = {"attributes": {"type": "A"}, "Id": "1", "B": {"attributes": {}, "C": [{"attributes": {}, "D": None}]}}
 
-    assert rest.clean(record) == {"Id": "1", "B": {"C": [{"D": None}]}}
+    assert strip_attributes(record) == {"Id": "1", "B": {"C": [{"D": None}]}}

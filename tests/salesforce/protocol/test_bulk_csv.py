@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from orgserver.model.bulk import Part, Verdict
 from orgserver.salesforce.protocol import bulk, bulk_csv
-from orgserver.salesforce.protocol.rest import Reply
+from orgserver.salesforce.protocol.messages import Reply
 from orgserver.services.bulk.row_matching import Matching
 from orgserver.store.audit import chain, result_parts
 

@@ -13,7 +13,7 @@ from orgserver.model.errors import Rejected
 from orgserver.model.names import CONTACT, SObjectName
 from orgserver.model.schema import ObjectList, nearest, spaced
 from orgserver.salesforce.protocol import describe
-from orgserver.salesforce.protocol.rest import Reply
+from orgserver.salesforce.protocol.messages import Reply
 from orgserver.services.describe import compression
 
 FOLDER = resources.files("orgserver.sandbox") / "describe"

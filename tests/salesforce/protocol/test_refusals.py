@@ -6,7 +6,7 @@ import pytest
 
 from orgserver.model.errors import Rejected, Unanswered
 from orgserver.salesforce.protocol import bulk, refusals
-from orgserver.salesforce.protocol.rest import Reply
+from orgserver.salesforce.protocol.messages import Reply
 
 HIDDEN = "\U000e0049\U000e0067\u061c\u00ad"
 

@@ -6,7 +6,7 @@ import pytest
 
 from orgserver.model.errors import CallError, Rejected, Unanswered
 from orgserver.salesforce.protocol import bodies, bulk, rest
-from orgserver.salesforce.protocol.rest import Reply
+from orgserver.salesforce.protocol.messages import Reply
 
 ID = "003000000000001AAA"
 ERRORS = [

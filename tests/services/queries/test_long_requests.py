@@ -62,7 +62,7 @@ async def test_an_address_that_salesforce_takes_from_nobody_is_not_tried(
 
     async def send(session: OrgSession) -> object:
         request = rest.search(org.api_version, "FIND {Ada}" + " " * 17_000)
-        return await session.call(request, rest.read_found)
+        return await session.call(request, rest.read_search_results)
 
     plan = Plan("read", send, lambda _found: Completion(Outcome.SUCCEEDED))
     with pytest.raises(NotSent) as refused:

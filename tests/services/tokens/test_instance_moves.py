@@ -293,7 +293,7 @@ async def test_a_host_outside_the_trusted_ones_quarantines_without_asking(
 
 
 async def test_the_login_host_is_asked_at_its_own_address_alone(app: App, acme: SandboxOrg) -> None:
-    from orgserver.salesforce.protocol.rest import Request
+    from orgserver.salesforce.protocol.messages import Request
 
     where = replace(hosts_of(await org(app), acme.url), login_url="https://evil.example")
 
