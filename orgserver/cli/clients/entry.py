@@ -83,6 +83,8 @@ def connected(program: Program, text: str, entry: Mapping[str, Any]) -> str:
         for key in ("type", "command", "args")
         if key in entry and before.get(key) != entry[key]
     ]
+    if before.get(program.switch, program.switched_on) is not program.switched_on:
+        changes.append(((*path, program.switch), program.switched_on))
     home = entry.get("env", {}).get(HOME)
     if home != before.get("env", {}).get(HOME):
         changes.append(((*path, "env", HOME), home))
@@ -107,7 +109,10 @@ def _shown(program: Program, entry: Mapping[str, Any] | None) -> list[str]:
     if entry is None:
         return []
     ours = _is_ours(entry)
-    shown = {key: _value(key, value, ours=ours) for key, value in entry.items()}
+    shown = {
+        key: value if key == program.switch and isinstance(value, bool) else _value(key, value, ours=ours)
+        for key, value in entry.items()
+    }
     return alone(program, shown).splitlines()
 
 
@@ -147,7 +152,11 @@ def _set(document: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
 
 
 def _without_empty(document: dict[str, Any], program: Program) -> dict[str, Any]:
-    """An empty table of servers says as much as none."""
+    """The document without an empty table of servers or of our variables: these say as much as none."""
+    servers = document.get(program.servers)
+    entry = servers.get(NAME) if isinstance(servers, dict) else None
+    if isinstance(entry, dict) and entry.get("env") == {}:
+        del entry["env"]
     return {key: value for key, value in document.items() if key != program.servers or value}
 
 

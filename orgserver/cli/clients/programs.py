@@ -97,6 +97,16 @@ class Program:
     """The key under which the same file has servers of single folders, which win there over those of the person."""
 
     @property
+    def switch(self) -> str:
+        """The key by which a person switches an entry off."""
+        return "enabled" if self.form == "toml" else "disabled"
+
+    @property
+    def switched_on(self) -> bool:
+        """What that key says of an entry that is used."""
+        return self.form == "toml"
+
+    @property
     def expands(self) -> bool:
         """Whether a ``$`` in an entry means a variable."""
         return self.form == "json"

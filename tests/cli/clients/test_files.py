@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orgserver.cli.clients import jsonc
+from orgserver.cli.clients import jsonc, toml
 from orgserver.cli.clients.entry import HOME, NAME, connected, difference, disconnected, entry_of
 from orgserver.cli.clients.programs import PROGRAMS, Machine
 from orgserver.model.errors import ConfigError
@@ -163,6 +163,25 @@ def test_what_people_added_to_the_entry_stays_and_old_options_go() -> None:
     there = json.loads(connected(program, text, entry_of(program, COMMAND, [], None)))["mcpServers"][NAME]
 
     assert there == {"command": COMMAND[0], "args": ["serve"], "disabledTools": ["a"], "env": {"A": "1"}}
+
+
+@pytest.mark.parametrize("name", sorted(PROGRAMS))
+def test_an_entry_that_is_switched_off_is_switched_on_and_the_change_is_shown(name: str) -> None:
+    program = PROGRAMS[name]
+    entry = entry_of(program, COMMAND, [], None)
+    key, off, on = ("enabled", False, True) if program.form == "toml" else ("disabled", True, False)
+    form = toml if program.form == "toml" else jsonc
+    text = form.put(connected(program, "", entry), (program.servers, NAME, key), off)
+
+    there = connected(program, text, entry)
+
+    assert text != there
+    assert form.read(there)[program.servers][NAME] == entry | {key: on}
+    changes = [line for line in difference(program, text, there, "f") if key in line]
+    assert [(line[0], str(value).lower() in line) for line, value in zip(changes, (off, on), strict=True)] == [
+        ("-", True),
+        ("+", True),
+    ]
 
 
 @pytest.mark.parametrize(
