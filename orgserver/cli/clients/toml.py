@@ -1,16 +1,21 @@
-"""Changing TOML in place: an entry is added and taken out as lines; what is written in another way, by tomlkit."""
+"""Changing TOML in place: tables and keys are added and taken out as lines; what lines cannot change, tomlkit does."""
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from copy import deepcopy
+from itertools import pairwise
 from typing import Any
 
 _HEADER = re.compile(r"\s*\[")
 _BARE = re.compile(r"\s*(#.*)?")
+_LONG = ('"""', "'''")
+_TOKEN = re.compile(
+    r'#[^\n]*|"""(?:[^\\]|\\.)*?"""|"(?:[^"\\\n]|\\.)*"' + r"|'''.*?'''|'[^'\n]*'", re.DOTALL
+)  # fmt: skip
 
 
 def read(text: str) -> dict[str, Any]:
@@ -20,28 +25,24 @@ def read(text: str) -> dict[str, Any]:
 
 def put(text: str, path: Sequence[str], value: Any) -> str:
     """Set what stands at a path, with the tables on the way to it; ValueError where something else is in the way."""
-    if isinstance(value, dict) and _at(read(text), path) is None:
-        import tomlkit  # noqa: PLC0415  # slow to import
-
-        body = tomlkit.table(is_super_table=True)
-        _fill(body, path[1:], value)
-        added = tomlkit.document().append(path[0], body).as_string()
-        end = "" if not text else "\n" if text.endswith("\n") else "\n\n"
-        longer = text + end + added
-        with suppress(ValueError):  # a table in one line takes no more by a header
-            if read(longer) == _with(read(text), path, value):
-                return _as_before(text, longer)
-    return _edited(text, lambda document: _fill(document, path, value))
+    document = read(text)
+    if _at(document, path) is None:
+        expected = _with(document, path, value)
+        for longer in _with_lines(text, path, value):
+            with suppress(ValueError):  # a table in one line takes no more by a line of its own
+                if read(longer) == expected:
+                    return _as_before(text, longer)
+    return _edited(text, lambda editable: _fill(editable, path, value))
 
 
 def drop(text: str, path: Sequence[str]) -> str:
     """Take out what stands at a path, if it is there."""
     if _at(read(text), path) is None:
         return text
-    wanted = _with(read(text), path, None)
+    expected = _with(read(text), path, None)
     shorter = _without_lines(text, path)
     with suppress(ValueError):
-        if _same(read(shorter), wanted, path):
+        if _same(read(shorter), expected, path):
             return shorter
     return _edited(text, lambda document: _remove(document, path))
 
@@ -54,22 +55,85 @@ def _same(left: dict[str, Any], right: dict[str, Any], path: Sequence[str]) -> b
     )
 
 
+def _with_lines(text: str, path: Sequence[str], value: Any) -> Iterator[str]:
+    """Texts with lines more: a table at the end of all, or a key behind the last one of its table."""
+    if isinstance(value, dict):
+        yield _appended(text, path, value)
+        return
+    lines, plain = text.splitlines(keepends=True), _plain(text).splitlines(keepends=True)
+    for depth in range(len(path) - 1, -1, -1):
+        for begin, end in _sections(plain, path[:depth]):
+            place = end - len(_tail(lines[begin:end]))
+            if place == begin == 0:
+                continue
+            last = lines[place - 1]
+            end_of_line = "" if last.endswith("\n") else "\n"
+            added = f"{end_of_line}{_key_line(path[depth:], value)}" + ("\n" if not end_of_line else "")
+            yield "".join((*lines[:place], added, *lines[place:]))
+
+
+def _appended(text: str, path: Sequence[str], value: dict[str, Any]) -> str:
+    """The text and a table behind it; the end is as before, with a line end or without."""
+    import tomlkit  # noqa: PLC0415  # slow to import
+
+    body = tomlkit.table(is_super_table=True)
+    _fill(body, path[1:], value)
+    added = tomlkit.document().append(path[0], body).as_string()
+    if not text:
+        return added
+    return f"{text}\n{added}" if text.endswith("\n") else f"{text}\n\n{added.removesuffix(chr(10))}"
+
+
+def _key_line(path: Sequence[str], value: Any) -> str:
+    import tomlkit  # noqa: PLC0415
+
+    line = tomlkit.document()
+    line.append(tomlkit.key(list(path)), tomlkit.item(value))
+    return line.as_string().removesuffix("\n")
+
+
+def _sections(lines: list[str], path: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Where the table at a path has its lines: behind its header, or for no path before the first one."""
+    header = _header(path)
+    headers = [place for place, line in enumerate(lines) if _HEADER.match(line)]
+    for begin, end in pairwise((-1, *headers, len(lines))):
+        if header.match(lines[begin]) if path and begin >= 0 else not path and begin < 0:
+            yield begin + 1, end
+
+
+def _header(path: Sequence[str], below: str = "") -> re.Pattern[str]:
+    name = r"\s*\.\s*".join(f"[\"']?{re.escape(part)}[\"']?" for part in path)
+    return re.compile(rf"\s*\[\s*{name}\s*{below}\]")
+
+
 def _without_lines(text: str, path: Sequence[str]) -> str:
     """The text without the lines of a table and those below it, and without the empty line before them."""
-    name = r"\s*\.\s*".join(f"[\"']?{re.escape(part)}[\"']?" for part in path)
-    ours = re.compile(rf"\s*\[\s*{name}\s*(\.[^\]]*)?\]")
-    kept: list[str] = []
+    ours = _header(path, below=r"(\.[^\]]*)?")
+    left: list[str] = []
     within: list[str] = []
     inside = False
-    for line in text.splitlines(keepends=True):
-        if _HEADER.match(line):
-            if inside and not ours.match(line):
-                kept += _tail(within)
-            if ours.match(line) and not inside and kept and not kept[-1].strip():
-                kept.pop()
-            inside, within = bool(ours.match(line)), []
-        (within if inside else kept).append(line)
-    return "".join(kept + (_tail(within) if inside else []))
+    for line, plain in zip(text.splitlines(keepends=True), _plain(text).splitlines(), strict=True):
+        if _HEADER.match(plain):
+            if inside and not ours.match(plain):
+                left += _tail(within)
+            if ours.match(plain) and not inside and left and not left[-1].strip():
+                left.pop()
+            inside, within = bool(ours.match(plain)), []
+        (within if inside else left).append(line)
+    if not inside:
+        return "".join(left)
+    end = _tail(within)
+    shorter = "".join(left + end)
+    return shorter if end or text.endswith("\n") else _without_last_break(shorter)
+
+
+def _without_last_break(text: str) -> str:
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def _plain(text: str) -> str:
+    """The text line for line, with nothing in strings of several lines that looks like a header."""
+    return _TOKEN.sub(lambda match: match[0].replace("[", "x") if match[0].startswith(_LONG) else match[0], text)
 
 
 def _tail(lines: list[str]) -> list[str]:
@@ -97,7 +161,8 @@ def _fill(container: Any, path: Sequence[str], value: Any) -> None:
 
     for name in path[:-1]:
         if name not in container:
-            container[name] = tomlkit.table(is_super_table=True)
+            in_one_line = isinstance(container, tomlkit.items.InlineTable)
+            container[name] = tomlkit.inline_table() if in_one_line else tomlkit.table(is_super_table=True)
         container = container[name]
     container[path[-1]] = value
 
