@@ -50,6 +50,7 @@ def connect(client: str, only_print: bool, project: bool, yes: bool, **offer: An
     if only_print:
         click.echo(safe_lines(entries.alone(program, entry)))
         tell(f"This belongs in {path}")
+        _warn_of_the_rest(variables)
         return
     if _change(program, path, lambda text: entries.connected(program, text, entry), project=project, yes=yes):
         tell(f"{program.title} is connected. {(project and program.after_project) or program.after}")

@@ -69,7 +69,10 @@ def put(text: str, path: Sequence[str], value: Any) -> str:
 
 
 def drop(text: str, path: Sequence[str]) -> str:
-    """Take out what stands at a path, if it is there, with its comma and the space before it."""
+    """Take out what stands at a path, if it is there, with its comma and the space before it.
+
+    An object of which nothing is left goes, too, unless ``put`` found it there.
+    """
     if not _plain(text).strip(_SPACE):
         return text
     at = _root(text)
@@ -79,6 +82,8 @@ def drop(text: str, path: Sequence[str]) -> str:
         if member is None:
             return text
         if step == len(path):
+            if step > 1 and _is_made_for(text, at, member, end):
+                return drop(text, path[:-1])
             return _without(text, at, members, end, members.index(member))
         at = member.start
     return text
@@ -95,6 +100,9 @@ def _insert(text: str, at: int, members: list[_Member], end: int, name: str, val
     head = json.dumps(name, ensure_ascii=False) + ": "
     if members and not _breaks(text[at:end]):
         piece = " " + head + json.dumps(value, ensure_ascii=False) + tail
+    elif not members and not _breaks(text[at:end]) and at != _root(text):
+        piece = " " + head + _dump(value, _unit(text), _indent(text, at), break_)  # the space: see _is_made_for
+        piece += "" if text[anchor:end] else " "
     else:
         outer = _indent(text, at)
         inner = _indent(text, members[0].begin) if members else outer
@@ -117,6 +125,13 @@ def _without(text: str, at: int, members: list[_Member], end: int, place: int) -
     left = before + after
     end -= len(text) - len(left)
     return left[: at + 1] + left[end:] if not left[at + 1 : end].strip(_SPACE) else left
+
+
+def _is_made_for(text: str, at: int, member: _Member, end: int) -> bool:
+    """Whether an object holds one member alone, and was not there before it: ``put`` writes a space then."""
+    before, after = text[at + 1 : member.begin], text[member.stop : end]
+    was_empty = before and not _breaks(before)
+    return not was_empty and not before.strip(_SPACE) and not after.strip(_SPACE + ",")
 
 
 def _around(text: str, begin: int, stop: int) -> tuple[str, str]:

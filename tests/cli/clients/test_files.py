@@ -64,7 +64,7 @@ def test_an_entry_goes_into_json_with_comments_and_out_again(
     assert jsonc.read(back) == before
     assert _comments(there) == _comments(back) == _comments(text)
     changed = connected(program, there, entry_of(program, ("/else",), [], None))
-    assert jsonc.read(changed)["mcpServers"][NAME] == {"command": "/else", "args": ["serve"], "env": {}}
+    assert jsonc.read(changed)["mcpServers"][NAME] == {"command": "/else", "args": ["serve"]}
 
 
 def _comments(text: str) -> list[str]:
@@ -90,6 +90,13 @@ VSCODE = """{
         ("vscode", VSCODE.replace("\n", "\r\n")),
         ("vscode", '{"servers":{"a":{"command":"x"}}}'),
         ("vscode", '{"servers": {}}\n'),
+        ("gemini", '{"theme":"x"}'),
+        ("gemini", '{"theme":"x"}\n'),
+        ("gemini", '{\n  "theme": "x" // mine\n}'),
+        ("gemini", '{"mcpServers": {}}'),
+        ("gemini", '{"mcpServers": {}, "theme": "x"}'),
+        ("gemini", '{\n  "mcpServers": {\n    // none yet\n  }\n}'),
+        ("gemini", "{}"),
         ("gemini", '{\n  "theme": "x",\n  "mcpServers": {\n    "a": {"command": "x"} // one\n  }\n}'),
         (
             "codex",
@@ -98,6 +105,8 @@ VSCODE = """{
         ("codex", 'model = "o3"\r\n[mcp_servers.a]\r\ncommand = "x"\r\n'),
         ("codex", "mcp_servers = { a = { command = 'x' } } # in one line\n[z]\nq = 1\n"),
         ("codex", "# nothing but this\n"),
+        ("codex", "# nothing but this"),
+        ("codex", 'model = "o3"\r\n[mcp_servers.a]\r\ncommand = "x"'),
         ("codex", "# both kinds of line ends\r\na = 1\n\n\nb = 2\r\n\n\n"),
     ],
 )
@@ -143,7 +152,8 @@ def test_an_entry_of_toml_in_any_form_is_changed_and_taken_out(text: str) -> Non
         ),
         ("gemini", '{"mcpServers": {"a": 1, // c\n "orgserver": {} }}', '{"mcpServers": {"a": 1 // c\n }}'),
         ("gemini", '{"mcpServers": {"orgserver": {} /* x */, "b": 2}}', '{"mcpServers": { "b": 2}}'),
-        ("gemini", '{"mcpServers": {"orgserver": {},}}', '{"mcpServers": {}}'),
+        ("gemini", '{"mcpServers": {"orgserver": {},}}', "{}"),
+        ("gemini", '{"mcpServers": {"orgserver": {}, /* c */}}', '{"mcpServers": { /* c */}}'),
         (
             "codex",
             "[mcp_servers.orgserver]\ncommand = 'x'\n[mcp_servers.orgserver.env]\nA = '1'\n\n# a profile\n[profiles.x]\n",
