@@ -56,6 +56,8 @@ def connect(client: str, only_print: bool, project: bool, yes: bool, **offer: An
         tell(f"{program.title} is connected. {(project and program.after_project) or program.after}")
     else:
         tell(f"{program.title} is connected already: {path} stays as it is")
+    if not project:
+        _warn_of_relative_home(program)
     for folder in [] if project else entries.folders(program, _read(program, path, project=False).text):
         warn(f"in {folder} another entry {entries.NAME} wins: there, run: claude mcp remove -s local {entries.NAME}")
     _warn_of_the_rest(variables)
@@ -131,6 +133,15 @@ def _path(program: Program, *, project: bool) -> Path:
     if program.project_file is None:
         raise ConfigError(f"{program.title} has no file of a folder", hint="leave --project out")
     return Path.cwd() / program.project_file
+
+
+def _warn_of_relative_home(program: Program) -> None:
+    named = os.environ.get(program.home_variable or "", "")
+    if named and not Path(named).is_absolute():
+        warn(
+            f"{program.home_variable}={named} is a relative path: {program.title} reads this file only where it is "
+            f"started in {Path.cwd()}"
+        )
 
 
 def _read(program: Program, path: Path, *, project: bool) -> ClientFile:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+_CLAUDE_HOME, _CODEX_HOME, _GEMINI_HOME = "CLAUDE_CONFIG_DIR", "CODEX_HOME", "GEMINI_CLI_HOME"
+
 
 @dataclass(frozen=True, slots=True)
 class Machine:
@@ -32,6 +34,11 @@ class Machine:
         named = Path(self.environ.get(variable, ""))
         return named if named.is_absolute() else otherwise
 
+    def client_home(self, variable: str, otherwise: Path) -> Path:
+        """The folder that a variable of a client names; clients take a relative one from where they are started."""
+        named = self.environ.get(variable)
+        return Path(named).absolute() if named else otherwise
+
     @property
     def programs(self) -> Path:
         """Where desktop programs keep their own folders (Electron's ``appData``)."""
@@ -43,7 +50,9 @@ class Machine:
 
 
 def _claude_code(machine: Machine) -> Path:
-    return machine.folder("CLAUDE_CONFIG_DIR", machine.home) / ".claude.json"
+    """Where the file of its older versions is still there, it reads that and no other."""
+    older = machine.client_home(_CLAUDE_HOME, machine.home / ".claude") / ".config.json"
+    return older if older.exists() else machine.client_home(_CLAUDE_HOME, machine.home) / ".claude.json"
 
 
 def _claude_desktop(machine: Machine) -> Path:
@@ -57,11 +66,11 @@ def _claude_desktop(machine: Machine) -> Path:
 
 
 def _codex(machine: Machine) -> Path:
-    return machine.folder("CODEX_HOME", machine.home / ".codex") / "config.toml"
+    return machine.client_home(_CODEX_HOME, machine.home / ".codex") / "config.toml"
 
 
 def _gemini(machine: Machine) -> Path:
-    return machine.folder("GEMINI_CLI_HOME", machine.home) / ".gemini" / "settings.json"
+    return machine.client_home(_GEMINI_HOME, machine.home) / ".gemini" / "settings.json"
 
 
 def _cursor(machine: Machine) -> Path:
@@ -93,6 +102,8 @@ class Program:
     typed: bool = False
     """Whether an entry names its transport."""
     after_project: str | None = None
+    home_variable: str | None = None
+    """The environment variable that moves the folder of its files."""
     folders: str | None = None
     """The key under which the same file has servers of single folders, which win there over those of the person."""
 
@@ -118,19 +129,20 @@ PROGRAMS = {
         Program(
             "claude-code", "Claude Code", _claude_code, ".mcp.json", "Start a new session, or see: claude mcp list",
             typed=True, after_project="Start Claude Code in this folder; it asks once whether to trust the file.",
-            folders="projects",
+            folders="projects", home_variable=_CLAUDE_HOME,
         ),
         Program(
             "claude-desktop", "Claude Desktop", _claude_desktop, None, "Quit Claude Desktop wholly and start it again.",
         ),
         Program(
             "codex", "Codex", _codex, ".codex/config.toml", "Start a new session, or see: codex mcp list",
-            servers="mcp_servers", form="toml",
+            servers="mcp_servers", form="toml", home_variable=_CODEX_HOME,
             after_project="Start Codex in this folder; it reads the file only where the folder is trusted.",
         ),
         Program(
             "gemini", "Gemini", _gemini, ".gemini/settings.json",
             "Start a new session; Gemini starts MCP servers only in folders that it trusts. See: gemini mcp list",
+            home_variable=_GEMINI_HOME,
         ),
         Program(
             "cursor", "Cursor", _cursor, ".cursor/mcp.json",

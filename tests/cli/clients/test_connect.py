@@ -154,6 +154,17 @@ def test_an_entry_of_a_folder_that_wins_over_ours_is_named(person: Path) -> None
     assert json.loads((person / ".claude.json").read_text())["projects"] == file["projects"]
 
 
+def test_a_relative_home_of_a_client_is_used_and_told(person: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CODEX_HOME", "chx")
+
+    done = run("connect", "codex", "--yes")
+
+    assert read(person / "chx/config.toml")["orgserver"]["args"] == ["serve"]
+    assert f"CODEX_HOME=chx is a relative path: Codex reads this file only where it is started in {person}" in (
+        done.stderr
+    )
+
+
 @pytest.mark.parametrize("content", [b"{not json", b"\xff\xfe{\x00}\x00", b'{"mcpServers": [1]}', b"[]"])
 def test_a_file_that_is_not_understood_is_left_alone(content: bytes, person: Path) -> None:
     path = person / ".claude.json"

@@ -280,3 +280,25 @@ def test_the_environment_moves_the_files_of_clients_and_packaged_builds_have_the
     assert PROGRAMS["vscode"].user_file(machine) == tmp_path / ".config/Code/User/mcp.json"
     found = PROGRAMS["claude-desktop"].user_file(Machine("win32", tmp_path, {}))
     assert found == packaged / "claude_desktop_config.json"
+
+
+def test_a_relative_home_is_the_one_that_the_client_takes_from_where_it_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    machine = Machine("linux", tmp_path / "home", {"CLAUDE_CONFIG_DIR": "cc", "CODEX_HOME": "chx"})
+
+    assert PROGRAMS["claude-code"].user_file(machine) == tmp_path / "cc/.claude.json"
+    assert PROGRAMS["codex"].user_file(machine) == tmp_path / "chx/config.toml"
+
+
+@pytest.mark.parametrize(("environ", "folder"), [({}, ".claude"), ({"CLAUDE_CONFIG_DIR": "cc"}, "cc")])
+def test_the_older_file_of_claude_code_is_the_one_that_it_reads(
+    environ: dict[str, str], folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / folder).mkdir()
+    older = tmp_path / folder / ".config.json"
+    older.write_text("{}")
+
+    assert PROGRAMS["claude-code"].user_file(Machine("linux", tmp_path, environ)) == older
