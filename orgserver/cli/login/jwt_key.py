@@ -22,7 +22,8 @@ def read_file(path: Path) -> Secret:
             data = file.read(pem.MAX_BYTES + 1)
             mode = path.stat().st_mode
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {(error.strerror or 'unknown error').lower()}") from None
+        reason = (error.strerror or "unknown error").lower()
+        raise ConfigError(f"{path} cannot be read: {reason}", hint="give the path of the key's PEM file") from None
     if len(data) > pem.MAX_BYTES:
         raise ConfigError(f"{path} is too large to be a key")
     if sys.platform != "win32" and mode & (stat.S_IRWXG | stat.S_IRWXO):
@@ -48,10 +49,10 @@ def _passphrase(where: str, needed: pem.PassphraseNeeded) -> Secret:
             f"{where} {needed}, and nobody is here to give it",
             hint="run the command on a terminal, or take the passphrase off: openssl pkey -in KEY -out NEW",
         ) from None
-    told = click.prompt(f"passphrase of {where}", hide_input=True, default="", show_default=False, err=True)
-    if not told:
+    passphrase = click.prompt(f"passphrase of {where}", hide_input=True, default="", show_default=False, err=True)
+    if not passphrase:
         raise ConfigError(f"{where} {needed}, and none was given") from None
-    return Secret(told)
+    return Secret(passphrase)
 
 
 _HINT = "wanted: an RSA private key in PEM, whose certificate the app has (openssl req -x509 -newkey rsa:2048 …)"

@@ -21,7 +21,7 @@ from typing import Any
 import click
 
 from orgserver.cli import confirmation
-from orgserver.cli.login.credentials import Given
+from orgserver.cli.login.credentials import CredentialParts
 from orgserver.cli.support import tell
 from orgserver.model.errors import ConfigError
 from orgserver.salesforce.auth import sfdx
@@ -36,6 +36,8 @@ _MAX_INPUT = 1024 * 1024
 _MAX_OUTPUT = 16 * 1024 * 1024
 _NO_COMMAND = 127
 _ALONE = "try it by itself: sf org list auth"
+_PRIVATE_VARIABLES = ("ORGSERVER_", "SALESFORCE_")
+"""How variables begin that sf does not get: they may hold our secrets."""
 _ENVIRONMENT = {
     "FORCE_COLOR": "0",
     "SF_AUTOUPDATE_DISABLE": "true",
@@ -58,27 +60,27 @@ class SfOrg:
     """Why ``sf`` cannot use it itself."""
 
 
-def given_from_url_stdin() -> Given:
+def parts_from_stdin() -> CredentialParts:
     """Read a ``force://`` URL from standard input, or ``sf``'s JSON with one; ConfigError shows nothing of it."""
     if sys.stdin.isatty():
-        told = click.prompt("force:// URL", hide_input=True, default="", show_default=False, err=True)
+        text = click.prompt("force:// URL", hide_input=True, default="", show_default=False, err=True)
     else:
-        told = sys.stdin.buffer.read(_MAX_INPUT).decode("utf-8", "replace")
+        text = sys.stdin.buffer.read(_MAX_INPUT).decode("utf-8", "replace")
     try:
-        return _given(sfdx.read(told), "standard input")
+        return _parts(sfdx.read(text), "standard input")
     except ValueError as error:
         hint = "print one with: sf org auth show-sfdx-auth-url --target-org NAME --json"
         raise ConfigError(f"standard input holds no SFDX auth URL: {error}", hint=hint) from None
 
 
-def given_from_cli(name: str, *, yes: bool) -> Given:
+def parts_of_org(name: str, *, yes: bool) -> CredentialParts:
     """Take the credential of an org that ``sf`` is logged in to, once a person has agreed."""
     if not is_name(name):
         raise click.UsageError("--from-sf-cli takes the username or an alias of an org that the sf command knows")
     _program()
     if not yes:
         agree(f"Take over the log-in of {name} from {PLACE}?", PLACE, undone=f"{name} was not taken")
-    return _given(asyncio.run(auth_url(name)), f"sf CLI ({name})")
+    return _parts(asyncio.run(auth_url(name)), f"sf CLI ({name})")
 
 
 def is_name(text: str) -> bool:
@@ -116,42 +118,42 @@ async def auth_url(name: str, *, seconds: float = SECONDS) -> AuthUrl:
         raise ConfigError(f"the sf command printed an auth URL that cannot be read: {error}") from None
 
 
-async def listed(*, seconds: float = SECONDS) -> list[SfOrg]:
+async def list_orgs(*, seconds: float = SECONDS) -> list[SfOrg]:
     """Every log-in that ``sf`` keeps, without secrets; nothing is sent to an org for it."""
     code, answer = await _ask("org", "list", "auth", seconds=seconds)
     result = answer.get("result") if answer is not None else None
     if code or not isinstance(result, list):
         raise _failed("its orgs", code, answer)
-    return [_org(each) for each in result if isinstance(each, dict) and _text(each, "username")]
+    return [_org(entry) for entry in result if isinstance(entry, dict) and _text(entry, "username")]
 
 
-def _org(told: dict[str, Any]) -> SfOrg:
-    fault = "the sf command cannot read its own copy" if told.get("error") else None
-    if told.get("isExpired") is True:
+def _org(entry: dict[str, Any]) -> SfOrg:
+    fault = "the sf command cannot read its own copy" if entry.get("error") else None
+    if entry.get("isExpired") is True:
         fault = "this scratch org has expired"
     return SfOrg(
-        username=_text(told, "username"),
-        alias=_text(told, "alias").partition(",")[0],  # sf joins several by commas
-        org_id=_text(told, "orgId"),
-        instance_url=_text(told, "instanceUrl"),
-        method=_text(told, "oauthMethod"),
+        username=_text(entry, "username"),
+        alias=_text(entry, "alias").partition(",")[0],  # sf joins several by commas
+        org_id=_text(entry, "orgId"),
+        instance_url=_text(entry, "instanceUrl"),
+        method=_text(entry, "oauthMethod"),
         fault=fault,
     )
 
 
-def _text(told: dict[str, Any], name: str) -> str:
-    value = told.get(name)
+def _text(entry: dict[str, Any], name: str) -> str:
+    value = entry.get(name)
     return value if isinstance(value, str) else ""
 
 
-def _given(url: AuthUrl, source: str) -> Given:
-    given = Given()
-    given.take("client_id", url.client_id, source)
+def _parts(url: AuthUrl, source: str) -> CredentialParts:
+    parts = CredentialParts()
+    parts.add("client_id", url.client_id, source)
     if url.client_secret is not None:
-        given.take("client_secret", url.client_secret.reveal(), source)
-    given.take("refresh_token", url.refresh_token.reveal(), source)
-    given.take("login_url", url.login_url, source)
-    return given
+        parts.add("client_secret", url.client_secret.reveal(), source)
+    parts.add("refresh_token", url.refresh_token.reveal(), source)
+    parts.add("login_url", url.login_url, source)
+    return parts
 
 
 def _no_token(name: str) -> ConfigError:
@@ -170,25 +172,26 @@ def _failed(name: str, code: int, answer: dict[str, Any] | None) -> ConfigError:
         return _no_token(name)
     if "NotFound" in error or "NoOrg" in error:
         return ConfigError(f"the sf command knows no org {name}", hint="those it knows: sf org list auth")
-    told = f"{error}, exit {code}" if re.fullmatch(r"[A-Za-z]{1,60}", error) else f"exit {code}"
-    return ConfigError(f"the sf command failed ({told})", hint=_ALONE)
+    reason = f"{error}, exit {code}" if re.fullmatch(r"[A-Za-z]{1,60}", error) else f"exit {code}"
+    return ConfigError(f"the sf command failed ({reason})", hint=_ALONE)
 
 
 def _program() -> str:
     """The full path of ``sf`` (``sf.cmd`` on Windows); one that lies in the current folder is not taken."""
-    found = shutil.which("sf")
-    if found is None or not Path(found).is_absolute():
+    path = shutil.which("sf")
+    if path is None or not Path(path).is_absolute():
         raise ConfigError(
             "the sf command is not installed, or not on the PATH",
             hint="get it from https://developer.salesforce.com/tools/salesforcecli",
         )
-    return found
+    return path
 
 
 async def _ask(*words: str, seconds: float, show: bool = False) -> tuple[int, dict[str, Any] | None]:
     """Run ``sf`` without a shell; its exit code, and its JSON if it printed any."""
-    kept = {name: text for name, text in os.environ.items() if not name.startswith(("ORGSERVER_", "SALESFORCE_"))}
-    shown = {"SF_TEMP_SHOW_SECRETS": "true"} if show else {}
+    environment = {name: text for name, text in os.environ.items() if not name.startswith(_PRIVATE_VARIABLES)}
+    if show:
+        environment["SF_TEMP_SHOW_SECRETS"] = "true"
     try:
         process = await asyncio.create_subprocess_exec(
             _program(),
@@ -197,7 +200,7 @@ async def _ask(*words: str, seconds: float, show: bool = False) -> tuple[int, di
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
-            env=kept | _ENVIRONMENT | shown,
+            env=environment | _ENVIRONMENT,
             start_new_session=True,
         )
     except OSError as error:

@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from orgserver.cli import completion
-from orgserver.cli.login import credentials
 from orgserver.cli.orgs import enrolment
 from orgserver.cli.orgs.policy_options import policy_of, policy_options
 from orgserver.cli.support import run, settings_of, tell
@@ -48,10 +47,9 @@ def add_org(**options: Any) -> None:
         alias = names.alias(options["alias"])
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    enrolment.version_of(options)
+    enrolment.api_version_of(options)
     settings = settings_of()
-    auth, given = credentials.gather(options)
-    registration = enrolment.registration_of(options, alias, auth, given, policy=policy)
+    registration = enrolment.read_registration(options, alias, policy=policy)
     enrolment.show(run(enrolment.enrol(settings, registration)), as_json=options["as_json"])
     if not options["as_json"]:
         tell(f"Next: {shell_line('connect', 'claude-code')}")

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from orgserver.cli.login.credentials import Given
+from orgserver.cli.login import sources
+from orgserver.cli.login.credentials import CredentialParts, complete
 from orgserver.cli.orgs.org_details import told_of
 from orgserver.cli.support import app_of, operator, print_facts, print_json, safe, tell, warn
 from orgserver.config import Settings
 from orgserver.model import names
 from orgserver.model.errors import ConfigError
-from orgserver.model.orgs import AuthKind, Org, Policy
+from orgserver.model.orgs import AuthKind, Credential, Org, Policy
 
 if TYPE_CHECKING:
     from orgserver.services.orgs.enrolment import Enrolled, Registration
@@ -23,10 +25,15 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 _PATIENCE_SECONDS = 0.5
 _OLD_TOKEN = {
-    "revoked": "The refresh token that {} had before was revoked at Salesforce.",
-    "unknown": "Salesforce did not know the refresh token any more that {} had before.",
-    "kept": "the refresh token that {} had before was not revoked: it may be in use elsewhere, or Salesforce could not "
-    "be asked. In Setup, Connected Apps OAuth Usage shows and revokes it.",
+    "revoked": (tell, "The refresh token that {} had before was revoked at Salesforce."),
+    "unknown": (tell, "Salesforce did not know the refresh token any more that {} had before."),
+    "kept": (
+        warn,
+        (
+            "the refresh token that {} had before was not revoked: it may be in use elsewhere, or Salesforce could not "
+            "be asked. In Setup, Connected Apps OAuth Usage shows and revokes it."
+        ),
+    ),
 }
 _PASSED_BY = {
     "the prompt": "the refresh token that was typed in",
@@ -81,7 +88,7 @@ def credential_options(command: F) -> F:
     return command
 
 
-def version_of(options: dict[str, Any]) -> str | None:
+def api_version_of(options: dict[str, Any]) -> str | None:
     """The API version of the options; UsageError if it is none."""
     try:
         return names.api_version(options["api_version"]) if options["api_version"] else None
@@ -89,74 +96,107 @@ def version_of(options: dict[str, Any]) -> str | None:
         raise click.UsageError(str(error)) from None
 
 
-def registration_of(
+def read_registration(
     options: dict[str, Any],
     alias: names.Alias,
-    auth: AuthKind,
-    given: Given,
     *,
     policy: Policy,
-    before: Org | None = None,
+    org: Org | None = None,
+    stored: Credential | None = None,
 ) -> Registration:
-    """Everything that was given, as one; what ``before`` has is kept where nothing else was given."""
+    """Everything that somebody gives to register an org; ``org`` and ``stored`` are what is registered already.
+
+    Hosts are judged before a secret is asked for. Errors are those of ``sources`` and ``credentials``.
+    """
     from orgserver.services.orgs.browser_login import CALLBACK  # noqa: PLC0415
     from orgserver.services.orgs.registration import Registration  # noqa: PLC0415
 
-    instance = options["instance_url"] or given.values.get("instance_url") or (before.instance_url if before else None)
+    auth, parts = sources.read_options(options)
+    endpoints = _endpoints(options, auth, parts, org)
+    if options["jwt_key_file"]:
+        sources.add_key_file(parts, options["jwt_key_file"])
+    complete(parts, auth, stored)
     return Registration(
         alias=alias,
-        client_id=given.values["client_id"],
-        client_secret=given.secret("client_secret"),
-        login_url=_login_url(options, auth, given, instance, before),
-        source=given.came_from(auth),
+        client_id=parts.values["client_id"],
+        client_secret=parts.secret("client_secret"),
+        login_url=endpoints.login_url,
+        source=parts.proof_source(auth),
         auth=auth,
-        refresh_token=given.secret("refresh_token") if auth == "refresh-token" else None,
-        private_key=given.secret("private_key") if auth == "jwt" else None,
-        username=options["username"] or (given.values.get("username") if auth == "jwt" else _known_user(before)),
-        audience=(options["audience"] or given.values.get("audience")) if auth == "jwt" else None,
+        refresh_token=parts.secret("refresh_token") if auth == "refresh-token" else None,
+        private_key=parts.secret("private_key") if auth == "jwt" else None,
+        username=options["username"] or (parts.values.get("username") if auth == "jwt" else _last_username(org)),
+        audience=_audience(options, parts, stored) if auth == "jwt" else None,
         callback_url=options["callback_url"] or CALLBACK,
-        instance_url=instance,
-        api_version=version_of(options) or _given_version(given) or (before.api_version if before else None),
-        trusted_hosts=_trusted(options, given, before),
-        tags=tuple(dict.fromkeys(options.get("tags") or ())) if before is None else (),
+        instance_url=endpoints.instance_url,
+        api_version=api_version_of(options) or _api_version_in(parts) or (org.api_version if org else None),
+        trusted_hosts=endpoints.trusted_hosts,
+        tags=tuple(dict.fromkeys(options.get("tags") or ())) if org is None else (),
         policy=policy,
-        replace=before is not None or bool(options.get("replace")),
+        replace=org is not None or bool(options.get("replace")),
         verify=not options.get("no_verify"),
     )
 
 
-def _login_url(options: dict[str, Any], auth: AuthKind, given: Given, instance: str | None, before: Org | None) -> str:
+@dataclass(frozen=True, slots=True)
+class _Endpoints:
+    """Where a login goes."""
+
+    login_url: str
+    instance_url: str | None
+    trusted_hosts: tuple[str, ...]
+
+
+def _endpoints(options: dict[str, Any], auth: AuthKind, parts: CredentialParts, org: Org | None) -> _Endpoints:
+    """The hosts of a login; EnrolmentError names the source of one that no secret may go to."""
     from orgserver.salesforce.auth.audiences import LOGIN_URL, TEST_URL, is_shared  # noqa: PLC0415
+    from orgserver.services.orgs.registration import check_client_credentials_host, check_host  # noqa: PLC0415
 
-    named = options["login_url"] or (TEST_URL if options["test_org"] else given.values.get("login_url"))
-    found: str = named or (before.login_url if before else None) or instance or LOGIN_URL
-    if auth == "client-credentials" and instance and is_shared(found) and not options["login_url"]:
-        return instance  # only the org's own host takes them
-    return found
+    trusted = _trusted_hosts(options, parts, org)
+    for name in ("login_url", "instance_url"):
+        if name in parts.values:
+            check_host(parts.origin(name), parts.values[name], trusted)
+    instance = parts.values.get("instance_url") or (org.instance_url if org else None)
+    chosen = TEST_URL if options["test_org"] else parts.values.get("login_url")
+    login = chosen or (org.login_url if org else None) or instance or LOGIN_URL
+    if auth == "client-credentials":
+        if instance and is_shared(login) and not options["login_url"]:
+            login = instance  # only the org's own host takes them
+        check_client_credentials_host(login)
+    return _Endpoints(login, instance, trusted)
 
 
-def _known_user(before: Org | None) -> str | None:
+def _last_username(org: Org | None) -> str | None:
     """Who logged in last time, to be filled in on Salesforce's page."""
-    return before.user.username if before and before.user else None
+    return org.user.username if org and org.user else None
 
 
-def _given_version(given: Given) -> str | None:
-    text = given.values.get("api_version")
+def _audience(options: dict[str, Any], parts: CredentialParts, stored: Credential | None) -> str | None:
+    """The audience of the options or a source; else the one that an operator chose, while the login host stays."""
+    audience: str | None = options["audience"] or parts.values.get("audience")
+    moves = options["test_org"] or "login_url" in parts.values
+    if audience is None and stored is not None and stored.explicit_audience and not moves:
+        return stored.audience
+    return audience
+
+
+def _api_version_in(parts: CredentialParts) -> str | None:
+    text = parts.values.get("api_version")
     try:
         return names.api_version(text) if text else None
     except ValueError as error:
-        raise ConfigError(f"api_version from {given.sources['api_version']}: {error}") from None
+        raise ConfigError(f"{parts.origin('api_version')}: {error}") from None
 
 
-def _trusted(options: dict[str, Any], given: Given, before: Org | None) -> tuple[str, ...]:
+def _trusted_hosts(options: dict[str, Any], parts: CredentialParts, org: Org | None) -> tuple[str, ...]:
     from orgserver.salesforce import hosts  # noqa: PLC0415
 
-    known = before.trusted_hosts if before else ()
+    registered = org.trusted_hosts if org else ()
     try:
-        more = [hosts.check_host(host) for host in (*options["trust_host"], *given.trusted_hosts)]
+        more = [hosts.check_host(host) for host in (*options["trust_host"], *parts.trusted_hosts)]
     except ValueError as error:
         raise ConfigError(f"--trust-host: {error}") from None
-    return tuple(dict.fromkeys((*known, *more)))
+    return tuple(dict.fromkeys((*registered, *more)))
 
 
 async def enrol(settings: Settings, registration: Registration) -> Enrolled:
@@ -192,9 +232,9 @@ def show(enrolled: Enrolled, *, as_json: bool) -> None:
     """Tell which org was proven, and what a person should know of it."""
     org = enrolled.org
     if as_json:
-        told: dict[str, Any] = {"rotated": enrolled.rotated, "also_known_as": list(enrolled.also_known_as)}
-        told |= {"known_limits": list(enrolled.known_limits), "tightened": list(enrolled.tightened)}
-        print_json(told_of(org) | told | {"old_token": enrolled.old_token})
+        aliases = {"also_known_as": list(enrolled.also_known_as), "tightened": list(enrolled.tightened)}
+        limits = {"known_limits": list(enrolled.known_limits)}
+        print_json(told_of(org) | {"rotated": enrolled.rotated} | aliases | limits | {"old_token": enrolled.old_token})
     else:
         facts = {
             "org id": org.org_id or "not asked",
@@ -243,4 +283,5 @@ def _say_what_else(enrolled: Enrolled) -> None:
     if enrolled.tightened:
         warn(f"the limits given now bind {', '.join(enrolled.tightened)} too: {', '.join(org.policy.limits)}")
     if enrolled.old_token is not None:
-        {"kept": warn}.get(enrolled.old_token, tell)(_OLD_TOKEN[enrolled.old_token].format(org.alias))
+        say, text = _OLD_TOKEN[enrolled.old_token]
+        say(text.format(org.alias))

@@ -47,7 +47,7 @@ class Common:
 async def from_sf(common: Common) -> list[Candidate]:
     """Every org that ``sf`` is logged in to. Its secrets are asked for one org at a time, when its turn comes."""
     turn = asyncio.Lock()
-    return [_sf_candidate(org, common, turn) for org in await sf_cli.listed()]
+    return [_sf_candidate(org, common, turn) for org in await sf_cli.list_orgs()]
 
 
 def from_csv(file: str, common: Common) -> list[Candidate]:

@@ -10,7 +10,6 @@ import click
 
 from orgserver.cli import completion
 from orgserver.cli.confirmation import agree_guarded
-from orgserver.cli.login import credentials
 from orgserver.cli.orgs import enrolment, org_details
 from orgserver.cli.orgs.org_details import told_of
 from orgserver.cli.orgs.policy_options import changed_policy_options, policy_of
@@ -56,7 +55,7 @@ def update_org(alias: str, as_json: bool, **options: Any) -> None:
         raise click.UsageError(f"--{stray.replace('_', '-')} changes the credential, so it needs --auth")
     if not changes and not options["auth"]:
         raise click.UsageError("nothing to change; see --help")
-    enrolment.version_of(options)
+    enrolment.api_version_of(options)
     settings = settings_of()
     caller, seen = run(_permission(settings, alias, changes.get("policy") or {}))
     enrolled = _log_in_again(settings, alias, options) if options["auth"] else None
@@ -125,12 +124,11 @@ async def _change(
 
 
 def _log_in_again(settings: Settings, alias: str, options: dict[str, Any]) -> Enrolled:
-    org, kept = run(_known(settings, alias))
-    auth, given = credentials.gather(options, kept)
-    registration = enrolment.registration_of(options, org.alias, auth, given, policy=Policy(), before=org)
+    org, stored = run(_stored(settings, alias))
+    registration = enrolment.read_registration(options, org.alias, policy=Policy(), org=org, stored=stored)
     return run(enrolment.enrol(settings, registration))
 
 
-async def _known(settings: Settings, alias: str) -> tuple[Org, Credential | None]:
+async def _stored(settings: Settings, alias: str) -> tuple[Org, Credential | None]:
     async with app_of(settings) as app:
         return await app.enrolment.credential(alias)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from orgserver.model.errors import EnrolmentError
@@ -44,7 +45,9 @@ class Registration:
 
 def checked(given: Registration) -> Registration:
     """The registration, made whole; EnrolmentError with what is missing or may not be."""
-    _check_hosts(given)
+    check_host("--login-url", given.login_url, given.trusted_hosts)
+    if given.instance_url is not None:
+        check_host("--instance-url", given.instance_url, given.trusted_hosts)
     if given.auth == "refresh-token" and given.refresh_token is None:
         raise EnrolmentError("no refresh token was given")
     if given.auth == "web":
@@ -74,16 +77,23 @@ def credential_of(given: Registration) -> Credential:
     )
 
 
-def _check_hosts(given: Registration) -> None:
-    for option, url in (("--login-url", given.login_url), ("--instance-url", given.instance_url)):
-        if url is None:
-            continue
-        try:
-            hosts.check_url(url, given.trusted_hosts)
-        except ValueError as error:
-            raise EnrolmentError(
-                f"{option}: {error}", hint="an org outside Salesforce's own domains needs --trust-host HOST[:PORT]"
-            ) from None
+def check_host(origin: str, url: str, trusted_hosts: Sequence[str]) -> None:
+    """Refuse a URL that no secret may go to; ``origin`` is what people call the place where it was given."""
+    try:
+        hosts.check_url(url, trusted_hosts)
+    except ValueError as error:
+        raise EnrolmentError(
+            f"{origin}: {error}", hint="an org outside Salesforce's own domains needs --trust-host HOST[:PORT]"
+        ) from None
+
+
+def check_client_credentials_host(login_url: str) -> None:
+    """Refuse the login hosts of all orgs for an app's own credentials."""
+    if audiences.is_shared(login_url):
+        raise EnrolmentError(
+            f"{login_url} does not take client credentials: only the org's own host knows whom they stand for",
+            hint="give --login-url https://MYDOMAIN.my.salesforce.com, or --instance-url",
+        )
 
 
 def _check_web(given: Registration) -> None:
@@ -119,11 +129,7 @@ def _checked_audience(given: Registration) -> str | None:
 
 
 def _check_client_credentials(given: Registration) -> None:
-    if audiences.is_shared(given.login_url):
-        raise EnrolmentError(
-            f"{given.login_url} does not take client credentials: only the org's own host knows whom they stand for",
-            hint="give --login-url https://MYDOMAIN.my.salesforce.com, or --instance-url",
-        )
+    check_client_credentials_host(given.login_url)
     if given.client_secret is None:
         raise EnrolmentError(
             "--auth client-credentials needs the app's client secret",

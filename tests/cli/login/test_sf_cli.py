@@ -12,6 +12,7 @@ import click
 import pytest
 
 from orgserver.cli.login import sf_cli
+from orgserver.cli.login.credentials import complete
 from orgserver.cli.support import Failure
 from orgserver.model.errors import ConfigError
 from tests.cli.login.fake_sf import NOT_A_COMMAND, REDACTED, FakeSf
@@ -63,15 +64,16 @@ def test_a_url_comes_from_standard_input(
 ) -> None:
     typed(monkeypatch, text)
 
-    given = sf_cli.given_from_url_stdin()
+    parts = sf_cli.parts_from_stdin()
 
-    assert given.values == {
+    assert parts.values == {
         "client_id": "3MVG9client",
         "client_secret": "CANARYsecret",
         "refresh_token": TOKEN,
         "login_url": "https://acme.my.salesforce.com",
     }
-    assert given.source == "standard input"
+    complete(parts, "refresh-token")
+    assert parts.sources["refresh_token"] == "standard input"
     assert capfd.readouterr().err == "client secret: from standard input\nrefresh token: from standard input\n"
 
 
@@ -82,7 +84,7 @@ def test_junk_on_standard_input_is_refused_in_one_line(text: bytes, monkeypatch:
     typed(monkeypatch, text[: 2 * 1024 * 1024])
 
     with pytest.raises(ConfigError) as error:
-        sf_cli.given_from_url_stdin()
+        sf_cli.parts_from_stdin()
 
     assert "standard input holds no SFDX auth URL: it" in refused_line(error)
 
@@ -90,10 +92,10 @@ def test_junk_on_standard_input_is_refused_in_one_line(text: bytes, monkeypatch:
 def test_a_url_is_taken_from_a_new_sf_without_calling_the_org(sf: FakeSf) -> None:
     sf.shows("acme", URL)
 
-    given = sf_cli.given_from_cli("acme", yes=True)
+    parts = sf_cli.parts_of_org("acme", yes=True)
 
-    assert given.values["refresh_token"] == TOKEN
-    assert given.source == "sf CLI (acme)"
+    assert parts.values["refresh_token"] == TOKEN
+    assert parts.sources["refresh_token"] == "sf CLI (acme)"
     (call,) = sf.calls
     assert call["argv"] == [*SHOW.split(), "--json"]
     assert "ORGSERVER_MASTER_KEY" not in call["environment"]
@@ -105,9 +107,9 @@ def test_an_older_sf_shows_it_in_org_display(sf: FakeSf, variable: str) -> None:
     sf.says(DISPLAY, {"username": "a@b.c", "sfdxAuthUrl": REDACTED})
     sf.says(f"{variable}{DISPLAY}", {"username": "a@b.c", "sfdxAuthUrl": URL})
 
-    given = sf_cli.given_from_cli("acme", yes=True)
+    parts = sf_cli.parts_of_org("acme", yes=True)
 
-    assert given.values["refresh_token"] == TOKEN
+    assert parts.values["refresh_token"] == TOKEN
     assert [call["environment"].get("SF_TEMP_SHOW_SECRETS") for call in sf.calls] == [None, "true"]
 
 
@@ -115,7 +117,7 @@ def test_warnings_before_the_json_do_not_matter(sf: FakeSf) -> None:
     told = "(node:7) Warning: CANARY\n" + json.dumps({"status": 0, "result": {"sfdxAuthUrl": URL}})
     sf.answer(f"{SHOW} --json", {"code": 0, "out": told, "err": "CANARY"})
 
-    assert sf_cli.given_from_cli("acme", yes=True).values["refresh_token"] == TOKEN
+    assert sf_cli.parts_of_org("acme", yes=True).values["refresh_token"] == TOKEN
 
 
 WRONG = {
@@ -138,7 +140,7 @@ def test_what_sf_cannot_give_is_said_in_one_line(sf: FakeSf, case: str) -> None:
     sf.answer(f"{SHOW} --json", answer)
 
     with pytest.raises(ConfigError) as error:
-        sf_cli.given_from_cli("acme", yes=True)
+        sf_cli.parts_of_org("acme", yes=True)
 
     assert f"the sf command {told}" in refused_line(error) or told in refused_line(error)
 
@@ -154,7 +156,7 @@ def test_errors_of_sf_are_known_by_their_names(sf: FakeSf, name: str, told: str)
     sf.fails(SHOW, name)
 
     with pytest.raises(ConfigError) as error:
-        sf_cli.given_from_cli("acme", yes=True)
+        sf_cli.parts_of_org("acme", yes=True)
 
     assert told in refused_line(error)
 
@@ -164,7 +166,7 @@ def test_errors_of_sf_are_known_by_their_names(sf: FakeSf, name: str, told: str)
 )
 def test_a_name_that_could_be_anything_else_never_reaches_sf(sf: FakeSf, name: str) -> None:
     with pytest.raises(click.UsageError) as error:
-        sf_cli.given_from_cli(name, yes=True)
+        sf_cli.parts_of_org(name, yes=True)
 
     assert "takes the username or an alias" in str(error.value)
     assert sf.calls == []
@@ -178,7 +180,7 @@ def test_an_sf_that_is_not_installed_or_lies_in_the_current_folder_is_not_run(
     monkeypatch.setenv("PATH", folder)
 
     with pytest.raises(ConfigError) as error:
-        sf_cli.given_from_cli("acme", yes=True)
+        sf_cli.parts_of_org("acme", yes=True)
 
     assert "is not installed, or not on the PATH" in refused_line(error)
     assert sf.calls == []
@@ -188,7 +190,7 @@ def test_an_sf_that_is_no_program_is_said_to_be_so(sf: FakeSf) -> None:
     sf.program.write_bytes(b"\x00CANARY")
 
     with pytest.raises(ConfigError) as error:
-        sf_cli.given_from_cli("acme", yes=True)
+        sf_cli.parts_of_org("acme", yes=True)
 
     assert "the sf command cannot be run: " in refused_line(error)
 
@@ -197,7 +199,7 @@ def test_off_a_terminal_nothing_is_taken_without_yes(sf: FakeSf, monkeypatch: py
     typed(monkeypatch, b"y\n")
 
     with pytest.raises(ConfigError) as error:
-        sf_cli.given_from_cli("acme", yes=False)
+        sf_cli.parts_of_org("acme", yes=False)
 
     assert "acme was not taken: nobody is here to confirm it" in refused_line(error)
     assert "the copies in the sf command die with it" in refused_line(error)
@@ -213,10 +215,10 @@ def test_on_a_terminal_it_asks_and_says_that_the_copy_dies(
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
 
     if calls:
-        assert sf_cli.given_from_cli("acme", yes=False).values["refresh_token"] == TOKEN
+        assert sf_cli.parts_of_org("acme", yes=False).values["refresh_token"] == TOKEN
     else:
         with pytest.raises(Failure):
-            sf_cli.given_from_cli("acme", yes=False)
+            sf_cli.parts_of_org("acme", yes=False)
 
     shown = capfd.readouterr()
     assert "Take over the log-in of acme from the sf command?" in shown.err
@@ -263,7 +265,7 @@ async def test_the_orgs_that_sf_knows_are_listed_without_secrets(sf: FakeSf) -> 
     sf.known.append({"accessToken": "CANARY"})
     sf.says("org list auth", [*sf.known, "CANARY", 5])
 
-    orgs = await sf_cli.listed()
+    orgs = await sf_cli.list_orgs()
 
     assert [(org.username, org.alias, org.method, org.fault) for org in orgs] == [
         ("ada@acme.example", "acme", "web", None),
@@ -277,6 +279,6 @@ async def test_the_orgs_that_sf_knows_are_listed_without_secrets(sf: FakeSf) -> 
 
 async def test_a_list_that_sf_does_not_give_is_one_line(sf: FakeSf) -> None:
     with pytest.raises(ConfigError) as error:
-        await sf_cli.listed()
+        await sf_cli.list_orgs()
 
     assert "the sf command printed no JSON" in refused_line(error)
