@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 COMMAND_SECONDS = 60.0
 _MAX_BYTES = 64 * 1024
 _ENVIRONMENT = "ORGSERVER_MASTER_KEY"
+_TRY_COMMAND = "run the program by itself in a terminal: it must print the key ring, nothing else, and exit with 0"
 
 
 def open_vault(
@@ -118,9 +119,9 @@ class CommandRing:
         """Run it. What it says on standard error is never shown: it may hold secrets."""
         printed = self._printed()
         if not printed.strip():
-            raise KeyProblem(f"the master key {self.name} printed nothing")
+            raise KeyProblem(f"the master key {self.name} printed nothing", hint=_TRY_COMMAND)
         if len(printed) > _MAX_BYTES:
-            raise KeyProblem(f"the master key {self.name} printed more than a key ring")
+            raise KeyProblem(f"the master key {self.name} printed more than a key ring", hint=_TRY_COMMAND)
         return read_ring(printed.decode("utf-8", "replace"), self.name)
 
     def put_first(self, key: Key) -> None:
@@ -136,12 +137,17 @@ class CommandRing:
                 self.command, capture_output=True, check=True, timeout=self.seconds, stdin=subprocess.DEVNULL
             )
         except FileNotFoundError:
-            raise KeyProblem(f"the master key {self.name} was not found") from None
+            raise KeyProblem(
+                f"the master key {self.name} was not found",
+                hint="ORGSERVER_MASTER_KEY_COMMAND names a program on the PATH, or by its full path",
+            ) from None
         except subprocess.TimeoutExpired:
-            raise KeyProblem(f"the master key {self.name} did not answer in {self.seconds:g} s") from None
+            raise KeyProblem(
+                f"the master key {self.name} did not answer in {self.seconds:g} s", hint=_TRY_COMMAND
+            ) from None
         except (subprocess.CalledProcessError, OSError, ValueError) as error:
             code = getattr(error, "returncode", type(error).__name__)
-            raise KeyProblem(f"the master key {self.name} failed ({code})") from None
+            raise KeyProblem(f"the master key {self.name} failed ({code})", hint=_TRY_COMMAND) from None
         return done.stdout
 
 
@@ -237,7 +243,10 @@ def _opened(path: Path) -> int:
             f"there is no master key at {path}", hint="restore the key file; without it the store cannot be opened"
         ) from None
     except OSError as error:
-        reason = "it is a symbolic link" if path.is_symlink() else (error.strerror or type(error).__name__)
+        if path.is_symlink():
+            hint = "name the file itself; a secret that is mounted as a link: ORGSERVER_MASTER_KEY_COMMAND='cat PATH'"
+            raise KeyProblem(f"the master key {path} cannot be read: it is a symbolic link", hint=hint) from None
+        reason = error.strerror or type(error).__name__
         raise KeyProblem(f"the master key {path} cannot be read: {reason}") from None
 
 

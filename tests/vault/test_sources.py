@@ -72,8 +72,9 @@ def test_a_default_key_behind_a_symbolic_link_is_refused_and_not_made_anew(tmp_p
     elsewhere = ring_file(tmp_path / "elsewhere", Key.new())
     (tmp_path / "master.key").symlink_to(elsewhere)
 
-    with pytest.raises(KeyProblem, match="symbolic link"):
+    with pytest.raises(KeyProblem, match="symbolic link") as caught:
         opened(tmp_path, create=True)
+    assert str(caught.value.hint).startswith("name the file itself")
 
 
 def test_a_dangling_link_is_not_followed_to_make_a_key(tmp_path: Path) -> None:
@@ -289,6 +290,14 @@ def test_a_command_that_gives_no_ring_is_one_sentence_without_what_it_printed(
     assert Path(sys.executable).name in str(caught.value)
     assert "hunter2" not in told
     assert "-c" not in str(caught.value), "arguments may hold secrets"
+    assert caught.value.hint
+
+
+def test_a_command_that_is_not_there_says_what_one_is(tmp_path: Path) -> None:
+    with pytest.raises(KeyProblem, match="the master key command nowhere was not found") as caught:
+        opened(tmp_path, MASTER_KEY_COMMAND="nowhere --at-all")
+
+    assert str(caught.value.hint).startswith("ORGSERVER_MASTER_KEY_COMMAND names a program")
 
 
 def test_a_command_that_hangs_is_given_up(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def read_file(path: Path) -> Secret:
         reason = (error.strerror or "unknown error").lower()
         raise ConfigError(f"{path} cannot be read: {reason}", hint="give the path of the key's PEM file") from None
     if len(data) > pem.MAX_BYTES:
-        raise ConfigError(f"{path} is too large to be a key")
+        raise ConfigError(f"{path} is too large to be a key", hint=_HINT)
     if sys.platform != "win32" and mode & (stat.S_IRWXG | stat.S_IRWXO):
         warn(f"{path} can be read or changed by others on this machine; close it with: chmod 600")
     return read(data, str(path))

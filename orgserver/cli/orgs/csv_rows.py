@@ -101,7 +101,9 @@ def _columns(cells: list[str], place: str) -> list[str]:
     known = f"the first row names the columns, of: {', '.join(COLUMNS)}"
     for number, column in enumerate(columns, 1):
         if column not in COLUMNS:
-            raise ConfigError(f"{place}, row 1, column {number}: not the name of a column", hint=known)
+            near = names.nearest(column, COLUMNS)
+            hint = f"did you mean {near}? {known}" if near else known
+            raise ConfigError(f"{place}, row 1, column {number}: not the name of a column", hint=hint)
         if columns.index(column) != number - 1:
             raise ConfigError(f"{place}, row 1, column {number}: {column} is there already")
     missing = [column for column in _NEEDED if column not in columns]

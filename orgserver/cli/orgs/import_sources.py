@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-import stat
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orgserver.cli.login import sf_cli
+from orgserver.cli.login.secret_files import warn_if_readable
 from orgserver.cli.login.sf_cli import SfOrg
 from orgserver.cli.orgs import csv_rows
-from orgserver.cli.support import warn
 from orgserver.model import names
 from orgserver.model.errors import ConfigError
 from orgserver.model.names import Alias, OrgId
@@ -127,14 +126,15 @@ def _read(file: str) -> bytes:
     if file == STDIN:
         data = sys.stdin.buffer.read(csv_rows.MAX_BYTES + 1)
     else:
-        with Path(file).open("rb") as opened:
-            _warn_if_readable(file, os.fstat(opened.fileno()).st_mode)
-            data = opened.read(csv_rows.MAX_BYTES + 1)
+        try:
+            with Path(file).open("rb") as reader:
+                warn_if_readable(file, os.fstat(reader.fileno()).st_mode)
+                data = reader.read(csv_rows.MAX_BYTES + 1)
+        except OSError as error:
+            reason = (error.strerror or type(error).__name__).lower()
+            raise ConfigError(
+                f"{file}: {reason}", hint="give the path of a CSV file, or - for standard input"
+            ) from None
     if len(data) > csv_rows.MAX_BYTES:
         raise ConfigError(f"{place_of(file)} is larger than {csv_rows.MAX_BYTES // 1024**2} MiB")
     return data
-
-
-def _warn_if_readable(file: str, mode: int) -> None:
-    if os.name == "posix" and stat.S_ISREG(mode) and mode & (stat.S_IRGRP | stat.S_IROTH):
-        warn(f"{file} holds secrets and can be read by other users of this machine; run: chmod 600 {file}")

@@ -511,6 +511,7 @@ async def test_a_key_that_cannot_be_used_is_one_line(
     )
 
     assert reason in one_error(ran)
+    assert ran.lines[-1].startswith("orgserver: hint: ")
     assert (await shell("list-orgs", "--json")).json == []
 
 

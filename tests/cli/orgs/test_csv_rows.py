@@ -109,6 +109,18 @@ def test_a_file_that_cannot_be_read_is_named_with_the_place(data: bytes) -> None
     assert "CANARY" not in f"{error.value} {error.value.hint}"
 
 
+@pytest.mark.parametrize(
+    ("heading", "near"),
+    [("refresh_tokn", "refresh_token"), ("Client Secert", "client_secret"), ("tagz", "tag"), ("CANARY", None)],
+)
+def test_a_heading_that_is_almost_right_is_answered_with_the_right_one(heading: str, near: str | None) -> None:
+    with pytest.raises(ConfigError, match="row 1, column 3: not the name of a column") as error:
+        read(f"alias,client_id,{heading}\n")
+
+    known = "the first row names the columns, of: alias, client_id, client_secret"
+    assert str(error.value.hint).startswith(f"did you mean {near}? {known}" if near else known)
+
+
 ROWS = [
     ({"alias": ""}, "alias: an alias is 1 to 63 of a-z"),
     ({"alias": "CANARY Ltd"}, "alias: an alias is 1 to 63 of a-z"),

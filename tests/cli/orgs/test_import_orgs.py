@@ -193,6 +193,7 @@ def test_what_cannot_be_begun_is_one_line(
     assert refused.exit_code == code
     assert refused.stderr.startswith(f"orgserver: error: {told}")
     assert len(refused.stderr.splitlines()) <= 2
+    assert ("hint: give the path of a CSV file, or - for" in refused.stderr) is ("nowhere.csv" in words)
     assert refused.stdout == ""
 
 
