@@ -232,8 +232,8 @@ def show(enrolled: Enrolled, *, as_json: bool) -> None:
     """Tell which org was proven, and what a person should know of it."""
     org = enrolled.org
     if as_json:
-        aliases = {"also_known_as": list(enrolled.also_known_as), "tightened": list(enrolled.tightened)}
-        limits = {"known_limits": list(enrolled.known_limits)}
+        aliases = {"also_known_as": list(enrolled.also_known_as)}
+        limits = {"known_limits": list(enrolled.known_limits), "tightened": list(enrolled.tightened)}
         print_json(told_of(org) | {"rotated": enrolled.rotated} | aliases | limits | {"old_token": enrolled.old_token})
     else:
         facts = {
