@@ -190,7 +190,7 @@ class Acting:
                 plan = run.plan(org)
                 intent = audit_records.with_plan(intent, plan)
                 self._check(org, plan.permission)
-                await self.metadata.foresee(run.caller, org, plan.foresight)
+                await self.metadata.check_call(run.caller, org, plan.preflight)
                 await self._see_whether_allowed(run, org, intent, plan)
                 plan = await self._with_key(org, plan)
                 leave = self._access.client.admit(hosts_of(org, org.instance_url))

@@ -21,10 +21,10 @@ from orgserver.services.executor import Acting, Planned, Run
 from orgserver.services.fleet.fan_out import Fleet
 from orgserver.services.observer import Observer
 from orgserver.services.orgs.directory import Directory, OrgPage
-from orgserver.services.queries.default_fields import UsualFields
 from orgserver.services.queries.list_query import Listing
 from orgserver.services.queries.page_plans import PagePlanner
 from orgserver.services.records import operations
+from orgserver.services.records.default_fields import DefaultFields
 from orgserver.services.records.preparation import Preparation
 from orgserver.services.records.writing import Writing
 from orgserver.store.session import Store
@@ -54,10 +54,10 @@ class Operations:
         self.describe, self.objects = catalogue.describe, catalogue.objects
         self.fleet = Fleet(self, access)
         self._directory = Directory(access, store.cursors, store.database.file)
-        usual = UsualFields()
+        default_fields = DefaultFields()
         self.preparation = Preparation(acting.metadata.schema)
-        self._plans = operations.Planner(usual)
-        self._pages = PagePlanner(store.cursors, acting.metadata.schema, usual)
+        self._plans = operations.Planner(default_fields)
+        self._pages = PagePlanner(store.cursors, acting.metadata.schema, default_fields)
         self._writing = Writing(self.preparation)
         self.bulk = Bulk(store, access, acting.perform, self.preparation, call_timeout=call_timeout)
 

@@ -6,29 +6,23 @@ narrower rights; it has none of these with another type.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from orgserver.model.names import CONTACT, EVENT, SObjectName
+from orgserver.model.schema import FieldInfo
 
 
-@dataclass(frozen=True, slots=True)
-class StandardField:
-    """One field, as describe tells it."""
-
-    name: str
-    type: str
-    length: int
-    """In characters; 0 where the type has none."""
-    createable: bool
-    updateable: bool
-    filterable: bool
-
-
-def _fields(table: str) -> dict[str, StandardField]:
-    fields: dict[str, StandardField] = {}
+def _fields(table: str) -> dict[str, FieldInfo]:
+    fields: dict[str, FieldInfo] = {}
     for line in table.split():
         name, kind, length, flags = line.split(":")
-        fields[name.lower()] = StandardField(name, kind, int(length), "c" in flags, "u" in flags, "f" in flags)
+        fields[name.lower()] = FieldInfo(
+            name,
+            "",
+            kind,
+            int(length),
+            createable="c" in flags,
+            updateable="u" in flags,
+            filterable="f" in flags,
+        )
     return fields
 
 
@@ -186,6 +180,6 @@ DOUBTFUL_FIELDS: dict[SObjectName, tuple[str, ...]] = {CONTACT: ("IsPersonAccoun
 """What is returned beside that in the orgs that have it."""
 
 
-def field(sobject: SObjectName, name: str) -> StandardField | None:
+def field(sobject: SObjectName, name: str) -> FieldInfo | None:
     """Look a standard field up, in any case, as Salesforce does."""
     return _STANDARD.get(sobject, {}).get(name.lower())

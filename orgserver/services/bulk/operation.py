@@ -26,8 +26,9 @@ from orgserver.services.bulk.request import Asked, Given
 from orgserver.services.calls import idempotency, questions
 from orgserver.services.calls.access import Access, OrgSession
 from orgserver.services.calls.plan import Plan
+from orgserver.services.calls.preflight import Preflight, check_columns
 from orgserver.services.calls.questions import Confirmation, Told
-from orgserver.services.records import field_values, preflight
+from orgserver.services.records import field_values, value_checks
 from orgserver.services.records.preparation import Preparation
 from orgserver.services.results import cursors, result_size
 from orgserver.services.results.cursors import Position
@@ -105,7 +106,7 @@ class Bulk:
             record_ids=asked.ids,
             fields=field_values.named(asked.paths),
             soql=asked.redacted,
-            foresight=_foresight(asked),
+            preflight=_preflight(asked),
         )
 
     def _plan(self, caller: Caller, org: Org, tool: str, asked: Asked) -> Plan[BulkResult]:
@@ -133,7 +134,7 @@ class Bulk:
             remember=_remember,
             recall=_recall,
             after_unknown=lambda session: _after(session, asked),
-            foresight=_foresight(asked),
+            preflight=_preflight(asked),
             lasts=True,
             confirm=_confirmation(asked, look, arguments),
         )
@@ -253,10 +254,10 @@ def _previewed(result: BulkResult) -> Completion:
     return Completion(Outcome.SUCCEEDED, row_count=len(result.results), record_ids=ids)
 
 
-def _foresight(asked: Asked) -> Any:
+def _preflight(asked: Asked) -> Preflight | None:
     if asked.given.soql is None:
-        return preflight.naming(asked.sobject, asked.places())
-    return preflight.writing(asked.sobject, asked.data, "update") if asked.data else None
+        return check_columns(asked.sobject, asked.places())
+    return value_checks.check_values(asked.sobject, asked.data, "update") if asked.data else None
 
 
 def _confirmation(asked: Asked, look: Look, arguments: dict[str, Any]) -> Confirmation:

@@ -18,8 +18,10 @@ from orgserver.model.text import is_blank
 from orgserver.salesforce import soql as soql_text
 from orgserver.salesforce.protocol import bulk_csv
 from orgserver.salesforce.protocol.bulk import MANY
-from orgserver.services.records import event_times, field_values, operations, parents
+from orgserver.services.queries.query_text import check_soql
+from orgserver.services.records import event_times, field_values, parents
 from orgserver.services.records.preparation import Draft
+from orgserver.services.records.value_checks import WriteAction
 
 MAX_GIVEN = 20_000
 """Records that one call may write out."""
@@ -108,7 +110,7 @@ class Asked:
         return Draft(self.sobject, "update" if self.by_id else self.act, self.records, _at, key)
 
     @property
-    def act(self) -> field_values.Act:
+    def act(self) -> WriteAction:
         """The action as field values know it."""
         return "update" if self.action == "delete" else self.action
 
@@ -149,7 +151,7 @@ def read(given: Given) -> Asked:
 
 
 def _with_query(given: Given, soql: str) -> Asked:
-    redacted = operations.checked_soql(soql)
+    redacted = check_soql(soql)
     if given.action not in _NEED_ID:
         raise _bad(f"soql names records that are there already; {given.action} needs records", "soql")
     sobject, _ = soql_text.summary(soql)

@@ -10,8 +10,8 @@ from orgserver.model.audit import Completion
 from orgserver.model.errors import CallError, InvalidArgument
 from orgserver.model.orgs import Permission
 from orgserver.services.calls.access import OrgSession
+from orgserver.services.calls.preflight import Preflight
 from orgserver.services.calls.questions import Confirmation
-from orgserver.services.records.preflight import Foresight
 from orgserver.store.audit.snapshots import Keeps
 from orgserver.store.idempotency import Repetition
 from orgserver.vault.ring import Key
@@ -43,7 +43,7 @@ class Plan(Generic[T]):
     """How to find out whether an unanswered change happened."""
     keeps: Keeps | None = None
     """What is kept before it is sent, where the org's policy says so."""
-    foresight: Foresight | None = None
+    preflight: Preflight | None = None
     """What a fresh describe, where one is at hand, can say against it before it is sent."""
     prepare: Callable[[OrgSession], Awaitable[Plan[T]]] | None = None
     """Reads what is needed of the org, after the intent and before anything is changed: the plan to go on with."""

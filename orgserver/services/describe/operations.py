@@ -11,10 +11,11 @@ from orgserver.model.errors import InvalidArgument
 from orgserver.model.names import SObjectName
 from orgserver.model.orgs import Caller, Org
 from orgserver.model.schema import ObjectInfo, Schema
+from orgserver.services.calls import preflight
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Plan
 from orgserver.services.describe.schemas import Metadata, Perform
-from orgserver.services.records import field_values, preflight
+from orgserver.services.records import field_values
 from orgserver.services.results import cursors, result_size
 from orgserver.services.results.cursors import Position
 from orgserver.vault.ring import Key
@@ -88,7 +89,9 @@ def _describing(
                 schema = await metadata.schema(session, caller, name, sure=True)
             lacking = _lacking(schema, fields)
             if lacking:
-                raise preflight.refused([preflight.no_field(schema, each, "fields") for each in lacking], hint=None)
+                raise preflight.refusal(
+                    [preflight.missing_field(schema, each, "fields") for each in lacking], hint=None
+                )
             return schema
 
         return Plan(
@@ -96,7 +99,7 @@ def _describing(
             send,
             lambda schema: Completion(Outcome.SUCCEEDED, row_count=len(schema.fields)),
             fields=field_values.named(fields or ()),
-            foresight=preflight.Foresight(name, lambda _schema, _lookup: ()),
+            preflight=preflight.check_object(name),
         )
 
     return plan

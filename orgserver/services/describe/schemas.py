@@ -24,8 +24,8 @@ from orgserver.model.schema import ObjectList, Schema
 from orgserver.salesforce.protocol import describe
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Plan
+from orgserver.services.calls.preflight import Preflight, Problem, missing_object, refusal
 from orgserver.services.describe import compression
-from orgserver.services.records.preflight import Foresight, Problem, no_object, refused
 from orgserver.store import describe_cache
 from orgserver.store.describe_cache import DescribeKey, KeptDescribe
 from orgserver.store.session import Store
@@ -123,37 +123,37 @@ class Metadata:
             self._remember(key, Known(what, kept.last_modified, kept.fetched_at))
             await self._write(partial(describe_cache.touch_in, key=key))
 
-    async def foresee(self, caller: Caller, org: Org, foresight: Foresight | None) -> None:
+    async def check_call(self, caller: Caller, org: Org, preflight: Preflight | None) -> None:
         """Raise InvalidArgument for a call that fresh describes show to be wrong.
 
         Nothing is fetched for a call that they find good. One that they would refuse may be about what was made since:
         they are asked for once more, by acts of their own, and where that fails Salesforce is the judge.
         """
-        if foresight is None or foresight.sobject is None:
+        if preflight is None or preflight.sobject is None:
             return
         await self.recall(org)
-        await self.recall(org, foresight.sobject)
-        problems, looked_at = self._problems(org, foresight)
+        await self.recall(org, preflight.sobject)
+        problems, looked_at = self._problems(org, preflight)
         if not problems or not await self._look_again(caller, org, looked_at):
             return
-        problems, _ = self._problems(org, foresight)
+        problems, _ = self._problems(org, preflight)
         if problems:
-            raise refused(problems)
+            raise refusal(problems)
 
-    def _problems(self, org: Org, foresight: Foresight) -> tuple[Sequence[Problem], list[str]]:
+    def _problems(self, org: Org, preflight: Preflight) -> tuple[Sequence[Problem], list[str]]:
         """What fresh describes have against a call, and which of them say so."""
-        assert foresight.sobject is not None  # noqa: S101  # or nothing could be judged
-        objects, schema = self.names(org, fresh=True), self.fresh(org, foresight.sobject)
+        assert preflight.sobject is not None  # noqa: S101  # or nothing could be judged
+        objects, schema = self.names(org, fresh=True), self.fresh(org, preflight.sobject)
         if schema is not None:
-            looked_at = [foresight.sobject]
+            looked_at = [preflight.sobject]
 
             def look(sobject: str) -> Schema | None:
                 looked_at.append(sobject)
                 return self.fresh(org, sobject)
 
-            return foresight.judge(schema, look), looked_at
-        if objects is not None and objects.find(foresight.sobject) is None:
-            return [no_object(foresight, objects)], [ALL]
+            return preflight.check(schema, look), looked_at
+        if objects is not None and objects.find(preflight.sobject) is None:
+            return [missing_object(preflight, objects)], [ALL]
         return (), []
 
     async def _look_again(self, caller: Caller, org: Org, sobjects: Iterable[str]) -> bool:

@@ -49,17 +49,11 @@ def _read(field: FieldInfo, value: Any) -> Any:
     return str(value) if type(value) is int and field.type in value_shapes.TEXTS else value
 
 
-def standard_field(sobject: SObjectName, name: str) -> FieldInfo | None:
-    """A field that every org has, as far as its type says what it takes."""
-    known = standard_fields.field(sobject, name)
-    return None if known is None else FieldInfo(known.name, "", known.type, known.length)
-
-
 async def typed(filter_: Mapping[str, Any], sobject: SObjectName, describe: Describe) -> dict[str, Any]:
     """A filter whose values are read by their fields' types, as far as the org tells them."""
     found = dict(filter_)
     for name, condition in filter_.items():
-        known = standard_field(sobject, name)
+        known = standard_fields.field(sobject, name)
         if (known is not None and known.type not in value_shapes.PICKLISTS) or not _has_values(condition):
             continue
         field = await _field(name, sobject, describe)

@@ -10,8 +10,11 @@ from typing import Any
 from orgserver.model import names, times
 from orgserver.model.errors import InvalidArgument
 from orgserver.model.names import CONTACT, EVENT, SObjectName
+from orgserver.model.schema import Schema
 from orgserver.salesforce import soql
+from orgserver.salesforce.protocol import standard_fields
 from orgserver.salesforce.soql import RowQuery
+from orgserver.services.calls.preflight import Preflight, Problem, SchemaLookup, path_problems
 from orgserver.services.queries import filter_values
 from orgserver.services.records import appointments, field_values
 
@@ -67,6 +70,20 @@ class Listing:
         return field_values.named(found)
 
 
+def check_listing(listing: Listing) -> Preflight:
+    """Check a list before it is sent: what it shows, filters by and sorts by."""
+    order = listing.order_by.split()[:1] if listing.order_by else []
+
+    def check(schema: Schema, lookup: SchemaLookup) -> list[Problem]:
+        return [
+            *path_problems(schema, listing.fields or (), lookup, "fields"),
+            *path_problems(schema, listing.filter or (), lookup, "filter", "filterable"),
+            *path_problems(schema, order, lookup, "order_by", "sortable"),
+        ]
+
+    return Preflight(listing.sobject, check)
+
+
 def build(listing: Listing, *, now: datetime, zone: str) -> RowQuery:
     """Build the SOQL of a list, in a total order; InvalidArgument names the argument that does not mean anything."""
     fields = field_values.field_names(listing.fields, listing.sobject)
@@ -116,7 +133,7 @@ def _literal(name: str, value: Any, sobject: SObjectName) -> str:
         raise _bad(name, "takes a text, a number, true, false or null here")
     if isinstance(value, str) and len(value) > soql.MAX_LITERAL:
         raise _bad(name, f"is longer than {soql.MAX_LITERAL:,} characters")
-    known = filter_values.standard_field(sobject, name)
+    known = standard_fields.field(sobject, name)
     return soql.literal(value if known is None else filter_values.read(name, known, value))
 
 

@@ -16,15 +16,17 @@ from orgserver.model.orgs import Caller, Org
 from orgserver.model.results import Page
 from orgserver.model.schema import Schema
 from orgserver.salesforce import soql as soql_text
+from orgserver.services.calls import preflight
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Plan
 from orgserver.services.queries import filter_values, paging, record_count, subquery_rows
 from orgserver.services.queries import list_query as listings
-from orgserver.services.queries.default_fields import UsualFields
 from orgserver.services.queries.list_query import Listing
 from orgserver.services.queries.paging import Piece, Source
-from orgserver.services.records import appointments, field_values, preflight
-from orgserver.services.records.operations import MAX_SOQL, Describe, checked_soql, record_shape
+from orgserver.services.queries.query_text import MAX_SOQL, check_soql
+from orgserver.services.records import appointments, field_values
+from orgserver.services.records.default_fields import DefaultFields
+from orgserver.services.records.operations import Describe, record_shape
 from orgserver.services.results import cursors
 from orgserver.services.results.cursors import Position
 from orgserver.vault.ring import Key
@@ -36,10 +38,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class PagePlanner:
     """Makes plans of lists and queries. Every method raises InvalidArgument naming the argument that is wrong."""
 
-    def __init__(self, cursor_key: Key, schema: Describe, usual: UsualFields) -> None:
+    def __init__(self, cursor_key: Key, schema: Describe, default_fields: DefaultFields) -> None:
         self._cursor_key = cursor_key
         self._schema = schema
-        self._usual = usual
+        self._default_fields = default_fields
 
     def list(self, caller: Caller, org: Org, listing: Listing) -> Plan[Page]:
         """List records of one object."""
@@ -69,20 +71,20 @@ class PagePlanner:
             async def read(fields: Sequence[str]) -> Piece:
                 return await paging.fetch(session, source(fields), limit=listing.limit, position=position)
 
-            async def read_usual() -> Piece:
-                return await self._usual.ask(session, listing.sobject, listing.fields, read)
+            async def read_default() -> Piece:
+                return await self._default_fields.ask(session, listing.sobject, listing.fields, read)
 
             if not listing.count:
-                piece = await read_usual()
+                piece = await read_default()
             else:
                 piece = await record_count.with_total(
-                    session, source(listing.fields), read_usual, limit=listing.limit, position=position
+                    session, source(listing.fields), read_default, limit=listing.limit, position=position
                 )
             if piece.rest is not None and listing.depends_on_time:
                 piece = replace(piece, rest=replace(piece.rest, asked_at=asked_at))
             return self._page(caller, org, piece, arguments)
 
-        return Plan("read", send, _page_ending, fields=listing.touched(), foresight=preflight.listing(listing))
+        return Plan("read", send, _page_ending, fields=listing.touched(), preflight=listings.check_listing(listing))
 
     def query(
         self,
@@ -96,7 +98,7 @@ class PagePlanner:
         count: bool = False,
     ) -> Plan[Page]:
         """Run a query that the agent wrote; Salesforce judges it, but it may have no side effects."""
-        redacted = checked_soql(text)
+        redacted = check_soql(text)
         query = soql_text.understood(text)
         objects, touched = soql_text.summary_of(text, query)
         source = Source(
@@ -125,7 +127,7 @@ class PagePlanner:
             fields=field_values.named(touched),
             soql=redacted,
             object=_object(objects),
-            foresight=preflight.querying(_object(objects), touched) if soql_text.is_plain(text) else None,
+            preflight=preflight.check_query(_object(objects), touched) if soql_text.is_plain(text) else None,
         )
 
     def _position(self, caller: Caller, org: Org, cursor: str | None, arguments: dict[str, Any]) -> Position:

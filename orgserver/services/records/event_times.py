@@ -50,6 +50,11 @@ class Standing:
         return cls(told.get("isalldayevent") is True, start, end)
 
 
+def is_time(field: str) -> bool:
+    """Whether a field of an event is a time, which may be a day."""
+    return field.lower() in TIMES
+
+
 def is_all_day(data: Mapping[str, Any]) -> bool | None:
     """Whether a change says that the event is all-day; None where it does not say. An empty checkbox is not ticked."""
     values = [value for name, value in data.items() if _is_flag(name)]

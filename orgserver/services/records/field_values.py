@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from orgserver.model import names, times
 from orgserver.model.errors import InvalidArgument
@@ -11,15 +11,12 @@ from orgserver.model.names import EVENT, RecordId, SObjectName
 from orgserver.model.results import FieldValues
 from orgserver.model.schema import FieldInfo
 from orgserver.salesforce.protocol import rest, standard_fields
-from orgserver.services.records import event_times, parents, value_shapes
+from orgserver.services.records import event_times, parents, value_checks
+from orgserver.services.records.value_checks import WriteAction, WrongValue
 
 is_date, is_datetime = times.is_date, times.is_datetime
 MAX_FIELDS = 800
 """Salesforce allows 800 custom fields an object and fewer standard ones."""
-
-Act = Literal["create", "update", "upsert"]
-_A: dict[Act, str] = {"create": "a create", "update": "an update", "upsert": "an upsert"}
-_BOUNDED = frozenset({"string", "textarea", "phone", "email", "url", "picklist", "combobox"})
 
 
 def check_duplicates_allowed(version: str, allow_duplicates: bool) -> None:
@@ -57,7 +54,7 @@ def field_names(given: Sequence[str] | None, sobject: SObjectName) -> tuple[str,
     return tuple(found.values())
 
 
-def to_write(values: Mapping[str, Any], sobject: SObjectName, act: Act) -> FieldValues:
+def to_write(values: Mapping[str, Any], sobject: SObjectName, action: WriteAction) -> FieldValues:
     """Check field values before they are sent; InvalidArgument names the field as ``data.Field``.
 
     Those of fields that every org has are converted to the shape that Salesforce takes; of the others the org's
@@ -71,25 +68,22 @@ def to_write(values: Mapping[str, Any], sobject: SObjectName, act: Act) -> Field
     undecided: Collection[str] = ()
     if sobject == EVENT:
         values = event_times.prepared(dict(values))
-        undecided = event_times.TIMES if event_times.is_open(values, act) else ()
-    return {name: _checked(name, value, sobject, act, undecided) for name, value in values.items()}
+        undecided = event_times.TIMES if event_times.is_open(values, action) else ()
+    return {name: _checked(name, value, sobject, action, undecided) for name, value in values.items()}
 
 
-def _checked(name: str, value: Any, sobject: SObjectName, act: Act, undecided: Collection[str]) -> Any:
+def _checked(name: str, value: Any, sobject: SObjectName, action: WriteAction, undecided: Collection[str]) -> Any:
     _check_settable(name)
     known = standard_fields.field(sobject, name)
     if known is None:
         _check_structure(name, value)
         return value
-    _check_writable(known, act)
-    if value is None:
-        return None
-    if name.lower() in undecided:
+    if name.lower() in undecided and value is not None and value_checks.is_writable(known, action):
         problem = event_times.check_open(value)
         if problem is not None:
             raise _bad(known.name, problem)
         return value
-    return _converted(known, value)
+    return _check_standard(known, value, action)
 
 
 def _check_structure(name: str, value: Any) -> None:
@@ -119,25 +113,12 @@ def _check_settable(name: str) -> None:
         raise _bad(name, "cannot be set; a record's id is Salesforce's to give")
 
 
-def _check_writable(field: standard_fields.StandardField, act: Act) -> None:
-    allowed = {"create": field.createable, "update": field.updateable}
-    if not allowed.get(act, field.createable or field.updateable):
-        raise _bad(field.name, f"cannot be set by {_A[act]}; Salesforce computes it")
-
-
-def _converted(field: standard_fields.StandardField, value: Any) -> Any:
+def _check_standard(field: FieldInfo, value: Any, action: WriteAction) -> Any:
     try:
-        found = value_shapes.convert(FieldInfo(field.name, "", field.type, field.length), value)
-    except ValueError as error:
-        raise _bad(field.name, str(error)) from None
-    if isinstance(found, str) and field.type in _BOUNDED and field.length and len(found) > field.length:
-        raise _bad(field.name, f"is longer than {field.length} characters")
-    if field.type == "reference":
-        try:
-            names.record_id(found)
-        except ValueError as error:
-            raise _bad(field.name, f"is not a record id: {error}") from None
-    return found
+        return value_checks.check_value(field, value, action)
+    except WrongValue as error:
+        reason = "; Salesforce computes it" if error.code == value_checks.NOT_WRITABLE else ""
+        raise _bad(field.name, f"{error}{reason}") from None
 
 
 def _bad(name: str, problem: str) -> InvalidArgument:

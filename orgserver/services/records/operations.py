@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from orgserver.model import names
 from orgserver.model.audit import Completion, Outcome
-from orgserver.model.errors import InvalidArgument
 from orgserver.model.names import EVENT, RecordId, SObjectName
 from orgserver.model.orgs import Caller, Org, Permission
 from orgserver.model.results import Changed, FieldValues, Record
 from orgserver.model.schema import Schema
 from orgserver.salesforce import soql as soql_text
 from orgserver.salesforce.protocol import rest
-from orgserver.services.calls import questions
+from orgserver.services.calls import preflight, questions
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Plan
-from orgserver.services.queries.default_fields import UsualFields
-from orgserver.services.records import appointments, field_values, preflight, recovery_hints
+from orgserver.services.records import appointments, field_values, recovery_hints
 from orgserver.services.records.appointments import Attendees
+from orgserver.services.records.default_fields import DefaultFields
 from orgserver.services.results import preview as previewing
 from orgserver.services.results import result_size
 from orgserver.store.audit.snapshots import COSTS, Keeps
@@ -30,21 +27,13 @@ T = TypeVar("T")
 
 Describe = Callable[[OrgSession, Caller, SObjectName], Awaitable[Schema]]
 """How a call that is under way learns an object's schema."""
-MAX_SOQL = 100_000
-"""Salesforce: "SOQL statements can not be longer than 100000 characters"."""
-_ID = 18
-_GAP = r"[^\w.,()'=]+"
-"""Whatever else stands between two words may be white space for somebody."""
-_SIDE_EFFECTS = re.compile(
-    rf"\bFOR{_GAP}(?:VIEW|REFERENCE|UPDATE)\b|\bUPDATE{_GAP}(?:TRACKING|VIEWSTAT)\b", re.IGNORECASE
-)
 
 
 class Planner:
     """Makes plans. Every method raises InvalidArgument naming the argument that is wrong."""
 
-    def __init__(self, usual: UsualFields) -> None:
-        self._usual = usual
+    def __init__(self, default_fields: DefaultFields) -> None:
+        self._default_fields = default_fields
         self._attendees = Attendees()
 
     def read(self, sobject: SObjectName, given_id: str, fields: Sequence[str] | None, tool: str) -> Plan[Record]:
@@ -54,7 +43,7 @@ class Planner:
 
         async def send(session: OrgSession) -> Record:
             shape = record_shape(session.org, sobject, fields)
-            record = await self._usual.ask(
+            record = await self._default_fields.ask(
                 session,
                 sobject,
                 fields,
@@ -73,7 +62,7 @@ class Planner:
             lambda _record: Completion(Outcome.SUCCEEDED, row_count=1),
             record_ids=(record_id,),
             fields=field_values.named(wanted),
-            foresight=preflight.reading(sobject, () if fields is None else wanted),
+            preflight=preflight.check_fields(sobject, () if fields is None else wanted),
         )
 
     def delete(self, sobject: SObjectName, given_id: str, tool: str, *, preview: bool) -> Plan[Changed]:
@@ -94,24 +83,6 @@ class Planner:
         after = recovery_hints.deleted(sobject, record_id)
         plan = changing(record_id, (), show if preview else send, "delete", keeps, after, preview=preview)
         return plan if preview else replace(plan, confirm=questions.of_record(sobject, record_id))
-
-
-def checked_soql(text: str) -> str:
-    """See that a query only reads, and redact it for the audit log."""
-    if not text.strip() or len(text) > MAX_SOQL:
-        raise InvalidArgument(f"soql has 1 to {MAX_SOQL:,} characters", fields=["soql"])
-    if not names.encodable(text):
-        raise InvalidArgument("soql has half a character in it (a lone surrogate)", fields=["soql"])
-    redacted = soql_text.redact(text)
-    if _SIDE_EFFECTS.search(redacted):
-        raise InvalidArgument(
-            "soql has a clause that does more than read: FOR UPDATE locks records, FOR VIEW, FOR REFERENCE and UPDATE "
-            "TRACKING or VIEWSTAT write who looked at them; a query here only reads",
-            fields=["soql"],
-        )
-    if soql_text.has_comment(text):  # what is in it, quotes and clauses too, cannot be judged
-        raise InvalidArgument("soql has a comment, which SOQL does not have: leave it out", fields=["soql"])
-    return redacted[:MAX_SOQL]
 
 
 def changing(

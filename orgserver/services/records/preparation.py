@@ -23,10 +23,11 @@ from orgserver.salesforce.protocol import rest, standard_fields
 from orgserver.services.calls import snapshot
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Plan
-from orgserver.services.records import appointments, event_times, parents, preflight, value_shapes
+from orgserver.services.calls.preflight import Problem, missing_field, missing_relationship, refusal
+from orgserver.services.records import appointments, event_times, parents, value_checks, value_shapes
 from orgserver.services.records.event_times import Standing
 from orgserver.services.records.parents import Parent
-from orgserver.services.records.preflight import Act, Problem
+from orgserver.services.records.value_checks import WriteAction, WrongValue, is_writable
 
 T = TypeVar("T")
 MAX_TYPES = 20
@@ -54,7 +55,7 @@ class Draft:
     """Records to write, checked as far as every org agrees."""
 
     sobject: SObjectName
-    act: Act
+    act: WriteAction
     records: Sequence[FieldValues]
     place: Place = lambda _index: "data"
     key: str = "Id"
@@ -132,7 +133,7 @@ class Preparation:
             schema = await self._describe(session, caller, draft.sobject, sure=True)
             records, problems = await self._converted(session, caller, draft, schema, sure=True)
         if problems:
-            raise preflight.refused(problems)
+            raise refusal(problems)
         return records
 
     async def _schema(
@@ -184,9 +185,9 @@ class _Work:
             elif reference is not None and (value is None or isinstance(value, dict)):
                 self._parent(reference, name, value, where, ready)
             elif isinstance(value, dict):
-                self._problems.append(preflight.no_relationship(self._schema, name, where))
+                self._problems.append(missing_relationship(self._schema, name, where))
             elif isinstance(value, list):
-                self._problems.append(preflight.no_field(self._schema, name, where))
+                self._problems.append(missing_field(self._schema, name, where))
             else:
                 ready[name] = value  # Salesforce says it, with the nearest names in the hint
         return ready
@@ -196,21 +197,22 @@ class _Work:
         if known is not None and known in self._texts:
             return self._texts[known]
         try:
-            found = value if _is_event_time(self._draft, field) else value_shapes.convert(field, value)
-        except ValueError as error:
-            self._problems.append(Problem(_code(field), f"{field.name} {error}", where))
+            plain = value if _is_event_time(self._draft, field) else value_checks.convert_value(field, value)
+        except WrongValue as error:
+            self._problems.append(Problem(error.code, f"{field.name} {error}", where))
             return value
         if known is not None:
-            self._texts[known] = found
-        return found
+            self._texts[known] = plain
+        return plain
 
     def _parent(self, reference: FieldInfo, name: str, value: Any, where: str, ready: FieldValues) -> None:
-        allowed = {"create": reference.createable, "update": reference.updateable}
+        if not is_writable(reference, self._draft.act):
+            self._problems.append(Problem("INVALID_FIELD", f"{name} cannot be set by a {self._draft.act}", where))
+            return
+        if any(each.lower() == reference.name.lower() for each in parents.own(ready)):
+            self._problems.append(Problem("INVALID_FIELD", f"{name} names the same parent as {reference.name}", where))
+            return
         try:
-            if not allowed.get(self._draft.act, reference.createable or reference.updateable):
-                raise ValueError(f"cannot be set by a {self._draft.act}")  # noqa: TRY301  # as above
-            if any(each.lower() == reference.name.lower() for each in self._draft_names(ready)):
-                raise ValueError(f"names the same parent as {reference.name}")  # noqa: TRY301  # as above
             parent = None if value is None else parents.resolve(reference, value, self._known.get)
         except ValueError as error:
             self._problems.append(Problem("INVALID_FIELD", f"{name} {error}", where))
@@ -219,16 +221,6 @@ class _Work:
             ready[str(reference.relationship)] = parent
         else:
             ready[reference.name] = parent
-
-    @staticmethod
-    def _draft_names(ready: FieldValues) -> Sequence[str]:
-        return tuple(parents.own(ready))
-
-
-def _code(field: FieldInfo) -> str:
-    if field.type in value_shapes.PICKLISTS:
-        return "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST"
-    return "INVALID_TYPE_ON_FIELD_IN_RECORD"
 
 
 def _is_event_time(draft: Draft, field: FieldInfo) -> bool:

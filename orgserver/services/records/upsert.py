@@ -16,7 +16,7 @@ from orgserver.salesforce.protocol import rest
 from orgserver.services.calls import idempotency
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Plan
-from orgserver.services.records import field_values, parents, preflight, recovery_hints
+from orgserver.services.records import field_values, parents, recovery_hints, value_checks
 from orgserver.services.records.preparation import Draft, Preparation
 from orgserver.store.audit.snapshots import Keeps
 
@@ -71,7 +71,7 @@ def plan(caller: Caller, org: Org, tool: str, wanted: Upsert, preparation: Prepa
             recall=lambda answer: _recall(answer, named),
             after_unknown=lambda _session: recovery_hints.upserted(sobject, key, paths, anew=repeated is not None),
             keeps=Keeps(sobject, fields=tuple(own), after=own, key=key),
-            foresight=preflight.writing(sobject, checked, "upsert"),
+            preflight=value_checks.check_values(sobject, checked, "upsert"),
         )
 
     if preparation is None:

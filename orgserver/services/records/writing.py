@@ -15,7 +15,7 @@ from orgserver.salesforce.protocol import rest
 from orgserver.services.calls import idempotency
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Plan
-from orgserver.services.records import appointments, field_values, operations, parents, preflight, recovery_hints
+from orgserver.services.records import appointments, field_values, operations, parents, recovery_hints, value_checks
 from orgserver.services.records.preparation import Draft, Preparation
 from orgserver.services.results import preview as previewing
 from orgserver.store.audit.snapshots import Keeps
@@ -64,7 +64,7 @@ class Writing:
                 recall=lambda answer: idempotency.recall(answer, named),
                 after_unknown=lambda session: recovery_hints.created(session, sobject, sent),
                 keeps=Keeps(sobject, after=own),
-                foresight=preflight.writing(sobject, checked, "create"),
+                preflight=value_checks.check_values(sobject, checked, "create"),
             )
 
         return self._preparation.plan(caller, Draft(sobject, "create", (checked,)), make)
@@ -117,7 +117,7 @@ class Writing:
                 recovery_hints.updated(sobject, record_id, parents.paths(checked)),
                 preview=preview,
             )
-            return replace(plan, foresight=preflight.writing(sobject, checked, "update"))
+            return replace(plan, preflight=value_checks.check_values(sobject, checked, "update"))
 
         draft = Draft(sobject, "update", ({"Id": record_id} | checked,))
         return self._preparation.plan(caller, draft, make)

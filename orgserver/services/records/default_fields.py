@@ -17,7 +17,7 @@ _COLUMN = re.compile(r"No such column '([\w.]{1,200})' on (?:entity|sobject of t
 _RELATION = re.compile(r"Didn't understand relationship '(\w{1,80})' in field path")
 
 
-class UsualFields:
+class DefaultFields:
     """Asks without the fields that an org refuses, and remembers which those are.
 
     Some objects lack a field in some orgs, and field-level security hides others from the user of a login.

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from orgserver.model.schema import FieldInfo, PicklistValue, Schema
 from orgserver.salesforce.protocol import describe
 from orgserver.salesforce.soql.places import is_plain, levels
-from orgserver.services.records import preflight
+from orgserver.services.calls.preflight import refusal
+from orgserver.services.records.value_checks import WriteAction, value_problems
 
 FOLDER = resources.files("orgserver.sandbox") / "describe"
 CONTACT = describe.schema(json.loads((FOLDER / "Contact.json").read_text("utf-8")))
@@ -44,8 +45,8 @@ THING = Schema(
 )  # fmt: skip
 
 
-def problems(values: dict[str, Any], act: preflight.Act = "update", schema: Schema = THING) -> list[tuple[str, str]]:
-    return [(each.code, each.argument) for each in preflight.judge_values(schema, values, act)]
+def problems(values: dict[str, Any], act: WriteAction = "update", schema: Schema = THING) -> list[tuple[str, str]]:
+    return [(each.code, each.argument) for each in value_problems(schema, values, act)]
 
 
 @pytest.mark.parametrize(
@@ -60,7 +61,9 @@ def problems(values: dict[str, Any], act: preflight.Act = "update", schema: Sche
         ({"Count__c": True}, "INVALID_TYPE_ON_FIELD_IN_RECORD"),
         ({"On__c": "perhaps"}, "INVALID_TYPE_ON_FIELD_IN_RECORD"),
         ({"Day__c": "tomorrow"}, "INVALID_TYPE_ON_FIELD_IN_RECORD"),
+        ({"Day__c": "2026-02-20T18:00:00Z"}, "INVALID_TYPE_ON_FIELD_IN_RECORD"),
         ({"At__c": 5}, "INVALID_TYPE_ON_FIELD_IN_RECORD"),
+        ({"At__c": "2026-02-20"}, "INVALID_TYPE_ON_FIELD_IN_RECORD"),
         ({"Colour__c": "Green"}, "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST"),
         ({"Colours__c": "Red;Green"}, "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST"),
         ({"Owner__c": "Ada"}, "MALFORMED_ID"),
@@ -82,8 +85,8 @@ def test_what_salesforce_refuses_for_certain_is_refused_by_its_own_code(values: 
         {"Amount__c": "12.5"},
         {"Amount__c": None, "Must__c": None},
         {"On__c": "TRUE"},
-        {"Day__c": "2026-02-20T18:00:00Z"},
-        {"At__c": "2026-02-20"},
+        {"Day__c": "20 February 2026"},
+        {"At__c": "2026-02-20T19:00 Europe/Berlin"},
         {"Colour__c": "red"},
         {"Colour__c": "Sky blue"},
         {"Colour__c": ""},
@@ -119,7 +122,7 @@ def test_an_upsert_may_name_its_key_and_needs_nothing_else() -> None:
 
 
 def test_one_error_names_every_argument_and_a_bounded_text_says_why() -> None:
-    error = preflight.refused(preflight.judge_values(THING, {f"F{n}__c": 1 for n in range(40)}, "update"))
+    error = refusal(value_problems(THING, {f"F{n}__c": 1 for n in range(40)}, "update"))
 
     assert len(error.fields) == 40
     assert "and 30 more" in str(error)
@@ -130,7 +133,7 @@ def test_no_value_that_was_given_is_in_a_message() -> None:
     secret = "s3cr3t-value"
     values = dict.fromkeys((each.name for each in THING.fields), secret * 40)
 
-    error = preflight.refused(preflight.judge_values(THING, values, "update"))
+    error = refusal(value_problems(THING, values, "update"))
 
     assert secret not in str(error)
 
@@ -143,9 +146,9 @@ def test_no_value_that_was_given_is_in_a_message() -> None:
     ),
     st.sampled_from(["create", "update", "upsert"]),
 )
-def test_no_values_break_the_judge(values: dict[str, Any], act: preflight.Act) -> None:
+def test_no_values_break_the_judge(values: dict[str, Any], act: WriteAction) -> None:
     for schema in (CONTACT, THING):
-        for each in preflight.judge_values(schema, values, act):
+        for each in value_problems(schema, values, act):
             assert each.argument.startswith("data.")
 
 
