@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from orgserver.config import Settings
 from orgserver.model.orgs import Scope
 from orgserver.salesforce.client import SalesforceClient
+from orgserver.salesforce.connections import OpenTransport
 from orgserver.services.audit.log_reader import Trail
 from orgserver.services.calls.access import Access
 from orgserver.services.calls.confirmation import Notify
@@ -49,11 +50,12 @@ async def open_app(
     observer: Observer | None = None,
     patience: Patience = PATIENCE,
     notify: Notify | None = None,
+    transport: OpenTransport | None = None,
 ) -> AsyncIterator[App]:
     """Open the store and everything above it; OperatorError with one sentence when something stands in the way.
 
     ``patience`` is for a store that another process holds. ``notify`` shows a person that a question waits; without it
-    nobody is shown anything.
+    nobody is shown anything. ``transport`` opens connections to orgs in place of the usual ones.
     """
     # The store's thread and the event loop hand the interpreter to each other twice a call; the default of
     # 5 ms between forced handovers shows in every p99.
@@ -73,6 +75,7 @@ async def open_app(
             proxy=settings.proxy,
             ca_file=settings.ca_file,
             token_seconds=settings.token_seconds,
+            transport=transport,
         )
         stack.push_async_callback(client.aclose)
         access = Access(store, client, scope or Scope(), lease_seconds=settings.lease_seconds, observer=observer)

@@ -5,12 +5,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from orgserver.app import App, open_app
 from orgserver.cli.orgs.pretend_orgs import register
 from orgserver.config import read_settings
 from orgserver.model.orgs import Caller, Principal, Scope
+from orgserver.salesforce.transport import AiohttpTransport
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
 from orgserver.store.session import Store, open_store
@@ -73,13 +75,33 @@ def caller() -> Caller:
     return Caller(Principal("local:tester"), "stdio", client="test/1", request_id="r1")
 
 
+class Transports:
+    """Opens the connections of the test's apps: real ones, until a test puts something else in their place."""
+
+    def __init__(self) -> None:
+        self.open = self.open_real
+
+    def __call__(self, url: str) -> httpx.AsyncBaseTransport:
+        return self.open(url)
+
+    @staticmethod
+    def open_real(_url: str) -> httpx.AsyncBaseTransport:
+        return AiohttpTransport(connections=10, tls=None, proxy=None)
+
+
 @pytest.fixture
-def open_again(tmp_path: Path) -> OpenApp:
+def transports() -> Transports:
+    return Transports()
+
+
+@pytest.fixture
+def open_again(tmp_path: Path, transports: Transports) -> OpenApp:
     """Opens an app over the test's home, as another process would; settings and scope by keyword."""
 
     @asynccontextmanager
     async def open_it(scope: Scope | None = None, **settings: object) -> AsyncIterator[App]:
-        async with open_app(read_settings({"home": tmp_path / "home"} | settings, {}), scope) as opened:
+        read = read_settings({"home": tmp_path / "home"} | settings, {})
+        async with open_app(read, scope, transport=transports) as opened:
             yield opened
 
     return open_it

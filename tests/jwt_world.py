@@ -10,8 +10,8 @@ from urllib.parse import parse_qsl
 import httpx
 import jwt
 
-from orgserver.app import App
 from orgserver.salesforce.auth.audiences import LOGIN_URL
+from tests.conftest import Transports
 
 HOME = "https://acme.my.salesforce.com"
 EVIL = "https://proxy.acme.example"
@@ -38,8 +38,8 @@ class World:
     """Token host and audience of each assertion, in order."""
     tokens: set[str] = field(default_factory=set)
 
-    def install(self, app: App) -> None:
-        app.access.client._transport = lambda _url: httpx.MockTransport(self.answer)
+    def install(self, transports: Transports) -> None:
+        transports.open = lambda _url: httpx.MockTransport(self.answer)
 
     def expire(self) -> None:
         self.tokens.clear()

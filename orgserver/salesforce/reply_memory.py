@@ -29,7 +29,7 @@ _MIDDLE_OF_ORG, _LARGE_OF_ORG = 2, 1
 
 
 @dataclass(slots=True)
-class OrgRoom:
+class OrgReplyMemory:
     """The places of one org."""
 
     middle: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_MIDDLE_OF_ORG))
@@ -37,7 +37,7 @@ class OrgRoom:
 
 
 @dataclass(slots=True)
-class Room:
+class ReplyMemory:
     """The places of all orgs."""
 
     middle: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_MIDDLE))
@@ -46,11 +46,11 @@ class Room:
     """Whoever has it has its reply read."""
 
 
-class Hold:
+class Reservation:
     """What one exchange has taken; given back at the end of the ``async with``."""
 
-    def __init__(self, room: Room, org: OrgRoom) -> None:
-        self._room = room
+    def __init__(self, memory: ReplyMemory, org: OrgReplyMemory) -> None:
+        self._all = memory
         self._org = org
         self._middle: list[asyncio.Semaphore] = []
         self._large: list[asyncio.Semaphore] = []
@@ -60,10 +60,10 @@ class Hold:
     async def grow(self, size: int) -> None:
         """Take what a reply of so many bytes needs; waits until there is room."""
         if size > MIDDLE_BYTES and not self._large:
-            await _take(self._large, self._org.large, self._room.large)
+            await _take(self._large, self._org.large, self._all.large)
             _give_back(self._middle)
         elif size > SMALL_BYTES and not self._middle and not self._large:
-            await _take(self._middle, self._org.middle, self._room.middle)
+            await _take(self._middle, self._org.middle, self._all.middle)
 
     async def read(self, size: int, work: Callable[[], T]) -> T:
         """Do what reads a reply of so many bytes: in a thread if it is not small.
@@ -83,7 +83,7 @@ class Hold:
     async def _aside(self, size: int, work: Callable[[], T]) -> T:
         if size > SMALL_BYTES and not self._reading:
             await self.grow(size)
-            await _take(self._reading, self._room.reading)
+            await _take(self._reading, self._all.reading)
         self._thread = asyncio.get_running_loop().run_in_executor(None, work)
         return await asyncio.shield(self._thread)
 

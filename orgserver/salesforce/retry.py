@@ -7,7 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from orgserver.model.errors import CallError, Rejected, StaleToken
 from orgserver.salesforce import clock
+from orgserver.salesforce.protocol import refusals
+from orgserver.salesforce.protocol.messages import Reply, Request
 
 BASE_SECONDS = 0.2
 CAP_SECONDS = 20.0
@@ -41,6 +44,19 @@ def after(headers: Mapping[str, str]) -> float | None:
         return None
     now = clock.read_date(headers.get("date")) or datetime.now(UTC)
     return max(0.0, (date - now).total_seconds())
+
+
+def may_repeat(refusal: CallError, reply: Reply, request: Request, tries: int, wait: float | None) -> bool:
+    """Tell whether a request may be sent again after a reply that refused it, the last of so many ``tries``."""
+    if isinstance(refusal, StaleToken):
+        return False
+    if refusal.code == "UNABLE_TO_LOCK_ROW":  # the change was rolled back
+        return tries < LOCK_TRIES
+    if tries >= READ_TRIES:
+        return False
+    if request.writes:
+        return refusals.rejected_before_work(reply.status, reply.body, retry_after=wait)
+    return isinstance(refusal, Rejected) and refusal.retryable
 
 
 @dataclass(slots=True)

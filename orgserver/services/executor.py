@@ -27,7 +27,7 @@ from orgserver.model.errors import (
 )
 from orgserver.model.names import SObjectName
 from orgserver.model.orgs import Caller, Org, Permission
-from orgserver.salesforce.client import Trace
+from orgserver.salesforce.exchange import Trace
 from orgserver.services.calls import audit_records, confirmation, idempotency, snapshot
 from orgserver.services.calls.access import Access, OrgSession
 from orgserver.services.calls.confirmation import Confirming, Notify

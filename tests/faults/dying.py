@@ -48,9 +48,9 @@ def arm(point: str) -> None:
         case "before-lease":
             Refreshes.begin_in = sync(Refreshes.begin_in, before=True)  # type: ignore[method-assign]
         case "leased":
-            SalesforceClient.token = waiting(SalesforceClient.token, before=True)  # type: ignore[method-assign]
+            SalesforceClient.request_token = waiting(SalesforceClient.request_token, before=True)  # type: ignore[method-assign]
         case "replied":
-            SalesforceClient.token = waiting(SalesforceClient.token, before=False)  # type: ignore[method-assign]
+            SalesforceClient.request_token = waiting(SalesforceClient.request_token, before=False)  # type: ignore[method-assign]
         case "committing":
             Refreshes.keep_in = sync(Refreshes.keep_in, before=False)  # type: ignore[method-assign]
         case "committed":

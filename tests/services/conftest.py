@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from orgserver.app import App
+from tests.conftest import Transports
 
 Answer = httpx.Response | Exception
 
@@ -67,12 +68,10 @@ def refused(status: int, code: str, message: str = "No.", **more: object) -> htt
 
 
 @pytest.fixture
-async def host(app: App) -> Scripted:
-    client = app.access.client
-    for key in list(client._gates):
-        await client.forget(key)
-    scripted = Scripted(client._transport)
-    client._transport = lambda _url: scripted
+async def host(app: App, transports: Transports) -> Scripted:
+    scripted = Scripted(transports.open_real)
+    await app.access.client.aclose()
+    transports.open = lambda _url: scripted
     return scripted
 
 

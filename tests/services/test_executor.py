@@ -587,7 +587,7 @@ async def test_an_org_that_cannot_be_reached_gets_nothing_and_says_so(app: App, 
         app.store.orgs.change_in(tx, org.row_id, lambda o: replace(o, trusted_hosts=(*o.trusted_hosts, "127.0.0.1:1")))
 
     await app.store.database.write(trust)
-    await app.access.client.forget(org.row_id)
+    await app.access.client.close_org(org.row_id)
 
     with pytest.raises(NoConnection) as refused:
         await create(app, caller)

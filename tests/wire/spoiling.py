@@ -5,7 +5,7 @@ from random import Random
 
 import httpx
 
-from orgserver.salesforce.client import SalesforceClient
+from orgserver.salesforce.transport import AiohttpTransport
 from tests.wire.mutations import encoded, mutated
 
 
@@ -15,8 +15,8 @@ class Spoiler:
     def __init__(self) -> None:
         self.chance: Random | None = None
 
-    def transport(self, url: str) -> httpx.AsyncBaseTransport:
-        return _Spoilt(self, SalesforceClient()._aiohttp(url))
+    def transport(self, _url: str) -> httpx.AsyncBaseTransport:
+        return _Spoilt(self, AiohttpTransport(connections=10, tls=None, proxy=None))
 
     def spoil(self, response: httpx.Response) -> httpx.Response:
         chance = self.chance

@@ -10,7 +10,9 @@ import pytest
 from orgserver.model.errors import CallError, Rejected, StaleToken, Unanswered
 from orgserver.model.secret import Secret
 from orgserver.salesforce import retry
-from orgserver.salesforce.client import OrgHosts, SalesforceClient, Trace
+from orgserver.salesforce.client import SalesforceClient
+from orgserver.salesforce.exchange import Trace
+from orgserver.salesforce.hosts import OrgHosts
 from orgserver.salesforce.protocol.messages import Request
 from tests.wire import upstream as acts
 from tests.wire.upstream import Upstream

@@ -1,4 +1,4 @@
-"""Large replies wait for room; small ones, and those of other orgs, do not."""
+"""Large replies wait for memory; small ones, and those of other orgs, do not."""
 
 import asyncio
 import json
@@ -11,9 +11,11 @@ import pytest
 
 from orgserver.model.errors import CallError, Unanswered
 from orgserver.model.secret import Secret
-from orgserver.salesforce.client import OrgHosts, SalesforceClient, Trace
+from orgserver.salesforce.client import SalesforceClient
+from orgserver.salesforce.exchange import Trace
+from orgserver.salesforce.hosts import OrgHosts
 from orgserver.salesforce.protocol.messages import Reply, Request
-from orgserver.salesforce.reply_memory import MIDDLE_BYTES, SMALL_BYTES, Hold, OrgRoom, Room
+from orgserver.salesforce.reply_memory import MIDDLE_BYTES, SMALL_BYTES, OrgReplyMemory, ReplyMemory, Reservation
 from tests.wire import upstream as acts
 from tests.wire.upstream import Act, Form, Upstream
 
@@ -137,7 +139,7 @@ async def test_a_reply_that_costs_too_much_is_asked_for_once_and_refused_as_too_
 
 
 async def test_a_place_is_given_back_when_the_thread_that_reads_has_ended_not_before() -> None:
-    room, org = Room(), OrgRoom()
+    memory, org = ReplyMemory(), OrgReplyMemory()
     begun, end = threading.Event(), threading.Event()
 
     def work() -> None:
@@ -145,9 +147,9 @@ async def test_a_place_is_given_back_when_the_thread_that_reads_has_ended_not_be
         end.wait(10)
 
     async def exchange() -> None:
-        async with Hold(room, org) as hold:
-            await hold.grow(MIDDLE_BYTES + 1)
-            await hold.read(MIDDLE_BYTES + 1, work)
+        async with Reservation(memory, org) as reservation:
+            await reservation.grow(MIDDLE_BYTES + 1)
+            await reservation.read(MIDDLE_BYTES + 1, work)
 
     task = asyncio.ensure_future(exchange())
     assert await asyncio.to_thread(begun.wait, 10)
@@ -155,25 +157,25 @@ async def test_a_place_is_given_back_when_the_thread_that_reads_has_ended_not_be
     with pytest.raises(asyncio.CancelledError):
         await task
 
-    assert org.large.locked() and room.reading.locked()
+    assert org.large.locked() and memory.reading.locked()
     end.set()
-    async with asyncio.timeout(10), Hold(room, org) as hold:
-        await hold.grow(MIDDLE_BYTES + 1)
-        assert await hold.read(MIDDLE_BYTES + 1, lambda: "read") == "read"
-    assert not (org.large.locked() or room.reading.locked())
+    async with asyncio.timeout(10), Reservation(memory, org) as reservation:
+        await reservation.grow(MIDDLE_BYTES + 1)
+        assert await reservation.read(MIDDLE_BYTES + 1, lambda: "read") == "read"
+    assert not (org.large.locked() or memory.reading.locked())
 
 
 async def test_a_reply_that_grows_gives_its_middle_place_to_others() -> None:
-    room, org = Room(), OrgRoom()
+    memory, org = ReplyMemory(), OrgReplyMemory()
 
-    async with Hold(room, org) as hold:
-        await hold.grow(SMALL_BYTES)
+    async with Reservation(memory, org) as reservation:
+        await reservation.grow(SMALL_BYTES)
         assert not org.large.locked() and org.middle._value == 2
-        await hold.grow(SMALL_BYTES + 1)
+        await reservation.grow(SMALL_BYTES + 1)
         assert org.middle._value == 1
-        await hold.grow(MIDDLE_BYTES + 1)
+        await reservation.grow(MIDDLE_BYTES + 1)
         assert org.large.locked() and org.middle._value == 2
-    assert not org.large.locked() and room.large._value == 2
+    assert not org.large.locked() and memory.large._value == 2
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,9 @@ from aiohttp.client_proto import ResponseHandler
 
 from orgserver.model.errors import CallError, NoConnection, NotSent, RateLimited, Rejected, StaleToken, Unanswered
 from orgserver.model.secret import Secret
-from orgserver.salesforce.client import OrgHosts, SalesforceClient, Trace
+from orgserver.salesforce.client import SalesforceClient
+from orgserver.salesforce.exchange import Trace
+from orgserver.salesforce.hosts import OrgHosts
 from orgserver.salesforce.protocol.messages import Reply, Request
 from orgserver.salesforce.transport import MAX_BODY, AiohttpTransport
 from tests.wire import upstream as acts
@@ -152,24 +154,26 @@ async def test_after_a_lost_write_the_next_one_goes_through_on_a_new_connection(
 
 @every_write
 async def test_a_write_after_an_idle_connection_was_closed_goes_through_on_a_new_one(
-    client: SalesforceClient, upstream: Upstream, method: str
+    upstream: Upstream, method: str
 ) -> None:
+    transport = AiohttpTransport(connections=10, tls=None, proxy=None)
+    client = SalesforceClient(transport=lambda _url: transport, pause=at_once)
     upstream.then(acts.then_close(acts.answer({})))
     upstream.usual = acts.answer(None, 204)
     await send(client, upstream.address, READ)
-    (gate,) = client._gates.values()
     async with asyncio.timeout(10):  # until the client has heard of it: a write that crosses the end is a lost one
-        while any(idle.is_connected() for idle in idle_connections(gate.transport)):
+        while any(idle.is_connected() for idle in idle_connections(transport)):
             await asyncio.sleep(0)
 
     reply = await send(client, upstream.address, WRITES[method])
 
     assert reply.status == 204
     assert upstream.carriers == [1, 2]
+    await client.aclose()
 
 
-def idle_connections(transport: object) -> Iterator[ResponseHandler]:
-    assert isinstance(transport, AiohttpTransport) and transport._session is not None
+def idle_connections(transport: AiohttpTransport) -> Iterator[ResponseHandler]:
+    assert transport._session is not None
     connector = transport._session.connector
     assert connector is not None
     yield from (handler for handlers in connector._conns.values() for handler, _since in handlers)

@@ -8,7 +8,9 @@ import pytest
 from orgserver.model.errors import CallError, NoConnection, RateLimited, Rejected, StaleToken, Unanswered
 from orgserver.model.names import CONTACT, record_id
 from orgserver.model.secret import Secret
-from orgserver.salesforce.client import OrgHosts, SalesforceClient, Trace
+from orgserver.salesforce.client import SalesforceClient
+from orgserver.salesforce.exchange import Trace
+from orgserver.salesforce.hosts import OrgHosts
 from orgserver.salesforce.protocol import rest
 from orgserver.salesforce.protocol.messages import Request
 from orgserver.sandbox.org import SandboxOrg

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 from orgserver.model.errors import CallError, Unanswered
 from orgserver.model.secret import Secret
-from orgserver.salesforce.client import OrgHosts, SalesforceClient, Trace
+from orgserver.salesforce.client import SalesforceClient
+from orgserver.salesforce.exchange import Trace
+from orgserver.salesforce.hosts import OrgHosts
 from orgserver.salesforce.protocol.messages import Request
 from orgserver.salesforce.transport import MAX_BODY
 from tests.wire import upstream as acts
@@ -387,7 +389,7 @@ async def test_a_token_answer_is_read_though_the_login_host_packs_what_nobody_as
         host,
     ):
         where = OrgHosts("row", f"http://{host.address}", f"http://{host.address}", (host.address,))
-        assert (await client.token(where, {"grant_type": "refresh_token"}))[:2] == (200, told)
+        assert (await client.request_token(where, {"grant_type": "refresh_token"}))[:2] == (200, told)
 
 
 async def test_a_token_refusal_is_read_when_it_is_packed() -> None:
@@ -396,12 +398,12 @@ async def test_a_token_refusal_is_read_when_it_is_packed() -> None:
 
     async with answering(acts.raw(wire.whole(400, "application/json", json.dumps(told).encode()))) as (client, host):
         where = OrgHosts("row", f"http://{host.address}", f"http://{host.address}", (host.address,))
-        assert (await client.token(where, {"grant_type": "refresh_token"}))[:2] == (400, told)
+        assert (await client.request_token(where, {"grant_type": "refresh_token"}))[:2] == (400, told)
 
 
 async def test_a_token_answer_that_is_packed_and_cut_off_is_lost() -> None:
     async with answering(BROKEN["one byte short"]) as (client, host):
         where = OrgHosts("row", f"http://{host.address}", f"http://{host.address}", (host.address,))
         with pytest.raises(Unanswered):
-            await client.token(where, {"grant_type": "refresh_token"})
+            await client.request_token(where, {"grant_type": "refresh_token"})
         assert len(host.requests) == 1

@@ -10,7 +10,9 @@ import pytest
 from orgserver.model.errors import CallError, Rejected, StaleToken, Unanswered
 from orgserver.model.secret import Secret
 from orgserver.salesforce.auth import oauth
-from orgserver.salesforce.client import OrgHosts, SalesforceClient, Trace
+from orgserver.salesforce.client import SalesforceClient
+from orgserver.salesforce.exchange import Trace
+from orgserver.salesforce.hosts import OrgHosts
 from orgserver.salesforce.protocol import bulk, describe, rest
 from orgserver.salesforce.protocol.messages import Reply, Request
 from orgserver.salesforce.protocol.reply_values import strip_attributes
@@ -112,7 +114,7 @@ async def test_a_recorded_create_names_its_record(
                 rest.read_created(reply)
         else:
             assert rest.read_created(reply) == "0015500001QdQWfAAN"
-        await client.forget("row")
+        await client.close_org("row")
         upstream.connections = 0
 
 
@@ -219,7 +221,7 @@ async def test_a_recorded_answer_of_the_token_endpoint_is_read(
     recording = BODIES[name]
     upstream.usual = acts.raw(recording.bytes(packed=packed, chunks=chunks))
 
-    status, body = (await client.token(hosts(upstream), {"grant_type": "refresh_token"}))[:2]
+    status, body = (await client.request_token(hosts(upstream), {"grant_type": "refresh_token"}))[:2]
 
     assert (status, body) == (recording.status, recording.body)
     if TOKENS[name] is not None:

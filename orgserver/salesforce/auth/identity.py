@@ -33,7 +33,7 @@ class Identity:
     """Where the org's API answers: origins, one where all is well; what was said, made harmless, where it is none."""
 
 
-def ask(answer: TokenAnswer, login_host: str, trusted: Sequence[str]) -> Request:
+def request_identity(answer: TokenAnswer, login_host: str, trusted: Sequence[str]) -> Request:
     """The request for the identity of a token answer, at the login host that gave it (an origin).
 
     Raises ValueError where ``id`` names another host: that one may not see the token.
@@ -44,7 +44,7 @@ def ask(answer: TokenAnswer, login_host: str, trusted: Sequence[str]) -> Request
     return Request("GET", f"/id/{answer.org_id}/{answer.user_id}")
 
 
-def read(reply: Reply, trusted: Sequence[str]) -> Identity:
+def read_identity(reply: Reply, trusted: Sequence[str]) -> Identity:
     """Read an identity answer; ValueError for what is none."""
     body: Any = reply.body
     urls = body.get("urls") if isinstance(body, dict) else None

@@ -23,9 +23,9 @@ __all__ = [
     "Form",
     "TokenAnswer",
     "TokenRefused",
-    "ask",
     "authorization_code",
     "authorize_url",
+    "build_token_form",
     "client_credentials",
     "jwt_bearer",
     "read_tokens",
@@ -95,7 +95,7 @@ class TokenAnswer:
     """Where Salesforce tells who the user is, and where that user's org lives."""
 
 
-def ask(credential: Credential, now: float) -> Form:
+def build_token_form(credential: Credential, now: float) -> Form:
     """The form that gets an access token by whatever the credential is; ``now`` in seconds since 1970."""
     if credential.refresh_token is not None:
         return refresh(credential)

@@ -8,7 +8,8 @@ from typing import TypeVar
 
 from orgserver.model.errors import NotSent, StaleToken, UnknownOrg
 from orgserver.model.orgs import AccessToken, Caller, Org, Scope
-from orgserver.salesforce.client import SalesforceClient, Trace
+from orgserver.salesforce.client import SalesforceClient
+from orgserver.salesforce.exchange import Trace
 from orgserver.salesforce.protocol import rest
 from orgserver.salesforce.protocol.messages import Reply, Request
 from orgserver.services.observer import Observer
@@ -56,7 +57,7 @@ class OrgSession:
 
     async def _ask(self, token: AccessToken, request: Request, read: Callable[[Reply], T]) -> T:
         where = hosts_of(self.org, token.instance_url)
-        return await self._tokens.client.ask(
+        return await self._tokens.client.call(
             where, token.token, request, read, deadline=self.deadline, trace=self.trace
         )
 

@@ -13,7 +13,7 @@ from orgserver.model.orgs import Caller
 from orgserver.model.results import Changed, Created, Found, Page, Record, Usage
 from orgserver.model.text import replace_unsafe
 from orgserver.salesforce import limits
-from orgserver.salesforce.client import Trace
+from orgserver.salesforce.exchange import Trace
 from orgserver.services.calls.plan import Plan
 
 T = TypeVar("T")

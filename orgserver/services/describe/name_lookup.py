@@ -9,7 +9,7 @@ from dataclasses import replace
 from orgserver.model.errors import CallError
 from orgserver.model.orgs import Caller
 from orgserver.model.schema import ObjectList, Schema
-from orgserver.salesforce.client import Trace
+from orgserver.salesforce.exchange import Trace
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.describe.schemas import ALL, Metadata
 

@@ -63,7 +63,7 @@ def clock_of(here: datetime, there: datetime, host: str) -> Finding:
 async def _read(client: SalesforceClient, org: Org) -> Reading | None:
     before = time.time()
     try:
-        there = await client.date(hosts_of(org, org.instance_url), seconds=_SECONDS)
+        there = await client.request_date(hosts_of(org, org.instance_url), seconds=_SECONDS)
     except CallError:
         return None
     here = datetime.fromtimestamp((before + time.time()) / 2, UTC)

@@ -83,7 +83,7 @@ class WaysIn:
             if credential.private_key is not None:
                 answer, credential = await self._by_assertion(given, credential)
             else:
-                answer = oauth.read_tokens(*await self._ask(given, oauth.ask(credential, time.time())))
+                answer = oauth.read_tokens(*await self._ask(given, oauth.build_token_form(credential, time.time())))
         except oauth.TokenRefused as refusal:
             raise refused(refusal, given, given.auth) from None
         except Unanswered as error:
@@ -184,7 +184,7 @@ class WaysIn:
     async def _ask(self, given: Registration, form: oauth.Form) -> tuple[int, Any]:
         """Ask the token endpoint, once; status and JSON. Raises Unanswered, or EnrolmentError if nothing was sent."""
         with _unreachable_explained(given):
-            reply = await self._client.token(hosts_of(given), form)
+            reply = await self._client.request_token(hosts_of(given), form)
         return reply.status, reply.body
 
 

@@ -96,7 +96,7 @@ class Enrolment(Registry):
             entry = await self._ways_in.enter(given, sign_in)
             proof = await self._prove(entry, entry.session, given) if entry.session else None
         finally:
-            await self._client.forget(hosts_of(given).key)
+            await self._client.close_org(hosts_of(given).key)
         catalog = await self._access.reload()
         existing = _taken(catalog, given)  # a login may take minutes
         if proof and existing and existing.org_id not in (None, proof.org_id):
@@ -146,7 +146,7 @@ class Enrolment(Registry):
                 code=error.code,
             ) from error
         finally:
-            await self._client.forget(entry.row_id)
+            await self._client.close_org(entry.row_id)
 
     async def _refuse_other_org(self, given: Registration, entry: Entry, existing: Org, proof: Proof) -> None:
         if given.auth == "web" and entry.draft and entry.credential.refresh_token:

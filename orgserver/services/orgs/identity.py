@@ -9,7 +9,9 @@ from orgserver.model.errors import Rejected
 from orgserver.model.names import OrgId, org_id
 from orgserver.model.orgs import OrgKind, OrgUser
 from orgserver.model.secret import Secret
-from orgserver.salesforce.client import OrgHosts, SalesforceClient, Trace
+from orgserver.salesforce.client import SalesforceClient
+from orgserver.salesforce.exchange import Trace
+from orgserver.salesforce.hosts import OrgHosts
 from orgserver.salesforce.protocol import rest
 
 SECONDS = 60.0

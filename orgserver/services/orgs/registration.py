@@ -11,7 +11,7 @@ from orgserver.model.orgs import AuthKind, Credential, Policy
 from orgserver.model.secret import Secret
 from orgserver.salesforce import hosts
 from orgserver.salesforce.auth import audiences
-from orgserver.salesforce.client import OrgHosts
+from orgserver.salesforce.hosts import OrgHosts
 from orgserver.services.orgs.browser_login import CALLBACK, read_callback
 
 

@@ -14,7 +14,7 @@ from orgserver.model.names import Alias, nearest, new_id
 from orgserver.model.orgs import Caller, Credential, Org, OrgState, Policy
 from orgserver.model.secret import Secret
 from orgserver.salesforce.auth import oauth
-from orgserver.salesforce.client import OrgHosts
+from orgserver.salesforce.hosts import OrgHosts
 from orgserver.services.calls.access import Access
 from orgserver.services.orgs.identity import prove
 from orgserver.services.tokens.cache import hosts_of

@@ -14,7 +14,8 @@ from orgserver.model.orgs import Credential
 from orgserver.salesforce import clock
 from orgserver.salesforce.auth import audiences, oauth
 from orgserver.salesforce.auth.audiences import Recipient
-from orgserver.salesforce.client import FormReply, OrgHosts, SalesforceClient
+from orgserver.salesforce.client import FormReply, SalesforceClient
+from orgserver.salesforce.hosts import OrgHosts
 
 CLOCK_OFF = "clock_off"
 """What a refusal is called that our own clock is the reason of."""
@@ -68,8 +69,8 @@ async def ask(
 ) -> AssertionAnswer:
     """Show one assertion to one recipient, once."""
     signed_at = time.time()
-    form = oauth.ask(replace(credential, audience=recipient.audience), signed_at)
-    reply = await client.token(replace(where, login_url=recipient.token_host), form)
+    form = oauth.build_token_form(replace(credential, audience=recipient.audience), signed_at)
+    reply = await client.request_token(replace(where, login_url=recipient.token_host), form)
     try:
         return AssertionAnswer(oauth.read_tokens(reply.status, reply.body), recipient)
     except oauth.TokenRefused as refusal:

@@ -80,7 +80,7 @@ class Tokens:
         """Let go of orgs that were removed, and of the access tokens of those whose state allows no call."""
         for row_id in self._live.keys() - {org.row_id for org in orgs}:
             del self._live[row_id]
-            await self.client.forget(row_id)
+            await self.client.close_org(row_id)
         for org in orgs:
             if org.is_closed and org.row_id in self._live:
                 self._live[org.row_id].current = None

@@ -93,11 +93,11 @@ class Moves:
 
     async def _prove(self, org: Org, answer: TokenAnswer, access: AccessToken, after: str, login_host: str) -> None:
         """Returns if it is so; raises _Contradiction, or whatever keeps the answer away."""
-        request = identity.ask(answer, hosts.check_url(login_host, org.trusted_hosts), org.trusted_hosts)
+        request = identity.request_identity(answer, hosts.check_url(login_host, org.trusted_hosts), org.trusted_hosts)
         deadline = asyncio.get_running_loop().time() + SECONDS
         where = replace(hosts_of(org, org.instance_url), login_url=login_host)
-        reply = await self._client.ask_login_host(where, access.token, request, deadline=deadline)
-        found = identity.read(reply, org.trusted_hosts)
+        reply = await self._client.send_to_login_host(where, access.token, request, deadline=deadline)
+        found = identity.read_identity(reply, org.trusted_hosts)
         if found.org_id != (org.org_id or answer.org_id):
             raise _Contradiction(
                 f"its login host named a new instance, {_host(after)}, of another org ({found.org_id})"

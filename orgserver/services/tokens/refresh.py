@@ -22,7 +22,8 @@ from orgserver.model.names import new_id
 from orgserver.model.orgs import AccessToken, Org, OrgState, Problem
 from orgserver.model.secret import Secret
 from orgserver.salesforce.auth import oauth
-from orgserver.salesforce.client import OrgHosts, SalesforceClient
+from orgserver.salesforce.client import SalesforceClient
+from orgserver.salesforce.hosts import OrgHosts
 from orgserver.services.observer import Observer
 from orgserver.services.tokens import assertion_login, failures, instance_moves
 from orgserver.services.tokens.instance_moves import Moves
@@ -170,7 +171,7 @@ class Refresher:
             if granted.credential.private_key is not None:
                 granted, answer, login_host = await self._log_in(granted, where)
             else:
-                reply = await self._client.token(where, oauth.ask(granted.credential, time.time()))
+                reply = await self._client.request_token(where, oauth.build_token_form(granted.credential, time.time()))
         except oauth.TokenRefused as refusal:  # of an assertion, which spends nothing
             return await self._refused(granted, refusal, wish, holder)
         except NoConnection as error:

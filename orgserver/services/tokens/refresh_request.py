@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from orgserver.model.orgs import AccessToken, Org
-from orgserver.salesforce.client import OrgHosts
+from orgserver.salesforce.hosts import OrgHosts
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,7 +128,7 @@ def test_an_assertion_says_who_asks_as_whom_and_where_for_three_minutes() -> Non
         audience="https://login.salesforce.com",
     )  # fmt: skip
 
-    form = oauth.ask(credential, NOW.timestamp())
+    form = oauth.build_token_form(credential, NOW.timestamp())
 
     assert set(form) == {"grant_type", "assertion"}
     assert isinstance(form["assertion"], Secret)

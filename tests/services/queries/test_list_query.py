@@ -21,6 +21,7 @@ from orgserver.sandbox.state import schema
 from orgserver.services.queries.list_query import Listing
 from orgserver.services.results import cursors
 from orgserver.services.results.cursors import Position
+from tests.conftest import Transports
 from tests.services.conftest import Scripted
 
 QUERY, LIST = "salesforce_query", "salesforce_list_contacts"
@@ -339,12 +340,10 @@ class Meeting(httpx.AsyncBaseTransport):
         await self._real.aclose()
 
 
-async def meet(app: App, acme: SandboxOrg, *, counts: bool = True) -> Meeting:
-    client = app.access.client
-    for key in list(client._gates):
-        await client.forget(key)
-    meeting = Meeting(client._transport(acme.url), 2, counts=counts)
-    client._transport = lambda _url: meeting
+async def meet(app: App, acme: SandboxOrg, transports: Transports, *, counts: bool = True) -> Meeting:
+    meeting = Meeting(transports.open_real(acme.url), 2, counts=counts)
+    await app.access.client.aclose()
+    transports.open = lambda _url: meeting
     return meeting
 
 
@@ -359,10 +358,10 @@ async def meet(app: App, acme: SandboxOrg, *, counts: bool = True) -> Meeting:
     ],
 )
 async def test_a_count_is_asked_at_the_same_time_and_goes_by_the_querys_own_limit(
-    app: App, caller: Caller, acme: SandboxOrg, soql: str, total: int
+    app: App, caller: Caller, acme: SandboxOrg, transports: Transports, soql: str, total: int
 ) -> None:
     add_contacts(acme, 100)
-    meeting = await meet(app, acme)
+    meeting = await meet(app, acme, transports)
 
     async with asyncio.timeout(20):
         page = await query(app, caller, soql, 10, count=True)
@@ -419,10 +418,10 @@ async def test_a_count_that_fails_is_a_warning_and_no_error(
 
 
 async def test_a_count_that_hangs_holds_the_page_up_no_longer_than_the_call_may_take(
-    open_again, app: App, caller: Caller, acme: SandboxOrg
+    open_again, app: App, caller: Caller, acme: SandboxOrg, transports: Transports
 ) -> None:
     async with open_again(call_timeout=3) as hasty:
-        await meet(hasty, acme, counts=False)
+        await meet(hasty, acme, transports, counts=False)
         page = await query(hasty, caller, IDS, 2, count=True)
 
     assert (len(page.records), page.total_size) == (2, None)

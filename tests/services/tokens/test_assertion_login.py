@@ -17,6 +17,7 @@ from orgserver.model.secret import Secret
 from orgserver.salesforce.auth.audiences import LOGIN_URL, TEST_URL
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.orgs.enrolment import Registration
+from tests.conftest import Transports
 from tests.jwt_world import AUDIENCE, EVIL, EXPIRED, HOME, MISSING, World
 
 KEY = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
@@ -57,9 +58,11 @@ async def shown_after(app: App, world: World) -> list[tuple[str, str]]:
 # -- audiences
 
 
-async def test_an_external_client_app_is_met_at_its_own_host_alone(empty: App, caller: Caller) -> None:
+async def test_an_external_client_app_is_met_at_its_own_host_alone(
+    empty: App, transports: Transports, caller: Caller
+) -> None:
     world = World({AT_HOME}, MISSING)
-    world.install(empty)
+    world.install(transports)
 
     enrolled = await empty.enrolment.add(caller, registration(HOME))
 
@@ -69,23 +72,24 @@ async def test_an_external_client_app_is_met_at_its_own_host_alone(empty: App, c
 
 
 async def test_an_older_app_that_takes_login_alone_is_met_so_from_then_on(
-    open_again: Any, empty: App, caller: Caller
+    open_again: Any, empty: App, transports: Transports, caller: Caller
 ) -> None:
     world = World({AT_HOME_FOR_LOGIN})
-    world.install(empty)
+    world.install(transports)
 
     await empty.enrolment.add(caller, registration(HOME))
 
     assert world.shown == [AT_HOME, AT_HOME_FOR_LOGIN]
     assert await shown_after(empty, world) == [AT_HOME_FOR_LOGIN]
     async with open_again() as another_process:
-        world.install(another_process)
         assert await shown_after(another_process, world) == [AT_HOME_FOR_LOGIN]
 
 
-async def test_the_own_host_that_login_names_is_used_from_then_on(empty: App, caller: Caller) -> None:
+async def test_the_own_host_that_login_names_is_used_from_then_on(
+    empty: App, transports: Transports, caller: Caller
+) -> None:
     world = World({AT_LOGIN, AT_HOME})
-    world.install(empty)
+    world.install(transports)
 
     await empty.enrolment.add(caller, registration(LOGIN_URL))
 
@@ -93,9 +97,9 @@ async def test_the_own_host_that_login_names_is_used_from_then_on(empty: App, ca
     assert await shown_after(empty, world) == [AT_HOME]
 
 
-async def test_an_app_that_knows_login_alone_stays_there(empty: App, caller: Caller) -> None:
+async def test_an_app_that_knows_login_alone_stays_there(empty: App, transports: Transports, caller: Caller) -> None:
     world = World({AT_LOGIN})
-    world.install(empty)
+    world.install(transports)
 
     await empty.enrolment.add(caller, registration(LOGIN_URL))
 
@@ -103,9 +107,11 @@ async def test_an_app_that_knows_login_alone_stays_there(empty: App, caller: Cal
     assert await shown_after(empty, world) == [AT_LOGIN]
 
 
-async def test_the_day_login_no_longer_knows_an_app_its_own_host_takes_over(empty: App, caller: Caller) -> None:
+async def test_the_day_login_no_longer_knows_an_app_its_own_host_takes_over(
+    empty: App, transports: Transports, caller: Caller
+) -> None:
     world = World({AT_LOGIN})
-    world.install(empty)
+    world.install(transports)
     await empty.enrolment.add(caller, registration(LOGIN_URL))
 
     world.takes, world.refusal = {AT_HOME}, MISSING
@@ -115,9 +121,11 @@ async def test_the_day_login_no_longer_knows_an_app_its_own_host_takes_over(empt
     assert (await empty.enrolment.one("acme")).state is OrgState.READY
 
 
-async def test_an_audience_that_stops_working_is_replaced_by_the_other(empty: App, caller: Caller) -> None:
+async def test_an_audience_that_stops_working_is_replaced_by_the_other(
+    empty: App, transports: Transports, caller: Caller
+) -> None:
     world = World({AT_HOME})
-    world.install(empty)
+    world.install(transports)
     await empty.enrolment.add(caller, registration(HOME))
 
     world.takes = {AT_HOME_FOR_LOGIN}
@@ -126,9 +134,11 @@ async def test_an_audience_that_stops_working_is_replaced_by_the_other(empty: Ap
     assert await shown_after(empty, world) == [AT_HOME_FOR_LOGIN]
 
 
-async def test_a_refused_audience_is_tried_once_with_the_other_and_kills_nothing(empty: App, caller: Caller) -> None:
+async def test_a_refused_audience_is_tried_once_with_the_other_and_kills_nothing(
+    empty: App, transports: Transports, caller: Caller
+) -> None:
     world = World({AT_HOME})
-    world.install(empty)
+    world.install(transports)
     await empty.enrolment.add(caller, registration(HOME))
     world.takes = set()
 
@@ -141,9 +151,11 @@ async def test_a_refused_audience_is_tried_once_with_the_other_and_kills_nothing
     assert (await empty.enrolment.check("acme")).error is None
 
 
-async def test_without_its_own_host_an_external_client_app_says_what_to_do(empty: App, caller: Caller) -> None:
+async def test_without_its_own_host_an_external_client_app_says_what_to_do(
+    empty: App, transports: Transports, caller: Caller
+) -> None:
     world = World({AT_HOME}, MISSING)
-    world.install(empty)
+    world.install(transports)
 
     with pytest.raises(EnrolmentError, match="app_not_found") as refused:
         await empty.enrolment.add(caller, registration(LOGIN_URL))
@@ -154,9 +166,11 @@ async def test_without_its_own_host_an_external_client_app_says_what_to_do(empty
 
 
 @pytest.mark.parametrize("refusal", [AUDIENCE, MISSING])
-async def test_a_chosen_audience_is_the_only_one_shown(empty: App, caller: Caller, refusal: dict[str, str]) -> None:
+async def test_a_chosen_audience_is_the_only_one_shown(
+    empty: App, transports: Transports, caller: Caller, refusal: dict[str, str]
+) -> None:
     world = World({AT_HOME, AT_HOME_FOR_LOGIN}, refusal)
-    world.install(empty)
+    world.install(transports)
 
     with pytest.raises(EnrolmentError):
         await empty.enrolment.add(caller, registration(HOME, audience=TEST_URL))
@@ -171,11 +185,11 @@ async def test_a_chosen_audience_is_the_only_one_shown(empty: App, caller: Calle
 
 @pytest.mark.parametrize("refusal", [AUDIENCE, MISSING, EXPIRED])
 async def test_a_trusted_stranger_gets_assertions_for_itself_alone_whatever_it_answers(
-    empty: App, caller: Caller, refusal: dict[str, str]
+    empty: App, transports: Transports, caller: Caller, refusal: dict[str, str]
 ) -> None:
     """The hostile twin of the older app: an assertion for ``login`` could be replayed there by whoever got it."""
     world = World({(EVIL, EVIL)}, refusal)
-    world.install(empty)
+    world.install(transports)
     given = registration(EVIL, trusted_hosts=(EVIL.partition("://")[2],), instance_url=HOME)
     await empty.enrolment.add(caller, given)
     assert await shown_after(empty, world) == [(EVIL, EVIL)]
@@ -199,10 +213,10 @@ async def test_a_trusted_stranger_gets_assertions_for_itself_alone_whatever_it_a
 )
 @pytest.mark.parametrize("text", ["expired authorization code", "invalid assertion", "authentication failure"])
 async def test_a_clock_that_is_off_is_named_and_the_org_works_again_when_it_is_right(
-    empty: App, caller: Caller, ahead: int, words: str, text: str
+    empty: App, transports: Transports, caller: Caller, ahead: int, words: str, text: str
 ) -> None:
     world = World({AT_HOME})
-    world.install(empty)
+    world.install(transports)
     await empty.enrolment.add(caller, registration(HOME))
     world.ahead, world.refuses_all = ahead, {"error": "invalid_grant", "error_description": text}
     world.expire()
@@ -226,10 +240,10 @@ async def test_a_clock_that_is_off_is_named_and_the_org_works_again_when_it_is_r
     [("expired authorization code", OrgState.READY), ("user hasn't approved this consumer", OrgState.NEEDS_LOGIN)],
 )
 async def test_where_nobody_tells_the_time_a_new_assertion_that_has_expired_tells_it_all_the_same(
-    empty: App, caller: Caller, text: str, state: OrgState
+    empty: App, transports: Transports, caller: Caller, text: str, state: OrgState
 ) -> None:
     world = World({AT_HOME})
-    world.install(empty)
+    world.install(transports)
     await empty.enrolment.add(caller, registration(HOME))
     world.dated, world.refuses_all = False, {"error": "invalid_grant", "error_description": text}
     world.expire()
@@ -240,9 +254,11 @@ async def test_where_nobody_tells_the_time_a_new_assertion_that_has_expired_tell
     assert ("this machine's clock is off" in str(checked.error)) is (state is OrgState.READY)
 
 
-async def test_the_same_refusal_with_a_right_clock_needs_a_person(empty: App, caller: Caller) -> None:
+async def test_the_same_refusal_with_a_right_clock_needs_a_person(
+    empty: App, transports: Transports, caller: Caller
+) -> None:
     world = World({AT_HOME})
-    world.install(empty)
+    world.install(transports)
     await empty.enrolment.add(caller, registration(HOME))
     world.refuses_all = {"error": "invalid_grant", "error_description": "user hasn't approved this consumer"}
     world.expire()
@@ -256,10 +272,10 @@ async def test_the_same_refusal_with_a_right_clock_needs_a_person(empty: App, ca
 
 @pytest.mark.parametrize("ahead", [100, -100])
 async def test_a_clock_that_is_off_less_than_an_assertion_lives_is_no_excuse(
-    empty: App, caller: Caller, ahead: int
+    empty: App, transports: Transports, caller: Caller, ahead: int
 ) -> None:
     world = World({AT_HOME}, ahead=ahead)
-    world.install(empty)
+    world.install(transports)
     await empty.enrolment.add(caller, registration(HOME))
     world.refuses_all = {"error": "invalid_grant", "error_description": "inactive user"}
     world.expire()
@@ -267,9 +283,11 @@ async def test_a_clock_that_is_off_less_than_an_assertion_lives_is_no_excuse(
     assert (await empty.enrolment.check("acme")).org.state is OrgState.NEEDS_LOGIN
 
 
-async def test_registering_with_a_clock_that_is_off_says_so_and_stores_nothing(empty: App, caller: Caller) -> None:
+async def test_registering_with_a_clock_that_is_off_says_so_and_stores_nothing(
+    empty: App, transports: Transports, caller: Caller
+) -> None:
     world = World({AT_HOME}, ahead=3_720)
-    world.install(empty)
+    world.install(transports)
 
     with pytest.raises(EnrolmentError, match="this machine's clock is 1 h 2 min behind Salesforce's") as refused:
         await empty.enrolment.add(caller, registration(HOME))

@@ -298,4 +298,4 @@ async def test_the_login_host_is_asked_at_its_own_address_alone(app: App, acme: 
     where = replace(hosts_of(await org(app), acme.url), login_url="https://evil.example")
 
     with pytest.raises(CallError, match="may not be called"):
-        await app.access.client.ask_login_host(where, Secret("x"), Request("GET", "/id/x/y"), deadline=1e9)
+        await app.access.client.send_to_login_host(where, Secret("x"), Request("GET", "/id/x/y"), deadline=1e9)

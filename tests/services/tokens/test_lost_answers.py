@@ -184,9 +184,9 @@ class Refusing:
     def __init__(self, app: App, monkeypatch: pytest.MonkeyPatch, error: Exception | None = None) -> None:
         self.app, self.refuses = app, False
         self._error = error or StoreError("the store cannot be written: disk full")
-        self._write, self._token = app.store.database.write, app.access.client.token
+        self._write, self._token = app.store.database.write, app.access.client.request_token
         monkeypatch.setattr(type(app.store.database), "write", self.write)
-        monkeypatch.setattr(type(app.access.client), "token", self.token)
+        monkeypatch.setattr(type(app.access.client), "request_token", self.token)
 
     async def write(self, change: Callable[[Transaction], Any], **limits: Any) -> Any:
         if self.refuses:
@@ -288,13 +288,13 @@ async def test_a_rotated_token_whose_access_token_may_not_be_used_is_sealed_besi
 async def test_an_exception_of_ours_after_a_refresh_has_left_leaves_it_in_doubt(
     app: App, caller: Caller, acme: SandboxOrg, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    token = app.access.client.token
+    token = app.access.client.request_token
 
     async def failing(*arguments: Any) -> Any:
         await token(*arguments)
         raise RuntimeError("of ours")
 
-    monkeypatch.setattr(type(app.access.client), "token", staticmethod(failing))
+    monkeypatch.setattr(type(app.access.client), "request_token", staticmethod(failing))
     with pytest.raises(NotSent, match="did not answer"):
         await app.access.tokens.renew(await org(app))
     monkeypatch.undo()

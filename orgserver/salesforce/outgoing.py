@@ -1,0 +1,108 @@
+"""What leaves for an org, as HTTP: here, and nowhere else, a token or a credential meets a URL, and a checked one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx
+
+from orgserver.model.errors import NotSent
+from orgserver.model.secret import Secret
+from orgserver.salesforce.auth import oauth
+from orgserver.salesforce.hosts import OrgHosts, check_url
+from orgserver.salesforce.protocol import composite_read
+from orgserver.salesforce.protocol.messages import Request
+
+CONNECT_SECONDS = 5.0
+
+
+def build_request(hosts: OrgHosts, token: Secret, request: Request, read_seconds: float) -> httpx.Request:
+    """A request to the org's own host; NotSent for what may not or cannot go there."""
+    origin = _origin(hosts.instance_url, hosts.trusted)
+    if not request.path.startswith(("/services/", "/id/")):
+        raise NotSent("a request left the API's paths", code="INTERNAL", category="internal", retryable=False)
+    if len(origin) + len(request.target) > composite_read.MOST:
+        raise NotSent(
+            f"the request's address would be longer than the {composite_read.MOST:,} bytes that Salesforce takes",
+            code="REQUEST_TOO_LONG",
+            category="invalid_argument",
+            retryable=False,
+            hint="name fewer fields, objects or values",
+        )
+    headers = [
+        ("Authorization", f"Bearer {token.reveal()}"),
+        ("Accept", request.accept),
+        ("Accept-Encoding", "gzip"),
+        *request.headers,
+    ]
+    content = request.body if isinstance(request.body, bytes) else None
+    if request.body is not None and content is None:
+        headers.append(("Content-Type", "application/json"))
+        content = _encode_json(request.body)
+    outgoing = httpx.Request(
+        request.method, origin + request.target, headers=headers, content=content, extensions=_timeouts(read_seconds)
+    )
+    url = outgoing.url
+    if f"{url.scheme}://{url.netloc.decode('ascii')}" != origin:
+        raise NotSent("a request left its org's host", code="INTERNAL", category="internal", retryable=False)
+    return outgoing
+
+
+def build_form(hosts: OrgHosts, path: str, form: oauth.Form, read_seconds: float) -> httpx.Request:
+    """A form for the login host; NotSent for a host that may have none."""
+    fields = {name: value.reveal() if isinstance(value, Secret) else value for name, value in form.items()}
+    return httpx.Request(
+        "POST",
+        _origin(hosts.login_url, hosts.trusted) + path,
+        headers={
+            "Content-Type": "application/x-www-form-urlencoded",
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+        },
+        content=_encode_form(fields),
+        extensions=_timeouts(read_seconds),
+    )
+
+
+def build_date_request(hosts: OrgHosts, read_seconds: float) -> httpx.Request:
+    """A request that any login host answers, and that shows no token; NotSent for a host that may not be called."""
+    return httpx.Request(
+        "GET",
+        _origin(hosts.login_url, hosts.trusted) + "/services/data",
+        headers={"Accept-Encoding": "identity"},
+        extensions=_timeouts(read_seconds),
+    )
+
+
+_check_url = lru_cache(maxsize=4_096)(check_url)  # a pure function of two texts, asked at every call
+
+
+def _origin(url: str, trusted: tuple[str, ...]) -> str:
+    try:
+        return _check_url(url, trusted)
+    except ValueError as error:
+        raise NotSent(f"this org's host may not be called: {error}", code="UNTRUSTED_HOST", retryable=False) from None
+
+
+def _encode_json(body: Any) -> bytes:
+    try:
+        return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    except (ValueError, UnicodeEncodeError):
+        raise NotSent(
+            "a value cannot be written as JSON", code="INVALID_VALUE", category="invalid_argument", retryable=False
+        ) from None
+
+
+def _encode_form(fields: Mapping[str, str]) -> bytes:
+    try:
+        return urlencode(fields).encode()
+    except UnicodeEncodeError:  # half a surrogate: the message must not show it, it may be a secret's
+        raise NotSent("a value cannot be written as a form", code="INVALID_VALUE", retryable=False) from None
+
+
+def _timeouts(read: float) -> dict[str, Any]:
+    return {"timeout": {"connect": CONNECT_SECONDS, "pool": CONNECT_SECONDS, "read": read, "write": read}}
