@@ -85,6 +85,8 @@ class Completion:
     duration_us: int = 0
 
 
+MAX_RECORD_IDS = 200
+"""An entry names this many records."""
 ENTRY_FIELDS = (
     "id",
     "sequence",
@@ -151,6 +153,12 @@ class AuditEntry:
     soql: str | None = None
     process: str | None = None
     """The process that wrote the intent: request ids are counted anew in each session."""
+
+    @property
+    def record_count(self) -> int:
+        """How many records it touched, of which ``record_ids`` may name only the first."""
+        named = len(self.record_ids)
+        return named if named < MAX_RECORD_IDS else max(named, self.row_count or 0)
 
     def as_json(self) -> dict[str, Any]:
         """Give the public fields in their order."""

@@ -101,8 +101,8 @@ def show(entry_id: str, as_json: bool) -> None:
 def _records(entry: AuditEntry) -> str | None:
     if not entry.record_ids:
         return None
-    more = len(entry.record_ids) - 1
-    return f"{entry.record_ids[0]} +{more}" if more else entry.record_ids[0]
+    more = entry.record_count - 1
+    return f"{entry.record_ids[0]} +{more:,}" if more else entry.record_ids[0]
 
 
 for _command in (

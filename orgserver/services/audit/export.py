@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from orgserver.model.audit import ENTRY_FIELDS, EntryFilter
+from orgserver.model.audit import ENTRY_FIELDS, MAX_RECORD_IDS, EntryFilter
 from orgserver.services.audit import ocsf
 from orgserver.store import tables
 from orgserver.store.audit import reader
@@ -92,7 +92,7 @@ def public(
         "tool": said("tool"),
         "action": intent["action"],
         "object": said("object"),
-        "record_ids": ids[:200],
+        "record_ids": ids[:MAX_RECORD_IDS],
         "fields": said("fields", []),
         "row_count": told("row_count"),
         "outcome": told("outcome", "pending"),

@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from orgserver.model.audit import Completion, Intent, Outcome
+from orgserver.model.audit import MAX_RECORD_IDS, Completion, Intent, Outcome
 from orgserver.model.errors import CallError, Conflict, NotSent, Unanswered
 from orgserver.model.names import SObjectName, new_id
 from orgserver.model.orgs import Caller
@@ -18,8 +18,6 @@ from orgserver.services.calls.plan import Plan
 
 T = TypeVar("T")
 
-MAX_IDS = 200
-"""An audit entry keeps this many record ids."""
 _WORDS = 255
 
 
@@ -46,7 +44,7 @@ def with_plan(intent: Intent, plan: Plan[Any]) -> Intent:
     """The intent, with what the call will touch."""
     return replace(
         intent,
-        record_ids=plan.record_ids[:MAX_IDS],
+        record_ids=plan.record_ids[:MAX_RECORD_IDS],
         fields=plan.fields,
         soql=plan.soql,
         object=plan.object or intent.object,
@@ -62,7 +60,7 @@ def short(text: str | None) -> str | None:
 
 def succeeded(completion: Completion, trace: Trace, started: float) -> Completion:
     """The ending of a call that did what it should."""
-    return replace(timed(completion, trace, started), record_ids=completion.record_ids[:MAX_IDS])
+    return replace(timed(completion, trace, started), record_ids=completion.record_ids[:MAX_RECORD_IDS])
 
 
 def failed(error: CallError, trace: Trace, started: float) -> Completion:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orgserver.model.audit import AuditEntry, EntryFilter, Outcome
+from orgserver.model.audit import MAX_RECORD_IDS, AuditEntry, EntryFilter, Outcome
 from orgserver.model.errors import AuditBroken
 from orgserver.store import tables
 from orgserver.store.audit import chain, index, pruning
@@ -211,7 +211,7 @@ def _read(row: Row[Any]) -> AuditEntry:
         tool=intent.get("tool"),
         action=intent["action"],
         object=intent.get("object"),
-        record_ids=tuple(dict.fromkeys((*acted_on, *returned)))[:200],
+        record_ids=tuple(dict.fromkeys((*acted_on, *returned)))[:MAX_RECORD_IDS],
         fields=tuple(intent.get("fields", ())),
         row_count=outcome.get("row_count"),
         outcome=Outcome(outcome.get("outcome", Outcome.PENDING.value)),

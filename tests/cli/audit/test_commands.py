@@ -6,6 +6,7 @@ import gzip
 import io
 import itertools
 import json
+import re
 import sqlite3
 import stat
 import subprocess
@@ -16,8 +17,8 @@ import pytest
 
 from orgserver.app import open_app
 from orgserver.config import read_settings
-from orgserver.model.audit import ENTRY_FIELDS
-from orgserver.model.names import CONTACT
+from orgserver.model.audit import ENTRY_FIELDS, Action, Completion, Intent, Outcome
+from orgserver.model.names import CONTACT, new_id
 from orgserver.model.orgs import Caller
 from orgserver.sandbox.org import SandboxOrg
 from tests.cli.shells import TOOL, Shell
@@ -64,6 +65,20 @@ async def test_one_entry_is_shown(shell: Shell, used: str) -> None:
     assert "Lovelace" not in shown.out
     assert unknown.code == 1
     assert unknown.err.startswith("orgserver: error: there is no audit entry")
+
+
+async def test_a_list_says_how_many_records_a_large_change_touched(shell: Shell) -> None:
+    ids = tuple(f"003{number:012}AAA" for number in range(200))
+    async with open_app(read_settings({"home": shell.home}, {})) as app:
+        for outcome in (Completion(Outcome.SUCCEEDED, row_count=450), Completion(Outcome.SUCCEEDED, row_count=1)):
+            record_ids = ids[: outcome.row_count]
+            act = Intent(new_id(), "agent:one", "stdio", Action.BULK, org="acme", object="Contact", record_ids=record_ids)
+            await app.store.audit.record(act, outcome)
+
+    listed = await shell("audit", "list", "--wide")
+
+    assert f"{ids[0]} +449" in listed.out
+    assert re.search(rf"{ids[0]}  +succeeded", listed.out), listed.out
 
 
 async def test_an_export_appears_whole_and_only_for_its_owner(shell: Shell, used: str, tmp_path: Path) -> None:
