@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Text, case, cast, func, select
 
@@ -29,6 +29,7 @@ _found = tables.audit_entries
 _events = tables.audit_events
 _count = func.count().label("number")
 
+T = TypeVar("T")
 _Span = tuple[ColumnElement[bool], ...]
 Counts = dict[str, int]
 """How many entries, by outcome."""
@@ -168,10 +169,11 @@ def _lines(connection: Connection, dimension: str, span: _Span) -> list[Line]:
         counts.setdefault(name, {})[outcome] = count
         examples[name] = max(sequence, examples.get(name, 0))
     ranked = sorted(counts, key=lambda name: (-sum(counts[name].values()), name))
-    written = _written(connection, dimension, [examples[name] for name in ranked[:TOP]])
-    shown = {name: name if name == NO_ORG else written.get(examples[name], name) for name in ranked[:TOP]}
-    lines = [Line(shown[name], _ordered(counts[name])) for name in ranked[:TOP]]
-    if rest := ranked[TOP:]:
+    first = _first(ranked, TOP)
+    written = _written(connection, dimension, [examples[name] for name in first])
+    shown = {name: name if name == NO_ORG else written.get(examples[name], name) for name in first}
+    lines = [Line(shown[name], _ordered(counts[name])) for name in first]
+    if rest := ranked[len(first) :]:
         lines.append(Line(None, _ordered(_summed(counts[name] for name in rest)), len(rest)))
     return lines
 
@@ -208,7 +210,9 @@ def _failures(connection: Connection, span: _Span) -> tuple[list[Failure], int]:
     )
     rows = connection.execute(query.where(*span, _found.c.outcome.in_(FAILURES)).group_by(*alike)).all()
     ranked = sorted(rows, key=lambda row: (FAILURES.index(row.outcome), -row.number, -row.newest))
-    listed = [row for outcome in FAILURES for row in [each for each in ranked if each.outcome == outcome][:_ALIKE]]
+    listed = [
+        row for outcome in FAILURES for row in _first([each for each in ranked if each.outcome == outcome], _ALIKE)
+    ]
     newest = [row.newest for row in listed]
     codes = _codes(connection, [row.ended for row in listed])
     names = {name: _written(connection, name, newest) for name in ("principal", "org", "object")}
@@ -226,6 +230,11 @@ def _failures(connection: Connection, span: _Span) -> tuple[list[Failure], int]:
         for row in listed
     ]
     return found, len(ranked) - len(listed)
+
+
+def _first(rows: Sequence[T], limit: int) -> Sequence[T]:
+    """The first so many rows; all where only one would be left, whose name takes no more room than its count."""
+    return rows if len(rows) == limit + 1 else rows[:limit]
 
 
 def _codes(connection: Connection, sequences: list[int]) -> dict[int, str]:

@@ -12,6 +12,7 @@ from orgserver.app import open_app
 from orgserver.config import read_settings
 from orgserver.model.audit import Completion, Intent, Outcome
 from orgserver.model.names import new_id
+from orgserver.services.audit.report import TOP
 from tests.cli.shells import Shell
 
 STRANGER = "<script>alert('x')</script>&\u202e"
@@ -104,6 +105,24 @@ async def test_what_strangers_wrote_is_text_and_each_chart_has_its_table(used: S
     assert 'lang="en"' in text
     assert text.count('role="img" aria-label=') == 5
     assert text.index("Denials and failures") < text.index("By day")
+
+
+async def test_a_name_is_not_hidden_where_it_would_be_the_only_one_that_is_counted_with_others(shell: Shell) -> None:
+    async with open_app(read_settings({"home": shell.home}, {})) as app:
+        for number in range(TOP + 1):
+            act = Act(new_id(), "agent:one", "stdio", "read", org=f"org{number}", object="Contact")
+            await app.store.audit.record(act, Ending(Outcome.SUCCEEDED))
+            failure = Act(new_id(), f"agent:{number:02}", "stdio", "read", org="org1", object="Contact")
+            if number <= 10:
+                await app.store.audit.record(failure, Ending(Outcome.REJECTED, "LOCKED"))
+
+    shown, report = await shell("audit", "report"), (await shell("audit", "report", "--json")).json
+
+    assert {line["name"] for line in report["by"]["org"]} == {f"org{number}" for number in range(TOP + 1)}
+    assert {each["principal"] for each in report["failures"]} == {f"agent:{number:02}" for number in range(11)}
+    assert report["more_failures"] == 0
+    assert "1 others" not in shown.out
+    assert "more kinds" not in shown.out
 
 
 async def test_a_report_is_on_record(used: Shell) -> None:
