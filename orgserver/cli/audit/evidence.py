@@ -48,7 +48,8 @@ def verify(
 
     With FILE, an export made with --format events is checked, from the file and the public key alone.
     """
-    notes = [note for path in checkpoints for note in _notes(path)]
+    by_file = {path: _notes(path) for path in checkpoints}
+    notes = [note for each in by_file.values() for note in each]
     if export is not None:
         if since_checkpoint:
             raise click.UsageError("--since-checkpoint is for the store, not for an export")
@@ -57,24 +58,31 @@ def verify(
     if public_key is not None:
         raise click.UsageError("--public-key goes with an export; the store knows its own")
 
-    async def act() -> Verified:
+    async def act() -> tuple[Verified, int]:
         gc.disable()  # millions of rows come and go, and none of them is part of a cycle
         async with app_of(settings_of()) as app:
             found = await app.trail.verify(_progress(), kept=notes, since_checkpoint=since_checkpoint)
             with suppress(OrgserverError):  # a log that was tampered with may take no entry
                 await app.trail.verified(operator(), found)
-            return found
+            own = app.trail.checkpoint_file
+            return found, sum(len(by_file[path]) for path in by_file if own.exists() and path.samefile(own))
 
-    found = run(act())
+    found, beside = run(act())
     told = {"events": found.events, "entries": found.entries, "since": found.since, "kept_checkpoints": len(notes)}
     _told(found, told, as_json=as_json)
     if found.problem is None and not as_json:
         since = f" after sequence {found.since:,}" if found.since else ""
         click.echo(f"The audit log is whole: {found.entries:,} entries in {found.events:,} events{since}.")
-        kept = f"; {len(notes):,} checkpoints kept elsewhere" if notes else ""
-        click.echo(f"Checked: {', '.join(found.checks)}{kept}.")
-        if not notes:
-            click.echo("Not checked: an older copy put back whole (give --checkpoint FILE, kept elsewhere).")
+        places = ((len(notes) - beside, "kept elsewhere"), (beside, "in the file beside the store"))
+        counted = "".join(f"; {_count_checkpoints(count)} {place}" for count, place in places if count)
+        click.echo(f"Checked: {', '.join(found.checks)}{counted}.")
+        if len(notes) == beside:  # whoever puts the store back whole puts that file back, too
+            copy = "an older copy put back whole, with the file beside it," if beside else "an older copy put back whole"
+            click.echo(f"Not checked: {copy} (give --checkpoint FILE, kept elsewhere).")
+
+
+def _count_checkpoints(count: int) -> str:
+    return "1 checkpoint" if count == 1 else f"{count:,} checkpoints"
 
 
 def _verify_export(export: Path, public_key: Path | None, notes: list[str], *, as_json: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from orgserver.model.audit import Action, AuditEntry, Completion, EntryFilter, Intent, Outcome
@@ -181,6 +182,11 @@ class Trail:
     def public_key(self) -> str:
         """The key that checks this log's checkpoints, as C2SP writes it."""
         return str(self._store.audit.signer.verifier)
+
+    @property
+    def checkpoint_file(self) -> Path:
+        """Where the store writes its checkpoints: beside itself."""
+        return self._store.audit.checkpoint_file
 
     async def exported(self, caller: Caller, what: str, rows: int) -> None:
         """Put on record that the log was exported."""

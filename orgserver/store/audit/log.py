@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 from sqlalchemy import bindparam, delete, insert, or_, select, update
 
@@ -60,6 +61,11 @@ class AuditLog(Chained):
         self._beat_at = 0
         self._pending: set[str] = set()
         self._unwritten: dict[str, Callable[[Transaction], bool]] = {}
+
+    @property
+    def checkpoint_file(self) -> Path:
+        """The file beside the store."""
+        return self._file.path
 
     # -- durable steps
 

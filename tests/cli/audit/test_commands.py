@@ -239,14 +239,23 @@ async def test_a_checkpoint_that_is_none_is_not_taken_for_a_wrong_public_key(
     assert ran.err.startswith("orgserver: error: a checkpoint cannot be compared with this export: ")
 
 
-async def test_checkpoints_beside_the_store_verify_with_it(shell: Shell, used: str) -> None:
+async def test_checkpoints_verify_with_the_store_and_say_where_they_were(
+    shell: Shell, used: str, tmp_path: Path
+) -> None:
     await shell("audit", "export", "--format", "events", "--output", str(shell.home / "e.jsonl"))
 
-    ran = await shell("audit", "verify", "--checkpoint", str(shell.home / "orgserver.db.checkpoints"))
+    beside, elsewhere = shell.home / "orgserver.db.checkpoints", tmp_path / "copy.checkpoints"
+    elsewhere.write_bytes(beside.read_bytes())
+
+    near = await shell("audit", "verify", "--checkpoint", str(beside))
+    far = await shell("audit", "verify", "--checkpoint", str(elsewhere))
+    both = await shell("audit", "verify", "--checkpoint", str(elsewhere), "--checkpoint", str(beside))
     again = await shell("audit", "verify", "--since-checkpoint", "--json")
 
-    assert ran.code == 0, ran.err
-    assert "kept elsewhere" in ran.out
+    assert (near.code, far.code, both.code) == (0, 0, 0), near.err
+    assert "values; 1 checkpoint in the file beside the store.\nNot checked: an older copy put back whole" in near.out
+    assert far.out.endswith("values; 1 checkpoint kept elsewhere.\n")
+    assert both.out.endswith("values; 1 checkpoint kept elsewhere; 1 checkpoint in the file beside the store.\n")
     assert again.json["since"] > 0
 
 
