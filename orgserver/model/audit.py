@@ -85,6 +85,8 @@ class Completion:
     duration_us: int = 0
 
 
+REPEATABLE_ACTIONS = frozenset({Action.CREATE, Action.UPSERT, Action.UNDO})
+"""What takes an idempotency key."""
 MAX_RECORD_IDS = 200
 """An entry names this many records."""
 ENTRY_FIELDS = (
@@ -153,6 +155,11 @@ class AuditEntry:
     soql: str | None = None
     process: str | None = None
     """The process that wrote the intent: request ids are counted anew in each session."""
+
+    @property
+    def is_repeat(self) -> bool:
+        """Whether it is an earlier call once more, with its idempotency key: answered from memory, nothing sent."""
+        return self.action in REPEATABLE_ACTIONS and self.outcome is Outcome.SUCCEEDED and self.api_calls == 0
 
     @property
     def record_count(self) -> int:

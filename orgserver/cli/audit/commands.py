@@ -61,7 +61,7 @@ def print_entries(entries: list[AuditEntry], *, paged: bool = False, wide: bool 
                 f"{entry.time:%Y-%m-%d %H:%M:%S}",
                 entry.principal,
                 entry.org,
-                entry.action,
+                f"{entry.action} (repeat)" if entry.is_repeat else entry.action,
                 entry.object,
                 _records(entry),
                 entry.outcome.value,
@@ -84,18 +84,22 @@ def print_entries(entries: list[AuditEntry], *, paged: bool = False, wide: bool 
 def show(entry_id: str, as_json: bool) -> None:
     """Show one entry: intent and outcome. The beginning of its ID is enough."""
 
-    async def act(settings: Settings) -> tuple[AuditEntry | None, dict[str, Any]]:
+    async def act(settings: Settings) -> tuple[AuditEntry, dict[str, int], list[str]]:
         async with app_of(settings) as app:
             entry = await app.trail.entry(entry_id)
-            return entry, await app.trail.counts(entry) if entry is not None else {}
+            if entry is None:
+                raise OperatorError("there is no audit entry with this id", hint="orgserver audit list shows ids")
+            first = await app.trail.repeated_by(entry) if entry.is_repeat else []
+            return entry, await app.trail.counts(entry), [each.id for each in first]
 
-    entry, counts = run(readable(act))
-    if entry is None:
-        raise OperatorError("there is no audit entry with this id", hint="orgserver audit list shows ids")
+    entry, counts, first = run(readable(act))
     if as_json:
         print_json(entry.as_json() | counts)
         return
-    print_facts(entry.as_json() | ({"soql": entry.soql} if entry.soql else {}) | counts)
+    more: dict[str, Any] = {"soql": entry.soql} if entry.soql else {}
+    if entry.is_repeat:
+        more["repeats"] = first or "an entry that was pruned"
+    print_facts(entry.as_json() | more | counts)
 
 
 def _records(entry: AuditEntry) -> str | None:

@@ -84,12 +84,14 @@ def _write(output: Path, page: str) -> None:
 
 
 def _show(made: Report, *, wide: bool) -> None:
-    from orgserver.cli.audit.report_page import shares  # noqa: PLC0415
+    from orgserver.cli.audit.report_page import count_repeats, shares  # noqa: PLC0415
 
     click.echo(f"{made.since:%Y-%m-%d %H:%M} to {made.until:%Y-%m-%d %H:%M} UTC: {made.total:,} entries")
     if not made.total:
         return
     click.echo(shares(made.counts))
+    if made.repeats:
+        click.echo(count_repeats(made.repeats))
     if made.failures:
         click.echo("\nDenials and failures")
         titles = ("outcome", "error", "principal", "org", "action", "object", "entries", "newest (UTC)")

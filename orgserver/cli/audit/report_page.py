@@ -43,6 +43,7 @@ def page(report: Report, made: datetime, maker: str) -> str:
         f'<p class="soft small">Store {_text(report.store_id)}. Made {made:%Y-%m-%d %H:%M} UTC by {_text(maker)}.</p>',
         "</header>",
         _tiles(report),
+        _repeats(report),
         _failures(report),
     ]
     if report.total:
@@ -65,6 +66,11 @@ def _tiles(report: Report) -> str:
         if number or outcome in ("succeeded", "denied", "rejected"):
             shown.append(f'<li class="{outcome}"><b>{number:,}</b>{WORDS[outcome]}</li>')
     return f'<ul class="tiles">{"".join(shown)}</ul>'
+
+
+def _repeats(report: Report) -> str:
+    words = count_repeats(report.repeats)
+    return f'<p class="soft small">{words}.</p>' if words else ""
 
 
 def _failures(report: Report) -> str:
@@ -223,6 +229,12 @@ def _cut(name: str) -> str:
 def _time_label(period: str, start: str) -> str:
     day = date.fromisoformat(start)
     return f"{day:%b %Y}" if period == "month" else f"{day:%b} {day.day}"
+
+
+def count_repeats(number: int) -> str:
+    """How many of the calls that succeeded were repeats; nothing where none was."""
+    verb = "repeats an earlier call" if number == 1 else "repeat earlier calls"
+    return f"{number:,} of those that succeeded {verb}: nothing was sent" if number else ""
 
 
 def shares(counts: Counts) -> str:

@@ -18,6 +18,8 @@ from orgserver.store.session import Store
 from orgserver.vault.signed_notes import BadNote, Checkpoint
 
 T = TypeVar("T")
+_LOOK_BACK = 1_000
+"""Entries of one record among which the first use of an idempotency key is looked for."""
 _NAMED = 3
 """Ids that an error names."""
 
@@ -62,6 +64,25 @@ class Trail:
             if len(found) > 1:
                 raise several(id_, "audit entries", found)
             return await reader.entry(connection, found[0]) if found else None
+
+    async def repeated_by(self, repeat: AuditEntry) -> list[AuditEntry]:
+        """The entries that a repeat was answered from, of which it is one: several only where upserts are alike."""
+        call = EntryFilter(
+            principal=repeat.principal,
+            tool=repeat.tool,
+            action=repeat.action,
+            object=repeat.object,
+            record_id=next(iter(repeat.record_ids), None),
+            outcome=Outcome.SUCCEEDED,
+        )
+        same = (repeat.org_id, repeat.fields, repeat.undoes)
+        return [
+            each
+            for each in await self.newest(call, _LOOK_BACK)
+            if each.sequence < repeat.sequence
+            and not each.is_repeat
+            and (each.org_id, each.fields, each.undoes) == same
+        ]
 
     async def record(self, beginning: str) -> str:
         """The id of the one record in the log whose id begins so; OperatorError if there is none, or several are."""

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Text, case, cast, func, select
 
+from orgserver.model.audit import REPEATABLE_ACTIONS, Outcome
 from orgserver.store import tables
 from orgserver.store.audit import chain
 from orgserver.store.session import Store
@@ -25,6 +26,8 @@ _ALIKE = 10
 _BARS = 92
 _FEW = 50_000
 _DAY_US = 86_400_000_000
+_NOTHING_SENT = b'{"api_calls":0,'
+"""How the canonical bytes of an outcome begin for which nothing was sent: their keys are sorted."""
 _found = tables.audit_entries
 _events = tables.audit_events
 _count = func.count().label("number")
@@ -80,6 +83,8 @@ class Report:
     """What a bar of ``times`` covers: day, week or month."""
     times: list[Line]
     by: dict[str, list[Line]] = field(default_factory=dict)
+    repeats: int = 0
+    """Of those that succeeded: answered from memory, for an idempotency key that had been used."""
 
     @property
     def total(self) -> int:
@@ -89,6 +94,7 @@ class Report:
     def as_json(self) -> dict[str, Any]:
         """The report as it is printed for machines."""
         told = asdict(self) | {"since": _iso(self.since), "until": _iso(self.until), "total": self.total}
+        del told["repeats"]  # the form of this JSON is fixed
         told["failures"] = [asdict(each) | {"last": _iso(each.last)} for each in self.failures]
         return told
 
@@ -109,7 +115,8 @@ def _report(connection: Connection, store_id: str, since: datetime, until: datet
         failures, more = _failures(connection, span)
         period, times = _times(days, begins, until)
         by = {name: _lines(connection, name, span) for name in DIMENSIONS}
-    return Report(store_id, since, until, counts, failures, more, period, times, by)
+        repeats = _repeats(connection, span)
+    return Report(store_id, since, until, counts, failures, more, period, times, by, repeats)
 
 
 def _span(connection: Connection, since: int, until: int) -> _Span:
@@ -119,6 +126,14 @@ def _span(connection: Connection, since: int, until: int) -> _Span:
     few = connection.execute(select(func.count()).select_from(some)).scalar_one() <= _FEW
     looked_at = time if few else time + 0  # a sum has no index
     return looked_at >= since, looked_at < until
+
+
+def _repeats(connection: Connection, span: _Span) -> int:
+    """How many calls were answered from memory: see ``AuditEntry.is_repeat``, which asks the same of one entry."""
+    nothing_sent = func.substr(_events.c.canonical, 1, len(_NOTHING_SENT)) == _NOTHING_SENT
+    succeeded = _found.c.outcome == Outcome.SUCCEEDED, _found.c.action.in_(REPEATABLE_ACTIONS)
+    joined = select(func.count()).join_from(_found, _events, _events.c.sequence == _found.c.outcome_sequence)
+    return connection.execute(joined.where(*span, *succeeded, nothing_sent)).scalar_one()
 
 
 # -- by time

@@ -139,7 +139,7 @@ class Undoing:
             entry
             for action in (*_UNDONE_BY, Action.BULK)  # of which each is said to stay, rather than passed over
             async for entry in self._trail.entries(replace(wanted, action=action))
-            if entry.outcome in _HAPPENED
+            if entry.outcome in _HAPPENED and not entry.is_repeat
         ]
         if request_id is not None:
             request_id = _request(request_id, {each.request_id for each in found if each.request_id})
@@ -183,6 +183,8 @@ class Undoing:
 
     async def _look(self, caller: Caller, entry: AuditEntry, ahead: _Ahead) -> Undo:
         how = self._how(entry)
+        if entry.is_repeat:
+            raise _repeat(entry, await self._trail.repeated_by(entry))
         kept = await self._kept(entry)
         if entry.action == Action.UPSERT and kept.before is None:
             how = _made(entry)
@@ -310,6 +312,15 @@ def _request(beginning: str, known: set[str]) -> str:
     if len(found) > 1:
         raise several(beginning, "request ids", found)
     return found[0] if found else beginning
+
+
+def _repeat(entry: AuditEntry, first: Sequence[AuditEntry]) -> CannotUndo:
+    """The refusal of an entry that repeats another with its idempotency key."""
+    what = f"this entry repeats an earlier {entry.action} with its idempotency key, and nothing was sent for it"
+    if not first:
+        return CannotUndo(f"{what}; the entry of that {entry.action} was pruned")
+    ids = " or ".join(each.id for each in first)
+    return CannotUndo(f"{what}: the change is that of {ids}", hint=f"orgserver audit undo {first[0].id}", kind=what)
 
 
 def _made(entry: AuditEntry) -> How:

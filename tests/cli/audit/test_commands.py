@@ -17,7 +17,7 @@ import pytest
 
 from orgserver.app import open_app
 from orgserver.config import read_settings
-from orgserver.model.audit import ENTRY_FIELDS, Action, Completion, Intent, Outcome
+from orgserver.model.audit import ENTRY_FIELDS, Action, Completion, EntryFilter, Intent, Outcome
 from orgserver.model.names import CONTACT, new_id
 from orgserver.model.orgs import Caller
 from orgserver.sandbox.org import SandboxOrg
@@ -72,13 +72,37 @@ async def test_a_list_says_how_many_records_a_large_change_touched(shell: Shell)
     async with open_app(read_settings({"home": shell.home}, {})) as app:
         for outcome in (Completion(Outcome.SUCCEEDED, row_count=450), Completion(Outcome.SUCCEEDED, row_count=1)):
             record_ids = ids[: outcome.row_count]
-            act = Intent(new_id(), "agent:one", "stdio", Action.BULK, org="acme", object="Contact", record_ids=record_ids)
+            act = Intent(
+                new_id(), "agent:one", "stdio", Action.BULK, org="acme", object="Contact", record_ids=record_ids
+            )
             await app.store.audit.record(act, outcome)
 
     listed = await shell("audit", "list", "--wide")
 
     assert f"{ids[0]} +449" in listed.out
     assert re.search(rf"{ids[0]}  +succeeded", listed.out), listed.out
+
+
+async def test_the_repeat_of_a_create_is_marked_and_names_the_first_and_exports_stay_as_they_were(
+    shell: Shell, acme: SandboxOrg, caller: Caller
+) -> None:
+    await shell.add(acme)
+    async with open_app(read_settings({"home": shell.home}, {})) as app:
+        for _ in range(2):
+            await app.operations.create(caller, TOOL, "acme", CONTACT, {"LastName": "Byron"}, idempotency_key="k")
+        repeat, first = await app.trail.newest(EntryFilter(action="create"), 2)
+
+    listed, shown, plain, report = await asyncio.gather(
+        shell("audit", "list", "--action", "create", "--wide"),
+        shell("audit", "show", repeat.id),
+        shell("audit", "show", repeat.id, "--json"),
+        shell("audit", "report"),
+    )
+
+    assert [("create (repeat)" in line) for line in listed.out.splitlines()] == [False, True, False]
+    assert re.search(rf"^repeats +{first.id}$", shown.out, re.MULTILINE)
+    assert list(plain.json) == list(ENTRY_FIELDS)
+    assert "1 of those that succeeded repeats an earlier call: nothing was sent" in report.out
 
 
 async def test_an_export_appears_whole_and_only_for_its_owner(shell: Shell, used: str, tmp_path: Path) -> None:

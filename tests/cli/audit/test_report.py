@@ -110,11 +110,11 @@ async def test_what_strangers_wrote_is_text_and_each_chart_has_its_table(used: S
 async def test_a_name_is_not_hidden_where_it_would_be_the_only_one_that_is_counted_with_others(shell: Shell) -> None:
     async with open_app(read_settings({"home": shell.home}, {})) as app:
         for number in range(TOP + 1):
-            act = Act(new_id(), "agent:one", "stdio", "read", org=f"org{number}", object="Contact")
-            await app.store.audit.record(act, Ending(Outcome.SUCCEEDED))
-            failure = Act(new_id(), f"agent:{number:02}", "stdio", "read", org="org1", object="Contact")
+            act = Intent(new_id(), "agent:one", "stdio", "read", org=f"org{number}", object="Contact")
+            await app.store.audit.record(act, Completion(Outcome.SUCCEEDED))
+            failure = Intent(new_id(), f"agent:{number:02}", "stdio", "read", org="org1", object="Contact")
             if number <= 10:
-                await app.store.audit.record(failure, Ending(Outcome.REJECTED, "LOCKED"))
+                await app.store.audit.record(failure, Completion(Outcome.REJECTED, "LOCKED"))
 
     shown, report = await shell("audit", "report"), (await shell("audit", "report", "--json")).json
 

@@ -16,6 +16,7 @@ from orgserver.services.undo import erasure
 from orgserver.services.undo.restore import CannotUndo, Undo, Undoing
 from orgserver.store.audit.snapshots import Which
 
+ID = "003000000000001AAA"
 ADA = {"FirstName": "Ada", "LastName": "Byron", "Email": "Ada@Example.com"}
 
 
@@ -276,6 +277,41 @@ async def test_what_cannot_be_undone_is_said_in_one_line(app: App, caller: Calle
             await undoing.one(caller, entry_id)
         assert words in str(refused.value)
         assert "\n" not in str(refused.value)
+
+
+async def test_the_repeat_of_a_create_names_the_entry_of_the_first(app: App, caller: Caller, undoing: Undoing) -> None:
+    arguments = (caller, "salesforce_create_contact", "acme", CONTACT, dict(ADA))
+    made = await app.operations.create(*arguments, idempotency_key="k")
+    await create(app, caller)
+    await app.operations.create(*arguments, idempotency_key="k")
+    repeat, _, first = await app.trail.newest(EntryFilter(action="create"), 3)
+
+    with pytest.raises(CannotUndo, match="nothing was sent for it: the change is that of " + first.id) as refused:
+        await undoing.one(caller, repeat.id)
+    every = await undoing.span(caller, EntryFilter(record_id=made.id))
+
+    assert refused.value.hint == f"orgserver audit undo {first.id}"
+    assert [undo.entry.id for undo in every] == [first.id]
+    assert every[0].allowed(force=False)
+
+
+async def test_the_repeat_of_an_upsert_names_the_upserts_that_it_may_repeat(
+    app: App, caller: Caller, undoing: Undoing
+) -> None:
+    person = Principal("agent:other")
+    for principal, fields, api_calls in (
+        (caller.principal, ("LastName",), 1),
+        (person, ("LastName",), 1),
+        (caller.principal, ("Email",), 1),
+        (caller.principal, ("LastName",), 1),
+        (caller.principal, ("LastName",), 0),
+    ):
+        act = Intent(new_id(), principal.name, "stdio", Action.UPSERT, org="acme", record_ids=(ID,), fields=fields)
+        await app.store.audit.record(act, Completion(Outcome.SUCCEEDED, api_calls=api_calls))
+    repeat, second, _, _, first = await app.trail.newest(EntryFilter(action="upsert"), 5)
+
+    with pytest.raises(CannotUndo, match=f"the change is that of {second.id} or {first.id}"):
+        await undoing.one(caller, repeat.id)
 
 
 async def test_an_entry_of_an_org_that_was_removed_or_erased_cannot_be_undone(
