@@ -36,11 +36,16 @@ class OrgHosts:
     trusted: tuple[str, ...] = ()
 
 
+class ForeignHost(ValueError):
+    """A host that is not Salesforce's, and that nobody has trusted by name."""
+
+
 def check_url(text: str, trusted: Sequence[str] = ()) -> str:
     """Return the origin ``https://host[:port]`` of a URL that a token may be sent to.
 
     ``trusted`` are hosts, with their port where it is not 443, that the operator allowed beside Salesforce's own.
-    Plain http is only for trusted loopback addresses. Raises ValueError with a reason in one line.
+    Plain http is only for trusted loopback addresses. Raises ValueError with a reason in one line: ForeignHost where
+    trusting the host would help.
     """
     scheme, host, port = _parts(text)
     literal = _literal(host)
@@ -53,7 +58,7 @@ def check_url(text: str, trusted: Sequence[str] = ()) -> str:
             raise ValueError(f"{name} is not on this machine, so it must be https")
         return f"{scheme}://{name}"
     if literal is not None or not host.endswith(SUFFIXES):
-        raise ValueError(f"{name} is not one of Salesforce's own hosts")
+        raise ForeignHost(f"{name} is not one of Salesforce's own hosts")
     if scheme != "https" or port != _HTTPS_PORT:
         raise ValueError(f"{name} must be reached by https on port 443")
     return f"https://{host}"
@@ -66,6 +71,14 @@ def is_salesforces(url: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def meant_url(text: str) -> str | None:
+    """The URL of a host of Salesforce's own in another scheme, at another port or without any; None if it is none."""
+    try:
+        return check_url(f"https://{urlsplit('//' + (text.partition('://')[2] or text)).hostname}")
+    except ValueError:
+        return None
 
 
 def _parts(text: str) -> tuple[str, str, int]:

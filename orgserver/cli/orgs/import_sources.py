@@ -103,8 +103,10 @@ def _sf_problem(org: SfOrg, trusted: Sequence[str]) -> str | None:
     try:
         if org.instance_url:
             hosts.check_url(org.instance_url, trusted)
-    except ValueError as error:
+    except hosts.ForeignHost as error:
         return f"{error} (--trust-host allows one)"
+    except ValueError as error:
+        return str(error)
     return None
 
 

@@ -81,10 +81,14 @@ def check_host(origin: str, url: str, trusted_hosts: Sequence[str]) -> None:
     """Refuse a URL that no secret may go to; ``origin`` is what people call the place where it was given."""
     try:
         hosts.check_url(url, trusted_hosts)
-    except ValueError as error:
+    except hosts.ForeignHost as error:
         raise EnrolmentError(
             f"{origin}: {error}", hint="an org outside Salesforce's own domains needs --trust-host HOST[:PORT]"
         ) from None
+    except ValueError as error:
+        usable = hosts.meant_url(url) or "https://MYDOMAIN.my.salesforce.com"
+        option = f"{origin} " if origin.startswith("--") else ""
+        raise EnrolmentError(f"{origin}: {error}", hint=f"give {option}{usable}") from None
 
 
 def check_client_credentials_host(login_url: str) -> None:

@@ -431,6 +431,26 @@ async def test_a_refused_login_that_spends_nothing_stores_nothing(
 
 
 @pytest.mark.parametrize(
+    ("url", "hint"),
+    [
+        ("http://acme.my.salesforce.com", "give --login-url https://acme.my.salesforce.com"),
+        ("acme.my.salesforce.com", "give --login-url https://acme.my.salesforce.com"),
+        ("https://ACME.my.salesforce.com:8443/x", "give --login-url https://acme.my.salesforce.com"),
+        ("https://", "give --login-url https://MYDOMAIN.my.salesforce.com"),
+        ("sf.example", "give --login-url https://MYDOMAIN.my.salesforce.com"),
+        ("https://sf.example", "an org outside Salesforce's own domains needs --trust-host HOST[:PORT]"),
+    ],
+)
+async def test_a_login_url_that_may_not_be_used_says_which_may(
+    empty: App, caller: Caller, acme: SandboxOrg, url: str, hint: str
+) -> None:
+    with pytest.raises(EnrolmentError, match="^--login-url: ") as refused:
+        await empty.enrolment.add(caller, registration(acme, "refresh-token", login_url=url))
+
+    assert refused.value.hint == hint
+
+
+@pytest.mark.parametrize(
     ("auth", "spoil", "told"),
     [
         ("jwt", {"private_key": None}, "needs a private key"),
