@@ -70,7 +70,7 @@ async def _inside(app: App, *, offline: bool) -> list[Finding]:
     orgs = list((await app.access.reload()).by_alias.values())
     found += await store.left_behind(app.store, orgs)
     if not offline:
-        found.append(await clock.clock(app.access.client, orgs))
+        found += await clock.check_clock(app.access.client, orgs)
     now = datetime.now(UTC)
     return found + [store.of_org(org, now) for org in orgs] + store.twins(orgs)
 

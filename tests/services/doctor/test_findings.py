@@ -392,7 +392,12 @@ async def test_an_orgs_state_and_age_are_told(
 
 async def clock(app: App) -> Finding:
     orgs = list((await app.access.reload()).by_alias.values())
-    return await clock_health.clock(app.access.client, orgs)
+    return (await clock_health.check_clock(app.access.client, orgs))[0]
+
+
+async def silence(app: App) -> list[Finding]:
+    orgs = list((await app.access.reload()).by_alias.values())
+    return (await clock_health.check_clock(app.access.client, orgs))[1:]
 
 
 async def test_the_clock_is_compared_without_a_refresh(app: App, acme: SandboxOrg, globex: SandboxOrg) -> None:
@@ -406,6 +411,7 @@ async def test_the_clock_is_compared_without_a_refresh(app: App, acme: SandboxOr
     for org in (acme, globex):
         assert [(seen.method, seen.path) for seen in org.requests] == [("GET", "/services/data")]
         assert (org.counters.stale_tokens, org.counters.foreign_tokens) == (0, 0)
+    assert await silence(app) == []
 
 
 async def test_orgs_in_doubt_are_not_asked_for_the_time(app: App, sandbox: Sandbox) -> None:
@@ -449,6 +455,19 @@ async def test_being_offline_is_no_failure(app: App) -> None:
     finding = await clock(app)
 
     assert (finding.level, finding.text) == ("note", "not compared with Salesforce's: no login host answered")
+    (silent,) = await silence(app)
+    assert (silent.level, silent.text) == ("warning", "no answer with the time from 127.0.0.1:9")
+
+
+async def test_login_hosts_that_do_not_answer_are_named_beside_those_that_do(app: App, acme: SandboxOrg) -> None:
+    nowhere = update(tables.orgs).values(login_url="http://127.0.0.1:9", trusted_hosts='["127.0.0.1:9"]')
+    await app.store.database.write(lambda tx: tx.connection.execute(nowhere.where(tables.orgs.c.alias == "globex")))
+
+    finding, (silent,) = await clock(app), await silence(app)
+
+    assert (finding.level, finding.text) == ("ok", f"agrees with {acme.url.partition('://')[2]}")
+    assert (silent.name, silent.level) == ("login hosts", "warning")
+    assert silent.text.endswith(" from 127.0.0.1:9")
 
 
 @pytest.mark.parametrize(
