@@ -25,8 +25,17 @@ class Vitals:
     overdue: int
     """Those of them that should have ended long ago."""
     events: int
+    missing_events: int
+    """Events of the audit log that should be there and are not; fewer than none where there are too many."""
     unfinished: tuple[str, ...]
     """Aliases of enrolments that were begun and not finished."""
+
+
+_AUDIT_LOG = select(  # one statement: what is written meanwhile must not look like a gap
+    tables.audit_head.c.sequence.label("written"),
+    select(tables.audit_base.c.sequence).scalar_subquery().label("pruned"),
+    select(func.count()).select_from(tables.audit_events).scalar_subquery().label("stored"),
+)
 
 
 def schema_of(database: Path) -> str | None:
@@ -53,12 +62,14 @@ async def of(connection: AsyncConnection, late: int) -> Vitals:
     pending = tables.audit_pending
     every = select(func.count()).select_from(pending)
     checked = (await connection.execute(text("PRAGMA quick_check(5)"))).scalars().all()
+    log = (await connection.execute(_AUDIT_LOG)).one()
     unfinished = await connection.execute(select(tables.enrolments.c.alias).order_by(tables.enrolments.c.alias))
     return Vitals(
         journal_mode=str((await connection.execute(text("PRAGMA journal_mode"))).scalar()),
         damage=tuple(str(line) for line in checked if line != "ok"),
         pending=(await connection.execute(every)).scalar_one(),
         overdue=(await connection.execute(every.where(pending.c.deadline < late))).scalar_one(),
-        events=(await connection.execute(select(tables.audit_head.c.sequence))).scalar_one(),
+        events=log.written,
+        missing_events=log.written - (log.pruned or 0) - log.stored,
         unfinished=tuple(unfinished.scalars()),
     )

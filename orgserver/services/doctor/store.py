@@ -35,6 +35,7 @@ async def of_store(store: Store) -> list[Finding]:
     return [
         journal(vitals.journal_mode),
         integrity(vitals.damage),
+        audit_log(vitals),
         await asyncio.to_thread(store_size, file, vitals.events),
         pending(vitals),
         rescue(left),
@@ -56,6 +57,16 @@ def integrity(damage: Sequence[str]) -> Finding:
         return Finding("integrity", "ok", "SQLite finds no damage (quick_check, in full)")
     todo = "stop the servers, move the store away, and: orgserver restore FILE"
     return Finding("integrity", "problem", f"SQLite finds damage: {damage[0]}", todo)
+
+
+def audit_log(vitals: Vitals) -> Finding:
+    """Whether as many events are there as were written; what they say, only the chain tells."""
+    off = vitals.missing_events
+    if not off:
+        return Finding("audit log", "ok", "no event is missing; orgserver audit verify checks what they say")
+    told = f"{abs(off):,} event{'' if abs(off) == 1 else 's'} {'missing' if off > 0 else 'too many'}"
+    todo = "somebody has edited the store: orgserver audit verify says where; keep it, and a backup of before"
+    return Finding("audit log", "problem", told, todo)
 
 
 def store_size(file: Path, events: int) -> Finding:

@@ -62,7 +62,7 @@ async def test_scripts_get_every_finding(stocked: Shell) -> None:
     assert set(ran.json[0]) == {"name", "level", "text", "todo"}
     assert list(levels(ran)) == [
         "orgserver", "Python", "MCP SDK", "SQLite", "other programs", "folder", "files", "file system", "disk",
-        "master key", "key's place", "lock file", "schema", "journal", "integrity", "size", "pending", "rescue files",
+        "master key", "key's place", "lock file", "schema", "journal", "integrity", "audit log", "size", "pending", "rescue files",
         "enrolments", "key", "approvals", "clock", "org acme", "org globex",
     ]  # fmt: skip
     assert "problem" not in levels(ran).values()

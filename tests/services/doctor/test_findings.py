@@ -285,6 +285,17 @@ async def test_damage_that_sqlite_finds_is_a_problem(app: App) -> None:
     assert "orgserver restore" in (finding.todo or "")
 
 
+async def test_an_event_that_was_taken_out_by_hand_is_missed(app: App) -> None:
+    assert (await of_store(app))["audit log"].level == "ok"
+    one = text("DELETE FROM audit_events WHERE sequence = 2")
+    await app.store.database.write(lambda tx: tx.connection.execute(one))
+
+    finding = (await of_store(app))["audit log"]
+
+    assert (finding.level, finding.text) == ("problem", "1 event missing")
+    assert "orgserver audit verify" in (finding.todo or "")
+
+
 def test_another_journal_mode_is_a_problem() -> None:
     assert store.journal("delete").level == "problem"
 
