@@ -207,16 +207,13 @@ def _twins(org_id: str, same: Sequence[Org]) -> Finding:
 
 
 def _sick(org: Org) -> tuple[str, str] | None:
-    login = f"orgserver update-org {org.alias} --auth {org.auth}"
     cause = f": {org.cause}" if org.cause else ""
     if org.held or org.state is OrgState.IN_DOUBT:
-        tried = f"orgserver check-org {org.alias} --try-token"
-        warning = "(revokes the token if another store still uses it)" if org.held else "(settles it)"
-        return f"in doubt{cause}", f"{tried} {warning}, or log in again: {login}"
+        return f"in doubt{cause}", failures.settle_doubt(org)
     if org.state is OrgState.NEEDS_LOGIN:
-        return f"needs a new login{cause}", failures.setup_first(org, org.cause) or login
+        return f"needs a new login{cause}", failures.setup_first(org, org.cause) or failures.log_in_again(org)
     if org.state is OrgState.QUARANTINED:
-        return f"quarantined{cause}", f"find out why; then log in again: {login}"
+        return f"quarantined{cause}", f"find out why; then log in again: {failures.log_in_again(org)}"
     return None
 
 
@@ -224,7 +221,7 @@ def _aged(org: Org, name: str, off: str, now: datetime) -> Finding:
     idle = now - (org.refreshed_at or org.created_at)
     end = dies_at(org) or org.created_at + LIFE
     if idle >= LIFE:
-        todo = f"orgserver refresh-idle; if it fails: orgserver update-org {org.alias} --auth {org.auth}"
+        todo = f"orgserver refresh-idle; if it fails: {failures.log_in_again(org)}"
         return Finding(name, "problem", f"{off}idle for {idle.days} days: its refresh token has probably died", todo)
     told = f"{off}ready; last refreshed {_ago(idle)}, dies of idleness on {end:%Y-%m-%d}"
     if idle >= WARN_FROM:

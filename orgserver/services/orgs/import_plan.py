@@ -24,6 +24,7 @@ from orgserver.salesforce.auth import audiences
 from orgserver.services.orgs.enrolment import Enrolled, Enrolment
 from orgserver.services.orgs.pending_enrolment import digest
 from orgserver.services.orgs.registration import Registration
+from orgserver.services.tokens.failures import log_in_again
 from orgserver.store.session import Store
 
 logger = logging.getLogger("orgserver.tokens")
@@ -205,7 +206,7 @@ def _left_alone(candidate: Candidate, org: Org) -> Planned:
     if candidate.exact and candidate.called != org.alias:
         notes.append(f"{candidate.place} calls it {candidate.called}")
     if org.state is OrgState.NEEDS_LOGIN:
-        notes.append(f"needs a login: orgserver update-org {org.alias} --auth {org.auth}")
+        notes.append(f"needs a login: {log_in_again(org)}")
     return Planned(candidate, Fate.REGISTERED, org.alias, "; ".join(notes))
 
 

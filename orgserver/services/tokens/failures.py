@@ -20,7 +20,7 @@ def closed(org: Org, found: Org | None) -> NeedsLogin:
         return NeedsLogin(
             f"the refresh token of {org.alias} is in doubt: {found.cause}",
             code="IN_DOUBT",
-            hint=f"an administrator runs: orgserver check-org {org.alias} --try-token",
+            hint=f"an administrator runs: {settle_doubt(found)}",
         )
     return needs_login(org, found.cause)
 
@@ -30,7 +30,7 @@ def quarantined(org: Org, cause: str | None) -> NeedsLogin:
     return NeedsLogin(
         f"{org.alias} is quarantined: {cause}",
         code="QUARANTINED",
-        hint=f"an administrator finds out why, and then runs: {_login(org)}",
+        hint=f"an administrator finds out why, and then runs: {log_in_again(org)}",
     )
 
 
@@ -45,7 +45,7 @@ def needs_login(org: Org, cause: str | None) -> NeedsLogin:
     """What an org without a working credential answers."""
     return NeedsLogin(
         f"{org.alias} needs a new login: {cause or 'its credential no longer works'}",
-        hint=setup_first(org, cause) or f"an administrator runs: {_login(org)}",
+        hint=setup_first(org, cause) or f"an administrator runs: {log_in_again(org)}",
     )
 
 
@@ -54,12 +54,19 @@ def setup_first(org: Org, cause: str | None) -> str | None:
     setup = token_refusals.what_to_do_in_setup(cause) if cause else None
     if setup is None:
         return None
-    command = _login(org) if org.holds_refresh_token else f"orgserver check-org {org.alias}"
+    command = log_in_again(org) if org.holds_refresh_token else f"orgserver check-org {org.alias}"
     return f"{setup}; then: {command}"
 
 
-def _login(org: Org) -> str:
-    return f"orgserver update-org {org.alias} --auth {org.auth}"
+def log_in_again(org: Org) -> str:
+    """The command that gives an org a working credential: whoever had a refresh token gets another in the browser."""
+    return f"orgserver update-org {org.alias} --auth {'web' if org.holds_refresh_token else org.auth}"
+
+
+def settle_doubt(org: Org) -> str:
+    """What is done about an org whose refresh token may be spent."""
+    risk = "(revokes the token if another store still uses it)" if org.held else "(settles it)"
+    return f"orgserver check-org {org.alias} --try-token {risk}, or log in again: {log_in_again(org)}"
 
 
 def refused(org: Org, refusal: oauth.TokenRefused) -> NotSent:

@@ -139,7 +139,7 @@ async def test_a_dead_refresh_token_makes_check_org_fail(shell: Shell, acme: San
     assert checked.code == 1
     assert [(each["alias"], each["ok"]) for each in checked.json] == [("acme", False), ("globex", True)]
     assert checked.json[0]["state"] == "needs_login"
-    assert "update-org acme --auth refresh-token" in checked.json[0]["hint"]
+    assert "update-org acme --auth web" in checked.json[0]["hint"]
     assert table.code == 1
     assert "expired access/refresh token" in table.out
 

@@ -17,6 +17,7 @@ from orgserver.cli.orgs.pretend_orgs import register
 from orgserver.config import read_settings
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
+from orgserver.services.tokens import failures
 from orgserver.store.database import SCHEMA
 from tests.cli.shells import Ran, Shell
 
@@ -103,6 +104,31 @@ async def test_a_restored_store_is_told_what_it_needs_and_sends_nothing(
     assert "in doubt: this store is a copy made at" in ran.out
     assert "orgserver check-org acme --try-token (revokes the token if another store still uses it)" in ran.out
     assert [org.requests for org in sandbox.orgs] == [[], []]
+
+
+@pytest.mark.parametrize(
+    ("state", "auth", "command"),
+    [
+        ("needs_login", "refresh-token", "orgserver update-org acme --auth web"),
+        ("needs_login", "web", "orgserver update-org acme --auth web"),
+        ("needs_login", "jwt", "orgserver update-org acme --auth jwt"),
+        ("quarantined", "refresh-token", "orgserver update-org acme --auth web"),
+        ("in_doubt", "refresh-token", "check-org acme --try-token (settles it), or log in again: orgserver update-org acme --auth web"),
+    ],
+)  # fmt: skip
+async def test_doctor_and_what_an_agent_is_told_name_the_same_command(
+    stocked: Shell, state: str, auth: str, command: str
+) -> None:
+    edit(stocked.home, f"UPDATE orgs SET state = '{state}', cause = 'odd', auth = '{auth}' WHERE alias = 'acme'")
+    edit(stocked.home, "DELETE FROM access_tokens")
+    async with open_app(read_settings({"home": stocked.home}, {})) as app:
+        org = await app.enrolment.one("acme")
+        error = failures.closed(org, org)
+
+    found = {each["name"]: each for each in (await stocked("doctor", "--offline", "--json")).json}
+
+    assert (error.hint or "").endswith(command)
+    assert found["org acme"]["todo"].endswith(command)
 
 
 async def test_no_store_is_a_problem_and_none_is_made(shell: Shell) -> None:

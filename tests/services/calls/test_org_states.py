@@ -83,7 +83,7 @@ async def test_a_closed_org_is_sent_nothing_and_says_what_to_do(
     assert (error.outcome, error.category, error.code, error.retryable) == (
         "not_sent", "auth_expired", CODES[state], False,
     )  # fmt: skip
-    assert "orgserver update-org acme --auth refresh-token" in (error.hint or "")
+    assert "orgserver update-org acme --auth web" in (error.hint or "")
     (entry,) = await app.trail.newest(EntryFilter(org="acme", tool=TOOL), 1)
     assert (entry.outcome.value, entry.error_code, entry.api_calls) == ("not_sent", CODES[state], 0)
 

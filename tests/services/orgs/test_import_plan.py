@@ -109,7 +109,7 @@ async def test_an_org_that_needs_a_login_is_told_as_such(
 
     (planned,) = await importing.plan([candidate("x", exact=False, org_id=OrgId(acme.org_id), username=acme.username)])
 
-    assert planned.note == "needs a login: orgserver update-org acme --auth refresh-token"
+    assert planned.note == "needs a login: orgserver update-org acme --auth web"
 
 
 async def test_the_same_alias_or_token_twice_is_refused_at_both_places(importing: Importing) -> None:
