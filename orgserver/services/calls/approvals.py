@@ -1,7 +1,8 @@
-"""What waits for a person, and how they allow it from the command line."""
+"""The requests that wait for a person, and their approval from the command line."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -56,17 +57,19 @@ class Approving:
 
     async def one(self, code: str) -> Request:
         """The request with this code, or the only one whose code begins so; ConfigError if none waits, or several."""
-        waiting = {each.code: each for each in await self.waiting() if each.approved_at is None}
+        requests = {each.code: each for each in await self.waiting()}
         typed = code.upper()
-        found = [typed] if typed in waiting else [each for each in waiting if typed and each.startswith(typed)]
-        if len(found) > 1:
+        codes = [typed] if typed in requests else [each for each in requests if typed and each.startswith(typed)]
+        open_codes = [each for each in codes if requests[each].approved_at is None]
+        if len(open_codes) > 1:
             raise ConfigError(f"{code} is the beginning of several codes", hint="give more of it")  # never naming any
-        if not found:
-            raise _unknown(code)
-        return waiting[found[0]]
+        if not open_codes:
+            raise _no_request(code, [requests[each] for each in codes])
+        return requests[open_codes[0]]
 
     async def approve(self, caller: Caller, request: Request) -> None:
         """Let exactly this call pass once; on record, with the caller's label to say how the yes was given."""
+        org = (await self._access.catalog()).by_alias.get(request.org)
         intent = Intent(
             id=new_id(),
             principal=caller.principal.name,
@@ -76,16 +79,25 @@ class Approving:
             label=caller.label,
             request_id=request.entry_id,
             org=request.org,
+            org_row=org.row_id if org is not None else None,
+            org_id=org.org_id if org is not None else None,
             object=request.object,
         )
         change = partial(
             approvals.approve_in, log=self._store.audit, code=request.code, by=caller.principal.name, intent=intent
         )
         if not await self._store.database.write(change):
-            raise _unknown(request.code)
+            raise _no_request(request.code, [each for each in await self.waiting() if each.code == request.code])
 
 
-def _unknown(code: str) -> ConfigError:
+def _no_request(code: str, approved: Sequence[Request]) -> ConfigError:
+    """The refusal of a code under which nothing waits any more, or never did."""
+    if approved:
+        until = approved[0].expires_at
+        return ConfigError(
+            f"{code} is approved already, until {until:%Y-%m-%d %H:%M:%S} UTC",
+            hint="the agent repeats its call until then; it passes once",
+        )
     return ConfigError(
         f"no request waits under {code}",
         hint="orgserver approvals lists those that wait; one that was approved passes once within 15 minutes",
@@ -103,14 +115,14 @@ def _shown(approval: Approval, alias: str) -> Request:
         wanted.count,
         wanted.names,
         wanted.principal,
-        _moment(approval.created_at),
-        _moment(approval.approved_at) if approval.approved_at is not None else None,
+        _time(approval.created_at),
+        _time(approval.approved_at) if approval.approved_at is not None else None,
         approval.approved_by,
-        _moment(approval.expires_at),
+        _time(approval.expires_at),
         approval.entry_id,
         approval.client,
     )
 
 
-def _moment(microseconds_: int) -> datetime:
+def _time(microseconds_: int) -> datetime:
     return datetime.fromtimestamp(microseconds_ / 1_000_000, UTC)

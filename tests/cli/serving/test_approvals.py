@@ -83,6 +83,7 @@ async def test_a_request_is_shown_at_a_terminal_approved_there_on_record_and_pas
     assert (yes.action, yes.transport, yes.label) == ("policy", "cli", "typed")
     assert yes.principal.startswith("local:")
     assert (yes.principal, yes.request_id, yes.org, yes.object) == (yes.principal, refused.id, "acme", "Contact")
+    assert yes.org_id == refused.org_id is not None
     assert code not in json.dumps([each.as_json() for each in await entries(app)])
     assert (await command(approvals.approvals)).stderr == "Nothing waits for approval.\n"
 
@@ -146,10 +147,18 @@ async def test_a_code_that_is_none_unknown_or_used_is_one_clear_line(app, caller
     approving = Approving(app.store, app.access)
     await approving.approve(caller, await approving.one(code))
 
-    for wrong in ("AAAA-AAAA", code):
-        refused = await command(approvals.approve, wrong)
+    refused = await command(approvals.approve, "AAAA-AAAA")
+    assert isinstance(refused.exception, OperatorError)
+    assert "no request waits under AAAA-AAAA" in str(refused.exception)
+    for again in (code, code[:4]):
+        refused = await command(approvals.approve, again)
         assert isinstance(refused.exception, OperatorError)
-        assert f"no request waits under {wrong}" in str(refused.exception)
+        assert re.fullmatch(
+            rf"{again} is approved already, until \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d UTC", str(refused.exception)
+        )
+    await app.operations.delete(caller, "salesforce_delete_contact", "acme", CONTACT, contact)
+    refused = await command(approvals.approve, code)
+    assert f"no request waits under {code}" in str(refused.exception)
     for wrong in ("", "7KQM-2XHD-1", "7KQM 2XHD", "../../etc"):
         refused = await command(approvals.approve, wrong)
         assert refused.exit_code == 2
@@ -177,7 +186,7 @@ async def test_what_two_terminals_answer_at_once_counts_once(app, acme, caller, 
         second.type("y")
         assert await second.end() == 1
 
-    assert f"no request waits under {code}" in second.shown
+    assert f"{code} is approved already, until " in second.shown
     assert len(await entries(app, tool="approve")) == 1
 
 
