@@ -14,16 +14,18 @@ from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolRequestParams, ElicitResult
 from mcp_types.version import is_version_at_least
+from pydantic import ValidationError
 
 from orgserver.model.errors import Unconfirmed
 from orgserver.model.orgs import Person
+from orgserver.serving.call_parameters import ANSWER, CallParameters
 
 logger = logging.getLogger("orgserver.calls")
 
-_KEY = "confirm"
 _REPEATED_SINCE = "2026-07-28"
 _YES_OR_NO: dict[str, Any] = {"type": "object", "properties": {}}
 """An empty form: accepting it is the yes."""
+_UNREADABLE = "the client's answer to a question says neither accept, decline nor cancel"
 
 
 def person(ctx: ServerRequestContext[Any], params: CallToolRequestParams) -> Person | None:
@@ -33,7 +35,8 @@ def person(ctx: ServerRequestContext[Any], params: CallToolRequestParams) -> Per
     if elicitation is None or (elicitation.form is None and elicitation.url is not None):
         return None  # a bare ``elicitation: {}`` means forms, the only kind there was at first
     if is_version_at_least(ctx.protocol_version, _REPEATED_SINCE):
-        return _Repeating(params)
+        unreadable = isinstance(ctx.params, CallParameters) and ctx.params.has_unreadable_answer
+        return _Repeating(params, is_unreadable=unreadable)
     return _Waiting(ctx)
 
 
@@ -42,7 +45,7 @@ def input_required(asked: Unconfirmed) -> dict[str, Any]:
     form = {"mode": "form", "message": asked.question, "requestedSchema": _YES_OR_NO}
     return {
         "resultType": "input_required",
-        "inputRequests": {_KEY: {"method": "elicitation/create", "params": form}},
+        "inputRequests": {ANSWER: {"method": "elicitation/create", "params": form}},
         "requestState": asked.state,
     }
 
@@ -50,14 +53,18 @@ def input_required(asked: Unconfirmed) -> dict[str, Any]:
 class _Repeating:
     """Answers with a repeated call."""
 
-    def __init__(self, params: CallToolRequestParams) -> None:
-        answer = (params.input_responses or {}).get(_KEY)
+    def __init__(self, params: CallToolRequestParams, *, is_unreadable: bool) -> None:
+        response = (params.input_responses or {}).get(ANSWER)
         self.said: tuple[str, str] | None = None
-        if params.request_state is not None and isinstance(answer, ElicitResult):
-            self.said = (params.request_state, answer.action)
+        self._is_unreadable = is_unreadable
+        if params.request_state is not None and isinstance(response, ElicitResult):
+            self.said = (params.request_state, response.action)
 
     async def ask(self, question: str, state: str) -> str | None:
-        """Leave the question as the call's result."""
+        """Leave the question as the call's result, unless the client has shown that it cannot answer one."""
+        if self._is_unreadable:
+            logger.warning(_UNREADABLE)
+            return None
         raise Unconfirmed(question, state)
 
 
@@ -76,5 +83,8 @@ class _Waiting:
             answer = await self._ctx.session.elicit_form(question, _YES_OR_NO, self._ctx.request_id)
         except MCPError as error:
             logger.warning("the client could not ask its person: code %s", error.code)
+            return None
+        except ValidationError:
+            logger.warning(_UNREADABLE)
             return None
         return answer.action

@@ -38,6 +38,7 @@ from orgserver.model.errors import (
 )
 from orgserver.model.orgs import Caller, Principal, Progress, Scope
 from orgserver.serving import completion, elicitation, prompts, resources
+from orgserver.serving.call_parameters import CallParameters, read_parameters
 from orgserver.tools import results, toolsets
 from orgserver.tools.argument_forms import ArgumentForms
 from orgserver.tools.arguments import explain
@@ -138,7 +139,8 @@ class _Calls:
         spec = self._specs.get(params.name)
         try:
             caller = replace(self.called(ctx), person=elicitation.person(ctx, params))
-            structured = await self._recorded(spec, caller, params.name, arguments)
+            refusal = ctx.params.refusal if isinstance(ctx.params, CallParameters) else None
+            structured = await self._recorded(spec, caller, params.name, arguments, refusal)
             result, outcome = results.success(structured), "succeeded"
         except Unconfirmed as asked:
             result, outcome = elicitation.input_required(asked), "asked"
@@ -158,12 +160,19 @@ class _Calls:
         return result
 
     async def _recorded(
-        self, spec: ToolSpec | None, caller: Caller, tool: str, arguments: dict[str, Any]
+        self,
+        spec: ToolSpec | None,
+        caller: Caller,
+        tool: str,
+        arguments: dict[str, Any],
+        refusal: InvalidArgument | None,
     ) -> dict[str, Any]:
         """Run a tool; whoever refuses the call, it is on record before it is answered."""
         if spec is not None:
             arguments = self._forms[spec.name].read(arguments)
         try:
+            if refusal is not None and spec is not None:
+                raise refusal
             return await self._run(spec, caller, arguments)
         except Unconfirmed:
             raise
@@ -186,7 +195,9 @@ class _Calls:
         return await spec.run(self._operations, caller, given)
 
     async def guard(self, ctx: ServerRequestContext[Any], call_next: CallNext) -> HandlerResult:
-        """Put a call on record whose parameters the SDK refuses before a tool sees them."""
+        """Let a call arrive whose parameters can be read, and put one on record that the SDK refuses all the same."""
+        if ctx.method == "tools/call" and ctx.params is not None:
+            ctx = replace(ctx, params=read_parameters(ctx.params))
         try:
             return await call_next(ctx)
         except ValidationError:

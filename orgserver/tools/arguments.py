@@ -244,7 +244,7 @@ def _record_problem(detail: ErrorDetails, location: list[str]) -> tuple[str, str
 def _words(detail: ErrorDetails) -> str:
     known = _WORDS.get(detail["type"])
     if known is not None:
-        return f"{known}; {_kind(detail['input'])} arrived" if detail["type"] in _WRONG_KINDS else known
+        return f"{known}; {kind_of(detail['input'])} arrived" if detail["type"] in _WRONG_KINDS else known
     told = re.sub(r"^(String|List) should have", "must have", detail["msg"])
     told = re.sub(r" after validation, not \d+$", "", told)
     return told.replace("Input should be", "must be")
@@ -253,10 +253,12 @@ def _words(detail: ErrorDetails) -> str:
 def _item_words(detail: ErrorDetails) -> str:
     """What is wrong with one of a list of texts."""
     return (
-        f"must hold texts only; {_kind(detail['input'])} arrived" if detail["type"] in _WRONG_KINDS else _words(detail)
+        f"must hold texts only; {kind_of(detail['input'])} arrived"
+        if detail["type"] in _WRONG_KINDS
+        else _words(detail)
     )
 
 
-def _kind(value: object) -> str:
+def kind_of(value: object) -> str:
     """What a value is, never what it holds."""
     return next((words for kind, words in _KINDS if isinstance(value, kind)), "null")

@@ -8,7 +8,9 @@ import pytest
 
 from orgserver.app import App
 from orgserver.model.audit import AuditEntry, EntryFilter
+from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller, Principal, Scope
+from orgserver.sandbox.org import SandboxOrg
 from orgserver.serving import wire
 from orgserver.serving.server import build_server, record_unreadable
 
@@ -79,8 +81,13 @@ REFUSED: dict[str, tuple[dict[str, Any], Any, str, str]] = {
         "delete",
         "acme",
     ),
-    "arguments that are a list": ({"name": "salesforce_get_contact", "arguments": ["acme"]}, -32602, "read", ""),
-    "arguments that are a text": ({"name": "salesforce_query", "arguments": "acme"}, -32602, "query", ""),
+    "arguments that are a list": (
+        {"name": "salesforce_get_contact", "arguments": ["acme"]},
+        "INVALID_ARGUMENT",
+        "read",
+        "",
+    ),
+    "arguments that are a text": ({"name": "salesforce_query", "arguments": "acme"}, "INVALID_ARGUMENT", "query", ""),
     "a name that is a number": ({"name": 7, "arguments": {}}, -32602, "read", ""),
     "no name": ({"arguments": {}}, -32602, "read", ""),
     "half a surrogate pair": (
@@ -128,6 +135,58 @@ async def test_a_refused_call_is_one_entry(app: App, generation: str, kind: str)
     assert (entry.outcome, entry.action, entry.org or "") == ("denied", action, org)
     assert entry.tool == (params["name"] if isinstance(params.get("name"), str) else None)
     assert entry.request_id == "7"
+
+
+@pytest.mark.parametrize("generation", ["legacy", "modern"])
+@pytest.mark.parametrize(
+    ("arguments", "arrived"),
+    [
+        ({"org": "acme"}, None),
+        ('{"org": "acme"}', None),
+        (' {"org": "acme", "limit": 2}\n', None),
+        ('{"org": "acme", "org": "globex"}', "a text that is no JSON, or names a key twice, arrived"),
+        ("org=acme", "a text that is no JSON, or names a key twice, arrived"),
+        ('["acme"]', "a list as JSON text arrived"),
+        ('"{}"', "a text as JSON text arrived"),
+        (["acme"], "a list arrived"),
+        (7, "a number arrived"),
+        (False, "a boolean arrived"),
+    ],
+)
+async def test_arguments_are_an_object_also_as_json_text_and_all_else_is_refused_by_what_it_is(
+    app: App, generation: str, arguments: Any, arrived: str | None
+) -> None:
+    answer, (entry,) = await served(
+        app, generation, call(generation, name="salesforce_list_contacts", arguments=arguments)
+    )
+
+    if arrived is None:
+        assert (code_of(answer), entry.outcome, entry.org) == (None, "succeeded", "acme")
+        return
+    error = json.loads(answer["result"]["content"][0]["text"])["error"]
+    assert (error["code"], error["fields"]) == ("INVALID_ARGUMENT", ["arguments"])
+    assert error["message"] == f"arguments must be an object; {arrived}"
+    assert (entry.outcome, entry.error_code, entry.tool) == ("denied", "INVALID_ARGUMENT", "salesforce_list_contacts")
+
+
+@pytest.mark.parametrize("response", [{}, {"action": "ACCEPT"}, {"action": None}, "accept", []])
+async def test_a_repeated_call_whose_answer_says_nothing_has_no_yes_and_waits_for_a_terminal(
+    app: App, caller: Caller, acme: SandboxOrg, response: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    await app.enrolment.update(caller, "acme", policy={"confirm_deletes": True})
+    made = await app.operations.create(caller, "salesforce_create_contact", "acme", CONTACT, {"LastName": "Lovelace"})
+    asking = {"_meta": ENVELOPE | {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {}}}}
+    deletion = {"name": "salesforce_delete_contact", "arguments": {"org": "acme", "contact_id": made.id}} | asking
+
+    question, _ = await served(app, "modern", line_of("tools/call", deletion))
+    repeated = {"requestState": question["result"]["requestState"], "inputResponses": {"confirm": response}}
+    answer, (entry,) = await served(app, "modern", line_of("tools/call", deletion | repeated))
+
+    error = json.loads(answer["result"]["content"][0]["text"])["error"]
+    assert (error["code"], entry.error_code) == ("CONFIRMATION_REQUIRED", "CONFIRMATION_REQUIRED")
+    assert "orgserver approvals" in error["hint"]
+    assert [request.path for request in acme.requests if request.method == "DELETE"] == []
+    assert [record for record in caplog.records if record.exc_info] == []
 
 
 @pytest.mark.parametrize("generation", ["legacy", "modern"])

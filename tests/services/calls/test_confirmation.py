@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from mcp.client.client import Client
-from mcp_types import CallToolResult, ElicitResult, InputRequiredResult
+from mcp_types import CallToolResult, ElicitResult, InputRequiredResult, Result
 from sqlalchemy import update
 
 from orgserver.app import App
@@ -111,6 +111,30 @@ async def test_a_no_is_recorded_and_nothing_is_deleted(strict, acme, contact, ge
     assert deletes(acme) == []
     assert "CONFIRMATION_DECLINED" in [entry.error_code for entry in await entries(strict, action="delete")]
     assert await entries(strict, tool="approve") == []
+
+
+class Answer(Result):
+    """What clients send in place of an answer."""
+
+    action: str | None = None
+
+
+@pytest.mark.parametrize("answer", [Answer(), Answer(action="ACCEPT"), Answer(action="yes")])
+async def test_an_answer_that_says_nothing_is_no_yes_and_the_request_waits_for_a_terminal(
+    strict: App, acme: SandboxOrg, contact: str, answer: Answer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def ask(_context: Any, _params: Any) -> Answer:
+        return answer
+
+    async with client_of(strict, "legacy", ask) as client:  # type: ignore[arg-type]  # in place of a person's client
+        refused = await client.call_tool(DELETE, {"org": "acme", "contact_id": contact})
+
+    error = error_of(refused)
+    assert (error["code"], error["category"], error["outcome"]) == ("CONFIRMATION_REQUIRED", "policy", "denied")
+    assert "orgserver approvals" in error["hint"]
+    assert deletes(acme) == []
+    assert len(await Approving(strict.store, strict.access).waiting()) == 1
+    assert [record for record in caplog.records if record.exc_info] == []
 
 
 async def test_a_preview_and_an_org_that_does_not_want_it_ask_nobody(
