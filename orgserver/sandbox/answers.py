@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from orgserver.sandbox.query.java_numbers import encode_json
+from orgserver.sandbox.java_numbers import encode_json
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,21 @@ class Asked:
     def form(self) -> dict[str, str]:
         """The parameters of the query and of a form in the body."""
         return self.query | dict(parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True))
+
+    @property
+    def access_token(self) -> str:
+        """What its Authorization header shows; empty for another scheme, or none."""
+        scheme, _, token = self.headers.get("authorization", "").partition(" ")
+        return token if scheme in ("Bearer", "OAuth") else ""
+
+    def date(self, header: str) -> datetime | None:
+        """The time that a header tells; None if it is no time."""
+        text = self.headers.get(header)
+        try:
+            date = parsedate_to_datetime(text) if text else None
+        except ValueError:
+            return None
+        return date.replace(tzinfo=UTC) if date is not None and date.tzinfo is None else date
 
     @property
     def parts(self) -> list[str]:

@@ -14,9 +14,10 @@ from orgserver.sandbox.answers import Answer, Asked
 from orgserver.sandbox.errors import OAuthRefusal, Refusal
 from orgserver.sandbox.faults import Fault, Line
 from orgserver.sandbox.oauth.endpoints import AUTHORIZE_PATH, TOKEN_PATH, OAuth
-from orgserver.sandbox.org import SandboxOrg, Seen
+from orgserver.sandbox.org import SandboxOrg
+from orgserver.sandbox.rest import limits
 from orgserver.sandbox.rest.resources import Rest
-from orgserver.sandbox.state import ledger
+from orgserver.sandbox.state.request_log import LoggedRequest
 from orgserver.sandbox.wire import Wire, unpacked
 
 _MAX_REPLIES = 100
@@ -45,7 +46,7 @@ class OrgApp:
     ) -> None:
         self._org = org
         self._oauth = OAuth(org, orgs)
-        self._rest = Rest(org, self._oauth)
+        self._rest = Rest(org, self._oauth.authenticate)
         self._connections = connections
         self._closing = closing
 
@@ -141,12 +142,12 @@ class OrgApp:
             query, body = query if asked.path == AUTHORIZE_PATH else "", ""
         now = self._org.clock().timestamp()
         host = asked.headers.get("host", "")
-        self._org.requests.append(Seen(asked.method, asked.path, status, query, body, request_id, now, host))
+        self._org.requests.append(LoggedRequest(asked.method, asked.path, status, query, body, request_id, now, host))
 
     async def _reply(self, line: Line, asked: Asked, answer: Answer, request_id: str) -> None:
         headers = {"X-Request-Id": request_id}
         if _counts(asked, answer):
-            headers["Sforce-Limit-Info"] = ledger.limit_info(self._org)
+            headers["Sforce-Limit-Info"] = limits.limit_info(self._org)
         if answer.status == _UNAUTHORIZED:
             headers["WWW-Authenticate"] = "Token"
         answer.headers = headers | answer.headers

@@ -5,139 +5,26 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
-from random import Random
+from datetime import UTC, datetime
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-
-from orgserver.model.names import to_18
 from orgserver.sandbox.faults import Fault, Kind
-from orgserver.sandbox.oauth.identity import userinfo
 from orgserver.sandbox.query.execution import Runner
+from orgserver.sandbox.query.locators import Locator
 from orgserver.sandbox.query.scan import ChildPage, whole_page
-from orgserver.sandbox.rest.bulk_jobs import Jobs, Pace
-from orgserver.sandbox.state import schema
+from orgserver.sandbox.seed import OrgIdentity, seed_records
+from orgserver.sandbox.state.bulk_jobs import Jobs, Pace
 from orgserver.sandbox.state.describe import Objects
 from orgserver.sandbox.state.duplicate_rules import Rule
-from orgserver.sandbox.state.field_values import stamp
 from orgserver.sandbox.state.logins import Family, Logins
-from orgserver.sandbox.state.records import Record, Records
+from orgserver.sandbox.state.records import Records
+from orgserver.sandbox.state.request_log import Counters, LoggedRequest
+from orgserver.sandbox.state.token_answers import TokenAnswers
 
 LimitInfo = Literal["plain", "bursts", "per_app"]
 CALLBACK = "http://localhost:1717/OauthRedirect"
 """Where the sf command waits for a person's log-in."""
-ALIASES = ("acme", "globex", "initech", "umbrella", "hooli", "vandelay", "wonka", "stark", "wayne", "tyrell")
-_PEOPLE = {
-    0: [("Ada", "Lovelace"), ("Grace", "Hopper"), ("Katherine", "Johnson"), ("Radia", "Perlman")],
-    1: [("Alan", "Turing"), ("Edsger", "Dijkstra"), ("Barbara", "Liskov"), ("Donald", "Knuth")],
-}
-
-
-def _people(number: int) -> list[tuple[str, str]]:
-    """Four people, others in each org: beyond the second, first and last names meet anew."""
-    if number in _PEOPLE:
-        return _PEOPLE[number]
-    known = _PEOPLE[0] + _PEOPLE[1]
-    return [(known[(number + i) % 8][0], known[(number // 8 + 3 * i + 1) % 8][1]) for i in range(4)]
-
-
-@dataclass(slots=True)
-class Counters:
-    """What tests look at."""
-
-    requests: int = 0
-    api_calls: int = 0
-    """Requests that count against the daily limit."""
-    token_requests: int = 0
-    logins: int = 0
-    """Tokens given for an authorization code, an assertion or an app's own credentials."""
-    refreshes: int = 0
-    reuses: int = 0
-    """Times that a spent refresh token was shown."""
-    foreign_tokens: int = 0
-    """Times that a token of another org was shown here."""
-    stale_tokens: int = 0
-    packed_replies: int = 0
-    """Requests whose client asked for a packed reply, and got one if it had a body."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """One request that arrived."""
-
-    method: str
-    path: str
-    status: int
-    """0: it was not carried out, or not to its end."""
-    query: str = ""
-    body: str = field(default="", repr=False)
-    """Its first MiB; empty for the token endpoints."""
-    request_id: str = ""
-    time: float = 0.0
-    """When it was answered, in seconds since 1970."""
-    host: str = ""
-    """The host and port that it was sent to: of an org that moves, the old one or the new."""
-
-
-@dataclass(frozen=True, slots=True)
-class Locator:
-    """A query result that is handed out in pages."""
-
-    rows: list[Record]
-    batch: int
-    opened: datetime
-    token: str = field(repr=False)
-    """The access token of the query."""
-
-
-@dataclass(slots=True)
-class TokenAnswers:
-    """How the OAuth endpoints behave, and misbehave."""
-
-    org_id: str | None = None
-    instance_url: str | None = None
-    fields: dict[str, Any] = field(default_factory=dict, repr=False)
-    """What token answers say in place of the truth, field by field."""
-    without: list[str] = field(default_factory=list)
-    """Fields that token answers lack."""
-    identity_org_id: str | None = None
-    identity_url: str | None = None
-    """Where identity answers say the org lives, in place of the truth."""
-    busy: int = 0
-    """Answer this many requests with "already being processed"."""
-    ip_refused: bool = False
-    outside_login_hours: bool = False
-    inactive_user: bool = False
-    delay: tuple[float, float] | None = None
-    """Seconds, at least and at most, before a token request is worked on."""
-    delay_after: tuple[float, float] | None = None
-    """Seconds between the work and the answer: whoever dies meanwhile has lost it."""
-    random: Random = field(default_factory=Random)
-    deny: bool = False
-    """Whether a log-in in the browser ends with access_denied."""
-    consent_page: bool = False
-    """Whether a log-in in the browser waits for somebody to press Allow."""
-    pkce_required: bool = False
-    secret_required: bool = True
-    """Whether the org's own app must show its secret ("Require Secret" in its settings)."""
-    client_credentials: bool = True
-    platform_cli: bool = True
-    """Whether the sf command's app is installed, or the user may approve apps that are not."""
-    connected_app: bool = False
-    """Whether the org's app is one from before External Client Apps: it takes other audiences in assertions."""
-    jwt_approved: bool = True
-    """Whether an administrator approved the app for the user."""
-    jwt_public_key: RSAPublicKey | None = field(default=None, repr=False)
-
-    def pause_before(self) -> float:
-        """Seconds to wait before the next token request is worked on."""
-        return self.random.uniform(*self.delay) if self.delay else 0
-
-    def pause_after(self) -> float:
-        """Seconds to wait before its answer leaves."""
-        return self.random.uniform(*self.delay_after) if self.delay_after else 0
 
 
 @dataclass(slots=True)
@@ -149,7 +36,7 @@ class SandboxOrg:
     rotation: bool = True
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     counters: Counters = field(default_factory=Counters)
-    requests: list[Seen] = field(default_factory=list)
+    requests: list[LoggedRequest] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     answers: TokenAnswers = field(default_factory=TokenAnswers)
     alias: str = ""
@@ -189,11 +76,9 @@ class SandboxOrg:
     logins: Logins = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self.alias = ALIASES[self.number] if self.number < len(ALIASES) else f"org{self.number + 1}"
-        self.name = f"{self.alias.capitalize()} (orgserver sandbox)"
-        self.org_id = to_18(f"00DSb{self.number:04d}000001")
-        self.user_id = to_18(f"005Sb{self.number:04d}000001")
-        self.username = f"agent@{self.alias}.example"
+        identity = OrgIdentity.numbered(self.number)
+        self.alias, self.name, self.username = identity.alias, identity.name, identity.username
+        self.org_id, self.user_id = identity.org_id, identity.user_id
         self.client_id = f"3MVG9{secrets.token_hex(16)}"
         self.client_secret = secrets.token_hex(32).upper()
         self.logins = Logins(self.client_id, self.org_id, lambda: self.clock())  # noqa: PLW0108  # tests set another clock later
@@ -201,7 +86,7 @@ class SandboxOrg:
         self.objects = Objects(self.records.tables, self.clock)
         pace = Pace(lambda: self.bulk_rows_per_second, lambda: self.bulk_delay)
         self.jobs = Jobs(self.number, pace, lambda: self.objects.own)
-        self._seed()
+        seed_records(self.records, identity, time_zone=self.time_zone, now=self.clock())
 
     @property
     def refresh_token(self) -> str:
@@ -355,59 +240,3 @@ class SandboxOrg:
             "token_type": "Bearer",
             "issued_at": str(int(self.clock().timestamp() * 1_000)),
         }
-
-    def userinfo(self) -> dict[str, Any]:
-        """The OpenID Connect answer."""
-        return userinfo(
-            self.url, self.instance_url, self.org_id, self.user_id, self.username, self.time_zone, self.clock()
-        )
-
-    def _seed(self) -> None:
-        records = self.records
-        org, user = schema.load("Organization"), schema.load("User")
-        records.add(
-            org,
-            {"Name": self.name, "OrganizationType": "Developer Edition", "InstanceName": "SB1"},
-            self.org_id,
-        )
-        records.add(
-            user,
-            {
-                "Username": self.username,
-                "FirstName": "Agent",
-                "LastName": "Smith",
-                "Email": self.username,
-                "IsActive": True,
-                "TimeZoneSidKey": self.time_zone,
-                "UserType": "Standard",
-            },
-            self.user_id,
-        )
-        account = records.add(schema.load("Account"), {"Name": f"{self.alias.capitalize()} Corporation"})
-        people = _people(self.number)
-        ids = [
-            records.add(
-                schema.load("Contact"),
-                {
-                    "FirstName": first,
-                    "LastName": last,
-                    "Email": f"{first}.{last}@{self.alias}.example".lower(),
-                    "Phone": f"+1 555 01{self.number:02d}{index:02d}",
-                    "AccountId": account,
-                },
-            )
-            for index, (first, last) in enumerate(people)
-        ]
-        tomorrow = (self.clock() + timedelta(days=1)).replace(hour=9, minute=0, second=0)
-        for index, who in enumerate(ids[:2]):
-            start = tomorrow + timedelta(hours=index * 2)
-            records.add(
-                schema.load("Event"),
-                {
-                    "Subject": ("Kick-off", "Review")[index],
-                    "StartDateTime": stamp(start),
-                    "EndDateTime": stamp(start + timedelta(hours=1)),
-                    "WhoId": who,
-                    "WhatId": account,
-                },
-            )

@@ -17,8 +17,8 @@ from uvicorn.server import ServerState
 from orgserver.model.errors import OperatorError
 from orgserver.sandbox.app import Connection, OrgApp
 from orgserver.sandbox.oauth.assertions import public_key
+from orgserver.sandbox.oauth.connected_apps import PLATFORM_CLI
 from orgserver.sandbox.org import CALLBACK, SandboxOrg
-from orgserver.sandbox.state.connected_apps import PLATFORM_CLI
 from orgserver.sandbox.tls import Certificates, certificates
 
 MAX_ORGS = 2_000

@@ -23,8 +23,9 @@ from orgserver.app import App, open_app
 from orgserver.cli.orgs.pretend_orgs import register
 from orgserver.config import read_settings
 from orgserver.model.audit import AuditEntry, EntryFilter, Outcome
-from orgserver.sandbox.org import SandboxOrg, Seen
+from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
+from orgserver.sandbox.state.request_log import LoggedRequest
 
 from .driving import CALL_SECONDS, Served, serving
 
@@ -252,11 +253,11 @@ async def _judge(done: Soaked, judge: App, orgs: list[SandboxOrg]) -> None:
         done.wrong.append("a refresh token was used twice, or an access token sent to another org")
 
 
-def _changed(seen: Seen) -> bool:
+def _changed(seen: LoggedRequest) -> bool:
     return seen.method != "GET" and seen.path.startswith("/services/data/") and 200 <= seen.status < 300
 
 
-def _hold_against(done: Soaked, entry: AuditEntry, changed: dict[str, Seen]) -> None:
+def _hold_against(done: Soaked, entry: AuditEntry, changed: dict[str, LoggedRequest]) -> None:
     """A change that succeeded was carried out, once; what was refused was not."""
     seen = changed.pop(entry.salesforce_request_id, None) if entry.salesforce_request_id else None
     done.changes += seen is not None

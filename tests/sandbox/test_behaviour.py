@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orgserver.sandbox import occasions
+from orgserver.sandbox.java_numbers import double
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.sandbox.query.java_numbers import double
 from orgserver.sandbox.state import schema
 from orgserver.sandbox.state.duplicate_rules import Rule
 

@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from orgserver.sandbox.errors import OAuthRefusal
+from orgserver.sandbox.oauth import connected_apps
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.sandbox.state import connected_apps
 
 _SHARED = ("login.salesforce.com", "test.salesforce.com")
 _SKEW = 30

@@ -18,8 +18,8 @@ from urllib.parse import urlencode
 
 from orgserver.sandbox.answers import Answer, Asked
 from orgserver.sandbox.errors import OAuthRefusal
+from orgserver.sandbox.oauth import connected_apps
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.sandbox.state import connected_apps
 
 _LIFE = timedelta(minutes=15)
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")

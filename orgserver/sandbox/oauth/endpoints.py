@@ -9,11 +9,11 @@ from typing import Any
 
 from orgserver.sandbox.answers import Answer, Asked
 from orgserver.sandbox.errors import OAuthRefusal, Refusal
+from orgserver.sandbox.oauth import connected_apps
 from orgserver.sandbox.oauth.authorize import Authorizing, Codes
-from orgserver.sandbox.oauth.identity import identity
+from orgserver.sandbox.oauth.identity import identity, userinfo
 from orgserver.sandbox.oauth.token_grants import Grants
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.sandbox.state import connected_apps
 from orgserver.sandbox.state.logins import Session
 
 TOKEN_PATH = "/services/oauth2/token"  # noqa: S105  # a path
@@ -42,7 +42,7 @@ class OAuth:
             case "POST", ["services", "oauth2", "introspect"]:
                 return Answer(200, self._introspected(connected_apps.form_of(asked)))
             case "GET" | "POST", ["services", "oauth2", "userinfo"]:
-                return self._allowed(asked) or Answer(200, self._org.userinfo())
+                return self._allowed(asked) or Answer(200, userinfo(self._org))
             case "GET" | "POST", ["id", org_id, user_id]:
                 return self._allowed(asked) or self._identity(asked, org_id, user_id)
         raise Refusal(404, "NOT_FOUND", "The requested resource does not exist")
@@ -52,7 +52,7 @@ class OAuth:
         kind = asked.headers.get("authorization", "").partition(" ")[0]
         if kind and kind not in ("Bearer", "OAuth"):
             raise Refusal(401, "INVALID_AUTH_HEADER", "INVALID_HEADER_TYPE")
-        token = bearer(asked)
+        token = asked.access_token
         if self._org.logins.use(token) is None:
             self._refused(token)
             raise Refusal(401, "INVALID_SESSION_ID", "Session expired or invalid")
@@ -81,7 +81,7 @@ class OAuth:
 
     def _allowed(self, asked: Asked) -> Answer | None:
         """The refusal of a request to read who the user is, if it shows no good token."""
-        token = bearer(asked) or asked.form.get("oauth_token", "") or asked.form.get("access_token", "")
+        token = asked.access_token or asked.form.get("oauth_token", "") or asked.form.get("access_token", "")
         if self._org.logins.use(token) is not None:
             return None
         self._refused(token)
@@ -93,7 +93,7 @@ class OAuth:
         if user_id != self._org.user_id:
             return Answer.text(404, "Bad_Id")
         version = asked.form.get("version")
-        told, answers = self._org.userinfo(), self._org.answers
+        told, answers = userinfo(self._org), self._org.answers
         if answers.identity_org_id is not None:
             told["organization_id"] = answers.identity_org_id
         if answers.identity_url is not None:
@@ -136,9 +136,3 @@ class OAuth:
         begun = math.floor(session.opened.timestamp())
         expiry = self._org.logins.expiry(session)
         return {"iat": begun, "nbf": begun} | ({"exp": math.floor(expiry.timestamp())} if expiry else {})
-
-
-def bearer(asked: Asked) -> str:
-    """The access token of a request."""
-    kind, _, token = asked.headers.get("authorization", "").partition(" ")
-    return token if kind in ("Bearer", "OAuth") else ""

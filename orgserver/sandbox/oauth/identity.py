@@ -6,8 +6,9 @@ identity URL.
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
+
+from orgserver.sandbox.org import SandboxOrg
 
 _SERVICES = {
     "enterprise": "/services/Soap/c/{version}/",
@@ -28,16 +29,15 @@ _SERVICES = {
 }
 
 
-def userinfo(
-    login_url: str, url: str, org_id: str, user_id: str, username: str, time_zone: str, now: datetime
-) -> dict[str, Any]:
-    """The OpenID Connect answer, of a user who logs in at one URL, and whose org lives at the next."""
+def userinfo(org: SandboxOrg) -> dict[str, Any]:
+    """The OpenID Connect answer, of a user who logs in at one URL, and whose org may live at another."""
+    url, user_id, username = org.instance_url, org.user_id, org.username
     urls = {name: url + path for name, path in _SERVICES.items()}
     picture = f"{url}/profilephoto/005"
     return {
-        "sub": f"{login_url}/id/{org_id}/{user_id}",
+        "sub": f"{org.url}/id/{org.org_id}/{user_id}",
         "user_id": user_id,
-        "organization_id": org_id,
+        "organization_id": org.org_id,
         "preferred_username": username,
         "nickname": "agent",
         "name": "Agent Smith",
@@ -45,7 +45,7 @@ def userinfo(
         "email_verified": True,
         "given_name": "Agent",
         "family_name": "Smith",
-        "zoneinfo": time_zone,
+        "zoneinfo": org.time_zone,
         "photos": {"picture": f"{picture}/F", "thumbnail": f"{picture}/T"},
         "profile": f"{url}/{user_id}",
         "picture": f"{picture}/F",
@@ -57,7 +57,7 @@ def userinfo(
         "language": "en_US",
         "locale": "en_US",
         "utcOffset": 3_600_000,
-        "updated_at": f"{now:%Y-%m-%dT%H:%M:%SZ}",
+        "updated_at": f"{org.clock():%Y-%m-%dT%H:%M:%SZ}",
         "is_app_installed": True,
     }
 

@@ -7,10 +7,9 @@ from typing import Any
 
 from orgserver.sandbox.answers import Answer, Asked
 from orgserver.sandbox.errors import OAuthRefusal
-from orgserver.sandbox.oauth import assertions
+from orgserver.sandbox.oauth import assertions, connected_apps
 from orgserver.sandbox.oauth.authorize import Codes
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.sandbox.state import connected_apps
 
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _REFRESHABLE = frozenset({"refresh_token", "offline_access"})

@@ -9,9 +9,9 @@ from orgserver.sandbox.errors import Refusal
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.rest.bulk_csv import DELIMITERS, LINE_ENDINGS, Dialect
 from orgserver.sandbox.rest.bulk_ingest import OPERATIONS, Ingest, objects_of
-from orgserver.sandbox.rest.bulk_jobs import FINAL, Job, invalid_state
 from orgserver.sandbox.rest.bulk_query import QueryJob, check, header
 from orgserver.sandbox.rest.request_bodies import method_of, not_allowed, not_found, read_object
+from orgserver.sandbox.state.bulk_jobs import FINAL, Job, invalid_state
 from orgserver.sandbox.state.field_values import stamp
 
 _CSV = "text/csv"

@@ -9,9 +9,9 @@ from typing import NamedTuple
 from orgserver.model.names import record_id
 from orgserver.sandbox.errors import Refusal
 from orgserver.sandbox.rest.bulk_csv import NULL, Dialect
-from orgserver.sandbox.rest.bulk_jobs import Job
 from orgserver.sandbox.rest.upserts import upsert
 from orgserver.sandbox.state import schema
+from orgserver.sandbox.state.bulk_jobs import Job
 from orgserver.sandbox.state.field_values import kept
 from orgserver.sandbox.state.records import Record, Records
 from orgserver.sandbox.state.schema import SObject

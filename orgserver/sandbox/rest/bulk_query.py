@@ -11,10 +11,10 @@ from typing import Any
 
 from orgserver.sandbox.answers import Answer
 from orgserver.sandbox.errors import Refusal
+from orgserver.sandbox.java_numbers import double
 from orgserver.sandbox.query.execution import Runner
-from orgserver.sandbox.query.java_numbers import double
 from orgserver.sandbox.rest.bulk_csv import Dialect
-from orgserver.sandbox.rest.bulk_jobs import Job
+from orgserver.sandbox.state.bulk_jobs import Job
 
 _PAGE = 50_000
 _TEXT = re.compile(r"'(?:[^'\\]|\\.)*'", re.DOTALL)

@@ -15,7 +15,6 @@ from typing import Any
 
 from orgserver.sandbox.answers import Answer, Asked
 from orgserver.sandbox.errors import Refusal
-from orgserver.sandbox.rest.request_bodies import http_date
 from orgserver.sandbox.state.schema import SObject
 
 _TAGGED = "Account"
@@ -61,7 +60,7 @@ def headers(sobject: SObject, record: dict[str, Any]) -> dict[str, str]:
 
 
 def _times(asked: Asked, record: dict[str, Any]) -> tuple[datetime, datetime | None, datetime | None]:
-    since, until = (http_date(asked.headers.get(name)) for name in ("if-modified-since", "if-unmodified-since"))
+    since, until = (asked.date(name) for name in ("if-modified-since", "if-unmodified-since"))
     return _modified(record), since, until
 
 

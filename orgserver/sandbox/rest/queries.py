@@ -8,8 +8,8 @@ from datetime import timedelta
 
 from orgserver.sandbox.answers import Answer, Asked
 from orgserver.sandbox.errors import Refusal
-from orgserver.sandbox.oauth.endpoints import bearer
-from orgserver.sandbox.org import Locator, SandboxOrg
+from orgserver.sandbox.org import SandboxOrg
+from orgserver.sandbox.query.locators import Locator
 from orgserver.sandbox.query.scan import whole_page
 from orgserver.sandbox.state.records import Record
 
@@ -56,7 +56,7 @@ class Queries:
         if self._org.clock() - locator.opened >= _LIFE:
             del self._org.locators[found[1]]
             raise _invalid()
-        if self._org.locators_end_with_session and bearer(asked) != locator.token:
+        if self._org.locators_end_with_session and asked.access_token != locator.token:
             raise Refusal(401, "INVALID_SESSION_ID", "Session expired or invalid")
         return Answer(200, _cut(found[1], locator, int(found[2]), version))
 
@@ -65,7 +65,7 @@ class Queries:
         if len(rows) <= batch:
             return whole_page(rows, version)
         name = f"0r8{secrets.token_hex(8)[:15]}"
-        locator = self._org.locators[name] = Locator(rows, batch, self._org.clock(), bearer(asked))
+        locator = self._org.locators[name] = Locator(rows, batch, self._org.clock(), asked.access_token)
         return _cut(name, locator, 0, version)
 
     def _batch(self, asked: Asked, long_texts: int = 0) -> int:

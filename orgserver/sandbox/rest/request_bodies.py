@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from orgserver.sandbox.answers import Asked
@@ -42,15 +40,6 @@ def not_found() -> Refusal:
 def not_allowed(method: str) -> Refusal:
     """The refusal of a method that a resource does not know."""
     return Refusal(405, "METHOD_NOT_ALLOWED", f"HTTP Method '{method}' not allowed. Allowed are {_METHODS}")
-
-
-def http_date(text: str | None) -> datetime | None:
-    """The time that a header tells; None if it is no time."""
-    try:
-        found = parsedate_to_datetime(text) if text else None
-    except ValueError:
-        return None
-    return found.replace(tzinfo=UTC) if found is not None and found.tzinfo is None else found
 
 
 def read_object(body: bytes) -> dict[str, Any]:

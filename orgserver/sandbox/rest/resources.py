@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from orgserver.sandbox.answers import Answer, Asked
 from orgserver.sandbox.errors import Refusal
-from orgserver.sandbox.oauth.endpoints import OAuth
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.query.field_paths import attributes
-from orgserver.sandbox.query.search import Searching
-from orgserver.sandbox.rest import conditional_requests, upserts
+from orgserver.sandbox.rest import conditional_requests, limits, upserts
 from orgserver.sandbox.rest.bulk import Bulk
 from orgserver.sandbox.rest.collections import Collections
 from orgserver.sandbox.rest.composite import Composite
@@ -24,7 +23,8 @@ from orgserver.sandbox.rest.request_bodies import (
     object_named,
     read_values,
 )
-from orgserver.sandbox.state import ledger, schema
+from orgserver.sandbox.rest.search import Searching
+from orgserver.sandbox.state import schema
 from orgserver.sandbox.state.schema import SObject
 
 _VERSION = re.compile(r"v(\d{2,3})\.0")
@@ -37,9 +37,9 @@ _LABELS = {0: "Spring", 1: "Summer", 2: "Winter"}
 class Rest:
     """Answers for one org."""
 
-    def __init__(self, org: SandboxOrg, oauth: OAuth) -> None:
+    def __init__(self, org: SandboxOrg, authenticate: Callable[[Asked], None]) -> None:
         self._org = org
-        self._oauth = oauth
+        self._authenticate = authenticate
         self._collections = Collections(org.records)
         self._composite = Composite(org.records, self._resource)
         self._bulk = Bulk(org)
@@ -53,7 +53,7 @@ class Rest:
                 return Answer(200, _versions())
             case ["services", "data", version, *parts] if named := _VERSION.fullmatch(version):
                 _check_version(int(named[1]))
-                self._oauth.authenticate(asked)
+                self._authenticate(asked)
                 if self._org.counters.api_calls >= self._org.protection_limit:
                     raise Refusal(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
                 self._org.counters.api_calls += 1
@@ -87,9 +87,9 @@ class Rest:
             case ["query" | "queryAll" as kind]:
                 return self._queries.first(asked, version, deleted=kind == "queryAll")
             case ["limits"]:
-                return ledger.limits(self._org)
+                return limits.limits(self._org)
             case ["limits", "recordCount"]:
-                return ledger.counts(self._org, asked)
+                return limits.counts(self._org, asked)
             case ["sobjects"]:
                 return self._org.objects.all(asked, version, self._org.url)
         raise not_found()
@@ -102,7 +102,7 @@ class Rest:
             case "GET", []:
                 return self._org.objects.basic(asked, sobject, version, self._org.url)
             case "GET", ["updated" | "deleted" as kind]:
-                return ledger.changed(self._org, asked, sobject, kind)
+                return limits.changed(self._org, asked, sobject, kind)
             case "POST", [] | ["Id"]:
                 identifier = self._org.records.create(
                     sobject, read_values(asked.body), allow_duplicates=allows_duplicates(asked)

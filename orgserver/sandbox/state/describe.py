@@ -9,7 +9,6 @@ from email.utils import format_datetime
 from typing import Any
 
 from orgserver.sandbox.answers import Answer, Asked
-from orgserver.sandbox.rest.request_bodies import http_date
 from orgserver.sandbox.state import person_accounts, schema
 from orgserver.sandbox.state.schema import SObject
 
@@ -118,7 +117,7 @@ class Objects:
 
 
 def _answer(asked: Asked, told: dict[str, Any], since: datetime, version: str, url: str) -> Answer:
-    known = http_date(asked.headers.get("if-modified-since"))
+    known = asked.date("if-modified-since")
     if known is not None and known >= since:
         return Answer(304)
     answer = Answer(200, told, {"last-modified": format_datetime(since, usegmt=True)})
