@@ -158,7 +158,8 @@ async def open_store(
 
 def _bind_in(tx: Transaction, log: AuditLog) -> None:
     """Bind the policies of an older schema to org ids, each change on record in the same transaction."""
-    policies.record_in(log, tx, policies.bind_in(tx), "migrate")
+    for change in policies.bind_in(tx):
+        log.record_in(tx, change.intent("migrate"), Completion(Outcome.SUCCEEDED))
 
 
 def _copied_cause(made_at: datetime) -> str:

@@ -24,6 +24,7 @@ from orgserver.model.names import new_id
 from orgserver.services.audit.log_reader import Trail
 from orgserver.store.audit import chain
 from orgserver.store.session import Store
+from orgserver.store.times import to_datetime
 
 FAR = 1 << 60
 CALLERS = 64
@@ -70,9 +71,9 @@ FILTERS = {
     "object": EntryFilter(object="Object7"),
     "outcome": EntryFilter(outcome="unknown"),
     "record id": EntryFilter(record_id="003Sb0000000007AAA"),
-    "since, the later half": EntryFilter(since=chain.when(START + 500_000 * 1_000_000)),
-    "until, the earlier half": EntryFilter(until=chain.when(START + 500_000 * 1_000_000)),
-    "until, the first of all": EntryFilter(until=chain.when(START + 1_000 * 1_000_000)),
+    "since, the later half": EntryFilter(since=to_datetime(START + 500_000 * 1_000_000)),
+    "until, the earlier half": EntryFilter(until=to_datetime(START + 500_000 * 1_000_000)),
+    "until, the first of all": EntryFilter(until=to_datetime(START + 1_000 * 1_000_000)),
     "org and outcome": EntryFilter(org="org-7", outcome="unknown"),
     "org and object": EntryFilter(org="org-7", object="object7"),
     "principal and action": EntryFilter(principal="principal-7", action="update"),

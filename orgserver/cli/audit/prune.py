@@ -23,6 +23,7 @@ from orgserver.model import names
 from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import OperatorError
 from orgserver.model.orgs import Caller
+from orgserver.store.times import to_datetime
 
 if TYPE_CHECKING:
     from orgserver.app import App
@@ -133,9 +134,7 @@ def _progress(verb: str) -> Callable[[int, int], None]:
 
 
 def _day(time: int) -> str:
-    from orgserver.store.audit import chain  # noqa: PLC0415
-
-    return f"{chain.when(time):%Y-%m-%d}"
+    return f"{to_datetime(time):%Y-%m-%d}"
 
 
 def _text(output: Path | None) -> str | None:

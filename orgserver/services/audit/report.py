@@ -14,6 +14,7 @@ from orgserver.model.audit import REPEATABLE_ACTIONS, Outcome
 from orgserver.store import tables
 from orgserver.store.audit import chain
 from orgserver.store.session import Store
+from orgserver.store.times import to_datetime, to_microseconds
 
 TOP = 15
 """Lines of a table; the rest is one line of its own."""
@@ -108,8 +109,8 @@ async def report(store: Store, since: datetime, until: datetime) -> Report:
 def _report(connection: Connection, store_id: str, since: datetime, until: datetime) -> Report:
     with connection.begin():
         first = connection.execute(select(func.min(_found.c.time))).scalar()
-        begins = max(since, chain.when(first)) if first is not None else since
-        span = _span(connection, chain.instant(begins), chain.instant(until))
+        begins = max(since, to_datetime(first)) if first is not None else since
+        span = _span(connection, to_microseconds(begins), to_microseconds(until))
         days = _days(connection, span)
         counts = _ordered(_summed(counted for _, counted in days))
         failures, more = _failures(connection, span)
@@ -144,7 +145,7 @@ def _days(connection: Connection, span: _Span) -> list[tuple[date, Counts]]:
     query = select(day, _found.c.outcome, _count).where(*span).group_by(day, _found.c.outcome).order_by(day)
     found: dict[date, Counts] = {}
     for row in connection.execute(query):
-        found.setdefault(chain.when(row.day * _DAY_US).date(), {})[row.outcome] = row.number
+        found.setdefault(to_datetime(row.day * _DAY_US).date(), {})[row.outcome] = row.number
     return list(found.items())
 
 
@@ -240,7 +241,7 @@ def _failures(connection: Connection, span: _Span) -> tuple[list[Failure], int]:
             row.action,
             names["object"].get(row.newest, row.object),
             row.number,
-            chain.when(row.last),
+            to_datetime(row.last),
         )
         for row in listed
     ]
@@ -273,4 +274,4 @@ def _ordered(counts: Counts) -> Counts:
 
 
 def _iso(time: datetime) -> str:
-    return chain.time_text(chain.instant(time))
+    return chain.time_text(to_microseconds(time))

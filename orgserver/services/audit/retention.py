@@ -14,6 +14,7 @@ from orgserver.services.audit.log_reader import Trail
 from orgserver.store.audit import chain, pruning, reader
 from orgserver.store.audit.pruning import Cut, Hold
 from orgserver.store.session import Store
+from orgserver.store.times import to_microseconds
 
 __all__ = ["Cut", "Hold", "Retention", "hold_json"]
 
@@ -28,7 +29,7 @@ class Retention:
         """What can be pruned of the events before an instant; OperatorError if nothing can, or a hold covers it."""
         await self._store.audit.catch_up()
         async with self._store.database.reading() as connection:
-            cut = await pruning.plan(connection, self._store.id, chain.instant(before))
+            cut = await pruning.plan(connection, self._store.id, to_microseconds(before))
             held = await pruning.held(connection, cut.sequence) if cut is not None else None
         if cut is None:
             raise OperatorError(

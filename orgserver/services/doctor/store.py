@@ -15,10 +15,10 @@ from orgserver.services.doctor.machine import Finding, size
 from orgserver.services.orgs.keepalive import LIFE, WARN_FROM, dies_at
 from orgserver.services.tokens import failures, instance_moves
 from orgserver.store import diagnostics
-from orgserver.store.audit.chain import when
 from orgserver.store.diagnostics import Vitals
 from orgserver.store.orgs.rewrapping import Strays, catching_up
 from orgserver.store.session import Store
+from orgserver.store.times import to_datetime
 
 _LATE_SECONDS = 600
 _MUCH_WAL = 64 * 1024 * 1024
@@ -144,7 +144,7 @@ async def approvals(store: Store) -> Finding:
     if state is None:
         todo = "to ask for a one-time code, too: orgserver approvals setup"
         return Finding("approvals", "note", "a person says yes by typing it at a terminal", todo)
-    since = f"one-time codes, set up on {when(state.set_up_at):%Y-%m-%d}"
+    since = f"one-time codes, set up on {to_datetime(state.set_up_at):%Y-%m-%d}"
     try:
         refuse_if_closed(state)
     except OperatorError as error:

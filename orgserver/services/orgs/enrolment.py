@@ -27,12 +27,12 @@ from orgserver.services.orgs.pending_enrolment import Drafts, already_registered
 from orgserver.services.orgs.registration import Registration, checked, hosts_of
 from orgserver.services.orgs.registry import Registry, intent_on
 from orgserver.services.tokens.cache import hosts_of as hosts_of_org
-from orgserver.store.audit.chain import when
 from orgserver.store.orgs import policies, rows
 from orgserver.store.orgs.policies import PolicyChange
 from orgserver.store.orgs.registry import Catalog
 from orgserver.store.orgs.sealed_values import credential_of
 from orgserver.store.session import Store
+from orgserver.store.times import to_datetime
 from orgserver.store.writer import Transaction
 
 __all__ = ["Enrolled", "Enrolment", "Registration"]
@@ -192,7 +192,8 @@ class Enrolment(Registry):
             if existing is None:
                 intent = replace(intent, fields=Policy().changed_to(now.policy))
             self._record_in(tx, intent)
-            policies.record_in(self._store.audit, tx, others if existing is None else changes, intent.tool, caller)
+            for each in others if existing is None else changes:
+                self._record_in(tx, each.intent(intent.tool, caller))
             return _Registered(now, old, tuple(each.org.alias for each in others))
 
         done = await self._store.database.write(change)
@@ -276,7 +277,7 @@ def _org(given: Registration, entry: Entry, proof: Proof | None, existing: Org |
         policy=given.policy,
         tags=given.tags or (existing.tags if existing else ()),
         source=given.source,
-        created_at=existing.created_at if existing else when(0),
+        created_at=existing.created_at if existing else to_datetime(0),
         refreshed_at=None,
         enabled=existing.enabled if existing else True,
         auth=given.auth,

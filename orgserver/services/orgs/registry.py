@@ -141,7 +141,8 @@ class Registry:
             if done is not None:
                 self._record_in(tx, intent)
                 others = [each for each in limited if each.org.row_id != org.row_id]
-                policies.record_in(self._store.audit, tx, others, intent.tool, caller)
+                for each in others:
+                    self._record_in(tx, each.intent(intent.tool, caller))
             return done
 
         done = await self._store.database.write(change)

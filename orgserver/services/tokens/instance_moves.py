@@ -22,8 +22,8 @@ from orgserver.salesforce.auth.oauth import TokenAnswer
 from orgserver.salesforce.client import SalesforceClient
 from orgserver.services.tokens import failures
 from orgserver.services.tokens.refresh_request import hosts_of
-from orgserver.store.audit.chain import when
 from orgserver.store.session import Store
+from orgserver.store.times import to_datetime
 from orgserver.store.writer import Transaction, microseconds
 
 logger = logging.getLogger("orgserver.tokens")
@@ -164,4 +164,4 @@ def _host(url: str) -> str:
 
 
 def _now() -> datetime:
-    return when(microseconds())
+    return to_datetime(microseconds())

@@ -29,10 +29,10 @@ from orgserver.services.tokens import assertion_login, failures, instance_moves
 from orgserver.services.tokens.instance_moves import Moves
 from orgserver.services.tokens.persistence import Deposit, Safekeeping
 from orgserver.services.tokens.refresh_request import Wish, hosts_of, same
-from orgserver.store.audit.chain import when
 from orgserver.store.orgs import policies
 from orgserver.store.orgs.refreshes import Busy, Closed, Finished, Granted, Refreshes, moment
 from orgserver.store.session import Store
+from orgserver.store.times import to_datetime
 from orgserver.store.writer import Transaction, microseconds
 
 logger = logging.getLogger("orgserver.tokens")
@@ -252,7 +252,8 @@ class Refresher:
         def change(tx: Transaction) -> bool:
             stored = self._steps.keep_in(tx, granted, holder, refresh_token, access)
             if stored and org.org_id is None:  # registered with --no-verify: the first answer pins it
-                policies.record_in(self._store.audit, tx, policies.pin_in(tx, org.row_id, answer.org_id), "refresh")
+                for each in policies.pin_in(tx, org.row_id, answer.org_id):
+                    self._store.audit.record_in(tx, each.intent("refresh"), Completion(Outcome.SUCCEEDED))
             if stored and settled and org.move is not None and not org.move.proven:
                 self._store.orgs.note_move_in(tx, org.row_id, access.fencing, None)
             self._store.audit.record_in(tx, intent, Completion(Outcome.SUCCEEDED, attempts=1))
@@ -370,4 +371,4 @@ def _intent(org: Org) -> Intent:
 
 
 def _now() -> datetime:
-    return when(microseconds())
+    return to_datetime(microseconds())

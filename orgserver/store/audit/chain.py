@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 from orgserver.model.audit import Completion, Intent
+from orgserver.store.times import to_datetime, to_microseconds
 
 INTENT = "intent"
 OUTCOME = "outcome"
@@ -25,7 +26,6 @@ VALUES = "values"
 _PART = "part-"
 LAST_PART = f"{_PART}99999"
 """The kind of the last part an entry can have: between the first and this one lies every part, in its order."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 
 
@@ -49,22 +49,12 @@ def canonical(event: dict[str, Any]) -> bytes:
 @lru_cache(maxsize=64)  # all rows of a transaction have one time
 def time_text(microseconds: int) -> str:
     """A time as the canonical bytes hold it."""
-    return when(microseconds).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def when(microseconds: int) -> datetime:
-    """A time of the store as an aware datetime."""
-    return _EPOCH + timedelta(microseconds=microseconds)
+    return to_datetime(microseconds).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def microseconds_of(text: str) -> int:
     """Read a time of the canonical bytes."""
-    return instant(datetime.fromisoformat(text))
-
-
-def instant(time: datetime) -> int:
-    """An aware datetime as the store keeps it."""
-    return (time - _EPOCH) // timedelta(microseconds=1)
+    return to_microseconds(datetime.fromisoformat(text))
 
 
 def intent_event(intent: Intent, now: int, process: str) -> dict[str, Any]:

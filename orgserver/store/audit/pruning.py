@@ -25,6 +25,7 @@ from orgserver.model.orgs import Caller
 from orgserver.store import tables
 from orgserver.store.audit import chain, index
 from orgserver.store.audit.log import AuditLog
+from orgserver.store.times import to_microseconds
 from orgserver.store.writer import Transaction
 from orgserver.vault.signed_notes import BadNote, Verifier, as_signed
 
@@ -232,8 +233,8 @@ def hold_in(tx: Transaction, log: AuditLog, caller: Caller, name: str, wanted: E
     """Place a hold, on record; False if there is one of this name."""
     if tx.connection.execute(select(_holds.c.name).where(_holds.c.name == name)).first() is not None:
         return False
-    since = chain.instant(wanted.since) if wanted.since is not None else None
-    until = chain.instant(wanted.until) if wanted.until is not None else None
+    since = to_microseconds(wanted.since) if wanted.since is not None else None
+    until = to_microseconds(wanted.until) if wanted.until is not None else None
     hold = Hold(name, caller.principal.name, tx.now, wanted.org, wanted.record_id, since, until)
     tx.connection.execute(insert(_holds).values(**{column.name: getattr(hold, column.name) for column in _holds.c}))
     record_ids = (wanted.record_id,) if wanted.record_id is not None else ()

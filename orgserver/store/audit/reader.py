@@ -12,6 +12,7 @@ from orgserver.model.audit import MAX_RECORD_IDS, AuditEntry, EntryFilter, Outco
 from orgserver.model.errors import AuditBroken
 from orgserver.store import tables
 from orgserver.store.audit import chain, index, pruning
+from orgserver.store.times import to_datetime, to_microseconds
 
 PAGE = 500
 FEW = 20_000
@@ -151,7 +152,7 @@ async def _near(connection: AsyncConnection, wanted: EntryFilter) -> list[Column
     if await _few(connection, within):
         other = tables.audit_entries.alias("within")
         return [_found.c.sequence.in_(select(other.c.sequence).where(*_span(other.c.time, wanted)))]
-    if wanted.until is None or await _few(connection, [_found.c.time >= chain.instant(wanted.until)]):
+    if wanted.until is None or await _few(connection, [_found.c.time >= to_microseconds(wanted.until)]):
         return []
     last = select(func.max(_found.c.sequence + 0)).where(*within)  # + 0: by the index of times, not by walking back
     return [_found.c.sequence <= (await connection.execute(last)).scalar_one()]
@@ -165,9 +166,9 @@ async def _few(connection: AsyncConnection, conditions: list[ColumnElement[bool]
 def _span(time: ColumnElement[int], wanted: EntryFilter) -> list[ColumnElement[bool]]:
     conditions = []
     if wanted.since is not None:
-        conditions.append(time >= chain.instant(wanted.since))
+        conditions.append(time >= to_microseconds(wanted.since))
     if wanted.until is not None:
-        conditions.append(time < chain.instant(wanted.until))
+        conditions.append(time < to_microseconds(wanted.until))
     return conditions
 
 
@@ -199,7 +200,7 @@ def _read(row: Row[Any]) -> AuditEntry:
     return AuditEntry(
         id=intent["id"],
         sequence=row.sequence,
-        time=chain.when(chain.microseconds_of(intent["time"])),
+        time=to_datetime(chain.microseconds_of(intent["time"])),
         duration_ms=duration / 1_000 if duration is not None else None,
         principal=intent["principal"],
         client=intent.get("client"),

@@ -26,6 +26,7 @@ from orgserver.store import tables
 from orgserver.store.audit import chain, index, pruning
 from orgserver.store.audit.log import AuditLog
 from orgserver.store.orgs.registry import Orgs
+from orgserver.store.times import to_microseconds
 from orgserver.store.writer import Transaction
 from orgserver.vault.ring import Context, Unsealable
 
@@ -201,7 +202,7 @@ def _where(which: Which) -> list[ColumnElement[bool]]:
     if which.alias is not None:
         found.append(_kept.c.entry_id.in_(select(entries.c.entry_id).where(entries.c.org == index.folded(which.alias))))
     if which.before is not None:
-        found.append(_kept.c.time < chain.instant(which.before))
+        found.append(_kept.c.time < to_microseconds(which.before))
     if which.principal is not None:
         by = select(entries.c.entry_id).where(entries.c.principal == index.folded(which.principal))
         found.append(_kept.c.entry_id.in_(by))

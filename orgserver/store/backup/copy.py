@@ -26,11 +26,11 @@ from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
 from orgserver.store import files, tables
 from orgserver.store.audit import verification
-from orgserver.store.audit.chain import when
 from orgserver.store.backup import staging
 from orgserver.store.backup.staging import BESIDE
 from orgserver.store.database import APPLICATION_ID, OLDER_SCHEMAS, SCHEMA
 from orgserver.store.session import Store, open_store
+from orgserver.store.times import to_datetime
 from orgserver.vault.ring import Vault
 
 
@@ -82,7 +82,7 @@ async def backup(store: Store, target: Path, caller: Caller) -> Copied:
         intent = Intent(new_id(), caller.principal.name, caller.transport, Action.EXPORT, tool="backup")
         await store.audit.record(intent, Completion(Outcome.SUCCEEDED, row_count=found.orgs))
         size = await staging.in_thread(staging.publish, whole, target)
-    return Copied(target, when(made_at), found.orgs, found.events, size, left_out, found.chain_problem)
+    return Copied(target, to_datetime(made_at), found.orgs, found.events, size, left_out, found.chain_problem)
 
 
 def _refuse_target(database: Path, target: Path) -> None:
@@ -180,7 +180,7 @@ async def restore(file: Path, target: Path, open_vault: Callable[[], Vault], cal
         taken = await staging.in_thread(_take_file, file, draft)
         found = await _opened(draft, open_vault, taken, caller)
         size = await staging.in_thread(staging.publish, draft, target)
-    return Copied(target, when(taken.made_at), found.orgs, found.events, size, (), found.chain_problem)
+    return Copied(target, to_datetime(taken.made_at), found.orgs, found.events, size, (), found.chain_problem)
 
 
 @contextmanager

@@ -8,23 +8,20 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Select, insert, select, update
 
 from orgserver.model import names
-from orgserver.model.audit import Action, Completion, Intent, Outcome
+from orgserver.model.audit import Action, Intent
 from orgserver.model.names import OrgId, RowId, new_id
 from orgserver.model.orgs import Caller, Org, Policy
 from orgserver.store import tables
 from orgserver.store.orgs import rows
 from orgserver.store.writer import Transaction
-
-if TYPE_CHECKING:
-    from orgserver.store.audit.log import AuditLog
 
 _policies = tables.policies
 
@@ -36,6 +33,21 @@ class PolicyChange:
     org: Org
     """With the policy that it has now."""
     before: Policy
+
+    def intent(self, tool: str | None, caller: Caller | None = None) -> Intent:
+        """How the audit log says it; without a caller, the change followed from what an org answered."""
+        return Intent(
+            id=new_id(),
+            principal=caller.principal.name if caller else "orgserver",
+            transport=caller.transport if caller else "cli",
+            action=Action.POLICY,
+            tool=tool,
+            label=caller.label if caller else None,
+            org=self.org.alias,
+            org_row=self.org.row_id,
+            org_id=self.org.org_id,
+            fields=self.before.changed_to(self.org.policy),
+        )
 
 
 def policy_in(tx: Transaction, org_id: OrgId) -> Policy | None:
@@ -100,26 +112,6 @@ def aliases_in(tx: Transaction, org_id: OrgId) -> list[Org]:
     """Every registered alias of an org id."""
     found = tx.connection.execute(rows.EVERY.where(tables.orgs.c.org_id == org_id).order_by(tables.orgs.c.alias))
     return [rows.org(row) for row in found]
-
-
-def record_in(
-    log: AuditLog, tx: Transaction, changes: Iterable[PolicyChange], tool: str | None, caller: Caller | None = None
-) -> None:
-    """Put on record what each policy became; without a caller, the change followed from what an org answered."""
-    for each in changes:
-        intent = Intent(
-            id=new_id(),
-            principal=caller.principal.name if caller else "orgserver",
-            transport=caller.transport if caller else "cli",
-            action=Action.POLICY,
-            tool=tool,
-            label=caller.label if caller else None,
-            org=each.org.alias,
-            org_row=each.org.row_id,
-            org_id=each.org.org_id,
-            fields=each.before.changed_to(each.org.policy),
-        )
-        log.record_in(tx, intent, Completion(Outcome.SUCCEEDED))
 
 
 # -- stores of an older schema, in which each alias had its own policy

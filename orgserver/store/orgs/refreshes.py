@@ -16,11 +16,11 @@ from orgserver.model.names import RowId
 from orgserver.model.orgs import AccessToken, Credential, Org, OrgState, Problem
 from orgserver.model.secret import Secret
 from orgserver.store import tables
-from orgserver.store.audit.chain import when
 from orgserver.store.orgs import leases, rows
 from orgserver.store.orgs.registry import Orgs
 from orgserver.store.orgs.sealed_values import access_token_of, credential_of
 from orgserver.store.processes.liveness import Lives
+from orgserver.store.times import to_datetime
 from orgserver.store.writer import Transaction
 
 
@@ -98,13 +98,13 @@ class Refreshes:
         if isinstance(lease, str):
             return Busy(lease)
         if lease.doubted_since is not None and not prove:
-            return Closed(self._doubt_in(tx, org, holder, when(lease.doubted_since)))
+            return Closed(self._doubt_in(tx, org, holder, to_datetime(lease.doubted_since)))
         return self._granted_in(tx, org, self._orgs.opened(row_id, found), lease)
 
     def _granted_in(self, tx: Transaction, org: Org, credential: Credential, lease: leases.Lease) -> Granted:
         if credential.refresh_token is not None:
             leases.sending_in(tx, org.row_id, lease.holder)
-        doubted = when(lease.doubted_since) if lease.doubted_since is not None else None
+        doubted = to_datetime(lease.doubted_since) if lease.doubted_since is not None else None
         return Granted(org, credential, lease.taken_at, doubted)
 
     def keep_in(
@@ -168,7 +168,7 @@ def hold_copied_in(tx: Transaction, cause: Callable[[datetime], str]) -> int | N
     held = tx.connection.execute(
         update(orgs)
         .where(orgs.c.auth.in_(("web", "refresh-token")), orgs.c.state != OrgState.NEEDS_LOGIN.value)
-        .values(held=True, state=OrgState.IN_DOUBT.value, cause=cause(when(copied)))
+        .values(held=True, state=OrgState.IN_DOUBT.value, cause=cause(to_datetime(copied)))
     )
     tx.connection.execute(
         update(tables.store).values(copied_at=None, catalog_version=tables.store.c.catalog_version + 1)

@@ -15,10 +15,10 @@ from orgserver.model.names import Alias, RowId
 from orgserver.model.orgs import AccessToken, Credential, Move, Org, OrgState, Problem
 from orgserver.model.secret import Secret
 from orgserver.store import tables
-from orgserver.store.audit.chain import when
 from orgserver.store.orgs import policies, rows, sealed_values
 from orgserver.store.orgs.policies import PolicyChange
 from orgserver.store.orgs.rewrapping import ORG, catching_up, renew_data_key_in
+from orgserver.store.times import to_datetime
 from orgserver.store.writer import Transaction
 from orgserver.vault.ring import Context, Key, Vault
 
@@ -102,7 +102,7 @@ class Orgs:
         """When an org's refresh token was last used."""
         last = select(tables.orgs.c.refreshed_at).where(tables.orgs.c.row_id == row_id)
         found = (await connection.execute(last)).scalar()
-        return when(found) if found is not None else None
+        return to_datetime(found) if found is not None else None
 
     async def data_key(self, connection: AsyncConnection, row_id: RowId) -> Key:
         """Unwrap an org's data key."""

@@ -12,7 +12,7 @@ from sqlalchemy import Row, select, update
 from orgserver.model.names import Alias, OrgId, RowId
 from orgserver.model.orgs import Move, Org, OrgState, OrgUser, Policy, Problem
 from orgserver.store import tables
-from orgserver.store.audit.chain import instant, when
+from orgserver.store.times import to_datetime, to_microseconds
 from orgserver.store.writer import Transaction
 
 EVERY = select(tables.orgs, tables.policies.c.policy.label("bound")).select_from(
@@ -55,7 +55,7 @@ def columns(org: Org) -> dict[str, Any]:
         "user_time_zone": org.user.time_zone if org.user else None,
         "state": org.state.value,
         "cause": org.cause,
-        "problem": json.dumps(asdict(problem) | {"since": instant(problem.since)}) if problem else None,
+        "problem": json.dumps(asdict(problem) | {"since": to_microseconds(problem.since)}) if problem else None,
         "policy": json.dumps(asdict(org.policy)) if org.org_id is None else ELSEWHERE,
         "tags": json.dumps(org.tags),
         "source": org.source,
@@ -63,18 +63,18 @@ def columns(org: Org) -> dict[str, Any]:
         "held": org.held,
         "move": move_column(org.move),
         "enabled": org.enabled,
-        "refreshed_at": instant(org.refreshed_at) if org.refreshed_at else None,
+        "refreshed_at": to_microseconds(org.refreshed_at) if org.refreshed_at else None,
     }
 
 
 def move_column(move: Move | None) -> str | None:
     """How a move stands in its column."""
-    return json.dumps(asdict(move) | {"since": instant(move.since)}) if move else None
+    return json.dumps(asdict(move) | {"since": to_microseconds(move.since)}) if move else None
 
 
 def _move(text: str | None) -> Move | None:
     told = json.loads(text) if text else None
-    return Move(**(told | {"since": when(told["since"])})) if told else None
+    return Move(**(told | {"since": to_datetime(told["since"])})) if told else None
 
 
 def org(row: Row[Any]) -> Org:
@@ -94,11 +94,11 @@ def org(row: Row[Any]) -> Org:
         user=OrgUser(row.user_id, row.username, row.user_time_zone) if row.user_id else None,
         state=OrgState(row.state),
         cause=row.cause,
-        problem=Problem(problem["code"], when(problem["since"]), problem["hint"]) if problem else None,
+        problem=Problem(problem["code"], to_datetime(problem["since"]), problem["hint"]) if problem else None,
         policy=_policy(row),
         tags=tuple(json.loads(row.tags)),
         source=row.source,
-        created_at=when(row.created_at),
+        created_at=to_datetime(row.created_at),
         refreshed_at=_maybe(row.refreshed_at),
         enabled=row.enabled,
         auth=row.auth,
@@ -108,7 +108,7 @@ def org(row: Row[Any]) -> Org:
 
 
 def _maybe(microseconds: int | None) -> datetime | None:
-    return when(microseconds) if microseconds is not None else None
+    return to_datetime(microseconds) if microseconds is not None else None
 
 
 def _policy(row: Row[Any]) -> Policy:

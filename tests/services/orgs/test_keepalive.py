@@ -12,13 +12,13 @@ from orgserver.model.orgs import Caller, OrgState
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.orgs.keepalive import KeepAlive, dies_at
 from orgserver.store import tables
-from orgserver.store.audit.chain import instant
+from orgserver.store.times import to_microseconds
 from orgserver.store.writer import Transaction
 
 
 async def idle_for(app: App, org: str, days: float) -> None:
     """As if an org's token had last been used so many days ago."""
-    then = instant(datetime.now(UTC) - timedelta(days=days))
+    then = to_microseconds(datetime.now(UTC) - timedelta(days=days))
 
     def change(tx: Transaction) -> None:
         tx.connection.execute(update(tables.orgs).where(tables.orgs.c.alias == org).values(refreshed_at=then))

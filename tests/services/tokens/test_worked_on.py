@@ -17,7 +17,7 @@ from orgserver.model.orgs import Caller, Credential, Org, OrgState
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.queries.list_query import Listing
 from orgserver.store import tables
-from orgserver.store.audit.chain import instant
+from orgserver.store.times import to_microseconds
 from orgserver.store.writer import Transaction
 
 TOKEN = ".*/token"
@@ -59,7 +59,7 @@ async def credential(app: App) -> Credential:
 
 
 async def make_idle(app: App) -> None:
-    then = instant(datetime.now(UTC) - timedelta(days=8))
+    then = to_microseconds(datetime.now(UTC) - timedelta(days=8))
 
     def change(tx: Transaction) -> None:
         tx.connection.execute(update(tables.orgs).where(tables.orgs.c.alias == "acme").values(refreshed_at=then))

@@ -7,8 +7,9 @@ import pytest
 from orgserver.model.audit import Action, Completion, EntryFilter, Intent, Outcome
 from orgserver.model.names import new_id
 from orgserver.services.audit.log_reader import Trail
-from orgserver.store.audit import chain, reader
+from orgserver.store.audit import reader
 from orgserver.store.session import Store
+from orgserver.store.times import to_datetime
 
 TIMES = [10, 20, 30, 40, 15, 25, 35, 50, 5, 60]
 """In the order of the log: the clock was set back twice."""
@@ -31,8 +32,8 @@ async def test_the_newest_of_a_span_are_found_whatever_the_clock_did(
 
     for since, until in itertools.product(bounds(), bounds()):
         wanted = EntryFilter(
-            since=chain.when(since * 1_000_000) if since is not None else None,
-            until=chain.when(until * 1_000_000) if until is not None else None,
+            since=to_datetime(since * 1_000_000) if since is not None else None,
+            until=to_datetime(until * 1_000_000) if until is not None else None,
         )
         expected = [time for time in reversed(TIMES) if (since or 0) <= time < (100 if until is None else until)]
 

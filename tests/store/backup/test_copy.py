@@ -24,11 +24,11 @@ from orgserver.model.orgs import Caller, OrgState, Principal
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
 from orgserver.store import migration, tables
-from orgserver.store.audit.chain import instant
 from orgserver.store.backup import copy as copying
 from orgserver.store.backup.copy import Copied
 from orgserver.store.database import SCHEMA
 from orgserver.store.orgs.registry import Draft
+from orgserver.store.times import to_microseconds
 from orgserver.store.writer import Transaction
 from orgserver.vault.ring import Key, Vault
 from orgserver.vault.sources import open_vault
@@ -119,7 +119,7 @@ async def test_a_backup_is_one_private_file_and_says_what_is_in_it(app: App, cal
     assert rows(target, "PRAGMA journal_mode") == [("delete",)]
     assert rows(target, "PRAGMA integrity_check") == [("ok",)]
     assert rows(target, "SELECT alias FROM orgs ORDER BY alias") == [("acme",), ("globex",)]
-    assert rows(target, "SELECT copied_at FROM store") == [(instant(made.made_at),)]
+    assert rows(target, "SELECT copied_at FROM store") == [(to_microseconds(made.made_at),)]
     ((events,),) = rows(target, "SELECT sequence FROM audit_head")
     assert (made.orgs, made.events, made.size) == (2, events, target.stat().st_size)
     assert (made.enrolments_left_out, made.chain_problem) == ((), None)
@@ -305,7 +305,7 @@ async def test_an_edited_audit_log_is_copied_as_it_is_and_told(app: App, caller:
 async def test_a_restored_store_holds_every_refresh_token_back(
     app: App, caller: Caller, target: Path, tmp_path: Path, open_again: Any, sandbox: Sandbox
 ) -> None:
-    long_ago = instant(datetime.now(UTC) - timedelta(days=8))
+    long_ago = to_microseconds(datetime.now(UTC) - timedelta(days=8))
     await app.store.database.write(lambda tx: tx.connection.execute(update(tables.orgs).values(refreshed_at=long_ago)))
     await copying.backup(app.store, target, caller)
     content = target.read_bytes()
