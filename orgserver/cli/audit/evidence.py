@@ -77,9 +77,7 @@ def verify(
         counted = "".join(f"; {_count_checkpoints(count)} {place}" for count, place in places if count)
         click.echo(f"Checked: {', '.join(found.checks)}{counted}.")
         if len(notes) == beside:  # whoever puts the store back whole puts that file back, too
-            copy = (
-                "an older copy put back whole, with the file beside it," if beside else "an older copy put back whole"
-            )
+            copy = "an older copy put back whole with that file" if beside else "an older copy put back whole"
             click.echo(f"Not checked: {copy} (give --checkpoint FILE, kept elsewhere).")
 
 
