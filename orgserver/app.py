@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from orgserver.config import Settings
 from orgserver.model.orgs import Scope
@@ -26,6 +27,10 @@ from orgserver.store.processes.lock_holders import Patience
 from orgserver.store.session import Store, open_store
 from orgserver.vault.sources import open_vault
 
+if TYPE_CHECKING:
+    from orgserver.services.audit.retention import Retention
+    from orgserver.services.undo.restorer import Restorer
+
 _SWITCH_SECONDS = 0.0005
 
 
@@ -41,6 +46,18 @@ class App:
     trail: Trail
     keep_alive: KeepAlive
     keys: Keys
+
+    def restorer(self) -> Restorer:
+        """What puts back what agents changed."""
+        from orgserver.services.undo.restorer import Restorer  # noqa: PLC0415  # no server needs it
+
+        return Restorer(self.store, self.access, self.operations, self.trail)
+
+    def retention(self) -> Retention:
+        """What prunes the audit log."""
+        from orgserver.services.audit.retention import Retention  # noqa: PLC0415  # no server needs it
+
+        return Retention(self.store)
 
 
 @asynccontextmanager

@@ -321,7 +321,7 @@ class Acting:
             if run.asks:
                 await self._ask(run, intent, plan, session, run.sending)
             if plan.keeps is not None and session.org.policy.keep_values:
-                await snapshot.keep(self._store, intent, plan.keeps, session)
+                await snapshot.take_snapshot(self._store, intent, plan.keeps, session)
             if plan.lasts and not run.given_up:
                 run.sending.reschedule(None)
             return await plan.send(session)

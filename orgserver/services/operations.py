@@ -168,7 +168,7 @@ class Operations:
         return await self._acting.intent(Run(caller, tool, Action.QUERY, alias, None, plan, seconds=seconds))
 
     async def undo(self, caller: Caller, alias: str, sobject: SObjectName, plan: Planned[T], undoes: str | None) -> T:
-        """Undo an act, or (None) look at what that would meet, by a plan that ``undoing`` made."""
+        """Undo an act, or (None) look at what that would meet, by a plan that ``undo/operations`` made."""
         action = "undo" if undoes else Action.PREVIEW
         return await self._acting.intent(Run(caller, "audit undo", action, alias, sobject, plan, undoes))
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,10 +61,8 @@ def prune(before: datetime, output: Path | None, discard: bool, yes: bool, as_js
         raise OperatorError(f"{output} exists", hint="choose another name; an export never replaces a file")
 
     async def act() -> Cut:
-        from orgserver.services.audit.retention import Retention  # noqa: PLC0415
-
         async with app_of(settings_of()) as app:
-            retention = Retention(app.store)
+            retention = app.retention()
             cut = await retention.plan(before)
             caller = await _permission(app, cut, output, yes=yes)
             await retention.check(_progress("verified"))
@@ -169,11 +167,10 @@ def hold(name: str | None, listing: bool, release: bool, wide: bool, as_json: bo
     if release and any(given.values()):
         raise click.UsageError("--release takes the name of a hold and nothing else")
     wanted = _wanted(given)
-    from orgserver.services.audit.retention import Retention  # noqa: PLC0415
 
     async def act() -> bool:
         async with app_of(settings_of()) as app:
-            retention = Retention(app.store)
+            retention = app.retention()
             if release:
                 await retention.release(operator(), name)
                 return True
@@ -201,8 +198,8 @@ def _list(*, as_json: bool, wide: bool) -> None:
     from orgserver.services.audit.retention import hold_json  # noqa: PLC0415
 
     async def act() -> list[dict[str, Any]]:
-        async with _retention() as retention:
-            return [hold_json(each) for each in await retention.holds()]
+        async with app_of(settings_of()) as app:
+            return [hold_json(each) for each in await app.retention().holds()]
 
     found = run(act())
     if as_json:
@@ -213,11 +210,3 @@ def _list(*, as_json: bool, wide: bool) -> None:
         print_table(titles, rows, spare=("time", "principal", "until", "since"), wide=wide)
     else:
         tell("There is no hold.")
-
-
-@contextlib.asynccontextmanager
-async def _retention() -> AsyncIterator[Retention]:
-    from orgserver.services.audit.retention import Retention  # noqa: PLC0415
-
-    async with app_of(settings_of()) as app:
-        yield Retention(app.store)

@@ -19,7 +19,8 @@ from orgserver.model.orgs import Caller
 if TYPE_CHECKING:
     from orgserver.app import App
     from orgserver.model.names import RecordId
-    from orgserver.services.undo.restore import Undo, Undoing
+    from orgserver.services.undo.preview import Undo
+    from orgserver.services.undo.restorer import Restorer
 
 _DONE = {"update": "has its old values again", "create": "was created again", "delete": "was deleted"}
 
@@ -66,22 +67,22 @@ def undo(
 
     async def act() -> bool:
         async with app_of(settings_of()) as app:
-            undoing = _undoing(app)
+            restorer = app.restorer()
             if entry_id is not None:
-                found = [await undoing.one(operator(), entry_id)]
+                found = [await restorer.preview_entry(operator(), entry_id)]
             else:
-                found = await undoing.span(operator(), await filters.looked_up(app, wanted), request_id)
+                found = await restorer.preview_span(operator(), await filters.looked_up(app, wanted), request_id)
             if not yes:  # with it, what policy denies is tried: a denial is on record
-                found = [each.foretold() for each in found]
+                found = [each.with_policy_problem() for each in found]
             if not as_json:
                 undo_table.show(found, force=force, span=entry_id is None, wide=wide)
-            possible = [each for each in found if each.allowed(force=force)]
+            possible = [each for each in found if each.is_possible(force=force)]
             done: dict[str, str] = {}
             if dry_run:
                 _sum_up(undo_table.summary(found, force=force) if found else None, as_json=as_json)
             elif possible:
                 caller = await _permission(app, possible, yes=yes)
-                done = await _do(undoing, caller, possible, force=force, single=entry_id is not None)
+                done = await _do(restorer, caller, possible, force=force, single=entry_id is not None)
                 gone = [each for each in possible if each.entry.id in done]
                 _sum_up(undo_table.ended(found, gone, len(possible)) if entry_id is None else None, as_json=as_json)
             if as_json:
@@ -106,16 +107,10 @@ def _sum_up(words: str | None, *, as_json: bool) -> None:
         tell(words)
 
 
-def _undoing(app: App) -> Undoing:
-    from orgserver.services.undo.restore import Undoing  # noqa: PLC0415  # what only this command needs
-
-    return Undoing(app.store, app.access, app.operations, app.trail)
-
-
 async def _permission(app: App, undos: list[Undo], *, yes: bool) -> Caller:
     """Ask before anything is undone; whoever does it."""
     question, undone = f"Undo {'it' if len(undos) == 1 else f'these {len(undos):,}'}?", "nothing was undone"
-    deletes = sum(each.confirmed for each in undos)
+    deletes = sum(each.needs_confirmation for each in undos)
     if deletes:
         noun = "record" if deletes == 1 else "records"
         question = f"{question} It deletes {deletes:,} {noun}, where a person confirms every delete."
@@ -125,18 +120,18 @@ async def _permission(app: App, undos: list[Undo], *, yes: bool) -> Caller:
     return operator()
 
 
-async def _do(undoing: Undoing, caller: Caller, undos: list[Undo], *, force: bool, single: bool) -> dict[str, str]:
+async def _do(restorer: Restorer, caller: Caller, undos: list[Undo], *, force: bool, single: bool) -> dict[str, str]:
     """Undo, each by itself; what fails is said, and what stands on the same record is not tried after it."""
     done: dict[str, str] = {}
     moved: dict[str, RecordId] = {}
     failed: set[str] = set()
     for each in undos:
-        record_id = each.back.record_id if each.back is not None else ""
+        record_id = each.restore.record_id if each.restore is not None else ""
         if record_id in failed:
             report(f"{undo_table.named(each)} was not tried: a later change of the same record could not be undone")
             continue
         try:
-            done[each.entry.id] = now = await undoing.do(caller, each, force=force, moved=moved)
+            done[each.entry.id] = now = await restorer.restore(caller, each, force=force, moved=moved)
         except (CallError, OperatorError) as error:
             failed.add(record_id)
             may = "may have been undone" if isinstance(error, CallError) and error.outcome == "unknown" else "stays"
@@ -157,8 +152,8 @@ def _told(each: Undo, done: dict[str, str], *, force: bool) -> dict[str, Any]:
         "action": each.entry.action,
         "undo": each.how,
         "changes": [{"field": one.field, "from": one.before, "to": one.after} for one in each.changes],
-        "possible": each.allowed(force=force),
-        "problem": each.blocked,
+        "possible": each.is_possible(force=force),
+        "problem": each.problem,
         "done": each.entry.id in done,
         "new_record_id": done.get(each.entry.id) if each.how == "create" else None,
     }

@@ -11,7 +11,7 @@ import click
 from orgserver.cli.support import SHORT_ID, print_table, report, safe, tell
 
 if TYPE_CHECKING:
-    from orgserver.services.undo.restore import Undo
+    from orgserver.services.undo.preview import Undo
 
 _ACTS = {"update": "write the old values back", "create": "create it again", "delete": "delete this record"}
 _WORDS = {"update": "write back", "create": "create again", "delete": "delete"}
@@ -23,7 +23,7 @@ _SPARE = ("principal", "time (UTC)", "id")
 
 
 def show(found: Sequence[Undo], *, force: bool, span: bool, wide: bool) -> None:
-    """Say what undoing would do; the one place where kept values are shown."""
+    """Say what restorer would do; the one place where kept values are shown."""
     if not found:
         tell("No change matches.")
     elif span:
@@ -35,7 +35,7 @@ def show(found: Sequence[Undo], *, force: bool, span: bool, wide: bool) -> None:
 
 def summary(found: Sequence[Undo], *, force: bool) -> str:
     """How many changes would be undone, how, and how many would not."""
-    possible = [each for each in found if each.allowed(force=force)]
+    possible = [each for each in found if each.is_possible(force=force)]
     skipped = len(found) - len(possible)
     how = f" ({_counted(each.how or 'update' for each in possible)})" if possible else ""
     tail = f", {skipped:,} skipped" if skipped else ""
@@ -60,7 +60,7 @@ def named(each: Undo) -> str:
 
 
 def _whole(each: Undo, *, force: bool) -> None:
-    from orgserver.services.undo.restore import NEW_ID  # noqa: PLC0415  # with what only an undo needs
+    from orgserver.services.undo.preview import NEW_ID  # noqa: PLC0415  # with what only an undo needs
 
     entry = each.entry
     click.echo(
@@ -69,22 +69,26 @@ def _whole(each: Undo, *, force: bool) -> None:
     deletes = each.how == "delete"
     for change in (one for one in each.changes if one.before != one.after and not deletes):
         click.echo(f"  {safe(change.field)}: {_value(change.before)} → {_value(change.after)}")
-    if each.allowed(force=force):
+    if each.is_possible(force=force):
         note = f", {NEW_ID}" if each.how == "create" else ""
         what = f": {_values(each, 10 * _WIDTH)}" if deletes and each.changes else ""
         click.echo(f"  Undo would {_ACTS[each.how or 'update']}{note}{what}.")
-    if each.blocked:
-        tail = (
-            "; --force overrules it" if each.forceable and not force else ", which --force overrules" * each.forceable
-        )
-        report(f"{entry.id} {'is forced' if each.allowed(force=force) else 'cannot be undone'}: {each.blocked}{tail}")
+    if each.problem:
+        verdict = "is forced" if each.is_possible(force=force) else "cannot be undone"
+        report(f"{entry.id} {verdict}: {each.problem}{_overrule(each, force=force)}")
+
+
+def _overrule(each: Undo, *, force: bool) -> str:
+    if not each.forceable:
+        return ""
+    return ", which --force overrules" if force else "; --force overrules it"
 
 
 # -- a span
 
 
 def _table(found: Sequence[Undo], *, force: bool, wide: bool) -> None:
-    possible = [each for each in found if each.allowed(force=force)]
+    possible = [each for each in found if each.is_possible(force=force)]
     if possible:
         print_table(
             _TITLES,
@@ -105,7 +109,7 @@ def _table(found: Sequence[Undo], *, force: bool, wide: bool) -> None:
             ids=("id",),
             wide=wide,
         )
-    _skipped([each for each in found if not each.allowed(force=force)], len(found))
+    _skipped([each for each in found if not each.is_possible(force=force)], len(found))
 
 
 def _fewest_first(undos: Sequence[Undo]) -> list[str]:

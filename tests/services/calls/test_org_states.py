@@ -20,7 +20,6 @@ from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.bulk.request import Given
 from orgserver.services.orgs.enrolment import Registration
 from orgserver.services.queries.list_query import Listing
-from orgserver.services.undo.restore import Undoing
 from orgserver.serving.server import build_server
 
 TOOL = "a test"
@@ -154,15 +153,15 @@ async def test_nothing_is_undone_in_a_closed_org(app: App, caller: Caller, acme:
     await app.enrolment.update(caller, "acme", policy={"keep_values": True})
     await VERBS["create"](app, caller)
     (made,) = await app.trail.newest(EntryFilter(action="create"), 1)
-    undoing = Undoing(app.store, app.access, app.operations, app.trail)
-    undo = await undoing.one(caller, made.id)
+    restorer = app.restorer()
+    undo = await restorer.preview_entry(caller, made.id)
     await put(app, "acme", state)
     acme.requests.clear()
 
     with pytest.raises(NeedsLogin):
-        await undoing.do(caller, undo, force=False, moved={})
+        await restorer.restore(caller, undo, force=False, moved={})
     with pytest.raises(NeedsLogin):
-        await undoing.one(caller, made.id)
+        await restorer.preview_entry(caller, made.id)
 
     assert acme.requests == []
 

@@ -17,7 +17,7 @@ from orgserver.model.secret import Secret
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.orgs.enrolment import Enrolled, Registration
 from orgserver.services.orgs.import_plan import Candidate, Importing
-from orgserver.services.undo.restore import Undoing
+from orgserver.services.undo.restorer import Restorer
 from orgserver.store.backup.copy import backup, restore
 from orgserver.vault.sources import open_vault
 
@@ -224,8 +224,8 @@ async def test_limits_bind_undo_approvals_and_large_changes_by_every_alias(
     await add(empty, acme, "twin")
     made = await create(empty, caller, "twin")
     (entry,) = await empty.trail.newest(EntryFilter(action="create"), 1)
-    undo = await Undoing(empty.store, empty.access, empty.operations, empty.trail).one(caller, entry.id)
-    assert undo.allowed(force=False), "what the twin changed was kept, too"
+    undo = await Restorer(empty.store, empty.access, empty.operations, empty.trail).preview_entry(caller, entry.id)
+    assert undo.is_possible(force=False), "what the twin changed was kept, too"
 
     await empty.enrolment.update(caller, "acme", policy={"confirm_deletes": True})
     with pytest.raises(CallError) as asked:

@@ -13,7 +13,7 @@ from orgserver.model.names import CONTACT
 from orgserver.model.orgs import AuthKind, Caller
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.calls.approvals import Approving, Request
-from orgserver.services.undo.restore import CannotUndo, Undoing
+from orgserver.services.undo.changes import CannotUndo
 from orgserver.store import tables
 from orgserver.store.approvals import UNREADABLE
 from orgserver.store.orgs.rewrapping import LEFT_BEHIND, ORG, SEALED
@@ -44,8 +44,8 @@ async def waiting(app: App) -> list[Request]:
 
 async def undo(app: App, caller: Caller) -> None:
     (changed,) = await app.trail.newest(EntryFilter(action="update"), 1)
-    undoing = Undoing(app.store, app.access, app.operations, app.trail)
-    await undoing.do(caller, await undoing.one(caller, changed.id), force=False, moved={})
+    restorer = app.restorer()
+    await restorer.restore(caller, await restorer.preview_entry(caller, changed.id), force=False, moved={})
 
 
 def phones(acme: SandboxOrg) -> list[Any]:

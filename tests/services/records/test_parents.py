@@ -14,7 +14,6 @@ from orgserver.services.bulk.job import Pace
 from orgserver.services.bulk.request import Given
 from orgserver.services.records import upsert
 from orgserver.services.records.upsert import Upsert
-from orgserver.services.undo.restore import Undoing
 
 CUSTOM = SObjectName("Custom__c")
 BY_KEY = {"Contact__r": {"Ext__c": "ada"}}
@@ -161,14 +160,14 @@ async def test_a_preview_shows_the_lookup_and_an_undo_puts_it_back(
     made = await create(app, caller, {"Name": "X", "Contact__r": {"Ext__c": "grace"}})
     shown = await app.operations.update(caller, "t", "acme", CUSTOM, made, dict(BY_KEY), preview=True)
     await app.operations.update(caller, "t", "acme", CUSTOM, made, dict(BY_KEY))
-    undoing = Undoing(app.store, app.access, app.operations, app.trail)
+    restorer = app.restorer()
     (entry,) = await app.trail.newest(EntryFilter(action="update"), 1)
 
-    undo = await undoing.one(caller, entry.id)
-    await undoing.do(caller, undo, force=False, moved={})
+    undo = await restorer.preview_entry(caller, entry.id)
+    await restorer.restore(caller, undo, force=False, moved={})
 
     assert [(each.field, each.before) for each in shown.changes] == [("Contact__c", grace)]
-    assert undo.blocked is None
+    assert undo.problem is None
     assert acme.records.tables["Custom__c"][made]["Contact__c"] == grace
 
 

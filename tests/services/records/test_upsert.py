@@ -17,7 +17,8 @@ from orgserver.model.results import Upserted
 from orgserver.salesforce.protocol import rest
 from orgserver.services.records import upsert as upserting
 from orgserver.services.records.upsert import Upsert
-from orgserver.services.undo.restore import CannotUndo, Undoing
+from orgserver.services.undo.changes import CannotUndo
+from orgserver.services.undo.restorer import Restorer
 
 ACCOUNT = SObjectName("Account")
 TOOL = "salesforce_upsert_record"
@@ -133,9 +134,9 @@ def test_an_external_id_is_one_step_of_the_path_and_comes_out_as_it_went_in(text
 
 
 @pytest.fixture
-async def keeping(app: App, caller: Caller) -> Undoing:
+async def keeping(app: App, caller: Caller) -> Restorer:
     await app.enrolment.update(caller, "acme", policy={"keep_values": True})
-    return Undoing(app.store, app.access, app.operations, app.trail)
+    return app.restorer()
 
 
 async def test_an_upsert_that_changed_a_record_is_undone_by_its_old_values(
@@ -146,7 +147,7 @@ async def test_an_upsert_that_changed_a_record_is_undone_by_its_old_values(
     host.on("GET", f"/Account/{ID}", say(200, {"Id": ID, "Name": "Acme"}))
     await upsert(app, caller)
 
-    undo = await keeping.one(caller, (await last(app)).id)
+    undo = await keeping.preview_entry(caller, (await last(app)).id)
 
     assert undo.how == "update"
     assert [(change.field, change.before, change.after) for change in undo.changes] == [("Name", "Acme", "Old")]
@@ -160,7 +161,7 @@ async def test_an_upsert_that_made_a_record_is_undone_by_deleting_it(
     host.on("GET", f"/Account/{ID}", say(200, {"Id": ID, "Name": "Acme"}))
     await upsert(app, caller)
 
-    assert (await keeping.one(caller, (await last(app)).id)).how == "delete"
+    assert (await keeping.preview_entry(caller, (await last(app)).id)).how == "delete"
 
 
 async def test_an_upsert_that_met_a_record_made_meanwhile_is_not_undone(
@@ -171,7 +172,7 @@ async def test_an_upsert_that_met_a_record_made_meanwhile_is_not_undone(
     await upsert(app, caller)
 
     with pytest.raises(CannotUndo, match="made a moment before"):
-        await keeping.one(caller, (await last(app)).id)
+        await keeping.preview_entry(caller, (await last(app)).id)
 
 
 async def test_nothing_is_sent_when_the_old_values_cannot_be_read(
