@@ -8,6 +8,7 @@ Only a person at a terminal answers it, with a one-time code where one is set up
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -33,16 +34,21 @@ def agree(question: str, *, undone: str, hint: str = "add --yes") -> None:
         raise Failure
 
 
-async def agree_guarded(app: App, command: str, question: str, *, undone: str, yes: bool = False) -> Caller:
+async def agree_guarded(
+    app: App, command: str, question: str, *, undone: str, yes: bool = False, printed: Sequence[str] = ()
+) -> Caller:
     """Ask a guarded question; the operator, labelled with how the yes was given. Errors are those of ``agree``.
 
-    ``yes`` is the command's ``--yes``: it answers only where ``config.toml`` lets automation pass.
+    ``yes`` is the command's ``--yes``: it answers only where ``config.toml`` lets automation pass. ``printed`` are the
+    lines on standard output that the question speaks of: who is asked sees them also where that goes elsewhere.
     """
     allowed = app.settings.unattended == "allow"
     if allowed and yes:
         return _unattended()
     try:
         with controlling_terminal() as terminal:
+            for line in () if terminal.gets_stdout else printed:
+                terminal.show(line)
             return await ask_person(app, terminal, command, question, undone=undone)
     except NoTerminal:
         if allowed:

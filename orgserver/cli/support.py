@@ -75,9 +75,14 @@ def print_json_line(value: Any) -> None:
 
 def print_facts(facts: Mapping[str, object]) -> None:
     """Print what is known of one thing, a line each."""
+    for line in fact_lines(facts):
+        click.echo(line)
+
+
+def fact_lines(facts: Mapping[str, object]) -> list[str]:
+    """What is known of one thing, a line each."""
     width = max(map(len, facts))
-    for name, value in facts.items():
-        click.echo(f"{name.replace('_', ' '):<{width}}  {safe(plain(value))}".rstrip())
+    return [f"{name.replace('_', ' '):<{width}}  {safe(plain(value))}".rstrip() for name, value in facts.items()]
 
 
 def plain(value: object) -> str:

@@ -38,6 +38,17 @@ class Terminal:
         """Show several lines of our own as they are."""
         self._write(picture)
 
+    @property
+    def gets_stdout(self) -> bool:
+        """Whether what goes to standard output is seen here, too."""
+        if sys.platform == "win32":
+            return sys.stdout is not None and sys.stdout.isatty()
+        try:
+            os.tcgetpgrp(1)  # which only the terminal that controls this process knows
+        except OSError:
+            return False
+        return True
+
     def ask(self, question: str) -> str:
         """Ask, and give the line that was typed; empty at the end of input. Ctrl-C ends it at once."""
         with interruptible():  # from before the question can be seen: whoever sees it may press Ctrl-C

@@ -77,12 +77,12 @@ class Shell:
         (self.home / "config.toml").write_text('unattended = "allow"\n')
 
     @asynccontextmanager
-    async def at_terminal(self, *args: str, **more: str) -> AsyncIterator["AtTerminal"]:
-        """Run a command that a terminal of its own controls, as a person's does."""
+    async def at_terminal(self, *args: str, stdout: int | None = None, **more: str) -> AsyncIterator["AtTerminal"]:
+        """Run a command that a terminal of its own controls, as a person's does; its output may go elsewhere."""
         ours, theirs = os.openpty()
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "orgserver", *args,
-            stdin=theirs, stdout=theirs, stderr=theirs, env=self.environment(**more), start_new_session=True,
+            stdin=theirs, stdout=stdout or theirs, stderr=theirs, env=self.environment(**more), start_new_session=True,
             preexec_fn=_controlled,
         )  # fmt: skip
         os.close(theirs)

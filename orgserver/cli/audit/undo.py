@@ -114,7 +114,8 @@ async def _permission(app: App, undos: list[Undo], *, yes: bool) -> Caller:
     if deletes:
         noun = "record" if deletes == 1 else "records"
         question = f"{question} It deletes {deletes:,} {noun}, where a person confirms every delete."
-        return await agree_guarded(app, "audit undo", question, undone=undone, yes=yes)
+        lines = undo_table.lines(undos)
+        return await agree_guarded(app, "audit undo", question, undone=undone, yes=yes, printed=lines)
     if not yes:
         agree(question, undone=undone, hint="add --yes, or --dry-run")
     return operator()

@@ -18,6 +18,7 @@ _WORDS = {"update": "write back", "create": "create again", "delete": "delete"}
 _DONE = {"update": "written back", "create": "created again", "delete": "deleted"}
 _WIDTH, _CELL = 60, 36
 _EXAMPLES = 3
+_SCREEN = 20
 _TITLES = ("time (UTC)", "principal", "org", "object", "record", "undo", "values", "id")
 _SPARE = ("principal", "time (UTC)", "id")
 
@@ -54,6 +55,13 @@ def named(each: Undo) -> str:
     """The record of an undo, and its org."""
     entry = each.entry
     return f"{entry.object} {', '.join(entry.record_ids[:1])} in {entry.org}"
+
+
+def lines(undos: Sequence[Undo]) -> list[str]:
+    """What is undone, a line each: deletions first, and as many as a screen has."""
+    deletions_first = sorted(undos, key=lambda each: each.how != "delete")
+    shown = [f"{named(each)}: {_WORDS[each.how or 'update']}" for each in deletions_first[:_SCREEN]]
+    return [*shown, f"and {len(undos) - _SCREEN:,} more"] if len(undos) > _SCREEN else shown
 
 
 # -- one entry

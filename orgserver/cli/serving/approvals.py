@@ -17,9 +17,9 @@ from orgserver.cli import command_groups, confirmation
 from orgserver.cli.support import (
     Failure,
     app_of,
+    fact_lines,
     local_principal,
     operator,
-    print_facts,
     print_json,
     print_table,
     report,
@@ -121,7 +121,8 @@ def approve(code: str) -> None:
             approving = _approving(app)
             request = await approving.one(code)
             with _at_terminal(undone) as terminal:
-                _show(request)
+                for line in _facts(request):
+                    terminal.show(line)
                 caller = await confirmation.ask_person(app, terminal, "approve", "Allow it?", undone=undone)
             await approving.approve(caller, request)
             return request
@@ -210,8 +211,8 @@ def _approving(app: App) -> Approving:
     return Approving(app.store, app.access)
 
 
-def _show(request: Request) -> None:
-    print_facts(
+def _facts(request: Request) -> list[str]:
+    return fact_lines(
         {
             "org": request.org,
             "action": request.action,

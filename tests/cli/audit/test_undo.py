@@ -1,8 +1,10 @@
 """``audit undo`` and ``audit erase``, as people run them: shown first, asked, then done."""
 
 import json
+import os
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -68,6 +70,21 @@ async def test_an_undo_that_deletes_where_deletes_are_confirmed_needs_a_person_a
     assert changed[0] not in acme.records.tables["Contact"]
     undone = await app.trail.newest(EntryFilter(action="undo"), 2)
     assert [each.label for each in undone] == ["typed", None]
+
+
+async def test_what_an_undo_deletes_is_shown_where_it_is_confirmed(
+    app: App, caller: Caller, changed: tuple[str, str]
+) -> None:
+    await app.enrolment.update(caller, "acme", policy={"confirm_deletes": True})
+    (made,) = await app.trail.newest(EntryFilter(action="create"), 1)
+    words = ("audit", "undo", made.id, "--force")
+
+    with Path(os.devnull).open("wb") as elsewhere:
+        async with Shell(app.settings.home).at_terminal(*words, stdout=elsewhere.fileno()) as terminal:
+            shown = await terminal.answer("[y/N]", "n")
+            assert await terminal.end() == 1
+
+    assert f"Contact {changed[0]} in acme: delete" in shown
 
 
 async def test_what_was_changed_since_is_said_and_left(

@@ -1,6 +1,7 @@
 """``orgserver approvals`` and ``approve``, as people run them: at a terminal, and only there."""
 
 import json
+import os
 import re
 import signal
 import time
@@ -86,6 +87,20 @@ async def test_a_request_is_shown_at_a_terminal_approved_there_on_record_and_pas
     assert yes.org_id == refused.org_id is not None
     assert code not in json.dumps([each.as_json() for each in await entries(app)])
     assert (await command(approvals.approvals)).stderr == "Nothing waits for approval.\n"
+
+
+async def test_what_is_asked_is_shown_where_it_is_answered_also_when_the_output_goes_elsewhere(
+    app, caller, contact, person
+) -> None:
+    code = await delete(app, caller, contact)
+
+    with Path(os.devnull).open("wb") as elsewhere:
+        async with person.at_terminal("approve", code, stdout=elsewhere.fileno()) as terminal:
+            shown = await terminal.answer(ALLOW, "n")
+            assert await terminal.end() == 1
+
+    for fact in ("acme", "delete", "Contact", "Ada Lovelace", contact, "local:tester", "test/1", "UTC"):
+        assert fact in shown
 
 
 async def test_codes_go_to_no_pipe_and_no_json(app, caller, contact, command) -> None:
