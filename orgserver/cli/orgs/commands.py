@@ -10,7 +10,7 @@ import click
 
 from orgserver.cli import completion
 from orgserver.cli.confirmation import agree, agree_guarded
-from orgserver.cli.orgs.org_details import ago, told_of, warn_of_idleness, warn_of_move
+from orgserver.cli.orgs.org_details import ago, told_of, warn_of_clients, warn_of_idleness, warn_of_move
 from orgserver.cli.support import (
     Failure,
     app_of,
@@ -200,6 +200,7 @@ def remove_org(alias: str, keep_token: bool, yes: bool) -> None:
     click.echo(f"{alias}: removed{', its token was revoked at Salesforce' if revoked else ''}")
     if not revoked and not keep_token and org.holds_refresh_token:
         warn("Salesforce did not know its token any more, so nothing was revoked there")
+    warn_of_clients(alias)
 
 
 async def _one(settings: Settings, alias: str) -> Org:

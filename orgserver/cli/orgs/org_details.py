@@ -77,6 +77,11 @@ def warn_of_move(org: Org) -> None:
         warn(f"{org.alias}: {news}")
 
 
+def warn_of_clients(alias: str) -> None:
+    """Say what an alias that is no more does to servers that are started for it."""
+    warn(f"a client whose server is for --org {alias} cannot start it any more: orgserver connect that client again")
+
+
 def _moved(org: Org) -> dict[str, Any] | None:
     move = org.move
     if move is None:

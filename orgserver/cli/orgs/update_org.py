@@ -64,6 +64,8 @@ def update_org(alias: str, as_json: bool, **options: Any) -> None:
         enrolment.show(replace(enrolled, org=changed or enrolled.org), as_json=as_json)
     if changed is not None and before is not None and (enrolled is None or not as_json):
         _show(before, changed, twins, as_json=as_json)
+    if changed is not None and before is not None and changed.alias != before.alias:
+        org_details.warn_of_clients(before.alias)
     if changes.get("policy") and twins:
         tell(enrolment.same_limits(twins))
 

@@ -20,6 +20,7 @@ from orgserver.cli.support import collect_again, local_principal, no_core_dumps,
 from orgserver.config import Settings, read_settings, unknown_variables
 from orgserver.logs import start_logging
 from orgserver.model import names
+from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import ConfigError, StoreError
 from orgserver.model.orgs import Caller, Principal, Scope
 from orgserver.store.processes.lock_holders import Patience
@@ -92,13 +93,7 @@ async def _serve(options: dict[str, Any]) -> None:
     offer = settings_of_offer(options)
     async with _playground(offer) if options["sandbox"] else _app(offer) as app:
         scope = app.access.scope
-        known = (await app.access.catalog()).by_alias
-        for alias in sorted(scope.orgs or ()):
-            if alias not in known:
-                option = "--org" if options["orgs"] else "ORGSERVER_ORGS:"
-                near = names.nearest(alias, known)
-                hint = f"did you mean {near}? See: orgserver list-orgs" if near else "see: orgserver list-orgs"
-                raise ConfigError(f"{option} {alias}: no org is registered as {alias}", hint=hint)
+        await _refuse_unknown_orgs(app, "--org" if options["orgs"] else "ORGSERVER_ORGS:")
         server = build_server(app.operations, principal=principal, label=options["label"], scope=scope)
 
         async def refused(tool: str | None, request_id: str | int | None) -> None:
@@ -118,6 +113,24 @@ async def _serve(options: dict[str, Any]) -> None:
                 await serve_stdio(server, ending, refused)
         finally:
             keeping.cancel()  # a refresh under way is waited for when the app closes
+
+
+async def _refuse_unknown_orgs(app: App, option: str) -> None:
+    """ConfigError for an alias that no org has, and what to do; a renamed org is found by its audit entries."""
+    by_alias = (await app.access.catalog()).by_alias
+    for alias in sorted((app.access.scope.orgs or frozenset()) - by_alias.keys()):
+        message = f"{option} {alias}: no org is registered as {alias}"
+        entries = await app.trail.newest(EntryFilter(org=alias), 1)
+        renamed = [org.alias for org in by_alias.values() if entries and org.org_id == entries[0].org_id]
+        if renamed:
+            hint = f"that org is called {renamed[0]} now: orgserver connect the client again, with that name"
+        elif near := names.nearest(alias, by_alias):
+            hint = f"did you mean {near}? See: orgserver list-orgs"
+        elif entries:
+            hint = "it was removed: orgserver connect the client again, without it; see: orgserver list-orgs"
+        else:
+            hint = "see: orgserver list-orgs"
+        raise ConfigError(message, hint=hint)
 
 
 async def _drain_seconds(app: App) -> float:

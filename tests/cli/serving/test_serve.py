@@ -105,6 +105,27 @@ async def test_an_org_that_is_not_registered_cannot_be_served(shell: Shell) -> N
         assert "orgserver: error: --org hooli: no org is registered as hooli" in refused.lines
 
 
+async def test_a_server_for_an_org_that_was_renamed_or_removed_says_what_to_do(
+    shell: Shell, acme: SandboxOrg, globex: SandboxOrg
+) -> None:
+    await shell.add(acme)
+    await shell.add(globex)
+
+    renamed = await shell("update-org", "globex", "--rename", "hooli-eu")
+    under_the_old_name = await shell("serve", "--org", "acme,globex")
+    removed = await shell("remove-org", "hooli-eu", "--yes", "--keep-token")
+    without_it = await shell("serve", "--org", "hooli-eu")
+    unchanged = await shell("update-org", "acme", "--rename", "acme")
+
+    assert "a client whose server is for --org globex cannot start it any more" in renamed.err
+    assert "a client whose server is for --org hooli-eu cannot start it any more" in removed.err
+    assert "cannot start it" not in unchanged.err
+    assert under_the_old_name.code == without_it.code == 1
+    assert "--org globex: no org is registered as globex" in under_the_old_name.err
+    assert "hint: that org is called hooli-eu now: orgserver connect the client again" in under_the_old_name.err
+    assert "hint: it was removed: orgserver connect the client again, without it" in without_it.err
+
+
 async def test_the_playground_leaves_the_real_home_alone(shell: Shell, tmp_path: Path) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
