@@ -227,7 +227,14 @@ async def app_of(settings: Settings, scope: Scope | None = None) -> AsyncIterato
 def run(action: Coroutine[Any, Any, T]) -> T:
     """Run a command's action; Ctrl-C cancels it, so that it can leave things in order."""
     collect_again()
-    with asyncio.Runner() as runner, CtrlC(runner.get_loop()) as ctrl_c:
+    return run_in_loop(action)
+
+
+def run_in_loop(
+    action: Coroutine[Any, Any, T], loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+) -> T:
+    """Run an action in an event loop of its own; KeyboardInterrupt once Ctrl-C has cancelled it."""
+    with asyncio.Runner(loop_factory=loop_factory) as runner, CtrlC(runner.get_loop()) as ctrl_c:
         try:
             return runner.run(ctrl_c.cancelling(action))
         except asyncio.CancelledError:

@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ import click
 
 from orgserver.cli import completion
 from orgserver.cli.serving.server_options import offer_options, settings_of_offer
-from orgserver.cli.support import collect_again, local_principal, no_core_dumps, tell, until_told
+from orgserver.cli.support import collect_again, local_principal, no_core_dumps, run_in_loop, tell, until_told
 from orgserver.config import Settings, read_settings, unknown_variables
 from orgserver.logs import start_logging
 from orgserver.model import names
@@ -77,11 +77,11 @@ def serve(**options: Any) -> None:
     no_core_dumps()
     if sys.stdin is None or sys.stdout is None:  # closed by the parent: uvloop would abort the process
         raise ConfigError("standard input or output is closed", hint="let an MCP client start this command")
-    if sys.stdin.isatty():
-        for line in _ON_A_TERMINAL:
-            tell(line)
-    with asyncio.Runner(loop_factory=_fast_loop()) as runner:
-        runner.run(_serve(options))
+    with suppress(KeyboardInterrupt):  # before the server takes it as its end: no call was heard yet
+        if sys.stdin.isatty():
+            for line in _ON_A_TERMINAL:
+                tell(line)
+        run_in_loop(_serve(options), _fast_loop())
 
 
 async def _serve(options: dict[str, Any]) -> None:

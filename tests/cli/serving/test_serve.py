@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -9,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
@@ -124,6 +126,18 @@ async def test_a_server_for_an_org_that_was_renamed_or_removed_says_what_to_do(
     assert "--org globex: no org is registered as globex" in under_the_old_name.err
     assert "hint: that org is called hooli-eu now: orgserver connect the client again" in under_the_old_name.err
     assert "hint: it was removed: orgserver connect the client again, without it" in without_it.err
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.1, 0.2, 0.4])
+async def test_ctrl_c_while_a_server_starts_ends_it_well(shell: Shell, seconds: float) -> None:
+    async with shell.at_terminal("serve") as terminal:
+        await terminal.until("Ctrl-C ends this")
+        await asyncio.sleep(seconds)
+        terminal.process.send_signal(signal.SIGINT)
+        assert await terminal.end() == 0, terminal.shown
+
+    assert "interrupted" not in terminal.shown
+    assert "Traceback" not in terminal.shown
 
 
 async def test_the_playground_leaves_the_real_home_alone(shell: Shell, tmp_path: Path) -> None:
