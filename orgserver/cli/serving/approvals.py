@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from orgserver.model.secret import Secret
     from orgserver.services.calls.approvals import Approving, Request
 
-_TITLES = ("CODE", "ORG", "ACTION", "OBJECT", "RECORDS", "PRINCIPAL", "CLIENT", "STATE")
+_TITLES = ("code", "org", "action", "object", "records", "principal", "client", "state")
 _FORM = re.compile(r"([0-9A-Z]{1,4})|([0-9A-Z]{4})-?([0-9A-Z]{0,4})")
 _TRIES = 3
 
@@ -83,7 +83,7 @@ def approvals(ctx: click.Context, wide: bool, as_json: bool) -> None:
         )
         for each in found
     ]
-    print_table(_TITLES, rows, spare=("CLIENT", "PRINCIPAL", "OBJECT"), wide=wide)
+    print_table(_TITLES, rows, spare=("client", "principal", "object"), wide=wide)
     if not here:
         tell("Their codes are shown at a terminal only.")
 
