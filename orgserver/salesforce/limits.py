@@ -13,13 +13,13 @@ def usage(header: str | None) -> tuple[int, int] | None:
 
     What else it says, of bursts and of one app (``per-app-api-usage=17/250(appName=x)``), comes before or after.
     """
-    found = _USAGE.search(header or "")
-    return (int(found[1]), int(found[2])) if found else None
+    match = _USAGE.search(header or "")
+    return (int(match[1]), int(match[2])) if match else None
 
 
 def warning(header: str | None) -> str | None:
     """A sentence for the agent when little is left."""
-    told = usage(header)
-    if told is None or not told[1] or told[0] < WARN_FROM * told[1]:
+    used, allowed = usage(header) or (0, 0)
+    if not allowed or used < WARN_FROM * allowed:
         return None
-    return f"this org has used {told[0]:,} of its {told[1]:,} API calls of the last 24 hours"
+    return f"this org has used {used:,} of its {allowed:,} API calls of the last 24 hours"

@@ -13,7 +13,7 @@ from orgserver.sandbox.java_numbers import encode_json
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
     """One request, read whole."""
 
     method: str

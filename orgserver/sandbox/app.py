@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orgserver.sandbox import control, faults
-from orgserver.sandbox.answers import Answer, Asked
+from orgserver.sandbox.answers import Answer, Request
 from orgserver.sandbox.errors import OAuthRefusal, Refusal
 from orgserver.sandbox.faults import Fault, Line
 from orgserver.sandbox.oauth.endpoints import AUTHORIZE_PATH, TOKEN_PATH, OAuth
@@ -58,60 +58,60 @@ class OrgApp:
         line = self._line(scope, receive, send)
         early = self._org.strikes(method, path, unread=True)
         if early is not None:
-            self._write_down(_asked(scope, b""), 0)
+            self._write_down(_read_request(scope, b""), 0)
             await faults.strike(early, line, Answer(200))
             return
-        body = await _read(receive)
+        body = await _read_body(receive)
         if body is None:  # the client left in the middle of its request: nothing was asked
             return
-        asked = _asked(scope, body)
+        request = _read_request(scope, body)
         try:
-            asked = _asked(scope, unpacked(body, asked.headers.get("content-encoding", "")))
+            request = _read_request(scope, unpacked(body, request.headers.get("content-encoding", "")))
         except Refusal as refusal:
-            self._write_down(asked, refusal.status)
+            self._write_down(request, refusal.status)
             await line.answer(Answer(refusal.status, refusal.body))
             return
         if path.startswith("/sandbox/"):
-            await line.answer(control.answer(self._org, asked))
+            await line.answer(control.answer(self._org, request))
             return
-        await self._serve(line, asked, self._org.strikes(method, path))
+        await self._serve(line, request, self._org.strikes(method, path))
 
     def _line(self, scope: Mapping[str, Any], receive: faults.Receive, send: faults.Send) -> Line:
-        asked = _asked(scope, b"")
+        request = _read_request(scope, b"")
         connection = self._connections.get(tuple(scope["client"]))
-        plain = self._org.plain or asked.path.startswith("/sandbox/")
+        plain = self._org.plain or request.path.startswith("/sandbox/")
         last = False
         if connection is not None:
             connection.requests += 1
             last = not plain and connection.requests >= _MAX_REPLIES
         wire = Wire.of(
-            asked.headers.get("accept-encoding", ""),
+            request.headers.get("accept-encoding", ""),
             self._org.clock(),
             plain=plain,
             number=self._org.counters.requests,
             last=last,
-            codings=("gzip",) if "/jobs/" in asked.path else ("gzip", "deflate"),  # Bulk API 2.0 knows no other
+            codings=("gzip",) if "/jobs/" in request.path else ("gzip", "deflate"),  # Bulk API 2.0 knows no other
         )
         self._org.counters.packed_replies += bool(wire.coding_name)
         return Line(send, receive, connection.transport if connection else None, self._closing, wire)
 
-    async def _serve(self, line: Line, asked: Asked, fault: Fault | None) -> None:
-        to_tokens = asked.path == TOKEN_PATH
+    async def _serve(self, line: Line, request: Request, fault: Fault | None) -> None:
+        to_tokens = request.path == TOKEN_PATH
         self._org.counters.token_requests += to_tokens
         try:
-            with self._oauth.processing(asked):
+            with self._oauth.processing(request):
                 await line.pause(self._org.answers.pause_before() if to_tokens else 0)
                 if fault is not None and fault.kind == "delay" and not fault.work:
                     await line.pause(fault.seconds)
                 if fault is not None and fault.kind not in ("delay", "next_url") and not fault.work:
-                    self._write_down(asked, 0)
+                    self._write_down(request, 0)
                     await faults.strike(fault, line, Answer(200, {"id": None, "success": True, "errors": []}))
                     return
-                answer = self._answer(asked)
+                answer = self._answer(request)
         except OAuthRefusal as refusal:
             answer = Answer(refusal.status, refusal.body)
         request_id = secrets.token_hex(16)
-        self._write_down(asked, answer.status, request_id)
+        self._write_down(request, answer.status, request_id)
         await line.pause(self._org.answers.pause_after() if to_tokens else 0)
         if fault is not None and fault.kind == "next_url":
             answer = _misled(answer, fault.location)
@@ -120,33 +120,35 @@ class OrgApp:
         elif fault is not None:
             await faults.strike(fault, line, answer)
             return
-        await self._reply(line, asked, answer, request_id)
+        await self._reply(line, request, answer, request_id)
 
-    def _answer(self, asked: Asked) -> Answer:
-        size = len(asked.raw_path) + len(asked.query_string)
+    def _answer(self, request: Request) -> Answer:
+        size = len(request.raw_path) + len(request.query_string)
         if size > _MAX_URI:
             return Answer.text(414, "<h1>Bad Message 414</h1><pre>reason: URI Too Long</pre>")
-        if size + sum(len(name) + len(value) + 4 for name, value in asked.headers.items()) > _MAX_URI:
+        if size + sum(len(name) + len(value) + 4 for name, value in request.headers.items()) > _MAX_URI:
             return Answer.text(431, "<h1>Bad Message 431</h1><pre>reason: Request Header Fields Too Large</pre>")
         try:
-            if asked.path.startswith(("/services/oauth2/", "/id/")):
-                return self._oauth.answer(asked)
-            return self._rest.answer(asked)
+            if request.path.startswith(("/services/oauth2/", "/id/")):
+                return self._oauth.answer(request)
+            return self._rest.answer(request)
         except (Refusal, OAuthRefusal) as refusal:
             return Answer(refusal.status, refusal.body)
 
-    def _write_down(self, asked: Asked, status: int, request_id: str = "") -> None:
+    def _write_down(self, request: Request, status: int, request_id: str = "") -> None:
         self._org.counters.requests += 1
-        query, body = asked.query_string, asked.body[:_MAX_WRITTEN_DOWN].decode("utf-8", "replace")
-        if asked.path.startswith(("/services/oauth2/", "/id/")):  # tokens are not for the log
-            query, body = query if asked.path == AUTHORIZE_PATH else "", ""
+        query, body = request.query_string, request.body[:_MAX_WRITTEN_DOWN].decode("utf-8", "replace")
+        if request.path.startswith(("/services/oauth2/", "/id/")):  # tokens are not for the log
+            query, body = query if request.path == AUTHORIZE_PATH else "", ""
         now = self._org.clock().timestamp()
-        host = asked.headers.get("host", "")
-        self._org.requests.append(LoggedRequest(asked.method, asked.path, status, query, body, request_id, now, host))
+        host = request.headers.get("host", "")
+        self._org.requests.append(
+            LoggedRequest(request.method, request.path, status, query, body, request_id, now, host)
+        )
 
-    async def _reply(self, line: Line, asked: Asked, answer: Answer, request_id: str) -> None:
+    async def _reply(self, line: Line, request: Request, answer: Answer, request_id: str) -> None:
         headers = {"X-Request-Id": request_id}
-        if _counts(asked, answer):
+        if _counts(request, answer):
             headers["Sforce-Limit-Info"] = limits.limit_info(self._org)
         if answer.status == _UNAUTHORIZED:
             headers["WWW-Authenticate"] = "Token"
@@ -154,7 +156,7 @@ class OrgApp:
         await line.answer(answer)
 
 
-async def _read(receive: faults.Receive) -> bytes | None:
+async def _read_body(receive: faults.Receive) -> bytes | None:
     parts: list[bytes] = []
     while True:
         message = await receive()
@@ -165,8 +167,8 @@ async def _read(receive: faults.Receive) -> bytes | None:
             return b"".join(parts)
 
 
-def _asked(scope: Mapping[str, Any], body: bytes) -> Asked:
-    return Asked(
+def _read_request(scope: Mapping[str, Any], body: bytes) -> Request:
+    return Request(
         scope["method"],
         scope["path"],
         scope["raw_path"].decode("latin-1"),
@@ -176,9 +178,9 @@ def _asked(scope: Mapping[str, Any], body: bytes) -> Asked:
     )
 
 
-def _counts(asked: Asked, answer: Answer) -> bool:
+def _counts(request: Request, answer: Answer) -> bool:
     """Whether a request counts against the daily limit, so that its answer says how much of that is used."""
-    return asked.path.startswith("/services/data/v") and answer.status != _UNAUTHORIZED
+    return request.path.startswith("/services/data/v") and answer.status != _UNAUTHORIZED
 
 
 def _misled(answer: Answer, location: str) -> Answer:

@@ -18,50 +18,50 @@ from dataclasses import asdict
 from typing import Any
 
 from orgserver.sandbox import knobs
-from orgserver.sandbox.answers import Answer, Asked
+from orgserver.sandbox.answers import Answer, Request
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.state import schema
 
 _LOCAL = ("127.0.0.1", "localhost")
 
 
-def answer(org: SandboxOrg, asked: Asked) -> Answer:
+def answer(org: SandboxOrg, request: Request) -> Answer:
     """Answer a request under ``/sandbox/``."""
     # A web page that has its name point at this machine sends its own name.
-    if asked.headers.get("host", "").partition(":")[0] not in _LOCAL:
+    if request.headers.get("host", "").partition(":")[0] not in _LOCAL:
         return Answer(403, {"error": "this is for 127.0.0.1"})
     try:
-        return _answer(org, asked)
+        return _answer(org, request)
     except (TypeError, ValueError) as error:
         return Answer(400, {"error": str(error)})
 
 
-def _answer(org: SandboxOrg, asked: Asked) -> Answer:
-    name = asked.path.removeprefix("/sandbox/")
-    if asked.method == "GET":
-        return _told(org, name)
-    match asked.method, name:
+def _answer(org: SandboxOrg, request: Request) -> Answer:
+    name = request.path.removeprefix("/sandbox/")
+    if request.method == "GET":
+        return _report(org, name)
+    match request.method, name:
         case "DELETE", "requests":
             org.requests.clear()
         case "POST", "faults":
-            org.fault(**_object(asked))
+            org.fault(**_object(request))
         case "DELETE", "faults":
             org.faults.clear()
         case "POST", "fields":
-            told = _object(asked)
-            org.objects.change(_text(told, "object"), _text(told, "field"), told.get("values", {}))
+            change = _object(request)
+            org.objects.change(_text(change, "object"), _text(change, "field"), change.get("values", {}))
         case "POST", "records":
-            return Answer(200, {"id": _add(org, _object(asked))})
+            return Answer(200, {"id": _add(org, _object(request))})
         case "POST", "expire":
             org.expire_access_tokens()
         case "POST", "knobs":
-            knobs.turn(org, _object(asked))
+            knobs.turn(org, _object(request))
         case _:
             return _unknown()
     return Answer(200, {})
 
 
-def _told(org: SandboxOrg, name: str) -> Answer:
+def _report(org: SandboxOrg, name: str) -> Answer:
     match name:
         case "state":
             return Answer(200, org.state())
@@ -78,26 +78,26 @@ def _unknown() -> Answer:
     return Answer(404, {"error": "there is no such knob"})
 
 
-def _object(asked: Asked) -> dict[str, Any]:
-    told = json.loads(asked.body or b"{}")
-    if not isinstance(told, dict):
+def _object(request: Request) -> dict[str, Any]:
+    body = json.loads(request.body or b"{}")
+    if not isinstance(body, dict):
         raise TypeError("a JSON object is wanted")
-    return told
+    return body
 
 
-def _text(told: dict[str, Any], name: str) -> str:
-    value = told.get(name)
+def _text(body: dict[str, Any], name: str) -> str:
+    value = body.get(name)
     if not isinstance(value, str):
         raise TypeError(f"{name}: a text is wanted")
     return value
 
 
-def _add(org: SandboxOrg, told: dict[str, Any]) -> str:
-    values = told.get("values")
-    found = schema.find(_text(told, "object"))
-    if found is None or not isinstance(values, dict):
+def _add(org: SandboxOrg, body: dict[str, Any]) -> str:
+    values = body.get("values")
+    recorded = schema.find(_text(body, "object"))
+    if recorded is None or not isinstance(values, dict):
         raise ValueError("a known object and its values are wanted")
-    sobject = org.objects.find(found.name)
+    sobject = org.objects.find(recorded.name)
     known = {field.name for field in sobject.fields.values()}
     if values.keys() - known:
         raise ValueError(f"{sobject.name} has no field {', '.join(sorted(values.keys() - known))}")

@@ -117,7 +117,7 @@ def _random(value: Any) -> Random:
 def _rule(value: Any) -> Rule:
     if not isinstance(value, dict):
         raise TypeError("an object is wanted")
-    return Rule.told(value)
+    return Rule.read(value)
 
 
 def _fields(value: Any) -> dict[str, Any]:
@@ -146,8 +146,8 @@ def _one_object(name: str) -> str:
 
 def _hideable(name: str, fields: list[str]) -> frozenset[str]:
     """Field-level security cannot hide every field: not ids, names or what a record must have."""
-    told = {each["name"]: each for each in schema.load(name).describe["fields"]}
-    lacking = [each for each in fields if each in told and not told[each]["permissionable"]]
+    by_name = {each["name"]: each for each in schema.load(name).describe["fields"]}
+    lacking = [each for each in fields if each in by_name and not by_name[each]["permissionable"]]
     if lacking:
         raise ValueError(f"{', '.join(lacking)} of {name} cannot be hidden")
     return frozenset(fields)
@@ -218,9 +218,9 @@ _OF_ANSWERS: dict[str, tuple[str, Read]] = {
 NAMES = (*_OF_ORG, *_OF_ANSWERS)
 
 
-def turn(org: SandboxOrg, told: dict[str, Any]) -> None:
+def turn(org: SandboxOrg, knobs: dict[str, Any]) -> None:
     """Turn all these knobs, or none: ValueError or TypeError says which one is wrong."""
-    changes = [_change(org, name, value) for name, value in told.items()]
+    changes = [_change(org, name, value) for name, value in knobs.items()]
     for holder, attribute, value in changes:
         setattr(holder, attribute, value)
 

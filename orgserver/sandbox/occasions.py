@@ -39,17 +39,17 @@ def _from_edge(status: int, body: str = "") -> Callable[[], Answer]:
     """The edge, which stands before the org, speaks no JSON."""
 
     def made() -> Answer:
-        told = Answer.text(status, body, "text/html" if body else "")
-        told.headers = {"server": "sfdcedge", "x-sfdc-request-id": secrets.token_hex(16)}
-        return told
+        answer = Answer.text(status, body, "text/html" if body else "")
+        answer.headers = {"server": "sfdcedge", "x-sfdc-request-id": secrets.token_hex(16)}
+        return answer
 
     return made
 
 
 def _unexpected() -> Answer:
     number = secrets.randbelow
-    told = f"{number(10**10):010d}-{number(10**6):06d} ({number(2**32) - 2**31})"
-    text = f"An unexpected error occurred. Please include this ErrorId if you contact support: {told}"
+    error_id = f"{number(10**10):010d}-{number(10**6):06d} ({number(2**32) - 2**31})"
+    text = f"An unexpected error occurred. Please include this ErrorId if you contact support: {error_id}"
     return Answer(500, Refusal(500, "UNKNOWN_EXCEPTION", text).body)
 
 

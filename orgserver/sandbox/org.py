@@ -131,8 +131,8 @@ class SandboxOrg:
         return self.objects.persons
 
     @person_accounts.setter
-    def person_accounts(self, wanted: bool) -> None:
-        self.objects.have_persons(wanted)
+    def person_accounts(self, enabled: bool) -> None:
+        self.objects.have_persons(enabled)
 
     @property
     def hidden_objects(self) -> frozenset[str]:
@@ -189,8 +189,8 @@ class SandboxOrg:
 
     def described(self) -> dict[str, Any]:
         """The org with its credentials, for ``orgserver sandbox``."""
-        told = {"alias": self.alias, "org_id": self.org_id, "username": self.username, "name": self.name}
-        return told | self.credentials() | {"url": self.url}
+        names = {"alias": self.alias, "org_id": self.org_id, "username": self.username, "name": self.name}
+        return names | self.credentials() | {"url": self.url}
 
     def state(self) -> dict[str, Any]:
         """What a test in another process may know."""

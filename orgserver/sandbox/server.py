@@ -82,12 +82,12 @@ class Sandbox:
 
     def described(self) -> dict[str, Any]:
         """URLs and credentials, for people and scripts."""
-        told: dict[str, Any] = {
+        description: dict[str, Any] = {
             "orgs": [org.described() for org in self.orgs],
             "public_client_id": PLATFORM_CLI,
             "callbacks": self.orgs[0].callbacks,
         }
-        return told | ({"ca_file": str(self.ca_file)} if self.ca_file else {})
+        return description | ({"ca_file": str(self.ca_file)} if self.ca_file else {})
 
 
 class _Listener:

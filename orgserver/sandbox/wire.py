@@ -116,9 +116,9 @@ def unpacked(body: bytes, content_encoding: str) -> bytes:
 def _preferred(accept_encoding: str, codings: Sequence[str]) -> str:
     """The first of the codings that is accepted, or none."""
     accepted = {
-        found[1].lower()
+        match[1].lower()
         for part in accept_encoding.split(",")
-        if (found := _CODING.fullmatch(part)) and float(found[2] or 1) > 0
+        if (match := _CODING.fullmatch(part)) and float(match[2] or 1) > 0
     }
     return next((name for name in codings if name in accepted), "")
 

@@ -126,7 +126,7 @@ def authorize_url(
     No ``scope`` is asked for: that gives what the app's administrator allowed, and one word too many refuses it all.
     ``prompt`` keeps a browser that is logged in elsewhere from answering for the wrong org.
     """
-    asked = {
+    parameters = {
         "response_type": "code",
         "client_id": client_id,
         "redirect_uri": callback,
@@ -136,8 +136,8 @@ def authorize_url(
         "prompt": "login",
     }
     if login_hint:
-        asked["login_hint"] = login_hint
-    return f"{origin}{AUTHORIZE_PATH}?{urlencode(asked)}"
+        parameters["login_hint"] = login_hint
+    return f"{origin}{AUTHORIZE_PATH}?{urlencode(parameters)}"
 
 
 def _challenge(verifier: Secret) -> str:

@@ -43,16 +43,16 @@ class AuthUrl:
 
 def read(text: str) -> AuthUrl:
     """Read a URL, or JSON of ``sf`` that holds one; ValueError says what is wrong and shows nothing of the text."""
-    told = text.strip("\ufeff \t\r\n")
-    return parse(_in_json(told) if told.startswith("{") else told)
+    stripped = text.strip("\ufeff \t\r\n")
+    return parse(_in_json(stripped) if stripped.startswith("{") else stripped)
 
 
 def parse(url: str) -> AuthUrl:
     """Read the URL itself; the two-part form of old, ``force://REFRESH_TOKEN@HOST``, is of the default app."""
-    found = _FORM.fullmatch(url)
-    if found is None or len(url) > _MAX_URL:
+    match = _FORM.fullmatch(url)
+    if match is None or len(url) > _MAX_URL:
         raise ValueError(_fault(url))
-    client, secret, token, host = found.group("client", "secret", "token", "host")
+    client, secret, token, host = match.group("client", "secret", "token", "host")
     return AuthUrl(client or DEFAULT_CLIENT, Secret(secret) if secret else None, Secret(token), _host(host))
 
 

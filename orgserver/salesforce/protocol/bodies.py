@@ -78,7 +78,7 @@ def read_token_reply(
 
 def _refresh_token_alone(text: str) -> dict[str, Any] | None:
     """The member ``refresh_token`` of a text that begins as an object does, if it is there and whole."""
-    depth, found = 0, None
+    depth, refresh_token = 0, None
     for sign in islice(_SIGNS.finditer(text), _MOST_SIGNS):
         if sign[0] in "{[":
             depth += 1
@@ -87,5 +87,5 @@ def _refresh_token_alone(text: str) -> dict[str, Any] | None:
             if depth == 0:
                 break
         elif depth == 1:
-            found = sign[1] or found
-    return {"refresh_token": found} if found is not None else None
+            refresh_token = sign[1] or refresh_token
+    return {"refresh_token": refresh_token} if refresh_token is not None else None

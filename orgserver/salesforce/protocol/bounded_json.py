@@ -130,7 +130,7 @@ class _Pieces:
 
     def _values(self, parts: list[msgspec.Raw], depth: int) -> list[Any]:
         """Read some values, the small ones many at a time; a part is let go once it is read."""
-        found: list[Any] = []
+        values: list[Any] = []
         batch: list[msgspec.Raw] = []
         room = PIECE
         parts.reverse()
@@ -138,16 +138,16 @@ class _Pieces:
             part = parts.pop()
             room -= len(part) + 1
             if room < 0:
-                found += self._batch(batch, depth)
+                values += self._batch(batch, depth)
                 batch, room = [], PIECE - len(part) - 1
             if room < 0:
-                found.append(self._value(part, depth))
+                values.append(self._value(part, depth))
                 room = PIECE
             else:
                 batch.append(part)
         if batch:
-            found += self._batch(batch, depth)
-        return found
+            values += self._batch(batch, depth)
+        return values
 
     def _batch(self, parts: list[msgspec.Raw], depth: int) -> list[Any]:
         values: list[Any] = _loads(b"[" + b",".join(parts) + b"]")

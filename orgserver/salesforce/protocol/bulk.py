@@ -81,7 +81,7 @@ def read_job(reply: Reply) -> Job:
         state,
         _number(body.get("numberRecordsProcessed")),
         _number(body.get("numberRecordsFailed")),
-        _told(body.get("errorMessage")),
+        _clean_message(body.get("errorMessage")),
     )
 
 
@@ -156,9 +156,9 @@ def _failed(identifier: str | None, errors: Any) -> Verdict:
     entries = error_entries.read_entries(errors)
     if not entries:
         return Verdict("failed", identifier, "REJECTED")
-    message = error_entries.tell(entries)
+    message = error_entries.join_messages(entries)
     advice = next((each.duplicates.advice for each in entries if each.duplicates is not None), None)
-    whole = _told(message) if advice is None else f"{message}; {advice}"
+    whole = _clean_message(message) if advice is None else f"{message}; {advice}"
     return Verdict("failed", identifier, entries[0].code or "REJECTED", whole, error_entries.fields_of(entries))
 
 
@@ -179,5 +179,5 @@ def _id_or_none(value: Any) -> str | None:
     return value if isinstance(value, str) and _ID.fullmatch(value) else None
 
 
-def _told(value: Any) -> str | None:
+def _clean_message(value: Any) -> str | None:
     return clean_word(value, _MESSAGE) or None

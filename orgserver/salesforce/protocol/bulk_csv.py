@@ -40,16 +40,16 @@ def sheets(header: Sequence[str], rows: Iterable[Sequence[str]], *, max_bytes: i
     """Write rows as sheets of bounded size, each with the header; UnicodeEncodeError for half a surrogate pair."""
     head = _line(header)
     content, first = bytearray(head), 0
-    kept: list[tuple[str, ...]] = []
+    chunk: list[tuple[str, ...]] = []
     for row in rows:
         line = _line(row)
-        if kept and (len(content) + len(line) > max_bytes or len(kept) == max_rows):
-            yield Sheet(bytes(content), first, kept)
-            content, first, kept = bytearray(head), first + len(kept), []
+        if chunk and (len(content) + len(line) > max_bytes or len(chunk) == max_rows):
+            yield Sheet(bytes(content), first, chunk)
+            content, first, chunk = bytearray(head), first + len(chunk), []
         content += line
-        kept.append(tuple(row))
-    if kept:
-        yield Sheet(bytes(content), first, kept)
+        chunk.append(tuple(row))
+    if chunk:
+        yield Sheet(bytes(content), first, chunk)
 
 
 def _line(cells: Sequence[str]) -> bytes:

@@ -29,13 +29,13 @@ def is_long(request: Request) -> bool:
 
 def wrap(request: Request) -> Request:
     """The composite request around a read (REST guide ``requests-composite``)."""
-    found = _WRAPPABLE.fullmatch(request.path)
-    if found is None:
+    match = _WRAPPABLE.fullmatch(request.path)
+    if match is None:
         raise ValueError("this request cannot be a part of another one")
     part: dict[str, Any] = {"method": "GET", "url": request.target, "referenceId": _NAME}
     if request.headers:
         part["httpHeaders"] = dict(request.headers)
-    return Request("POST", f"{found[1]}/composite", body={"allOrNone": False, "compositeRequest": [part]})
+    return Request("POST", f"{match[1]}/composite", body={"allOrNone": False, "compositeRequest": [part]})
 
 
 def unwrap(reply: Reply) -> Reply:

@@ -95,46 +95,46 @@ def object_list(body: Any) -> ObjectList:
         raise _unreadable()
     if len(body["sobjects"]) > MAX_OBJECTS:
         raise _too_large()
-    found = tuple(
+    objects = tuple(
         ObjectInfo(each["name"], _text(each.get("label")), each.get("queryable") is True)
         for each in _named(body["sobjects"], "name")
     )
-    if not found:  # kept, it would have us refuse every object of this org
+    if not objects:  # kept, it would have us refuse every object of this org
         raise _unreadable()
-    return ObjectList(found)
+    return ObjectList(objects)
 
 
-def _field(told: Mapping[str, Any]) -> FieldInfo:
+def _field(field: Mapping[str, Any]) -> FieldInfo:
     return FieldInfo(
-        name=told["name"],
-        label=_text(told.get("label")),
-        type=_text(told.get("type")),
-        length=_number(told.get("length")),
-        precision=_number(told.get("precision")) or _number(told.get("digits")),
-        scale=_number(told.get("scale")),
-        nillable=told.get("nillable") is not False,
-        createable=told.get("createable") is True,
-        updateable=told.get("updateable") is True,
-        filterable=told.get("filterable") is True,
-        sortable=told.get("sortable") is True,
-        defaulted=told.get("defaultedOnCreate") is True,
-        calculated=told.get("calculated") is True,
-        name_field=told.get("nameField") is True,
-        unique=told.get("unique") is True,
-        external_id=told.get("externalId") is True,
-        id_lookup=told.get("idLookup") is True,
-        restricted=told.get("restrictedPicklist") is True,
-        relationship=_word(told.get("relationshipName")),
-        reference_to=tuple(each for each in _list(told.get("referenceTo")) if _is_name(each)),
-        compound=_word(told.get("compoundFieldName")),
-        controller=_word(told.get("controllerName")),
-        help=_text(told.get("inlineHelpText")) or None,
-        picklist=tuple(_values(told.get("picklistValues"))),
+        name=field["name"],
+        label=_text(field.get("label")),
+        type=_text(field.get("type")),
+        length=_number(field.get("length")),
+        precision=_number(field.get("precision")) or _number(field.get("digits")),
+        scale=_number(field.get("scale")),
+        nillable=field.get("nillable") is not False,
+        createable=field.get("createable") is True,
+        updateable=field.get("updateable") is True,
+        filterable=field.get("filterable") is True,
+        sortable=field.get("sortable") is True,
+        defaulted=field.get("defaultedOnCreate") is True,
+        calculated=field.get("calculated") is True,
+        name_field=field.get("nameField") is True,
+        unique=field.get("unique") is True,
+        external_id=field.get("externalId") is True,
+        id_lookup=field.get("idLookup") is True,
+        restricted=field.get("restrictedPicklist") is True,
+        relationship=_word(field.get("relationshipName")),
+        reference_to=tuple(each for each in _list(field.get("referenceTo")) if _is_name(each)),
+        compound=_word(field.get("compoundFieldName")),
+        controller=_word(field.get("controllerName")),
+        help=_text(field.get("inlineHelpText")) or None,
+        picklist=tuple(_values(field.get("picklistValues"))),
     )
 
 
-def _values(told: Any) -> Iterable[PicklistValue]:
-    for each in _list(told):
+def _values(values: Any) -> Iterable[PicklistValue]:
+    for each in _list(values):
         if isinstance(each, dict) and each.get("active") is True and _is_value(each.get("value")):
             label = each.get("label")
             yield PicklistValue(each["value"], _text(label) or each["value"], each.get("defaultValue") is True)
@@ -164,9 +164,9 @@ def _too_large() -> Rejected:
     return Rejected("the org describes more than an org can have", code="REPLY_TOO_LARGE")
 
 
-def _named(told: Any, *keys: str) -> list[dict[str, Any]]:
+def _named(items: Any, *keys: str) -> list[dict[str, Any]]:
     """The items with a proper name, which alone may reach hints; those that Salesforce hides are left out."""
-    proper = (each for each in _list(told) if isinstance(each, dict) and all(_is_name(each.get(key)) for key in keys))
+    proper = (each for each in _list(items) if isinstance(each, dict) and all(_is_name(each.get(key)) for key in keys))
     return [each for each in proper if each.get("deprecatedAndHidden") is not True]
 
 
@@ -197,8 +197,8 @@ def _if(since: str | None) -> tuple[tuple[str, str], ...]:
 
 
 def _last_modified(reply: Reply) -> str | None:
-    told = reply.headers.get("last-modified")
-    return told if told and len(told) <= _HEADER and told.isprintable() and told.isascii() else None
+    header = reply.headers.get("last-modified")
+    return header if header and len(header) <= _HEADER and header.isprintable() and header.isascii() else None
 
 
 def _unreadable() -> Rejected:

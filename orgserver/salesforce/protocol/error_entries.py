@@ -57,12 +57,12 @@ def read_entries(body: Any) -> list[ErrorEntry]:
     return [_entry(each) for each in listed if _is_entry(each)]
 
 
-def tell(entries: Sequence[ErrorEntry]) -> str:
+def join_messages(entries: Sequence[ErrorEntry]) -> str:
     """All entries in one text: the first in its own words, each other one with its code and its fields."""
-    told = [entries[0].message, *(_told(each) for each in entries[1:_SHOWN])]
+    texts = [entries[0].message, *(_describe_entry(each) for each in entries[1:_SHOWN])]
     if len(entries) > _SHOWN:
-        told.append(f"and {len(entries) - _SHOWN} more")
-    return "; ".join(each for each in told if each)
+        texts.append(f"and {len(entries) - _SHOWN} more")
+    return "; ".join(each for each in texts if each)
 
 
 def fields_of(entries: Sequence[ErrorEntry]) -> tuple[str, ...]:
@@ -70,7 +70,7 @@ def fields_of(entries: Sequence[ErrorEntry]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for each in entries for name in each.fields))[:MAX_FIELDS]
 
 
-def _told(entry: ErrorEntry) -> str:
+def _describe_entry(entry: ErrorEntry) -> str:
     named = f" ({', '.join(entry.fields)})" if entry.fields else ""
     return ": ".join(part for part in (entry.code, entry.message) if part) + named
 
@@ -79,24 +79,24 @@ def _is_entry(value: Any) -> bool:
     return isinstance(value, dict) and any(name in value for name in ("errorCode", "statusCode", "message"))
 
 
-def _entry(told: dict[str, Any]) -> ErrorEntry:
-    code = error_code(told.get("errorCode", told.get("statusCode")))
-    listed = told.get("fields")
+def _entry(error: dict[str, Any]) -> ErrorEntry:
+    code = error_code(error.get("errorCode", error.get("statusCode")))
+    listed = error.get("fields")
     items = listed if isinstance(listed, list) else []
     fields = tuple(each for each in items if isinstance(each, str) and is_field_path(each))[:MAX_FIELDS]
     if code == DUPLICATES:
-        return ErrorEntry(code, _RULE, fields, _duplicates(told))
-    return ErrorEntry(code, clean_word(told.get("message")), fields)
+        return ErrorEntry(code, _RULE, fields, _duplicates(error))
+    return ErrorEntry(code, clean_word(error.get("message")), fields)
 
 
-def _duplicates(told: dict[str, Any]) -> Duplicates:
+def _duplicates(error: dict[str, Any]) -> Duplicates:
     # On the wire the key of a single-record reply is misspelt; collections spell it right.
-    result = told.get("duplicateResut") or told.get("duplicateResult")
+    result = error.get("duplicateResut") or error.get("duplicateResult")
     records = (each.get("record") for match in _dicts(result, "matchResults") for each in _dicts(match, "matchRecords"))
     ids = (str(each.get("Id")) for each in records if isinstance(each, dict))
     allow = result.get("allowSave") if isinstance(result, dict) else None
-    found = tuple(dict.fromkeys(each for each in ids if _ID.fullmatch(each)))
-    return Duplicates(found, allow if isinstance(allow, bool) else None)
+    unique = tuple(dict.fromkeys(each for each in ids if _ID.fullmatch(each)))
+    return Duplicates(unique, allow if isinstance(allow, bool) else None)
 
 
 def _dicts(outer: Any, name: str) -> list[dict[str, Any]]:

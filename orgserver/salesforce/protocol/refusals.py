@@ -71,7 +71,7 @@ def refusal(status: int, body: Any, *, writes: bool, retry_after: float | None =
     entries = _entries(body)
     if not entries:
         return _wordless(status, writes=writes)
-    code, message = entries[0].code or f"HTTP_{status}", error_entries.tell(entries)
+    code, message = entries[0].code or f"HTTP_{status}", error_entries.join_messages(entries)
     if status >= _SERVER_ERROR or code in _MAYBE_DONE:
         if writes and not rejected_before_work(status, body, retry_after=retry_after):
             return Unanswered(f"Salesforce failed while it worked on this: {message}", code=code, http_status=status)
@@ -86,7 +86,7 @@ def failure(status: int, errors: Any) -> CallError:
     entries = error_entries.read_entries(errors)
     if not entries:
         return Rejected("Salesforce did not save this, and did not say why", code="REJECTED", http_status=status)
-    code, message = entries[0].code or "REJECTED", error_entries.tell(entries)
+    code, message = entries[0].code or "REJECTED", error_entries.join_messages(entries)
     return _rejected(status, code, message or "Salesforce did not save this", entries, "invalid_argument")
 
 

@@ -130,8 +130,8 @@ def summary_of(text: str, query: tree.Query | None) -> tuple[str | None, tuple[s
 def names(query: tree.Query) -> tuple[str, ...]:
     """The fields a query names in any clause; those of queries within it begin with what these read from."""
     first, *within = reads(query)
-    found = set(_of(first)) | {f"{read.source}.{name}" for read in within for name in _of(read)}
-    return _sorted(found)
+    fields = set(_of(first)) | {f"{read.source}.{name}" for read in within for name in _of(read)}
+    return _sorted(fields)
 
 
 def _of(read: Read) -> tuple[str, ...]:
@@ -140,7 +140,7 @@ def _of(read: Read) -> tuple[str, ...]:
 
 def _guessed(text: str) -> str | None:
     """The object of a query that is beyond our grammar: the name behind the last FROM outside parentheses."""
-    depth, found, after_from = 0, None, False
+    depth, guess, after_from = 0, None, False
     for kind, part in scan(text):
         if part == "(":
             depth += 1
@@ -148,6 +148,6 @@ def _guessed(text: str) -> str | None:
             depth -= 1
         elif kind == "name" and depth == 0:
             if after_from:
-                found = part
+                guess = part
             after_from = part.lower() == "from"
-    return found
+    return guess

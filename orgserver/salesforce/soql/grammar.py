@@ -135,10 +135,10 @@ class _Parser:
         return tree.TypeOf(relationship.text, tuple(cases), otherwise, token.position)
 
     def _paths(self) -> tuple[tree.Path, ...]:
-        found = [self._path()]
+        paths = [self._path()]
         while self._words.maybe_symbol(","):
-            found.append(self._path())
-        return tuple(found)
+            paths.append(self._path())
+        return tuple(paths)
 
     def _path(self) -> tree.Path:
         token = self._words.name()
@@ -178,10 +178,10 @@ class _Parser:
         return None, self._expressions()
 
     def _expressions(self) -> tuple[tree.Expression, ...]:
-        found = [self._expression()]
+        expressions = [self._expression()]
         while self._words.maybe_symbol(","):
-            found.append(self._expression())
-        return tuple(found)
+            expressions.append(self._expression())
+        return tuple(expressions)
 
     def _order(self) -> tuple[tree.Order, ...]:
         self._words.word("by")

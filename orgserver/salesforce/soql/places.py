@@ -27,13 +27,13 @@ class Level:
 
     def mentions(self, step: str) -> bool:
         """Whether one of its paths goes through a relationship."""
-        wanted = step.lower()
-        return any(wanted in path.lower().split(".")[:-1] for path in self.names)
+        lowered = step.lower()
+        return any(lowered in path.lower().split(".")[:-1] for path in self.names)
 
 
 def levels(text: str) -> list[Level]:
     """Every SELECT of a text, outer ones first; never fails, whatever the text is."""
-    found: list[Level] = []
+    levels: list[Level] = []
     open_: list[Level | None] = []
     here: Level | None = None
     after_from = False
@@ -45,14 +45,14 @@ def levels(text: str) -> list[Level]:
             here = open_.pop() if open_ else here
         elif kind == "name" and word == "select":
             here = Level(here, child=here is not None and here.source is None)
-            found.append(here)
+            levels.append(here)
         elif kind == "name" and here is not None:
             if after_from and here.source is None:
                 here.source = part
             elif word != "from":
                 here.names.append(part)
         after_from = kind in ("space", "name") and (word == "from" or (after_from and kind == "space"))
-    return found
+    return levels
 
 
 def is_plain(text: str) -> bool:
@@ -68,6 +68,6 @@ def is_plain(text: str) -> bool:
             return False
         if kind == "name" and following == "(" and word not in _BEFORE_PAREN and not is_date_word(word):
             return False
-    at = next((index for index, found in enumerate(words) if found == ("name", "from")), len(words))
+    at = next((index for index, pair in enumerate(words) if pair == ("name", "from")), len(words))
     behind = words[at + 2 :]
     return not behind or behind[0][1] in _BEHIND_OBJECT

@@ -52,7 +52,7 @@ class Token:
 
 def tokenize(text: str) -> list[Token]:
     """Split a query into its words, an ``end`` last; SoqlError where no word begins."""
-    found: list[Token] = []
+    tokens: list[Token] = []
     position = 0
     while position < len(text):
         match = _TOKEN.match(text, position)
@@ -60,28 +60,28 @@ def tokenize(text: str) -> list[Token]:
             raise SoqlError(f"unexpected token: '{text[position]}'", position)
         kind = match.lastgroup
         if kind != "space":
-            found.append(Token(kind, match[0], position))  # type: ignore[arg-type]  # the groups are the kinds
+            tokens.append(Token(kind, match[0], position))  # type: ignore[arg-type]  # the groups are the kinds
         position = match.end()
-    found.append(Token("end", "<EOF>", position))
-    return found
+    tokens.append(Token("end", "<EOF>", position))
+    return tokens
 
 
 def scan(text: str) -> list[tuple[str, str]]:
     """Split any text into (kind, text), white space and unknown characters included: for redaction, never fails."""
-    found: list[tuple[str, str]] = []
+    parts: list[tuple[str, str]] = []
     position = 0
     while position < len(text):
         match = _TOKEN.match(text, position)
         if match is not None:
-            found.append((match.lastgroup or "", match[0]))
+            parts.append((match.lastgroup or "", match[0]))
             position = match.end()
         elif (end := _quoted(text, position)) is not None:
-            found.append(("string", text[position:end]))
+            parts.append(("string", text[position:end]))
             position = end
         else:
-            found.append(("other", text[position]))
+            parts.append(("other", text[position]))
             position += 1
-    return found
+    return parts
 
 
 def is_date_word(name: str) -> bool:

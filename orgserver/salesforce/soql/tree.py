@@ -206,7 +206,7 @@ def comparisons(condition: Condition | None) -> tuple[Comparison, ...]:
         return (condition,)
     if isinstance(condition, Negation):
         return comparisons(condition.condition)
-    return tuple(found for each in condition.conditions for found in comparisons(each))
+    return tuple(comparison for each in condition.conditions for comparison in comparisons(each))
 
 
 def label(expression: Expression) -> str:

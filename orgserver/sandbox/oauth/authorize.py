@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from html import escape
 from urllib.parse import urlencode
 
-from orgserver.sandbox.answers import Answer, Asked
+from orgserver.sandbox.answers import Answer, Request
 from orgserver.sandbox.errors import OAuthRefusal
 from orgserver.sandbox.oauth import connected_apps
 from orgserver.sandbox.org import SandboxOrg
@@ -36,7 +36,7 @@ class Approval:
     scope: str
     challenge: str
     """Empty: the app does without PKCE."""
-    given: datetime
+    approved_at: datetime
 
 
 @dataclass(slots=True)
@@ -61,7 +61,7 @@ class Codes:
             text = "expired authorization code" if code in self._spent else "invalid authorization code"
             raise OAuthRefusal("invalid_grant", text)
         self._spent.add(code)
-        if self.org.clock() - approval.given >= _LIFE:
+        if self.org.clock() - approval.approved_at >= _LIFE:
             raise OAuthRefusal("invalid_grant", "expired authorization code")
         if client_id != approval.client_id:
             raise OAuthRefusal("invalid_grant", "invalid authorization code")
@@ -78,20 +78,20 @@ class Authorizing:
         self._org = org
         self._codes = codes
 
-    def answer(self, asked: Asked) -> Answer:
+    def answer(self, request: Request) -> Answer:
         """Lead the browser back to the app, with a code or an error; or say why there is no way back."""
-        form = asked.form
+        form = request.form
         try:
             self._check_way_back(form)
         except OAuthRefusal as refusal:
             return _error_page(refusal)
         try:
-            told = self._decided(form)
+            outcome = self._decided(form)
         except OAuthRefusal as refusal:
-            told = refusal.body
-        if told is None:
+            outcome = refusal.body
+        if outcome is None:
             return _consent_page(self._org, form)
-        return _back(form, told)
+        return _back(form, outcome)
 
     def _check_way_back(self, form: dict[str, str]) -> None:
         connected_apps.known(self._org, form.get("client_id", ""))
@@ -137,20 +137,20 @@ def _verify(challenge: str, verifier: str) -> None:
         raise OAuthRefusal("invalid_grant", "invalid code verifier")
 
 
-def _back(form: dict[str, str], told: dict[str, str]) -> Answer:
+def _back(form: dict[str, str], parameters: dict[str, str]) -> Answer:
     if "state" in form:
-        told = told | {"state": form["state"]}
+        parameters = parameters | {"state": form["state"]}
     where = form["redirect_uri"]
-    return Answer(302, None, {"location": f"{where}{'&' if '?' in where else '?'}{urlencode(told)}"})
+    return Answer(302, None, {"location": f"{where}{'&' if '?' in where else '?'}{urlencode(parameters)}"})
 
 
 def _error_page(refusal: OAuthRefusal) -> Answer:
-    told = urlencode(refusal.body).replace("+", "%20")
-    return Answer.text(400, f"<!doctype html><title>Error</title><h1>OAuth Error</h1><p>{escape(told)}</p>")
+    text = urlencode(refusal.body).replace("+", "%20")
+    return Answer.text(400, f"<!doctype html><title>Error</title><h1>OAuth Error</h1><p>{escape(text)}</p>")
 
 
 def _consent_page(org: SandboxOrg, form: dict[str, str]) -> Answer:
-    kept = "".join(
+    inputs = "".join(
         f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">'
         for name, value in form.items()
         if name != "decision"
@@ -159,7 +159,7 @@ def _consent_page(org: SandboxOrg, form: dict[str, str]) -> Answer:
         200,
         "<!doctype html><title>Allow Access?</title><h1>Allow Access?</h1>"
         f"<p>{escape(form['client_id'])} asks to act for {escape(org.username)} in {escape(org.name)}.</p>"
-        f'<form method="post" action="/services/oauth2/authorize">{kept}'
+        f'<form method="post" action="/services/oauth2/authorize">{inputs}'
         '<button id="oaapprove" name="decision" value="allow">Allow</button> '
         '<button id="oadeny" name="decision" value="deny">Deny</button></form>',
     )

@@ -7,7 +7,7 @@ import binascii
 import hmac
 from urllib.parse import unquote_plus
 
-from orgserver.sandbox.answers import Asked
+from orgserver.sandbox.answers import Request
 from orgserver.sandbox.errors import OAuthRefusal
 from orgserver.sandbox.org import SandboxOrg
 
@@ -48,16 +48,16 @@ def confidential(org: SandboxOrg, form: dict[str, str], status: int = 400) -> st
     return client_id
 
 
-def form_of(asked: Asked) -> dict[str, str]:
+def form_of(request: Request) -> dict[str, str]:
     """A request's parameters, with the id and the secret of a Basic header (RFC 6749, section 2.3.1)."""
-    kind, _, text = asked.headers.get("authorization", "").partition(" ")
+    kind, _, text = request.headers.get("authorization", "").partition(" ")
     if kind.lower() != "basic":
-        return asked.form
+        return request.form
     try:
         client_id, _, secret = base64.b64decode(text, validate=True).decode().partition(":")
     except (binascii.Error, ValueError):
         raise OAuthRefusal("invalid_client", "invalid client credentials", 401) from None
-    return asked.form | {"client_id": unquote_plus(client_id), "client_secret": unquote_plus(secret)}
+    return request.form | {"client_id": unquote_plus(client_id), "client_secret": unquote_plus(secret)}
 
 
 def _same(one: str, other: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from orgserver.sandbox.answers import Answer, Asked
+from orgserver.sandbox.answers import Answer, Request
 from orgserver.sandbox.errors import OAuthRefusal, Refusal
 from orgserver.sandbox.oauth import connected_apps
 from orgserver.sandbox.oauth.authorize import Authorizing, Codes
@@ -30,47 +30,47 @@ class OAuth:
         self._grants = Grants(org, orgs, codes)
         self._authorizing = Authorizing(org, codes)
 
-    def answer(self, asked: Asked) -> Answer:
+    def answer(self, request: Request) -> Answer:
         """Answer a request under ``/services/oauth2/`` or ``/id/``."""
-        match asked.method, asked.parts:
+        match request.method, request.parts:
             case "POST", ["services", "oauth2", "token"]:
-                return self._grants.answer(asked)
+                return self._grants.answer(request)
             case "GET" | "POST", ["services", "oauth2", "authorize"]:
-                return self._authorizing.answer(asked)
+                return self._authorizing.answer(request)
             case "GET" | "POST", ["services", "oauth2", "revoke"]:
-                return self._revoke(asked.form)
+                return self._revoke(request.form)
             case "POST", ["services", "oauth2", "introspect"]:
-                return Answer(200, self._introspected(connected_apps.form_of(asked)))
+                return Answer(200, self._introspected(connected_apps.form_of(request)))
             case "GET" | "POST", ["services", "oauth2", "userinfo"]:
-                return self._allowed(asked) or Answer(200, userinfo(self._org))
+                return self._allowed(request) or Answer(200, userinfo(self._org))
             case "GET" | "POST", ["id", org_id, user_id]:
-                return self._allowed(asked) or self._identity(asked, org_id, user_id)
+                return self._allowed(request) or self._identity(request, org_id, user_id)
         raise Refusal(404, "NOT_FOUND", "The requested resource does not exist")
 
-    def authenticate(self, asked: Asked) -> None:
+    def authenticate(self, request: Request) -> None:
         """Let a request in, or refuse it with 401."""
-        kind = asked.headers.get("authorization", "").partition(" ")[0]
+        kind = request.headers.get("authorization", "").partition(" ")[0]
         if kind and kind not in ("Bearer", "OAuth"):
             raise Refusal(401, "INVALID_AUTH_HEADER", "INVALID_HEADER_TYPE")
-        token = asked.access_token
+        token = request.access_token
         if self._org.logins.use(token) is None:
             self._refused(token)
             raise Refusal(401, "INVALID_SESSION_ID", "Session expired or invalid")
 
     @contextmanager
-    def processing(self, asked: Asked) -> Iterator[None]:
+    def processing(self, request: Request) -> Iterator[None]:
         """While a refresh is under way, a second one with the same token is told so."""
-        given = asked.form.get("refresh_token", "") if asked.path == TOKEN_PATH else ""
-        if not given:
+        refresh_token = request.form.get("refresh_token", "") if request.path == TOKEN_PATH else ""
+        if not refresh_token:
             yield
             return
-        if given in self._org.in_process:
+        if refresh_token in self._org.in_process:
             raise OAuthRefusal("invalid_grant", "Token request is already being processed")
-        self._org.in_process.add(given)
+        self._org.in_process.add(refresh_token)
         try:
             yield
         finally:
-            self._org.in_process.discard(given)
+            self._org.in_process.discard(refresh_token)
 
     def _refused(self, token: str) -> None:
         """Count an access token that is not good here, and those of other orgs, living or dead, apart."""
@@ -79,27 +79,27 @@ class OAuth:
         if exclamation and mark != self._org.org_id[:15]:
             self._org.counters.foreign_tokens += 1
 
-    def _allowed(self, asked: Asked) -> Answer | None:
+    def _allowed(self, request: Request) -> Answer | None:
         """The refusal of a request to read who the user is, if it shows no good token."""
-        token = asked.access_token or asked.form.get("oauth_token", "") or asked.form.get("access_token", "")
+        token = request.access_token or request.form.get("oauth_token", "") or request.form.get("access_token", "")
         if self._org.logins.use(token) is not None:
             return None
         self._refused(token)
         return Answer.text(403, "Bad_OAuth_Token" if token else "Missing_OAuth_Token")
 
-    def _identity(self, asked: Asked, org_id: str, user_id: str) -> Answer:
+    def _identity(self, request: Request, org_id: str, user_id: str) -> Answer:
         if org_id != self._org.org_id:
             return Answer.text(403, "Wrong_Org")
         if user_id != self._org.user_id:
             return Answer.text(404, "Bad_Id")
-        version = asked.form.get("version")
-        told, answers = userinfo(self._org), self._org.answers
+        version = request.form.get("version")
+        user, answers = userinfo(self._org), self._org.answers
         if answers.identity_org_id is not None:
-            told["organization_id"] = answers.identity_org_id
+            user["organization_id"] = answers.identity_org_id
         if answers.identity_url is not None:
             truth = self._org.instance_url
-            told["urls"] = {name: url.replace(truth, answers.identity_url) for name, url in told["urls"].items()}
-        return Answer(200, identity(told, "68.0" if version == "latest" else version))
+            user["urls"] = {name: url.replace(truth, answers.identity_url) for name, url in user["urls"].items()}
+        return Answer(200, identity(user, "68.0" if version == "latest" else version))
 
     def _revoke(self, form: dict[str, str]) -> Answer:
         """RFC 7009, but Salesforce says so when it does not know the token."""

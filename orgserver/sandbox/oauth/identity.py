@@ -62,25 +62,25 @@ def userinfo(org: SandboxOrg) -> dict[str, Any]:
     }
 
 
-def identity(told: dict[str, Any], version: str | None) -> dict[str, Any]:
+def identity(user: dict[str, Any], version: str | None) -> dict[str, Any]:
     """What the identity URL tells; its URLs name an API version only where one was asked for."""
-    urls = told["urls"]
+    urls = user["urls"]
     if version is not None:
         urls = {name: url.replace("{version}", version) for name, url in urls.items()}
     return {
-        "id": told["sub"],
+        "id": user["sub"],
         "asserted_user": True,
-        "user_id": told["user_id"],
-        "organization_id": told["organization_id"],
-        "username": told["preferred_username"],
-        "nick_name": told["nickname"],
-        "display_name": told["name"],
-        "email": told["email"],
-        "email_verified": told["email_verified"],
-        "first_name": told["given_name"],
-        "last_name": told["family_name"],
-        "timezone": told["zoneinfo"],
-        "photos": told["photos"],
+        "user_id": user["user_id"],
+        "organization_id": user["organization_id"],
+        "username": user["preferred_username"],
+        "nick_name": user["nickname"],
+        "display_name": user["name"],
+        "email": user["email"],
+        "email_verified": user["email_verified"],
+        "first_name": user["given_name"],
+        "last_name": user["family_name"],
+        "timezone": user["zoneinfo"],
+        "photos": user["photos"],
         "addr_street": None,
         "addr_city": None,
         "addr_country": None,
@@ -89,11 +89,11 @@ def identity(told: dict[str, Any], version: str | None) -> dict[str, Any]:
         "is_lightning_login_user": False,
         "status": {"created_date": None, "body": None},
         "urls": urls,
-        "active": told["active"],
-        "user_type": told["user_type"],
-        "language": told["language"],
-        "locale": told["locale"],
-        "utcOffset": told["utcOffset"],
-        "last_modified_date": told["updated_at"],
-        "is_app_installed": told["is_app_installed"],
+        "active": user["active"],
+        "user_type": user["user_type"],
+        "language": user["language"],
+        "locale": user["locale"],
+        "utcOffset": user["utcOffset"],
+        "last_modified_date": user["updated_at"],
+        "is_app_installed": user["is_app_installed"],
     }

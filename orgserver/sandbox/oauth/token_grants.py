@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from orgserver.sandbox.answers import Answer, Asked
+from orgserver.sandbox.answers import Answer, Request
 from orgserver.sandbox.errors import OAuthRefusal
 from orgserver.sandbox.oauth import assertions, connected_apps
 from orgserver.sandbox.oauth.authorize import Codes
@@ -29,30 +29,30 @@ class Grants:
             "client_credentials": self._credentials,
         }
 
-    def answer(self, asked: Asked) -> Answer:
+    def answer(self, request: Request) -> Answer:
         """Answer one request; OAuthRefusal says what is wrong with it."""
-        form = connected_apps.form_of(asked)
+        form = connected_apps.form_of(request)
         self._count_foreign(form.get("refresh_token", ""))
         if form.get("grant_type") == _JWT_BEARER:
-            return Answer(200, self._assertion(form, asked.headers.get("host", "")))
+            return Answer(200, self._assertion(form, request.headers.get("host", "")))
         kind = self._kinds.get(form.get("grant_type", ""))
         if kind is None:
             raise OAuthRefusal("unsupported_grant_type", "grant type not supported")
         answers = self._org.answers
-        told = kind(form) | answers.fields
-        return Answer(200, {name: value for name, value in told.items() if name not in answers.without})
+        tokens = kind(form) | answers.fields
+        return Answer(200, {name: value for name, value in tokens.items() if name not in answers.without})
 
     def _refresh(self, form: Form) -> dict[str, Any]:
         """Rotate, or keep the refresh token if rotation is off. A spent one ends its whole family."""
         org = self._org
         client_id = connected_apps.authenticated(org, form)
         self._check_place()
-        given = form.get("refresh_token", "")
-        betrayed = org.logins.that_spent(given)
+        refresh_token = form.get("refresh_token", "")
+        betrayed = org.logins.that_spent(refresh_token)
         if betrayed is not None:
             org.counters.reuses += 1
             org.logins.end(betrayed)
-        family = org.logins.with_token(given)
+        family = org.logins.with_token(refresh_token)
         if family is None or family.client_id != client_id:
             raise OAuthRefusal("invalid_grant", "expired access/refresh token")
         org.counters.refreshes += 1
@@ -102,10 +102,10 @@ class Grants:
         if answers.inactive_user:
             raise OAuthRefusal("invalid_grant", "inactive user")
 
-    def _count_foreign(self, given: str) -> None:
+    def _count_foreign(self, refresh_token: str) -> None:
         """Count a refresh token, living or dead, that another org gave."""
-        if not given or self._org.logins.with_token(given) is not None:
+        if not refresh_token or self._org.logins.with_token(refresh_token) is not None:
             return
         others = (each.logins for each in self._orgs if each is not self._org)
-        if any(each.with_token(given) or each.that_spent(given) for each in others):
+        if any(each.with_token(refresh_token) or each.that_spent(refresh_token) for each in others):
             self._org.counters.foreign_tokens += 1

@@ -152,13 +152,13 @@ def _summing(function: str, getter: Getter, field: Field) -> Sum:
         return [value for record in records if (value := getter(record)) is not None]
 
     def average(records: list[Record]) -> float | None:
-        found = values(records)
-        return sum(found) / len(found) if found else None
+        numbers = values(records)
+        return sum(numbers) / len(numbers) if numbers else None
 
     sums: dict[str, Sum] = {
         "count": lambda records: len(values(records)),
         "count_distinct": lambda records: len({compare(value) for value in values(records)}),
-        "sum": lambda records: sum(found) if (found := values(records)) else None,
+        "sum": lambda records: sum(numbers) if (numbers := values(records)) else None,
         "avg": average,
         "min": lambda records: min(values(records), key=compare, default=None),
         "max": lambda records: max(values(records), key=compare, default=None),

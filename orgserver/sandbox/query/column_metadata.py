@@ -31,19 +31,19 @@ _APEX_TYPES = {
 
 def described(sobject: SObject, shape: Shape | None) -> dict[str, Any]:
     """The columns of a query of an object; none for COUNT()."""
-    return _told(sobject, [] if shape is None else _columns(shape), grouped=False)
+    return _describe(sobject, [] if shape is None else _columns(shape), grouped=False)
 
 
 def summed(sobject: SObject, columns: dict[str, tuple[tree.Expression, Field]], *, grouped: bool) -> dict[str, Any]:
     """The columns of a query that sums up."""
-    told = [
+    parts = [
         _column(name, field) if isinstance(expression, tree.Path) else _sum(name, expression, field)
         for name, (expression, field) in columns.items()
     ]
-    return _told(sobject, told, grouped=grouped)
+    return _describe(sobject, parts, grouped=grouped)
 
 
-def _told(sobject: SObject, columns: list[dict[str, Any]], *, grouped: bool) -> dict[str, Any]:
+def _describe(sobject: SObject, columns: list[dict[str, Any]], *, grouped: bool) -> dict[str, Any]:
     return {
         "columnMetadata": columns,
         "entityName": sobject.name,

@@ -33,23 +33,23 @@ def _plain(word: str, today: date) -> tuple[date, date] | None:
     if word in _FIXED:
         first, last = _FIXED[word]
         return today + timedelta(days=first), today + timedelta(days=last)
-    found = _UNIT.fullmatch(word)
-    if found is None:
+    match = _UNIT.fullmatch(word)
+    if match is None:
         return None
-    step = {"LAST": -1, "THIS": 0, "NEXT": 1}[found[1]]
-    return _shifted(today, found[2], step), _shifted(today, found[2], step + 1)
+    step = {"LAST": -1, "THIS": 0, "NEXT": 1}[match[1]]
+    return _shifted(today, match[2], step), _shifted(today, match[2], step + 1)
 
 
 def _counted(word: str, amount: int, today: date) -> tuple[date, date] | None:
-    if (found := _AGO.fullmatch(word)) is not None:
-        return _shifted(today, found[1], -amount), _shifted(today, found[1], 1 - amount)
-    found = _N_UNITS.fullmatch(word)
-    if found is None:
+    if (match := _AGO.fullmatch(word)) is not None:
+        return _shifted(today, match[1], -amount), _shifted(today, match[1], 1 - amount)
+    match = _N_UNITS.fullmatch(word)
+    if match is None:
         return None
-    if found[1] == "NEXT":
-        return _shifted(today, found[2], 1), _shifted(today, found[2], amount + 1)
+    if match[1] == "NEXT":
+        return _shifted(today, match[2], 1), _shifted(today, match[2], amount + 1)
     # "The last n days" goes on to the end of today; the last n weeks, months and so on end before this one.
-    return _shifted(today, found[2], -amount), _shifted(today, found[2], 1 if found[2] == "DAY" else 0)
+    return _shifted(today, match[2], -amount), _shifted(today, match[2], 1 if match[2] == "DAY" else 0)
 
 
 def _shifted(today: date, unit: str, steps: int) -> date:

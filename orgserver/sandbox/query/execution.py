@@ -47,10 +47,10 @@ class Runner:
         """The records that match, in their order; of a query that sums up, the rows of its answer."""
         if isinstance(self._answer, Grouping):
             return self._answer.rows()
-        found = self._scan.matching()
+        records = self._scan.matching()
         if self._sort is not None:
-            self._sort(found)
-        return self._scan.window(found)
+            self._sort(records)
+        return self._scan.window(records)
 
     def projection(self) -> Callable[[Record, str], Record]:
         """A function from what rows() gave and an API version to a row of the answer."""

@@ -31,9 +31,9 @@ class Paths:
 
     def getter(self, path: tree.Path) -> tuple[Getter, Field]:
         """A function from a record to the value at a path, and the field that it is the value of."""
-        links, found = self.resolve(path)
+        links, field = self.resolve(path)
         if not links:
-            return itemgetter(found.name), found
+            return itemgetter(field.name), field
 
         def get(record: Record) -> Any:
             here: tuple[SObject, Record] | None = None
@@ -41,9 +41,9 @@ class Paths:
                 here = self.linked((here[1] if here else record).get(link.name))
                 if here is None:
                     return None
-            return here and value(here[0], here[1], found)
+            return here and value(here[0], here[1], field)
 
-        return get, found
+        return get, field
 
     def resolve(self, path: tree.Path) -> tuple[list[Field], Field]:
         """The references that a path follows, and the field at its end."""
@@ -56,12 +56,12 @@ class Paths:
                 raise self._no_relationship(step, path.position)
             links.append(link)
             sobject = target
-        found = sobject.fields.get(last.lower())
-        if found is None:
+        field = sobject.fields.get(last.lower())
+        if field is None:
             message = f"No such column '{last}' on entity '{sobject.name}'. If you are attempting to use a custom "
             message += f"field, be sure to append the '__c' after the custom field name. {REFERENCE}"
             raise framed("INVALID_FIELD", message, self._text, path.position)
-        return links, found
+        return links, field
 
     def relationship(self, name: str, position: int) -> Field:
         """The reference behind the name of a relationship of the record's own."""
@@ -95,9 +95,9 @@ class Paths:
         return framed("INVALID_FIELD", message + REFERENCE, self._text, position)
 
 
-def value(sobject: SObject, record: Record, wanted: Field) -> Any:
+def value(sobject: SObject, record: Record, field: Field) -> Any:
     """A record's value of a field; for ``Type`` behind a relationship to several objects, what the record is."""
-    return sobject.name if wanted is TYPE else record.get(wanted.name)
+    return sobject.name if field is TYPE else record.get(field.name)
 
 
 def attributes(sobject: str, identifier: str, version: str) -> Record:

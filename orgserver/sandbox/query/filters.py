@@ -79,22 +79,22 @@ class Filter:
     def _among(self, getter: Getter, field: Field, comparison: tree.Comparison) -> Matcher:
         value = comparison.right
         if isinstance(value, tree.Query):
-            wanted = self._joins(comparison, value, field)
+            members = self._joins(comparison, value, field)
         else:
-            wanted = frozenset(self._operand(field, each) for each in _several(value))
+            members = frozenset(self._operand(field, each) for each in _several(value))
         inside = comparison.operator == "in"
         compare = comparer(field)
-        return lambda record: (compare(getter(record)) in wanted) is inside
+        return lambda record: (compare(getter(record)) in members) is inside
 
     def _includes(self, getter: Getter, field: Field, comparison: tree.Comparison) -> Matcher:
         if field.type != "multipicklist":
             raise self._bad_operator(field, comparison.position)
-        wanted = [_choices(self._operand(field, each)) for each in _several(comparison.right)]
+        choices = [_choices(self._operand(field, each)) for each in _several(comparison.right)]
         inside = comparison.operator == "includes"
 
         def matches(record: Record) -> bool:
             chosen = _choices(comparable(field, getter(record)))
-            return any(each <= chosen for each in wanted) is inside
+            return any(each <= chosen for each in choices) is inside
 
         return matches
 
@@ -113,20 +113,20 @@ class Filter:
             raise framed("MALFORMED_QUERY", f"unexpected token: '{word}'", self._text, value.position)
         first, last = (self._midnight(day, field) for day in span)
         tests: dict[str, Callable[[datetime], bool]] = {
-            "=": lambda found: first <= found < last,
-            "!=": lambda found: not first <= found < last,
-            "<": lambda found: found < first,
-            "<=": lambda found: found < last,
-            ">": lambda found: found >= last,
-            ">=": lambda found: found >= first,
+            "=": lambda instant: first <= instant < last,
+            "!=": lambda instant: not first <= instant < last,
+            "<": lambda instant: instant < first,
+            "<=": lambda instant: instant < last,
+            ">": lambda instant: instant >= last,
+            ">=": lambda instant: instant >= first,
         }
         test = tests[comparison]
 
         compare = comparer(field)
 
         def matches(record: Record) -> bool:
-            found = compare(getter(record))
-            return comparison == "!=" if found is None else test(found)
+            instant = compare(getter(record))
+            return comparison == "!=" if instant is None else test(instant)
 
         return matches
 
@@ -195,8 +195,8 @@ def _compared(getter: Getter, field: Field, comparison: str, operand: Any) -> Ma
         return lambda record: test(compare(getter(record)), operand)
 
     def matches(record: Record) -> bool:
-        found = compare(getter(record))
-        return found is not None and test(found, operand)
+        value = compare(getter(record))
+        return value is not None and test(value, operand)
 
     return matches
 

@@ -63,12 +63,12 @@ def row(paths: Paths, shape: Shape) -> Row:
     cells = [(name, _cell(paths, part)) for name, part in shape.parts.items()]
 
     def made(sobject: SObject, record: Record, version: str) -> Record:
-        told: Record = {"attributes": attributes(sobject.name, record["Id"], version)}
+        row: Record = {"attributes": attributes(sobject.name, record["Id"], version)}
         if shape.polymorphic:
-            told["attributes"]["type"] = "Name"
+            row["attributes"]["type"] = "Name"
         for name, cell in cells:
-            told[name] = cell(sobject, record, version)
-        return told
+            row[name] = cell(sobject, record, version)
+        return row
 
     return made
 

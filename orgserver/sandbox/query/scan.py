@@ -50,17 +50,17 @@ class Context:
 
     def sobject(self, name: str, position: int) -> SObject:
         """The object that a query names."""
-        found = schema.find(name)
-        if found is None:
+        sobject = schema.find(name)
+        if sobject is None:
             message = f"sObject type '{name}' is not supported. If you are attempting to use a custom object, be sure "
             message += f"to append the '__c' after the entity name. {REFERENCE}"
             raise self.refused(message, position, "INVALID_TYPE")
-        return found
+        return sobject
 
     def table(self, sobject: SObject) -> list[Record]:
         """All records of an object."""
-        found = list(self.records.tables[sobject.name].values())
-        return found + list(self.records.deleted[sobject.name].values()) if self.deleted else found
+        records = list(self.records.tables[sobject.name].values())
+        return records + list(self.records.deleted[sobject.name].values()) if self.deleted else records
 
 
 class Scan:
@@ -122,16 +122,16 @@ class Scan:
         context = self.context
         if outer.type not in _IDS:
             raise semi_joins.not_an_id(comparison.left, context.text, outer=True)
-        wanted = semi_joins.selected(inner, context.text)
+        path = semi_joins.selected(inner, context.text)
         sobject = context.sobject(inner.sobject, inner.position)
         if sobject.name == self.sobject.name:
             raise context.refused(
                 "The inner and outer selects should not be on the same object type", comparison.position
             )
         scan = Scan(context, inner, sobject)
-        getter, field = scan.expressions.compiled(wanted)
+        getter, field = scan.expressions.compiled(path)
         if field.type not in _IDS:
-            raise semi_joins.not_an_id(wanted, context.text, outer=False)
+            raise semi_joins.not_an_id(path, context.text, outer=False)
         if not _pointed(self.sobject, outer) & _pointed(sobject, field):
             message = f"The selected field '{field.name}' in the subquery and the left operand field in the where "
             message += f"expression in the outer query '{outer.name}' should point to the same object type"

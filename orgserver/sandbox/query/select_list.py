@@ -174,7 +174,7 @@ class _Children:
     def _by_parent(self) -> dict[Any, list[Record]]:
         rows = self._scan.matching()
         self._sort(rows)
-        found: defaultdict[Any, list[Record]] = defaultdict(list)
+        children: defaultdict[Any, list[Record]] = defaultdict(list)
         for row in rows:
-            found[row[self._reference]].append(row)
-        return found
+            children[row[self._reference]].append(row)
+        return children

@@ -13,16 +13,16 @@ _ONLY_WHERE = (
 
 def allowed(condition: tree.Condition | None, text: str) -> None:
     """Refuse semi-joins that are too many, or stand where Salesforce takes none."""
-    found = [each for each in tree.comparisons(condition) if isinstance(each.right, tree.Query)]
-    if not found:
+    joins = [each for each in tree.comparisons(condition) if isinstance(each.right, tree.Query)]
+    if not joins:
         return
-    if len(found) > _MAX:
+    if len(joins) > _MAX:
         message = f"Maximum {_MAX} semi join sub-selects are allowed"
-        raise framed("EXCEEDED_MAX_SEMIJOIN_SUBSELECTS", message, text, found[_MAX].position)
+        raise framed("EXCEEDED_MAX_SEMIJOIN_SUBSELECTS", message, text, joins[_MAX].position)
     if isinstance(condition, tree.Group) and condition.operator == "or":
-        raise _malformed("Semi join sub-selects are not allowed with the 'OR' operator", text, found[0].position)
+        raise _malformed("Semi join sub-selects are not allowed with the 'OR' operator", text, joins[0].position)
     top = condition.conditions if isinstance(condition, tree.Group) else (condition,)
-    nested = [each for each in found if each not in top]
+    nested = [each for each in joins if each not in top]
     if nested:
         raise _malformed(_ONLY_WHERE, text, nested[0].position)
 

@@ -55,14 +55,14 @@ def parse(text: str) -> Search:
     end = _closing(text, head.end())
     sought, position = text[head.end() + 1 : end], end + 1
     scope = "ALL"
-    if found := _IN.match(text, position):
-        scope, position = found[1].upper(), found.end()
+    if match := _IN.match(text, position):
+        scope, position = match[1].upper(), match.end()
     returning: list[Returned] = []
-    if found := _RETURNING.match(text, position):
-        returning, position = _returning(text, found.end())
+    if match := _RETURNING.match(text, position):
+        returning, position = _returning(text, match.end())
     limit = None
-    if found := _LIMIT.match(text, position):
-        limit, position = int(found[1]), found.end()
+    if match := _LIMIT.match(text, position):
+        limit, position = int(match[1]), match.end()
     if text[position:].strip():
         raise malformed(f"unexpected token: {text[position:].split(maxsplit=1)[0][:40]}")
     return Search(sought, scope, returning, limit)
@@ -87,15 +87,15 @@ def _closing(text: str, start: int) -> int:
 def _returning(text: str, position: int) -> tuple[list[Returned], int]:
     returning = []
     while True:
-        found = _OBJECT.match(text, position)
-        if found is None:
+        match = _OBJECT.match(text, position)
+        if match is None:
             raise malformed("an object is missing after RETURNING")
-        position = found.end()
+        position = match.end()
         inner = ""
         if text[position : position + 1] == "(":
             end = _balanced(text, position)
             inner, position = text[position + 1 : end], end + 1
-        returning.append(_returned(found[1], inner))
+        returning.append(_returned(match[1], inner))
         comma = re.compile(r"\s*,").match(text, position)
         if comma is None:
             return returning, position
@@ -121,13 +121,13 @@ def _returned(sobject: str, inner: str) -> Returned:
     tail = _TAIL.search(_bare(clauses))
     limit, offset = (tail[1], tail[2]) if tail else (None, None)
     fields = inner[: first.start()] if first else inner
-    kept = clauses[: tail.start()] if tail else clauses
-    return Returned(sobject, fields.strip(), kept.strip(), int(limit) if limit else None, int(offset or 0))
+    conditions = clauses[: tail.start()] if tail else clauses
+    return Returned(sobject, fields.strip(), conditions.strip(), int(limit) if limit else None, int(offset or 0))
 
 
 def _bare(text: str) -> str:
     """The text with its literals blanked out, as long as before."""
-    return _LITERAL.sub(lambda found: "'" + " " * (len(found[0]) - 2) + "'", text)
+    return _LITERAL.sub(lambda match: "'" + " " * (len(match[0]) - 2) + "'", text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,22 +141,22 @@ class Piece:
 
 def pieces(text: str) -> list[Piece]:
     """The pieces of what stood in the braces."""
-    found: list[Piece] = []
+    parts: list[Piece] = []
     position = 0
     while position < len(text):
         letter = text[position]
         if letter in "()":
-            found.append(Piece(letter))
+            parts.append(Piece(letter))
             position += 1
         elif letter == '"':
             words, position = _phrase(text, position + 1)
-            found.append(Piece(words=words))
+            parts.append(Piece(words=words))
         elif letter.isspace():
             position += 1
         else:
             piece, position = _word(text, position)
-            found += [piece] if piece.operator or piece.words else []
-    return found
+            parts += [piece] if piece.operator or piece.words else []
+    return parts
 
 
 def _phrase(text: str, position: int) -> tuple[tuple[str, ...], int]:

@@ -12,7 +12,7 @@ from orgserver.sandbox.rest.bulk_csv import NULL, Dialect
 from orgserver.sandbox.rest.upserts import upsert
 from orgserver.sandbox.state import schema
 from orgserver.sandbox.state.bulk_jobs import Job
-from orgserver.sandbox.state.field_values import kept
+from orgserver.sandbox.state.field_values import stored_value
 from orgserver.sandbox.state.records import Record, Records
 from orgserver.sandbox.state.schema import SObject
 
@@ -54,13 +54,13 @@ class Ingest(Job):
             yield
 
     def _one(self, act: Callable[[Record], tuple[str, bool]], cells: dict[str, str]) -> None:
-        given = next((cells[name] for name in cells if name.lower() == "id"), "")
+        identifier = next((cells[name] for name in cells if name.lower() == "id"), "")
         try:
             identifier, created = act(_values(cells))
             outcome = Outcome(identifier, created, "")
         except Refusal as refusal:
             self.failed += 1
-            outcome = Outcome(given, False, self._told(refusal, cells))
+            outcome = Outcome(identifier, False, self._describe_error(refusal, cells))
         self.processed += 1
         self.outcomes.append(outcome)
 
@@ -71,7 +71,7 @@ class Ingest(Job):
                 raise Refusal(400, "INVALIDBATCH", f"InvalidBatch : Field name not found : {name}")
             if link and not self._is_parent(link):
                 raise Refusal(400, "INVALIDBATCH", f"InvalidBatch : Field name not found : {name}")
-        if self.told["operation"] in _NEED_ID and "id" not in (name.lower() for name in header):
+        if self.details["operation"] in _NEED_ID and "id" not in (name.lower() for name in header):
             raise Refusal(400, "INVALIDBATCH", "InvalidBatch : The 'id' column is missing")
 
     def _is_parent(self, link: str) -> bool:
@@ -84,12 +84,12 @@ class Ingest(Job):
 
     def _act(self) -> Callable[[Record], tuple[str, bool]]:
         """What the job does with a row's values: the record's id, and whether it is new."""
-        operation = self.told["operation"]
+        operation = self.details["operation"]
         sobject = self.sobject
         if operation == "insert":
             return lambda values: (self.records.create(sobject, values), True)
         if operation == "upsert":
-            key = str(self.told["externalIdFieldName"])
+            key = str(self.details["externalIdFieldName"])
             return lambda values: upsert(self.records, sobject, key, values)
 
         def act(values: Record) -> tuple[str, bool]:
@@ -104,20 +104,20 @@ class Ingest(Job):
         return act
 
     def _there(self, values: Record) -> str:
-        given = next((value for name, value in values.items() if name.lower() == "id"), None)
-        if not given:
+        text = next((value for name, value in values.items() if name.lower() == "id"), None)
+        if not text:
             raise Refusal(400, "MISSING_ARGUMENT", "Id not specified in an update call")
         try:
-            identifier = record_id(str(given))
+            identifier = record_id(str(text))
         except ValueError:
-            raise Refusal(400, "MALFORMED_ID", f"bad id {given}", ["Id"]) from None
+            raise Refusal(400, "MALFORMED_ID", f"bad id {text}", ["Id"]) from None
         if identifier in self.records.deleted[self.sobject.name]:
             raise Refusal(404, "ENTITY_IS_DELETED", "entity is deleted", [])
         if identifier not in self.records.tables[self.sobject.name]:
             raise Refusal(400, "INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", [])
         return identifier
 
-    def _told(self, refusal: Refusal, cells: dict[str, str]) -> str:
+    def _describe_error(self, refusal: Refusal, cells: dict[str, str]) -> str:
         if refusal.code == "JSON_PARSER_ERROR":
             refusal = self._mistyped(cells)
         return f"{refusal.code}:{refusal.message}:{' '.join(refusal.fields or [])} --"
@@ -125,13 +125,13 @@ class Ingest(Job):
     def _mistyped(self, cells: dict[str, str]) -> Refusal:
         """A cell of the wrong kind, as bulk jobs say it."""
         for name, cell in cells.items():
-            found = self.sobject.fields.get(name.lower())
+            field = self.sobject.fields.get(name.lower())
             try:
-                if found is not None and cell != NULL:
-                    kept(found, cell)
+                if field is not None and cell != NULL:
+                    stored_value(field, cell)
             except Refusal:
-                text = f"{found.name if found else name}: value not of required type: {cell[:80]}"
-                return Refusal(400, "INVALID_TYPE_ON_FIELD_IN_RECORD", text, [found.name if found else name])
+                text = f"{field.name if field else name}: value not of required type: {cell[:80]}"
+                return Refusal(400, "INVALID_TYPE_ON_FIELD_IN_RECORD", text, [field.name if field else name])
         return Refusal(400, "INVALID_TYPE_ON_FIELD_IN_RECORD", "value not of required type", [])
 
     def successes(self) -> str:
@@ -180,8 +180,8 @@ def _values(cells: dict[str, str]) -> Record:
 
 def objects_of(name: object) -> SObject:
     """The object of a job; Refusal if it has none."""
-    found = schema.find(name) if isinstance(name, str) else None
-    if found is None:
+    sobject = schema.find(name) if isinstance(name, str) else None
+    if sobject is None:
         text = f"InvalidEntity : Entity '{name}' is not supported by the Bulk API."
         raise Refusal(400, "INVALIDENTITY", text)
-    return found
+    return sobject

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from orgserver.model.names import record_id
-from orgserver.sandbox.answers import Answer, Asked
+from orgserver.sandbox.answers import Answer, Request
 from orgserver.sandbox.errors import Refusal
 from orgserver.sandbox.query.field_paths import attributes
 from orgserver.sandbox.rest.request_bodies import (
@@ -39,30 +39,30 @@ class Collections:
     def __init__(self, records: Records) -> None:
         self._records = records
 
-    def answer(self, asked: Asked, rest: list[str], version: str) -> Answer:
+    def answer(self, request: Request, rest: list[str], version: str) -> Answer:
         """Answer a request; Refusal if nothing of it can be done."""
-        method = method_of(asked)
+        method = method_of(request)
         match method, rest:
             case "POST", []:
-                return self._save(asked, self._create)
+                return self._save(request, self._create)
             case "PATCH", []:
-                return self._save(asked, self._update)
+                return self._save(request, self._update)
             case "DELETE", []:
-                return self._delete(asked)
+                return self._delete(request)
             case "PATCH", [name, key]:
-                return self._upsert(asked, object_named(name), key)
+                return self._upsert(request, object_named(name), key)
             case "GET", [name]:
-                told = {each: asked.query.get(each, "").split(",") for each in ("ids", "fields")}
-                return self._read(object_named(name), told, version)
+                parameters = {each: request.query.get(each, "").split(",") for each in ("ids", "fields")}
+                return self._read(object_named(name), parameters, version)
             case "POST", [name]:
-                return self._read(object_named(name), read_object(asked.body), version)
+                return self._read(object_named(name), read_object(request.body), version)
             case _, [] | [_] | [_, _]:
                 raise not_allowed(method)
         raise not_found()
 
-    def _save(self, asked: Asked, save: Callable[[SObject, Record, bool], Record]) -> Answer:
-        all_or_none, records = _told(asked)
-        allow = allows_duplicates(asked)
+    def _save(self, request: Request, save: Callable[[SObject, Record, bool], Record]) -> Answer:
+        all_or_none, records = _read_body(request)
+        allow = allows_duplicates(request)
         acts = [_act(save, _type(record), without_attributes(record), allow) for record in records]
         return self._done(acts, all_or_none=all_or_none)
 
@@ -71,17 +71,17 @@ class Collections:
         return {"id": self._records.create(sobject, values, allow_duplicates=allow)}
 
     def _update(self, sobject: SObject, values: Record, allow: bool) -> Record:  # as _create
-        given = next((value for name, value in values.items() if name.lower() == "id"), None)
-        if not given:
+        identifier_text = next((value for name, value in values.items() if name.lower() == "id"), None)
+        if not identifier_text:
             raise Refusal(400, "MISSING_ARGUMENT", "Id not specified in an update call")
         values = {name: value for name, value in values.items() if name.lower() != "id"}
-        identifier = self._there(sobject, given)
+        identifier = self._there(sobject, identifier_text)
         self._records.update(sobject, identifier, values, allow_duplicates=allow)
         return {"id": identifier}
 
-    def _upsert(self, asked: Asked, sobject: SObject, key: str) -> Answer:
-        all_or_none, records = _told(asked)
-        allow = allows_duplicates(asked)
+    def _upsert(self, request: Request, sobject: SObject, key: str) -> Answer:
+        all_or_none, records = _read_body(request)
+        allow = allows_duplicates(request)
 
         def save(sobject: SObject, values: Record, allow: bool) -> Record:  # as _create
             identifier, created = upsert(self._records, sobject, key, values, allow_duplicates=allow)
@@ -93,11 +93,11 @@ class Collections:
         acts = [_act(save, sobject, without_attributes(record), allow) for record in records]
         return self._done(acts, all_or_none=all_or_none)
 
-    def _delete(self, asked: Asked) -> Answer:
-        given = [each.strip() for each in asked.query.get("ids", "").split(",") if each.strip()]
-        if not given:
+    def _delete(self, request: Request) -> Answer:
+        identifiers = [each.strip() for each in request.query.get("ids", "").split(",") if each.strip()]
+        if not identifiers:
             raise Refusal(400, "MISSING_ARGUMENT", "The ids parameter is required")
-        _count(given, _MOST)
+        _count(identifiers, _MOST)
 
         def delete(identifier: str) -> Record:
             sobject = schema.by_prefix(identifier)
@@ -107,15 +107,15 @@ class Collections:
             self._records.delete(sobject, identifier)
             return {"id": identifier}
 
-        acts = [_bound(delete, each) for each in given]
-        return self._done(acts, all_or_none=asked.query.get("allOrNone", "").lower() == "true")
+        acts = [_bound(delete, each) for each in identifiers]
+        return self._done(acts, all_or_none=request.query.get("allOrNone", "").lower() == "true")
 
-    def _there(self, sobject: SObject, given: Any) -> str:
+    def _there(self, sobject: SObject, identifier_text: Any) -> str:
         """The id of a record that is there; the codes are those of one record among others."""
         try:
-            identifier = record_id(str(given))
+            identifier = record_id(str(identifier_text))
         except ValueError:
-            raise _malformed(given) from None
+            raise _malformed(identifier_text) from None
         try:
             return str(self._records.get(sobject, identifier)["Id"])
         except Refusal as refusal:
@@ -142,8 +142,8 @@ class Collections:
                 outcomes = [_rolled_back() if outcome["success"] else outcome for outcome in outcomes]
         return Answer(200, outcomes)
 
-    def _read(self, sobject: SObject, told: Record, version: str) -> Answer:
-        ids, names = told.get("ids"), told.get("fields")
+    def _read(self, sobject: SObject, body: Record, version: str) -> Answer:
+        ids, names = body.get("ids"), body.get("fields")
         if not isinstance(ids, list) or not isinstance(names, list) or not ids or not names:
             raise Refusal(400, "MISSING_ARGUMENT", "ids and fields are required")
         _count(ids, _MOST_READ)
@@ -154,9 +154,9 @@ class Collections:
         shown = [field.name for field in fields if field is not None]
         return Answer(200, [self._row(sobject, each, shown, version) for each in ids])
 
-    def _row(self, sobject: SObject, given: Any, names: list[str], version: str) -> Record | None:
+    def _row(self, sobject: SObject, identifier: Any, names: list[str], version: str) -> Record | None:
         try:
-            record = self._records.tables[sobject.name].get(record_id(str(given).strip()))
+            record = self._records.tables[sobject.name].get(record_id(str(identifier).strip()))
         except ValueError:
             record = None
         if record is None:
@@ -165,8 +165,8 @@ class Collections:
         return row | {name: record[name] for name in names} | {"Id": record["Id"]}
 
 
-def _told(asked: Asked) -> tuple[bool, list[Record]]:
-    body = read_object(asked.body)
+def _read_body(request: Request) -> tuple[bool, list[Record]]:
+    body = read_object(request.body)
     records = body.get("records")
     if not isinstance(records, list) or not records or not all(isinstance(record, dict) for record in records):
         raise Refusal(400, "MISSING_ARGUMENT", "a list of records is required")
@@ -179,15 +179,15 @@ def _told(asked: Asked) -> tuple[bool, list[Record]]:
     return body.get("allOrNone") is True, records
 
 
-def _count(given: list[Any], most: int) -> None:
-    if len(given) > most:
+def _count(items: list[Any], most: int) -> None:
+    if len(items) > most:
         message = f"record limit reached. cannot submit more than {most} records into this call"
         raise Refusal(400, "EXCEEDED_ID_LIMIT", message)
 
 
 def _type(record: Record) -> SObject:
-    told = record.get("attributes")
-    name = told.get("type") if isinstance(told, dict) else None
+    attributes = record.get("attributes")
+    name = attributes.get("type") if isinstance(attributes, dict) else None
     if not isinstance(name, str):
         raise Refusal(400, "INVALID_INPUT", "every record needs attributes with its type")
     return object_typed(name)
@@ -207,8 +207,8 @@ def _bound(act: Callable[[str], Record], identifier: str) -> Act:
 
 
 def _succeeded(outcome: Record) -> Record:
-    told = {"id": outcome["id"], "success": True, "errors": []}
-    return told | ({"created": outcome["created"]} if "created" in outcome else {})
+    result = {"id": outcome["id"], "success": True, "errors": []}
+    return result | ({"created": outcome["created"]} if "created" in outcome else {})
 
 
 def _rolled_back() -> Record:
@@ -216,5 +216,5 @@ def _rolled_back() -> Record:
     return {"success": False, "errors": [error]}
 
 
-def _malformed(given: Any) -> Refusal:
-    return Refusal(400, "MALFORMED_ID", f"malformed id {str(given)[:80]}", [])
+def _malformed(identifier: Any) -> Refusal:
+    return Refusal(400, "MALFORMED_ID", f"malformed id {str(identifier)[:80]}", [])

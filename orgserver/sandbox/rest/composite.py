@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from orgserver.sandbox.answers import Answer, Asked
+from orgserver.sandbox.answers import Answer, Request
 from orgserver.sandbox.errors import Refusal
 from orgserver.sandbox.rest.request_bodies import not_allowed, not_found, object_named, object_typed, read_object
 from orgserver.sandbox.state.records import Record, Records
@@ -27,7 +27,7 @@ _ROLLED_BACK = "The transaction was rolled back since another operation in the s
 _TOO_MANY = "The request can\N{RIGHT SINGLE QUOTATION MARK}t contain more than"
 _NAME = re.compile(r"[A-Za-z0-9]\w*", re.ASCII)
 """The form of a referenceId (guardian/support-service-lambdas PR 1512)."""
-Resource = Callable[[Asked, str, list[str]], Answer]
+Resource = Callable[[Request, str, list[str]], Answer]
 
 
 class _Unfit(Refusal):
@@ -41,38 +41,38 @@ class Composite:
         self._records = records
         self._resource = resource
 
-    def answer(self, asked: Asked, rest: list[str]) -> Answer:
+    def answer(self, request: Request, rest: list[str]) -> Answer:
         """Answer a request under ``/composite``."""
-        if asked.method != "POST":
-            raise not_allowed(asked.method)
+        if request.method != "POST":
+            raise not_allowed(request.method)
         match rest:
             case []:
-                return self._composite(asked)
+                return self._composite(request)
             case ["batch"]:
-                return self._batch(asked)
+                return self._batch(request)
             case ["tree", name]:
-                return self._tree(asked, name)
+                return self._tree(request, name)
             case ["graph"]:
-                return self._graphs(asked)
+                return self._graphs(request)
         raise not_found()
 
-    def _composite(self, asked: Asked) -> Answer:
-        told = read_object(asked.body)
+    def _composite(self, request: Request) -> Answer:
+        body = read_object(request.body)
         try:
-            requests = _in_limits(told.get("compositeRequest"))
+            requests = _in_limits(body.get("compositeRequest"))
         except _Unfit as unfit:
             return Answer(200, {"compositeResponse": [_response(None, Answer(400), unfit.body)]})
-        responses, _ = self._each(requests, asked, all_or_none=told.get("allOrNone") is True)
+        responses, _ = self._each(requests, request, all_or_none=body.get("allOrNone") is True)
         return Answer(200, {"compositeResponse": responses})
 
-    def _each(self, requests: list[Record], asked: Asked, *, all_or_none: bool) -> tuple[list[Record], bool]:
+    def _each(self, requests: list[Record], request: Request, *, all_or_none: bool) -> tuple[list[Record], bool]:
         """The responses, and whether all went well."""
         bodies: dict[str, Any] = {}
         responses: list[Record] = []
         with self._records.undoable() as undo:
             for each in requests:
                 reference = str(each["referenceId"])
-                answer = self._sub(each, asked, bodies)
+                answer = self._sub(each, request, bodies)
                 body = json.loads(answer.body) if answer.body else None
                 if answer.status in _OK:
                     bodies[reference] = body
@@ -89,62 +89,66 @@ class Composite:
                 ]
         return responses, not failed
 
-    def _sub(self, each: Record, asked: Asked, bodies: dict[str, Any]) -> Answer:
+    def _sub(self, each: Record, request: Request, bodies: dict[str, Any]) -> Answer:
         try:
             url = _filled(str(each.get("url", "")), bodies)
             body = _filled(each.get("body"), bodies)
-            told = each.get("httpHeaders")
-            headers = {str(name).lower(): str(value) for name, value in told.items()} if isinstance(told, dict) else {}
-            return self._run(str(each.get("method", "GET")), url, body, {**asked.headers, **headers})
+            raw_headers = each.get("httpHeaders")
+            headers = (
+                {str(name).lower(): str(value) for name, value in raw_headers.items()}
+                if isinstance(raw_headers, dict)
+                else {}
+            )
+            return self._run(str(each.get("method", "GET")), url, body, {**request.headers, **headers})
         except Refusal as refusal:
             return Answer(refusal.status, refusal.body)
 
     def _run(self, method: str, url: str, body: Any, headers: dict[str, str]) -> Answer:
         split = urlsplit(url.replace(" ", "%20"))
-        found = _VERSION.fullmatch(split.path)
-        if found is None:
+        match = _VERSION.fullmatch(split.path)
+        if match is None:
             raise not_found()
-        parts = [unquote(part) for part in found[2].strip("/").split("/")]
+        parts = [unquote(part) for part in match[2].strip("/").split("/")]
         if parts[0] == "composite" and parts[1:2] != ["sobjects"]:
             raise Refusal(400, "INVALID_INPUT", "A composite request cannot hold another one")
         content = b"" if body is None else json.dumps(body).encode()
-        inner = Asked(method.upper(), split.path, split.path, split.query, headers, content)
-        return self._resource(inner, found[1], parts)
+        inner = Request(method.upper(), split.path, split.path, split.query, headers, content)
+        return self._resource(inner, match[1], parts)
 
-    def _batch(self, asked: Asked) -> Answer:
-        told = read_object(asked.body)
+    def _batch(self, request: Request) -> Answer:
+        body = read_object(request.body)
         results: list[Record] = []
         halted = False
-        for each in _list(told.get("batchRequests"), _MOST):
+        for each in _list(body.get("batchRequests"), _MOST):
             if halted:
                 error = {"errorCode": "BATCH_PROCESSING_HALTED", "message": "Batch processing halted per request"}
                 results.append({"statusCode": 412, "result": [error]})
                 continue
-            answer = self._sub({**each, "body": each.get("richInput")}, asked, {})
+            answer = self._sub({**each, "body": each.get("richInput")}, request, {})
             results.append({"statusCode": answer.status, "result": json.loads(answer.body) if answer.body else None})
-            halted = told.get("haltOnError") is True and answer.status not in _OK
+            halted = body.get("haltOnError") is True and answer.status not in _OK
         failed = any(each["statusCode"] not in _OK for each in results)
         return Answer(200, {"hasErrors": failed, "results": results})
 
-    def _graphs(self, asked: Asked) -> Answer:
-        graphs = _list(read_object(asked.body).get("graphs"), _MOST_GRAPHS)
+    def _graphs(self, request: Request) -> Answer:
+        graphs = _list(read_object(request.body).get("graphs"), _MOST_GRAPHS)
         inner = [_requests(each.get("compositeRequest"), _MOST_NODES) for each in graphs]
         if sum(len(each) for each in inner) > _MOST_NODES:
             raise Refusal(400, "LIMIT_EXCEEDED", f"A graph request may hold at most {_MOST_NODES} nodes")
-        told = []
+        results = []
         for graph, requests in zip(graphs, inner, strict=True):
-            responses, well = self._each(requests, asked, all_or_none=True)
+            responses, well = self._each(requests, request, all_or_none=True)
             response = {"compositeResponse": responses}
-            told.append({"graphId": graph.get("graphId"), "graphResponse": response, "isSuccessful": well})
-        return Answer(200, {"graphs": told})
+            results.append({"graphId": graph.get("graphId"), "graphResponse": response, "isSuccessful": well})
+        return Answer(200, {"graphs": results})
 
-    def _tree(self, asked: Asked, name: str) -> Answer:
+    def _tree(self, request: Request, name: str) -> Answer:
         object_named(name)
         results: list[Record] = []
         errors: list[Record] = []
         with self._records.undoable() as undo:
             try:
-                for each in _list(read_object(asked.body).get("records"), _MOST_TREE):
+                for each in _list(read_object(request.body).get("records"), _MOST_TREE):
                     self._branch(each, None, results, errors)
             except Refusal:
                 undo()
@@ -157,11 +161,11 @@ class Composite:
                 return Answer(400, {"hasErrors": True, "results": errors})
         return Answer(201, {"hasErrors": False, "results": results})
 
-    def _branch(self, told: Record, parent: Record | None, results: list[Record], errors: list[Record]) -> None:
-        about = told["attributes"] if isinstance(told.get("attributes"), dict) else {}
+    def _branch(self, node: Record, parent: Record | None, results: list[Record], errors: list[Record]) -> None:
+        about = node["attributes"] if isinstance(node.get("attributes"), dict) else {}
         reference = about.get("referenceId")
-        children = {key: value for key, value in told.items() if isinstance(value, dict) and "records" in value}
-        values = {key: value for key, value in told.items() if key != "attributes" and key not in children}
+        children = {key: value for key, value in node.items() if isinstance(value, dict) and "records" in value}
+        values = {key: value for key, value in node.items() if key != "attributes" and key not in children}
         try:
             sobject = object_typed(about.get("type"))
             identifier = self._records.create(sobject, values | (parent or {}))
@@ -222,18 +226,18 @@ def _filled(value: Any, bodies: dict[str, Any]) -> Any:
     whole = _REFERENCE.fullmatch(value)
     if whole:
         return _referred(whole, bodies)
-    return _REFERENCE.sub(lambda found: str(_referred(found, bodies)), value)
+    return _REFERENCE.sub(lambda match: str(_referred(match, bodies)), value)
 
 
-def _referred(found: re.Match[str], bodies: dict[str, Any]) -> Any:
-    value: Any = bodies.get(found[1])
-    for name, index in _STEP.findall(found[2]):
+def _referred(match: re.Match[str], bodies: dict[str, Any]) -> Any:
+    value: Any = bodies.get(match[1])
+    for name, index in _STEP.findall(match[2]):
         try:
             value = value[name] if name else value[int(index)]
         except (KeyError, IndexError, TypeError):
             value = None
     if value is None:
-        text = f"Invalid reference specified. No value for {found[1]}{found[2]} found in {found[1]}"
+        text = f"Invalid reference specified. No value for {match[1]}{match[2]} found in {match[1]}"
         raise Refusal(400, "PROCESSING_HALTED", text)
     return value
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from email.utils import format_datetime
 from typing import Any
 
-from orgserver.sandbox.answers import Answer, Asked
+from orgserver.sandbox.answers import Answer, Request
 from orgserver.sandbox.errors import Refusal
 from orgserver.sandbox.state.schema import SObject
 
@@ -22,29 +22,30 @@ _TAGS = re.compile(r'\s*(?:\*|(?:W/)?"[^"]*"(?:\s*,\s*(?:W/)?"[^"]*")*)\s*')
 _TAG = re.compile(r'"([^"]*?)(?:-{1,2}gzip)?"')
 
 
-def of_read(asked: Asked, sobject: SObject, record: dict[str, Any]) -> Answer | None:
+def of_read(request: Request, sobject: SObject, record: dict[str, Any]) -> Answer | None:
     """What a read is answered in place of the record: 304 or 412; None if it may have it."""
-    modified, since, until = _times(asked, record)
-    if sobject.name == _TAGGED and (found := _matches(asked.headers.get("if-none-match"), record)) is not None:
-        return Answer(304) if found else None
-    if sobject.name == _TAGGED and _matches(asked.headers.get("if-match"), record) is False:
+    modified, since, until = _times(request, record)
+    if sobject.name == _TAGGED and (unchanged := _matches(request.headers.get("if-none-match"), record)) is not None:
+        return Answer(304) if unchanged else None
+    if sobject.name == _TAGGED and _matches(request.headers.get("if-match"), record) is False:
         return Answer(412)
     if until is not None and modified > until:
         return Answer(412)
     return Answer(304) if since is not None and modified <= since else None
 
 
-def check_change(asked: Asked, sobject: SObject, record: dict[str, Any]) -> Answer | None:
+def check_change(request: Request, sobject: SObject, record: dict[str, Any]) -> Answer | None:
     """The same for a change: 412; Refusal where a condition is no such thing."""
     names = ("if-match", "if-none-match") if sobject.name == _TAGGED else ()
     for name in names:
-        if name in asked.headers and not _TAGS.fullmatch(asked.headers[name]):
+        if name in request.headers and not _TAGS.fullmatch(request.headers[name]):
             raise Refusal(400, "INVALID_HEADER", f"{name} holds no entity tag")
-    modified, _, until = _times(asked, record)
-    if "if-unmodified-since" in asked.headers and until is None:
+    modified, _, until = _times(request, record)
+    if "if-unmodified-since" in request.headers and until is None:
         raise Refusal(400, "INVALID_HEADER", "If-Unmodified-Since is not a date")
     if names and (
-        _matches(asked.headers.get("if-match"), record) is False or _matches(asked.headers.get("if-none-match"), record)
+        _matches(request.headers.get("if-match"), record) is False
+        or _matches(request.headers.get("if-none-match"), record)
     ):
         return Answer(412)
     if until is not None and modified > until:
@@ -55,12 +56,12 @@ def check_change(asked: Asked, sobject: SObject, record: dict[str, Any]) -> Answ
 
 def headers(sobject: SObject, record: dict[str, Any]) -> dict[str, str]:
     """What a reply with a record says about its state."""
-    told = {"last-modified": format_datetime(_modified(record), usegmt=True)}
-    return told | ({"etag": f'"{_digest(record)}--gzip"'} if sobject.name == _TAGGED else {})
+    fields = {"last-modified": format_datetime(_modified(record), usegmt=True)}
+    return fields | ({"etag": f'"{_digest(record)}--gzip"'} if sobject.name == _TAGGED else {})
 
 
-def _times(asked: Asked, record: dict[str, Any]) -> tuple[datetime, datetime | None, datetime | None]:
-    since, until = (asked.date(name) for name in ("if-modified-since", "if-unmodified-since"))
+def _times(request: Request, record: dict[str, Any]) -> tuple[datetime, datetime | None, datetime | None]:
+    since, until = (request.date(name) for name in ("if-modified-since", "if-unmodified-since"))
     return _modified(record), since, until
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from orgserver.sandbox.answers import Answer, Asked
+from orgserver.sandbox.answers import Answer, Request
 from orgserver.sandbox.errors import Refusal
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.state import schema
@@ -32,7 +32,7 @@ _OTHERS = {
 def limits(org: SandboxOrg) -> Answer:
     """``/limits``."""
     left = max(org.daily_limit - org.counters.api_calls, 0)
-    queries = sum(job.id[:3] == "750" and job.told["jobType"] == "V2Query" for job in org.jobs.known.values())
+    queries = sum(job.id[:3] == "750" and job.details["jobType"] == "V2Query" for job in org.jobs.known.values())
     used = {"DailyBulkV2QueryJobs": queries}
     others = {name: {"Max": most, "Remaining": most - used.get(name, 0)} for name, most in _OTHERS.items()}
     return Answer(200, {"DailyApiRequests": {"Max": org.daily_limit, "Remaining": left}, **others})
@@ -40,39 +40,39 @@ def limits(org: SandboxOrg) -> Answer:
 
 def limit_info(org: SandboxOrg) -> str:
     """The header Sforce-Limit-Info (REST guide ``headers_api_usage``)."""
-    told = f"api-usage={org.counters.api_calls}/{org.daily_limit}"
+    usage = f"api-usage={org.counters.api_calls}/{org.daily_limit}"
     if org.limit_info == "bursts":
-        return f"{told}; api-bursts=1/750"
-    return f"per-app-api-usage=17/250(appName={org.alias}-app); {told}" if org.limit_info == "per_app" else told
+        return f"{usage}; api-bursts=1/750"
+    return f"per-app-api-usage=17/250(appName={org.alias}-app); {usage}" if org.limit_info == "per_app" else usage
 
 
-def counts(org: SandboxOrg, asked: Asked) -> Answer:
+def counts(org: SandboxOrg, request: Request) -> Answer:
     """``/limits/recordCount``."""
-    wanted = asked.query.get("sObjects", "")
-    names = [found.name for name in wanted.split(",") if (found := schema.find(name.strip()))]
+    listed = request.query.get("sObjects", "")
+    names = [sobject.name for name in listed.split(",") if (sobject := schema.find(name.strip()))]
     tables = org.records.tables
-    told = [{"count": len(tables[name]), "name": name} for name in (names if wanted else schema.NAMES)]
-    return Answer(200, {"sObjects": told})
+    record_counts = [{"count": len(tables[name]), "name": name} for name in (names if listed else schema.NAMES)]
+    return Answer(200, {"sObjects": record_counts})
 
 
-def changed(org: SandboxOrg, asked: Asked, sobject: SObject, kind: str) -> Answer:
+def changed(org: SandboxOrg, request: Request, sobject: SObject, kind: str) -> Answer:
     """``/sobjects/T/updated`` or ``/deleted``."""
-    start, end = (_moment(asked.query.get(name, "")) for name in ("start", "end"))
+    start, end = (_moment(request.query.get(name, "")) for name in ("start", "end"))
     if start >= end:
         raise Refusal(400, "INVALID_REPLICATION_DATE", "startDate must be before endDate")
     table = (org.records.tables if kind == "updated" else org.records.deleted)[sobject.name]
-    found = [record for record in table.values() if start <= _moment(record["SystemModstamp"]) < end]
+    records = [record for record in table.values() if start <= _moment(record["SystemModstamp"]) < end]
     covered: dict[str, Any] = {"latestDateCovered": stamp(min(end, org.clock()))}
     if kind == "updated":
-        return Answer(200, {"ids": [record["Id"] for record in found], **covered})
-    gone = [{"id": record["Id"], "deletedDate": record["SystemModstamp"]} for record in found]
+        return Answer(200, {"ids": [record["Id"] for record in records], **covered})
+    gone = [{"id": record["Id"], "deletedDate": record["SystemModstamp"]} for record in records]
     earliest = stamp(org.clock() - timedelta(days=30))
     return Answer(200, {"deletedRecords": gone, "earliestDateAvailable": earliest, **covered})
 
 
 def _moment(text: str) -> datetime:
     try:
-        found = datetime.fromisoformat(text.replace(" ", "+"))  # a plus sign that nobody escaped
+        time = datetime.fromisoformat(text.replace(" ", "+"))  # a plus sign that nobody escaped
     except ValueError:
         raise Refusal(400, "MALFORMED_DATETIME", "start and end must be dateTimes") from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -6,7 +6,7 @@ import re
 import secrets
 from datetime import timedelta
 
-from orgserver.sandbox.answers import Answer, Asked
+from orgserver.sandbox.answers import Answer, Request
 from orgserver.sandbox.errors import Refusal
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.query.locators import Locator
@@ -27,51 +27,51 @@ class Queries:
     def __init__(self, org: SandboxOrg) -> None:
         self._org = org
 
-    def first(self, asked: Asked, version: str, *, deleted: bool) -> Answer:
+    def first(self, request: Request, version: str, *, deleted: bool) -> Answer:
         """``/query`` or ``/queryAll``."""
         org = self._org
 
         def children(rows: list[Record], version: str) -> Record:
-            return self._page(asked, rows, self._batch(asked), version)
+            return self._page(request, rows, self._batch(request), version)
 
-        runner = org.query(asked.query.get("q", ""), deleted=deleted, page=children)
+        runner = org.query(request.query.get("q", ""), deleted=deleted, page=children)
         rows = runner.rows()
-        if asked.query.get("columns") == "true":
+        if request.query.get("columns") == "true":
             return Answer(200, runner.columns())
         if runner.query.count:
             return Answer(200, {"totalSize": len(rows), "done": True, "records": []})
-        batch = self._batch(asked, runner.long_texts())
+        batch = self._batch(request, runner.long_texts())
         if runner.has_offset:  # the first batch is all there is, and is said to be (SG ``soql_select_offset``)
             rows = rows[:batch]
         row = runner.projection()
         shaped = [row(record, version) for record in rows]
-        return Answer(200, self._page(asked, shaped, batch, version))
+        return Answer(200, self._page(request, shaped, batch, version))
 
-    def more(self, asked: Asked, text: str, version: str) -> Answer:
+    def more(self, request: Request, text: str, version: str) -> Answer:
         """A page at a locator; it lives for two days (limits cheat sheet ``platform-apicursors``)."""
-        found = _LOCATOR.fullmatch(text)
-        locator = self._org.locators.get(found[1]) if found else None
-        if found is None or locator is None or int(found[2]) >= len(locator.rows):
+        match = _LOCATOR.fullmatch(text)
+        locator = self._org.locators.get(match[1]) if match else None
+        if match is None or locator is None or int(match[2]) >= len(locator.rows):
             raise _invalid()
         if self._org.clock() - locator.opened >= _LIFE:
-            del self._org.locators[found[1]]
+            del self._org.locators[match[1]]
             raise _invalid()
-        if self._org.locators_end_with_session and asked.access_token != locator.token:
+        if self._org.locators_end_with_session and request.access_token != locator.token:
             raise Refusal(401, "INVALID_SESSION_ID", "Session expired or invalid")
-        return Answer(200, _cut(found[1], locator, int(found[2]), version))
+        return Answer(200, _cut(match[1], locator, int(match[2]), version))
 
-    def _page(self, asked: Asked, rows: list[Record], batch: int, version: str) -> Record:
+    def _page(self, request: Request, rows: list[Record], batch: int, version: str) -> Record:
         """The first page of a result, whose rest waits at a locator."""
         if len(rows) <= batch:
             return whole_page(rows, version)
         name = f"0r8{secrets.token_hex(8)[:15]}"
-        locator = self._org.locators[name] = Locator(rows, batch, self._org.clock(), asked.access_token)
+        locator = self._org.locators[name] = Locator(rows, batch, self._org.clock(), request.access_token)
         return _cut(name, locator, 0, version)
 
-    def _batch(self, asked: Asked, long_texts: int = 0) -> int:
+    def _batch(self, request: Request, long_texts: int = 0) -> int:
         """How many rows a page has: what was asked for is a wish."""
-        found = _BATCH.search(asked.headers.get("sforce-query-options", ""))
-        batch = min(max(int(found[1]), _SMALLEST), _LARGEST) if found else _LARGEST
+        match = _BATCH.search(request.headers.get("sforce-query-options", ""))
+        batch = min(max(int(match[1]), _SMALLEST), _LARGEST) if match else _LARGEST
         if long_texts >= _LONG_TEXTS:
             batch = _SMALLEST
         return min(batch, self._org.page_rows or batch)

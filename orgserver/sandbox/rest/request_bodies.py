@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from orgserver.sandbox.answers import Asked
+from orgserver.sandbox.answers import Request
 from orgserver.sandbox.errors import Refusal
 from orgserver.sandbox.state import schema
 from orgserver.sandbox.state.schema import SObject
@@ -18,18 +18,18 @@ _METHODS = "GET,POST,PATCH,DELETE,HEAD"
 
 def object_named(name: str) -> SObject:
     """The object of a path; Refusal if there is none."""
-    found = schema.find(name)
-    if found is None:
+    sobject = schema.find(name)
+    if sobject is None:
         raise not_found()
-    return found
+    return sobject
 
 
 def object_typed(name: Any) -> SObject:
     """The object that a record or a search says it is of; Refusal if there is none."""
-    found = schema.find(name) if isinstance(name, str) else None
-    if found is None:
+    sobject = schema.find(name) if isinstance(name, str) else None
+    if sobject is None:
         raise Refusal(400, "INVALID_TYPE", f"sObject type '{name}' is not supported.")
-    return found
+    return sobject
 
 
 def not_found() -> Refusal:
@@ -66,27 +66,27 @@ def without_attributes(record: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in record.items() if name != "attributes"}
 
 
-def method_of(asked: Asked) -> str:
+def method_of(request: Request) -> str:
     """The method that is meant: a POST may say that it is another."""
-    other = asked.query.get("_HttpMethod")
-    return other.upper() if other and asked.method == "POST" else asked.method
+    other = request.query.get("_HttpMethod")
+    return other.upper() if other and request.method == "POST" else request.method
 
 
-def check_media_type(asked: Asked) -> None:
+def check_media_type(request: Request) -> None:
     """Refuse a body that is neither JSON nor, for a bulk job, CSV (nforce#74). XML, which Salesforce reads, is too."""
-    if not asked.body or asked.method not in ("POST", "PATCH", "PUT"):
+    if not request.body or request.method not in ("POST", "PATCH", "PUT"):
         return
-    media_type = asked.headers.get("content-type", "application/octet-stream").partition(";")[0].strip().lower()
-    if media_type != ("text/csv" if asked.method == "PUT" else "application/json"):
+    media_type = request.headers.get("content-type", "application/octet-stream").partition(";")[0].strip().lower()
+    if media_type != ("text/csv" if request.method == "PUT" else "application/json"):
         text = f"MediaType of '{media_type}' is not supported by this resource"
         raise Refusal(415, "UNSUPPORTED_MEDIA_TYPE", text)
 
 
-def allows_duplicates(asked: Asked) -> bool:
+def allows_duplicates(request: Request) -> bool:
     """Tell whether a request saves what a duplicate rule only warns of; the header is of version 52.0 and later."""
-    version = _VERSION.search(asked.path)
+    version = _VERSION.search(request.path)
     if version is None or int(version[1]) < _DUPLICATE_HEADER_SINCE:
         return False
-    header = asked.headers.get("sforce-duplicate-rule-header", "")
+    header = request.headers.get("sforce-duplicate-rule-header", "")
     options = {part.strip().lower() for part in header.replace(" ", "").split(";")}
     return "allowsave=true" in options

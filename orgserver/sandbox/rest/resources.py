@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from orgserver.sandbox.answers import Answer, Asked
+from orgserver.sandbox.answers import Answer, Request
 from orgserver.sandbox.errors import Refusal
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.query.field_paths import attributes
@@ -37,7 +37,7 @@ _LABELS = {0: "Spring", 1: "Summer", 2: "Winter"}
 class Rest:
     """Answers for one org."""
 
-    def __init__(self, org: SandboxOrg, authenticate: Callable[[Asked], None]) -> None:
+    def __init__(self, org: SandboxOrg, authenticate: Callable[[Request], None]) -> None:
         self._org = org
         self._authenticate = authenticate
         self._collections = Collections(org.records)
@@ -46,89 +46,91 @@ class Rest:
         self._searching = Searching(org)
         self._queries = Queries(org)
 
-    def answer(self, asked: Asked) -> Answer:
+    def answer(self, request: Request) -> Answer:
         """Answer a request; Refusal if it cannot be done."""
-        match asked.parts:
-            case ["services", "data"] if asked.method == "GET":
+        match request.parts:
+            case ["services", "data"] if request.method == "GET":
                 return Answer(200, _versions())
             case ["services", "data", version, *parts] if named := _VERSION.fullmatch(version):
                 _check_version(int(named[1]))
-                self._authenticate(asked)
+                self._authenticate(request)
                 if self._org.counters.api_calls >= self._org.protection_limit:
                     raise Refusal(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
                 self._org.counters.api_calls += 1
-                check_media_type(asked)
+                check_media_type(request)
                 with schema.of_org(self._org.objects.own):
-                    return self._resource(asked, version, parts)
+                    return self._resource(request, version, parts)
         raise not_found()
 
-    def _resource(self, asked: Asked, version: str, parts: list[str]) -> Answer:
+    def _resource(self, request: Request, version: str, parts: list[str]) -> Answer:
         match parts:
             case ["sobjects", name, *rest]:
-                return self._sobject(asked, object_named(name), rest, version)
+                return self._sobject(request, object_named(name), rest, version)
             case ["composite", "sobjects", *rest]:
-                return self._collections.answer(asked, rest, version)
+                return self._collections.answer(request, rest, version)
             case ["composite", *rest]:
-                return self._composite.answer(asked, rest)
+                return self._composite.answer(request, rest)
             case ["search" | "parameterizedSearch" as kind]:
-                return self._searching.answer(asked, kind, version)
+                return self._searching.answer(request, kind, version)
             case ["jobs", *rest]:
-                return self._bulk.answer(asked, rest, version)
-            case _ if asked.method != "GET":
-                raise not_allowed(asked.method)
-        return self._read(asked, version, parts)
+                return self._bulk.answer(request, rest, version)
+            case _ if request.method != "GET":
+                raise not_allowed(request.method)
+        return self._read(request, version, parts)
 
-    def _read(self, asked: Asked, version: str, parts: list[str]) -> Answer:
+    def _read(self, request: Request, version: str, parts: list[str]) -> Answer:
         match parts:
             case []:
                 return Answer(200, self._resources(version))
             case ["query" | "queryAll", locator]:
-                return self._queries.more(asked, locator, version)
+                return self._queries.more(request, locator, version)
             case ["query" | "queryAll" as kind]:
-                return self._queries.first(asked, version, deleted=kind == "queryAll")
+                return self._queries.first(request, version, deleted=kind == "queryAll")
             case ["limits"]:
                 return limits.limits(self._org)
             case ["limits", "recordCount"]:
-                return limits.counts(self._org, asked)
+                return limits.counts(self._org, request)
             case ["sobjects"]:
-                return self._org.objects.all(asked, version, self._org.url)
+                return self._org.objects.all(request, version, self._org.url)
         raise not_found()
 
-    def _sobject(self, asked: Asked, sobject: SObject, rest: list[str], version: str) -> Answer:
-        method = method_of(asked)
+    def _sobject(self, request: Request, sobject: SObject, rest: list[str], version: str) -> Answer:
+        method = method_of(request)
         match method, rest:
             case "GET", ["describe"]:
-                return self._org.objects.described(asked, sobject, version, self._org.url)
+                return self._org.objects.described(request, sobject, version, self._org.url)
             case "GET", []:
-                return self._org.objects.basic(asked, sobject, version, self._org.url)
+                return self._org.objects.basic(request, sobject, version, self._org.url)
             case "GET", ["updated" | "deleted" as kind]:
-                return limits.changed(self._org, asked, sobject, kind)
+                return limits.changed(self._org, request, sobject, kind)
             case "POST", [] | ["Id"]:
                 identifier = self._org.records.create(
-                    sobject, read_values(asked.body), allow_duplicates=allows_duplicates(asked)
+                    sobject, read_values(request.body), allow_duplicates=allows_duplicates(request)
                 )
-                told = {"id": identifier, "success": True, "errors": []}
-                return Answer(201, told, {"location": f"/services/data/{version}/sobjects/{sobject.name}/{identifier}"})
+                result = {"id": identifier, "success": True, "errors": []}
+                return Answer(
+                    201, result, {"location": f"/services/data/{version}/sobjects/{sobject.name}/{identifier}"}
+                )
             case _, [identifier]:
-                return self._record(asked, sobject, identifier, version)
+                return self._record(request, sobject, identifier, version)
             case _, [key, value]:
-                found = upserts.answer(self._org.records, asked, sobject, key, value, version)
-                return found if isinstance(found, Answer) else self._record(asked, sobject, found, version)
+                upserted = upserts.answer(self._org.records, request, sobject, key, value, version)
+                return upserted if isinstance(upserted, Answer) else self._record(request, sobject, upserted, version)
             case _, []:
                 raise not_allowed(method)
         raise not_found()
 
-    def _record(self, asked: Asked, sobject: SObject, identifier: str, version: str) -> Answer:
+    def _record(self, request: Request, sobject: SObject, identifier: str, version: str) -> Answer:
         records = self._org.records
-        match method_of(asked):
+        match method_of(request):
             case "GET":
-                return self._row(asked, sobject, identifier, version)
+                return self._row(request, sobject, identifier, version)
             case "PATCH":
-                unmet = conditional_requests.check_change(asked, sobject, records.get(sobject, identifier))
+                unmet = conditional_requests.check_change(request, sobject, records.get(sobject, identifier))
                 if unmet is not None:
                     return unmet
-                values = read_values(asked.body)
-                records.update(sobject, identifier, values, allow_duplicates=allows_duplicates(asked))
+                values = read_values(request.body)
+                records.update(sobject, identifier, values, allow_duplicates=allows_duplicates(request))
                 return Answer(204)
             case "DELETE":
                 records.delete(sobject, identifier)
@@ -136,14 +138,14 @@ class Rest:
             case method:
                 raise not_allowed(method)
 
-    def _row(self, asked: Asked, sobject: SObject, identifier: str, version: str) -> Answer:
+    def _row(self, request: Request, sobject: SObject, identifier: str, version: str) -> Answer:
         record = self._org.records.get(sobject, identifier)
-        instead = conditional_requests.of_read(asked, sobject, record)
+        instead = conditional_requests.of_read(request, sobject, record)
         if instead is not None:
             return instead
         row = {"attributes": attributes(sobject.name, record["Id"], version)}
-        wanted = asked.query.get("fields", "")
-        names = [name.strip() for name in wanted.split(",")] if wanted else [f.name for f in sobject.fields.values()]
+        listed = request.query.get("fields", "")
+        names = [name.strip() for name in listed.split(",")] if listed else [f.name for f in sobject.fields.values()]
         for name in names:
             field = sobject.fields.get(name.lower())
             if field is None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qsl
 
-from orgserver.sandbox.answers import Answer, Asked
+from orgserver.sandbox.answers import Answer, Request
 from orgserver.sandbox.errors import Refusal
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.query import sosl
@@ -30,26 +30,31 @@ class Searching:
     def __init__(self, org: SandboxOrg) -> None:
         self._org = org
 
-    def answer(self, asked: Asked, kind: str, version: str) -> Answer:
+    def answer(self, request: Request, kind: str, version: str) -> Answer:
         """Answer a request for one of them."""
-        return self._parameterized(asked, version) if kind == "parameterizedSearch" else self._search(asked, version)
+        return (
+            self._parameterized(request, version) if kind == "parameterizedSearch" else self._search(request, version)
+        )
 
-    def _search(self, asked: Asked, version: str) -> Answer:
-        if asked.method != "GET":
-            raise not_allowed(asked.method)
-        search = sosl.parse(asked.query.get("q", ""))
+    def _search(self, request: Request, version: str) -> Answer:
+        if request.method != "GET":
+            raise not_allowed(request.method)
+        search = sosl.parse(request.query.get("q", ""))
         return self._done(search, _matcher(sosl.pieces(search.text)), version)
 
-    def _parameterized(self, asked: Asked, version: str) -> Answer:
-        if asked.method not in ("GET", "POST"):
-            raise not_allowed(asked.method)
-        told = read_object(asked.body) if asked.method == "POST" else _from_query(asked)
-        text = told.get("q")
+    def _parameterized(self, request: Request, version: str) -> Answer:
+        if request.method not in ("GET", "POST"):
+            raise not_allowed(request.method)
+        parameters = read_object(request.body) if request.method == "POST" else _from_query(request)
+        text = parameters.get("q")
         if not isinstance(text, str) or not text.strip():
             raise sosl.malformed("the parameter q is missing")
         words = sosl.split(text, wild="*?")
         search = sosl.Search(
-            text, str(told.get("in", "ALL")).upper(), list(_returned(told)), _limit(told, "overallLimit")
+            text,
+            str(parameters.get("in", "ALL")).upper(),
+            list(_returned(parameters)),
+            _limit(parameters, "overallLimit"),
         )
         return self._done(search, _matcher([sosl.Piece(words=(word,)) for word in words]), version)
 
@@ -60,12 +65,12 @@ class Searching:
         most = min(_MOST, search.limit if search.limit is not None else _MOST)
         known = [schema.find(name) for name in schema.NAMES]
         everything = [sosl.Returned(each.name) for each in known if each is not None and each.describe["searchable"]]
-        found: list[Record] = []
+        rows: list[Record] = []
         for returned in search.returning or everything:
-            found += self._rows(returned, search.scope, matches, version)
-        found = found[:most]
+            rows += self._rows(returned, search.scope, matches, version)
+        rows = rows[:most]
         older = int(version[1:].partition(".")[0]) < _OBJECTS_SINCE
-        return Answer(200, found if older else {"searchRecords": found})
+        return Answer(200, rows if older else {"searchRecords": rows})
 
     def _rows(self, returned: sosl.Returned, scope: str, matches: Matcher, version: str) -> list[Record]:
         sobject = object_typed(returned.sobject)
@@ -140,20 +145,20 @@ def _one(pieces: list[sosl.Piece]) -> tuple[Matcher, list[sosl.Piece]]:
     return _sequence(first.words), rest
 
 
-def _sequence(wanted: tuple[str, ...]) -> Matcher:
+def _sequence(sequence: tuple[str, ...]) -> Matcher:
     """Words that must stand side by side in one field."""
-    patterns = [re.compile(re.escape(word).replace(r"\*", ".*").replace(r"\?", ".")) for word in wanted]
+    patterns = [re.compile(re.escape(word).replace(r"\*", ".*").replace(r"\?", ".")) for word in sequence]
 
-    def found(words: tuple[str, ...]) -> bool:
+    def matches(words: tuple[str, ...]) -> bool:
         starts = range(len(words) - len(patterns) + 1)
         return any(all(p.fullmatch(words[start + i]) for i, p in enumerate(patterns)) for start in starts)
 
-    return lambda fields: any(found(words) for words in fields)
+    return lambda fields: any(matches(words) for words in fields)
 
 
-def _returned(told: dict[str, Any]) -> Iterator[sosl.Returned]:
-    common, default = told.get("fields") or ["id"], _limit(told, "defaultLimit")
-    sobjects = told.get("sobjects") or []
+def _returned(parameters: dict[str, Any]) -> Iterator[sosl.Returned]:
+    common, default = parameters.get("fields") or ["id"], _limit(parameters, "defaultLimit")
+    sobjects = parameters.get("sobjects") or []
     if not isinstance(sobjects, list) or not all(isinstance(each, dict) and "name" in each for each in sobjects):
         raise sosl.malformed("sobjects must be a list of objects with a name")
     for each in sobjects:
@@ -165,31 +170,31 @@ def _returned(told: dict[str, Any]) -> Iterator[sosl.Returned]:
         yield sosl.Returned(str(each["name"]), fields, where, _limit(each, "limit") or default)
 
 
-def _limit(told: dict[str, Any], name: str) -> int | None:
-    value = told.get(name)
+def _limit(parameters: dict[str, Any], name: str) -> int | None:
+    value = parameters.get(name)
     if value is not None and (not isinstance(value, int) or value < 1):
         raise sosl.malformed(f"{name} must be a number above 0")
     return value
 
 
-def _from_query(asked: Asked) -> dict[str, Any]:
+def _from_query(request: Request) -> dict[str, Any]:
     """The parameters of a URL in the form of a body."""
-    pairs = parse_qsl(asked.query_string, keep_blank_values=True)
-    told: dict[str, Any] = {name: value for name, value in pairs if name in ("q", "in")}
+    pairs = parse_qsl(request.query_string, keep_blank_values=True)
+    parameters: dict[str, Any] = {name: value for name, value in pairs if name in ("q", "in")}
     numbers = {name: value for name, value in pairs if name in ("overallLimit", "defaultLimit")}
     if not all(value.isdecimal() for value in numbers.values()):
         raise sosl.malformed("a limit is no number")
-    told |= {name: int(value) for name, value in numbers.items()}
-    given = dict(pairs)
+    parameters |= {name: int(value) for name, value in numbers.items()}
+    values = dict(pairs)
     names = [part.strip() for name, value in pairs if name == "sobject" for part in value.split(",")]
-    told["sobjects"] = [
+    parameters["sobjects"] = [
         {
             "name": name,
-            "fields": [part for part in given.get(f"{name}.fields", "").split(",") if part],
-            "where": given.get(f"{name}.where"),
+            "fields": [part for part in values.get(f"{name}.fields", "").split(",") if part],
+            "where": values.get(f"{name}.where"),
         }
-        | ({"limit": int(limit)} if (limit := given.get(f"{name}.limit", "")).isdecimal() else {})
+        | ({"limit": int(limit)} if (limit := values.get(f"{name}.limit", "")).isdecimal() else {})
         for name in names
     ]
-    told["fields"] = [part for part in given.get("fields", "").split(",") if part]
-    return told
+    parameters["fields"] = [part for part in values.get("fields", "").split(",") if part]
+    return parameters

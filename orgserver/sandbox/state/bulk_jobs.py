@@ -21,11 +21,11 @@ FINAL = frozenset({"JobComplete", "Failed", "Aborted"})
 
 @dataclass(slots=True)
 class Job(ABC):
-    """One job; ``told`` is what its creator said of it."""
+    """One job; ``details`` are what its creator said of it."""
 
     id: str
     version: str
-    told: dict[str, Any]
+    details: dict[str, Any]
     state: str
     processed: int = 0
     failed: int = 0
@@ -37,12 +37,12 @@ class Job(ABC):
 
     def described(self, *, finely: bool = True) -> dict[str, Any]:
         """The job as the API tells it; not so ``finely`` as long as it was only made."""
-        told = {"id": self.id, **self.told, "state": self.state}
+        body = {"id": self.id, **self.details, "state": self.state}
         if not finely:
-            return told
+            return body
         times = dict.fromkeys(("totalProcessingTime", "apiActiveProcessingTime", "apexProcessingTime"), 0)
-        told |= {"retries": 0, **times, "numberRecordsProcessed": self.processed, "numberRecordsFailed": self.failed}
-        return told | ({"errorMessage": self.error} if self.error else {})
+        body |= {"retries": 0, **times, "numberRecordsProcessed": self.processed, "numberRecordsFailed": self.failed}
+        return body | ({"errorMessage": self.error} if self.error else {})
 
     def abort(self) -> None:
         """End it where it is; what was done stays done."""

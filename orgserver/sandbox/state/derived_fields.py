@@ -15,17 +15,17 @@ _PEOPLE = frozenset({"Contact", "User", "Lead"})
 _PERCENT = {"Closed Won": 100.0, "Closed Lost": 0.0}
 
 
-def derive(sobject: SObject, record: Record, given: set[str], tables: Tables) -> None:
-    """Fill in what follows from the fields, those that were ``given`` first."""
+def derive(sobject: SObject, record: Record, names: set[str], tables: Tables) -> None:
+    """Fill in what follows from the fields, those in ``names`` first, which somebody wrote."""
     if sobject.name in _PEOPLE or (record.get("IsPersonAccount") and sobject.name == "Account"):
         record["Name"] = " ".join(part for part in (record.get("FirstName"), record.get("LastName")) if part)
     if sobject.name == "Event":
-        event_rules.derive(record, given)
+        event_rules.derive(record, names)
         record["AccountId"] = _account(record, tables)
     elif sobject.name == "EventRelation":
         record["AccountId"] = _account({"WhoId": record.get("RelationId")}, tables)
     elif sobject.name == "Opportunity":
-        _opportunity(record, given)
+        _opportunity(record, names)
     elif sobject.name == "Case":
         _case(record, tables)
     for field in sobject.fields.values():
@@ -41,10 +41,10 @@ def _account(event: Record, tables: Tables) -> str | None:
     return contact["AccountId"] if contact else None
 
 
-def _opportunity(record: Record, given: set[str]) -> None:
+def _opportunity(record: Record, names: set[str]) -> None:
     stage = str(record.get("StageName"))
     record["IsClosed"], record["IsWon"] = stage in _PERCENT, stage == "Closed Won"
-    if "Probability" not in given and stage in _PERCENT:
+    if "Probability" not in names and stage in _PERCENT:
         record["Probability"] = _PERCENT[stage]
     if record.get("Amount") is not None and record.get("Probability") is not None:
         record["ExpectedRevenue"] = record["Amount"] * record["Probability"] / 100

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
-from orgserver.sandbox.answers import Answer, Asked
+from orgserver.sandbox.answers import Answer, Request
 from orgserver.sandbox.state import person_accounts, schema
 from orgserver.sandbox.state.schema import SObject
 
@@ -58,26 +58,26 @@ class Objects:
         for name in former.keys() | names.keys():
             self._touch(name)
 
-    def change(self, name: str, field: str, told: Mapping[str, Any]) -> None:
+    def change(self, name: str, field: str, attributes: Mapping[str, Any]) -> None:
         """Change what describe tells of a field, or add one; ValueError if the object is unknown."""
-        found = schema.find(name)
-        if found is None:
+        recorded = schema.find(name)
+        if recorded is None:
             raise ValueError(f"there is no object {name}")
-        describe = copy.deepcopy(self._whole(found.name).describe)
+        describe = copy.deepcopy(self._whole(recorded.name).describe)
         fields = describe["fields"]
         index = next((i for i, each in enumerate(fields) if each["name"].lower() == field.lower()), None)
         if index is None:
-            fields.append(_plain() | {"name": field, "label": field, **told})
+            fields.append(_plain() | {"name": field, "label": field, **attributes})
         else:
-            fields[index] = fields[index] | told
+            fields[index] = fields[index] | attributes
         self._keep(describe)
 
-    def have_persons(self, wanted: bool) -> None:  # a knob
+    def have_persons(self, enabled: bool) -> None:  # a knob
         """Let the org have person accounts, or not."""
-        if wanted == self.persons:
+        if enabled == self.persons:
             return
         for describe in person_accounts.descriptions():
-            self._keep(describe if wanted else schema.load(describe["name"]).describe)
+            self._keep(describe if enabled else schema.load(describe["name"]).describe)
 
     def _keep(self, describe: dict[str, Any]) -> None:
         sobject = schema.understood(describe)
@@ -100,35 +100,35 @@ class Objects:
     def _since(self, name: str) -> datetime:
         return self._modified.get(name, RECORDED)
 
-    def described(self, asked: Asked, sobject: SObject, version: str, url: str) -> Answer:
+    def described(self, request: Request, sobject: SObject, version: str, url: str) -> Answer:
         """``/sobjects/NAME/describe``."""
-        return _answer(asked, sobject.describe, self._since(sobject.name), version, url)
+        return _answer(request, sobject.describe, self._since(sobject.name), version, url)
 
-    def basic(self, asked: Asked, sobject: SObject, version: str, url: str) -> Answer:
+    def basic(self, request: Request, sobject: SObject, version: str, url: str) -> Answer:
         """``/sobjects/NAME``."""
-        told = {"objectDescribe": _brief(sobject), "recentItems": []}
-        return _answer(asked, told, self._since(sobject.name), version, url)
+        body = {"objectDescribe": _brief(sobject), "recentItems": []}
+        return _answer(request, body, self._since(sobject.name), version, url)
 
-    def all(self, asked: Asked, version: str, url: str) -> Answer:
+    def all(self, request: Request, version: str, url: str) -> Answer:
         """``/sobjects``."""
         objects = [_brief(self.find(name)) for name in schema.NAMES if name not in self.hidden]
-        told = {"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": objects}
-        return _answer(asked, told, max(self._since(name) for name in schema.NAMES), version, url)
+        body = {"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": objects}
+        return _answer(request, body, max(self._since(name) for name in schema.NAMES), version, url)
 
 
-def _answer(asked: Asked, told: dict[str, Any], since: datetime, version: str, url: str) -> Answer:
-    known = asked.date("if-modified-since")
+def _answer(request: Request, body: dict[str, Any], since: datetime, version: str, url: str) -> Answer:
+    known = request.date("if-modified-since")
     if known is not None and known >= since:
         return Answer(304)
-    answer = Answer(200, told, {"last-modified": format_datetime(since, usegmt=True)})
+    answer = Answer(200, body, {"last-modified": format_datetime(since, usegmt=True)})
     answer.body = answer.body.replace(b"/services/data/vxx.0/", f"/services/data/{version}/".encode())
     answer.body = answer.body.replace(b"https://orgname.my.salesforce.com", url.encode())
     return answer
 
 
 def _brief(sobject: SObject) -> dict[str, Any]:
-    told = {"associateEntityType": None, "associateParentEntity": None} | sobject.describe
-    return {name: value for name, value in told.items() if name not in _LEFT_OUT}
+    describe = {"associateEntityType": None, "associateParentEntity": None} | sobject.describe
+    return {name: value for name, value in describe.items() if name not in _LEFT_OUT}
 
 
 def _plain() -> dict[str, Any]:

@@ -21,17 +21,17 @@ class Rule:
     """Whether it only warns: whoever says so may save all the same."""
 
     @classmethod
-    def told(cls, told: dict[str, Any]) -> Rule:
+    def read(cls, knob: dict[str, Any]) -> Rule:
         """The rule that a knob tells of; ValueError says what is wrong with it."""
-        unknown = told.keys() - {"object", "fields", "allow_save"}
-        found = schema.find(str(told.get("object")))
-        names = told.get("fields")
-        if unknown or found is None or not isinstance(names, list) or not names:
+        unknown = knob.keys() - {"object", "fields", "allow_save"}
+        sobject = schema.find(str(knob.get("object")))
+        names = knob.get("fields")
+        if unknown or sobject is None or not isinstance(names, list) or not names:
             raise ValueError("object, a list of fields, and allow_save at will are wanted")
-        fields = [found.fields.get(str(name).lower()) for name in names]
+        fields = [sobject.fields.get(str(name).lower()) for name in names]
         if None in fields:
-            raise ValueError(f"{found.name} lacks one of these fields")
-        return cls(found.name, tuple(each.name for each in fields if each), told.get("allow_save") is True)
+            raise ValueError(f"{sobject.name} lacks one of these fields")
+        return cls(sobject.name, tuple(each.name for each in fields if each), knob.get("allow_save") is True)
 
     def judge(self, sobject: SObject, values: dict[str, Any], identifier: str, keys: Keys, *, allow: bool) -> None:
         """Raise Duplicates if there are other records like this one."""
@@ -39,14 +39,14 @@ class Rule:
             return
         matches: set[str] | None = None
         for name in self.fields:
-            found = set(keys.find(sobject, sobject.fields[name.lower()], values.get(name))) - {identifier}
-            matches = found if matches is None else matches & found
+            identifiers = set(keys.find(sobject, sobject.fields[name.lower()], values.get(name))) - {identifier}
+            matches = identifiers if matches is None else matches & identifiers
         if matches:
             raise Duplicates(self._result(sorted(matches)))
 
     def _result(self, matches: list[str]) -> dict[str, Any]:
         name = f"Standard {self.sobject} Duplicate Rule"
-        found = {
+        result = {
             "entityType": self.sobject,
             "errors": [],
             "matchEngine": "ExactMatchEngine",
@@ -60,7 +60,7 @@ class Rule:
             "duplicateRule": name.replace(" ", "_"),
             "duplicateRuleEntityType": self.sobject,
             "errorMessage": "Use one of these records?",
-            "matchResults": [found],
+            "matchResults": [result],
         }
 
 

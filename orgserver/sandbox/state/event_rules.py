@@ -23,14 +23,14 @@ def missing(values: dict[str, Any]) -> list[str]:
     return lacking
 
 
-def derive(record: dict[str, Any], given: set[str]) -> None:
-    """Make start, end, duration and day agree, the fields that were ``given`` first."""
-    start = _start(record, given)
+def derive(record: dict[str, Any], names: set[str]) -> None:
+    """Make start, end, duration and day agree, the fields in ``names`` first, which somebody wrote."""
+    start = _start(record, names)
     all_day = bool(record.get("IsAllDayEvent"))
     minutes = record.get("DurationInMinutes")
-    if "EndDateTime" in given and record["EndDateTime"]:
+    if "EndDateTime" in names and record["EndDateTime"]:
         end = datetime.fromisoformat(record["EndDateTime"])
-        if "DurationInMinutes" in given and minutes is not None and start + timedelta(minutes=minutes) != end:
+        if "DurationInMinutes" in names and minutes is not None and start + timedelta(minutes=minutes) != end:
             raise _wrong("DurationInMinutes and EndDateTime do not agree")
     else:
         try:
@@ -51,12 +51,12 @@ def derive(record: dict[str, Any], given: set[str]) -> None:
     )
 
 
-def _start(record: dict[str, Any], given: set[str]) -> datetime:
-    times = {record[name] for name in ("StartDateTime", "ActivityDateTime") if name in given and record.get(name)}
+def _start(record: dict[str, Any], names: set[str]) -> datetime:
+    times = {record[name] for name in ("StartDateTime", "ActivityDateTime") if name in names and record.get(name)}
     if len(times) > 1:
         raise _wrong("StartDateTime and ActivityDateTime do not agree")
     text = next(iter(times), None)
-    if text is None and "ActivityDate" in given and record.get("ActivityDate") and record.get("IsAllDayEvent"):
+    if text is None and "ActivityDate" in names and record.get("ActivityDate") and record.get("IsAllDayEvent"):
         text = f"{record['ActivityDate']}T00:00:00.000+0000"
     text = text or record.get("StartDateTime") or f"{record.get('ActivityDate')}T00:00:00.000+0000"
     return datetime.fromisoformat(text).astimezone(UTC)

@@ -25,7 +25,7 @@ _MAX_NUMBER = 10**18
 _JSON_KINDS = {bool: "VALUE_TRUE", int: "VALUE_NUMBER_INT", float: "VALUE_NUMBER_FLOAT", str: "VALUE_STRING"}
 
 
-def kept(field: Field, value: Any) -> Any:  # noqa: PLR0911  # one return for each kind of field
+def stored_value(field: Field, value: Any) -> Any:  # noqa: PLR0911  # one return for each kind of field
     """A value as a record keeps it; Refusal if its field does not take it. Of a reference only the form is judged."""
     if value is None or value == "":
         return False if field.type == "boolean" else None

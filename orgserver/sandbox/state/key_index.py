@@ -31,9 +31,9 @@ class Keys:
             known = self._known[sobject.name, field.name] = {}
             for record in table.values():
                 _enter(known, record, field.name)
-        wanted = _key(value)
+        key = _key(value)
         # What was deleted or changed since stays entered; so ask the records themselves.
-        return [each for each in known.get(wanted, ()) if each in table and _key(table[each].get(field.name)) == wanted]
+        return [each for each in known.get(key, ()) if each in table and _key(table[each].get(field.name)) == key]
 
     def put(self, sobject: SObject, record: Record) -> None:
         """Enter a new or changed record."""

@@ -104,18 +104,18 @@ class Logins:
 
     def session(self, token: str) -> Session | None:
         """The session of an access token, if it has not ended."""
-        found = self._sessions.get(token)
-        if found is not None and self._idle_too_long(found):
+        session = self._sessions.get(token)
+        if session is not None and self._idle_too_long(session):
             del self._sessions[token]
             return None
-        return found
+        return session
 
     def use(self, token: str) -> Session | None:
         """The session of an access token, which lives on from now."""
-        found = self.session(token)
-        if found is not None:
-            found.used = self._clock()
-        return found
+        session = self.session(token)
+        if session is not None:
+            session.used = self._clock()
+        return session
 
     def close_session(self, token: str) -> bool:
         """End one session; False if there is none."""

@@ -13,7 +13,7 @@ from orgserver.sandbox.errors import Refusal
 from orgserver.sandbox.state import event_rules, person_accounts, schema
 from orgserver.sandbox.state.derived_fields import derive
 from orgserver.sandbox.state.duplicate_rules import Rule
-from orgserver.sandbox.state.field_values import DECIMALS, kept, stamp
+from orgserver.sandbox.state.field_values import DECIMALS, stamp, stored_value
 from orgserver.sandbox.state.key_index import Keys
 from orgserver.sandbox.state.schema import Field, SObject
 
@@ -101,12 +101,12 @@ class Records:
             self.tables["Account"][identifier]["PersonContactId"] = contact
         return identifier
 
-    def get(self, sobject: SObject, given: str) -> Record:
+    def get(self, sobject: SObject, identifier_or_key: str) -> Record:
         """Find a record; Refusal if it is not there."""
         try:
-            identifier = record_id(given)
+            identifier = record_id(identifier_or_key)
         except ValueError:
-            text = f"Provided external ID field does not exist or is not accessible: {given}"
+            text = f"Provided external ID field does not exist or is not accessible: {identifier_or_key}"
             raise Refusal(404, "NOT_FOUND", text) from None
         record = self.tables[sobject.name].get(identifier)
         if record is None:
@@ -115,9 +115,9 @@ class Records:
             raise Refusal(404, "NOT_FOUND", "The requested resource does not exist")
         return record
 
-    def update(self, sobject: SObject, given: str, values: Record, *, allow_duplicates: bool = False) -> None:
+    def update(self, sobject: SObject, identifier: str, values: Record, *, allow_duplicates: bool = False) -> None:
         """Change as the API does."""
-        record = self.get(sobject, given)
+        record = self.get(sobject, identifier)
         checked = self._checked(sobject, values, "update")
         merged = Kept(record)
         merged.update(checked)
@@ -131,9 +131,9 @@ class Records:
         record.update(merged)
         self.keys.put(sobject, record)
 
-    def delete(self, sobject: SObject, given: str, *, for_good: bool = False) -> None:
+    def delete(self, sobject: SObject, identifier: str, *, for_good: bool = False) -> None:
         """Put a record into the recycle bin, or past it."""
-        record = self.get(sobject, given)
+        record = self.get(sobject, identifier)
         self._note(sobject.name, record["Id"])
         del self.tables[sobject.name][record["Id"]]
         if for_good:
@@ -144,38 +144,38 @@ class Records:
 
     def _checked(self, sobject: SObject, values: Record, act: str) -> Record:
         checked: Record = {}
-        for name, told in values.items():
-            field, value = sobject.fields.get(name.lower()), told
-            if field is None and isinstance(told, dict) and (link := sobject.relationships.get(name.lower())):
-                field, value = link, self._by_key(link, told)
+        for name, raw in values.items():
+            field, value = sobject.fields.get(name.lower()), raw
+            if field is None and isinstance(raw, dict) and (link := sobject.relationships.get(name.lower())):
+                field, value = link, self._by_key(link, raw)
             if field is None:
                 raise Refusal(400, "INVALID_FIELD", f"No such column '{name}' on sobject of type {sobject.name}")
             if not (field.createable if act == "create" else field.updateable):
                 text = f"Unable to create/update fields: {field.name}. Please check the security settings of this "
                 text += "field and verify that it is read/write for your profile or permission set."
                 raise Refusal(400, "INVALID_FIELD_FOR_INSERT_UPDATE", text, [field.name])
-            checked[field.name] = kept(field, value)
+            checked[field.name] = stored_value(field, value)
             if field.type == "reference" and checked[field.name] is not None:
                 self._find(field, checked[field.name])
         return checked
 
-    def _by_key(self, link: Field, told: Record) -> str:
+    def _by_key(self, link: Field, parent: Record) -> str:
         """The id of the record that a relationship names by a key of its own."""
-        target = _target(link, told)
-        keys = [(name, value) for name, value in told.items() if name != "attributes"]
+        target = _target(link, parent)
+        keys = [(name, value) for name, value in parent.items() if name != "attributes"]
         name, value = keys[0] if len(keys) == 1 else (", ".join(name for name, _ in keys), None)
         field = target.fields.get(name.lower())
         if field is None or not field.lookup:
             text = f"Field name provided, {name} does not match an External ID, Salesforce Id, or indexed field for "
             raise Refusal(400, "INVALID_FIELD", text + target.name)
-        found = self.keys.find(target, field, value)
-        if len(found) > 1:
-            text = f"{field.name}: more than one record found for external id field: [{', '.join(found)}]"
+        identifiers = self.keys.find(target, field, value)
+        if len(identifiers) > 1:
+            text = f"{field.name}: more than one record found for external id field: [{', '.join(identifiers)}]"
             raise Refusal(400, "DUPLICATE_EXTERNAL_ID", text, [field.name])
-        if not found:
+        if not identifiers:
             text = f"Foreign key external ID: {value} not found for field {field.name} in entity {target.name}"
             raise Refusal(400, "INVALID_FIELD", text, [])
-        return found[0]
+        return identifiers[0]
 
     def _find(self, field: Field, identifier: str) -> None:
         target = schema.by_prefix(identifier)
@@ -223,9 +223,9 @@ def _object(name: str) -> SObject:
     return schema.find(name) or schema.load(name)
 
 
-def _target(link: Field, told: Record) -> SObject:
+def _target(link: Field, parent: Record) -> SObject:
     """The object that a parent is of: where there may be several, its ``attributes`` must say."""
-    attributes = told.get("attributes")
+    attributes = parent.get("attributes")
     kind = attributes.get("type") if isinstance(attributes, dict) else None
     if kind is None and len(link.targets) > 1:
         text = f"The relationship {link.relationship} refers to several objects: a type is required in attributes"
