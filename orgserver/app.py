@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from orgserver.config import Settings
@@ -29,23 +30,59 @@ from orgserver.vault.sources import open_vault
 
 if TYPE_CHECKING:
     from orgserver.services.audit.retention import Retention
+    from orgserver.services.orgs.import_plan import OrgImport
     from orgserver.services.undo.restorer import Restorer
 
 _SWITCH_SECONDS = 0.0005
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class App:
-    """Everything a command or a server works with."""
+    """Everything a command or a server works with; what stands above the store is made when it is first used."""
 
     settings: Settings
     store: Store
     access: Access
-    operations: Operations
-    enrolment: Enrolment
-    trail: Trail
-    keep_alive: KeepAlive
-    keys: Keys
+    observer: Observer | None = None
+    notify: Notify | None = None
+
+    @cached_property
+    def operations(self) -> Operations:
+        """What agents do in orgs."""
+        return Operations(
+            self.store,
+            self.access,
+            call_timeout=self.settings.call_timeout,
+            observer=self.observer,
+            notify=self.notify,
+        )
+
+    @cached_property
+    def enrolment(self) -> Enrolment:
+        """Registering orgs, and what is done with registered ones."""
+        return Enrolment(self.store, self.access)
+
+    @cached_property
+    def org_import(self) -> OrgImport:
+        """Registering many orgs at once."""
+        from orgserver.services.orgs.import_plan import OrgImport  # noqa: PLC0415  # no server needs it
+
+        return OrgImport(self.store, self.enrolment)
+
+    @cached_property
+    def keep_alive(self) -> KeepAlive:
+        """Refreshing orgs that have been idle for long."""
+        return KeepAlive(self.access, self.settings.keep_alive_days)
+
+    @cached_property
+    def trail(self) -> Trail:
+        """The audit log, to be read."""
+        return Trail(self.store)
+
+    @cached_property
+    def keys(self) -> Keys:
+        """The master keys, and rotating them."""
+        return Keys(self.store)
 
     def restorer(self) -> Restorer:
         """What puts back what agents changed."""
@@ -58,6 +95,11 @@ class App:
         from orgserver.services.audit.retention import Retention  # noqa: PLC0415  # no server needs it
 
         return Retention(self.store)
+
+    async def close(self) -> None:
+        """End what runs by itself."""
+        if "operations" in vars(self):
+            await self.operations.close()
 
 
 @asynccontextmanager
@@ -97,13 +139,12 @@ async def open_app(
         stack.push_async_callback(client.aclose)
         access = Access(store, client, scope or Scope(), lease_seconds=settings.lease_seconds, observer=observer)
         stack.push_async_callback(access.tokens.close)
-        operations = Operations(store, access, call_timeout=settings.call_timeout, observer=observer, notify=notify)
-        stack.push_async_callback(operations.close)
+        app = App(settings, store, access, observer, notify)
+        stack.push_async_callback(app.close)
         await store.audit.adopt()
-        keeping = KeepAlive(access, settings.keep_alive_days)
         beating = asyncio.create_task(keep_alive(store.audit, settings.heartbeat_seconds, settings.abandoned_seconds))
         stack.push_async_callback(_stop, beating)
-        yield App(settings, store, access, operations, Enrolment(store, access), Trail(store), keeping, Keys(store))
+        yield app
 
 
 async def _stop(task: asyncio.Task[None]) -> None:

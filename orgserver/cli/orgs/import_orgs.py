@@ -30,7 +30,7 @@ from orgserver.config import Settings
 from orgserver.model.errors import ConfigError, OperatorError
 from orgserver.model.orgs import Policy
 from orgserver.salesforce import hosts
-from orgserver.services.orgs.import_plan import Candidate, Fate, Imported, Importing, Planned
+from orgserver.services.orgs.import_plan import Candidate, Fate, Imported, Planned
 
 
 @click.command(
@@ -85,7 +85,7 @@ def _common(options: dict[str, Any]) -> Common:
 
 async def _plan(settings: Settings, candidates: Sequence[Candidate]) -> list[Planned]:
     async with app_of(settings) as app:
-        return await Importing(app.store, app.enrolment).plan(candidates)
+        return await app.org_import.plan(candidates)
 
 
 async def _carry_out(settings: Settings, planned: Sequence[Planned], *, as_json: bool) -> list[Imported]:
@@ -93,8 +93,7 @@ async def _carry_out(settings: Settings, planned: Sequence[Planned], *, as_json:
         click.echo(safe(_line(done)), err=as_json)
 
     async with app_of(settings) as app:
-        importing = Importing(app.store, app.enrolment).carry_out(operator(), planned, say)
-        task = asyncio.ensure_future(importing)
+        task = asyncio.ensure_future(app.org_import.carry_out(operator(), planned, say))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:

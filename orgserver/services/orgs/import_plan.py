@@ -92,7 +92,7 @@ class Imported:
     error: OrgserverError | None
 
 
-class Importing:
+class OrgImport:
     """Plans an import and carries it out."""
 
     def __init__(self, store: Store, enrolment: Enrolment) -> None:

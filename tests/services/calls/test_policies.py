@@ -16,7 +16,7 @@ from orgserver.model.orgs import Caller, OrgState, Policy
 from orgserver.model.secret import Secret
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.orgs.enrolment import Enrolled, Registration
-from orgserver.services.orgs.import_plan import Candidate, Importing
+from orgserver.services.orgs.import_plan import Candidate
 from orgserver.services.undo.restorer import Restorer
 from orgserver.store.backup.copy import backup, restore
 from orgserver.vault.sources import open_vault
@@ -328,7 +328,7 @@ async def test_an_import_adds_no_looser_twin(empty: App, add: Add, caller: Calle
     async def prepare(name: Any) -> Registration:
         return registration(acme, name, Policy(confirm_deletes=True))
 
-    importing = Importing(empty.store, empty.enrolment)
+    importing = empty.org_import
     planned = await importing.plan([Candidate("row 1", "row 1", "imported", prepare)])
     (done,) = await importing.carry_out(caller, planned, lambda _done: None)
 

@@ -13,7 +13,7 @@ from orgserver.model.names import Alias, OrgId
 from orgserver.model.orgs import Caller
 from orgserver.model.secret import Secret
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.services.orgs.import_plan import AT_ONCE, Candidate, Fate, Importing, Planned, made_alias
+from orgserver.services.orgs.import_plan import AT_ONCE, Candidate, Fate, OrgImport, Planned, made_alias
 from orgserver.services.orgs.registration import Registration
 
 Prepare = Callable[[Alias], Awaitable[Registration]]
@@ -32,8 +32,8 @@ def found(planned: list[Planned]) -> list[tuple[str, str, str]]:
 
 
 @pytest.fixture
-def importing(app: App) -> Importing:
-    return Importing(app.store, app.enrolment)
+def importing(app: App) -> OrgImport:
+    return app.org_import
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_an_alias_is_made_from_what_others_call_an_org(text: str, alias: str) ->
     assert made_alias(text) == alias
 
 
-async def test_made_aliases_give_way_and_chosen_ones_do_not(importing: Importing) -> None:
+async def test_made_aliases_give_way_and_chosen_ones_do_not(importing: OrgImport) -> None:
     planned = await importing.plan(
         [
             candidate("acme", exact=False),
@@ -78,7 +78,7 @@ async def test_made_aliases_give_way_and_chosen_ones_do_not(importing: Importing
 
 
 async def test_registered_orgs_are_known_by_org_and_user_or_by_their_token_spent_or_not(
-    app: App, importing: Importing, acme: SandboxOrg, globex: SandboxOrg
+    app: App, importing: OrgImport, acme: SandboxOrg, globex: SandboxOrg
 ) -> None:
     (spent,) = acme.spent
     org_id = OrgId(acme.org_id)
@@ -101,7 +101,7 @@ async def test_registered_orgs_are_known_by_org_and_user_or_by_their_token_spent
 
 
 async def test_an_org_that_needs_a_login_is_told_as_such(
-    app: App, importing: Importing, acme: SandboxOrg, caller: Caller
+    app: App, importing: OrgImport, acme: SandboxOrg, caller: Caller
 ) -> None:
     acme.expire_access_tokens()
     acme.refresh_token = "5AepOther"
@@ -112,7 +112,7 @@ async def test_an_org_that_needs_a_login_is_told_as_such(
     assert planned.note == "needs a login: orgserver update-org acme --auth web"
 
 
-async def test_the_same_alias_or_token_twice_is_refused_at_both_places(importing: Importing) -> None:
+async def test_the_same_alias_or_token_twice_is_refused_at_both_places(importing: OrgImport) -> None:
     planned = await importing.plan(
         [
             candidate("a"),
@@ -133,7 +133,7 @@ async def test_the_same_alias_or_token_twice_is_refused_at_both_places(importing
 
 
 async def test_a_few_are_proven_at_once_and_no_failure_stops_the_others(
-    app: App, importing: Importing, acme: SandboxOrg, caller: Caller
+    app: App, importing: OrgImport, acme: SandboxOrg, caller: Caller
 ) -> None:
     running = most = 0
     full = asyncio.Event()
