@@ -14,7 +14,7 @@ from orgserver.config import Settings
 from orgserver.model.orgs import Scope
 from orgserver.salesforce.client import SalesforceClient
 from orgserver.salesforce.connections import OpenTransport
-from orgserver.services.audit.log_reader import Trail
+from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.services.calls.access import Access
 from orgserver.services.calls.confirmation import Notify
 from orgserver.services.key_rotation import Keys
@@ -75,9 +75,9 @@ class App:
         return KeepAlive(self.access, self.settings.keep_alive_days)
 
     @cached_property
-    def trail(self) -> Trail:
+    def audit_log(self) -> AuditLogReader:
         """The audit log, to be read."""
-        return Trail(self.store)
+        return AuditLogReader(self.store)
 
     @cached_property
     def keys(self) -> Keys:
@@ -88,7 +88,7 @@ class App:
         """What puts back what agents changed."""
         from orgserver.services.undo.restorer import Restorer  # noqa: PLC0415  # no server needs it
 
-        return Restorer(self.store, self.access, self.operations, self.trail)
+        return Restorer(self.store, self.access, self.operations, self.audit_log)
 
     def retention(self) -> Retention:
         """What prunes the audit log."""

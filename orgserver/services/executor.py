@@ -320,8 +320,8 @@ class Acting:
         async with asyncio.timeout_at(deadline) as run.sending:
             if run.asks:
                 await self._ask(run, intent, plan, session, run.sending)
-            if plan.keeps is not None and session.org.policy.keep_values:
-                await snapshot.take_snapshot(self._store, intent, plan.keeps, session)
+            if plan.snapshot is not None and session.org.policy.keep_values:
+                await snapshot.take_snapshot(self._store, intent, plan.snapshot, session)
             if plan.lasts and not run.given_up:
                 run.sending.reschedule(None)
             return await plan.send(session)

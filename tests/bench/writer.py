@@ -21,7 +21,7 @@ from orgserver.app import open_app
 from orgserver.config import read_settings
 from orgserver.model.audit import Action, Completion, EntryFilter, Intent, Outcome
 from orgserver.model.names import new_id
-from orgserver.services.audit.log_reader import Trail
+from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.store.audit import chain
 from orgserver.store.session import Store
 from orgserver.store.times import to_datetime
@@ -230,7 +230,7 @@ async def verifying(home: Path, entries: int) -> None:
     await chained(home, entries)
     async with opened(home) as store:
         began = time.perf_counter()
-        found = await Trail(store).verify()
+        found = await AuditLogReader(store).verify()
         tell(
             f"audit verify over {found.entries:,} entries",
             f"{found.entries / (time.perf_counter() - began):,.0f} entries/s",
@@ -252,13 +252,13 @@ async def growing(folder: Path, entries: int, seconds: float) -> None:
                 each.append(together / len(took))
         ratio = statistics.median(costs[large]) / statistics.median(costs[little])
         tell(f"cost of a call at {entries:,} entries against 10,000", f"x {ratio:.2f}")
-        trail = Trail(large)
-        await trail.newest(EntryFilter(), 1)  # brings the search tables up to date
+        audit_log = AuditLogReader(large)
+        await audit_log.newest(EntryFilter(), 1)  # brings the search tables up to date
         for name, wanted in FILTERS.items():
             took = []
             for _ in range(7):
                 began = time.perf_counter()
-                found = await trail.newest(wanted, 50)
+                found = await audit_log.newest(wanted, 50)
                 took.append(time.perf_counter() - began)
             tell(f"audit list by {name} ({len(found)} found): p50, worst", f"{at(took, 0.5)}, {at(took, 1)}")
 

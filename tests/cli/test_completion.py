@@ -30,7 +30,7 @@ async def home(app: App, caller: Caller, monkeypatch: pytest.MonkeyPatch) -> Pat
     monkeypatch.setenv("ORGSERVER_HOME", str(folder))
     for name in ("Byron", "King"):
         await app.operations.create(caller, "t", "acme", CONTACT, {"LastName": name})
-    await app.trail.newest(EntryFilter(), 1)  # which brings the names of principals up to date
+    await app.audit_log.newest(EntryFilter(), 1)  # which brings the names of principals up to date
     (folder / "master.key").unlink()
     return folder
 
@@ -62,7 +62,7 @@ async def test_aliases_are_offered_wherever_one_is_taken(home: Path, offered: Of
 
 
 async def test_ids_principals_toolsets_and_commands_are_offered(home: Path, app: App, offered: Offered) -> None:
-    (made, *_) = await app.trail.newest(EntryFilter(action="create"), 2)
+    (made, *_) = await app.audit_log.newest(EntryFilter(action="create"), 2)
 
     assert offered("audit", "show", "")[0] == made.id
     assert offered("audit", "show", made.id[:-1].upper()) == [made.id]

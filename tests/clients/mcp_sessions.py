@@ -234,7 +234,7 @@ async def _npm(packages: Path) -> str:
 async def _audit(home: Path) -> None:
     print("\n== what the audit log says")
     async with open_app(read_settings({"home": home}, {})) as app:
-        entries = [entry async for entry in app.trail.entries(EntryFilter())]
+        entries = [entry async for entry in app.audit_log.entries(EntryFilter())]
     for entry in entries:
         if entry.client is not None:
             code = f" {entry.error_code}" if entry.error_code else ""

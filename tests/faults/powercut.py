@@ -23,7 +23,7 @@ from sqlalchemy import Connection, text
 from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.errors import OrgserverError
 from orgserver.model.names import new_id
-from orgserver.services.audit.log_reader import Trail
+from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.store.session import Store, open_store
 from orgserver.vault.ring import Key, Vault
 from orgserver.vault.signed_notes import BadNote, split
@@ -208,7 +208,7 @@ def _is_whole(store: Store, note: str) -> bool:
 async def _verify(done: Cuts, store: Store, notes: list[str]) -> None:
     """As ``audit verify --checkpoint FILE`` does, with the file beside the store."""
     try:
-        problem = (await Trail(store).verify(kept=notes)).problem
+        problem = (await AuditLogReader(store).verify(kept=notes)).problem
     except OrgserverError as error:
         problem = str(error)
     if problem is not None:

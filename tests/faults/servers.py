@@ -135,14 +135,14 @@ async def _call(done: Killed, served: Served, name: str) -> None:
 
 async def _judge(done: Killed, judge: App, acme: SandboxOrg) -> None:
     began = time.monotonic()
-    while [entry async for entry in judge.trail.entries(EntryFilter(outcome="pending"))]:
+    while [entry async for entry in judge.audit_log.entries(EntryFilter(outcome="pending"))]:
         if time.monotonic() - began > PENDING_SECONDS:
             done.wrong.append("intents without an outcome")
             break
         await asyncio.sleep(0.05)  # until the sweep of another process has found them
     done.settled_after = time.monotonic() - began
-    entries: list[AuditEntry] = [entry async for entry in judge.trail.entries(EntryFilter(action="create"))]
-    verified = await judge.trail.verify()
+    entries: list[AuditEntry] = [entry async for entry in judge.audit_log.entries(EntryFilter(action="create"))]
+    verified = await judge.audit_log.verify()
     if verified.problem is not None:
         done.wrong.append(f"the chain: {verified.problem}")
     changed = {record["LastName"]: id_ for id_, record in acme.records.tables["Contact"].items()}

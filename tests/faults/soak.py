@@ -229,7 +229,7 @@ async def _call(
 
 
 async def _judge(done: Soaked, judge: App, orgs: list[SandboxOrg]) -> None:
-    verified = await judge.trail.verify()
+    verified = await judge.audit_log.verify()
     done.verified = verified.events
     if verified.problem is not None:
         done.wrong.append(f"the chain: {verified.problem}")
@@ -266,6 +266,6 @@ def _hold_against(done: Soaked, entry: AuditEntry, changed: dict[str, LoggedRequ
 
 
 async def _entries(judge: App) -> AsyncIterator[AuditEntry]:
-    async for entry in judge.trail.entries(EntryFilter()):
+    async for entry in judge.audit_log.entries(EntryFilter()):
         if entry.tool and entry.tool.startswith("salesforce_"):
             yield entry

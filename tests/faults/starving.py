@@ -138,10 +138,10 @@ async def _judge(case: Case) -> None:
     done = case.done
     settings = read_settings({"home": case.home, "abandoned_seconds": 0.1, "heartbeat_seconds": 0.05}, {})
     async with open_app(settings) as judge, asyncio.timeout(60):
-        while [entry async for entry in judge.trail.entries(EntryFilter(outcome="pending"))]:
+        while [entry async for entry in judge.audit_log.entries(EntryFilter(outcome="pending"))]:
             await asyncio.sleep(0.05)  # until the sweep has found those of the server that is gone
-        entries = [entry async for entry in judge.trail.entries(EntryFilter(action="create"))]
-        verified = await judge.trail.verify()
+        entries = [entry async for entry in judge.audit_log.entries(EntryFilter(action="create"))]
+        verified = await judge.audit_log.verify()
     done.intents = len(entries)
     recorded = {id_ for entry in entries for id_ in entry.record_ids}
     unknown = sum(entry.outcome is Outcome.UNKNOWN for entry in entries)

@@ -27,7 +27,7 @@ from orgserver.model.orgs import Caller, Principal
 from orgserver.services.audit.retention import Retention
 from orgserver.store import database
 from orgserver.store.audit import chain, reader, snapshots
-from orgserver.store.audit.snapshots import Kept
+from orgserver.store.audit.snapshots import Snapshot
 from orgserver.store.audit.verification import Verification
 from orgserver.store.database import Database
 from orgserver.store.session import Store, open_store
@@ -169,7 +169,7 @@ async def go_on(store: Store, chance: random.Random, steps: int) -> None:
 
 async def keep(store: Store, act: Intent, chance: random.Random) -> None:
     """Keep what an act replaced."""
-    values = Kept(
+    values = Snapshot(
         OWNER, "Contact", chance.choice(RECORDS), {"LastName": "Byron"}, chance.choice((None, {"LastName": "King"}))
     )
     await store.database.write(lambda tx: snapshots.keep_in(tx, store.orgs, store.audit, act.id, values))

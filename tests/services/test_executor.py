@@ -38,7 +38,7 @@ async def create(app: App, caller: Caller, org: str = "acme", **options: object)
 
 
 async def entries(app: App) -> list[AuditEntry]:
-    found = [entry async for entry in app.trail.entries(EntryFilter())]
+    found = [entry async for entry in app.audit_log.entries(EntryFilter())]
     return [entry for entry in found if entry.tool and entry.tool.startswith("salesforce_")]
 
 

@@ -101,9 +101,9 @@ def who() -> Caller:
 
 
 async def entries(store: Store) -> list[Any]:
-    from orgserver.services.audit.log_reader import Trail
+    from orgserver.services.audit.log_reader import AuditLogReader
 
-    return [entry async for entry in Trail(store).entries(EntryFilter(action="key"))]
+    return [entry async for entry in AuditLogReader(store).entries(EntryFilter(action="key"))]
 
 
 async def test_a_rotation_makes_a_key_moves_everything_and_says_so_in_the_audit_log(mine: Store, ring: Key) -> None:
@@ -175,13 +175,13 @@ def test_every_column_that_is_sealed_under_a_data_key_is_known_to_reseal() -> No
 
 
 async def test_the_audit_log_verifies_across_rotations(mine: Store, opens: Opener) -> None:
-    from orgserver.services.audit.log_reader import Trail
+    from orgserver.services.audit.log_reader import AuditLogReader
 
     await Keys(mine).rotate(who())
     await Keys(mine).rotate(who(), reseal=True)
 
     async with opens() as other:
-        verified = await Trail(other).verify()
+        verified = await AuditLogReader(other).verify()
 
     assert (verified.problem, verified.entries) == (None, 2)
 

@@ -54,7 +54,7 @@ async def test_a_repeated_create_is_the_same_call_in_every_form_of_it(app: App, 
     assert other["category"] == "conflict"
     assert repeated["audit_id"] == many["audit_id"]
     assert posts(acme) == 2  # the one create, and the one of many
-    entries = [entry async for entry in app.trail.entries(EntryFilter(tool=CREATE))]
+    entries = [entry async for entry in app.audit_log.entries(EntryFilter(tool=CREATE))]
     assert sorted(entry.api_calls or 0 for entry in entries if entry.outcome == "succeeded") == [0, 1]
 
 

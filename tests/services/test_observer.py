@@ -66,7 +66,7 @@ async def test_what_is_seen_is_what_the_audit_log_says(watched: App, caller: Cal
             await create(watched, caller, org, **values)
     await watched.operations.refuse(caller, TOOL, Action.CREATE, "acme", CONTACT, InvalidArgument("no"))
 
-    recorded = [entry async for entry in watched.trail.entries(EntryFilter(tool=TOOL))]
+    recorded = [entry async for entry in watched.audit_log.entries(EntryFilter(tool=TOOL))]
     seen = [(act, ending) for act, ending in witness.seen if act.tool == TOOL]  # a refused name has it looked up anew
     assert [
         (act.id, act.org, act.object, ending.outcome, ending.error_code, ending.http_status, ending.api_calls)

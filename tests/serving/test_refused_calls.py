@@ -59,12 +59,12 @@ async def served(
     async def refused(tool: str | None, request_id: str | int | None) -> None:
         await record_unreadable(app.operations, Caller(principal, "stdio", request_id=str(request_id)), tool)
 
-    before = {entry.id async for entry in app.trail.entries(EntryFilter())}
+    before = {entry.id async for entry in app.audit_log.entries(EntryFilter())}
     client = Client(generation, [line])
     incoming, outgoing = wire.streams(client, client, refused)  # type: ignore[arg-type]
     async with asyncio.timeout(30):
         await server.run(incoming, outgoing, server.create_initialization_options())
-    return client.answers[7], [each async for each in app.trail.entries(EntryFilter()) if each.id not in before]
+    return client.answers[7], [each async for each in app.audit_log.entries(EntryFilter()) if each.id not in before]
 
 
 def code_of(answer: dict[str, Any]) -> Any:

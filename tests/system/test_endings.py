@@ -33,7 +33,7 @@ async def posted(acme: SandboxOrg, number: int = 1) -> None:
 
 
 async def outcomes(app: App) -> list[tuple[Outcome, str | None]]:
-    return [(e.outcome, e.error_code) async for e in app.trail.entries(EntryFilter(action="create"))]
+    return [(e.outcome, e.error_code) async for e in app.audit_log.entries(EntryFilter(action="create"))]
 
 
 def answer(reply: dict[str, Any]) -> dict[str, Any]:

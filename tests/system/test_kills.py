@@ -100,10 +100,10 @@ async def test_kills_under_load_leave_nothing_unexplained(
     await asyncio.gather(*(keep_running(server) for server in servers), kill())
 
     async with open_again(abandoned_seconds=0.1, heartbeat_seconds=0.05) as judge, asyncio.timeout(60):
-        while [e async for e in judge.trail.entries(EntryFilter(outcome="pending"))]:
+        while [e async for e in judge.audit_log.entries(EntryFilter(outcome="pending"))]:
             await asyncio.sleep(0.05)
-        entries = [e async for e in judge.trail.entries(EntryFilter(action="create"))]
-        verified = await judge.trail.verify()
+        entries = [e async for e in judge.audit_log.entries(EntryFilter(action="create"))]
+        verified = await judge.audit_log.verify()
 
     at_salesforce = {
         r["LastName"]: i for i, r in acme.records.tables["Contact"].items() if r["LastName"].startswith("K")

@@ -55,4 +55,4 @@ async def test_a_field_is_looked_up_and_a_wrong_one_named_in_two_server_processe
         error = told(result)["error"]
         assert error["message"] == "no field 'Mail' on Contact; did you mean Email?"
         assert (error["code"], error["outcome"], error["fields"]) == ("INVALID_FIELD", "denied", [field])
-    assert (await app.trail.verify()).problem is None
+    assert (await app.audit_log.verify()).problem is None

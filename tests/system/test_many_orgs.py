@@ -56,5 +56,5 @@ async def test_fifty_orgs_of_which_five_hang_and_five_refuse_answer_within_the_l
     assert answer["total_size"] == sum(each["total_size"] for each in answer["results"] if "total_size" in each) > 0
     assert told == [float(number) for number in range(1, ORGS + 1)]
     async with open_app(read_settings({"home": home}, {})) as app:
-        outcomes = [e.outcome.value async for e in app.trail.entries(EntryFilter(tool="salesforce_query_orgs"))]
+        outcomes = [e.outcome.value async for e in app.audit_log.entries(EntryFilter(tool="salesforce_query_orgs"))]
     assert {name: outcomes.count(name) for name in set(outcomes)} == {"succeeded": 40, "rejected": 5, "unknown": 5}

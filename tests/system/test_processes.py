@@ -87,11 +87,11 @@ async def test_a_server_killed_in_the_middle_of_a_call_leaves_it_unknown(
 
     async with open_again(abandoned_seconds=0.1, heartbeat_seconds=0.05) as finder, asyncio.timeout(30):
         while True:
-            found = [e async for e in finder.trail.entries(EntryFilter(action="create"))]
+            found = [e async for e in finder.audit_log.entries(EntryFilter(action="create"))]
             if found and found[0].outcome is not Outcome.PENDING:
                 break
             await asyncio.sleep(0.05)
-        verified = await finder.trail.verify()
+        verified = await finder.audit_log.verify()
 
     assert [(e.outcome, e.error_code) for e in found] == [(Outcome.UNKNOWN, "ABANDONED")]
     assert verified.problem is None
@@ -105,11 +105,11 @@ async def test_four_servers_on_one_store_keep_one_chain(app: App, tmp_path: Path
             return sum(not result.is_error for result in results)
 
     assert await asyncio.gather(*(work(number) for number in range(4))) == [10] * 4
-    created = [e async for e in app.trail.entries(EntryFilter(action="create"))]
+    created = [e async for e in app.audit_log.entries(EntryFilter(action="create"))]
     assert len(created) == 40
     assert {e.outcome for e in created} == {Outcome.SUCCEEDED}
     assert len({i for e in created for i in e.record_ids}) == 40
-    assert (await app.trail.verify()).problem is None
+    assert (await app.audit_log.verify()).problem is None
     assert acme.counters.foreign_tokens == 0
 
 

@@ -103,7 +103,7 @@ async def create(app: App, caller: Caller, org: str = "acme", **values: str) -> 
 async def test_a_span_says_what_its_audit_entry_says(told: App, caller: Caller, collected: Collected) -> None:
     await create(told, caller)
 
-    (entry,) = [each async for each in told.trail.entries(EntryFilter(tool=TOOL))]
+    (entry,) = [each async for each in told.audit_log.entries(EntryFilter(tool=TOOL))]
     (span,) = collected.spans
     assert (span.name, span.kind, span.status.status_code) == (TOOL, SpanKind.SERVER, StatusCode.UNSET)
     assert dict(span.attributes or {}) == {

@@ -41,7 +41,7 @@ def list_(limit: int, as_json: bool, no_pager: bool, wide: bool, **given: Any) -
 
     async def act(settings: Settings) -> list[AuditEntry]:
         async with app_of(settings) as app:
-            return await app.trail.newest(await looked_up(app, wanted), limit)
+            return await app.audit_log.newest(await looked_up(app, wanted), limit)
 
     entries = run(readable(act))
     if as_json:
@@ -86,11 +86,11 @@ def show(entry_id: str, as_json: bool) -> None:
 
     async def act(settings: Settings) -> tuple[AuditEntry, dict[str, int], list[str]]:
         async with app_of(settings) as app:
-            entry = await app.trail.entry(entry_id)
+            entry = await app.audit_log.entry(entry_id)
             if entry is None:
                 raise OperatorError("there is no audit entry with this id", hint="orgserver audit list shows ids")
-            first = await app.trail.repeated_by(entry) if entry.is_repeat else []
-            return entry, await app.trail.counts(entry), [each.id for each in first]
+            first = await app.audit_log.repeated_by(entry) if entry.is_repeat else []
+            return entry, await app.audit_log.counts(entry), [each.id for each in first]
 
     entry, counts, first = run(readable(act))
     if as_json:

@@ -61,10 +61,10 @@ def verify(
     async def act() -> tuple[Verified, int]:
         gc.disable()  # millions of rows come and go, and none of them is part of a cycle
         async with app_of(settings_of()) as app:
-            found = await app.trail.verify(_progress(), kept=notes, since_checkpoint=since_checkpoint)
+            found = await app.audit_log.verify(_progress(), kept=notes, since_checkpoint=since_checkpoint)
             with suppress(OrgserverError):  # a log that was tampered with may take no entry
-                await app.trail.verified(operator(), found)
-            own = app.trail.checkpoint_file
+                await app.audit_log.verified(operator(), found)
+            own = app.audit_log.checkpoint_file
             return found, sum(len(by_file[path]) for path in by_file if own.exists() and path.samefile(own))
 
     found, beside = run(act())
@@ -158,7 +158,7 @@ def public_key(as_json: bool) -> None:
 
     async def act() -> str:
         async with app_of(settings_of()) as app:
-            return app.trail.public_key
+            return app.audit_log.public_key
 
     key = run(act())
     if as_json:

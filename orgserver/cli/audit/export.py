@@ -23,7 +23,7 @@ from orgserver.model.errors import ConfigError, OperatorError, OrgserverError
 from orgserver.model.text import escape_json
 
 if TYPE_CHECKING:
-    from orgserver.services.audit.log_reader import Trail
+    from orgserver.services.audit.log_reader import AuditLogReader
 
 _FORMATS = ("jsonl", "csv", "events", "parquet", "ocsf")
 _EVERY_SECONDS = 1.0
@@ -55,7 +55,7 @@ def export(format_: str, output: Path | None, follow: bool, **given: Any) -> Non
 
     async def act() -> int:
         async with app_of(settings_of()) as app:
-            return await export_to(app.trail, format_, await looked_up(app, wanted), output)
+            return await export_to(app.audit_log, format_, await looked_up(app, wanted), output)
 
     written = run(act())
     if output is not None:
@@ -75,14 +75,14 @@ async def _follow(format_: str, wanted: EntryFilter) -> None:
                 click.echo(exporting.csv_header())
             while True:
                 before = seen
-                entries, seen = await app.trail.ended(seen, wanted)
+                entries, seen = await app.audit_log.ended(seen, wanted)
                 for entry in entries:
                     click.echo(show(render(entry.as_json())))
                 written += len(entries)
                 if seen == before:
                     await asyncio.sleep(_EVERY_SECONDS)
         finally:
-            await app.trail.exported(operator(), f"audit export --format {format_} --follow", written)
+            await app.audit_log.exported(operator(), f"audit export --format {format_} --follow", written)
 
 
 def _check_parquet(output: Path | None) -> None:
@@ -101,41 +101,43 @@ def _check_parquet(output: Path | None) -> None:
         ) from error
 
 
-async def export_to(trail: Trail, format_: str, wanted: EntryFilter, output: Path | None) -> int:
+async def export_to(audit_log: AuditLogReader, format_: str, wanted: EntryFilter, output: Path | None) -> int:
     """Write entries to a new file, or to standard output; however it ends, what left is put on record."""
     with _destination(output) as file:
         progress = _Progress(shown=output is not None and sys.stderr.isatty())
         try:
             if format_ == "parquet":
-                await _put_parquet(trail, wanted, file, progress)
+                await _put_parquet(audit_log, wanted, file, progress)
             else:
                 with text_into(file, output) as out:
-                    await _put_lines(trail, format_, wanted, out, progress)
+                    await _put_lines(audit_log, format_, wanted, out, progress)
         finally:
             full = isinstance(sys.exc_info()[1], OSError)  # a disk that is full takes no entry either
             with suppress(OrgserverError) if full else nullcontext():
-                await trail.exported(operator(), f"audit export --format {format_}", progress.written)
+                await audit_log.exported(operator(), f"audit export --format {format_}", progress.written)
     return progress.written
 
 
-async def _put_parquet(trail: Trail, wanted: EntryFilter, file: BinaryIO, progress: _Progress) -> None:
+async def _put_parquet(audit_log: AuditLogReader, wanted: EntryFilter, file: BinaryIO, progress: _Progress) -> None:
     from orgserver.services.audit import parquet  # noqa: PLC0415
 
     with parquet.Writer(file) as writer:
-        async for group in trail.shaped(wanted, parquet.row_group):
+        async for group in audit_log.shaped(wanted, parquet.row_group):
             writer.write(group)
             progress.add(group.num_rows)
     file.flush()
     progress.end()
 
 
-async def _put_lines(trail: Trail, format_: str, wanted: EntryFilter, out: TextIO, progress: _Progress) -> None:
+async def _put_lines(
+    audit_log: AuditLogReader, format_: str, wanted: EntryFilter, out: TextIO, progress: _Progress
+) -> None:
     from orgserver.services.audit import export as exporting  # noqa: PLC0415  # as above
 
     show = _escaping(format_) if out.isatty() else str
     if format_ == "csv":
         out.write(exporting.csv_header() + "\n")
-    async for lines in _pages(trail, format_, wanted):
+    async for lines in _pages(audit_log, format_, wanted):
         out.write("".join(f"{show(line)}\n" for line in lines))
         progress.add(len(lines))
     out.flush()
@@ -159,14 +161,14 @@ class _Progress:
             click.echo("\r", nl=False, err=True)
 
 
-async def _pages(trail: Trail, format_: str, wanted: EntryFilter) -> AsyncIterator[list[str]]:
+async def _pages(audit_log: AuditLogReader, format_: str, wanted: EntryFilter) -> AsyncIterator[list[str]]:
     from orgserver.services.audit import export as exporting  # noqa: PLC0415  # as above
 
     if format_ != "events":
-        async for page in trail.lines(wanted, format_):
+        async for page in audit_log.lines(wanted, format_):
             yield page
         return
-    async for event in trail.events(wanted):
+    async for event in audit_log.events(wanted):
         yield [exporting.event_line(event)]
 
 

@@ -81,7 +81,7 @@ async def whole_record(app: App, text: str | None) -> str | None:
     """The one record id in the log that begins so; OperatorError if there is none, or several are."""
     if text is None or not _BEGINNING.fullmatch(text):
         return text
-    return await app.trail.record(text)
+    return await app.audit_log.record(text)
 
 
 def warn_of_alias(alias: str | None, known: Collection[str]) -> None:

@@ -96,7 +96,7 @@ async def _export(app: App, retention: Retention, cut: Cut, output: Path) -> Non
             raw.flush()
             os.fsync(raw.fileno())
         with opened(draft) as lines:
-            found = evidence.check(lines, Verifier.read(app.trail.public_key))
+            found = evidence.check(lines, Verifier.read(app.audit_log.public_key))
         if found.problem is not None or found.signed_to != cut.sequence or found.events != cut.events:
             raise OperatorError(f"the export does not verify, so nothing was pruned: {found.problem or 'it is short'}")
         os.link(draft, output)  # unlike a rename, never over another file
@@ -107,7 +107,7 @@ async def _export(app: App, retention: Retention, cut: Cut, output: Path) -> Non
     finally:
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
-        await app.trail.exported(operator(), "audit prune --export", max(0, written - 1))
+        await app.audit_log.exported(operator(), "audit prune --export", max(0, written - 1))
     with contextlib.suppress(OSError):
         from orgserver.private_files import sync_folder  # noqa: PLC0415
 
@@ -175,7 +175,7 @@ def hold(name: str | None, listing: bool, release: bool, wide: bool, as_json: bo
                 await retention.release(operator(), name)
                 return True
             which = await looked_up(app, wanted)
-            covers = bool(await app.trail.newest(which, 1))  # asked before, for a hold is itself an entry
+            covers = bool(await app.audit_log.newest(which, 1))  # asked before, for a hold is itself an entry
             await retention.hold(operator(), name, which)
             return covers
 

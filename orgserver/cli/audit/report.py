@@ -59,7 +59,7 @@ def report(since: datetime, until: datetime | None, output: Path | None, wide: b
 
         async with app_of(settings_of()) as app:
             made = await reporting.report(app.store, since, until)
-            await app.trail.exported(operator(), "audit report", made.total)
+            await app.audit_log.exported(operator(), "audit report", made.total)
             return made
 
     made = run(act())

@@ -27,14 +27,14 @@ def tail(count: int, follow: bool, as_json: bool) -> None:
         from orgserver.model.audit import EntryFilter  # noqa: PLC0415
 
         async with app_of(settings_of()) as app:
-            seen = await app.trail.head()
-            newest = await app.trail.newest(EntryFilter(), count) if count else []
+            seen = await app.audit_log.head()
+            newest = await app.audit_log.newest(EntryFilter(), count) if count else []
             for entry in reversed(newest):
                 if not follow or entry.outcome_sequence is None or entry.outcome_sequence <= seen:
                     show(entry)
             while follow:
                 await asyncio.sleep(_EVERY_SECONDS)
-                entries, seen = await app.trail.ended(seen, EntryFilter())
+                entries, seen = await app.audit_log.ended(seen, EntryFilter())
                 for entry in entries:
                     show(entry)
 

@@ -187,10 +187,10 @@ def erase(
 
     async def act() -> int:
         from orgserver.services.undo import erasure  # noqa: PLC0415
-        from orgserver.store.audit.snapshots import Which  # noqa: PLC0415
+        from orgserver.store.audit.snapshots import SnapshotFilter  # noqa: PLC0415
 
         async with app_of(settings_of()) as app:
-            which = await erasure.which_org(app.access, operator(), org) if org is not None else Which()
+            which = await erasure.which_org(app.access, operator(), org) if org is not None else SnapshotFilter()
             filters.warn_of_alias(org, (await app.access.catalog()).by_alias)
             record = await filters.whole_record(app, record_id)
             which = replace(which, record_id=record, before=before, principal=principal)

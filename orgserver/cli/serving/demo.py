@@ -154,7 +154,7 @@ async def _show_audit(report: _Report, settings: Any, home: Path) -> None:
 
     report.heading("The audit log")
     async with open_app(settings) as app:
-        entries = [entry async for entry in app.trail.entries(EntryFilter())]
+        entries = [entry async for entry in app.audit_log.entries(EntryFilter())]
         report.audit = [entry.as_json() for entry in entries]
         if not report.as_json:
             print_entries(entries)
@@ -162,14 +162,14 @@ async def _show_audit(report: _Report, settings: Any, home: Path) -> None:
 
         async def exported() -> str:
             file = home / "audit.jsonl"
-            await export_to(app.trail, "jsonl", EntryFilter(), file)
+            await export_to(app.audit_log, "jsonl", EntryFilter(), file)
             read = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
             _hold(len(read) == len(entries), "the export is not complete")
             _hold(all(each["outcome"] != "pending" for each in read), "an entry has no outcome")
             return f"{len(read)} entries, each with its outcome"
 
         async def verified() -> str:
-            found = await app.trail.verify()
+            found = await app.audit_log.verify()
             _hold(found.problem is None, found.problem or "")
             return f"{found.events} events: {', '.join(found.checks)}"
 

@@ -120,7 +120,7 @@ async def _refuse_unknown_orgs(app: App, option: str) -> None:
     by_alias = (await app.access.catalog()).by_alias
     for alias in sorted((app.access.scope.orgs or frozenset()) - by_alias.keys()):
         message = f"{option} {alias}: no org is registered as {alias}"
-        entries = await app.trail.newest(EntryFilter(org=alias), 1)
+        entries = await app.audit_log.newest(EntryFilter(org=alias), 1)
         renamed = [org.alias for org in by_alias.values() if entries and org.org_id == entries[0].org_id]
         if renamed:
             hint = f"that org is called {renamed[0]} now: orgserver connect the client again, with that name"

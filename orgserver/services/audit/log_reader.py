@@ -44,7 +44,7 @@ def several(beginning: str, what: str, found: Sequence[str]) -> OperatorError:
     return OperatorError(f"{beginning} is the beginning of several {what}: {named}{more}", hint="give more of the id")
 
 
-class Trail:
+class AuditLogReader:
     """The audit log, for administrators."""
 
     def __init__(self, store: Store) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import AuditBroken, OperatorError
 from orgserver.model.orgs import Caller
-from orgserver.services.audit.log_reader import Trail
+from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.store.audit import chain, pruning, reader
 from orgserver.store.audit.pruning import Cut, Hold
 from orgserver.store.session import Store
@@ -42,7 +42,7 @@ class Retention:
 
     async def check(self, progress: Callable[[int, int], None]) -> None:
         """See that the log holds, before any of it goes; AuditBroken if it does not."""
-        found = await Trail(self._store).verify(progress)
+        found = await AuditLogReader(self._store).verify(progress)
         if found.problem is not None:
             raise AuditBroken(
                 f"the audit log does not verify, so nothing was pruned: {found.problem} (sequence {found.first_bad})",

@@ -17,7 +17,7 @@ from orgserver.model.errors import ConfigError, OperatorError
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
 from orgserver.model.secret import Secret
-from orgserver.services.audit.log_reader import Trail
+from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.store import one_time_codes
 from orgserver.store.one_time_codes import CodeState
 from orgserver.store.orgs.rewrapping import catching_up
@@ -123,8 +123,8 @@ class OneTimeCodes:
 
     async def _refuse_if_gone(self) -> None:
         """Whoever can write the database, without a key, must not be able to switch codes off by deleting a row."""
-        trail = Trail(self._store)
-        found = await trail.newest(EntryFilter(tool=SETUP, action=Action.KEY, outcome=Outcome.SUCCEEDED.value), 1)
+        audit_log = AuditLogReader(self._store)
+        found = await audit_log.newest(EntryFilter(tool=SETUP, action=Action.KEY, outcome=Outcome.SUCCEEDED.value), 1)
         if found:
             raise OperatorError(
                 f"one-time codes were set up on {found[0].time:%Y-%m-%d}, and the store has lost their secret: "

@@ -12,7 +12,7 @@ from orgserver.model.orgs import Permission
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.preflight import Preflight
 from orgserver.services.calls.questions import Confirmation
-from orgserver.store.audit.snapshots import Keeps
+from orgserver.store.audit.snapshots import SnapshotSpec
 from orgserver.store.idempotency import Repetition
 from orgserver.vault.ring import Key
 
@@ -41,7 +41,7 @@ class Plan(Generic[T]):
     recall: Callable[[bytes], T | CallError] = lambda _answer: InvalidArgument("nothing was kept")
     after_unknown: Callable[[OrgSession], str] | None = None
     """How to find out whether an unanswered change happened."""
-    keeps: Keeps | None = None
+    snapshot: SnapshotSpec | None = None
     """What is kept before it is sent, where the org's policy says so."""
     preflight: Preflight | None = None
     """What a fresh describe, where one is at hand, can say against it before it is sent."""

@@ -14,7 +14,7 @@ from orgserver.salesforce.protocol.messages import Reply, Request
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.results import truncation
 from orgserver.store.audit import snapshots
-from orgserver.store.audit.snapshots import Keeps, Kept
+from orgserver.store.audit.snapshots import Snapshot, SnapshotSpec
 from orgserver.store.session import Store
 
 T = TypeVar("T")
@@ -22,11 +22,11 @@ MAX_BYTES = 8 * 1024 * 1024
 """Bytes of a record, far above what any has: its longest texts have 131,072 characters."""
 
 
-async def take_snapshot(store: Store, intent: Intent, spec: Keeps, session: OrgSession) -> None:
+async def take_snapshot(store: Store, intent: Intent, spec: SnapshotSpec, session: OrgSession) -> None:
     """Read what will be replaced, and keep it; whatever prevents that, the change is not sent."""
     record_id, before = await _before(spec, session)
     row_id = session.org.row_id
-    taken = Kept(row_id, spec.sobject, record_id, before, spec.after)
+    taken = Snapshot(row_id, spec.sobject, record_id, before, spec.after)
     try:
         async with store.database.reading() as reading:
             await store.orgs.data_key(reading, row_id)  # if the ring must be read again, then not in the writer
@@ -38,7 +38,7 @@ async def take_snapshot(store: Store, intent: Intent, spec: Keeps, session: OrgS
         ) from error
 
 
-async def _before(spec: Keeps, session: OrgSession) -> tuple[str, FieldValues | None]:
+async def _before(spec: SnapshotSpec, session: OrgSession) -> tuple[str, FieldValues | None]:
     """The id and values of the record that will be changed; an empty id and None if it will be made."""
     version = session.org.api_version
     if spec.record_id is not None:

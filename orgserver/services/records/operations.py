@@ -21,7 +21,7 @@ from orgserver.services.records.appointments import Attendees
 from orgserver.services.records.default_fields import DefaultFields
 from orgserver.services.results import preview as previewing
 from orgserver.services.results import result_size
-from orgserver.store.audit.snapshots import COSTS, Keeps
+from orgserver.store.audit.snapshots import COSTS, SnapshotSpec
 
 T = TypeVar("T")
 
@@ -79,9 +79,9 @@ class Planner:
             changes, warnings = await read_one(session, sobject, record_id, fields, previewing.delete)
             return Changed(record_id, preview=True, changes=changes, warnings=(*warnings, *costs(session)))
 
-        keeps = Keeps(sobject, record_id)
+        snapshot = SnapshotSpec(sobject, record_id)
         after = recovery_hints.deleted(sobject, record_id)
-        plan = changing(record_id, (), show if preview else send, "delete", keeps, after, preview=preview)
+        plan = changing(record_id, (), show if preview else send, "delete", snapshot, after, preview=preview)
         return plan if preview else replace(plan, confirm=questions.of_record(sobject, record_id))
 
 
@@ -90,7 +90,7 @@ def changing(
     fields: tuple[str, ...],
     send: Callable[[OrgSession], Awaitable[Changed]],
     permission: Permission,
-    keeps: Keeps,
+    snapshot: SnapshotSpec,
     after: str,
     *,
     preview: bool,
@@ -104,7 +104,7 @@ def changing(
         fields=fields,
         writes=not preview,
         after_unknown=None if preview else (lambda _session: after),
-        keeps=None if preview else keeps,
+        snapshot=None if preview else snapshot,
     )
 
 

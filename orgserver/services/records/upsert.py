@@ -18,7 +18,7 @@ from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Plan
 from orgserver.services.records import field_values, parents, recovery_hints, value_checks
 from orgserver.services.records.preparation import Draft, Preparation
-from orgserver.store.audit.snapshots import Keeps
+from orgserver.store.audit.snapshots import SnapshotSpec
 
 MAX_EXTERNAL_ID = 255
 _NO_SEGMENT = frozenset({".", ".."})
@@ -70,7 +70,7 @@ def plan(caller: Caller, org: Org, tool: str, wanted: Upsert, preparation: Prepa
             remember=idempotency.remember,
             recall=lambda answer: _recall(answer, named),
             after_unknown=lambda _session: recovery_hints.upserted(sobject, key, paths, anew=repeated is not None),
-            keeps=Keeps(sobject, fields=tuple(own), after=own, key=key),
+            snapshot=SnapshotSpec(sobject, fields=tuple(own), after=own, key=key),
             preflight=value_checks.check_values(sobject, checked, "upsert"),
         )
 

@@ -18,7 +18,7 @@ from orgserver.services.calls.plan import Plan
 from orgserver.services.records import appointments, field_values, operations, parents, recovery_hints, value_checks
 from orgserver.services.records.preparation import Draft, Preparation
 from orgserver.services.results import preview as previewing
-from orgserver.store.audit.snapshots import Keeps
+from orgserver.store.audit.snapshots import SnapshotSpec
 
 
 class Writing:
@@ -63,7 +63,7 @@ class Writing:
                 remember=idempotency.remember,
                 recall=lambda answer: idempotency.recall(answer, named),
                 after_unknown=lambda session: recovery_hints.created(session, sobject, sent),
-                keeps=Keeps(sobject, after=own),
+                snapshot=SnapshotSpec(sobject, after=own),
                 preflight=value_checks.check_values(sobject, checked, "create"),
             )
 
@@ -113,7 +113,7 @@ class Writing:
                 field_values.named(parents.paths(checked)),
                 show if preview else send,
                 "write",
-                Keeps(sobject, record_id, tuple(own), own),
+                SnapshotSpec(sobject, record_id, tuple(own), own),
                 recovery_hints.updated(sobject, record_id, parents.paths(checked)),
                 preview=preview,
             )

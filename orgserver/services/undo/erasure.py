@@ -8,19 +8,19 @@ from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
 from orgserver.services.calls.access import Access
 from orgserver.store.audit import snapshots as kept_values
-from orgserver.store.audit.snapshots import Which
+from orgserver.store.audit.snapshots import SnapshotFilter
 from orgserver.store.session import Store
 from orgserver.store.writer import Transaction
 
 
-async def erasable(store: Store, which: Which) -> int:
+async def erasable(store: Store, which: SnapshotFilter) -> int:
     """How many kept values there are of this kind."""
     await store.audit.catch_up()
     async with store.database.reading() as connection:
         return await kept_values.count(connection, which)
 
 
-async def erase(store: Store, caller: Caller, which: Which, alias: str | None) -> int:
+async def erase(store: Store, caller: Caller, which: SnapshotFilter, alias: str | None) -> int:
     """Erase kept values for good; the log says how many, and verifies as before.
 
     OperatorError if an audit hold covers one of the entries: what a court wants kept outweighs a request to forget.
@@ -49,9 +49,9 @@ async def erase(store: Store, caller: Caller, which: Which, alias: str | None) -
     return await store.database.write(step)
 
 
-async def which_org(access: Access, caller: Caller, alias: str) -> Which:
+async def which_org(access: Access, caller: Caller, alias: str) -> SnapshotFilter:
     """An org by its alias, or one that was removed by what it was called."""
     for org in await access.visible(caller):
         if org.alias == alias:
-            return Which(row_id=org.row_id)
-    return Which(alias=alias)
+            return SnapshotFilter(row_id=org.row_id)
+    return SnapshotFilter(alias=alias)

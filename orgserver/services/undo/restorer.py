@@ -16,7 +16,7 @@ from orgserver.model.errors import CallError
 from orgserver.model.names import RecordId, SObjectName
 from orgserver.model.orgs import Caller, Org
 from orgserver.model.results import FieldValues
-from orgserver.services.audit.log_reader import Trail
+from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.services.calls.access import Access
 from orgserver.services.operations import Operations
 from orgserver.services.undo import operations as undo_operations
@@ -33,7 +33,7 @@ from orgserver.services.undo.changes import (
 from orgserver.services.undo.operations import FieldInfos, Restore
 from orgserver.services.undo.preview import SimulatedState, Undo, judge_create, judge_delete, judge_update
 from orgserver.store.audit import snapshots
-from orgserver.store.audit.snapshots import Kept
+from orgserver.store.audit.snapshots import Snapshot
 from orgserver.store.session import Store
 from orgserver.vault.ring import Unsealable
 
@@ -41,7 +41,7 @@ from orgserver.vault.ring import Unsealable
 class Restorer:
     """Undoes what the audit log says was done, by ``Operations``: under grants and policy, and on record."""
 
-    def __init__(self, store: Store, access: Access, operations: Operations, log: Trail) -> None:
+    def __init__(self, store: Store, access: Access, operations: Operations, log: AuditLogReader) -> None:
         self._store = store
         self._access = access
         self._operations = operations
@@ -131,7 +131,13 @@ class Restorer:
         return replace(undo, policy_problem=read_only, needs_confirmation=needs_confirmation)
 
     async def _judge(
-        self, caller: Caller, entry: AuditEntry, how: How, restore: Restore, snapshot: Kept, simulated: SimulatedState
+        self,
+        caller: Caller,
+        entry: AuditEntry,
+        how: How,
+        restore: Restore,
+        snapshot: Snapshot,
+        simulated: SimulatedState,
     ) -> tuple[Undo, FieldValues | None]:
         """What undoing would do to the record as it will stand then, and how that is."""
         field_infos = await self._describe_fields(caller, restore)
@@ -152,7 +158,7 @@ class Restorer:
             return judge_delete(entry, restore, now), now
         return judge_update(entry, replace(restore, values=snapshot.before or {}), now, field_infos), now
 
-    async def _read_snapshot(self, entry: AuditEntry) -> Kept:
+    async def _read_snapshot(self, entry: AuditEntry) -> Snapshot:
         async with self._store.database.reading() as connection:
             try:
                 snapshot = await snapshots.of(connection, self._store.orgs, entry.id)
@@ -181,7 +187,7 @@ class Restorer:
                 )
         return earlier
 
-    async def _find_org(self, caller: Caller, entry: AuditEntry, snapshot: Kept) -> Org:
+    async def _find_org(self, caller: Caller, entry: AuditEntry, snapshot: Snapshot) -> Org:
         for org in await self._access.visible(caller):
             if org.row_id == snapshot.row_id:
                 return org

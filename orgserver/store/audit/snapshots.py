@@ -49,7 +49,7 @@ Open = Callable[[str, bytes, bytes, Context], bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Snapshot:
     """What one act replaced."""
 
     row_id: str
@@ -63,7 +63,7 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Keeps:
+class SnapshotSpec:
     """What of a change is to be kept."""
 
     sobject: SObjectName
@@ -77,7 +77,7 @@ class Keeps:
 
 
 @dataclass(frozen=True, slots=True)
-class Which:
+class SnapshotFilter:
     """Which kept values; every given criterion must hold, and one must be given."""
 
     record_id: str | None = None
@@ -88,7 +88,7 @@ class Which:
     principal: str | None = None
 
 
-def keep_in(tx: Transaction, orgs: Orgs, log: AuditLog, entry_id: str, kept: Kept) -> None:
+def keep_in(tx: Transaction, orgs: Orgs, log: AuditLog, entry_id: str, kept: Snapshot) -> None:
     """Keep what an act replaces, and say in the chain that it is kept. StoreError if the org is gone."""
     known = select(tables.data_keys.c.owner).where(tables.data_keys.c.owner == kept.row_id)
     if tx.connection.execute(known).first() is None:
@@ -109,7 +109,7 @@ def keep_in(tx: Transaction, orgs: Orgs, log: AuditLog, entry_id: str, kept: Kep
     log.values_in(tx, entry_id, digest(salt, plain))
 
 
-async def of(connection: AsyncConnection, orgs: Orgs, entry_id: str) -> Kept | None:
+async def of(connection: AsyncConnection, orgs: Orgs, entry_id: str) -> Snapshot | None:
     """What an act replaced; None if nothing is kept of it. Unsealable if its org, and so its key, is gone."""
     row = (await connection.execute(select(_kept).where(_kept.c.entry_id == entry_id))).first()
     if row is None:
@@ -121,10 +121,10 @@ async def of(connection: AsyncConnection, orgs: Orgs, entry_id: str) -> Kept | N
     told: dict[str, Any] = json.loads(key.open(row.sealed, context(row.row_id, entry_id)))
     if not _about(row, told):
         raise Unsealable("these values were kept for another record: somebody has edited the store")
-    return Kept(row.row_id, row.object, row.record_id, told["before"], told["after"])
+    return Snapshot(row.row_id, row.object, row.record_id, told["before"], told["after"])
 
 
-def _plain(kept: Kept) -> bytes:
+def _plain(kept: Snapshot) -> bytes:
     """What is sealed and hashed: the values, and whose they are."""
     values = {"object": kept.object, "record_id": kept.record_id, "before": kept.before, "after": kept.after}
     return _encode(values).encode()
@@ -135,18 +135,18 @@ def _about(row: Any, told: dict[str, Any]) -> bool:
     return bool((row.object, row.record_id) == (told["object"], told["record_id"]))
 
 
-async def count(connection: AsyncConnection, which: Which) -> int:
+async def count(connection: AsyncConnection, which: SnapshotFilter) -> int:
     """How many rows would be erased."""
     return int((await connection.execute(select(func.count()).select_from(_kept).where(*_where(which)))).scalar_one())
 
 
-def held_in(tx: Transaction, which: Which) -> str | None:
+def held_in(tx: Transaction, which: SnapshotFilter) -> str | None:
     """The name of an audit hold that covers the entries of kept values; the search tables must have been caught up."""
     entries = select(_kept.c.entry_id).where(*_where(which))
     return pruning.covering(tx.connection, tables.audit_entries.c.entry_id.in_(entries))
 
 
-def erase_in(tx: Transaction, log: AuditLog, which: Which, intent: Intent) -> int:
+def erase_in(tx: Transaction, log: AuditLog, which: SnapshotFilter, intent: Intent) -> int:
     """Erase kept values, which is on record with their number."""
     tx.connection.exec_driver_sql("PRAGMA secure_delete = ON")  # the pages they stood on are overwritten
     erased = tx.connection.execute(delete(_kept).where(*_where(which))).rowcount
@@ -190,7 +190,7 @@ def context(row_id: str, entry_id: str) -> Context:
     return Context(row_id, _kept.name, "sealed", entry_id)
 
 
-def _where(which: Which) -> list[ColumnElement[bool]]:
+def _where(which: SnapshotFilter) -> list[ColumnElement[bool]]:
     entries, touched = tables.audit_entries, tables.audit_touched
     found: list[ColumnElement[bool]] = []
     if which.record_id is not None:

@@ -90,7 +90,7 @@ async def test_the_repeat_of_a_create_is_marked_and_names_the_first_and_exports_
     async with open_app(read_settings({"home": shell.home}, {})) as app:
         for _ in range(2):
             await app.operations.create(caller, TOOL, "acme", CONTACT, {"LastName": "Byron"}, idempotency_key="k")
-        repeat, first = await app.trail.newest(EntryFilter(action="create"), 2)
+        repeat, first = await app.audit_log.newest(EntryFilter(action="create"), 2)
 
     listed, shown, plain, report = await asyncio.gather(
         shell("audit", "list", "--action", "create", "--wide"),

@@ -22,7 +22,7 @@ from orgserver.model.audit import ENTRY_FIELDS, Completion, EntryFilter, Intent,
 from orgserver.model.errors import OperatorError, StoreAway
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
-from orgserver.services.audit.log_reader import Trail
+from orgserver.services.audit.log_reader import AuditLogReader
 from tests.cli.shells import SECONDS, Ran, Shell
 
 if sys.platform != "linux":
@@ -168,7 +168,7 @@ async def test_standard_output_on_a_full_disk_fails_in_one_line(shell: Shell, lo
 
 
 async def test_where_the_full_disk_is_the_store_s_too_the_file_is_named_first(tmp_path: Path) -> None:
-    class OnFullDisk(Trail):
+    class OnFullDisk(AuditLogReader):
         def __init__(self) -> None:
             pass
 

@@ -26,7 +26,7 @@ async def changed(app: App, caller: Caller) -> tuple[str, str]:
     await app.enrolment.update(caller, "acme", policy={"keep_values": True})
     made = await app.operations.create(caller, "t", "acme", CONTACT, {"LastName": "Byron"})
     await app.operations.update(caller, "t", "acme", CONTACT, made.id, {"LastName": "King\x1b[31m"})
-    return made.id, (await app.trail.newest(EntryFilter(action="update"), 1))[0].id
+    return made.id, (await app.audit_log.newest(EntryFilter(action="update"), 1))[0].id
 
 
 async def test_an_undo_is_shown_and_then_done(command: Command, acme: SandboxOrg, changed: tuple[str, str]) -> None:
@@ -57,7 +57,7 @@ async def test_an_undo_that_deletes_where_deletes_are_confirmed_needs_a_person_a
     command: Command, app: App, caller: Caller, acme: SandboxOrg, changed: tuple[str, str]
 ) -> None:
     await app.enrolment.update(caller, "acme", policy={"confirm_deletes": True})
-    (made,) = await app.trail.newest(EntryFilter(action="create"), 1)
+    (made,) = await app.audit_log.newest(EntryFilter(action="create"), 1)
 
     put_back = await command(undo.undo, changed[1], "--yes")
     silent = await command(undo.undo, made.id, "--yes", "--force")
@@ -68,7 +68,7 @@ async def test_an_undo_that_deletes_where_deletes_are_confirmed_needs_a_person_a
     assert put_back.exit_code == 0
     assert "nothing was undone: nobody is here to confirm it" in str(silent.exception)
     assert changed[0] not in acme.records.tables["Contact"]
-    undone = await app.trail.newest(EntryFilter(action="undo"), 2)
+    undone = await app.audit_log.newest(EntryFilter(action="undo"), 2)
     assert [each.label for each in undone] == ["typed", None]
 
 
@@ -76,7 +76,7 @@ async def test_what_an_undo_deletes_is_shown_where_it_is_confirmed(
     app: App, caller: Caller, changed: tuple[str, str]
 ) -> None:
     await app.enrolment.update(caller, "acme", policy={"confirm_deletes": True})
-    (made,) = await app.trail.newest(EntryFilter(action="create"), 1)
+    (made,) = await app.audit_log.newest(EntryFilter(action="create"), 1)
     words = ("audit", "undo", made.id, "--force")
 
     with Path(os.devnull).open("wb") as elsewhere:
@@ -116,7 +116,7 @@ async def test_a_dry_run_says_that_the_org_is_read_only_and_a_try_is_denied_on_r
     assert [(each["possible"], each["problem"]) for each in json.loads(told.stdout)] == [(False, "acme is read-only")]
     assert isinstance(tried.exception, Failure)
     assert "stays: acme is read-only" in tried.output
-    assert [each.outcome.value for each in await app.trail.newest(EntryFilter(action="undo"), 5)] == ["denied"]
+    assert [each.outcome.value for each in await app.audit_log.newest(EntryFilter(action="undo"), 5)] == ["denied"]
 
 
 async def test_a_span_is_undone_and_told_in_json(command: Command, acme: SandboxOrg, changed: tuple[str, str]) -> None:
@@ -164,7 +164,7 @@ async def test_what_a_span_skips_is_told_by_reason_each_once(
 
 
 async def test_undoing_a_create_reads_as_a_deletion(app: App, command: Command, changed: tuple[str, str]) -> None:
-    (made,) = await app.trail.newest(EntryFilter(action="create"), 1)
+    (made,) = await app.audit_log.newest(EntryFilter(action="create"), 1)
     await command(undo.undo, changed[1], "--yes")
 
     dry = await command(undo.undo, made.id[:18], "--dry-run")
@@ -177,7 +177,7 @@ async def test_undoing_a_create_reads_as_a_deletion(app: App, command: Command, 
 async def test_the_beginning_of_an_id_is_enough_where_only_one_begins_so(
     app: App, command: Command, changed: tuple[str, str]
 ) -> None:
-    entries = await app.trail.newest(EntryFilter(), 10)
+    entries = await app.audit_log.newest(EntryFilter(), 10)
     common = entries[0].id[:8]  # the same minute
 
     one = await command(cli, "audit", "show", changed[1][:-4].upper(), "--json")
@@ -272,9 +272,9 @@ async def test_kept_values_are_erased_on_record(
     assert isinstance(silent.exception, ConfigError)
     assert "Erased: the kept values of 2 entries." in erased.output
     assert "No kept values match." in again.output
-    (entry,) = await app.trail.newest(EntryFilter(action="prune"), 5)
+    (entry,) = await app.audit_log.newest(EntryFilter(action="prune"), 5)
     assert (entry.tool, entry.row_count, entry.label) == ("audit erase", 2, "unattended")
-    assert (await app.trail.verify()).problem is None
+    assert (await app.audit_log.verify()).problem is None
 
 
 @pytest.mark.parametrize("args", [(), ("--record", "nonsense")])

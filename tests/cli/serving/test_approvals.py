@@ -57,7 +57,7 @@ def deletes(org: SandboxOrg) -> int:
 
 
 async def entries(app: App, **wanted: Any) -> list[AuditEntry]:
-    return [each async for each in app.trail.entries(EntryFilter(**wanted))]
+    return [each async for each in app.audit_log.entries(EntryFilter(**wanted))]
 
 
 async def test_a_request_is_shown_at_a_terminal_approved_there_on_record_and_passes_once(

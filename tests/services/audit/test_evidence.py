@@ -15,7 +15,7 @@ from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
 from orgserver.services.audit import evidence
 from orgserver.services.audit.export import event_line
-from orgserver.services.audit.log_reader import Trail
+from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.store.audit import chain
 from orgserver.store.session import Store
 from orgserver.store.writer import Transaction
@@ -29,11 +29,11 @@ async def filled(store: Store) -> list[str]:
     for _ in range(ENTRIES):
         act = Intent(new_id(), "local:me", "stdio", Action.CREATE, org="acme", object="Contact")
         await store.audit.record(act, Completion(Outcome.SUCCEEDED, record_ids=("003x",)))
-    return [event_line(event) async for event in Trail(store).events(EntryFilter())]
+    return [event_line(event) async for event in AuditLogReader(store).events(EntryFilter())]
 
 
 def verifier(store: Store) -> Verifier:
-    return Verifier.read(Trail(store).public_key)
+    return Verifier.read(AuditLogReader(store).public_key)
 
 
 async def test_an_export_is_whole_and_signed_to_its_end(store: Store) -> None:
@@ -155,7 +155,7 @@ async def test_checkpoints_are_in_the_store_in_the_chain_and_in_a_file_beside_it
 
     assert verifier(store).checkpoint(note).sequence == 2 * ENTRIES
     assert file.stat().st_mode & 0o777 == 0o600
-    found = await Trail(store).verify(kept=[note])
+    found = await AuditLogReader(store).verify(kept=[note])
     assert found.problem is None
     assert "checkpoints" in found.checks
 
@@ -215,7 +215,7 @@ async def test_every_thousand_events_make_a_checkpoint_by_themselves(store: Stor
     await store.database.write(many)
     await store.audit.look_after()
 
-    found = await Trail(store).verify()
+    found = await AuditLogReader(store).verify()
     assert (found.problem, found.events) == (None, 1_201)
 
 
@@ -239,8 +239,8 @@ async def test_an_older_copy_that_was_put_back_is_told_by_a_checkpoint_kept_else
         store_file.with_name(store_file.name + ending).unlink(missing_ok=True)
 
     back = await opener()
-    alone = await Trail(back).verify()
-    told = await Trail(back).verify(kept=[newest])
+    alone = await AuditLogReader(back).verify()
+    told = await AuditLogReader(back).verify(kept=[newest])
     await back.close()
 
     assert alone.problem is None
@@ -252,16 +252,16 @@ async def test_a_checkpoint_of_another_store_is_refused_in_one_line(store: Store
     note = foreign.sign(Checkpoint("orgserver/other", 3, bytes(32)).text())
 
     with pytest.raises(AuditBroken, match="cannot be compared"):
-        await Trail(store).verify(kept=[note])
+        await AuditLogReader(store).verify(kept=[note])
 
 
 async def test_an_incremental_verification_begins_where_the_last_good_one_ended(store: Store, caller: Caller) -> None:
-    trail = Trail(store)
+    audit_log = AuditLogReader(store)
     await filled(store)
-    await trail.verified(caller, await trail.verify())
+    await audit_log.verified(caller, await audit_log.verify())
     await filled(store)
 
-    found = await trail.verify(since_checkpoint=True)
+    found = await audit_log.verify(since_checkpoint=True)
 
     assert (found.problem, found.since) == (None, 2 * ENTRIES)
     assert found.entries < 2 * ENTRIES
@@ -273,7 +273,7 @@ async def test_a_log_that_was_tampered_with_is_exported_as_it_is(store: Store, s
         database.execute("UPDATE audit_head SET sequence = 3")
     database.close()
 
-    lines = [event_line(event) async for event in Trail(store).events(EntryFilter())]
+    lines = [event_line(event) async for event in AuditLogReader(store).events(EntryFilter())]
 
     assert len(lines) == 2 * ENTRIES + 2
 
@@ -283,7 +283,7 @@ async def test_a_checkpoint_file_that_cannot_be_written_stops_nothing(store: Sto
 
     await filled(store)
 
-    assert (await Trail(store).verify()).problem is None
+    assert (await AuditLogReader(store).verify()).problem is None
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ async def test_what_people_search_by_and_checkpoints_are_part_of_what_verifies(
         assert database.execute(edit).rowcount == 1, table
     database.close()
 
-    found = await Trail(store).verify()
+    found = await AuditLogReader(store).verify()
 
     assert (found.first_bad, bool(found.problem)) == (first_bad, True)
 

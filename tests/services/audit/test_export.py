@@ -45,7 +45,7 @@ async def test_lines_of_json_are_the_entries_that_are_listed(tmp_path: Path) -> 
         await fill(app)
 
         exported = [json.loads(line) for line in await lines(app, "jsonl")]
-        listed = [entry.as_json() async for entry in app.trail.entries(EntryFilter())]
+        listed = [entry.as_json() async for entry in app.audit_log.entries(EntryFilter())]
 
     assert exported == listed
     assert {tuple(entry) for entry in exported} == {ENTRY_FIELDS}

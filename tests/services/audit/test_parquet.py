@@ -38,7 +38,7 @@ WANTED = {
 async def exported(app: App, wanted: EntryFilter | None = None) -> parquet.ParquetFile:
     file = io.BytesIO()
     with Writer(file) as writer:
-        async for group in app.trail.shaped(wanted or EntryFilter(), row_group):
+        async for group in app.audit_log.shaped(wanted or EntryFilter(), row_group):
             writer.write(group)
     return parquet.ParquetFile(file)
 
@@ -56,7 +56,7 @@ def as_public(row: dict[str, Any]) -> dict[str, Any]:
 async def test_every_field_of_every_kind_of_entry_comes_back(tmp_path: Path) -> None:
     async with open_app(read_settings({"home": tmp_path}, {})) as app:
         count = await kinds.fill(app)
-        listed = [entry.as_json() async for entry in app.trail.entries(EntryFilter())]
+        listed = [entry.as_json() async for entry in app.audit_log.entries(EntryFilter())]
         file = await exported(app)
 
     rows = file.read().to_pylist()

@@ -62,7 +62,7 @@ async def change(app: App, caller: Caller, action: Any, records: Any = None, **m
 
 
 async def entries(app: App) -> list[AuditEntry]:
-    return [entry async for entry in app.trail.entries(EntryFilter(tool=TOOL))]
+    return [entry async for entry in app.audit_log.entries(EntryFilter(tool=TOOL))]
 
 
 def contacts(org: SandboxOrg) -> dict[str, dict[str, Any]]:
@@ -99,7 +99,7 @@ async def test_up_to_200_records_travel_in_one_request_and_each_has_its_verdict(
         2,
     )
     assert entry.id == made.audit_id
-    assert await app.trail.counts(entry) == {"succeeded": 2, "failed": 1, "unknown": 0, "parts": 1}
+    assert await app.audit_log.counts(entry) == {"succeeded": 2, "failed": 1, "unknown": 0, "parts": 1}
 
 
 async def test_records_are_updated_upserted_and_deleted_by_what_they_are_known_by(
@@ -167,7 +167,7 @@ async def test_more_than_200_travel_in_bulk_jobs_and_come_back_to_their_rows(
     assert told == sorted(told)
     assert told[-1][:2] == (704, 704)
     (entry,) = await entries(quick)
-    assert await quick.trail.counts(entry) == {"succeeded": 703, "failed": 1, "unknown": 0, "parts": 3}
+    assert await quick.audit_log.counts(entry) == {"succeeded": 703, "failed": 1, "unknown": 0, "parts": 3}
 
 
 async def test_the_other_results_follow_by_cursor_each_once_and_failures_first(
@@ -281,9 +281,9 @@ async def test_every_touched_record_finds_the_entry(quick: App, person: Caller, 
     done = await change(quick, person, "update", [{"Id": each, "Phone": "5"} for each in ids])
 
     for each in (ids[0], ids[400], ids[-1]):
-        found = [entry async for entry in quick.trail.entries(EntryFilter(record_id=each))]
+        found = [entry async for entry in quick.audit_log.entries(EntryFilter(record_id=each))]
         assert [entry.id for entry in found] == [done.audit_id]
-    assert (await quick.trail.verify()).problem is None
+    assert (await quick.audit_log.verify()).problem is None
 
 
 # -- what comes between
@@ -316,7 +316,7 @@ async def test_a_cancelled_call_aborts_its_job_and_tells_what_was_done(
 
     changed = sum(contacts(acme)[each].get("Phone") == "9" for each in ids)
     (entry,) = await entries(quick)
-    counts = await quick.trail.counts(entry)
+    counts = await quick.audit_log.counts(entry)
     assert 0 < changed < 900
     assert (counts["succeeded"], counts["failed"], counts["unknown"]) == (changed, 900 - changed, 0)
     assert (entry.outcome.value, entry.error_code) == ("succeeded", "CANCELLED")
@@ -392,7 +392,7 @@ async def test_an_entry_that_others_took_for_dead_takes_no_more_results(
     assert [job.state for job in acme.jobs.known.values()] == ["Aborted"]
     (entry,) = await entries(quick)
     assert (entry.outcome.value, entry.error_code) == ("unknown", "ABANDONED")
-    assert (await quick.trail.verify()).problem is None
+    assert (await quick.audit_log.verify()).problem is None
 
 
 # -- repetition, preview, rights

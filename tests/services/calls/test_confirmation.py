@@ -79,7 +79,7 @@ def deletes(org: SandboxOrg) -> list[str]:
 
 
 async def entries(app: App, **wanted: Any) -> list[AuditEntry]:
-    return [entry async for entry in app.trail.entries(EntryFilter(**wanted))]
+    return [entry async for entry in app.audit_log.entries(EntryFilter(**wanted))]
 
 
 async def test_a_yes_at_the_client_lets_the_delete_happen(strict, acme, contact, generation) -> None:

@@ -14,7 +14,7 @@ from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import ConfigError, OperatorError
 from orgserver.model.orgs import Caller, Principal
 from orgserver.model.secret import Secret
-from orgserver.services.audit.log_reader import Trail
+from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.services.calls.one_time_codes import MAX_WRONG, SETUP, OneTimeCodes, new_secret, otpauth_uri
 from orgserver.services.key_rotation import Keys
 from orgserver.store import one_time_codes, tables
@@ -67,7 +67,7 @@ async def test_codes_count_once_the_first_was_right_and_that_one_serves_no_more(
     with pytest.raises(OperatorError, match="used already"):
         await codes.spend(ADA, first, "approve")
 
-    (entry,) = [each async for each in Trail(store).entries(EntryFilter())]
+    (entry,) = [each async for each in AuditLogReader(store).entries(EntryFilter())]
     assert (entry.tool, entry.action, entry.principal, entry.outcome.value) == (SETUP, "key", "local:ada", "succeeded")
     assert secret.reveal() in otpauth_uri(secret, "ada@laptop").reveal()
 
@@ -116,7 +116,7 @@ async def test_five_wrong_codes_close_approvals_and_then_the_right_one_opens_not
 
     await OneTimeCodes(store).spend(ADA, code(secret), "approve")
 
-    entries = [each async for each in Trail(store).entries(EntryFilter())]
+    entries = [each async for each in AuditLogReader(store).entries(EntryFilter())]
     assert [each.error_code for each in entries] == ["WRONG_CODE"] * 4 + ["APPROVALS_CLOSED"]
     assert {(each.outcome.value, each.tool, each.principal) for each in entries} == {("denied", "approve", "local:ada")}
 

@@ -83,7 +83,7 @@ async def test_a_closed_org_is_sent_nothing_and_says_what_to_do(
         "not_sent", "auth_expired", CODES[state], False,
     )  # fmt: skip
     assert "orgserver update-org acme --auth web" in (error.hint or "")
-    (entry,) = await app.trail.newest(EntryFilter(org="acme", tool=TOOL), 1)
+    (entry,) = await app.audit_log.newest(EntryFilter(org="acme", tool=TOOL), 1)
     assert (entry.outcome.value, entry.error_code, entry.api_calls) == ("not_sent", CODES[state], 0)
 
 
@@ -152,7 +152,7 @@ async def test_a_closed_org_is_not_shown_by_address_nor_completed(
 async def test_nothing_is_undone_in_a_closed_org(app: App, caller: Caller, acme: SandboxOrg, state: OrgState) -> None:
     await app.enrolment.update(caller, "acme", policy={"keep_values": True})
     await VERBS["create"](app, caller)
-    (made,) = await app.trail.newest(EntryFilter(action="create"), 1)
+    (made,) = await app.audit_log.newest(EntryFilter(action="create"), 1)
     restorer = app.restorer()
     undo = await restorer.preview_entry(caller, made.id)
     await put(app, "acme", state)

@@ -63,7 +63,7 @@ async def limits(app: App) -> dict[str, Policy]:
 
 
 async def entries(app: App, action: str = "policy") -> list[tuple[str | None, str | None, tuple[str, ...]]]:
-    found: list[AuditEntry] = [entry async for entry in app.trail.entries(EntryFilter(action=action))]
+    found: list[AuditEntry] = [entry async for entry in app.audit_log.entries(EntryFilter(action=action))]
     return sorted(((entry.org, entry.tool, entry.fields) for entry in found), key=str)
 
 
@@ -166,7 +166,7 @@ async def test_an_unpinned_org_that_gets_no_token_is_sent_nothing_and_asked_once
 
     assert failed.value.code == "invalid_client"
     assert [seen.path.rpartition("/")[2] for seen in acme.requests] == ["token"]
-    (entry,) = await empty.trail.newest(EntryFilter(tool=TOOL), 5)
+    (entry,) = await empty.audit_log.newest(EntryFilter(tool=TOOL), 5)
     assert (entry.outcome.value, entry.error_code) == ("not_sent", "invalid_client")
 
 
@@ -223,8 +223,8 @@ async def test_limits_bind_undo_approvals_and_large_changes_by_every_alias(
     await add(empty, acme, "acme", Policy(keep_values=True))
     await add(empty, acme, "twin")
     made = await create(empty, caller, "twin")
-    (entry,) = await empty.trail.newest(EntryFilter(action="create"), 1)
-    undo = await Restorer(empty.store, empty.access, empty.operations, empty.trail).preview_entry(caller, entry.id)
+    (entry,) = await empty.audit_log.newest(EntryFilter(action="create"), 1)
+    undo = await Restorer(empty.store, empty.access, empty.operations, empty.audit_log).preview_entry(caller, entry.id)
     assert undo.is_possible(force=False), "what the twin changed was kept, too"
 
     await empty.enrolment.update(caller, "acme", policy={"confirm_deletes": True})

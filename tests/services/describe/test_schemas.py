@@ -34,7 +34,7 @@ def later(app: App, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 
 async def entries(app: App, tool: str | None = None) -> list[AuditEntry]:
-    return [entry async for entry in app.trail.entries(EntryFilter(action="describe", tool=tool))]
+    return [entry async for entry in app.audit_log.entries(EntryFilter(action="describe", tool=tool))]
 
 
 def asked(org: SandboxOrg) -> list[tuple[str, int]]:
@@ -252,7 +252,7 @@ async def test_wrong_values_are_named_before_anything_is_sent(app: App, caller: 
     assert "LastName is required" in str(refused.value)
     assert [seen.method for seen in acme.requests] == ["GET"]
     assert asked(acme) == [("/Contact/describe", 304)]  # it was made sure of
-    (entry,) = [e async for e in app.trail.entries(EntryFilter(action="create"))]
+    (entry,) = [e async for e in app.audit_log.entries(EntryFilter(action="create"))]
     assert (entry.outcome, entry.error_code, entry.api_calls) == (Outcome.DENIED, "INVALID_FIELD", 0)
 
 
@@ -402,7 +402,7 @@ async def test_a_refusal_by_name_looks_the_object_up_at_once(app: App, caller: C
     with pytest.raises(InvalidArgument, match=r"did you mean Email\?"):
         await app.operations.query(caller, "t", "acme", query)
 
-    second, entry = await app.trail.newest(EntryFilter(tool="t"), 2)
+    second, entry = await app.audit_log.newest(EntryFilter(tool="t"), 2)
     assert first.value.hint == "did you mean Email?"
     assert (entry.http_status, entry.api_calls, entry.error_code) == (400, 2, "INVALID_FIELD")
     assert second.api_calls in (0, None)

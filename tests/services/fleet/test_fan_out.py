@@ -24,7 +24,7 @@ IDS = "SELECT Id FROM Contact"
 
 
 async def entries(app: App) -> list[AuditEntry]:
-    return [entry async for entry in app.trail.entries(EntryFilter(tool=TOOL))]
+    return [entry async for entry in app.audit_log.entries(EntryFilter(tool=TOOL))]
 
 
 def by_org(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -43,7 +43,7 @@ async def waiting(app: App) -> list[Request]:
 
 
 async def undo(app: App, caller: Caller) -> None:
-    (changed,) = await app.trail.newest(EntryFilter(action="update"), 1)
+    (changed,) = await app.audit_log.newest(EntryFilter(action="update"), 1)
     restorer = app.restorer()
     await restorer.restore(caller, await restorer.preview_entry(caller, changed.id), force=False, moved={})
 

@@ -44,7 +44,7 @@ async def every_page(page: Callable[[str | None], object], most: int = 200) -> l
 
 
 async def last_entry(app: App, tool: str = QUERY) -> AuditEntry:
-    return [entry async for entry in app.trail.entries(EntryFilter(tool=tool))][-1]
+    return [entry async for entry in app.audit_log.entries(EntryFilter(tool=tool))][-1]
 
 
 def add_contacts(org: SandboxOrg, count: int, **values: object) -> None:
@@ -277,7 +277,7 @@ async def test_what_cannot_be_ordered_by_id_runs_as_it_is_written(
 
     assert host.queries() == [f"{IDS} ORDER BY Id LIMIT 4", IDS, IDS]
     assert (len(set(ids(pages))), [page.total_size for page in pages]) == (4, [4, 4])
-    assert [entry.api_calls async for entry in app.trail.entries(EntryFilter(tool=QUERY))] == [2, 1]
+    assert [entry.api_calls async for entry in app.audit_log.entries(EntryFilter(tool=QUERY))] == [2, 1]
 
 
 @pytest.mark.parametrize("soql", [f"{IDS} WHERE Nickname = 'x'", f"{IDS} ORDER BY Nickname", "SELECT Id FROM Contakt"])
@@ -380,7 +380,9 @@ async def test_a_list_is_counted_by_its_filter(app: App, caller: Caller, acme: S
 
     assert (counted.total_size, plain.total_size) == (15, None)
     assert ["COUNT()" in each for each in sent(acme)].count(True) == 1  # however often usual fields were refused
-    assert sum([entry.api_calls or 0 async for entry in app.trail.entries(EntryFilter(tool=LIST))]) == len(sent(acme))
+    assert sum([entry.api_calls or 0 async for entry in app.audit_log.entries(EntryFilter(tool=LIST))]) == len(
+        sent(acme)
+    )
 
 
 async def test_groups_are_not_counted_and_a_warning_says_so(app: App, caller: Caller, acme: SandboxOrg) -> None:

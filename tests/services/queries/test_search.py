@@ -63,7 +63,7 @@ async def test_what_was_found_is_told_with_its_object_and_without_noise(app: App
         "FIND {O\\'Hara \\(ACME\\)} IN ALL FIELDS RETURNING Contact(Id, Name, Email, Phone, Title), "
         "Invoice__c(Id, Name) LIMIT 6"
     ]
-    entry = (await app.trail.newest(EntryFilter(action="search"), 1))[0]
+    entry = (await app.audit_log.newest(EntryFilter(action="search"), 1))[0]
     assert (entry.row_count, entry.record_ids, entry.outcome.value) == (1, (ID,), "succeeded")
     assert "Hara" not in str(entry.as_json()) + str(entry.soql)
 
@@ -159,7 +159,7 @@ async def test_a_real_org_answers_its_limits(app: App, caller: Caller) -> None:
     usage = await limits(app, caller)
 
     assert usage.limits["DailyApiRequests"]["remaining"] < usage.limits["DailyApiRequests"]["max"]
-    assert (await app.trail.newest(EntryFilter(action="limits"), 1))[0].outcome.value == "succeeded"
+    assert (await app.audit_log.newest(EntryFilter(action="limits"), 1))[0].outcome.value == "succeeded"
 
 
 async def limits(app: App, caller: Caller) -> Usage:

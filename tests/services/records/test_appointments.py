@@ -135,7 +135,7 @@ async def test_what_the_owner_has_at_that_time_is_pointed_out(app: App, caller: 
     assert second.warnings == (
         f"overlaps with other appointments of its owner: {first.id} (2031-05-01T10:00:00Z to 2031-05-01T11:00:00Z)",
     )
-    entry = (await app.trail.newest(EntryFilter(action="create"), 1))[0]
+    entry = (await app.audit_log.newest(EntryFilter(action="create"), 1))[0]
     assert (entry.api_calls, entry.record_ids) == (2, (after.id,))
 
 

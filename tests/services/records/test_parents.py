@@ -55,7 +55,7 @@ async def test_a_single_call_names_a_parent_by_its_key_and_the_log_has_the_names
     )  # fmt: skip
 
     assert [each["Contact__c"] for each in customs(acme)] == [ada] * 3
-    entries = await app.trail.newest(EntryFilter(object="Custom__c"), 10)
+    entries = await app.audit_log.newest(EntryFilter(object="Custom__c"), 10)
     assert [entry.fields for entry in entries if entry.action == "update"] == [("contact__R.ext__C",)]
     assert ("Contact__r.Ext__c", "Name") in [entry.fields for entry in entries]
     assert "ada" not in str([entry.as_json() for entry in entries])
@@ -161,7 +161,7 @@ async def test_a_preview_shows_the_lookup_and_an_undo_puts_it_back(
     shown = await app.operations.update(caller, "t", "acme", CUSTOM, made, dict(BY_KEY), preview=True)
     await app.operations.update(caller, "t", "acme", CUSTOM, made, dict(BY_KEY))
     restorer = app.restorer()
-    (entry,) = await app.trail.newest(EntryFilter(action="update"), 1)
+    (entry,) = await app.audit_log.newest(EntryFilter(action="update"), 1)
 
     undo = await restorer.preview_entry(caller, entry.id)
     await restorer.restore(caller, undo, force=False, moved={})

@@ -24,7 +24,7 @@ async def refusal(open_again: Any, caller: Caller) -> tuple[CallError, AuditEntr
         with pytest.raises(CallError) as caught:
             await app.operations.create(caller, "salesforce_create_contact", "acme", CONTACT, {"LastName": "Once"})
         taken = asyncio.get_running_loop().time() - started
-        entries = [entry async for entry in app.trail.entries(EntryFilter()) if entry.action == "create"]
+        entries = [entry async for entry in app.audit_log.entries(EntryFilter()) if entry.action == "create"]
     return caught.value, entries[-1], taken
 
 

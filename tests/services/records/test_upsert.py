@@ -34,7 +34,7 @@ async def upsert(app: App, caller: Caller, external_id: str = "E 1/2", **more: A
 
 
 async def last(app: App) -> AuditEntry:
-    return (await app.trail.newest(EntryFilter(tool=TOOL), 1))[0]
+    return (await app.audit_log.newest(EntryFilter(tool=TOOL), 1))[0]
 
 
 async def test_an_upsert_says_whether_it_created_and_is_on_record(app: App, caller: Caller, host, say) -> None:

@@ -153,7 +153,7 @@ async def test_each_shape_is_told_by_the_field_and_not_by_the_record(ways: Ways,
         await ways.create({"Hot__c": "no", "Status__c": "Icy"})
 
     assert sum("describe" in seen.path for seen in custom.requests) == 1
-    entries = await ways.app.trail.newest(EntryFilter(action="create"), 3)
+    entries = await ways.app.audit_log.newest(EntryFilter(action="create"), 3)
     assert [entry.fields for entry in entries] == [("Hot__c", "Name", "Status__c")] * 3
 
 

@@ -66,7 +66,7 @@ async def _trusted(app: App, acme: SandboxOrg) -> None:
 
 
 async def entries(app: App) -> list[tuple[str, str | None, tuple[str, ...], str | None]]:
-    found = [entry async for entry in app.trail.entries(EntryFilter(action="enrol"))]
+    found = [entry async for entry in app.audit_log.entries(EntryFilter(action="enrol"))]
     mine = [entry for entry in found if entry.principal == "orgserver"]
     return [(entry.outcome.value, entry.object, tuple(entry.fields), entry.error_code) for entry in mine]
 

@@ -108,7 +108,7 @@ async def test_an_org_that_takes_no_token_is_asked_twice_and_refreshed_once(
 
 
 async def _refreshes(app: App) -> list[tuple[str, str | None, str | None]]:
-    found = [entry async for entry in app.trail.entries(EntryFilter(action="refresh"))]
+    found = [entry async for entry in app.audit_log.entries(EntryFilter(action="refresh"))]
     assert {(entry.principal, entry.org, entry.object) for entry in found} <= {("orgserver", "acme", None)}
     return [(entry.outcome.value, entry.error_code, entry.org_id) for entry in found]
 

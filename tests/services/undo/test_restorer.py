@@ -16,7 +16,7 @@ from orgserver.services.undo import erasure
 from orgserver.services.undo.changes import CannotUndo
 from orgserver.services.undo.preview import Undo
 from orgserver.services.undo.restorer import Restorer
-from orgserver.store.audit.snapshots import Which
+from orgserver.store.audit.snapshots import SnapshotFilter
 
 ID = "003000000000001AAA"
 ADA = {"FirstName": "Ada", "LastName": "Byron", "Email": "Ada@Example.com"}
@@ -42,7 +42,7 @@ async def delete(app: App, caller: Caller, record_id: str) -> None:
 
 
 async def last(app: App, action: str) -> AuditEntry:
-    return (await app.trail.newest(EntryFilter(action=action), 1))[0]
+    return (await app.audit_log.newest(EntryFilter(action=action), 1))[0]
 
 
 async def do(restorer: Restorer, caller: Caller, undo: Undo, *, force: bool = False) -> str:
@@ -264,7 +264,7 @@ async def test_what_cannot_be_undone_is_said_in_one_line(app: App, caller: Calle
     with pytest.raises(CallError):
         await app.operations.create(caller, "t", "acme", CONTACT, {"LastName": 5})
     globex = await app.operations.create(caller, "salesforce_create_contact", "globex", CONTACT, dict(ADA))
-    foreign = (await app.trail.newest(EntryFilter(record_id=globex.id), 1))[0]
+    foreign = (await app.audit_log.newest(EntryFilter(record_id=globex.id), 1))[0]
     said = {
         "nonsense": "there is no audit entry with this id",
         (await last(app, "undo")).id: "this entry is an undo",
@@ -272,7 +272,7 @@ async def test_what_cannot_be_undone_is_said_in_one_line(app: App, caller: Calle
         (await last(app, "query")).id: "this entry is a query, which changed nothing",
         (await last(app, "enrol")).id: "only create, update, upsert and delete can be undone",
         changed.id: "this entry was undone already",
-        (await app.trail.newest(EntryFilter(outcome="denied"), 1))[0].id: "its outcome is denied",
+        (await app.audit_log.newest(EntryFilter(outcome="denied"), 1))[0].id: "its outcome is denied",
         foreign.id: "no values are kept of this create",
     }
 
@@ -290,7 +290,7 @@ async def test_the_repeat_of_a_create_names_the_entry_of_the_first(
     made = await app.operations.create(*arguments, idempotency_key="k")
     await create(app, caller)
     await app.operations.create(*arguments, idempotency_key="k")
-    repeat, _, first = await app.trail.newest(EntryFilter(action="create"), 3)
+    repeat, _, first = await app.audit_log.newest(EntryFilter(action="create"), 3)
 
     with pytest.raises(CannotUndo, match="nothing was sent for it: the change is that of " + first.id) as refused:
         await restorer.preview_entry(caller, repeat.id)
@@ -314,7 +314,7 @@ async def test_the_repeat_of_an_upsert_names_the_upserts_that_it_may_repeat(
     ):
         act = Intent(new_id(), principal.name, "stdio", Action.UPSERT, org="acme", record_ids=(ID,), fields=fields)
         await app.store.audit.record(act, Completion(Outcome.SUCCEEDED, api_calls=api_calls))
-    repeat, second, _, _, first = await app.trail.newest(EntryFilter(action="upsert"), 5)
+    repeat, second, _, _, first = await app.audit_log.newest(EntryFilter(action="upsert"), 5)
 
     with pytest.raises(CannotUndo, match=f"the change is that of {second.id} or {first.id}"):
         await restorer.preview_entry(caller, repeat.id)
@@ -325,7 +325,7 @@ async def test_an_entry_of_an_org_that_was_removed_or_erased_cannot_be_undone(
 ) -> None:
     made = await create(app, caller)
     await change(app, caller, made, Phone="5")
-    erased = await erasure.erase(app.store, caller, Which(record_id=made), None)
+    erased = await erasure.erase(app.store, caller, SnapshotFilter(record_id=made), None)
     with pytest.raises(CannotUndo, match="no values are kept"):
         await restorer.preview_entry(caller, (await last(app, "create")).id)
     await create(app, caller)

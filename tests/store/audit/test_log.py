@@ -16,7 +16,7 @@ from orgserver.model.audit import Action, AuditEntry, Completion, EntryFilter, I
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller, Principal
 from orgserver.services.audit.export import RENDER, csv_header, event_line
-from orgserver.services.audit.log_reader import Trail
+from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.store import tables
 from orgserver.store.audit import chain
 from orgserver.store.idempotency import Repetition
@@ -45,7 +45,7 @@ async def fill(store: Store, count: int) -> list[Intent]:
 
 
 async def all_entries(store: Store, wanted: EntryFilter | None = None) -> list[AuditEntry]:
-    return [entry async for entry in Trail(store).entries(wanted or EntryFilter())]
+    return [entry async for entry in AuditLogReader(store).entries(wanted or EntryFilter())]
 
 
 async def test_an_intent_is_on_the_disk_before_anybody_goes_on(store: Store, store_file: Path) -> None:
@@ -79,7 +79,7 @@ async def test_sequences_have_no_holes_whoever_writes(store: Store, opener: Call
         )
 
     assert numbers == list(range(1, 161))
-    assert (await Trail(other).verify()).problem is None
+    assert (await AuditLogReader(other).verify()).problem is None
     await other.close()
 
 
@@ -207,7 +207,7 @@ async def test_every_tampering_is_found_at_its_first_sequence(opener: Callable, 
         connection.close()
 
         opened = await opener()
-        found = await Trail(opened).verify()
+        found = await AuditLogReader(opened).verify()
         await opened.close()
 
         assert found.problem is not None, number
@@ -226,7 +226,7 @@ async def test_a_cut_tail_with_a_moved_head_is_found(opener: Callable, store_fil
     connection.close()
 
     opened = await opener()
-    found = await Trail(opened).verify()
+    found = await AuditLogReader(opened).verify()
 
     assert found.problem is not None
     await opened.close()
@@ -250,7 +250,7 @@ async def test_clean_stores_raise_no_alarm(opener: Callable) -> None:
     store = await opener()
     for count in (0, 1, 7, 40):
         await fill(store, count)
-        found = await Trail(store).verify()
+        found = await AuditLogReader(store).verify()
         assert (found.problem, found.first_bad) == (None, None)
     await store.close()
 
@@ -285,7 +285,7 @@ async def test_the_newest_come_first_and_pages_do_not_matter(store: Store) -> No
     acts = [act() for _ in range(1_100)]
     await asyncio.gather(*(store.audit.record(one, Completion(Outcome.SUCCEEDED)) for one in acts))
 
-    newest = await Trail(store).newest(EntryFilter(), 700)
+    newest = await AuditLogReader(store).newest(EntryFilter(), 700)
     everything = await all_entries(store)
 
     assert [entry.sequence for entry in newest] == sorted((entry.sequence for entry in newest), reverse=True)
@@ -295,7 +295,7 @@ async def test_the_newest_come_first_and_pages_do_not_matter(store: Store) -> No
 
 async def test_the_evidence_verifies_by_itself(store: Store) -> None:
     await fill(store, 300)
-    *events, last = [json.loads(event_line(event)) async for event in Trail(store).events(EntryFilter())]
+    *events, last = [json.loads(event_line(event)) async for event in AuditLogReader(store).events(EntryFilter())]
 
     previous = chain.genesis(store.id)
     for number, event in enumerate(events, 1):
@@ -327,7 +327,7 @@ async def test_no_cell_is_a_formula(store: Store, text: str) -> None:
 
 
 async def test_exporting_is_itself_an_entry(store: Store) -> None:
-    await Trail(store).exported(Caller(Principal("local:admin"), "cli"), "audit export", 5)
+    await AuditLogReader(store).exported(Caller(Principal("local:admin"), "cli"), "audit export", 5)
 
     entry = (await all_entries(store))[0]
     assert (entry.action, entry.principal, entry.row_count) == ("export", "local:admin", 5)
@@ -338,4 +338,4 @@ async def test_a_principal_is_found_however_its_letters_are_written(store: Store
     act = Intent(new_id(), name, "stdio", Action.READ)
     await store.audit.record(act, Completion(Outcome.SUCCEEDED))
 
-    assert [each.principal for each in await Trail(store).newest(EntryFilter(principal=name), 5)] == [name]
+    assert [each.principal for each in await AuditLogReader(store).newest(EntryFilter(principal=name), 5)] == [name]

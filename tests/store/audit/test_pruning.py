@@ -15,7 +15,7 @@ from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller, Principal
 from orgserver.services.audit import evidence
 from orgserver.services.audit.export import event_line
-from orgserver.services.audit.log_reader import Trail
+from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.services.audit.retention import Retention
 from orgserver.store import tables
 from orgserver.store.audit import pruning
@@ -65,11 +65,11 @@ async def test_what_is_left_after_pruning_still_verifies(store: Store) -> None:
     await fill(store, 5, org="globex")
 
     sequence = await prune(store)
-    found = await Trail(store).verify()
+    found = await AuditLogReader(store).verify()
 
     assert found.problem is None
     assert sequence == 71
-    left = [entry async for entry in Trail(store).entries(EntryFilter())]
+    left = [entry async for entry in AuditLogReader(store).entries(EntryFilter())]
     assert [(entry.action, entry.row_count, entry.principal) for entry in left] == [("prune", 35, "local:me")]
     assert await rows(store, "audit_touched") == 0
 
@@ -87,7 +87,7 @@ async def test_a_long_cut_is_made_in_steps_that_each_verify(store: Store, monkey
             lambda tx, began=began: pruning.step_in(tx, store.audit, ME, began, cut.sequence)
         )
         steps += 1
-        assert (await Trail(store).verify()).problem is None
+        assert (await AuditLogReader(store).verify()).problem is None
 
     assert steps > 1
 
@@ -99,7 +99,7 @@ async def test_pruning_twice_moves_the_base_on(store: Store) -> None:
     second = await prune(store)
 
     assert second > first
-    assert (await Trail(store).verify()).problem is None
+    assert (await AuditLogReader(store).verify()).problem is None
     async with store.database.reading() as connection:
         base = await pruning.read_base(connection, store.id)
     assert (base.sequence, base.intents) == (second, 21)
@@ -167,7 +167,7 @@ async def test_a_hold_keeps_what_it_covers(store: Store, wanted: EntryFilter, co
         await retention.release(ME, "case-17")
     await prune(store)
 
-    assert (await Trail(store).verify()).problem is None
+    assert (await AuditLogReader(store).verify()).problem is None
 
 
 async def test_a_hold_that_comes_between_plan_and_cut_is_kept(store: Store) -> None:
@@ -184,7 +184,7 @@ async def test_holds_are_on_record(store: Store) -> None:
     await Retention(store).hold(ME, "case-17", EntryFilter(org="acme"))
     await Retention(store).release(ME, "case-17")
 
-    entries = [entry async for entry in Trail(store).entries(EntryFilter())]
+    entries = [entry async for entry in AuditLogReader(store).entries(EntryFilter())]
     assert [(entry.tool, entry.label, entry.org) for entry in entries] == [
         ("audit hold", "case-17", "acme"),
         ("audit hold --release", "case-17", None),
@@ -196,11 +196,11 @@ async def test_the_evidence_of_a_cut_proves_itself_and_so_does_that_of_the_rest(
     await prune(store)
     await fill(store, 700)
     cut = await Retention(store).plan(LATER)
-    key = Verifier.read(Trail(store).public_key)
+    key = Verifier.read(AuditLogReader(store).public_key)
 
     lines = [event_line(event) async for event in Retention(store).evidence(cut)]
     found = evidence.check(lines, key)
-    rest = evidence.check([event_line(event) async for event in Trail(store).events(EntryFilter())], key)
+    rest = evidence.check([event_line(event) async for event in AuditLogReader(store).events(EntryFilter())], key)
 
     assert (found.problem, found.first, found.signed_to) == (None, cut.base.sequence + 1, cut.sequence)
     assert (rest.problem, rest.first) == (None, cut.base.sequence + 1)
@@ -247,7 +247,7 @@ async def test_a_base_that_was_forged_or_moved_is_the_first_bad_sequence(
     tamper(store_file, statements)
 
     opened = await opener()
-    found = await Trail(opened).verify()
+    found = await AuditLogReader(opened).verify()
     await opened.close()
 
     assert found.problem is not None
@@ -265,7 +265,7 @@ async def test_a_signed_base_that_no_entry_names_is_found(opener: Callable) -> N
     await store.database.write(
         lambda tx: tx.connection.execute(tables.audit_base.update().values(intents=3, note=note))
     )
-    found = await Trail(store).verify()
+    found = await AuditLogReader(store).verify()
     await store.close()
 
     assert found.problem == "the chain names no base at entry 20"

@@ -15,7 +15,7 @@ from orgserver.services.audit.retention import Retention
 from orgserver.services.undo.erasure import erase
 from orgserver.store import tables
 from orgserver.store.audit import chain, snapshots
-from orgserver.store.audit.snapshots import Kept, Which
+from orgserver.store.audit.snapshots import Snapshot, SnapshotFilter
 from orgserver.store.audit.verification import Verification
 
 CREATE, UPDATE = "salesforce_create_contact", "salesforce_update_contact"
@@ -31,10 +31,10 @@ async def contact(app: App, caller: Caller, acme: SandboxOrg) -> str:
 
 
 async def entry_of(app: App, action: str) -> str:
-    return (await app.trail.newest(EntryFilter(action=action), 1))[0].id
+    return (await app.audit_log.newest(EntryFilter(action=action), 1))[0].id
 
 
-async def values_of(app: App, entry_id: str) -> Kept | None:
+async def values_of(app: App, entry_id: str) -> Snapshot | None:
     async with app.store.database.reading() as connection:
         return await snapshots.of(connection, app.store.orgs, entry_id)
 
@@ -60,7 +60,7 @@ def erasing() -> Intent:
 async def test_an_update_keeps_what_it_replaces_for_one_more_call(
     app: App, caller: Caller, acme: SandboxOrg, contact: str
 ) -> None:
-    entry = await app.trail.entry(await entry_of(app, "update"))
+    entry = await app.audit_log.entry(await entry_of(app, "update"))
     assert entry is not None
     found = await values_of(app, entry.id)
 
@@ -124,11 +124,11 @@ async def test_erased_values_are_gone_and_the_chain_is_whole(
     entry_id = await entry_of(app, "update")
     row_id = (await app.access.org(caller, "acme"))[0].row_id
     wanted = {
-        "record": Which(record_id=contact),
-        "org": Which(row_id=row_id),
-        "age": Which(before=datetime.now(UTC) + timedelta(minutes=1)),
-        "principal": Which(principal="Local:Tester"),
-        "alias": Which(alias="acme"),
+        "record": SnapshotFilter(record_id=contact),
+        "org": SnapshotFilter(row_id=row_id),
+        "age": SnapshotFilter(before=datetime.now(UTC) + timedelta(minutes=1)),
+        "principal": SnapshotFilter(principal="Local:Tester"),
+        "alias": SnapshotFilter(alias="acme"),
     }[which]
     await app.store.audit.catch_up()
 
@@ -137,11 +137,13 @@ async def test_erased_values_are_gone_and_the_chain_is_whole(
     assert erased == 2
     assert await values_of(app, entry_id) is None
     assert (await verified(app)) == (None, None)
-    assert (await app.trail.newest(EntryFilter(action="prune"), 1))[0].row_count == 2
+    assert (await app.audit_log.newest(EntryFilter(action="prune"), 1))[0].row_count == 2
 
 
-@pytest.mark.parametrize("which", [Which(record_id="003Sb0000009999AAA"), Which(principal="x"), Which(row_id="x")])
-async def test_what_was_not_meant_stays(app: App, contact: str, which: Which) -> None:
+@pytest.mark.parametrize(
+    "which", [SnapshotFilter(record_id="003Sb0000009999AAA"), SnapshotFilter(principal="x"), SnapshotFilter(row_id="x")]
+)
+async def test_what_was_not_meant_stays(app: App, contact: str, which: SnapshotFilter) -> None:
     async with app.store.database.reading() as connection:
         assert await snapshots.count(connection, which) == 0
 
@@ -190,7 +192,7 @@ async def test_what_a_hold_covers_is_not_erased(app: App, caller: Caller, contac
     await retention.hold(caller, "smith-v-acme", EntryFilter(record_id=contact))
 
     with pytest.raises(OperatorError, match="smith-v-acme"):
-        await erase(app.store, caller, Which(record_id=contact), None)
+        await erase(app.store, caller, SnapshotFilter(record_id=contact), None)
     await retention.release(caller, "smith-v-acme")
 
-    assert await erase(app.store, caller, Which(record_id=contact), None) == 2
+    assert await erase(app.store, caller, SnapshotFilter(record_id=contact), None) == 2

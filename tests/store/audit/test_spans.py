@@ -6,7 +6,7 @@ import pytest
 
 from orgserver.model.audit import Action, Completion, EntryFilter, Intent, Outcome
 from orgserver.model.names import new_id
-from orgserver.services.audit.log_reader import Trail
+from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.store.audit import reader
 from orgserver.store.session import Store
 from orgserver.store.times import to_datetime
@@ -28,7 +28,7 @@ async def test_the_newest_of_a_span_are_found_whatever_the_clock_did(
         monkeypatch.setattr(store.database._writer, "_clock", lambda now=time: now * 1_000_000)
         act = Intent(new_id(), "me", "stdio", Action.READ, object=str(time))
         await store.audit.record(act, Completion(Outcome.SUCCEEDED))
-    trail = Trail(store)
+    audit_log = AuditLogReader(store)
 
     for since, until in itertools.product(bounds(), bounds()):
         wanted = EntryFilter(
@@ -37,5 +37,5 @@ async def test_the_newest_of_a_span_are_found_whatever_the_clock_did(
         )
         expected = [time for time in reversed(TIMES) if (since or 0) <= time < (100 if until is None else until)]
 
-        assert [int(entry.object or 0) for entry in await trail.newest(wanted, 50)] == expected
-        assert [int(entry.object or 0) for entry in await trail.newest(wanted, 2)] == expected[:2]
+        assert [int(entry.object or 0) for entry in await audit_log.newest(wanted, 50)] == expected
+        assert [int(entry.object or 0) for entry in await audit_log.newest(wanted, 2)] == expected[:2]

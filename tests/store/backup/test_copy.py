@@ -45,7 +45,7 @@ async def main():
         told = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
         written = 0
         while not told.done():
-            await app.trail.exported(caller, "writer", written)
+            await app.audit_log.exported(caller, "writer", written)
             written += 1
             if written == 5:
                 print("writing", flush=True)
@@ -135,7 +135,7 @@ async def test_the_original_is_not_marked_and_has_the_backup_on_record(app: App,
     )
     assert newest[-1] == ("backup", "export", "local:tester")
     assert made.events == rows(app.store.database.file, "SELECT sequence FROM audit_head")[0][0] - 2
-    assert (await app.trail.verify()).problem is None
+    assert (await app.audit_log.verify()).problem is None
 
 
 async def test_no_cached_token_lease_or_unfinished_enrolment_is_left_in_a_backup(
@@ -200,7 +200,7 @@ async def test_copies_made_while_four_processes_write_are_whole(app: App, caller
         assert rows(copy.path, "PRAGMA integrity_check") == [("ok",)]
         assert rows(copy.path, "PRAGMA foreign_key_check") == []
         assert rows(copy.path, "SELECT count(*), max(sequence) FROM audit_events") == [(copy.events, copy.events)]
-    assert (await app.trail.verify()).problem is None
+    assert (await app.audit_log.verify()).problem is None
 
 
 async def test_a_name_that_is_taken_is_left_as_it_is(app: App, caller: Caller, target: Path) -> None:
@@ -328,7 +328,7 @@ async def test_a_restored_store_holds_every_refresh_token_back(
                 await copy.access.tokens.current(org)
             assert refused.value.code == "IN_DOUBT"
         assert await copy.keep_alive.refresh_idle() == []
-        assert (await copy.trail.verify()).problem is None
+        assert (await copy.audit_log.verify()).problem is None
     entries = rows(home / "orgserver.db", "SELECT tool, action, principal FROM audit_events WHERE tool IS NOT NULL")
     assert entries[-1] == ("restore", "enrol", RESTORER.principal.name)
     assert [org.requests for org in sandbox.orgs] == [[], []]

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from orgserver.model.audit import Action, Completion, EntryFilter, Intent, Outcome
 from orgserver.model.errors import StoreAway, StoreBusy
 from orgserver.model.names import new_id
-from orgserver.services.audit.log_reader import Trail
+from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.store import files
 from orgserver.store.processes import lock_holders
 from orgserver.store.processes.lock_holders import Patience
@@ -28,7 +28,7 @@ def act() -> Intent:
 
 
 async def entries(store: Store) -> list[Outcome]:
-    return [entry.outcome async for entry in Trail(store).entries(EntryFilter())]
+    return [entry.outcome async for entry in AuditLogReader(store).entries(EntryFilter())]
 
 
 async def test_a_change_that_waits_in_vain_is_refused_in_time_naming_the_holder_and_never_goes_in(store: Store) -> None:
