@@ -1,6 +1,6 @@
 """What the operator has set: environment over ``config.toml`` over defaults, read once and frozen.
 
-Flags win over both; the command line hands them to ``read_settings`` as ``given``.
+Flags win over both; the command line hands them to ``read_settings``.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ SECRET_NAMES = ("master_key", "client_secret", "refresh_token")
 """Settings that a file in plain text may not hold."""
 
 FILE_NAME = "config.toml"
+_ENVIRONMENT = "the environment"
+_MEND = "correct the variable, or unset it"
 
 
 class Settings(BaseModel):
@@ -130,7 +132,7 @@ def default_home() -> Path:
 
 
 def read_settings(
-    given: Mapping[str, Any] | None = None,
+    flags: Mapping[str, Any] | None = None,
     environ: MutableMapping[str, str] = os.environ,
     *,
     unknown: list[str] | None = None,
@@ -141,18 +143,23 @@ def read_settings(
     where somebody else may change it: it can name the program that prints the key. A key of the file that is no
     setting is refused, too, unless there is a list for what is ``unknown``.
     """
-    given = dict(given or {})
-    home = Path(given.pop("home", None) or environ.get("ORGSERVER_HOME") or default_home()).expanduser().absolute()
+    flags = dict(flags or {})
+    home = Path(flags.pop("home", None) or environ.get("ORGSERVER_HOME") or default_home()).expanduser().absolute()
     environment = {
         name: environ[_variable(name)]
         for name in Settings.model_fields
         if _variable(name) in environ and name not in setting_names.FILE_ONLY
     }
     _refuse_home_of_others(home)
+    file = home / FILE_NAME
+    in_file = _read_file(file, unknown)
     try:
-        settings = Settings(**(_file(home / FILE_NAME, unknown) | environment | given | {"home": home}))
+        settings = Settings(**(in_file | environment | flags | {"home": home}))
     except ValidationError as error:
-        raise ConfigError("; ".join(_problem(detail) for detail in error.errors(include_input=False))) from None
+        sources = (
+            dict.fromkeys(in_file, str(file)) | dict.fromkeys(environment, _ENVIRONMENT) | dict.fromkeys(flags, "")
+        )
+        raise _invalid(error, sources) from None
     environ.pop("ORGSERVER_MASTER_KEY", None)
     return settings
 
@@ -166,10 +173,22 @@ def _variable(name: str) -> str:
     return f"ORGSERVER_{name.upper()}"
 
 
-def _problem(detail: Any) -> str:
+def _invalid(error: ValidationError, sources: Mapping[str, str]) -> ConfigError:
+    """What is said of wrong values: each is named by the name that it has where it comes from, with how to mend it."""
+    problems = error.errors(include_input=False)
+    wrong = dict.fromkeys(sources.get(str(part), "") for problem in problems for part in problem["loc"][:1])
+    hints = [
+        _MEND if source == _ENVIRONMENT else f"correct it in {source}, or take it out" for source in wrong if source
+    ]
+    return ConfigError("; ".join(_problem(problem, sources) for problem in problems), hint="; ".join(hints) or None)
+
+
+def _problem(detail: Any, sources: Mapping[str, str]) -> str:
     name = ".".join(str(part) for part in detail["loc"])
-    shown = f"{name} in {FILE_NAME}" if name in setting_names.FILE_ONLY else _variable(name)
-    return f"setting {shown}: {detail['msg']}"
+    if not name:  # of several settings together
+        return str(detail["msg"])
+    in_file = sources.get(str(detail["loc"][0]), _ENVIRONMENT) not in (_ENVIRONMENT, "")
+    return f"setting {f'{name} in {FILE_NAME}' if in_file else _variable(name)}: {detail['msg']}"
 
 
 def _refuse_home_of_others(home: Path) -> None:
@@ -189,11 +208,11 @@ def _refuse(path: Path, status: os.stat_result) -> None:
         )
 
 
-def _file(path: Path, unknown: list[str] | None) -> dict[str, Any]:
+def _read_file(path: Path, unknown: list[str] | None) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             _refuse(path, os.fstat(file.fileno()))
-            values = tomllib.loads(file.read().decode("utf-8"))
+            values = tomllib.loads(file.read().decode("utf-8-sig"))  # Windows editors put a byte-order mark first
     except (FileNotFoundError, NotADirectoryError):
         return {}  # whether home can be a folder at all is for the store to say
     except (OSError, UnicodeDecodeError) as error:

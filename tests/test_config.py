@@ -75,6 +75,48 @@ def test_a_wrong_setting_is_named_without_its_value(tmp_path: Path, name: str, v
         settings(tmp_path, **{name: value})
 
 
+@pytest.mark.parametrize(
+    ("file", "environ", "message", "mend"),
+    [
+        ('call_timeout = "x"', {}, "setting call_timeout in config.toml: ", "correct it in {path}, or take it out"),
+        ("call_timeout = 1", {"CALL_TIMEOUT": "x"}, "setting ORGSERVER_CALL_TIMEOUT: ", "correct the variable, or unset it"),
+        ("orgs = [7]", {}, "setting orgs.0 in config.toml: ", "correct it in {path}, or take it out"),
+        ("unattended = 1", {}, "setting unattended in config.toml: ", "correct it in {path}, or take it out"),
+        ("lease_seconds = 1", {}, "Value error, ORGSERVER_LEASE_SECONDS must be longer", None),
+    ],
+)  # fmt: skip
+def test_a_wrong_setting_is_named_as_where_it_stands(
+    tmp_path: Path, file: str, environ: dict[str, str], message: str, mend: str | None
+) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(file)
+
+    with pytest.raises(ConfigError) as caught:
+        settings(tmp_path, **environ)
+
+    assert str(caught.value).startswith(message)
+    assert caught.value.hint == (mend.format(path=path) if mend else None)
+
+
+def test_each_wrong_setting_is_named_with_what_mends_it(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("org_queue = -1\ncall_timeout = 0\n")
+
+    with pytest.raises(ConfigError) as caught:
+        settings(tmp_path, LOG_LEVEL="loud")
+
+    assert "setting org_queue in config.toml: " in str(caught.value)
+    assert "setting call_timeout in config.toml: " in str(caught.value)
+    assert "setting ORGSERVER_LOG_LEVEL: " in str(caught.value)
+    assert str(caught.value.hint).count("correct it in ") == 1
+    assert "correct the variable, or unset it" in str(caught.value.hint)
+
+
+def test_a_file_that_begins_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("org_queue = 7\n", encoding="utf-8-sig")
+
+    assert settings(tmp_path).org_queue == 7
+
+
 def test_an_unknown_setting_in_the_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text("colour = 1\n")
 
