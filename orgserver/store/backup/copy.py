@@ -33,6 +33,8 @@ from orgserver.store.session import Store, open_store
 from orgserver.store.times import to_datetime
 from orgserver.vault.ring import Vault
 
+_ANOTHER = "copy it here once more, or name another backup"
+
 
 @dataclass(frozen=True, slots=True)
 class Copied:
@@ -215,6 +217,7 @@ def _take_file(file: Path, draft: Path) -> _Taken:
     """Copy a backup as it is, if it is one of ours and undamaged."""
     if not file.is_file():
         raise StoreError(f"there is no backup at {file}")
+    _refuse_cut_off(file)
     with staging.explained(f"{file} could not be copied to {draft.parent}"):
         with _source(file) as connection:
             mark = _mark_of(connection, file)
@@ -225,6 +228,24 @@ def _take_file(file: Path, draft: Path) -> _Taken:
         with staging.private(draft) as copied:
             _refuse_damaged(copied, str(file))
     return _Taken(mark if mark is not None else int(file.stat().st_mtime * 1_000_000), mark is not None)
+
+
+def _header_of(file: Path) -> bytes:
+    """The first bytes of a SQLite database; empty if the file is none (https://sqlite.org/fileformat2.html)."""
+    try:
+        with file.open("rb") as backup_file:
+            header = backup_file.read(100)
+    except OSError as error:
+        raise StoreError(f"{file} cannot be read: {(error.strerror or type(error).__name__).lower()}") from None
+    return header if header.startswith(b"SQLite format 3\0") else b""
+
+
+def _refuse_cut_off(file: Path) -> None:
+    """The header says how many pages there are; SQLite itself does not always look."""
+    header = _header_of(file)
+    page, pages = (int.from_bytes(header[start : start + length]) for start, length in ((16, 2), (28, 4)))
+    if header and file.stat().st_size < max(100, pages * (page if page > 1 else 65_536)):
+        raise StoreError(f"{file} is cut off: its end is missing", hint=_ANOTHER)
 
 
 @contextmanager
@@ -243,7 +264,8 @@ def _mark_of(connection: Connection, file: Path) -> int | None:
         application = connection.execute(text("PRAGMA application_id")).scalar_one()
         present = set(inspect(connection).get_table_names())
     except DBAPIError as error:
-        raise foreign from error
+        damaged = StoreError(f"{file} is damaged: {error.orig}", hint=_ANOTHER)
+        raise (damaged if _header_of(file) else foreign) from error
     if application != APPLICATION_ID or not {"alembic_version", "store"} <= present:
         raise foreign
     version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()

@@ -60,7 +60,7 @@ from orgserver.app import open_app
 from orgserver.config import read_settings
 from orgserver.model.errors import StoreError
 from orgserver.model.orgs import Caller, Principal
-from orgserver.store import copying
+from orgserver.store.backup import copy as copying
 
 async def main():
     caller = Caller(Principal("local:tester"), "cli")
@@ -481,10 +481,36 @@ async def test_a_damaged_backup_is_refused(app: App, caller: Caller, tmp_path: P
     target.write_bytes(content)
     home = another_home(app, tmp_path)
 
-    with pytest.raises(StoreError):
+    with pytest.raises(StoreError, match="is damaged"):
         await restored(home, target)
 
     assert os.listdir(home) == ["master.key"]
+
+
+@pytest.mark.parametrize("size", [40, 4_096, 100_000, -1])
+async def test_a_backup_that_was_cut_off_is_called_so(
+    app: App, caller: Caller, tmp_path: Path, target: Path, size: int
+) -> None:
+    await copying.backup(app.store, target, caller)
+    target.write_bytes(target.read_bytes()[:size])
+    home = another_home(app, tmp_path)
+
+    with pytest.raises(StoreError, match="is cut off: its end is missing"):
+        await restored(home, target)
+
+    assert os.listdir(home) == ["master.key"]
+
+
+async def test_a_backup_whose_schema_cannot_be_read_is_called_damaged(
+    app: App, caller: Caller, tmp_path: Path, target: Path
+) -> None:
+    await copying.backup(app.store, target, caller)
+    content = bytearray(target.read_bytes())
+    content[100:4_096] = b"\xff" * 3_996
+    target.write_bytes(content)
+
+    with pytest.raises(StoreError, match="is damaged"):
+        await restored(another_home(app, tmp_path), target)
 
 
 async def test_another_master_key_is_refused_before_anything_is_put_in_place(
