@@ -10,8 +10,8 @@ from orgserver.cli import command_groups, completion
 from orgserver.cli.audit import evidence, export, prune, report, tail, undo
 from orgserver.cli.audit.filters import filters, looked_up, wanted_of
 from orgserver.cli.audit.full_disk import readable
+from orgserver.cli.reading import app_to_read
 from orgserver.cli.support import (
-    app_of,
     print_facts,
     print_json,
     print_table,
@@ -40,7 +40,7 @@ def list_(limit: int, as_json: bool, no_pager: bool, wide: bool, **given: Any) -
     wanted = wanted_of(given)
 
     async def act(settings: Settings) -> list[AuditEntry]:
-        async with app_of(settings) as app:
+        async with app_to_read(settings) as app:
             return await app.audit_log.newest(await looked_up(app, wanted), limit)
 
     entries = run(readable(act))
@@ -85,7 +85,7 @@ def show(entry_id: str, as_json: bool) -> None:
     """Show one entry: intent and outcome. The beginning of its ID is enough."""
 
     async def act(settings: Settings) -> tuple[AuditEntry, dict[str, int], list[str]]:
-        async with app_of(settings) as app:
+        async with app_to_read(settings) as app:
             entry = await app.audit_log.entry(entry_id)
             if entry is None:
                 raise OperatorError("there is no audit entry with this id", hint="orgserver audit list shows ids")

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from orgserver.cli.reading import app_to_read, has_store
 from orgserver.cli.support import Failure, app_of, operator, print_json, report, run, safe, settings_of
-from orgserver.model.errors import ConfigError, OrgserverError
+from orgserver.model.errors import ConfigError, OrgserverError, StoreError
 
 if TYPE_CHECKING:
     from orgserver.services.audit.evidence import Proven
@@ -60,7 +61,7 @@ def verify(
 
     async def act() -> tuple[Verified, int]:
         gc.disable()  # millions of rows come and go, and none of them is part of a cycle
-        async with app_of(settings_of()) as app:
+        async with app_to_read(settings_of()) as app:
             found = await app.audit_log.verify(_progress(), kept=notes, since_checkpoint=since_checkpoint)
             with suppress(OrgserverError):  # a log that was tampered with may take no entry
                 await app.audit_log.verified(operator(), found)
@@ -157,7 +158,10 @@ def public_key(as_json: bool) -> None:
     """Print the public key that checks this log's checkpoints and exports, away from the store."""
 
     async def act() -> str:
-        async with app_of(settings_of()) as app:
+        settings = settings_of()
+        if not has_store(settings):
+            raise StoreError(f"there is no store at {settings.database_file} yet, and so no key")
+        async with app_of(settings) as app:
             return app.audit_log.public_key
 
     key = run(act())

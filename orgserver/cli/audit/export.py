@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 import click
 
 from orgserver.cli.audit.filters import filters, looked_up, wanted_of
-from orgserver.cli.support import app_of, operator, run, safe, settings_of, tell, until_told
+from orgserver.cli.reading import app_to_follow, app_to_read
+from orgserver.cli.support import operator, run, safe, settings_of, tell, until_told
 from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import ConfigError, OperatorError, OrgserverError
 from orgserver.model.text import escape_json
@@ -54,7 +55,7 @@ def export(format_: str, output: Path | None, follow: bool, **given: Any) -> Non
         _check_parquet(output)
 
     async def act() -> int:
-        async with app_of(settings_of()) as app:
+        async with app_to_read(settings_of()) as app:
             return await export_to(app.audit_log, format_, await looked_up(app, wanted), output)
 
     written = run(act())
@@ -68,7 +69,7 @@ async def _follow(format_: str, wanted: EntryFilter) -> None:
 
     render, written, seen = exporting.RENDER[format_], 0, 0
     show = _escaping(format_) if sys.stdout.isatty() else str
-    async with app_of(settings_of()) as app:
+    async with app_to_follow(settings_of()) as app:
         wanted = await looked_up(app, wanted)
         try:
             if format_ == "csv":

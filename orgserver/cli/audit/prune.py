@@ -18,6 +18,7 @@ from orgserver.cli.audit.evidence import opened
 from orgserver.cli.audit.export import text_into
 from orgserver.cli.audit.filters import looked_up, record_id
 from orgserver.cli.confirmation import agree_guarded
+from orgserver.cli.reading import app_to_read
 from orgserver.cli.support import app_of, operator, print_json, print_table, run, settings_of, tell, wide_option
 from orgserver.model import names
 from orgserver.model.audit import EntryFilter
@@ -198,7 +199,7 @@ def _list(*, as_json: bool, wide: bool) -> None:
     from orgserver.services.audit.retention import hold_json  # noqa: PLC0415
 
     async def act() -> list[dict[str, Any]]:
-        async with app_of(settings_of()) as app:
+        async with app_to_read(settings_of()) as app:
             return [hold_json(each) for each in await app.retention().holds()]
 
     found = run(act())

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from orgserver.cli import time_options
-from orgserver.cli.support import app_of, operator, print_json, print_table, run, safe, settings_of, tell, wide_option
+from orgserver.cli.reading import app_to_read
+from orgserver.cli.support import operator, print_json, print_table, run, safe, settings_of, tell, wide_option
 from orgserver.model.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def report(since: datetime, until: datetime | None, output: Path | None, wide: b
     async def act() -> Report:
         from orgserver.services.audit import report as reporting  # noqa: PLC0415
 
-        async with app_of(settings_of()) as app:
+        async with app_to_read(settings_of()) as app:
             made = await reporting.report(app.store, since, until)
             await app.audit_log.exported(operator(), "audit report", made.total)
             return made

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orgserver.cli.support import app_of, print_json_line, run, safe, settings_of, until_told
+from orgserver.cli.reading import app_to_follow, app_to_read
+from orgserver.cli.support import print_json_line, run, safe, settings_of, until_told
 
 if TYPE_CHECKING:
     from orgserver.model.audit import AuditEntry
@@ -26,7 +27,8 @@ def tail(count: int, follow: bool, as_json: bool) -> None:
     async def act() -> None:
         from orgserver.model.audit import EntryFilter  # noqa: PLC0415
 
-        async with app_of(settings_of()) as app:
+        open_log = app_to_follow if follow else app_to_read
+        async with open_log(settings_of()) as app:
             seen = await app.audit_log.head()
             newest = await app.audit_log.newest(EntryFilter(), count) if count else []
             for entry in reversed(newest):

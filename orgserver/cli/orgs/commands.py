@@ -11,6 +11,7 @@ import click
 from orgserver.cli import completion
 from orgserver.cli.confirmation import agree, agree_guarded
 from orgserver.cli.orgs.org_details import ago, told_of, warn_of_clients, warn_of_idleness, warn_of_move
+from orgserver.cli.reading import app_to_read
 from orgserver.cli.support import (
     Failure,
     app_of,
@@ -52,7 +53,7 @@ def list_orgs(match: str | None, problems: bool, wide: bool, as_json: bool) -> N
     from orgserver.services.orgs import directory  # noqa: PLC0415  # a shell that completes waits for none of it
 
     async def act() -> list[Org]:
-        async with app_of(settings_of()) as app:
+        async with app_to_read(settings_of()) as app:
             return await app.enrolment.all()
 
     every = run(act())
@@ -113,7 +114,7 @@ def show_org(alias: str, as_json: bool) -> None:
     """Show all that is known of one org, but its secrets."""
 
     async def act() -> Org:
-        async with app_of(settings_of()) as app:
+        async with app_to_read(settings_of()) as app:
             return await app.enrolment.one(alias)
 
     org = run(act())
@@ -151,7 +152,7 @@ def check_org(aliases: tuple[str, ...], try_token: bool, yes: bool, wide: bool, 
 
 
 async def _check(settings: Settings, aliases: tuple[str, ...], *, try_token: bool) -> list[dict[str, Any]]:
-    async with app_of(settings) as app:
+    async with app_to_read(settings) as app:
         wanted = aliases or tuple(org.alias for org in await app.enrolment.all())
         for alias in wanted:
             await app.enrolment.one(alias)
@@ -204,7 +205,7 @@ def remove_org(alias: str, keep_token: bool, yes: bool) -> None:
 
 
 async def _one(settings: Settings, alias: str) -> Org:
-    async with app_of(settings) as app:
+    async with app_to_read(settings) as app:
         return await app.enrolment.one(alias)
 
 

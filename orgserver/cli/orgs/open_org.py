@@ -7,8 +7,9 @@ import os
 import click
 
 from orgserver.cli import completion
+from orgserver.cli.reading import app_to_read
 from orgserver.cli.screen import has_screen
-from orgserver.cli.support import app_of, run, safe, settings_of, tell, warn
+from orgserver.cli.support import run, safe, settings_of, tell, warn
 from orgserver.model import names
 from orgserver.model.orgs import Org
 
@@ -28,7 +29,7 @@ def open(alias: str, record: str | None) -> None:  # noqa: A001  # the command's
     settings = settings_of()
 
     async def act() -> Org:
-        async with app_of(settings) as app:
+        async with app_to_read(settings) as app:
             return await app.enrolment.one(alias)
 
     url = f"{run(act()).instance_url}/{path}"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orgserver.cli import command_groups, confirmation
+from orgserver.cli.reading import app_to_read
 from orgserver.cli.support import (
     Failure,
     app_of,
@@ -59,7 +60,7 @@ def approvals(ctx: click.Context, wide: bool, as_json: bool) -> None:
         return
 
     async def act() -> list[Request]:
-        async with app_of(settings_of()) as app:
+        async with app_to_read(settings_of()) as app:
             return await _approving(app).waiting()
 
     found = run(act())

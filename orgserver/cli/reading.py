@@ -1,0 +1,55 @@
+"""Opening the store for commands that only read it: where there is none yet, they make none.
+
+A store, and a master key for it, that came of looking would stand in the way of restoring a backup, and would make the
+right key look like a wrong one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from orgserver.cli.support import app_of
+from orgserver.config import Settings
+
+if TYPE_CHECKING:
+    from orgserver.app import App
+
+_LOOK_SECONDS = 1.0
+
+
+@asynccontextmanager
+async def app_to_read(settings: Settings) -> AsyncIterator[App]:
+    """Open everything for one command; where there is no store, over an empty one elsewhere that is thrown away."""
+    if has_store(settings):
+        async with app_of(settings) as app:
+            yield app
+        return
+    from pydantic import SecretStr  # noqa: PLC0415  # only where there is no store
+
+    from orgserver.vault.ring import Key, write_ring  # noqa: PLC0415  # as above
+
+    with TemporaryDirectory(prefix="orgserver-") as folder:
+        key = SecretStr(write_ring([Key.new()]))
+        empty = {"home": Path(folder), "database_url": None, "master_key": key}
+        async with app_of(settings.model_copy(update=empty)) as app:
+            yield app
+
+
+@asynccontextmanager
+async def app_to_follow(settings: Settings) -> AsyncIterator[App]:
+    """The same for a command that goes on with what is written: it waits until there is a store."""
+    while not has_store(settings):  # noqa: ASYNC110  # another process makes it
+        await asyncio.sleep(_LOOK_SECONDS)
+    async with app_of(settings) as app:
+        yield app
+
+
+def has_store(settings: Settings) -> bool:
+    """Whether there is a store, in whatever state."""
+    return os.path.lexists(settings.database_file)
