@@ -10,7 +10,7 @@ State = Literal["succeeded", "failed", "unknown"]
 BulkAction = Literal["create", "update", "delete", "upsert"]
 
 
-class Verdict(NamedTuple):
+class RecordResult(NamedTuple):
     """What became of one record."""
 
     state: State
@@ -24,17 +24,17 @@ class Verdict(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """The verdicts on some records in their order, the first of which has this index."""
+class ResultBatch:
+    """The results of some records in their order, the first of which has this index."""
 
     first: int
-    verdicts: Sequence[Verdict]
+    results: Sequence[RecordResult]
     strays: tuple[str, ...] = ()
     """Ids that Salesforce told of records that are none of those asked for, as far as can be seen."""
 
 
 @dataclass(slots=True)
-class Tally:
+class Counts:
     """How many records came out how."""
 
     succeeded: int = 0
@@ -46,10 +46,10 @@ class Tally:
         """All of them."""
         return self.succeeded + self.failed + self.unknown
 
-    def count(self, verdicts: Sequence[Verdict]) -> None:
+    def count(self, results: Sequence[RecordResult]) -> None:
         """Count some more."""
-        for verdict in verdicts:
-            setattr(self, verdict.state, getattr(self, verdict.state) + 1)
+        for result in results:
+            setattr(self, result.state, getattr(self, result.state) + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class BulkResult:
     """What became of a large change, or (``preview``) what would change."""
 
     audit_id: str
-    tally: Tally
+    counts: Counts
     results: list[dict[str, Any]] = field(default_factory=list)
     next_cursor: str | None = None
     preview: bool = False

@@ -82,12 +82,12 @@ async def run(operations: Operations, caller: Caller, given: ChangeRecords) -> d
 
 
 def _shaped(org: str, result: BulkResult) -> dict[str, Any]:
-    tally = result.tally
-    told: dict[str, Any] = {"org": org, "audit_id": result.audit_id, "total": tally.total}
+    counts = result.counts
+    told: dict[str, Any] = {"org": org, "audit_id": result.audit_id, "total": counts.total}
     if result.preview:
         told["preview"] = True
     else:
-        told |= {"succeeded": tally.succeeded, "failed": tally.failed, "unknown": tally.unknown}
+        told |= {"succeeded": counts.succeeded, "failed": counts.failed, "unknown": counts.unknown}
     told["results"] = result.results
     if result.next_cursor is not None:
         told["next_cursor"] = result.next_cursor

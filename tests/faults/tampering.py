@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from orgserver.model.audit import Action, Completion, Intent, Outcome
-from orgserver.model.bulk import Part, Verdict
+from orgserver.model.bulk import RecordResult, ResultBatch
 from orgserver.model.errors import OperatorError
 from orgserver.model.names import RowId, new_id
 from orgserver.model.orgs import Caller, Principal
@@ -128,14 +128,14 @@ def some_ending(chance: random.Random) -> Completion:
     )
 
 
-def some_part(chance: random.Random) -> Part:
+def some_part(chance: random.Random) -> ResultBatch:
     """What became of some of the records of a large change."""
     states = chance.choices(("succeeded", "failed", "unknown"), k=chance.randint(1, 4))
-    verdicts = [
-        Verdict(state, chance.choice((None, *RECORDS)), chance.choice((None, "DUPLICATES_DETECTED")))
+    results = [
+        RecordResult(state, chance.choice((None, *RECORDS)), chance.choice((None, "DUPLICATES_DETECTED")))
         for state in states
     ]
-    return Part(chance.randrange(9), verdicts, tuple(chance.sample(RECORDS, chance.choice((0, 0, 1)))))
+    return ResultBatch(chance.randrange(9), results, tuple(chance.sample(RECORDS, chance.choice((0, 0, 1)))))
 
 
 async def go_on(store: Store, chance: random.Random, steps: int) -> None:

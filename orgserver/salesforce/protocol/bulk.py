@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import quote
 
-from orgserver.model.bulk import BulkAction, Verdict
+from orgserver.model.bulk import BulkAction, RecordResult
 from orgserver.model.errors import Rejected, Unanswered
 from orgserver.model.names import SObjectName
 from orgserver.model.results import FieldValues
@@ -100,12 +100,12 @@ def read_results(reply: Reply) -> Iterator[dict[str, str]]:
     return bulk_csv.read(reply.body or b"")
 
 
-def succeeded(row: dict[str, str]) -> Verdict:
+def succeeded(row: dict[str, str]) -> RecordResult:
     """What a row of successfulResults says."""
-    return Verdict("succeeded", _id_or_none(row.get("sf__id")))
+    return RecordResult("succeeded", _id_or_none(row.get("sf__id")))
 
 
-def failed(row: dict[str, str]) -> Verdict:
+def failed(row: dict[str, str]) -> RecordResult:
     """What a row of failedResults says: ``CODE:message:fields --``."""
     code, _, rest = row.get("sf__error", "").partition(":")
     message, _, listed = rest.rpartition(":")
@@ -134,32 +134,32 @@ def collection(
     return Request(method, path, body=body, headers=duplicate_headers(allow_duplicates))
 
 
-def read_collection(reply: Reply, count: int) -> list[Verdict]:
-    """The verdicts, in the order of the request."""
+def read_collection(reply: Reply, count: int) -> list[RecordResult]:
+    """The result of each record, in the order of the request."""
     if not isinstance(reply.body, list) or len(reply.body) != count:
         raise Unanswered("the answer to this change does not fit its records", code="BAD_REPLY")
-    return [_verdict(each) for each in reply.body]
+    return [_record_result(each) for each in reply.body]
 
 
-def _verdict(entry: Any) -> Verdict:
+def _record_result(entry: Any) -> RecordResult:
     identifier = _id_or_none(entry.get("id")) if isinstance(entry, dict) else None
     success = entry.get("success") if isinstance(entry, dict) else None
     if success is True and identifier is not None:
-        return Verdict("succeeded", identifier)
+        return RecordResult("succeeded", identifier)
     if success is False:
         return _failed(identifier, entry.get("errors"))
-    return Verdict("unknown", identifier, code="BAD_REPLY")
+    return RecordResult("unknown", identifier, code="BAD_REPLY")
 
 
-def _failed(identifier: str | None, errors: Any) -> Verdict:
-    """The verdict on a record that was refused, by all the errors that are told of it."""
+def _failed(identifier: str | None, errors: Any) -> RecordResult:
+    """The result of a record that was refused, by all the errors that are told of it."""
     entries = error_entries.read_entries(errors)
     if not entries:
-        return Verdict("failed", identifier, "REJECTED")
+        return RecordResult("failed", identifier, "REJECTED")
     message = error_entries.join_messages(entries)
     advice = next((each.duplicates.advice for each in entries if each.duplicates is not None), None)
     whole = _clean_message(message) if advice is None else f"{message}; {advice}"
-    return Verdict("failed", identifier, entries[0].code or "REJECTED", whole, error_entries.fields_of(entries))
+    return RecordResult("failed", identifier, entries[0].code or "REJECTED", whole, error_entries.fields_of(entries))
 
 
 # -- both

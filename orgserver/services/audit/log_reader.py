@@ -102,8 +102,8 @@ class AuditLogReader:
         if entry.action != Action.BULK:
             return {}
         async with self._store.database.reading() as connection:
-            tally, number = await result_parts.tally(connection, entry.id)
-        return {"succeeded": tally.succeeded, "failed": tally.failed, "unknown": tally.unknown, "parts": number}
+            counts, number = await result_parts.count_results(connection, entry.id)
+        return {"succeeded": counts.succeeded, "failed": counts.failed, "unknown": counts.unknown, "parts": number}
 
     async def head(self) -> int:
         """The sequence of the newest event."""

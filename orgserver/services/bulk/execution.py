@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from orgserver.model import names
-from orgserver.model.bulk import Part, Tally, Verdict
+from orgserver.model.bulk import Counts, RecordResult, ResultBatch
 from orgserver.model.errors import CallError, InvalidArgument, NotSent, PolicyDenied, StoreError, Unanswered
 from orgserver.model.orgs import Caller
 from orgserver.model.results import FieldValues
@@ -66,7 +66,7 @@ class Running:
     asked: Asked
     pace: Pace
     call_seconds: float
-    tally: Tally = field(default_factory=Tally)
+    counts: Counts = field(default_factory=Counts)
     failures: list[dict[str, Any]] = field(default_factory=list)
     successes: list[dict[str, Any]] = field(default_factory=list)
     touched: list[str] = field(default_factory=list)
@@ -139,10 +139,10 @@ class Running:
         )
         self.begun = True
         async with asyncio.timeout(self.call_seconds):
-            verdicts = await self.session.call(request, lambda reply: bulk.read_collection(reply, len(records)))
+            results = await self.session.call(request, lambda reply: bulk.read_collection(reply, len(records)))
         if asked.by_id:
-            verdicts = [each._replace(id=record[ID]) for each, record in zip(verdicts, records, strict=True)]
-        await self.uninterrupted(self._take(Part(0, verdicts)))
+            results = [each._replace(id=record[ID]) for each, record in zip(results, records, strict=True)]
+        await self.uninterrupted(self._take(ResultBatch(0, results)))
 
     async def _in_jobs(self, records: Iterator[FieldValues]) -> None:
         columns = self.asked.header or self.asked.columns
@@ -157,11 +157,13 @@ class Running:
             await self.uninterrupted(self._take(part))
             await self.told_done(0)
 
-    def not_sent(self, sheet: bulk_csv.Sheet) -> Part:
-        """The verdicts on rows that no job has looked at."""
+    def not_sent(self, sheet: bulk_csv.Sheet) -> ResultBatch:
+        """The results of rows that no job has looked at."""
         assert self.stopped is not None  # noqa: S101  # or they would have been sent
         code, told, by_id = self.stopped.code, str(self.stopped), self.asked.by_id
-        return Part(sheet.first, [Verdict("failed", row[0] if by_id else None, code, told) for row in sheet.rows])
+        return ResultBatch(
+            sheet.first, [RecordResult("failed", row[0] if by_id else None, code, told) for row in sheet.rows]
+        )
 
     # -- going on
 
@@ -191,8 +193,8 @@ class Running:
 
     async def told_done(self, processed: int) -> None:
         """Tell how many records are done, ``processed`` of them in the job under way."""
-        done, count = self.tally.total + processed, self.count
-        failed = f", {self.tally.failed:,} failed" if self.tally.failed else ""
+        done, count = self.counts.total + processed, self.count
+        failed = f", {self.counts.failed:,} failed" if self.counts.failed else ""
         await self._tell(self._found + done, self._found + count, f"{done:,} of {count:,} records done{failed}")
 
     async def _tell(self, done: float, total: float, message: str) -> None:
@@ -202,20 +204,20 @@ class Running:
 
     # -- on record
 
-    async def _take(self, part: Part) -> None:
-        """Keep verdicts: in the log all of them, in the answer some."""
-        self.tally.count(part.verdicts)
-        for index, verdict in enumerate(part.verdicts, part.first):
-            kept = self.successes if verdict.state == "succeeded" else self.failures
+    async def _take(self, part: ResultBatch) -> None:
+        """Keep results: in the log all of them, in the answer some."""
+        self.counts.count(part.results)
+        for index, result in enumerate(part.results, part.first):
+            kept = self.successes if result.state == "succeeded" else self.failures
             if len(kept) < SHOWN:
-                kept.append(shown(index, verdict))
-            if verdict.state != "failed" and verdict.id is not None and len(self.touched) < TOUCHED:
-                self.touched.append(verdict.id)
+                kept.append(shown(index, result))
+            if result.state != "failed" and result.id is not None and len(self.touched) < TOUCHED:
+                self.touched.append(result.id)
         found = [*result_parts.cut(part)]
         await self._record(self.pace.request_seconds, found)
         self._parts += len(found)
 
-    async def _record(self, seconds: float, found: Sequence[Part]) -> None:
+    async def _record(self, seconds: float, found: Sequence[ResultBatch]) -> None:
         deadline = microseconds() + int(seconds * 1_000_000)
         try:
             ours = await self.store.audit.go_on(self.session.entry_id, deadline, self._parts, found)
@@ -232,20 +234,20 @@ class Running:
         )
 
 
-def shown(index: int, verdict: Verdict) -> dict[str, Any]:
-    """A verdict as agents see it."""
+def shown(index: int, result: RecordResult) -> dict[str, Any]:
+    """A result as agents see it."""
     told: dict[str, Any] = {"index": index}
-    if verdict.id is not None:
-        told["id"] = verdict.id
-    if verdict.state == "succeeded":
+    if result.id is not None:
+        told["id"] = result.id
+    if result.state == "succeeded":
         return told
     error: dict[str, Any] = {
-        "code": verdict.code or "NOT_REPORTED",
-        "outcome": "rejected" if verdict.state == "failed" else "unknown",
+        "code": result.code or "NOT_REPORTED",
+        "outcome": "rejected" if result.state == "failed" else "unknown",
     }
-    if verdict.message:
-        error["message"] = verdict.message
-    return told | {"error": error | ({"fields": list(verdict.fields)} if verdict.fields else {})}
+    if result.message:
+        error["message"] = result.message
+    return told | {"error": error | ({"fields": list(result.fields)} if result.fields else {})}
 
 
 class _Ids(Sequence[str]):

@@ -1,4 +1,4 @@
-"""One bulk job from its creation to the verdict on each of its rows, whatever comes between."""
+"""One bulk job from its creation to the result of each of its rows, whatever comes between."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from orgserver.model.bulk import Part, Verdict
+from orgserver.model.bulk import RecordResult, ResultBatch
 from orgserver.model.errors import CallError, NotSent, Rejected, Unanswered
 from orgserver.salesforce.protocol import bulk
 from orgserver.salesforce.protocol.bulk import Job
@@ -22,7 +22,7 @@ _LAST_SECONDS = 15.0
 """For each request of a job that is being stopped."""
 _LAST_LOOKS = 12
 _STARTS = 3
-_UNREPORTED = Verdict("unknown", code="NOT_REPORTED")
+_UNREPORTED = RecordResult("unknown", code="NOT_REPORTED")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Pace:
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
-async def run(running: Running, sheet: Sheet, matching: Matching) -> Part:
+async def run(running: Running, sheet: Sheet, matching: Matching) -> ResultBatch:
     """Send a sheet as a job. CallError only while nothing at all was changed."""
     job: Job | None = None
     try:
@@ -48,14 +48,14 @@ async def run(running: Running, sheet: Sheet, matching: Matching) -> Part:
     except asyncio.CancelledError:
         running.stop(NotSent("the call was cancelled", code="CANCELLED"))
     except CallError as error:
-        if not running.tally.total:
+        if not running.counts.total:
             running.session.trace.sent = False
             raise _nothing_changed(error) from error
         running.stop(error)
     if job is None:
         return running.not_sent(sheet)
     ended = await _followed(running, job, len(sheet.rows))
-    return await running.uninterrupted(_verdicts(running, ended, job, sheet, matching))
+    return await running.uninterrupted(_results(running, ended, job, sheet, matching))
 
 
 async def _uploaded(running: Running, sheet: Sheet) -> Job:
@@ -143,29 +143,29 @@ async def _stopped(running: Running, job: Job) -> Job | None:
 # -- results
 
 
-async def _verdicts(running: Running, ended: Job | None, job: Job, sheet: Sheet, matching: Matching) -> Part:
+async def _results(running: Running, ended: Job | None, job: Job, sheet: Sheet, matching: Matching) -> ResultBatch:
     """What became of each row, as far as the job tells."""
     by_id = running.asked.by_id
-    verdicts = [_UNREPORTED._replace(id=row[0]) if by_id else _UNREPORTED for row in sheet.rows]
+    results = [_UNREPORTED._replace(id=row[0]) if by_id else _UNREPORTED for row in sheet.rows]
     strays: list[str] = []
     if ended is None:
         running.warnings.append(f"job {job.id} could not be followed to its end; some records may be changed")
-        return Part(sheet.first, verdicts)
+        return ResultBatch(sheet.first, results)
     whole = ended.state == "JobComplete"
     if not whole:
         running.stop(Rejected(ended.problem or "the job ended before all of its records", code="JOB_FAILED"))
-    unprocessed = _UNREPORTED if whole else running.not_sent(sheet).verdicts[0]
-    readers: list[tuple[bulk.Sheets, bool, Callable[[dict[str, str]], Verdict]]] = [
+    unprocessed = _UNREPORTED if whole else running.not_sent(sheet).results[0]
+    readers: list[tuple[bulk.Sheets, bool, Callable[[dict[str, str]], RecordResult]]] = [
         ("successfulResults", ended.processed > ended.failed or not whole, bulk.succeeded),
         ("failedResults", ended.failed > 0 or not whole, bulk.failed),
         ("unprocessedrecords", not whole, lambda _row: unprocessed),
     ]
     for which, wanted, read in readers:
         if wanted:
-            await _read(running, job, which, partial(_note, verdicts, strays, matching, read), len(sheet.rows))
+            await _read(running, job, which, partial(_note, results, strays, matching, read), len(sheet.rows))
     if by_id:
-        verdicts = [each._replace(id=row[0]) for each, row in zip(verdicts, sheet.rows, strict=True)]
-    return Part(sheet.first, verdicts, tuple(strays))
+        results = [each._replace(id=row[0]) for each, row in zip(results, sheet.rows, strict=True)]
+    return ResultBatch(sheet.first, results, tuple(strays))
 
 
 async def _read(
@@ -186,17 +186,17 @@ def _each(rows: Iterator[dict[str, str]], note: Callable[[dict[str, str]], None]
 
 
 def _note(
-    verdicts: list[Verdict],
+    results: list[RecordResult],
     strays: list[str],
     matching: Matching,
-    read: Callable[[dict[str, str]], Verdict],
+    read: Callable[[dict[str, str]], RecordResult],
     row: dict[str, str],
 ) -> None:
-    place, verdict = matching.place(row), read(row)
+    place, result = matching.place(row), read(row)
     if place is not None:
-        verdicts[place] = verdict
-    elif verdict.id is not None:
-        strays.append(verdict.id)
+        results[place] = result
+    elif result.id is not None:
+        strays.append(result.id)
 
 
 def _nothing_changed(error: CallError) -> CallError:

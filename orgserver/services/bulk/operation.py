@@ -1,7 +1,7 @@
 """Many records changed by one call: the plan of it, its answer, and the pages of its results.
 
 Up to 200 records travel in one request, more in bulk jobs (``bulk_running``, ``bulk_jobs``). The audit log has one
-entry with the verdict on each record in parts (``store/parts``), from which the pages of results are read.
+entry with the result of each record in parts (``store/parts``), from which the pages of results are read.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from orgserver.model.audit import Action, Completion, Outcome
-from orgserver.model.bulk import BulkAction, BulkResult, Tally
+from orgserver.model.bulk import BulkAction, BulkResult, Counts
 from orgserver.model.errors import CallError, InvalidArgument
 from orgserver.model.names import SObjectName
 from orgserver.model.orgs import Caller, Org
@@ -96,7 +96,7 @@ class Bulk:
             more = [f"this shows the first {len(results)} of {total:,} records"] if len(results) < total else []
             warnings = (*cut, *more, *([NOT_KEPT] if session.org.policy.keep_values else []))
             return BulkResult(
-                session.entry_id, Tally(unknown=total), results, preview=True, warnings=warnings, sent=False
+                session.entry_id, Counts(unknown=total), results, preview=True, warnings=warnings, sent=False
             )
 
         return Plan(
@@ -140,26 +140,26 @@ class Bulk:
         )
 
     def _result(self, caller: Caller, asked: Asked, running: Running) -> BulkResult:
-        org, tally = running.session.org, running.tally
+        org, counts = running.session.org, running.counts
         results = [*running.failures, *running.successes][:SHOWN]
         room = result_size.MAX_BYTES - result_size.FRAME_BYTES
         while results and result_size.size(results) > room:
             results.pop()
         following = None
-        if len(results) < tally.total:
+        if len(results) < counts.total:
             position = Position(running.session.entry_id, len(results), of=asked.given.digest())
             following = self._cursor(caller, org, asked.sobject, asked.action, position)
-        doubt = [f"{tally.unknown:,} unknown; {_after(running.session, asked)}"] if tally.unknown else []
+        doubt = [f"{counts.unknown:,} unknown; {_after(running.session, asked)}"] if counts.unknown else []
         warnings = [*running.warnings, *doubt, *([NOT_KEPT] if org.policy.keep_values else [])]
         return BulkResult(
             running.session.entry_id,
-            tally,
+            counts,
             results,
             following,
             warnings=tuple(warnings),
             touched=tuple(running.touched),
             error_code=running.stopped.code if running.stopped is not None else None,
-            sent=running.begun or not tally.total,
+            sent=running.begun or not counts.total,
         )
 
     # -- the pages of results
@@ -186,14 +186,14 @@ class Bulk:
             )
         entry_id = position.path or ""
         async with self._store.database.reading() as connection:
-            tally, _number = await result_parts.tally(connection, entry_id)
-            results = [each async for each in _in_order(connection, entry_id, position.skip, tally)]
-        if not tally.total:
+            counts, _number = await result_parts.count_results(connection, entry_id)
+            results = [each async for each in _in_order(connection, entry_id, position.skip, counts)]
+        if not counts.total:
             raise InvalidArgument("these results were pruned from the audit log", fields=["cursor"])
         following = None
-        if position.skip + len(results) < tally.total:
+        if position.skip + len(results) < counts.total:
             following = self._cursor(caller, org, sobject, action, replace(position, skip=position.skip + len(results)))
-        return BulkResult(entry_id, tally, results, following)
+        return BulkResult(entry_id, counts, results, following)
 
     def _cursor(self, caller: Caller, org: Org, sobject: SObjectName, action: BulkAction, position: Position) -> str:
         return cursors.write(
@@ -205,24 +205,24 @@ class Bulk:
         )
 
 
-async def _in_order(connection: Any, entry_id: str, skip: int, tally: Tally) -> Any:
+async def _in_order(connection: Any, entry_id: str, skip: int, counts: Counts) -> Any:
     """Results from a place on: first what did not succeed, then what did, each by index; as many as a result holds."""
     room, given, place = result_size.MAX_BYTES - result_size.FRAME_BYTES, 0, 0
     for wanted in (False, True):
-        size = tally.succeeded if wanted else tally.total - tally.succeeded
+        size = counts.succeeded if wanted else counts.total - counts.succeeded
         if place + size <= skip:
             place += size
             continue
         number = 0
         while (found := await result_parts.of(connection, entry_id, number)) is not None:
             number, part = found
-            for index, verdict in enumerate(part.verdicts, part.first):
-                if (verdict.state == "succeeded") is not wanted:
+            for index, result in enumerate(part.results, part.first):
+                if (result.state == "succeeded") is not wanted:
                     continue
                 place += 1
                 if place <= skip:
                     continue
-                told = shown(index, verdict)
+                told = shown(index, result)
                 room -= result_size.size(told)
                 if room < 0 or given == _PAGE:
                     return
@@ -238,15 +238,15 @@ def _bound(sobject: SObjectName, action: BulkAction) -> dict[str, Any]:
 
 
 def _ending(result: BulkResult) -> Completion:
-    tally = result.tally
+    counts = result.counts
     if not result.sent:
         outcome = Outcome.NOT_SENT
-    elif tally.unknown:
+    elif counts.unknown:
         outcome = Outcome.UNKNOWN
     else:
-        outcome = Outcome.SUCCEEDED if tally.succeeded or not tally.total else Outcome.REJECTED
-    code = result.error_code or ("SOME_FAILED" if tally.failed or tally.unknown else None)
-    return Completion(outcome, error_code=code, row_count=tally.succeeded, record_ids=result.touched)
+        outcome = Outcome.SUCCEEDED if counts.succeeded or not counts.total else Outcome.REJECTED
+    code = result.error_code or ("SOME_FAILED" if counts.failed or counts.unknown else None)
+    return Completion(outcome, error_code=code, row_count=counts.succeeded, record_ids=result.touched)
 
 
 def _previewed(result: BulkResult) -> Completion:
@@ -305,7 +305,9 @@ def _began(session: OrgSession) -> datetime:
 def _remember(result: BulkResult | None, error: CallError | None) -> bytes:
     if result is None or error is not None:
         return idempotency.remember(None, error)
-    return json.dumps({"bulk": asdict(result)}).encode()
+    fields = asdict(result)
+    fields["tally"] = fields.pop("counts")  # as stores have it
+    return json.dumps({"bulk": fields}).encode()
 
 
 def _recall(answer: bytes) -> BulkResult | CallError:
@@ -316,4 +318,4 @@ def _recall(answer: bytes) -> BulkResult | CallError:
         return told
     for name in ("warnings", "touched"):
         kept[name] = tuple(kept[name])
-    return BulkResult(**kept | {"tally": Tally(**kept["tally"])})
+    return BulkResult(counts=Counts(**kept.pop("tally")), **kept)

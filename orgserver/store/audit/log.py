@@ -15,7 +15,7 @@ from pathlib import Path
 from sqlalchemy import bindparam, delete, insert, or_, select, update
 
 from orgserver.model.audit import Completion, Intent, Outcome
-from orgserver.model.bulk import Part
+from orgserver.model.bulk import ResultBatch
 from orgserver.model.errors import StoreAway, StoreBusy, StoreError
 from orgserver.model.names import new_id
 from orgserver.store import files, idempotency, tables
@@ -135,7 +135,7 @@ class AuditLog(Chained):
         self._pending.discard(entry_id)
         return written
 
-    async def go_on(self, entry_id: str, deadline: int, number: int = 0, found: Sequence[Part] = ()) -> bool:
+    async def go_on(self, entry_id: str, deadline: int, number: int = 0, found: Sequence[ResultBatch] = ()) -> bool:
         """Say that a long act is under way until another deadline, with results of its records so far.
 
         ``number``: how many parts there are already. False if the entry has its outcome: others took it for dead.

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orgserver.model.bulk import Part, State, Tally, Verdict
+from orgserver.model.bulk import Counts, RecordResult, ResultBatch, State
 from orgserver.store import tables
 from orgserver.store.audit import chain
 
@@ -26,20 +26,20 @@ _STATES: dict[str, State] = {letter: state for state, letter in _LETTERS.items()
 _events = tables.audit_events
 
 
-def cut(part: Part) -> Iterator[Part]:
+def cut(part: ResultBatch) -> Iterator[ResultBatch]:
     """The same in parts that are small enough."""
-    for start in range(0, len(part.verdicts), ROWS):
-        last = start + ROWS >= len(part.verdicts)
-        yield Part(part.first + start, part.verdicts[start : start + ROWS], part.strays if last else ())
+    for start in range(0, len(part.results), ROWS):
+        last = start + ROWS >= len(part.results)
+        yield ResultBatch(part.first + start, part.results[start : start + ROWS], part.strays if last else ())
 
 
-def event(entry_id: str, number: int, part: Part, now: int) -> dict[str, Any]:
+def event(entry_id: str, number: int, part: ResultBatch, now: int) -> dict[str, Any]:
     """The event of a part."""
     errors: dict[str, list[int]] = {}
-    for offset, verdict in enumerate(part.verdicts):
-        if verdict.code is not None:
-            errors.setdefault(verdict.code, []).append(offset)
-    letters = (_LETTERS[each.state] if each.id is not None else _LETTERS[each.state].lower() for each in part.verdicts)
+    for offset, result in enumerate(part.results):
+        if result.code is not None:
+            errors.setdefault(result.code, []).append(offset)
+    letters = (_LETTERS[each.state] if each.id is not None else _LETTERS[each.state].lower() for each in part.results)
     return {
         "v": 1,
         "kind": chain.part_kind(number),
@@ -47,24 +47,24 @@ def event(entry_id: str, number: int, part: Part, now: int) -> dict[str, Any]:
         "time": chain.time_text(now),
         "first": part.first,
         "rows": "".join(letters),
-        "record_ids": (*(each.id for each in part.verdicts if each.id is not None), *part.strays),
+        "record_ids": (*(each.id for each in part.results if each.id is not None), *part.strays),
         "errors": errors or None,
     }
 
 
-def read(canonical: bytes) -> Part:
+def read(canonical: bytes) -> ResultBatch:
     """The part that an event says."""
     told = json.loads(canonical)
     codes = {offset: code for code, offsets in told.get("errors", {}).items() for offset in offsets}
     ids = iter(told.get("record_ids", ()))
-    verdicts = [
-        Verdict(_STATES[letter.upper()], next(ids) if letter.isupper() else None, codes.get(offset))
+    results = [
+        RecordResult(_STATES[letter.upper()], next(ids) if letter.isupper() else None, codes.get(offset))
         for offset, letter in enumerate(told.get("rows", ""))
     ]
-    return Part(told["first"], verdicts, tuple(ids))
+    return ResultBatch(told["first"], results, tuple(ids))
 
 
-async def of(connection: AsyncConnection, entry_id: str, after: int = 0) -> tuple[int, Part] | None:
+async def of(connection: AsyncConnection, entry_id: str, after: int = 0) -> tuple[int, ResultBatch] | None:
     """The next part of an entry behind number ``after``, with its number."""
     span = _events.c.kind.between(chain.part_kind(after + 1), chain.LAST_PART)
     query = select(_events.c.kind, _events.c.canonical).where(_events.c.entry_id == entry_id, span)
@@ -72,12 +72,12 @@ async def of(connection: AsyncConnection, entry_id: str, after: int = 0) -> tupl
     return (int(row.kind.rpartition("-")[2]), read(row.canonical)) if row is not None else None
 
 
-async def tally(connection: AsyncConnection, entry_id: str) -> tuple[Tally, int]:
+async def count_results(connection: AsyncConnection, entry_id: str) -> tuple[Counts, int]:
     """The counts of an entry's parts, and how many parts there are."""
-    counts, number = Tally(), 0
+    counts, number = Counts(), 0
     while (found := await of(connection, entry_id, number)) is not None:
         number, part = found
-        counts.count(part.verdicts)
+        counts.count(part.results)
     return counts, number
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orgserver.model.bulk import Part, Verdict
+from orgserver.model.bulk import RecordResult, ResultBatch
 from orgserver.salesforce.protocol import bulk, bulk_csv
 from orgserver.salesforce.protocol.messages import Reply
 from orgserver.services.bulk.row_matching import Matching
@@ -104,14 +104,14 @@ def test_errors_of_jobs_and_collections_are_read_alike() -> None:
         "errors": [{"statusCode": "STRING_TOO_LONG", "message": "Last Name: too: long", "fields": ["LastName"]}],
     }
 
-    assert bulk.failed(row) == Verdict("failed", None, "STRING_TOO_LONG", "Last Name: too: long", ("LastName",))
+    assert bulk.failed(row) == RecordResult("failed", None, "STRING_TOO_LONG", "Last Name: too: long", ("LastName",))
     assert bulk.read_collection(Reply(200, {}, [told]), 1) == [bulk.failed(row)]
     assert bulk.failed({"sf__error": "odd words"}).code == "REJECTED"
     assert bulk.failed({}).state == "failed"
 
 
-verdicts = st.builds(
-    Verdict,
+results = st.builds(
+    RecordResult,
     st.sampled_from(["succeeded", "failed", "unknown"]),
     st.none() | st.sampled_from(["003000000000001AAA", "003000000000002AAA"]),
     st.none() | st.sampled_from(["A", "B_C"]),
@@ -120,9 +120,9 @@ verdicts = st.builds(
 )
 
 
-@given(st.integers(0, 10**6), st.lists(verdicts, max_size=40), st.lists(st.just("003000000000009AAA"), max_size=2))
+@given(st.integers(0, 10**6), st.lists(results, max_size=40), st.lists(st.just("003000000000009AAA"), max_size=2))
 def test_a_part_of_the_log_says_again_what_it_was_told_but_for_words(first, told, strays) -> None:
-    part = Part(first, told, tuple(strays))
+    part = ResultBatch(first, told, tuple(strays))
     event = result_parts.event("0197", 3, part, 1_700_000_000_000_000)
 
     assert event["kind"] == "part-00003"
@@ -130,18 +130,18 @@ def test_a_part_of_the_log_says_again_what_it_was_told_but_for_words(first, told
 
 
 def test_a_part_keeps_no_words_of_salesforce() -> None:
-    part = Part(0, [Verdict("failed", None, "INVALID_EMAIL", "invalid email: secret@example.com")])
+    part = ResultBatch(0, [RecordResult("failed", None, "INVALID_EMAIL", "invalid email: secret@example.com")])
 
     assert b"secret" not in chain.canonical(result_parts.event("0197", 1, part, 0))
 
 
 def test_a_long_part_is_cut_and_strays_stay_with_the_last() -> None:
-    whole = Part(
-        10, [Verdict("succeeded", "003000000000001AAA")] * (2 * result_parts.ROWS + 1), ("003000000000009AAA",)
+    whole = ResultBatch(
+        10, [RecordResult("succeeded", "003000000000001AAA")] * (2 * result_parts.ROWS + 1), ("003000000000009AAA",)
     )
 
     cut = list(result_parts.cut(whole))
-    assert [(each.first, len(each.verdicts), len(each.strays)) for each in cut] == [
+    assert [(each.first, len(each.results), len(each.strays)) for each in cut] == [
         (10, result_parts.ROWS, 0),
         (10 + result_parts.ROWS, result_parts.ROWS, 0),
         (10 + 2 * result_parts.ROWS, 1, 1),

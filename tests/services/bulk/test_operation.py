@@ -85,7 +85,7 @@ async def test_up_to_200_records_travel_in_one_request_and_each_has_its_verdict(
 ) -> None:
     made = await change(app, caller, "create", [{"LastName": "Byron"}, {"FirstName": "Nameless"}, {"LastName": "King"}])
 
-    assert (made.tally.succeeded, made.tally.failed, made.tally.unknown) == (2, 1, 0)
+    assert (made.counts.succeeded, made.counts.failed, made.counts.unknown) == (2, 1, 0)
     assert made.results[0]["index"] == 1
     assert made.results[0]["error"]["code"] == "REQUIRED_FIELD_MISSING"
     assert [each["index"] for each in made.results[1:]] == [0, 2]
@@ -114,7 +114,7 @@ async def test_records_are_updated_upserted_and_deleted_by_what_they_are_known_b
     gone = await change(app, caller, "delete", [{"Id": first}, {"Id": "003000000000000AAA"}])
 
     assert first not in contacts(acme)
-    assert (gone.tally.succeeded, gone.tally.failed) == (1, 1)
+    assert (gone.counts.succeeded, gone.counts.failed) == (1, 1)
     assert gone.results[0]["id"] == "003000000000000AAA"
 
 
@@ -122,7 +122,7 @@ async def test_all_or_none_leaves_everything_as_it_was(app: App, caller: Caller,
     before = len(contacts(acme))
     made = await change(app, caller, "create", [{"LastName": "A"}, {"FirstName": "B"}], all_or_none=True)
 
-    assert (made.tally.succeeded, made.tally.failed) == (0, 2)
+    assert (made.counts.succeeded, made.counts.failed) == (0, 2)
     assert {each["error"]["code"] for each in made.results} == {
         "REQUIRED_FIELD_MISSING",
         "ALL_OR_NONE_OPERATION_ROLLED_BACK",
@@ -151,7 +151,7 @@ async def test_more_than_200_travel_in_bulk_jobs_and_come_back_to_their_rows(
     records = [*new(700, Description="same"), {"FirstName": "Nameless"}, *[{"LastName": "Twin"}] * 3]
     made = await change(quick, person, "create", records)
 
-    assert (made.tally.succeeded, made.tally.failed, made.tally.unknown) == (703, 1, 0)
+    assert (made.counts.succeeded, made.counts.failed, made.counts.unknown) == (703, 1, 0)
     assert made.results[0] == {
         "index": 700,
         "error": {
@@ -182,7 +182,7 @@ async def test_the_other_results_follow_by_cursor_each_once_and_failures_first(
         acme.requests.clear()
         page = await quick.operations.bulk.page(person, "acme", Given(CONTACT, "create"), cursor)
         assert acme.requests == []
-        assert page.tally.total == 900
+        assert page.counts.total == 900
         found, cursor = found + page.results, page.next_cursor
 
     assert [each["index"] for each in found] == [
@@ -221,7 +221,7 @@ async def test_hostile_texts_survive_a_sheet_both_ways(quick: App, person: Calle
     records = [{"LastName": f"{number}", "Description": HOSTILE[number % len(HOSTILE)]} for number in range(240)]
     made = await change(quick, person, "create", records)
 
-    assert made.tally.succeeded == 240
+    assert made.counts.succeeded == 240
     for each in made.results:
         assert contacts(acme)[each["id"]]["Description"] == records[each["index"]]["Description"]
 
@@ -240,7 +240,7 @@ async def test_null_and_an_empty_text_empty_a_field_and_what_is_left_out_stays(
     ]
     done = await change(quick, person, "update", records)
 
-    assert done.tally.succeeded == 201
+    assert done.counts.succeeded == 201
     assert [contacts(acme)[each].get("Email") for each in ids[:3]] == [None, None, "a@b.co"]
     assert [contacts(acme)[each]["Phone"] for each in ids[:3]] == ["1", "1", "2"]
 
@@ -252,12 +252,12 @@ async def test_all_that_a_query_finds_is_changed_and_then_deleted(
     soql = "SELECT Id FROM Contact WHERE LastName LIKE 'Number%'"
     done = await change(quick, person, "update", soql=soql, data={"Department": "Moved"})
 
-    assert (done.tally.succeeded, done.tally.total) == (2_500, 2_500)
+    assert (done.counts.succeeded, done.counts.total) == (2_500, 2_500)
     assert sum(each.get("Department") == "Moved" for each in contacts(acme).values()) == 2_500
     assert any("records found" in said[2] for said in told)
     assert told == sorted(told)
     gone = await change(quick, person, "delete", soql=soql)
-    assert gone.tally.succeeded == 2_500
+    assert gone.counts.succeeded == 2_500
     assert not any(each["LastName"].startswith("Number") for each in contacts(acme).values())
     first = (await entries(quick))[0]
     assert (first.soql, first.fields) == ("SELECT Id FROM Contact WHERE LastName LIKE ?", ("Department", "Id"))
@@ -271,7 +271,7 @@ async def test_a_query_that_finds_few_or_none_needs_no_job(app: App, caller: Cal
     )
     none = await change(app, caller, "delete", soql="SELECT Id FROM Contact WHERE LastName = 'Nobody'")
 
-    assert (few.tally.succeeded, none.tally.total) == (3, 0)
+    assert (few.counts.succeeded, none.counts.total) == (3, 0)
     assert {contacts(acme)[each]["Phone"] for each in ids} == {"7"}
     assert not any("/jobs/" in seen.path for seen in acme.requests)
 
@@ -328,7 +328,7 @@ async def test_a_lost_answer_to_the_start_of_a_job_is_looked_up(quick: App, pers
     acme.fault("close", path=".*/jobs/ingest/[^/]+", method="GET", times=2)
     made = await change(quick, person, "create", new(250))
 
-    assert made.tally.succeeded == 250
+    assert made.counts.succeeded == 250
     assert sum(each["LastName"].startswith("Number") for each in contacts(acme).values()) == 250
 
 
@@ -351,7 +351,7 @@ async def test_a_job_that_cannot_be_made_changes_nothing_and_says_so(
 async def test_a_failed_job_fails_its_rows_with_salesforces_reason(quick: App, person: Caller) -> None:
     made = await change(quick, person, "create", new(250, Nothing__c="x"))
 
-    assert (made.tally.failed, made.tally.succeeded) == (250, 0)
+    assert (made.counts.failed, made.counts.succeeded) == (250, 0)
     assert "Nothing__c" in made.results[0]["error"]["message"]
 
 
@@ -359,7 +359,7 @@ async def test_a_job_that_stands_still_is_stopped(quick: App, person: Caller, ac
     acme.bulk_rows_per_second = 0
     made = await change(quick, person, "create", new(250))
 
-    assert made.tally.failed == 250
+    assert made.counts.failed == 250
     assert made.error_code == "JOB_STALLED"
 
 
@@ -371,7 +371,7 @@ async def test_a_long_change_renews_its_deadline_and_is_not_taken_for_dead(
         other.operations.bulk.pace = replace(QUICK, request_seconds=0.5)
         made = await change(other, person, "create", new(450))
 
-    assert made.tally.succeeded == 450
+    assert made.counts.succeeded == 450
     assert (await entries(app))[-1].outcome.value == "succeeded"
 
 
@@ -506,7 +506,7 @@ async def test_what_is_unknown_comes_with_a_query_that_reaches_back_to_the_begin
     made = await change(quick, person, "create", new(201))
 
     (told,) = [warning for warning in made.warnings if "SELECT" in warning]
-    assert made.tally.unknown == 201
+    assert made.counts.unknown == 201
     since = datetime.fromisoformat(told.partition("CreatedDate >= ")[2].split(" ")[0])
     assert since <= before
 

@@ -62,7 +62,7 @@ class Twins:
 
     async def _change(self, given: Given) -> None:
         result: BulkResult = await self.app.operations.bulk.change(self.caller, "t", "acme", given)
-        if result.tally.failed:
+        if result.counts.failed:
             error = result.results[0]["error"]
             raise Rejected(error["message"], code=error["code"], hint=error["message"])
 

@@ -68,7 +68,7 @@ class Calendar:
 
     async def _change(self, given: Given) -> None:
         result = await self.app.operations.bulk.change(self.caller, "t", "acme", given)
-        assert not result.tally.failed, result.results
+        assert not result.counts.failed, result.results
 
 
 CHANGES = ["update_appointment", "update_record", "upsert_record", "change_records", "upsert_records"]

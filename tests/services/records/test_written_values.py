@@ -115,7 +115,7 @@ class Ways:
     async def _change(self, given: Given) -> None:
         person = Caller(self.caller.principal, "cli")
         result = await self.app.operations.bulk.change(person, "t", "acme", given)
-        if result.tally.failed or result.tally.unknown:
+        if result.counts.failed or result.counts.unknown:
             raise Rejected(str(result.results[0]))
 
 
