@@ -22,6 +22,21 @@ class RecordResult(NamedTuple):
     fields: tuple[str, ...] = ()
     """The fields that Salesforce names."""
 
+    def as_json(self, index: int) -> dict[str, Any]:
+        """As agents see it; ``index`` is the record's place among those of the call."""
+        fields: dict[str, Any] = {"index": index}
+        if self.id is not None:
+            fields["id"] = self.id
+        if self.state == "succeeded":
+            return fields
+        outcome = "rejected" if self.state == "failed" else "unknown"
+        error: dict[str, Any] = {"code": self.code or "NOT_REPORTED", "outcome": outcome}
+        if self.message:
+            error["message"] = self.message
+        if self.fields:
+            error["fields"] = list(self.fields)
+        return fields | {"error": error}
+
 
 @dataclass(frozen=True, slots=True)
 class ResultBatch:
@@ -62,7 +77,7 @@ class BulkResult:
     next_cursor: str | None = None
     preview: bool = False
     warnings: tuple[str, ...] = ()
-    touched: tuple[str, ...] = ()
+    record_ids: tuple[str, ...] = ()
     """The first ids of records that were changed."""
     error_code: str | None = None
     """Why not everything was done."""

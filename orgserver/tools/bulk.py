@@ -10,7 +10,7 @@ from orgserver.model.audit import Action
 from orgserver.model.bulk import BulkAction, BulkResult
 from orgserver.model.names import sobject
 from orgserver.model.orgs import Caller
-from orgserver.services.bulk.request import MAX_GIVEN, Given
+from orgserver.services.bulk.request import MAX_RECORDS, BulkArguments
 from orgserver.tools import results
 from orgserver.tools.arguments import AllowDuplicates, Arguments, IdempotencyKey, ObjectName, Org, Preview, RecordData
 from orgserver.tools.tool import ToolSpec
@@ -29,7 +29,7 @@ class ChangeRecords(Arguments):
     action: BulkAction
     records: Annotated[
         list[RecordData] | None,
-        Field(max_length=MAX_GIVEN),
+        Field(max_length=MAX_RECORDS),
         WithJsonSchema(
             {
                 "type": "array",
@@ -64,7 +64,7 @@ class ChangeRecords(Arguments):
 async def run(operations: Operations, caller: Caller, given: ChangeRecords) -> dict[str, Any]:
     """Change records, or page through the results of a change."""
     name = sobject(given.object)
-    wanted = Given(
+    wanted = BulkArguments(
         name,
         given.action,
         [record.values() for record in given.records] if given.records is not None else None,

@@ -3,196 +3,178 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING
 
 from orgserver.model.bulk import RecordResult, ResultBatch
 from orgserver.model.errors import CallError, NotSent, Rejected, Unanswered
 from orgserver.salesforce.protocol import bulk
 from orgserver.salesforce.protocol.bulk import Job
 from orgserver.salesforce.protocol.bulk_csv import Sheet
-from orgserver.services.bulk.row_matching import Matching
+from orgserver.services.bulk.row_matching import RowMatcher
+from orgserver.services.bulk.run import BulkRun
 
-if TYPE_CHECKING:
-    from orgserver.services.bulk.execution import Running
-
-_LAST_SECONDS = 15.0
+_ABORT_SECONDS = 15.0
 """For each request of a job that is being stopped."""
-_LAST_LOOKS = 12
+_ABORT_LOOKS = 12
 _STARTS = 3
-_UNREPORTED = RecordResult("unknown", code="NOT_REPORTED")
+_NOT_REPORTED = RecordResult("unknown", code="NOT_REPORTED")
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How large jobs are, how often they are looked at, and how long they may stand still."""
-
-    sheet_bytes: int = 10_000_000
-    """Salesforce takes 100 MB; smaller sheets mean that results fit in memory and progress is told."""
-    sheet_rows: int = 25_000
-    first_pause: float = 1.0
-    longest_pause: float = 30.0
-    still_seconds: float = 900.0
-    """A job that gets on no more is stopped."""
-    request_seconds: float = 120.0
-    pause: Callable[[float], Awaitable[None]] = asyncio.sleep
-
-
-async def run(running: Running, sheet: Sheet, matching: Matching) -> ResultBatch:
+async def run_job(run: BulkRun, sheet: Sheet, matcher: RowMatcher) -> ResultBatch:
     """Send a sheet as a job. CallError only while nothing at all was changed."""
     job: Job | None = None
     try:
-        job = await _uploaded(running, sheet)
+        job = await _upload(run, sheet)
     except asyncio.CancelledError:
-        running.stop(NotSent("the call was cancelled", code="CANCELLED"))
+        run.stop_cancelled()
     except CallError as error:
-        if not running.counts.total:
-            running.session.trace.sent = False
+        if not run.counts.total:
+            run.session.trace.sent = False
             raise _nothing_changed(error) from error
-        running.stop(error)
+        run.stop(error)
     if job is None:
-        return running.not_sent(sheet)
-    ended = await _followed(running, job, len(sheet.rows))
-    return await running.uninterrupted(_results(running, ended, job, sheet, matching))
+        return run.results_of_unsent(sheet)
+    last = await _process(run, job, len(sheet.rows))
+    return await run.finish(_read_results(run, last, job, sheet, matcher))
 
 
-async def _uploaded(running: Running, sheet: Sheet) -> Job:
-    """A job that has its rows and was not begun."""
-    asked, version = running.asked, running.session.org.api_version
-    await running.more_time()
-    request = bulk.create_job(version, asked.sobject, asked.action, asked.given.external_id_field)
-    job = await running.call(request, bulk.read_job)
+async def _upload(run: BulkRun, sheet: Sheet) -> Job:
+    """A job that has its rows and was not started."""
+    request, version = run.request, run.session.org.api_version
+    await run.extend_deadline()
+    creation = bulk.create_job(version, request.sobject, request.action, request.arguments.external_id_field)
+    job = await run.call(creation, bulk.read_job)
     try:
-        await running.call(bulk.upload(version, job.id, sheet.content), bulk.read_nothing)
+        await run.call(bulk.upload(version, job.id, sheet.content), bulk.read_nothing)
     except (CallError, asyncio.CancelledError):
-        await _stopped(running, job)
+        await _abort(run, job)
         raise
     return job
 
 
-async def _followed(running: Running, job: Job, rows: int) -> Job | None:
-    """Begin a job and wait for its end; None where that cannot be known."""
+async def _process(run: BulkRun, job: Job, rows: int) -> Job | None:
+    """Start a job and wait for its end; None where that cannot be known."""
     try:
-        return await _waited(running, await _begun(running, job), rows)
+        return await _wait_for_end(run, await _start(run, job), rows)
     except asyncio.CancelledError:
-        running.stop(NotSent("the call was cancelled", code="CANCELLED"))
+        run.stop_cancelled()
     except CallError as error:
-        running.stop(error)
-    return await _stopped(running, job)
+        run.stop(error)
+    return await _abort(run, job)
 
 
-async def _begun(running: Running, job: Job) -> Job:
+async def _start(run: BulkRun, job: Job) -> Job:
     """Let a job begin; a lost answer is no matter, for the job itself tells."""
-    version = running.session.org.api_version
-    running.begun = True
+    version = run.session.org.api_version
+    run.may_have_changed = True
     for _ in range(_STARTS):
         try:
-            return await running.call(bulk.set_state(version, job.id, "UploadComplete"), bulk.read_job)
+            return await run.call(bulk.set_state(version, job.id, "UploadComplete"), bulk.read_job)
         except Unanswered:
-            now = await running.call(bulk.look(version, job.id), bulk.read_job)
+            now = await run.call(bulk.look(version, job.id), bulk.read_job)
             if now.state != "Open":
                 return now
     raise Unanswered("the org does not say whether the job began", code="NO_ANSWER")
 
 
-async def _waited(running: Running, job: Job, rows: int) -> Job:
+async def _wait_for_end(run: BulkRun, job: Job, rows: int) -> Job:
     """Look until the job has ended, less and less often."""
-    pace, version = running.pace, running.session.org.api_version
+    pace, version = run.pace, run.session.org.api_version
     loop = asyncio.get_running_loop()
-    pause, moved = pace.first_pause, loop.time()
+    pause, last_progress = pace.first_pause, loop.time()
     while not job.ended:
         await pace.pause(pause)
         pause = min(pause * 2, pace.longest_pause)
-        await running.more_time(pause + pace.request_seconds)
+        await run.extend_deadline(pause + pace.request_seconds)
         try:
-            now = await running.call(bulk.look(version, job.id), bulk.read_job)
+            now = await run.call(bulk.look(version, job.id), bulk.read_job)
         except (Unanswered, NotSent) as error:
-            if loop.time() - moved > pace.still_seconds:
+            if loop.time() - last_progress > pace.still_seconds:
                 raise error from None
             continue
         if (now.state, now.processed) != (job.state, job.processed):
-            moved = loop.time()
-        elif loop.time() - moved > pace.still_seconds:
+            last_progress = loop.time()
+        elif loop.time() - last_progress > pace.still_seconds:
             raise NotSent("the job got on no more and was stopped", code="JOB_STALLED")
         job = now
-        await running.told_done(min(job.processed, rows))
+        await run.report_records(min(job.processed, rows))
     return job
 
 
-async def _stopped(running: Running, job: Job) -> Job | None:
+async def _abort(run: BulkRun, job: Job) -> Job | None:
     """Abort a job, and wait until it has ended; None if it does not say so."""
-    version = running.session.org.api_version
+    version = run.session.org.api_version
 
-    async def stop() -> Job | None:
-        for look in range(_LAST_LOOKS):
+    async def abort() -> Job | None:
+        for look in range(_ABORT_LOOKS):
             request = bulk.look(version, job.id) if look else bulk.set_state(version, job.id, "Aborted")
             try:
-                now = await running.call(request, bulk.read_job, _LAST_SECONDS)
+                now = await run.call(request, bulk.read_job, _ABORT_SECONDS)
             except CallError:
                 now = job  # it may have ended by itself: look
             if now.ended:
                 return now
-            await running.pace.pause(min(running.pace.first_pause * look, running.pace.longest_pause))
+            await run.pace.pause(min(run.pace.first_pause * look, run.pace.longest_pause))
         return None
 
-    return await running.uninterrupted(stop())
+    return await run.finish(abort())
 
 
 # -- results
 
 
-async def _results(running: Running, ended: Job | None, job: Job, sheet: Sheet, matching: Matching) -> ResultBatch:
-    """What became of each row, as far as the job tells."""
-    by_id = running.asked.by_id
-    results = [_UNREPORTED._replace(id=row[0]) if by_id else _UNREPORTED for row in sheet.rows]
+async def _read_results(run: BulkRun, last: Job | None, job: Job, sheet: Sheet, matcher: RowMatcher) -> ResultBatch:
+    """What became of each row, as far as the job tells; ``last`` is the job as it ended."""
+    by_id = run.request.by_id
+    results = [_NOT_REPORTED._replace(id=row[0]) if by_id else _NOT_REPORTED for row in sheet.rows]
     strays: list[str] = []
-    if ended is None:
-        running.warnings.append(f"job {job.id} could not be followed to its end; some records may be changed")
+    if last is None:
+        run.warnings.append(f"job {job.id} could not be followed to its end; some records may be changed")
         return ResultBatch(sheet.first, results)
-    whole = ended.state == "JobComplete"
+    whole = last.state == "JobComplete"
     if not whole:
-        running.stop(Rejected(ended.problem or "the job ended before all of its records", code="JOB_FAILED"))
-    unprocessed = _UNREPORTED if whole else running.not_sent(sheet).results[0]
+        run.stop(Rejected(last.problem or "the job ended before all of its records", code="JOB_FAILED"))
+    not_processed = _NOT_REPORTED if whole else run.results_of_unsent(sheet).results[0]
     readers: list[tuple[bulk.Sheets, bool, Callable[[dict[str, str]], RecordResult]]] = [
-        ("successfulResults", ended.processed > ended.failed or not whole, bulk.succeeded),
-        ("failedResults", ended.failed > 0 or not whole, bulk.failed),
-        ("unprocessedrecords", not whole, lambda _row: unprocessed),
+        ("successfulResults", last.processed > last.failed or not whole, bulk.succeeded),
+        ("failedResults", last.failed > 0 or not whole, bulk.failed),
+        ("unprocessedrecords", not whole, lambda _row: not_processed),
     ]
-    for which, wanted, read in readers:
-        if wanted:
-            await _read(running, job, which, partial(_note, results, strays, matching, read), len(sheet.rows))
+    for which, has_rows, read in readers:
+        if has_rows:
+            place = partial(_place_result, results, strays, matcher, read)
+            await _read_sheet(run, job, which, place, len(sheet.rows))
     if by_id:
         results = [each._replace(id=row[0]) for each, row in zip(results, sheet.rows, strict=True)]
     return ResultBatch(sheet.first, results, tuple(strays))
 
 
-async def _read(
-    running: Running, job: Job, which: bulk.Sheets, note: Callable[[dict[str, str]], None], most: int
+async def _read_sheet(
+    run: BulkRun, job: Job, which: bulk.Sheets, place: Callable[[dict[str, str]], None], most: int
 ) -> None:
-    request = bulk.results(running.session.org.api_version, job.id, which)
+    request = bulk.results(run.session.org.api_version, job.id, which)
     try:
-        await running.call(request, lambda reply: _each(bulk.read_results(reply), note, most))
+        await run.call(request, lambda reply: _place_each(bulk.read_results(reply), place, most))
     except (CallError, ValueError) as error:
-        running.warnings.append(f"the {which} of job {job.id} could not be read ({type(error).__name__})")
+        run.warnings.append(f"the {which} of job {job.id} could not be read ({type(error).__name__})")
 
 
-def _each(rows: Iterator[dict[str, str]], note: Callable[[dict[str, str]], None], most: int) -> None:
+def _place_each(rows: Iterator[dict[str, str]], place: Callable[[dict[str, str]], None], most: int) -> None:
     for number, row in enumerate(rows):
         if number == most:
             raise ValueError("a job has no more results than rows")
-        note(row)
+        place(row)
 
 
-def _note(
+def _place_result(
     results: list[RecordResult],
     strays: list[str],
-    matching: Matching,
+    matcher: RowMatcher,
     read: Callable[[dict[str, str]], RecordResult],
     row: dict[str, str],
 ) -> None:
-    place, result = matching.place(row), read(row)
+    place, result = matcher.place(row), read(row)
     if place is not None:
         results[place] = result
     elif result.id is not None:
@@ -200,7 +182,7 @@ def _note(
 
 
 def _nothing_changed(error: CallError) -> CallError:
-    """A job that was never begun changed nothing, whatever became of its requests."""
+    """A job that was never started changed nothing, whatever became of its requests."""
     if isinstance(error, Unanswered):
         return NotSent(f"{error}, so the job was not begun", code=error.code)
     return error

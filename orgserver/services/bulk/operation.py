@@ -1,7 +1,6 @@
-"""Many records changed by one call: the plan of it, its answer, and the pages of its results.
+"""The operation that changes many records by one call: its plan, its preview and its answer.
 
-Up to 200 records travel in one request, more in bulk jobs (``bulk_running``, ``bulk_jobs``). The audit log has one
-entry with the result of each record in parts (``store/parts``), from which the pages of results are read.
+The audit log has one entry of it, with the result of each record in events of their own.
 """
 
 from __future__ import annotations
@@ -9,20 +8,20 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, replace
-from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from typing import Any
-from uuid import UUID
 
 from orgserver.model.audit import Action, Completion, Outcome
-from orgserver.model.bulk import BulkAction, BulkResult, Counts
-from orgserver.model.errors import CallError, InvalidArgument
+from orgserver.model.bulk import BulkResult, Counts
+from orgserver.model.errors import CallError
 from orgserver.model.names import SObjectName
 from orgserver.model.orgs import Caller, Org
-from orgserver.salesforce import soql as soql_text
-from orgserver.services.bulk import preview, request
-from orgserver.services.bulk.execution import SHOWN, Look, Running, shown
-from orgserver.services.bulk.job import Pace
-from orgserver.services.bulk.request import Asked, Given
+from orgserver.services.bulk import preview, result_pages
+from orgserver.services.bulk.execution import execute
+from orgserver.services.bulk.record_ids import FirstPage
+from orgserver.services.bulk.recovery_hint import recovery_hint
+from orgserver.services.bulk.request import BulkArguments, BulkRequest, check_arguments
+from orgserver.services.bulk.run import SHOWN, BulkRun, Pace
 from orgserver.services.calls import idempotency, questions
 from orgserver.services.calls.access import Access, OrgSession
 from orgserver.services.calls.plan import Plan
@@ -30,16 +29,15 @@ from orgserver.services.calls.preflight import Preflight, check_columns
 from orgserver.services.calls.questions import Confirmation, Told
 from orgserver.services.records import field_values, value_checks
 from orgserver.services.records.preparation import Preparation
-from orgserver.services.results import cursors, result_size
+from orgserver.services.results.byte_budget import ByteBudget
 from orgserver.services.results.cursors import Position
-from orgserver.store.audit import result_parts
 from orgserver.store.session import Store
 
 NOT_KEPT = "this org keeps what changes replace, but not for salesforce_change_records: audit undo cannot undo this"
-_PAGE = 1_000
 _NAMED = 5
 _ID = 18
-_MARGIN = timedelta(minutes=2)
+_STORED_NAMES = {"counts": "tally", "record_ids": "touched"}
+"""Fields of a result that stores have under names of their own."""
 
 Perform = Callable[
     [Caller, str, str, str, SObjectName | None, Callable[[Org], Plan[BulkResult]]], Awaitable[BulkResult]
@@ -66,33 +64,35 @@ class Bulk:
         self._call_timeout = call_timeout
         self.pace = pace or Pace()
 
-    async def change(self, caller: Caller, tool: str, alias: str, given: Given) -> BulkResult:
+    async def change(self, caller: Caller, tool: str, alias: str, arguments: BulkArguments) -> BulkResult:
         """Change records, or show what would change."""
 
         def plan(org: Org) -> Plan[BulkResult]:
-            asked = request.read(given)
-            field_values.check_duplicates_allowed(org.api_version, given.allow_duplicates)
-            if given.preview:
-                return self._ready(caller, asked, self._preview)
-            return self._ready(caller, asked, lambda ready: self._plan(caller, org, tool, ready))
+            request = check_arguments(arguments)
+            field_values.check_duplicates_allowed(org.api_version, arguments.allow_duplicates)
+            if arguments.preview:
+                return self._prepare(caller, request, self._preview)
+            return self._prepare(caller, request, lambda prepared: self._plan(caller, org, tool, prepared))
 
-        action = Action.PREVIEW if given.preview else Action.BULK
-        return await self._perform(caller, tool, action, alias, given.sobject, plan)
+        action = Action.PREVIEW if arguments.preview else Action.BULK
+        return await self._perform(caller, tool, action, alias, arguments.sobject, plan)
 
-    def _ready(self, caller: Caller, asked: Asked, make: Callable[[Asked], Plan[BulkResult]]) -> Plan[BulkResult]:
+    def _prepare(
+        self, caller: Caller, request: BulkRequest, make: Callable[[BulkRequest], Plan[BulkResult]]
+    ) -> Plan[BulkResult]:
         """The plan of it, which first learns of the org what its values mean."""
-        draft = asked.draft()
+        draft = request.draft()
         if draft.is_ready:
-            return make(asked)
+            return make(request)
 
         async def prepare(session: OrgSession) -> Plan[BulkResult]:
-            return make(asked.made_ready(await self._preparation.ready(session, caller, draft)))
+            return make(request.with_values(await self._preparation.ready(session, caller, draft)))
 
-        return replace(make(asked), prepare=prepare)
+        return replace(make(request), prepare=prepare)
 
-    def _preview(self, asked: Asked) -> Plan[BulkResult]:
+    def _preview(self, request: BulkRequest) -> Plan[BulkResult]:
         async def show(session: OrgSession) -> BulkResult:
-            total, results, cut = await preview.show(session, asked)
+            total, results, cut = await preview.show(session, request)
             more = [f"this shows the first {len(results)} of {total:,} records"] if len(results) < total else []
             warnings = (*cut, *more, *([NOT_KEPT] if session.org.policy.keep_values else []))
             return BulkResult(
@@ -102,142 +102,75 @@ class Bulk:
         return Plan(
             "read",
             show,
-            _previewed,
-            record_ids=asked.ids,
-            fields=field_values.named(asked.paths),
-            soql=asked.redacted,
-            preflight=_preflight(asked),
+            _preview_completion,
+            record_ids=request.ids,
+            fields=field_values.named(request.paths),
+            soql=request.query_shape,
+            preflight=_preflight(request),
         )
 
-    def _plan(self, caller: Caller, org: Org, tool: str, asked: Asked) -> Plan[BulkResult]:
-        look = Look()
-        given = asked.given
-        arguments = {"tool": tool, "digest": given.digest()}
+    def _plan(self, caller: Caller, org: Org, tool: str, request: BulkRequest) -> Plan[BulkResult]:
+        first_page = FirstPage()
+        digest_source = {"tool": tool, "digest": request.arguments.digest()}
 
         async def send(session: OrgSession) -> BulkResult:
-            running = Running(self._store, caller, session, asked, self.pace, self._call_timeout)
-            await running.run(look)
-            return self._result(caller, asked, running)
+            run = BulkRun(self._store, caller, session, request, self.pace, self._call_timeout)
+            await execute(run, first_page)
+            return self._result(caller, run)
 
         return Plan(
-            asked.permission,
+            request.permission,
             send,
-            _ending,
-            record_ids=asked.ids,
-            fields=field_values.named(asked.paths),
-            soql=asked.redacted,
+            _completion,
+            record_ids=request.ids,
+            fields=field_values.named(request.paths),
+            soql=request.query_shape,
             writes=True,
-            repeatable=asked.action == "upsert",
+            repeatable=request.action == "upsert",
             repetition=idempotency.wanted(
-                given.idempotency_key, principal=caller.principal.name, row_id=org.row_id, arguments=arguments
+                request.arguments.idempotency_key,
+                principal=caller.principal.name,
+                row_id=org.row_id,
+                arguments=digest_source,
             ),
             remember=_remember,
             recall=_recall,
-            after_unknown=lambda session: _after(session, asked),
-            preflight=_preflight(asked),
+            after_unknown=lambda session: recovery_hint(session, request),
+            preflight=_preflight(request),
             lasts=True,
-            confirm=_confirmation(asked, look, arguments),
+            confirm=_confirmation(request, first_page, digest_source),
         )
 
-    def _result(self, caller: Caller, asked: Asked, running: Running) -> BulkResult:
-        org, counts = running.session.org, running.counts
-        results = [*running.failures, *running.successes][:SHOWN]
-        room = result_size.MAX_BYTES - result_size.FRAME_BYTES
-        while results and result_size.size(results) > room:
-            results.pop()
-        following = None
+    def _result(self, caller: Caller, run: BulkRun) -> BulkResult:
+        session, counts, budget = run.session, run.counts, ByteBudget()
+        results = list(takewhile(budget.take, [*run.failures, *run.successes][:SHOWN]))
+        cursor = None
         if len(results) < counts.total:
-            position = Position(running.session.entry_id, len(results), of=asked.given.digest())
-            following = self._cursor(caller, org, asked.sobject, asked.action, position)
-        doubt = [f"{counts.unknown:,} unknown; {_after(running.session, asked)}"] if counts.unknown else []
-        warnings = [*running.warnings, *doubt, *([NOT_KEPT] if org.policy.keep_values else [])]
+            position = Position(session.entry_id, len(results), of=run.request.arguments.digest())
+            cursor = result_pages.write_cursor(self._store, caller, session.org, run.request.arguments, position)
+        doubt = [f"{counts.unknown:,} unknown; {recovery_hint(session, run.request)}"] if counts.unknown else []
+        warnings = [*run.warnings, *doubt, *([NOT_KEPT] if session.org.policy.keep_values else [])]
         return BulkResult(
-            running.session.entry_id,
+            session.entry_id,
             counts,
             results,
-            following,
-            warnings=tuple(warnings),
-            touched=tuple(running.touched),
-            error_code=running.stopped.code if running.stopped is not None else None,
-            sent=running.begun or not counts.total,
-        )
-
-    # -- the pages of results
-
-    async def page(self, caller: Caller, alias: str, given: Given, cursor: str) -> BulkResult:
-        """More results of a change that is over. Asks no org, so it is no audit entry.
-
-        What decided the change need not be repeated, which may be 20,000 records; what is given must be the same.
-        """
-        sobject, action = given.sobject, given.action
-        org, _ = await self._access.org(caller, alias)
-        position = cursors.read(
-            self._store.cursors,
             cursor,
-            org=org.row_id,
-            principal=caller.principal.name,
-            arguments=_bound(sobject, action),
-        )
-        if given.preview or (given.says_more() and given.digest() != position.of):
-            raise InvalidArgument(
-                "cursor belongs to another call",
-                fields=["cursor"],
-                hint="beside it give org, object and action alone, or all the arguments of the call unchanged",
-            )
-        entry_id = position.path or ""
-        async with self._store.database.reading() as connection:
-            counts, _number = await result_parts.count_results(connection, entry_id)
-            results = [each async for each in _in_order(connection, entry_id, position.skip, counts)]
-        if not counts.total:
-            raise InvalidArgument("these results were pruned from the audit log", fields=["cursor"])
-        following = None
-        if position.skip + len(results) < counts.total:
-            following = self._cursor(caller, org, sobject, action, replace(position, skip=position.skip + len(results)))
-        return BulkResult(entry_id, counts, results, following)
-
-    def _cursor(self, caller: Caller, org: Org, sobject: SObjectName, action: BulkAction, position: Position) -> str:
-        return cursors.write(
-            self._store.cursors,
-            position,
-            org=org.row_id,
-            principal=caller.principal.name,
-            arguments=_bound(sobject, action),
+            warnings=tuple(warnings),
+            record_ids=tuple(run.record_ids),
+            error_code=run.stop_reason.code if run.stop_reason is not None else None,
+            sent=run.may_have_changed or not counts.total,
         )
 
-
-async def _in_order(connection: Any, entry_id: str, skip: int, counts: Counts) -> Any:
-    """Results from a place on: first what did not succeed, then what did, each by index; as many as a result holds."""
-    room, given, place = result_size.MAX_BYTES - result_size.FRAME_BYTES, 0, 0
-    for wanted in (False, True):
-        size = counts.succeeded if wanted else counts.total - counts.succeeded
-        if place + size <= skip:
-            place += size
-            continue
-        number = 0
-        while (found := await result_parts.of(connection, entry_id, number)) is not None:
-            number, part = found
-            for index, result in enumerate(part.results, part.first):
-                if (result.state == "succeeded") is not wanted:
-                    continue
-                place += 1
-                if place <= skip:
-                    continue
-                told = shown(index, result)
-                room -= result_size.size(told)
-                if room < 0 or given == _PAGE:
-                    return
-                given += 1
-                yield told
-
-
-def _bound(sobject: SObjectName, action: BulkAction) -> dict[str, Any]:
-    return {"tool": "change_records", "object": sobject, "action": action}
+    async def page(self, caller: Caller, alias: str, arguments: BulkArguments, cursor: str) -> BulkResult:
+        """More results of a change that is over. Asks no org, so it is no audit entry."""
+        org, _ = await self._access.org(caller, alias)
+        return await result_pages.read_page(self._store, caller, org, arguments, cursor)
 
 
 # -- what the plan says
 
 
-def _ending(result: BulkResult) -> Completion:
+def _completion(result: BulkResult) -> Completion:
     counts = result.counts
     if not result.sent:
         outcome = Outcome.NOT_SENT
@@ -246,57 +179,35 @@ def _ending(result: BulkResult) -> Completion:
     else:
         outcome = Outcome.SUCCEEDED if counts.succeeded or not counts.total else Outcome.REJECTED
     code = result.error_code or ("SOME_FAILED" if counts.failed or counts.unknown else None)
-    return Completion(outcome, error_code=code, row_count=counts.succeeded, record_ids=result.touched)
+    return Completion(outcome, error_code=code, row_count=counts.succeeded, record_ids=result.record_ids)
 
 
-def _previewed(result: BulkResult) -> Completion:
-    ids = tuple(told["id"] for told in result.results if "id" in told)
+def _preview_completion(result: BulkResult) -> Completion:
+    ids = tuple(row["id"] for row in result.results if "id" in row)
     return Completion(Outcome.SUCCEEDED, row_count=len(result.results), record_ids=ids)
 
 
-def _preflight(asked: Asked) -> Preflight | None:
-    if asked.given.soql is None:
-        return check_columns(asked.sobject, asked.places())
-    return value_checks.check_values(asked.sobject, asked.data, "update") if asked.data else None
+def _preflight(request: BulkRequest) -> Preflight | None:
+    if request.arguments.soql is None:
+        return check_columns(request.sobject, request.places())
+    return value_checks.check_values(request.sobject, request.data, "update") if request.data else None
 
 
-def _confirmation(asked: Asked, look: Look, arguments: dict[str, Any]) -> Confirmation:
-    soql = asked.given.soql
+def _confirmation(request: BulkRequest, first_page: FirstPage, arguments: dict[str, Any]) -> Confirmation:
+    soql = request.arguments.soql
     if soql is None:
-        count = len(asked.records)
+        count = len(request.records)
 
-        async def known(_session: OrgSession) -> Told:
-            return Told(count, questions.given_names(asked.records), asked.ids[:_NAMED])
+        async def name_records(_session: OrgSession) -> Told:
+            return Told(count, questions.given_names(request.records), request.ids[:_NAMED])
 
-        return Confirmation(asked.action, asked.sobject, arguments, count, known)
+        return Confirmation(request.action, request.sobject, arguments, count, name_records)
 
-    async def find(session: OrgSession) -> Told:
-        page = await look.first(session, soql)
+    async def count_records(session: OrgSession) -> Told:
+        page = await first_page.read(session, soql)
         return Told(page.total_size, ids=tuple(str(record["Id"])[:_ID] for record in page.records[:_NAMED]))
 
-    return Confirmation(asked.action, asked.sobject, arguments, None, find)
-
-
-def _after(session: OrgSession, asked: Asked) -> str:
-    """The query that tells what became of an unanswered change."""
-    since = _began(session) - _MARGIN
-    if asked.action == "delete":
-        some = ", ".join(soql_text.literal(each) for each in asked.ids[:_NAMED])
-        where = f"Id IN ({some})" if some else "the same condition"
-        told = "to see which were deleted, when this finds them no more:"
-        return f"{told} SELECT Id FROM {asked.sobject} WHERE {where}"  # noqa: S608
-    when, by = ("CreatedDate", "CreatedById") if asked.action == "create" else ("LastModifiedDate", "LastModifiedById")
-    where = f"{when} >= {soql_text.literal(since)}"
-    if session.org.user is not None:
-        where += f" AND {by} = {soql_text.literal(session.org.user.id)}"
-    return f"to see which were changed: SELECT Id, {when} FROM {asked.sobject} WHERE {where}"  # noqa: S608
-
-
-def _began(session: OrgSession) -> datetime:
-    """When this was begun, by the org's clock: a large change takes minutes, and its first records count too."""
-    began, now = datetime.fromtimestamp((UUID(session.entry_id).int >> 80) / 1_000, UTC), datetime.now(UTC)
-    there = session.trace.server_date
-    return began + (there.astimezone(UTC) - now) if there is not None else began
+    return Confirmation(request.action, request.sobject, arguments, None, count_records)
 
 
 # -- what a repeated call answers
@@ -306,16 +217,24 @@ def _remember(result: BulkResult | None, error: CallError | None) -> bytes:
     if result is None or error is not None:
         return idempotency.remember(None, error)
     fields = asdict(result)
-    fields["tally"] = fields.pop("counts")  # as stores have it
+    for name, stored_name in _STORED_NAMES.items():
+        fields[stored_name] = fields.pop(name)
     return json.dumps({"bulk": fields}).encode()
 
 
 def _recall(answer: bytes) -> BulkResult | CallError:
-    kept = json.loads(answer).get("bulk")
-    if kept is None:
-        told = idempotency.recall(answer)
-        assert isinstance(told, CallError)  # noqa: S101  # a result is kept in its own form
-        return told
-    for name in ("warnings", "touched"):
-        kept[name] = tuple(kept[name])
-    return BulkResult(counts=Counts(**kept.pop("tally")), **kept)
+    fields = json.loads(answer).get("bulk")
+    if fields is None:
+        error = idempotency.recall(answer)
+        assert isinstance(error, CallError)  # noqa: S101  # a result is stored in its own form
+        return error
+    for name, stored_name in _STORED_NAMES.items():
+        fields[name] = fields.pop(stored_name)
+    return BulkResult(
+        **fields
+        | {
+            "counts": Counts(**fields["counts"]),
+            "record_ids": tuple(fields["record_ids"]),
+            "warnings": tuple(fields["warnings"]),
+        }
+    )

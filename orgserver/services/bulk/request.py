@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,14 +23,14 @@ from orgserver.services.records import event_times, field_values, parents
 from orgserver.services.records.preparation import Draft
 from orgserver.services.records.value_checks import WriteAction
 
-MAX_GIVEN = 20_000
+MAX_RECORDS = 20_000
 """Records that one call may write out."""
 ID = "Id"
 _NEED_ID = frozenset({"update", "delete"})
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class BulkArguments:
     """The arguments as they came."""
 
     sobject: SObjectName
@@ -46,26 +46,26 @@ class Given:
 
     def digest(self) -> str:
         """Everything that decides what is sent, short enough to be kept."""
-        told = [self.sobject, self.action, self.records, self.soql, self.data, self.external_id_field, self.all_or_none]
-        told += [self.allow_duplicates] if self.allow_duplicates else []
-        text = json.dumps(told, sort_keys=True, ensure_ascii=False, default=dict)
+        values: list[Any] = [self.sobject, self.action, self.records, self.soql, self.data, self.external_id_field]
+        values += [self.all_or_none, *([self.allow_duplicates] if self.allow_duplicates else [])]
+        text = json.dumps(values, sort_keys=True, ensure_ascii=False, default=dict)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
-    def says_more(self) -> bool:
+    def has_more_than_action(self) -> bool:
         """Whether it holds more than object and action."""
-        told = (self.records, self.soql, self.data, self.external_id_field)
-        return self.all_or_none or self.allow_duplicates or any(each is not None for each in told)
+        values = (self.records, self.soql, self.data, self.external_id_field)
+        return self.all_or_none or self.allow_duplicates or any(each is not None for each in values)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """The arguments, found good."""
+class BulkRequest:
+    """The arguments of a large change that are right, and what follows from them."""
 
-    given: Given
+    arguments: BulkArguments
     columns: tuple[str, ...]
     """The fields that are written, each in one spelling; ``Id`` or the external id field first."""
     records: tuple[FieldValues, ...] = ()
-    redacted: str | None = None
+    query_shape: str | None = None
     """The query without its literals."""
     data: FieldValues = field(default_factory=dict)
     header: tuple[str, ...] = ()
@@ -74,12 +74,12 @@ class Asked:
     @property
     def sobject(self) -> SObjectName:
         """The object."""
-        return self.given.sobject
+        return self.arguments.sobject
 
     @property
     def action(self) -> BulkAction:
         """What is done."""
-        return self.given.action
+        return self.arguments.action
 
     @property
     def by_id(self) -> bool:
@@ -93,30 +93,30 @@ class Asked:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """The ids that were given."""
+        """The ids that were arguments."""
         return tuple(record[ID] for record in self.records) if self.by_id else ()
 
     @property
     def paths(self) -> tuple[str, ...]:
         """The names of what is written, a parent's key by its path."""
-        found = dict.fromkeys(path for each in (*self.records, self.data) for path in parents.paths(each))
-        return tuple(dict.fromkeys((*(name for name in self.columns[:1]), *found)))
+        paths = (path for each in (*self.records, self.data) for path in parents.paths(each))
+        return tuple(dict.fromkeys((*self.columns[:1], *paths)))
 
     def draft(self) -> Draft:
         """The records, or what each record of the query gets, to be made ready."""
         key = self.columns[0] if self.action != "create" and self.columns else ID
-        if self.given.soql is not None:
+        if self.arguments.soql is not None:
             return Draft(self.sobject, "update", (self.data,) if self.data else ())
-        return Draft(self.sobject, "update" if self.by_id else self.act, self.records, _at, key)
+        return Draft(self.sobject, "update" if self.by_id else self.act, self.records, _place_of, key)
 
     @property
     def act(self) -> WriteAction:
         """The action as field values know it."""
         return "update" if self.action == "delete" else self.action
 
-    def made_ready(self, records: Sequence[FieldValues]) -> Asked:
-        """The same with what its draft became."""
-        if self.given.soql is not None:
+    def with_values(self, records: Sequence[FieldValues]) -> BulkRequest:
+        """The same with the values that its draft got from the org."""
+        if self.arguments.soql is not None:
             data = dict(records[0]) if records else {}
             return replace(self, data=data, header=(ID, *parents.cells(data)))
         header = dict.fromkeys((*self.columns[:1], *(name for each in records for name in parents.cells(each))))
@@ -128,106 +128,109 @@ class Asked:
         for index, record in enumerate(self.records):
             for name in record.keys() - first.keys():
                 first[name] = f"records[{index}].{name}"
-        key = self.given.external_id_field
+        key = self.arguments.external_id_field
         return {name: "external_id_field" if name == key else first[name] for name in self.columns if name in first}
 
-    def for_ids(self, found: Sequence[str]) -> Iterator[FieldValues]:
+    def for_ids(self, ids: Iterable[str]) -> Iterator[FieldValues]:
         """A record to write for each id that a query found."""
-        return ({ID: identifier} | self.data for identifier in found)
+        return ({ID: identifier} | self.data for identifier in ids)
 
 
-def read(given: Given) -> Asked:
+def check_arguments(arguments: BulkArguments) -> BulkRequest:
     """Check the arguments; InvalidArgument names the one that is wrong."""
-    if (given.records is None) == (given.soql is None):
+    if (arguments.records is None) == (arguments.soql is None):
         raise _bad("give either records, or soql with data", "records", "soql")
-    key_field = given.external_id_field
-    if (given.action == "upsert") != (key_field is not None):
+    key_field = arguments.external_id_field
+    if (arguments.action == "upsert") != (key_field is not None):
         raise _bad("external_id_field belongs to upsert, which needs it", "external_id_field")
     if key_field is not None and not names.is_field(key_field):
         raise _bad("external_id_field is no field name", "external_id_field")
-    if given.allow_duplicates and given.action == "delete":
+    if arguments.allow_duplicates and arguments.action == "delete":
         raise _bad("a delete makes no duplicates; allow_duplicates goes with the other actions", "allow_duplicates")
-    return _with_query(given, given.soql) if given.soql is not None else _with_records(given, given.records or ())
+    if arguments.soql is not None:
+        return _check_query(arguments, arguments.soql)
+    return _check_records(arguments, arguments.records or ())
 
 
-def _with_query(given: Given, soql: str) -> Asked:
-    redacted = check_soql(soql)
-    if given.action not in _NEED_ID:
-        raise _bad(f"soql names records that are there already; {given.action} needs records", "soql")
+def _check_query(arguments: BulkArguments, soql: str) -> BulkRequest:
+    query_shape = check_soql(soql)
+    if arguments.action not in _NEED_ID:
+        raise _bad(f"soql names records that are there already; {arguments.action} needs records", "soql")
     sobject, _ = soql_text.summary(soql)
-    if sobject is None or sobject.lower() != given.sobject.lower():
-        raise _bad(f"soql must read from {given.sobject}, which is what is changed", "soql", "object")
-    if given.all_or_none:
+    if sobject is None or sobject.lower() != arguments.sobject.lower():
+        raise _bad(f"soql must read from {arguments.sobject}, which is what is changed", "soql", "object")
+    if arguments.all_or_none:
         raise _bad("all_or_none goes with records, up to 200", "all_or_none")
-    if given.action == "delete":
-        if given.data:
+    if arguments.action == "delete":
+        if arguments.data:
             raise _bad("a delete takes no data", "data")
-        return Asked(given, (ID,), redacted=redacted)
-    data = field_values.to_write(given.data or {}, given.sobject, "update")
-    if given.sobject == EVENT and event_times.is_open(data, "update"):
+        return BulkRequest(arguments, (ID,), query_shape=query_shape)
+    data = field_values.to_write(arguments.data or {}, arguments.sobject, "update")
+    if arguments.sobject == EVENT and event_times.is_open(data, "update"):
         raise InvalidArgument(
             "data changes times and does not say of which events: those of all-day events are days, others instants",
             fields=["data.IsAllDayEvent"],
             hint="say IsAllDayEvent, with StartDateTime and EndDateTime; or give records, which may be of both kinds",
         )
     _check_texts(data, "data", sheet=True)
-    return Asked(given, (ID, *data), redacted=redacted, data=data)
+    return BulkRequest(arguments, (ID, *data), query_shape=query_shape, data=data)
 
 
-def _with_records(given: Given, records: Sequence[Mapping[str, Any]]) -> Asked:
-    if given.data is not None:
+def _check_records(arguments: BulkArguments, records: Sequence[Mapping[str, Any]]) -> BulkRequest:
+    if arguments.data is not None:
         raise _bad("data goes with soql; with records each record has its own fields", "data")
-    if not 0 < len(records) <= MAX_GIVEN:
-        raise _bad(f"records holds 1 to {MAX_GIVEN:,} records; soql reaches more of them", "records")
-    if given.all_or_none and len(records) > MANY:
+    if not 0 < len(records) <= MAX_RECORDS:
+        raise _bad(f"records holds 1 to {MAX_RECORDS:,} records; soql reaches more of them", "records")
+    if arguments.all_or_none and len(records) > MANY:
         raise _bad(f"all_or_none is possible for up to {MANY} records", "all_or_none")
-    if given.allow_duplicates and len(records) > MANY:
+    if arguments.allow_duplicates and len(records) > MANY:
         raise many_duplicates()
-    key = ID if given.action in _NEED_ID else given.external_id_field
-    spelled: dict[str, str] = {key.lower(): key} if key is not None else {}
-    read_ones: list[FieldValues] = []
-    seen: dict[object, int] = {}
+    key = ID if arguments.action in _NEED_ID else arguments.external_id_field
+    spelling: dict[str, str] = {key.lower(): key} if key is not None else {}
+    checked_records: list[FieldValues] = []
+    index_of_key: dict[object, int] = {}
     for index, record in enumerate(records):
         place = f"records[{index}]"
-        found = _record(given, key, record, place, spelled)
+        values = _check_record(arguments, key, record, place, spelling)
         if len(records) > MANY:
-            _check_texts(found, place, sheet=True)
-        if key is not None and seen.setdefault(_same(found[key]), index) != index:
-            raise _bad(f"{place} has the same {key} as records[{seen[_same(found[key])]}]", f"{place}.{key}")
-        read_ones.append(found)
-    return Asked(given, tuple(spelled.values()), tuple(read_ones))
+            _check_texts(values, place, sheet=True)
+        if key is not None and (first := index_of_key.setdefault(_fold_key(values[key]), index)) != index:
+            raise _bad(f"{place} has the same {key} as records[{first}]", f"{place}.{key}")
+        checked_records.append(values)
+    return BulkRequest(arguments, tuple(spelling.values()), tuple(checked_records))
 
 
-def _record(
-    given: Given, key: str | None, record: Mapping[str, Any], place: str, spelled: dict[str, str]
+def _check_record(
+    arguments: BulkArguments, key: str | None, record: Mapping[str, Any], place: str, spelling: dict[str, str]
 ) -> FieldValues:
     """One record, its fields in the spelling that was met first, its key first."""
     field_values.check_names(record, place)
-    found = {spelled.setdefault(name.lower(), name): value for name, value in record.items()}
-    front: FieldValues = {key: _key(given, key, found.pop(key, None), place)} if key is not None else {}
-    if given.action == "delete":
-        if found:
+    values = {spelling.setdefault(name.lower(), name): value for name, value in record.items()}
+    front: FieldValues = {key: _check_key(arguments, key, values.pop(key, None), place)} if key is not None else {}
+    if arguments.action == "delete":
+        if values:
             raise _bad(f"{place} holds more than the Id that a delete needs", place)
         return front
     try:
-        checked = field_values.to_write(found, given.sobject, given.action) if found or key is None else found
+        if values or key is None:
+            values = field_values.to_write(values, arguments.sobject, arguments.action)
     except InvalidArgument as error:
-        told = [name.replace("data", place, 1) for name in error.fields]
-        raise InvalidArgument(str(error).replace("data", place, 1), fields=told) from None
-    if not checked and given.action == "update":
+        fields = [name.replace("data", place, 1) for name in error.fields]
+        raise InvalidArgument(str(error).replace("data", place, 1), fields=fields) from None
+    if not values and arguments.action == "update":
         raise _bad(f"{place} holds nothing to change", place)
-    _check_texts(checked, place, sheet=False)
-    return front | checked
+    _check_texts(values, place, sheet=False)
+    return front | values
 
 
-def _key(given: Given, key: str, value: Any, place: str) -> Any:
-    if key == ID and given.action in _NEED_ID:
+def _check_key(arguments: BulkArguments, key: str, value: Any, place: str) -> Any:
+    if key == ID and arguments.action in _NEED_ID:
         if not isinstance(value, str):
             raise _bad(f"{place} needs the Id of its record", f"{place}.Id")
         try:
-            return names.record_id(value, names.KEY_PREFIX.get(given.sobject))
+            return names.record_id(value, names.KEY_PREFIX.get(arguments.sobject))
         except ValueError as error:
-            raise _bad(f"{place}.Id is not the id of a {given.sobject}: {error}", f"{place}.Id") from None
+            raise _bad(f"{place}.Id is not the id of a {arguments.sobject}: {error}", f"{place}.Id") from None
     if isinstance(value, bool) or not isinstance(value, str | int | float) or is_blank(str(value)):
         raise _bad(f"{place} needs {key}, by which it is found", f"{place}.{key}")
     return value
@@ -235,8 +238,9 @@ def _key(given: Given, key: str, value: Any, place: str) -> Any:
 
 def _check_texts(record: Mapping[str, Any], place: str, *, sheet: bool) -> None:
     """What no encoding, or no sheet of a bulk job, can carry."""
-    for name, told in record.items():
-        value = parents.read(told)[2] if isinstance(told, dict) else told
+    for name, value in record.items():
+        if isinstance(value, dict):
+            value = parents.read(value)[2]  # noqa: PLW2901  # the key that names a parent
         if not isinstance(value, str):
             continue
         if sheet and value == bulk_csv.NULL:
@@ -245,7 +249,7 @@ def _check_texts(record: Mapping[str, Any], place: str, *, sheet: bool) -> None:
             raise _bad(f"{place}.{name} has half a character in it (a lone surrogate)", f"{place}.{name}")
 
 
-def _same(value: object) -> object:
+def _fold_key(value: object) -> object:
     return value.strip().lower() if isinstance(value, str) and len(value) != 18 else value  # noqa: PLR2004  # an id
 
 
@@ -254,7 +258,7 @@ def many_duplicates() -> InvalidArgument:
     return _bad(f"allow_duplicates is possible for up to {MANY} records at a time", "allow_duplicates")
 
 
-def _at(index: int) -> str:
+def _place_of(index: int) -> str:
     return f"records[{index}]"
 
 

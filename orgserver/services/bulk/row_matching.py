@@ -12,7 +12,7 @@ from orgserver.model import names
 from orgserver.salesforce.protocol.bulk_csv import Sheet
 
 
-class Matching:
+class RowMatcher:
     """The rows of one sheet, each to be found once."""
 
     def __init__(self, columns: Sequence[str], sheet: Sheet, *, by_id: bool) -> None:

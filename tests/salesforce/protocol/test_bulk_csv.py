@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from orgserver.model.bulk import RecordResult, ResultBatch
 from orgserver.salesforce.protocol import bulk, bulk_csv
 from orgserver.salesforce.protocol.messages import Reply
-from orgserver.services.bulk.row_matching import Matching
+from orgserver.services.bulk.row_matching import RowMatcher
 from orgserver.store.audit import chain, result_parts
 
 HOSTILE = (
@@ -46,7 +46,7 @@ def test_any_text_comes_back_as_it_was_in_pieces_of_bounded_size(rows, max_bytes
 @given(st.lists(st.tuples(cells, cells), min_size=1, max_size=20), st.randoms())
 def test_results_in_any_order_find_their_rows_and_twins_are_served_in_turn(rows, chance: random.Random) -> None:
     (sheet,) = bulk_csv.sheets(("LastName", "Email"), rows, max_bytes=1 << 20, max_rows=100)
-    matching = Matching(("LastName", "Email"), sheet, by_id=False)
+    matching = RowMatcher(("LastName", "Email"), sheet, by_id=False)
     shuffled = list(rows)
     chance.shuffle(shuffled)
     places = [matching.place({"sf__id": "x", "lastname": last, "email": email}) for last, email in shuffled]
@@ -61,7 +61,7 @@ def test_results_in_any_order_find_their_rows_and_twins_are_served_in_turn(rows,
 
 def test_twins_are_served_in_their_order() -> None:
     (sheet,) = bulk_csv.sheets(("LastName",), [("A",), ("B",), ("A",), ("A",)], max_bytes=1 << 20, max_rows=10)
-    matching = Matching(("LastName",), sheet, by_id=False)
+    matching = RowMatcher(("LastName",), sheet, by_id=False)
 
     assert [matching.place({"lastname": "A"}) for _ in range(4)] == [0, 2, 3, None]
 
@@ -69,7 +69,7 @@ def test_twins_are_served_in_their_order() -> None:
 def test_ids_match_in_either_length() -> None:
     (sheet,) = bulk_csv.sheets(("Id",), [("003000000000001AAA",)], max_bytes=1 << 20, max_rows=10)
 
-    assert Matching(("Id",), sheet, by_id=True).place({"id": "003000000000001"}) == 0
+    assert RowMatcher(("Id",), sheet, by_id=True).place({"id": "003000000000001"}) == 0
 
 
 def test_values_become_the_cells_that_salesforce_reads() -> None:

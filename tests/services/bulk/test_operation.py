@@ -17,9 +17,9 @@ from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller, Principal, Scope
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.state import schema
-from orgserver.services.bulk import operation
-from orgserver.services.bulk.job import Pace
-from orgserver.services.bulk.request import Given
+from orgserver.services.bulk import recovery_hint
+from orgserver.services.bulk.request import BulkArguments
+from orgserver.services.bulk.run import Pace
 
 TOOL = "salesforce_change_records"
 GONE = "003000000000000AAA"
@@ -58,7 +58,7 @@ def quick(app: App) -> App:
 
 
 async def change(app: App, caller: Caller, action: Any, records: Any = None, **more: Any) -> BulkResult:
-    return await app.operations.bulk.change(caller, TOOL, "acme", Given(CONTACT, action, records, **more))
+    return await app.operations.bulk.change(caller, TOOL, "acme", BulkArguments(CONTACT, action, records, **more))
 
 
 async def entries(app: App) -> list[AuditEntry]:
@@ -180,7 +180,7 @@ async def test_the_other_results_follow_by_cursor_each_once_and_failures_first(
     found, cursor = list(page.results), page.next_cursor
     while cursor is not None:
         acme.requests.clear()
-        page = await quick.operations.bulk.page(person, "acme", Given(CONTACT, "create"), cursor)
+        page = await quick.operations.bulk.page(person, "acme", BulkArguments(CONTACT, "create"), cursor)
         assert acme.requests == []
         assert page.counts.total == 900
         found, cursor = found + page.results, page.next_cursor
@@ -199,15 +199,15 @@ async def test_a_cursor_belongs_to_its_principal_org_and_change(quick: App, call
     stranger = replace(person, principal=Principal("local:other"))
     for who, org, action in ((stranger, "acme", "create"), (caller, "globex", "create"), (caller, "acme", "delete")):
         with pytest.raises(InvalidArgument):
-            await quick.operations.bulk.page(who, org, Given(CONTACT, action), made.next_cursor)  # type: ignore[arg-type]
+            await quick.operations.bulk.page(who, org, BulkArguments(CONTACT, action), made.next_cursor)  # type: ignore[arg-type]
 
 
 async def test_what_is_given_beside_a_cursor_is_what_the_change_was_given(quick: App, caller: Caller) -> None:
     records = new(60)
     made = await change(quick, caller, "create", records)
     assert made.next_cursor
-    same, other = Given(CONTACT, "create", records), Given(CONTACT, "create", new(59))
-    others = (other, Given(CONTACT, "create", soql="SELECT Id FROM Contact"), replace(same, preview=True))
+    same, other = BulkArguments(CONTACT, "create", records), BulkArguments(CONTACT, "create", new(59))
+    others = (other, BulkArguments(CONTACT, "create", soql="SELECT Id FROM Contact"), replace(same, preview=True))
 
     page = await quick.operations.bulk.page(caller, "acme", same, made.next_cursor)
 
@@ -518,7 +518,7 @@ def test_a_change_is_looked_for_from_its_beginning_by_the_clock_of_the_org() -> 
     ahead = datetime.now(UTC) + timedelta(hours=1)
     connection: Any = SimpleNamespace(entry_id=entry_id, trace=SimpleNamespace(server_date=ahead))
 
-    assert abs(operation._began(connection) - moment - timedelta(hours=1)) < timedelta(seconds=2)
+    assert abs(recovery_hint.started_at(connection) - moment - timedelta(hours=1)) < timedelta(seconds=2)
 
 
 async def test_a_read_only_server_changes_nothing(open_again, app: App, caller: Caller, acme: SandboxOrg) -> None:

@@ -17,7 +17,7 @@ from orgserver.model.names import CONTACT, alias
 from orgserver.model.orgs import Caller, OrgState, Principal, Scope
 from orgserver.model.secret import Secret
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.services.bulk.request import Given
+from orgserver.services.bulk.request import BulkArguments
 from orgserver.services.orgs.enrolment import Registration
 from orgserver.services.queries.list_query import Listing
 from orgserver.serving.server import build_server
@@ -37,7 +37,7 @@ VERBS: dict[str, Verb] = {
     "describe": lambda app, who: app.operations.describe(who, TOOL, "acme", CONTACT),
     "objects": lambda app, who: app.operations.objects(who, TOOL, "acme", None, None),
     "bulk": lambda app, who: app.operations.bulk.change(
-        who, TOOL, "acme", Given(CONTACT, "create", records=[{"LastName": "Byron"}])
+        who, TOOL, "acme", BulkArguments(CONTACT, "create", records=[{"LastName": "Byron"}])
     ),
 }
 

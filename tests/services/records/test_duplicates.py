@@ -13,7 +13,7 @@ from orgserver.model.orgs import Caller
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.state import schema
 from orgserver.sandbox.state.duplicate_rules import Rule
-from orgserver.services.bulk.request import Given
+from orgserver.services.bulk.request import BulkArguments
 from orgserver.services.records import field_values, upsert
 from orgserver.services.records.upsert import Upsert
 
@@ -46,21 +46,21 @@ class Twins:
         )  # fmt: skip
 
     async def change_created(self, allow: bool) -> None:
-        await self._change(Given(CONTACT, "create", [dict(ADA)], allow_duplicates=allow))
+        await self._change(BulkArguments(CONTACT, "create", [dict(ADA)], allow_duplicates=allow))
 
     async def change_updated(self, allow: bool) -> None:
-        await self._change(Given(CONTACT, "update", [{"Id": self.other} | ADA], allow_duplicates=allow))
+        await self._change(BulkArguments(CONTACT, "update", [{"Id": self.other} | ADA], allow_duplicates=allow))
 
     async def change_found(self, allow: bool) -> None:
         soql = f"SELECT Id FROM Contact WHERE Id = '{self.other}'"
-        await self._change(Given(CONTACT, "update", soql=soql, data=dict(ADA), allow_duplicates=allow))
+        await self._change(BulkArguments(CONTACT, "update", soql=soql, data=dict(ADA), allow_duplicates=allow))
 
     async def change_upserted(self, allow: bool) -> None:
         record = {"Email": "b@example.com"} | ADA
-        given = Given(CONTACT, "upsert", [record], external_id_field="Email", allow_duplicates=allow)
+        given = BulkArguments(CONTACT, "upsert", [record], external_id_field="Email", allow_duplicates=allow)
         await self._change(given)
 
-    async def _change(self, given: Given) -> None:
+    async def _change(self, given: BulkArguments) -> None:
         result: BulkResult = await self.app.operations.bulk.change(self.caller, "t", "acme", given)
         if result.counts.failed:
             error = result.results[0]["error"]
@@ -107,8 +107,8 @@ async def test_a_duplicate_is_never_saved_where_the_rule_blocks(twins: Twins, ac
 async def test_what_cannot_save_duplicates_says_so_before_anything_is_sent(
     app: App, caller: Caller, twins: Twins, acme: SandboxOrg
 ) -> None:
-    many = Given(CONTACT, "create", [{"LastName": f"N {n}"} for n in range(201)], allow_duplicates=True)
-    gone = Given(CONTACT, "delete", [{"Id": twins.other}], allow_duplicates=True)
+    many = BulkArguments(CONTACT, "create", [{"LastName": f"N {n}"} for n in range(201)], allow_duplicates=True)
+    gone = BulkArguments(CONTACT, "delete", [{"Id": twins.other}], allow_duplicates=True)
     acme.requests.clear()
 
     for given in (many, gone):

@@ -10,7 +10,7 @@ from orgserver.model.errors import InvalidArgument
 from orgserver.model.names import EVENT
 from orgserver.model.orgs import Caller
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.services.bulk.request import Given
+from orgserver.services.bulk.request import BulkArguments
 from orgserver.services.records import upsert
 from orgserver.services.records.upsert import Upsert
 
@@ -60,13 +60,13 @@ class Calendar:
             self.caller, BOOK, "acme", EVENT, {"Subject": "Other", "StartDateTime": "2031-01-01T10:00Z",
                                                "EndDateTime": "2031-01-01T11:00Z"})  # fmt: skip
         moved = {"Id": other.id, "StartDateTime": "2031-01-02T10:00 Europe/Berlin", "DurationInMinutes": 60}
-        await self._change(Given(EVENT, "update", [moved, {"Id": identifier} | values]))
+        await self._change(BulkArguments(EVENT, "update", [moved, {"Id": identifier} | values]))
         assert self.times(other.id)[0] == "2031-01-02T09:00"  # of both kinds in one call, each by its own rule
 
     async def upsert_records(self, identifier: str, values: dict[str, Any]) -> None:
-        await self._change(Given(EVENT, "upsert", [{"Ext__c": "e1"} | values], external_id_field="Ext__c"))
+        await self._change(BulkArguments(EVENT, "upsert", [{"Ext__c": "e1"} | values], external_id_field="Ext__c"))
 
-    async def _change(self, given: Given) -> None:
+    async def _change(self, given: BulkArguments) -> None:
         result = await self.app.operations.bulk.change(self.caller, "t", "acme", given)
         assert not result.counts.failed, result.results
 
@@ -129,7 +129,7 @@ async def test_an_empty_checkbox_says_that_the_event_is_not_all_day(calendar: Ca
 async def test_a_length_in_minutes_will_do_for_the_end(calendar: Calendar, tool: str) -> None:
     values = {"Subject": "Brief", "StartDateTime": "2026-12-24T10:15:00Z", "DurationInMinutes": "30"}
     if tool == "salesforce_change_records":
-        await calendar._change(Given(EVENT, "create", [values]))
+        await calendar._change(BulkArguments(EVENT, "create", [values]))
     else:
         other = await calendar.booked(TIMED)
         created = await calendar.app.operations.create(calendar.caller, tool, "acme", EVENT, values)
@@ -156,7 +156,7 @@ async def test_an_event_that_becomes_all_day_keeps_the_day_that_its_user_sees(ca
 async def test_a_new_all_day_event_has_the_days_that_are_written(calendar: Calendar, tool: str) -> None:
     values = {"Subject": "Feast", "IsAllDayEvent": "true"} | BERLIN
     if tool == "salesforce_change_records":
-        await calendar._change(Given(EVENT, "create", [values]))
+        await calendar._change(BulkArguments(EVENT, "create", [values]))
     else:
         await calendar.app.operations.create(calendar.caller, tool, "acme", EVENT, values)
 
@@ -169,8 +169,8 @@ async def test_all_that_a_query_finds_is_moved_only_where_the_change_says_which_
     soql = "SELECT Id FROM Event WHERE Ext__c = 'e1'"
 
     with pytest.raises(InvalidArgument) as refused:
-        await calendar._change(Given(EVENT, "update", soql=soql, data=dict(BERLIN)))
-    await calendar._change(Given(EVENT, "update", soql=soql, data={"IsAllDayEvent": True} | BERLIN))
+        await calendar._change(BulkArguments(EVENT, "update", soql=soql, data=dict(BERLIN)))
+    await calendar._change(BulkArguments(EVENT, "update", soql=soql, data={"IsAllDayEvent": True} | BERLIN))
 
     assert refused.value.fields == ("data.IsAllDayEvent",)
     assert calendar.times(identifier) == ("2026-12-28T00:00", "2026-12-29T00:00", True)
@@ -183,7 +183,7 @@ async def test_a_preview_shows_the_days_that_would_be_written(calendar: Calendar
         calendar.caller, MOVE, "acme", EVENT, identifier, dict(BERLIN), preview=True
     )
     many = await calendar.app.operations.bulk.change(
-        calendar.caller, "t", "acme", Given(EVENT, "update", [{"Id": identifier} | BERLIN], preview=True)
+        calendar.caller, "t", "acme", BulkArguments(EVENT, "update", [{"Id": identifier} | BERLIN], preview=True)
     )
 
     assert {each.field: each.after for each in shown.changes}["StartDateTime"] == "2026-12-28T00:00:00Z"

@@ -10,8 +10,8 @@ from orgserver.model.errors import CallError, InvalidArgument, Rejected
 from orgserver.model.names import CONTACT, EVENT, SObjectName
 from orgserver.model.orgs import Caller
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.services.bulk.job import Pace
-from orgserver.services.bulk.request import Given
+from orgserver.services.bulk.request import BulkArguments
+from orgserver.services.bulk.run import Pace
 from orgserver.services.records import upsert
 from orgserver.services.records.upsert import Upsert
 
@@ -36,7 +36,7 @@ async def create(app: App, caller: Caller, values: dict[str, Any], sobject: SObj
     return (await app.operations.create(caller, "t", "acme", sobject, values)).id
 
 
-async def change(app: App, caller: Caller, given: Given) -> list[dict[str, Any]]:
+async def change(app: App, caller: Caller, given: BulkArguments) -> list[dict[str, Any]]:
     person = Caller(caller.principal, "cli")
     result = await app.operations.bulk.change(person, "t", "acme", given)
     return [each for each in result.results if "error" in each]
@@ -68,11 +68,11 @@ async def test_many_records_name_their_parents_in_a_request_or_in_columns(
 ) -> None:
     records = [{"Name": f"N {n}"} | (BY_KEY if n % 2 else {}) for n in range(count)]
 
-    assert await change(app, caller, Given(CUSTOM, "create", records)) == []
+    assert await change(app, caller, BulkArguments(CUSTOM, "create", records)) == []
 
     assert [each["Contact__c"] for each in customs(acme)] == [ada if n % 2 else None for n in range(count)]
     soql = "SELECT Id FROM Custom__c"
-    given = Given(CUSTOM, "update", soql=soql, data={"Contact__r": {"Ext__c": "ada"}})
+    given = BulkArguments(CUSTOM, "update", soql=soql, data={"Contact__r": {"Ext__c": "ada"}})
     assert await change(app, caller, given) == []
     assert {each["Contact__c"] for each in customs(acme)} == {ada}
 
@@ -83,7 +83,7 @@ async def test_a_parent_that_may_be_of_several_objects_has_its_type(
 ) -> None:
     before = len(acme.records.tables["Event"])
     for who in (WHO, {"Who": {"Ext__c": "ada"}}, {"Who": {"attributes": {"type": "contact"}, "Ext__c": "ada"}}):
-        assert await change(app, caller, Given(EVENT, "create", [TIMES | who] * count)) == []
+        assert await change(app, caller, BulkArguments(EVENT, "create", [TIMES | who] * count)) == []
 
     made = list(acme.records.tables["Event"].values())[before:]
     assert {each["WhoId"] for each in made} == {ada}
@@ -102,7 +102,7 @@ async def test_no_parent_or_two_are_salesforces_errors(
     ):
         named = {"Name": "X", "Contact__r": {"Ext__c": key}}
         try:
-            errors = await change(app, caller, Given(CUSTOM, "create", [named] * count))
+            errors = await change(app, caller, BulkArguments(CUSTOM, "create", [named] * count))
             told = errors[0]["error"]
         except Rejected as refused:  # Salesforce reads all records of a request before it saves the first
             told = {"code": refused.code, "message": str(refused), "hint": refused.hint or ""}
@@ -138,7 +138,7 @@ async def test_what_names_no_parent_is_refused_before_anything_is_written(
         assert words in str(refused.value)
         assert refused.value.fields == (f"data.{list(values)[-1]}",)
     with pytest.raises(InvalidArgument):
-        await change(app, caller, Given(CUSTOM, "create", [{"Name": "X"} | values]))
+        await change(app, caller, BulkArguments(CUSTOM, "create", [{"Name": "X"} | values]))
     assert [seen for seen in acme.requests if seen.method == "POST"] == []
 
 
@@ -184,7 +184,7 @@ async def test_blank_external_ids_are_refused_everywhere(
             lambda org: upsert.plan(caller, org, "t", wanted, app.operations.preparation),
         )  # fmt: skip
     with pytest.raises(InvalidArgument, match="needs External_Id__c"):
-        await change(app, caller, Given(CUSTOM, "upsert", [record], external_id_field="External_Id__c"))
+        await change(app, caller, BulkArguments(CUSTOM, "upsert", [record], external_id_field="External_Id__c"))
     with pytest.raises(CallError, match="blank"):
         await create(app, caller, {"LastName": "X", "ReportsTo": {"Email": blank}}, CONTACT)
     assert acme.requests == []

@@ -11,8 +11,8 @@ from orgserver.model.errors import InvalidArgument, Rejected
 from orgserver.model.names import CONTACT, SObjectName
 from orgserver.model.orgs import Caller
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.services.bulk.job import Pace
-from orgserver.services.bulk.request import Given
+from orgserver.services.bulk.request import BulkArguments
+from orgserver.services.bulk.run import Pace
 from orgserver.services.queries.list_query import Listing
 from orgserver.services.records import upsert as upserting
 from orgserver.services.records.upsert import Upsert
@@ -93,26 +93,26 @@ class Ways:
         return self.record(Id=made.id)
 
     async def many_created(self, values: dict[str, Any]) -> dict[str, Any]:
-        await self._change(Given(CUSTOM, "create", [{"Name": "Many"}, {"Name": "Many 2"} | values]))
+        await self._change(BulkArguments(CUSTOM, "create", [{"Name": "Many"}, {"Name": "Many 2"} | values]))
         return self.record(Name="Many 2")
 
     async def many_upserted(self, values: dict[str, Any]) -> dict[str, Any]:
         records = [{"External_Id__c": "a"}, {"External_Id__c": "b"} | values]
-        await self._change(Given(CUSTOM, "upsert", records, external_id_field="External_Id__c"))
+        await self._change(BulkArguments(CUSTOM, "upsert", records, external_id_field="External_Id__c"))
         return self.record(External_Id__c="b")
 
     async def many_found(self, values: dict[str, Any]) -> dict[str, Any]:
         self.old("found")
         soql = "SELECT Id FROM Custom__c WHERE External_Id__c = 'found'"
-        await self._change(Given(CUSTOM, "update", soql=soql, data=dict(values)))
+        await self._change(BulkArguments(CUSTOM, "update", soql=soql, data=dict(values)))
         return self.record(External_Id__c="found")
 
     async def in_jobs(self, values: dict[str, Any]) -> dict[str, Any]:
         records = [{"Name": f"Job {number}"} | (values if number == 200 else {}) for number in range(201)]
-        await self._change(Given(CUSTOM, "create", records))
+        await self._change(BulkArguments(CUSTOM, "create", records))
         return self.record(Name="Job 200")
 
-    async def _change(self, given: Given) -> None:
+    async def _change(self, given: BulkArguments) -> None:
         person = Caller(self.caller.principal, "cli")
         result = await self.app.operations.bulk.change(person, "t", "acme", given)
         if result.counts.failed or result.counts.unknown:
