@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orgserver.cli.support import app_of
 from orgserver.config import Settings
@@ -30,14 +30,9 @@ async def app_to_read(settings: Settings) -> AsyncIterator[App]:
         async with app_of(settings) as app:
             yield app
         return
-    from pydantic import SecretStr  # noqa: PLC0415  # only where there is no store
-
-    from orgserver.vault.ring import Key, write_ring  # noqa: PLC0415  # as above
-
     with TemporaryDirectory(prefix="orgserver-") as folder:
-        key = SecretStr(write_ring([Key.new()]))
-        empty = {"home": Path(folder), "database_url": None, "master_key": key}
-        async with app_of(settings.model_copy(update=empty)) as app:
+        elsewhere: dict[str, Any] = {"home": Path(folder), "database_url": None}
+        async with app_of(settings.model_copy(update=elsewhere | _own_key(settings))) as app:
             yield app
 
 
@@ -48,6 +43,19 @@ async def app_to_follow(settings: Settings) -> AsyncIterator[App]:
         await asyncio.sleep(_LOOK_SECONDS)
     async with app_of(settings) as app:
         yield app
+
+
+def _own_key(settings: Settings) -> dict[str, Any]:
+    """A key in place of one that would be made; what the operator has set is read, for it may be wrong."""
+    from pydantic import SecretStr  # noqa: PLC0415  # only where there is no store
+
+    from orgserver.vault import system_keyring  # noqa: PLC0415  # as above
+    from orgserver.vault.ring import Key, write_ring  # noqa: PLC0415  # as above
+
+    prints_key = settings.master_key_command not in (None, system_keyring.COMMAND)
+    if settings.master_key is not None or settings.master_key_file is not None or prints_key:
+        return {}
+    return {"master_key": SecretStr(write_ring([Key.new()]))}
 
 
 def has_store(settings: Settings) -> bool:
