@@ -22,8 +22,8 @@ from orgserver.services.observer import Observer
 from orgserver.services.operations import Operations
 from orgserver.services.orgs.enrolment import Enrolment
 from orgserver.services.orgs.keepalive import KeepAlive
-from orgserver.store.files import PATIENCE
 from orgserver.store.processes.heartbeat import keep_alive
+from orgserver.store.processes.lock_file import PATIENCE
 from orgserver.store.processes.lock_holders import Patience
 from orgserver.store.session import Store, open_store
 from orgserver.vault.sources import open_vault

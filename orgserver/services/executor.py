@@ -41,7 +41,7 @@ from orgserver.services.tokens.cache import hosts_of
 from orgserver.store.approvals import Pass
 from orgserver.store.idempotency import Begun
 from orgserver.store.session import Store
-from orgserver.store.writer import microseconds
+from orgserver.store.transaction import microseconds
 
 T = TypeVar("T")
 Planned = Callable[[Org], Plan[T]]

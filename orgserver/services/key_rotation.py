@@ -18,7 +18,7 @@ from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
 from orgserver.store.orgs.rewrapping import Page, Standing, catching_up, one_rotation
 from orgserver.store.session import Store
-from orgserver.store.writer import Transaction
+from orgserver.store.transaction import Transaction
 from orgserver.vault.ring import Key
 
 PAGE = 100

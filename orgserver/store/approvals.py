@@ -20,7 +20,7 @@ from orgserver.model.names import RowId
 from orgserver.store import tables
 from orgserver.store.audit.log import AuditLog
 from orgserver.store.orgs.registry import Orgs
-from orgserver.store.writer import Transaction
+from orgserver.store.transaction import Transaction
 from orgserver.vault.ring import Context, Unsealable
 
 WAITING_US = 24 * 3_600 * 1_000_000

@@ -20,8 +20,10 @@ from orgserver.model.errors import StoreError
 from orgserver.store import files
 from orgserver.store.orgs.rewrapping import catching_up
 from orgserver.store.processes import lock_holders, threads
+from orgserver.store.processes.lock_file import PATIENCE, LockFile, hold_lock, hold_lock_if_free, lock_path
 from orgserver.store.processes.lock_holders import Patience
-from orgserver.store.writer import Change, Writer, microseconds
+from orgserver.store.transaction import Change, microseconds
+from orgserver.store.writer import Writer
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -50,7 +52,7 @@ class Database:
         self.file = file
         self.clock = clock
         self._patience = patience
-        self._lock = files.LockFile(files.lock_path(file))
+        self._lock = LockFile(lock_path(file))
         self._engine = _sync_engine(file)
         self._writer = Writer(self._engine, self._lock, clock, patience)
         self._reads: AsyncEngine | None = None
@@ -62,7 +64,7 @@ class Database:
         *,
         migrate: bool = True,
         clock: Callable[[], int] = microseconds,
-        patience: Patience = files.PATIENCE,
+        patience: Patience = PATIENCE,
     ) -> Database:
         """Open the store, making or migrating it when needed; ``patience`` is for locks of other processes.
 
@@ -74,7 +76,7 @@ class Database:
 
     async def _start(self, migrate: bool) -> None:
         try:
-            await threads.left_behind(self._make_ready, migrate)
+            await threads.run_detached(self._make_ready, migrate)
         except BaseException:
             self._engine.dispose()
             self._lock.close()
@@ -137,7 +139,7 @@ class Database:
             try:
                 return work(connection)
             finally:
-                with files.held_if_free(self.file, self._closing):
+                with hold_lock_if_free(self.file, self._closing):
                     connection.close()
         except DBAPIError as error:
             raise lock_holders.busy_in_sqlite(error, self.file) or StoreError(
@@ -152,18 +154,18 @@ class Database:
         """Close everything, under the lock file: the last connection to close checkpoints."""
         self.hurry(CLOSING_SECONDS)
         if self._reads is not None:
-            with await asyncio.to_thread(self._hold):
+            with await asyncio.to_thread(self._hold_lock_if_free):
                 await self._reads.dispose()
         await self._writer.close()
 
-    def _hold(self) -> ExitStack:
-        held = ExitStack()
-        held.enter_context(files.held_if_free(self.file, self._closing))
-        return held
+    def _hold_lock_if_free(self) -> ExitStack:
+        lock = ExitStack()
+        lock.enter_context(hold_lock_if_free(self.file, self._closing))
+        return lock
 
     def _make_ready(self, migrate: bool) -> None:
         try:
-            with files.held(self.file, self._patience):
+            with hold_lock(self.file, self._patience):
                 connection = self._engine.connect()
                 try:
                     self._check(connection, migrate)

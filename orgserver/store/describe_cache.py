@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 
 from orgserver.store import tables
-from orgserver.store.writer import Transaction
+from orgserver.store.transaction import Transaction
 
 MAX_ROWS = 200
 """So many describes are kept for one org …"""

@@ -10,7 +10,8 @@ from pathlib import Path
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orgserver.store import files, tables
+from orgserver.store import tables
+from orgserver.store.processes.lock_file import hold_lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ def schema_of(database: Path) -> str | None:
 
     Raises sqlite3.Error if it is damaged or no database, StoreBusy if another process holds it for long.
     """
-    with files.held(database):  # the last connection to close writes the WAL back
+    with hold_lock(database):  # the last connection to close writes the WAL back
         return _schema(database)
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import delete, insert, select, update
 
 from orgserver.model.audit import Intent, Outcome
 from orgserver.store import tables
-from orgserver.store.writer import Transaction
+from orgserver.store.transaction import Transaction
 
 _KEY_LIFE = 24 * 3_600 * 1_000_000
 """How long an idempotency key is kept, in microseconds."""

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.secret import Secret
 from orgserver.store import tables
-from orgserver.store.writer import Transaction
+from orgserver.store.transaction import Transaction
 from orgserver.vault.ring import Context, Key, Vault, key_id
 
 _codes = tables.one_time_codes

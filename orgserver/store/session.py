@@ -23,15 +23,16 @@ from orgserver.store import tables
 from orgserver.store.audit import chain
 from orgserver.store.audit.log import AuditLog
 from orgserver.store.database import Database
-from orgserver.store.files import FREE_FLOOR, PATIENCE
+from orgserver.store.files import FREE_FLOOR
 from orgserver.store.orgs import policies
 from orgserver.store.orgs.refreshes import hold_copied_in, moment
 from orgserver.store.orgs.registry import Orgs
 from orgserver.store.orgs.rescue import Rescued, RescueFiles
 from orgserver.store.orgs.rewrapping import Keyrings, canary_context
 from orgserver.store.processes.liveness import Lives
+from orgserver.store.processes.lock_file import PATIENCE
 from orgserver.store.processes.lock_holders import Patience
-from orgserver.store.writer import Transaction
+from orgserver.store.transaction import Transaction
 from orgserver.vault.ring import Context, DataKey, Key, Unsealable, Vault
 from orgserver.vault.signed_notes import Signer
 

@@ -16,17 +16,14 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from orgserver.model.errors import StoreBusy
 from orgserver.store.processes import lock_holders
 from orgserver.store.processes.lock_holders import Holder, Patience
-
-if TYPE_CHECKING:
-    from orgserver.store.writer import Transaction
+from orgserver.store.transaction import Change, Transaction
 
 T = TypeVar("T")
-Change = Callable[["Transaction"], T]
 
 LOOK_SECONDS = 0.25
 logger = logging.getLogger("orgserver.store")
@@ -45,7 +42,7 @@ class Job(Generic[T]):
     since: float = field(default_factory=time.monotonic)
     under_way: bool = False
     """The writer runs it: it can no longer be given up."""
-    expired: bool = False
+    is_answered: bool = False
     """Its caller was told that it did not go in, or that nobody knows yet."""
     given_up: bool = False
     """It must not run."""
@@ -63,7 +60,7 @@ class Job(Generic[T]):
             self.late(self.result)  # type: ignore[arg-type]  # as above
 
 
-class Waiting:
+class WaitingJobs:
     """The jobs of one writer whose callers wait."""
 
     def __init__(self, patience: Patience, lock: Path) -> None:
@@ -72,7 +69,7 @@ class Waiting:
         self._guard = threading.Lock()
         self._jobs: dict[Job[Any], None] = {}
         self._looking: asyncio.Handle | asyncio.Task[None] | None = None
-        self._told = False
+        self._has_told = False
 
     def add(self, job: Job[Any]) -> None:
         """A caller waits; in its event loop."""
@@ -102,12 +99,12 @@ class Waiting:
         with self._guard:
             for job in jobs:
                 job.under_way = False
-                job.given_up = job.expired
+                job.given_up = job.is_answered
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         oldest = next(iter(self._jobs), None)
         if oldest is None:
-            self._looking, self._told = None, False
+            self._looking, self._has_told = None, False
         elif time.monotonic() < min(oldest.since + LOOK_SECONDS, self._soonest()):
             self._looking = loop.call_later(LOOK_SECONDS, self._look, loop)
         else:
@@ -130,7 +127,7 @@ class Waiting:
 
     def _give_up(self, job: Job[Any], holder: Holder | None) -> None:
         with self._guard:
-            job.expired, job.given_up = True, not job.under_way
+            job.is_answered, job.given_up = True, not job.under_way
         error = lock_holders.busy(holder) if job.given_up else StoreBusy("the store does not answer: its disk is slow")
         if job.given_up:
             job.change = _nothing  # lets go of what it would have written
@@ -138,8 +135,8 @@ class Waiting:
         job.loop.call_soon_threadsafe(_refuse, job, error)
 
     def _tell(self, holder: Holder | None) -> None:
-        if not self._told and self.patience.tell is not None and self.longest >= lock_holders.TELL_SECONDS:
-            self._told = True
+        if not self._has_told and self.patience.tell is not None and self.longest >= lock_holders.TELL_SECONDS:
+            self._has_told = True
             self.patience.tell(lock_holders.waiting_line(holder, self.patience.seconds))
 
 
@@ -152,14 +149,14 @@ def _nothing(_tx: Transaction) -> None:
     return None
 
 
-def resolve(jobs: Iterable[Job[Any]]) -> None:
+def resolve_jobs(jobs: Iterable[Job[Any]]) -> None:
     """Wake the callers: one call into each event loop, however many wait there."""
     by_loop: dict[asyncio.AbstractEventLoop, list[Job[Any]]] = {}
     for job in jobs:
         by_loop.setdefault(job.loop, []).append(job)
-    for loop, theirs in by_loop.items():
+    for loop, its_jobs in by_loop.items():
         try:
-            loop.call_soon_threadsafe(_wake, theirs)
+            loop.call_soon_threadsafe(_wake, its_jobs)
         except RuntimeError:  # that loop is closed: nobody waits any more
             logger.debug("a caller of the store went away")
 
@@ -169,8 +166,8 @@ def _wake(jobs: list[Job[Any]]) -> None:
         job.resolve()
 
 
-def failed(jobs: list[Job[Any]], error: BaseException) -> list[Job[Any]]:
-    """Jobs, each with what went wrong."""
+def fail_jobs(jobs: list[Job[Any]], error: BaseException) -> list[Job[Any]]:
+    """Let jobs end with an error; their callers are still to be woken."""
     for job in jobs:
         job.error = error
     return jobs

@@ -4,7 +4,7 @@ Callers hand over plain functions over a ``Transaction``. Whatever waits when a 
 so durability costs one sync per group, not per call. The lock file beside the database covers every write,
 checkpoint and close of every process: it is the defence against SQLite's WAL-reset bug (fixed in 3.51.3),
 and it makes waiting fair (``flock`` blocks in the kernel; SQLite's busy handler sleeps in steps). The thread
-waits for it as long as it takes; its callers do not (``jobs``).
+waits for it as long as it takes; its callers do not (``write_queue``).
 """
 
 from __future__ import annotations
@@ -16,21 +16,18 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, CursorResult, Engine, Executable
-from sqlalchemy.engine.interfaces import DBAPICursor
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from orgserver.model.errors import StoreError
-from orgserver.store.files import PATIENCE, LockFile
 from orgserver.store.processes import lock_holders
+from orgserver.store.processes.lock_file import PATIENCE, LockFile
 from orgserver.store.processes.lock_holders import Patience
-from orgserver.store.write_queue import Change, Job, Waiting, failed, resolve
-
-__all__ = ["Change", "Prepared", "Transaction", "Writer", "microseconds"]
+from orgserver.store.transaction import Change, Transaction, microseconds
+from orgserver.store.write_queue import Job, WaitingJobs, fail_jobs, resolve_jobs
 
 T = TypeVar("T")
 
@@ -41,62 +38,6 @@ _JOIN_SECONDS = 0.02
 logger = logging.getLogger("orgserver.store")
 
 
-@dataclass(slots=True)
-class Transaction:
-    """One group's transaction: its connection, and the one instant of all its rows."""
-
-    connection: Connection
-    now: int
-    """Microseconds since 1970 UTC."""
-    before_commit: list[Callable[[], None]] = field(default_factory=list)
-    """Run once, in order, when every change of the group has run."""
-    shared: dict[str, Any] = field(default_factory=dict)
-    """What changes of one group keep between them, such as the head of the audit chain."""
-
-
-class Prepared:
-    """A statement compiled once for its dialect: on the path of every call, SQLAlchemy's own work is the dearer part.
-
-    It is built from the same expressions as any other statement, and runs on the same connection.
-    """
-
-    def __init__(self, statement: Executable) -> None:
-        self._statement = statement
-        self._sql: str | None = None
-        self._names: tuple[str, ...] = ()
-
-    def run(self, connection: Connection, *rows: dict[str, Any]) -> CursorResult[Any]:
-        """Run it with values by name, once or for many rows."""
-        sql, values = self._given(connection, rows)
-        return connection.exec_driver_sql(sql, values[0] if len(values) == 1 else values or None)
-
-    def run_bare(self, connection: Connection, *rows: dict[str, Any]) -> DBAPICursor:
-        """Run it as ``run`` does, with the driver's own cursor: a fifth of the work, for what every call does."""
-        sql, values = self._given(connection, rows)
-        cursor = connection.connection.cursor()
-        driver: Any = connection.dialect.dbapi
-        try:
-            if len(values) > 1:
-                cursor.executemany(sql, values)
-            else:
-                cursor.execute(sql, values[0] if values else ())
-        except driver.Error as error:
-            raise DBAPIError.instance(sql, None, error, driver.Error, hide_parameters=True) from error
-        return cursor
-
-    def _given(self, connection: Connection, rows: tuple[dict[str, Any], ...]) -> tuple[str, list[tuple[Any, ...]]]:
-        if self._sql is None:
-            compiled = self._statement.compile(dialect=connection.dialect)  # type: ignore[attr-defined]
-            self._names = tuple(compiled.positiontup or ())
-            self._sql = str(compiled)
-        return self._sql, [tuple(map(row.__getitem__, self._names)) for row in rows]
-
-
-def microseconds() -> int:
-    """The present instant as the store writes it."""
-    return time.time_ns() // 1_000
-
-
 class Writer:
     """The one way to change the store. ``run`` returns when the change is durable."""
 
@@ -105,7 +46,7 @@ class Writer:
     ) -> None:
         self._engine = engine
         self._lock = lock
-        self._waiting = Waiting(patience, lock.path)
+        self._waiting = WaitingJobs(patience, lock.path)
         self._clock = clock
         self._queue: queue.SimpleQueue[Job[Any] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -164,7 +105,7 @@ class Writer:
         until = time.monotonic() + self._waiting.patience.seconds
         while thread.is_alive():
             thread.join(_JOIN_SECONDS)
-            if self._lock.is_awaited and time.monotonic() >= until:
+            if self._lock.has_waiter and time.monotonic() >= until:
                 return False
         return True
 
@@ -174,7 +115,7 @@ class Writer:
             self._take(jobs, self._queue.get())
             if jobs:
                 self._run_group(jobs)
-        with self._lock.held():
+        with self._lock.hold():
             self._drop_connection()
             self._engine.dispose()
         self._lock.close()
@@ -200,19 +141,19 @@ class Writer:
         """
         waiting = list(jobs)
         while waiting:
-            settled = self._attempt(waiting)
-            resolve(settled)
-            done = set(map(id, settled))
-            rest = [job for job in waiting if id(job) not in done]
+            answers = self._attempt(waiting)
+            resolve_jobs(answers)
+            ids = set(map(id, answers))
+            rest = [job for job in waiting if id(job) not in ids]
             self._waiting.put_back(rest)
             waiting = [job for job in rest if not job.given_up]
 
     def _attempt(self, jobs: list[Job[Any]]) -> list[Job[Any]]:
         """Run changes in one transaction, for one turn, and those that came meanwhile: the callers that can be told."""
         current: Job[Any] | None = None
-        done: list[Job[Any]] = []
+        successes: list[Job[Any]] = []
         try:
-            with self._lock.held():
+            with self._lock.hold():
                 self._top_up(jobs)
                 connection = self._connected()
                 until = time.monotonic() + TURN_SECONDS
@@ -220,7 +161,7 @@ class Writer:
                     transaction = Transaction(connection, self._clock())
                     for current in self._waiting.take_up(jobs):
                         current.result = current.change(transaction)
-                        done.append(current)
+                        successes.append(current)
                         if time.monotonic() > until:
                             break
                     current = None
@@ -229,13 +170,13 @@ class Writer:
         except DBAPIError as error:
             self._reconnect_later()
             if current is None or _whole_store(error):
-                return failed(jobs, self._store_error(error))
-            return failed([current], self._store_error(error))
+                return fail_jobs(jobs, self._store_error(error))
+            return fail_jobs([current], self._store_error(error))
         except OSError as error:
-            return failed(jobs, StoreError(f"the store's lock file cannot be used: {error.strerror}"))
+            return fail_jobs(jobs, StoreError(f"the store's lock file cannot be used: {error.strerror}"))
         except Exception as error:  # noqa: BLE001  # whatever a change raises belongs to its caller, not to this thread
-            return failed(jobs if current is None else [current], error)
-        return done
+            return fail_jobs(jobs if current is None else [current], error)
+        return successes
 
     def _store_error(self, error: DBAPIError) -> StoreError:
         hint = "check free disk space and the permissions of its folder"
@@ -244,7 +185,7 @@ class Writer:
 
     def _reconnect_later(self) -> None:
         try:
-            with self._lock.held():
+            with self._lock.hold():
                 self._drop_connection()
         except OSError:
             self._connection = None

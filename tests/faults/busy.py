@@ -23,7 +23,7 @@ from orgserver.model.orgs import AccessToken, Credential, Org, OrgState, Policy
 from orgserver.model.secret import Secret
 from orgserver.store import database
 from orgserver.store.session import Store, open_store
-from orgserver.store.writer import Transaction
+from orgserver.store.transaction import Transaction
 from orgserver.vault.ring import Key, Vault
 
 from .watching import Watched

@@ -32,7 +32,7 @@ from orgserver.model.orgs import AccessToken, Credential, Org, OrgState, Policy
 from orgserver.model.secret import Secret
 from orgserver.sandbox.server import Sandbox
 from orgserver.store import tables
-from orgserver.store.writer import Transaction
+from orgserver.store.transaction import Transaction
 
 BOUND_SECONDS = 10.0
 IN_FLIGHT = 2

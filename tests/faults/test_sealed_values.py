@@ -20,7 +20,7 @@ from orgserver.store import tables
 from orgserver.store.orgs.registry import Draft
 from orgserver.store.orgs.sealed_values import access_token_of, credential_of
 from orgserver.store.session import Store
-from orgserver.store.writer import Transaction
+from orgserver.store.transaction import Transaction
 
 ORGS = 20
 SEED = 7

@@ -27,7 +27,7 @@ from orgserver.model.orgs import Caller, OrgState, Principal, Scope
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.state import schema
 from orgserver.services.queries.list_query import Listing
-from orgserver.store.writer import Transaction
+from orgserver.store.transaction import Transaction
 
 TOOL = "salesforce_create_contact"
 ADA = {"FirstName": "Ada", "LastName": "Byron"}

@@ -14,8 +14,9 @@ from sqlalchemy import create_engine, insert, select, text, update
 from orgserver.model.errors import KeyProblem, StoreError
 from orgserver.store import files, migration, tables
 from orgserver.store.database import OLDER_SCHEMAS, SCHEMA, Database
+from orgserver.store.processes.lock_file import hold_lock
 from orgserver.store.session import Store, open_store
-from orgserver.store.writer import Prepared, Transaction
+from orgserver.store.transaction import PreparedStatement, Transaction
 from orgserver.vault.ring import Key, Vault
 
 
@@ -201,7 +202,7 @@ async def test_two_processes_share_the_store_by_turns(store: Store, opener: Call
 async def test_what_comes_while_another_process_has_its_turn_goes_into_the_next_commit_together(store: Store) -> None:
     writer = store.database._writer
     groups: list[Transaction] = []
-    with files.held(store.database.file):
+    with hold_lock(store.database.file):
         first = asyncio.ensure_future(store.database.write(groups.append))
         await asyncio.sleep(0)
         async with asyncio.timeout(5):
@@ -216,7 +217,7 @@ async def test_what_comes_while_another_process_has_its_turn_goes_into_the_next_
 
 
 async def test_a_statement_that_fails_says_so_without_the_values_it_was_given(store: Store) -> None:
-    add = Prepared(insert(tables.audit_pending))
+    add = PreparedStatement(insert(tables.audit_pending))
     row = {"entry_id": "twice", "process_id": "a value of ours", "deadline": 0}
 
     with pytest.raises(StoreError) as failed:

@@ -16,7 +16,7 @@ import pytest
 from orgserver.app import App
 from orgserver.model.audit import EntryFilter, Outcome
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.store import files
+from orgserver.store.processes.lock_file import lock_path
 from tests.faults.driving import Served, failed, serving
 from tests.faults.locking import holding
 
@@ -143,7 +143,7 @@ async def test_a_signal_ends_a_server_whose_store_is_held_by_another(
         acme.fault("hang", path=".*/sobjects/Contact", seconds=60)
         sent = served.send("tools/call", CREATE)
         await posted(acme)
-        with holding(files.lock_path(app.store.database.file)) as other:
+        with holding(lock_path(app.store.database.file)) as other:
             refused = served.send("tools/call", CREATE)
             await asyncio.sleep(0.5)  # so that it has been read
             served.process.send_signal(signal.SIGTERM)
@@ -166,7 +166,7 @@ async def test_a_signal_ends_a_server_whose_store_is_held_by_another(
 async def test_a_call_beside_a_held_store_is_refused_within_its_limit(app: App, tmp_path: Path) -> None:
     async with serving(tmp_path / "home", ORGSERVER_CALL_TIMEOUT="3") as served:
         await served.list_contacts("acme")
-        with holding(files.lock_path(app.store.database.file)) as other:
+        with holding(lock_path(app.store.database.file)) as other:
             began = time.monotonic()
             error = failed(await served.list_contacts("acme"))
             took = time.monotonic() - began
@@ -181,7 +181,7 @@ async def test_a_call_beside_a_held_store_is_refused_within_its_limit(app: App, 
 async def test_a_call_beside_a_store_that_is_let_go_is_answered(app: App, tmp_path: Path) -> None:
     async with serving(tmp_path / "home", ORGSERVER_CALL_TIMEOUT="30") as served:
         await served.list_contacts("acme")
-        with holding(files.lock_path(app.store.database.file)) as other:
+        with holding(lock_path(app.store.database.file)) as other:
             call = asyncio.ensure_future(served.list_contacts("acme"))
             await asyncio.sleep(1)  # longer than any look at who holds it
             assert not call.done()
@@ -191,7 +191,7 @@ async def test_a_call_beside_a_store_that_is_let_go_is_answered(app: App, tmp_pa
 
 
 async def test_a_server_that_starts_beside_a_held_store_says_so_and_hears_signals(app: App, tmp_path: Path) -> None:
-    with holding(files.lock_path(app.store.database.file)) as other:
+    with holding(lock_path(app.store.database.file)) as other:
         async with command(tmp_path / "home", "serve") as server:
             line = await line_with(server.stderr, "waiting for process")
             server.send_signal(signal.SIGTERM)
@@ -203,7 +203,7 @@ async def test_a_server_that_starts_beside_a_held_store_says_so_and_hears_signal
 
 
 async def test_a_command_beside_a_held_store_says_so_and_goes_on_when_it_is_let_go(app: App, tmp_path: Path) -> None:
-    with holding(files.lock_path(app.store.database.file)) as other:
+    with holding(lock_path(app.store.database.file)) as other:
         async with command(tmp_path / "home", "list-orgs") as listing:
             line = await line_with(listing.stderr, "waiting for")
             other.let_go()
@@ -215,7 +215,7 @@ async def test_a_command_beside_a_held_store_says_so_and_goes_on_when_it_is_let_
 
 
 async def test_ctrl_c_ends_a_command_that_waits_for_a_held_store(app: App, tmp_path: Path) -> None:
-    with holding(files.lock_path(app.store.database.file)):
+    with holding(lock_path(app.store.database.file)):
         async with command(tmp_path / "home", "list-orgs") as listing:
             await line_with(listing.stderr, "waiting for")
             listing.send_signal(signal.SIGINT)
@@ -225,7 +225,7 @@ async def test_ctrl_c_ends_a_command_that_waits_for_a_held_store(app: App, tmp_p
 
 @pytest.mark.timeout(90)
 async def test_a_command_beside_a_stopped_holder_gives_up_in_one_line(app: App, tmp_path: Path) -> None:
-    with holding(files.lock_path(app.store.database.file)) as other:
+    with holding(lock_path(app.store.database.file)) as other:
         other.stop()
         async with command(tmp_path / "home", "list-orgs") as listing:
             out, told = await listing.communicate()

@@ -16,7 +16,7 @@ from orgserver.services.bulk.request import BulkRequest
 from orgserver.services.calls.access import OrgSession
 from orgserver.store.audit import result_parts
 from orgserver.store.session import Store
-from orgserver.store.writer import microseconds
+from orgserver.store.transaction import microseconds
 
 T = TypeVar("T")
 SHOWN = 50

@@ -15,7 +15,7 @@ from orgserver.services.calls.access import Access
 from orgserver.store import approvals
 from orgserver.store.approvals import Approval
 from orgserver.store.session import Store
-from orgserver.store.writer import microseconds
+from orgserver.store.transaction import microseconds
 
 
 @dataclass(frozen=True, slots=True)

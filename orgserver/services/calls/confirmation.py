@@ -27,7 +27,7 @@ from orgserver.services.calls.questions import Confirmation, Told
 from orgserver.store import approvals
 from orgserver.store.approvals import Pass, Queued, Wanted
 from orgserver.store.session import Store
-from orgserver.store.writer import Transaction, microseconds
+from orgserver.store.transaction import Transaction, microseconds
 from orgserver.vault.ring import Context, Unsealable
 
 T = TypeVar("T")

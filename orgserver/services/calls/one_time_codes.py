@@ -22,7 +22,7 @@ from orgserver.store import one_time_codes
 from orgserver.store.one_time_codes import CodeState
 from orgserver.store.orgs.rewrapping import catching_up
 from orgserver.store.session import Store
-from orgserver.store.writer import Transaction, microseconds
+from orgserver.store.transaction import Transaction, microseconds
 
 MAX_WRONG = 5
 CLOSED_US = 15 * 60 * 1_000_000

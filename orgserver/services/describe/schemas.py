@@ -29,7 +29,7 @@ from orgserver.services.describe import compression
 from orgserver.store import describe_cache
 from orgserver.store.describe_cache import DescribeKey, KeptDescribe
 from orgserver.store.session import Store
-from orgserver.store.writer import Transaction
+from orgserver.store.transaction import Transaction
 
 T = TypeVar("T")
 W = TypeVar("W", Schema, ObjectList)

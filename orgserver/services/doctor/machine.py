@@ -21,6 +21,7 @@ from orgserver.config import Settings
 from orgserver.salesforce.auth.token_refusals import GUIDE
 from orgserver.store import diagnostics, files
 from orgserver.store.database import OLDER_SCHEMAS, SCHEMA
+from orgserver.store.processes.lock_file import LockFile, lock_path
 from orgserver.vault.sources import folder_risk
 from orgserver.vault.system_keyring import COMMAND, SystemKeyring
 
@@ -182,9 +183,9 @@ def unattended(settings: Settings) -> list[Finding]:
 
 def lock_file(database: Path, patience: float) -> Finding:
     """Every writer waits for this lock; one that hangs while it holds it stops them all."""
-    path = files.lock_path(database)
+    path = lock_path(database)
     try:
-        lock = files.LockFile(path)
+        lock = LockFile(path)
     except OSError as error:
         return Finding("lock file", "problem", f"{path} cannot be used: {error.strerror}", "make it a file of your own")
     try:

@@ -33,7 +33,7 @@ from orgserver.store.orgs.registry import Catalog
 from orgserver.store.orgs.sealed_values import credential_of
 from orgserver.store.session import Store
 from orgserver.store.times import to_datetime
-from orgserver.store.writer import Transaction
+from orgserver.store.transaction import Transaction
 
 __all__ = ["Enrolled", "Enrolment", "Registration"]
 

@@ -29,7 +29,7 @@ from orgserver.salesforce.auth.oauth import TokenAnswer
 from orgserver.services.orgs.registration import Registration
 from orgserver.store.orgs.registry import Draft
 from orgserver.store.session import Store
-from orgserver.store.writer import Transaction
+from orgserver.store.transaction import Transaction
 
 logger = logging.getLogger("orgserver.tokens")
 KEEP_TRYING = (0.1, 0.3, 1.0, 3.0, 5.0)

@@ -21,7 +21,7 @@ from orgserver.services.tokens.cache import hosts_of
 from orgserver.services.tokens.failures import closed
 from orgserver.store.orgs import policies
 from orgserver.store.session import Store
-from orgserver.store.writer import Transaction
+from orgserver.store.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from orgserver.services.tokens import failures
 from orgserver.services.tokens.refresh_request import hosts_of
 from orgserver.store.session import Store
 from orgserver.store.times import to_datetime
-from orgserver.store.writer import Transaction, microseconds
+from orgserver.store.transaction import Transaction, microseconds
 
 logger = logging.getLogger("orgserver.tokens")
 SECONDS = 10.0

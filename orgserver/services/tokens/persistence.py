@@ -17,7 +17,7 @@ from orgserver.model.orgs import AccessToken, Org, OrgState
 from orgserver.model.secret import Secret
 from orgserver.services.tokens import failures
 from orgserver.store.session import Store
-from orgserver.store.writer import Transaction
+from orgserver.store.transaction import Transaction
 
 logger = logging.getLogger("orgserver.tokens")
 _KEEP_TRYING = (0.1, 0.3, 1.0, 3.0)

@@ -33,7 +33,7 @@ from orgserver.store.orgs import policies
 from orgserver.store.orgs.refreshes import Busy, Closed, Finished, Granted, Refreshes, moment
 from orgserver.store.session import Store
 from orgserver.store.times import to_datetime
-from orgserver.store.writer import Transaction, microseconds
+from orgserver.store.transaction import Transaction, microseconds
 
 logger = logging.getLogger("orgserver.tokens")
 

@@ -10,7 +10,7 @@ from orgserver.services.calls.access import Access
 from orgserver.store.audit import snapshots as kept_values
 from orgserver.store.audit.snapshots import SnapshotFilter
 from orgserver.store.session import Store
-from orgserver.store.writer import Transaction
+from orgserver.store.transaction import Transaction
 
 
 async def erasable(store: Store, which: SnapshotFilter) -> int:

@@ -15,11 +15,11 @@ from orgserver.store import tables
 from orgserver.store.audit import chain
 from orgserver.store.audit.checkpoints import CHECKPOINT_EVENTS
 from orgserver.store.database import Database
-from orgserver.store.writer import Prepared, Transaction
+from orgserver.store.transaction import PreparedStatement, Transaction
 from orgserver.vault.ring import Context, Key, Unsealable
 from orgserver.vault.signed_notes import Checkpoint, Signer
 
-_HEAD = Prepared(
+_HEAD = PreparedStatement(
     select(
         tables.audit_head.c.sequence,
         tables.audit_head.c.hash,
@@ -27,13 +27,13 @@ _HEAD = Prepared(
         tables.store.c.catalog_version,
     ).join_from(tables.audit_head, tables.store, tables.audit_head.c.id == tables.store.c.id)
 )
-_ADD_EVENTS = Prepared(insert(tables.audit_events))
-_MOVE_HEAD = Prepared(
+_ADD_EVENTS = PreparedStatement(insert(tables.audit_events))
+_MOVE_HEAD = PreparedStatement(
     update(tables.audit_head).values(
         sequence=bindparam("to_sequence"), hash=bindparam("to_hash"), sealed=bindparam("to_sealed")
     )
 )
-_ADD_PENDING = Prepared(insert(tables.audit_pending))
+_ADD_PENDING = PreparedStatement(insert(tables.audit_pending))
 
 
 @dataclass(slots=True)
@@ -89,14 +89,14 @@ class Chained:
         )
 
     def _head(self, tx: Transaction) -> _Head:
-        head: _Head | None = tx.shared.get("head")
+        head: _Head | None = tx.state.get("head")
         if head is None:
             if _identity(self._database.file) != self._opened:
                 raise StoreError("the store's file was removed or replaced while it was open")
             ((sequence, hash_, sealed, catalog_version),) = _HEAD.run_bare(tx.connection).fetchall()
             if self.open_head(sealed) != (sequence, hash_):
                 raise AuditBroken("the head of the audit chain was changed from outside")
-            head = tx.shared["head"] = _Head(sequence, hash_, catalog_version, [], [])
+            head = tx.state["head"] = _Head(sequence, hash_, catalog_version, [], [])
             tx.before_commit.append(lambda: self._flush(tx))
         return head
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, text
 
 from orgserver.store.audit import result_parts
-from orgserver.store.writer import Transaction
+from orgserver.store.transaction import Transaction
 
 PAGE = 2_000
 """Events in one transaction: some milliseconds, which is what a call waits at most."""

@@ -24,18 +24,20 @@ from orgserver.store.audit.appender import Chained
 from orgserver.store.audit.checkpoints import CHECKPOINT_US, CheckpointFile
 from orgserver.store.database import Database
 from orgserver.store.idempotency import Begun, Repetition
-from orgserver.store.writer import Prepared, Transaction
+from orgserver.store.transaction import PreparedStatement, Transaction
 from orgserver.vault.ring import Key
 from orgserver.vault.signed_notes import Signer
 
 logger = logging.getLogger("orgserver.audit")
 
-_RENEW = Prepared(
+_RENEW = PreparedStatement(
     update(tables.audit_pending)
     .where(tables.audit_pending.c.entry_id == bindparam("entry"))
     .values(deadline=bindparam("until"))
 )
-_END_PENDING = Prepared(delete(tables.audit_pending).where(tables.audit_pending.c.entry_id == bindparam("entry")))
+_END_PENDING = PreparedStatement(
+    delete(tables.audit_pending).where(tables.audit_pending.c.entry_id == bindparam("entry"))
+)
 
 
 class AuditLog(Chained):
@@ -249,9 +251,9 @@ class AuditLog(Chained):
     ) -> Begun:
         if self._head(tx).catalog_version != catalog_version:
             return Begun("catalog_changed")
-        if "space" not in tx.shared:
-            tx.shared["space"] = files.free_bytes(self._database.file.parent)
-        if tx.shared["space"] < self._free_floor:
+        if "space" not in tx.state:
+            tx.state["space"] = files.free_bytes(self._database.file.parent)
+        if tx.state["space"] < self._free_floor:
             raise StoreError("the store's disk is almost full")
         if repetition is not None:
             earlier = idempotency.begin_in(tx, intent, repetition)

@@ -26,7 +26,7 @@ from orgserver.store import tables
 from orgserver.store.audit import chain, index
 from orgserver.store.audit.log import AuditLog
 from orgserver.store.times import to_microseconds
-from orgserver.store.writer import Transaction
+from orgserver.store.transaction import Transaction
 from orgserver.vault.signed_notes import BadNote, Verifier, as_signed
 
 STEP = 10_000

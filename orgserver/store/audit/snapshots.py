@@ -27,7 +27,7 @@ from orgserver.store.audit import chain, index, pruning
 from orgserver.store.audit.log import AuditLog
 from orgserver.store.orgs.registry import Orgs
 from orgserver.store.times import to_microseconds
-from orgserver.store.writer import Transaction
+from orgserver.store.transaction import Transaction
 from orgserver.vault.ring import Context, Unsealable
 
 COSTS = "this org keeps what changes replace: the change will read before it writes, which is one more API call"

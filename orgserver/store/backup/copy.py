@@ -29,6 +29,7 @@ from orgserver.store.audit import verification
 from orgserver.store.backup import staging
 from orgserver.store.backup.staging import BESIDE
 from orgserver.store.database import APPLICATION_ID, OLDER_SCHEMAS, SCHEMA
+from orgserver.store.processes.lock_file import PATIENCE, hold_lock, hold_lock_if_free
 from orgserver.store.session import Store, open_store
 from orgserver.store.times import to_datetime
 from orgserver.vault.ring import Vault
@@ -110,13 +111,13 @@ def _copy(database: Path, raw: Path, whole: Path, made_at: int) -> tuple[str, ..
 
 def _take_live(database: Path, draft: sqlite3.Connection) -> None:
     """One snapshot of the live store, all at once: a copy in steps begins anew with every commit of somebody else."""
-    with files.held(database):
+    with hold_lock(database):
         source = sqlite3.connect(f"{database.absolute().as_uri()}?mode=rw", uri=True)
     try:
         source.execute("PRAGMA query_only = ON")
         source.backup(draft)
     finally:
-        with files.held_if_free(database, files.PATIENCE):
+        with hold_lock_if_free(database, PATIENCE):
             source.close()
 
 
@@ -125,7 +126,7 @@ def copy_to_read(database: Path, target: Path) -> None:
 
     SQLite keeps the index of a WAL in a file of its own, which a full disk has no room for: then in memory.
     """
-    with files.held(database), closing(sqlite3.connect(target)) as copy:
+    with hold_lock(database), closing(sqlite3.connect(target)) as copy:
         try:
             _take_all(database, copy, "NORMAL")
         except sqlite3.OperationalError:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from sqlalchemy import delete, insert, select, update
 
 from orgserver.store import tables
-from orgserver.store.writer import Transaction
+from orgserver.store.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from orgserver.model.names import OrgId, RowId, new_id
 from orgserver.model.orgs import Caller, Org, Policy
 from orgserver.store import tables
 from orgserver.store.orgs import rows
-from orgserver.store.writer import Transaction
+from orgserver.store.transaction import Transaction
 
 _policies = tables.policies
 

@@ -21,7 +21,7 @@ from orgserver.store.orgs.registry import Orgs
 from orgserver.store.orgs.sealed_values import access_token_of, credential_of
 from orgserver.store.processes.liveness import Lives
 from orgserver.store.times import to_datetime
-from orgserver.store.writer import Transaction
+from orgserver.store.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True)

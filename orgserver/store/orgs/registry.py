@@ -19,7 +19,7 @@ from orgserver.store.orgs import policies, rows, sealed_values
 from orgserver.store.orgs.policies import PolicyChange
 from orgserver.store.orgs.rewrapping import ORG, catching_up, renew_data_key_in
 from orgserver.store.times import to_datetime
-from orgserver.store.writer import Transaction
+from orgserver.store.transaction import Transaction
 from orgserver.vault.ring import Context, Key, Vault
 
 

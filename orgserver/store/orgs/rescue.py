@@ -26,7 +26,7 @@ from orgserver.private_files import write_whole
 from orgserver.store import tables
 from orgserver.store.orgs import leases
 from orgserver.store.orgs.registry import Orgs
-from orgserver.store.writer import Transaction
+from orgserver.store.transaction import Transaction
 from orgserver.vault.ring import Context
 
 logger = logging.getLogger("orgserver.tokens")

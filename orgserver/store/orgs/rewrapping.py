@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.errors import KeyProblem
 from orgserver.store import one_time_codes, tables
-from orgserver.store.writer import Prepared, Transaction
+from orgserver.store.transaction import PreparedStatement, Transaction
 from orgserver.vault.ring import Context, DataKey, Key, RingBehind, Unsealable, Vault, key_id
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ ORG = "org"
 _STORE_KEYS = {"store_key": "store", "audit_key": "audit", "signing_key": "signing"}
 
 _PAGE = select(tables.data_keys.c.owner, tables.data_keys.c.wrapped).order_by(tables.data_keys.c.owner)
-_WRAP = Prepared(
+_WRAP = PreparedStatement(
     update(tables.data_keys).where(tables.data_keys.c.owner == bindparam("of")).values(wrapped=bindparam("to_wrapped"))
 )
 
@@ -48,10 +48,10 @@ class _Sealed:
         self.key = [column.name for column in table.primary_key]
         wanted = {"row_id", *self.key, *columns, *filter(None, columns.values())}
         of = table.c.row_id
-        self.find = Prepared(
+        self.find = PreparedStatement(
             select(*(table.c[name] for name in sorted(wanted))).where(of >= bindparam("first"), of <= bindparam("last"))
         )
-        self.keep = Prepared(
+        self.keep = PreparedStatement(
             update(table)
             .where(*(table.c[name] == bindparam(f"of_{name}") for name in self.key))
             .values({name: bindparam(f"to_{name}") for name in columns})

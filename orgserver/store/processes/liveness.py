@@ -15,8 +15,8 @@ import portalocker
 
 from orgserver.model.errors import StoreError
 from orgserver.model.names import new_id
-from orgserver.store.files import LockFile
 from orgserver.store.processes import lock_holders
+from orgserver.store.processes.lock_file import LockFile
 from orgserver.store.processes.lock_holders import Holder
 
 _PROVEN = "locked"

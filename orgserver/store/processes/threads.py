@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-async def left_behind(step: Callable[..., T], *arguments: Any) -> T:
+async def run_detached(step: Callable[..., T], *arguments: Any) -> T:
     """Run a step in a thread of its own, and leave it there when the caller is cancelled.
 
     ``asyncio.to_thread`` would hold up the end of the event loop, and so Ctrl-C, until the step is over.

@@ -18,7 +18,7 @@ from orgserver.services.audit.export import event_line
 from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.store.audit import chain
 from orgserver.store.session import Store
-from orgserver.store.writer import Transaction
+from orgserver.store.transaction import Transaction
 from orgserver.vault import signed_notes
 from orgserver.vault.signed_notes import BadNote, Checkpoint, Signer, Verifier
 

@@ -24,7 +24,7 @@ from orgserver.services.calls.plan import Plan
 from orgserver.services.calls.questions import Confirmation, Told
 from orgserver.serving.server import build_server
 from orgserver.store import tables
-from orgserver.store.writer import microseconds
+from orgserver.store.transaction import microseconds
 
 DELETE = "salesforce_delete_contact"
 

@@ -16,7 +16,7 @@ from orgserver.services.describe import name_lookup
 from orgserver.services.describe import schemas as metadata_service
 from orgserver.services.queries.list_query import Listing
 from orgserver.store import describe_cache
-from orgserver.store.writer import microseconds
+from orgserver.store.transaction import microseconds
 
 DESCRIBE, OBJECTS = "salesforce_describe_object", "salesforce_list_objects"
 CONTACT_ID = "003Ws000003xYzAIAU"

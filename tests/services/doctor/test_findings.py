@@ -29,7 +29,8 @@ from orgserver.services.doctor.machine import Finding
 from orgserver.store import files, tables
 from orgserver.store.database import SCHEMA
 from orgserver.store.orgs.registry import Draft
-from orgserver.store.writer import Transaction, microseconds
+from orgserver.store.processes.lock_file import LockFile, lock_path
+from orgserver.store.transaction import Transaction, microseconds
 
 NOW = datetime(2026, 11, 24, 20, tzinfo=UTC)
 posix = pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX's")
@@ -174,9 +175,9 @@ async def database(opener: Callable[..., Any], store_file: Path) -> Path:
 
 
 def test_a_lock_that_another_process_holds_is_told_and_the_store_left_alone(database: Path) -> None:
-    lock = files.LockFile(files.lock_path(database))
+    lock = LockFile(lock_path(database))
 
-    with lock.held():
+    with lock.hold():
         found = machine.of_files(database, patience=0.05)
     lock.close()
 

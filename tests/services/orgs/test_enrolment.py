@@ -15,7 +15,7 @@ from orgserver.model.secret import Secret
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.orgs.enrolment import Registration
 from orgserver.services.queries.list_query import Listing
-from orgserver.store.writer import Transaction
+from orgserver.store.transaction import Transaction
 
 
 def registration(org: SandboxOrg, name: str = "acme", token: str = "", **options: Any) -> Registration:

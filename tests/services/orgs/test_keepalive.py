@@ -13,7 +13,7 @@ from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.orgs.keepalive import KeepAlive, dies_at
 from orgserver.store import tables
 from orgserver.store.times import to_microseconds
-from orgserver.store.writer import Transaction
+from orgserver.store.transaction import Transaction
 
 
 async def idle_for(app: App, org: str, days: float) -> None:

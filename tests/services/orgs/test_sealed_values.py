@@ -17,7 +17,7 @@ from orgserver.services.undo.changes import CannotUndo
 from orgserver.store import tables
 from orgserver.store.approvals import UNREADABLE
 from orgserver.store.orgs.rewrapping import LEFT_BEHIND, ORG, SEALED
-from orgserver.store.writer import Transaction
+from orgserver.store.transaction import Transaction
 from tests.services.orgs.test_authentication import KEY, browser, registration
 
 

@@ -19,7 +19,7 @@ from orgserver.services.queries.list_query import Listing
 from orgserver.services.tokens.refresh import Refresher
 from orgserver.store import tables
 from orgserver.store.orgs.refreshes import Granted
-from orgserver.store.writer import Transaction
+from orgserver.store.transaction import Transaction
 
 TOKEN = ".*/token"
 

@@ -18,7 +18,7 @@ from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.queries.list_query import Listing
 from orgserver.store import tables
 from orgserver.store.times import to_microseconds
-from orgserver.store.writer import Transaction
+from orgserver.store.transaction import Transaction
 
 TOKEN = ".*/token"
 ANSWERS: dict[str, dict[str, Any]] = {

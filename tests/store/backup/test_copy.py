@@ -29,7 +29,7 @@ from orgserver.store.backup.copy import Copied
 from orgserver.store.database import SCHEMA
 from orgserver.store.orgs.registry import Draft
 from orgserver.store.times import to_microseconds
-from orgserver.store.writer import Transaction
+from orgserver.store.transaction import Transaction
 from orgserver.vault.ring import Key, Vault
 from orgserver.vault.sources import open_vault
 

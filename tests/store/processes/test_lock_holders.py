@@ -12,12 +12,11 @@ from sqlalchemy import text
 from orgserver.model.audit import Action, Completion, EntryFilter, Intent, Outcome
 from orgserver.model.errors import StoreAway, StoreBusy
 from orgserver.model.names import new_id
-from orgserver.services.audit.log_reader import AuditLogReader
-from orgserver.store import files
 from orgserver.store.processes import lock_holders
+from orgserver.store.processes.lock_file import LockFile, lock_path
 from orgserver.store.processes.lock_holders import Patience
 from orgserver.store.session import Store
-from orgserver.store.writer import Transaction
+from orgserver.store.transaction import Transaction
 from tests.faults.locking import HOLDS_SQLITE, holding
 
 FAR = 1 << 60
@@ -33,7 +32,7 @@ async def entries(store: Store) -> list[Outcome]:
 
 async def test_a_change_that_waits_in_vain_is_refused_in_time_naming_the_holder_and_never_goes_in(store: Store) -> None:
     ran: list[int] = []
-    with holding(files.lock_path(store.database.file)) as other:
+    with holding(lock_path(store.database.file)) as other:
         began = time.monotonic()
         with pytest.raises(StoreBusy, match=f"the store is busy: process {other.pid} holds it$"):
             await store.database.write(lambda _tx: ran.append(1), within=0.5)
@@ -46,7 +45,7 @@ async def test_a_change_that_waits_in_vain_is_refused_in_time_naming_the_holder_
 
 
 async def test_a_change_that_waits_for_a_holder_that_lets_go_goes_in(store: Store) -> None:
-    with holding(files.lock_path(store.database.file)) as other:
+    with holding(lock_path(store.database.file)) as other:
         waiting = asyncio.ensure_future(store.database.write(lambda _tx: "in", within=20))
         async with asyncio.timeout(10):
             while store.database.longest_wait < 0.5:
@@ -59,7 +58,7 @@ async def test_a_change_that_waits_for_a_holder_that_lets_go_goes_in(store: Stor
 
 async def test_beside_a_stopped_holder_nobody_waits_for_long(store: Store) -> None:
     store.database.wait_as(Patience(seconds=60, stopped_seconds=0.5))
-    with holding(files.lock_path(store.database.file)) as other:
+    with holding(lock_path(store.database.file)) as other:
         other.stop()
         began = time.monotonic()
         with pytest.raises(StoreBusy, match=f"process {other.pid} holds it and is stopped"):
@@ -73,7 +72,7 @@ async def test_beside_a_stopped_holder_nobody_waits_for_long(store: Store) -> No
 
 async def test_beside_a_holder_that_is_merely_slow_everybody_waits_as_long_as_they_may(store: Store) -> None:
     store.database.wait_as(Patience(seconds=60, stopped_seconds=0.5))
-    with holding(files.lock_path(store.database.file)):
+    with holding(lock_path(store.database.file)):
         began = time.monotonic()
         with pytest.raises(StoreBusy, match="holds it$"):
             await store.database.write(lambda _tx: None, within=1.5)
@@ -82,7 +81,7 @@ async def test_beside_a_holder_that_is_merely_slow_everybody_waits_as_long_as_th
 
 
 async def test_an_intent_that_was_given_up_is_not_in_the_log_and_nothing_was_sent(store: Store) -> None:
-    with holding(files.lock_path(store.database.file)) as other:
+    with holding(lock_path(store.database.file)) as other:
         with pytest.raises(StoreAway) as caught:
             await store.audit.begin(act(), deadline=FAR, catalog_version=1, within=0.3)
         other.let_go()
@@ -121,7 +120,7 @@ async def test_an_intent_that_goes_in_after_its_caller_was_refused_ends_as_not_s
 async def test_an_outcome_that_was_given_up_is_written_before_the_next_intent(store: Store) -> None:
     one = act()
     await store.audit.begin(one, deadline=FAR, catalog_version=1)
-    with holding(files.lock_path(store.database.file)) as other:
+    with holding(lock_path(store.database.file)) as other:
         with pytest.raises(StoreBusy, match=f"process {other.pid} holds it"):
             await store.audit.finish(one.id, Completion(Outcome.SUCCEEDED), within=0.3)
         other.let_go()
@@ -160,7 +159,7 @@ async def test_opening_beside_a_stranger_who_holds_sqlites_own_lock_names_it(
 async def test_opening_beside_a_holder_says_so_and_gives_up(opener: Callable, store_file: Path) -> None:
     await (await opener()).close()
     told: list[str] = []
-    with holding(files.lock_path(store_file)) as other:
+    with holding(lock_path(store_file)) as other:
         with pytest.raises(StoreBusy, match=f"process {other.pid} holds it"):
             await opener(patience=Patience(seconds=2.5, tell=told.append))
 
@@ -169,7 +168,7 @@ async def test_opening_beside_a_holder_says_so_and_gives_up(opener: Callable, st
 
 async def test_opening_beside_a_holder_that_lets_go_goes_on(opener: Callable, store_file: Path) -> None:
     await (await opener()).close()
-    with holding(files.lock_path(store_file)) as other:
+    with holding(lock_path(store_file)) as other:
         opening = asyncio.ensure_future(opener(patience=Patience(seconds=30)))
         asyncio.get_running_loop().call_later(0.5, other.let_go)
         store = await opening
@@ -182,7 +181,7 @@ async def test_closing_beside_a_holder_takes_a_moment(opener: Callable, store_fi
     await store.audit.begin(act(), deadline=FAR, catalog_version=1)  # so that there is something to take back
     async with store.database.reading() as connection:
         await connection.execute(text("SELECT 1"))
-    with holding(files.lock_path(store_file)):
+    with holding(lock_path(store_file)):
         began = time.monotonic()
         await store.close()
 
@@ -190,7 +189,7 @@ async def test_closing_beside_a_holder_takes_a_moment(opener: Callable, store_fi
 
 
 async def test_scanning_beside_a_holder_is_not_held_up(store: Store) -> None:
-    with holding(files.lock_path(store.database.file)):
+    with holding(lock_path(store.database.file)):
         began = time.monotonic()
         assert await store.database.scan(lambda connection: connection.execute(text("SELECT 1")).scalar()) == 1
 
@@ -200,7 +199,7 @@ async def test_scanning_beside_a_holder_is_not_held_up(store: Store) -> None:
 def test_the_holder_is_known_by_what_it_wrote_where_the_kernel_does_not_tell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lock = files.LockFile(tmp_path / "a.lock")
+    lock = LockFile(tmp_path / "a.lock")
     monkeypatch.setattr(lock_holders, "_LOCKS", tmp_path / "no such list")
     assert lock.take_now()
 
