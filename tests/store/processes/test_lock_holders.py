@@ -12,6 +12,7 @@ from sqlalchemy import text
 from orgserver.model.audit import Action, Completion, EntryFilter, Intent, Outcome
 from orgserver.model.errors import StoreAway, StoreBusy
 from orgserver.model.names import new_id
+from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.store.processes import lock_holders
 from orgserver.store.processes.lock_file import LockFile, lock_path
 from orgserver.store.processes.lock_holders import Patience
