@@ -101,8 +101,8 @@ class SalesforceClient:
 
         Raises what ``send`` and ``read`` raise.
         """
-        wrapped = composite_read.wrap(request) if composite_read.is_long(request) else request
-        outgoing = build_request(hosts, token, wrapped, self._read_seconds)
+        message = composite_read.wrap(request) if composite_read.is_long(request) else request
+        outgoing = build_request(hosts, token, message, self._read_seconds)
         connections = self._pool.get(hosts.key, hosts.instance_url)
         try:
             async with (

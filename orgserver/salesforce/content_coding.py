@@ -131,10 +131,10 @@ class _Layer:
 def _codings(values: Iterable[str]) -> list[str]:
     """The codings, in the order in which they were applied."""
     names = [name.strip().lower() for value in values for name in value.split(",")]
-    packed = [name for name in names if name not in ("", "identity")]
-    if len(packed) > MAX_CODINGS or not _CODINGS.keys() >= set(packed):
+    codings = [name for name in names if name not in ("", "identity")]
+    if len(codings) > MAX_CODINGS or not _CODINGS.keys() >= set(codings):
         raise Unreadable("the answer is packed in a way that was not asked for")
-    return [_CODINGS[name] for name in packed]
+    return [_CODINGS[name] for name in codings]
 
 
 def _deflate_bits(data: bytes) -> int:

@@ -51,9 +51,9 @@ def check_url(text: str, trusted: Sequence[str] = ()) -> str:
     literal = _literal(host)
     if literal is None:
         _check_labels(host)
-    shown = f"[{host}]" if ":" in host else host
-    name = shown if port == _DEFAULT_PORTS[scheme] else f"{shown}:{port}"
-    if _is_trusted(shown, port, trusted):
+    host_part = f"[{host}]" if ":" in host else host
+    name = host_part if port == _DEFAULT_PORTS[scheme] else f"{host_part}:{port}"
+    if _is_trusted(host_part, port, trusted):
         if scheme == "http" and not _is_loopback(host, literal):
             raise ValueError(f"{name} is not on this machine, so it must be https")
         return f"{scheme}://{name}"
@@ -101,25 +101,25 @@ def _parts(text: str) -> tuple[str, str, int]:
 
 def check_host(text: str) -> str:
     """Read one ``--trust-host`` value, ``HOST`` or ``HOST:PORT``; ValueError if it is neither."""
-    lowered = text.strip().lower()
+    name = text.strip().lower()
     try:
-        parts = urlsplit(f"//{lowered}")
-        good = bool(parts.hostname) and parts.netloc == lowered and "@" not in lowered
+        parts = urlsplit(f"//{name}")
+        good = bool(parts.hostname) and parts.netloc == name and "@" not in name
         if parts.port is not None and not parts.port > 0:
             good = False
     except ValueError:
         good = False
-    if not good or _UNSAFE.search(lowered) or not lowered.isascii():
+    if not good or _UNSAFE.search(name) or not name.isascii():
         raise ValueError("a trusted host is HOST or HOST:PORT, without scheme or path")
     if _literal(parts.hostname or "") is None:
         _check_labels(parts.hostname or "")
-    return lowered
+    return name
 
 
-def _is_trusted(shown: str, port: int, trusted: Sequence[str]) -> bool:
+def _is_trusted(host_part: str, port: int, trusted: Sequence[str]) -> bool:
     for each in trusted:
-        lowered = each.lower()
-        if lowered == f"{shown}:{port}" or (lowered == shown and port == _HTTPS_PORT):
+        name = each.lower()
+        if name == f"{host_part}:{port}" or (name == host_part and port == _HTTPS_PORT):
             return True
     return False
 

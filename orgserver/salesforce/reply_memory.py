@@ -90,12 +90,12 @@ class Reservation:
     def release(self) -> None:
         """Give everything back, once no thread works on it any more: nothing can stop a thread."""
         thread, self._thread = self._thread, None
-        taken = [*self._middle, *self._large, *self._reading]
+        places = [*self._middle, *self._large, *self._reading]
         self._middle, self._large, self._reading = [], [], []
         if thread is None or thread.done():
-            _give_back(taken)
+            _give_back(places)
         else:
-            thread.add_done_callback(partial(_ended, taken))
+            thread.add_done_callback(partial(_ended, places))
 
     async def __aenter__(self) -> Self:
         return self
@@ -112,12 +112,12 @@ async def _take(into: list[asyncio.Semaphore], *places: asyncio.Semaphore) -> No
         into.append(place)
 
 
-def _ended(taken: list[asyncio.Semaphore], thread: asyncio.Future[Any]) -> None:
+def _ended(places: list[asyncio.Semaphore], thread: asyncio.Future[Any]) -> None:
     if not thread.cancelled():
         thread.exception()  # nobody waits for it any more
-    _give_back(taken)
+    _give_back(places)
 
 
-def _give_back(taken: list[asyncio.Semaphore]) -> None:
-    while taken:
-        taken.pop().release()
+def _give_back(places: list[asyncio.Semaphore]) -> None:
+    while places:
+        places.pop().release()

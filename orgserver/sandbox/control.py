@@ -98,7 +98,7 @@ def _add(org: SandboxOrg, body: dict[str, Any]) -> str:
     if recorded is None or not isinstance(values, dict):
         raise ValueError("a known object and its values are wanted")
     sobject = org.objects.find(recorded.name)
-    known = {field.name for field in sobject.fields.values()}
-    if values.keys() - known:
-        raise ValueError(f"{sobject.name} has no field {', '.join(sorted(values.keys() - known))}")
+    names = {field.name for field in sobject.fields.values()}
+    if values.keys() - names:
+        raise ValueError(f"{sobject.name} has no field {', '.join(sorted(values.keys() - names))}")
     return org.records.add(sobject, values)

@@ -104,7 +104,7 @@ class Line:
             async with asyncio.timeout(seconds):
                 await self.closing.wait()
 
-    async def gone(self, seconds: float) -> bool:
+    async def wait_until_gone(self, seconds: float) -> bool:
         """Wait so long for the client to be gone."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -125,7 +125,7 @@ class Line:
             with socket.fromfd(raw.fileno(), socket.AF_INET, socket.SOCK_STREAM) as duplicate:
                 duplicate.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self.transport.abort()
-        await self.gone(1)
+        await self.wait_until_gone(1)
 
     async def answer(self, answer: Answer) -> None:
         """Send an answer, in the form that this client asked for."""
@@ -133,18 +133,18 @@ class Line:
             await self.start(answer.status, "", answer.headers)
             await self.part(b"", more=False)
             return
-        packed = self.wire.packed(answer.body)
-        framing = self.wire.framing(len(packed))
+        body = self.wire.packed(answer.body)
+        framing = self.wire.framing(len(body))
         await self.start(answer.status, answer.content_type, answer.headers | self.wire.coding(answer.body) | framing)
-        for part in self.wire.parts(packed):
+        for part in self.wire.parts(body):
             await self.part(part)
         await self.part(b"", more=False)
 
     async def start(self, status: int, content_type: str, headers: Mapping[str, str]) -> None:
         """Send the head of an answer."""
         pairs = self.wire.headers(content_type, headers)
-        encoded = [(name.encode(), value.encode()) for name, value in pairs]
-        await self.send({"type": "http.response.start", "status": status, "headers": encoded})
+        raw_headers = [(name.encode(), value.encode()) for name, value in pairs]
+        await self.send({"type": "http.response.start", "status": status, "headers": raw_headers})
 
     async def part(self, body: bytes, *, more: bool = True) -> None:
         """Send a part of an answer's body."""
@@ -154,7 +154,7 @@ class Line:
 async def strike(fault: Fault, line: Line, answer: Answer) -> None:
     """Do the damage; ``answer`` is what would have been sent."""
     if fault.kind == "hang":
-        if not await line.gone(fault.seconds):
+        if not await line.wait_until_gone(fault.seconds):
             await line.end(reset=True)
     elif fault.kind in ("close", "reset"):
         await line.end(reset=fault.kind == "reset")
@@ -173,9 +173,9 @@ async def strike(fault: Fault, line: Line, answer: Answer) -> None:
 async def _cut(line: Line, answer: Answer) -> None:
     if answer.body:
         # 200, whatever it was: an answer without a body could not be cut in the middle of one.
-        packed = line.wire.packed(answer.body)
-        await line.start(200, answer.content_type, line.wire.coding(answer.body) | line.wire.framing(len(packed)))
-        await line.part(packed[: len(packed) // 2])
+        body = line.wire.packed(answer.body)
+        await line.start(200, answer.content_type, line.wire.coding(answer.body) | line.wire.framing(len(body)))
+        await line.part(body[: len(body) // 2])
     elif line.transport is not None:
         line.transport.write(b"HTTP/1.1 20")
     await line.end()
@@ -185,7 +185,7 @@ async def _drip(fault: Fault, line: Line) -> None:
     await line.start(200, fault.content_type, {"Content-Length": "10000"})
     for _ in range(int(fault.seconds * 10)):
         await line.part(b" ")
-        if await line.gone(0.1):
+        if await line.wait_until_gone(0.1):
             return
     await line.end(reset=True)
 

@@ -140,8 +140,8 @@ def _hidden_fields(value: Any) -> dict[str, frozenset[str]]:
 
 
 def _one_object(name: str) -> str:
-    (known,) = _objects([name])
-    return known
+    (object_name,) = _objects([name])
+    return object_name
 
 
 def _hideable(name: str, fields: list[str]) -> frozenset[str]:

@@ -38,12 +38,12 @@ def _refused(status: int, code: str, message: str) -> Callable[[], Answer]:
 def _from_edge(status: int, body: str = "") -> Callable[[], Answer]:
     """The edge, which stands before the org, speaks no JSON."""
 
-    def made() -> Answer:
+    def make_answer() -> Answer:
         answer = Answer.text(status, body, "text/html" if body else "")
         answer.headers = {"server": "sfdcedge", "x-sfdc-request-id": secrets.token_hex(16)}
         return answer
 
-    return made
+    return make_answer
 
 
 def _unexpected() -> Answer:

@@ -204,9 +204,9 @@ class SandboxOrg:
 
     def fault(self, kind: Kind, **details: Any) -> Fault:
         """Order a fault."""
-        ordered = Fault(kind, **details)
-        self.faults.append(ordered)
-        return ordered
+        fault = Fault(kind, **details)
+        self.faults.append(fault)
+        return fault
 
     def strikes(self, method: str, path: str, *, unread: bool = False) -> Fault | None:
         """The fault that strikes a request, if one was ordered: before its body is read, or after."""

@@ -21,8 +21,8 @@ def _people(number: int) -> list[tuple[str, str]]:
     """Four people, others in each org: beyond the second, first and last names meet anew."""
     if number in _PEOPLE:
         return _PEOPLE[number]
-    known = _PEOPLE[0] + _PEOPLE[1]
-    return [(known[(number + i) % 8][0], known[(number // 8 + 3 * i + 1) % 8][1]) for i in range(4)]
+    everyone = _PEOPLE[0] + _PEOPLE[1]
+    return [(everyone[(number + i) % 8][0], everyone[(number // 8 + 3 * i + 1) % 8][1]) for i in range(4)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,18 +61,18 @@ class Sandbox:
         tls = certificates(tls_folder) if tls_folder is not None else None
         scheme = "https" if tls else "http"
         urls = [f"{scheme}://127.0.0.1:{each.getsockname()[1]}" for each in sockets]
-        served = [
+        sandbox_orgs = [
             SandboxOrg(number, url, rotation, callbacks=list(callbacks), plain=plain)
             for number, url in enumerate(urls, first_org - 1)
         ]
         if jwt_public_key is not None:
-            _take_assertions(served, jwt_public_key)
+            _take_assertions(sandbox_orgs, jwt_public_key)
         closing = asyncio.Event()
-        listeners = [_Listener(org, served, tls, closing, idle_seconds) for org in served]
+        listeners = [_Listener(org, sandbox_orgs, tls, closing, idle_seconds) for org in sandbox_orgs]
         try:
             for listener, each in zip(listeners, sockets, strict=True):
                 await listener.listen(each)
-            yield cls(served, tls.ca_file if tls else None)
+            yield cls(sandbox_orgs, tls.ca_file if tls else None)
         finally:
             closing.set()
             for listener in listeners:
@@ -124,11 +124,11 @@ class _Listener:
         )
         self._config.load()
 
-    async def listen(self, bound: socket.socket) -> None:
+    async def listen(self, listener: socket.socket) -> None:
         """Take connections from now on."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: _Protocol(self._config, self._state, self._connections), sock=bound, ssl=self._config.ssl
+            lambda: _Protocol(self._config, self._state, self._connections), sock=listener, ssl=self._config.ssl
         )
 
     async def close(self) -> None:
@@ -177,7 +177,7 @@ def _take_assertions(orgs: list[SandboxOrg], pem: str) -> None:
 def _bind(orgs: int, port: int) -> list[socket.socket]:
     if not 0 < orgs <= MAX_ORGS:
         raise OperatorError(f"the sandbox serves 1 to {MAX_ORGS:,} orgs")
-    bound: list[socket.socket] = []
+    sockets: list[socket.socket] = []
     for number in range(orgs):
         # With its protocol named, asyncio switches Nagle's algorithm off on what it accepts.
         each = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -185,11 +185,11 @@ def _bind(orgs: int, port: int) -> list[socket.socket]:
         try:
             each.bind(("127.0.0.1", port + number if port else 0))
         except (OSError, OverflowError):
-            for other in (*bound, each):
+            for other in (*sockets, each):
                 other.close()
             raise OperatorError(
                 f"port {port + number} on 127.0.0.1 cannot be used",
                 hint="choose another with --port, or 0 for a free one",
             ) from None
-        bound.append(each)
-    return bound
+        sockets.append(each)
+    return sockets

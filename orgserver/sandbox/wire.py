@@ -74,23 +74,23 @@ class Wire:
         """The header that says where the body ends; where there is none, it goes in chunks."""
         return {"Content-Length": str(length)} if self.plain else {}
 
-    def parts(self, packed: bytes) -> Iterator[bytes]:
+    def parts(self, body: bytes) -> Iterator[bytes]:
         """The chunks of a body."""
         if self.plain:
-            yield packed
+            yield body
             return
-        if packed:
-            yield packed[:_FIRST_CHUNK]
-        for start in range(_FIRST_CHUNK, len(packed), _CHUNK):
-            yield packed[start : start + _CHUNK]
+        if body:
+            yield body[:_FIRST_CHUNK]
+        for start in range(_FIRST_CHUNK, len(body), _CHUNK):
+            yield body[start : start + _CHUNK]
 
     def headers(self, content_type: str, headers: Mapping[str, str]) -> list[tuple[str, str]]:
         """All headers of an answer, in order."""
         own = {"Date": self.date} | ({} if self.plain else _SALESFORCE_HEADERS)
         own |= {"Content-Type": content_type} if content_type else {}
         own |= {"Connection": "close"} if self.last else {}
-        overruled = {name.lower() for name in headers}
-        pairs = [pair for pair in own.items() if pair[0].lower() not in overruled] + list(headers.items())
+        other_names = {name.lower() for name in headers}
+        pairs = [pair for pair in own.items() if pair[0].lower() not in other_names] + list(headers.items())
         pairs += [] if self.plain else _cookies()
         return [(name.lower(), value) for name, value in pairs] if self.lower_case else pairs
 
@@ -115,12 +115,12 @@ def unpacked(body: bytes, content_encoding: str) -> bytes:
 
 def _preferred(accept_encoding: str, codings: Sequence[str]) -> str:
     """The first of the codings that is accepted, or none."""
-    accepted = {
+    names = {
         match[1].lower()
         for part in accept_encoding.split(",")
         if (match := _CODING.fullmatch(part)) and float(match[2] or 1) > 0
     }
-    return next((name for name in codings if name in accepted), "")
+    return next((name for name in codings if name in names), "")
 
 
 def _cookies() -> list[tuple[str, str]]:

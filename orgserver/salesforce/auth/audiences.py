@@ -44,10 +44,10 @@ def recipients(
     if explicit and audience is not None:
         at_home = login in _SHARED and is_my_domain(audience)
         return (Recipient(audience if at_home else login, audience),)
-    known = _with_my_domain(login, instance_url)
-    if audience is not None and not is_my_domain(audience) and audience not in {each.audience for each in known}:
-        return (Recipient(login, audience), known[0])  # written by a version that did not tell a choice apart
-    return tuple(sorted(known, key=lambda each: each.audience != audience))
+    candidates = _with_my_domain(login, instance_url)
+    if audience is not None and not is_my_domain(audience) and audience not in {each.audience for each in candidates}:
+        return (Recipient(login, audience), candidates[0])  # written by a version that did not tell a choice apart
+    return tuple(sorted(candidates, key=lambda each: each.audience != audience))
 
 
 def _with_my_domain(login: str, instance_url: str) -> list[Recipient]:
@@ -61,14 +61,14 @@ def _with_my_domain(login: str, instance_url: str) -> list[Recipient]:
 def check(audience: str, login_url: str, trusted: Sequence[str]) -> str:
     """Read an audience that somebody chose; ValueError says in one line why it cannot be."""
     login = hosts.check_url(login_url, trusted)
-    chosen = audience.strip()
+    url = audience.strip()
     if not hosts.is_salesforces(login):
-        if chosen.lower().rstrip("/") != login:
+        if url.lower().rstrip("/") != login:
             raise ValueError("a host that is not Salesforce's own gets assertions for itself alone")
         return login
-    if not re.fullmatch(r"https://[A-Za-z0-9.-]+(:\d+)?(/[\w./~%-]*)?", chosen, re.ASCII):
+    if not re.fullmatch(r"https://[A-Za-z0-9.-]+(:\d+)?(/[\w./~%-]*)?", url, re.ASCII):
         raise ValueError("an audience is a URL such as https://MYDOMAIN.my.salesforce.com")
-    scheme, _, rest = chosen.partition("://")
+    scheme, _, rest = url.partition("://")
     host, slash, path = rest.partition("/")
     return f"{scheme}://{host.lower()}{slash}{path}" if path else f"{scheme}://{host.lower()}"
 

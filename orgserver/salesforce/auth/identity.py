@@ -38,9 +38,9 @@ def request_identity(answer: TokenAnswer, login_host: str, trusted: Sequence[str
 
     Raises ValueError where ``id`` names another host: that one may not see the token.
     """
-    named = hosts.check_url(answer.identity_url, trusted)
-    if named not in (login_host, *_SHARED):
-        raise ValueError(f"its identity URL names {named.partition('://')[2]}, not the login host")
+    origin = hosts.check_url(answer.identity_url, trusted)
+    if origin not in (login_host, *_SHARED):
+        raise ValueError(f"its identity URL names {origin.partition('://')[2]}, not the login host")
     return Request("GET", f"/id/{answer.org_id}/{answer.user_id}")
 
 
@@ -48,24 +48,24 @@ def read_identity(reply: Reply, trusted: Sequence[str]) -> Identity:
     """Read an identity answer; ValueError for what is none."""
     body: Any = reply.body
     urls = body.get("urls") if isinstance(body, dict) else None
-    said = body.get("organization_id") if isinstance(body, dict) else None
-    if not isinstance(urls, dict) or not isinstance(said, str):
+    organization_id = body.get("organization_id") if isinstance(body, dict) else None
+    if not isinstance(urls, dict) or not isinstance(organization_id, str):
         raise ValueError("its identity answer has not the form that Salesforce documents")  # noqa: TRY004  # not ours
-    return Identity(_org_id(said), _homes(urls, trusted))
+    return Identity(_org_id(organization_id), _homes(urls, trusted))
 
 
-def _org_id(said: str) -> str:
+def _org_id(text: str) -> str:
     try:
-        return org_id(said)
+        return org_id(text)
     except ValueError:
-        return clean_text(said, _SHOWN)
+        return clean_text(text, _SHOWN)
 
 
 def _homes(urls: dict[str, Any], trusted: Sequence[str]) -> frozenset[str]:
-    named = [urls[name] for name in _API if name in urls]
-    if not named or not all(isinstance(url, str) for url in named):
+    api_urls = [urls[name] for name in _API if name in urls]
+    if not api_urls or not all(isinstance(url, str) for url in api_urls):
         raise ValueError("its identity answer names no place of the API")
-    return frozenset(_origin(url, trusted) for url in named)
+    return frozenset(_origin(url, trusted) for url in api_urls)
 
 
 def _origin(url: str, trusted: Sequence[str]) -> str:

@@ -192,8 +192,8 @@ def refresh_token_in(status: int, body: Any) -> Secret | None:
     """The refresh token of a success, whatever else is wrong with it: the one that was sent is spent then."""
     if status != _OK or not isinstance(body, dict):
         return None
-    rotated = body.get("refresh_token")
-    return Secret(rotated) if isinstance(rotated, str) and _TOKEN.fullmatch(rotated) else None
+    token = body.get("refresh_token")
+    return Secret(token) if isinstance(token, str) and _TOKEN.fullmatch(token) else None
 
 
 def was_refused(status: int, body: Any) -> bool:
@@ -213,15 +213,15 @@ def _answer(body: dict[str, Any]) -> TokenAnswer:
     if not _ISSUED_AT.fullmatch(_optional(body, "issued_at", "0")):  # milliseconds since 1970, as text
         raise ValueError("issued_at is no time")
     identity_url = _text(body["id"])
-    named = _ID_PATH.fullmatch(urlsplit(identity_url).path)
-    if named is None:
+    path = _ID_PATH.fullmatch(urlsplit(identity_url).path)
+    if path is None:
         raise ValueError("id is no identity URL")
     return TokenAnswer(
         access_token=_token(body["access_token"]),
         refresh_token=_token(body["refresh_token"]) if "refresh_token" in body else None,
         instance_url=_text(body["instance_url"]),
-        org_id=org_id(named[1]),
-        user_id=record_id(named[2], "005"),
+        org_id=org_id(path[1]),
+        user_id=record_id(path[2], "005"),
         identity_url=identity_url,
     )
 

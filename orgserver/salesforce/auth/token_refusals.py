@@ -123,9 +123,9 @@ def read(status: int, body: Any) -> TokenRefused:
 
 def what_to_do_in_setup(cause: str) -> str | None:
     """What an administrator does in Setup about a refusal in these words; None where that would not help."""
-    lowered = cause.lower()
-    named = _APP_ERRORS.get(lowered.partition(":")[0])
-    return named or next((hint for text, hint in _TEXTS.items() if text in lowered), None)
+    lower_case = cause.lower()
+    hint_by_code = _APP_ERRORS.get(lower_case.partition(":")[0])
+    return hint_by_code or next((hint for text, hint in _TEXTS.items() if text in lower_case), None)
 
 
 def _hint(kind: RefusalKind, error: str, reason: str) -> str:

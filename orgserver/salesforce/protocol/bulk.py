@@ -108,8 +108,8 @@ def succeeded(row: dict[str, str]) -> RecordResult:
 def failed(row: dict[str, str]) -> RecordResult:
     """What a row of failedResults says: ``CODE:message:fields --``."""
     code, _, rest = row.get("sf__error", "").partition(":")
-    message, _, listed = rest.rpartition(":")
-    names = re.split(r"[,\s]+", listed.strip().removesuffix("--")) if message else []
+    message, _, field_list = rest.rpartition(":")
+    names = re.split(r"[,\s]+", field_list.strip().removesuffix("--")) if message else []
     identifier = _id_or_none(row.get("sf__id"))
     return _failed(identifier, {"statusCode": code, "message": message or rest or code, "fields": names})
 
@@ -128,8 +128,8 @@ def collection(
         return Request("DELETE", path, (("ids", identifiers), ("allOrNone", str(all_or_none).lower())))
     if action == "upsert" and key_field is not None:
         path += f"/{quote(sobject, safe='')}/{quote(key_field, safe='')}"
-    typed = [{"attributes": {"type": sobject}} | record for record in records]
-    body = {"allOrNone": all_or_none, "records": typed}
+    records_with_type = [{"attributes": {"type": sobject}} | record for record in records]
+    body = {"allOrNone": all_or_none, "records": records_with_type}
     method = "POST" if action == "create" else "PATCH"
     return Request(method, path, body=body, headers=duplicate_headers(allow_duplicates))
 

@@ -53,9 +53,9 @@ def sheets(header: Sequence[str], rows: Iterable[Sequence[str]], *, max_bytes: i
 
 
 def _line(cells: Sequence[str]) -> bytes:
-    written = io.StringIO()
-    csv.writer(written, quoting=csv.QUOTE_ALL, lineterminator="\n").writerow(cells)
-    return written.getvalue().encode()
+    line = io.StringIO()
+    csv.writer(line, quoting=csv.QUOTE_ALL, lineterminator="\n").writerow(cells)
+    return line.getvalue().encode()
 
 
 class _Lines:
@@ -84,11 +84,11 @@ def read(content: bytes) -> Iterator[dict[str, str]]:
     """
     try:
         with io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="") as lines:
-            bounded = _Lines(lines)
-            reader = csv.reader(bounded, strict=True)
+            counter = _Lines(lines)
+            reader = csv.reader(counter, strict=True)
             names = [name.lower() for name in next(reader, [])]
             for row in reader:
-                bounded.cells = 0
+                counter.cells = 0
                 if row:
                     yield dict(zip(names, row, strict=True))
     except csv.Error as error:

@@ -53,8 +53,8 @@ class ErrorEntry:
 
 def read_entries(body: Any) -> list[ErrorEntry]:
     """The entries of an error reply, or of one record's outcome; none of what has not Salesforce's form."""
-    listed = body if isinstance(body, list) else [body]
-    return [_entry(each) for each in listed if _is_entry(each)]
+    errors = body if isinstance(body, list) else [body]
+    return [_entry(each) for each in errors if _is_entry(each)]
 
 
 def join_messages(entries: Sequence[ErrorEntry]) -> str:
@@ -71,8 +71,8 @@ def fields_of(entries: Sequence[ErrorEntry]) -> tuple[str, ...]:
 
 
 def _describe_entry(entry: ErrorEntry) -> str:
-    named = f" ({', '.join(entry.fields)})" if entry.fields else ""
-    return ": ".join(part for part in (entry.code, entry.message) if part) + named
+    fields = f" ({', '.join(entry.fields)})" if entry.fields else ""
+    return ": ".join(part for part in (entry.code, entry.message) if part) + fields
 
 
 def _is_entry(value: Any) -> bool:
@@ -81,8 +81,8 @@ def _is_entry(value: Any) -> bool:
 
 def _entry(error: dict[str, Any]) -> ErrorEntry:
     code = error_code(error.get("errorCode", error.get("statusCode")))
-    listed = error.get("fields")
-    items = listed if isinstance(listed, list) else []
+    names = error.get("fields")
+    items = names if isinstance(names, list) else []
     fields = tuple(each for each in items if isinstance(each, str) and is_field_path(each))[:MAX_FIELDS]
     if code == DUPLICATES:
         return ErrorEntry(code, _RULE, fields, _duplicates(error))

@@ -136,8 +136,8 @@ def _refused_for_now(status: int, code: str, message: str, retry_after: float | 
 
 def _entries(body: Any) -> list[ErrorEntry]:
     """The entries of a reply; none if the first is no entry."""
-    listed = body if isinstance(body, list) else [body]
-    return error_entries.read_entries(listed) if error_entries.read_entries(listed[:1]) else []
+    errors = body if isinstance(body, list) else [body]
+    return error_entries.read_entries(errors) if error_entries.read_entries(errors[:1]) else []
 
 
 def _redirected(status: int, body: Any) -> CallError:

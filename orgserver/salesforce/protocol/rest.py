@@ -141,9 +141,9 @@ def read_limits(reply: Reply) -> dict[str, tuple[int, int]]:
         raise unreadable()
     allocations: dict[str, tuple[int, int]] = {}
     for name, limit in reply.body.items():
-        most, left = (limit.get("Max"), limit.get("Remaining")) if isinstance(limit, dict) else (None, None)
-        if is_count(most) and is_whole(left) and is_field(name):
-            allocations[name] = (most, left)
+        allowance, remaining = (limit.get("Max"), limit.get("Remaining")) if isinstance(limit, dict) else (None, None)
+        if is_count(allowance) and is_whole(remaining) and is_field(name):
+            allocations[name] = (allowance, remaining)
     return allocations
 
 

@@ -48,26 +48,26 @@ def reads(query: tree.Query) -> tuple[Read, ...]:
 
 def _reads(query: tree.Query, sobject: str, children: tuple[str, ...]) -> Iterator[Read]:
     within: list[Read] = []
-    named: set[str] = set()
+    fields: set[str] = set()
     groups: set[str] = set()
     for item in query.selected:
         if isinstance(item, tree.Selected):
-            named |= _named(query, item.expression)
+            fields |= _named(query, item.expression)
         elif isinstance(item, tree.Fields):
             groups.add(item.group)
         elif isinstance(item, tree.Children):
             within += _reads(item.query, sobject, (*children, tree.own(query, item.query.sobject)))
         else:
             relationship = tree.own(query, item.relationship)
-            named |= {f"{relationship}.{path.path}" for path in item.otherwise} | {f"{relationship}.Id"}
+            fields |= {f"{relationship}.{path.path}" for path in item.otherwise} | {f"{relationship}.Id"}
             within += [Read(name, (), _sorted({path.path for path in paths})) for name, paths in item.cases]
     for comparison in tree.comparisons(query.where) + tree.comparisons(query.having):
-        named |= _named(query, comparison.left)
+        fields |= _named(query, comparison.left)
         if isinstance(comparison.right, tree.Query):
             within += reads(comparison.right)
     for expression in (*query.group, *(term.by for term in query.order)):
-        named |= _named(query, expression)
-    yield Read(sobject, children, _sorted(named), _sorted(groups), query.alias)
+        fields |= _named(query, expression)
+    yield Read(sobject, children, _sorted(fields), _sorted(groups), query.alias)
     yield from within
 
 

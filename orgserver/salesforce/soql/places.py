@@ -27,8 +27,8 @@ class Level:
 
     def mentions(self, step: str) -> bool:
         """Whether one of its paths goes through a relationship."""
-        lowered = step.lower()
-        return any(lowered in path.lower().split(".")[:-1] for path in self.names)
+        relationship = step.lower()
+        return any(relationship in path.lower().split(".")[:-1] for path in self.names)
 
 
 def levels(text: str) -> list[Level]:

@@ -44,10 +44,10 @@ class RowQuery:
         """No more than its first rows."""
         return self._with_limit(rows if self.limit is None else min(self.limit, rows))
 
-    def total(self, counted: int) -> int:
+    def total(self, count: int) -> int:
         """How many rows the whole result has, of so many that its conditions let through."""
-        left = max(counted - self.offset, 0)
-        return left if self.limit is None else min(left, self.limit)
+        rest = max(count - self.offset, 0)
+        return rest if self.limit is None else min(rest, self.limit)
 
     def is_to_blame(self, message: str) -> bool | None:
         """Tell whether a refusal is about what was added here, by the place that it names; None where it names none."""
@@ -67,16 +67,16 @@ def row_query(query: tree.Query, text: str) -> RowQuery | None:
     if query.count or query.aggregated or _needs_its_limit(query):
         return None
     at = query.clauses
-    ordered = text[: at.limit].rstrip()
-    changed_at = len(ordered)
+    head = text[: at.limit].rstrip()
+    changed_at = len(head)
     if not query.order:
-        ordered += " ORDER BY Id"
+        head += " ORDER BY Id"
     elif not any(_is_id(query, term.by) for term in query.order):
-        ordered += ", Id"
+        head += ", Id"
     tail = text[at.offset :].strip()
     count = f"SELECT COUNT() FROM {text[query.position : at.order].rstrip()}"  # noqa: S608  # of what was understood
-    made = RowQuery(ordered, count, query.limit, query.offset, f" {tail}" if tail else "", changed_at)
-    return made if len(made.whole) <= MAX_LENGTH - _ROOM_FOR_LIMIT else None
+    query_of_rows = RowQuery(head, count, query.limit, query.offset, f" {tail}" if tail else "", changed_at)
+    return query_of_rows if len(query_of_rows.whole) <= MAX_LENGTH - _ROOM_FOR_LIMIT else None
 
 
 def _is_id(query: tree.Query, expression: tree.Expression) -> bool:

@@ -47,7 +47,7 @@ def client_of(org: SandboxOrg, assertion: str, host: str) -> str:
 def _claims(org: SandboxOrg, assertion: str) -> dict[str, Any]:
     try:
         issuer = jwt.decode(assertion, options={"verify_signature": False}).get("iss")
-        connected_apps.known(org, str(issuer or ""))
+        connected_apps.check_client(org, str(issuer or ""))
         if org.answers.jwt_public_key is None:
             raise OAuthRefusal("invalid_grant", "invalid assertion")
         checks = {"verify_aud": False, "verify_exp": False, "verify_iat": False, "verify_nbf": False}

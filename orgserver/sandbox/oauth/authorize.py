@@ -94,7 +94,7 @@ class Authorizing:
         return _back(form, outcome)
 
     def _check_way_back(self, form: dict[str, str]) -> None:
-        connected_apps.known(self._org, form.get("client_id", ""))
+        connected_apps.check_client(self._org, form.get("client_id", ""))
         if not form.get("redirect_uri"):
             raise OAuthRefusal("invalid_request", "missing required parameter: redirect_uri")
         if form["redirect_uri"] not in self._org.callbacks:
@@ -132,8 +132,8 @@ def _verify(challenge: str, verifier: str) -> None:
         return
     if not verifier:
         raise OAuthRefusal("invalid_grant", "missing code verifier")
-    made = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")
-    if not _VERIFIER.fullmatch(verifier) or not hmac.compare_digest(made, challenge):
+    digest = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")
+    if not _VERIFIER.fullmatch(verifier) or not hmac.compare_digest(digest, challenge):
         raise OAuthRefusal("invalid_grant", "invalid code verifier")
 
 

@@ -20,7 +20,7 @@ SCOPES = frozenset(
 """What an app may ask for here; without ``openid``, as no id tokens are made."""
 
 
-def known(org: SandboxOrg, client_id: str) -> str:
+def check_client(org: SandboxOrg, client_id: str) -> str:
     """A client id that is known; OAuthRefusal if it is not."""
     if not client_id or client_id not in (org.client_id, PLATFORM_CLI):
         raise OAuthRefusal("invalid_client_id", "client identifier invalid")
@@ -29,7 +29,7 @@ def known(org: SandboxOrg, client_id: str) -> str:
 
 def authenticated(org: SandboxOrg, form: dict[str, str]) -> str:
     """The app that a request comes from: a public one shows no secret, a confidential one its own."""
-    client_id = known(org, form.get("client_id", ""))
+    client_id = check_client(org, form.get("client_id", ""))
     secret = form.get("client_secret", "")
     if client_id == PLATFORM_CLI:
         good = secret == ""
@@ -42,7 +42,7 @@ def authenticated(org: SandboxOrg, form: dict[str, str]) -> str:
 
 def confidential(org: SandboxOrg, form: dict[str, str], status: int = 400) -> str:
     """The app that a request comes from, which must have shown a secret."""
-    client_id = known(org, form.get("client_id", ""))
+    client_id = check_client(org, form.get("client_id", ""))
     if client_id == PLATFORM_CLI or not _same(form.get("client_secret", ""), org.client_secret):
         raise OAuthRefusal("invalid_client", "invalid client credentials", status)
     return client_id

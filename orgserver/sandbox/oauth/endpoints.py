@@ -133,6 +133,6 @@ class OAuth:
         } | (self._times(session) if session else {})
 
     def _times(self, session: Session) -> dict[str, int]:
-        begun = math.floor(session.opened.timestamp())
+        start = math.floor(session.opened.timestamp())
         expiry = self._org.logins.expiry(session)
-        return {"iat": begun, "nbf": begun} | ({"exp": math.floor(expiry.timestamp())} if expiry else {})
+        return {"iat": start, "nbf": start} | ({"exp": math.floor(expiry.timestamp())} if expiry else {})

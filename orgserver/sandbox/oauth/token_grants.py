@@ -48,10 +48,10 @@ class Grants:
         client_id = connected_apps.authenticated(org, form)
         self._check_place()
         refresh_token = form.get("refresh_token", "")
-        betrayed = org.logins.that_spent(refresh_token)
-        if betrayed is not None:
+        spent_by = org.logins.that_spent(refresh_token)
+        if spent_by is not None:
             org.counters.reuses += 1
-            org.logins.end(betrayed)
+            org.logins.end(spent_by)
         family = org.logins.with_token(refresh_token)
         if family is None or family.client_id != client_id:
             raise OAuthRefusal("invalid_grant", "expired access/refresh token")

@@ -39,7 +39,7 @@ class Grouping:
         self._keys = [self._key(expression) for expression in query.group]
         self.columns: dict[str, tuple[tree.Expression, Field]] = {}
         """What each column shows, by its name."""
-        self._shown: list[tuple[str, Getter]] = []
+        self._getters: list[tuple[str, Getter]] = []
         self._unnamed = 0
         for item in query.selected:
             self._show(item)
@@ -59,7 +59,7 @@ class Grouping:
             message = "Aggregate query does not support queryMore(), use LIMIT to restrict the results to a single "
             raise Refusal(400, "EXCEEDED_ID_LIMIT", f"{message}batch")
         return [
-            {"attributes": {"type": "AggregateResult"}, **{name: get(group) for name, get in self._shown}}
+            {"attributes": {"type": "AggregateResult"}, **{name: get(group) for name, get in self._getters}}
             for group in groups
         ]
 
@@ -97,10 +97,10 @@ class Grouping:
         expression = item.expression
         getter, field = self._compiled(expression)
         name = item.alias or self._named(expression)
-        if name.lower() in {known.lower() for known in self.columns}:
+        if name.lower() in {column.lower() for column in self.columns}:
             raise context.refused(f"duplicate alias: {name}", expression.position)
         self.columns[name] = (expression, field)
-        self._shown.append((name, getter))
+        self._getters.append((name, getter))
 
     def _named(self, expression: tree.Expression) -> str:
         """What a column without an alias is called."""
@@ -128,8 +128,8 @@ class Grouping:
         if call.function == "converttimezone":
             self._scan.expressions.compiled(call)  # refused: no date function is around it
         inner, field = self._compiled(self._scan.expressions.argument(call))
-        convert, made = self._scan.expressions.conversion(call, field)
-        return (lambda group: convert(inner(group))), made
+        convert, result_field = self._scan.expressions.conversion(call, field)
+        return (lambda group: convert(inner(group))), result_field
 
     def _sum(self, call: tree.Call) -> tuple[Sum, Field]:
         expressions = self._scan.expressions
@@ -141,8 +141,8 @@ class Grouping:
             message = f"field {tree.label(argument)} does not support aggregate operator {call.function.upper()}"
             raise self._scan.context.refused(message, call.position)
         kind = {"count": "int", "count_distinct": "int", "avg": "double"}.get(call.function, field.type)
-        made = dataclasses.replace(field, type=kind, filterable=True, sortable=True)
-        return _summing(call.function, getter, field), made
+        sum_field = dataclasses.replace(field, type=kind, filterable=True, sortable=True)
+        return _summing(call.function, getter, field), sum_field
 
 
 def _summing(function: str, getter: Getter, field: Field) -> Sum:

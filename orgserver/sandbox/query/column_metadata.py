@@ -71,8 +71,8 @@ def _of(name: str, part: Part) -> dict[str, Any]:
 
 def _sum(name: str, expression: tree.Expression, field: Field) -> dict[str, Any]:
     """A column of a function; one without a name of its own shows how it is written."""
-    shown = tree.label(expression)
-    return _plain(name) | {"aggregate": True, "displayName": shown, "numberType": field.type in _NUMBERS}
+    label = tree.label(expression)
+    return _plain(name) | {"aggregate": True, "displayName": label, "numberType": field.type in _NUMBERS}
 
 
 def _column(name: str, field: Field) -> dict[str, Any]:

@@ -54,8 +54,8 @@ class Filter:
             return lambda record: not inner(record)
         if isinstance(condition, tree.Group):
             parts = [self.matcher(each) for each in condition.conditions]
-            joined = all if condition.operator == "and" else any
-            return lambda record: joined(part(record) for part in parts)
+            combine = all if condition.operator == "and" else any
+            return lambda record: combine(part(record) for part in parts)
         return self._comparison(condition)
 
     def _comparison(self, comparison: tree.Comparison) -> Matcher:
@@ -93,8 +93,8 @@ class Filter:
         inside = comparison.operator == "includes"
 
         def matches(record: Record) -> bool:
-            chosen = _choices(comparable(field, getter(record)))
-            return any(each <= chosen for each in choices) is inside
+            record_choices = _choices(comparable(field, getter(record)))
+            return any(each <= record_choices for each in choices) is inside
 
         return matches
 
@@ -162,10 +162,10 @@ class Filter:
             raise framed("INVALID_QUERY_FILTER_OPERATOR", message, self._text, value.position) from None
 
     def _bad_value(self, field: Field, value: tree.Value) -> Exception:
-        quoted = "" if field.type in _TEXTS or field.type in _IDS else "not "
+        prefix = "" if field.type in _TEXTS or field.type in _IDS else "not "
         kind = {"datetime": "dateTime"}.get(field.type, field.type)
         message = f"value of filter criterion for field '{field.name}' must be of type {kind} "
-        return framed("INVALID_FIELD", f"{message}and should {quoted}be enclosed in quotes", self._text, value.position)
+        return framed("INVALID_FIELD", f"{message}and should {prefix}be enclosed in quotes", self._text, value.position)
 
     def _bad_operator(self, field: Field, position: int) -> Exception:
         message = f"invalid operator on {field.type} field"

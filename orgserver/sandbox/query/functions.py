@@ -56,12 +56,12 @@ class Expressions:
             raise self._refused(expression, "convertTimezone() can only be used in a date function")
         argument = self.argument(expression)
         inner, field = self.compiled(argument, expression.function)
-        convert, made = self.conversion(expression, field)
+        convert, result_field = self.conversion(expression, field)
 
         def get(record: Record) -> Any:
             return convert(inner(record))
 
-        return get, made
+        return get, result_field
 
     def argument(self, call: tree.Call) -> tree.Expression:
         """The one thing that a function is of."""

@@ -62,7 +62,7 @@ def row(paths: Paths, shape: Shape) -> Row:
         }
     cells = [(name, _cell(paths, part)) for name, part in shape.parts.items()]
 
-    def made(sobject: SObject, record: Record, version: str) -> Record:
+    def make_row(sobject: SObject, record: Record, version: str) -> Record:
         row: Record = {"attributes": attributes(sobject.name, record["Id"], version)}
         if shape.polymorphic:
             row["attributes"]["type"] = "Name"
@@ -70,7 +70,7 @@ def row(paths: Paths, shape: Shape) -> Row:
             row[name] = cell(sobject, record, version)
         return row
 
-    return made
+    return make_row
 
 
 def _cell(paths: Paths, part: Part) -> Cell:
@@ -82,8 +82,8 @@ def _cell(paths: Paths, part: Part) -> Cell:
         return part.cell
     behind = row(paths, part.shape)
 
-    def joined(_sobject: SObject, record: Record, version: str) -> Record | None:
+    def join_cell(_sobject: SObject, record: Record, version: str) -> Record | None:
         here = paths.linked(record.get(part.link.name))
         return None if here is None else behind(*here, version)
 
-    return joined
+    return join_cell

@@ -159,13 +159,13 @@ class _Children:
         self._selection = selection
         self._reference = reference
         self._sort = scan.sorter()
-        self._found: dict[Any, list[Record]] | None = None
+        self._by_parent_id: dict[Any, list[Record]] | None = None
 
     def cell(self, _sobject: SObject, record: Record, version: str) -> Record | None:
         """The children of a record, as a page of a result; None where there are none."""
-        if self._found is None:
-            self._found = self._by_parent()
-        children = self._scan.window(self._found.get(record["Id"], []))
+        if self._by_parent_id is None:
+            self._by_parent_id = self._by_parent()
+        children = self._scan.window(self._by_parent_id.get(record["Id"], []))
         if not children:
             return None
         rows = [self._selection.row(self._scan.sobject, child, version) for child in children]

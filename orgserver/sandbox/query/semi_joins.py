@@ -22,9 +22,9 @@ def allowed(condition: tree.Condition | None, text: str) -> None:
     if isinstance(condition, tree.Group) and condition.operator == "or":
         raise _malformed("Semi join sub-selects are not allowed with the 'OR' operator", text, joins[0].position)
     top = condition.conditions if isinstance(condition, tree.Group) else (condition,)
-    nested = [each for each in joins if each not in top]
-    if nested:
-        raise _malformed(_ONLY_WHERE, text, nested[0].position)
+    deeper = [each for each in joins if each not in top]
+    if deeper:
+        raise _malformed(_ONLY_WHERE, text, deeper[0].position)
 
 
 def none(condition: tree.Condition | None, text: str) -> None:

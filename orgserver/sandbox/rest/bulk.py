@@ -32,7 +32,7 @@ class Bulk:
             case "POST", ["query"]:
                 return self._new_query(request, version)
             case "GET", ["ingest" | "query" as kind]:
-                jobs = [each.described(finely=False) for each in self._org.jobs.known.values() if _kind(each) == kind]
+                jobs = [each.described(finely=False) for each in self._org.jobs.by_id.values() if _kind(each) == kind]
                 return Answer(200, {"done": True, "nextRecordsUrl": None, "records": jobs})
             case _, ["ingest" | "query" as kind, identifier]:
                 return self._job(request, method, self._find_job(kind, identifier))
@@ -45,7 +45,7 @@ class Bulk:
         raise not_found()
 
     def _find_job(self, kind: str, identifier: str) -> Job:
-        job = next((each for each in self._org.jobs.known.values() if each.id[:15] == identifier[:15]), None)
+        job = next((each for each in self._org.jobs.by_id.values() if each.id[:15] == identifier[:15]), None)
         if job is None or _kind(job) != kind:
             raise not_found()
         return job
@@ -72,7 +72,7 @@ class Bulk:
             identifier, version, details | {"jobType": "V2Ingest"}, "Open",
             records=self._org.records, sobject=sobject, dialect=dialect,
         )  # fmt: skip
-        self._org.jobs.known[identifier] = job
+        self._org.jobs.by_id[identifier] = job
         return Answer(200, job.described(finely=False))
 
     def _new_query(self, request: Request, version: str) -> Answer:
@@ -89,7 +89,7 @@ class Bulk:
             self._org.jobs.new_id(), version, details | {"jobType": "V2Query"}, "",
             runner=runner, dialect=dialect, header=header(columns["columnMetadata"]),
         )  # fmt: skip
-        self._org.jobs.known[job.id] = job
+        self._org.jobs.by_id[job.id] = job
         self._org.jobs.start(job)
         return Answer(200, job.described(finely=False))
 
@@ -114,7 +114,7 @@ class Bulk:
                 raise invalid_state(f"Deleting a job that is {job.state} is")
             if job.state == "UploadComplete":
                 job.state = "Aborted"
-            del self._org.jobs.known[job.id]
+            del self._org.jobs.by_id[job.id]
             return Answer(204)
         if method != "PATCH":
             raise not_allowed(method)

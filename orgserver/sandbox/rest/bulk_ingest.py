@@ -152,9 +152,9 @@ class Ingest(Job):
 
     def _sheet(self, marks: tuple[str, str], mark: Callable[[Outcome], tuple[str, str] | None]) -> str:
         rows = self._rows()
-        marked = ((mark(outcome), row) for outcome, row in zip(self.outcomes, rows, strict=False))
+        marks_and_rows = ((mark(outcome), row) for outcome, row in zip(self.outcomes, rows, strict=False))
         header = (*marks, *next(rows, ()))
-        return self.dialect.write((header, *((*front, *row) for front, row in marked if front is not None)))
+        return self.dialect.write((header, *((*front, *row) for front, row in marks_and_rows if front is not None)))
 
     def _rows(self) -> Iterator[list[str]]:
         """The sheet's rows; none of a sheet that could not be read."""

@@ -36,8 +36,8 @@ class QueryJob(Job):
         """Read a record at each step."""
         row = self.runner.projection()
         for record in self.runner.rows():
-            shaped = row(record, self.version)
-            self.rows.append([_cell(_value(shaped, path)) for path in self.header])
+            cells = row(record, self.version)
+            self.rows.append([_cell(_value(cells, path)) for path in self.header])
             self.processed += 1
             yield
 
@@ -61,8 +61,8 @@ class QueryJob(Job):
 def check(query: str) -> None:
     """Refuse what bulk queries cannot do."""
     bare = _TEXT.sub("''", query)
-    shown = _FROM.split(bare, maxsplit=1)[0]
-    if _NOT_SHOWN.search(shown) or _NOT_ANYWHERE.search(bare):
+    select_list = _FROM.split(bare, maxsplit=1)[0]
+    if _NOT_SHOWN.search(select_list) or _NOT_ANYWHERE.search(bare):
         text = "InvalidJob : aggregates, GROUP BY, OFFSET, TYPEOF and nested queries are not supported by the Bulk API"
         raise Refusal(400, "INVALIDJOB", text)
 

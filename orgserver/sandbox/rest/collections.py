@@ -151,8 +151,8 @@ class Collections:
         if None in fields:
             wrong = names[fields.index(None)]
             raise Refusal(400, "INVALID_FIELD", f"No such column '{wrong}' on sobject of type {sobject.name}")
-        shown = [field.name for field in fields if field is not None]
-        return Answer(200, [self._row(sobject, each, shown, version) for each in ids])
+        field_names = [field.name for field in fields if field is not None]
+        return Answer(200, [self._row(sobject, each, field_names, version) for each in ids])
 
     def _row(self, sobject: SObject, identifier: Any, names: list[str], version: str) -> Record | None:
         try:

@@ -174,12 +174,12 @@ class Composite:
             return
         results.append({"referenceId": reference, "id": identifier})
         fields = {each["relationshipName"]: each["field"] for each in sobject.describe["childRelationships"]}
-        for relationship, nested in children.items():
+        for relationship, child in children.items():
             if relationship not in fields:
                 text = f"No such column '{relationship}' on sobject of type {sobject.name}"
                 errors.append({"referenceId": reference, "errors": [Refusal(400, "INVALID_FIELD", text).outcome()]})
                 continue
-            for each in _list(nested["records"], _MOST_TREE):
+            for each in _list(child["records"], _MOST_TREE):
                 self._branch(each, {fields[relationship]: identifier}, results, errors)
 
 

@@ -31,11 +31,11 @@ _OTHERS = {
 
 def limits(org: SandboxOrg) -> Answer:
     """``/limits``."""
-    left = max(org.daily_limit - org.counters.api_calls, 0)
-    queries = sum(job.id[:3] == "750" and job.details["jobType"] == "V2Query" for job in org.jobs.known.values())
+    remaining = max(org.daily_limit - org.counters.api_calls, 0)
+    queries = sum(job.id[:3] == "750" and job.details["jobType"] == "V2Query" for job in org.jobs.by_id.values())
     used = {"DailyBulkV2QueryJobs": queries}
     others = {name: {"Max": most, "Remaining": most - used.get(name, 0)} for name, most in _OTHERS.items()}
-    return Answer(200, {"DailyApiRequests": {"Max": org.daily_limit, "Remaining": left}, **others})
+    return Answer(200, {"DailyApiRequests": {"Max": org.daily_limit, "Remaining": remaining}, **others})
 
 
 def limit_info(org: SandboxOrg) -> str:
@@ -48,10 +48,10 @@ def limit_info(org: SandboxOrg) -> str:
 
 def counts(org: SandboxOrg, request: Request) -> Answer:
     """``/limits/recordCount``."""
-    listed = request.query.get("sObjects", "")
-    names = [sobject.name for name in listed.split(",") if (sobject := schema.find(name.strip()))]
+    parameter = request.query.get("sObjects", "")
+    names = [sobject.name for name in parameter.split(",") if (sobject := schema.find(name.strip()))]
     tables = org.records.tables
-    record_counts = [{"count": len(tables[name]), "name": name} for name in (names if listed else schema.NAMES)]
+    record_counts = [{"count": len(tables[name]), "name": name} for name in (names if parameter else schema.NAMES)]
     return Answer(200, {"sObjects": record_counts})
 
 
@@ -62,12 +62,12 @@ def changed(org: SandboxOrg, request: Request, sobject: SObject, kind: str) -> A
         raise Refusal(400, "INVALID_REPLICATION_DATE", "startDate must be before endDate")
     table = (org.records.tables if kind == "updated" else org.records.deleted)[sobject.name]
     records = [record for record in table.values() if start <= _moment(record["SystemModstamp"]) < end]
-    covered: dict[str, Any] = {"latestDateCovered": stamp(min(end, org.clock()))}
+    coverage: dict[str, Any] = {"latestDateCovered": stamp(min(end, org.clock()))}
     if kind == "updated":
-        return Answer(200, {"ids": [record["Id"] for record in records], **covered})
-    gone = [{"id": record["Id"], "deletedDate": record["SystemModstamp"]} for record in records]
+        return Answer(200, {"ids": [record["Id"] for record in records], **coverage})
+    deletions = [{"id": record["Id"], "deletedDate": record["SystemModstamp"]} for record in records]
     earliest = stamp(org.clock() - timedelta(days=30))
-    return Answer(200, {"deletedRecords": gone, "earliestDateAvailable": earliest, **covered})
+    return Answer(200, {"deletedRecords": deletions, "earliestDateAvailable": earliest, **coverage})
 
 
 def _moment(text: str) -> datetime:

@@ -44,8 +44,8 @@ class Queries:
         if runner.has_offset:  # the first batch is all there is, and is said to be (SG ``soql_select_offset``)
             rows = rows[:batch]
         row = runner.projection()
-        shaped = [row(record, version) for record in rows]
-        return Answer(200, self._page(request, shaped, batch, version))
+        page_rows = [row(record, version) for record in rows]
+        return Answer(200, self._page(request, page_rows, batch, version))
 
     def more(self, request: Request, text: str, version: str) -> Answer:
         """A page at a locator; it lives for two days (limits cheat sheet ``platform-apicursors``)."""

@@ -51,8 +51,8 @@ class Rest:
         match request.parts:
             case ["services", "data"] if request.method == "GET":
                 return Answer(200, _versions())
-            case ["services", "data", version, *parts] if named := _VERSION.fullmatch(version):
-                _check_version(int(named[1]))
+            case ["services", "data", version, *parts] if version_number := _VERSION.fullmatch(version):
+                _check_version(int(version_number[1]))
                 self._authenticate(request)
                 if self._org.counters.api_calls >= self._org.protection_limit:
                     raise Refusal(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
@@ -144,8 +144,8 @@ class Rest:
         if instead is not None:
             return instead
         row = {"attributes": attributes(sobject.name, record["Id"], version)}
-        listed = request.query.get("fields", "")
-        names = [name.strip() for name in listed.split(",")] if listed else [f.name for f in sobject.fields.values()]
+        listing = request.query.get("fields", "")
+        names = [name.strip() for name in listing.split(",")] if listing else [f.name for f in sobject.fields.values()]
         for name in names:
             field = sobject.fields.get(name.lower())
             if field is None:

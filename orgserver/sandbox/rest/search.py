@@ -63,8 +63,8 @@ class Searching:
         if len(letters) < _SHORTEST:
             raise sosl.malformed(f"search term must be longer than one character: {search.text}")
         most = min(_MOST, search.limit if search.limit is not None else _MOST)
-        known = [schema.find(name) for name in schema.NAMES]
-        everything = [sosl.Returned(each.name) for each in known if each is not None and each.describe["searchable"]]
+        sobjects = [schema.find(name) for name in schema.NAMES]
+        everything = [sosl.Returned(each.name) for each in sobjects if each is not None and each.describe["searchable"]]
         rows: list[Record] = []
         for returned in search.returning or everything:
             rows += self._rows(returned, search.scope, matches, version)

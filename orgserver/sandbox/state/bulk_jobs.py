@@ -72,7 +72,7 @@ class Jobs:
     pace: Pace
     own: Callable[[], dict[str, SObject | None]]
     """The objects that the org has changed."""
-    known: dict[str, Job] = field(default_factory=dict)
+    by_id: dict[str, Job] = field(default_factory=dict)
     _serial: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -114,10 +114,10 @@ class Jobs:
         """Do some records; whether the job has come to its end."""
         try:
             with schema.of_org(self.own()):
-                done = sum(1 for _ in itertools.islice(steps, size))
+                count = sum(1 for _ in itertools.islice(steps, size))
         except Refusal as refusal:
             job.state, job.error = "Failed", refusal.message
             return True
-        if done < size:
+        if count < size:
             job.state = "JobComplete"
-        return done < size
+        return count < size

@@ -29,7 +29,7 @@ class Objects:
         """The names of those that the org lets nobody see."""
         self.hidden_fields: dict[str, frozenset[str]] = {}
         """The fields that its user may not see, by object."""
-        self._shown: dict[str, SObject] = {}
+        self._visible: dict[str, SObject] = {}
         self._changed: dict[str, SObject] = {}
         self._tables = tables
         self._clock = clock
@@ -38,7 +38,7 @@ class Objects:
     @property
     def own(self) -> dict[str, SObject | None]:
         """Those that are not as recorded, by name; None for what is hidden."""
-        return {**self._changed, **self._shown, **dict.fromkeys(self.hidden)}
+        return {**self._changed, **self._visible, **dict.fromkeys(self.hidden)}
 
     @property
     def persons(self) -> bool:
@@ -47,7 +47,7 @@ class Objects:
 
     def find(self, name: str) -> SObject:
         """The object as this org's user sees it."""
-        return self._shown.get(name) or self._whole(name)
+        return self._visible.get(name) or self._whole(name)
 
     def _whole(self, name: str) -> SObject:
         return self._changed.get(name) or schema.load(name)
@@ -90,9 +90,9 @@ class Objects:
     def _touch(self, name: str) -> None:
         """Make anew what the user sees of an object, and from when on it is so."""
         hidden = self.hidden_fields.get(name)
-        self._shown.pop(name, None)
+        self._visible.pop(name, None)
         if hidden:
-            self._shown[name] = schema.without(self._whole(name), hidden)
+            self._visible[name] = schema.without(self._whole(name), hidden)
         # HTTP's dates have seconds; whoever asked within this one must see the change all the same.
         now = self._clock().replace(microsecond=0)
         self._modified[name] = max(now, self._since(name) + timedelta(seconds=1))
@@ -117,8 +117,8 @@ class Objects:
 
 
 def _answer(request: Request, body: dict[str, Any], since: datetime, version: str, url: str) -> Answer:
-    known = request.date("if-modified-since")
-    if known is not None and known >= since:
+    client_date = request.date("if-modified-since")
+    if client_date is not None and client_date >= since:
         return Answer(304)
     answer = Answer(200, body, {"last-modified": format_datetime(since, usegmt=True)})
     answer.body = answer.body.replace(b"/services/data/vxx.0/", f"/services/data/{version}/".encode())

@@ -53,8 +53,10 @@ def stamp(moment: datetime) -> str:
 def unparsable(field: Field, value: Any) -> Refusal:
     """The refusal of a value of the wrong kind."""
     kind = _JSON_KINDS.get(type(value), "START_ARRAY" if isinstance(value, list) else "START_OBJECT")
-    shown = f" value {str(value)[:80]}" if kind.startswith("VALUE") else ""
-    text = f"Cannot deserialize instance of {field.type} from {kind}{shown} or request may be missing a required field"
+    excerpt = f" value {str(value)[:80]}" if kind.startswith("VALUE") else ""
+    text = (
+        f"Cannot deserialize instance of {field.type} from {kind}{excerpt} or request may be missing a required field"
+    )
     return Refusal(400, "JSON_PARSER_ERROR", f"{text} at [line:1, column:2]")
 
 

@@ -16,7 +16,7 @@ class Keys:
 
     def __init__(self, tables: Mapping[str, Mapping[str, Record]]) -> None:
         self._tables = tables
-        self._known: dict[tuple[str, str], dict[Any, list[str]]] = {}
+        self._indexes: dict[tuple[str, str], dict[Any, list[str]]] = {}
 
     def find(self, sobject: SObject, field: Field, value: Any) -> list[str]:
         """The ids of the records that have it, oldest first; none for no value."""
@@ -26,29 +26,29 @@ class Keys:
         if field.name == "Id":
             identifier = _id(value)
             return [identifier] if identifier in table else []
-        known = self._known.get((sobject.name, field.name))
-        if known is None:
-            known = self._known[sobject.name, field.name] = {}
+        index = self._indexes.get((sobject.name, field.name))
+        if index is None:
+            index = self._indexes[sobject.name, field.name] = {}
             for record in table.values():
-                _enter(known, record, field.name)
+                _enter(index, record, field.name)
         key = _key(value)
         # What was deleted or changed since stays entered; so ask the records themselves.
-        return [each for each in known.get(key, ()) if each in table and _key(table[each].get(field.name)) == key]
+        return [each for each in index.get(key, ()) if each in table and _key(table[each].get(field.name)) == key]
 
     def put(self, sobject: SObject, record: Record) -> None:
         """Enter a new or changed record."""
-        for (name, field), known in self._known.items():
+        for (name, field), index in self._indexes.items():
             if name == sobject.name:
-                _enter(known, record, field)
+                _enter(index, record, field)
 
 
-def _enter(known: dict[Any, list[str]], record: Record, field: str) -> None:
+def _enter(index: dict[Any, list[str]], record: Record, field: str) -> None:
     value = record.get(field)
     if value is None:
         return
-    entered = known.setdefault(_key(value), [])
-    if record["Id"] not in entered:
-        entered.append(record["Id"])
+    identifiers = index.setdefault(_key(value), [])
+    if record["Id"] not in identifiers:
+        identifiers.append(record["Id"])
 
 
 def _key(value: Any) -> Any:

@@ -21,7 +21,7 @@ Record = dict[str, Any]
 _Change = tuple[str, str, Record | None, Record | None]
 
 
-class Kept(Record):
+class StoredRecord(Record):
     """A record as it is kept: without its empty fields, so that 100,000 of them fit into modest memory."""
 
     __slots__ = ()
@@ -69,7 +69,7 @@ class Records:
     def add(self, sobject: SObject, values: Record, identifier: str | None = None) -> str:
         """Put a record in, without asking whether an agent might."""
         sobject, now = sobject.whole, stamp(self._clock())
-        record = Kept(sobject.defaults)
+        record = StoredRecord(sobject.defaults)
         record["Id"] = identifier or self.new_id(sobject)
         if "ownerid" in sobject.fields:
             record["OwnerId"] = self._user_id
@@ -87,15 +87,15 @@ class Records:
         if not sobject.createable:
             text = f"entity type {sobject.name} cannot be inserted through the API"
             raise Refusal(400, "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", text, [])
-        checked = self._checked(sobject, values, "create")
-        person = person_accounts.is_person(sobject, checked)
+        fields = self._check_fields(sobject, values, "create")
+        person = person_accounts.is_person(sobject, fields)
         if person:
-            checked = person_accounts.as_account(checked)
-        _require(sobject, sobject.defaults | checked)
-        if sobject.name == "Event" and (lacking := event_rules.missing(checked)):
+            fields = person_accounts.as_account(fields)
+        _require(sobject, sobject.defaults | fields)
+        if sobject.name == "Event" and (lacking := event_rules.missing(fields)):
             raise _lacking(lacking)
-        self._judge(sobject, checked, "", allow_duplicates)
-        identifier = self.add(sobject, checked)
+        self._judge(sobject, fields, "", allow_duplicates)
+        identifier = self.add(sobject, fields)
         if person:
             contact = self.add(_object("Contact"), person_accounts.contact_of(self.tables["Account"][identifier]))
             self.tables["Account"][identifier]["PersonContactId"] = contact
@@ -118,17 +118,17 @@ class Records:
     def update(self, sobject: SObject, identifier: str, values: Record, *, allow_duplicates: bool = False) -> None:
         """Change as the API does."""
         record = self.get(sobject, identifier)
-        checked = self._checked(sobject, values, "update")
-        merged = Kept(record)
-        merged.update(checked)
-        _require(sobject, merged)
-        derive(sobject.whole, merged, set(checked), self.tables)
-        if checked:
-            self._judge(sobject, merged, record["Id"], allow_duplicates)
+        fields = self._check_fields(sobject, values, "update")
+        updated_record = StoredRecord(record)
+        updated_record.update(fields)
+        _require(sobject, updated_record)
+        derive(sobject.whole, updated_record, set(fields), self.tables)
+        if fields:
+            self._judge(sobject, updated_record, record["Id"], allow_duplicates)
         now = stamp(self._clock())
-        merged.update(LastModifiedDate=now, SystemModstamp=now, LastModifiedById=self._user_id)
+        updated_record.update(LastModifiedDate=now, SystemModstamp=now, LastModifiedById=self._user_id)
         self._note(sobject.name, record["Id"])
-        record.update(merged)
+        record.update(updated_record)
         self.keys.put(sobject, record)
 
     def delete(self, sobject: SObject, identifier: str, *, for_good: bool = False) -> None:
@@ -138,12 +138,12 @@ class Records:
         del self.tables[sobject.name][record["Id"]]
         if for_good:
             return
-        record = Kept(record)
+        record = StoredRecord(record)
         record.update(IsDeleted=True, SystemModstamp=stamp(self._clock()))
         self.deleted[sobject.name][record["Id"]] = record
 
-    def _checked(self, sobject: SObject, values: Record, act: str) -> Record:
-        checked: Record = {}
+    def _check_fields(self, sobject: SObject, values: Record, act: str) -> Record:
+        fields: Record = {}
         for name, raw in values.items():
             field, value = sobject.fields.get(name.lower()), raw
             if field is None and isinstance(raw, dict) and (link := sobject.relationships.get(name.lower())):
@@ -154,10 +154,10 @@ class Records:
                 text = f"Unable to create/update fields: {field.name}. Please check the security settings of this "
                 text += "field and verify that it is read/write for your profile or permission set."
                 raise Refusal(400, "INVALID_FIELD_FOR_INSERT_UPDATE", text, [field.name])
-            checked[field.name] = stored_value(field, value)
-            if field.type == "reference" and checked[field.name] is not None:
-                self._find(field, checked[field.name])
-        return checked
+            fields[field.name] = stored_value(field, value)
+            if field.type == "reference" and fields[field.name] is not None:
+                self._find(field, fields[field.name])
+        return fields
 
     def _by_key(self, link: Field, parent: Record) -> str:
         """The id of the record that a relationship names by a key of its own."""
@@ -206,11 +206,11 @@ class Records:
         if self._journal is None:
             return
         record = self.tables[name].get(identifier)
-        binned = self.deleted[name].get(identifier)
-        self._journal.append((name, identifier, None if record is None else Kept(record), binned))
+        deleted = self.deleted[name].get(identifier)
+        self._journal.append((name, identifier, None if record is None else StoredRecord(record), deleted))
 
-    def _restore(self, name: str, identifier: str, record: Record | None, binned: Record | None) -> None:
-        for table, former in ((self.tables[name], record), (self.deleted[name], binned)):
+    def _restore(self, name: str, identifier: str, record: Record | None, deleted: Record | None) -> None:
+        for table, former in ((self.tables[name], record), (self.deleted[name], deleted)):
             if former is None:
                 table.pop(identifier, None)
             else:

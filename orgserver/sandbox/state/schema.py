@@ -88,8 +88,8 @@ class SObject:
 def _names() -> dict[str, Field]:
     """What Salesforce shows of a record behind a relationship to several objects (its "Name" object)."""
     texts = ("Alias", "Email", "FirstName", "LastName", "Name", "Phone", "Title", "Type", "Username")
-    named = [Field(name, "string", 255, False, False, True, True) for name in texts]  # like describe
-    return {field.name.lower(): field for field in [Field("Id", "id", 18, False, False, False, True), *named]}
+    fields = [Field(name, "string", 255, False, False, True, True) for name in texts]  # like describe
+    return {field.name.lower(): field for field in [Field("Id", "id", 18, False, False, False, True), *fields]}
 
 
 NAME = SObject("Name", "", False, {}, _names(), {})
@@ -174,11 +174,11 @@ def _known(name: str) -> SObject | None:
 
 def find(name: str) -> SObject | None:
     """Find an object by its name in any case."""
-    known = _BY_NAME.get(name.lower())
-    return _known(known) if known is not None else None
+    recorded_name = _BY_NAME.get(name.lower())
+    return _known(recorded_name) if recorded_name is not None else None
 
 
 def by_prefix(identifier: str) -> SObject | None:
     """Find the object that an id is of."""
-    known = _BY_PREFIX.get(identifier[:3])
-    return _known(known) if known is not None else None
+    recorded_name = _BY_PREFIX.get(identifier[:3])
+    return _known(recorded_name) if recorded_name is not None else None

@@ -320,7 +320,7 @@ async def test_a_cancelled_call_aborts_its_job_and_tells_what_was_done(
     assert 0 < changed < 900
     assert (counts["succeeded"], counts["failed"], counts["unknown"]) == (changed, 900 - changed, 0)
     assert (entry.outcome.value, entry.error_code) == ("succeeded", "CANCELLED")
-    assert [job.state for job in acme.jobs.known.values()][-1] == "Aborted"
+    assert [job.state for job in acme.jobs.by_id.values()][-1] == "Aborted"
 
 
 async def test_a_lost_answer_to_the_start_of_a_job_is_looked_up(quick: App, person: Caller, acme: SandboxOrg) -> None:
@@ -389,7 +389,7 @@ async def test_an_entry_that_others_took_for_dead_takes_no_more_results(
         await changing
 
     assert lost.value.code == "OUTCOME_NOT_RECORDED"
-    assert [job.state for job in acme.jobs.known.values()] == ["Aborted"]
+    assert [job.state for job in acme.jobs.by_id.values()] == ["Aborted"]
     (entry,) = await entries(quick)
     assert (entry.outcome.value, entry.error_code) == ("unknown", "ABANDONED")
     assert (await quick.audit_log.verify()).problem is None
