@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import sys
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from orgserver.config import Settings
-from orgserver.model.orgs import Scope
+from orgserver.model.errors import StoreError
+from orgserver.model.orgs import Caller, Scope
 from orgserver.salesforce.client import SalesforceClient
 from orgserver.salesforce.connections import OpenTransport
 from orgserver.services.audit.log_reader import AuditLogReader
@@ -29,11 +32,18 @@ from orgserver.store.session import Store, open_store
 from orgserver.vault.sources import open_vault
 
 if TYPE_CHECKING:
+    from orgserver.sandbox.server import Sandbox
     from orgserver.services.audit.retention import Retention
     from orgserver.services.orgs.import_plan import OrgImport
     from orgserver.services.undo.restorer import Restorer
 
+logger = logging.getLogger("orgserver.serve")
 _SWITCH_SECONDS = 0.0005
+_BUSY_SECONDS, _HASTE_SECONDS = 1.0, 0.3
+"""How long the store is waited for when the server ends, and how long when that was in vain: 5 s in all."""
+_SHARE = 0.8
+"""Of what a call may take, for a wait for the store that knows no deadline of its own."""
+_STOPPED_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -145,6 +155,108 @@ async def open_app(
         beating = asyncio.create_task(keep_alive(store.audit, settings.heartbeat_seconds, settings.abandoned_seconds))
         stack.push_async_callback(_stop, beating)
         yield app
+
+
+@asynccontextmanager
+async def open_server_app(settings: Settings) -> AsyncIterator[App]:
+    """Open everything for a server of the scope that the settings name, with whoever is to see its calls."""
+    with _observer() as observer:  # ends last: it is to tell of every call
+        notify = await _desktop(settings)
+        async with open_app(settings, _scope(settings), observer, Patience(tell=logger.warning), notify) as app:
+            # By calls: never to their end, and not for somebody who does not go on by himself.
+            patience = Patience(settings.call_timeout * _SHARE, stopped_seconds=_STOPPED_SECONDS, tell=logger.warning)
+            app.store.database.wait_as(patience)
+            yield app
+
+
+@asynccontextmanager
+async def open_playground(
+    settings: Settings, register: Callable[[App, Sandbox], Awaitable[object]]
+) -> AsyncIterator[App]:
+    """Open everything over two pretend orgs, which ``register`` adds to the store."""
+    from orgserver.sandbox.server import Sandbox  # noqa: PLC0415  # only to play
+
+    with _observer() as observer:
+        async with Sandbox.start(2) as sandbox, open_app(settings, _scope(settings), observer) as app:
+            await register(app, sandbox)
+            yield app
+
+
+async def serve_stdio(app: App, caller: Caller) -> None:
+    """Serve MCP on standard input and output, as the caller, until the client goes away or a signal comes."""
+    from orgserver.serving import stdio  # noqa: PLC0415  # as the next
+    from orgserver.serving.server import build_server, record_unreadable  # noqa: PLC0415  # the SDK is slow to import
+    from orgserver.serving.shutdown import Ending  # noqa: PLC0415  # as above
+
+    server = build_server(app.operations, principal=caller.principal, label=caller.label, scope=app.access.scope)
+
+    async def refuse(tool: str | None, request_id: str | int | None) -> None:
+        request = None if request_id is None else str(request_id)
+        await record_unreadable(app.operations, replace(caller, request_id=request), tool)
+
+    ending = None
+    if sys.platform != "win32":
+        ending = Ending(partial(_drain_seconds, app), app.operations.give_up)
+        ending.on_signals()
+    refreshing = asyncio.create_task(app.keep_alive.run())
+    try:
+        await stdio.serve_stdio(server, ending, refuse)
+    finally:
+        refreshing.cancel()  # a refresh under way is waited for when the app closes
+
+
+async def _drain_seconds(app: App) -> float:
+    """How long calls under way may take when the end was asked for: not long where the store is busy anyway."""
+    from orgserver.serving.shutdown import DRAIN_SECONDS  # noqa: PLC0415  # as above
+
+    app.store.database.hurry(_BUSY_SECONDS)
+    try:
+        await app.store.database.write(lambda _tx: None)
+    except StoreError:
+        app.store.database.hurry(_HASTE_SECONDS)
+        return _HASTE_SECONDS
+    return DRAIN_SECONDS
+
+
+def _scope(settings: Settings) -> Scope:
+    return Scope(
+        orgs=frozenset(settings.orgs) or None,
+        read_only=settings.read_only,
+        toolsets=frozenset(settings.toolsets),
+        tools=frozenset(settings.tools),
+        exclude_tools=frozenset(settings.exclude_tools),
+    )
+
+
+async def _desktop(settings: Settings) -> Notify | None:
+    """What shows questions on the desktop, if there is one and they are wanted there."""
+    from orgserver.services.calls.notifications import Notifications  # noqa: PLC0415  # only servers need it
+
+    desktop = await asyncio.to_thread(Notifications.of_system) if settings.notifications else None
+    return desktop.show if desktop is not None else None
+
+
+@contextmanager
+def _observer() -> Iterator[Observer | None]:
+    """Whoever the environment wants to watch the calls; a server never fails for it."""
+    from orgserver.telemetry import signals  # noqa: PLC0415  # only servers need it
+
+    request = signals.asked(os.environ)
+    for problem in request.problems:
+        logger.warning("telemetry: %s", problem)
+    with ExitStack() as stack:
+        observer = None
+        if request.signals:
+            try:
+                from orgserver.telemetry.starting import started  # noqa: PLC0415  # an extra, and slow to import
+
+                observer = stack.enter_context(started(request.signals))
+                logger.info("telemetry: sending %s", ", ".join(request.signals))
+            except ImportError:
+                logger.info("telemetry: off, for want of: pip install 'orgserver[otel]'")
+            except Exception as error:  # noqa: BLE001  # the environment may be meant for other programs
+                logger.warning("telemetry: off: %s", error)
+        yield observer
 
 
 async def _stop(task: asyncio.Task[None]) -> None:
