@@ -16,7 +16,8 @@ from orgserver.salesforce.transport import AiohttpTransport
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
 from orgserver.store.session import Store, open_store
-from orgserver.vault.ring import Key, Vault
+from orgserver.vault.keys import Key
+from orgserver.vault.ring import Vault
 
 OpenApp = Callable[..., AbstractAsyncContextManager[App]]
 

@@ -9,7 +9,8 @@ import pytest
 
 from orgserver.config import read_settings, unknown_variables
 from orgserver.model.errors import ConfigError, KeyProblem
-from orgserver.vault.ring import Context, Key, Vault, write_ring
+from orgserver.vault.keys import Context, Key
+from orgserver.vault.ring import Vault, write_ring
 from orgserver.vault.sources import open_vault
 
 KEY = base64.b64encode(b"k" * 32).decode()

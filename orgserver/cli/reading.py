@@ -50,7 +50,8 @@ def _own_key(settings: Settings) -> dict[str, Any]:
     from pydantic import SecretStr  # noqa: PLC0415  # only where there is no store
 
     from orgserver.vault import system_keyring  # noqa: PLC0415  # as above
-    from orgserver.vault.ring import Key, write_ring  # noqa: PLC0415  # as above
+    from orgserver.vault.keys import Key  # noqa: PLC0415  # as above
+    from orgserver.vault.ring import write_ring  # noqa: PLC0415  # as above
 
     prints_key = settings.master_key_command not in (None, system_keyring.COMMAND)
     if settings.master_key is not None or settings.master_key_file is not None or prints_key:

@@ -379,7 +379,7 @@ class Acting:
         if plan.repetition is None:
             return plan
         async with self._store.database.reading() as connection:
-            return replace(plan, answer_key=await self._store.orgs.data_key(connection, org.row_id))
+            return replace(plan, answer_key=await self._store.orgs.credentials.data_key(connection, org.row_id))
 
     async def _replay(
         self, watched: Watched, org: Org, intent: Intent, plan: Plan[T], begun: Begun, started: float
@@ -390,7 +390,7 @@ class Acting:
             recalled = Unanswered("the first attempt with this idempotency_key was cut off", code="ABANDONED")
         else:
             async with self._store.database.reading() as connection:  # anew: a rotation may have replaced it just now
-                key = await self._store.orgs.data_key(connection, org.row_id)
+                key = await self._store.orgs.credentials.data_key(connection, org.row_id)
             recalled = plan.recall(key.open(begun.answer, idempotency.context(org.row_id, begun.entry_id)))
         if isinstance(recalled, CallError):
             await self._record(watched, intent, audit_records.failed(recalled, Trace(), started))

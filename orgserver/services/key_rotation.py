@@ -16,10 +16,11 @@ from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.errors import StoreBusy
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
-from orgserver.store.orgs.rewrapping import Page, Standing, catching_up, one_rotation
+from orgserver.store.orgs.rewrapping import Page, Standing, one_rotation
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction
-from orgserver.vault.ring import Key
+from orgserver.vault.keys import Key
+from orgserver.vault.ring import retry_behind
 
 PAGE = 100
 """Data keys in one transaction: a few milliseconds, which is what a call waits at most."""
@@ -149,7 +150,7 @@ class Keys:
 
     async def _move_all(self, work: _Work) -> None:
         """Go through the data keys until nothing is left, for orgs may be added meanwhile; then the store's own."""
-        while left := await catching_up(lambda: self._left(work)):
+        while left := await retry_behind(lambda: self._left(work)):
             work.total = work.moved + left
             await self._pass(work)
         work.moved += await self._store.database.write(lambda tx: self._rings.move_store_in(tx, work.to))

@@ -21,7 +21,7 @@ from orgserver.store import tables
 from orgserver.store.audit.log import AuditLog
 from orgserver.store.orgs.registry import Orgs
 from orgserver.store.transaction import Transaction
-from orgserver.vault.ring import Context, Unsealable
+from orgserver.vault.keys import Context, Unsealable
 
 WAITING_US = 24 * 3_600 * 1_000_000
 """How long a request waits for a person."""
@@ -97,7 +97,7 @@ def wait_in(tx: Transaction, orgs: Orgs, wanted: Wanted, asked: Intent) -> Queue
         return Queued.FULL
     code = _new_code()
     plain = json.dumps(wanted.names).encode("utf-8", "replace")
-    sealed = orgs.key_in(tx, RowId(wanted.row_id)).seal(plain, context(wanted.row_id, code))
+    sealed = orgs.credentials.data_key_in(tx, RowId(wanted.row_id)).seal(plain, context(wanted.row_id, code))
     expires_at = tx.now + WAITING_US
     _add(tx, code, wanted, sealed=sealed, expires_at=expires_at, entry_id=asked.id, client=asked.client)
     return Queued.NEW
@@ -162,7 +162,7 @@ async def _opened(connection: AsyncConnection, orgs: Orgs, row: Row[Any]) -> App
     names: tuple[str, ...] = ()
     if row.sealed is not None:
         try:
-            key = await orgs.data_key(connection, row.row_id)
+            key = await orgs.credentials.data_key(connection, row.row_id)
             names = tuple(json.loads(key.open(row.sealed, context(row.row_id, row.code))))
         except Unsealable:  # one that does not open is no reason to show none of the others
             names = (UNREADABLE,)

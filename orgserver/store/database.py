@@ -18,12 +18,12 @@ from sqlalchemy.pool import NullPool
 
 from orgserver.model.errors import StoreError
 from orgserver.store import files
-from orgserver.store.orgs.rewrapping import catching_up
 from orgserver.store.processes import lock_holders, threads
 from orgserver.store.processes.lock_file import PATIENCE, LockFile, hold_lock, hold_lock_if_free, lock_path
 from orgserver.store.processes.lock_holders import Patience
 from orgserver.store.transaction import Change, microseconds
 from orgserver.store.writer import Writer
+from orgserver.vault.ring import RingBehind
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -99,7 +99,11 @@ class Database:
         StoreBusy when another process holds the store for longer than ``within`` seconds, or than patience lasts: then
         the change does not go in; but one that was under way does, and ``late`` gets its result.
         """
-        return await catching_up(lambda: self._writer.run(change, within=within, late=late))
+        try:
+            return await self._writer.run(change, within=within, late=late)
+        except RingBehind as behind:
+            await asyncio.to_thread(behind.catch_up)
+            return await self._writer.run(change, within=within, late=late)
 
     @property
     def longest_wait(self) -> float:

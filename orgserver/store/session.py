@@ -33,7 +33,8 @@ from orgserver.store.processes.liveness import Lives
 from orgserver.store.processes.lock_file import PATIENCE
 from orgserver.store.processes.lock_holders import Patience
 from orgserver.store.transaction import Transaction
-from orgserver.vault.ring import Context, DataKey, Key, Unsealable, Vault
+from orgserver.vault.keys import Context, DataKey, Key, Unsealable
+from orgserver.vault.ring import Vault
 from orgserver.vault.signed_notes import Signer
 
 logger = logging.getLogger("orgserver.store")

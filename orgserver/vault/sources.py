@@ -16,7 +16,8 @@ from orgserver.model.errors import KeyProblem
 from orgserver.model.secret import Secret
 from orgserver.private_files import alone, write_whole
 from orgserver.vault import system_keyring
-from orgserver.vault.ring import MAKE_ONE, Key, Vault, read_ring, write_ring
+from orgserver.vault.keys import Key
+from orgserver.vault.ring import MAKE_ONE, Vault, read_ring, write_ring
 from orgserver.vault.system_keyring import SystemKeyring
 
 if TYPE_CHECKING:

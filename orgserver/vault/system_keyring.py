@@ -21,7 +21,8 @@ from urllib.parse import quote
 
 from orgserver.model.errors import KeyProblem
 from orgserver.private_files import alone
-from orgserver.vault.ring import Key, read_ring, write_ring
+from orgserver.vault.keys import Key
+from orgserver.vault.ring import read_ring, write_ring
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend

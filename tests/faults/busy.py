@@ -24,7 +24,8 @@ from orgserver.model.secret import Secret
 from orgserver.store import database
 from orgserver.store.session import Store, open_store
 from orgserver.store.transaction import Transaction
-from orgserver.vault.ring import Key, Vault
+from orgserver.vault.keys import Key
+from orgserver.vault.ring import Vault
 
 from .watching import Watched
 
@@ -61,7 +62,7 @@ class Busy:
         credential = Credential("app", None, Secret(refresh_token(1)), fencing=1)
 
         def enrol(tx: Transaction) -> None:
-            if not orgs.registered_in(tx, org.alias):
+            if not orgs.is_registered_in(tx, org.alias):
                 orgs.add_in(tx, org, credential, None)
 
         await self._store.database.write(enrol)
@@ -87,7 +88,7 @@ class Busy:
     async def _refresh(self, times: int) -> None:
         """Rotations: most are stored at once; now and then the store does not take one."""
         async with self._store.database.reading() as connection:
-            credential = await self._store.orgs.credential(connection, ROW)
+            credential = await self._store.orgs.credentials.credential(connection, ROW)
         assert credential is not None
         for fencing in range(credential.fencing, credential.fencing + times):
             token = Secret(refresh_token(fencing + 1))
@@ -101,7 +102,7 @@ class Busy:
             await self._store.take_in_rescued()
 
     def _refreshed(self, tx: Transaction, fencing: int, token: Secret, access: AccessToken) -> bool:
-        return self._store.orgs.refreshed_in(tx, ROW, fencing, token, access)
+        return self._store.orgs.store_refresh_in(tx, ROW, fencing, token, access)
 
     async def _sign(self, times: int) -> None:
         for _ in range(times):

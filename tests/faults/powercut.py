@@ -25,7 +25,8 @@ from orgserver.model.errors import OrgserverError
 from orgserver.model.names import new_id
 from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.store.session import Store, open_store
-from orgserver.vault.ring import Key, Vault
+from orgserver.vault.keys import Key
+from orgserver.vault.ring import Vault
 from orgserver.vault.signed_notes import BadNote, split
 
 from .busy import FILE, ROW, refresh_token
@@ -181,7 +182,7 @@ async def _look_for(done: Cuts, store: Store, told: Sequence[Acknowledged]) -> N
     done.lost.update(one.kind for one in missing)
     rotations = max((int(one.what) for one in told if one.kind == "token"), default=0)
     async with store.database.reading() as connection:
-        credential = await store.orgs.credential(connection, ROW)
+        credential = await store.orgs.credentials.credential(connection, ROW)
     if credential is None or credential.refresh_token is None:
         done.lost.update(["token"] * bool(rotations))
     elif credential.fencing < rotations or credential.refresh_token.reveal() != refresh_token(credential.fencing):

@@ -117,8 +117,8 @@ async def unreadable(home: Path, numbers: dict[RowId, int]) -> tuple[int, dict[s
         bad = 0
         for row_id, number in numbers.items():
             try:
-                read = orgs.opened(row_id, found["credentials"][row_id])
-                access = orgs.opened_access(row_id, found["access_tokens"][row_id])
+                read = orgs.credentials.open_credential(row_id, found["credentials"][row_id])
+                access = orgs.credentials.open_access_token(row_id, found["access_tokens"][row_id])
             except (KeyError, KeyProblem):
                 bad += 1
                 continue

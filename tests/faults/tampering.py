@@ -31,7 +31,8 @@ from orgserver.store.audit.snapshots import Snapshot
 from orgserver.store.audit.verification import Verification
 from orgserver.store.database import Database
 from orgserver.store.session import Store, open_store
-from orgserver.vault.ring import Key, Vault
+from orgserver.vault.keys import Key
+from orgserver.vault.ring import Vault
 from orgserver.vault.signed_notes import Checkpoint, Verifier
 
 FAR = 1 << 60
@@ -193,7 +194,7 @@ async def grow(folder: Path, empty: bytes, chance: random.Random, parts: Sequenc
 
     for number, steps in enumerate(parts):
         store = await opened()
-        await store.database.write(partial(store.orgs.key_in, row_id=OWNER))
+        await store.database.write(partial(store.orgs.credentials.data_key_in, row_id=OWNER))
         await go_on(store, chance, steps)
         if number:
             await store.audit.look_after(idle_us=0)
@@ -215,7 +216,7 @@ async def grow(folder: Path, empty: bytes, chance: random.Random, parts: Sequenc
         store.audit.signer.verifier,
         copies,
         copy_of(file, store),
-        store.orgs.open_with,
+        store.orgs.credentials.open_value,
     )
 
 

@@ -17,8 +17,8 @@ from orgserver.model.orgs import AccessToken, Caller, Credential, Org, OrgState,
 from orgserver.model.secret import Secret
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.store import tables
-from orgserver.store.orgs.registry import Draft
-from orgserver.store.orgs.sealed_values import access_token_of, credential_of
+from orgserver.store.orgs.credentials import access_token_of, credential_of
+from orgserver.store.orgs.pending_enrolments import PendingEnrolment
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction
 
@@ -77,8 +77,12 @@ class Place:
     def read(self, store: Store, tx: Transaction) -> Any:
         """As the product reads it."""
         if self.table is tables.access_tokens:
-            return store.orgs.opened_access(self.row_id, tx.connection.execute(access_token_of(self.row_id)).one())
-        return store.orgs.opened(self.row_id, tx.connection.execute(credential_of(self.row_id)).one())
+            return store.orgs.credentials.open_access_token(
+                self.row_id, tx.connection.execute(access_token_of(self.row_id)).one()
+            )
+        return store.orgs.credentials.open_credential(
+            self.row_id, tx.connection.execute(credential_of(self.row_id)).one()
+        )
 
 
 COLUMNS = (
@@ -172,7 +176,7 @@ async def test_the_tokens_of_before_a_refresh_do_not_open_when_they_are_put_back
         for row_id in orgs:
             old, stale = refresh[row_id].value(tx), access[row_id].value(tx)
             newer = AccessToken(Secret("newer"), "https://i", 6)
-            assert store.orgs.refreshed_in(tx, row_id, 5, Secret("rotated"), newer)
+            assert store.orgs.store_refresh_in(tx, row_id, 5, Secret("rotated"), newer)
             for place, value in ((refresh[row_id], old), (access[row_id], stale)):
                 new = place.value(tx)
                 place.put(tx, value)
@@ -193,7 +197,7 @@ async def test_no_secret_of_a_replaced_credential_opens_when_it_is_put_back(stor
             places = [Place(*column, row_id) for column in COLUMNS]
             old = [place.value(tx) for place in places]
             _, credential, access = made_up(99)
-            store.orgs.replace_credential_in(tx, row_id, replace(credential, fencing=5), access)
+            store.orgs.credentials.replace_in(tx, row_id, replace(credential, fencing=5), access)
             for place, value in zip(places, old, strict=True):
                 new = place.value(tx)
                 place.put(tx, value)
@@ -206,11 +210,14 @@ async def test_no_secret_of_a_replaced_credential_opens_when_it_is_put_back(stor
 
 
 async def test_a_draft_opens_for_its_own_enrolment_only(store: Store) -> None:
-    drafts = [Draft(Alias(f"new-{number}"), RowId(new_id()), {"refresh_token": f"r{number}"}) for number in range(3)]
+    drafts = [
+        PendingEnrolment(Alias(f"new-{number}"), RowId(new_id()), {"refresh_token": f"r{number}"})
+        for number in range(3)
+    ]
 
     def keep(tx: Transaction) -> None:
         for draft in drafts:
-            store.orgs.keep_draft_in(tx, draft)
+            store.orgs.enrolments.write_in(tx, draft)
 
     await store.database.write(keep)
     for here in drafts:
@@ -220,10 +227,10 @@ async def test_a_draft_opens_for_its_own_enrolment_only(store: Store) -> None:
             await store.database.write(lambda tx, p=places, v=theirs: p[0].put(tx, v))
             async with store.database.reading() as connection:
                 if here is there:
-                    assert (await store.orgs.drafts(connection))[here.alias] == here
+                    assert (await store.orgs.enrolments.all(connection))[here.alias] == here
                 else:
                     with does_not_open():
-                        await store.orgs.drafts(connection)
+                        await store.orgs.enrolments.all(connection)
             await store.database.write(lambda tx, p=places, v=mine: p[0].put(tx, v))
 
 

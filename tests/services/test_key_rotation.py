@@ -23,7 +23,8 @@ from orgserver.services.key_rotation import Keys
 from orgserver.store import tables
 from orgserver.store.orgs.rewrapping import SEALED, one_rotation
 from orgserver.store.session import Store, open_store
-from orgserver.vault.ring import Context, Key, Unsealable, Vault, key_id, write_ring
+from orgserver.vault.keys import Context, Key, Unsealable, key_id
+from orgserver.vault.ring import Vault, write_ring
 from orgserver.vault.sources import FileRing
 
 Opener = Callable[[], Any]
@@ -88,7 +89,9 @@ async def add_some(store: Store, count: int) -> list[RowId]:
 
 async def read(store: Store, row_id: RowId) -> tuple[Credential | None, AccessToken | None]:
     async with store.database.reading() as connection:
-        return await store.orgs.credential(connection, row_id), await store.orgs.access_token(connection, row_id)
+        return await store.orgs.credentials.credential(connection, row_id), await store.orgs.credentials.access_token(
+            connection, row_id
+        )
 
 
 async def raw(store: Store, table: Any) -> list[Any]:
@@ -214,7 +217,7 @@ async def test_a_refresh_that_began_before_a_reseal_is_stored_after_it(mine: Sto
         await Keys(other).rotate(who(), reseal=True)
 
     newer = AccessToken(Secret("newer"), "https://i", 4)
-    await mine.database.write(lambda tx: mine.orgs.refreshed_in(tx, row_id, 3, Secret("rotated"), newer))
+    await mine.database.write(lambda tx: mine.orgs.store_refresh_in(tx, row_id, 3, Secret("rotated"), newer))
 
     credential, access = await read(mine, row_id)
     assert credential is not None and credential.refresh_token == Secret("rotated")
@@ -225,13 +228,13 @@ async def test_what_late_writers_seal_with_the_data_key_before_still_opens(mine:
     """Such as an answer kept for an idempotency key, or one rescued beside the store."""
     (row_id,) = await add_some(mine, 1)
     async with mine.database.reading() as connection:
-        held = await mine.orgs.data_key(connection, row_id)
+        held = await mine.orgs.credentials.data_key(connection, row_id)
     where = Context(row_id, "idempotency", "answer")
     async with opens() as other:
         await Keys(other).rotate(who(), reseal=True)
         late = held.seal(b"late", where)
         async with other.database.reading() as connection:
-            assert (await other.orgs.data_key(connection, row_id)).open(late, where) == b"late"
+            assert (await other.orgs.credentials.data_key(connection, row_id)).open(late, where) == b"late"
 
 
 # -- cut off, twice, and mended
@@ -433,7 +436,7 @@ async def _reading(store: Store, row_id: RowId) -> object:
 
 async def _writing(store: Store, row_id: RowId) -> object:
     """A step of a refresh opens the credential inside a transaction."""
-    return await store.database.write(lambda tx: store.orgs.key_in(tx, row_id).id)
+    return await store.database.write(lambda tx: store.orgs.credentials.data_key_in(tx, row_id).id)
 
 
 @pytest.mark.parametrize("work", [_reading, _writing])
@@ -451,7 +454,7 @@ async def test_nobody_else_waits_while_a_slow_source_is_asked_for_a_new_key(
         await add(mine, 2)
         async with server.database.reading() as connection:
             assert len((await server.orgs.catalog(connection)).by_alias) == 2
-        await server.database.write(lambda tx: server.orgs.touched_in(tx, row_id))
+        await server.database.write(lambda tx: server.orgs.credentials.touch_in(tx, row_id))
         assert not waiting.done()
         source.may_answer.set()
         assert await waiting == await work(mine, row_id)

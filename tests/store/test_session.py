@@ -17,7 +17,8 @@ from orgserver.store.database import OLDER_SCHEMAS, SCHEMA, Database
 from orgserver.store.processes.lock_file import hold_lock
 from orgserver.store.session import Store, open_store
 from orgserver.store.transaction import PreparedStatement, Transaction
-from orgserver.vault.ring import Key, Vault
+from orgserver.vault.keys import Key
+from orgserver.vault.ring import Vault
 
 
 async def test_the_first_use_makes_a_store_that_only_we_can_read(store: Store, store_file: Path) -> None:

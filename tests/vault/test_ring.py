@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from orgserver.model.errors import KeyProblem
 from orgserver.model.secret import Secret
-from orgserver.vault.ring import Context, DataKey, Key, RingBehind, Unsealable, Vault, key_id, read_ring, write_ring
+from orgserver.vault.keys import Context, DataKey, Key, Unsealable, key_id
+from orgserver.vault.ring import RingBehind, Vault, read_ring, write_ring
 
 texts = st.text(max_size=40)
 contexts = st.builds(Context, texts, texts, texts, texts)

@@ -11,7 +11,8 @@ import pytest
 
 from orgserver.config import read_settings
 from orgserver.model.errors import ConfigError, KeyProblem
-from orgserver.vault.ring import Context, Key, Unsealable, Vault, read_ring, write_ring
+from orgserver.vault.keys import Context, Key, Unsealable
+from orgserver.vault.ring import Vault, read_ring, write_ring
 from orgserver.vault.sources import CommandRing, FileRing, folder_risk, open_vault
 
 WHERE = Context("a", "b", "c")

@@ -14,7 +14,8 @@ from keyring.errors import KeyringLocked
 
 from orgserver.config import read_settings
 from orgserver.model.errors import KeyProblem
-from orgserver.vault.ring import Key, Vault, read_ring, write_ring
+from orgserver.vault.keys import Key
+from orgserver.vault.ring import Vault, read_ring, write_ring
 from orgserver.vault.sources import open_vault
 from orgserver.vault.system_keyring import SystemKeyring
 

@@ -176,7 +176,7 @@ class AuditLogReader:
             log.open_head,
             log.signer.verifier,
             [self._kept(note) for note in kept],
-            self._store.orgs.open_with,
+            self._store.orgs.credentials.open_value,
         )
         if since_checkpoint:
             with suppress(StoreError):  # an entry that was edited beyond reading is for the check itself to find

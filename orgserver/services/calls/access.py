@@ -14,7 +14,7 @@ from orgserver.salesforce.protocol import rest
 from orgserver.salesforce.protocol.messages import Reply, Request
 from orgserver.services.observer import Observer
 from orgserver.services.tokens.cache import LEASE_SECONDS, Tokens, hosts_of
-from orgserver.store.orgs.registry import Catalog
+from orgserver.store.orgs.registry import OrgSnapshot
 from orgserver.store.session import Store
 
 T = TypeVar("T")
@@ -77,16 +77,16 @@ class Access:
         self.client = client
         self.scope = scope
         self._store = store
-        self._catalog: Catalog | None = None
+        self._catalog: OrgSnapshot | None = None
         self.tokens = Tokens(
             store, client, lease_seconds=lease_seconds, token_seconds=client.token_seconds, observer=observer
         )
 
-    async def catalog(self) -> Catalog:
+    async def catalog(self) -> OrgSnapshot:
         """The orgs as last read; the audit log's intent proves that nothing has changed since."""
         return self._catalog or await self.reload()
 
-    async def reload(self) -> Catalog:
+    async def reload(self) -> OrgSnapshot:
         """Read the orgs again."""
         async with self._store.database.reading() as connection:
             catalog = await self._store.orgs.catalog(connection)
@@ -129,7 +129,7 @@ class Access:
             raise NotSent(f"{org.alias} has not said which org it is, so nothing was sent", code="ORG_NOT_KNOWN")
 
     @staticmethod
-    def _is_pinned(org: Org, catalog: Catalog) -> bool:
+    def _is_pinned(org: Org, catalog: OrgSnapshot) -> bool:
         """Whether its id is known by now; of an org that was removed meanwhile, nothing more is to be learnt."""
         known = next((each for each in catalog.by_alias.values() if each.row_id == org.row_id), None)
         return known is None or known.org_id is not None
@@ -139,7 +139,7 @@ class Access:
         catalog = await self.reload() if await self.changed() else await self.catalog()
         return list(self._granted(caller, catalog).values())
 
-    def _granted(self, caller: Caller, catalog: Catalog) -> dict[str, Org]:
+    def _granted(self, caller: Caller, catalog: OrgSnapshot) -> dict[str, Org]:
         """Grants come with principals; until then everybody on stdio holds every org the server was started for."""
         del caller
         only = self.scope.orgs

@@ -28,7 +28,7 @@ from orgserver.store import approvals
 from orgserver.store.approvals import Pass, Queued, Wanted
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction, microseconds
-from orgserver.vault.ring import Context, Unsealable
+from orgserver.vault.keys import Context, Unsealable
 
 T = TypeVar("T")
 Notify = Callable[[str], None]

@@ -10,7 +10,7 @@ from typing import Any
 from orgserver.model.errors import CallError, InvalidArgument, Rejected, Unanswered
 from orgserver.model.results import Created, Upserted
 from orgserver.store.idempotency import Repetition
-from orgserver.vault.ring import Context
+from orgserver.vault.keys import Context
 
 MAX_KEY = 200
 

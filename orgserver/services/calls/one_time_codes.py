@@ -20,9 +20,9 @@ from orgserver.model.secret import Secret
 from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.store import one_time_codes
 from orgserver.store.one_time_codes import CodeState
-from orgserver.store.orgs.rewrapping import catching_up
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction, microseconds
+from orgserver.vault.ring import retry_behind
 
 MAX_WRONG = 5
 CLOSED_US = 15 * 60 * 1_000_000
@@ -57,7 +57,7 @@ class OneTimeCodes:
             async with self._store.database.reading() as connection:
                 return await one_time_codes.current_state(connection, self._vault, self._store.id)
 
-        state = await catching_up(read)
+        state = await retry_behind(read)
         if state is None:
             await self._refuse_if_gone()
         return state
@@ -65,7 +65,7 @@ class OneTimeCodes:
     async def spend(self, caller: Caller, text: str, command: str) -> None:
         """Use a code that a person typed for a command; OperatorError if it does not serve, a wrong one on record."""
         code = read_code(text)
-        verdict = await catching_up(
+        verdict = await retry_behind(
             lambda: self._store.database.write(lambda tx: self._spend_in(tx, caller, code, command))
         )
         if verdict is None:
@@ -83,7 +83,7 @@ class OneTimeCodes:
     async def set_up(self, caller: Caller, secret: Secret, text: str, before: CodeState | None) -> bool:
         """Let codes of a new secret count from now on, if the first is right; ``before`` is what they replace."""
         code = read_code(text)
-        return await catching_up(
+        return await retry_behind(
             lambda: self._store.database.write(lambda tx: self._set_up_in(tx, caller, secret, code, before))
         )
 

@@ -14,7 +14,7 @@ from orgserver.services.calls.preflight import Preflight
 from orgserver.services.calls.questions import Confirmation
 from orgserver.store.audit.snapshots import SnapshotSpec
 from orgserver.store.idempotency import Repetition
-from orgserver.vault.ring import Key
+from orgserver.vault.keys import Key
 
 T = TypeVar("T")
 

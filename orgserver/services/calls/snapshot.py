@@ -29,7 +29,9 @@ async def take_snapshot(store: Store, intent: Intent, spec: SnapshotSpec, sessio
     taken = Snapshot(row_id, spec.sobject, record_id, before, spec.after)
     try:
         async with store.database.reading() as reading:
-            await store.orgs.data_key(reading, row_id)  # if the ring must be read again, then not in the writer
+            await store.orgs.credentials.data_key(
+                reading, row_id
+            )  # if the ring must be read again, then not in the writer
         write = partial(snapshots.keep_in, orgs=store.orgs, log=store.audit, entry_id=intent.id, kept=taken)
         await store.database.write(write)
     except (StoreError, KeyProblem) as error:

@@ -18,7 +18,7 @@ from orgserver.services.describe.schemas import Metadata, Perform
 from orgserver.services.records import field_values
 from orgserver.services.results import cursors, result_size
 from orgserver.services.results.cursors import Position
-from orgserver.vault.ring import Key
+from orgserver.vault.keys import Key
 
 PAGE = 100
 _NAMING = 60

@@ -16,9 +16,10 @@ from orgserver.services.orgs.keepalive import LIFE, WARN_FROM, dies_at
 from orgserver.services.tokens import failures, instance_moves
 from orgserver.store import diagnostics
 from orgserver.store.diagnostics import Vitals
-from orgserver.store.orgs.rewrapping import Strays, catching_up
+from orgserver.store.orgs.rewrapping import Strays
 from orgserver.store.session import Store
 from orgserver.store.times import to_datetime
+from orgserver.vault.ring import retry_behind
 
 _LATE_SECONDS = 600
 _MUCH_WAL = 64 * 1024 * 1024
@@ -116,7 +117,7 @@ async def left_behind(store: Store, orgs: Sequence[Org]) -> list[Finding]:
         async with store.database.reading() as connection:
             return await store.keyrings.strays(connection)
 
-    strays = await catching_up(count)
+    strays = await retry_behind(count)
     aliases = {str(org.row_id): org.alias for org in orgs}
     findings = []
     if strays.recoverable:

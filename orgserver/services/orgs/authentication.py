@@ -26,7 +26,7 @@ from orgserver.services.orgs.login_refusals import lost, refused, unusable
 from orgserver.services.orgs.pending_enrolment import Drafts, credential_in
 from orgserver.services.orgs.registration import Registration, credential_of, hosts_of
 from orgserver.services.tokens import assertion_login
-from orgserver.store.orgs.registry import Draft
+from orgserver.store.orgs.pending_enrolments import PendingEnrolment
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ class Entry:
     credential: Credential
     session: Session | None
     """None with ``--no-verify``: nobody has asked for a token yet."""
-    draft: Draft | None = None
+    draft: PendingEnrolment | None = None
     rotated: bool = False
     resumed: bool = False
 
@@ -104,7 +104,9 @@ class WaysIn:
 
     # -- a login in the browser
 
-    async def _logged_in(self, draft: Draft, given: Registration, sign_in: SignIn | None) -> Draft:
+    async def _logged_in(
+        self, draft: PendingEnrolment, given: Registration, sign_in: SignIn | None
+    ) -> PendingEnrolment:
         """Have somebody log in, and redeem the code. Until there is an answer, nothing is worth keeping."""
         if sign_in is None:
             raise EnrolmentError("nobody is here to log in", hint="use another --auth")
@@ -116,7 +118,9 @@ class WaysIn:
             raise
         return await _unbroken(self._redeemed(draft, given, begun, code))
 
-    async def _redeemed(self, draft: Draft, given: Registration, begun: browser_login.Login, code: Secret) -> Draft:
+    async def _redeemed(
+        self, draft: PendingEnrolment, given: Registration, begun: browser_login.Login, code: Secret
+    ) -> PendingEnrolment:
         """Redeem a code, once, and seal what comes back."""
         try:
             status, body = await self._redeem(given, begun, code)
@@ -145,7 +149,7 @@ class WaysIn:
 
     # -- a refresh token
 
-    async def _refreshed(self, draft: Draft, given: Registration, *, resumed: bool) -> Draft:
+    async def _refreshed(self, draft: PendingEnrolment, given: Registration, *, resumed: bool) -> PendingEnrolment:
         """Spend the refresh token and seal what comes back, before anything else can happen."""
         if draft.facts["phase"] == "proven":
             return draft
@@ -172,7 +176,7 @@ class WaysIn:
             raise refused(refusal, given, "refresh-token", interrupted=resumed and sent_before) from None
         return await self._drafts.seal_answer(sending, answer, rotated=answer.refresh_token is not None)
 
-    async def _drop_refused(self, draft: Draft, refusal: oauth.TokenRefused) -> None:
+    async def _drop_refused(self, draft: PendingEnrolment, refusal: oauth.TokenRefused) -> None:
         """End an enrolment whose token is dead, or may be given again with what was wrong beside it."""
         if refusal.kind == "dead":
             await self._drafts.drop(draft)
@@ -233,7 +237,7 @@ def _begin(given: Registration) -> browser_login.Login:
     return browser_login.begin(origin, given.client_id, browser_login.read_callback(given.callback_url), given.username)
 
 
-def _entry(draft: Draft, *, resumed: bool) -> Entry:
+def _entry(draft: PendingEnrolment, *, resumed: bool) -> Entry:
     session = Session(Secret(draft.facts["access_token"]), draft.facts["instance_url"])
     return Entry(draft.row_id, credential_in(draft), session, draft, bool(draft.facts.get("rotated")), resumed)
 

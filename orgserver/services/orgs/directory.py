@@ -12,7 +12,7 @@ from orgserver.model.text import clean_text
 from orgserver.services.calls.access import Access
 from orgserver.services.results import cursors, result_size
 from orgserver.services.results.cursors import Position
-from orgserver.vault.ring import Key
+from orgserver.vault.keys import Key
 
 PAGE = 100
 

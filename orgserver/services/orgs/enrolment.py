@@ -28,9 +28,9 @@ from orgserver.services.orgs.registration import Registration, checked, hosts_of
 from orgserver.services.orgs.registry import Registry, intent_on
 from orgserver.services.tokens.cache import hosts_of as hosts_of_org
 from orgserver.store.orgs import policies, rows
+from orgserver.store.orgs.credentials import credential_of
 from orgserver.store.orgs.policies import PolicyChange
-from orgserver.store.orgs.registry import Catalog
-from orgserver.store.orgs.sealed_values import credential_of
+from orgserver.store.orgs.registry import OrgSnapshot
 from orgserver.store.session import Store
 from orgserver.store.times import to_datetime
 from orgserver.store.transaction import Transaction
@@ -170,7 +170,7 @@ class Enrolment(Registry):
         session = entry.session
 
         def change(tx: Transaction) -> _Registered:
-            if existing is None and self._store.orgs.registered_in(tx, org.alias):
+            if existing is None and self._store.orgs.is_registered_in(tx, org.alias):
                 raise already_registered(
                     org.alias
                 )  # by a run that was cancelled, and whose last step went in all the same
@@ -183,9 +183,9 @@ class Enrolment(Registry):
             else:
                 changes = self._renew_in(tx, org, given, credential, access)
             if session:
-                self._store.orgs.touched_in(tx, org.row_id)
+                self._store.orgs.credentials.touch_in(tx, org.row_id)
             if entry.draft:
-                self._store.orgs.drop_draft_in(tx, entry.draft, keep_key=existing is None)
+                self._store.orgs.enrolments.remove_in(tx, entry.draft, keep_key=existing is None)
             now = rows.one_in(tx, org.row_id) or org
             others = [each for each in changes if each.org.row_id != org.row_id]
             intent = intent_on(caller, given.command if existing is None else "update-org", now)
@@ -211,7 +211,7 @@ class Enrolment(Registry):
             raise EnrolmentError(
                 f"{org.alias} has turned out to be {now.org_id} meanwhile, and these credentials are not"
             )
-        self._store.orgs.replace_credential_in(tx, org.row_id, credential, access)
+        self._store.orgs.credentials.replace_in(tx, org.row_id, credential, access)
         changes = policies.pin_in(tx, org.row_id, org.org_id) if org.org_id is not None else []
         changes += policies.limit_in(tx, org.row_id, given.policy.strictest)
         self._store.orgs.change_in(tx, org.row_id, lambda _old: org)
@@ -225,7 +225,7 @@ class Enrolment(Registry):
 
     def _old_in(self, tx: Transaction, org: Org) -> Credential | None:
         row = tx.connection.execute(credential_of(org.row_id)).first()
-        return self._store.orgs.opened(org.row_id, row) if row is not None else None
+        return self._store.orgs.credentials.open_credential(org.row_id, row) if row is not None else None
 
     async def _retire(self, given: Registration, entry: Entry, before: Org, old: Credential) -> OldToken | None:
         """Revoke the refresh token that an org had, where that cannot touch the new one; never a reason to fail."""
@@ -241,7 +241,7 @@ class Enrolment(Registry):
             return "kept"
 
 
-def _taken(catalog: Catalog, given: Registration) -> Org | None:
+def _taken(catalog: OrgSnapshot, given: Registration) -> Org | None:
     """The org that has this alias, if it shall get new credentials."""
     existing = catalog.by_alias.get(given.alias)
     if existing is not None and not given.replace:

@@ -148,7 +148,7 @@ class OrgImport:
     async def _by_token(self) -> dict[str, Alias]:
         """Which org is registered with a refresh token, known by the digest of what was given or is in use."""
         async with self._store.database.reading() as connection:
-            known = await self._store.orgs.refresh_tokens(connection)
+            known = await self._store.orgs.credentials.refresh_tokens(connection)
         found = {given: alias for alias, _, given in known if given}
         return found | {digest(token): alias for alias, token, _ in known}
 
@@ -163,7 +163,7 @@ class OrgImport:
         if org is None or org.holds_refresh_token:
             return None
         async with self._store.database.reading() as connection:
-            credential = await self._store.orgs.credential(connection, org.row_id)
+            credential = await self._store.orgs.credentials.credential(connection, org.row_id)
         theirs = (credential.client_id, credential.username) if credential else None
         return org if theirs == (candidate.client_id, candidate.username) else None
 

@@ -27,7 +27,7 @@ from orgserver.model.orgs import AccessToken, Credential
 from orgserver.model.secret import Secret
 from orgserver.salesforce.auth.oauth import TokenAnswer
 from orgserver.services.orgs.registration import Registration
-from orgserver.store.orgs.registry import Draft
+from orgserver.store.orgs.pending_enrolments import PendingEnrolment
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction
 
@@ -50,46 +50,52 @@ class Drafts:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def all(self) -> dict[Alias, Draft]:
+    async def all(self) -> dict[Alias, PendingEnrolment]:
         """Every unfinished enrolment, opened."""
         async with self._store.database.reading() as connection:
-            return await self._store.orgs.drafts(connection)
+            return await self._store.orgs.enrolments.all(connection)
 
     async def answered(self, alias: Alias) -> bool:
         """Tell whether an enrolment waits that Salesforce has already answered."""
         draft = (await self.all()).get(alias)
         return draft is not None and (draft.facts["phase"] == "proven" or bool(draft.facts.get("rotated")))
 
-    async def begin(self, given: Registration) -> tuple[Draft, bool]:
+    async def begin(self, given: Registration) -> tuple[PendingEnrolment, bool]:
         """Find the draft of an earlier run, or write a new one: before a token is spent, the store must take writes."""
         known = await self.all()
         earlier = known.get(given.alias)
         begun = _begun(known, given)
         if begun is not None and begun is earlier:
             return begun, True
-        draft = replace(begun, alias=given.alias) if begun else Draft(given.alias, RowId(new_id()), _first(given))
+        draft = (
+            replace(begun, alias=given.alias)
+            if begun
+            else PendingEnrolment(given.alias, RowId(new_id()), _first(given))
+        )
 
         def change(tx: Transaction) -> None:
-            if not given.replace and self._store.orgs.registered_in(tx, given.alias):
+            if not given.replace and self._store.orgs.is_registered_in(tx, given.alias):
                 raise already_registered(given.alias)  # by an interrupted run whose last step has gone in since
             if earlier is not None:
-                self._store.orgs.drop_draft_in(tx, earlier, keep_key=False)
+                self._store.orgs.enrolments.remove_in(tx, earlier, keep_key=False)
             if begun is not None:
-                self._store.orgs.drop_draft_in(tx, begun, keep_key=True)
-            self._store.orgs.keep_draft_in(tx, draft)
+                self._store.orgs.enrolments.remove_in(tx, begun, keep_key=True)
+            self._store.orgs.enrolments.write_in(tx, draft)
 
         await self._store.database.write(change)
         async with self._store.database.reading() as connection:
-            await self._store.orgs.data_key(connection, draft.row_id)  # at hand, if the store should fail later
+            await self._store.orgs.credentials.data_key(
+                connection, draft.row_id
+            )  # at hand, if the store should fail later
         return draft, begun is not None
 
-    async def keep(self, draft: Draft, **facts: Any) -> Draft:
+    async def keep(self, draft: PendingEnrolment, **facts: Any) -> PendingEnrolment:
         """Write a draft, a step further."""
         further = replace(draft, facts=draft.facts | facts)
-        await self._store.database.write(lambda tx: self._store.orgs.keep_draft_in(tx, further))
+        await self._store.database.write(lambda tx: self._store.orgs.enrolments.write_in(tx, further))
         return further
 
-    async def seal_answer(self, draft: Draft, answer: TokenAnswer, *, rotated: bool) -> Draft:
+    async def seal_answer(self, draft: PendingEnrolment, answer: TokenAnswer, *, rotated: bool) -> PendingEnrolment:
         """Write what Salesforce answered, and go on trying for a while: nobody else has it."""
         facts = {
             "phase": "proven",
@@ -100,12 +106,12 @@ class Drafts:
         }
         return await self._seal(draft, facts)
 
-    async def seal_rotated(self, draft: Draft, rotated: Secret) -> Draft:
+    async def seal_rotated(self, draft: PendingEnrolment, rotated: Secret) -> PendingEnrolment:
         """Write the refresh token of an answer that is no good otherwise: the next run goes on from it."""
         facts = {"phase": "given", "sent": False, "rotated": True, "refresh_token": rotated.reveal()}
         return await self._seal(draft, facts)
 
-    async def _seal(self, draft: Draft, facts: Mapping[str, Any]) -> Draft:
+    async def _seal(self, draft: PendingEnrolment, facts: Mapping[str, Any]) -> PendingEnrolment:
         try:
             return await self.keep(draft, **facts)
         except Exception:  # noqa: BLE001  # whatever it is, the answer must not be lost with it
@@ -128,7 +134,7 @@ class Drafts:
             hint="free the store's disk, then run the same command again: it goes on from there",
         )
 
-    async def _rescue(self, draft: Draft, facts: Mapping[str, Any]) -> Path | None:
+    async def _rescue(self, draft: PendingEnrolment, facts: Mapping[str, Any]) -> Path | None:
         """Seal an answer beside the store; None if even that fails."""
         access = None
         if "access_token" in facts:
@@ -139,23 +145,23 @@ class Drafts:
             )
         return None
 
-    async def start_over(self, draft: Draft) -> None:
+    async def start_over(self, draft: PendingEnrolment) -> None:
         """The draft's access token ended meanwhile: its refresh token gets another at the next run."""
         await self.keep(draft, phase="given", sent=False)
 
-    async def drop(self, draft: Draft) -> None:
+    async def drop(self, draft: PendingEnrolment) -> None:
         """End an enrolment, and destroy its secrets."""
-        await self._store.database.write(lambda tx: self._store.orgs.drop_draft_in(tx, draft, keep_key=False))
+        await self._store.database.write(lambda tx: self._store.orgs.enrolments.remove_in(tx, draft, keep_key=False))
 
-    async def drop_copy(self, draft: Draft) -> None:
+    async def drop_copy(self, draft: PendingEnrolment) -> None:
         """End an enrolment whose token the operator still has; one that lives only here is kept."""
         if digest(Secret(draft.facts["refresh_token"])) == draft.facts["given"]:
             await self.drop(draft)
 
-    async def refuse_shared(self, draft: Draft) -> None:
+    async def refuse_shared(self, draft: PendingEnrolment) -> None:
         """Refuse a token that another alias uses, and a copy of one that was spent when an org was registered."""
         async with self._store.database.reading() as connection:
-            known = await self._store.orgs.refresh_tokens(connection)
+            known = await self._store.orgs.credentials.refresh_tokens(connection)
         token = Secret(draft.facts["refresh_token"])
         for other, theirs, given in known:
             if theirs.same_as(token):
@@ -179,7 +185,7 @@ def digest(token: Secret) -> str:
     return hashlib.sha256(token.reveal().encode()).hexdigest()
 
 
-def credential_in(draft: Draft) -> Credential:
+def credential_in(draft: PendingEnrolment) -> Credential:
     """The credential that a draft holds."""
     secret = draft.facts["client_secret"]
     return Credential(
@@ -190,7 +196,7 @@ def credential_in(draft: Draft) -> Credential:
     )
 
 
-def _begun(known: Mapping[Alias, Draft], given: Registration) -> Draft | None:
+def _begun(known: Mapping[Alias, PendingEnrolment], given: Registration) -> PendingEnrolment | None:
     """The draft that this registration goes on from.
 
     The same token under another alias is the same enrolment: sent anew, a spent token would revoke the new one.

@@ -66,7 +66,7 @@ class Registry:
         """One registered org, and what it logs in with."""
         org = await self.one(alias)
         async with self._store.database.reading() as connection:
-            return org, await self._store.orgs.credential(connection, org.row_id)
+            return org, await self._store.orgs.credentials.credential(connection, org.row_id)
 
     async def check(self, alias: str, *, try_token: bool = False) -> Checked:
         """Ask an org who we are there, refreshing its token if need be.
@@ -184,7 +184,7 @@ class Registry:
     async def _revoke_access(self, org: Org) -> bool:
         """End the cached session, if that is easily done; it ends by itself anyway."""
         async with self._store.database.reading() as connection:
-            access = await self._store.orgs.access_token(connection, org.row_id)
+            access = await self._store.orgs.credentials.access_token(connection, org.row_id)
         if access is None:
             return False
         with suppress(CallError):

@@ -29,7 +29,7 @@ from orgserver.services.records.default_fields import DefaultFields
 from orgserver.services.records.operations import Describe, record_shape
 from orgserver.services.results import cursors
 from orgserver.services.results.cursors import Position
-from orgserver.vault.ring import Key
+from orgserver.vault.keys import Key
 
 _ID = 18
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orgserver.model.errors import InvalidArgument
-from orgserver.vault.ring import Context, Key, Unsealable
+from orgserver.vault.keys import Context, Key, Unsealable
 
 LIFE_SECONDS = 47 * 3_600
 """Salesforce keeps a result open for two days (Limits cheat sheet, "API Query Cursor Limits")."""

@@ -159,7 +159,7 @@ class Tokens:
 
     async def _stored(self, org: Org) -> AccessToken | None:
         async with self._store.database.reading() as connection:
-            return await self._store.orgs.access_token(connection, org.row_id)
+            return await self._store.orgs.credentials.access_token(connection, org.row_id)
 
     async def close(self) -> None:
         """Wait for refreshes under way: what Salesforce answers them must not be lost."""

@@ -138,8 +138,8 @@ class Moves:
         intent = _intent(org)
 
         def change(tx: Transaction) -> None:
-            if self._store.orgs.fencing_in(tx, org.row_id) == access.fencing:
-                self._store.orgs.forget_access_in(tx, org.row_id)
+            if self._store.orgs.credentials.fencing_in(tx, org.row_id) == access.fencing:
+                self._store.orgs.credentials.forget_access_token_in(tx, org.row_id)
                 self._store.orgs.mark_in(tx, org.row_id, state=OrgState.QUARANTINED, cause=cause, problem=None)
             self._store.audit.record_in(tx, intent, Completion(Outcome.DENIED, error_code=OrgState.QUARANTINED.value))
 

@@ -326,7 +326,7 @@ class Refresher:
     async def _another(self, org: Org, not_this: AccessToken | None) -> AccessToken | None:
         """The stored token, if it is another one: somebody may have finished a refresh."""
         async with self._store.database.reading() as connection:
-            stored = await self._store.orgs.access_token(connection, org.row_id)
+            stored = await self._store.orgs.credentials.access_token(connection, org.row_id)
         return None if stored is None or same(stored, not_this) else stored
 
     async def _end(

@@ -35,7 +35,7 @@ from orgserver.services.undo.preview import SimulatedState, Undo, judge_create, 
 from orgserver.store.audit import snapshots
 from orgserver.store.audit.snapshots import Snapshot
 from orgserver.store.session import Store
-from orgserver.vault.ring import Unsealable
+from orgserver.vault.keys import Unsealable
 
 
 class Restorer:

@@ -16,7 +16,7 @@ from orgserver.store.audit import chain
 from orgserver.store.audit.checkpoints import CHECKPOINT_EVENTS
 from orgserver.store.database import Database
 from orgserver.store.transaction import PreparedStatement, Transaction
-from orgserver.vault.ring import Context, Key, Unsealable
+from orgserver.vault.keys import Context, Key, Unsealable
 from orgserver.vault.signed_notes import Checkpoint, Signer
 
 _HEAD = PreparedStatement(

@@ -25,7 +25,7 @@ from orgserver.store.audit.checkpoints import CHECKPOINT_US, CheckpointFile
 from orgserver.store.database import Database
 from orgserver.store.idempotency import Begun, Repetition
 from orgserver.store.transaction import PreparedStatement, Transaction
-from orgserver.vault.ring import Key
+from orgserver.vault.keys import Key
 from orgserver.vault.signed_notes import Signer
 
 logger = logging.getLogger("orgserver.audit")

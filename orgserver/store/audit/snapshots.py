@@ -28,7 +28,7 @@ from orgserver.store.audit.log import AuditLog
 from orgserver.store.orgs.registry import Orgs
 from orgserver.store.times import to_microseconds
 from orgserver.store.transaction import Transaction
-from orgserver.vault.ring import Context, Unsealable
+from orgserver.vault.keys import Context, Unsealable
 
 COSTS = "this org keeps what changes replace: the change will read before it writes, which is one more API call"
 _SALT = 16
@@ -94,7 +94,7 @@ def keep_in(tx: Transaction, orgs: Orgs, log: AuditLog, entry_id: str, kept: Sna
     if tx.connection.execute(known).first() is None:
         raise StoreError("the org was removed a moment ago")
     salt, plain = os.urandom(_SALT), _plain(kept)
-    sealed = orgs.key_in(tx, RowId(kept.row_id)).seal(plain, context(kept.row_id, entry_id))
+    sealed = orgs.credentials.data_key_in(tx, RowId(kept.row_id)).seal(plain, context(kept.row_id, entry_id))
     tx.connection.execute(
         insert(_kept).values(
             entry_id=entry_id,
@@ -117,7 +117,7 @@ async def of(connection: AsyncConnection, orgs: Orgs, entry_id: str) -> Snapshot
     known = select(tables.data_keys.c.owner).where(tables.data_keys.c.owner == row.row_id)
     if (await connection.execute(known)).first() is None:
         raise Unsealable("the org of these values was removed, and their key with it")
-    key = await orgs.data_key(connection, row.row_id)
+    key = await orgs.credentials.data_key(connection, row.row_id)
     told: dict[str, Any] = json.loads(key.open(row.sealed, context(row.row_id, entry_id)))
     if not _about(row, told):
         raise Unsealable("these values were kept for another record: somebody has edited the store")

@@ -111,7 +111,7 @@ def keep_in(tx: Transaction, org_id: OrgId, policy: Policy) -> None:
 def aliases_in(tx: Transaction, org_id: OrgId) -> list[Org]:
     """Every registered alias of an org id."""
     found = tx.connection.execute(rows.EVERY.where(tables.orgs.c.org_id == org_id).order_by(tables.orgs.c.alias))
-    return [rows.org(row) for row in found]
+    return [rows.read_org(row) for row in found]
 
 
 # -- stores of an older schema, in which each alias had its own policy
@@ -127,7 +127,7 @@ def bind_in(tx: Transaction) -> list[PolicyChange]:
     groups: dict[OrgId, list[Org]] = defaultdict(list)
     for row in tx.connection.execute(_unbound().order_by(tables.orgs.c.alias)).all():
         org_id = _whole_id(row.org_id)
-        groups[org_id].append(replace(rows.org(row), org_id=org_id, policy=Policy(**json.loads(row.policy))))
+        groups[org_id].append(replace(rows.read_org(row), org_id=org_id, policy=Policy(**json.loads(row.policy))))
     changes: list[PolicyChange] = []
     for org_id, orgs in groups.items():
         others = aliases_in(tx, org_id) if policy_in(tx, org_id) is not None else []  # written in another form there

@@ -2,6 +2,13 @@
 
 Beginning reads the store, takes the lease, and marks it ``sent``, all at once: two processes cannot both find that a
 refresh is needed, and none can die between knowing the token and having said that it goes out.
+
+The lease says who may refresh an org's token right now: one holder among all processes on the store. Taking it is a
+durable write, which also proves that the store accepts writes before a token is spent. Its row says ``sent`` from
+before a refresh token leaves until its answer is stored: whoever comes after a crash, or after an answer that was
+lost, knows by it that Salesforce may have rotated that token.
+
+    row: org · holder · expires_at · fencing (of the refresh token that is sent) · sent_at
 """
 
 from __future__ import annotations
@@ -10,18 +17,29 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, insert, select, update
 
 from orgserver.model.names import RowId
 from orgserver.model.orgs import AccessToken, Credential, Org, OrgState, Problem
 from orgserver.model.secret import Secret
 from orgserver.store import tables
-from orgserver.store.orgs import leases, rows
+from orgserver.store.orgs import rows
+from orgserver.store.orgs.credentials import access_token_of, credential_of
 from orgserver.store.orgs.registry import Orgs
-from orgserver.store.orgs.sealed_values import access_token_of, credential_of
 from orgserver.store.processes.liveness import Lives
 from orgserver.store.times import to_datetime
 from orgserver.store.transaction import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A lease that was taken."""
+
+    holder: str
+    taken_at: int
+    """Microseconds since 1970 UTC."""
+    doubted_since: int | None
+    """When an earlier holder sent this very refresh token without storing an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,20 +108,20 @@ class Refreshes:
             return Closed(None)
         stored = tx.connection.execute(access_token_of(row_id)).first()
         if stored is not None and stored.fencing != not_this:
-            return Finished(self._orgs.opened_access(row_id, stored))
+            return Finished(self._orgs.credentials.open_access_token(row_id, stored))
         if not force and (org.held or org.is_closed):
             return Closed(org)
         self._lives.prove()
-        lease = leases.take_in(tx, row_id, holder, life_us, found.fencing, self._lives.is_alive)
+        lease = take_lease_in(tx, row_id, holder, life_us, found.fencing, self._lives.is_alive)
         if isinstance(lease, str):
             return Busy(lease)
         if lease.doubted_since is not None and not prove:
             return Closed(self._doubt_in(tx, org, holder, to_datetime(lease.doubted_since)))
-        return self._granted_in(tx, org, self._orgs.opened(row_id, found), lease)
+        return self._granted_in(tx, org, self._orgs.credentials.open_credential(row_id, found), lease)
 
-    def _granted_in(self, tx: Transaction, org: Org, credential: Credential, lease: leases.Lease) -> Granted:
+    def _granted_in(self, tx: Transaction, org: Org, credential: Credential, lease: Lease) -> Granted:
         if credential.refresh_token is not None:
-            leases.sending_in(tx, org.row_id, lease.holder)
+            mark_sent_in(tx, org.row_id, lease.holder)
         doubted = to_datetime(lease.doubted_since) if lease.doubted_since is not None else None
         return Granted(org, credential, lease.taken_at, doubted)
 
@@ -112,11 +130,11 @@ class Refreshes:
     ) -> bool:
         """Keep an answer and give the lease back; False if the credential is another one by now."""
         row_id = granted.org.row_id
-        kept = self._orgs.refreshed_in(tx, row_id, granted.credential.fencing, refresh_token, access)
+        kept = self._orgs.store_refresh_in(tx, row_id, granted.credential.fencing, refresh_token, access)
         audience = granted.credential.audience
         if kept and audience is not None:
-            self._orgs.remember_audience_in(tx, row_id, audience)
-        leases.release_in(tx, row_id, holder)
+            self._orgs.credentials.remember_audience_in(tx, row_id, audience)
+        release_lease_in(tx, row_id, holder)
         return kept
 
     def keep_rotated_in(
@@ -124,10 +142,10 @@ class Refreshes:
     ) -> bool:
         """Keep the refresh token of an answer whose access token may not be used, say why, and give the lease back."""
         row_id, fencing = granted.org.row_id, granted.credential.fencing
-        kept = self._orgs.rotated_in(tx, row_id, fencing, rotated, fencing + 1)
+        kept = self._orgs.credentials.rotate_in(tx, row_id, fencing, rotated, fencing + 1)
         if kept:
             self._orgs.mark_in(tx, row_id, state=state, cause=cause, problem=None)
-        leases.release_in(tx, row_id, holder)
+        release_lease_in(tx, row_id, holder)
         return kept
 
     def end_in(
@@ -143,17 +161,74 @@ class Refreshes:
     ) -> None:
         """Give the lease back without a token, and note what Salesforce said; ``doubted`` when it said nothing."""
         row_id = granted.org.row_id
-        leases.release_in(tx, row_id, holder, doubted=doubted)
-        if self._orgs.fencing_in(tx, row_id) == granted.credential.fencing:
+        release_lease_in(tx, row_id, holder, doubted=doubted)
+        if self._orgs.credentials.fencing_in(tx, row_id) == granted.credential.fencing:
             self._orgs.mark_in(tx, row_id, state=state, cause=cause, problem=problem)
 
     def _doubt_in(self, tx: Transaction, org: Org, holder: str, since: datetime) -> Org:
-        leases.release_in(tx, org.row_id, holder, doubted=True)
+        release_lease_in(tx, org.row_id, holder, doubted=True)
         if org.state is OrgState.IN_DOUBT and org.cause:
             return org  # it names what came in place of the answer
         cause = f"a refresh was sent at {moment(since)} and its answer was lost"
         self._orgs.mark_in(tx, org.row_id, state=OrgState.IN_DOUBT, cause=cause, problem=None)
         return replace(org, state=OrgState.IN_DOUBT, cause=cause)
+
+
+def take_lease_in(
+    tx: Transaction,
+    row_id: str,
+    holder: str,
+    life_us: int,
+    fencing: int = 0,
+    is_alive: Callable[[str], bool] = lambda _holder: True,
+) -> Lease | str:
+    """Take the lease for so many microseconds; the name of its holder while somebody else has it.
+
+    ``fencing`` is that of the credential now: what an earlier holder sent of an older one is settled.
+    A lease that ends later than any lease can is of a clock that was set back since, and does not count; nor does that
+    of a holder who has died. What a dead holder had sent is as much in doubt as ever.
+    """
+    leases = tables.leases
+    row = tx.connection.execute(select(leases).where(leases.c.row_id == row_id)).first()
+    if (
+        row is not None
+        and row.holder != holder
+        and tx.now < row.expires_at <= tx.now + life_us
+        and is_alive(row.holder)
+    ):
+        return str(row.holder)
+    doubted = row.sent_at if row is not None and row.fencing == fencing else None
+    tx.connection.execute(delete(leases).where(leases.c.row_id == row_id))
+    tx.connection.execute(
+        insert(leases).values(
+            row_id=row_id, holder=holder, expires_at=tx.now + life_us, fencing=fencing, sent_at=doubted
+        )
+    )
+    return Lease(holder, tx.now, doubted)
+
+
+def mark_sent_in(tx: Transaction, row_id: str, holder: str) -> None:
+    """Write down, before it happens, that the refresh token is sent."""
+    leases = tables.leases
+    tx.connection.execute(
+        update(leases).where(leases.c.row_id == row_id, leases.c.holder == holder).values(sent_at=tx.now)
+    )
+
+
+def release_lease_in(tx: Transaction, row_id: str, holder: str, *, doubted: bool = False) -> None:
+    """Give the lease up; somebody else's stays. ``doubted`` leaves on record that something was sent."""
+    leases = tables.leases
+    mine = (leases.c.row_id == row_id, leases.c.holder == holder)
+    if doubted:
+        tx.connection.execute(update(leases).where(*mine).values(expires_at=tx.now))
+    else:
+        tx.connection.execute(delete(leases).where(*mine))
+
+
+def settle_leases_in(tx: Transaction, row_id: str, fencing: int) -> None:
+    """End every lease on this or an older refresh token: its answer has been stored after all."""
+    leases = tables.leases
+    tx.connection.execute(delete(leases).where(leases.c.row_id == row_id, leases.c.fencing <= fencing))
 
 
 def hold_copied_in(tx: Transaction, cause: Callable[[datetime], str]) -> int | None:

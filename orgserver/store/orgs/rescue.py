@@ -24,10 +24,10 @@ from orgserver.model.orgs import AccessToken, OrgState
 from orgserver.model.secret import Secret
 from orgserver.private_files import write_whole
 from orgserver.store import tables
-from orgserver.store.orgs import leases
+from orgserver.store.orgs import refreshes
 from orgserver.store.orgs.registry import Orgs
 from orgserver.store.transaction import Transaction
-from orgserver.vault.ring import Context
+from orgserver.vault.keys import Context
 
 logger = logging.getLogger("orgserver.tokens")
 _MAX_BYTES = 256 * 1024
@@ -66,7 +66,9 @@ class RescueFiles:
             facts |= {"access_token": access.token.reveal(), "instance_url": access.instance_url}
         if state is not None:
             facts |= {"state": state.value, "cause": cause}
-        sealed = self._orgs.known_key(row_id).seal(json.dumps(facts).encode(), _context(row_id, fencing))
+        sealed = self._orgs.credentials.cached_data_key(row_id).seal(
+            json.dumps(facts).encode(), _context(row_id, fencing)
+        )
         told = {"v": 1, "org": row_id, "fencing": fencing, "sealed": base64.b64encode(sealed).decode()}
         name = f"{self._database.name}.rescue-{secrets.token_hex(8)}"
         path = self._database.with_name(name)
@@ -100,17 +102,17 @@ class RescueFiles:
         row_id, refresh_token = rescued.row_id, Secret(facts["refresh_token"])
         if "access_token" in facts:
             access = AccessToken(Secret(facts["access_token"]), facts["instance_url"], rescued.fencing + 1)
-            stored = self._orgs.refreshed_in(tx, row_id, fencing, refresh_token, access)
+            stored = self._orgs.store_refresh_in(tx, row_id, fencing, refresh_token, access)
         else:
-            stored = self._orgs.rotated_in(tx, row_id, fencing, refresh_token, rescued.fencing + 1)
+            stored = self._orgs.credentials.rotate_in(tx, row_id, fencing, refresh_token, rescued.fencing + 1)
             state = OrgState(facts["state"])
             self._orgs.mark_in(tx, row_id, state=state, cause=facts["cause"], problem=None)
-        leases.settle_in(tx, row_id, rescued.fencing)
+        refreshes.settle_leases_in(tx, row_id, rescued.fencing)
         return stored
 
     def _into_draft(self, tx: Transaction, rescued: Rescued) -> bool | None:
         """An enrolment goes on from the answer that it was not able to store."""
-        draft = self._orgs.draft_in(tx, rescued.row_id)
+        draft = self._orgs.enrolments.read_in(tx, rescued.row_id)
         if draft is None or draft.facts["phase"] == "proven":
             return False
         facts = self._opened(tx, rescued)
@@ -118,12 +120,12 @@ class RescueFiles:
             return None
         rotated = draft.facts["refresh_token"] not in (None, facts["refresh_token"])
         phase = {"phase": "proven"} if "access_token" in facts else {"phase": "given", "sent": False}
-        self._orgs.keep_draft_in(tx, replace(draft, facts=draft.facts | facts | phase | {"rotated": rotated}))
+        self._orgs.enrolments.write_in(tx, replace(draft, facts=draft.facts | facts | phase | {"rotated": rotated}))
         return True
 
     def _opened(self, tx: Transaction, rescued: Rescued) -> dict[str, str] | None:
         try:
-            key = self._orgs.key_in(tx, rescued.row_id)
+            key = self._orgs.credentials.data_key_in(tx, rescued.row_id)
             plain = key.open(rescued.sealed, _context(rescued.row_id, rescued.fencing))
         except KeyProblem as error:
             logger.warning("a rescued token answer does not open and is left alone: %s", error)

@@ -7,10 +7,9 @@ goes on with what is left.
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orgserver.model.errors import KeyProblem
 from orgserver.store import one_time_codes, tables
 from orgserver.store.transaction import PreparedStatement, Transaction
-from orgserver.vault.ring import Context, DataKey, Key, RingBehind, Unsealable, Vault, key_id
+from orgserver.vault.keys import Context, DataKey, Key, Unsealable, key_id
+from orgserver.vault.ring import Vault
 
 T = TypeVar("T")
 ORG = "org"
@@ -218,15 +218,6 @@ class Keyrings:
 def canary_context(store_id: str) -> Context:
     """Where the canary belongs."""
     return Context(store_id, "store", "canary")
-
-
-async def catching_up(attempt: Callable[[], Awaitable[T]]) -> T:
-    """Try, and once more when the ring had to be read again, which may take long and happens in a thread."""
-    try:
-        return await attempt()
-    except RingBehind as behind:
-        await asyncio.to_thread(behind.catch_up)
-        return await attempt()
 
 
 @contextmanager

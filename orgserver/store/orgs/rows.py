@@ -28,7 +28,7 @@ _STRICTEST = Policy(read_only=True, confirm_deletes=True, keep_values=True)
 def one_in(tx: Transaction, row_id: str) -> Org | None:
     """An org as it is now; None if it is gone."""
     row = tx.connection.execute(EVERY.where(tables.orgs.c.row_id == row_id)).first()
-    return org(row) if row is not None else None
+    return read_org(row) if row is not None else None
 
 
 def changed_in(tx: Transaction) -> None:
@@ -77,7 +77,7 @@ def _move(text: str | None) -> Move | None:
     return Move(**(told | {"since": to_datetime(told["since"])})) if told else None
 
 
-def org(row: Row[Any]) -> Org:
+def read_org(row: Row[Any]) -> Org:
     """An org from a row of ``EVERY``."""
     problem = json.loads(row.problem) if row.problem else None
     return Org(

@@ -14,17 +14,17 @@ from orgserver.cli.orgs.pretend_orgs import register
 from orgserver.config import read_settings
 from orgserver.model.names import Alias, RowId, new_id
 from orgserver.sandbox.server import Sandbox
-from orgserver.store.orgs.registry import Draft
+from orgserver.store.orgs.pending_enrolments import PendingEnrolment
 from tests.cli.shells import Shell
 
 
 @pytest.fixture
 async def stocked(shell: Shell, sandbox: Sandbox) -> Shell:
     """A shell whose home has both pretend orgs, and an enrolment that was not finished."""
-    draft = Draft(Alias("initech"), RowId(new_id()), {"refresh_token": "of an unfinished enrolment"})
+    draft = PendingEnrolment(Alias("initech"), RowId(new_id()), {"refresh_token": "of an unfinished enrolment"})
     async with open_app(read_settings({"home": shell.home}, {})) as app:
         await register(app, sandbox)
-        await app.store.database.write(lambda tx: app.store.orgs.keep_draft_in(tx, draft))
+        await app.store.database.write(lambda tx: app.store.orgs.enrolments.write_in(tx, draft))
     for org in sandbox.orgs:
         org.requests.clear()
     return shell

@@ -11,7 +11,8 @@ import pytest
 
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.store.orgs.rewrapping import one_rotation
-from orgserver.vault.ring import Key, read_ring, write_ring
+from orgserver.vault.keys import Key
+from orgserver.vault.ring import read_ring, write_ring
 from tests.cli.shells import SECONDS, Shell
 
 

@@ -21,7 +21,8 @@ from orgserver.store import one_time_codes, tables
 from orgserver.store.backup.copy import backup, restore
 from orgserver.store.one_time_codes import CodeState
 from orgserver.store.session import Store, open_store
-from orgserver.vault.ring import Context, Key, Unsealable, Vault, write_ring
+from orgserver.vault.keys import Context, Key, Unsealable
+from orgserver.vault.ring import Vault, write_ring
 from orgserver.vault.sources import FileRing
 
 ADA = Caller(Principal("local:ada"), "cli", label="code")

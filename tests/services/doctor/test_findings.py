@@ -28,7 +28,7 @@ from orgserver.services.doctor import machine, store
 from orgserver.services.doctor.machine import Finding
 from orgserver.store import files, tables
 from orgserver.store.database import SCHEMA
-from orgserver.store.orgs.registry import Draft
+from orgserver.store.orgs.pending_enrolments import PendingEnrolment
 from orgserver.store.processes.lock_file import LockFile, lock_path
 from orgserver.store.transaction import Transaction, microseconds
 
@@ -260,8 +260,8 @@ async def test_rescued_answers_that_cannot_be_taken_in_are_a_problem(app: App) -
 
 
 async def test_an_unfinished_enrolment_is_a_warning(app: App) -> None:
-    draft = Draft(Alias("initech"), RowId(new_id()), {"refresh_token": "canary of an enrolment"})
-    await app.store.database.write(lambda tx: app.store.orgs.keep_draft_in(tx, draft))
+    draft = PendingEnrolment(Alias("initech"), RowId(new_id()), {"refresh_token": "canary of an enrolment"})
+    await app.store.database.write(lambda tx: app.store.orgs.enrolments.write_in(tx, draft))
 
     finding = (await of_store(app))["enrolments"]
 

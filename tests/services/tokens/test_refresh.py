@@ -15,7 +15,7 @@ from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller, Org, OrgState
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.queries.list_query import Listing
-from orgserver.store.orgs import leases
+from orgserver.store.orgs import refreshes
 
 
 async def read(app: App, caller: Caller) -> int:
@@ -46,25 +46,25 @@ async def test_one_refresh_for_four_processes_at_every_expiry(
 async def test_a_lease_is_one_holders_until_it_ends(app: App) -> None:
     write = app.store.database.write
 
-    assert isinstance(await write(lambda tx: leases.take_in(tx, "row", "one", 60_000_000)), leases.Lease)
-    assert await write(lambda tx: leases.take_in(tx, "row", "two", 60_000_000)) == "one"
-    assert await write(lambda tx: leases.take_in(tx, "other row", "two", 60_000_000))
-    await write(lambda tx: leases.release_in(tx, "row", "two"))
-    assert await write(lambda tx: leases.take_in(tx, "row", "two", 60_000_000)) == "one"
-    await write(lambda tx: leases.release_in(tx, "row", "one"))
-    assert isinstance(await write(lambda tx: leases.take_in(tx, "row", "two", 60_000_000)), leases.Lease)
+    assert isinstance(await write(lambda tx: refreshes.take_lease_in(tx, "row", "one", 60_000_000)), refreshes.Lease)
+    assert await write(lambda tx: refreshes.take_lease_in(tx, "row", "two", 60_000_000)) == "one"
+    assert await write(lambda tx: refreshes.take_lease_in(tx, "other row", "two", 60_000_000))
+    await write(lambda tx: refreshes.release_lease_in(tx, "row", "two"))
+    assert await write(lambda tx: refreshes.take_lease_in(tx, "row", "two", 60_000_000)) == "one"
+    await write(lambda tx: refreshes.release_lease_in(tx, "row", "one"))
+    assert isinstance(await write(lambda tx: refreshes.take_lease_in(tx, "row", "two", 60_000_000)), refreshes.Lease)
 
 
 async def test_a_lease_of_a_dead_holder_ends(app: App) -> None:
-    assert await app.store.database.write(lambda tx: leases.take_in(tx, "row", "dead", 0))
-    lease = await app.store.database.write(lambda tx: leases.take_in(tx, "row", "living", 60_000_000))
-    assert isinstance(lease, leases.Lease)
+    assert await app.store.database.write(lambda tx: refreshes.take_lease_in(tx, "row", "dead", 0))
+    lease = await app.store.database.write(lambda tx: refreshes.take_lease_in(tx, "row", "living", 60_000_000))
+    assert isinstance(lease, refreshes.Lease)
 
 
 async def test_a_lease_from_a_clock_that_was_set_back_does_not_count(app: App) -> None:
-    assert await app.store.database.write(lambda tx: leases.take_in(tx, "row", "future", 3_600_000_000))
-    lease = await app.store.database.write(lambda tx: leases.take_in(tx, "row", "now", 60_000_000))
-    assert isinstance(lease, leases.Lease)
+    assert await app.store.database.write(lambda tx: refreshes.take_lease_in(tx, "row", "future", 3_600_000_000))
+    lease = await app.store.database.write(lambda tx: refreshes.take_lease_in(tx, "row", "now", 60_000_000))
+    assert isinstance(lease, refreshes.Lease)
 
 
 async def test_a_refresh_gives_its_lease_back_also_when_it_fails(app: App, caller: Caller, acme: SandboxOrg) -> None:

@@ -46,7 +46,7 @@ async def verified(app: App) -> tuple[int | None, str | None]:
         log.mac,
         log.open_head,
         log.signer.verifier,
-        open_kept=app.store.orgs.open_with,
+        open_kept=app.store.orgs.credentials.open_value,
     )
     await log.catch_up()
     await app.store.database.scan(state.run)

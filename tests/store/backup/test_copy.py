@@ -27,10 +27,11 @@ from orgserver.store import migration, tables
 from orgserver.store.backup import copy as copying
 from orgserver.store.backup.copy import Copied
 from orgserver.store.database import SCHEMA
-from orgserver.store.orgs.registry import Draft
+from orgserver.store.orgs.pending_enrolments import PendingEnrolment
 from orgserver.store.times import to_microseconds
 from orgserver.store.transaction import Transaction
-from orgserver.vault.ring import Key, Vault
+from orgserver.vault.keys import Key
+from orgserver.vault.ring import Vault
 from orgserver.vault.sources import open_vault
 
 WRITER = """
@@ -106,8 +107,8 @@ async def restored(home: Path, file: Path) -> Copied:
 
 async def draft_of(app: App, alias: str) -> RowId:
     """An enrolment that was begun and not finished."""
-    draft = Draft(Alias(alias), RowId(new_id()), {"refresh_token": "of an unfinished enrolment"})
-    await app.store.database.write(lambda tx: app.store.orgs.keep_draft_in(tx, draft))
+    draft = PendingEnrolment(Alias(alias), RowId(new_id()), {"refresh_token": "of an unfinished enrolment"})
+    await app.store.database.write(lambda tx: app.store.orgs.enrolments.write_in(tx, draft))
     return draft.row_id
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orgserver.store.orgs import leases
+from orgserver.store.orgs import refreshes
 from orgserver.store.processes.liveness import Lives
 from orgserver.store.session import Store
 from tests.faults.locking import holding
@@ -18,15 +18,15 @@ def file_of(database: Path, process_id: str) -> Path:
     return database.with_name(f"{database.name}.process-{process_id}")
 
 
-async def taken(store: Store, holder: str, by: Lives) -> leases.Lease | str:
-    return await store.database.write(lambda tx: leases.take_in(tx, "row", holder, MINUTE, 7, by.is_alive))
+async def taken(store: Store, holder: str, by: Lives) -> refreshes.Lease | str:
+    return await store.database.write(lambda tx: refreshes.take_lease_in(tx, "row", holder, MINUTE, 7, by.is_alive))
 
 
 async def test_a_living_process_keeps_its_lease_and_can_be_named(store: Store) -> None:
     one, two = (Lives(store.database.file, name) for name in ("one", "two"))
     one.prove()
     mine = one.holder()
-    assert isinstance(await taken(store, mine, one), leases.Lease)
+    assert isinstance(await taken(store, mine, one), refreshes.Lease)
 
     assert await taken(store, two.holder(), two) == mine
     found = two.process_of(mine)
@@ -41,13 +41,13 @@ async def test_the_lease_of_a_killed_process_is_over_at_once_and_what_it_sent_st
     file.touch(0o600)
     with holding(file):
         dead = Lives(store.database.file, "dead").holder()
-        assert isinstance(await taken(store, dead, two), leases.Lease)
-        await store.database.write(lambda tx: leases.sending_in(tx, "row", dead))
+        assert isinstance(await taken(store, dead, two), refreshes.Lease)
+        await store.database.write(lambda tx: refreshes.mark_sent_in(tx, "row", dead))
         assert await taken(store, two.holder(), two) == dead
 
     lease = await taken(store, two.holder(), two)
 
-    assert isinstance(lease, leases.Lease)
+    assert isinstance(lease, refreshes.Lease)
     assert lease.doubted_since is not None
     assert not file.exists()
 
@@ -58,7 +58,7 @@ async def test_a_stopped_process_keeps_its_lease_and_is_named_as_stopped(store: 
     file.touch(0o600)
     with holding(file) as other:
         stopped = Lives(store.database.file, "stopped").holder()
-        assert isinstance(await taken(store, stopped, two), leases.Lease)
+        assert isinstance(await taken(store, stopped, two), refreshes.Lease)
         other.stop()
 
         assert await taken(store, two.holder(), two) == stopped
