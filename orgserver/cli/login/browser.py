@@ -12,7 +12,7 @@ import sys
 import threading
 from contextlib import AsyncExitStack, suppress
 
-from orgserver.cli.login.callback import listening
+from orgserver.cli.login.callback import listen
 from orgserver.cli.screen import has_screen
 from orgserver.cli.support import tell, warn
 from orgserver.model.errors import EnrolmentError
@@ -29,17 +29,17 @@ async def sign_in(login: Login, *, seconds: float = SECONDS) -> Secret:
     tell(login.url)
     async with AsyncExitStack() as stack:
         answers: set[asyncio.Future[Secret]] = set()
-        unheard = await _listen(login, stack, answers)
-        typed = asyncio.ensure_future(_pasted(login, unheard))
-        stack.callback(typed.cancel)
-        answers.add(typed)
-        _invite(login, unheard)
+        unavailable = await _listen(login, stack, answers)
+        pasted = asyncio.ensure_future(_read_pasted_code(login, unavailable))
+        stack.callback(pasted.cancel)
+        answers.add(pasted)
+        _invite(login, unavailable)
         _open_browser(login.url)
-        done, _ = await asyncio.wait(answers, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        if not done:
+        answered, _ = await asyncio.wait(answers, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if not answered:
             minutes = f"{seconds / 60:g} minutes" if seconds >= 60 else f"{seconds:g} seconds"  # noqa: PLR2004
             raise EnrolmentError(f"nobody logged in within {minutes}", hint="run the same command again")
-        return done.pop().result()
+        return answered.pop().result()
 
 
 async def _listen(login: Login, stack: AsyncExitStack, answers: set[asyncio.Future[Secret]]) -> EnrolmentError | None:
@@ -50,15 +50,16 @@ async def _listen(login: Login, stack: AsyncExitStack, answers: set[asyncio.Futu
             f"{callback.url} is not on this machine, so somebody must paste the address, and standard input has ended",
             hint="run the command on a terminal",
         )
-    told: list[bool] = []
+    warned = False
 
-    def foreign() -> None:
-        if not told:
+    def warn_once() -> None:
+        nonlocal warned
+        if not warned:
             warn("an answer to another login came to the callback and was not taken; still waiting")
-        told.append(True)
+        warned = True
 
     try:
-        answers.add(await stack.enter_async_context(listening(login, foreign)))
+        answers.add(await stack.enter_async_context(listen(login, warn_once)))
     except OSError:
         return EnrolmentError(
             f"port {callback.port} of {callback.host} cannot be listened on: another program has it",
@@ -68,47 +69,47 @@ async def _listen(login: Login, stack: AsyncExitStack, answers: set[asyncio.Futu
     return None
 
 
-def _invite(login: Login, unheard: EnrolmentError | None) -> None:
-    if unheard is None:
+def _invite(login: Login, unavailable: EnrolmentError | None) -> None:
+    if unavailable is None:
         tell(f"Waiting for the browser at {login.callback.url}.")
         tell("Is the browser on another machine? Paste the address that it ends at here.")
         return
     if login.callback.loopback:
-        warn(str(unheard))
+        warn(str(unavailable))
     tell("Paste the address that the browser ends at here.")
 
 
-async def _pasted(login: Login, unheard: EnrolmentError | None) -> Secret:
+async def _read_pasted_code(login: Login, unavailable: EnrolmentError | None) -> Secret:
     """The code from the first line on standard input that answers this login; a wrong one is told of.
 
     When the input ends without any line, this waits for ever, unless nothing else can come; after a wrong one it fails.
     """
     wrong: NoAnswer | None = None
-    while line := await _line():
+    while line := await _next_line():
         try:
             return read_redirect(line, login)
         except NoAnswer as error:
             wrong = error
             warn(f"{error}; {error.hint}" if error.hint else str(error))
             tell("Paste the address that the browser ends at here.")
-    if failure := wrong or unheard:
+    if failure := wrong or unavailable:
         raise failure
     await asyncio.Event().wait()
     raise AssertionError("nothing sets this event")
 
 
-async def _line() -> str:
+async def _next_line() -> str:
     """One line that is not empty; nothing at the end of the input.
 
     Read by a thread of its own, past Python's buffers: nothing else can wait for a terminal on every system, and a
     thread that is stuck there does not keep the process from ending.
     """
     loop = asyncio.get_running_loop()
-    read: asyncio.Future[str] = loop.create_future()
+    future: asyncio.Future[str] = loop.create_future()
 
     def finish(line: str) -> None:
-        if not read.done():
-            read.set_result(line)
+        if not future.done():
+            future.set_result(line)
 
     def follow() -> None:
         line = _read_line(0)
@@ -116,7 +117,7 @@ async def _line() -> str:
             loop.call_soon_threadsafe(finish, line)
 
     threading.Thread(target=follow, name="pasted address", daemon=True).start()
-    return await read
+    return await future
 
 
 def _read_line(descriptor: int) -> str:

@@ -49,12 +49,12 @@ class _Refused(Exception):
 
 
 @asynccontextmanager
-async def listening(login: Login, foreign: Callable[[], None]) -> AsyncIterator[asyncio.Future[Secret]]:
+async def listen(login: Login, on_foreign: Callable[[], None]) -> AsyncIterator[asyncio.Future[Secret]]:
     """Wait at the callback; the future gets the code, or what Salesforce refused.
 
-    ``foreign`` is called for each answer to another login. OSError if the port is taken.
+    ``on_foreign`` is called for each answer to another login. OSError if the port is taken.
     """
-    listener = _Listener(login, foreign)
+    listener = _Listener(login, on_foreign)
     async with AsyncExitStack() as stack:
         for host in await _addresses(login.callback):
             server = await asyncio.start_server(listener.serve, host, login.callback.port, limit=_MAX_HEAD)
@@ -83,19 +83,19 @@ async def _addresses(callback: Callback) -> list[str]:
 class _Listener:
     """Serves one request a connection."""
 
-    def __init__(self, login: Login, foreign: Callable[[], None]) -> None:
+    def __init__(self, login: Login, on_foreign: Callable[[], None]) -> None:
         self.answer: asyncio.Future[Secret] = asyncio.get_running_loop().create_future()
         self._login = login
-        self._foreign = foreign
+        self._on_foreign = on_foreign
         self._taken = False
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Read a request's head, answer with a page, and only then pass on what it told."""
-        told: Secret | EnrolmentError | None = None
+        """Read a request's head, answer with a page, and only then pass on what it answered."""
+        answer: Secret | EnrolmentError | None = None
         try:
             async with asyncio.timeout(_HEAD_SECONDS):
                 head = await reader.readuntil(b"\r\n\r\n")
-            status, told = self._read(head.decode("latin-1"))
+            status, answer = self._read(head.decode("latin-1"))
         except _Refused as refused:
             status = refused.status
         except (TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError):
@@ -105,10 +105,10 @@ class _Listener:
             await writer.drain()
             writer.close()
             await writer.wait_closed()
-        if isinstance(told, Secret) and not self.answer.done():
-            self.answer.set_result(told)
-        elif isinstance(told, EnrolmentError) and not self.answer.done():
-            self.answer.set_exception(told)
+        if isinstance(answer, Secret) and not self.answer.done():
+            self.answer.set_result(answer)
+        elif isinstance(answer, EnrolmentError) and not self.answer.done():
+            self.answer.set_exception(answer)
 
     def _read(self, head: str) -> tuple[HTTPStatus, Secret | EnrolmentError]:
         query = _query(head, self._login.callback)
@@ -117,7 +117,7 @@ class _Listener:
         try:
             code = read_redirect(query, self._login)
         except ForeignAnswer:
-            self._foreign()
+            self._on_foreign()
             raise _Refused(HTTPStatus.BAD_REQUEST) from None
         except EnrolmentError as error:
             self._taken = True

@@ -10,7 +10,7 @@ import click
 
 from orgserver.cli import completion
 from orgserver.cli.confirmation import agree, agree_guarded
-from orgserver.cli.orgs.org_details import ago, told_of, warn_of_clients, warn_of_idleness, warn_of_move
+from orgserver.cli.orgs.org_details import ago, details_of, warn_of_clients, warn_of_idleness, warn_of_move
 from orgserver.cli.reading import app_to_read
 from orgserver.cli.support import (
     Failure,
@@ -59,7 +59,7 @@ def list_orgs(match: str | None, problems: bool, wide: bool, as_json: bool) -> N
     every = run(act())
     orgs = [org for org in every if directory.matches(org, match) and (not problems or directory.needs_somebody(org))]
     if as_json:
-        print_json([told_of(org) for org in orgs])
+        print_json([details_of(org) for org in orgs])
     elif orgs:
         _print_orgs(orgs, wide=wide)
     else:
@@ -119,9 +119,9 @@ def show_org(alias: str, as_json: bool) -> None:
 
     org = run(act())
     if as_json:
-        print_json(told_of(org))
+        print_json(details_of(org))
     else:
-        print_facts({name: value for name, value in told_of(org).items() if name != "alias"})  # "org" says it
+        print_facts({name: value for name, value in details_of(org).items() if name != "alias"})  # "org" says it
         warn_of_move(org)
         warn_of_idleness(org)
 
@@ -142,42 +142,42 @@ def check_org(aliases: tuple[str, ...], try_token: bool, yes: bool, wide: bool, 
     settings = settings_of()
     if try_token:
         _agree_to_try(run(_one(settings, aliases[0])), yes=yes)
-    found = run(_check(settings, aliases, try_token=try_token))
+    checks = run(_check(settings, aliases, try_token=try_token))
     if as_json:
-        print_json(found)
+        print_json(checks)
     else:
-        _print_checks(found, wide=wide)
-    if not all(each["ok"] for each in found):
+        _print_checks(checks, wide=wide)
+    if not all(check["ok"] for check in checks):
         raise Failure
 
 
 async def _check(settings: Settings, aliases: tuple[str, ...], *, try_token: bool) -> list[dict[str, Any]]:
     async with app_to_read(settings) as app:
-        wanted = aliases or tuple(org.alias for org in await app.enrolment.all())
-        for alias in wanted:
+        names = aliases or tuple(org.alias for org in await app.enrolment.all())
+        for alias in names:
             await app.enrolment.one(alias)
         turns = asyncio.Semaphore(_AT_ONCE)
 
         async def check(alias: str) -> dict[str, Any]:
             async with turns:
-                return _checked(await app.enrolment.check(alias, try_token=try_token))
+                return _facts_of(await app.enrolment.check(alias, try_token=try_token))
 
-        return await asyncio.gather(*map(check, dict.fromkeys(wanted)))
+        return await asyncio.gather(*map(check, dict.fromkeys(names)))
 
 
-def _print_checks(found: list[dict[str, Any]], *, wide: bool) -> None:
-    if not found:
+def _print_checks(checks: list[dict[str, Any]], *, wide: bool) -> None:
+    if not checks:
         tell(_NO_ORGS)
         return
     print_table(
         ("", "org", "state", "user", "answer"),
-        [("✓" if e["ok"] else "✗", e["alias"], e["state"], e["username"], e["error"] or "works") for e in found],
+        [("✓" if e["ok"] else "✗", e["alias"], e["state"], e["username"], e["error"] or "works") for e in checks],
         spare=("user",),
         wide=wide,
     )
-    for each in found:
-        if each["hint"]:
-            tell(f"{each['alias']}: {each['hint']}")
+    for check in checks:
+        if check["hint"]:
+            tell(f"{check['alias']}: {check['hint']}")
 
 
 @click.command("remove-org", epilog="Example: orgserver remove-org acme --yes")
@@ -237,17 +237,17 @@ async def _permission(app: App, org: Org, *, yes: bool) -> Caller:
     return operator()
 
 
-def _checked(checked: Any) -> dict[str, Any]:
+def _facts_of(check: Any) -> dict[str, Any]:
     from orgserver.services.orgs import directory  # noqa: PLC0415  # as above
 
-    error = checked.error
+    error = check.error
     return {
-        "alias": checked.org.alias,
+        "alias": check.org.alias,
         "ok": error is None,
-        "state": directory.state(checked.org).value,
-        "username": checked.username,
+        "state": directory.state(check.org).value,
+        "username": check.username,
         "code": error.code if error else None,
         "error": str(error) if error else None,
         "hint": error.hint if error else None,
-        "problem": directory.problem(checked.org),
+        "problem": directory.problem(check.org),
     }

@@ -42,13 +42,13 @@ COLUMNS = (
     "read_only",
 )
 MAX_BYTES = 16 * 1024 * 1024
-_NEEDED = ("alias", "client_id")
+_REQUIRED = ("alias", "client_id")
 _OTHER_NAMES = {"tags": "tag", "trust_hosts": "trust_host"}
 _DELIMITERS = ",;\t"
 _YES = ("true", "yes", "y", "1", "x")
 _NO = ("", "false", "no", "n", "0")
 _KINDS = ("refresh-token", "jwt", "client-credentials")
-_NEEDED_BY = {"refresh-token": "refresh_token", "jwt": "private_key_file", "client-credentials": "client_secret"}
+_REQUIRED_BY_KIND = {"refresh-token": "refresh_token", "jwt": "private_key_file", "client-credentials": "client_secret"}
 
 
 class _Fault(Exception):
@@ -60,7 +60,7 @@ class _Fault(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A CSV file, and what is given for all of its rows."""
+    """A CSV file, and what holds for all of its rows."""
 
     place: str
     """What people call it."""
@@ -98,17 +98,17 @@ def _columns(cells: list[str], place: str) -> list[str]:
     """Read the first row; a file without one may have a secret there, so no cell of it is shown."""
     columns = [cell.lower().replace(" ", "_").replace("-", "_") for cell in cells]
     columns = [_OTHER_NAMES.get(column, column) for column in columns]
-    known = f"the first row names the columns, of: {', '.join(COLUMNS)}"
+    heading = f"the first row names the columns, of: {', '.join(COLUMNS)}"
     for number, column in enumerate(columns, 1):
         if column not in COLUMNS:
             near = names.nearest(column, COLUMNS)
-            hint = f"did you mean {near}? {known}" if near else known
+            hint = f"did you mean {near}? {heading}" if near else heading
             raise ConfigError(f"{place}, row 1, column {number}: not the name of a column", hint=hint)
         if columns.index(column) != number - 1:
             raise ConfigError(f"{place}, row 1, column {number}: {column} is there already")
-    missing = [column for column in _NEEDED if column not in columns]
-    if missing:
-        raise ConfigError(f"{place}, row 1: no column {' and no '.join(missing)}", hint=known)
+    lacking = [column for column in _REQUIRED if column not in columns]
+    if lacking:
+        raise ConfigError(f"{place}, row 1: no column {' and no '.join(lacking)}", hint=heading)
     return columns
 
 
@@ -123,23 +123,23 @@ def _candidate(number: int, row: dict[str, str] | None, sheet: Sheet) -> Candida
     where = f"row {number}"
     source = f"{sheet.place}, {where}"
     try:
-        given = _registration(row, source, sheet)
+        registration = _registration(row, source, sheet)
     except _Fault as fault:
         return Candidate(source, where, _shown_alias(row) or where, _never, problem=f"{where}, {fault}")
 
     async def prepare(alias: Alias) -> Registration:
-        return replace(given, alias=alias)
+        return replace(registration, alias=alias)
 
     return Candidate(
         source,
         where,
-        given.alias,
+        registration.alias,
         prepare,
-        username=given.username,
-        url=given.instance_url or given.login_url,
-        token=given.refresh_token,
-        client_id=None if given.refresh_token else given.client_id,
-        policy=given.policy,
+        username=registration.username,
+        url=registration.instance_url or registration.login_url,
+        token=registration.refresh_token,
+        client_id=None if registration.refresh_token else registration.client_id,
+        policy=registration.policy,
     )
 
 
@@ -196,9 +196,9 @@ def _kind(row: Mapping[str, str]) -> AuthKind:
         kind = "jwt" if row["private_key_file"] and not row["refresh_token"] else "refresh-token"
     if kind not in _KINDS:
         raise _Fault("auth", f"none of {', '.join(_KINDS)}")
-    needed = _NEEDED_BY[kind]
-    if not row[needed]:
-        raise _Fault(needed, "empty")
+    column = _REQUIRED_BY_KIND[kind]
+    if not row[column]:
+        raise _Fault(column, "empty")
     if kind == "jwt" and not row["username"]:
         raise _Fault("username", "empty")
     return cast("AuthKind", kind)

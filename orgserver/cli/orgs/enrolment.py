@@ -12,7 +12,7 @@ import click
 
 from orgserver.cli.login import sources
 from orgserver.cli.login.credentials import CredentialParts, complete
-from orgserver.cli.orgs.org_details import told_of
+from orgserver.cli.orgs.org_details import details_of
 from orgserver.cli.support import app_of, operator, print_facts, print_json, safe, tell, warn
 from orgserver.config import Settings
 from orgserver.model import names
@@ -221,8 +221,8 @@ async def _patiently(enrolling: Coroutine[Any, Any, Enrolled]) -> Enrolled:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         task.cancel()
-        done, _ = await asyncio.wait({task}, timeout=_PATIENCE_SECONDS)
-        if not done:
+        await asyncio.wait({task}, timeout=_PATIENCE_SECONDS)
+        if not task.done():
             tell("Waiting for Salesforce's answer, so that a new refresh token is not lost. Ctrl-C again gives up.")
             await asyncio.wait({task})
         raise
@@ -234,7 +234,9 @@ def show(enrolled: Enrolled, *, as_json: bool) -> None:
     if as_json:
         aliases = {"also_known_as": list(enrolled.also_known_as)}
         limits = {"known_limits": list(enrolled.known_limits), "tightened": list(enrolled.tightened)}
-        print_json(told_of(org) | {"rotated": enrolled.rotated} | aliases | limits | {"old_token": enrolled.old_token})
+        print_json(
+            details_of(org) | {"rotated": enrolled.rotated} | aliases | limits | {"old_token": enrolled.old_token}
+        )
     else:
         facts = {
             "org id": org.org_id or "not asked",

@@ -62,16 +62,16 @@ def import_orgs(file: str | None, from_sf_cli: bool, yes: bool, wide: bool, as_j
     planned = run(_plan(settings, candidates))
     _show_plan(planned, place, wide=wide, as_json=as_json)
     new = sum(each.fate is Fate.NEW for each in planned)
-    done: list[Imported] = []
+    results: list[Imported] = []
     if new and not yes:
         _ask(planned, f"Import {_orgs(new)}?", place, here=file != STDIN, as_json=as_json)
     if new:
-        done = run(_carry_out(settings, planned, as_json=as_json))
+        results = run(_carry_out(settings, planned, as_json=as_json))
     if as_json:
-        _print_all(planned, done)
-    _sum_up(planned, done)
-    _warn_of_copies(done, place, is_file=file not in (None, STDIN))
-    if sum(each.enrolled is not None for each in done) < sum(each.fate is not Fate.REGISTERED for each in planned):
+        _print_all(planned, results)
+    _sum_up(planned, results)
+    _warn_of_copies(results, place, is_file=file not in (None, STDIN))
+    if sum(each.enrolled is not None for each in results) < sum(each.fate is not Fate.REGISTERED for each in planned):
         raise Failure
 
 
@@ -89,8 +89,8 @@ async def _plan(settings: Settings, candidates: Sequence[Candidate]) -> list[Pla
 
 
 async def _carry_out(settings: Settings, planned: Sequence[Planned], *, as_json: bool) -> list[Imported]:
-    def say(done: Imported) -> None:
-        click.echo(safe(_line(done)), err=as_json)
+    def say(result: Imported) -> None:
+        click.echo(safe(_line(result)), err=as_json)
 
     async with app_of(settings) as app:
         task = asyncio.ensure_future(app.org_import.carry_out(operator(), planned, say))
@@ -141,34 +141,34 @@ def _what(planned: Planned) -> str:
     return f"{fate} ({'; '.join(notes)})" if notes else fate
 
 
-def _line(done: Imported) -> str:
-    alias = done.planned.alias
-    if done.enrolled is None:
-        told = f"{alias}: not imported: {_reason(done)}"
-        return f"{told}; {done.error.hint}" if done.error is not None and done.error.hint else told
-    org = done.enrolled.org
-    told = f"{alias}: imported: {org.name}, {org.org_id}"
-    if done.enrolled.also_known_as:
-        told += f", which is also {', '.join(done.enrolled.also_known_as)}"
-    if done.enrolled.known_limits:
-        told += f"; {known_limits(done.enrolled)}"
-    if done.enrolled.tightened:
-        told += f"; {same_limits(done.enrolled.tightened, org.policy)}"
-    return f"{told}, gone on from an earlier run" if done.enrolled.resumed else told
+def _line(result: Imported) -> str:
+    alias = result.planned.alias
+    if result.enrolled is None:
+        failure = f"{alias}: not imported: {_reason(result)}"
+        return f"{failure}; {result.error.hint}" if result.error is not None and result.error.hint else failure
+    org = result.enrolled.org
+    line = f"{alias}: imported: {org.name}, {org.org_id}"
+    if result.enrolled.also_known_as:
+        line += f", which is also {', '.join(result.enrolled.also_known_as)}"
+    if result.enrolled.known_limits:
+        line += f"; {known_limits(result.enrolled)}"
+    if result.enrolled.tightened:
+        line += f"; {same_limits(result.enrolled.tightened, org.policy)}"
+    return f"{line}, gone on from an earlier run" if result.enrolled.resumed else line
 
 
-def _reason(done: Imported) -> str:
-    return str(done.error).removeprefix(f"{done.planned.alias} was not registered: ")
+def _reason(result: Imported) -> str:
+    return str(result.error).removeprefix(f"{result.planned.alias} was not registered: ")
 
 
-def _print_all(planned: Sequence[Planned], done: Sequence[Imported]) -> None:
-    by_source = {each.planned.candidate.source: each for each in done}
-    print_json([_told(each, by_source.get(each.candidate.source)) for each in planned])
+def _print_all(planned: Sequence[Planned], results: Sequence[Imported]) -> None:
+    by_source = {each.planned.candidate.source: each for each in results}
+    print_json([_facts_of(each, by_source.get(each.candidate.source)) for each in planned])
 
 
-def _told(planned: Planned, done: Imported | None) -> dict[str, Any]:
-    enrolled = done.enrolled if done else None
-    error = done.error if done else None
+def _facts_of(planned: Planned, result: Imported | None) -> dict[str, Any]:
+    enrolled = result.enrolled if result else None
+    error = result.error if result else None
     org = enrolled.org if enrolled else None
     return {
         "alias": planned.alias,
@@ -178,7 +178,7 @@ def _told(planned: Planned, done: Imported | None) -> dict[str, Any]:
         "instance_url": org.instance_url if org else planned.candidate.url,
         "plan": planned.fate.value,
         "note": planned.note or None,
-        "imported": None if done is None else enrolled is not None,
+        "imported": None if result is None else enrolled is not None,
         "rotated": enrolled.rotated if enrolled else None,
         "also_known_as": list(enrolled.also_known_as) if enrolled else [],
         "tightened": list(enrolled.tightened if enrolled else planned.tightened),
@@ -187,10 +187,10 @@ def _told(planned: Planned, done: Imported | None) -> dict[str, Any]:
     }
 
 
-def _sum_up(planned: Sequence[Planned], done: Sequence[Imported]) -> None:
-    failed = sum(each.error is not None for each in done)
+def _sum_up(planned: Sequence[Planned], results: Sequence[Imported]) -> None:
+    failed = sum(each.error is not None for each in results)
     counts = {
-        "imported": len(done) - failed,
+        "imported": len(results) - failed,
         "already registered": sum(each.fate is Fate.REGISTERED for each in planned),
         "failed": failed,
         "cannot be imported": sum(each.fate is Fate.REFUSED for each in planned),
@@ -198,8 +198,8 @@ def _sum_up(planned: Sequence[Planned], done: Sequence[Imported]) -> None:
     tell(", ".join(f"{count} {words}" for words, count in counts.items() if count) or "Nothing to import.")
 
 
-def _warn_of_copies(done: Sequence[Imported], place: str, *, is_file: bool) -> None:
-    rotated = sum(each.enrolled is not None and each.enrolled.rotated for each in done)
+def _warn_of_copies(results: Sequence[Imported], place: str, *, is_file: bool) -> None:
+    rotated = sum(each.enrolled is not None and each.enrolled.rotated for each in results)
     if rotated:
         remedy = "Delete it." if is_file else "Remove them there."
         if place == place_of(None):
@@ -208,7 +208,7 @@ def _warn_of_copies(done: Sequence[Imported], place: str, *, is_file: bool) -> N
             f"refresh token rotation is on in {_orgs(rotated)}: the copies in {place} are dead now, and using one "
             f"would revoke ours. {remedy}"
         )
-    elif is_file and any(each.enrolled for each in done):
+    elif is_file and any(each.enrolled for each in results):
         warn(f"{place} holds secrets that still work; delete it once everything is imported")
 
 

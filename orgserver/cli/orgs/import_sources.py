@@ -27,19 +27,19 @@ _METHODS = {"jwt": "a JWT", "token": "an access token"}
 
 @dataclass(frozen=True, slots=True)
 class Common:
-    """What is given for every org of an import."""
+    """What holds for every org of an import."""
 
     trusted: tuple[str, ...]
     tags: tuple[str, ...]
     policy: Policy
 
-    def added_to(self, given: Registration) -> Registration:
+    def added_to(self, registration: Registration) -> Registration:
         """A registration with all of it; a limit is added, never taken away."""
         return replace(
-            given,
-            trusted_hosts=tuple(dict.fromkeys((*self.trusted, *given.trusted_hosts))),
-            tags=tuple(dict.fromkeys((*self.tags, *given.tags))),
-            policy=self.policy.strictest(given.policy),
+            registration,
+            trusted_hosts=tuple(dict.fromkeys((*self.trusted, *registration.trusted_hosts))),
+            tags=tuple(dict.fromkeys((*self.tags, *registration.tags))),
+            policy=self.policy.strictest(registration.policy),
         )
 
 
@@ -69,7 +69,7 @@ def _sf_candidate(org: SfOrg, common: Common, turn: asyncio.Lock) -> Candidate:
     async def prepare(alias: Alias) -> Registration:
         async with turn:  # sf is a large program: one at a time
             url = await sf_cli.auth_url(org.username)
-        given = Registration(
+        registration = Registration(
             alias=alias,
             client_id=url.client_id,
             client_secret=url.client_secret,
@@ -77,7 +77,7 @@ def _sf_candidate(org: SfOrg, common: Common, turn: asyncio.Lock) -> Candidate:
             source=source,
             refresh_token=url.refresh_token,
         )
-        return common.added_to(given)
+        return common.added_to(registration)
 
     return Candidate(
         source,

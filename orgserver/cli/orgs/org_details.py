@@ -10,7 +10,7 @@ from orgserver.cli.support import warn
 from orgserver.model.orgs import Org
 
 
-def told_of(org: Org) -> dict[str, Any]:
+def details_of(org: Org) -> dict[str, Any]:
     """Everything about an org that is no secret."""
     from orgserver.services.orgs import directory, keepalive  # noqa: PLC0415  # a shell that completes waits for none of it
 
@@ -25,7 +25,7 @@ def told_of(org: Org) -> dict[str, Any]:
         "cause": org.cause,
         "problem": directory.problem(org),
         "held": org.held,
-        "move": _moved(org),
+        "move": _move_of(org),
         "user": {"id": org.user.id, "username": org.user.username, "time_zone": org.user.time_zone}
         if org.user
         else None,
@@ -50,8 +50,8 @@ def changes(before: Org, after: Org) -> list[dict[str, Any]]:
     from orgserver.services.orgs import directory  # noqa: PLC0415  # as above
 
     def facts(org: Org) -> dict[str, Any]:
-        told = {"alias": org.alias, "state": directory.state(org).value, "tags": list(org.tags)}
-        return told | asdict(org.policy)
+        own = {"alias": org.alias, "state": directory.state(org).value, "tags": list(org.tags)}
+        return own | asdict(org.policy)
 
     old, new = facts(before), facts(after)
     return [{"field": name, "from": old[name], "to": new[name]} for name in old if old[name] != new[name]]
@@ -64,8 +64,8 @@ def warn_of_idleness(org: Org) -> None:
     end = keepalive.dies_at(org)
     if end is not None and end - datetime.now(UTC) <= keepalive.LIFE - keepalive.WARN_FROM:
         alive = end > datetime.now(UTC)
-        told = f"dies on {end:%Y-%m-%d} unless it is used" if alive else f"may have died on {end:%Y-%m-%d}, unused"
-        warn(f"{org.alias}: its refresh token {told}; run: orgserver refresh-idle")
+        fate = f"dies on {end:%Y-%m-%d} unless it is used" if alive else f"may have died on {end:%Y-%m-%d}, unused"
+        warn(f"{org.alias}: its refresh token {fate}; run: orgserver refresh-idle")
 
 
 def warn_of_move(org: Org) -> None:
@@ -82,12 +82,12 @@ def warn_of_clients(alias: str) -> None:
     warn(f"a client whose server is for --org {alias} cannot start it any more: orgserver connect that client again")
 
 
-def _moved(org: Org) -> dict[str, Any] | None:
+def _move_of(org: Org) -> dict[str, Any] | None:
     move = org.move
     if move is None:
         return None
-    told = {"from": move.before, "to": move.after, "since": _iso(move.since), "proven": move.proven}
-    return told | ({"reason": move.reason} if move.reason else {})
+    details = {"from": move.before, "to": move.after, "since": _iso(move.since), "proven": move.proven}
+    return details | ({"reason": move.reason} if move.reason else {})
 
 
 def ago(time: datetime | None) -> str:

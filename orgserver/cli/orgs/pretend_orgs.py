@@ -14,15 +14,15 @@ async def register(app: App, sandbox: Sandbox) -> list[Enrolled]:
     """Register every pretend org under its own alias."""
     enrolled = []
     for org in sandbox.orgs:
-        given = org.credentials()
+        credential = org.credentials()
         registration = Registration(
             alias=names.alias(org.alias),
-            client_id=given["client_id"],
-            client_secret=Secret(given["client_secret"]),
-            refresh_token=Secret(given["refresh_token"]),
-            login_url=given["login_url"],
-            instance_url=given["instance_url"],
-            trusted_hosts=tuple(given["trust_hosts"]),
+            client_id=credential["client_id"],
+            client_secret=Secret(credential["client_secret"]),
+            refresh_token=Secret(credential["refresh_token"]),
+            login_url=credential["login_url"],
+            instance_url=credential["instance_url"],
+            trusted_hosts=tuple(credential["trust_hosts"]),
             source="the sandbox",
         )
         enrolled.append(await app.enrolment.add(operator(), registration))

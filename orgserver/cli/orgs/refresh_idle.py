@@ -20,18 +20,22 @@ def refresh_idle(as_json: bool) -> None:
         async with app_of(settings_of()) as app:
             return await app.keep_alive.refresh_idle()
 
-    found = run(act())
+    results = run(act())
     if as_json:
         print_json(
             [
-                {"alias": kept.org.alias, "ok": kept.error is None, "error": str(kept.error) if kept.error else None}
-                for kept in found
+                {
+                    "alias": result.org.alias,
+                    "ok": result.error is None,
+                    "error": str(result.error) if result.error else None,
+                }
+                for result in results
             ]
         )
     else:
-        for kept in found:
-            click.echo(f"{kept.org.alias}: {safe(kept.error) if kept.error else 'refreshed'}")
-        if not found:
+        for result in results:
+            click.echo(f"{result.org.alias}: {safe(result.error) if result.error else 'refreshed'}")
+        if not results:
             tell("No org has been idle long enough.")
-    if any(kept.error for kept in found):
+    if any(result.error for result in results):
         raise Failure

@@ -11,7 +11,7 @@ import click
 from orgserver.cli import completion
 from orgserver.cli.confirmation import agree_guarded
 from orgserver.cli.orgs import enrolment, org_details
-from orgserver.cli.orgs.org_details import told_of
+from orgserver.cli.orgs.org_details import details_of
 from orgserver.cli.orgs.policy_options import changed_policy_options, policy_of
 from orgserver.cli.support import app_of, operator, plain, print_json, run, settings_of, tell
 from orgserver.config import Settings
@@ -57,33 +57,33 @@ def update_org(alias: str, as_json: bool, **options: Any) -> None:
         raise click.UsageError("nothing to change; see --help")
     enrolment.api_version_of(options)
     settings = settings_of()
-    caller, seen = run(_permission(settings, alias, changes.get("policy") or {}))
+    caller, policy = run(_permission(settings, alias, changes.get("policy") or {}))
     enrolled = _log_in_again(settings, alias, options) if options["auth"] else None
-    before, changed, twins = run(_change(settings, caller, alias, changes, seen)) if changes else (None, None, ())
+    before, after, twins = run(_change(settings, caller, alias, changes, policy)) if changes else (None, None, ())
     if enrolled is not None:
-        enrolment.show(replace(enrolled, org=changed or enrolled.org), as_json=as_json)
-    if changed is not None and before is not None and (enrolled is None or not as_json):
-        _show(before, changed, twins, as_json=as_json)
-    if changed is not None and before is not None and changed.alias != before.alias:
+        enrolment.show(replace(enrolled, org=after or enrolled.org), as_json=as_json)
+    if after is not None and before is not None and (enrolled is None or not as_json):
+        _show(before, after, twins, as_json=as_json)
+    if after is not None and before is not None and after.alias != before.alias:
         org_details.warn_of_clients(before.alias)
     if changes.get("policy") and twins:
         tell(enrolment.same_limits(twins))
 
 
-def _show(before: Org, org: Org, twins: Sequence[names.Alias], *, as_json: bool) -> None:
+def _show(before: Org, after: Org, twins: Sequence[names.Alias], *, as_json: bool) -> None:
     """Say what is another than it was, old and new; or that nothing is."""
     from orgserver.services.orgs import directory  # noqa: PLC0415  # a shell that completes waits for none of it
 
-    changed = org_details.changes(before, org)
+    changes = org_details.changes(before, after)
     if as_json:
-        print_json(told_of(org) | {"also_known_as": list(twins), "changed": changed})
+        print_json(details_of(after) | {"also_known_as": list(twins), "changed": changes})
         return
-    for each in changed:
-        name = each["field"].replace("_", "-")
-        click.echo(f"{org.alias}: {name} {plain(each['from']) or 'none'} → {plain(each['to']) or 'none'}")
-    if not changed:
-        now = ", ".join((directory.state(org).value, *org.policy.limits))
-        click.echo(f"{org.alias}: nothing changed, it is so already ({now})")
+    for change in changes:
+        name = change["field"].replace("_", "-")
+        click.echo(f"{after.alias}: {name} {plain(change['from']) or 'none'} → {plain(change['to']) or 'none'}")
+    if not changes:
+        now = ", ".join((directory.state(after).value, *after.policy.limits))
+        click.echo(f"{after.alias}: nothing changed, it is so already ({now})")
 
 
 def _changes(options: dict[str, Any]) -> dict[str, Any]:
@@ -92,13 +92,13 @@ def _changes(options: dict[str, Any]) -> dict[str, Any]:
         rename = names.alias(options["rename"]) if options["rename"] else None
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    wished = {
+    changes = {
         "rename": rename,
         "enabled": None if options["disable"] is None else not options["disable"],
         "policy": policy_of(options) or None,
         "tags": () if options["no_tags"] else (tuple(options["tags"]) or None),
     }
-    return {name: value for name, value in wished.items() if value is not None}
+    return {name: value for name, value in changes.items() if value is not None}
 
 
 async def _permission(settings: Settings, alias: str, policy: dict[str, bool]) -> tuple[Caller, Policy | None]:
@@ -116,12 +116,12 @@ async def _permission(settings: Settings, alias: str, policy: dict[str, bool]) -
 
 
 async def _change(
-    settings: Settings, caller: Caller, alias: str, changes: dict[str, Any], seen: Policy | None
+    settings: Settings, caller: Caller, alias: str, changes: dict[str, Any], policy: Policy | None
 ) -> tuple[Org, Org, tuple[names.Alias, ...]]:
     """The org as it was, as it is, and its other aliases."""
     async with app_of(settings) as app:
         before = await app.enrolment.one(alias)
-        org = await app.enrolment.update(caller, alias, seen=seen, **changes)
+        org = await app.enrolment.update(caller, alias, seen=policy, **changes)
         return before, org, await app.enrolment.twins(org)
 
 

@@ -31,16 +31,16 @@ def backup(file: Path, as_json: bool) -> None:
         async with app_of(settings_of()) as app:
             return await copy.backup(app.store, target, operator())
 
-    made = run(act())
+    copied = run(act())
     if as_json:
-        left_out = list(made.enrolments_left_out)
-        print_json({"file": str(target)} | _told(made) | {"orgs": made.orgs, "enrolments_left_out": left_out})
+        left_out = list(copied.enrolments_left_out)
+        print_json({"file": str(target)} | _facts_of(copied) | {"orgs": copied.orgs, "enrolments_left_out": left_out})
     else:
-        click.echo(f"{safe(file)}: {_counted(made)}, {_size(made.size)}, checked")
+        click.echo(f"{safe(file)}: {_counted(copied)}, {_size(copied.size)}, checked")
         tell("It opens only with the store's master key, which is not in it: keep that somewhere else.")
-    for alias in made.enrolments_left_out:
+    for alias in copied.enrolments_left_out:
         warn(f"{alias} is not in it: its enrolment is unfinished. Run its add-org again, then make another backup")
-    _fail_if_broken(made)
+    _fail_if_broken(copied)
 
 
 @click.command(epilog="Example: orgserver restore /backups/orgserver-2026-11-24.db")
@@ -55,27 +55,27 @@ def restore(file: Path, as_json: bool) -> None:
     source = file.absolute()
 
     async def act() -> tuple[Copied, list[Org]]:
-        put_in = await copy.restore(
+        copied = await copy.restore(
             source, settings.database_file, lambda: open_vault(settings, create=False), operator()
         )
         async with app_of(settings) as app:
-            return put_in, await app.enrolment.all()
+            return copied, await app.enrolment.all()
 
-    put_in, orgs = run(act())
+    copied, orgs = run(act())
     if as_json:
-        listed = [{"alias": org.alias, "state": directory.state(org).value, "held": org.held} for org in orgs]
-        print_json({"file": str(source), "store": str(put_in.path)} | _told(put_in) | {"orgs": listed})
+        facts = [{"alias": org.alias, "state": directory.state(org).value, "held": org.held} for org in orgs]
+        print_json({"file": str(source), "store": str(copied.path)} | _facts_of(copied) | {"orgs": facts})
     else:
-        _tell_restored(put_in, orgs, file, settings)
-    _fail_if_broken(put_in)
+        _tell_restored(copied, orgs, file, settings)
+    _fail_if_broken(copied)
 
 
-def _tell_restored(put_in: Copied, orgs: list[Org], file: Path, settings: Settings) -> None:
-    click.echo(f"{safe(settings.database_file)}: {_counted(put_in)}, as of {_time(put_in)}, from {safe(file)}")
-    held = [org for org in orgs if org.held]
-    if not held:
+def _tell_restored(copied: Copied, orgs: list[Org], file: Path, settings: Settings) -> None:
+    click.echo(f"{safe(settings.database_file)}: {_counted(copied)}, as of {_time(copied)}, from {safe(file)}")
+    suspended = [org for org in orgs if org.held]
+    if not suspended:
         return
-    tell(f"Held back, because the original store may have used their refresh tokens since: {_names(held)}")
+    tell(f"Held back, because the original store may have used their refresh tokens since: {_names(suspended)}")
     tell("- if the original is gone: orgserver check-org ALIAS --try-token, for each of them")
     tell("- if it is still in use: log in anew here, with orgserver update-org ALIAS --auth web")
 
@@ -84,7 +84,7 @@ def _names(orgs: list[Org]) -> str:
     return ", ".join(org.alias for org in orgs)
 
 
-def _told(copied: Copied) -> dict[str, Any]:
+def _facts_of(copied: Copied) -> dict[str, Any]:
     return {
         "made_at": _time(copied),
         "size": copied.size,

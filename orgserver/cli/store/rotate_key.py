@@ -27,45 +27,46 @@ def rotate_key(reseal: bool, as_json: bool) -> None:
         async with app_of(settings_of()) as app:
             return await app.keys.rotate(operator(), reseal=reseal, progress=_progress())
 
-    done = run(act())
+    rotation = run(act())
     if as_json:
-        print_json(told_of(done))
+        print_json(facts_of(rotation))
     else:
-        for line in said_of(done):
+        for line in lines_of(rotation):
             click.echo(safe(line))
-    if done.unreadable:
+    if rotation.unreadable:
         report(
-            f"{len(done.unreadable)} values do not open with any key of the ring, and were left: "
-            + ", ".join(done.unreadable[:5]),
+            f"{len(rotation.unreadable)} values do not open with any key of the ring, and were left: "
+            + ", ".join(rotation.unreadable[:5]),
             "put the key they need into the ring and run this again, or remove those orgs",
         )
         raise Failure
 
 
-def told_of(done: Rotated) -> dict[str, Any]:
+def facts_of(rotation: Rotated) -> dict[str, Any]:
     """A rotation for machines; key ids are no secrets."""
     return {
-        "key": done.key,
-        "new_key": done.made,
-        "resumed": done.resumed,
-        "moved": done.moved,
-        "resealed": done.resealed,
-        "values_per_key": dict(done.usage),
-        "unreadable": list(done.unreadable),
-        "source": done.source,
-        "seconds": round(done.seconds, 3),
+        "key": rotation.key,
+        "new_key": rotation.made,
+        "resumed": rotation.resumed,
+        "moved": rotation.moved,
+        "resealed": rotation.resealed,
+        "values_per_key": dict(rotation.usage),
+        "unreadable": list(rotation.unreadable),
+        "source": rotation.source,
+        "seconds": round(rotation.seconds, 3),
     }
 
 
-def said_of(done: Rotated) -> list[str]:
+def lines_of(rotation: Rotated) -> list[str]:
     """A rotation for people, and what is left to them."""
-    begun = "a new key" if done.made else "it went on with a rotation that was cut off" if done.resumed else "given"
-    lines = [
-        f"Everything is under key {done.key} now ({begun}): {done.moved:,} values moved in {done.seconds:.1f} s.",
-    ]
-    if done.resealed:
+    origin = (
+        "a new key" if rotation.made else "it went on with a rotation that was cut off" if rotation.resumed else "given"
+    )
+    counts = f"{rotation.moved:,} values moved in {rotation.seconds:.1f} s"
+    lines = [f"Everything is under key {rotation.key} now ({origin}): {counts}."]
+    if rotation.resealed:
         lines.append("Every org has a new data key, and its secrets were sealed anew with it.")
-    return lines + _leftover(done.key, done.usage, done.source)
+    return lines + _leftover(rotation.key, rotation.usage, rotation.source)
 
 
 def _leftover(key: str, usage: Mapping[str, int], source: str) -> list[str]:

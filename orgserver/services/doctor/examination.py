@@ -1,0 +1,25 @@
+"""What ``orgserver doctor`` finds in an open store: its values, its keys, its approvals, and each of its orgs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from orgserver.services.calls.access import Access
+from orgserver.services.doctor import clock
+from orgserver.services.doctor import store as store_findings
+from orgserver.services.doctor.machine import Finding
+from orgserver.services.key_rotation import Keys
+from orgserver.store.session import Store
+
+
+async def examine_store(store: Store, access: Access, keys: Keys, *, offline: bool) -> list[Finding]:
+    """Every finding, from the store to its orgs; ``offline`` asks no login host for the time."""
+    findings = await store_findings.of_store(store)
+    findings += store_findings.keys(await keys.usage(), keys.ring, keys.source)
+    findings.append(await store_findings.approvals(store))
+    orgs = list((await access.reload()).by_alias.values())
+    findings += await store_findings.left_behind(store, orgs)
+    if not offline:
+        findings += await clock.check_clock(access.client, orgs)
+    now = datetime.now(UTC)
+    return findings + [store_findings.of_org(org, now) for org in orgs] + store_findings.twins(orgs)
