@@ -1,4 +1,4 @@
-"""The only sender: checks the host, bounds time and size, repeats only what certainly did not happen."""
+"""The HTTP client for orgs: it bounds time and size, and repeats only what certainly did not happen."""
 
 from __future__ import annotations
 

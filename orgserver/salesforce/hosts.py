@@ -1,4 +1,4 @@
-"""May a token go there? Which URLs are Salesforce's own, and which an operator has trusted by name."""
+"""Which URLs a token may be sent to: Salesforce's own, and those that an operator has trusted by name."""
 
 from __future__ import annotations
 

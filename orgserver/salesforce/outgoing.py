@@ -1,4 +1,4 @@
-"""What leaves for an org, as HTTP: here, and nowhere else, a token or a credential meets a URL, and a checked one."""
+"""The HTTP requests that leave for an org: the one place where a token or a credential meets a URL, a checked one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When may a request be sent again, and when should an org be left alone for a while."""
+"""When a request may be sent again, and when an org is left alone for a while."""
 
 from __future__ import annotations
 

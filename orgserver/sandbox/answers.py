@@ -1,4 +1,4 @@
-"""What was asked of an org, and what it answers."""
+"""A request to a pretend org, read whole, and the answer to it."""
 
 from __future__ import annotations
 

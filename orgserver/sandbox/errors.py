@@ -1,4 +1,4 @@
-"""How Salesforce says no."""
+"""The error replies of Salesforce, as exceptions that carry their status and body."""
 
 from __future__ import annotations
 

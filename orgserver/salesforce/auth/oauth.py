@@ -1,4 +1,4 @@
-"""What is said to the token endpoint, and what its answers mean: many look alike (RFC 6749; Salesforce Help)."""
+"""Requests to the token endpoint and its answers, many of which look alike (RFC 6749; Salesforce Help)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does an SFDX auth URL of the ``sf`` command hold: ``force://CLIENT_ID:CLIENT_SECRET:REFRESH_TOKEN@HOST``.
+"""The SFDX auth URL of the ``sf`` command: ``force://CLIENT_ID:CLIENT_SECRET:REFRESH_TOKEN@HOST``.
 
 The whole URL is a secret, so nothing that is raised here shows any part of it.
 """

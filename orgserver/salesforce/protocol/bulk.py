@@ -25,7 +25,7 @@ CSV = "text/csv"
 _OPERATIONS: dict[BulkAction, str] = {"create": "insert", "update": "update", "delete": "delete", "upsert": "upsert"}
 _ID = re.compile(r"[0-9A-Za-z]{15,18}")
 _MESSAGE = 500
-Sheets = Literal["successfulResults", "failedResults", "unprocessedrecords"]
+ResultSheet = Literal["successfulResults", "failedResults", "unprocessedrecords"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def set_state(version: str, job_id: str, state: Literal["UploadComplete", "Abort
     return Request("PATCH", _job(version, job_id), body={"state": state})
 
 
-def look(version: str, job_id: str) -> Request:
+def get_job(version: str, job_id: str) -> Request:
     """Ask how a job stands."""
     return Request("GET", _job(version, job_id))
 
@@ -85,27 +85,27 @@ def read_job(reply: Reply) -> Job:
     )
 
 
-def read_nothing(reply: Reply) -> None:
+def read_uploaded(reply: Reply) -> None:
     """The status was success, and nothing else is said."""
     del reply
 
 
-def results(version: str, job_id: str, which: Sheets) -> Request:
+def get_results(version: str, job_id: str, which: ResultSheet) -> Request:
     """Fetch one of the sheets of an ended job."""
     return Request("GET", f"{_job(version, job_id)}/{which}", accept=CSV)
 
 
 def read_results(reply: Reply) -> Iterator[dict[str, str]]:
     """The rows of a sheet, as they are read."""
-    return bulk_csv.read(reply.body or b"")
+    return bulk_csv.read_rows(reply.body or b"")
 
 
-def succeeded(row: dict[str, str]) -> RecordResult:
+def read_success(row: dict[str, str]) -> RecordResult:
     """What a row of successfulResults says."""
     return RecordResult("succeeded", _id_or_none(row.get("sf__id")))
 
 
-def failed(row: dict[str, str]) -> RecordResult:
+def read_failure(row: dict[str, str]) -> RecordResult:
     """What a row of failedResults says: ``CODE:message:fields --``."""
     code, _, rest = row.get("sf__error", "").partition(":")
     message, _, field_list = rest.rpartition(":")

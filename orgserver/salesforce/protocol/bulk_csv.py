@@ -36,7 +36,9 @@ class Sheet:
     rows: list[tuple[str, ...]]
 
 
-def sheets(header: Sequence[str], rows: Iterable[Sequence[str]], *, max_bytes: int, max_rows: int) -> Iterator[Sheet]:
+def write_sheets(
+    header: Sequence[str], rows: Iterable[Sequence[str]], *, max_bytes: int, max_rows: int
+) -> Iterator[Sheet]:
     """Write rows as sheets of bounded size, each with the header; UnicodeEncodeError for half a surrogate pair."""
     head = _line(header)
     content, first = bytearray(head), 0
@@ -77,7 +79,7 @@ class _Lines:
         return line
 
 
-def read(content: bytes) -> Iterator[dict[str, str]]:
+def read_rows(content: bytes) -> Iterator[dict[str, str]]:
     """The rows of a sheet, one at a time, by column names in lower case; ValueError for what is no CSV.
 
     The longest text area holds as many characters as the reader takes in a cell: 131,072.

@@ -1,4 +1,4 @@
-"""What does an error reply mean: Salesforce's codes and statuses as our errors (REST guide, "Error Responses")."""
+"""Error replies read as our errors, by Salesforce's codes and statuses (REST guide, "Error Responses")."""
 
 from __future__ import annotations
 

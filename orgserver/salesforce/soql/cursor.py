@@ -1,4 +1,4 @@
-"""Going through the words of a query, one after another."""
+"""A parser's place among the tokens of a query: what comes next, and what must."""
 
 from __future__ import annotations
 

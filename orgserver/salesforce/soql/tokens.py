@@ -1,4 +1,4 @@
-"""The words of SOQL: names, literals, operators, and where each stands."""
+"""The tokens of SOQL: names, literals, operators, and where each stands in the text."""
 
 from __future__ import annotations
 

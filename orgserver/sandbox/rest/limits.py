@@ -1,4 +1,4 @@
-"""What an org has left, how many records it has, and which of them changed when."""
+"""``/limits`` and its record counts, the header Sforce-Limit-Info, and the records that changed between two times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading what a request says, and the refusals that every resource knows."""
+"""The bodies and methods of REST requests, read, and the refusals that every resource knows."""
 
 from __future__ import annotations
 

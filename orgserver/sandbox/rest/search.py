@@ -1,4 +1,4 @@
-"""How a search is answered from an org's records."""
+"""``/search`` and ``/parameterizedSearch``: SOSL answered from an org's records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Creating or changing the record that a key tells."""
+"""Upserts: the record with a key is changed, or created where there is none."""
 
 from __future__ import annotations
 

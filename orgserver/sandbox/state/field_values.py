@@ -1,4 +1,4 @@
-"""Whether a value fits a field, and how it is kept."""
+"""Whether a value fits a field, and in which form a record stores it."""
 
 from __future__ import annotations
 

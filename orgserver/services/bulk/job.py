@@ -46,7 +46,7 @@ async def _upload(run: BulkRun, sheet: Sheet) -> Job:
     creation = bulk.create_job(version, request.sobject, request.action, request.arguments.external_id_field)
     job = await run.call(creation, bulk.read_job)
     try:
-        await run.call(bulk.upload(version, job.id, sheet.content), bulk.read_nothing)
+        await run.call(bulk.upload(version, job.id, sheet.content), bulk.read_uploaded)
     except (CallError, asyncio.CancelledError):
         await _abort(run, job)
         raise
@@ -72,7 +72,7 @@ async def _start(run: BulkRun, job: Job) -> Job:
         try:
             return await run.call(bulk.set_state(version, job.id, "UploadComplete"), bulk.read_job)
         except Unanswered:
-            now = await run.call(bulk.look(version, job.id), bulk.read_job)
+            now = await run.call(bulk.get_job(version, job.id), bulk.read_job)
             if now.state != "Open":
                 return now
     raise Unanswered("the org does not say whether the job began", code="NO_ANSWER")
@@ -88,7 +88,7 @@ async def _wait_for_end(run: BulkRun, job: Job, rows: int) -> Job:
         pause = min(pause * 2, pace.longest_pause)
         await run.extend_deadline(pause + pace.request_seconds)
         try:
-            now = await run.call(bulk.look(version, job.id), bulk.read_job)
+            now = await run.call(bulk.get_job(version, job.id), bulk.read_job)
         except (Unanswered, NotSent) as error:
             if loop.time() - last_progress > pace.still_seconds:
                 raise error from None
@@ -108,7 +108,7 @@ async def _abort(run: BulkRun, job: Job) -> Job | None:
 
     async def abort() -> Job | None:
         for look in range(_ABORT_LOOKS):
-            request = bulk.look(version, job.id) if look else bulk.set_state(version, job.id, "Aborted")
+            request = bulk.get_job(version, job.id) if look else bulk.set_state(version, job.id, "Aborted")
             try:
                 now = await run.call(request, bulk.read_job, _ABORT_SECONDS)
             except CallError:
@@ -136,9 +136,9 @@ async def _read_results(run: BulkRun, last: Job | None, job: Job, sheet: Sheet, 
     if not whole:
         run.stop(Rejected(last.problem or "the job ended before all of its records", code="JOB_FAILED"))
     not_processed = _NOT_REPORTED if whole else run.results_of_unsent(sheet).results[0]
-    readers: list[tuple[bulk.Sheets, bool, Callable[[dict[str, str]], RecordResult]]] = [
-        ("successfulResults", last.processed > last.failed or not whole, bulk.succeeded),
-        ("failedResults", last.failed > 0 or not whole, bulk.failed),
+    readers: list[tuple[bulk.ResultSheet, bool, Callable[[dict[str, str]], RecordResult]]] = [
+        ("successfulResults", last.processed > last.failed or not whole, bulk.read_success),
+        ("failedResults", last.failed > 0 or not whole, bulk.read_failure),
         ("unprocessedrecords", not whole, lambda _row: not_processed),
     ]
     for which, has_rows, read in readers:
@@ -151,9 +151,9 @@ async def _read_results(run: BulkRun, last: Job | None, job: Job, sheet: Sheet, 
 
 
 async def _read_sheet(
-    run: BulkRun, job: Job, which: bulk.Sheets, place: Callable[[dict[str, str]], None], most: int
+    run: BulkRun, job: Job, which: bulk.ResultSheet, place: Callable[[dict[str, str]], None], most: int
 ) -> None:
-    request = bulk.results(run.session.org.api_version, job.id, which)
+    request = bulk.get_results(run.session.org.api_version, job.id, which)
     try:
         await run.call(request, lambda reply: _place_each(bulk.read_results(reply), place, most))
     except (CallError, ValueError) as error:

@@ -34,18 +34,18 @@ cells = st.text(st.characters(codec="utf-8"), max_size=30) | st.sampled_from(HOS
 @given(st.lists(st.tuples(cells, cells), min_size=1, max_size=20), st.integers(1, 400), st.integers(1, 7))
 def test_any_text_comes_back_as_it_was_in_pieces_of_bounded_size(rows, max_bytes, max_rows) -> None:
     found, first = [], 0
-    for sheet in bulk_csv.sheets(("Id", "Name"), rows, max_bytes=max_bytes, max_rows=max_rows):
+    for sheet in bulk_csv.write_sheets(("Id", "Name"), rows, max_bytes=max_bytes, max_rows=max_rows):
         assert sheet.first == first
         assert len(sheet.rows) <= max_rows
         assert len(sheet.content) <= max_bytes or len(sheet.rows) == 1
-        found += [(row["id"], row["name"]) for row in bulk_csv.read(sheet.content)]
+        found += [(row["id"], row["name"]) for row in bulk_csv.read_rows(sheet.content)]
         first += len(sheet.rows)
     assert found == rows
 
 
 @given(st.lists(st.tuples(cells, cells), min_size=1, max_size=20), st.randoms())
 def test_results_in_any_order_find_their_rows_and_twins_are_served_in_turn(rows, chance: random.Random) -> None:
-    (sheet,) = bulk_csv.sheets(("LastName", "Email"), rows, max_bytes=1 << 20, max_rows=100)
+    (sheet,) = bulk_csv.write_sheets(("LastName", "Email"), rows, max_bytes=1 << 20, max_rows=100)
     matching = RowMatcher(("LastName", "Email"), sheet, by_id=False)
     shuffled = list(rows)
     chance.shuffle(shuffled)
@@ -60,14 +60,14 @@ def test_results_in_any_order_find_their_rows_and_twins_are_served_in_turn(rows,
 
 
 def test_twins_are_served_in_their_order() -> None:
-    (sheet,) = bulk_csv.sheets(("LastName",), [("A",), ("B",), ("A",), ("A",)], max_bytes=1 << 20, max_rows=10)
+    (sheet,) = bulk_csv.write_sheets(("LastName",), [("A",), ("B",), ("A",), ("A",)], max_bytes=1 << 20, max_rows=10)
     matching = RowMatcher(("LastName",), sheet, by_id=False)
 
     assert [matching.place({"lastname": "A"}) for _ in range(4)] == [0, 2, 3, None]
 
 
 def test_ids_match_in_either_length() -> None:
-    (sheet,) = bulk_csv.sheets(("Id",), [("003000000000001AAA",)], max_bytes=1 << 20, max_rows=10)
+    (sheet,) = bulk_csv.write_sheets(("Id",), [("003000000000001AAA",)], max_bytes=1 << 20, max_rows=10)
 
     assert RowMatcher(("Id",), sheet, by_id=True).place({"id": "003000000000001"}) == 0
 
@@ -79,7 +79,7 @@ def test_values_become_the_cells_that_salesforce_reads() -> None:
 
 
 def test_lines_end_in_lf_and_every_cell_is_quoted() -> None:
-    (sheet,) = bulk_csv.sheets(("Id",), [("a\rb",)], max_bytes=100, max_rows=10)
+    (sheet,) = bulk_csv.write_sheets(("Id",), [("a\rb",)], max_bytes=100, max_rows=10)
 
     assert sheet.content == b'"Id"\n"a\rb"\n'
 
@@ -87,14 +87,14 @@ def test_lines_end_in_lf_and_every_cell_is_quoted() -> None:
 @pytest.mark.parametrize("content", [b'"Id"\n"unfinished', b"Id,Name\nonly one\n", b"\xff\xfe", b'"Id"x\n'])
 def test_what_is_no_sheet_is_refused_and_not_guessed_at(content: bytes) -> None:
     with pytest.raises(ValueError):
-        list(bulk_csv.read(content))
+        list(bulk_csv.read_rows(content))
 
 
 def test_a_byte_order_mark_and_the_longest_text_are_read() -> None:
     written = io.StringIO(newline="")
     csv.writer(written).writerows([["Name"], ["y" * 131_072]])
 
-    assert [len(row["name"]) for row in bulk_csv.read(b"\xef\xbb\xbf" + written.getvalue().encode())] == [131_072]
+    assert [len(row["name"]) for row in bulk_csv.read_rows(b"\xef\xbb\xbf" + written.getvalue().encode())] == [131_072]
 
 
 def test_errors_of_jobs_and_collections_are_read_alike() -> None:
@@ -104,10 +104,12 @@ def test_errors_of_jobs_and_collections_are_read_alike() -> None:
         "errors": [{"statusCode": "STRING_TOO_LONG", "message": "Last Name: too: long", "fields": ["LastName"]}],
     }
 
-    assert bulk.failed(row) == RecordResult("failed", None, "STRING_TOO_LONG", "Last Name: too: long", ("LastName",))
-    assert bulk.read_collection(Reply(200, {}, [told]), 1) == [bulk.failed(row)]
-    assert bulk.failed({"sf__error": "odd words"}).code == "REJECTED"
-    assert bulk.failed({}).state == "failed"
+    assert bulk.read_failure(row) == RecordResult(
+        "failed", None, "STRING_TOO_LONG", "Last Name: too: long", ("LastName",)
+    )
+    assert bulk.read_collection(Reply(200, {}, [told]), 1) == [bulk.read_failure(row)]
+    assert bulk.read_failure({"sf__error": "odd words"}).code == "REJECTED"
+    assert bulk.read_failure({}).state == "failed"
 
 
 results = st.builds(

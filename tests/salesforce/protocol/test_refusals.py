@@ -118,6 +118,6 @@ def test_every_error_of_a_record_among_others_is_told_with_its_fields() -> None:
     ],
 )  # fmt: skip
 def test_a_row_of_a_job_is_told_with_its_fields(cell: str, code: str, message: str, fields: tuple[str, ...]) -> None:
-    verdict = bulk.failed({"sf__error": cell})
+    verdict = bulk.read_failure({"sf__error": cell})
 
     assert (verdict.code, verdict.message, verdict.fields) == (code, message, fields)
