@@ -209,7 +209,7 @@ def _is_whole(store: Store, note: str) -> bool:
 async def _verify(done: Cuts, store: Store, notes: list[str]) -> None:
     """As ``audit verify --checkpoint FILE`` does, with the file beside the store."""
     try:
-        problem = (await AuditLogReader(store).verify(kept=notes)).problem
+        problem = (await AuditLogReader(store).verify(external=notes)).problem
     except OrgserverError as error:
         problem = str(error)
     if problem is not None:

@@ -27,6 +27,7 @@ from orgserver.model.orgs import Caller, Principal
 from orgserver.services.audit.retention import Retention
 from orgserver.store import database
 from orgserver.store.audit import chain, reader, snapshots
+from orgserver.store.audit.anchors import Anchors
 from orgserver.store.audit.snapshots import Snapshot
 from orgserver.store.audit.verification import Verification
 from orgserver.store.database import Database
@@ -92,7 +93,7 @@ class Grown:
 
     def verify(self, file: Path, anchors: Sequence[Checkpoint] = ()) -> Verification:
         """Verify a file as ``audit verify`` does."""
-        state = Verification(self.store_id, self.mac, self.open_head, self.verifier, anchors, self.open_kept)
+        state = Verification(self.store_id, self.mac, self.open_head, Anchors(self.verifier, anchors), self.open_kept)
         engine = database._scan_engine(file)  # what `Database.scan` verifies through
         with engine.connect() as connection:
             state.run(connection)
@@ -173,7 +174,7 @@ async def keep(store: Store, act: Intent, chance: random.Random) -> None:
     values = Snapshot(
         OWNER, "Contact", chance.choice(RECORDS), {"LastName": "Byron"}, chance.choice((None, {"LastName": "King"}))
     )
-    await store.database.write(lambda tx: snapshots.keep_in(tx, store.orgs, store.audit, act.id, values))
+    await store.database.write(lambda tx: snapshots.save_in(tx, store.orgs, store.audit, act.id, values))
 
 
 async def prune(store: Store) -> None:

@@ -16,7 +16,7 @@ from orgserver.cli.support import Failure, app_of, operator, print_json, report,
 from orgserver.model.errors import ConfigError, OrgserverError, StoreError
 
 if TYPE_CHECKING:
-    from orgserver.services.audit.evidence import Proven
+    from orgserver.services.audit.evidence import Finding
     from orgserver.services.audit.log_reader import Verified
 
 _MAX_NOTES = 64 * 1024 * 1024
@@ -62,7 +62,7 @@ def verify(
     async def act() -> tuple[Verified, int]:
         gc.disable()  # millions of rows come and go, and none of them is part of a cycle
         async with app_to_read(settings_of()) as app:
-            found = await app.audit_log.verify(_progress(), kept=notes, since_checkpoint=since_checkpoint)
+            found = await app.audit_log.verify(_progress(), external=notes, since_checkpoint=since_checkpoint)
             with suppress(OrgserverError):  # a log that was tampered with may take no entry
                 await app.audit_log.verified(operator(), found)
             own = app.audit_log.checkpoint_file
@@ -101,7 +101,7 @@ def _verify_export(export: Path, public_key: Path | None, notes: list[str], *, a
             f"a checkpoint cannot be compared with this export: {bad}", hint="give those of the log that it is from"
         ) from None
     with opened(export) as lines:
-        found = evidence.check(lines, verifier, kept=kept)
+        found = evidence.check(lines, verifier, external=kept)
     told = {"events": found.events, "entries": found.entries, "first": found.first, "signed_to": found.signed_to}
     _told(found, told, as_json=as_json)
     if found.problem is None and not as_json:
@@ -128,7 +128,7 @@ def opened(path: Path) -> Iterator[TextIO]:
         raise ConfigError(f"{path} is no whole gzip file: it was cut off or damaged", hint=_MAKE_ONE) from None
 
 
-def _told(found: Verified | Proven, told: dict[str, Any], *, as_json: bool) -> None:
+def _told(found: Verified | Finding, told: dict[str, Any], *, as_json: bool) -> None:
     """Say in JSON how it stands, or on standard error what is wrong."""
     if as_json:
         print_json(

@@ -21,8 +21,8 @@ _STEP = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Proven:
-    """What a check of an export found."""
+class Finding:
+    """What a check of an export came to."""
 
     first: int
     events: int
@@ -51,7 +51,7 @@ class _Export:
     note: str | None = None
     hashes: dict[int, bytes] = field(default_factory=dict)
     """Of the sequences where checkpoints were made: as they are here, whatever the chain says of them."""
-    kept: dict[int, bytes] = field(default_factory=dict)
+    external: dict[int, bytes] = field(default_factory=dict)
     """Of the sequences that checkpoints kept elsewhere name."""
 
 
@@ -59,46 +59,46 @@ def check(
     lines: Iterable[str],
     verifier: Verifier | None,
     *,
-    kept: Sequence[Checkpoint] = (),
+    external: Sequence[Checkpoint] = (),
     progress: Callable[[int], None] = lambda _events: None,
-) -> Proven:
+) -> Finding:
     """Check an export. NoExport if it is none; what is wrong with it is in the answer, with the first bad sequence."""
     state = _Export()
-    wanted = {each.sequence for each in kept}
+    sequences = {each.sequence for each in external}
     for number, line in enumerate(lines, 1):
-        told = _read(line, number)
-        if "checkpoint" in told:
-            state.note = str(told["checkpoint"])
+        row = _read_line(line, number)
+        if "checkpoint" in row:
+            state.note = str(row["checkpoint"])
             continue
-        bad = _next(state, told, wanted)
-        if bad is not None:
-            return _proven(state, verifier, *bad)
+        problem = _take_event(state, row, sequences)
+        if problem is not None:
+            return _build_finding(state, verifier, *problem)
         if state.events % _STEP == 0:
             progress(state.events)
     if state.sequence is None:
         raise NoExport("this export holds no event")
-    return _anchored(state, verifier, kept)
+    return _compare_with_checkpoints(state, verifier, external)
 
 
-def _read(line: str, number: int) -> dict[str, Any]:
+def _read_line(line: str, number: int) -> dict[str, Any]:
     try:
-        told = json.loads(line)
+        row = json.loads(line)
     except (ValueError, RecursionError):
-        told = None
-    if not isinstance(told, dict) or not ("checkpoint" in told or {"sequence", "hash", "canonical"} <= told.keys()):
+        row = None
+    if not isinstance(row, dict) or not ("checkpoint" in row or {"sequence", "hash", "canonical"} <= row.keys()):
         raise NoExport(
             f"line {number} is no event: this is no export of the audit log's evidence",
             hint="make one with: orgserver audit export --format events --output FILE",
         )
-    return told
+    return row
 
 
-def _next(state: _Export, told: dict[str, Any], wanted: set[int]) -> tuple[int, str] | None:
+def _take_event(state: _Export, row: dict[str, Any], sequences: set[int]) -> tuple[int, str] | None:
     """Take one event in; its sequence and what is wrong with it, if anything is."""
     expected = None if state.sequence is None else state.sequence + 1
     try:
-        sequence, canonical = int(told["sequence"]), str(told["canonical"]).encode("utf-8", "surrogatepass")
-        previous, hash_ = bytes.fromhex(told["previous_hash"]), bytes.fromhex(told["hash"])
+        sequence, canonical = int(row["sequence"]), str(row["canonical"]).encode("utf-8", "surrogatepass")
+        previous, hash_ = bytes.fromhex(row["previous_hash"]), bytes.fromhex(row["hash"])
         linked = chain.link(previous, sequence, canonical)
     except (KeyError, ValueError, TypeError, OverflowError):
         return (expected or 1, f"entry {expected or 1} was edited")
@@ -106,7 +106,7 @@ def _next(state: _Export, told: dict[str, Any], wanted: set[int]) -> tuple[int, 
         state.first, state.begins_with, state.hash = sequence, previous, previous
     elif sequence != expected:
         return (expected, f"entry {expected} was removed")
-    kind = _kind(canonical)
+    kind = _read_kind(canonical)
     if previous != state.hash or linked != hash_ or kind is None:
         return (sequence, f"entry {sequence} was edited, inserted or reordered")
     if kind == chain.CHECKPOINT:  # it follows the event that it names
@@ -114,12 +114,12 @@ def _next(state: _Export, told: dict[str, Any], wanted: set[int]) -> tuple[int, 
     state.sequence, state.hash = sequence, hash_
     state.events += 1
     state.entries += kind == INTENT
-    if sequence in wanted:
-        state.kept[sequence] = hash_
+    if sequence in sequences:
+        state.external[sequence] = hash_
     return None
 
 
-def _kind(canonical: bytes) -> str | None:
+def _read_kind(canonical: bytes) -> str | None:
     """What an event is; None if it is none: whoever wrote the file could hash anything."""
     try:
         event = json.loads(canonical)
@@ -128,50 +128,51 @@ def _kind(canonical: bytes) -> str | None:
     return str(event.get("kind")) if isinstance(event, dict) else None
 
 
-def _anchored(state: _Export, verifier: Verifier | None, kept: Sequence[Checkpoint]) -> Proven:
+def _compare_with_checkpoints(state: _Export, verifier: Verifier | None, external: Sequence[Checkpoint]) -> Finding:
     """Compare with what is signed."""
     last = state.sequence or 0
     if state.note is None:
-        return _proven(state, verifier, last, "its checkpoint was cut off: nothing in it is signed")
+        return _build_finding(state, verifier, last, "its checkpoint was cut off: nothing in it is signed")
     try:
-        told = verifier.checkpoint(state.note) if verifier is not None else read_checkpoint(state.note)
+        checkpoint = verifier.checkpoint(state.note) if verifier is not None else read_checkpoint(state.note)
     except BadNote as error:
-        return _proven(state, verifier, state.first, f"its checkpoint is not of this log: {error}")
-    for each in kept:
-        if each.origin != told.origin:
+        return _build_finding(state, verifier, state.first, f"its checkpoint is not of this log: {error}")
+    for each in external:
+        if each.origin != checkpoint.origin:
             raise AuditBroken(
                 f"a checkpoint cannot be compared with this export: it is of {each.origin}",
-                hint=f"the export is of {told.origin}",
+                hint=f"the export is of {checkpoint.origin}",
             )
-    bad = _contradiction(state, told, last) or _kept_contradiction(state, kept, last)
-    return _proven(state, verifier, *(bad or (None, None)), signed_to=told.sequence if verifier is not None else None)
+    problem = _find_contradiction(state, checkpoint, last) or _find_external_contradiction(state, external, last)
+    signed_to = checkpoint.sequence if verifier is not None else None
+    return _build_finding(state, verifier, *(problem or (None, None)), signed_to=signed_to)
 
 
-def _contradiction(state: _Export, told: Checkpoint, last: int) -> tuple[int, str] | None:
-    if state.first == 1 and state.begins_with != chain.genesis(told.origin.removeprefix("orgserver/")):
-        return 1, f"it does not begin as the log of {told.origin}"
-    if not state.first <= told.sequence <= last:
-        return last + 1, f"it was cut off: its checkpoint stands at entry {told.sequence}"
-    here = state.hash if told.sequence == last else state.hashes.get(told.sequence)
-    if here != told.hash:
-        return told.sequence, f"entry {told.sequence} is not the one its checkpoint names"
+def _find_contradiction(state: _Export, checkpoint: Checkpoint, last: int) -> tuple[int, str] | None:
+    if state.first == 1 and state.begins_with != chain.genesis(checkpoint.origin.removeprefix("orgserver/")):
+        return 1, f"it does not begin as the log of {checkpoint.origin}"
+    if not state.first <= checkpoint.sequence <= last:
+        return last + 1, f"it was cut off: its checkpoint stands at entry {checkpoint.sequence}"
+    here = state.hash if checkpoint.sequence == last else state.hashes.get(checkpoint.sequence)
+    if here != checkpoint.hash:
+        return checkpoint.sequence, f"entry {checkpoint.sequence} is not the one its checkpoint names"
     return None
 
 
-def _kept_contradiction(state: _Export, kept: Sequence[Checkpoint], last: int) -> tuple[int, str] | None:
-    for each in kept:
-        if state.first <= each.sequence <= last and state.kept.get(each.sequence) != each.hash:
+def _find_external_contradiction(state: _Export, external: Sequence[Checkpoint], last: int) -> tuple[int, str] | None:
+    for each in external:
+        if state.first <= each.sequence <= last and state.external.get(each.sequence) != each.hash:
             return each.sequence, f"a checkpoint says that entry {each.sequence} was another"
     return None
 
 
-def _proven(
+def _build_finding(
     state: _Export,
     verifier: Verifier | None,
     first_bad: int | None = None,
     problem: str | None = None,
     *,
     signed_to: int | None = None,
-) -> Proven:
+) -> Finding:
     checks = ("sequence", "chain", *(("checkpoint",) if verifier is not None else ()))
-    return Proven(state.first, state.events, state.entries, checks, signed_to, first_bad, problem)
+    return Finding(state.first, state.events, state.entries, checks, signed_to, first_bad, problem)

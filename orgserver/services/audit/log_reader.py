@@ -13,7 +13,9 @@ from orgserver.model.errors import AuditBroken, OperatorError, OrgserverError, S
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
 from orgserver.services.audit import export
-from orgserver.store.audit import checkpoints, reader, result_parts, verification
+from orgserver.store.audit import checkpoints, reader, result_parts
+from orgserver.store.audit.anchors import Anchors, find_start
+from orgserver.store.audit.verification import CHECKS, Verification
 from orgserver.store.session import Store
 from orgserver.vault.signed_notes import BadNote, Checkpoint
 
@@ -161,36 +163,35 @@ class AuditLogReader:
         self,
         progress: Callable[[int, int], None] = lambda _done, _total: None,
         *,
-        kept: Sequence[str] = (),
+        external: Sequence[str] = (),
         since_checkpoint: bool = False,
     ) -> Verified:
         """Check every event of the chain, what it is searched by, its head and its checkpoints.
 
-        ``kept`` are notes that were kept elsewhere; ``since_checkpoint`` begins where the last good verification was.
+        ``external`` are checkpoints that were kept elsewhere; ``since_checkpoint`` begins at the last good one.
         Raises AuditBroken for a note that this store did not sign.
         """
         log = self._store.audit
-        state = verification.Verification(
+        state = Verification(
             self._store.id,
             log.mac,
             log.open_head,
-            log.signer.verifier,
-            [self._kept(note) for note in kept],
+            Anchors(log.signer.verifier, [self._read_checkpoint(note) for note in external]),
             self._store.orgs.credentials.open_value,
         )
         if since_checkpoint:
             with suppress(StoreError):  # an entry that was edited beyond reading is for the check itself to find
                 await log.catch_up()
             async with self._store.database.reading() as connection:
-                start = await verification.start(connection, log.signer.verifier)
+                start = await find_start(connection, log.signer.verifier)
             state.sequence, state.hash = start if start is not None else (0, b"")
         began = state.sequence
         async with self._store.database.reading() as connection:
             total = await reader.head(connection)
         await self._store.database.scan(lambda connection: state.run(connection, lambda done: progress(done, total)))
-        return Verified(state.events, state.intents, verification.CHECKS, state.first_bad, state.problem, began)
+        return Verified(state.events, state.intents, CHECKS, state.first_bad, state.problem, began)
 
-    def _kept(self, note: str) -> Checkpoint:
+    def _read_checkpoint(self, note: str) -> Checkpoint:
         try:
             return self._store.audit.signer.verifier.checkpoint(note)
         except BadNote as bad:

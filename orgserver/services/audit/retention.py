@@ -11,8 +11,9 @@ from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import AuditBroken, OperatorError
 from orgserver.model.orgs import Caller
 from orgserver.services.audit.log_reader import AuditLogReader
-from orgserver.store.audit import chain, pruning, reader
-from orgserver.store.audit.pruning import Cut, Hold
+from orgserver.store.audit import chain, holds, pruning, reader
+from orgserver.store.audit.holds import Hold
+from orgserver.store.audit.pruning import Cut
 from orgserver.store.session import Store
 from orgserver.store.times import to_microseconds
 
@@ -30,14 +31,14 @@ class Retention:
         await self._store.audit.catch_up()
         async with self._store.database.reading() as connection:
             cut = await pruning.plan(connection, self._store.id, to_microseconds(before))
-            held = await pruning.held(connection, cut.sequence) if cut is not None else None
+            hold = await holds.find_hold(connection, cut.sequence) if cut is not None else None
         if cut is None:
             raise OperatorError(
                 f"there is nothing to prune: no checkpoint before {before:%Y-%m-%d %H:%M} UTC has only ended entries",
                 hint="the log is cut only at a checkpoint, and never through an entry; try a later --before",
             )
-        if held is not None:
-            raise pruning.refuse_held(held)
+        if hold is not None:
+            raise pruning.refuse_for_hold(hold)
         return cut
 
     async def check(self, progress: Callable[[int, int], None]) -> None:
@@ -74,17 +75,17 @@ class Retention:
     async def holds(self) -> list[Hold]:
         """Every hold."""
         async with self._store.database.reading() as connection:
-            return await pruning.holds(connection)
+            return await holds.list_holds(connection)
 
-    async def hold(self, caller: Caller, name: str, wanted: EntryFilter) -> None:
+    async def hold(self, caller: Caller, name: str, entries: EntryFilter) -> None:
         """Place a hold, on record; OperatorError if there is one of this name."""
-        step = partial(pruning.hold_in, log=self._store.audit, caller=caller, name=name, wanted=wanted)
+        step = partial(holds.add_hold_in, log=self._store.audit, caller=caller, name=name, entries=entries)
         if not await self._store.database.write(step):
             raise OperatorError(f"there is a hold {name!r} already", hint="orgserver audit hold --list shows it")
 
     async def release(self, caller: Caller, name: str) -> None:
         """Lift a hold, on record; OperatorError if there is none of this name."""
-        step = partial(pruning.release_in, log=self._store.audit, caller=caller, name=name)
+        step = partial(holds.release_hold_in, log=self._store.audit, caller=caller, name=name)
         if not await self._store.database.write(step):
             raise OperatorError(f"there is no hold {name!r}", hint="orgserver audit hold --list shows them")
 

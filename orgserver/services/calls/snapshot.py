@@ -26,13 +26,13 @@ async def take_snapshot(store: Store, intent: Intent, spec: SnapshotSpec, sessio
     """Read what will be replaced, and keep it; whatever prevents that, the change is not sent."""
     record_id, before = await _before(spec, session)
     row_id = session.org.row_id
-    taken = Snapshot(row_id, spec.sobject, record_id, before, spec.after)
+    snapshot = Snapshot(row_id, spec.sobject, record_id, before, spec.after)
     try:
         async with store.database.reading() as reading:
             await store.orgs.credentials.data_key(
                 reading, row_id
             )  # if the ring must be read again, then not in the writer
-        write = partial(snapshots.keep_in, orgs=store.orgs, log=store.audit, entry_id=intent.id, kept=taken)
+        write = partial(snapshots.save_in, orgs=store.orgs, log=store.audit, entry_id=intent.id, snapshot=snapshot)
         await store.database.write(write)
     except (StoreError, KeyProblem) as error:
         raise StoreAway(

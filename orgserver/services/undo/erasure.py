@@ -7,7 +7,7 @@ from orgserver.model.errors import OperatorError
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
 from orgserver.services.calls.access import Access
-from orgserver.store.audit import snapshots as kept_values
+from orgserver.store.audit import snapshots
 from orgserver.store.audit.snapshots import SnapshotFilter
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction
@@ -17,7 +17,7 @@ async def erasable(store: Store, which: SnapshotFilter) -> int:
     """How many kept values there are of this kind."""
     await store.audit.catch_up()
     async with store.database.reading() as connection:
-        return await kept_values.count(connection, which)
+        return await snapshots.count(connection, which)
 
 
 async def erase(store: Store, caller: Caller, which: SnapshotFilter, alias: str | None) -> int:
@@ -38,13 +38,13 @@ async def erase(store: Store, caller: Caller, which: SnapshotFilter, alias: str 
     )
 
     def step(tx: Transaction) -> int:
-        name = kept_values.held_in(tx, which)
+        name = snapshots.find_hold_in(tx, which)
         if name is not None:
             raise OperatorError(
                 f"the hold {name!r} covers entries whose values these are, so nothing was erased",
                 hint=f"orgserver audit hold {name} --release lifts it",
             )
-        return kept_values.erase_in(tx, store.audit, which, intent)
+        return snapshots.erase_in(tx, store.audit, which, intent)
 
     return await store.database.write(step)
 

@@ -161,7 +161,7 @@ class Restorer:
     async def _read_snapshot(self, entry: AuditEntry) -> Snapshot:
         async with self._store.database.reading() as connection:
             try:
-                snapshot = await snapshots.of(connection, self._store.orgs, entry.id)
+                snapshot = await snapshots.load(connection, self._store.orgs, entry.id)
             except Unsealable as error:
                 raise CannotUndo(f"the values that this {entry.action} replaced cannot be opened: {error}") from None
         if snapshot is None:

@@ -45,7 +45,7 @@ class _Head:
     pending: list[dict[str, Any]]
 
 
-class Chained:
+class ChainAppender:
     """Appends events. The head is read once for each group of changes, and moved once."""
 
     def __init__(self, database: Database, key: Key, store_id: str, signer: Signer) -> None:

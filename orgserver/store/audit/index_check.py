@@ -1,12 +1,21 @@
-"""Whether the tables that people search say what the events say that they were made from."""
+"""Whether what people search the log by says what its events say: the columns beside each, and the search tables."""
 
 from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
 
 from sqlalchemy import Connection, select, text
 
 from orgserver.store import tables
-from orgserver.store.audit import index
+from orgserver.store.audit import chain, index
 
+_COLUMNS = ("principal", "org", "tool", "action", "object", "outcome")
+_END_OF_TIME = 4_223_371_680
+"""Minutes until the year 10000, which no datetime can hold."""
+_quoted = json.JSONEncoder(ensure_ascii=False).encode
 _INDEX = text(f"""
     SELECT min(sequence) FROM (
         SELECT events.sequence AS sequence FROM audit_events AS events
@@ -75,13 +84,67 @@ _STRANGE_BULK = text("""
 """The same for entries that touched thousands of records: as sets, not one by one."""
 
 
-def first_bad(connection: Connection, began: int, end: int, page: int) -> tuple[int, str] | None:
+# -- the columns beside an event
+
+
+def columns_agree(row: Sequence[Any]) -> bool:
+    """Whether the searchable columns say what the canonical bytes say.
+
+    Canonical bytes are one flat JSON object without white space, and a quote inside a text is escaped: so
+    ``"name":"value"`` stands in them exactly where that key has that value.
+    """
+    entry_id, time, canonical = row[1], row[3], row[10]
+    if type(time) is not int or type(entry_id) is not str or '"' in entry_id:
+        return False
+    minute, rest = divmod(time, 60_000_000)
+    if (
+        not 0 <= minute < _END_OF_TIME
+        or b'%b%02d.%06dZ"' % (_minute(minute), *divmod(rest, 1_000_000)) not in canonical
+    ):
+        return False
+    expected = _expected(row[2], *row[4:10])
+    if expected is None or f'"id":"{entry_id}"'.encode("utf-8", "surrogatepass") not in canonical:
+        return False
+    present, absent = expected
+    for piece in present:
+        if piece not in canonical:
+            return False
+    for piece in absent:  # noqa: SIM110  # all() would make a generator for each event
+        if piece in canonical:
+            return False
+    return True
+
+
+@lru_cache(maxsize=256)
+def _minute(minute: int) -> bytes:
+    """The beginning of a time as canonical bytes hold it."""
+    return b'"time":"' + chain.time_text(minute * 60_000_000).removesuffix("00.000000Z").encode()
+
+
+@lru_cache(maxsize=4_096)  # a log says the same few things again and again
+def _expected(kind: object, *columns: object) -> tuple[tuple[bytes, ...], tuple[bytes, ...]] | None:
+    """What must stand in the canonical bytes of an event with these columns, and what must not; None: no such event."""
+    present, absent = [], []
+    for name, value in zip(("kind", *_COLUMNS), (kind, *columns), strict=True):
+        if value is None:
+            absent.append(f'"{name}":'.encode())
+        elif isinstance(value, str):
+            present.append(f'"{name}":{_quoted(value)}'.encode("utf-8", "backslashreplace"))
+        else:
+            return None
+    return tuple(present), tuple(absent)
+
+
+# -- the search tables
+
+
+def verify_index(connection: Connection, began: int, end: int, page: int) -> tuple[int, str] | None:
     """The first entry after ``began`` that is found by something it does not say, and what is wrong; None if none is.
 
     The events up to ``end`` must have been verified. Reads a page in each short read transaction.
     """
     with connection.begin():
-        indexed, wrong = _indexed(connection)
+        indexed, wrong = _read_end_of_index(connection)
     if wrong is not None:
         return wrong
     upto, bad = min(end, indexed), []
@@ -89,7 +152,7 @@ def first_bad(connection: Connection, began: int, end: int, page: int) -> tuple[
         with connection.begin():
             bad.append(connection.execute(_INDEX, {"after": after, "upto": min(after + page, upto)}).scalar())
     with connection.begin():
-        now, _ = _indexed(connection)
+        now, _ = _read_end_of_index(connection)
         bad.append(connection.execute(_OUT_OF_BOUNDS, {"indexed": now}).scalar())
         span = {"after": began, "upto": upto}
         if connection.execute(_ENDED, span).scalar():
@@ -99,7 +162,7 @@ def first_bad(connection: Connection, began: int, end: int, page: int) -> tuple[
     return None if first is None else (int(first), f"what entry {first} is found by was edited")
 
 
-def _indexed(connection: Connection) -> tuple[int, tuple[int, str] | None]:
+def _read_end_of_index(connection: Connection) -> tuple[int, tuple[int, str] | None]:
     """How far the search tables go, which is no farther than the chain; and what is wrong with that."""
     rows = connection.execute(text("SELECT id, sequence FROM audit_indexed")).all()
     if len(rows) != 1 or rows[0].id != 1 or type(rows[0].sequence) is not int or rows[0].sequence < 0:

@@ -1,7 +1,7 @@
 """The audit log: an intent before the act, one outcome after it, chained, and nothing ever changed.
 
-An entry is an intent event and one outcome event. The first outcome wins; a later one is refused, and its caller is
-told ``unknown``. Intents whose process has fallen silent get the outcome ``unknown`` from whoever finds them.
+An entry is an intent event and one outcome event. The first outcome wins; a later one is refused, and its caller gets
+``unknown``. Intents whose process has fallen silent get the outcome ``unknown`` from whoever finds them.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from sqlalchemy import bindparam, delete, insert, or_, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from orgserver.model.audit import Completion, Intent, Outcome
 from orgserver.model.bulk import ResultBatch
 from orgserver.model.errors import StoreAway, StoreBusy, StoreError
-from orgserver.model.names import new_id
 from orgserver.store import files, idempotency, tables
 from orgserver.store.audit import chain, checkpoints, index, result_parts
-from orgserver.store.audit.appender import Chained
+from orgserver.store.audit.appender import ChainAppender
 from orgserver.store.audit.checkpoints import CHECKPOINT_US, CheckpointFile
+from orgserver.store.audit.presence import Presence
 from orgserver.store.database import Database
 from orgserver.store.idempotency import Begun, Repetition
 from orgserver.store.transaction import PreparedStatement, Transaction
@@ -40,7 +40,7 @@ _END_PENDING = PreparedStatement(
 )
 
 
-class AuditLog(Chained):
+class AuditLog(ChainAppender):
     """Appends to the chain. Methods ``…_in`` are changes for a transaction; others are durable when they return."""
 
     def __init__(
@@ -55,12 +55,9 @@ class AuditLog(Chained):
         free_floor: int,
     ) -> None:
         super().__init__(database, key, store_id, signer)
-        self.process_id = new_id()
         self._file = CheckpointFile(database.file)
-        self._heartbeat_us = heartbeat_us
-        self._abandoned_us = abandoned_us
+        self._presence = Presence(heartbeat_us, abandoned_us)
         self._free_floor = free_floor
-        self._beat_at = 0
         self._pending: set[str] = set()
         self._unwritten: dict[str, Callable[[Transaction], bool]] = {}
 
@@ -68,6 +65,11 @@ class AuditLog(Chained):
     def checkpoint_file(self) -> Path:
         """The file beside the store."""
         return self._file.path
+
+    @property
+    def process_id(self) -> str:
+        """This process, in every intent that it writes."""
+        return self._presence.process_id
 
     # -- durable steps
 
@@ -85,7 +87,7 @@ class AuditLog(Chained):
 
         ``spend`` uses what lets the act pass, in the same transaction; when it says no, nothing is written.
         """
-        await self._write_what_waits(within)
+        await self._write_unwritten(within)
         self._pending.add(intent.id)
         try:
             begun: Begun = await self._database.write(
@@ -137,7 +139,7 @@ class AuditLog(Chained):
         self._pending.discard(entry_id)
         return written
 
-    async def go_on(self, entry_id: str, deadline: int, number: int = 0, found: Sequence[ResultBatch] = ()) -> bool:
+    async def go_on(self, entry_id: str, deadline: int, number: int = 0, batches: Sequence[ResultBatch] = ()) -> bool:
         """Say that a long act is under way until another deadline, with results of its records so far.
 
         ``number``: how many parts there are already. False if the entry has its outcome: others took it for dead.
@@ -146,7 +148,7 @@ class AuditLog(Chained):
         def change(tx: Transaction) -> bool:
             if _RENEW.run(tx.connection, {"entry": entry_id, "until": deadline}).rowcount == 0:
                 return False
-            for offset, part in enumerate(found, 1):
+            for offset, part in enumerate(batches, 1):
                 self._append(tx, result_parts.event(entry_id, number + offset, part, tx.now))
             return True
 
@@ -155,7 +157,7 @@ class AuditLog(Chained):
     async def record(self, intent: Intent, completion: Completion, *, within: float | None = None) -> None:
         """Write intent and outcome of something that sends nothing, or is already over; StoreAway if it cannot."""
         try:
-            await self._write_what_waits(within)
+            await self._write_unwritten(within)
             await self._database.write(lambda tx: self.record_in(tx, intent, completion), within=within)
         except StoreBusy as error:
             raise _away(error) from error
@@ -166,11 +168,11 @@ class AuditLog(Chained):
         """Say that this process is alive, if it has intents that wait for their outcome."""
         if self._unwritten:
             try:
-                await self._write_what_waits()
+                await self._write_unwritten()
             except StoreAway:
                 logger.warning("outcomes still wait to be written", extra={"count": len(self._unwritten)})
         if self._pending:
-            await self._database.write(lambda tx: self._beat_in(tx, force=True))
+            await self._database.write(lambda tx: self._presence.beat_in(tx, force=True))
 
     async def look_after(self, *, idle_us: int = CHECKPOINT_US) -> None:
         """Make a checkpoint when there is something new since the last, and bring the file and the index up to date.
@@ -208,15 +210,11 @@ class AuditLog(Chained):
     async def leave(self) -> None:
         """Take this process off the list, when nothing of it waits."""
         with suppress(StoreAway):
-            await self._write_what_waits()
-        if self._beat_at and not self._unwritten:
-            await self._database.write(
-                lambda tx: tx.connection.execute(
-                    delete(tables.processes).where(tables.processes.c.id == self.process_id)
-                )
-            )
+            await self._write_unwritten()
+        if self._presence.beat_at and not self._unwritten:
+            await self._database.write(self._presence.leave_in)
 
-    async def _write_what_waits(self, within: float | None = None) -> None:
+    async def _write_unwritten(self, within: float | None = None) -> None:
         for entry_id, change in list(self._unwritten.items()):
             try:
                 await self._database.write(change, within=within)
@@ -264,7 +262,7 @@ class AuditLog(Chained):
             return Begun("spent")
         self._append(tx, chain.intent_event(intent, tx.now, self.process_id), intent=intent)
         self._head(tx).pending.append({"entry_id": intent.id, "process_id": self.process_id, "deadline": deadline})
-        self._beat_in(tx)
+        self._presence.beat_in(tx)
         return Begun("begun")
 
     def _finish_in(self, tx: Transaction, entry_id: str, completion: Completion, answer: bytes | None) -> bool:
@@ -276,38 +274,12 @@ class AuditLog(Chained):
         return True
 
     def _adopt_in(self, tx: Transaction) -> int:
-        silent = tx.now - self._abandoned_us
-        pending, processes = tables.audit_pending, tables.processes
-        found = (
-            select(pending.c.entry_id)
-            .join_from(pending, processes, pending.c.process_id == processes.c.id, isouter=True)
-            .where(
-                or_(processes.c.id.is_(None), processes.c.heartbeat_at < silent, pending.c.deadline < silent),
-            )
-        )
-        entries = list(tx.connection.execute(found).scalars())
+        entries = self._presence.find_abandoned_in(tx)
         for entry_id in entries:
-            completion = Completion(Outcome.UNKNOWN, error_code="ABANDONED")
-            self._finish_in(tx, entry_id, completion, None)
+            self._finish_in(tx, entry_id, Completion(Outcome.UNKNOWN, error_code="ABANDONED"), None)
             idempotency.settle_in(tx, entry_id, Outcome.UNKNOWN, None)
-        tx.connection.execute(
-            delete(processes).where(
-                processes.c.heartbeat_at < silent, processes.c.id.not_in(select(pending.c.process_id))
-            )
-        )
+        self._presence.forget_silent_in(tx)
         return len(entries)
-
-    def _beat_in(self, tx: Transaction, *, force: bool = False) -> None:
-        if not force and abs(tx.now - self._beat_at) < self._heartbeat_us:
-            return
-        done = tx.connection.execute(
-            update(tables.processes).where(tables.processes.c.id == self.process_id).values(heartbeat_at=tx.now)
-        )
-        if done.rowcount == 0:
-            tx.connection.execute(
-                insert(tables.processes).values(id=self.process_id, started_at=tx.now, heartbeat_at=tx.now)
-            )
-        self._beat_at = tx.now
 
 
 def _away(error: StoreBusy) -> StoreAway:

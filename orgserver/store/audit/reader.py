@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orgserver.model.audit import MAX_RECORD_IDS, AuditEntry, EntryFilter, Outcome
 from orgserver.model.errors import AuditBroken
 from orgserver.store import tables
-from orgserver.store.audit import chain, index, pruning
+from orgserver.store.audit import chain, index
+from orgserver.store.audit.base import read_base
 from orgserver.store.times import to_datetime, to_microseconds
 
 PAGE = 500
@@ -93,7 +94,7 @@ async def events(
         return [], None
     first = rows[0].sequence
     previous = (await connection.execute(select(_events.c.hash).where(_events.c.sequence == first - 1))).scalar() or (
-        await pruning.read_base(connection, store_id)
+        await read_base(connection, store_id)
     ).hash
     page: list[dict[str, Any]] = []
     for row in rows:

@@ -23,7 +23,8 @@ from orgserver.model.errors import StoreError
 from orgserver.model.names import RecordId, RowId, SObjectName
 from orgserver.model.results import FieldValues
 from orgserver.store import tables
-from orgserver.store.audit import chain, index, pruning
+from orgserver.store.audit import chain, index
+from orgserver.store.audit.holds import find_covering_hold
 from orgserver.store.audit.log import AuditLog
 from orgserver.store.orgs.registry import Orgs
 from orgserver.store.times import to_microseconds
@@ -32,15 +33,21 @@ from orgserver.vault.keys import Context, Unsealable
 
 COSTS = "this org keeps what changes replace: the change will read before it writes, which is one more API call"
 _SALT = 16
-_kept = tables.kept_values
+_rows = tables.kept_values
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
-_said = tables.audit_events.alias("said")
+_event = tables.audit_events.alias("values_event")
 _CHECKED = (
-    select(_kept, tables.data_keys.c.wrapped, _said.c.sequence, _said.c.canonical, _said.c.time.label("said_at"))
-    .outerjoin(tables.data_keys, tables.data_keys.c.owner == _kept.c.row_id)
-    .outerjoin(_said, and_(_said.c.entry_id == _kept.c.entry_id, _said.c.kind == chain.VALUES))
-    .where(or_(bindparam("after", type_=Text).is_(None), _kept.c.entry_id > bindparam("after")))
-    .order_by(_kept.c.entry_id)
+    select(
+        _rows,
+        tables.data_keys.c.wrapped,
+        _event.c.sequence,
+        _event.c.canonical,
+        _event.c.time.label("event_time"),
+    )
+    .outerjoin(tables.data_keys, tables.data_keys.c.owner == _rows.c.row_id)
+    .outerjoin(_event, and_(_event.c.entry_id == _rows.c.entry_id, _event.c.kind == chain.VALUES))
+    .where(or_(bindparam("after", type_=Text).is_(None), _rows.c.entry_id > bindparam("after")))
+    .order_by(_rows.c.entry_id)
     .limit(1_000)
 )
 
@@ -88,19 +95,19 @@ class SnapshotFilter:
     principal: str | None = None
 
 
-def keep_in(tx: Transaction, orgs: Orgs, log: AuditLog, entry_id: str, kept: Snapshot) -> None:
+def save_in(tx: Transaction, orgs: Orgs, log: AuditLog, entry_id: str, snapshot: Snapshot) -> None:
     """Keep what an act replaces, and say in the chain that it is kept. StoreError if the org is gone."""
-    known = select(tables.data_keys.c.owner).where(tables.data_keys.c.owner == kept.row_id)
-    if tx.connection.execute(known).first() is None:
+    owner = select(tables.data_keys.c.owner).where(tables.data_keys.c.owner == snapshot.row_id)
+    if tx.connection.execute(owner).first() is None:
         raise StoreError("the org was removed a moment ago")
-    salt, plain = os.urandom(_SALT), _plain(kept)
-    sealed = orgs.credentials.data_key_in(tx, RowId(kept.row_id)).seal(plain, context(kept.row_id, entry_id))
+    salt, plain = os.urandom(_SALT), _encode_snapshot(snapshot)
+    sealed = orgs.credentials.data_key_in(tx, RowId(snapshot.row_id)).seal(plain, context(snapshot.row_id, entry_id))
     tx.connection.execute(
-        insert(_kept).values(
+        insert(_rows).values(
             entry_id=entry_id,
-            row_id=kept.row_id,
-            object=kept.object,
-            record_id=kept.record_id,
+            row_id=snapshot.row_id,
+            object=snapshot.object,
+            record_id=snapshot.record_id,
             time=tx.now,
             salt=salt,
             sealed=sealed,
@@ -109,52 +116,53 @@ def keep_in(tx: Transaction, orgs: Orgs, log: AuditLog, entry_id: str, kept: Sna
     log.values_in(tx, entry_id, digest(salt, plain))
 
 
-async def of(connection: AsyncConnection, orgs: Orgs, entry_id: str) -> Snapshot | None:
+async def load(connection: AsyncConnection, orgs: Orgs, entry_id: str) -> Snapshot | None:
     """What an act replaced; None if nothing is kept of it. Unsealable if its org, and so its key, is gone."""
-    row = (await connection.execute(select(_kept).where(_kept.c.entry_id == entry_id))).first()
+    row = (await connection.execute(select(_rows).where(_rows.c.entry_id == entry_id))).first()
     if row is None:
         return None
-    known = select(tables.data_keys.c.owner).where(tables.data_keys.c.owner == row.row_id)
-    if (await connection.execute(known)).first() is None:
+    owner = select(tables.data_keys.c.owner).where(tables.data_keys.c.owner == row.row_id)
+    if (await connection.execute(owner)).first() is None:
         raise Unsealable("the org of these values was removed, and their key with it")
     key = await orgs.credentials.data_key(connection, row.row_id)
-    told: dict[str, Any] = json.loads(key.open(row.sealed, context(row.row_id, entry_id)))
-    if not _about(row, told):
+    values: dict[str, Any] = json.loads(key.open(row.sealed, context(row.row_id, entry_id)))
+    if not _is_about(row, values):
         raise Unsealable("these values were kept for another record: somebody has edited the store")
-    return Snapshot(row.row_id, row.object, row.record_id, told["before"], told["after"])
+    return Snapshot(row.row_id, row.object, row.record_id, values["before"], values["after"])
 
 
-def _plain(kept: Snapshot) -> bytes:
+def _encode_snapshot(snapshot: Snapshot) -> bytes:
     """What is sealed and hashed: the values, and whose they are."""
-    values = {"object": kept.object, "record_id": kept.record_id, "before": kept.before, "after": kept.after}
-    return _encode(values).encode()
+    names = ("object", "record_id", "before", "after")
+    return _encode({name: getattr(snapshot, name) for name in names}).encode()
 
 
-def _about(row: Any, told: dict[str, Any]) -> bool:
+def _is_about(row: Any, values: dict[str, Any]) -> bool:
     """Whether a row says the same of whose values it holds as is sealed in it: it is found, and undone, by that."""
-    return bool((row.object, row.record_id) == (told["object"], told["record_id"]))
+    return bool((row.object, row.record_id) == (values["object"], values["record_id"]))
 
 
-async def count(connection: AsyncConnection, which: SnapshotFilter) -> int:
+async def count(connection: AsyncConnection, criteria: SnapshotFilter) -> int:
     """How many rows would be erased."""
-    return int((await connection.execute(select(func.count()).select_from(_kept).where(*_where(which)))).scalar_one())
+    query = select(func.count()).select_from(_rows).where(*_list_conditions(criteria))
+    return int((await connection.execute(query)).scalar_one())
 
 
-def held_in(tx: Transaction, which: SnapshotFilter) -> str | None:
+def find_hold_in(tx: Transaction, criteria: SnapshotFilter) -> str | None:
     """The name of an audit hold that covers the entries of kept values; the search tables must have been caught up."""
-    entries = select(_kept.c.entry_id).where(*_where(which))
-    return pruning.covering(tx.connection, tables.audit_entries.c.entry_id.in_(entries))
+    entries = select(_rows.c.entry_id).where(*_list_conditions(criteria))
+    return find_covering_hold(tx.connection, tables.audit_entries.c.entry_id.in_(entries))
 
 
-def erase_in(tx: Transaction, log: AuditLog, which: SnapshotFilter, intent: Intent) -> int:
+def erase_in(tx: Transaction, log: AuditLog, criteria: SnapshotFilter, intent: Intent) -> int:
     """Erase kept values, which is on record with their number."""
     tx.connection.exec_driver_sql("PRAGMA secure_delete = ON")  # the pages they stood on are overwritten
-    erased = tx.connection.execute(delete(_kept).where(*_where(which))).rowcount
+    erased = tx.connection.execute(delete(_rows).where(*_list_conditions(criteria))).rowcount
     log.record_in(tx, intent, Completion(Outcome.SUCCEEDED, row_count=erased))
     return erased
 
 
-def check(connection: Connection, open_kept: Open) -> tuple[int, str] | None:
+def find_problem(connection: Connection, open_snapshot: Open) -> tuple[int, str] | None:
     """The first kept row that does not fit its event: the event's sequence and what is wrong.
 
     A row that was erased is fine, and so is one whose org was removed, for nobody can open it any more.
@@ -165,19 +173,19 @@ def check(connection: Connection, open_kept: Open) -> tuple[int, str] | None:
         for row in rows:
             if type(row.entry_id) is not str or row.sequence is None:
                 return 1, f"values are kept for {row.entry_id!r}, and the log does not say so"
-            if row.wrapped is not None and not _fits(row, open_kept):
+            if row.wrapped is not None and not _fits(row, open_snapshot):
                 bad.append((row.sequence, f"the values kept at entry {row.sequence} were edited"))
         after = rows[-1].entry_id
     return min(bad, default=None)
 
 
-def _fits(row: Any, open_kept: Open) -> bool:
+def _fits(row: Any, open_snapshot: Open) -> bool:
     try:
-        plain = open_kept(row.row_id, row.wrapped, row.sealed, context(row.row_id, row.entry_id))
-        same = digest(row.salt, plain) == json.loads(row.canonical)["digest"]
+        plain = open_snapshot(row.row_id, row.wrapped, row.sealed, context(row.row_id, row.entry_id))
+        is_same = digest(row.salt, plain) == json.loads(row.canonical)["digest"]
     except (Unsealable, TypeError):
         return False
-    return same and row.time == row.said_at and _about(row, json.loads(plain))
+    return is_same and row.time == row.event_time and _is_about(row, json.loads(plain))
 
 
 def digest(salt: bytes, plain: bytes) -> str:
@@ -187,25 +195,27 @@ def digest(salt: bytes, plain: bytes) -> str:
 
 def context(row_id: str, entry_id: str) -> Context:
     """Where kept values belong."""
-    return Context(row_id, _kept.name, "sealed", entry_id)
+    return Context(row_id, _rows.name, "sealed", entry_id)
 
 
-def _where(which: SnapshotFilter) -> list[ColumnElement[bool]]:
+def _list_conditions(criteria: SnapshotFilter) -> list[ColumnElement[bool]]:
     entries, touched = tables.audit_entries, tables.audit_touched
-    found: list[ColumnElement[bool]] = []
-    if which.record_id is not None:
+    conditions: list[ColumnElement[bool]] = []
+    if criteria.record_id is not None:
         acts = select(entries.c.entry_id).join_from(entries, touched, touched.c.sequence == entries.c.sequence)
-        of_it = acts.where(touched.c.record_id == which.record_id)
-        found.append(or_(_kept.c.record_id == which.record_id, _kept.c.entry_id.in_(of_it)))
-    if which.row_id is not None:
-        found.append(_kept.c.row_id == which.row_id)
-    if which.alias is not None:
-        found.append(_kept.c.entry_id.in_(select(entries.c.entry_id).where(entries.c.org == index.folded(which.alias))))
-    if which.before is not None:
-        found.append(_kept.c.time < to_microseconds(which.before))
-    if which.principal is not None:
-        by = select(entries.c.entry_id).where(entries.c.principal == index.folded(which.principal))
-        found.append(_kept.c.entry_id.in_(by))
-    if not found:
+        of_it = acts.where(touched.c.record_id == criteria.record_id)
+        conditions.append(or_(_rows.c.record_id == criteria.record_id, _rows.c.entry_id.in_(of_it)))
+    if criteria.row_id is not None:
+        conditions.append(_rows.c.row_id == criteria.row_id)
+    if criteria.alias is not None:
+        conditions.append(
+            _rows.c.entry_id.in_(select(entries.c.entry_id).where(entries.c.org == index.folded(criteria.alias)))
+        )
+    if criteria.before is not None:
+        conditions.append(_rows.c.time < to_microseconds(criteria.before))
+    if criteria.principal is not None:
+        by = select(entries.c.entry_id).where(entries.c.principal == index.folded(criteria.principal))
+        conditions.append(_rows.c.entry_id.in_(by))
+    if not conditions:
         raise ValueError("no criterion")
-    return found
+    return conditions

@@ -25,7 +25,8 @@ from orgserver.model.errors import StoreError
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
 from orgserver.store import files, tables
-from orgserver.store.audit import verification
+from orgserver.store.audit.anchors import Anchors
+from orgserver.store.audit.verification import Verification
 from orgserver.store.backup import staging
 from orgserver.store.backup.staging import BESIDE
 from orgserver.store.database import APPLICATION_ID, OLDER_SCHEMAS, SCHEMA
@@ -302,7 +303,8 @@ async def _opened(draft: Path, open_vault: Callable[[], Vault], taken: _Taken, c
 
 def _found(connection: Connection, store: Store) -> _Found:
     """Check the whole audit chain, with its sealed head, and count."""
-    state = verification.Verification(store.id, store.audit.mac, store.audit.open_head, store.audit.signer.verifier)
+    anchors = Anchors(store.audit.signer.verifier)
+    state = Verification(store.id, store.audit.mac, store.audit.open_head, anchors)
     state.run(connection)
     with connection.begin():
         orgs = connection.execute(select(func.count()).select_from(tables.orgs)).scalar_one()

@@ -123,14 +123,14 @@ async def test_a_checkpoint_of_another_log_is_refused_for_an_export_even_without
     foreign = Checkpoint("orgserver/other", 1_000, bytes(32))
 
     with pytest.raises(AuditBroken, match="it is of orgserver/other"):
-        evidence.check(await filled(store), None, kept=[foreign])
+        evidence.check(await filled(store), None, external=[foreign])
 
 
 async def test_a_checkpoint_kept_elsewhere_contradicts_an_export_written_anew(store: Store) -> None:
     lines = await filled(store)
     kept = Checkpoint(store.audit.signer.origin, 10, bytes(32))
 
-    found = evidence.check(lines, verifier(store), kept=[kept])
+    found = evidence.check(lines, verifier(store), external=[kept])
 
     assert found.first_bad == 10
 
@@ -155,7 +155,7 @@ async def test_checkpoints_are_in_the_store_in_the_chain_and_in_a_file_beside_it
 
     assert verifier(store).checkpoint(note).sequence == 2 * ENTRIES
     assert file.stat().st_mode & 0o777 == 0o600
-    found = await AuditLogReader(store).verify(kept=[note])
+    found = await AuditLogReader(store).verify(external=[note])
     assert found.problem is None
     assert "checkpoints" in found.checks
 
@@ -240,7 +240,7 @@ async def test_an_older_copy_that_was_put_back_is_told_by_a_checkpoint_kept_else
 
     back = await opener()
     alone = await AuditLogReader(back).verify()
-    told = await AuditLogReader(back).verify(kept=[newest])
+    told = await AuditLogReader(back).verify(external=[newest])
     await back.close()
 
     assert alone.problem is None
@@ -252,7 +252,7 @@ async def test_a_checkpoint_of_another_store_is_refused_in_one_line(store: Store
     note = foreign.sign(Checkpoint("orgserver/other", 3, bytes(32)).text())
 
     with pytest.raises(AuditBroken, match="cannot be compared"):
-        await AuditLogReader(store).verify(kept=[note])
+        await AuditLogReader(store).verify(external=[note])
 
 
 async def test_an_incremental_verification_begins_where_the_last_good_one_ended(store: Store, caller: Caller) -> None:

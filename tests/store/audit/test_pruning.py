@@ -19,6 +19,7 @@ from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.services.audit.retention import Retention
 from orgserver.store import tables
 from orgserver.store.audit import pruning
+from orgserver.store.audit.base import Base, read_base
 from orgserver.store.session import Store
 from orgserver.vault.signed_notes import Verifier
 
@@ -101,7 +102,7 @@ async def test_pruning_twice_moves_the_base_on(store: Store) -> None:
     assert second > first
     assert (await AuditLogReader(store).verify()).problem is None
     async with store.database.reading() as connection:
-        base = await pruning.read_base(connection, store.id)
+        base = await read_base(connection, store.id)
     assert (base.sequence, base.intents) == (second, 21)
 
 
@@ -259,8 +260,8 @@ async def test_a_signed_base_that_no_entry_names_is_found(opener: Callable) -> N
     await fill(store, 10)
     await prune(store)
     async with store.database.reading() as connection:
-        base = await pruning.read_base(connection, store.id)
-    other = pruning.Base(base.sequence, base.hash, 3)
+        base = await read_base(connection, store.id)
+    other = Base(base.sequence, base.hash, 3)
     note = store.audit.signer.sign(other.text(store.audit.signer.origin))
     await store.database.write(
         lambda tx: tx.connection.execute(tables.audit_base.update().values(intents=3, note=note))

@@ -15,6 +15,7 @@ from orgserver.services.audit.retention import Retention
 from orgserver.services.undo.erasure import erase
 from orgserver.store import tables
 from orgserver.store.audit import chain, snapshots
+from orgserver.store.audit.anchors import Anchors
 from orgserver.store.audit.snapshots import Snapshot, SnapshotFilter
 from orgserver.store.audit.verification import Verification
 
@@ -36,7 +37,7 @@ async def entry_of(app: App, action: str) -> str:
 
 async def values_of(app: App, entry_id: str) -> Snapshot | None:
     async with app.store.database.reading() as connection:
-        return await snapshots.of(connection, app.store.orgs, entry_id)
+        return await snapshots.load(connection, app.store.orgs, entry_id)
 
 
 async def verified(app: App) -> tuple[int | None, str | None]:
@@ -45,8 +46,8 @@ async def verified(app: App) -> tuple[int | None, str | None]:
         app.store.id,
         log.mac,
         log.open_head,
-        log.signer.verifier,
-        open_kept=app.store.orgs.credentials.open_value,
+        Anchors(log.signer.verifier),
+        app.store.orgs.credentials.open_value,
     )
     await log.catch_up()
     await app.store.database.scan(state.run)

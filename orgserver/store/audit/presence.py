@@ -1,0 +1,53 @@
+"""Which processes are alive, and which intents nobody is left to end: rows of ``processes`` and ``audit_pending``."""
+
+from __future__ import annotations
+
+from sqlalchemy import delete, insert, or_, select, update
+
+from orgserver.model.names import new_id
+from orgserver.store import tables
+from orgserver.store.transaction import Transaction
+
+_pending = tables.audit_pending
+_processes = tables.processes
+
+
+class Presence:
+    """The row that says that this process is alive."""
+
+    def __init__(self, heartbeat_us: int, abandoned_us: int) -> None:
+        self.process_id = new_id()
+        self.abandoned_us = abandoned_us
+        self.beat_at = 0
+        """When the row was last written; 0 while there is none."""
+        self._heartbeat_us = heartbeat_us
+
+    def beat_in(self, tx: Transaction, *, force: bool = False) -> None:
+        """Say that this process is alive, unless it was said a moment ago."""
+        if not force and abs(tx.now - self.beat_at) < self._heartbeat_us:
+            return
+        own = update(_processes).where(_processes.c.id == self.process_id).values(heartbeat_at=tx.now)
+        if tx.connection.execute(own).rowcount == 0:
+            row = {"id": self.process_id, "started_at": tx.now, "heartbeat_at": tx.now}
+            tx.connection.execute(insert(_processes).values(row))
+        self.beat_at = tx.now
+
+    def leave_in(self, tx: Transaction) -> None:
+        """Take this process off the list."""
+        tx.connection.execute(delete(_processes).where(_processes.c.id == self.process_id))
+
+    def find_abandoned_in(self, tx: Transaction) -> list[str]:
+        """Entries whose process is silent, or whose deadline is long past."""
+        silent = tx.now - self.abandoned_us
+        abandoned = (
+            select(_pending.c.entry_id)
+            .join_from(_pending, _processes, _pending.c.process_id == _processes.c.id, isouter=True)
+            .where(or_(_processes.c.id.is_(None), _processes.c.heartbeat_at < silent, _pending.c.deadline < silent))
+        )
+        return list(tx.connection.execute(abandoned).scalars())
+
+    def forget_silent_in(self, tx: Transaction) -> None:
+        """Take processes off the list that are silent and have nothing pending."""
+        silent = _processes.c.heartbeat_at < tx.now - self.abandoned_us
+        idle = _processes.c.id.not_in(select(_pending.c.process_id))
+        tx.connection.execute(delete(_processes).where(silent, idle))
