@@ -34,6 +34,8 @@ from orgserver.vault.sources import open_vault
 if TYPE_CHECKING:
     from orgserver.sandbox.server import Sandbox
     from orgserver.services.audit.retention import Retention
+    from orgserver.services.calls.approvals import Approving
+    from orgserver.services.calls.one_time_codes import OneTimeCodes
     from orgserver.services.orgs.import_plan import OrgImport
     from orgserver.services.undo.restorer import Restorer
 
@@ -93,6 +95,18 @@ class App:
     def keys(self) -> Keys:
         """The master keys, and rotating them."""
         return Keys(self.store)
+
+    def approvals(self) -> Approving:
+        """What waits for a person's yes."""
+        from orgserver.services.calls.approvals import Approving  # noqa: PLC0415  # no server needs it
+
+        return Approving(self.store, self.access)
+
+    def one_time_codes(self) -> OneTimeCodes:
+        """The codes that a person gives with a yes."""
+        from orgserver.services.calls.one_time_codes import OneTimeCodes  # noqa: PLC0415  # no server needs it
+
+        return OneTimeCodes(self.store)
 
     def restorer(self) -> Restorer:
         """What puts back what agents changed."""

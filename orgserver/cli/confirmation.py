@@ -60,9 +60,9 @@ async def agree_guarded(
 
 async def ask_person(app: App, terminal: Terminal, command: str, question: str, *, undone: str) -> Caller:
     """Ask at a terminal, for the one-time code where one is set up."""
-    from orgserver.services.calls.one_time_codes import OneTimeCodes, refuse_if_closed  # noqa: PLC0415  # the store's imports
+    from orgserver.services.calls.one_time_codes import refuse_if_closed  # noqa: PLC0415  # the store's imports
 
-    codes = OneTimeCodes(app.store)
+    codes = app.one_time_codes()
     state = await codes.state()
     if state is None:
         if terminal.ask(f"{question} [y/N]").lower() not in ("y", "yes"):

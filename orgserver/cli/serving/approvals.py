@@ -35,7 +35,7 @@ from orgserver.model.errors import ConfigError
 if TYPE_CHECKING:
     from orgserver.app import App
     from orgserver.model.secret import Secret
-    from orgserver.services.calls.approvals import Approving, Request
+    from orgserver.services.calls.approvals import Request
 
 _TITLES = ("code", "org", "action", "object", "records", "principal", "client", "state")
 _FORM = re.compile(r"([0-9A-Z]{1,4})|([0-9A-Z]{4})-?([0-9A-Z]{0,4})")
@@ -61,7 +61,7 @@ def approvals(ctx: click.Context, wide: bool, as_json: bool) -> None:
 
     async def act() -> list[Request]:
         async with app_to_read(settings_of()) as app:
-            return await _approving(app).waiting()
+            return await app.approvals().waiting()
 
     found = run(act())
     if as_json:
@@ -119,13 +119,13 @@ def approve(code: str) -> None:
 
     async def act() -> Request:
         async with app_of(settings_of()) as app:
-            approving = _approving(app)
-            request = await approving.one(code)
+            pending = app.approvals()
+            request = await pending.one(code)
             with _at_terminal(undone) as terminal:
                 for line in _facts(request):
                     terminal.show(line)
                 caller = await confirmation.ask_person(app, terminal, "approve", "Allow it?", undone=undone)
-            await approving.approve(caller, request)
+            await pending.approve(caller, request)
             return request
 
     request = run(act())
@@ -143,9 +143,9 @@ def _at_terminal(undone: str) -> Iterator[Terminal]:
 
 async def _set_up(app: App, terminal: Terminal) -> None:
     """Show a new secret, and let its codes count when the first is right."""
-    from orgserver.services.calls.one_time_codes import SETUP, OneTimeCodes, new_secret, otpauth_uri  # noqa: PLC0415  # as below
+    from orgserver.services.calls.one_time_codes import SETUP, new_secret, otpauth_uri  # noqa: PLC0415  # as below
 
-    codes = OneTimeCodes(app.store)
+    codes = app.one_time_codes()
     undone = "no one-time code was set up"
     before = await codes.state()
     if before is None:
@@ -204,12 +204,6 @@ def _read(code: str) -> str:
             param_hint="CODE",
         )
     return found[1] or f"{found[2]}-{found[3]}"
-
-
-def _approving(app: App) -> Approving:
-    from orgserver.services.calls.approvals import Approving  # noqa: PLC0415  # what only these commands need
-
-    return Approving(app.store, app.access)
 
 
 def _facts(request: Request) -> list[str]:
