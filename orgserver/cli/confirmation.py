@@ -12,7 +12,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from orgserver.cli.support import Failure, agreed, operator, report, tell
+import click
+
+from orgserver.cli.event_loop import interruptible
+from orgserver.cli.support import Failure, operator, report, tell
 from orgserver.cli.terminal import NoTerminal, Terminal, controlling_terminal
 from orgserver.model.errors import ConfigError, OperatorError
 from orgserver.model.orgs import Caller
@@ -29,7 +32,9 @@ def agree(question: str, *, undone: str, hint: str = "add --yes") -> None:
     """Ask; Failure after a no, ConfigError where nobody is there to answer. ``undone`` says what was not done."""
     if not is_somebody_here():
         raise nobody(undone, hint)
-    if not agreed(question):
+    with interruptible():  # left to the event loop, Ctrl-C would wait for an answer
+        yes = click.confirm(question, err=True)
+    if not yes:
         report(undone)
         raise Failure
 

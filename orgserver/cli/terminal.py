@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from orgserver.cli.support import interruptible, safe
+from orgserver.cli.event_loop import interruptible
+from orgserver.cli.support import safe
 
 
 class NoTerminal(Exception):

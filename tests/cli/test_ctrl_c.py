@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from orgserver.cli.support import run
+from orgserver.cli.event_loop import run
 
 
 @pytest.fixture(autouse=True)

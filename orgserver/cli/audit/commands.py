@@ -10,15 +10,10 @@ from orgserver.cli import command_groups, completion
 from orgserver.cli.audit import evidence, export, prune, report, tail, undo
 from orgserver.cli.audit.filters import filters, looked_up, wanted_of
 from orgserver.cli.audit.full_disk import readable
+from orgserver.cli.event_loop import run
 from orgserver.cli.reading import app_to_read
-from orgserver.cli.support import (
-    print_facts,
-    print_json,
-    print_table,
-    run,
-    tell,
-    wide_option,
-)
+from orgserver.cli.support import print_facts, print_json, tell
+from orgserver.cli.tables import print_table, wide_option
 from orgserver.config import Settings
 from orgserver.model.audit import AuditEntry
 from orgserver.model.errors import OperatorError

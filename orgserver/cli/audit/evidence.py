@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from orgserver.cli.event_loop import run
 from orgserver.cli.reading import app_to_read, has_store
-from orgserver.cli.support import Failure, app_of, operator, print_json, report, run, safe, settings_of
+from orgserver.cli.support import Failure, app_of, operator, print_json, report, safe, settings_of
 from orgserver.model.errors import ConfigError, OrgserverError, StoreError
 
 if TYPE_CHECKING:

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 import click
 
 from orgserver.cli.audit.filters import filters, looked_up, wanted_of
+from orgserver.cli.event_loop import run, until_told
 from orgserver.cli.reading import app_to_follow, app_to_read
-from orgserver.cli.support import operator, run, safe, settings_of, tell, until_told
+from orgserver.cli.support import operator, safe, settings_of, tell
 from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import ConfigError, OperatorError, OrgserverError
 from orgserver.model.text import escape_json

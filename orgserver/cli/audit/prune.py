@@ -18,8 +18,10 @@ from orgserver.cli.audit.evidence import opened
 from orgserver.cli.audit.export import text_into
 from orgserver.cli.audit.filters import looked_up, record_id
 from orgserver.cli.confirmation import agree_guarded
+from orgserver.cli.event_loop import run
 from orgserver.cli.reading import app_to_read
-from orgserver.cli.support import app_of, operator, print_json, print_table, run, settings_of, tell, wide_option
+from orgserver.cli.support import app_of, operator, print_json, settings_of, tell
+from orgserver.cli.tables import print_table, wide_option
 from orgserver.model import names
 from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import OperatorError

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from orgserver.cli import time_options
+from orgserver.cli.event_loop import run
 from orgserver.cli.reading import app_to_read
-from orgserver.cli.support import operator, print_json, print_table, run, safe, settings_of, tell, wide_option
+from orgserver.cli.support import operator, print_json, safe, settings_of, tell
+from orgserver.cli.tables import print_table, wide_option
 from orgserver.model.errors import OperatorError
 
 if TYPE_CHECKING:

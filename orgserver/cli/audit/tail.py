@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from orgserver.cli.event_loop import run, until_told
 from orgserver.cli.reading import app_to_follow, app_to_read
-from orgserver.cli.support import print_json_line, run, safe, settings_of, until_told
+from orgserver.cli.support import print_json_line, safe, settings_of
 
 if TYPE_CHECKING:
     from orgserver.model.audit import AuditEntry

@@ -11,7 +11,9 @@ import click
 from orgserver.cli import completion, time_options
 from orgserver.cli.audit import filters, undo_table
 from orgserver.cli.confirmation import agree, agree_guarded
-from orgserver.cli.support import Failure, app_of, operator, print_json, report, run, settings_of, tell, wide_option
+from orgserver.cli.event_loop import run
+from orgserver.cli.support import Failure, app_of, operator, print_json, report, settings_of, tell
+from orgserver.cli.tables import wide_option
 from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import CallError, OperatorError
 from orgserver.model.orgs import Caller

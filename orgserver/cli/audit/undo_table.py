@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orgserver.cli.support import SHORT_ID, print_table, report, safe, tell
+from orgserver.cli.support import report, safe, tell
+from orgserver.cli.tables import SHORT_ID, print_table
 
 if TYPE_CHECKING:
     from orgserver.services.undo.preview import Undo

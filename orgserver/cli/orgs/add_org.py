@@ -7,9 +7,10 @@ from typing import Any
 import click
 
 from orgserver.cli import completion
+from orgserver.cli.event_loop import run
 from orgserver.cli.orgs import enrolment
 from orgserver.cli.orgs.policy_options import policy_of, policy_options
-from orgserver.cli.support import run, settings_of, tell
+from orgserver.cli.support import settings_of, tell
 from orgserver.cli.this_command import shell_line
 from orgserver.model import names
 from orgserver.model.orgs import Policy

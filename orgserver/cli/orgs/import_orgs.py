@@ -8,24 +8,14 @@ from typing import Any
 
 import click
 
+from orgserver.cli.event_loop import run
 from orgserver.cli.login.sf_cli import agree
 from orgserver.cli.orgs.csv_rows import COLUMNS
 from orgserver.cli.orgs.enrolment import known_limits, same_limits
 from orgserver.cli.orgs.import_sources import STDIN, Common, from_csv, from_sf, place_of
 from orgserver.cli.orgs.policy_options import policy_of, policy_options
-from orgserver.cli.support import (
-    Failure,
-    app_of,
-    operator,
-    print_json,
-    print_table,
-    run,
-    safe,
-    settings_of,
-    tell,
-    warn,
-    wide_option,
-)
+from orgserver.cli.support import Failure, app_of, operator, print_json, safe, settings_of, tell, warn
+from orgserver.cli.tables import print_table, wide_option
 from orgserver.config import Settings
 from orgserver.model.errors import ConfigError, OperatorError
 from orgserver.model.orgs import Policy

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from orgserver.cli.support import Failure, app_of, print_json, run, safe, settings_of, tell
+from orgserver.cli.event_loop import run
+from orgserver.cli.support import Failure, app_of, print_json, safe, settings_of, tell
 from orgserver.services.orgs.keepalive import Kept
 
 

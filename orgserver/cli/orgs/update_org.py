@@ -10,10 +10,11 @@ import click
 
 from orgserver.cli import completion
 from orgserver.cli.confirmation import agree_guarded
+from orgserver.cli.event_loop import run
 from orgserver.cli.orgs import enrolment, org_details
 from orgserver.cli.orgs.org_details import details_of
 from orgserver.cli.orgs.policy_options import changed_policy_options, policy_of
-from orgserver.cli.support import app_of, operator, plain, print_json, run, settings_of, tell
+from orgserver.cli.support import app_of, operator, plain, print_json, settings_of, tell
 from orgserver.config import Settings
 from orgserver.model import names
 from orgserver.model.orgs import Caller, Credential, Org, Policy

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orgserver.cli import command_groups, confirmation
+from orgserver.cli.event_loop import run
 from orgserver.cli.reading import app_to_read
 from orgserver.cli.support import (
     Failure,
@@ -22,13 +23,11 @@ from orgserver.cli.support import (
     local_principal,
     operator,
     print_json,
-    print_table,
     report,
-    run,
     settings_of,
     tell,
-    wide_option,
 )
+from orgserver.cli.tables import print_table, wide_option
 from orgserver.cli.terminal import NoTerminal, Terminal, controlling_terminal
 from orgserver.model.errors import ConfigError
 

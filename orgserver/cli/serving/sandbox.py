@@ -13,7 +13,8 @@ from typing import Any
 
 import click
 
-from orgserver.cli.support import print_json, run, tell, until_told
+from orgserver.cli.event_loop import run, until_told
+from orgserver.cli.support import print_json, tell
 from orgserver.cli.this_command import shell_line
 
 _SHOWN = 3

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from orgserver.cli.support import Failure, app_of, operator, print_json, report, run, safe, settings_of, tell, warn
+from orgserver.cli.event_loop import run
+from orgserver.cli.support import Failure, app_of, operator, print_json, report, safe, settings_of, tell, warn
 from orgserver.config import Settings
 from orgserver.model.orgs import Org
 from orgserver.services.orgs import directory

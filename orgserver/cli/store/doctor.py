@@ -9,7 +9,8 @@ from dataclasses import asdict
 
 import click
 
-from orgserver.cli.support import Failure, app_of, no_core_dumps, print_json, run, safe
+from orgserver.cli.event_loop import run
+from orgserver.cli.support import Failure, app_of, no_core_dumps, print_json, safe
 from orgserver.config import Settings, read_settings, unknown_variables
 from orgserver.logs import start_logging
 from orgserver.model.errors import OperatorError
