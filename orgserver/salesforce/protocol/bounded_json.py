@@ -107,26 +107,26 @@ class _Pieces:
 
     def _value(self, content: bytes | msgspec.Raw, depth: int) -> Any:
         if len(content) <= PIECE:
-            value = _loads(bytes(content))
-            if _too_deep(value, depth):
-                raise TooDeep
-            return value
+            return _read_whole(content, depth)
         kind = bytes(memoryview(content)[:1])
         if depth > MAX_DEPTH and kind in (b"[", b"{"):
             raise TooDeep
-        if kind == b"[":
-            return self._values(self._list.decode(content), depth + 1)
-        if kind == b"{":
-            inner = self._object.decode(content)
-            names, values = list(inner), list(inner.values())
-            del inner
-            return dict(zip(names, self._values(values, depth + 1), strict=True))
-        if kind == b'"':
-            try:
+        try:
+            if kind == b"[":
+                parts = self._list.decode(content)
+            elif kind == b"{":
+                members = self._object.decode(content)
+            elif kind == b'"':
                 return self._text.decode(content)
-            except (self._broken, UnicodeDecodeError):  # it may have half a surrogate pair, which only Python can hold
-                pass
-        return _loads(bytes(content))
+        except (self._broken, UnicodeDecodeError):
+            kind = b""  # it may have half a surrogate pair, which only Python's reader takes
+        if kind == b"[":
+            return self._values(parts, depth + 1)
+        if kind == b"{":
+            names, parts = list(members), list(members.values())
+            del members
+            return dict(zip(names, self._values(parts, depth + 1), strict=True))
+        return _read_whole(content, depth)
 
     def _values(self, parts: list[msgspec.Raw], depth: int) -> list[Any]:
         """Read some values, the small ones many at a time; a part is let go once it is read."""
@@ -171,6 +171,14 @@ def _number(text: str) -> float:
 
 def _no_number(text: str) -> float:
     raise ValueError(f"{text[:20]} is no number of JSON")
+
+
+def _read_whole(content: bytes | msgspec.Raw, depth: int) -> Any:
+    """Read a value with Python's own reader, in one go; TooDeep if it goes down too far, counted from ``depth``."""
+    value = _loads(bytes(content))
+    if _too_deep(value, depth):
+        raise TooDeep
+    return value
 
 
 def _too_deep(body: Any, depth: int = 1) -> bool:

@@ -1,6 +1,8 @@
 """A reply's JSON is read at a bounded cost: as Python's own reader would, or not at all."""
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -18,6 +20,14 @@ values = st.recursive(
     max_leaves=20,
 )
 fillers = st.sampled_from(["", "x" * PIECE, '\\"{[,' * PIECE, "\U0001f600" * PIECE, "é\n" * PIECE])
+
+
+@pytest.mark.parametrize("inner", [{"\ud800": None}, ["\ud800"], [{"a": "\udfff"}], {"a": {"\ud800": 1}}])
+@pytest.mark.parametrize("wrap", [lambda *parts: list(parts), lambda *parts: dict(zip("abc", parts, strict=False))])
+def test_halves_of_surrogate_pairs_are_read_at_any_depth_of_a_large_text(inner: Any, wrap: Callable[..., Any]) -> None:
+    value = wrap(inner, "x" * PIECE, wrap("y" * PIECE, inner))
+
+    assert bounded_json.parse(json.dumps(value).encode()) == value
 
 
 @settings(max_examples=60, deadline=None)
