@@ -223,7 +223,7 @@ async def grow(folder: Path, empty: bytes, chance: random.Random, parts: Sequenc
 
 async def _head(store: Store) -> int:
     async with store.database.reading() as connection:
-        return await reader.head(connection)
+        return await reader.read_head(connection)
 
 
 def copy_of(file: Path, store: Store) -> Copy:

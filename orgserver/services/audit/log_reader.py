@@ -52,20 +52,20 @@ class AuditLogReader:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def newest(self, wanted: EntryFilter, limit: int) -> list[AuditEntry]:
+    async def newest(self, criteria: EntryFilter, limit: int) -> list[AuditEntry]:
         """The latest entries, newest first."""
         await self._store.audit.catch_up()
         async with self._store.database.reading() as connection:
-            return await reader.newest(connection, wanted, limit)
+            return await reader.read_newest(connection, criteria, limit)
 
     async def entry(self, id_: str) -> AuditEntry | None:
         """One entry by its id, or by what only its id begins with; OperatorError if several do."""
         await self._store.audit.catch_up()
         async with self._store.database.reading() as connection:
-            found = await reader.ids(connection, id_.lower(), _NAMED + 1) if id_ else []
+            found = await reader.find_ids(connection, id_.lower(), _NAMED + 1) if id_ else []
             if len(found) > 1:
                 raise several(id_, "audit entries", found)
-            return await reader.entry(connection, found[0]) if found else None
+            return await reader.find_entry(connection, found[0]) if found else None
 
     async def repeated_by(self, repeat: AuditEntry) -> list[AuditEntry]:
         """The entries that a repeat was answered from, of which it is one: several only where upserts are alike."""
@@ -90,7 +90,7 @@ class AuditLogReader:
         """The id of the one record in the log whose id begins so; OperatorError if there is none, or several are."""
         await self._store.audit.catch_up()
         async with self._store.database.reading() as connection:
-            found = await reader.records(connection, beginning, _NAMED + 1)
+            found = await reader.find_record_ids(connection, beginning, _NAMED + 1)
         if len(found) > 1:
             raise several(beginning, "records", found)
         if not found:
@@ -110,45 +110,45 @@ class AuditLogReader:
     async def head(self) -> int:
         """The sequence of the newest event."""
         async with self._store.database.reading() as connection:
-            return await reader.head(connection)
+            return await reader.read_head(connection)
 
-    async def ended(self, after: int, wanted: EntryFilter) -> tuple[list[AuditEntry], int]:
+    async def ended(self, after: int, criteria: EntryFilter) -> tuple[list[AuditEntry], int]:
         """Entries that ended after a sequence, in the order in which they did, and the sequence to go on from."""
         await self._store.audit.catch_up()
         async with self._store.database.reading() as connection:
-            return await reader.ended(connection, after, wanted)
+            return await reader.read_completed(connection, after, criteria)
 
-    async def entries(self, wanted: EntryFilter) -> AsyncIterator[AuditEntry]:
+    async def entries(self, criteria: EntryFilter) -> AsyncIterator[AuditEntry]:
         """Every entry, oldest first, in short read transactions."""
         await self._store.audit.catch_up()
         after = 0
         while True:
             async with self._store.database.reading() as connection:
-                page, last = await reader.entries(connection, wanted, after)
+                page, last = await reader.read_page(connection, criteria, after)
             for entry in page:
                 yield entry
             if last is None:
                 return
             after = last
 
-    async def lines(self, wanted: EntryFilter, format_: str) -> AsyncIterator[list[str]]:
+    async def lines(self, criteria: EntryFilter, format_: str) -> AsyncIterator[list[str]]:
         """Every entry as a line of ``jsonl``, ``csv`` or ``ocsf``, oldest first, a page at a time."""
-        async for page in export.pages(self._store, wanted, format_):
+        async for page in export.render_pages(self._store, criteria, format_):
             yield page
 
-    async def shaped(self, wanted: EntryFilter, shape: export.Shape[T]) -> AsyncIterator[T]:
+    async def shaped(self, criteria: EntryFilter, shape: export.Shape[T]) -> AsyncIterator[T]:
         """Every entry, oldest first, in pages of another form."""
-        async for page in export.shaped(self._store, wanted, shape):
+        async for page in export.read_pages(self._store, criteria, shape):
             yield page
 
-    async def events(self, wanted: EntryFilter) -> AsyncIterator[dict[str, Any]]:
+    async def events(self, criteria: EntryFilter) -> AsyncIterator[dict[str, Any]]:
         """The raw chain within a span of time: the evidence, with the newest checkpoint of the span last."""
         with suppress(OrgserverError):  # a log that was tampered with is evidence too, and takes no checkpoint
             await self._store.audit.look_after(idle_us=0)  # so that all that is there now is under a signature
         first, after = 0, 0
         while True:
             async with self._store.database.reading() as connection:
-                page, last = await reader.events(connection, wanted, after, self._store.id)
+                page, last = await reader.read_events(connection, criteria, after, self._store.id)
             for event in page:
                 first, after = first or event["sequence"], event["sequence"]
                 yield event
@@ -187,7 +187,7 @@ class AuditLogReader:
             state.sequence, state.hash = start if start is not None else (0, b"")
         began = state.sequence
         async with self._store.database.reading() as connection:
-            total = await reader.head(connection)
+            total = await reader.read_head(connection)
         await self._store.database.scan(lambda connection: state.run(connection, lambda done: progress(done, total)))
         return Verified(state.events, state.intents, CHECKS, state.first_bad, state.problem, began)
 

@@ -55,7 +55,7 @@ class Retention:
         after = cut.base.sequence
         while after < cut.sequence:
             async with self._store.database.reading() as connection:
-                page, _ = await reader.events(connection, EntryFilter(), after, self._store.id)
+                page, _ = await reader.read_events(connection, EntryFilter(), after, self._store.id)
             if not page:
                 raise AuditBroken(f"entry {after + 1} was removed while the log was exported")
             for event in page:

@@ -23,7 +23,7 @@ from orgserver.store import tables
 from orgserver.store.audit import chain, snapshots
 from orgserver.store.audit.anchors import Anchors
 from orgserver.store.audit.base import Base, find_problem, is_named_in_chain, read_base_in
-from orgserver.store.audit.index_check import columns_agree, verify_index
+from orgserver.store.audit.index import columns_agree, verify_index
 
 PAGE = 8_000
 _ROWS = 1_000

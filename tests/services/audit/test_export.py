@@ -37,7 +37,7 @@ async def fill(app: App) -> None:
 
 
 async def lines(app: App, format_: str, wanted: EntryFilter | None = None) -> list[str]:
-    return [line async for page in export.pages(app.store, wanted or EntryFilter(), format_) for line in page]
+    return [line async for page in export.render_pages(app.store, wanted or EntryFilter(), format_) for line in page]
 
 
 async def test_lines_of_json_are_the_entries_that_are_listed(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ EXAMPLE = dict.fromkeys(ENTRY_FIELDS) | {
 
 
 async def entries(app: App) -> list[dict[str, Any]]:
-    return [entry async for page in export.shaped(app.store, EntryFilter(), list) for entry in page]
+    return [entry async for page in export.read_pages(app.store, EntryFilter(), list) for entry in page]
 
 
 @pytest.fixture
