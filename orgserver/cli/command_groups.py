@@ -33,8 +33,8 @@ class Group(click.Group):
 
     def summaries(self, ctx: click.Context) -> list[tuple[str, str]]:
         """Each command's name and the first sentence of its help."""
-        found = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
-        return [(name, _summary(command)) for name, command in found if command is not None and not command.hidden]
+        commands = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
+        return [(name, _summary(command)) for name, command in commands if command is not None and not command.hidden]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands."""
@@ -43,8 +43,8 @@ class Group(click.Group):
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete a command's name."""
-        found = [CompletionItem(name, help=words) for name, words in self.summaries(ctx) if name.startswith(incomplete)]
-        return found + click.Command.shell_complete(self, ctx, incomplete)
+        items = [CompletionItem(name, help=words) for name, words in self.summaries(ctx) if name.startswith(incomplete)]
+        return items + click.Command.shell_complete(self, ctx, incomplete)
 
 
 def _summary(command: click.Command) -> str:

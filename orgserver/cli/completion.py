@@ -29,72 +29,74 @@ def prepare() -> None:
         add_completion_class(_Bash, "bash")
 
 
-def aliases(_ctx: click.Context, _param: click.Parameter, typed: str) -> Items:
+def aliases(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> Items:
     """Registered orgs; of several with commas between them, the last."""
     from orgserver.store import completion_names  # noqa: PLC0415  # only for a shell that asks
 
-    head, comma, last = typed.rpartition(",")
-    found = [(alias, name) for alias, name in _looked_up(completion_names.aliases) if alias.startswith(last)]
-    return [CompletionItem(f"{head}{comma}{alias}", help=_words(name)) for alias, name in found]
+    head, comma, last = incomplete.rpartition(",")
+    matches = [(alias, name) for alias, name in _look_up(completion_names.aliases) if alias.startswith(last)]
+    return [CompletionItem(f"{head}{comma}{alias}", help=_words(name)) for alias, name in matches]
 
 
-def toolsets(_ctx: click.Context, _param: click.Parameter, typed: str) -> Items:
+def toolsets(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> Items:
     """Toolsets, in the same way."""
-    head, comma, last = typed.rpartition(",")
+    head, comma, last = incomplete.rpartition(",")
     return [CompletionItem(f"{head}{comma}{name}") for name in TOOLSETS if name.startswith(last)]
 
 
-def tools(_ctx: click.Context, _param: click.Parameter, typed: str) -> Items:
+def tools(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> Items:
     """Tools, in the same way."""
     from orgserver.tools.toolsets import EVERY  # noqa: PLC0415  # the SDK is slow to import
 
-    head, comma, last = typed.rpartition(",")
+    head, comma, last = incomplete.rpartition(",")
     return [CompletionItem(f"{head}{comma}{name}") for name in EVERY if name.startswith(last)]
 
 
-def entries(_ctx: click.Context, _param: click.Parameter, typed: str) -> Items:
+def entries(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> Items:
     """Audit entries, the newest first."""
-    return _entries(typed)
+    return _entries(incomplete)
 
 
-def changes(_ctx: click.Context, _param: click.Parameter, typed: str) -> Items:
+def changes(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> Items:
     """Audit entries that can be undone, as far as their action says."""
-    return _entries(typed, _UNDOABLE)
+    return _entries(incomplete, _UNDOABLE)
 
 
-def principals(_ctx: click.Context, _param: click.Parameter, typed: str) -> Items:
+def principals(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> Items:
     """Whoever is in the audit log."""
     from orgserver.store import completion_names  # noqa: PLC0415  # as above
 
-    return [CompletionItem(name) for name in _looked_up(completion_names.principals) if name.startswith(typed.lower())]
+    return [
+        CompletionItem(name) for name in _look_up(completion_names.principals) if name.startswith(incomplete.lower())
+    ]
 
 
-def holds(_ctx: click.Context, _param: click.Parameter, typed: str) -> Items:
+def holds(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> Items:
     """Holds on the audit log."""
     from orgserver.store import completion_names  # noqa: PLC0415  # as above
 
-    return [CompletionItem(name) for name in _looked_up(completion_names.holds) if name.startswith(typed)]
+    return [CompletionItem(name) for name in _look_up(completion_names.holds) if name.startswith(incomplete)]
 
 
-def commands(ctx: click.Context, _param: click.Parameter, typed: str) -> Items:
+def commands(ctx: click.Context, _param: click.Parameter, incomplete: str) -> Items:
     """Commands, those within the ones that were typed."""
     command: click.Command | None = ctx.find_root().command
-    shown = ctx.find_root()
+    context = ctx.find_root()
     for word in ctx.params.get("words") or ():
-        command = command.get_command(shown, word) if isinstance(command, click.Group) else None
+        command = command.get_command(context, word) if isinstance(command, click.Group) else None
     if not isinstance(command, click.Group):
         return []
-    return [CompletionItem(name) for name in command.list_commands(shown) if name.startswith(typed)]
+    return [CompletionItem(name) for name in command.list_commands(context) if name.startswith(incomplete)]
 
 
-def _entries(typed: str, actions: tuple[str, ...] = ()) -> Items:
+def _entries(incomplete: str, actions: tuple[str, ...] = ()) -> Items:
     from orgserver.store import completion_names  # noqa: PLC0415  # as above
 
-    found = _looked_up(lambda file: completion_names.entries(file, typed.lower(), actions))
-    return [CompletionItem(id_, help=_words(what)) for id_, what in found]
+    rows = _look_up(lambda file: completion_names.entries(file, incomplete.lower(), actions))
+    return [CompletionItem(id_, help=_words(what)) for id_, what in rows]
 
 
-def _looked_up(look: Callable[[Path], Iterable[Any]]) -> list[Any]:
+def _look_up(look: Callable[[Path], Iterable[Any]]) -> list[Any]:
     """What a look at the store gives; nothing where there is none, or none that may be read just now."""
     import sqlite3  # noqa: PLC0415  # as above
 
@@ -134,11 +136,11 @@ class _Bash(BashComplete):
             else:
                 words.append(piece)
             broken = breaks
-        typed = words[-1]
-        value = typed.partition("=")[2] if typed.startswith("-") else typed
-        if pieces[-1] != typed and ":" in value:
+        incomplete = words[-1]
+        value = incomplete.partition("=")[2] if incomplete.startswith("-") else incomplete
+        if pieces[-1] != incomplete and ":" in value:
             self._before = value[: value.rindex(":") + 1]
-        return words[1:-1], typed
+        return words[1:-1], incomplete
 
     def format_completion(self, item: CompletionItem) -> str:
         """One that may be taken, in the form of click's script."""

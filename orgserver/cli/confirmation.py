@@ -73,17 +73,17 @@ async def ask_person(app: App, terminal: Terminal, command: str, question: str, 
         if terminal.ask(f"{question} [y/N]").lower() not in ("y", "yes"):
             report(undone)
             raise Failure
-        return _labelled(TYPED)
+        return _label(TYPED)
     refuse_if_closed(state)
     answer = terminal.ask(f"{question} One-time code (Enter: no):")
     if answer.lower() in ("", "n", "no"):
         report(undone)
         raise Failure
     try:
-        await codes.spend(_labelled(CODE), answer, command)
+        await codes.spend(_label(CODE), answer, command)
     except OperatorError as error:
         raise type(error)(f"{undone}: {error}", hint=error.hint) from None
-    return _labelled(CODE)
+    return _label(CODE)
 
 
 def is_somebody_here() -> bool:
@@ -98,8 +98,8 @@ def nobody(undone: str, hint: str, also: str = "") -> ConfigError:
 
 def _unattended() -> Caller:
     tell(f"Nobody was asked: {_CONFIG}.")
-    return _labelled(UNATTENDED)
+    return _label(UNATTENDED)
 
 
-def _labelled(how: str) -> Caller:
+def _label(how: str) -> Caller:
     return replace(operator(), label=how)

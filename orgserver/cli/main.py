@@ -69,8 +69,8 @@ class LazyGroup(command_groups.Group):
     def summaries(self, ctx: click.Context) -> list[tuple[str, str]]:
         """What each command does, without importing any."""
         del ctx
-        found = [(name, words) for name, (_, words) in _COMMANDS.items()]
-        return [*found, ("help", "Show what a command does, and its options.")]
+        summaries = [(name, words) for name, (_, words) in _COMMANDS.items()]
+        return [*summaries, ("help", "Show what a command does, and its options.")]
 
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run, and turn every failure into one line and an exit code."""
@@ -81,18 +81,18 @@ class LazyGroup(command_groups.Group):
         try:
             return super().main(*args, **(extra | {"standalone_mode": False}))
         except KeyboardInterrupt:
-            code = _interrupted()
+            code = _report_interruption()
         except Exception as error:  # noqa: BLE001  # the outermost place
-            code = _explained(error)
+            code = _explain(error)
         sys.exit(code)
 
 
-def _explained(error: Exception) -> int:
+def _explain(error: Exception) -> int:
     """Say in one line what failed, and give the exit code."""
     while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]  # a task group wraps even what its own body raised
     if isinstance(error, click.exceptions.Abort):
-        return _interrupted()
+        return _report_interruption()
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
         return error.exit_code
@@ -115,7 +115,7 @@ def _explained(error: Exception) -> int:
     return 1
 
 
-def _interrupted() -> int:
+def _report_interruption() -> int:
     report("interrupted")
     return INTERRUPTED
 
@@ -140,12 +140,12 @@ def cli(ctx: click.Context, debug: bool) -> None:
 @click.pass_context
 def help_(ctx: click.Context, words: tuple[str, ...]) -> None:
     """Show what a command does, and its options."""
-    shown = ctx.find_root()
+    context = ctx.find_root()
     for word in words:
-        command = shown.command
-        inner = command.get_command(shown, word) if isinstance(command, click.Group) else None
+        command = context.command
+        inner = command.get_command(context, word) if isinstance(command, click.Group) else None
         if inner is None:
-            known = command if isinstance(command, command_groups.Group) else cli
-            raise known.unknown(shown, word)
-        shown = click.Context(inner, info_name=word, parent=shown)
-    click.echo(shown.get_help())
+            group = command if isinstance(command, command_groups.Group) else cli
+            raise group.unknown(context, word)
+        context = click.Context(inner, info_name=word, parent=context)
+    click.echo(context.get_help())

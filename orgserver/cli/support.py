@@ -84,13 +84,13 @@ def plain(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def settings_of(**given: Any) -> Settings:
+def settings_of(**options: Any) -> Settings:
     """Read the settings of a command, which logs nothing by itself unless a log level was chosen.
 
     From here on it may hold secrets: the master key comes with the settings.
     """
     no_core_dumps()
-    settings = read_settings(given)
+    settings = read_settings(options)
     start_logging(settings, quiet=True)
     for each in unknown_variables():
         warn(each)

@@ -49,7 +49,7 @@ def print_table(
     fits = wide or not console.is_terminal
     table, width = _table(titles, rows, columns)
     if ids and not fits and width > console.width:
-        rows = _shortened(titles, rows, ids)
+        rows = _shorten_ids(titles, rows, ids)
         table, width = _table(titles, rows, columns)
     omitted = []
     for title in spare:
@@ -64,17 +64,17 @@ def print_table(
     too_long = console.is_terminal and lines >= console.height
     console.width = max(width, 1)
     if paged and too_long and os.environ.get("PAGER") != "":  # empty: none is wanted
-        with console.capture() as shown:
+        with console.capture() as capture:
             console.print(table, soft_wrap=True)
         os.environ.setdefault("LESS", "-FRX")  # colours, and nothing that clears the screen: as git does
-        click.echo_via_pager(shown.get().removesuffix("\n"))  # which ends it with one
+        click.echo_via_pager(capture.get().removesuffix("\n"))  # which ends it with one
     else:
         console.print(table, soft_wrap=True)
-    if named := [title for title in omitted if title]:
-        click.echo(click.wrap_text(f"Not shown here: {', '.join(named)}. --wide shows every column.", room), err=True)
+    if missing := [title for title in omitted if title]:
+        click.echo(click.wrap_text(f"Not shown here: {', '.join(missing)}. --wide shows every column.", room), err=True)
 
 
-def _shortened(
+def _shorten_ids(
     titles: Sequence[str], rows: Sequence[Sequence[object]], ids: Sequence[str]
 ) -> Sequence[Sequence[object]]:
     """The rows with ids that still differ from each other, and which commands take for the whole."""

@@ -11,15 +11,15 @@ _AGO = re.compile(r"(\d{1,5})([dhm])")
 _UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 
 
-def moment(_ctx: click.Context, option: click.Parameter, text: str | None) -> datetime | None:
+def parse_time(_ctx: click.Context, option: click.Parameter, text: str | None) -> datetime | None:
     """Read a time; a time without an offset is UTC. Wrong usage names the option."""
     if text is None:
         return None
-    found = _AGO.fullmatch(text)
+    match = _AGO.fullmatch(text)
     try:
-        if found:
-            return datetime.now(UTC) - timedelta(**{_UNITS[found[2]]: int(found[1])})
-        read = datetime.fromisoformat(text)
+        if match:
+            return datetime.now(UTC) - timedelta(**{_UNITS[match[2]]: int(match[1])})
+        time = datetime.fromisoformat(text)
     except (ValueError, OverflowError):
         raise click.BadParameter("give ISO 8601, such as 2026-02-20T18:00Z, or 7d, 12h, 30m", param=option) from None
-    return read if read.tzinfo else read.replace(tzinfo=UTC)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -28,9 +28,12 @@ def filters(command: F) -> F:
     """Give a command the options that choose entries."""
     options = (
         click.option(
-            "--since", callback=time_options.moment, metavar="TIME", help="From then on: ISO 8601, or 7d, 12h, 30m ago."
+            "--since",
+            callback=time_options.parse_time,
+            metavar="TIME",
+            help="From then on: ISO 8601, or 7d, 12h, 30m ago.",
         ),
-        click.option("--until", callback=time_options.moment, metavar="TIME", help="Before then."),
+        click.option("--until", callback=time_options.parse_time, metavar="TIME", help="Before then."),
         click.option("--org", metavar="ALIAS", help="Only this org.", shell_complete=completion.aliases),
         click.option("--principal", metavar="NAME", help="Only this principal.", shell_complete=completion.principals),
         click.option("--tool", metavar="NAME", help="Only this tool."),

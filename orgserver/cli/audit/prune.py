@@ -41,7 +41,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
     "  orgserver audit prune --before 400d --discard",
 )
 @click.option(
-    "--before", required=True, callback=time_options.moment, metavar="TIME", help="ISO 8601, or an age such as 400d."
+    "--before",
+    required=True,
+    callback=time_options.parse_time,
+    metavar="TIME",
+    help="ISO 8601, or an age such as 400d.",
 )
 @click.option(
     "--export",
@@ -152,8 +156,8 @@ def _text(output: Path | None) -> str | None:
     "--org", metavar="ALIAS", help="Only entries of this org, as it was called then.", shell_complete=completion.aliases
 )
 @click.option("--record-id", metavar="ID", help="Only entries that touched this record.")
-@click.option("--since", callback=time_options.moment, metavar="TIME", help="From then on.")
-@click.option("--until", callback=time_options.moment, metavar="TIME", help="Before then.")
+@click.option("--since", callback=time_options.parse_time, metavar="TIME", help="From then on.")
+@click.option("--until", callback=time_options.parse_time, metavar="TIME", help="Before then.")
 @click.option("--list", "listing", is_flag=True, help="Show every hold.")
 @click.option("--release", is_flag=True, help="Lift the hold.")
 @wide_option

@@ -29,11 +29,11 @@ _BAR = 30
     "--since",
     default="30d",
     show_default=True,
-    callback=time_options.moment,
+    callback=time_options.parse_time,
     metavar="TIME",
     help="ISO 8601, or 30d, 12h.",
 )
-@click.option("--until", callback=time_options.moment, metavar="TIME", help="Before then. [default: now]")
+@click.option("--until", callback=time_options.parse_time, metavar="TIME", help="Before then. [default: now]")
 @click.option(
     "--html",
     "output",

@@ -35,9 +35,9 @@ _DONE = {"update": "has its old values again", "create": "was created again", "d
 @click.argument("entry_id", metavar="[ID]", required=False, shell_complete=completion.changes)
 @click.option("--request", "request_id", metavar="ID", help="Every change of one request.")
 @click.option(
-    "--since", callback=time_options.moment, metavar="TIME", help="Every change from then on: ISO 8601, or 7d, 12h."
+    "--since", callback=time_options.parse_time, metavar="TIME", help="Every change from then on: ISO 8601, or 7d, 12h."
 )
-@click.option("--until", callback=time_options.moment, metavar="TIME", help="Only before then.")
+@click.option("--until", callback=time_options.parse_time, metavar="TIME", help="Only before then.")
 @click.option("--principal", metavar="NAME", help="Only by this principal.", shell_complete=completion.principals)
 @click.option(
     "--org", metavar="ALIAS", help="Only in this org, as it was called then.", shell_complete=completion.aliases
@@ -166,7 +166,7 @@ def _told(each: Undo, done: dict[str, str], *, force: bool) -> dict[str, Any]:
 @click.option("--record-id", "--record", cls=filters.OneName, metavar="ID", help="What was kept of this record.")
 @click.option("--org", metavar="ALIAS", help="What was kept of this org.", shell_complete=completion.aliases)
 @click.option(
-    "--before", callback=time_options.moment, metavar="TIME", help="What was kept before then: ISO 8601, or 400d."
+    "--before", callback=time_options.parse_time, metavar="TIME", help="What was kept before then: ISO 8601, or 400d."
 )
 @click.option(
     "--principal",

@@ -44,22 +44,22 @@ def connect(client: str, only_print: bool, project: bool, yes: bool, **offer: An
     variables = frozenset(os.environ)  # before a secret is taken out of them
     _check(offer)
     home = os.environ.get(entries.HOME)
-    entry = entries.entry_of(
+    entry = entries.build_entry(
         program, this_command(), arguments_of_offer(offer), str(Path(home).expanduser().absolute()) if home else None
     )
     path = _path(program, project=project)
     if only_print:
-        click.echo(safe_lines(entries.alone(program, entry)))
+        click.echo(safe_lines(entries.render_entry(program, entry)))
         tell(f"This belongs in {path}")
         _warn_of_the_rest(variables)
         return
-    if _change(program, path, lambda text: entries.connected(program, text, entry), project=project, yes=yes):
+    if _change(program, path, lambda text: entries.put_entry(program, text, entry), project=project, yes=yes):
         tell(f"{program.title} is connected. {(project and program.after_project) or program.after}")
     else:
         tell(f"{program.title} is connected already: {path} stays as it is")
     if not project:
         _warn_of_relative_home(program)
-    for folder in [] if project else entries.folders(program, _read(program, path, project=False).text):
+    for folder in [] if project else entries.overriding_folders(program, _read(program, path, project=False).text):
         warn(f"in {folder} another entry {entries.NAME} wins: there, run: claude mcp remove -s local {entries.NAME}")
     _warn_of_the_rest(variables)
 
@@ -78,10 +78,10 @@ def disconnect(client: str, only_print: bool, project: bool, yes: bool) -> None:
     path = _path(program, project=project)
     if only_print:
         text = _read(program, path, project=project).text
-        for line in entries.difference(program, text, entries.disconnected(program, text), path):
+        for line in entries.difference(program, text, entries.drop_entry(program, text), path):
             click.echo(safe(line))
         return
-    if _change(program, path, lambda text: entries.disconnected(program, text), project=project, yes=yes):
+    if _change(program, path, lambda text: entries.drop_entry(program, text), project=project, yes=yes):
         tell(f"{program.title} is disconnected. It lets go of a server that runs when it is started again.")
     else:
         tell(f"{path} has no entry {entries.NAME}: there is nothing to do")
@@ -114,17 +114,17 @@ def _warn_of_unknown(aliases: tuple[str, ...]) -> None:
         return
     settings = settings_of()
 
-    async def registered() -> set[str]:
+    async def aliases_there() -> set[str]:
         async with app_of(settings) as app:
             return {org.alias for org in await app.enrolment.all()}
 
     try:
-        known = run(registered()) if settings.database_file.exists() else set()
+        registered = run(aliases_there()) if settings.database_file.exists() else set()
     except OrgserverError as error:
         warn(f"whether {', '.join(aliases)} is registered could not be looked up: {error}")
         return
     for alias in aliases:
-        if alias not in known:
+        if alias not in registered:
             warn(f"no org is registered as {alias} yet: without it the server does not start")
 
 
@@ -137,10 +137,10 @@ def _path(program: Program, *, project: bool) -> Path:
 
 
 def _warn_of_relative_home(program: Program) -> None:
-    named = os.environ.get(program.home_variable or "", "")
-    if named and not Path(named).is_absolute():
+    folder = os.environ.get(program.home_variable or "", "")
+    if folder and not Path(folder).is_absolute():
         warn(
-            f"{program.home_variable}={named} is a relative path: {program.title} reads this file only where it is "
+            f"{program.home_variable}={folder} is a relative path: {program.title} reads this file only where it is "
             f"started in {Path.cwd()}"
         )
 
@@ -148,41 +148,41 @@ def _warn_of_relative_home(program: Program) -> None:
 def _read(program: Program, path: Path, *, project: bool) -> ClientFile:
     try:
         file = read_file(path, shared=project)
-        entries.found(program, file.text)
+        entries.read_entry(program, file.text)
     except ConfigError as error:
-        raise _of(path, error) from None
+        raise _with_path(path, error) from None
     return file
 
 
 def _change(program: Program, path: Path, edit: Callable[[str], str], *, project: bool, yes: bool) -> bool:
     """Show a change of a file, ask, and make it; whether there was anything to change."""
     before = _read(program, path, project=project)
-    after = _edited(path, edit, before.text)
+    after = _apply(path, edit, before.text)
     if after == before.text:
         return False
-    shown = entries.difference(program, before.text, after, path)
-    for line in shown:
+    lines = entries.difference(program, before.text, after, path)
+    for line in lines:
         click.echo(safe(line))
     if not yes:
         confirmation.agree("Write this?", undone=f"{path} was not written")
     # The client may have written meanwhile, as Claude Code often does: what it wrote stays.
     now = _read(program, path, project=project)
-    after = _edited(path, edit, now.text)
-    if entries.difference(program, now.text, after, path) != shown:
+    after = _apply(path, edit, now.text)
+    if entries.difference(program, now.text, after, path) != lines:
         raise ConfigError(f"{path} was changed meanwhile: nothing was written", hint="run the same command again")
     backup = replace_file(now, after)
     tell(f"{path} is written" + (f"; what it was is kept in {backup}" if backup else ""))
     return True
 
 
-def _edited(path: Path, edit: Callable[[str], str], text: str) -> str:
+def _apply(path: Path, edit: Callable[[str], str], text: str) -> str:
     try:
         return edit(text)
     except ConfigError as error:
-        raise _of(path, error) from None
+        raise _with_path(path, error) from None
 
 
-def _of(path: Path, error: ConfigError) -> ConfigError:
+def _with_path(path: Path, error: ConfigError) -> ConfigError:
     message = str(error)
     if str(path) in message:
         return error
@@ -193,8 +193,8 @@ def _warn_of_the_rest(variables: frozenset[str]) -> None:
     """Name settings of this shell that the server would not get: a client starts it with an environment of its own."""
     from orgserver.config import Settings  # noqa: PLC0415
 
-    known = {f"ORGSERVER_{name.upper()}" for name in Settings.model_fields} - {entries.HOME}
-    names = sorted(known & variables)
+    settings = {f"ORGSERVER_{name.upper()}" for name in Settings.model_fields} - {entries.HOME}
+    names = sorted(settings & variables)
     if names:
         warn(
             f"{', '.join(names)} is set here and not carried along: a client starts the server with an environment of "

@@ -21,10 +21,10 @@ _ELSEWHERE = "…"
 Edit = Callable[[str], str]
 
 
-def entry_of(program: Program, command: tuple[str, ...], arguments: list[str], home: str | None) -> dict[str, Any]:
+def build_entry(program: Program, command: tuple[str, ...], arguments: list[str], home: str | None) -> dict[str, Any]:
     """What the client is to start; ConfigError where it would read a text of ours as a variable."""
     first, *more = command
-    entry: dict[str, Any] = {"type": "stdio"} if program.typed else {}
+    entry: dict[str, Any] = {"type": "stdio"} if program.names_transport else {}
     entry |= {"command": first, "args": [*more, "serve", *arguments]}
     if home is not None:
         entry["env"] = {HOME: home}
@@ -36,13 +36,13 @@ def entry_of(program: Program, command: tuple[str, ...], arguments: list[str], h
     return entry
 
 
-def alone(program: Program, entry: Mapping[str, Any]) -> str:
+def render_entry(program: Program, entry: Mapping[str, Any]) -> str:
     """A file with nothing but the entry."""
     whole: str = _FORMS[program.form].put("", (program.servers, NAME), entry)
     return whole
 
 
-def found(program: Program, text: str) -> dict[str, Any] | None:
+def read_entry(program: Program, text: str) -> dict[str, Any] | None:
     """The entry that a file has; ConfigError in one line for a file that is not understood."""
     try:
         servers = _FORMS[program.form].read(text).get(program.servers, {})
@@ -56,24 +56,24 @@ def found(program: Program, text: str) -> dict[str, Any] | None:
     return entry
 
 
-def folders(program: Program, text: str) -> list[str]:
+def overriding_folders(program: Program, text: str) -> list[str]:
     """The folders for which the file has an entry of the same name that is not ours to change."""
     of_folders = _FORMS[program.form].read(text).get(program.folders or "", None)
     if not isinstance(of_folders, dict):
         return []
-    return [folder for folder, told in of_folders.items() if _names_us(told, program.servers)]
+    return [folder for folder, settings in of_folders.items() if _names_us(settings, program.servers)]
 
 
-def _names_us(told: Any, servers: str) -> bool:
-    return isinstance(told, dict) and isinstance(told.get(servers), dict) and NAME in told[servers]
+def _names_us(settings: Any, servers: str) -> bool:
+    return isinstance(settings, dict) and isinstance(settings.get(servers), dict) and NAME in settings[servers]
 
 
-def connected(program: Program, text: str, entry: Mapping[str, Any]) -> str:
+def put_entry(program: Program, text: str, entry: Mapping[str, Any]) -> str:
     """The file with the entry in it. What people added to an entry of ours stays: other keys, other variables."""
     path = (program.servers, NAME)
-    before = found(program, text)
+    before = read_entry(program, text)
     if before is None:
-        return _checked(program, text, [(path, dict(entry))])
+        return _edit(program, text, [(path, dict(entry))])
     if any(key in before for key in _REMOTE) or not isinstance(before.get("env", {}), dict):
         raise _strange(
             f"its entry {NAME} starts no command", hint=f"take it out first: orgserver disconnect {program.name}"
@@ -88,32 +88,32 @@ def connected(program: Program, text: str, entry: Mapping[str, Any]) -> str:
     home = entry.get("env", {}).get(HOME)
     if home != before.get("env", {}).get(HOME):
         changes.append(((*path, "env", HOME), home))
-    return _checked(program, text, changes)
+    return _edit(program, text, changes)
 
 
-def disconnected(program: Program, text: str) -> str:
+def drop_entry(program: Program, text: str) -> str:
     """The file without the entry."""
-    if found(program, text) is None:
+    if read_entry(program, text) is None:
         return text
-    return _checked(program, text, [((program.servers, NAME), None)])
+    return _edit(program, text, [((program.servers, NAME), None)])
 
 
 def difference(program: Program, before: str, after: str, path: object) -> list[str]:
     """What changes, line by line, and of the entry alone: what stands beside it may hold other people's secrets."""
-    old, new = (_shown(program, found(program, text)) for text in (before, after))
+    old, new = (_visible_lines(program, read_entry(program, text)) for text in (before, after))
     return list(difflib.unified_diff(old, new, str(path), str(path), n=len(old) + len(new), lineterm=""))
 
 
-def _shown(program: Program, entry: Mapping[str, Any] | None) -> list[str]:
+def _visible_lines(program: Program, entry: Mapping[str, Any] | None) -> list[str]:
     """The lines of an entry. Values that are not ours are left out: they may be secrets."""
     if entry is None:
         return []
     ours = _is_ours(entry)
-    shown = {
+    visible = {
         key: value if key == program.switch and isinstance(value, bool) else _value(key, value, ours=ours)
         for key, value in entry.items()
     }
-    return alone(program, shown).splitlines()
+    return render_entry(program, visible).splitlines()
 
 
 def _value(key: str, value: Any, *, ours: bool) -> Any:
@@ -127,16 +127,16 @@ def _is_ours(entry: Mapping[str, Any]) -> bool:
     return isinstance(arguments, list) and "serve" in arguments
 
 
-def _checked(program: Program, text: str, changes: list[tuple[tuple[str, ...], Any]]) -> str:
+def _edit(program: Program, text: str, changes: list[tuple[tuple[str, ...], Any]]) -> str:
     """Make the changes (None takes something out), and see that the file then says that and nothing else anew."""
     form = _FORMS[program.form]
     try:
-        wanted, changed = deepcopy(form.read(text)), text
+        expectation, edited = deepcopy(form.read(text)), text
         for path, value in changes:
-            changed = form.drop(changed, path) if value is None else form.put(changed, path, value)
-            _set(wanted, path, value)
-        if _without_empty(form.read(changed), program) == _without_empty(wanted, program):
-            return changed
+            edited = form.drop(edited, path) if value is None else form.put(edited, path, value)
+            _set(expectation, path, value)
+        if _without_empty(form.read(edited), program) == _without_empty(expectation, program):
+            return edited
     except (ValueError, RecursionError) as error:
         raise _strange(str(error)) from None
     raise _strange("it is written in a way that cannot be changed without loss")

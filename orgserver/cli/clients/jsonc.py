@@ -63,8 +63,8 @@ def put(text: str, path: Sequence[str], value: Any) -> str:
         if member is None:
             return _insert(text, at, members, end, rest[0], _nested(rest[1:], value))
         if len(rest) == 1:
-            shown = _dump(value, _unit(text), _indent(text, member.begin), _break(text))
-            return text[: member.start] + shown + text[member.stop :]
+            piece = _dump(value, _unit(text), _indent(text, member.begin), _break(text))
+            return text[: member.start] + piece + text[member.stop :]
         at, rest = member.start, rest[1:]
 
 
@@ -122,9 +122,9 @@ def _without(text: str, at: int, members: list[_Member], end: int, place: int) -
         previous = _comma(text, members[place - 1].stop)
         assert previous is not None  # noqa: S101  # two members have one between them
         before = before[:previous] + before[previous + 1 :]
-    left = before + after
-    end -= len(text) - len(left)
-    return left[: at + 1] + left[end:] if not left[at + 1 : end].strip(_SPACE) else left
+    shorter = before + after
+    end -= len(text) - len(shorter)
+    return shorter[: at + 1] + shorter[end:] if not shorter[at + 1 : end].strip(_SPACE) else shorter
 
 
 def _is_made_for(text: str, at: int, member: _Member, end: int) -> bool:
@@ -167,10 +167,10 @@ def _members(text: str, at: int) -> tuple[list[_Member], int]:
 
 
 def _find(members: list[_Member], name: str) -> _Member | None:
-    found = [member for member in members if member.name == name]
-    if len(found) > 1:
+    namesakes = [member for member in members if member.name == name]
+    if len(namesakes) > 1:
         raise ValueError(f"{name} stands there twice")
-    return found[0] if found else None
+    return namesakes[0] if namesakes else None
 
 
 def _root(text: str) -> int:

@@ -31,13 +31,13 @@ class Machine:
 
     def folder(self, variable: str, otherwise: Path) -> Path:
         """The folder that a variable names, if its path is absolute."""
-        named = Path(self.environ.get(variable, ""))
-        return named if named.is_absolute() else otherwise
+        folder = Path(self.environ.get(variable, ""))
+        return folder if folder.is_absolute() else otherwise
 
     def client_home(self, variable: str, otherwise: Path) -> Path:
         """The folder that a variable of a client names; clients take a relative one from where they are started."""
-        named = self.environ.get(variable)
-        return Path(named).absolute() if named else otherwise
+        folder = self.environ.get(variable)
+        return Path(folder).absolute() if folder else otherwise
 
     @property
     def programs(self) -> Path:
@@ -99,7 +99,7 @@ class Program:
     servers: str = "mcpServers"
     """The key under which the servers stand."""
     form: Literal["json", "toml"] = "json"
-    typed: bool = False
+    names_transport: bool = False
     """Whether an entry names its transport."""
     after_project: str | None = None
     home_variable: str | None = None
@@ -128,7 +128,8 @@ PROGRAMS = {
     for program in (
         Program(
             "claude-code", "Claude Code", _claude_code, ".mcp.json", "Start a new session, or see: claude mcp list",
-            typed=True, after_project="Start Claude Code in this folder; it asks once whether to trust the file.",
+            names_transport=True,
+            after_project="Start Claude Code in this folder; it asks once whether to trust the file.",
             folders="projects", home_variable=_CLAUDE_HOME,
         ),
         Program(
@@ -146,12 +147,12 @@ PROGRAMS = {
         ),
         Program(
             "cursor", "Cursor", _cursor, ".cursor/mcp.json",
-            "Cursor shows it under Settings, Tools & MCP; enable it there.", typed=True,
+            "Cursor shows it under Settings, Tools & MCP; enable it there.", names_transport=True,
         ),
         Program(
             "vscode", "VS Code", _vscode, ".vscode/mcp.json",
             "VS Code asks once whether to trust it; see: MCP: List Servers in the command palette.",
-            servers="servers", typed=True,
+            servers="servers", names_transport=True,
         ),
         Program(
             "windsurf", "Windsurf", _windsurf, None, "Refresh the list of MCP servers in Cascade, or restart Windsurf.",

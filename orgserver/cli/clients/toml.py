@@ -27,27 +27,27 @@ def put(text: str, path: Sequence[str], value: Any) -> str:
     """Set what stands at a path, with the tables on the way to it; ValueError where something else is in the way."""
     document = read(text)
     if _at(document, path) is None:
-        expected = _with(document, path, value)
+        expectation = _with(document, path, value)
         for longer in _with_lines(text, path, value):
             with suppress(ValueError):  # a table in one line takes no more by a line of its own
-                if read(longer) == expected:
+                if read(longer) == expectation:
                     return _as_before(text, longer)
-    return _edited(text, lambda editable: _fill(editable, path, value))
+    return _edit(text, lambda editable: _fill(editable, path, value))
 
 
 def drop(text: str, path: Sequence[str]) -> str:
     """Take out what stands at a path, if it is there."""
     if _at(read(text), path) is None:
         return text
-    expected = _with(read(text), path, None)
+    expectation = _with(read(text), path, None)
     shorter = _without_lines(text, path)
     with suppress(ValueError):
-        if _same(read(shorter), expected, path):
+        if _is_same(read(shorter), expectation, path):
             return shorter
-    return _edited(text, lambda document: _remove(document, path))
+    return _edit(text, lambda document: _remove(document, path))
 
 
-def _same(left: dict[str, Any], right: dict[str, Any], path: Sequence[str]) -> bool:
+def _is_same(left: dict[str, Any], right: dict[str, Any], path: Sequence[str]) -> bool:
     """Whether two documents say the same; an empty table on the way has no lines of its own."""
     return (left.get(path[0]) or None, {**left, path[0]: None}) == (
         right.get(path[0]) or None,
@@ -58,7 +58,7 @@ def _same(left: dict[str, Any], right: dict[str, Any], path: Sequence[str]) -> b
 def _with_lines(text: str, path: Sequence[str], value: Any) -> Iterator[str]:
     """Texts with lines more: a table at the end of all, or a key behind the last one of its table."""
     if isinstance(value, dict):
-        yield _appended(text, path, value)
+        yield _with_table(text, path, value)
         return
     lines, plain = text.splitlines(keepends=True), _plain(text).splitlines(keepends=True)
     for depth in range(len(path) - 1, -1, -1):
@@ -68,20 +68,20 @@ def _with_lines(text: str, path: Sequence[str], value: Any) -> Iterator[str]:
                 continue
             last = lines[place - 1]
             end_of_line = "" if last.endswith("\n") else "\n"
-            added = f"{end_of_line}{_key_line(path[depth:], value)}" + ("\n" if not end_of_line else "")
-            yield "".join((*lines[:place], added, *lines[place:]))
+            line = f"{end_of_line}{_key_line(path[depth:], value)}" + ("\n" if not end_of_line else "")
+            yield "".join((*lines[:place], line, *lines[place:]))
 
 
-def _appended(text: str, path: Sequence[str], value: dict[str, Any]) -> str:
+def _with_table(text: str, path: Sequence[str], value: dict[str, Any]) -> str:
     """The text and a table behind it; the end is as before, with a line end or without."""
     import tomlkit  # noqa: PLC0415  # slow to import
 
     body = tomlkit.table(is_super_table=True)
     _fill(body, path[1:], value)
-    added = tomlkit.document().append(path[0], body).as_string()
+    table = tomlkit.document().append(path[0], body).as_string()
     if not text:
-        return added
-    return f"{text}\n{added}" if text.endswith("\n") else f"{text}\n\n{added.removesuffix(chr(10))}"
+        return table
+    return f"{text}\n{table}" if text.endswith("\n") else f"{text}\n\n{table.removesuffix(chr(10))}"
 
 
 def _key_line(path: Sequence[str], value: Any) -> str:
@@ -109,21 +109,21 @@ def _header(path: Sequence[str], below: str = "") -> re.Pattern[str]:
 def _without_lines(text: str, path: Sequence[str]) -> str:
     """The text without the lines of a table and those below it, and without the empty line before them."""
     ours = _header(path, below=r"(\.[^\]]*)?")
-    left: list[str] = []
+    around: list[str] = []
     within: list[str] = []
     inside = False
     for line, plain in zip(text.splitlines(keepends=True), _plain(text).splitlines(), strict=True):
         if _HEADER.match(plain):
             if inside and not ours.match(plain):
-                left += _tail(within)
-            if ours.match(plain) and not inside and left and not left[-1].strip():
-                left.pop()
+                around += _tail(within)
+            if ours.match(plain) and not inside and around and not around[-1].strip():
+                around.pop()
             inside, within = bool(ours.match(plain)), []
-        (within if inside else left).append(line)
+        (within if inside else around).append(line)
     if not inside:
-        return "".join(left)
+        return "".join(around)
     end = _tail(within)
-    shorter = "".join(left + end)
+    shorter = "".join(around + end)
     return shorter if end or text.endswith("\n") else _without_last_break(shorter)
 
 
@@ -144,7 +144,7 @@ def _tail(lines: list[str]) -> list[str]:
     return lines[place:]
 
 
-def _edited(text: str, edit: Any) -> str:
+def _edit(text: str, edit: Any) -> str:
     import tomlkit  # noqa: PLC0415
     from tomlkit.exceptions import TOMLKitError  # noqa: PLC0415
 
@@ -183,19 +183,19 @@ def _at(document: Any, path: Sequence[str]) -> Any:
 
 def _with(document: dict[str, Any], path: Sequence[str], value: Any) -> dict[str, Any]:
     """The document with a value at a path, or without one."""
-    changed = deepcopy(document)
-    at = changed
+    copy = deepcopy(document)
+    at = copy
     for name in path[:-1]:
         at = at.setdefault(name, {})
     if value is None:
         del at[path[-1]]
     else:
         at[path[-1]] = value
-    return changed
+    return copy
 
 
-def _as_before(text: str, changed: str) -> str:
+def _as_before(text: str, edited: str) -> str:
     """The same line ends as before; where there are both kinds, each line keeps its own."""
     if "\r\n" not in text or text.count("\r\n") != text.count("\n"):
-        return changed
-    return changed.replace("\r\n", "\n").replace("\n", "\r\n")
+        return edited
+    return edited.replace("\r\n", "\n").replace("\n", "\r\n")

@@ -62,11 +62,11 @@ def approvals(ctx: click.Context, wide: bool, as_json: bool) -> None:
         async with app_to_read(settings_of()) as app:
             return await app.approvals().waiting()
 
-    found = run(act())
+    requests = run(act())
     if as_json:
-        print_json([_told(each) for each in found])
+        print_json([_as_json(each) for each in requests])
         return
-    if not found:
+    if not requests:
         tell("Nothing waits for approval.")
         return
     here = sys.stdout.isatty()
@@ -81,7 +81,7 @@ def approvals(ctx: click.Context, wide: bool, as_json: bool) -> None:
             each.client,
             _until(each),
         )
-        for each in found
+        for each in requests
     ]
     print_table(_TITLES, rows, spare=("client", "principal", "object"), wide=wide)
     if not here:
@@ -196,13 +196,13 @@ def _spaced(secret: Secret) -> str:
 
 def _read(code: str) -> str:
     """A code as people type it, or its beginning, in the form that it is kept in."""
-    found = _FORM.fullmatch(code.strip().upper())
-    if found is None:
+    match = _FORM.fullmatch(code.strip().upper())
+    if match is None:
         raise click.BadParameter(
             "it is no code; one looks like 7KQM-2XHD, as orgserver approvals shows it at a terminal",
             param_hint="CODE",
         )
-    return found[1] or f"{found[2]}-{found[3]}"
+    return match[1] or f"{match[2]}-{match[3]}"
 
 
 def _facts(request: Request) -> list[str]:
@@ -229,7 +229,7 @@ def _time(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _told(request: Request) -> dict[str, Any]:
+def _as_json(request: Request) -> dict[str, Any]:
     """A request for machines, which approve nothing: without its code."""
     facts = {
         name: value.isoformat() if isinstance(value, datetime) else value for name, value in asdict(request).items()

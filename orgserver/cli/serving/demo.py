@@ -160,10 +160,10 @@ async def _show_audit(report: _Report, settings: Any, home: Path) -> None:
         async def export() -> str:
             file = home / "audit.jsonl"
             await export_to(app.audit_log, "jsonl", EntryFilter(), file)
-            read = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
-            require(len(read) == len(entries), "the export is not complete")
-            require(all(each["outcome"] != "pending" for each in read), "an entry has no outcome")
-            return f"{len(read)} entries, each with its outcome"
+            lines = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+            require(len(lines) == len(entries), "the export is not complete")
+            require(all(each["outcome"] != "pending" for each in lines), "an entry has no outcome")
+            return f"{len(lines)} entries, each with its outcome"
 
         async def verify() -> str:
             verification = await app.audit_log.verify()

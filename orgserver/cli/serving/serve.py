@@ -83,10 +83,10 @@ async def _serve(options: dict[str, Any]) -> None:
             from orgserver.cli.orgs.pretend_orgs import register  # noqa: PLC0415  # with the sandbox
 
             home = stack.enter_context(tempfile.TemporaryDirectory(prefix="orgserver-playground-"))
-            opened = open_playground(_settings(home=home, **dict.fromkeys(_REAL), **offer), register)
+            opening = open_playground(_settings(home=home, **dict.fromkeys(_REAL), **offer), register)
         else:
-            opened = open_server_app(_settings(**offer))
-        async with opened as app:
+            opening = open_server_app(_settings(**offer))
+        async with opening as app:
             await _refuse_unknown_orgs(app, "--org" if options["orgs"] else "ORGSERVER_ORGS:")
             collect_again()
             logger.info("serving on standard input and output")
@@ -111,8 +111,8 @@ async def _refuse_unknown_orgs(app: App, option: str) -> None:
         raise ConfigError(message, hint=hint)
 
 
-def _settings(**given: Any) -> Settings:
-    settings = read_settings(given)
+def _settings(**options: Any) -> Settings:
+    settings = read_settings(options)
     start_logging(settings)
     for each in unknown_variables():
         logger.warning("%s", each)

@@ -33,10 +33,10 @@ def settings_of_offer(options: Mapping[str, Any]) -> dict[str, Any]:
 
     Toolsets and tools are one choice: whoever names either on the command line means nothing of the environment's.
     """
-    chosen = {name: options[name] for name in LISTS.values() if options[name]}
-    if "toolsets" in chosen or "tools" in chosen:
-        chosen = {"toolsets": (), "tools": ()} | chosen
-    return chosen | ({"read_only": True} if options["read_only"] else {})
+    settings = {name: options[name] for name in LISTS.values() if options[name]}
+    if "toolsets" in settings or "tools" in settings:
+        settings = {"toolsets": (), "tools": ()} | settings
+    return settings | ({"read_only": True} if options["read_only"] else {})
 
 
 def arguments_of_offer(options: Mapping[str, Any]) -> list[str]:

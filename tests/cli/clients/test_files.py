@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orgserver.cli.clients import jsonc, toml
-from orgserver.cli.clients.entry import HOME, NAME, connected, difference, disconnected, entry_of
+from orgserver.cli.clients.entry import HOME, NAME, build_entry, difference, drop_entry, put_entry
 from orgserver.cli.clients.programs import PROGRAMS, Machine
 from orgserver.model.errors import ConfigError
 
@@ -54,16 +54,16 @@ def test_an_entry_goes_into_json_with_comments_and_out_again(
     before = {name: value for name, value in rest.items() if name != "mcpServers"} | {"mcpServers": servers}
     text = data.draw(texts(before))
     program = PROGRAMS["gemini"]
-    entry = entry_of(program, COMMAND, ["--read-only"], "/home/x")
+    entry = build_entry(program, COMMAND, ["--read-only"], "/home/x")
 
-    there = connected(program, text, entry)
-    back = disconnected(program, there)
+    there = put_entry(program, text, entry)
+    back = drop_entry(program, there)
 
     assert jsonc.read(there) == before | {"mcpServers": servers | {NAME: entry}}
-    assert connected(program, there, entry) == there
+    assert put_entry(program, there, entry) == there
     assert jsonc.read(back) == before
     assert _comments(there) == _comments(back) == _comments(text)
-    changed = connected(program, there, entry_of(program, ("/else",), [], None))
+    changed = put_entry(program, there, build_entry(program, ("/else",), [], None))
     assert jsonc.read(changed)["mcpServers"][NAME] == {"command": "/else", "args": ["serve"]}
 
 
@@ -113,10 +113,10 @@ VSCODE = """{
 def test_what_was_there_is_there_again_to_the_byte(name: str, text: str) -> None:
     program = PROGRAMS[name]
 
-    there = connected(program, text, entry_of(program, COMMAND, ["--org", "acme"], "/home/x y"))
+    there = put_entry(program, text, build_entry(program, COMMAND, ["--org", "acme"], "/home/x y"))
 
     assert there != text
-    assert disconnected(program, there) == text
+    assert drop_entry(program, there) == text
     assert set(re.findall(r"(?://|#|/\*).*", text)) <= set(re.findall(r"(?://|#|/\*).*", there))
 
 
@@ -130,10 +130,10 @@ def test_what_was_there_is_there_again_to_the_byte(name: str, text: str) -> None
 )
 def test_an_entry_of_toml_in_any_form_is_changed_and_taken_out(text: str) -> None:
     program = PROGRAMS["codex"]
-    entry = entry_of(program, COMMAND, [], None)
+    entry = build_entry(program, COMMAND, [], None)
 
-    there = tomllib.loads(connected(program, text, entry))
-    back = tomllib.loads(disconnected(program, text))
+    there = tomllib.loads(put_entry(program, text, entry))
+    back = tomllib.loads(drop_entry(program, text))
 
     assert there["mcp_servers"][NAME] == entry
     before = tomllib.loads(text)
@@ -162,7 +162,7 @@ def test_an_entry_of_toml_in_any_form_is_changed_and_taken_out(text: str) -> Non
     ],
 )
 def test_what_stands_around_an_entry_stays_when_it_goes(name: str, text: str, left: str) -> None:
-    assert disconnected(PROGRAMS[name], text) == left
+    assert drop_entry(PROGRAMS[name], text) == left
 
 
 def test_what_people_added_to_the_entry_stays_and_old_options_go() -> None:
@@ -170,7 +170,7 @@ def test_what_people_added_to_the_entry_stays_and_old_options_go() -> None:
     mine = {"command": "/old", "args": ["serve", "--org", "x"], "disabledTools": ["a"], "env": {"A": "1", HOME: "/old"}}
     text = json.dumps({"mcpServers": {NAME: mine}})
 
-    there = json.loads(connected(program, text, entry_of(program, COMMAND, [], None)))["mcpServers"][NAME]
+    there = json.loads(put_entry(program, text, build_entry(program, COMMAND, [], None)))["mcpServers"][NAME]
 
     assert there == {"command": COMMAND[0], "args": ["serve"], "disabledTools": ["a"], "env": {"A": "1"}}
 
@@ -178,12 +178,12 @@ def test_what_people_added_to_the_entry_stays_and_old_options_go() -> None:
 @pytest.mark.parametrize("name", sorted(PROGRAMS))
 def test_an_entry_that_is_switched_off_is_switched_on_and_the_change_is_shown(name: str) -> None:
     program = PROGRAMS[name]
-    entry = entry_of(program, COMMAND, [], None)
+    entry = build_entry(program, COMMAND, [], None)
     key, off, on = ("enabled", False, True) if program.form == "toml" else ("disabled", True, False)
     form = toml if program.form == "toml" else jsonc
-    text = form.put(connected(program, "", entry), (program.servers, NAME, key), off)
+    text = form.put(put_entry(program, "", entry), (program.servers, NAME, key), off)
 
-    there = connected(program, text, entry)
+    there = put_entry(program, text, entry)
 
     assert text != there
     assert form.read(there)[program.servers][NAME] == entry | {key: on}
@@ -208,7 +208,7 @@ def test_an_entry_that_is_switched_off_is_switched_on_and_the_change_is_shown(na
 )  # fmt: skip
 def test_what_is_not_understood_is_refused_in_one_line(name: str, text: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        connected(PROGRAMS[name], text, entry_of(PROGRAMS[name], COMMAND, [], None))
+        put_entry(PROGRAMS[name], text, build_entry(PROGRAMS[name], COMMAND, [], None))
 
     assert len(str(caught.value)) < 200
     assert "\n" not in str(caught.value)
@@ -217,14 +217,14 @@ def test_what_is_not_understood_is_refused_in_one_line(name: str, text: str) -> 
 
 def test_a_name_that_stands_twice_is_told() -> None:
     with pytest.raises(ConfigError, match="mcpServers stands there twice"):
-        connected(PROGRAMS["gemini"], '{"mcpServers": {}, "mcpServers": {}}', {"command": "x", "args": []})
+        put_entry(PROGRAMS["gemini"], '{"mcpServers": {}, "mcpServers": {}}', {"command": "x", "args": []})
 
 
 def test_a_dollar_is_no_variable_of_a_client() -> None:
     with pytest.raises(ConfigError, match="variable"):
-        entry_of(PROGRAMS["gemini"], ("/opt/$HOME/orgserver",), [], None)
+        build_entry(PROGRAMS["gemini"], ("/opt/$HOME/orgserver",), [], None)
 
-    assert entry_of(PROGRAMS["codex"], ("/opt/$HOME/orgserver",), [], None)["command"] == "/opt/$HOME/orgserver"
+    assert build_entry(PROGRAMS["codex"], ("/opt/$HOME/orgserver",), [], None)["command"] == "/opt/$HOME/orgserver"
 
 
 @pytest.mark.parametrize("name", ["gemini", "codex"])
@@ -238,8 +238,8 @@ def test_a_change_that_is_shown_holds_no_secret_of_others(name: str) -> None:
         "headers = { a = 's3cret' }\nenv = { B = 's3cret' }\n",
     }[name]
 
-    shown = difference(program, text, connected(program, text, entry_of(program, COMMAND, [], "/home/x")), "f")
-    gone = difference(program, text, disconnected(program, text), "f")
+    shown = difference(program, text, put_entry(program, text, build_entry(program, COMMAND, [], "/home/x")), "f")
+    gone = difference(program, text, drop_entry(program, text), "f")
 
     assert not any("s3cret" in line for line in (*shown, *gone))
     assert any(COMMAND[0] in line for line in shown if line.startswith("+"))

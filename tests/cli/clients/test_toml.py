@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orgserver.cli.clients.entry import HOME, NAME, connected, disconnected, entry_of
+from orgserver.cli.clients.entry import HOME, NAME, build_entry, drop_entry, put_entry
 from orgserver.cli.clients.programs import PROGRAMS
 
 CODEX = PROGRAMS["codex"]
-ENTRY = entry_of(CODEX, ("/opt/org server/bin/orgserver",), ["--org", "acme"], "/home/x y")
+ENTRY = build_entry(CODEX, ("/opt/org server/bin/orgserver",), ["--org", "acme"], "/home/x y")
 FORMS = {
     "none": "",
     "header": "[mcp_servers.orgserver]\ncommand = '/old' # mine\n",
@@ -52,14 +52,14 @@ def test_an_entry_in_any_form_is_connected_and_disconnected_and_comments_stay_wh
     before = tomllib.loads(text)
     mine = before.get("mcp_servers", {}).get(NAME, {})
 
-    there = connected(CODEX, text, ENTRY)
-    gone = disconnected(CODEX, there)
+    there = put_entry(CODEX, text, ENTRY)
+    gone = drop_entry(CODEX, there)
 
     changed = tomllib.loads(there)
     switch = {"enabled": True} if "enabled" in mine else {}
     assert changed["mcp_servers"][NAME] == {**mine, **ENTRY, **switch, "env": {**mine.get("env", {}), **ENTRY["env"]}}
     assert _without_entry(changed) == _without_entry(before) == _without_entry(tomllib.loads(gone))
-    assert connected(CODEX, there, ENTRY) == there
+    assert put_entry(CODEX, there, ENTRY) == there
     assert {each for each in _comments(text) if each[1] != "end"} <= _comments(there)
     assert {comment for comment, _ in _comments(text.replace(_entry_of(text), ""))} <= {c for c, _ in _comments(gone)}
     assert ("\r\n" in there) == ("\r\n" in text)
@@ -69,9 +69,9 @@ def test_an_entry_in_any_form_is_connected_and_disconnected_and_comments_stay_wh
 
 @pytest.mark.parametrize("form", sorted(FORMS))
 def test_a_home_that_was_carried_along_goes_when_it_is_no_more(form: str) -> None:
-    there = connected(CODEX, FORMS[form], ENTRY)
+    there = put_entry(CODEX, FORMS[form], ENTRY)
 
-    without = connected(CODEX, there, entry_of(CODEX, ("/new",), [], None))
+    without = put_entry(CODEX, there, build_entry(CODEX, ("/new",), [], None))
 
     entry = tomllib.loads(without)["mcp_servers"][NAME]
     assert (entry["command"], HOME in entry.get("env", {})) == ("/new", False)
@@ -81,10 +81,10 @@ def test_a_home_that_was_carried_along_goes_when_it_is_no_more(form: str) -> Non
 def test_a_comment_on_what_comes_next_survives_an_entry_that_came_and_went() -> None:
     rest = "\n# the model I like\n[profiles.a]\nmodel = 'y'\n"
 
-    there = connected(CODEX, f'[mcp_servers.orgserver]\ncommand = "/old"\n{rest}', ENTRY)
+    there = put_entry(CODEX, f'[mcp_servers.orgserver]\ncommand = "/old"\n{rest}', ENTRY)
 
     assert there.endswith(rest)
-    assert disconnected(CODEX, there) == rest
+    assert drop_entry(CODEX, there) == rest
 
 
 def _without_entry(document: dict[str, Any]) -> dict[str, Any]:
