@@ -10,7 +10,7 @@ from functools import cached_property
 MAX_NEAREST = 3
 _LONGEST = 80
 _CLOSE = 0.65
-_TELLING = 4
+_MIN_PREFIX = 4
 """So many letters of a name say which is meant."""
 _SUFFIXES = ("__c", "__r", "__pc")
 
@@ -168,24 +168,24 @@ class ObjectList:
         return {each.name.lower(): each for each in self.objects}
 
 
-def nearest(wanted: str, named: Mapping[str, str]) -> tuple[str, ...]:
+def nearest(name: str, labels: Mapping[str, str]) -> tuple[str, ...]:
     """The names (with their labels) that look most like another, the best first; those that begin alike, if none does.
 
-    What comes back is always one of the given names.
+    What comes back is always one of the names that have a label.
     """
-    target = _plain(wanted[:_LONGEST])
+    target = _plain(name[:_LONGEST])
     if not target:
         return ()
-    known: dict[str, str] = {}
-    for text, name in [*((name, name) for name in named), *((label, name) for name, label in named.items())]:
-        known.setdefault(_plain(text[:_LONGEST]), name)
-    if target in known:  # only its spelling differs
-        return (known[target],)
-    close = get_close_matches(target, known, n=2 * MAX_NEAREST, cutoff=_CLOSE)
-    begun = [text for text in known if len(text) >= _TELLING and target.startswith(text)]
-    alike = close[: MAX_NEAREST - 1] + begun + close if begun else close
-    alike = alike or [text for text in known if text.startswith(target)]
-    return tuple(dict.fromkeys(known[text] for text in alike))[:MAX_NEAREST]
+    candidates: dict[str, str] = {}
+    for text, each in [*((each, each) for each in labels), *((label, each) for each, label in labels.items())]:
+        candidates.setdefault(_plain(text[:_LONGEST]), each)
+    if target in candidates:  # only its spelling differs
+        return (candidates[target],)
+    close = get_close_matches(target, candidates, n=2 * MAX_NEAREST, cutoff=_CLOSE)
+    prefixes = [text for text in candidates if len(text) >= _MIN_PREFIX and target.startswith(text)]
+    alike = close[: MAX_NEAREST - 1] + prefixes + close if prefixes else close
+    alike = alike or [text for text in candidates if text.startswith(target)]
+    return tuple(dict.fromkeys(candidates[text] for text in alike))[:MAX_NEAREST]
 
 
 def spaced(name: str) -> str:
@@ -202,7 +202,7 @@ def spaced(name: str) -> str:
 
 
 def _plain(text: str) -> str:
-    lowered = text.lower()
+    letters = text.lower()
     for suffix in _SUFFIXES:
-        lowered = lowered.removesuffix(suffix)
-    return "".join(letter for letter in lowered if letter.isalnum())
+        letters = letters.removesuffix(suffix)
+    return "".join(letter for letter in letters if letter.isalnum())

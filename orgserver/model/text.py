@@ -1,4 +1,4 @@
-"""Strangers' words made safe to show to agents and on terminals: the one set of unsafe characters and what is done.
+"""Texts of orgs and clients made safe to show to agents and on terminals: the one set of unsafe characters.
 
 What orgs and clients call things (error texts, labels, names of orgs and users) passes through here on its way out.
 Field values inside records do not: they are data, and must come back as they were read. There a zero-width joiner is
@@ -54,7 +54,7 @@ def replace_unsafe(text: str) -> str:
 
 def escape_text(text: str) -> str:
     """A text on one line for terminals and logs: unsafe characters are written as escapes (a backslash and a code)."""
-    return _CHARACTER.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+    return _CHARACTER.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def escape_json(text: str) -> str:
@@ -62,8 +62,8 @@ def escape_json(text: str) -> str:
     return "\n".join(_CHARACTER.sub(_json_escape, line) for line in text.split("\n"))
 
 
-def _json_escape(found: re.Match[str]) -> str:
-    return json.dumps(found[0])[1:-1]
+def _json_escape(match: re.Match[str]) -> str:
+    return json.dumps(match[0])[1:-1]
 
 
 def is_blank(text: str) -> bool:

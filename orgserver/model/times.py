@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 _NAME = r"[A-Za-z][A-Za-z0-9_+\-]{0,40}(?:/[A-Za-z0-9_+\-]{1,40}){0,2}"
-_MOMENT = re.compile(
+_TIME = re.compile(
     r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[T ](?P<time>[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?)"
     r"(?P<offset>Z|[+-][0-9]{2}(?::?[0-9]{2})?)?"
     rf"(?: ?\[(?P<bracket>{_NAME})\]| (?P<zone>{_NAME}))?"
@@ -27,11 +27,11 @@ _DAY_MONTH = re.compile(
 _MONTH_DAY = re.compile(r"(?P<month>[A-Za-z]{3,9})\.? (?P<day>[0-9]{1,2})(?:st|nd|rd|th)?,? (?P<year>[0-9]{4})")
 _MONTHS = ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october",
            "november", "december")  # fmt: skip
-DAY = "2026-02-20"
-EXAMPLES = "2026-02-20T18:00:00Z or 2026-02-20T19:00 Europe/Berlin"
+DATE_EXAMPLE = "2026-02-20"
+TIME_EXAMPLES = "2026-02-20T18:00:00Z or 2026-02-20T19:00 Europe/Berlin"
 
 
-def zone(name: str) -> ZoneInfo:
+def read_zone(name: str) -> ZoneInfo:
     """A time zone by its IANA name; ValueError if there is none."""
     try:
         return ZoneInfo(name)
@@ -42,7 +42,7 @@ def zone(name: str) -> ZoneInfo:
 def zone_or_utc(name: str) -> ZoneInfo:
     """A time zone that an org gave; UTC if it is not known here."""
     try:
-        return zone(name)
+        return read_zone(name)
     except ValueError:
         return ZoneInfo("UTC")
 
@@ -65,38 +65,38 @@ def _parses(read: Callable[[str], object], text: str) -> bool:
     return True
 
 
-def day(text: str) -> date:
+def read_day(text: str) -> date:
     """The day; ValueError where it is none, where it may be two, or where a time of day stands behind it."""
     plain = text.strip()
-    if _MOMENT.fullmatch(plain):
-        at = wall(plain)
+    if _TIME.fullmatch(plain):
+        at = read_wall_time(plain)
         if at.time() != time():
-            raise ValueError(f"must be a date such as {DAY}, without a time of day")
+            raise ValueError(f"must be a date such as {DATE_EXAMPLE}, without a time of day")
         return at.date()
     for form in (_YEAR_FIRST, _DAY_MONTH, _MONTH_DAY):
-        if found := form.fullmatch(plain):
-            return _made(found["year"], _month(found["month"]), found["day"])
-    if found := _YEAR_LAST.fullmatch(plain):
-        return _one_of(found[4], found[1], found[3])
-    raise ValueError(f"must be a date such as {DAY}")
+        if match := form.fullmatch(plain):
+            return _calendar_day(match["year"], _month(match["month"]), match["day"])
+    if match := _YEAR_LAST.fullmatch(plain):
+        return _only_day(match[4], match[1], match[3])
+    raise ValueError(f"must be a date such as {DATE_EXAMPLE}")
 
 
-def _one_of(year: str, first: str, second: str) -> date:
+def _only_day(year: str, first: str, second: str) -> date:
     """The day of two numbers of which either may be the month, if it is the same day or only one of them is one."""
     days = set()
     for month, number in ((first, second), (second, first)):
         try:
-            days.add(_made(year, month, number))
+            days.add(_calendar_day(year, month, number))
         except ValueError:
             continue
     if len(days) > 1:
-        raise ValueError(f"may mean two days; write it as {DAY}")
+        raise ValueError(f"may mean two days; write it as {DATE_EXAMPLE}")
     if not days:
         raise ValueError("is a day that no calendar has")
     return days.pop()
 
 
-def _made(year: str, month: str | int, number: str) -> date:
+def _calendar_day(year: str, month: str | int, number: str) -> date:
     try:
         return date(int(year), int(month), int(number))
     except ValueError:
@@ -107,39 +107,39 @@ def _month(text: str) -> str | int:
     if text.isdigit():
         return text
     word = text.lower()
-    found = [place for place, name in enumerate(_MONTHS, 1) if name == word or name[:3] == word or word == name[:4]]
-    if not found:
-        raise ValueError(f"must be a date such as {DAY}")
-    return found[0]
+    places = [place for place, name in enumerate(_MONTHS, 1) if name == word or name[:3] == word or word == name[:4]]
+    if not places:
+        raise ValueError(f"must be a date such as {DATE_EXAMPLE}")
+    return places[0]
 
 
-def wall(text: str) -> datetime:
+def read_wall_time(text: str) -> datetime:
     """Date and time as they are written, without zone; ValueError if it is no moment."""
-    found = _MOMENT.fullmatch(text)
-    if found is None:
-        raise ValueError(f"must be a time with its offset or zone, such as {EXAMPLES}")
+    match = _TIME.fullmatch(text)
+    if match is None:
+        raise ValueError(f"must be a time with its offset or zone, such as {TIME_EXAMPLES}")
     try:
-        return datetime.fromisoformat(f"{found['day']}T{found['time']}")
+        return datetime.fromisoformat(f"{match['day']}T{match['time']}")
     except ValueError:
         raise ValueError("is a day or time that no calendar or clock has") from None
 
 
-def instant(text: str) -> datetime:
+def read_instant(text: str) -> datetime:
     """The instant in UTC; ValueError says what is wrong."""
-    local, found = wall(text), _MOMENT.fullmatch(text)
-    assert found is not None  # noqa: S101  # or it had no wall time
-    named = found["bracket"] or found["zone"]
+    local, match = read_wall_time(text), _TIME.fullmatch(text)
+    assert match is not None  # noqa: S101  # or it had no wall time
+    zone_name = match["bracket"] or match["zone"]
     try:
-        if found["offset"]:
-            at = datetime.fromisoformat(f"{local.isoformat()}{found['offset']}").astimezone(UTC)
-            if named and at.astimezone(zone(named)).replace(tzinfo=None) != local:
+        if match["offset"]:
+            at = datetime.fromisoformat(f"{local.isoformat()}{match['offset']}").astimezone(UTC)
+            if zone_name and at.astimezone(read_zone(zone_name)).replace(tzinfo=None) != local:
                 raise ValueError("has an offset that its zone does not have then")
             return at
-        if named:
-            return _in_zone(local, zone(named))
+        if zone_name:
+            return _in_zone(local, read_zone(zone_name))
     except OverflowError:
         raise ValueError("is out of range") from None
-    raise ValueError(f"must be a time with its offset or zone, such as {EXAMPLES}")
+    raise ValueError(f"must be a time with its offset or zone, such as {TIME_EXAMPLES}")
 
 
 def _in_zone(local: datetime, where: ZoneInfo) -> datetime:

@@ -33,7 +33,7 @@ from orgserver.services.calls.access import Access, OrgSession
 from orgserver.services.calls.confirmation import Confirming, Notify
 from orgserver.services.calls.plan import Plan
 from orgserver.services.describe import name_hints
-from orgserver.services.describe.name_lookup import Looking
+from orgserver.services.describe.name_hints import OrgNames
 from orgserver.services.describe.schemas import Metadata
 from orgserver.services.observer import Observer, Watched
 from orgserver.services.tokens import failures
@@ -267,7 +267,7 @@ class Acting:
         except CallError as refused:
             error = refused
             if not run.given_up:
-                await name_hints.explain(Looking(self.metadata, run.caller, session), intent, error)
+                await name_hints.add_hint(OrgNames(self.metadata, run.caller, session), intent, error)
         except Exception:
             logger.exception("a call failed in a way that is not foreseen", extra={"entry": intent.id})
             error = audit_records.unforeseen(trace)

@@ -15,8 +15,8 @@ from orgserver.services.calls import audit_records
 from orgserver.services.calls.access import Access
 from orgserver.services.calls.confirmation import Notify
 from orgserver.services.calls.plan import Plan
-from orgserver.services.describe.names import Knowing
-from orgserver.services.describe.operations import Catalogue
+from orgserver.services.describe.names import CachedNames
+from orgserver.services.describe.operations import DescribeOperations
 from orgserver.services.executor import Acting, Planned, Run
 from orgserver.services.fleet.fan_out import Fleet
 from orgserver.services.observer import Observer
@@ -49,10 +49,10 @@ class Operations:
         self.perform, self.refuse = acting.perform, acting.refuse
         self.give_up, self.close = acting.give_up, acting.close
         self.metadata = acting.metadata
-        self.known = Knowing(access, acting.metadata)
-        catalogue = Catalogue(acting.metadata, store.cursors, acting.perform)
-        self.describe, self.objects = catalogue.describe, catalogue.objects
-        self.fleet = Fleet(self, access)
+        self.known = CachedNames(access, acting.metadata)
+        describes = DescribeOperations(acting.metadata, store.cursors, acting.perform)
+        self.describe, self.objects = describes.describe, describes.objects
+        self.fleet = Fleet(self.query, acting.refuse, access)
         self._directory = Directory(access, store.cursors, store.database.file)
         default_fields = DefaultFields()
         self.preparation = Preparation(acting.metadata.schema)

@@ -200,7 +200,7 @@ def written(structured: dict[str, Any]) -> tuple[dict[str, Any], str]:
     except PydanticSerializationError:  # half a surrogate pair, which JSON may spell and UTF-8 may not
         return written(encodable(structured))
     if len(text) > _MOST:
-        return written(encodable(result_size.result(structured)))
+        return written(encodable(result_size.bound_result(structured)))
     return structured, text.decode()
 
 

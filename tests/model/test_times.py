@@ -16,7 +16,7 @@ from orgserver.services.records import appointments, event_times, field_values
 def read(text: str) -> datetime | str:
     """The instant, or what is wrong."""
     try:
-        return times.instant(text)
+        return times.read_instant(text)
     except ValueError as error:
         return str(error)
 
@@ -38,7 +38,7 @@ ZONES = sorted(name for name in available_timezones() if name != "localtime")
     ],
 )
 def test_a_time_with_offset_or_zone_is_one_instant(text: str, utc: str) -> None:
-    assert times.instant(text) == datetime.fromisoformat(utc).replace(tzinfo=UTC)
+    assert times.read_instant(text) == datetime.fromisoformat(utc).replace(tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_time_with_offset_or_zone_is_one_instant(text: str, utc: str) -> None:
 )
 def test_a_time_that_is_no_instant_says_why(text: str, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
-        times.instant(text)
+        times.read_instant(text)
 
 
 @given(
@@ -88,7 +88,7 @@ def test_any_text_is_a_time_or_a_named_problem(text: str) -> None:
 
 
 def test_a_zone_is_gone_before_a_value_is_sent() -> None:
-    sent = field_values.to_write(
+    sent = field_values.check_field_values(
         {"StartDateTime": "2026-11-24T10:00 Europe/Berlin", "EndDateTime": "2026-11-24T11:00:00+01:00", "X__c": "t"},
         EVENT,
         "create",
@@ -100,19 +100,19 @@ def test_a_zone_is_gone_before_a_value_is_sent() -> None:
         "X__c": "t",
     }
     with pytest.raises(InvalidArgument, match="data.EmailBouncedDate must be a time"):
-        field_values.to_write({"EmailBouncedDate": "yesterday"}, CONTACT, "update")
+        field_values.check_field_values({"EmailBouncedDate": "yesterday"}, CONTACT, "update")
 
 
 def test_days_of_an_all_day_event_are_sent_as_they_are_written() -> None:
-    sent = event_times.prepared(
+    sent = event_times.prepare_days(
         {"IsAllDayEvent": True, "StartDateTime": "2026-11-24", "EndDateTime": "2026-11-25T00:00 Asia/Tokyo"}
     )
 
     assert (sent["StartDateTime"], sent["EndDateTime"]) == ("2026-11-24T00:00:00Z", "2026-11-25T00:00:00Z")
     timed = {"IsAllDayEvent": False, "StartDateTime": "2026-11-24T10:00 Asia/Tokyo"}
-    assert event_times.prepared(timed) == timed
+    assert event_times.prepare_days(timed) == timed
     with pytest.raises(InvalidArgument, match="a date will do"):
-        event_times.prepared({"isAllDayEvent": True, "startDateTime": "soon"})
+        event_times.prepare_days({"isAllDayEvent": True, "startDateTime": "soon"})
 
 
 @pytest.mark.parametrize(
@@ -145,21 +145,21 @@ def test_days_of_an_all_day_event_are_sent_as_they_are_written() -> None:
     ],
 )
 def test_an_event_is_told_in_its_users_zone_and_an_all_day_one_in_days(record, local) -> None:
-    told = appointments.told(record, "Europe/Berlin", None)
+    told = appointments.show_event(record, "Europe/Berlin", None)
 
     assert told["local"] == local | {"time_zone": "Europe/Berlin"}
     assert told.items() >= record.items()
-    assert "local" not in appointments.told(record | {"IsAllDayEvent": None}, "Europe/Berlin", None)
+    assert "local" not in appointments.show_event(record | {"IsAllDayEvent": None}, "Europe/Berlin", None)
 
 
 def test_a_series_is_told_in_our_words_and_a_record_without_times_has_no_local_ones() -> None:
     single = {"Id": "1", "IsRecurrence": False, "IsRecurrence2": False}
 
-    assert appointments.told(single, "UTC", None) == {"Id": "1"}
-    assert appointments.told({"Id": "2", "RecurrenceActivityId": "1"}, "UTC", None) == {
+    assert appointments.show_event(single, "UTC", None) == {"Id": "1"}
+    assert appointments.show_event({"Id": "2", "RecurrenceActivityId": "1"}, "UTC", None) == {
         "Id": "2",
         "recurring": True,
         "series_id": "1",
     }
-    assert appointments.told({"Id": "1", "IsRecurrence2": True}, "UTC", None)["series_id"] == "1"
-    assert appointments.told(single, "UTC", ["Id", "IsRecurrence", "IsRecurrence2"]) == single
+    assert appointments.show_event({"Id": "1", "IsRecurrence2": True}, "UTC", None)["series_id"] == "1"
+    assert appointments.show_event(single, "UTC", ["Id", "IsRecurrence", "IsRecurrence2"]) == single

@@ -22,7 +22,7 @@ from orgserver.services.bulk.record_ids import FirstPage
 from orgserver.services.bulk.recovery_hint import recovery_hint
 from orgserver.services.bulk.request import BulkArguments, BulkRequest, check_arguments
 from orgserver.services.bulk.run import SHOWN, BulkRun, Pace
-from orgserver.services.calls import idempotency, questions
+from orgserver.services.calls import audit_records, idempotency, questions
 from orgserver.services.calls.access import Access, OrgSession
 from orgserver.services.calls.plan import Plan
 from orgserver.services.calls.preflight import Preflight, check_columns
@@ -104,7 +104,7 @@ class Bulk:
             show,
             _preview_completion,
             record_ids=request.ids,
-            fields=field_values.named(request.paths),
+            fields=audit_records.sorted_names(request.paths),
             soql=request.query_shape,
             preflight=_preflight(request),
         )
@@ -123,7 +123,7 @@ class Bulk:
             send,
             _completion,
             record_ids=request.ids,
-            fields=field_values.named(request.paths),
+            fields=audit_records.sorted_names(request.paths),
             soql=request.query_shape,
             writes=True,
             repeatable=request.action == "upsert",
@@ -146,7 +146,7 @@ class Bulk:
         results = list(takewhile(budget.take, [*run.failures, *run.successes][:SHOWN]))
         cursor = None
         if len(results) < counts.total:
-            position = Position(session.entry_id, len(results), of=run.request.arguments.digest())
+            position = Position(session.entry_id, len(results), arguments_digest=run.request.arguments.digest())
             cursor = result_pages.write_cursor(self._store, caller, session.org, run.request.arguments, position)
         doubt = [f"{counts.unknown:,} unknown; {recovery_hint(session, run.request)}"] if counts.unknown else []
         warnings = [*run.warnings, *doubt, *([NOT_KEPT] if session.org.policy.keep_values else [])]

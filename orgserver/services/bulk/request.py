@@ -20,7 +20,7 @@ from orgserver.salesforce.protocol import bulk_csv
 from orgserver.salesforce.protocol.bulk import MANY
 from orgserver.services.queries.query_text import check_soql
 from orgserver.services.records import event_times, field_values, parents
-from orgserver.services.records.preparation import Draft
+from orgserver.services.records.draft import Draft
 from orgserver.services.records.value_checks import WriteAction
 
 MAX_RECORDS = 20_000
@@ -99,7 +99,7 @@ class BulkRequest:
     @property
     def paths(self) -> tuple[str, ...]:
         """The names of what is written, a parent's key by its path."""
-        paths = (path for each in (*self.records, self.data) for path in parents.paths(each))
+        paths = (path for each in (*self.records, self.data) for path in parents.field_paths(each))
         return tuple(dict.fromkeys((*self.columns[:1], *paths)))
 
     def draft(self) -> Draft:
@@ -118,8 +118,8 @@ class BulkRequest:
         """The same with the values that its draft got from the org."""
         if self.arguments.soql is not None:
             data = dict(records[0]) if records else {}
-            return replace(self, data=data, header=(ID, *parents.cells(data)))
-        header = dict.fromkeys((*self.columns[:1], *(name for each in records for name in parents.cells(each))))
+            return replace(self, data=data, header=(ID, *parents.by_column(data)))
+        header = dict.fromkeys((*self.columns[:1], *(name for each in records for name in parents.by_column(each))))
         return replace(self, records=tuple(records), header=tuple(header))
 
     def places(self) -> dict[str, str]:
@@ -165,8 +165,8 @@ def _check_query(arguments: BulkArguments, soql: str) -> BulkRequest:
         if arguments.data:
             raise _bad("a delete takes no data", "data")
         return BulkRequest(arguments, (ID,), query_shape=query_shape)
-    data = field_values.to_write(arguments.data or {}, arguments.sobject, "update")
-    if arguments.sobject == EVENT and event_times.is_open(data, "update"):
+    data = field_values.check_field_values(arguments.data or {}, arguments.sobject, "update")
+    if arguments.sobject == EVENT and event_times.depends_on_event(data, "update"):
         raise InvalidArgument(
             "data changes times and does not say of which events: those of all-day events are days, others instants",
             fields=["data.IsAllDayEvent"],
@@ -213,7 +213,7 @@ def _check_record(
         return front
     try:
         if values or key is None:
-            values = field_values.to_write(values, arguments.sobject, arguments.action)
+            values = field_values.check_field_values(values, arguments.sobject, arguments.action)
     except InvalidArgument as error:
         fields = [name.replace("data", place, 1) for name in error.fields]
         raise InvalidArgument(str(error).replace("data", place, 1), fields=fields) from None
@@ -240,7 +240,7 @@ def _check_texts(record: Mapping[str, Any], place: str, *, sheet: bool) -> None:
     """What no encoding, or no sheet of a bulk job, can carry."""
     for name, value in record.items():
         if isinstance(value, dict):
-            value = parents.read(value)[2]  # noqa: PLW2901  # the key that names a parent
+            value = parents.read_key(value)[2]  # noqa: PLW2901  # the key that names a parent
         if not isinstance(value, str):
             continue
         if sheet and value == bulk_csv.NULL:

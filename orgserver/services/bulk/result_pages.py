@@ -29,7 +29,7 @@ async def read_page(store: Store, caller: Caller, org: Org, arguments: BulkArgum
     position = cursors.read(
         store.cursors, cursor, org=org.row_id, principal=caller.principal.name, arguments=_binding(arguments)
     )
-    if arguments.preview or (arguments.has_more_than_action() and arguments.digest() != position.of):
+    if arguments.preview or (arguments.has_more_than_action() and arguments.digest() != position.arguments_digest):
         raise InvalidArgument(
             "cursor belongs to another call",
             fields=["cursor"],

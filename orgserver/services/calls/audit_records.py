@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -18,6 +19,8 @@ from orgserver.services.calls.plan import Plan
 
 T = TypeVar("T")
 
+_MAX_FIELDS = 800
+"""Salesforce allows 800 custom fields an object and fewer standard ones."""
 _WORDS = 255
 
 
@@ -128,3 +131,8 @@ def unforeseen(trace: Trace) -> CallError:
     if trace.sent:
         return Unanswered("the answer could not be handled", code="INTERNAL", category="internal", hint=hint)
     return NotSent("the call could not be sent", code="INTERNAL", category="internal", retryable=False, hint=hint)
+
+
+def sorted_names(fields: Iterable[str]) -> tuple[str, ...]:
+    """Field names as the audit log has them: sorted, each once, none longer than a name can be."""
+    return tuple(sorted({name[:255] for name in fields}))[:_MAX_FIELDS]

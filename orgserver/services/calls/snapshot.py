@@ -61,7 +61,7 @@ async def _before(spec: SnapshotSpec, session: OrgSession) -> tuple[str, FieldVa
 
 def _read_bounded(reply: Reply) -> FieldValues:
     record = rest.read_record(reply)
-    if truncation.within(record, MAX_BYTES) is None:
+    if truncation.size_within(record, MAX_BYTES) is None:
         raise NotSent(
             f"the values that this change replaces are larger than the {MAX_BYTES >> 20} MiB that are kept of a record",
             code="VALUES_TOO_LARGE",

@@ -1,4 +1,4 @@
-"""How a schema is kept: its parts as compressed JSON, without the names of the attributes."""
+"""Schemas as the store has them: their parts as compressed JSON, without the names of the attributes."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _field_parts, _value_parts = _parts(FieldInfo), _parts(PicklistValue)
 _child_parts, _object_parts, _schema_parts = _parts(Child), _parts(ObjectInfo), _parts(Schema)
 
 
-async def packed(what: Schema | ObjectList) -> bytes:
+async def pack_in_thread(what: Schema | ObjectList) -> bytes:
     """Pack it, in a thread if it is large."""
     return await asyncio.to_thread(pack, what) if what.weight > _SMALL_WEIGHT else pack(what)
 
 
-async def unpacked(body: bytes) -> Schema | ObjectList | None:
+async def unpack_in_thread(body: bytes) -> Schema | ObjectList | None:
     """Unpack it, in a thread if it is large."""
     return await asyncio.to_thread(unpack, body) if len(body) > _SMALL_BYTES else unpack(body)
 
@@ -38,36 +38,42 @@ async def unpacked(body: bytes) -> Schema | ObjectList | None:
 def pack(what: Schema | ObjectList) -> bytes:
     """Pack a schema or a list of objects."""
     if isinstance(what, ObjectList):
-        told: list[Any] = [_FORM, "objects", [_object_parts(each) for each in what.objects]]
+        parts: list[Any] = [_FORM, "objects", [_object_parts(each) for each in what.objects]]
     else:
-        *head, found, children = _schema_parts(what)
-        told = [_FORM, "schema", head, [_packed(each) for each in found], [_child_parts(each) for each in children]]
-    return zlib.compress(json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"))
+        *head, fields_, children = _schema_parts(what)
+        parts = [
+            _FORM,
+            "schema",
+            head,
+            [_pack_field(each) for each in fields_],
+            [_child_parts(each) for each in children],
+        ]
+    return zlib.compress(json.dumps(parts, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"))
 
 
-def unpack(packed: bytes) -> Schema | ObjectList | None:
+def unpack(body: bytes) -> Schema | ObjectList | None:
     """Unpack it; None for what another version packed, or what is damaged: it can be asked for again."""
     try:
-        text = zlib.decompressobj().decompress(packed, _MAX_UNPACKED)
+        text = zlib.decompressobj().decompress(body, _MAX_UNPACKED)
         form, kind, *rest = json.loads(text)
         if form != _FORM:
             return None
         if kind == "objects":
             return ObjectList(tuple(ObjectInfo(*each) for each in rest[0]))
-        head, found, children = rest
-        head += [tuple(_unpacked(each) for each in found), tuple(Child(*each) for each in children)]
+        head, fields_, children = rest
+        head += [tuple(_unpack_field(each) for each in fields_), tuple(Child(*each) for each in children)]
         return Schema(*head)
     except (zlib.error, ValueError, TypeError):
         return None
 
 
-def _packed(field: FieldInfo) -> list[Any]:
+def _pack_field(field: FieldInfo) -> list[Any]:
     *head, picklist = _field_parts(field)
     return [*head, [_value_parts(each) for each in picklist]]
 
 
-def _unpacked(told: Any) -> FieldInfo:
-    head, picklist = told[:-1], told[-1]
+def _unpack_field(field: Any) -> FieldInfo:
+    head, picklist = field[:-1], field[-1]
     # Only the names of referenced objects are a list among the rest.
     parts: Any = [tuple(each) if isinstance(each, list) else each for each in head]
     parts.append(tuple(PicklistValue(*each) for each in picklist))

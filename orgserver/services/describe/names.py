@@ -1,4 +1,4 @@
-"""Names that are at hand without asking any org: for completion while a person types."""
+"""Names of objects and fields that are in memory or the store, for completion while a person types."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from orgserver.services.calls.access import Access
 from orgserver.services.describe.schemas import Metadata
 
 
-class Knowing:
+class CachedNames:
     """The objects and fields that describes told lately, of orgs that the caller may use and that take calls."""
 
     def __init__(self, access: Access, metadata: Metadata) -> None:
@@ -22,8 +22,8 @@ class Knowing:
         if org is None:
             return ()
         await self._metadata.recall(org)
-        known = self._metadata.names(org)
-        return [each.name for each in known.objects] if known is not None else ()
+        objects = self._metadata.names(org)
+        return [each.name for each in objects.objects] if objects is not None else ()
 
     async def fields(self, caller: Caller, alias: str, sobject: str) -> Sequence[str]:
         """The fields of an object; none if nothing is known, or the org is not the caller's."""
@@ -31,8 +31,8 @@ class Knowing:
         if org is None:
             return ()
         await self._metadata.recall(org, sobject)
-        known = self._metadata.cached(org, sobject)
-        return [each.name for each in known.fields] if known is not None else ()
+        schema = self._metadata.cached(org, sobject)
+        return [each.name for each in schema.fields] if schema is not None else ()
 
     async def _org(self, caller: Caller, alias: str) -> Org | None:
         for org in await self._access.visible(caller):

@@ -1,4 +1,4 @@
-"""Plans for looking things up: one object's schema, or the names of all objects, a page at a time."""
+"""Plans for describes: one object's schema, or the names of all objects, a page at a time."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ from orgserver.model.errors import InvalidArgument
 from orgserver.model.names import SObjectName
 from orgserver.model.orgs import Caller, Org
 from orgserver.model.schema import ObjectInfo, Schema
-from orgserver.services.calls import preflight
+from orgserver.services.calls import audit_records, preflight
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Plan
 from orgserver.services.describe.schemas import Metadata, Perform
-from orgserver.services.records import field_values
 from orgserver.services.results import cursors, result_size
 from orgserver.services.results.cursors import Position
 from orgserver.vault.keys import Key
 
 PAGE = 100
-_NAMING = 60
+_NAME_BYTES = 60
 """Bytes around the name and the label of an object in a result."""
 
 
@@ -34,7 +33,7 @@ class ObjectPage:
     next_cursor: str | None = None
 
 
-class Catalogue:
+class DescribeOperations:
     """The two verbs: each is an act with its intent and its outcome, whether or not the org must be asked."""
 
     def __init__(self, metadata: Metadata, key: Key, perform: Perform) -> None:
@@ -53,29 +52,29 @@ class Catalogue:
         refresh: bool = False,
     ) -> Schema:
         """Tell what fields an object has; those that are named must exist. ``refresh``: as the org has them now."""
-        plan = _describing(self._metadata, caller, sobject, fields, refresh=refresh)
-        found: Schema = await self._perform(caller, tool, Action.DESCRIBE, alias, _named(sobject), plan)
-        return found
+        plan = _plan_describe(self._metadata, caller, sobject, fields, refresh=refresh)
+        schema: Schema = await self._perform(caller, tool, Action.DESCRIBE, alias, _object_name(sobject), plan)
+        return schema
 
     async def objects(self, caller: Caller, tool: str, alias: str, match: str | None, cursor: str | None) -> ObjectPage:
         """Name the org's objects whose name or label holds ``match``."""
-        plan = _naming(self._metadata, self._key, caller, match, cursor)
-        found: ObjectPage = await self._perform(caller, tool, Action.DESCRIBE, alias, None, plan)
-        return found
+        plan = _plan_objects(self._metadata, self._key, caller, match, cursor)
+        page: ObjectPage = await self._perform(caller, tool, Action.DESCRIBE, alias, None, plan)
+        return page
 
 
-def _named(sobject: str) -> SObjectName | None:
+def _object_name(sobject: str) -> SObjectName | None:
     """An object's name for the audit log; None for what cannot be one."""
     return SObjectName(sobject) if names.is_field(sobject) else None
 
 
-def _describing(
+def _plan_describe(
     metadata: Metadata, caller: Caller, sobject: str, fields: Sequence[str] | None, *, refresh: bool
 ) -> Callable[[Org], Plan[Schema]]:
     """Plan to tell an object's schema; fields that are named must exist."""
 
     def plan(_org: Org) -> Plan[Schema]:
-        name = _named(sobject)
+        name = _object_name(sobject)
         if name is None:
             raise InvalidArgument(
                 "object is no object's name; names look like Contact or Invoice__c", fields=["object"]
@@ -85,12 +84,12 @@ def _describing(
 
         async def send(session: OrgSession) -> Schema:
             schema = await metadata.schema(session, caller, name, whole=refresh)
-            if not refresh and _lacking(schema, fields):
+            if not refresh and _missing_fields(schema, fields):
                 schema = await metadata.schema(session, caller, name, sure=True)
-            lacking = _lacking(schema, fields)
-            if lacking:
+            missing = _missing_fields(schema, fields)
+            if missing:
                 raise preflight.refusal(
-                    [preflight.missing_field(schema, each, "fields") for each in lacking], hint=None
+                    [preflight.missing_field(schema, each, "fields") for each in missing], hint=None
                 )
             return schema
 
@@ -98,14 +97,14 @@ def _describing(
             "read",
             send,
             lambda schema: Completion(Outcome.SUCCEEDED, row_count=len(schema.fields)),
-            fields=field_values.named(fields or ()),
+            fields=audit_records.sorted_names(fields or ()),
             preflight=preflight.check_object(name),
         )
 
     return plan
 
 
-def _naming(
+def _plan_objects(
     metadata: Metadata, key: Key, caller: Caller, match: str | None, cursor: str | None
 ) -> Callable[[Org], Plan[ObjectPage]]:
     """Plan to name the objects whose name or label holds ``match``."""
@@ -119,15 +118,15 @@ def _naming(
 
         async def send(session: OrgSession) -> ObjectPage:
             every = await metadata.objects(session, caller)
-            found = [each for each in every.objects if _matches(each, match)]
-            shown = _fitting(found[first : first + PAGE])
+            matches = [each for each in every.objects if _matches(each, match)]
+            objects = _fitting(matches[first : first + PAGE])
             following = None
-            if len(found) > first + len(shown):
-                position = Position(skip=first + len(shown))
+            if len(matches) > first + len(objects):
+                position = Position(skip=first + len(objects))
                 following = cursors.write(key, position, org=org.row_id, principal=principal, arguments=arguments)
-            return ObjectPage(shown, len(found), following)
+            return ObjectPage(objects, len(matches), following)
 
-        return Plan("read", send, lambda found: Completion(Outcome.SUCCEEDED, row_count=len(found.objects)))
+        return Plan("read", send, lambda page: Completion(Outcome.SUCCEEDED, row_count=len(page.objects)))
 
     return plan
 
@@ -136,18 +135,18 @@ def _fitting(objects: Sequence[ObjectInfo]) -> tuple[ObjectInfo, ...]:
     """The first of them, as many as a result holds."""
     room = result_size.MAX_BYTES - result_size.FRAME_BYTES
     for number, each in enumerate(objects):
-        room -= result_size.size(each.name) + result_size.size(each.label) + _NAMING
+        room -= result_size.size(each.name) + result_size.size(each.label) + _NAME_BYTES
         if room < 0:
             return tuple(objects[:number])
     return tuple(objects)
 
 
-def _lacking(schema: Schema, fields: Sequence[str] | None) -> list[str]:
+def _missing_fields(schema: Schema, fields: Sequence[str] | None) -> list[str]:
     return [each for each in fields or () if schema.field(each) is None]
 
 
 def _matches(each: ObjectInfo, match: str | None) -> bool:
     if not match:
         return True
-    wanted = match.casefold()
-    return wanted in each.name.casefold() or wanted in each.label.casefold()
+    text = match.casefold()
+    return text in each.name.casefold() or text in each.label.casefold()

@@ -61,22 +61,22 @@ class Merge:
         """What whoever reads the numbers must know."""
         return (SUMS_WARNING,) if any(each.function in ("sum", "avg") for each in self.columns) else ()
 
-    def summed(self, total: int) -> list[FieldValues]:
+    def count_row(self, total: int) -> list[FieldValues]:
         """The one row of a result that is nothing but a number, named as Salesforce names ``COUNT(Id)``."""
         return [{"expr0": total}]
 
-    def takes(self, records: Sequence[FieldValues]) -> bool:
+    def accepts(self, records: Sequence[FieldValues]) -> bool:
         """Whether an org's rows are what such a query gives: numbers in sums and counts, no objects anywhere."""
         return all(_fits(column, record) for record in records for column in self.columns)
 
-    def rows(self, results: Sequence[Sequence[FieldValues]]) -> list[FieldValues]:
+    def add_rows(self, results: Sequence[Sequence[FieldValues]]) -> list[FieldValues]:
         """Add the rows of several orgs up, each group once, in the order of their first appearance."""
         groups: dict[tuple[Any, ...], list[FieldValues]] = {}
         for records in results:
             for record in records:
-                told = {name.lower(): value for name, value in record.items()}
-                key = tuple(told.get(each.name.lower()) for each in self.columns if not each.aggregate)
-                groups.setdefault(key, []).append(told)
+                row = {name.lower(): value for name, value in record.items()}
+                key = tuple(row.get(each.name.lower()) for each in self.columns if not each.aggregate)
+                groups.setdefault(key, []).append(row)
         return [self._row(rows) for rows in groups.values()]
 
     def _row(self, rows: list[FieldValues]) -> FieldValues:
@@ -91,39 +91,40 @@ class Merge:
         if not values:
             return 0 if column.function == "count" else None
         if column.function in ("min", "max"):  # a text in one org and a number in another have an order too
-            return (min if column.function == "min" else max)(values, key=lambda each: (isinstance(each, str), each))
+            ranked = sorted(values, key=lambda each: (isinstance(each, str), each))
+            return ranked[0 if column.function == "min" else -1]
         return sum(values)
 
     def _average(self, column: Column, rows: list[FieldValues]) -> float | None:
         name, weight = column.name.lower(), _weight(column, self.columns)
-        assert weight is not None  # noqa: S101  # ``of`` saw to it
-        weighed = [(row[name], row[weight]) for row in rows if row.get(name) is not None and row.get(weight)]
-        total = sum(each for _, each in weighed)
-        return sum(value * each for value, each in weighed) / total if total else None
+        assert weight is not None  # noqa: S101  # ``read_merge`` saw to it
+        pairs = [(row[name], row[weight]) for row in rows if row.get(name) is not None and row.get(weight)]
+        total = sum(count for _, count in pairs)
+        return sum(average * count for average, count in pairs) / total if total else None
 
 
 def _fits(column: Column, record: FieldValues) -> bool:
-    told = {name.lower(): value for name, value in record.items()}.get(column.name.lower())
-    number = isinstance(told, int | float) and not isinstance(told, bool) and abs(told) <= _LARGEST
-    if told is None or number:
+    value = {name.lower(): each for name, each in record.items()}.get(column.name.lower())
+    number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST
+    if value is None or number:
         return True
     if column.aggregate:
-        return isinstance(told, str) and column.function in ("min", "max")
-    return isinstance(told, str | bool)
+        return isinstance(value, str) and column.function in ("min", "max")
+    return isinstance(value, str | bool)
 
 
-def of(soql: str) -> Merge:
+def read_merge(soql: str) -> Merge:
     """How to add up what this query gives; InvalidArgument says why it cannot be."""
     try:
         tokens = tokenize(soql)
     except SoqlError as error:
         raise _cannot(f"soql cannot be read: {error}") from None
-    selected, rest = _clauses(tokens)
-    if [token.text.lower() for token in selected] == ["count", "(", ")"]:
-        _check_whole(rest, counted=True)
+    select_list, rest = _clauses(tokens)
+    if [token.text.lower() for token in select_list] == ["count", "(", ")"]:
+        _check_whole(rest, is_count=True)
         return Merge(())
-    _check_whole(rest, counted=False)
-    columns = tuple(_columns(selected))
+    _check_whole(rest, is_count=False)
+    columns = tuple(_columns(select_list))
     if not any(each.aggregate for each in columns):
         raise _cannot("this query returns records")
     for column in columns:
@@ -144,37 +145,37 @@ def _clauses(tokens: list[Token]) -> tuple[list[Token], list[Token]]:
     raise _cannot("soql has no FROM")
 
 
-def _check_whole(rest: list[Token], *, counted: bool) -> None:
+def _check_whole(rest: list[Token], *, is_count: bool) -> None:
     depth = 0
     for token, following in pairwise(rest):
         depth += (token.text == "(") - (token.text == ")")
         word = token.text.lower() if token.kind == "name" and depth == 0 else ""
         if word in _WHOLE and (word not in ("rollup", "cube") or following.text == "("):
-            if counted and word == "limit":
+            if is_count and word == "limit":
                 raise _cannot("LIMIT cuts the count in each org before they are added")
             raise _cannot(_WHOLE[word])
 
 
-def _columns(selected: list[Token]) -> list[Column]:
-    found: list[Column] = []
-    unnamed = 0
-    for item in _items(selected):
+def _columns(select_list: list[Token]) -> list[Column]:
+    columns: list[Column] = []
+    expressions = 0
+    for item in _items(select_list):
         words = [token.text for token in item]
-        called = len(words) > 1 and words[1] == "("
-        if not called:
-            found.append(Column(words[-1].rpartition(".")[2], None, words[0].lower()))
+        is_call = len(words) > 1 and words[1] == "("
+        if not is_call:
+            columns.append(Column(words[-1].rpartition(".")[2], None, words[0].lower()))
             continue
         closing = len(words) - 1 - words[::-1].index(")") if ")" in words else len(words) - 1
-        name = words[closing + 1] if closing + 1 < len(words) else f"expr{unnamed}"
-        unnamed += closing + 1 == len(words)
-        found.append(Column(name, words[0].lower(), "".join(words[2:closing]).lower()))
-    return found
+        name = words[closing + 1] if closing + 1 < len(words) else f"expr{expressions}"
+        expressions += closing + 1 == len(words)
+        columns.append(Column(name, words[0].lower(), "".join(words[2:closing]).lower()))
+    return columns
 
 
-def _items(selected: list[Token]) -> list[list[Token]]:
+def _items(select_list: list[Token]) -> list[list[Token]]:
     items: list[list[Token]] = [[]]
     depth = 0
-    for token in selected:
+    for token in select_list:
         depth += (token.text == "(") - (token.text == ")")
         if token.text == "," and depth == 0:
             items.append([])

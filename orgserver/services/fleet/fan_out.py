@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from orgserver.model.audit import Action
 from orgserver.model.errors import CallError, InvalidArgument, NotSent, Rejected
+from orgserver.model.names import SObjectName
 from orgserver.model.orgs import Caller
 from orgserver.model.results import FieldValues, Page
 from orgserver.services.calls.access import Access
 from orgserver.services.fleet import aggregation
 from orgserver.services.fleet.aggregation import Merge
 from orgserver.services.results import result_size
-
-if TYPE_CHECKING:
-    from orgserver.services.operations import Operations
 
 AT_ONCE = 10
 """Orgs that are asked at the same time."""
@@ -44,8 +42,20 @@ class FleetResult:
     warnings: tuple[str, ...] = ()
 
 
+class Query(Protocol):
+    """How one org is asked: with its own grant, policy and audit entry."""
+
+    def __call__(  # noqa: D102
+        self, caller: Caller, tool: str, alias: str, soql: str, *, limit: int, seconds: float
+    ) -> Awaitable[Page]: ...
+
+
+Refuse = Callable[[Caller, str, Action, None, SObjectName | None, InvalidArgument], Awaitable[None]]
+"""How a call that is refused before any org is asked is put on record."""
+
+
 @dataclass(slots=True)
-class _Asked:
+class _FanOut:
     """A query on its way through the orgs."""
 
     caller: Caller
@@ -54,16 +64,17 @@ class _Asked:
     limit: int
     slots: asyncio.Semaphore
     total: int
-    done: int = 0
+    finished: int = 0
 
 
 class Fleet:
-    """Asks many orgs through ``Operations``, so that each call has its grant, its policy and its entry."""
+    """Asks many orgs one query, at once."""
 
     def __init__(
-        self, operations: Operations, access: Access, *, at_once: int = AT_ONCE, seconds: float = SECONDS
+        self, query: Query, refuse: Refuse, access: Access, *, at_once: int = AT_ONCE, seconds: float = SECONDS
     ) -> None:
-        self._operations = operations
+        self._query = query
+        self._refuse = refuse
         self._access = access
         self._at_once = at_once
         self._seconds = seconds
@@ -73,23 +84,25 @@ class Fleet:
     ) -> FleetResult:
         """Run a query in every org that is named; ``["*"]`` names all that the principal may use."""
         try:
-            how = aggregation.of(soql) if merge else None
-            aliases = await self._named(caller, orgs)
+            summation = aggregation.read_merge(soql) if merge else None
+            aliases = await self._aliases(caller, orgs)
         except InvalidArgument as error:
-            await self._operations.refuse(caller, tool, Action.QUERY, None, None, error)
+            await self._refuse(caller, tool, Action.QUERY, None, None, error)
             raise
         slots = asyncio.Semaphore(self._at_once)
-        asked = _Asked(caller, tool, soql, _GROUPS if how else limit, slots, len(aliases))
+        fan_out = _FanOut(caller, tool, soql, _GROUPS if summation else limit, slots, len(aliases))
         async with asyncio.TaskGroup() as group:  # a caller that goes away takes every question with it
-            tasks = [group.create_task(self._ask(asked, alias)) for alias in aliases]
+            tasks = [group.create_task(self._ask(fan_out, alias)) for alias in aliases]
         answers = dict(zip(aliases, (task.result() for task in tasks), strict=True))
-        return _side_by_side(answers) if how is None else _merged(answers, how, await self._org_ids(caller))
+        if summation is None:
+            return _side_by_side(answers)
+        return _merge_answers(answers, summation, await self._org_ids(caller))
 
     async def _org_ids(self, caller: Caller) -> dict[str, str]:
         """The org ids of aliases: an org may have several. Of one that answered, it is known by now."""
         return {org.alias: org.org_id for org in await self._access.visible(caller) if org.org_id is not None}
 
-    async def _named(self, caller: Caller, orgs: Sequence[str]) -> list[str]:
+    async def _aliases(self, caller: Caller, orgs: Sequence[str]) -> list[str]:
         if EVERY not in orgs:
             return list(dict.fromkeys(orgs))
         if len(orgs) > 1:
@@ -101,16 +114,18 @@ class Fleet:
             raise InvalidArgument("no org is available to you", fields=["orgs"])
         return list(visible)
 
-    async def _ask(self, asked: _Asked, alias: str) -> Page | CallError:
-        async with asked.slots:
+    async def _ask(self, fan_out: _FanOut, alias: str) -> Page | CallError:
+        async with fan_out.slots:
             try:
-                answer: Page | CallError = await self._operations.query(
-                    asked.caller, asked.tool, alias, asked.soql, limit=asked.limit, seconds=self._seconds
+                answer: Page | CallError = await self._query(
+                    fan_out.caller, fan_out.tool, alias, fan_out.soql, limit=fan_out.limit, seconds=self._seconds
                 )
             except CallError as error:
                 answer = error
-        asked.done += 1
-        await asked.caller.tell(asked.done, asked.total, f"{asked.done} of {asked.total} orgs have answered")
+        fan_out.finished += 1
+        await fan_out.caller.tell(
+            fan_out.finished, fan_out.total, f"{fan_out.finished} of {fan_out.total} orgs have answered"
+        )
         return answer
 
 
@@ -121,15 +136,15 @@ def _side_by_side(answers: dict[str, Page | CallError]) -> FleetResult:
     """The records of each org, as many of each as there is room for all."""
     pages = {alias: page for alias, page in answers.items() if isinstance(page, Page)}
     errors, room = _errors(answers)
-    shown = _fair(pages, room - sum(len(alias) + 200 for alias in pages))
+    counts = _fair_counts(pages, room - sum(len(alias) + 200 for alias in pages))
     results: list[dict[str, Any]] = []
     for alias, answer in answers.items():
         if isinstance(answer, Page):
-            results.append(_told(alias, answer, shown[alias]))
+            results.append(_org_result(alias, answer, counts[alias]))
         else:
             results.append({"org": alias, "error": errors[alias]})
     warnings = _warnings(pages)
-    cut = sum(shown[alias] < len(page.records) for alias, page in pages.items())
+    cut = sum(counts[alias] < len(page.records) for alias, page in pages.items())
     if cut:
         warnings.append(
             f"records of {cut} org{'s' if cut != 1 else ''} were left out, because a result ends at 60 KB: "
@@ -138,60 +153,58 @@ def _side_by_side(answers: dict[str, Page | CallError]) -> FleetResult:
     return FleetResult(results, len(answers), len(pages), warnings=tuple(warnings))
 
 
-def _told(alias: str, page: Page, shown: int) -> dict[str, Any]:
-    is_cut = shown < len(page.records)
-    told: dict[str, Any] = {"org": alias, "records": page.records[:shown], "has_more": is_cut or page.has_more}
+def _org_result(alias: str, page: Page, count: int) -> dict[str, Any]:
+    is_cut = count < len(page.records)
+    result: dict[str, Any] = {"org": alias, "records": page.records[:count], "has_more": is_cut or page.has_more}
     if page.total_size is not None:
-        told["total_size"] = page.total_size
+        result["total_size"] = page.total_size
     if page.next_cursor is not None and not is_cut:
-        told["next_cursor"] = page.next_cursor
-    return told
+        result["next_cursor"] = page.next_cursor
+    return result
 
 
-def _fair(pages: dict[str, Page], room: int) -> dict[str, int]:
+def _fair_counts(pages: dict[str, Page], room: int) -> dict[str, int]:
     """How many records of each org there is room for: the first of each, then the second of each, and so on."""
-    shown = dict.fromkeys(pages, 0)
+    counts = dict.fromkeys(pages, 0)
     room -= sum(len(page.next_cursor or "") for page in pages.values())
     for place in range(max((len(page.records) for page in pages.values()), default=0)):
         for alias, page in pages.items():
-            if shown[alias] < place or place >= len(page.records):
+            if counts[alias] < place or place >= len(page.records):
                 continue
             room -= result_size.size(page.records[place])
             if room < 0:
-                return shown
-            shown[alias] = place + 1
-    return shown
+                return counts
+            counts[alias] = place + 1
+    return counts
 
 
 # -- merged
 
 
-def _merged(answers: dict[str, Page | CallError], how: Merge, org_ids: dict[str, str]) -> FleetResult:
+def _merge_answers(answers: dict[str, Page | CallError], merge: Merge, org_ids: dict[str, str]) -> FleetResult:
     """The numbers of all orgs added up, each org's once, and what each alias told."""
-    whole = {alias: _whole(answer, how) for alias, answer in answers.items()}
+    whole = {alias: _whole(answer, merge) for alias, answer in answers.items()}
     pages = {alias: page for alias, page in whole.items() if isinstance(page, Page)}
     errors, room = _errors(whole)
     aliases_by_org: dict[str, list[str]] = {}
     for alias in pages:
         aliases_by_org.setdefault(org_ids.get(alias, alias), []).append(alias)
-    counted = [pages[aliases[0]] for aliases in aliases_by_org.values()]
-    total = sum(page.total_size or 0 for page in counted)
+    distinct = [pages[aliases[0]] for aliases in aliases_by_org.values()]
+    total = sum(page.total_size or 0 for page in distinct)
     results = [
         {"org": alias, "total_size": answer.total_size}
         if isinstance(answer, Page)
         else {"org": alias, "error": errors[alias]}
         for alias, answer in whole.items()
     ]
-    warnings = [*how.warnings, *_several_aliases(aliases_by_org.values()), *_warnings(pages)]
-    if how.counts_only:
-        return FleetResult(results, len(answers), len(pages), how.summed(total), total, tuple(warnings))
-    merged = how.rows([page.records for page in counted])
-    fitting = _fitting(merged, room - sum(len(alias) + 40 for alias in pages))
-    if fitting < len(merged):
-        warnings.append(
-            f"{len(merged) - fitting} of {len(merged)} groups were left out, because a result ends at 60 KB"
-        )
-    return FleetResult(results, len(answers), len(pages), merged[:fitting], len(merged), tuple(warnings))
+    warnings = [*merge.warnings, *_several_aliases(aliases_by_org.values()), *_warnings(pages)]
+    if merge.counts_only:
+        return FleetResult(results, len(answers), len(pages), merge.count_row(total), total, tuple(warnings))
+    rows = merge.add_rows([page.records for page in distinct])
+    fitting = _fitting_count(rows, room - sum(len(alias) + 40 for alias in pages))
+    if fitting < len(rows):
+        warnings.append(f"{len(rows) - fitting} of {len(rows)} groups were left out, because a result ends at 60 KB")
+    return FleetResult(results, len(answers), len(pages), rows[:fitting], len(rows), tuple(warnings))
 
 
 def _several_aliases(groups: Iterable[Sequence[str]]) -> list[str]:
@@ -202,9 +215,9 @@ def _several_aliases(groups: Iterable[Sequence[str]]) -> list[str]:
     ][:_MOST_WARNINGS]
 
 
-def _whole(answer: Page | CallError, how: Merge) -> Page | CallError:
+def _whole(answer: Page | CallError, merge: Merge) -> Page | CallError:
     """An org whose groups did not all come, or are none, would make the numbers wrong."""
-    if isinstance(answer, Page) and not how.takes(answer.records):
+    if isinstance(answer, Page) and not merge.accepts(answer.records):
         return Rejected("the org's answer has groups whose values cannot be added up", code="BAD_REPLY")
     if isinstance(answer, Page) and answer.next_cursor is not None:
         return NotSent(
@@ -216,7 +229,7 @@ def _whole(answer: Page | CallError, how: Merge) -> Page | CallError:
     return answer
 
 
-def _fitting(rows: list[FieldValues], room: int) -> int:
+def _fitting_count(rows: list[FieldValues], room: int) -> int:
     for number, row in enumerate(rows):
         room -= result_size.size(row)
         if room < 0:
@@ -231,18 +244,18 @@ def _errors(answers: dict[str, Page | CallError]) -> tuple[dict[str, dict[str, A
     """The error of each org that has one, in fewer words when there are very many, and the room that is left."""
     failed = {alias: error for alias, error in answers.items() if isinstance(error, CallError)}
     for keys in (_ERROR_KEYS, _BARE_KEYS):
-        told = {alias: _shaped(error, keys) for alias, error in failed.items()}
+        shown = {alias: _error_result(error, keys) for alias, error in failed.items()}
         room = (
             result_size.MAX_BYTES
             - result_size.FRAME_BYTES
-            - sum(result_size.size(each) + len(alias) + 30 for alias, each in told.items())
+            - sum(result_size.size(each) + len(alias) + 30 for alias, each in shown.items())
         )
         if room > result_size.MAX_BYTES // 2:
             break
-    return told, room
+    return shown, room
 
 
-def _shaped(error: CallError, keys: Sequence[str]) -> dict[str, Any]:
+def _error_result(error: CallError, keys: Sequence[str]) -> dict[str, Any]:
     whole = error.as_json(None)["error"]
     return {name: whole[name] for name in keys if name in whole}
 

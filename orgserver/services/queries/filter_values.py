@@ -1,4 +1,4 @@
-"""What a filter compares with, read by the type of its field: of every org's fields here, of others by their describe.
+"""The values of filters, read by the types of their fields: of every org's fields here, of others by their describe.
 
 SOQL writes numbers, dates, times, true and false without quotes, so that the type decides how a value is written.
 """
@@ -22,7 +22,7 @@ _EXAMPLES = {"date": "2026-02-20", "datetime": "2026-02-20T18:00:00Z"}
 Describe = Callable[[SObjectName], Awaitable[Schema]]
 
 
-def read(name: str, field: FieldInfo, value: Any) -> Any:
+def read_value(name: str, field: FieldInfo, value: Any) -> Any:
     """A value as it is compared with; InvalidArgument where it means nothing for this field."""
     if value is None or isinstance(value, list | dict):
         return value
@@ -38,7 +38,7 @@ def _read(field: FieldInfo, value: Any) -> Any:
     if field.type == "date":
         return value if isinstance(value, date) else date.fromisoformat(value_shapes.convert(field, value))
     if field.type == "datetime":
-        return value if isinstance(value, date) else times.instant(value if isinstance(value, str) else "")
+        return value if isinstance(value, date) else times.read_instant(value if isinstance(value, str) else "")
     if field.type == "boolean" or field.type in value_shapes.NUMBERS:
         return value_shapes.convert(field, value)
     if field.type in value_shapes.PICKLISTS and isinstance(value, str):
@@ -49,17 +49,17 @@ def _read(field: FieldInfo, value: Any) -> Any:
     return str(value) if type(value) is int and field.type in value_shapes.TEXTS else value
 
 
-async def typed(filter_: Mapping[str, Any], sobject: SObjectName, describe: Describe) -> dict[str, Any]:
+async def convert_filter(filter_: Mapping[str, Any], sobject: SObjectName, describe: Describe) -> dict[str, Any]:
     """A filter whose values are read by their fields' types, as far as the org tells them."""
-    found = dict(filter_)
+    values = dict(filter_)
     for name, condition in filter_.items():
-        known = standard_fields.field(sobject, name)
-        if (known is not None and known.type not in value_shapes.PICKLISTS) or not _has_values(condition):
+        standard = standard_fields.field(sobject, name)
+        if (standard is not None and standard.type not in value_shapes.PICKLISTS) or not _has_values(condition):
             continue
         field = await _field(name, sobject, describe)
         if field is not None:
-            found[name] = _converted(name, field, condition)
-    return found
+            values[name] = _convert_condition(name, field, condition)
+    return values
 
 
 def _has_values(condition: Any) -> bool:
@@ -72,15 +72,15 @@ def _has_values(condition: Any) -> bool:
     )
 
 
-def _converted(name: str, field: FieldInfo, condition: Any) -> Any:
+def _convert_condition(name: str, field: FieldInfo, condition: Any) -> Any:
     if not isinstance(condition, dict):
-        return read(name, field, condition)
+        return read_value(name, field, condition)
     return {
         operator: value
         if operator in _NO_VALUES
-        else [read(name, field, each) for each in value]
+        else [read_value(name, field, each) for each in value]
         if isinstance(value, list)
-        else read(name, field, value)
+        else read_value(name, field, value)
         for operator, value in condition.items()
     }
 
@@ -88,13 +88,12 @@ def _converted(name: str, field: FieldInfo, condition: Any) -> Any:
 async def _field(path: str, sobject: SObjectName, describe: Describe) -> FieldInfo | None:
     """The field at the end of a path; None where that cannot be known."""
     *steps, last = path.split(".")
-    here = sobject
     try:
         for step in steps:
-            reference = (await describe(here)).reference(step)
+            reference = (await describe(sobject)).reference(step)
             if reference is None or len(reference.reference_to) != 1:
                 return None
-            here = SObjectName(reference.reference_to[0])
-        return (await describe(here)).field(last)
+            sobject = SObjectName(reference.reference_to[0])
+        return (await describe(sobject)).field(last)
     except CallError:
         return None  # Salesforce says what is wrong

@@ -1,4 +1,4 @@
-"""What a list tool asks for, turned into SOQL: fields, filter, order and interval, nothing glued."""
+"""The SOQL of a list: its fields, filter, order and interval, each a checked name or a quoted literal."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from orgserver.model.schema import Schema
 from orgserver.salesforce import soql
 from orgserver.salesforce.protocol import standard_fields
 from orgserver.salesforce.soql import RowQuery
+from orgserver.services.calls import audit_records
 from orgserver.services.calls.preflight import Preflight, Problem, SchemaLookup, path_problems
 from orgserver.services.queries import filter_values
 from orgserver.services.records import appointments, field_values
@@ -61,13 +62,13 @@ class Listing:
             "end": self.end,
         }
 
-    def touched(self) -> tuple[str, ...]:
+    def field_names(self) -> tuple[str, ...]:
         """The names of every field that the list reads, filters by or orders by."""
-        found = set(field_values.field_names(self.fields, self.sobject))
-        found.update(self.filter or {})
+        fields = set(field_values.read_field_names(self.fields, self.sobject))
+        fields.update(self.filter or {})
         if self.order_by:
-            found.add(self.order_by.split()[0])
-        return field_values.named(found)
+            fields.add(self.order_by.split()[0])
+        return audit_records.sorted_names(fields)
 
 
 def check_listing(listing: Listing) -> Preflight:
@@ -86,7 +87,7 @@ def check_listing(listing: Listing) -> Preflight:
 
 def build(listing: Listing, *, now: datetime, zone: str) -> RowQuery:
     """Build the SOQL of a list, in a total order; InvalidArgument names the argument that does not mean anything."""
-    fields = field_values.field_names(listing.fields, listing.sobject)
+    fields = field_values.read_field_names(listing.fields, listing.sobject)
     conditions = _conditions(listing.filter, listing.sobject)
     if listing.sobject == EVENT:
         conditions += _interval(listing.start, listing.end, now=now, zone=zone)
@@ -133,8 +134,8 @@ def _literal(name: str, value: Any, sobject: SObjectName) -> str:
         raise _bad(name, "takes a text, a number, true, false or null here")
     if isinstance(value, str) and len(value) > soql.MAX_LITERAL:
         raise _bad(name, f"is longer than {soql.MAX_LITERAL:,} characters")
-    known = standard_fields.field(sobject, name)
-    return soql.literal(value if known is None else filter_values.read(name, known, value))
+    field = standard_fields.field(sobject, name)
+    return soql.literal(value if field is None else filter_values.read_value(name, field, value))
 
 
 def _order(listing: Listing) -> str:
@@ -149,23 +150,23 @@ def _order(listing: Listing) -> str:
 
 def _interval(start: str | None, end: str | None, *, now: datetime, zone: str) -> list[str]:
     """Events that overlap ``[start, end)``; an event without length counts at its instant."""
-    first = instant("start", start, zone) if start is not None else (now if end is None else None)
-    last = instant("end", end, zone, past=True) if end is not None else None
+    first = read_instant("start", start, zone) if start is not None else (now if end is None else None)
+    last = read_instant("end", end, zone, past=True) if end is not None else None
     if first is not None and last is not None and last <= first:
         raise InvalidArgument("end is not after start", fields=["start", "end"])
-    return appointments.interval(first, last, zone)
+    return appointments.interval_conditions(first, last, zone)
 
 
-def instant(argument: str, text: str, zone: str, *, past: bool = False) -> datetime:
+def read_instant(argument: str, text: str, zone: str, *, past: bool = False) -> datetime:
     """A time as it is; a date as its first instant in the org user's zone (``past``: the next day's)."""
-    if field_values.is_date(text):
+    if times.is_date(text):
         try:
             day = date.fromisoformat(text) + timedelta(days=1 if past else 0)
             return datetime.combine(day, time(), times.zone_or_utc(zone)).astimezone(UTC)
         except OverflowError:
             raise InvalidArgument(f"{argument} is out of range", fields=[argument]) from None
     try:
-        return times.instant(text)
+        return times.read_instant(text)
     except ValueError as error:
         raise InvalidArgument(f"{argument} {error}; or a date (2026-02-20)", fields=[argument]) from None
 

@@ -16,7 +16,7 @@ from orgserver.model.orgs import Caller, Org
 from orgserver.model.results import Page
 from orgserver.model.schema import Schema
 from orgserver.salesforce import soql as soql_text
-from orgserver.services.calls import preflight
+from orgserver.services.calls import audit_records, preflight
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Plan
 from orgserver.services.queries import filter_values, paging, record_count, subquery_rows
@@ -24,7 +24,7 @@ from orgserver.services.queries import list_query as listings
 from orgserver.services.queries.list_query import Listing
 from orgserver.services.queries.paging import Piece, Source
 from orgserver.services.queries.query_text import MAX_SOQL, check_soql
-from orgserver.services.records import appointments, field_values
+from orgserver.services.records import appointments
 from orgserver.services.records.default_fields import DefaultFields
 from orgserver.services.records.operations import Describe, record_shape
 from orgserver.services.results import cursors
@@ -47,12 +47,12 @@ class PagePlanner:
         """List records of one object."""
         arguments = {"tool": "list"} | listing.arguments()
         position = self._position(caller, org, listing.cursor, arguments)
-        zone = appointments.zone_of(org)
+        zone = appointments.user_zone(org)
         shape = record_shape(org, listing.sobject, listing.fields)
         asked_at = position.asked_at or time.time_ns() // 1_000_000
         now = _EPOCH + timedelta(milliseconds=asked_at)
-        checked = listings.build(listing, now=now, zone=zone)  # its arguments are checked before anything is sent
-        if len(checked.ordered) > MAX_SOQL:
+        query = listings.build(listing, now=now, zone=zone)  # its arguments are checked before anything is sent
+        if len(query.ordered) > MAX_SOQL:
             raise InvalidArgument(
                 f"filter makes a query of more than the {MAX_SOQL:,} characters that Salesforce takes",
                 fields=["filter"],
@@ -60,12 +60,12 @@ class PagePlanner:
             )
 
         async def send(session: OrgSession) -> Page:
-            typed = await self._typed(session, caller, listing)
+            listing_by_types = await self._convert_filter(session, caller, listing)
 
             def source(fields: Sequence[str] | None) -> Source:
                 if position.soql is not None:
                     return Source(position.soql, is_ours=True, shape=shape)
-                rows = listings.build(replace(typed, fields=fields), now=now, zone=zone)
+                rows = listings.build(replace(listing_by_types, fields=fields), now=now, zone=zone)
                 return Source(rows.ordered, rows, is_ours=True, shape=shape)
 
             async def read(fields: Sequence[str]) -> Piece:
@@ -84,7 +84,7 @@ class PagePlanner:
                 piece = replace(piece, rest=replace(piece.rest, asked_at=asked_at))
             return self._page(caller, org, piece, arguments)
 
-        return Plan("read", send, _page_ending, fields=listing.touched(), preflight=listings.check_listing(listing))
+        return Plan("read", send, _page_ending, fields=listing.field_names(), preflight=listings.check_listing(listing))
 
     def query(
         self,
@@ -100,7 +100,7 @@ class PagePlanner:
         """Run a query that the agent wrote; Salesforce judges it, but it may have no side effects."""
         redacted = check_soql(text)
         query = soql_text.understood(text)
-        objects, touched = soql_text.summary_of(text, query)
+        object_name, paths = soql_text.summary_of(text, query)
         source = Source(
             text,
             soql_text.row_query(query, text) if query is not None else None,
@@ -124,10 +124,10 @@ class PagePlanner:
             "read",
             send,
             _page_ending,
-            fields=field_values.named(touched),
+            fields=audit_records.sorted_names(paths),
             soql=redacted,
-            object=_object(objects),
-            preflight=preflight.check_query(_object(objects), touched) if soql_text.is_plain(text) else None,
+            object=_object(object_name),
+            preflight=preflight.check_query(_object(object_name), paths) if soql_text.is_plain(text) else None,
         )
 
     def _position(self, caller: Caller, org: Org, cursor: str | None, arguments: dict[str, Any]) -> Position:
@@ -146,7 +146,7 @@ class PagePlanner:
         warnings = (*piece.warnings, *subquery_rows.warnings(piece.records))
         return Page(piece.records, piece.total_size, following, warnings)
 
-    async def _typed(self, session: OrgSession, caller: Caller, listing: Listing) -> Listing:
+    async def _convert_filter(self, session: OrgSession, caller: Caller, listing: Listing) -> Listing:
         """Read the filter's values by their fields' types: those that not every org has are asked for."""
         if not listing.filter:
             return listing
@@ -154,12 +154,12 @@ class PagePlanner:
         async def describe(sobject: SObjectName) -> Schema:
             return await self._schema(session, caller, sobject)
 
-        return replace(listing, filter=await filter_values.typed(listing.filter, listing.sobject, describe))
+        return replace(listing, filter=await filter_values.convert_filter(listing.filter, listing.sobject, describe))
 
 
 def _page_ending(page: Page) -> Completion:
-    found = tuple(str(record["Id"])[:_ID] for record in page.records if record.get("Id"))
-    return Completion(Outcome.SUCCEEDED, row_count=len(page.records), record_ids=found)
+    record_ids = tuple(str(record["Id"])[:_ID] for record in page.records if record.get("Id"))
+    return Completion(Outcome.SUCCEEDED, row_count=len(page.records), record_ids=record_ids)
 
 
 def _object(name: str | None) -> SObjectName | None:

@@ -26,7 +26,7 @@ _OFFSET_CUTS = (
     "Salesforce gives no more than the first batch of a query with OFFSET, so that rows may be missing beyond these: "
     "leave OFFSET out and go on by cursor, or filter by what was read last"
 )
-_ADDED = re.compile(r"\bsort|\border(?:ed|ing)? by\b|\blimit\b", re.IGNORECASE)
+_ADDITIONS = re.compile(r"\bsort|\border(?:ed|ing)? by\b|\blimit\b", re.IGNORECASE)
 """Words of a refusal that names no place, where it is about what was added to a query."""
 
 
@@ -82,11 +82,11 @@ class _Reading:
         try:
             piece = await self._run_again(rows.first(self.limit + 1), Position(), Position(), self.limit + 1)
         except Rejected as error:
-            if self.source.is_ours or not _is_about_what_was_added(error, rows):
+            if self.source.is_ours or not _blames_additions(error, rows):
                 raise
             return await self.run(self.source.text, Position(), max(self.limit, _SMALLEST_BATCH))
         if piece.rest is None:
-            return await self._checked(piece, rows, self.limit + 1)
+            return await self._check_offset(piece, rows, self.limit + 1)
         shown = len(piece.records)
         return replace(piece, total_size=None, rest=Position(None, shown, shown))
 
@@ -96,7 +96,7 @@ class _Reading:
         piece = await self._run_again(rows.whole, position, Position(None, shown), batch)
         if piece.rest is not None:
             piece = replace(piece, rest=replace(piece.rest, shown=shown + len(piece.records)))
-        return await self._checked(piece, rows)
+        return await self._check_offset(piece, rows)
 
     async def _run_again(self, soql: str, position: Position, beginning: Position, batch: int) -> Piece:
         """Read a result in a total order; one that Salesforce no longer keeps is begun again."""
@@ -107,18 +107,18 @@ class _Reading:
                 raise
             return await self.run(soql, beginning, _LARGEST_BATCH)
 
-    async def _checked(self, piece: Piece, rows: RowQuery, most: int | None = None) -> Piece:
+    async def _check_offset(self, piece: Piece, rows: RowQuery, most: int | None = None) -> Piece:
         """With OFFSET, Salesforce calls a result done that it has cut short; a count tells whether it has.
 
         Seen at 200 and at 2,000 rows (developerforce/Force.com-JavaScript-REST-Toolkit#91; SOQL and SOSL Reference,
         ``sforce_api_calls_soql_select_offset``).
         """
-        found, asked = piece.total_size or 0, [each for each in (most, rows.limit) if each is not None]
-        if not rows.tail or not piece.is_done or found < _SMALLEST_BATCH or (asked and found >= min(asked)):
+        total_size, limits = piece.total_size or 0, [each for each in (most, rows.limit) if each is not None]
+        if not rows.tail or not piece.is_done or total_size < _SMALLEST_BATCH or (limits and total_size >= min(limits)):
             return piece
-        counted = await count(self.session, self.source, rows)
-        total = rows.total(counted) if isinstance(counted, int) else None
-        cut = (_OFFSET_CUTS,) if piece.rest is None and total != found else ()
+        row_count = await count(self.session, self.source, rows)
+        total = rows.total(row_count) if isinstance(row_count, int) else None
+        cut = (_OFFSET_CUTS,) if piece.rest is None and total != total_size else ()
         return replace(piece, total_size=total, warnings=(*piece.warnings, *cut))
 
     async def run(self, soql: str, position: Position, batch: int) -> Piece:
@@ -147,7 +147,7 @@ async def count(session: OrgSession, source: Source, rows: RowQuery) -> int | st
         return error.code
 
 
-def _is_about_what_was_added(error: Rejected, rows: RowQuery) -> bool:
+def _blames_additions(error: Rejected, rows: RowQuery) -> bool:
     """Tell whether Salesforce may take the query as it was written; what names a place in it is refused either way."""
     if error.category != "invalid_argument" or error.code == "INVALID_QUERY_LOCATOR":
         return False
@@ -155,11 +155,11 @@ def _is_about_what_was_added(error: Rejected, rows: RowQuery) -> bool:
     by_place = rows.is_to_blame(message)
     if by_place is not None:
         return by_place
-    return error.code == "MALFORMED_QUERY" or "UNSUPPORTED" in error.code or _ADDED.search(message) is not None
+    return error.code == "MALFORMED_QUERY" or "UNSUPPORTED" in error.code or _ADDITIONS.search(message) is not None
 
 
 @dataclass(frozen=True, slots=True)
-class _Taken:
+class _PageRest:
     """What was left of a page when some of its records were taken."""
 
     total_size: int
@@ -180,24 +180,24 @@ class _Shelf:
         self._shape = shape
         self._room = result_size.MAX_BYTES - result_size.FRAME_BYTES
 
-    def take(self, position: Position, reply: Reply) -> _Taken:
+    def take(self, position: Position, reply: Reply) -> _PageRest:
         """Take records of a page from a position on; the first of all is cut if it does not fit."""
         page = protocol.read_page(reply)
-        for taken, each in enumerate(page.records[position.skip :]):
+        for number, each in enumerate(page.records[position.skip :]):
             if len(self.records) == self._limit or not self._put(self._shape(each)):
-                here = Position(position.path, position.skip + taken)
-                return _Taken(page.total_size, here, full=True, is_done=page.next_path is None)
+                here = Position(position.path, position.skip + number)
+                return _PageRest(page.total_size, here, full=True, is_done=page.next_path is None)
         skip = max(position.skip - len(page.records), 0)  # what is skipped may go on in the next page
         following = Position(page.next_path, skip) if page.next_path is not None else None
-        return _Taken(page.total_size, following, full=False, is_done=following is None)
+        return _PageRest(page.total_size, following, full=False, is_done=following is None)
 
     def _put(self, record: FieldValues) -> bool:
-        size = truncation.within(record, self._room)
+        size = truncation.size_within(record, self._room)
         if size is None:
             if self.records:
                 return False
-            told = result_size.bounded(record)
-            record, self.warnings, size = told.values, told.warnings, self._room
+            cut = result_size.bound_record(record)
+            record, self.warnings, size = cut.values, cut.warnings, self._room
         self._room -= size
         self.records.append(record)
         return True

@@ -54,12 +54,12 @@ async def _count(session: OrgSession, source: Source, rows: RowQuery) -> int | s
 
 
 async def _with_total(piece: Piece, rows: RowQuery, counter: asyncio.Task[int | str], deadline: float) -> Piece:
-    left = deadline - asyncio.get_running_loop().time() - _ANSWER_SECONDS
-    await asyncio.wait({counter}, timeout=max(min(left, WAIT_SECONDS), 0.0))
-    counted = counter.result() if counter.done() else "TIMEOUT"
-    if isinstance(counted, int):
-        return replace(piece, total_size=rows.total(counted))
-    return _with_warning(piece, f"the records could not be counted ({counted}), so total_size is left out")
+    seconds = deadline - asyncio.get_running_loop().time() - _ANSWER_SECONDS
+    await asyncio.wait({counter}, timeout=max(min(seconds, WAIT_SECONDS), 0.0))
+    row_count = counter.result() if counter.done() else "TIMEOUT"
+    if isinstance(row_count, int):
+        return replace(piece, total_size=rows.total(row_count))
+    return _with_warning(piece, f"the records could not be counted ({row_count}), so total_size is left out")
 
 
 def _with_warning(piece: Piece, warning: str) -> Piece:

@@ -11,9 +11,9 @@ from orgserver.model.errors import InvalidArgument, Rejected
 from orgserver.model.results import FieldValues, Found
 from orgserver.salesforce.protocol import rest
 from orgserver.salesforce.soql import sosl
+from orgserver.services.calls import audit_records
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Plan
-from orgserver.services.records import field_values
 from orgserver.services.results import result_size, truncation
 
 MAX_OBJECTS = 20
@@ -28,8 +28,8 @@ _FIELDS: dict[str, tuple[str, ...]] = {
     "Task": ("Id", "Subject", "Status"),
 }
 """What is told of a record; of other objects, their ``Name``."""
-_NAMED = ("Id", "Name")
-_USUAL = ("Account", "Contact", "Lead", "Opportunity", "Case")
+_OTHER_FIELDS = ("Id", "Name")
+_DEFAULT_OBJECTS = ("Account", "Contact", "Lead", "Opportunity", "Case")
 _EVERYWHERE = ("Account", "Contact")
 """Objects that every org has."""
 
@@ -43,78 +43,76 @@ class Search:
     limit: int = 20
 
 
-def plan(wanted: Search) -> Plan[Found]:
+def plan(search: Search) -> Plan[Found]:
     """Search; InvalidArgument names what is wrong."""
-    objects = _objects(wanted.objects)
-    text = " ".join(wanted.text.split())
+    objects = _objects(search.objects)
+    text = " ".join(search.text.split())
     if not sosl.MIN_TEXT <= len(text) <= sosl.MAX_TEXT or not sosl.term(text):
         raise InvalidArgument(f"text has {sosl.MIN_TEXT} to {sosl.MAX_TEXT:,} characters", fields=["text"])
-    returning: dict[str, tuple[str, ...]] = {name: _FIELDS.get(name, _NAMED) for name in objects}
+    returning: dict[str, tuple[str, ...]] = {name: _FIELDS.get(name, _OTHER_FIELDS) for name in objects}
 
     async def send(session: OrgSession) -> Found:
-        asked = min(wanted.limit + 1, sosl.MAX_FOUND)
-        return await _ask(session, text, returning, asked, wanted)
+        return await _ask(session, text, returning, search)
 
     return Plan(
         "read",
         send,
-        lambda found: Completion(
+        lambda page: Completion(
             Outcome.SUCCEEDED,
-            row_count=len(found.records),
-            record_ids=tuple(str(each["Id"])[:_ID] for each in found.records if each.get("Id")),
+            row_count=len(page.records),
+            record_ids=tuple(str(each["Id"])[:_ID] for each in page.records if each.get("Id")),
         ),
-        fields=field_values.named({field for fields in returning.values() for field in fields}),
+        fields=audit_records.sorted_names({field for fields in returning.values() for field in fields}),
         soql=f"FIND {{?}} RETURNING {', '.join(objects)}",
         object=objects[0] if len(objects) == 1 else None,
     )
 
 
-def _objects(given: Sequence[str] | None) -> tuple[str, ...]:
-    if given is not None and not 1 <= len(given) <= MAX_OBJECTS:
+def _objects(objects: Sequence[str] | None) -> tuple[str, ...]:
+    if objects is not None and not 1 <= len(objects) <= MAX_OBJECTS:
         raise InvalidArgument(f"objects names 1 to {MAX_OBJECTS} objects", fields=["objects"])
-    known = {name.lower(): name for name in _FIELDS}
+    spellings = {name.lower(): name for name in _FIELDS}
     try:
-        found = [names.sobject(known.get(name.lower(), name)) for name in given or _USUAL]
+        sobjects = [names.sobject(spellings.get(name.lower(), name)) for name in objects or _DEFAULT_OBJECTS]
     except ValueError:
         raise InvalidArgument("objects holds something that is no object's name", fields=["objects"]) from None
-    return tuple({name.lower(): name for name in found}.values())
+    return tuple({name.lower(): name for name in sobjects}.values())
 
 
-async def _ask(
-    session: OrgSession, text: str, returning: dict[str, tuple[str, ...]], asked: int, wanted: Search
-) -> Found:
-    """Ask for what is usual; where the org or its user has less, once again for what there must be."""
-    chosen = wanted.objects is not None
+async def _ask(session: OrgSession, text: str, returning: dict[str, tuple[str, ...]], search: Search) -> Found:
+    """Ask for the default fields; where the org or its user has less, once again for what there must be."""
+    is_chosen = search.objects is not None
     try:
-        return await _send(session, text, returning, asked, wanted.limit)
+        return await _send(session, text, returning, search.limit)
     except Rejected as error:
-        if error.code not in ("INVALID_TYPE", "INVALID_FIELD") or (chosen and error.code == "INVALID_TYPE"):
+        if error.code not in ("INVALID_TYPE", "INVALID_FIELD") or (is_chosen and error.code == "INVALID_TYPE"):
             raise
-        objects = [name for name in returning if chosen or error.code == "INVALID_FIELD" or name in _EVERYWHERE]
-    found = await _send(session, text, dict.fromkeys(objects, ("Id",)), asked, wanted.limit)
+        objects = [name for name in returning if is_chosen or error.code == "INVALID_FIELD" or name in _EVERYWHERE]
+    page = await _send(session, text, dict.fromkeys(objects, ("Id",)), search.limit)
     less = f"only {', '.join(objects)} searched and ids told: this org or its user has not the rest"
-    return replace(found, warnings=(less, *found.warnings))
+    return replace(page, warnings=(less, *page.warnings))
 
 
-async def _send(session: OrgSession, text: str, returning: dict[str, tuple[str, ...]], asked: int, limit: int) -> Found:
-    request = rest.search(session.org.api_version, sosl.find(text, returning, asked))
+async def _send(session: OrgSession, text: str, returning: dict[str, tuple[str, ...]], limit: int) -> Found:
+    find = sosl.find(text, returning, min(limit + 1, sosl.MAX_FOUND))
+    request = rest.search(session.org.api_version, find)
     return await session.call(request, lambda reply: _cut(rest.read_search_results(reply), limit))
 
 
-def _cut(found: list[FieldValues], limit: int) -> Found:
+def _cut(rows: list[FieldValues], limit: int) -> Found:
     room = result_size.MAX_BYTES - result_size.FRAME_BYTES
     records: list[FieldValues] = []
     warnings: tuple[str, ...] = ()
-    for record in map(result_size.without_nulls, found[:limit]):
-        size = truncation.within(record, room)
+    for record in map(result_size.without_nulls, rows[:limit]):
+        size = truncation.size_within(record, room)
         if size is None and records:
             break
         if size is None:
-            told = result_size.bounded(record)
-            records, warnings, size = [told.values], told.warnings, room
+            first = result_size.bound_record(record)
+            records, warnings, size = [first.values], first.warnings, room
         else:
             records.append(record)
         room -= size
-    if len(records) < len(found) or len(found) == sosl.MAX_FOUND:
+    if len(records) < len(rows) or len(rows) == sosl.MAX_FOUND:
         warnings = (*warnings, "there is more than is shown: narrow text, name objects, or raise limit")
     return Found(records, warnings)

@@ -1,4 +1,4 @@
-"""Appointments for people: all-day events, series and zones told as a calendar shows them; overlaps; attendees."""
+"""Appointments as a calendar shows them: all-day events, series and zones; overlaps; attendees."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from orgserver.model import names
-from orgserver.model import times as moments
+from orgserver.model import names, times
 from orgserver.model.errors import CallError, Rejected
 from orgserver.model.names import RecordId
 from orgserver.model.orgs import Org
@@ -17,36 +16,35 @@ from orgserver.model.results import FieldValues
 from orgserver.salesforce import soql
 from orgserver.salesforce.protocol import rest
 from orgserver.services.calls.access import OrgSession
-from orgserver.services.records import field_values
 from orgserver.services.results import result_size
 
 _TIMES = ("startdatetime", "enddatetime")
 _SERIES = ("IsRecurrence", "IsRecurrence2", "RecurrenceActivityId")
 _COMPANIONS = ("IsAllDayEvent", "DurationInMinutes")
 _DAY_MINUTES = 1_440
-_LOOK_SECONDS = 5.0
-_SHOWN = 5
+_OVERLAP_SECONDS = 5.0
+_MAX_OVERLAPS = 5
 _ATTENDEES = 50
 _ID = 18
 
 
-def zone_of(org: Org) -> str:
-    """The zone of the org's user."""
+def user_zone(org: Org) -> str:
+    """The time zone of the org's user."""
     return org.user.time_zone if org.user else "UTC"
 
 
 # -- writing
 
 
-async def overlaps(session: OrgSession, data: FieldValues) -> tuple[str, ...]:
+async def overlap_warnings(session: OrgSession, data: FieldValues) -> tuple[str, ...]:
     """Warn of what the owner has at that time; looked up before the create, and nothing that fails there stops it."""
-    given = {name.lower(): value for name, value in data.items()}
-    owner = given.get("ownerid") or (session.org.user.id if session.org.user else None)
-    if owner is None or given.get("isalldayevent") is True:
+    values = {name.lower(): value for name, value in data.items()}
+    owner = values.get("ownerid") or (session.org.user.id if session.org.user else None)
+    if owner is None or values.get("isalldayevent") is True:
         return ()
     try:
-        start = datetime.fromisoformat(str(given["startdatetime"])).astimezone(UTC)
-        end = _end(given, start)
+        start = datetime.fromisoformat(str(values["startdatetime"])).astimezone(UTC)
+        end = _end(values, start)
         owner = names.record_id(str(owner))
     except (KeyError, TypeError, ValueError, OverflowError):
         return ()
@@ -54,73 +52,77 @@ async def overlaps(session: OrgSession, data: FieldValues) -> tuple[str, ...]:
         f"SELECT Id, StartDateTime, EndDateTime FROM Event WHERE OwnerId = {soql.literal(owner)} "  # noqa: S608
         f"AND IsAllDayEvent = false AND IsRecurrence = false AND ShowAs != 'Free' "
         f"AND StartDateTime < {soql.literal(end)} AND EndDateTime > {soql.literal(start)} "
-        f"ORDER BY StartDateTime LIMIT {_SHOWN + 1}"
+        f"ORDER BY StartDateTime LIMIT {_MAX_OVERLAPS + 1}"
     )
     try:
-        async with asyncio.timeout(_LOOK_SECONDS):
+        async with asyncio.timeout(_OVERLAP_SECONDS):
             request = rest.query(session.org.api_version, text, 200)
-            return await session.call(request, lambda reply: _warned(rest.read_page(reply).records))
+            return await session.call(request, lambda reply: _overlap_warnings(rest.read_page(reply).records))
     except (CallError, TimeoutError):
         return ()
     finally:
         session.trace.sent = False  # a read changes nothing
 
 
-def _end(given: Mapping[str, Any], start: datetime) -> datetime:
-    end = given.get("enddatetime")
+def _end(values: Mapping[str, Any], start: datetime) -> datetime:
+    end = values.get("enddatetime")
     if end is not None:
         return datetime.fromisoformat(str(end)).astimezone(UTC)
-    return start + timedelta(minutes=int(given["durationinminutes"]))
+    return start + timedelta(minutes=int(values["durationinminutes"]))
 
 
-def _warned(found: list[FieldValues]) -> tuple[str, ...]:
-    if not found:
+def _overlap_warnings(events: list[FieldValues]) -> tuple[str, ...]:
+    if not events:
         return ()
-    shown = ", ".join(
+    names_and_times = ", ".join(
         f"{str(each.get('Id'))[:_ID]} ({_stamp(each, 'StartDateTime')} to {_stamp(each, 'EndDateTime')})"
-        for each in found[:_SHOWN]
+        for each in events[:_MAX_OVERLAPS]
     )
-    more = " and more" if len(found) > _SHOWN else ""
-    return (f"overlaps with other appointments of its owner: {shown}{more}",)
+    more = " and more" if len(events) > _MAX_OVERLAPS else ""
+    return (f"overlaps with other appointments of its owner: {names_and_times}{more}",)
 
 
 def _stamp(record: FieldValues, name: str) -> str:
-    at = _time(record.get(name))
+    at = _read_time(record.get(name))
     return at.strftime("%Y-%m-%dT%H:%M:%SZ") if at else "?"
 
 
 # -- reading
 
 
-def companions(fields: Sequence[str]) -> tuple[str, ...]:
+def companion_fields(fields: Sequence[str]) -> tuple[str, ...]:
     """What must be read beside an event's times to tell whether they are days, and which: as far as it is not read."""
-    lowered = {name.lower() for name in fields}
-    return tuple(name for name in _COMPANIONS if name.lower() not in lowered) if lowered & set(_TIMES) else ()
+    names_read = {name.lower() for name in fields}
+    if names_read.isdisjoint(_TIMES):
+        return ()
+    return tuple(name for name in _COMPANIONS if name.lower() not in names_read)
 
 
-def told(record: FieldValues, zone: str, fields: Sequence[str] | None) -> FieldValues:
+def show_event(record: FieldValues, zone: str, fields: Sequence[str] | None) -> FieldValues:
     """An event with its times as the org's user sees them; of all its fields (None), with its series in our words."""
-    hidden = frozenset(companions(fields or ()))
-    shown = {name: value for name, value in record.items() if name not in hidden}
+    companions = companion_fields(fields or ())
+    event = {name: value for name, value in record.items() if name not in companions}
     if fields is None:
-        series = {name: shown.pop(name, None) for name in _SERIES}
+        series = {name: event.pop(name, None) for name in _SERIES}
         if any(series.values()):
-            shown["recurring"] = True
-            shown["series_id"] = series["RecurrenceActivityId"] or shown.get("Id")
-    local = _local(record, moments.zone_or_utc(zone))
-    return shown | ({"local": local | {"time_zone": zone}} if local else {})
+            event["recurring"] = True
+            event["series_id"] = series["RecurrenceActivityId"] or event.get("Id")
+    local = _local_times(record, times.zone_or_utc(zone))
+    if local:
+        event["local"] = local | {"time_zone": zone}
+    return event
 
 
-def _local(record: FieldValues, zone: ZoneInfo) -> dict[str, str]:
-    start, end = _time(record.get("StartDateTime")), _time(record.get("EndDateTime"))
+def _local_times(record: FieldValues, zone: ZoneInfo) -> dict[str, str]:
+    start, end = _read_time(record.get("StartDateTime")), _read_time(record.get("EndDateTime"))
     is_all_day = record.get("IsAllDayEvent")
     if is_all_day is None:  # hidden from the login's user: they may be days or instants
         return {}
     try:
         if is_all_day:
             return _days(start, end, record.get("DurationInMinutes"))
-        times = {"start": start, "end": end}
-        return {name: at.astimezone(zone).isoformat() for name, at in times.items() if at is not None}
+        instants = {"start": start, "end": end}
+        return {name: at.astimezone(zone).isoformat() for name, at in instants.items() if at is not None}
     except OverflowError:
         return {}
 
@@ -135,8 +137,8 @@ def _days(start: datetime | None, end: datetime | None, minutes: Any) -> dict[st
     return {"start": start.date().isoformat(), "end": last.isoformat()}
 
 
-def _time(value: Any) -> datetime | None:
-    if not isinstance(value, str) or not field_values.is_datetime(value):
+def _read_time(value: Any) -> datetime | None:
+    if not isinstance(value, str) or not times.is_datetime(value):
         return None
     return datetime.fromisoformat(value).astimezone(UTC)
 
@@ -144,23 +146,23 @@ def _time(value: Any) -> datetime | None:
 # -- finding
 
 
-def interval(first: datetime | None, last: datetime | None, zone: str) -> list[str]:
+def interval_conditions(first: datetime | None, last: datetime | None, zone: str) -> list[str]:
     """Conditions for events that overlap ``[first, last)``; one without length counts at its instant.
 
     All-day events are days, not instants: they are compared with the days that the interval touches in the user's
     zone. Whether their end is the last day's midnight or the next one's, a length of one day ends on the first.
     """
-    where = moments.zone_or_utc(zone)
+    where = times.zone_or_utc(zone)
     conditions = []
     if first is not None:
         at, day = soql.literal(first), soql.literal(_day(first, where))
-        timed = f"IsAllDayEvent = false AND (EndDateTime > {at} OR StartDateTime >= {at})"
-        days = f"StartDateTime >= {day} OR (EndDateTime >= {day} AND DurationInMinutes > {_DAY_MINUTES})"
-        conditions.append(f"(({timed}) OR (IsAllDayEvent = true AND ({days})))")
+        by_instant = f"IsAllDayEvent = false AND (EndDateTime > {at} OR StartDateTime >= {at})"
+        by_day = f"StartDateTime >= {day} OR (EndDateTime >= {day} AND DurationInMinutes > {_DAY_MINUTES})"
+        conditions.append(f"(({by_instant}) OR (IsAllDayEvent = true AND ({by_day})))")
     if last is not None:
         day = soql.literal(_day(last - timedelta(microseconds=1), where))
-        timed = f"IsAllDayEvent = false AND StartDateTime < {soql.literal(last)}"
-        conditions.append(f"(({timed}) OR (IsAllDayEvent = true AND StartDateTime <= {day}))")
+        by_instant = f"IsAllDayEvent = false AND StartDateTime < {soql.literal(last)}"
+        conditions.append(f"(({by_instant}) OR (IsAllDayEvent = true AND StartDateTime <= {day}))")
     return conditions
 
 
@@ -177,29 +179,29 @@ def _day(at: datetime, zone: ZoneInfo) -> datetime:
 
 
 class Attendees:
-    """Who was invited, in orgs that know it; the others are asked once."""
+    """Who was invited; an org without invitations is asked once."""
 
     def __init__(self) -> None:
-        self._lacking: set[str] = set()
+        self._orgs_without: set[str] = set()
 
-    async def of(self, session: OrgSession, event: RecordId) -> dict[str, Any]:
+    async def read(self, session: OrgSession, event: RecordId) -> dict[str, Any]:
         """The event's ``attendees``; nothing where the org has none, a word where they could not be read."""
-        if session.org.row_id in self._lacking:
+        if session.org.row_id in self._orgs_without:
             return {}
         try:
-            rows = await self._rows(session, event)
+            rows = await self._read_rows(session, event)
         except Rejected as error:
             if error.code != "INVALID_TYPE":
                 return {"attendees_unread": error.code}
-            self._lacking.add(session.org.row_id)
+            self._orgs_without.add(session.org.row_id)
             return {}
         except CallError as error:
             return {"attendees_unread": error.code}
-        shown = [_attendee(row) for row in rows[:_ATTENDEES]]
+        attendees = [_attendee(row) for row in rows[:_ATTENDEES]]
         more = {"more_attendees": True} if len(rows) > _ATTENDEES else {}
-        return ({"attendees": shown} | more) if shown else {}
+        return ({"attendees": attendees} | more) if attendees else {}
 
-    async def _rows(self, session: OrgSession, event: RecordId) -> list[FieldValues]:
+    async def _read_rows(self, session: OrgSession, event: RecordId) -> list[FieldValues]:
         one = f"SELECT RelationId, Relation.Name, Relation.Type, Status FROM EventRelation WHERE EventId = '{event}'"  # noqa: S608
         for condition in (" AND IsInvitee = true", ""):  # without Shared Activities there are invitees only
             request = rest.query(session.org.api_version, f"{one}{condition} LIMIT {_ATTENDEES + 1}", 200)
@@ -213,10 +215,10 @@ class Attendees:
 
 def _attendee(row: Mapping[str, Any]) -> FieldValues:
     relation = row.get("Relation") or {}
-    told = {
+    attendee = {
         "id": row.get("RelationId"),
         "name": relation.get("Name"),
         "type": relation.get("Type"),
         "status": row.get("Status"),
     }
-    return result_size.without_nulls(told)
+    return result_size.without_nulls(attendee)

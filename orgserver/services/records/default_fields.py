@@ -1,4 +1,4 @@
-"""The fields that are told when none are named: as far as the org has them, and its user may see them."""
+"""The fields that are read when a call names none: as far as the org has them, and its user may see them."""
 
 from __future__ import annotations
 
@@ -30,30 +30,29 @@ class DefaultFields:
         self,
         session: OrgSession,
         sobject: SObjectName,
-        given: Sequence[str] | None,
+        fields: Sequence[str] | None,
         send: Callable[[tuple[str, ...]], Awaitable[T]],
     ) -> T:
-        """Ask for the given fields or the usual ones: again without those that may be lacking, once for each.
+        """Ask for fields, or (None) the default ones: again without those that may be lacking, once for each.
 
-        All of the usual ones may be lacking; of the given ones only those that nobody named.
+        Any of the default ones may be lacking; of others only those that are read beside what was named.
         """
-        fields = field_values.field_names(given, sobject)
-        extra = standard_fields.DOUBTFUL_FIELDS.get(sobject, ()) if given is None else _companions(fields, sobject)
-        if not fields or (given is not None and not extra):
-            return await send(fields)
+        base = field_values.read_field_names(fields, sobject)
+        extra = standard_fields.DOUBTFUL_FIELDS.get(sobject, ()) if fields is None else _companions(base, sobject)
+        if not base or (fields is not None and not extra):
+            return await send(base)
+        optional = frozenset(extra if fields is not None else (*base, *extra))
         key = (session.org.row_id, sobject)
         lacking = self._lacking.get(key, frozenset())
         while True:
-            named = fields if given is not None else tuple(name for name in fields if name not in lacking)
-            names = (*named, *(name for name in extra if name not in lacking))
+            names = tuple(name for name in (*base, *extra) if name not in lacking & optional)
             try:
                 result = await send(names)
             except Rejected as error:
-                refused = _refused(error, sobject, names) or (frozenset(extra) & frozenset(names))
-                refused = refused if given is None else refused & frozenset(extra)
-                if error.code != "INVALID_FIELD" or not refused:
+                culprits = _culprits(error, sobject, names) or (frozenset(extra) & frozenset(names))
+                if error.code != "INVALID_FIELD" or not culprits or not culprits <= optional:
                     raise
-                lacking |= refused
+                lacking |= culprits
                 continue
             self._lacking[key] = lacking
             return result
@@ -61,16 +60,16 @@ class DefaultFields:
 
 def _companions(fields: Sequence[str], sobject: SObjectName) -> tuple[str, ...]:
     """What must be read beside fields for them to be understood."""
-    return appointments.companions(fields) if sobject == EVENT else ()
+    return appointments.companion_fields(fields) if sobject == EVENT else ()
 
 
-def _refused(error: Rejected, sobject: SObjectName, names: Sequence[str]) -> frozenset[str]:
+def _culprits(error: Rejected, sobject: SObjectName, names: Sequence[str]) -> frozenset[str]:
     """The fields that a refusal is about: those with this name, or behind this relationship."""
     text = str(error)
-    if found := _COLUMN.search(text):
-        column, own = found[1].rpartition(".")[2].lower(), found[2].lower() == sobject.lower()
+    if match := _COLUMN.search(text):
+        column, own = match[1].rpartition(".")[2].lower(), match[2].lower() == sobject.lower()
         same = [name for name in names if name.lower().rpartition(".")[2] == column and ("." in name) is not own]
         return frozenset(same) - {"Id"}
-    if found := _RELATION.search(text):
-        return frozenset(name for name in names if name.lower().startswith(f"{found[1].lower()}."))
+    if match := _RELATION.search(text):
+        return frozenset(name for name in names if name.lower().startswith(f"{match[1].lower()}."))
     return frozenset()

@@ -28,14 +28,14 @@ from orgserver.salesforce import soql
 from orgserver.services.records import value_shapes
 
 TIMES = frozenset({"startdatetime", "enddatetime", "activitydatetime"})
-LOOKED_AT = ("IsAllDayEvent", "StartDateTime", "EndDateTime")
+STATE_FIELDS = ("IsAllDayEvent", "StartDateTime", "EndDateTime")
 """The fields of an event that say how a change of its times is meant."""
 _STARTS = frozenset({"startdatetime", "activitydatetime", "activitydate"})
 _FLAG = FieldInfo("IsAllDayEvent", "", "boolean")
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class EventState:
     """An event as it is before it is changed."""
 
     all_day: bool
@@ -43,11 +43,11 @@ class Standing:
     end: datetime | None = None
 
     @classmethod
-    def of(cls, record: Mapping[str, Any]) -> Standing:
-        """The standing of an event that was read."""
-        told = {name.lower(): value for name, value in record.items()}
-        start, end = (_time(told.get(name)) for name in ("startdatetime", "enddatetime"))
-        return cls(told.get("isalldayevent") is True, start, end)
+    def from_record(cls, record: Mapping[str, Any]) -> EventState:
+        """The state of an event that was read."""
+        fields = {name.lower(): value for name, value in record.items()}
+        start, end = (_read_time(fields.get(name)) for name in ("startdatetime", "enddatetime"))
+        return cls(fields.get("isalldayevent") is True, start, end)
 
 
 def is_time(field: str) -> bool:
@@ -70,45 +70,50 @@ def _is_flag(name: str) -> bool:
     return name.lower() == _FLAG.name.lower()
 
 
-def is_open(data: Mapping[str, Any], act: Literal["create", "update", "upsert"]) -> bool:
-    """Whether the event that is changed must be looked at to know what the change means."""
-    if act == "create":
+def depends_on_event(data: Mapping[str, Any], action: Literal["create", "update", "upsert"]) -> bool:
+    """Whether the event that is changed must be read to know what the change means."""
+    if action == "create":
         return False
-    given = {name.lower() for name, value in data.items() if value is not None}
+    names = _names_with_values(data)
     flag = is_all_day(data)
-    return bool(given & TIMES) if flag is None else flag and not given & _STARTS
+    return bool(names & TIMES) if flag is None else flag and not names & _STARTS
 
 
-def prepared(data: FieldValues) -> FieldValues:
+def prepare_days(data: FieldValues) -> FieldValues:
     """Event fields ready to send where they say that it is all-day; where they do not, the same fields."""
     if is_all_day(data) is True:
         return _days(data)
     return {name: False if value is None and _is_flag(name) else value for name, value in data.items()}
 
 
-def fitted(data: FieldValues, standing: Standing | None, zone: str, place: str = "data") -> FieldValues:
+def prepare_times(data: FieldValues, state: EventState | None, zone: str, place: str = "data") -> FieldValues:
     """Event fields ready to send, for an event as it stands (None: there is none yet)."""
     flag = is_all_day(data)
-    if not (standing is not None and standing.all_day if flag is None else flag):
+    was_all_day = state is not None and state.all_day
+    if not (was_all_day if flag is None else flag):
         return {name: _instant(name, value, place) for name, value in data.items()}
     days = _days(data, place)
-    if flag and standing is not None and not standing.all_day and standing.start is not None:
-        given = {name.lower() for name, value in data.items() if value is not None}
+    if flag and not was_all_day and state is not None and state.start is not None:
+        names = _names_with_values(data)
         where = times.zone_or_utc(zone)
-        ends = {"StartDateTime": standing.start, "EndDateTime": standing.end or standing.start}
-        if not given & _STARTS:
-            kept = {name: at for name, at in ends.items() if name.lower() not in given}
-            days |= {name: _midnight_of(at.astimezone(where)) for name, at in kept.items()}
+        ends = {"StartDateTime": state.start, "EndDateTime": state.end or state.start}
+        if not names & _STARTS:
+            rest = {name: at for name, at in ends.items() if name.lower() not in names}
+            days |= {name: _midnight_of(at.astimezone(where)) for name, at in rest.items()}
     return days
 
 
-def check_open(value: Any) -> str | None:
+def _names_with_values(data: Mapping[str, Any]) -> set[str]:
+    return {name.lower() for name, value in data.items() if value is not None}
+
+
+def time_problem(value: Any) -> str | None:
     """What is wrong with a time that may be a day, whatever the event is; None where that is nothing."""
     if not isinstance(value, str):
-        return f"must be a time with its offset or zone, such as {times.EXAMPLES}"
+        return f"must be a time with its offset or zone, such as {times.TIME_EXAMPLES}"
     try:
         if not times.is_date(value):
-            times.wall(value)
+            times.read_wall_time(value)
     except ValueError as error:
         return str(error)
     return None
@@ -123,7 +128,7 @@ def _midnight(name: str, text: Any, place: str) -> Any:
     if not isinstance(text, str):
         return text
     try:
-        day = text if times.is_date(text) else times.wall(text).date().isoformat()
+        day = text if times.is_date(text) else times.read_wall_time(text).date().isoformat()
     except ValueError as error:
         problem = f"{place}.{name} {error}; of an all-day event a date will do"
         raise InvalidArgument(problem, fields=[f"{place}.{name}"]) from None
@@ -138,13 +143,13 @@ def _instant(name: str, value: Any, place: str) -> Any:
     if name.lower() not in TIMES or not isinstance(value, str) or times.is_datetime(value):
         return value
     try:
-        return soql.literal(times.instant(value))
+        return soql.literal(times.read_instant(value))
     except ValueError as error:
         hint = "for an all-day event say IsAllDayEvent: true" if times.is_date(value) else None
         raise InvalidArgument(f"{place}.{name} {error}", fields=[f"{place}.{name}"], hint=hint) from None
 
 
-def _time(value: Any) -> datetime | None:
+def _read_time(value: Any) -> datetime | None:
     if not isinstance(value, str) or not times.is_datetime(value):
         return None
     return datetime.fromisoformat(value).astimezone(UTC)

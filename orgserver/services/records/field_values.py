@@ -1,11 +1,11 @@
-"""Are these values what Salesforce would take? Checked as far as every org agrees; Salesforce judges the rest."""
+"""The arguments of calls on records: field names, record ids and field values, checked as far as every org agrees."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from orgserver.model import names, times
+from orgserver.model import names
 from orgserver.model.errors import InvalidArgument
 from orgserver.model.names import EVENT, RecordId, SObjectName
 from orgserver.model.results import FieldValues
@@ -14,7 +14,6 @@ from orgserver.salesforce.protocol import rest, standard_fields
 from orgserver.services.records import event_times, parents, value_checks
 from orgserver.services.records.value_checks import WriteAction, WrongValue
 
-is_date, is_datetime = times.is_date, times.is_datetime
 MAX_FIELDS = 800
 """Salesforce allows 800 custom fields an object and fewer standard ones."""
 
@@ -29,7 +28,7 @@ def check_duplicates_allowed(version: str, allow_duplicates: bool) -> None:
         )
 
 
-def record_id(argument: str, text: str, sobject: SObjectName) -> RecordId:
+def read_record_id(argument: str, text: str, sobject: SObjectName) -> RecordId:
     """Read a record id that was given as an argument."""
     try:
         return names.record_id(text, names.KEY_PREFIX.get(sobject))
@@ -37,24 +36,24 @@ def record_id(argument: str, text: str, sobject: SObjectName) -> RecordId:
         raise InvalidArgument(f"{argument} is not the id of a {sobject}: {error}", fields=[argument]) from None
 
 
-def field_names(given: Sequence[str] | None, sobject: SObjectName) -> tuple[str, ...]:
+def read_field_names(fields: Sequence[str] | None, sobject: SObjectName) -> tuple[str, ...]:
     """Read ``fields``: names or relationship paths, each once, ``Id`` always first; none at all means every field."""
-    if given is None:
+    if fields is None:
         return standard_fields.DEFAULT_FIELDS.get(sobject, ())
-    if not given:
+    if not fields:
         raise InvalidArgument("fields is empty; name at least one field, or leave it out", fields=["fields"])
-    found: dict[str, str] = {"id": "Id"}
-    for name in given:
+    spellings: dict[str, str] = {"id": "Id"}
+    for name in fields:
         if not names.is_field_path(name):
             raise InvalidArgument(
                 "fields holds something that is no field name; use names such as Email or Account.Name",
                 fields=["fields"],
             )
-        found.setdefault(name.lower(), name)
-    return tuple(found.values())
+        spellings.setdefault(name.lower(), name)
+    return tuple(spellings.values())
 
 
-def to_write(values: Mapping[str, Any], sobject: SObjectName, action: WriteAction) -> FieldValues:
+def check_field_values(values: Mapping[str, Any], sobject: SObjectName, action: WriteAction) -> FieldValues:
     """Check field values before they are sent; InvalidArgument names the field as ``data.Field``.
 
     Those of fields that every org has are converted to the shape that Salesforce takes; of the others the org's
@@ -65,32 +64,34 @@ def to_write(values: Mapping[str, Any], sobject: SObjectName, action: WriteActio
     if len(values) > MAX_FIELDS:
         raise InvalidArgument("data has more fields than an object can have", fields=["data"])
     check_names(values)
-    undecided: Collection[str] = ()
+    days_or_times: Collection[str] = ()
     if sobject == EVENT:
-        values = event_times.prepared(dict(values))
-        undecided = event_times.TIMES if event_times.is_open(values, action) else ()
-    return {name: _checked(name, value, sobject, action, undecided) for name, value in values.items()}
+        values = event_times.prepare_days(dict(values))
+        days_or_times = event_times.TIMES if event_times.depends_on_event(values, action) else ()
+    return {name: _check_field(name, value, sobject, action, days_or_times) for name, value in values.items()}
 
 
-def _checked(name: str, value: Any, sobject: SObjectName, action: WriteAction, undecided: Collection[str]) -> Any:
+def _check_field(
+    name: str, value: Any, sobject: SObjectName, action: WriteAction, days_or_times: Collection[str]
+) -> Any:
     _check_settable(name)
-    known = standard_fields.field(sobject, name)
-    if known is None:
+    field = standard_fields.field(sobject, name)
+    if field is None:
         _check_structure(name, value)
         return value
-    if name.lower() in undecided and value is not None and value_checks.is_writable(known, action):
-        problem = event_times.check_open(value)
+    if name.lower() in days_or_times and value is not None and value_checks.is_writable(field, action):
+        problem = event_times.time_problem(value)
         if problem is not None:
-            raise _bad(known.name, problem)
+            raise _bad(field.name, problem)
         return value
-    return _check_standard(known, value, action)
+    return _check_standard(field, value, action)
 
 
 def _check_structure(name: str, value: Any) -> None:
     """A list is of chosen values, an object names a parent by its key; whether the field takes it, describe tells."""
     if isinstance(value, dict):
         try:
-            parents.read(value)
+            parents.read_key(value)
         except ValueError as error:
             raise _bad(name, str(error)) from None
     if isinstance(value, list) and not all(isinstance(each, str) for each in value):
@@ -123,8 +124,3 @@ def _check_standard(field: FieldInfo, value: Any, action: WriteAction) -> Any:
 
 def _bad(name: str, problem: str) -> InvalidArgument:
     return InvalidArgument(f"data.{name} {problem}", fields=[f"data.{name}"])
-
-
-def named(values: Iterable[str]) -> tuple[str, ...]:
-    """Field names as the audit log keeps them: sorted, each once, none longer than a name can be."""
-    return tuple(sorted({name[:255] for name in values}))[:MAX_FIELDS]

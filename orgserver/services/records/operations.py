@@ -13,14 +13,13 @@ from orgserver.model.results import Changed, FieldValues, Record
 from orgserver.model.schema import Schema
 from orgserver.salesforce import soql as soql_text
 from orgserver.salesforce.protocol import rest
-from orgserver.services.calls import preflight, questions
+from orgserver.services.calls import audit_records, preflight, questions
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Plan
 from orgserver.services.records import appointments, field_values, recovery_hints
 from orgserver.services.records.appointments import Attendees
 from orgserver.services.records.default_fields import DefaultFields
-from orgserver.services.results import preview as previewing
-from orgserver.services.results import result_size
+from orgserver.services.results import change_preview, result_size
 from orgserver.store.audit.snapshots import COSTS, SnapshotSpec
 
 T = TypeVar("T")
@@ -36,10 +35,10 @@ class Planner:
         self._default_fields = default_fields
         self._attendees = Attendees()
 
-    def read(self, sobject: SObjectName, given_id: str, fields: Sequence[str] | None, tool: str) -> Plan[Record]:
+    def read(self, sobject: SObjectName, record_id_text: str, fields: Sequence[str] | None, tool: str) -> Plan[Record]:
         """Read one record."""
-        record_id = field_values.record_id(id_argument(tool), given_id, sobject)
-        wanted = field_values.field_names(fields, sobject)
+        record_id = field_values.read_record_id(id_argument(tool), record_id_text, sobject)
+        names_read = field_values.read_field_names(fields, sobject)
 
         async def send(session: OrgSession) -> Record:
             shape = record_shape(session.org, sobject, fields)
@@ -48,12 +47,12 @@ class Planner:
                 sobject,
                 fields,
                 lambda names: read_one(
-                    session, sobject, record_id, names, lambda found: result_size.bounded(shape(found))
+                    session, sobject, record_id, names, lambda row: result_size.bound_record(shape(row))
                 ),
             )
             if sobject != EVENT or fields is not None:
                 return record
-            with_attendees = result_size.bounded(record.values | await self._attendees.of(session, record_id))
+            with_attendees = result_size.bound_record(record.values | await self._attendees.read(session, record_id))
             return replace(with_attendees, warnings=(*record.warnings, *with_attendees.warnings))
 
         return Plan(
@@ -61,13 +60,13 @@ class Planner:
             send,
             lambda _record: Completion(Outcome.SUCCEEDED, row_count=1),
             record_ids=(record_id,),
-            fields=field_values.named(wanted),
-            preflight=preflight.check_fields(sobject, () if fields is None else wanted),
+            fields=audit_records.sorted_names(names_read),
+            preflight=preflight.check_fields(sobject, () if fields is None else names_read),
         )
 
-    def delete(self, sobject: SObjectName, given_id: str, tool: str, *, preview: bool) -> Plan[Changed]:
+    def delete(self, sobject: SObjectName, record_id_text: str, tool: str, *, preview: bool) -> Plan[Changed]:
         """Delete one record, or show what would go."""
-        record_id = field_values.record_id(id_argument(tool), given_id, sobject)
+        record_id = field_values.read_record_id(id_argument(tool), record_id_text, sobject)
 
         async def send(session: OrgSession) -> Changed:
             request = rest.delete(session.org.api_version, sobject, record_id)
@@ -75,12 +74,12 @@ class Planner:
             return Changed(record_id)
 
         async def show(session: OrgSession) -> Changed:
-            fields = field_values.field_names(None, sobject)
-            changes, warnings = await read_one(session, sobject, record_id, fields, previewing.delete)
+            fields = field_values.read_field_names(None, sobject)
+            changes, warnings = await read_one(session, sobject, record_id, fields, change_preview.preview_delete)
             return Changed(record_id, preview=True, changes=changes, warnings=(*warnings, *costs(session)))
 
         snapshot = SnapshotSpec(sobject, record_id)
-        after = recovery_hints.deleted(sobject, record_id)
+        after = recovery_hints.delete_hint(sobject, record_id)
         plan = changing(record_id, (), show if preview else send, "delete", snapshot, after, preview=preview)
         return plan if preview else replace(plan, confirm=questions.of_record(sobject, record_id))
 
@@ -110,11 +109,11 @@ def changing(
 
 def record_shape(org: Org, sobject: SObjectName, fields: Sequence[str] | None) -> Callable[[FieldValues], FieldValues]:
     """How a record is told: without the empty fields when nobody named any."""
-    zone = appointments.zone_of(org)
+    zone = appointments.user_zone(org)
 
     def shape(record: FieldValues) -> FieldValues:
-        kept = result_size.without_nulls(record) if fields is None else record
-        return appointments.told(kept, zone, fields) if sobject == EVENT else kept
+        values = result_size.without_nulls(record) if fields is None else record
+        return appointments.show_event(values, zone, fields) if sobject == EVENT else values
 
     return shape
 
@@ -137,9 +136,9 @@ async def read_one(
     if len(plain) < len(fields):
         text = f"SELECT {', '.join(fields)} FROM {sobject} WHERE Id = {soql_text.literal(record_id)}"  # noqa: S608
         request = rest.query(version, text, 200, include_deleted=False)
-        found = await session.call(request, lambda reply: [shape(each) for each in rest.read_page(reply).records[:1]])
-        if found:
-            return found[0]
+        shapes = await session.call(request, lambda reply: [shape(each) for each in rest.read_page(reply).records[:1]])
+        if shapes:
+            return shapes[0]
         # Queries leave archived events out; and this one's refusal has Salesforce's words.
     request = rest.read(version, sobject, record_id, plain)
     return await session.call(request, lambda reply: shape(rest.read_record(reply)))

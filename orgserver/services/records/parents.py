@@ -36,7 +36,7 @@ class Parent(dict[str, Any]):
         self.column = f"{target}:{reference.relationship}.{key}" if several else f"{reference.relationship}.{key}"
 
 
-def read(value: Mapping[str, Any]) -> tuple[str | None, str, Any]:
+def read_key(value: Mapping[str, Any]) -> tuple[str | None, str, Any]:
     """The type (if it is said), the field and the value of a key; ValueError where it is none."""
     attributes = value.get("attributes")
     kind = attributes.get("type") if isinstance(attributes, Mapping) else value.get("type")
@@ -51,47 +51,49 @@ def read(value: Mapping[str, Any]) -> tuple[str | None, str, Any]:
     return kind, key, external_id
 
 
-def targets(reference: FieldInfo, value: Mapping[str, Any]) -> tuple[str, ...]:
+def target_types(reference: FieldInfo, value: Mapping[str, Any]) -> tuple[str, ...]:
     """The objects that a parent may be of; ValueError where it must say which."""
-    kind, _, _ = read(value)
+    kind, _, _ = read_key(value)
     if kind is not None:
-        meant = [each for each in reference.reference_to if each.lower() == kind.lower()]
-        if not meant:
+        types = [each for each in reference.reference_to if each.lower() == kind.lower()]
+        if not types:
             raise ValueError(f"cannot be a {kind}; {_either(reference)}")
-        return tuple(meant)
+        return tuple(types)
     if len(reference.reference_to) > MOST_TYPES:
         raise ValueError('may be of many objects: say which, as in {"type": "Account", "Ext__c": "x"}')
     return reference.reference_to
 
 
-def resolve(reference: FieldInfo, value: Mapping[str, Any], lookup: Lookup) -> Parent | str:
+def resolve_parent(reference: FieldInfo, value: Mapping[str, Any], lookup: Lookup) -> Parent | str:
     """The parent, or its id where that was given; ValueError says what is wrong."""
-    _, key, external_id = read(value)
+    _, key, external_id = read_key(value)
     if key.lower() == "id":
         return str(names.record_id(str(external_id)))
-    known = [schema for each in targets(reference, value) if (schema := lookup(each)) is not None]
-    fitting = [(schema, field) for schema in known if (field := schema.field(key)) is not None and field.is_key]
+    schemas = [schema for each in target_types(reference, value) if (schema := lookup(each)) is not None]
+    fitting = [(schema, field) for schema in schemas if (field := schema.field(key)) is not None and field.is_key]
     if len(fitting) > 1:
         raise ValueError(f'may be a {" or a ".join(schema.name for schema, _ in fitting)}: add "type"')
     if not fitting:
-        keys = [f"{schema.name}.{field.name}" for schema in known for field in schema.fields if _is_named(field)]
+        keys = [
+            f"{schema.name}.{field.name}" for schema in schemas for field in schema.fields if _is_external_id(field)
+        ]
         some = f"; these are: {', '.join(keys[: MOST_TYPES * 2])}" if keys else ""
-        raise ValueError(f"is not named by an external id of {_names(known) or _either(reference)}{some}")
+        raise ValueError(f"is not named by an external id of {_names(schemas) or _either(reference)}{some}")
     schema, field = fitting[0]
     return Parent(reference, schema.name, field.name, value_shapes.convert(field, external_id))
 
 
-def paths(values: Mapping[str, Any]) -> tuple[str, ...]:
+def field_paths(values: Mapping[str, Any]) -> tuple[str, ...]:
     """The names of the fields that are written, of a parent's key by its path."""
     return tuple(_path(name, value) for name, value in values.items())
 
 
-def own(values: Mapping[str, Any]) -> FieldValues:
+def by_lookup_field(values: Mapping[str, Any]) -> FieldValues:
     """The values by the record's own fields: a parent under its lookup field."""
     return {value.field if isinstance(value, Parent) else name: value for name, value in values.items()}
 
 
-def cells(values: Mapping[str, Any]) -> FieldValues:
+def by_column(values: Mapping[str, Any]) -> FieldValues:
     """The values by the columns of a sheet."""
     flat = (
         (value.column, value.value) if isinstance(value, Parent) else (name, value) for name, value in values.items()
@@ -103,17 +105,17 @@ def _path(name: str, value: Any) -> str:
     if not isinstance(value, dict):
         return name
     try:
-        return f"{name}.{read(value)[1]}"
+        return f"{name}.{read_key(value)[1]}"
     except ValueError:
         return name
 
 
-def _is_named(field: FieldInfo) -> bool:
+def _is_external_id(field: FieldInfo) -> bool:
     return field.is_key and field.name != "Id"
 
 
-def _names(known: list[Schema]) -> str:
-    return " or ".join(schema.name for schema in known)
+def _names(schemas: list[Schema]) -> str:
+    return " or ".join(schema.name for schema in schemas)
 
 
 def _either(reference: FieldInfo) -> str:

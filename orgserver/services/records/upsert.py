@@ -13,11 +13,12 @@ from orgserver.model.orgs import Caller, Org
 from orgserver.model.results import FieldValues, Upserted
 from orgserver.model.text import is_blank
 from orgserver.salesforce.protocol import rest
-from orgserver.services.calls import idempotency
+from orgserver.services.calls import audit_records, idempotency
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Plan
 from orgserver.services.records import field_values, parents, recovery_hints, value_checks
-from orgserver.services.records.preparation import Draft, Preparation
+from orgserver.services.records.draft import Draft
+from orgserver.services.records.preparation import Preparation
 from orgserver.store.audit.snapshots import SnapshotSpec
 
 MAX_EXTERNAL_ID = 255
@@ -37,72 +38,72 @@ class Upsert:
     allow_duplicates: bool = False
 
 
-def plan(caller: Caller, org: Org, tool: str, wanted: Upsert, preparation: Preparation | None = None) -> Plan[Upserted]:
+def plan(caller: Caller, org: Org, tool: str, upsert: Upsert, preparation: Preparation | None = None) -> Plan[Upserted]:
     """Create the record with this external id, or change it; InvalidArgument names what is wrong.
 
     Without ``preparation`` what only the org can tell of the values is left to Salesforce.
     """
-    sobject, key = wanted.sobject, _key(wanted)
-    field_values.check_duplicates_allowed(org.api_version, wanted.allow_duplicates)
-    checked = _without_key(field_values.to_write(wanted.data, sobject, "upsert"), key)
-    arguments: dict[str, Any] = {"tool": tool, "object": sobject, "key": key, "data": checked}
-    arguments |= {"allow_duplicates": True} if wanted.allow_duplicates else {}
-    repeated = idempotency.wanted(
-        wanted.idempotency_key, principal=caller.principal.name, row_id=org.row_id, arguments=arguments
+    sobject, key = upsert.sobject, _key(upsert)
+    field_values.check_duplicates_allowed(org.api_version, upsert.allow_duplicates)
+    values = _without_key(field_values.check_field_values(upsert.data, sobject, "upsert"), key)
+    arguments: dict[str, Any] = {"tool": tool, "object": sobject, "key": key, "data": values}
+    arguments |= {"allow_duplicates": True} if upsert.allow_duplicates else {}
+    repetition = idempotency.wanted(
+        upsert.idempotency_key, principal=caller.principal.name, row_id=org.row_id, arguments=arguments
     )
 
-    named, paths = tuple(checked), parents.paths(checked)
+    names_written, paths = tuple(values), parents.field_paths(values)
 
-    def make(sent: FieldValues, own: FieldValues) -> Plan[Upserted]:
+    def make(body: FieldValues, fields: FieldValues) -> Plan[Upserted]:
         async def send(session: OrgSession) -> Upserted:
-            request = rest.upsert(org.api_version, sobject, key, sent, allow_duplicates=wanted.allow_duplicates)
+            request = rest.upsert(org.api_version, sobject, key, body, allow_duplicates=upsert.allow_duplicates)
             record_id, created = await session.call(request, rest.read_upserted)
-            return Upserted(record_id, f"{session.org.instance_url}/{record_id}", fields=named, created=created)
+            return Upserted(record_id, f"{session.org.instance_url}/{record_id}", fields=names_written, created=created)
 
         return Plan(
             "write",
             send,
-            lambda done: Completion(Outcome.SUCCEEDED, record_ids=(done.id,)),
-            fields=field_values.named((*paths, key[0])),
+            lambda record: Completion(Outcome.SUCCEEDED, record_ids=(record.id,)),
+            fields=audit_records.sorted_names((*paths, key[0])),
             writes=True,
             repeatable=True,
-            repetition=repeated,
+            repetition=repetition,
             remember=idempotency.remember,
-            recall=lambda answer: _recall(answer, named),
-            after_unknown=lambda _session: recovery_hints.upserted(sobject, key, paths, anew=repeated is not None),
-            snapshot=SnapshotSpec(sobject, fields=tuple(own), after=own, key=key),
-            preflight=value_checks.check_values(sobject, checked, "upsert"),
+            recall=lambda answer: _recall(answer, names_written),
+            after_unknown=lambda _session: recovery_hints.upsert_hint(sobject, key, paths, anew=repetition is not None),
+            snapshot=SnapshotSpec(sobject, fields=tuple(fields), after=fields, key=key),
+            preflight=value_checks.check_values(sobject, values, "upsert"),
         )
 
     if preparation is None:
-        return make(checked, checked)
-    draft = Draft(sobject, "upsert", ({key[0]: key[1]} | checked,), key=key[0])
+        return make(values, values)
+    draft = Draft(sobject, "upsert", ({key[0]: key[1]} | values,), key=key[0])
     return preparation.plan(caller, draft, make)
 
 
 def _recall(answer: bytes, fields: tuple[str, ...]) -> Upserted | CallError:
-    told = idempotency.recall(answer, fields)
-    if isinstance(told, Upserted | CallError):
-        return told
-    return Upserted(told.id, told.url, told.warnings, fields)
+    result = idempotency.recall(answer, fields)
+    if isinstance(result, Upserted | CallError):
+        return result
+    return Upserted(result.id, result.url, result.warnings, fields)
 
 
-def _key(wanted: Upsert) -> tuple[str, str]:
-    if not names.is_field(wanted.field):
+def _key(upsert: Upsert) -> tuple[str, str]:
+    if not names.is_field(upsert.field):
         raise InvalidArgument("external_id_field is no field's name", fields=["external_id_field"])
-    if wanted.field.lower() == "id":
+    if upsert.field.lower() == "id":
         raise InvalidArgument(
             "external_id_field is Id, which Salesforce gives",
             fields=["external_id_field"],
             hint="salesforce_update_record changes a record whose id you know",
         )
-    if not 1 <= len(wanted.external_id) <= MAX_EXTERNAL_ID:
+    if not 1 <= len(upsert.external_id) <= MAX_EXTERNAL_ID:
         raise InvalidArgument(f"external_id has 1 to {MAX_EXTERNAL_ID} characters", fields=["external_id"])
-    if is_blank(wanted.external_id):
+    if is_blank(upsert.external_id):
         raise InvalidArgument("external_id is blank; every record without one would be meant", fields=["external_id"])
-    if wanted.external_id in _NO_SEGMENT or not names.encodable(wanted.external_id):
+    if upsert.external_id in _NO_SEGMENT or not names.encodable(upsert.external_id):
         raise InvalidArgument("external_id cannot be written in a URL", fields=["external_id"])
-    return wanted.field, wanted.external_id
+    return upsert.field, upsert.external_id
 
 
 def _without_key(data: FieldValues, key: tuple[str, str]) -> FieldValues:

@@ -1,4 +1,4 @@
-"""Values in the shapes that people and models send, as the one that Salesforce takes for a field's type.
+"""Field values converted from the shapes that people and models send to the one that a field's type takes.
 
 Converted is what has one meaning: "yes" for a checkbox, "12.5" for a number, a picklist's label, a list for a
 multi-select picklist, "24 Dec 2026" for a date. What may mean two things ("1,000", "03/04/2026", a time without its
@@ -72,28 +72,28 @@ def _parsed(field: FieldInfo, text: str) -> int | float | str:
 
 def _date(_field: FieldInfo, value: Any) -> str:
     if isinstance(value, str):
-        return times.day(value).isoformat()
-    raise ValueError(f"must be a date such as {times.DAY}")
+        return times.read_day(value).isoformat()
+    raise ValueError(f"must be a date such as {times.DATE_EXAMPLE}")
 
 
 def _datetime(_field: FieldInfo, value: Any) -> str:
     text = value if isinstance(value, str) else ""
-    at = times.instant(text)
+    at = times.read_instant(text)
     return text if times.is_datetime(text) else soql.literal(at)
 
 
 def _time(_field: FieldInfo, value: Any) -> str:
-    found = _CLOCK.fullmatch(value.strip()) if isinstance(value, str) else None
-    if found is None or (found[5] and found[6]):
+    match = _CLOCK.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None or (match[5] and match[6]):
         raise ValueError("must be a time of day such as 14:30:00")
-    hour, minute, second = int(found[1]), int(found[2]), int(found[3] or 0)
-    if found[6]:
+    hour, minute, second = int(match[1]), int(match[2]), int(match[3] or 0)
+    if match[6]:
         if not 1 <= hour <= _NOON:
             raise ValueError("must be a time of day such as 14:30:00")
-        hour = hour % _NOON + (_NOON if found[6] in "Pp" else 0)
+        hour = hour % _NOON + (_NOON if match[6] in "Pp" else 0)
     if hour > 23 or minute > 59 or second > 59:  # noqa: PLR2004  # a clock
         raise ValueError("is a time that no clock has")
-    return f"{hour:02}:{minute:02}:{second:02}.{(found[4] or '0').ljust(3, '0')}Z"
+    return f"{hour:02}:{minute:02}:{second:02}.{(match[4] or '0').ljust(3, '0')}Z"
 
 
 def _picklist(field: FieldInfo, value: Any) -> str | None:
@@ -103,13 +103,13 @@ def _picklist(field: FieldInfo, value: Any) -> str | None:
         if not value:
             return None
         value = value[0]
-    return _chosen(field, value)
+    return _choose(field, value)
 
 
 def _multipicklist(field: FieldInfo, value: Any) -> str | None:
     items = value if isinstance(value, list) else _apart(field, value)
-    chosen = dict.fromkeys(_chosen(field, each) for item in items for each in _parts(item))
-    return ";".join(chosen) or (None if isinstance(value, list) else value)
+    values = dict.fromkeys(_choose(field, each) for item in items for each in _parts(item))
+    return ";".join(values) or (None if isinstance(value, list) else value)
 
 
 def _parts(item: Any) -> list[Any]:
@@ -118,23 +118,25 @@ def _parts(item: Any) -> list[Any]:
 
 def _apart(field: FieldInfo, value: Any) -> list[Any]:
     """The values in a text: apart by semicolons, or by commas where each part is a value and the whole is none."""
-    if not isinstance(value, str) or ";" in value or "," not in value or _known(field, value.strip()):
+    if not isinstance(value, str) or ";" in value or "," not in value or _matches(field, value.strip()):
         return [value]
     parts = [part.strip() for part in value.split(",") if part.strip()]
-    return list(parts) if all(_known(field, part) for part in parts) else [value]
+    return list(parts) if all(_matches(field, part) for part in parts) else [value]
 
 
-def _chosen(field: FieldInfo, value: Any) -> str:
+def _choose(field: FieldInfo, value: Any) -> str:
     """A picklist's value, by that or its label, in any case; others where the picklist is open."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     text = str(value) if is_number else value
     if not isinstance(text, str):
         raise ValueError(_NO_CHOICE[field.type])  # noqa: TRY004  # told like every other wrong value
-    known = _known(field, text.strip())
-    if len(known) == 1:
-        return known[0]
-    if len(known) > 1:
-        raise ValueError(f"may mean {' or '.join(clean_text(each, 80) for each in known[:_CHOICES])}: name one exactly")
+    matches = _matches(field, text.strip())
+    if len(matches) == 1:
+        return matches[0]
+    if len(matches) > 1:
+        raise ValueError(
+            f"may mean {' or '.join(clean_text(each, 80) for each in matches[:_CHOICES])}: name one exactly"
+        )
     if is_number:
         raise ValueError(_NO_CHOICE[field.type])
     if field.restricted and field.picklist and text.strip():
@@ -142,12 +144,12 @@ def _chosen(field: FieldInfo, value: Any) -> str:
     return text
 
 
-def _known(field: FieldInfo, text: str) -> tuple[str, ...]:
+def _matches(field: FieldInfo, text: str) -> tuple[str, ...]:
     """The values that a text may mean: the value itself, or else that of this label, or either in another case."""
     if any(each.value == text for each in field.picklist):
         return (text,)
-    folded = text.casefold()
-    alike = [each for each in field.picklist if folded in (each.value.casefold(), each.label.casefold())]
+    letters = text.casefold()
+    alike = [each for each in field.picklist if letters in (each.value.casefold(), each.label.casefold())]
     exact = [each for each in alike if each.label == text]
     return tuple(dict.fromkeys(each.value for each in (exact if len(exact) == 1 else alike)))
 

@@ -1,4 +1,4 @@
-"""Plans for writing one record: made, changed, or shown as it would be changed."""
+"""Plans for creating and updating one record, or for showing what an update would change."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from orgserver.model import times
 from orgserver.model.audit import Completion, Outcome
 from orgserver.model.errors import InvalidArgument, Rejected
 from orgserver.model.names import EVENT, SObjectName
 from orgserver.model.orgs import Caller, Org
 from orgserver.model.results import Changed, Created, FieldValues
 from orgserver.salesforce.protocol import rest
-from orgserver.services.calls import idempotency
+from orgserver.services.calls import audit_records, idempotency
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Plan
 from orgserver.services.records import appointments, field_values, operations, parents, recovery_hints, value_checks
-from orgserver.services.records.preparation import Draft, Preparation
-from orgserver.services.results import preview as previewing
+from orgserver.services.records.draft import Draft
+from orgserver.services.records.preparation import Preparation
+from orgserver.services.results import change_preview
 from orgserver.store.audit.snapshots import SnapshotSpec
 
 
@@ -40,34 +42,34 @@ class Writing:
     ) -> Plan[Created]:
         """Create one record."""
         field_values.check_duplicates_allowed(org.api_version, allow_duplicates)
-        checked = field_values.to_write(data, sobject, "create")
-        named = tuple(checked)
-        arguments: dict[str, Any] = {"tool": tool, "object": sobject, "data": checked}
+        values = field_values.check_field_values(data, sobject, "create")
+        names_written = tuple(values)
+        arguments: dict[str, Any] = {"tool": tool, "object": sobject, "data": values}
         arguments |= {"allow_duplicates": True} if allow_duplicates else {}
-        repeated = idempotency.wanted(key, principal=caller.principal.name, row_id=org.row_id, arguments=arguments)
+        repetition = idempotency.wanted(key, principal=caller.principal.name, row_id=org.row_id, arguments=arguments)
 
-        def make(sent: FieldValues, own: FieldValues) -> Plan[Created]:
+        def make(body: FieldValues, fields: FieldValues) -> Plan[Created]:
             async def send(session: OrgSession) -> Created:
-                warnings = await appointments.overlaps(session, sent) if sobject == EVENT else ()
-                request = rest.create(org.api_version, sobject, sent, allow_duplicates=allow_duplicates)
+                warnings = await appointments.overlap_warnings(session, body) if sobject == EVENT else ()
+                request = rest.create(org.api_version, sobject, body, allow_duplicates=allow_duplicates)
                 record_id = await session.call(request, rest.read_created)
-                return Created(record_id, f"{session.org.instance_url}/{record_id}", warnings, named)
+                return Created(record_id, f"{session.org.instance_url}/{record_id}", warnings, names_written)
 
             return Plan(
                 "write",
                 send,
                 lambda created: Completion(Outcome.SUCCEEDED, record_ids=(created.id,)),
-                fields=field_values.named(parents.paths(checked)),
+                fields=audit_records.sorted_names(parents.field_paths(values)),
                 writes=True,
-                repetition=repeated,
+                repetition=repetition,
                 remember=idempotency.remember,
-                recall=lambda answer: idempotency.recall(answer, named),
-                after_unknown=lambda session: recovery_hints.created(session, sobject, sent),
-                snapshot=SnapshotSpec(sobject, after=own),
-                preflight=value_checks.check_values(sobject, checked, "create"),
+                recall=lambda answer: idempotency.recall(answer, names_written),
+                after_unknown=lambda session: recovery_hints.create_hint(session, sobject, body),
+                snapshot=SnapshotSpec(sobject, after=fields),
+                preflight=value_checks.check_values(sobject, values, "create"),
             )
 
-        return self._preparation.plan(caller, Draft(sobject, "create", (checked,)), make)
+        return self._preparation.plan(caller, Draft(sobject, "create", (values,)), make)
 
     def update(
         self,
@@ -75,7 +77,7 @@ class Writing:
         org: Org,
         tool: str,
         sobject: SObjectName,
-        given_id: str,
+        record_id_text: str,
         data: FieldValues,
         if_unmodified_since: str | None,
         *,
@@ -84,49 +86,53 @@ class Writing:
     ) -> Plan[Changed]:
         """Change one record, or show what would change."""
         field_values.check_duplicates_allowed(org.api_version, allow_duplicates)
-        record_id = field_values.record_id(operations.id_argument(tool), given_id, sobject)
-        checked = field_values.to_write(data, sobject, "update")
+        record_id = field_values.read_record_id(operations.id_argument(tool), record_id_text, sobject)
+        values = field_values.check_field_values(data, sobject, "update")
         since = _modified(if_unmodified_since)
-        named = tuple(checked)
+        names_written = tuple(values)
 
-        def make(sent: FieldValues, own: FieldValues) -> Plan[Changed]:
+        def make(body: FieldValues, fields: FieldValues) -> Plan[Changed]:
             async def send(session: OrgSession) -> Changed:
                 version = session.org.api_version
-                request = rest.update(version, sobject, record_id, sent, since, allow_duplicates=allow_duplicates)
+                request = rest.update(version, sobject, record_id, body, since, allow_duplicates=allow_duplicates)
                 try:
                     await session.call(request, rest.read_changed)
                 except Rejected as error:
                     if since is not None:
-                        await recovery_hints.name_who_changed(session, sobject, record_id, error)
+                        await recovery_hints.add_last_change(session, sobject, record_id, error)
                     raise
-                return Changed(record_id, named)
+                return Changed(record_id, names_written)
 
             async def show(session: OrgSession) -> Changed:
                 changes, warnings = await operations.read_one(
-                    session, sobject, record_id, ("Id", *own), lambda now: previewing.update(now, own)
+                    session,
+                    sobject,
+                    record_id,
+                    ("Id", *fields),
+                    lambda record: change_preview.preview_update(record, fields),
                 )
                 warnings = (*warnings, *operations.costs(session))
-                return Changed(record_id, named, preview=True, changes=changes, warnings=warnings)
+                return Changed(record_id, names_written, preview=True, changes=changes, warnings=warnings)
 
             plan = operations.changing(
                 record_id,
-                field_values.named(parents.paths(checked)),
+                audit_records.sorted_names(parents.field_paths(values)),
                 show if preview else send,
                 "write",
-                SnapshotSpec(sobject, record_id, tuple(own), own),
-                recovery_hints.updated(sobject, record_id, parents.paths(checked)),
+                SnapshotSpec(sobject, record_id, tuple(fields), fields),
+                recovery_hints.update_hint(sobject, record_id, parents.field_paths(values)),
                 preview=preview,
             )
-            return replace(plan, preflight=value_checks.check_values(sobject, checked, "update"))
+            return replace(plan, preflight=value_checks.check_values(sobject, values, "update"))
 
-        draft = Draft(sobject, "update", ({"Id": record_id} | checked,))
+        draft = Draft(sobject, "update", ({"Id": record_id} | values,))
         return self._preparation.plan(caller, draft, make)
 
 
 def _modified(text: str | None) -> datetime | None:
     if text is None:
         return None
-    if not field_values.is_datetime(text):
+    if not times.is_datetime(text):
         raise InvalidArgument(
             "if_unmodified_since is no time with its offset; give the LastModifiedDate that you read",
             fields=["if_unmodified_since"],

@@ -15,7 +15,7 @@ class ByteBudget:
 
     def take(self, value: Any) -> bool:
         """Take the bytes that a value needs as JSON; False, and nothing is taken, where they are not left."""
-        size = truncation.within(value, self._room)
+        size = truncation.size_within(value, self._room)
         if size is None:
             return False
         self._room -= size

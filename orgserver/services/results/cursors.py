@@ -1,4 +1,4 @@
-"""Where a result goes on: a sealed note that only the same principal, org and arguments can use.
+"""Cursors: sealed notes of where a result goes on, which only the same principal, org and arguments can use.
 
 The note names a page of the result (the query itself, or a path that Salesforce gave) and how many of its records
 were already handed out. Sealing it makes it opaque and tamper-proof; its context binds it. What the arguments tell,
@@ -38,7 +38,7 @@ class Position:
     """When the first page was asked for, in milliseconds since 1970, where the query depends on that."""
     soql: str | None = None
     """The query as it was built: version 0.1 put it into the cursors of lists."""
-    of: str | None = None
+    arguments_digest: str | None = None
     """The digest of the arguments that need not be repeated."""
 
     @property
@@ -60,7 +60,7 @@ def write(key: Key, position: Position, *, org: str, principal: str, arguments: 
         "s": position.skip,
         "n": position.shown,
         "t": position.asked_at,
-        "o": position.of,
+        "o": position.arguments_digest,
         "x": int(time.time()) + LIFE_SECONDS,
     }
     plain = json.dumps({name: value for name, value in note.items() if value}).encode()

@@ -1,4 +1,4 @@
-"""How a record is handed out: without what says nothing, and within the size of a result."""
+"""Records and results within the size that an agent can read, without fields that say nothing."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ def without_nulls(record: FieldValues) -> FieldValues:
     return {name: value for name, value in record.items() if value is not None}
 
 
-def flat(record: FieldValues) -> FieldValues:
+def flatten_parents(record: FieldValues) -> FieldValues:
     """A record whose parents' fields are its own, by their paths (``Account.Name``)."""
-    found: FieldValues = {}
+    fields: FieldValues = {}
     for name, value in record.items():
         if isinstance(value, dict):
-            found |= {f"{name}.{inner}": each for inner, each in flat(value).items()}
+            fields |= {f"{name}.{inner}": each for inner, each in flatten_parents(value).items()}
         else:
-            found[name] = value
-    return found
+            fields[name] = value
+    return fields
 
 
-def bounded(record: FieldValues) -> Record:
+def bound_record(record: FieldValues) -> Record:
     """A record that fits in a result: with its long values cut if it must be, and warnings that say so."""
     return Record(*truncation.fit(record, RECORD_BYTES))
 
 
-def result(told: FieldValues) -> FieldValues:
+def bound_result(result: FieldValues) -> FieldValues:
     """A whole result that fits, whatever is in it: what each tool bounds by itself comes back as it is."""
-    cursor = told.get("next_cursor")
-    rest = {name: value for name, value in told.items() if name not in ("next_cursor", "warnings")}
-    warnings = list(told.get("warnings", ()))
+    cursor = result.get("next_cursor")
+    rest = {name: value for name, value in result.items() if name not in ("next_cursor", "warnings")}
+    warnings = list(result.get("warnings", ()))
     if cursor is not None and len(cursor) > FRAME_BYTES * 2:
         cursor = None
         warnings.append("the rest cannot be reached by a cursor, because the filter is too long: narrow it")
-    bounded_, cuts = truncation.fit(rest, MAX_BYTES - 4 * FRAME_BYTES)
+    fitting, cuts = truncation.fit(rest, MAX_BYTES - 4 * FRAME_BYTES)
     if cursor is not None:
-        bounded_["next_cursor"] = cursor
-    return bounded_ | {"warnings": truncation.fit({"texts": [*cuts, *warnings]}, 2 * FRAME_BYTES)[0]["texts"]}
+        fitting["next_cursor"] = cursor
+    return fitting | {"warnings": truncation.fit({"texts": [*cuts, *warnings]}, 2 * FRAME_BYTES)[0]["texts"]}

@@ -1,6 +1,6 @@
-"""A record or a result made to fit: long texts are cut, so are long lists, and a sentence tells of each cut.
+"""Cutting a record or a result to a size: long texts, long lists, and a sentence for each cut.
 
-What is short is told whole; what is long shares the rest of the room evenly. A cut text is a true beginning of what
+What is short stays whole; what is long shares the rest of the room evenly. A cut text is a true beginning of what
 the org has. Nothing that is measured here is written out at its full length first.
 """
 
@@ -28,20 +28,21 @@ class _Cut:
     path: str
     what: str
     total: int
-    shown: int
+    length: int
+    """So much of it is there."""
 
     def sentence(self, *, alone: bool) -> str:
-        left = self.total - self.shown
+        rest = self.total - self.length
         if self.what == "fields":
             about = self.path or "this record"
             return (
-                f"{about} has {self.total:,} fields, of which the first {self.shown:,} are here; "
+                f"{about} has {self.total:,} fields, of which the first {self.length:,} are here; "
                 "name in fields those that you need"
             )
         more = "which is as much as a result holds" if alone else "ask for it alone to read more of it"
         return (
-            f"{self.path or 'a value'} is cut: it has {self.total:,} {self.what}, the first {self.shown:,} are here "
-            f"and {left:,} are left; {more}"
+            f"{self.path or 'a value'} is cut: it has {self.total:,} {self.what}, the first {self.length:,} are here "
+            f"and {rest:,} are left; {more}"
         )
 
 
@@ -50,7 +51,7 @@ def size(value: Any) -> int:
     return len(_dumps(value).encode("utf-8", "surrogatepass")) + 1
 
 
-def within(value: Any, room: int) -> int | None:
+def size_within(value: Any, room: int) -> int | None:
     """The size of a value, if that is at most ``room``; else None, at no great cost."""
     if _at_least(value, room) > room:
         return None
@@ -60,40 +61,40 @@ def within(value: Any, room: int) -> int | None:
 
 def fit(record: FieldValues, room: int) -> tuple[FieldValues, tuple[str, ...]]:
     """A record in at most ``room`` bytes, and a sentence for each value that is not whole."""
-    if within(record, room) is not None:
+    if size_within(record, room) is not None:
         return record, ()
     cuts: list[_Cut] = []
-    told = _fields(record, room, "", cuts)
+    fields = _fields(record, room, "", cuts)
     alone = len(record.keys() - {"Id"}) == 1
     sentences = [each.sentence(alone=alone) for each in cuts[:_SHOWN]]
     if len(cuts) > _SHOWN:
         sentences.append(f"{len(cuts) - _SHOWN:,} more values are cut")
-    return told, tuple(sentences)
+    return fields, tuple(sentences)
 
 
 def _at_least(value: Any, room: int) -> int:
     """A size that a value has at least; counting ends beyond ``room``."""
-    found, stack = 0, [value]
-    while stack and found <= room:
+    total, stack = 0, [value]
+    while stack and total <= room:
         each = stack.pop()
         if isinstance(each, str):
-            found += len(each)
+            total += len(each)
         elif isinstance(each, dict):
-            found += 3 * len(each)
-            if found <= room:
-                found += sum(map(len, each))
+            total += 3 * len(each)
+            if total <= room:
+                total += sum(map(len, each))
                 stack.extend(each.values())
         elif isinstance(each, list | tuple):
-            found += 2 * len(each)
-            if found <= room:
+            total += 2 * len(each)
+            if total <= room:
                 stack.extend(each)
         elif isinstance(each, int):
-            found += each.bit_length() // _DIGIT_BITS
-    return found
+            total += each.bit_length() // _DIGIT_BITS
+    return total
 
 
 def _value(value: Any, room: int, path: str, cuts: list[_Cut]) -> Any:
-    if within(value, room) is not None:
+    if size_within(value, room) is not None:
         return value
     if isinstance(value, str):
         return _text(value, room, path, cuts)
@@ -117,19 +118,19 @@ def _text(text: str, room: int, path: str, cuts: list[_Cut]) -> str:
 
 def _items(items: Sequence[Any], room: int, path: str, cuts: list[_Cut]) -> list[Any]:
     """As many as fit; the first one is cut if it does not."""
-    kept: list[Any] = []
+    fitting: list[Any] = []
     room -= 2
     for item in items:
-        each = within(item, room)
+        each = size_within(item, room)
         if each is None:
-            if not kept and room > _LEAST:
-                kept.append(_value(item, room, path, cuts))
+            if not fitting and room > _LEAST:
+                fitting.append(_value(item, room, path, cuts))
             break
-        kept.append(item)
+        fitting.append(item)
         room -= each
-    if len(kept) < len(items):
-        cuts.append(_Cut(path, "items", len(items), len(kept)))
-    return kept
+    if len(fitting) < len(items):
+        cuts.append(_Cut(path, "items", len(items), len(fitting)))
+    return fitting
 
 
 def _fields(record: FieldValues, room: int, path: str, cuts: list[_Cut]) -> FieldValues:
@@ -138,7 +139,7 @@ def _fields(record: FieldValues, room: int, path: str, cuts: list[_Cut]) -> Fiel
     sizes: dict[str, int] = {}
     least = 0
     for name, value in record.items():
-        here = within(value, room)
+        here = size_within(value, room)
         head = size(name)
         least += head + min(_LEAST, here if here is not None else _LEAST)
         if least > room:
@@ -147,13 +148,13 @@ def _fields(record: FieldValues, room: int, path: str, cuts: list[_Cut]) -> Fiel
         room -= head
         least -= head
     share = _share(sorted(sizes.values()), room)
-    told = {
+    fields = {
         name: value if sizes[name] <= share else _value(value, share, _path(path, name), cuts)
         for name, value in islice(record.items(), len(sizes))
     }
     if len(sizes) < len(record):
         cuts.append(_Cut(path, "fields", len(record), len(sizes)))
-    return told
+    return fields
 
 
 def _share(sizes: list[int], room: int) -> int:

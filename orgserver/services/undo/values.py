@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from orgserver.model import names
+from orgserver.model import names, times
 from orgserver.model.results import FieldValues
 from orgserver.services.calls.snapshot import pick_fields
-from orgserver.services.records import field_values
 
 _MISSING = object()
 
@@ -34,7 +33,7 @@ def _normalize(value: object) -> object:
     if not isinstance(value, str):
         return value
     text = value.strip().replace("\r\n", "\n")
-    if field_values.is_datetime(text):
+    if times.is_datetime(text):
         return datetime.fromisoformat(text).replace(microsecond=0)
     try:
         return names.record_id(text)

@@ -57,7 +57,7 @@ async def hint(
 ) -> str | None:
     refused = refusals.refusal(400, [{"errorCode": code, "message": message}], writes=False)
     act = Intent("1", "p", "stdio", "query", soql=redact(soql) if soql else None, object=sobject)
-    await name_hints.explain(known or Known(), act, refused)
+    await name_hints.add_hint(known or Known(), act, refused)
     return refused.hint
 
 
@@ -141,7 +141,7 @@ async def test_a_field_that_we_believe_in_makes_us_look_again() -> None:
 async def test_other_refusals_and_lost_answers_are_left_alone() -> None:
     known = Known()
     for error in (Rejected("No such column 'x' on entity 'Contact'", code="OTHER"), Unanswered("No such column")):
-        await name_hints.explain(known, Intent("1", "p", "stdio", "query"), error)
+        await name_hints.add_hint(known, Intent("1", "p", "stdio", "query"), error)
         assert error.hint is None
     assert await hint("INVALID_FIELD", "field 'Description' can not be filtered in a query call") == USUAL
 

@@ -12,8 +12,9 @@ from orgserver.model.errors import InvalidArgument, PolicyDenied, Rejected, Stor
 from orgserver.model.names import CONTACT, EVENT, SObjectName
 from orgserver.model.orgs import Caller, Org
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.services.describe import name_lookup
-from orgserver.services.describe import schemas as metadata_service
+from orgserver.services.describe import memory as memory_of_describes
+from orgserver.services.describe import name_hints
+from orgserver.services.describe.memory import describe_key
 from orgserver.services.queries.list_query import Listing
 from orgserver.store import describe_cache
 from orgserver.store.transaction import microseconds
@@ -116,7 +117,7 @@ async def test_what_has_not_changed_is_kept_and_only_its_age_renewed(
     assert second is first
     assert asked(acme) == [("/Contact/describe", 200), ("/Contact/describe", 304)]
     assert (await entries(app, DESCRIBE))[-1].http_status == 304
-    key = metadata_service._key(await org_of(app), "Contact")
+    key = describe_key(await org_of(app), "Contact")
     async with app.store.database.reading() as connection:
         kept = await describe_cache.find(connection, key)
     assert kept is not None
@@ -151,14 +152,14 @@ async def test_what_one_user_sees_is_never_told_to_another(app: App, caller: Cal
 async def test_memory_is_bounded_by_what_schemas_hold(
     app: App, caller: Caller, acme: SandboxOrg, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(metadata_service, "MAX_WEIGHT", 700)
+    monkeypatch.setattr(memory_of_describes, "MAX_WEIGHT", 700)
     for name in ("Contact", "Account", "Event", "User"):
         await app.operations.describe(caller, DESCRIBE, "acme", name)
-    metadata = app.operations.metadata
-    held = list(metadata._known.values())
+    memory = app.operations.metadata.memory
+    held = list(memory.describes.values())
 
-    assert sum(each.what.weight for each in held) == metadata._weight
-    assert metadata._weight <= 700 or len(held) == 1
+    assert sum(each.content.weight for each in held) == memory.weight
+    assert memory.weight <= 700 or len(held) == 1
     await app.operations.describe(caller, DESCRIBE, "acme", "Contact")
     assert len(asked(acme)) == 4  # the store still had it
 
@@ -412,7 +413,7 @@ async def test_a_refusal_by_name_looks_the_object_up_at_once(app: App, caller: C
 async def test_a_describe_that_hangs_holds_no_refusal_up(
     app: App, caller: Caller, acme: SandboxOrg, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(name_lookup, "SECONDS", 0.1)
+    monkeypatch.setattr(name_hints, "SECONDS", 0.1)
     acme.fault("hang", path=".*/describe", seconds=30)
 
     async with asyncio.timeout(5):
@@ -459,7 +460,7 @@ async def test_an_object_that_is_gone_is_forgotten(
     acme.fault("status", path=".*/describe", status=404, body='[{"errorCode": "NOT_FOUND", "message": "gone"}]')
     with pytest.raises(Rejected):
         await app.operations.describe(caller, DESCRIBE, "acme", "Contact")
-    key = metadata_service._key(await org_of(app), "Contact")
+    key = describe_key(await org_of(app), "Contact")
 
     async with app.store.database.reading() as connection:
         assert await describe_cache.find(connection, key) is None
@@ -503,7 +504,7 @@ async def test_nothing_has_changed_is_no_answer_to_who_knows_nothing(
 
 async def test_damage_in_the_store_is_asked_for_anew(open_again, app: App, caller: Caller, acme: SandboxOrg) -> None:
     first = await app.operations.describe(caller, DESCRIBE, "acme", "Contact")
-    key = metadata_service._key(await org_of(app), "Contact")
+    key = describe_key(await org_of(app), "Contact")
     damaged = describe_cache.KeptDescribe(b"junk", None, microseconds())
     await app.store.database.write(lambda tx: describe_cache.keep_in(tx, key, damaged))
 

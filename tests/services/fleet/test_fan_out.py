@@ -66,7 +66,7 @@ async def test_an_org_that_hangs_holds_the_answer_no_longer_than_its_limit(
     app: App, caller: Caller, acme: SandboxOrg
 ) -> None:
     acme.fault("hang", path=".*/query.*", seconds=30, times=9)
-    fleet = Fleet(app.operations, app.access, seconds=0.5)
+    fleet = Fleet(app.operations.query, app.operations.refuse, app.access, seconds=0.5)
 
     started = time.perf_counter()
     found = await fleet.query(caller, TOOL, ["*"], COUNT)
@@ -78,9 +78,8 @@ async def test_an_org_that_hangs_holds_the_answer_no_longer_than_its_limit(
     assert {(e.org, e.outcome.value) for e in await entries(app)} == {("acme", "unknown"), ("globex", "succeeded")}
 
 
-async def test_no_more_orgs_are_asked_at_once_than_allowed(app: App, caller: Caller, monkeypatch) -> None:
+async def test_no_more_orgs_are_asked_at_once_than_allowed(app: App, caller: Caller) -> None:
     under_way, most = 0, 0
-    real = app.operations.query
 
     async def counted(*given: Any, **options: Any) -> Any:
         nonlocal under_way, most
@@ -88,12 +87,11 @@ async def test_no_more_orgs_are_asked_at_once_than_allowed(app: App, caller: Cal
         most = max(most, under_way)
         try:
             await asyncio.sleep(0.01)
-            return await real(*given, **options)
+            return await app.operations.query(*given, **options)
         finally:
             under_way -= 1
 
-    monkeypatch.setattr(app.operations, "query", counted)
-    fleet = Fleet(app.operations, app.access, at_once=3)
+    fleet = Fleet(counted, app.operations.refuse, app.access, at_once=3)
     await fleet.query(caller, TOOL, ["acme", "globex", *(f"none-{number}" for number in range(8))], COUNT)
 
     assert most == 3

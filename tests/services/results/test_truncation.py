@@ -92,13 +92,15 @@ def test_whatever_is_cut_fits_is_json_and_keeps_what_it_can(record: dict[str, ob
     assert result_size.size(told) <= room
     assert (told == record) == (not warnings)
     assert json.loads(json.dumps(told)) == told
-    assert truncation.within(record, room) == (result_size.size(record) if result_size.size(record) <= room else None)
+    assert truncation.size_within(record, room) == (
+        result_size.size(record) if result_size.size(record) <= room else None
+    )
 
 
 def test_a_whole_result_that_slipped_through_is_cut_and_keeps_its_cursor() -> None:
-    told = result_size.result({"org": "acme", "records": [{"Id": "x" * MANY}], "next_cursor": "c" * 300})
+    told = result_size.bound_result({"org": "acme", "records": [{"Id": "x" * MANY}], "next_cursor": "c" * 300})
 
     assert (told["org"], told["next_cursor"]) == ("acme", "c" * 300)
     assert result_size.size(told) <= result_size.MAX_BYTES
     assert "200,000 characters" in told["warnings"][0]
-    assert "next_cursor" not in result_size.result({"next_cursor": "c" * MANY})
+    assert "next_cursor" not in result_size.bound_result({"next_cursor": "c" * MANY})

@@ -1,0 +1,105 @@
+"""Records converted to what Salesforce takes, by the describe of their object: values, and parents by their keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from orgserver.model.names import EVENT
+from orgserver.model.results import FieldValues
+from orgserver.model.schema import FieldInfo, Schema
+from orgserver.services.calls.preflight import Problem, missing_field, missing_relationship
+from orgserver.services.records import event_times, parents, value_checks
+from orgserver.services.records.draft import Draft
+from orgserver.services.records.parents import Parent
+from orgserver.services.records.value_checks import WrongValue
+
+MAX_TYPES = 20
+"""Kinds of parents that one call may name by their keys."""
+
+
+def parent_types(records: Sequence[FieldValues], schema: Schema) -> list[str]:
+    """The objects that the records' parents may be of."""
+    types: dict[str, None] = {}
+    for record in records:
+        for name, value in record.items():
+            reference = schema.reference(name) if isinstance(value, dict) else None
+            if reference is None or schema.field(name) is not None:
+                continue
+            try:
+                types.update(dict.fromkeys(parents.target_types(reference, value)))
+            except ValueError:
+                continue  # the conversion says it
+    return list(types)[:MAX_TYPES]
+
+
+class Conversion:
+    """Converts the records of a draft, and collects what is wrong with them."""
+
+    def __init__(self, draft: Draft, schema: Schema, parent_schemas: Mapping[str, Schema | None]) -> None:
+        self._draft = draft
+        self._schema = schema
+        self._parent_schemas = parent_schemas
+        self._problems: list[Problem] = []
+        self._texts: dict[tuple[str, str], Any] = {}
+        """What texts were converted to: the values of picklists repeat."""
+
+    def run(self) -> tuple[list[FieldValues], list[Problem]]:
+        """The records, and the problems."""
+        draft = self._draft
+        records = [self._convert_record(each, draft.place(index)) for index, each in enumerate(draft.records)]
+        return records, self._problems
+
+    def _convert_record(self, record: FieldValues, place: str) -> FieldValues:
+        ready: FieldValues = {}
+        for name, value in record.items():
+            field, reference = self._schema.field(name), self._schema.reference(name)
+            where = f"{place}.{name}"
+            if name == self._draft.key:
+                ready[name] = value
+            elif field is not None:
+                ready[name] = self._convert_value(field, value, where)
+            elif reference is not None and (value is None or isinstance(value, dict)):
+                self._convert_parent(reference, name, value, where, ready)
+            elif isinstance(value, dict):
+                self._problems.append(missing_relationship(self._schema, name, where))
+            elif isinstance(value, list):
+                self._problems.append(missing_field(self._schema, name, where))
+            else:
+                ready[name] = value  # Salesforce says it, with the nearest names in the hint
+        return ready
+
+    def _convert_value(self, field: FieldInfo, value: Any, where: str) -> Any:
+        if self._draft.sobject == EVENT and event_times.is_time(field.name):
+            return value  # read by the rules of events, later
+        key = (field.name, value) if isinstance(value, str) else None
+        if key is not None and key in self._texts:
+            return self._texts[key]
+        try:
+            plain = value_checks.convert_value(field, value)
+        except WrongValue as error:
+            self._problems.append(Problem(error.code, f"{field.name} {error}", where))
+            return value
+        if key is not None:
+            self._texts[key] = plain
+        return plain
+
+    def _convert_parent(self, reference: FieldInfo, name: str, value: Any, where: str, ready: FieldValues) -> None:
+        if not value_checks.is_writable(reference, self._draft.action):
+            self._add_parent_problem(f"{name} cannot be set by a {self._draft.action}", where)
+            return
+        if any(each.lower() == reference.name.lower() for each in parents.by_lookup_field(ready)):
+            self._add_parent_problem(f"{name} names the same parent as {reference.name}", where)
+            return
+        try:
+            parent = None if value is None else parents.resolve_parent(reference, value, self._parent_schemas.get)
+        except ValueError as error:
+            self._add_parent_problem(f"{name} {error}", where)
+            return
+        if isinstance(parent, Parent):
+            ready[str(reference.relationship)] = parent
+        else:
+            ready[reference.name] = parent
+
+    def _add_parent_problem(self, text: str, where: str) -> None:
+        self._problems.append(Problem("INVALID_FIELD", text, where))
