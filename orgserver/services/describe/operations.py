@@ -16,6 +16,7 @@ from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Plan
 from orgserver.services.describe.schemas import Metadata, Perform
 from orgserver.services.results import cursors, result_size
+from orgserver.services.results.byte_budget import ByteBudget
 from orgserver.services.results.cursors import Position
 from orgserver.vault.keys import Key
 
@@ -133,10 +134,9 @@ def _plan_objects(
 
 def _fitting(objects: Sequence[ObjectInfo]) -> tuple[ObjectInfo, ...]:
     """The first of them, as many as a result holds."""
-    room = result_size.MAX_BYTES - result_size.FRAME_BYTES
+    budget = ByteBudget()
     for number, each in enumerate(objects):
-        room -= result_size.size(each.name) + result_size.size(each.label) + _NAME_BYTES
-        if room < 0:
+        if not budget.take_bytes(result_size.size(each.name) + result_size.size(each.label) + _NAME_BYTES):
             return tuple(objects[:number])
     return tuple(objects)
 

@@ -16,6 +16,7 @@ from orgserver.services.calls.access import Access
 from orgserver.services.fleet import aggregation
 from orgserver.services.fleet.aggregation import Merge
 from orgserver.services.results import result_size
+from orgserver.services.results.byte_budget import ByteBudget
 
 AT_ONCE = 10
 """Orgs that are asked at the same time."""
@@ -166,13 +167,12 @@ def _org_result(alias: str, page: Page, count: int) -> dict[str, Any]:
 def _fair_counts(pages: dict[str, Page], room: int) -> dict[str, int]:
     """How many records of each org there is room for: the first of each, then the second of each, and so on."""
     counts = dict.fromkeys(pages, 0)
-    room -= sum(len(page.next_cursor or "") for page in pages.values())
+    budget = ByteBudget(room - sum(len(page.next_cursor or "") for page in pages.values()))
     for place in range(max((len(page.records) for page in pages.values()), default=0)):
         for alias, page in pages.items():
             if counts[alias] < place or place >= len(page.records):
                 continue
-            room -= result_size.size(page.records[place])
-            if room < 0:
+            if not budget.take(page.records[place]):
                 return counts
             counts[alias] = place + 1
     return counts
@@ -230,9 +230,9 @@ def _whole(answer: Page | CallError, merge: Merge) -> Page | CallError:
 
 
 def _fitting_count(rows: list[FieldValues], room: int) -> int:
+    budget = ByteBudget(room)
     for number, row in enumerate(rows):
-        room -= result_size.size(row)
-        if room < 0:
+        if not budget.take(row):
             return number
     return len(rows)
 

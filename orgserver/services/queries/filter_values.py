@@ -38,7 +38,7 @@ def _read(field: FieldInfo, value: Any) -> Any:
     if field.type == "date":
         return value if isinstance(value, date) else date.fromisoformat(value_shapes.convert(field, value))
     if field.type == "datetime":
-        return value if isinstance(value, date) else times.read_instant(value if isinstance(value, str) else "")
+        return value if isinstance(value, date) else times.read_instant(value_shapes.convert(field, value))
     if field.type == "boolean" or field.type in value_shapes.NUMBERS:
         return value_shapes.convert(field, value)
     if field.type in value_shapes.PICKLISTS and isinstance(value, str):

@@ -18,8 +18,8 @@ from orgserver.salesforce.protocol import rest as protocol
 from orgserver.salesforce.protocol.messages import Reply, Request
 from orgserver.salesforce.soql import RowQuery
 from orgserver.services.calls.access import OrgSession
-from orgserver.services.results import result_size, truncation
 from orgserver.services.results.cursors import Position
+from orgserver.services.results.record_list import RecordList
 
 _SMALLEST_BATCH, _LARGEST_BATCH = 200, 2_000
 _OFFSET_CUTS = (
@@ -123,12 +123,13 @@ class _Reading:
 
     async def run(self, soql: str, position: Position, batch: int) -> Piece:
         """Read a result from a position on; ``batch`` is how many rows a page of it should have."""
-        shelf = _Shelf(self.limit, self.source.shape)
+        records = RecordList()
+        take = partial(_take_records, records, self.source.shape, self.limit)
         while True:
             request = self._request(soql, position, batch)
-            page = await self.session.call(request, partial(shelf.take, position))
-            if page.rest is None or page.full or len(shelf.records) == self.limit:
-                return Piece(shelf.records, page.total_size, page.rest, shelf.warnings, page.is_done)
+            page = await self.session.call(request, partial(take, position))
+            if page.rest is None or page.full or len(records.records) == self.limit:
+                return Piece(records.records, page.total_size, page.rest, records.warnings, page.is_done)
             position = page.rest
 
     def _request(self, soql: str, position: Position, batch: int) -> Request:
@@ -170,34 +171,15 @@ class _PageRest:
     """Whether it is the last page of the result."""
 
 
-class _Shelf:
-    """The records of a result, as many as it holds. Pages are taken in where they are read: they may be large."""
-
-    def __init__(self, limit: int, shape: Callable[[FieldValues], FieldValues]) -> None:
-        self.records: list[FieldValues] = []
-        self.warnings: tuple[str, ...] = ()
-        self._limit = limit
-        self._shape = shape
-        self._room = result_size.MAX_BYTES - result_size.FRAME_BYTES
-
-    def take(self, position: Position, reply: Reply) -> _PageRest:
-        """Take records of a page from a position on; the first of all is cut if it does not fit."""
-        page = protocol.read_page(reply)
-        for number, each in enumerate(page.records[position.skip :]):
-            if len(self.records) == self._limit or not self._put(self._shape(each)):
-                here = Position(position.path, position.skip + number)
-                return _PageRest(page.total_size, here, full=True, is_done=page.next_path is None)
-        skip = max(position.skip - len(page.records), 0)  # what is skipped may go on in the next page
-        following = Position(page.next_path, skip) if page.next_path is not None else None
-        return _PageRest(page.total_size, following, full=False, is_done=following is None)
-
-    def _put(self, record: FieldValues) -> bool:
-        size = truncation.size_within(record, self._room)
-        if size is None:
-            if self.records:
-                return False
-            cut = result_size.bound_record(record)
-            record, self.warnings, size = cut.values, cut.warnings, self._room
-        self._room -= size
-        self.records.append(record)
-        return True
+def _take_records(
+    records: RecordList, shape: Callable[[FieldValues], FieldValues], limit: int, position: Position, reply: Reply
+) -> _PageRest:
+    """Take records of a page from a position on. It is done where pages are read, for they may be large."""
+    page = protocol.read_page(reply)
+    for number, each in enumerate(page.records[position.skip :]):
+        if len(records.records) == limit or not records.add(shape(each)):
+            here = Position(position.path, position.skip + number)
+            return _PageRest(page.total_size, here, full=True, is_done=page.next_path is None)
+    skip = max(position.skip - len(page.records), 0)  # what is skipped may go on in the next page
+    following = Position(page.next_path, skip) if page.next_path is not None else None
+    return _PageRest(page.total_size, following, full=False, is_done=following is None)

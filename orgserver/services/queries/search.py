@@ -14,7 +14,8 @@ from orgserver.salesforce.soql import sosl
 from orgserver.services.calls import audit_records
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Plan
-from orgserver.services.results import result_size, truncation
+from orgserver.services.results import result_size
+from orgserver.services.results.record_list import RecordList
 
 MAX_OBJECTS = 20
 _ID = 18
@@ -100,19 +101,11 @@ async def _send(session: OrgSession, text: str, returning: dict[str, tuple[str, 
 
 
 def _cut(rows: list[FieldValues], limit: int) -> Found:
-    room = result_size.MAX_BYTES - result_size.FRAME_BYTES
-    records: list[FieldValues] = []
-    warnings: tuple[str, ...] = ()
+    page = RecordList()
     for record in map(result_size.without_nulls, rows[:limit]):
-        size = truncation.size_within(record, room)
-        if size is None and records:
+        if not page.add(record):
             break
-        if size is None:
-            first = result_size.bound_record(record)
-            records, warnings, size = [first.values], first.warnings, room
-        else:
-            records.append(record)
-        room -= size
-    if len(records) < len(rows) or len(rows) == sosl.MAX_FOUND:
+    warnings = page.warnings
+    if len(page.records) < len(rows) or len(rows) == sosl.MAX_FOUND:
         warnings = (*warnings, "there is more than is shown: narrow text, name objects, or raise limit")
-    return Found(records, warnings)
+    return Found(page.records, warnings)

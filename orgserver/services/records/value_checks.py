@@ -88,7 +88,9 @@ def _value_problem(schema: Schema, name: str, value: Any, action: WriteAction) -
     if field is None:
         if (value is None or isinstance(value, dict)) and schema.reference(name) is not None:
             return None  # a parent by its external id stands under the relationship's name
-        return (missing_relationship if isinstance(value, dict) else missing_field)(schema, name, place)
+        if isinstance(value, dict):
+            return missing_relationship(schema, name, place)
+        return missing_field(schema, name, place)
     if schema.name == EVENT and event_times.is_time(field.name) and is_writable(field, action):
         return None  # they have rules of their own
     try:

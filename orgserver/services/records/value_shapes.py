@@ -77,9 +77,10 @@ def _date(_field: FieldInfo, value: Any) -> str:
 
 
 def _datetime(_field: FieldInfo, value: Any) -> str:
-    text = value if isinstance(value, str) else ""
-    at = times.read_instant(text)
-    return text if times.is_datetime(text) else soql.literal(at)
+    if not isinstance(value, str):
+        raise ValueError(f"must be a time with its offset or zone, such as {times.TIME_EXAMPLES}")  # noqa: TRY004  # told like every other wrong value
+    at = times.read_instant(value)
+    return value if times.is_datetime(value) else soql.literal(at)
 
 
 def _time(_field: FieldInfo, value: Any) -> str:

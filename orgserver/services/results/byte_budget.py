@@ -20,3 +20,14 @@ class ByteBudget:
             return False
         self._room -= size
         return True
+
+    def take_bytes(self, count: int) -> bool:
+        """Take so many bytes; False, and nothing is taken, where they are not left."""
+        if count > self._room:
+            return False
+        self._room -= count
+        return True
+
+    def use_up(self) -> None:
+        """Leave nothing."""
+        self._room = 0
