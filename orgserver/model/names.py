@@ -101,6 +101,11 @@ def api_version(text: str) -> str:
     return f"v{found[1]}.0"
 
 
+def api_versions(texts: Iterable[str]) -> list[str]:
+    """Read API versions, each once, oldest first."""
+    return sorted({api_version(text) for text in texts}, key=lambda version: (len(version), version))
+
+
 def new_id() -> str:
     """Make a UUIDv7 (RFC 9562 §5.7): sortable by its millisecond of birth."""
     now = time.time_ns() // 1_000_000

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from orgserver.model.errors import InvalidArgument, Rejected, Unanswered
-from orgserver.model.names import RecordId, SObjectName, api_version, is_field, org_id
+from orgserver.model.names import RecordId, SObjectName, api_versions, is_field, org_id
 from orgserver.model.names import record_id as read_record_id
 from orgserver.model.results import FieldValues
 from orgserver.salesforce.protocol import refusals
@@ -212,12 +212,12 @@ def versions() -> Request:
 def read_versions(reply: Reply) -> list[str]:
     """The versions, oldest first, as ``v66.0``."""
     try:
-        versions = {api_version(each["version"]) for each in reply.body}
+        versions = api_versions([each["version"] for each in reply.body])
     except (TypeError, KeyError, ValueError):
         raise unreadable() from None
     if not versions:
         raise unreadable()
-    return sorted(versions, key=lambda version: (len(version), version))
+    return versions
 
 
 def userinfo() -> Request:
