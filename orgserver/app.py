@@ -25,6 +25,7 @@ from orgserver.services.observer import Observer
 from orgserver.services.operations import Operations
 from orgserver.services.orgs.enrolment import Enrolment
 from orgserver.services.orgs.keepalive import KeepAlive
+from orgserver.services.orgs.registry import Registry
 from orgserver.store.processes.heartbeat import keep_alive
 from orgserver.store.processes.lock_file import PATIENCE
 from orgserver.store.processes.lock_holders import Patience
@@ -70,16 +71,21 @@ class App:
         )
 
     @cached_property
+    def registry(self) -> Registry:
+        """What is known of registered orgs, and how they are checked, changed and removed."""
+        return Registry(self.store, self.access)
+
+    @cached_property
     def enrolment(self) -> Enrolment:
-        """Registering orgs, and what is done with registered ones."""
-        return Enrolment(self.store, self.access)
+        """Registering orgs."""
+        return Enrolment(self.store, self.access, self.registry)
 
     @cached_property
     def org_import(self) -> OrgImport:
         """Registering many orgs at once."""
         from orgserver.services.orgs.import_plan import OrgImport  # noqa: PLC0415  # no server needs it
 
-        return OrgImport(self.store, self.enrolment)
+        return OrgImport(self.store, self.registry, self.enrolment)
 
     @cached_property
     def keep_alive(self) -> KeepAlive:

@@ -124,7 +124,7 @@ class Org:
     """When a token was last got for it; a refresh token that is not used for 30 days dies."""
     enabled: bool = True
     auth: AuthKind = "refresh-token"
-    held: bool = False
+    refresh_suspended: bool = False
     """This store is a copy, or was one: another may have rotated the refresh token since, so none is sent until an
     operator says so (``check-org --try-token``)."""
     move: Move | None = None

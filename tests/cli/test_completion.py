@@ -185,4 +185,4 @@ async def test_zsh_and_fish_get_what_each_name_is_of(command: Command, app: App,
     for shell in (ZshComplete, FishComplete):
         (item,) = shell(cli, {}, "orgserver", "_ORGSERVER_COMPLETE").get_completions(["show-org"], "ac")
 
-        assert item.help == (await app.enrolment.one("acme")).name
+        assert item.help == (await app.registry.one("acme")).name

@@ -45,7 +45,7 @@ async def test_an_update_says_old_and_new_or_that_nothing_changed(command: Comma
 async def test_orgs_are_matched_and_those_with_problems_are_an_exit_code(
     command: Command, app: App, acme: SandboxOrg, caller: Caller
 ) -> None:
-    await app.enrolment.update(caller, "globex", tags=("emea",), enabled=False)
+    await app.registry.update(caller, "globex", tags=("emea",), enabled=False)
     fine = await command(cli, "list-orgs", "--problems")
     matched = await command(cli, "list-orgs", "--match", "EMEA", "--json")
     nothing = await command(cli, "list-orgs", "--match", "nowhere")
@@ -74,7 +74,7 @@ async def test_orgs_are_matched_and_those_with_problems_are_an_exit_code(
 async def test_a_narrow_terminal_is_told_which_columns_it_does_not_show(
     command: Command, app: App, caller: Caller, words: str, omitted: str, kept: str
 ) -> None:
-    await app.enrolment.update(caller, "acme", policy={"keep_values": True, "confirm_deletes": True}, tags=("emea",))
+    await app.registry.update(caller, "acme", policy={"keep_values": True, "confirm_deletes": True}, tags=("emea",))
     await app.operations.create(caller, "t", "acme", CONTACT, {"LastName": "Byron", "Email": "b" * 50 + "@acme.com"})
     with pytest.raises(UnknownOrg):
         await app.operations.create(caller, "t", "acne-with-a-long-name", CONTACT, {"LastName": "X"})
@@ -223,7 +223,7 @@ async def test_serve_says_on_a_terminal_that_a_client_should_start_it(shell: She
 
 
 async def test_the_beginning_of_a_code_stands_for_it_unless_several_begin_so(app: App, caller: Caller) -> None:
-    await app.enrolment.update(caller, "acme", policy={"confirm_deletes": True})
+    await app.registry.update(caller, "acme", policy={"confirm_deletes": True})
     approving = Approving(app.store, app.access)
     codes: list[str] = []
     while len({code[0] for code in codes}) == len(codes):  # until two begin alike
@@ -259,7 +259,7 @@ async def test_the_beginning_of_a_code_stands_for_it_unless_several_begin_so(app
 async def test_a_dead_copy_is_named_as_what_it_is(
     app: App, source: str, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    org = replace(await app.enrolment.one("acme"), source=source)
+    org = replace(await app.registry.one("acme"), source=source)
 
     enrolment.show(Enrolled(org, rotated=True, resumed=False, also_known_as=()), as_json=True)
 

@@ -103,7 +103,7 @@ async def _ground(home: Path) -> AsyncIterator[Ground]:
     async with Sandbox.start(2) as sandbox:
         async with open_app(read_settings({"home": home}, {})) as app:
             await register(app, sandbox)
-            await app.enrolment.update(operator(), "acme", policy={"confirm_deletes": True})
+            await app.registry.update(operator(), "acme", policy={"confirm_deletes": True})
         yield Ground(home, sandbox.orgs[0])
 
 

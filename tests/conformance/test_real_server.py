@@ -91,7 +91,7 @@ async def test_several_streams_of_one_session_get_each_their_own_answer(served) 
 
 @pytest.mark.parametrize("generation", ["legacy", "auto"])
 async def test_a_person_is_asked_over_http_too(served, app, caller, generation) -> None:
-    await app.enrolment.update(caller, "acme", policy={"confirm_deletes": True})
+    await app.registry.update(caller, "acme", policy={"confirm_deletes": True})
     made = await app.operations.create(caller, "t", "acme", CONTACT, {"LastName": "Lovelace"})
     asked: list[str] = []
 

@@ -125,15 +125,13 @@ async def _kill(
             await asyncio.sleep(0.01)
     rotated = org.counters.refreshes > known
     async with app.store.database.reading() as connection:
-        credential = await app.store.orgs.credentials.credential(
-            connection, (await app.enrolment.one(org.alias)).row_id
-        )
+        credential = await app.store.orgs.credentials.credential(connection, (await app.registry.one(org.alias)).row_id)
     assert credential is not None
     in_the_window = rotated and credential.fencing == 1
     began = time.monotonic()
     error = failed(await survivor.list_contacts(org.alias))
     done.slowest = max(done.slowest, time.monotonic() - began)
-    _judge(done, point, org, in_the_window, error, await app.enrolment.one(org.alias))
+    _judge(done, point, org, in_the_window, error, await app.registry.one(org.alias))
 
 
 def _judge(done: Kills, point: str, org: SandboxOrg, in_the_window: bool, error: dict | None, found: object) -> None:

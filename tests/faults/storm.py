@@ -66,5 +66,5 @@ async def storm(*, processes: int, callers: int, expiries: int, seed: int) -> St
             done.refreshes = acme.counters.refreshes - before
             done.reuses = acme.counters.reuses
             async with open_app(read_settings({"home": home}, {})) as app:
-                done.orgs_lost = sum(org.state is not OrgState.READY for org in await app.enrolment.all())
+                done.orgs_lost = sum(org.state is not OrgState.READY for org in await app.registry.all())
     return done

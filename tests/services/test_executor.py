@@ -114,7 +114,7 @@ async def test_orgs_added_changed_and_removed_elsewhere_are_seen_at_once(
 ) -> None:
     await create(app, caller)
     async with open_again() as other:
-        await other.enrolment.update(caller, "acme", rename=alias("acme-eu"), policy={"read_only": True})
+        await other.registry.update(caller, "acme", rename=alias("acme-eu"), policy={"read_only": True})
     acme.requests.clear()
 
     with pytest.raises(UnknownOrg):
@@ -122,7 +122,7 @@ async def test_orgs_added_changed_and_removed_elsewhere_are_seen_at_once(
     with pytest.raises(PolicyDenied):
         await create(app, caller, "acme-eu")
     async with open_again() as other:
-        await other.enrolment.remove(caller, "acme-eu", keep_token=True)
+        await other.registry.remove(caller, "acme-eu", keep_token=True)
     with pytest.raises(UnknownOrg):
         await create(app, caller, "acme-eu")
     assert acme.requests == []
@@ -133,7 +133,7 @@ async def test_a_removed_org_gets_no_call_even_from_a_server_that_still_remember
 ) -> None:
     await create(app, caller)
     async with open_again() as other:
-        await other.enrolment.remove(caller, "acme", keep_token=True)
+        await other.registry.remove(caller, "acme", keep_token=True)
     acme.requests.clear()
 
     with pytest.raises(UnknownOrg):
@@ -152,7 +152,7 @@ async def test_a_read_only_server_refuses_changes_and_takes_reads(open_again, ap
 
 
 async def test_a_disabled_org_refuses_everything(app: App, caller: Caller, acme: SandboxOrg) -> None:
-    await app.enrolment.update(caller, "acme", enabled=False)
+    await app.registry.update(caller, "acme", enabled=False)
 
     with pytest.raises(PolicyDenied) as refused:
         await app.operations.list(caller, "salesforce_list_contacts", "acme", Listing(CONTACT))
@@ -482,7 +482,7 @@ async def test_a_dead_refresh_token_says_who_must_act_and_sends_nothing(
     with pytest.raises(NeedsLogin):
         await create(app, caller)
 
-    org = await app.enrolment.one("acme")
+    org = await app.registry.one("acme")
     assert (refused.value.outcome, refused.value.category) == ("not_sent", "auth_expired")
     assert (org.state, org.cause) == (OrgState.NEEDS_LOGIN, "invalid_grant: expired access/refresh token")
     assert len([s for s in acme.requests if s.path.endswith("/token")]) == 1
@@ -502,7 +502,7 @@ async def test_a_token_answer_for_another_org_or_host_is_not_stored(
         await create(app, caller)
 
     assert refused.value.code == "QUARANTINED"
-    assert (await app.enrolment.one("acme")).state is OrgState.QUARANTINED
+    assert (await app.registry.one("acme")).state is OrgState.QUARANTINED
     assert globex.requests == []
 
 
@@ -517,7 +517,7 @@ async def test_network_trouble_at_the_login_host_does_not_kill_the_credential(
     await create(app, caller)
 
     assert refused.value.retryable
-    assert (await app.enrolment.one("acme")).state is OrgState.READY
+    assert (await app.registry.one("acme")).state is OrgState.READY
 
 
 async def test_a_refresh_that_somebody_else_is_doing_is_waited_for(
@@ -535,7 +535,7 @@ async def test_a_refresh_that_somebody_else_is_doing_is_waited_for(
     await asyncio.gather(create(app, caller), other_process())
 
     assert acme.counters.reuses == 0
-    assert (await app.enrolment.one("acme")).state is OrgState.READY
+    assert (await app.registry.one("acme")).state is OrgState.READY
 
 
 # -- answers that are lost
@@ -575,7 +575,7 @@ async def test_a_hanging_create_ends_at_the_deadline_as_unknown(
 
 
 async def test_an_org_that_cannot_be_reached_gets_nothing_and_says_so(app: App, caller: Caller) -> None:
-    org = await app.enrolment.one("acme")
+    org = await app.registry.one("acme")
     await create(app, caller)
     live = app.access.tokens._live[org.row_id]
     assert live.current is not None

@@ -173,7 +173,7 @@ async def test_arguments_are_an_object_also_as_json_text_and_all_else_is_refused
 async def test_a_repeated_call_whose_answer_says_nothing_has_no_yes_and_waits_for_a_terminal(
     app: App, caller: Caller, acme: SandboxOrg, response: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await app.enrolment.update(caller, "acme", policy={"confirm_deletes": True})
+    await app.registry.update(caller, "acme", policy={"confirm_deletes": True})
     made = await app.operations.create(caller, "salesforce_create_contact", "acme", CONTACT, {"LastName": "Lovelace"})
     asking = {"_meta": ENVELOPE | {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {}}}}
     deletion = {"name": "salesforce_delete_contact", "arguments": {"org": "acme", "contact_id": made.id}} | asking

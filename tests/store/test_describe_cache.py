@@ -80,7 +80,7 @@ async def test_nothing_of_an_org_stays_when_it_is_removed(app: App, caller: Call
     await keep(app, key(acme))
     await keep(app, key(globex))
 
-    await app.enrolment.remove(caller, "acme", keep_token=True)
+    await app.registry.remove(caller, "acme", keep_token=True)
 
     assert await found(app, key(acme)) is None
     assert await found(app, key(globex)) is not None

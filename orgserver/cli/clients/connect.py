@@ -116,7 +116,7 @@ def _warn_of_unknown(aliases: tuple[str, ...]) -> None:
 
     async def aliases_there() -> set[str]:
         async with app_of(settings) as app:
-            return {org.alias for org in await app.enrolment.all()}
+            return {org.alias for org in await app.registry.all()}
 
     try:
         registered = run(aliases_there()) if settings.database_file.exists() else set()

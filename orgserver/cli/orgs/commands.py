@@ -43,7 +43,7 @@ def list_orgs(match: str | None, problems: bool, wide: bool, as_json: bool) -> N
 
     async def act() -> list[Org]:
         async with app_to_read(settings_of()) as app:
-            return await app.enrolment.all()
+            return await app.registry.all()
 
     every = run(act())
     orgs = [org for org in every if directory.matches(org, match) and (not problems or directory.needs_somebody(org))]
@@ -104,7 +104,7 @@ def show_org(alias: str, as_json: bool) -> None:
 
     async def act() -> Org:
         async with app_to_read(settings_of()) as app:
-            return await app.enrolment.one(alias)
+            return await app.registry.one(alias)
 
     org = run(act())
     if as_json:
@@ -142,14 +142,14 @@ def check_org(aliases: tuple[str, ...], try_token: bool, yes: bool, wide: bool, 
 
 async def _check(settings: Settings, aliases: tuple[str, ...], *, try_token: bool) -> list[dict[str, Any]]:
     async with app_to_read(settings) as app:
-        names = aliases or tuple(org.alias for org in await app.enrolment.all())
+        names = aliases or tuple(org.alias for org in await app.registry.all())
         for alias in names:
-            await app.enrolment.one(alias)
+            await app.registry.one(alias)
         turns = asyncio.Semaphore(_AT_ONCE)
 
         async def check(alias: str) -> dict[str, Any]:
             async with turns:
-                return _facts_of(await app.enrolment.check(alias, try_token=try_token))
+                return _facts_of(await app.registry.check(alias, try_token=try_token))
 
         return await asyncio.gather(*map(check, dict.fromkeys(names)))
 
@@ -182,9 +182,9 @@ def remove_org(alias: str, keep_token: bool, yes: bool) -> None:
 
     async def act() -> tuple[Org, bool]:
         async with app_of(settings) as app:
-            org = await app.enrolment.one(alias)
+            org = await app.registry.one(alias)
             caller = await _permission(app, org, yes=yes)
-            return org, await app.enrolment.remove(caller, alias, keep_token=keep_token)
+            return org, await app.registry.remove(caller, alias, keep_token=keep_token)
 
     org, revoked = run(act())
     click.echo(f"{alias}: removed{', its token was revoked at Salesforce' if revoked else ''}")
@@ -195,12 +195,12 @@ def remove_org(alias: str, keep_token: bool, yes: bool) -> None:
 
 async def _one(settings: Settings, alias: str) -> Org:
     async with app_to_read(settings) as app:
-        return await app.enrolment.one(alias)
+        return await app.registry.one(alias)
 
 
 def _agree_to_try(org: Org, *, yes: bool) -> None:
     """Ask before a refresh token is sent that another store may use, or that may be spent."""
-    if not org.holds_refresh_token or (org.state is OrgState.READY and not org.held):
+    if not org.holds_refresh_token or (org.state is OrgState.READY and not org.refresh_suspended):
         return
     warn(
         f"Salesforce revokes the login of {org.alias}, in every store that uses it, if its refresh token here is not "

@@ -31,7 +31,7 @@ def open(alias: str, record: str | None) -> None:  # noqa: A001  # the command's
 
     async def act() -> Org:
         async with app_to_read(settings) as app:
-            return await app.enrolment.one(alias)
+            return await app.registry.one(alias)
 
     url = f"{run(act()).instance_url}/{path}"
     click.echo(safe(url))

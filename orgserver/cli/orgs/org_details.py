@@ -24,7 +24,7 @@ def details_of(org: Org) -> dict[str, Any]:
         "state": directory.state(org).value,
         "cause": org.cause,
         "problem": directory.problem(org),
-        "held": org.held,
+        "held": org.refresh_suspended,
         "move": _move_of(org),
         "user": {"id": org.user.id, "username": org.user.username, "time_zone": org.user.time_zone}
         if org.user

@@ -107,11 +107,11 @@ async def _permission(settings: Settings, alias: str, policy: dict[str, bool]) -
     if all(policy.values()):
         return operator(), None
     async with app_of(settings) as app:
-        org = await app.enrolment.one(alias)
+        org = await app.registry.one(alias)
         loosened = org.policy.loosened_by(policy)
         if not loosened:
             return operator(), org.policy
-        also = "".join(f", {twin}" for twin in await app.enrolment.twins(org))
+        also = "".join(f", {twin}" for twin in await app.registry.twins(org))
         question = f"Take {', '.join(loosened)} away from {org.alias}{also} ({org.name}, {org.org_id})?"
         return await agree_guarded(app, "update-org", question, undone=f"{org.alias} was not changed"), org.policy
 
@@ -121,9 +121,9 @@ async def _change(
 ) -> tuple[Org, Org, tuple[names.Alias, ...]]:
     """The org as it was, as it is, and its other aliases."""
     async with app_of(settings) as app:
-        before = await app.enrolment.one(alias)
-        org = await app.enrolment.update(caller, alias, seen=policy, **changes)
-        return before, org, await app.enrolment.twins(org)
+        before = await app.registry.one(alias)
+        org = await app.registry.update(caller, alias, seen=policy, **changes)
+        return before, org, await app.registry.twins(org)
 
 
 def _log_in_again(settings: Settings, alias: str, options: dict[str, Any]) -> Enrolled:
@@ -134,4 +134,4 @@ def _log_in_again(settings: Settings, alias: str, options: dict[str, Any]) -> En
 
 async def _stored(settings: Settings, alias: str) -> tuple[Org, Credential | None]:
     async with app_of(settings) as app:
-        return await app.enrolment.credential(alias)
+        return await app.registry.credential(alias)

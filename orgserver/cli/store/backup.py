@@ -60,11 +60,13 @@ def restore(file: Path, as_json: bool) -> None:
             source, settings.database_file, lambda: open_vault(settings, create=False), operator()
         )
         async with app_of(settings) as app:
-            return copied, await app.enrolment.all()
+            return copied, await app.registry.all()
 
     copied, orgs = run(act())
     if as_json:
-        facts = [{"alias": org.alias, "state": directory.state(org).value, "held": org.held} for org in orgs]
+        facts = [
+            {"alias": org.alias, "state": directory.state(org).value, "held": org.refresh_suspended} for org in orgs
+        ]
         print_json({"file": str(source), "store": str(copied.path)} | _facts_of(copied) | {"orgs": facts})
     else:
         _tell_restored(copied, orgs, file, settings)
@@ -73,7 +75,7 @@ def restore(file: Path, as_json: bool) -> None:
 
 def _tell_restored(copied: Copied, orgs: list[Org], file: Path, settings: Settings) -> None:
     click.echo(f"{safe(settings.database_file)}: {_counted(copied)}, as of {_time(copied)}, from {safe(file)}")
-    suspended = [org for org in orgs if org.held]
+    suspended = [org for org in orgs if org.refresh_suspended]
     if not suspended:
         return
     tell(f"Held back, because the original store may have used their refresh tokens since: {_names(suspended)}")

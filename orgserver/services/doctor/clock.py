@@ -27,7 +27,7 @@ Reading = tuple[datetime, datetime, str]
 
 async def check_clock(client: SalesforceClient, orgs: Sequence[Org]) -> list[Finding]:
     """Ask login hosts for the time, and name those that do not answer. No token is shown, so a check costs none."""
-    ready = [org for org in orgs if org.enabled and not org.held and org.state is OrgState.READY]
+    ready = [org for org in orgs if org.enabled and not org.refresh_suspended and org.state is OrgState.READY]
     hosts = list({org.login_url: org for org in ready}.values())[:_MOST_HOSTS]
     if not hosts:
         return [Finding("clock", "note", f"{_NOT_COMPARED}no org is ready to be asked")]

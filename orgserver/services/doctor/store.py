@@ -209,7 +209,7 @@ def _twins(org_id: str, same: Sequence[Org]) -> Finding:
 
 def _sick(org: Org) -> tuple[str, str] | None:
     cause = f": {org.cause}" if org.cause else ""
-    if org.held or org.state is OrgState.IN_DOUBT:
+    if org.refresh_suspended or org.state is OrgState.IN_DOUBT:
         return f"in doubt{cause}", failures.settle_doubt(org)
     if org.state is OrgState.NEEDS_LOGIN:
         return f"needs a new login{cause}", failures.setup_first(org, org.cause) or failures.log_in_again(org)

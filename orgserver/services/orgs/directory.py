@@ -108,7 +108,7 @@ def problem(org: Org) -> dict[str, Any] | None:
 
 def needs_somebody(org: Org) -> bool:
     """Whether it waits for a person: its login is dead, in doubt, held back or refused."""
-    return org.state is not OrgState.READY or org.problem is not None or org.held
+    return org.state is not OrgState.READY or org.problem is not None or org.refresh_suspended
 
 
 def matches(org: Org, match: str | None) -> bool:

@@ -71,11 +71,14 @@ class _Registered:
     tightened: tuple[Alias, ...]
 
 
-class Enrolment(Registry):
-    """Registers orgs, beside what ``Registry`` does with registered ones."""
+class Enrolment:
+    """Registers orgs."""
 
-    def __init__(self, store: Store, access: Access) -> None:
-        super().__init__(store, access)
+    def __init__(self, store: Store, access: Access, registry: Registry) -> None:
+        self._store = store
+        self._access = access
+        self._client = access.client
+        self._registry = registry
         self._drafts = Drafts(store)
         self._ways_in = WaysIn(self._drafts, access.client)
 
@@ -109,7 +112,7 @@ class Enrolment(Registry):
             done.org,
             entry.rotated,
             entry.resumed,
-            await self.twins(done.org),
+            await self._registry.twins(done.org),
             retired,
             tuple(limit for limit in known if limit not in given.policy.limits),
             done.tightened,
@@ -152,7 +155,7 @@ class Enrolment(Registry):
         if given.auth == "web" and entry.draft and entry.credential.refresh_token:
             # Nobody has a copy of this token; kept, it would be gone on from instead of the next login.
             with suppress(CallError):
-                await self._revoke_at(hosts_of(given), entry.credential.refresh_token)
+                await self._registry.revoke_at(hosts_of(given), entry.credential.refresh_token)
             await self._drafts.drop(entry.draft)
         raise EnrolmentError(
             f"these credentials are of another org ({proof.org_id}); {given.alias} is {existing.org_id}",
@@ -191,9 +194,9 @@ class Enrolment(Registry):
             intent = intent_on(caller, given.command if existing is None else "update-org", now)
             if existing is None:
                 intent = replace(intent, fields=Policy().changed_to(now.policy))
-            self._record_in(tx, intent)
+            self._registry.record_in(tx, intent)
             for each in others if existing is None else changes:
-                self._record_in(tx, each.intent(intent.tool, caller))
+                self._registry.record_in(tx, each.intent(intent.tool, caller))
             return _Registered(now, old, tuple(each.org.alias for each in others))
 
         done = await self._store.database.write(change)
@@ -232,11 +235,11 @@ class Enrolment(Registry):
         new = entry.credential.refresh_token
         if old.refresh_token is None or (new is not None and new.same_as(old.refresh_token)):
             return None
-        if before.held or not _another_login(given, entry, old):
+        if before.refresh_suspended or not _another_login(given, entry, old):
             return "kept"
         where = hosts_of_org(before, before.instance_url)
         try:
-            return "revoked" if await self._revoke_at(where, old.refresh_token) else "unknown"
+            return "revoked" if await self._registry.revoke_at(where, old.refresh_token) else "unknown"
         except CallError:
             return "kept"
 

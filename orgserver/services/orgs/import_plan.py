@@ -24,6 +24,7 @@ from orgserver.salesforce.auth import audiences
 from orgserver.services.orgs.enrolment import Enrolled, Enrolment
 from orgserver.services.orgs.pending_enrolment import digest
 from orgserver.services.orgs.registration import Registration
+from orgserver.services.orgs.registry import Registry
 from orgserver.services.tokens.failures import log_in_again
 from orgserver.store.session import Store
 
@@ -95,13 +96,14 @@ class Imported:
 class OrgImport:
     """Plans an import and carries it out."""
 
-    def __init__(self, store: Store, enrolment: Enrolment) -> None:
+    def __init__(self, store: Store, registry: Registry, enrolment: Enrolment) -> None:
         self._store = store
+        self._registry = registry
         self._enrolment = enrolment
 
     async def plan(self, candidates: Sequence[Candidate]) -> list[Planned]:
         """Say what will become of each candidate, in their order; nothing is sent or written."""
-        orgs = {org.alias: org for org in await self._enrolment.all()}
+        orgs = {org.alias: org for org in await self._registry.all()}
         by_token = await self._by_token()
         by_user = {(org.org_id, org.user.username): org for org in orgs.values() if org.org_id and org.user}
         places = _Places(candidates)

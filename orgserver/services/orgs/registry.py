@@ -139,10 +139,10 @@ class Registry:
             limited = policies.limit_in(tx, org.row_id, limited_by)
             done = self._store.orgs.change_in(tx, org.row_id, changed)
             if done is not None:
-                self._record_in(tx, intent)
+                self.record_in(tx, intent)
                 others = [each for each in limited if each.org.row_id != org.row_id]
                 for each in others:
-                    self._record_in(tx, each.intent(intent.tool, caller))
+                    self.record_in(tx, each.intent(intent.tool, caller))
             return done
 
         done = await self._store.database.write(change)
@@ -158,7 +158,7 @@ class Registry:
 
         def change(tx: Transaction) -> None:
             self._store.orgs.remove_in(tx, org.row_id)
-            self._record_in(tx, intent_on(caller, "remove-org", org))
+            self.record_in(tx, intent_on(caller, "remove-org", org))
 
         await self._store.database.write(change)
         await self._access.reload()
@@ -168,13 +168,13 @@ class Registry:
         """Revoke what an org holds: its refresh token, or else the access token that is cached."""
         if credential is None or credential.refresh_token is None:
             return await self._revoke_access(org)
-        if org.held:
+        if org.refresh_suspended:
             raise EnrolmentError(
                 f"{org.alias} was not removed: revoking its token would cut off the store that this one is a copy of",
                 hint="add --keep-token to remove it here only",
             )
         try:
-            return await self._revoke_at(hosts_of(org, org.instance_url), credential.refresh_token)
+            return await self.revoke_at(hosts_of(org, org.instance_url), credential.refresh_token)
         except CallError as error:
             raise EnrolmentError(
                 f"the refresh token of {org.alias} could not be revoked at Salesforce: {error}",
@@ -188,15 +188,15 @@ class Registry:
         if access is None:
             return False
         with suppress(CallError):
-            return await self._revoke_at(hosts_of(org, access.instance_url), access.token)
+            return await self.revoke_at(hosts_of(org, access.instance_url), access.token)
         return False
 
-    async def _revoke_at(self, where: OrgHosts, token: Secret) -> bool:
+    async def revoke_at(self, where: OrgHosts, token: Secret) -> bool:
         """Revoke a token at its login host; False if Salesforce does not know it (any more)."""
         reply = await self._client.post_form(where, oauth.REVOKE_PATH, oauth.revoke(token))
         return reply.status < HTTPStatus.MULTIPLE_CHOICES
 
-    def _record_in(self, tx: Transaction, intent: Intent) -> None:
+    def record_in(self, tx: Transaction, intent: Intent) -> None:
         """Put a change to the orgs on record, in the same transaction."""
         self._store.audit.record_in(tx, intent, Completion(Outcome.SUCCEEDED))
 

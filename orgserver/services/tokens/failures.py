@@ -65,7 +65,7 @@ def log_in_again(org: Org) -> str:
 
 def settle_doubt(org: Org) -> str:
     """What is done about an org whose refresh token may be spent."""
-    risk = "(revokes the token if another store still uses it)" if org.held else "(settles it)"
+    risk = "(revokes the token if another store still uses it)" if org.refresh_suspended else "(settles it)"
     return f"orgserver check-org {org.alias} --try-token {risk}, or log in again: {log_in_again(org)}"
 
 

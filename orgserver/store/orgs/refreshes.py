@@ -109,7 +109,7 @@ class Refreshes:
         stored = tx.connection.execute(access_token_of(row_id)).first()
         if stored is not None and stored.fencing != not_this:
             return Finished(self._orgs.credentials.open_access_token(row_id, stored))
-        if not force and (org.held or org.is_closed):
+        if not force and (org.refresh_suspended or org.is_closed):
             return Closed(org)
         self._lives.prove()
         lease = take_lease_in(tx, row_id, holder, life_us, found.fencing, self._lives.is_alive)

@@ -60,7 +60,7 @@ def columns(org: Org) -> dict[str, Any]:
         "tags": json.dumps(org.tags),
         "source": org.source,
         "auth": org.auth,
-        "held": org.held,
+        "held": org.refresh_suspended,
         "move": move_column(org.move),
         "enabled": org.enabled,
         "refreshed_at": to_microseconds(org.refreshed_at) if org.refreshed_at else None,
@@ -102,7 +102,7 @@ def read_org(row: Row[Any]) -> Org:
         refreshed_at=_maybe(row.refreshed_at),
         enabled=row.enabled,
         auth=row.auth,
-        held=row.held,
+        refresh_suspended=row.held,
         move=_move(row.move),
     )
 

@@ -23,7 +23,7 @@ from tests.cli.shells import Command, Shell
 @pytest.fixture
 async def changed(app: App, caller: Caller) -> tuple[str, str]:
     """A contact that was changed in an org that keeps values; the ids of contact and entry."""
-    await app.enrolment.update(caller, "acme", policy={"keep_values": True})
+    await app.registry.update(caller, "acme", policy={"keep_values": True})
     made = await app.operations.create(caller, "t", "acme", CONTACT, {"LastName": "Byron"})
     await app.operations.update(caller, "t", "acme", CONTACT, made.id, {"LastName": "King\x1b[31m"})
     return made.id, (await app.audit_log.newest(EntryFilter(action="update"), 1))[0].id
@@ -56,7 +56,7 @@ async def test_nobody_to_ask_means_nothing_is_undone(
 async def test_an_undo_that_deletes_where_deletes_are_confirmed_needs_a_person_and_other_undos_do_not(
     command: Command, app: App, caller: Caller, acme: SandboxOrg, changed: tuple[str, str]
 ) -> None:
-    await app.enrolment.update(caller, "acme", policy={"confirm_deletes": True})
+    await app.registry.update(caller, "acme", policy={"confirm_deletes": True})
     (made,) = await app.audit_log.newest(EntryFilter(action="create"), 1)
 
     put_back = await command(undo.undo, changed[1], "--yes")
@@ -75,7 +75,7 @@ async def test_an_undo_that_deletes_where_deletes_are_confirmed_needs_a_person_a
 async def test_what_an_undo_deletes_is_shown_where_it_is_confirmed(
     app: App, caller: Caller, changed: tuple[str, str]
 ) -> None:
-    await app.enrolment.update(caller, "acme", policy={"confirm_deletes": True})
+    await app.registry.update(caller, "acme", policy={"confirm_deletes": True})
     (made,) = await app.audit_log.newest(EntryFilter(action="create"), 1)
     words = ("audit", "undo", made.id, "--force")
 
@@ -104,7 +104,7 @@ async def test_what_was_changed_since_is_said_and_left(
 async def test_a_dry_run_says_that_the_org_is_read_only_and_a_try_is_denied_on_record(
     app: App, caller: Caller, command: Command, changed: tuple[str, str]
 ) -> None:
-    await app.enrolment.update(caller, "acme", policy={"read_only": True})
+    await app.registry.update(caller, "acme", policy={"read_only": True})
 
     dry = await command(undo.undo, changed[1], "--dry-run", "--force")
     told = await command(undo.undo, changed[1], "--dry-run", "--json")
@@ -146,7 +146,7 @@ async def test_a_span_is_undone_and_told_in_json(command: Command, acme: Sandbox
 async def test_what_a_span_skips_is_told_by_reason_each_once(
     app: App, command: Command, caller: Caller, acme: SandboxOrg, changed: tuple[str, str]
 ) -> None:
-    await app.enrolment.update(caller, "acme", policy={"keep_values": False})
+    await app.registry.update(caller, "acme", policy={"keep_values": False})
     for name in ("One", "Two"):
         await app.operations.create(caller, "t", "acme", CONTACT, {"LastName": name})
     acme.records.tables["Contact"][changed[0]]["LastName"] = "Lovelace"
@@ -203,7 +203,7 @@ async def test_the_beginning_of_an_id_is_enough_where_only_one_begins_so(
 async def test_a_request_id_may_be_shortened_but_not_to_what_is_short(
     app: App, command: Command, caller: Caller, beginning: str, undone: int
 ) -> None:
-    await app.enrolment.update(caller, "acme", policy={"keep_values": True})
+    await app.registry.update(caller, "acme", policy={"keep_values": True})
     asked = replace(caller, request_id="request-7")
     made = await app.operations.create(asked, "t", "acme", CONTACT, {"LastName": "Byron"})
     await app.operations.update(asked, "t", "acme", CONTACT, made.id, {"LastName": "King"})

@@ -30,7 +30,7 @@ CODE = "One-time code (Enter: no):"
 
 @pytest.fixture
 async def contact(app: App, caller: Caller) -> str:
-    await app.enrolment.update(caller, "acme", policy={"confirm_deletes": True})
+    await app.registry.update(caller, "acme", policy={"confirm_deletes": True})
     given = {"FirstName": "Ada", "LastName": "Lovelace\u202e"}
     return (await app.operations.create(caller, "salesforce_create_contact", "acme", CONTACT, given)).id
 
@@ -239,7 +239,7 @@ async def test_one_time_codes_are_set_up_and_then_asked_for_everywhere(app, acme
 
 @pytest.mark.parametrize("way", ["typed", "unattended", "refused"])
 async def test_a_limit_is_set_silently_and_taken_away_by_a_person_alone(app, caller, person, way) -> None:
-    await app.enrolment.update(caller, "acme", policy={"confirm_deletes": True, "read_only": True})
+    await app.registry.update(caller, "acme", policy={"confirm_deletes": True, "read_only": True})
     loosen = ("update-org", "acme", "--no-confirm-deletes", "--keep-values")
 
     if way == "typed":
@@ -263,12 +263,12 @@ async def test_a_limit_is_set_silently_and_taken_away_by_a_person_alone(app, cal
 
 
 async def test_limits_that_changed_while_a_person_thought_are_not_loosened(app, caller) -> None:
-    await app.enrolment.update(caller, "acme", policy={"confirm_deletes": True})
-    seen = (await app.enrolment.one("acme")).policy
-    await app.enrolment.update(caller, "acme", policy={"read_only": True})
+    await app.registry.update(caller, "acme", policy={"confirm_deletes": True})
+    seen = (await app.registry.one("acme")).policy
+    await app.registry.update(caller, "acme", policy={"read_only": True})
 
     with pytest.raises(OperatorError, match="were changed meanwhile"):
-        await app.enrolment.update(caller, "acme", policy={"confirm_deletes": False}, seen=seen)
+        await app.registry.update(caller, "acme", policy={"confirm_deletes": False}, seen=seen)
 
     assert (await app.access.reload()).by_alias["acme"].policy.confirm_deletes
 
@@ -281,7 +281,7 @@ async def test_what_takes_nothing_away_asks_nobody(app, command) -> None:
 
 
 async def test_an_org_with_limits_is_removed_by_a_person_alone(app, caller, command, person) -> None:
-    await app.enrolment.update(caller, "acme", policy={"read_only": True})
+    await app.registry.update(caller, "acme", policy={"read_only": True})
 
     refused = await command(cli, "remove-org", "acme", "--yes", "--keep-token")
     free = await command(cli, "remove-org", "globex", "--yes", "--keep-token")

@@ -122,7 +122,7 @@ async def test_doctor_and_what_an_agent_is_told_name_the_same_command(
     edit(stocked.home, f"UPDATE orgs SET state = '{state}', cause = 'odd', auth = '{auth}' WHERE alias = 'acme'")
     edit(stocked.home, "DELETE FROM access_tokens")
     async with open_app(read_settings({"home": stocked.home}, {})) as app:
-        org = await app.enrolment.one("acme")
+        org = await app.registry.one("acme")
         error = failures.closed(org, org)
 
     found = {each["name"]: each for each in (await stocked("doctor", "--offline", "--json")).json}

@@ -531,7 +531,7 @@ async def test_a_read_only_server_changes_nothing(open_again, app: App, caller: 
 
 
 async def test_an_org_that_keeps_values_says_that_this_cannot_be_undone(app: App, caller: Caller) -> None:
-    await app.enrolment.update(caller, "acme", policy={"keep_values": True})
+    await app.registry.update(caller, "acme", policy={"keep_values": True})
     made = await change(app, caller, "create", new(1))
 
     assert any("undo" in warning for warning in made.warnings)

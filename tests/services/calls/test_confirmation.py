@@ -36,7 +36,7 @@ def generation(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 async def strict(app: App, caller: Caller) -> App:
-    await app.enrolment.update(caller, "acme", policy={"confirm_deletes": True})
+    await app.registry.update(caller, "acme", policy={"confirm_deletes": True})
     return app
 
 
@@ -179,7 +179,7 @@ async def test_a_name_cannot_speak_for_us(strict, acme, caller, generation) -> N
 
 async def test_the_org_is_looked_at_again_after_the_yes(strict, acme, contact, caller) -> None:
     person = Person()
-    person.before = lambda: strict.enrolment.update(caller, "acme", policy={"read_only": True})
+    person.before = lambda: strict.registry.update(caller, "acme", policy={"read_only": True})
 
     async with client_of(strict, "legacy", person) as client:
         refused = await client.call_tool(DELETE, {"org": "acme", "contact_id": contact})

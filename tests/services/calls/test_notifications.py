@@ -92,7 +92,7 @@ def test_what_hangs_or_cannot_start_holds_up_nobody(tmp_path: Path) -> None:
 
 async def test_each_question_is_shown_once_without_its_code_or_names(app, acme, caller, tmp_path) -> None:
     texts: list[str] = []
-    await app.enrolment.update(caller, "acme", policy={"confirm_deletes": True})
+    await app.registry.update(caller, "acme", policy={"confirm_deletes": True})
     settings = read_settings({"home": tmp_path / "home"}, {})
     async with open_app(settings, notify=texts.append) as asking:
         made = await asking.operations.create(caller, "t", "acme", CONTACT, {"LastName": "Lovelace"})

@@ -44,7 +44,7 @@ VERBS: dict[str, Verb] = {
 
 async def put(app: App, name: str, state: OrgState, cause: str | None = "a test says so") -> None:
     """Set an org's state as another process would."""
-    row_id = (await app.enrolment.one(name)).row_id
+    row_id = (await app.registry.one(name)).row_id
     mark = partial(app.store.orgs.mark_in, row_id=row_id, state=state, cause=cause, problem=None)
     await app.store.database.write(mark)
 
@@ -103,7 +103,7 @@ async def test_an_open_org_goes_on_with_its_working_access_token(
 
 async def test_a_disabled_org_is_refused_as_before(app: App, open_again, caller: Caller, acme: SandboxOrg) -> None:
     async with open_again() as other:
-        await other.enrolment.update(caller, "acme", enabled=False)
+        await other.registry.update(caller, "acme", enabled=False)
         await put(other, "acme", OrgState.QUARANTINED)
 
     with pytest.raises(CallError) as refused:
@@ -150,7 +150,7 @@ async def test_a_closed_org_is_not_shown_by_address_nor_completed(
 
 @pytest.mark.parametrize("state", CLOSED)
 async def test_nothing_is_undone_in_a_closed_org(app: App, caller: Caller, acme: SandboxOrg, state: OrgState) -> None:
-    await app.enrolment.update(caller, "acme", policy={"keep_values": True})
+    await app.registry.update(caller, "acme", policy={"keep_values": True})
     await VERBS["create"](app, caller)
     (made,) = await app.audit_log.newest(EntryFilter(action="create"), 1)
     restorer = app.restorer()
@@ -182,7 +182,7 @@ async def test_a_new_login_heals_at_the_very_next_call(
     assert (await VERBS["list"](app, caller)).records
 
     assert [seen.status for seen in acme.requests] == [200], "the dead token was sent once more"
-    assert (await app.enrolment.one("acme")).state is OrgState.READY
+    assert (await app.registry.one("acme")).state is OrgState.READY
 
 
 @pytest.mark.parametrize("state", CLOSED)
@@ -191,9 +191,9 @@ async def test_a_check_tells_the_state_and_only_an_operators_word_tries_the_toke
 ) -> None:
     await put(app, "acme", state)
 
-    told = await app.enrolment.check("acme")
+    told = await app.registry.check("acme")
     asked = len(acme.requests)
-    tried = await app.enrolment.check("acme", try_token=True)
+    tried = await app.registry.check("acme", try_token=True)
 
     assert told.error is not None and told.error.code == CODES[state]
     assert asked == 0

@@ -59,7 +59,7 @@ def registration(org: SandboxOrg, name: str, policy: Policy, **more: Any) -> Reg
 
 
 async def limits(app: App) -> dict[str, Policy]:
-    return {org.alias: org.policy for org in await app.enrolment.all()}
+    return {org.alias: org.policy for org in await app.registry.all()}
 
 
 async def entries(app: App, action: str = "policy") -> list[tuple[str | None, str | None, tuple[str, ...]]]:
@@ -110,15 +110,15 @@ async def test_a_stricter_alias_tightens_every_other_on_record(
 async def test_renaming_takes_no_limit_away(empty: App, add: Add, caller: Caller, acme: SandboxOrg) -> None:
     await add(empty, acme, "acme", LOCKED)
 
-    await empty.enrolment.update(caller, "acme", rename=alias("free"))
+    await empty.registry.update(caller, "acme", rename=alias("free"))
 
     await refused(empty, caller, acme, "free")
 
 
 async def test_the_policy_outlives_the_last_alias(empty: App, add: Add, caller: Caller, acme: SandboxOrg) -> None:
     await add(empty, acme, "acme", Policy(confirm_deletes=True, read_only=True))
-    await empty.enrolment.remove(caller, "acme", keep_token=True)
-    assert await empty.enrolment.all() == []
+    await empty.registry.remove(caller, "acme", keep_token=True)
+    assert await empty.registry.all() == []
 
     again = await add(empty, acme, "other-name")
 
@@ -137,7 +137,7 @@ async def test_an_unpinned_twin_is_bound_before_its_first_call_is_sent(
 
     await refused(empty, caller, acme, "unpinned")
 
-    org = await empty.enrolment.one("unpinned")
+    org = await empty.registry.one("unpinned")
     assert (org.org_id, org.policy) == (acme.org_id, LOCKED)
     assert await entries(empty) == [("unpinned", "refresh", ("read_only",))]
 
@@ -149,7 +149,7 @@ async def test_an_unpinned_twin_with_limits_binds_the_others_once_it_is_pinned(
     await add(empty, acme, "unpinned", LOCKED, verify=False)
     await create(empty, caller, "acme")
 
-    await empty.enrolment.check("unpinned")
+    await empty.registry.check("unpinned")
 
     await refused(empty, caller, acme, "acme")
     assert await entries(empty) == [("acme", "refresh", ("read_only",))]
@@ -176,7 +176,7 @@ async def test_a_policy_that_was_changed_for_an_unpinned_org_is_merged_when_it_i
     await add(empty, acme, "acme", LOCKED)
     await add(empty, acme, "unpinned", LOCKED, verify=False)
 
-    loosened = await empty.enrolment.update(caller, "unpinned", policy={"read_only": False})
+    loosened = await empty.registry.update(caller, "unpinned", policy={"read_only": False})
 
     assert loosened.policy == Policy()
     assert (await limits(empty))["acme"] == LOCKED
@@ -190,8 +190,8 @@ async def test_an_id_of_15_characters_is_the_same_org(empty: App, add: Add, call
 
     await refused(empty, caller, acme, "unpinned")
 
-    assert (await empty.enrolment.one("unpinned")).org_id == acme.org_id
-    assert (await empty.enrolment.one("unpinned")).state is OrgState.READY
+    assert (await empty.registry.one("unpinned")).org_id == acme.org_id
+    assert (await empty.registry.one("unpinned")).state is OrgState.READY
 
 
 async def test_new_credentials_take_no_limit_away(empty: App, add: Add, caller: Caller, acme: SandboxOrg) -> None:
@@ -227,7 +227,7 @@ async def test_limits_bind_undo_approvals_and_large_changes_by_every_alias(
     undo = await Restorer(empty.store, empty.access, empty.operations, empty.audit_log).preview_entry(caller, entry.id)
     assert undo.is_possible(force=False), "what the twin changed was kept, too"
 
-    await empty.enrolment.update(caller, "acme", policy={"confirm_deletes": True})
+    await empty.registry.update(caller, "acme", policy={"confirm_deletes": True})
     with pytest.raises(CallError) as asked:
         await empty.operations.delete(caller, TOOL, "twin", CONTACT, made)
 
@@ -262,7 +262,7 @@ async def test_an_org_without_limits_is_added_again_without_limits(
     empty: App, add: Add, caller: Caller, acme: SandboxOrg
 ) -> None:
     await add(empty, acme, "acme")
-    await empty.enrolment.remove(caller, "acme", keep_token=True)
+    await empty.registry.remove(caller, "acme", keep_token=True)
 
     again = await add(empty, acme, "acme")
 
@@ -276,9 +276,9 @@ async def test_update_org_loosens_for_every_alias_and_each_is_on_record(
     await add(empty, acme, "acme", LOCKED)
     await add(empty, acme, "twin")
 
-    org = await empty.enrolment.update(caller, "twin", policy={"read_only": False})
+    org = await empty.registry.update(caller, "twin", policy={"read_only": False})
 
-    assert await empty.enrolment.twins(org) == ("acme",)
+    assert await empty.registry.twins(org) == ("acme",)
     assert await limits(empty) == {"acme": Policy(), "twin": Policy()}
     assert await entries(empty) == [
         ("acme", "update-org", ("no_read_only",)),
@@ -294,7 +294,7 @@ async def test_a_first_call_pins_an_org_that_nobody_limits_and_goes_through(
 
     await create(empty, caller, "unpinned")
 
-    assert (await empty.enrolment.one("unpinned")).org_id == acme.org_id
+    assert (await empty.registry.one("unpinned")).org_id == acme.org_id
     assert [seen.path.endswith("/token") for seen in acme.requests].count(True) == 1
     assert await entries(empty) == []
 
@@ -306,7 +306,7 @@ async def test_a_backup_brings_the_policies_of_removed_orgs_back(
     empty: App, add: Add, caller: Caller, acme: SandboxOrg, tmp_path, open_again
 ) -> None:
     await add(empty, acme, "acme", LOCKED)
-    await empty.enrolment.remove(caller, "acme", keep_token=True)
+    await empty.registry.remove(caller, "acme", keep_token=True)
     await backup(empty.store, tmp_path / "copy.db", caller)
     key = (tmp_path / "home" / "master.key").read_bytes()
     home = tmp_path / "other"

@@ -179,7 +179,7 @@ async def test_nothing_is_told_of_an_org_that_is_not_yours_or_is_disabled(
     app: App, caller: Caller, acme: SandboxOrg
 ) -> None:
     await app.operations.describe(caller, DESCRIBE, "acme", "Contact")
-    await app.enrolment.update(caller, "acme", enabled=False)
+    await app.registry.update(caller, "acme", enabled=False)
 
     with pytest.raises(UnknownOrg):
         await app.operations.describe(caller, DESCRIBE, "nowhere", "Contact")
@@ -387,7 +387,7 @@ async def test_a_refresh_reads_the_describe_anew_whatever_is_kept(app: App, call
 
 async def test_a_policy_is_told_before_anything_about_fields(app: App, caller: Caller) -> None:
     await app.operations.describe(caller, DESCRIBE, "acme", "Contact")
-    await app.enrolment.update(caller, "acme", policy={"read_only": True})
+    await app.registry.update(caller, "acme", policy={"read_only": True})
 
     with pytest.raises(PolicyDenied):
         await app.operations.create(caller, "t", "acme", CONTACT, {"Mail": "x"})

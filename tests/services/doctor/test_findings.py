@@ -247,7 +247,7 @@ async def test_acts_without_their_outcome_are_counted(app: App) -> None:
 
 
 async def test_rescued_answers_that_cannot_be_taken_in_are_a_problem(app: App) -> None:
-    org = await app.enrolment.one("acme")
+    org = await app.registry.one("acme")
     told = {"v": 1, "org": org.row_id, "fencing": 99, "sealed": b64encode(b"\x01" + b"x" * 60).decode()}
     for name, content in (("0123", json.dumps(told)), ("4567", "cut of")):
         app.store.database.file.with_name(f"orgserver.db.rescue-{name}").write_text(content)
@@ -334,7 +334,7 @@ def test_keys_that_are_missing_old_or_needed_no_more_are_told() -> None:
 
 @pytest.fixture
 async def org(app: App) -> Org:
-    return replace(await app.enrolment.one("acme"), refreshed_at=NOW)
+    return replace(await app.registry.one("acme"), refreshed_at=NOW)
 
 
 @pytest.mark.parametrize(

@@ -173,7 +173,7 @@ async def test_a_login_that_nobody_finishes_leaves_nothing(
         await empty.enrolment.add(caller, registration(acme, "web"), give_up)
 
     assert await no_drafts(empty)
-    assert await empty.enrolment.all() == []
+    assert await empty.registry.all() == []
 
 
 @pytest.mark.parametrize(
@@ -427,7 +427,7 @@ async def test_a_refused_login_that_spends_nothing_stores_nothing(
         await empty.enrolment.add(caller, registration(acme, auth))
 
     assert await no_drafts(empty)
-    assert await empty.enrolment.all() == []
+    assert await empty.registry.all() == []
 
 
 @pytest.mark.parametrize(
@@ -466,7 +466,7 @@ async def test_what_is_missing_is_said_in_one_line(
 ) -> None:
     with pytest.raises(EnrolmentError, match=told):
         await empty.enrolment.add(caller, registration(acme, auth, **spoil))
-    assert await empty.enrolment.all() == []
+    assert await empty.registry.all() == []
 
 
 @pytest.mark.parametrize("auth", ["jwt", "client-credentials"])
@@ -477,17 +477,17 @@ async def test_without_verification_the_first_call_logs_in(
     assert acme.requests == []
 
     assert await works(empty, caller)
-    assert (await empty.enrolment.one("acme")).org_id == acme.org_id
+    assert (await empty.registry.one("acme")).org_id == acme.org_id
 
 
 async def test_a_check_tries_again_where_nothing_can_be_spent(empty: App, caller: Caller, acme: SandboxOrg) -> None:
     await empty.enrolment.add(caller, registration(acme, "jwt"))
     acme.expire_access_tokens()
     acme.answers.jwt_approved = False
-    refused = await empty.enrolment.check("acme")
+    refused = await empty.registry.check("acme")
     acme.answers.jwt_approved = True
 
-    allowed = await empty.enrolment.check("acme")
+    allowed = await empty.registry.check("acme")
 
     assert refused.org.state is OrgState.NEEDS_LOGIN
     assert (allowed.error, allowed.org.state) == (None, OrgState.READY)
@@ -549,12 +549,12 @@ async def test_a_dead_org_is_ready_after_a_new_login(empty: App, caller: Caller,
     await empty.enrolment.add(caller, registration(acme, "refresh-token"))
     acme.refresh_token = ""
     acme.expire_access_tokens()
-    assert (await empty.enrolment.check("acme")).org.state is OrgState.NEEDS_LOGIN
+    assert (await empty.registry.check("acme")).org.state is OrgState.NEEDS_LOGIN
 
     enrolled = await empty.enrolment.add(caller, registration(acme, "web", replace=True), browser)
 
     assert enrolled.old_token == "unknown"
-    assert (await empty.enrolment.one("acme")).state is OrgState.READY
+    assert (await empty.registry.one("acme")).state is OrgState.READY
     assert await works(empty, caller)
 
 
@@ -562,13 +562,13 @@ async def test_a_copys_new_login_leaves_the_originals_token_alone(empty: App, ca
     enrolled = await empty.enrolment.add(caller, registration(acme, "refresh-token"))
     await empty.store.database.write(
         lambda tx: empty.store.orgs.change_in(
-            tx, enrolled.org.row_id, lambda org: replace(org, held=True, state=OrgState.IN_DOUBT)
+            tx, enrolled.org.row_id, lambda org: replace(org, refresh_suspended=True, state=OrgState.IN_DOUBT)
         )
     )
 
     again = await empty.enrolment.add(caller, registration(acme, "web", replace=True), browser)
 
-    assert (again.old_token, again.org.held, again.org.state) == ("kept", False, OrgState.READY)
+    assert (again.old_token, again.org.refresh_suspended, again.org.state) == ("kept", False, OrgState.READY)
     assert [family.alive for family in acme.logins.families] == [True, True]
     assert await works(empty, caller)
 
@@ -605,7 +605,7 @@ async def test_removing_ends_the_cached_session_where_there_is_no_refresh_token(
 ) -> None:
     await empty.enrolment.add(caller, registration(acme, auth))
 
-    assert await empty.enrolment.remove(caller, "acme", keep_token=False)
+    assert await empty.registry.remove(caller, "acme", keep_token=False)
     assert acme.access_tokens == set()
 
 
@@ -613,8 +613,8 @@ async def test_removing_there_does_not_need_salesforce(empty: App, caller: Calle
     await empty.enrolment.add(caller, registration(acme, "jwt"))
     acme.fault("close", path=".*/revoke")
 
-    assert not await empty.enrolment.remove(caller, "acme", keep_token=False)
-    assert await empty.enrolment.all() == []
+    assert not await empty.registry.remove(caller, "acme", keep_token=False)
+    assert await empty.registry.all() == []
 
 
 async def test_a_copys_org_is_removed_without_cutting_off_the_original(
@@ -622,24 +622,24 @@ async def test_a_copys_org_is_removed_without_cutting_off_the_original(
 ) -> None:
     enrolled = await empty.enrolment.add(caller, registration(acme, "web"), browser)
     await empty.store.database.write(
-        lambda tx: empty.store.orgs.change_in(tx, enrolled.org.row_id, lambda org: replace(org, held=True))
+        lambda tx: empty.store.orgs.change_in(tx, enrolled.org.row_id, lambda org: replace(org, refresh_suspended=True))
     )
 
     with pytest.raises(EnrolmentError, match="cut off"):
-        await empty.enrolment.remove(caller, "acme", keep_token=False)
+        await empty.registry.remove(caller, "acme", keep_token=False)
     assert not any(seen.path.endswith("/revoke") for seen in acme.requests)
-    assert not await empty.enrolment.remove(caller, "acme", keep_token=True)
+    assert not await empty.registry.remove(caller, "acme", keep_token=True)
 
 
 async def test_a_held_token_is_tried_when_an_operator_says_so(empty: App, caller: Caller, acme: SandboxOrg) -> None:
     enrolled = await empty.enrolment.add(caller, registration(acme, "web"), browser)
     await empty.store.database.write(
         lambda tx: empty.store.orgs.change_in(
-            tx, enrolled.org.row_id, lambda org: replace(org, held=True, state=OrgState.IN_DOUBT)
+            tx, enrolled.org.row_id, lambda org: replace(org, refresh_suspended=True, state=OrgState.IN_DOUBT)
         )
     )
 
-    checked = await empty.enrolment.check("acme", try_token=True)
+    checked = await empty.registry.check("acme", try_token=True)
 
-    assert (checked.error, checked.org.state, checked.org.held) == (None, OrgState.READY, False)
+    assert (checked.error, checked.org.state, checked.org.refresh_suspended) == (None, OrgState.READY, False)
     assert acme.counters.refreshes == 1

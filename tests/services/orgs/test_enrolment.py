@@ -67,7 +67,7 @@ async def test_broken_off_after_the_token_was_spent_the_same_command_goes_on(
     with pytest.raises(EnrolmentError) as broken:
         await empty.enrolment.add(caller, given)
     assert "kept" in (broken.value.hint or "")
-    assert await empty.enrolment.all() == []
+    assert await empty.registry.all() == []
     acme.faults.clear()
 
     enrolled = await empty.enrolment.add(caller, given)
@@ -154,7 +154,7 @@ async def test_two_aliases_never_share_a_token(empty: App, caller: Caller, acme:
 
     with pytest.raises(EnrolmentError, match="already in use for acme"):
         await empty.enrolment.add(caller, registration(acme, "twin"))
-    assert [org.alias for org in await empty.enrolment.all()] == ["acme"]
+    assert [org.alias for org in await empty.registry.all()] == ["acme"]
 
 
 async def test_new_credentials_must_be_of_the_same_org(
@@ -198,7 +198,7 @@ async def test_what_cannot_be_proven_is_not_registered(
         await empty.enrolment.add(caller, replace(registration(acme), **spoil))
 
     assert "\n" not in str(refused.value)
-    assert await empty.enrolment.all() == []
+    assert await empty.registry.all() == []
 
 
 async def test_without_verification_the_first_call_pins_the_org(empty: App, caller: Caller, acme: SandboxOrg) -> None:
@@ -207,7 +207,7 @@ async def test_without_verification_the_first_call_pins_the_org(empty: App, call
     assert enrolled.org.org_id is None
 
     assert await works(empty, caller)
-    assert (await empty.enrolment.one("acme")).org_id == acme.org_id
+    assert (await empty.registry.one("acme")).org_id == acme.org_id
 
 
 async def test_removing_revokes_the_token_and_destroys_the_secrets(
@@ -215,7 +215,7 @@ async def test_removing_revokes_the_token_and_destroys_the_secrets(
 ) -> None:
     await empty.enrolment.add(caller, registration(acme))
 
-    assert await empty.enrolment.remove(caller, "acme", keep_token=False)
+    assert await empty.registry.remove(caller, "acme", keep_token=False)
     assert acme.refresh_token == ""
 
     def counts(tx: Transaction) -> list[int]:
@@ -230,10 +230,10 @@ async def test_removing_revokes_the_token_and_destroys_the_secrets(
 async def test_a_check_refreshes_and_tells(empty: App, caller: Caller, acme: SandboxOrg) -> None:
     await empty.enrolment.add(caller, registration(acme))
     acme.expire_access_tokens()
-    good = await empty.enrolment.check("acme")
+    good = await empty.registry.check("acme")
     acme.refresh_token = ""
     acme.expire_access_tokens()
-    bad = await empty.enrolment.check("acme")
+    bad = await empty.registry.check("acme")
 
     assert (good.error, good.username) == (None, acme.username)
     assert bad.error is not None and bad.org.state.value == "needs_login"

@@ -105,7 +105,7 @@ async def test_an_org_that_needs_a_login_is_told_as_such(
 ) -> None:
     acme.expire_access_tokens()
     acme.refresh_token = "5AepOther"
-    await app.enrolment.check("acme")
+    await app.registry.check("acme")
 
     (planned,) = await importing.plan([candidate("x", exact=False, org_id=OrgId(acme.org_id), username=acme.username)])
 
@@ -167,4 +167,4 @@ async def test_a_few_are_proven_at_once_and_no_failure_stops_the_others(
         "something unforeseen went wrong (RuntimeError)",
         "it is not to be had",
     ]
-    assert len(await app.enrolment.all()) == 2 + 7
+    assert len(await app.registry.all()) == 2 + 7

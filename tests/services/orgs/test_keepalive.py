@@ -53,7 +53,7 @@ async def test_two_processes_refresh_an_idle_org_once(open_again: Any, app: App,
 async def test_a_disabled_org_is_kept_alive_and_a_dead_one_is_not_asked(
     app: App, caller: Caller, acme: SandboxOrg, globex: SandboxOrg
 ) -> None:
-    await app.enrolment.update(caller, "acme", enabled=False)
+    await app.registry.update(caller, "acme", enabled=False)
     globex.refresh_token = ""
     await idle_for(app, "acme", 8)
     await idle_for(app, "globex", 8)
@@ -65,7 +65,7 @@ async def test_a_disabled_org_is_kept_alive_and_a_dead_one_is_not_asked(
 
     assert first[Alias("acme")] is None
     assert first[Alias("globex")] is not None
-    assert (await app.enrolment.one("globex")).state is OrgState.NEEDS_LOGIN
+    assert (await app.registry.one("globex")).state is OrgState.NEEDS_LOGIN
     assert globex.requests == []
 
 
@@ -81,7 +81,7 @@ async def test_zero_days_switch_it_off(app: App, acme: SandboxOrg) -> None:
 @pytest.mark.parametrize(("days", "left"), [(0, 30), (20, 10)])
 async def test_the_day_a_token_would_die_is_known(app: App, days: int, left: int) -> None:
     await idle_for(app, "acme", days)
-    end = dies_at(await app.enrolment.one("acme"))
+    end = dies_at(await app.registry.one("acme"))
 
     assert end is not None
     assert round((end - datetime.now(UTC)) / timedelta(days=1)) == left

@@ -26,7 +26,7 @@ async def world(app: App, caller: Caller, acme: SandboxOrg) -> App:
     """An org that keeps values, with a change that can be undone and a request that waits for a person."""
     acme.answers.jwt_public_key = KEY.public_key()
     operations = app.operations
-    await app.enrolment.update(caller, "acme", policy={"keep_values": True, "confirm_deletes": True})
+    await app.registry.update(caller, "acme", policy={"keep_values": True, "confirm_deletes": True})
     made = await operations.create(caller, "salesforce_create_contact", "acme", CONTACT, {"LastName": "Byron"})
     await operations.update(caller, "salesforce_update_contact", "acme", CONTACT, made.id, {"Phone": "5"})
     with pytest.raises(PolicyDenied):

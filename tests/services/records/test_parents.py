@@ -155,7 +155,7 @@ async def test_a_parents_id_or_null_under_the_relationship_is_the_lookup_itself(
 async def test_a_preview_shows_the_lookup_and_an_undo_puts_it_back(
     app: App, caller: Caller, acme: SandboxOrg, ada: str
 ) -> None:
-    await app.enrolment.update(caller, "acme", policy={"keep_values": True})
+    await app.registry.update(caller, "acme", policy={"keep_values": True})
     grace = acme.records.add(acme.objects.find("Contact"), {"LastName": "Hopper", "Ext__c": "grace"})
     made = await create(app, caller, {"Name": "X", "Contact__r": {"Ext__c": "grace"}})
     shown = await app.operations.update(caller, "t", "acme", CUSTOM, made, dict(BY_KEY), preview=True)

@@ -135,7 +135,7 @@ def test_an_external_id_is_one_step_of_the_path_and_comes_out_as_it_went_in(text
 
 @pytest.fixture
 async def keeping(app: App, caller: Caller) -> Restorer:
-    await app.enrolment.update(caller, "acme", policy={"keep_values": True})
+    await app.registry.update(caller, "acme", policy={"keep_values": True})
     return app.restorer()
 
 

@@ -51,7 +51,7 @@ async def shown_after(app: App, world: World) -> list[tuple[str, str]]:
     """What is shown for the next token, once every session has ended."""
     world.expire()
     world.shown.clear()
-    await app.enrolment.check("acme")
+    await app.registry.check("acme")
     return world.shown
 
 
@@ -118,7 +118,7 @@ async def test_the_day_login_no_longer_knows_an_app_its_own_host_takes_over(
 
     assert await shown_after(empty, world) == [AT_LOGIN, AT_HOME]
     assert await shown_after(empty, world) == [AT_HOME]
-    assert (await empty.enrolment.one("acme")).state is OrgState.READY
+    assert (await empty.registry.one("acme")).state is OrgState.READY
 
 
 async def test_an_audience_that_stops_working_is_replaced_by_the_other(
@@ -144,11 +144,11 @@ async def test_a_refused_audience_is_tried_once_with_the_other_and_kills_nothing
 
     assert await shown_after(empty, world) == [AT_HOME, AT_HOME_FOR_LOGIN]
 
-    org = await empty.enrolment.one("acme")
+    org = await empty.registry.one("acme")
     assert org.state is OrgState.READY
     assert org.problem is not None and "--audience" in org.problem.hint
     world.takes = {AT_HOME}
-    assert (await empty.enrolment.check("acme")).error is None
+    assert (await empty.registry.check("acme")).error is None
 
 
 async def test_without_its_own_host_an_external_client_app_says_what_to_do(
@@ -162,7 +162,7 @@ async def test_without_its_own_host_an_external_client_app_says_what_to_do(
 
     assert world.shown == [AT_LOGIN]
     assert "--login-url https://MYDOMAIN.my.salesforce.com" in (refused.value.hint or "")
-    assert await empty.enrolment.all() == []
+    assert await empty.registry.all() == []
 
 
 @pytest.mark.parametrize("refusal", [AUDIENCE, MISSING])
@@ -221,7 +221,7 @@ async def test_a_clock_that_is_off_is_named_and_the_org_works_again_when_it_is_r
     world.ahead, world.refuses_all = ahead, {"error": "invalid_grant", "error_description": text}
     world.expire()
 
-    checked = await empty.enrolment.check("acme")
+    checked = await empty.registry.check("acme")
 
     assert isinstance(checked.error, CallError)
     assert (checked.error.code, checked.error.outcome) == ("CLOCK_OFF", "not_sent")
@@ -231,7 +231,7 @@ async def test_a_clock_that_is_off_is_named_and_the_org_works_again_when_it_is_r
     assert org.problem is not None and (org.problem.code, words in org.problem.hint) == ("clock_off", True)
 
     world.ahead, world.refuses_all = 0, None
-    again = await empty.enrolment.check("acme")
+    again = await empty.registry.check("acme")
     assert (again.error, again.org.state, again.org.problem) == (None, OrgState.READY, None)
 
 
@@ -248,7 +248,7 @@ async def test_where_nobody_tells_the_time_a_new_assertion_that_has_expired_tell
     world.dated, world.refuses_all = False, {"error": "invalid_grant", "error_description": text}
     world.expire()
 
-    checked = await empty.enrolment.check("acme")
+    checked = await empty.registry.check("acme")
 
     assert checked.org.state is state
     assert ("this machine's clock is off" in str(checked.error)) is (state is OrgState.READY)
@@ -263,7 +263,7 @@ async def test_the_same_refusal_with_a_right_clock_needs_a_person(
     world.refuses_all = {"error": "invalid_grant", "error_description": "user hasn't approved this consumer"}
     world.expire()
 
-    checked = await empty.enrolment.check("acme")
+    checked = await empty.registry.check("acme")
 
     assert checked.org.state is OrgState.NEEDS_LOGIN
     assert "hasn't approved" in (checked.org.cause or "")
@@ -280,7 +280,7 @@ async def test_a_clock_that_is_off_less_than_an_assertion_lives_is_no_excuse(
     world.refuses_all = {"error": "invalid_grant", "error_description": "inactive user"}
     world.expire()
 
-    assert (await empty.enrolment.check("acme")).org.state is OrgState.NEEDS_LOGIN
+    assert (await empty.registry.check("acme")).org.state is OrgState.NEEDS_LOGIN
 
 
 async def test_registering_with_a_clock_that_is_off_says_so_and_stores_nothing(
@@ -293,7 +293,7 @@ async def test_registering_with_a_clock_that_is_off_says_so_and_stores_nothing(
         await empty.enrolment.add(caller, registration(HOME))
 
     assert refused.value.code == "CLOCK_OFF"
-    assert await empty.enrolment.all() == []
+    assert await empty.registry.all() == []
 
 
 @pytest.mark.parametrize("ahead", [3_720, -3_720])
@@ -303,7 +303,7 @@ async def test_a_dead_refresh_token_is_dead_whatever_the_clock_says(app: App, ac
     acme.clock = lambda: shifted() + timedelta(seconds=ahead)
     acme.logins.end(acme.logins.seeded)
 
-    checked = await app.enrolment.check("acme")
+    checked = await app.registry.check("acme")
 
     assert checked.org.state is OrgState.NEEDS_LOGIN
     assert "clock" not in str(checked.error)

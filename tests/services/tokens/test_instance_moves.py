@@ -34,7 +34,7 @@ def host(url: str) -> str:
 
 
 async def org(app: App) -> Org:
-    return await app.enrolment.one("acme")
+    return await app.registry.one("acme")
 
 
 async def stored(app: App) -> AccessToken | None:
@@ -131,7 +131,7 @@ async def test_an_org_that_stays_is_not_asked_who_it_is(app: App, caller: Caller
 async def test_the_first_answer_of_an_org_that_was_not_verified_pins_its_instance(
     app: App, caller: Caller, globex: SandboxOrg
 ) -> None:
-    await app.enrolment.remove(caller, "globex", keep_token=True)
+    await app.registry.remove(caller, "globex", keep_token=True)
     given, new = globex.credentials(), new_home(globex)
     registration = Registration(
         alias("globex"), given["client_id"], Secret(given["client_secret"]), given["login_url"], "a test",
@@ -141,9 +141,9 @@ async def test_the_first_answer_of_an_org_that_was_not_verified_pins_its_instanc
     globex.moved = True
     globex.requests.clear()
 
-    token = await app.access.tokens.current(await app.enrolment.one("globex"))
+    token = await app.access.tokens.current(await app.registry.one("globex"))
 
-    assert token.instance_url == (await app.enrolment.one("globex")).instance_url == new
+    assert token.instance_url == (await app.registry.one("globex")).instance_url == new
     assert asked(globex, "/id/") == []
 
 
@@ -273,7 +273,7 @@ async def test_after_a_lie_the_rotated_token_is_kept_and_goes_on_when_an_operato
         await read(app, caller)
     acme.answers.instance_url = None
 
-    checked = await app.enrolment.check("acme", try_token=True)
+    checked = await app.registry.check("acme", try_token=True)
 
     assert (checked.error, checked.org.state) == (None, OrgState.READY)
     assert acme.counters.reuses == 0

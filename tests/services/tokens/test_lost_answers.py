@@ -29,7 +29,7 @@ async def read(app: App, caller: Caller, alias: str = "acme") -> int:
 
 
 async def org(app: App, alias: str = "acme") -> Org:
-    return await app.enrolment.one(alias)
+    return await app.registry.one(alias)
 
 
 def asked(acme: SandboxOrg) -> int:
@@ -274,7 +274,7 @@ async def test_a_rotated_token_whose_access_token_may_not_be_used_is_sealed_besi
 
     async with open_again() as later:
         found = await org(later)
-        _, credential = await later.enrolment.credential("acme")
+        _, credential = await later.registry.credential("acme")
         async with later.store.database.reading() as connection:
             access = await later.store.orgs.credentials.access_token(connection, found.row_id)
 
@@ -436,6 +436,6 @@ async def test_in_a_copy_of_a_store_no_refresh_token_is_sent_until_an_operator_s
     await app.access.tokens.renew(await org(app), force=True)
 
     assert await read(app, caller) == 4
-    assert (await org(app)).held is False
+    assert (await org(app)).refresh_suspended is False
     assert (await org(app)).state is OrgState.READY
-    assert (await org(app, "globex")).held is True
+    assert (await org(app, "globex")).refresh_suspended is True

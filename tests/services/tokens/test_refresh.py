@@ -40,7 +40,7 @@ async def test_one_refresh_for_four_processes_at_every_expiry(
 
             assert len(results) == 64
             assert (acme.counters.refreshes, acme.counters.reuses) == (1, 0), expiry
-    assert (await app.enrolment.one("acme")).state is OrgState.READY
+    assert (await app.registry.one("acme")).state is OrgState.READY
 
 
 async def test_a_lease_is_one_holders_until_it_ends(app: App) -> None:
@@ -140,7 +140,7 @@ async def test_every_refresh_is_on_record_as_what_became_of_it(
 async def test_a_refresh_that_did_not_leave_and_an_answer_that_was_not_taken_are_on_record_as_that(
     app: App, caller: Caller, acme: SandboxOrg
 ) -> None:
-    org = await app.enrolment.one("acme")
+    org = await app.registry.one("acme")
 
     async def move(to: str) -> None:
         def moved(known: Org) -> Org:

@@ -49,11 +49,11 @@ def _shorter_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def org(app: App) -> Org:
-    return await app.enrolment.one("acme")
+    return await app.registry.one("acme")
 
 
 async def credential(app: App) -> Credential:
-    _, found = await app.enrolment.credential("acme")
+    _, found = await app.registry.credential("acme")
     assert found is not None
     return found
 
@@ -77,7 +77,7 @@ async def take(way: str, app: App, other: App, caller: Caller) -> bool:
     if way == "call":
         return await read(app, caller) == 4
     if way == "check_org":
-        return (await app.enrolment.check("acme")).error is None
+        return (await app.registry.check("acme")).error is None
     kept = await (app if way == "keep_alive" else other).keep_alive.refresh_idle()
     return all(each.error is None for each in kept)
 
@@ -326,7 +326,7 @@ async def test_after_a_quarantine_an_operator_goes_on_with_the_token_that_was_ke
         await app.access.tokens.renew(await org(app))
     acme.answers.org_id, acme.counters.reuses = None, 0
 
-    checked = await app.enrolment.check("acme", try_token=True)
+    checked = await app.registry.check("acme", try_token=True)
 
     assert (checked.error, checked.org.state) == (None, OrgState.READY)
     assert acme.counters.reuses == 0

@@ -24,7 +24,7 @@ ADA = {"FirstName": "Ada", "LastName": "Byron", "Email": "Ada@Example.com"}
 
 @pytest.fixture
 async def restorer(app: App, caller: Caller, acme: SandboxOrg) -> Restorer:
-    await app.enrolment.update(caller, "acme", policy={"keep_values": True})
+    await app.registry.update(caller, "acme", policy={"keep_values": True})
     acme.requests.clear()
     return app.restorer()
 
@@ -218,7 +218,7 @@ async def test_an_undo_passes_through_the_orgs_policy(
 ) -> None:
     made = await create(app, caller)
     undo = await restorer.preview_entry(caller, (await last(app, "create")).id)
-    await app.enrolment.update(caller, "acme", policy={"read_only": True})
+    await app.registry.update(caller, "acme", policy={"read_only": True})
 
     with pytest.raises(PolicyDenied):
         await do(restorer, caller, undo)
@@ -329,7 +329,7 @@ async def test_an_entry_of_an_org_that_was_removed_or_erased_cannot_be_undone(
     with pytest.raises(CannotUndo, match="no values are kept"):
         await restorer.preview_entry(caller, (await last(app, "create")).id)
     await create(app, caller)
-    await app.enrolment.remove(caller, "acme", keep_token=True)
+    await app.registry.remove(caller, "acme", keep_token=True)
 
     with pytest.raises(CannotUndo, match="was removed"):
         await restorer.preview_entry(caller, (await last(app, "create")).id)
@@ -340,7 +340,7 @@ async def test_an_entry_of_an_org_that_was_removed_or_erased_cannot_be_undone(
 
 async def test_a_renamed_org_is_found(app: App, caller: Caller, acme: SandboxOrg, restorer: Restorer) -> None:
     made = await create(app, caller)
-    await app.enrolment.update(caller, "acme", rename=Alias("acme-eu"))
+    await app.registry.update(caller, "acme", rename=Alias("acme-eu"))
 
     await do(restorer, caller, await restorer.preview_entry(caller, (await last(app, "create")).id))
 

@@ -25,7 +25,7 @@ CREATE, UPDATE = "salesforce_create_contact", "salesforce_update_contact"
 @pytest.fixture
 async def contact(app: App, caller: Caller, acme: SandboxOrg) -> str:
     """A contact in an org that keeps values, changed once."""
-    await app.enrolment.update(caller, "acme", policy={"keep_values": True})
+    await app.registry.update(caller, "acme", policy={"keep_values": True})
     made = await app.operations.create(caller, CREATE, "acme", CONTACT, {"LastName": "Byron", "Phone": "1"})
     await app.operations.update(caller, UPDATE, "acme", CONTACT, made.id, {"lastname": "King"})
     return made.id

@@ -319,8 +319,8 @@ async def test_a_restored_store_holds_every_refresh_token_back(
     assert (home / "orgserver.db").stat().st_mode & 0o777 == 0o600
     assert put_in.chain_problem is None
     async with open_again(home=home) as copy:
-        for org in await copy.enrolment.all():
-            assert (org.state, org.held) == (OrgState.IN_DOUBT, True)
+        for org in await copy.registry.all():
+            assert (org.state, org.refresh_suspended) == (OrgState.IN_DOUBT, True)
             assert org.cause == (
                 f"this store is a copy made at {put_in.made_at:%Y-%m-%dT%H:%M:%SZ}; "
                 "the original may have used the refresh token since"
@@ -343,7 +343,7 @@ async def test_a_backup_that_is_copied_back_by_hand_is_held_too(
     shutil.copy(target, home / "orgserver.db")
 
     async with open_again(home=home) as first, open_again(home=home) as second:
-        states = {org.state for each in (first, second) for org in await each.enrolment.all()}
+        states = {org.state for each in (first, second) for org in await each.registry.all()}
 
     assert states == {OrgState.IN_DOUBT}
     assert rows(home / "orgserver.db", "SELECT count(*) FROM audit_events WHERE tool = 'restore'") == [(1,)]
@@ -361,7 +361,7 @@ async def test_orgs_that_hold_no_refresh_token_go_on_at_once(
     await restored(home, target)
 
     async with open_again(home=home) as copy:
-        assert {org.alias: org.state.value for org in await copy.enrolment.all()} == {
+        assert {org.alias: org.state.value for org in await copy.registry.all()} == {
             "acme": "in_doubt",
             "globex": "ready",
         }
@@ -374,7 +374,7 @@ async def test_the_original_goes_on_beside_its_copy(
     await restored(another_home(app, tmp_path), target)
 
     acme.expire_access_tokens()
-    checked = await app.enrolment.check("acme")
+    checked = await app.registry.check("acme")
 
     assert checked.error is None
     assert acme.counters.reuses == 0
@@ -389,7 +389,7 @@ async def test_a_copy_without_a_mark_gets_one(app: App, tmp_path: Path, target: 
     await restored(home, target)
 
     async with open_again(home=home) as copied:
-        assert {org.held for org in await copied.enrolment.all()} == {True}
+        assert {org.refresh_suspended for org in await copied.registry.all()} == {True}
     assert rows(home / "orgserver.db", "SELECT count(*) FROM access_tokens") == [(0,)]
     assert rows(home / "orgserver.db", "SELECT count(*) FROM enrolments") == [(0,)]
 
