@@ -8,7 +8,7 @@ import click
 
 from orgserver.cli import command_groups, completion
 from orgserver.cli.audit import evidence, export, prune, report, tail, undo
-from orgserver.cli.audit.filters import filters, looked_up, wanted_of
+from orgserver.cli.audit.filters import filters, read_criteria, resolve
 from orgserver.cli.audit.full_disk import readable
 from orgserver.cli.event_loop import run
 from orgserver.cli.reading import app_to_read
@@ -30,13 +30,13 @@ def audit() -> None:
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 100_000), help="How many entries.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--no-pager", is_flag=True, help="Print a long table on a terminal at once, without $PAGER (or less).")
-def list_(limit: int, as_json: bool, no_pager: bool, wide: bool, **given: Any) -> None:
+def list_(limit: int, as_json: bool, no_pager: bool, wide: bool, **options: Any) -> None:
     """List entries, the newest first."""
-    wanted = wanted_of(given)
+    criteria = read_criteria(options)
 
     async def act(settings: Settings) -> list[AuditEntry]:
         async with app_to_read(settings) as app:
-            return await app.audit_log.newest(await looked_up(app, wanted), limit)
+            return await app.audit_log.newest(await resolve(app, criteria), limit)
 
     entries = run(readable(act))
     if as_json:
@@ -84,7 +84,7 @@ def show(entry_id: str, as_json: bool) -> None:
             entry = await app.audit_log.entry(entry_id)
             if entry is None:
                 raise OperatorError("there is no audit entry with this id", hint="orgserver audit list shows ids")
-            first = await app.audit_log.repeated_by(entry) if entry.is_repeat else []
+            first = await app.audit_log.find_repeated(entry) if entry.is_repeat else []
             return entry, await app.audit_log.counts(entry), [each.id for each in first]
 
     entry, counts, first = run(readable(act))

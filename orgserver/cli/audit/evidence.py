@@ -18,7 +18,7 @@ from orgserver.model.errors import ConfigError, OrgserverError, StoreError
 
 if TYPE_CHECKING:
     from orgserver.services.audit.evidence import Finding
-    from orgserver.services.audit.log_reader import Verified
+    from orgserver.services.audit.log_reader import VerificationResult
 
 _MAX_NOTES = 64 * 1024 * 1024
 _MAKE_ONE = "make one with: orgserver audit export --format events --output FILE"
@@ -60,24 +60,24 @@ def verify(
     if public_key is not None:
         raise click.UsageError("--public-key goes with an export; the store knows its own")
 
-    async def act() -> tuple[Verified, int]:
+    async def act() -> tuple[VerificationResult, int]:
         gc.disable()  # millions of rows come and go, and none of them is part of a cycle
         async with app_to_read(settings_of()) as app:
-            found = await app.audit_log.verify(_progress(), external=notes, since_checkpoint=since_checkpoint)
+            result = await app.audit_log.verify(_progress(), external=notes, since_checkpoint=since_checkpoint)
             with suppress(OrgserverError):  # a log that was tampered with may take no entry
-                await app.audit_log.verified(operator(), found)
+                await app.audit_log.record_verification(operator(), result)
             own = app.audit_log.checkpoint_file
-            return found, sum(len(by_file[path]) for path in by_file if own.exists() and path.samefile(own))
+            return result, sum(len(by_file[path]) for path in by_file if own.exists() and path.samefile(own))
 
-    found, beside = run(act())
-    told = {"events": found.events, "entries": found.entries, "since": found.since, "kept_checkpoints": len(notes)}
-    _told(found, told, as_json=as_json)
-    if found.problem is None and not as_json:
-        since = f" after sequence {found.since:,}" if found.since else ""
-        click.echo(f"The audit log is whole: {found.entries:,} entries in {found.events:,} events{since}.")
+    result, beside = run(act())
+    facts = {"events": result.events, "entries": result.entries, "since": result.since, "kept_checkpoints": len(notes)}
+    _report_result(result, facts, as_json=as_json)
+    if result.problem is None and not as_json:
+        since = f" after sequence {result.since:,}" if result.since else ""
+        click.echo(f"The audit log is whole: {result.entries:,} entries in {result.events:,} events{since}.")
         places = ((len(notes) - beside, "kept elsewhere"), (beside, "in the file beside the store"))
         counted = "".join(f"; {_count_checkpoints(count)} {place}" for count, place in places if count)
-        click.echo(f"Checked: {', '.join(found.checks)}{counted}.")
+        click.echo(f"Checked: {', '.join(result.checks)}{counted}.")
         if len(notes) == beside:  # whoever puts the store back whole puts that file back, too
             copy = "an older copy put back whole with that file" if beside else "an older copy put back whole"
             click.echo(f"Not checked: {copy} (give --checkpoint FILE, kept elsewhere).")
@@ -96,21 +96,22 @@ def _verify_export(export: Path, public_key: Path | None, notes: list[str], *, a
     except BadNote as bad:
         raise ConfigError(f"{public_key}: {bad}", hint="orgserver audit public-key prints it") from None
     try:
-        kept = [verifier.checkpoint(note) if verifier else read_checkpoint(note) for note in notes]
+        external = [verifier.checkpoint(note) if verifier else read_checkpoint(note) for note in notes]
     except BadNote as bad:
         raise ConfigError(
             f"a checkpoint cannot be compared with this export: {bad}", hint="give those of the log that it is from"
         ) from None
     with opened(export) as lines:
-        found = evidence.check(lines, verifier, external=kept)
-    told = {"events": found.events, "entries": found.entries, "first": found.first, "signed_to": found.signed_to}
-    _told(found, told, as_json=as_json)
-    if found.problem is None and not as_json:
-        click.echo(f"The export is whole: {found.entries:,} entries in {found.events:,} events, from {found.first:,}.")
+        result = evidence.check(lines, verifier, external=external)
+    facts = {"events": result.events, "entries": result.entries, "first": result.first, "signed_to": result.signed_to}
+    _report_result(result, facts, as_json=as_json)
+    if result.problem is None and not as_json:
+        counts = f"{result.entries:,} entries in {result.events:,} events"
+        click.echo(f"The export is whole: {counts}, from {result.first:,}.")
         if verifier is None:
-            click.echo(f"Checked: {', '.join(found.checks)}. Not checked: whose log it is (give --public-key FILE).")
+            click.echo(f"Checked: {', '.join(result.checks)}. Not checked: whose log it is (give --public-key FILE).")
         else:
-            click.echo(f"Checked: {', '.join(found.checks)}. Signed by {verifier.origin} up to {found.signed_to:,}.")
+            click.echo(f"Checked: {', '.join(result.checks)}. Signed by {verifier.origin} up to {result.signed_to:,}.")
 
 
 @contextmanager
@@ -129,16 +130,16 @@ def opened(path: Path) -> Iterator[TextIO]:
         raise ConfigError(f"{path} is no whole gzip file: it was cut off or damaged", hint=_MAKE_ONE) from None
 
 
-def _told(found: Verified | Finding, told: dict[str, Any], *, as_json: bool) -> None:
+def _report_result(result: VerificationResult | Finding, facts: dict[str, Any], *, as_json: bool) -> None:
     """Say in JSON how it stands, or on standard error what is wrong."""
     if as_json:
         print_json(
-            {"ok": found.problem is None}
-            | told
-            | {"checks": list(found.checks), "first_bad": found.first_bad, "problem": found.problem}
+            {"ok": result.problem is None}
+            | facts
+            | {"checks": list(result.checks), "first_bad": result.first_bad, "problem": result.problem}
         )
-    if found.problem is not None:
-        report(f"the audit log does not verify: {found.problem} (sequence {found.first_bad})")
+    if result.problem is not None:
+        report(f"the audit log does not verify: {result.problem} (sequence {result.first_bad})")
         raise Failure
 
 
@@ -147,10 +148,10 @@ def _notes(path: Path) -> list[str]:
 
     if path.stat().st_size > _MAX_NOTES:
         raise ConfigError(f"{path} is no file of checkpoints")
-    found = split(path.read_text("utf-8", "replace"))
-    if not found:
+    result = split(path.read_text("utf-8", "replace"))
+    if not result:
         raise ConfigError(f"{path} holds no checkpoint")
-    return found
+    return result
 
 
 @click.command("public-key", epilog="Example: orgserver audit public-key > key.txt")

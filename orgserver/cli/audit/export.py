@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 import click
 
-from orgserver.cli.audit.filters import filters, looked_up, wanted_of
+from orgserver.cli.audit.filters import filters, read_criteria, resolve
 from orgserver.cli.event_loop import run, until_told
 from orgserver.cli.reading import app_to_follow, app_to_read
 from orgserver.cli.support import operator, safe, settings_of, tell
@@ -38,53 +38,53 @@ _EVERY_SECONDS = 1.0
     "--output", type=click.Path(path_type=Path, dir_okay=False), help="A new file. [default: standard output]"
 )
 @click.option("--follow", is_flag=True, help="Go on with entries as they end, until Ctrl-C; each of them once.")
-def export(format_: str, output: Path | None, follow: bool, **given: Any) -> None:
+def export(format_: str, output: Path | None, follow: bool, **options: Any) -> None:
     """Write entries out, oldest first: JSON lines, CSV, OCSF (API Activity), or `events`, the raw chain as evidence.
 
     A FILE whose name ends in .gz is compressed. Parquet compresses itself, and needs the extra orgserver[parquet].
     """
-    wanted = wanted_of(given)
-    if format_ == "events" and wanted != EntryFilter(since=wanted.since, until=wanted.until):
+    criteria = read_criteria(options)
+    if format_ == "events" and criteria != EntryFilter(since=criteria.since, until=criteria.until):
         raise click.UsageError("--format events is the whole chain: it takes --since and --until, and no other filter")
 
     if follow:
         if output is not None or format_ in ("events", "parquet"):
             raise click.UsageError("--follow writes jsonl, csv or ocsf to standard output")
-        run(until_told(_follow(format_, wanted)))
+        run(until_told(_follow(format_, criteria)))
         return
     if format_ == "parquet":
         _check_parquet(output)
 
     async def act() -> int:
         async with app_to_read(settings_of()) as app:
-            return await export_to(app.audit_log, format_, await looked_up(app, wanted), output)
+            return await export_to(app.audit_log, format_, await resolve(app, criteria), output)
 
     written = run(act())
     if output is not None:
         tell(f"{written:,} {'events' if format_ == 'events' else 'entries'} written to {output}")
 
 
-async def _follow(format_: str, wanted: EntryFilter) -> None:
+async def _follow(format_: str, criteria: EntryFilter) -> None:
     """Write entries as they end; those that have ended already first."""
     from orgserver.services.audit import export as exporting  # noqa: PLC0415  # a shell that completes waits for none of it
 
-    render, written, seen = exporting.RENDER[format_], 0, 0
+    render, written, sequence = exporting.RENDER[format_], 0, 0
     show = _escaping(format_) if sys.stdout.isatty() else str
     async with app_to_follow(settings_of()) as app:
-        wanted = await looked_up(app, wanted)
+        criteria = await resolve(app, criteria)
         try:
             if format_ == "csv":
                 click.echo(exporting.csv_header())
             while True:
-                before = seen
-                entries, seen = await app.audit_log.ended(seen, wanted)
+                before = sequence
+                entries, sequence = await app.audit_log.completed(sequence, criteria)
                 for entry in entries:
                     click.echo(show(render(entry.as_json())))
                 written += len(entries)
-                if seen == before:
+                if sequence == before:
                     await asyncio.sleep(_EVERY_SECONDS)
         finally:
-            await app.audit_log.exported(operator(), f"audit export --format {format_} --follow", written)
+            await app.audit_log.record_export(operator(), f"audit export --format {format_} --follow", written)
 
 
 def _check_parquet(output: Path | None) -> None:
@@ -103,28 +103,28 @@ def _check_parquet(output: Path | None) -> None:
         ) from error
 
 
-async def export_to(audit_log: AuditLogReader, format_: str, wanted: EntryFilter, output: Path | None) -> int:
+async def export_to(audit_log: AuditLogReader, format_: str, criteria: EntryFilter, output: Path | None) -> int:
     """Write entries to a new file, or to standard output; however it ends, what left is put on record."""
     with _destination(output) as file:
-        progress = _Progress(shown=output is not None and sys.stderr.isatty())
+        progress = _Progress(visible=output is not None and sys.stderr.isatty())
         try:
             if format_ == "parquet":
-                await _put_parquet(audit_log, wanted, file, progress)
+                await _put_parquet(audit_log, criteria, file, progress)
             else:
                 with text_into(file, output) as out:
-                    await _put_lines(audit_log, format_, wanted, out, progress)
+                    await _put_lines(audit_log, format_, criteria, out, progress)
         finally:
             full = isinstance(sys.exc_info()[1], OSError)  # a disk that is full takes no entry either
             with suppress(OrgserverError) if full else nullcontext():
-                await audit_log.exported(operator(), f"audit export --format {format_}", progress.written)
+                await audit_log.record_export(operator(), f"audit export --format {format_}", progress.written)
     return progress.written
 
 
-async def _put_parquet(audit_log: AuditLogReader, wanted: EntryFilter, file: BinaryIO, progress: _Progress) -> None:
+async def _put_parquet(audit_log: AuditLogReader, criteria: EntryFilter, file: BinaryIO, progress: _Progress) -> None:
     from orgserver.services.audit import parquet  # noqa: PLC0415
 
     with parquet.Writer(file) as writer:
-        async for group in audit_log.shaped(wanted, parquet.row_group):
+        async for group in audit_log.pages(criteria, parquet.row_group):
             writer.write(group)
             progress.add(group.num_rows)
     file.flush()
@@ -132,14 +132,14 @@ async def _put_parquet(audit_log: AuditLogReader, wanted: EntryFilter, file: Bin
 
 
 async def _put_lines(
-    audit_log: AuditLogReader, format_: str, wanted: EntryFilter, out: TextIO, progress: _Progress
+    audit_log: AuditLogReader, format_: str, criteria: EntryFilter, out: TextIO, progress: _Progress
 ) -> None:
     from orgserver.services.audit import export as exporting  # noqa: PLC0415  # as above
 
     show = _escaping(format_) if out.isatty() else str
     if format_ == "csv":
         out.write(exporting.csv_header() + "\n")
-    async for lines in _pages(audit_log, format_, wanted):
+    async for lines in _pages(audit_log, format_, criteria):
         out.write("".join(f"{show(line)}\n" for line in lines))
         progress.add(len(lines))
     out.flush()
@@ -150,27 +150,27 @@ async def _put_lines(
 class _Progress:
     """How much was written; shown to a person who waits."""
 
-    shown: bool
+    visible: bool
     written: int = 0
 
     def add(self, count: int) -> None:
         self.written += count
-        if self.shown:
+        if self.visible:
             click.echo(f"\r{self.written:,}", nl=False, err=True)
 
     def end(self) -> None:
-        if self.shown and self.written:
+        if self.visible and self.written:
             click.echo("\r", nl=False, err=True)
 
 
-async def _pages(audit_log: AuditLogReader, format_: str, wanted: EntryFilter) -> AsyncIterator[list[str]]:
+async def _pages(audit_log: AuditLogReader, format_: str, criteria: EntryFilter) -> AsyncIterator[list[str]]:
     from orgserver.services.audit import export as exporting  # noqa: PLC0415  # as above
 
     if format_ != "events":
-        async for page in audit_log.lines(wanted, format_):
+        async for page in audit_log.lines(criteria, format_):
             yield page
         return
-    async for event in audit_log.events(wanted):
+    async for event in audit_log.events(criteria):
         yield [exporting.event_line(event)]
 
 

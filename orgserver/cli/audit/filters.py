@@ -74,39 +74,39 @@ def record_id(text: str | None) -> str | None:
         raise click.BadParameter(str(error), param_hint="--record-id") from None
 
 
-async def looked_up(app: App, wanted: EntryFilter) -> EntryFilter:
+async def resolve(app: App, criteria: EntryFilter) -> EntryFilter:
     """The filter with a whole record id; an alias that no org has is told of."""
-    warn_of_alias(wanted.org, (await app.access.catalog()).by_alias)
-    return replace(wanted, record_id=await whole_record(app, wanted.record_id))
+    warn_of_alias(criteria.org, (await app.access.catalog()).by_alias)
+    return replace(criteria, record_id=await whole_record(app, criteria.record_id))
 
 
 async def whole_record(app: App, text: str | None) -> str | None:
     """The one record id in the log that begins so; OperatorError if there is none, or several are."""
     if text is None or not _BEGINNING.fullmatch(text):
         return text
-    return await app.audit_log.record(text)
+    return await app.audit_log.find_record_id(text)
 
 
-def warn_of_alias(alias: str | None, known: Collection[str]) -> None:
+def warn_of_alias(alias: str | None, aliases: Collection[str]) -> None:
     """Say that no org is called so, which may be why little or nothing is found."""
-    if alias is None or alias.lower() in known:
+    if alias is None or alias.lower() in aliases:
         return
-    near = names.nearest(alias.lower(), known)
+    near = names.nearest(alias.lower(), aliases)
     warn(f"no org is registered as {alias}" + (f"; did you mean {near}?" if near else ""))
 
 
-def wanted_of(given: dict[str, Any]) -> EntryFilter:
+def read_criteria(options: dict[str, Any]) -> EntryFilter:
     """The filter that such options say."""
-    if given["since"] and given["until"] and given["until"] <= given["since"]:
+    if options["since"] and options["until"] and options["until"] <= options["since"]:
         raise click.UsageError("--until is not after --since")
     return EntryFilter(
-        since=given["since"],
-        until=given["until"],
-        org=given["org"],
-        principal=given["principal"],
-        tool=given["tool"],
-        action=given["action"],
-        object=given["object_"],
-        record_id=record_id(given["record_id"]),
-        outcome=given["outcome"],
+        since=options["since"],
+        until=options["until"],
+        org=options["org"],
+        principal=options["principal"],
+        tool=options["tool"],
+        action=options["action"],
+        object=options["object_"],
+        record_id=record_id(options["record_id"]),
+        outcome=options["outcome"],
     )

@@ -16,7 +16,7 @@ import click
 from orgserver.cli import completion, time_options
 from orgserver.cli.audit.evidence import opened
 from orgserver.cli.audit.export import text_into
-from orgserver.cli.audit.filters import looked_up, record_id
+from orgserver.cli.audit.filters import record_id, resolve
 from orgserver.cli.confirmation import agree_guarded
 from orgserver.cli.event_loop import run
 from orgserver.cli.reading import app_to_read
@@ -82,9 +82,9 @@ def prune(before: datetime, output: Path | None, discard: bool, yes: bool, as_js
     if as_json:
         print_json({"entries": cut.entries, "events": cut.events, "sequence": cut.sequence, "export": _text(output)})
         return
-    kept = f"; they are in {output}" if output is not None else ""
+    place = f"; they are in {output}" if output is not None else ""
     begins = f"The log begins at {cut.sequence + 1:,}."
-    tell(f"{cut.entries:,} entries up to {_day(cut.last_time)} were pruned{kept}. {begins}")
+    tell(f"{cut.entries:,} entries up to {_day(cut.last_time)} were pruned{place}. {begins}")
 
 
 async def _export(app: App, retention: Retention, cut: Cut, output: Path) -> None:
@@ -103,9 +103,9 @@ async def _export(app: App, retention: Retention, cut: Cut, output: Path) -> Non
             raw.flush()
             os.fsync(raw.fileno())
         with opened(draft) as lines:
-            found = evidence.check(lines, Verifier.read(app.audit_log.public_key))
-        if found.problem is not None or found.signed_to != cut.sequence or found.events != cut.events:
-            raise OperatorError(f"the export does not verify, so nothing was pruned: {found.problem or 'it is short'}")
+            result = evidence.check(lines, Verifier.read(app.audit_log.public_key))
+        if result.problem is not None or result.signed_to != cut.sequence or result.events != cut.events:
+            raise OperatorError(f"the export does not verify, so nothing was pruned: {result.problem or 'it is short'}")
         os.link(draft, output)  # unlike a rename, never over another file
     except FileExistsError:
         raise OperatorError(f"{output} exists", hint="choose another name") from None
@@ -114,7 +114,7 @@ async def _export(app: App, retention: Retention, cut: Cut, output: Path) -> Non
     finally:
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
-        await app.audit_log.exported(operator(), "audit prune --export", max(0, written - 1))
+        await app.audit_log.record_export(operator(), "audit prune --export", max(0, written - 1))
     with contextlib.suppress(OSError):
         from orgserver.private_files import sync_folder  # noqa: PLC0415
 
@@ -162,18 +162,18 @@ def _text(output: Path | None) -> str | None:
 @click.option("--release", is_flag=True, help="Lift the hold.")
 @wide_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def hold(name: str | None, listing: bool, release: bool, wide: bool, as_json: bool, **given: Any) -> None:
+def hold(name: str | None, listing: bool, release: bool, wide: bool, as_json: bool, **criteria: Any) -> None:
     """Keep entries from being pruned: all, or those of an org, a record or a span. On record."""
     if listing:
-        if name is not None or release or any(given.values()):
+        if name is not None or release or any(criteria.values()):
             raise click.UsageError("--list takes no other option but --json")
         _list(as_json=as_json, wide=wide)
         return
     if name is None or not _NAME.fullmatch(name):
         raise click.UsageError("give the hold a NAME of letters, digits, dots, dashes and underscores (at most 64)")
-    if release and any(given.values()):
+    if release and any(criteria.values()):
         raise click.UsageError("--release takes the name of a hold and nothing else")
-    wanted = _wanted(given)
+    entries = _wanted(criteria)
 
     async def act() -> bool:
         async with app_of(settings_of()) as app:
@@ -181,7 +181,7 @@ def hold(name: str | None, listing: bool, release: bool, wide: bool, as_json: bo
             if release:
                 await retention.release(operator(), name)
                 return True
-            which = await looked_up(app, wanted)
+            which = await resolve(app, entries)
             covers = bool(await app.audit_log.newest(which, 1))  # asked before, for a hold is itself an entry
             await retention.hold(operator(), name, which)
             return covers
@@ -195,10 +195,10 @@ def hold(name: str | None, listing: bool, release: bool, wide: bool, as_json: bo
         tell(f"{name}: it covers no entry so far; see that what it names is spelled right")
 
 
-def _wanted(given: dict[str, Any]) -> EntryFilter:
-    if given["since"] and given["until"] and given["until"] <= given["since"]:
+def _wanted(criteria: dict[str, Any]) -> EntryFilter:
+    if criteria["since"] and criteria["until"] and criteria["until"] <= criteria["since"]:
         raise click.UsageError("--until is not after --since")
-    return EntryFilter(**given | {"record_id": record_id(given["record_id"])})
+    return EntryFilter(**criteria | {"record_id": record_id(criteria["record_id"])})
 
 
 def _list(*, as_json: bool, wide: bool) -> None:
@@ -208,12 +208,12 @@ def _list(*, as_json: bool, wide: bool) -> None:
         async with app_to_read(settings_of()) as app:
             return [hold_json(each) for each in await app.retention().holds()]
 
-    found = run(act())
+    holds = run(act())
     if as_json:
-        print_json(found)
-    elif found:
+        print_json(holds)
+    elif holds:
         titles = ("name", "org", "record_id", "since", "until", "principal", "time")
-        rows = [[each[title] for title in titles] for each in found]
+        rows = [[each[title] for title in titles] for each in holds]
         print_table(titles, rows, spare=("time", "principal", "until", "since"), wide=wide)
     else:
         tell("There is no hold.")

@@ -61,18 +61,18 @@ def report(since: datetime, until: datetime | None, output: Path | None, wide: b
         from orgserver.services.audit import report as reporting  # noqa: PLC0415
 
         async with app_to_read(settings_of()) as app:
-            made = await reporting.report(app.store, since, until)
-            await app.audit_log.exported(operator(), "audit report", made.total)
-            return made
+            audit_report = await reporting.report(app.store, since, until)
+            await app.audit_log.record_export(operator(), "audit report", audit_report.total)
+            return audit_report
 
-    made = run(act())
+    audit_report = run(act())
     if output is not None:
-        _write(output, report_page.page(made, now, operator().principal.name))
-        tell(f"{output}: {made.total:,} entries")
+        _write(output, report_page.page(audit_report, now, operator().principal.name))
+        tell(f"{output}: {audit_report.total:,} entries")
     if as_json:
-        print_json(made.as_json())
+        print_json(audit_report.as_json())
     elif output is None:
-        _show(made, wide=wide)
+        _show(audit_report, wide=wide)
 
 
 def _write(output: Path, page: str) -> None:
@@ -86,16 +86,17 @@ def _write(output: Path, page: str) -> None:
         raise OperatorError(f"{output} cannot be written: {error.strerror or type(error).__name__}") from None
 
 
-def _show(made: Report, *, wide: bool) -> None:
+def _show(audit_report: Report, *, wide: bool) -> None:
     from orgserver.cli.audit.report_page import count_repeats, shares  # noqa: PLC0415
 
-    click.echo(f"{made.since:%Y-%m-%d %H:%M} to {made.until:%Y-%m-%d %H:%M} UTC: {made.total:,} entries")
-    if not made.total:
+    span = f"{audit_report.since:%Y-%m-%d %H:%M} to {audit_report.until:%Y-%m-%d %H:%M} UTC"
+    click.echo(f"{span}: {audit_report.total:,} entries")
+    if not audit_report.total:
         return
-    click.echo(shares(made.counts))
-    if made.repeats:
-        click.echo(count_repeats(made.repeats))
-    if made.failures:
+    click.echo(shares(audit_report.counts))
+    if audit_report.repeats:
+        click.echo(count_repeats(audit_report.repeats))
+    if audit_report.failures:
         click.echo("\nDenials and failures")
         titles = ("outcome", "error", "principal", "org", "action", "object", "entries", "newest (UTC)")
         rows = [
@@ -109,13 +110,13 @@ def _show(made: Report, *, wide: bool) -> None:
                 f"{each.count:,}",
                 f"{each.last:%Y-%m-%d %H:%M}",
             )
-            for each in made.failures
+            for each in audit_report.failures
         ]
         print_table(titles, rows, spare=("newest (UTC)", "object", "principal", "error"), wide=wide)
-        if made.more_failures:
-            click.echo(f"and {made.more_failures:,} more kinds")
-    _lines(made.period, made.times, wide=wide)
-    for name, lines in made.by.items():
+        if audit_report.more_failures:
+            click.echo(f"and {audit_report.more_failures:,} more kinds")
+    _lines(audit_report.period, audit_report.times, wide=wide)
+    for name, lines in audit_report.by.items():
         if lines:
             _lines(name, lines, wide=wide)
 

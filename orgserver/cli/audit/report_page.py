@@ -28,7 +28,7 @@ _LABELS = 12
 _CSP = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
-def page(report: Report, made: datetime, maker: str) -> str:
+def page(report: Report, time: datetime, maker: str) -> str:
     """Draw the whole page."""
     outcomes = [outcome for outcome in OUTCOMES if report.counts.get(outcome)]
     span = f"{report.since:%Y-%m-%d %H:%M} to {report.until:%Y-%m-%d %H:%M} UTC"
@@ -40,7 +40,7 @@ def page(report: Report, made: datetime, maker: str) -> str:
         f"<title>Audit report, {report.since:%Y-%m-%d} to {report.until:%Y-%m-%d}</title>",
         f"<style>{files('orgserver.cli').joinpath('report.css').read_text('utf-8')}</style></head><body><main>",
         f"<header><h1>Audit report</h1><p>{span}</p>",
-        f'<p class="soft small">Store {_text(report.store_id)}. Made {made:%Y-%m-%d %H:%M} UTC by {_text(maker)}.</p>',
+        f'<p class="soft small">Store {_text(report.store_id)}. Made {time:%Y-%m-%d %H:%M} UTC by {_text(maker)}.</p>',
         "</header>",
         _tiles(report),
         _repeats(report),
@@ -60,12 +60,12 @@ def page(report: Report, made: datetime, maker: str) -> str:
 
 
 def _tiles(report: Report) -> str:
-    shown = [f"<li><b>{report.total:,}</b>entries</li>"]
+    tiles = [f"<li><b>{report.total:,}</b>entries</li>"]
     for outcome in OUTCOMES:
         number = report.counts.get(outcome, 0)
         if number or outcome in ("succeeded", "denied", "rejected"):
-            shown.append(f'<li class="{outcome}"><b>{number:,}</b>{WORDS[outcome]}</li>')
-    return f'<ul class="tiles">{"".join(shown)}</ul>'
+            tiles.append(f'<li class="{outcome}"><b>{number:,}</b>{WORDS[outcome]}</li>')
+    return f'<ul class="tiles">{"".join(tiles)}</ul>'
 
 
 def _repeats(report: Report) -> str:
@@ -75,8 +75,8 @@ def _repeats(report: Report) -> str:
 
 def _failures(report: Report) -> str:
     if not report.failures:
-        told = "Nothing was denied and nothing failed." if report.total else "The audit log has no entry in this span."
-        return f"<section><h2>Denials and failures</h2><p>{told}</p></section>"
+        text = "Nothing was denied and nothing failed." if report.total else "The audit log has no entry in this span."
+        return f"<section><h2>Denials and failures</h2><p>{text}</p></section>"
     number = sum(report.counts.get(outcome, 0) for outcome in FAILURES)
     rows = [
         f'<tr><td class="nowrap {each.outcome}"><span class="mark"></span>{each.outcome.replace("_", " ")}</td>'
@@ -144,10 +144,10 @@ def _chart(lines: Sequence[Line], labels: Sequence[str], outcomes: Sequence[str]
     """A stacked bar for each line, and a colour for each outcome."""
     import pygal  # noqa: PLC0415  # for this page alone
 
-    shown = list(reversed(lines)) if lying else list(lines)
+    bars = list(reversed(lines)) if lying else list(lines)
     config = {
         "width": _WIDTH,
-        "height": 44 + 26 * len(shown) if lying else 260,
+        "height": 44 + 26 * len(bars) if lying else 260,
         "show_legend": False,
         "margin": 8,
         "spacing": 4,
@@ -155,7 +155,7 @@ def _chart(lines: Sequence[Line], labels: Sequence[str], outcomes: Sequence[str]
         "no_prefix": True,
         "truncate_label": -1,
         "print_values": False,
-        "y_labels": _ticks(max(line.total for line in shown)),
+        "y_labels": _ticks(max(line.total for line in bars)),
         "value_formatter": lambda number: f"{number:,.0f}",
         "style": pygal.style.Style(label_font_size=12, major_label_font_size=12, font_family="sans-serif"),
     }
@@ -167,7 +167,7 @@ def _chart(lines: Sequence[Line], labels: Sequence[str], outcomes: Sequence[str]
         chart = pygal.StackedBar(**config, show_minor_x_labels=False, x_labels_major_every=every)
         chart.x_labels = labels
     for outcome in outcomes:
-        chart.add(outcome, [line.counts.get(outcome, 0) for line in shown])
+        chart.add(outcome, [line.counts.get(outcome, 0) for line in bars])
     label = f"{_text(title)}; the numbers are in the table below"
     return f'<figure role="img" aria-label="{label}">{_bare(chart.render(), outcomes)}</figure>'
 

@@ -30,14 +30,14 @@ def tail(count: int, follow: bool, as_json: bool) -> None:
 
         open_log = app_to_follow if follow else app_to_read
         async with open_log(settings_of()) as app:
-            seen = await app.audit_log.head()
+            sequence = await app.audit_log.head()
             newest = await app.audit_log.newest(EntryFilter(), count) if count else []
             for entry in reversed(newest):
-                if not follow or entry.outcome_sequence is None or entry.outcome_sequence <= seen:
+                if not follow or entry.outcome_sequence is None or entry.outcome_sequence <= sequence:
                     show(entry)
             while follow:
                 await asyncio.sleep(_EVERY_SECONDS)
-                entries, seen = await app.audit_log.ended(seen, EntryFilter())
+                entries, sequence = await app.audit_log.completed(sequence, EntryFilter())
                 for entry in entries:
                     show(entry)
 

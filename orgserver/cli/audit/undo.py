@@ -55,15 +55,15 @@ def undo(
     yes: bool,
     wide: bool,
     as_json: bool,
-    **given: Any,
+    **criteria: Any,
 ) -> None:
     """Put back what one entry changed, or a whole span of them, the newest first.
 
     An update gets its old values back, a created record is deleted, a deleted one is created again, with a new id.
     What was changed since is left alone. Needs values that were kept (update-org ALIAS --keep-values).
     """
-    wanted = EntryFilter(**given)
-    _check(entry_id, request_id, wanted)
+    entries = EntryFilter(**criteria)
+    _check(entry_id, request_id, entries)
     if as_json and not (yes or dry_run):
         raise click.UsageError("--json does not ask: add --yes or --dry-run")
 
@@ -71,36 +71,36 @@ def undo(
         async with app_of(settings_of()) as app:
             restorer = app.restorer()
             if entry_id is not None:
-                found = [await restorer.preview_entry(operator(), entry_id)]
+                undos = [await restorer.preview_entry(operator(), entry_id)]
             else:
-                found = await restorer.preview_span(operator(), await filters.looked_up(app, wanted), request_id)
+                undos = await restorer.preview_span(operator(), await filters.resolve(app, entries), request_id)
             if not yes:  # with it, what policy denies is tried: a denial is on record
-                found = [each.with_policy_problem() for each in found]
+                undos = [each.with_policy_problem() for each in undos]
             if not as_json:
-                undo_table.show(found, force=force, span=entry_id is None, wide=wide)
-            possible = [each for each in found if each.is_possible(force=force)]
-            done: dict[str, str] = {}
+                undo_table.show(undos, force=force, span=entry_id is None, wide=wide)
+            possible = [each for each in undos if each.is_possible(force=force)]
+            record_ids: dict[str, str] = {}
             if dry_run:
-                _sum_up(undo_table.summary(found, force=force) if found else None, as_json=as_json)
+                _sum_up(undo_table.summary(undos, force=force) if undos else None, as_json=as_json)
             elif possible:
                 caller = await _permission(app, possible, yes=yes)
-                done = await _do(restorer, caller, possible, force=force, single=entry_id is not None)
-                gone = [each for each in possible if each.entry.id in done]
-                _sum_up(undo_table.ended(found, gone, len(possible)) if entry_id is None else None, as_json=as_json)
+                record_ids = await _do(restorer, caller, possible, force=force, single=entry_id is not None)
+                gone = [each for each in possible if each.entry.id in record_ids]
+                _sum_up(undo_table.ended(undos, gone, len(possible)) if entry_id is None else None, as_json=as_json)
             if as_json:
-                print_json([_told(each, done, force=force) for each in found])
-            return len(possible if dry_run else done) == len(found)
+                print_json([_as_json(each, record_ids, force=force) for each in undos])
+            return len(possible if dry_run else record_ids) == len(undos)
 
     if not run(act()):
         raise Failure
 
 
-def _check(entry_id: str | None, request_id: str | None, wanted: EntryFilter) -> None:
-    if entry_id is not None and (request_id or wanted != EntryFilter()):
+def _check(entry_id: str | None, request_id: str | None, entries: EntryFilter) -> None:
+    if entry_id is not None and (request_id or entries != EntryFilter()):
         raise click.UsageError("give the ID of an entry, or a span, not both")
-    if entry_id is None and not request_id and not (wanted.since and wanted.principal):
+    if entry_id is None and not request_id and not (entries.since and entries.principal):
         raise click.UsageError("give the ID of an entry, --request, or --since with --principal")
-    if wanted.since and wanted.until and wanted.until <= wanted.since:
+    if entries.since and entries.until and entries.until <= entries.since:
         raise click.UsageError("--until is not after --since")
 
 
@@ -125,7 +125,7 @@ async def _permission(app: App, undos: list[Undo], *, yes: bool) -> Caller:
 
 async def _do(restorer: Restorer, caller: Caller, undos: list[Undo], *, force: bool, single: bool) -> dict[str, str]:
     """Undo, each by itself; what fails is said, and what stands on the same record is not tried after it."""
-    done: dict[str, str] = {}
+    record_ids: dict[str, str] = {}
     moved: dict[str, RecordId] = {}
     failed: set[str] = set()
     for each in undos:
@@ -134,7 +134,7 @@ async def _do(restorer: Restorer, caller: Caller, undos: list[Undo], *, force: b
             report(f"{undo_table.named(each)} was not tried: a later change of the same record could not be undone")
             continue
         try:
-            done[each.entry.id] = now = await restorer.restore(caller, each, force=force, moved=moved)
+            record_ids[each.entry.id] = now = await restorer.restore(caller, each, force=force, moved=moved)
         except (CallError, OperatorError) as error:
             failed.add(record_id)
             may = "may have been undone" if isinstance(error, CallError) and error.outcome == "unknown" else "stays"
@@ -143,10 +143,10 @@ async def _do(restorer: Restorer, caller: Caller, undos: list[Undo], *, force: b
         also = f" as {now}" if each.how == "create" else ""
         if single or also:  # a new id is told in any case
             tell(f"Undone: {undo_table.named(each)} {_DONE[each.how or 'update']}{also}.")
-    return done
+    return record_ids
 
 
-def _told(each: Undo, done: dict[str, str], *, force: bool) -> dict[str, Any]:
+def _as_json(each: Undo, record_ids: dict[str, str], *, force: bool) -> dict[str, Any]:
     return {
         "id": each.entry.id,
         "org": each.entry.org,
@@ -157,8 +157,8 @@ def _told(each: Undo, done: dict[str, str], *, force: bool) -> dict[str, Any]:
         "changes": [{"field": one.field, "from": one.before, "to": one.after} for one in each.changes],
         "possible": each.is_possible(force=force),
         "problem": each.problem,
-        "done": each.entry.id in done,
-        "new_record_id": done.get(each.entry.id) if each.how == "create" else None,
+        "done": each.entry.id in record_ids,
+        "new_record_id": record_ids.get(each.entry.id) if each.how == "create" else None,
     }
 
 

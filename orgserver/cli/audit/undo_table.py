@@ -24,32 +24,32 @@ _TITLES = ("time (UTC)", "principal", "org", "object", "record", "undo", "values
 _SPARE = ("principal", "time (UTC)", "id")
 
 
-def show(found: Sequence[Undo], *, force: bool, span: bool, wide: bool) -> None:
-    """Say what restorer would do; the one place where kept values are shown."""
-    if not found:
+def show(undos: Sequence[Undo], *, force: bool, span: bool, wide: bool) -> None:
+    """Say what undoing would do; the one place where kept values are shown."""
+    if not undos:
         tell("No change matches.")
     elif span:
-        _table(found, force=force, wide=wide)
+        _table(undos, force=force, wide=wide)
     else:
-        for each in found:
+        for each in undos:
             _whole(each, force=force)
 
 
-def summary(found: Sequence[Undo], *, force: bool) -> str:
+def summary(undos: Sequence[Undo], *, force: bool) -> str:
     """How many changes would be undone, how, and how many would not."""
-    possible = [each for each in found if each.is_possible(force=force)]
-    skipped = len(found) - len(possible)
+    possible = [each for each in undos if each.is_possible(force=force)]
+    skipped = len(undos) - len(possible)
     how = f" ({_counted(each.how or 'update' for each in possible)})" if possible else ""
     tail = f", {skipped:,} skipped" if skipped else ""
-    return f"Dry run: {len(possible):,} of {_changes(len(found))} would be undone{how}{tail}. Nothing was changed."
+    return f"Dry run: {len(possible):,} of {_changes(len(undos))} would be undone{how}{tail}. Nothing was changed."
 
 
-def ended(found: Sequence[Undo], done: Sequence[Undo], tried: int) -> str:
+def ended(undos: Sequence[Undo], successes: Sequence[Undo], tried: int) -> str:
     """How many changes were undone, and how."""
-    skipped, failed = len(found) - tried, tried - len(done)
-    how = f" ({_counted(each.how or 'update' for each in done)})" if done else ""
+    skipped, failed = len(undos) - tried, tried - len(successes)
+    how = f" ({_counted(each.how or 'update' for each in successes)})" if successes else ""
     tail = "".join(f", {number:,} {word}" for number, word in ((skipped, "skipped"), (failed, "failed")) if number)
-    return f"{len(done):,} of {_changes(len(found))} undone{how}{tail}."
+    return f"{len(successes):,} of {_changes(len(undos))} undone{how}{tail}."
 
 
 def named(each: Undo) -> str:
@@ -61,8 +61,8 @@ def named(each: Undo) -> str:
 def lines(undos: Sequence[Undo]) -> list[str]:
     """What is undone, a line each: deletions first, and as many as a screen has."""
     deletions_first = sorted(undos, key=lambda each: each.how != "delete")
-    shown = [f"{named(each)}: {_WORDS[each.how or 'update']}" for each in deletions_first[:_SCREEN]]
-    return [*shown, f"and {len(undos) - _SCREEN:,} more"] if len(undos) > _SCREEN else shown
+    records = [f"{named(each)}: {_WORDS[each.how or 'update']}" for each in deletions_first[:_SCREEN]]
+    return [*records, f"and {len(undos) - _SCREEN:,} more"] if len(undos) > _SCREEN else records
 
 
 # -- one entry
@@ -96,8 +96,8 @@ def _overrule(each: Undo, *, force: bool) -> str:
 # -- a span
 
 
-def _table(found: Sequence[Undo], *, force: bool, wide: bool) -> None:
-    possible = [each for each in found if each.is_possible(force=force)]
+def _table(undos: Sequence[Undo], *, force: bool, wide: bool) -> None:
+    possible = [each for each in undos if each.is_possible(force=force)]
     if possible:
         print_table(
             _TITLES,
@@ -118,7 +118,7 @@ def _table(found: Sequence[Undo], *, force: bool, wide: bool) -> None:
             ids=("id",),
             wide=wide,
         )
-    _skipped([each for each in found if not each.is_possible(force=force)], len(found))
+    _skipped([each for each in undos if not each.is_possible(force=force)], len(undos))
 
 
 def _fewest_first(undos: Sequence[Undo]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,8 +28,8 @@ _NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
-    """What a verification found."""
+class VerificationResult:
+    """What a verification came to."""
 
     events: int
     entries: int
@@ -39,10 +40,10 @@ class Verified:
     """The sequence that the verification went on from."""
 
 
-def several(beginning: str, what: str, found: Sequence[str]) -> OperatorError:
+def refuse_ambiguous(beginning: str, what: str, ids: Sequence[str]) -> OperatorError:
     """The error for an id that is not whole and could be one of several."""
-    named = ", ".join(found[:_NAMED])
-    more = " and others" if len(found) > _NAMED else ""
+    named = ", ".join(ids[:_NAMED])
+    more = " and others" if len(ids) > _NAMED else ""
     return OperatorError(f"{beginning} is the beginning of several {what}: {named}{more}", hint="give more of the id")
 
 
@@ -62,12 +63,12 @@ class AuditLogReader:
         """One entry by its id, or by what only its id begins with; OperatorError if several do."""
         await self._store.audit.catch_up()
         async with self._store.database.reading() as connection:
-            found = await reader.find_ids(connection, id_.lower(), _NAMED + 1) if id_ else []
-            if len(found) > 1:
-                raise several(id_, "audit entries", found)
-            return await reader.find_entry(connection, found[0]) if found else None
+            ids = await reader.find_ids(connection, id_.lower(), _NAMED + 1) if id_ else []
+            if len(ids) > 1:
+                raise refuse_ambiguous(id_, "audit entries", ids)
+            return await reader.find_entry(connection, ids[0]) if ids else None
 
-    async def repeated_by(self, repeat: AuditEntry) -> list[AuditEntry]:
+    async def find_repeated(self, repeat: AuditEntry) -> list[AuditEntry]:
         """The entries that a repeat was answered from, of which it is one: several only where upserts are alike."""
         call = EntryFilter(
             principal=repeat.principal,
@@ -86,18 +87,18 @@ class AuditLogReader:
             and (each.org_id, each.fields, each.undoes) == same
         ]
 
-    async def record(self, beginning: str) -> str:
+    async def find_record_id(self, beginning: str) -> str:
         """The id of the one record in the log whose id begins so; OperatorError if there is none, or several are."""
         await self._store.audit.catch_up()
         async with self._store.database.reading() as connection:
-            found = await reader.find_record_ids(connection, beginning, _NAMED + 1)
-        if len(found) > 1:
-            raise several(beginning, "records", found)
-        if not found:
+            ids = await reader.find_record_ids(connection, beginning, _NAMED + 1)
+        if len(ids) > 1:
+            raise refuse_ambiguous(beginning, "records", ids)
+        if not ids:
             raise OperatorError(
                 f"no record in the audit log has an id that begins with {beginning}", hint="give the whole id"
             )
-        return found[0]
+        return ids[0]
 
     async def counts(self, entry: AuditEntry) -> dict[str, int]:
         """How many records of a large change came out how, as far as its parts say; empty for any other entry."""
@@ -112,7 +113,7 @@ class AuditLogReader:
         async with self._store.database.reading() as connection:
             return await reader.read_head(connection)
 
-    async def ended(self, after: int, criteria: EntryFilter) -> tuple[list[AuditEntry], int]:
+    async def completed(self, after: int, criteria: EntryFilter) -> tuple[list[AuditEntry], int]:
         """Entries that ended after a sequence, in the order in which they did, and the sequence to go on from."""
         await self._store.audit.catch_up()
         async with self._store.database.reading() as connection:
@@ -136,7 +137,7 @@ class AuditLogReader:
         async for page in export.render_pages(self._store, criteria, format_):
             yield page
 
-    async def shaped(self, criteria: EntryFilter, shape: export.Shape[T]) -> AsyncIterator[T]:
+    async def pages(self, criteria: EntryFilter, shape: export.Shape[T]) -> AsyncIterator[T]:
         """Every entry, oldest first, in pages of another form."""
         async for page in export.read_pages(self._store, criteria, shape):
             yield page
@@ -155,17 +156,17 @@ class AuditLogReader:
             if last is None:
                 break
         async with self._store.database.reading() as connection:
-            note = await checkpoints.newest(connection, first, after)
+            note = await checkpoints.read_newest(connection, first, after)
         if note is not None:
             yield {"checkpoint": note}
 
     async def verify(
         self,
-        progress: Callable[[int, int], None] = lambda _done, _total: None,
+        progress: Callable[[int, int], None] = lambda _events, _total: None,
         *,
         external: Sequence[str] = (),
         since_checkpoint: bool = False,
-    ) -> Verified:
+    ) -> VerificationResult:
         """Check every event of the chain, what it is searched by, its head and its checkpoints.
 
         ``external`` are checkpoints that were kept elsewhere; ``since_checkpoint`` begins at the last good one.
@@ -188,8 +189,9 @@ class AuditLogReader:
         began = state.sequence
         async with self._store.database.reading() as connection:
             total = await reader.read_head(connection)
-        await self._store.database.scan(lambda connection: state.run(connection, lambda done: progress(done, total)))
-        return Verified(state.events, state.intents, CHECKS, state.first_bad, state.problem, began)
+        run = partial(state.run, progress=lambda events: progress(events, total))
+        await self._store.database.scan(run)
+        return VerificationResult(state.events, state.intents, CHECKS, state.first_bad, state.problem, began)
 
     def _read_checkpoint(self, note: str) -> Checkpoint:
         try:
@@ -210,14 +212,14 @@ class AuditLogReader:
         """Where the store writes its checkpoints: beside itself."""
         return self._store.audit.checkpoint_file
 
-    async def exported(self, caller: Caller, what: str, rows: int) -> None:
+    async def record_export(self, caller: Caller, what: str, rows: int) -> None:
         """Put on record that the log was exported."""
         await self._record(caller, Action.EXPORT, what, Completion(Outcome.SUCCEEDED, row_count=rows))
 
-    async def verified(self, caller: Caller, found: Verified) -> None:
+    async def record_verification(self, caller: Caller, result: VerificationResult) -> None:
         """Put on record that the log was verified, and whether it held."""
-        code = "AUDIT_BROKEN" if found.problem is not None else None
-        completion = Completion(Outcome.SUCCEEDED, error_code=code, row_count=found.entries)
+        code = "AUDIT_BROKEN" if result.problem is not None else None
+        completion = Completion(Outcome.SUCCEEDED, error_code=code, row_count=result.entries)
         await self._record(caller, Action.VERIFY, "audit verify", completion)
 
     async def _record(self, caller: Caller, action: Action, what: str, completion: Completion) -> None:

@@ -29,7 +29,7 @@ def event(entry: dict[str, Any]) -> dict[str, Any]:
     activity = _ACTIVITIES.get(entry["action"], _OTHER)
     severity = _SEVERITY.get(entry["outcome"], 1)
     status_id, status = _STATUS.get(entry["outcome"], (0, "Unknown"))
-    return _given(
+    return _drop_empty(
         {
             "activity_id": activity,
             "activity_name": _NAMES.get(activity, entry["action"]),
@@ -46,8 +46,8 @@ def event(entry: dict[str, Any]) -> dict[str, Any]:
             "status": status,
             "status_code": entry["error_code"],
             "status_detail": entry["outcome"],
-            "actor": _given({"user": {"name": entry["principal"]}, "app_name": entry["client"]}),
-            "api": _given(
+            "actor": _drop_empty({"user": {"name": entry["principal"]}, "app_name": entry["client"]}),
+            "api": _drop_empty(
                 {
                     "operation": entry["tool"] or entry["action"],
                     "service": {"name": "Salesforce" if entry["org"] else "orgserver"},
@@ -63,7 +63,7 @@ def event(entry: dict[str, Any]) -> dict[str, Any]:
                 "sequence": entry["sequence"],
                 "product": {"name": "orgserver", "vendor_name": "orgserver", "version": orgserver.__version__},
             },
-            "unmapped": _given({name: entry[name] for name in _UNMAPPED}),
+            "unmapped": _drop_empty({name: entry[name] for name in _UNMAPPED}),
         }
     )
 
@@ -90,12 +90,12 @@ def _resources(entry: dict[str, Any]) -> list[dict[str, Any]]:
     of = entry["object"]
     if not entry["record_ids"] and of:
         return [{"name": of, "type": of}]
-    return [_given({"uid": id_, "type": of}) for id_ in entry["record_ids"]]
+    return [_drop_empty({"uid": id_, "type": of}) for id_ in entry["record_ids"]]
 
 
 def _milliseconds(time: str) -> int:
     return int(datetime.fromisoformat(time).timestamp() * 1_000)
 
 
-def _given(values: dict[str, Any]) -> dict[str, Any]:
+def _drop_empty(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value not in (None, [], {})}

@@ -29,7 +29,7 @@ _FEW = 50_000
 _DAY_US = 86_400_000_000
 _NOTHING_SENT = b'{"api_calls":0,'
 """How the canonical bytes of an outcome begin for which nothing was sent: their keys are sorted."""
-_found = tables.audit_entries
+_entries = tables.audit_entries
 _events = tables.audit_events
 _count = func.count().label("number")
 
@@ -94,10 +94,10 @@ class Report:
 
     def as_json(self) -> dict[str, Any]:
         """The report as it is printed for machines."""
-        told = asdict(self) | {"since": _iso(self.since), "until": _iso(self.until), "total": self.total}
-        del told["repeats"]  # the form of this JSON is fixed
-        told["failures"] = [asdict(each) | {"last": _iso(each.last)} for each in self.failures]
-        return told
+        values = asdict(self) | {"since": _iso(self.since), "until": _iso(self.until), "total": self.total}
+        del values["repeats"]  # the form of this JSON is fixed
+        values["failures"] = [asdict(each) | {"last": _iso(each.last)} for each in self.failures]
+        return values
 
 
 async def report(store: Store, since: datetime, until: datetime) -> Report:
@@ -108,11 +108,11 @@ async def report(store: Store, since: datetime, until: datetime) -> Report:
 
 def _report(connection: Connection, store_id: str, since: datetime, until: datetime) -> Report:
     with connection.begin():
-        first = connection.execute(select(func.min(_found.c.time))).scalar()
+        first = connection.execute(select(func.min(_entries.c.time))).scalar()
         begins = max(since, to_datetime(first)) if first is not None else since
         span = _span(connection, to_microseconds(begins), to_microseconds(until))
         days = _days(connection, span)
-        counts = _ordered(_summed(counted for _, counted in days))
+        counts = _sort_counts(_sum_counts(counted for _, counted in days))
         failures, more = _failures(connection, span)
         period, times = _times(days, begins, until)
         by = {name: _lines(connection, name, span) for name in DIMENSIONS}
@@ -122,7 +122,7 @@ def _report(connection: Connection, store_id: str, since: datetime, until: datet
 
 def _span(connection: Connection, since: int, until: int) -> _Span:
     """The entries of a span: through the index when they are few, for many in the order they lie on the disk."""
-    time = _found.c.time
+    time = _entries.c.time
     some = select(time).where(time >= since, time < until).limit(_FEW + 1).subquery()
     few = connection.execute(select(func.count()).select_from(some)).scalar_one() <= _FEW
     looked_at = time if few else time + 0  # a sum has no index
@@ -132,8 +132,8 @@ def _span(connection: Connection, since: int, until: int) -> _Span:
 def _repeats(connection: Connection, span: _Span) -> int:
     """How many calls were answered from memory: see ``AuditEntry.is_repeat``, which asks the same of one entry."""
     nothing_sent = func.substr(_events.c.canonical, 1, len(_NOTHING_SENT)) == _NOTHING_SENT
-    succeeded = _found.c.outcome == Outcome.SUCCEEDED, _found.c.action.in_(REPEATABLE_ACTIONS)
-    joined = select(func.count()).join_from(_found, _events, _events.c.sequence == _found.c.outcome_sequence)
+    succeeded = _entries.c.outcome == Outcome.SUCCEEDED, _entries.c.action.in_(REPEATABLE_ACTIONS)
+    joined = select(func.count()).join_from(_entries, _events, _events.c.sequence == _entries.c.outcome_sequence)
     return connection.execute(joined.where(*span, *succeeded, nothing_sent)).scalar_one()
 
 
@@ -141,12 +141,12 @@ def _repeats(connection: Connection, span: _Span) -> int:
 
 
 def _days(connection: Connection, span: _Span) -> list[tuple[date, Counts]]:
-    day = _found.c.time.op("/")(_DAY_US).label("day")  # whole numbers, so SQLite's division is whole
-    query = select(day, _found.c.outcome, _count).where(*span).group_by(day, _found.c.outcome).order_by(day)
-    found: dict[date, Counts] = {}
+    day = _entries.c.time.op("/")(_DAY_US).label("day")  # whole numbers, so SQLite's division is whole
+    query = select(day, _entries.c.outcome, _count).where(*span).group_by(day, _entries.c.outcome).order_by(day)
+    by_date: dict[date, Counts] = {}
     for row in connection.execute(query):
-        found.setdefault(to_datetime(row.day * _DAY_US).date(), {})[row.outcome] = row.number
-    return list(found.items())
+        by_date.setdefault(to_datetime(row.day * _DAY_US).date(), {})[row.outcome] = row.number
+    return list(by_date.items())
 
 
 def _times(days: list[tuple[date, Counts]], since: datetime, until: datetime) -> tuple[str, list[Line]]:
@@ -155,14 +155,14 @@ def _times(days: list[tuple[date, Counts]], since: datetime, until: datetime) ->
     last = max((until - timedelta(microseconds=1)).astimezone(UTC).date(), first)
     length = (last - first).days + 1
     period = "day" if length <= _BARS else "week" if length <= 7 * _BARS else "month"
-    found: dict[date, Counts] = {}
+    by_date: dict[date, Counts] = {}
     for number in range(length):
-        found.setdefault(_start(period, first + timedelta(number)), {})
+        by_date.setdefault(_start(period, first + timedelta(number)), {})
     for day, counted in days:
-        counts = found.setdefault(_start(period, day), {})
+        counts = by_date.setdefault(_start(period, day), {})
         for outcome, count in counted.items():
             counts[outcome] = counts.get(outcome, 0) + count
-    return period, [Line(start.isoformat(), _ordered(counts)) for start, counts in sorted(found.items())]
+    return period, [Line(start.isoformat(), _sort_counts(counts)) for start, counts in sorted(by_date.items())]
 
 
 def _start(period: str, day: date) -> date:
@@ -176,35 +176,35 @@ def _start(period: str, day: date) -> date:
 
 def _lines(connection: Connection, dimension: str, span: _Span) -> list[Line]:
     """The names with the most entries, and one line for all others; entries without a name are left out."""
-    column = _org() if dimension == "org" else _found.c[dimension].concat("")  # without its index, read at random
-    newest = func.max(_found.c.sequence).label("newest")
-    query = select(column, _found.c.outcome, _count, newest).where(*span, column.is_not(None))
+    column = _org() if dimension == "org" else _entries.c[dimension].concat("")  # without its index, read at random
+    newest = func.max(_entries.c.sequence).label("newest")
+    query = select(column, _entries.c.outcome, _count, newest).where(*span, column.is_not(None))
     counts: dict[str, Counts] = {}
     examples: dict[str, int] = {}
-    for name, outcome, count, sequence in connection.execute(query.group_by(column, _found.c.outcome)):
+    for name, outcome, count, sequence in connection.execute(query.group_by(column, _entries.c.outcome)):
         counts.setdefault(name, {})[outcome] = count
         examples[name] = max(sequence, examples.get(name, 0))
     ranked = sorted(counts, key=lambda name: (-sum(counts[name].values()), name))
     first = _first(ranked, TOP)
-    written = _written(connection, dimension, [examples[name] for name in first])
-    shown = {name: name if name == NO_ORG else written.get(examples[name], name) for name in first}
-    lines = [Line(shown[name], _ordered(counts[name])) for name in first]
+    written = _read_names(connection, dimension, [examples[name] for name in first])
+    names = {name: name if name == NO_ORG else written.get(examples[name], name) for name in first}
+    lines = [Line(names[name], _sort_counts(counts[name])) for name in first]
     if rest := ranked[len(first) :]:
-        lines.append(Line(None, _ordered(_summed(counts[name] for name in rest)), len(rest)))
+        lines.append(Line(None, _sort_counts(_sum_counts(counts[name] for name in rest)), len(rest)))
     return lines
 
 
 def _org() -> ColumnElement[str]:
     """The alias of an entry; one word for all that no org has and that had none when they were called."""
-    known = select(func.lower(tables.orgs.c.alias))
+    aliases = select(func.lower(tables.orgs.c.alias))
     text = cast(_events.c.canonical, Text)
     org_id = select(case((func.json_valid(text), func.json_extract(text, "$.org_id"))))
-    unknown = (_found.c.outcome == "denied") & _found.c.org.not_in(known)
-    nobody = org_id.where(_events.c.sequence == _found.c.sequence).scalar_subquery().is_(None)
-    return case((unknown & nobody, NO_ORG), else_=_found.c.org.concat(""))
+    unknown = (_entries.c.outcome == "denied") & _entries.c.org.not_in(aliases)
+    nobody = org_id.where(_events.c.sequence == _entries.c.sequence).scalar_subquery().is_(None)
+    return case((unknown & nobody, NO_ORG), else_=_entries.c.org.concat(""))
 
 
-def _written(connection: Connection, dimension: str, sequences: list[int]) -> dict[int, str]:
+def _read_names(connection: Connection, dimension: str, sequences: list[int]) -> dict[int, str]:
     """Names as they were written: what people search by is in lower case."""
     query = select(_events.c.sequence, _events.c[dimension]).where(_events.c.sequence.in_(sequences))
     return {row[0]: str(row[1]) for row in connection.execute(query) if row[1] is not None}
@@ -216,23 +216,23 @@ def _written(connection: Connection, dimension: str, sequences: list[int]) -> di
 def _failures(connection: Connection, span: _Span) -> tuple[list[Failure], int]:
     """What was denied or failed, by who did what where: denials first, then the most frequent."""
     org = _org().label("org")
-    alike = [org if name == "org" else _found.c[name] for name in ("outcome", "principal", "org", "action", "object")]
+    alike = [org if name == "org" else _entries.c[name] for name in ("outcome", "principal", "org", "action", "object")]
     query = select(
         *alike,
         _count,
-        func.max(_found.c.sequence).label("newest"),
-        func.max(_found.c.time).label("last"),
-        func.max(_found.c.outcome_sequence).label("ended"),
+        func.max(_entries.c.sequence).label("newest"),
+        func.max(_entries.c.time).label("last"),
+        func.max(_entries.c.outcome_sequence).label("ended"),
     )
-    rows = connection.execute(query.where(*span, _found.c.outcome.in_(FAILURES)).group_by(*alike)).all()
+    rows = connection.execute(query.where(*span, _entries.c.outcome.in_(FAILURES)).group_by(*alike)).all()
     ranked = sorted(rows, key=lambda row: (FAILURES.index(row.outcome), -row.number, -row.newest))
     listed = [
         row for outcome in FAILURES for row in _first([each for each in ranked if each.outcome == outcome], _ALIKE)
     ]
     newest = [row.newest for row in listed]
     codes = _codes(connection, [row.ended for row in listed])
-    names = {name: _written(connection, name, newest) for name in ("principal", "org", "object")}
-    found = [
+    names = {name: _read_names(connection, name, newest) for name in ("principal", "org", "object")}
+    failures = [
         Failure(
             row.outcome,
             codes.get(row.ended),
@@ -245,7 +245,7 @@ def _failures(connection: Connection, span: _Span) -> tuple[list[Failure], int]:
         )
         for row in listed
     ]
-    return found, len(ranked) - len(listed)
+    return failures, len(ranked) - len(listed)
 
 
 def _first(rows: Sequence[T], limit: int) -> Sequence[T]:
@@ -261,7 +261,7 @@ def _codes(connection: Connection, sequences: list[int]) -> dict[int, str]:
 # -- counting
 
 
-def _summed(many: Iterable[Counts]) -> Counts:
+def _sum_counts(many: Iterable[Counts]) -> Counts:
     total: Counts = {}
     for counts in many:
         for outcome, count in counts.items():
@@ -269,7 +269,7 @@ def _summed(many: Iterable[Counts]) -> Counts:
     return total
 
 
-def _ordered(counts: Counts) -> Counts:
+def _sort_counts(counts: Counts) -> Counts:
     return {outcome: counts[outcome] for outcome in OUTCOMES if counts.get(outcome)}
 
 

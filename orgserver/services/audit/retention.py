@@ -43,10 +43,10 @@ class Retention:
 
     async def check(self, progress: Callable[[int, int], None]) -> None:
         """See that the log holds, before any of it goes; AuditBroken if it does not."""
-        found = await AuditLogReader(self._store).verify(progress)
-        if found.problem is not None:
+        result = await AuditLogReader(self._store).verify(progress)
+        if result.problem is not None:
             raise AuditBroken(
-                f"the audit log does not verify, so nothing was pruned: {found.problem} (sequence {found.first_bad})",
+                f"the audit log does not verify, so nothing was pruned: {result.problem} (sequence {result.first_bad})",
                 hint="keep what is there as evidence: orgserver audit export --format events --output FILE",
             )
 

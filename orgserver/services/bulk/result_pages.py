@@ -69,7 +69,7 @@ async def _results_from(
             place += size
             continue
         number = 0
-        while (part := await result_parts.of(connection, entry_id, number)) is not None:
+        while (part := await result_parts.load_next(connection, entry_id, number)) is not None:
             number, batch = part
             for index, result in enumerate(batch.results, batch.first):
                 if (result.state == "succeeded") is not of_successes:

@@ -129,7 +129,7 @@ class BulkRun:
                 results.append(result.as_json(index))
             if result.state != "failed" and result.id is not None and len(self.record_ids) < MAX_RECORD_IDS:
                 self.record_ids.append(result.id)
-        batches = [*result_parts.cut(batch)]
+        batches = [*result_parts.split_batch(batch)]
         await self._write_events(self.pace.request_seconds, batches)
         self._event_count += len(batches)
 

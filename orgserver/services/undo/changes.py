@@ -7,7 +7,7 @@ from typing import Literal
 
 from orgserver.model.audit import Action, AuditEntry, Outcome
 from orgserver.model.errors import OperatorError
-from orgserver.services.audit.log_reader import several
+from orgserver.services.audit.log_reader import refuse_ambiguous
 
 How = Literal["update", "create", "delete"]
 UNDONE_BY: dict[str, How] = {"update": "update", "delete": "create", "create": "delete", "upsert": "update"}
@@ -83,5 +83,5 @@ def _match_request(beginning: str, request_ids: set[str]) -> str:
         return beginning
     matches = sorted(each for each in request_ids if each.startswith(beginning))
     if len(matches) > 1:
-        raise several(beginning, "request ids", matches)
+        raise refuse_ambiguous(beginning, "request ids", matches)
     return matches[0] if matches else beginning

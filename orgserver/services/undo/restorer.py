@@ -105,7 +105,7 @@ class Restorer:
     async def _preview(self, caller: Caller, entry: AuditEntry, simulated: SimulatedState) -> Undo:
         how = choose_operation(entry)
         if entry.is_repeat:
-            raise refuse_repeat(entry, await self._log.repeated_by(entry))
+            raise refuse_repeat(entry, await self._log.find_repeated(entry))
         snapshot = await self._read_snapshot(entry)
         if entry.action == Action.UPSERT and snapshot.before is None:
             how = choose_for_created_by_upsert(entry)

@@ -67,9 +67,9 @@ class ChainAppender:
         completion: Completion | None = None,
     ) -> None:
         head = self._head(tx)
-        kept = chain.canonical(event)
+        canonical_bytes = chain.canonical(event)
         head.sequence += 1
-        head.hash = chain.link(head.hash, head.sequence, kept)
+        head.hash = chain.link(head.hash, head.sequence, canonical_bytes)
         head.rows.append(
             {
                 "sequence": head.sequence,
@@ -82,7 +82,7 @@ class ChainAppender:
                 "action": str(intent.action) if intent else None,
                 "object": (intent.object or None) if intent else None,
                 "outcome": completion.outcome.value if completion else None,
-                "canonical": kept,
+                "canonical": canonical_bytes,
                 "hash": head.hash,
                 "mac": self._key.mac(head.hash),
             }

@@ -43,7 +43,7 @@ async def is_due(connection: AsyncConnection, now: int, idle_us: int) -> bool:
     return bool(head > last.sequence + 1 and abs(now - last.time) >= idle_us)  # 1: the event of the checkpoint itself
 
 
-async def newest(connection: AsyncConnection, first: int, last: int) -> str | None:
+async def read_newest(connection: AsyncConnection, first: int, last: int) -> str | None:
     """The newest note about a sequence of this span."""
     sequence = tables.audit_checkpoints.c.sequence
     row = (await connection.execute(_newest().where(sequence >= first, sequence <= last))).first()
@@ -59,13 +59,13 @@ class CheckpointFile:
 
     def __init__(self, database: Path) -> None:
         self.path = database.with_name(database.name + ".checkpoints")
-        self._known = -1
+        self._last_sequence = -1
         self._mended = False
 
     async def follow(self, database: Database) -> None:
         """Append the notes that the file does not have yet."""
         checkpoints = tables.audit_checkpoints
-        query = select(checkpoints).where(checkpoints.c.sequence > self._known).order_by(checkpoints.c.sequence)
+        query = select(checkpoints).where(checkpoints.c.sequence > self._last_sequence).order_by(checkpoints.c.sequence)
         async with database.reading() as connection:
             rows = (await connection.execute(query)).all()
         if not rows:
@@ -75,9 +75,9 @@ class CheckpointFile:
         except OSError as error:
             logger.warning("checkpoints could not be written beside the store: %s", error.strerror)
             return
-        self._known = rows[-1].sequence
+        self._last_sequence = rows[-1].sequence
 
-    def _append(self, found: list[tuple[int, str]]) -> None:
+    def _append(self, notes: list[tuple[int, str]]) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
         with os.fdopen(os.open(self.path, flags, 0o600), "r+b") as file:
             portalocker.lock(file, portalocker.LockFlags.EXCLUSIVE)
@@ -87,7 +87,7 @@ class CheckpointFile:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - _TAIL))
             last = _last_sequence(file.read().decode("utf-8", "replace"))
-            missing = [note for sequence, note in found if sequence > last]
+            missing = [note for sequence, note in notes if sequence > last]
             if missing:
                 file.seek(0, os.SEEK_END)
                 file.write("".join(f"{note}\n" for note in missing).encode())
@@ -101,14 +101,14 @@ class CheckpointFile:
 def _mend(file: BinaryIO) -> None:
     """Take away what is no whole note; every whole one stays, whatever stands before it."""
     content = file.read()
-    whole = b"".join(found[0] for found in _WHOLE.finditer(content))
+    whole = b"".join(match[0] for match in _WHOLE.finditer(content))
     if whole == content:
         return
     logger.warning("the checkpoints beside the store were damaged, as by a power cut; whole ones were kept")
-    same = next((place for place, kept in enumerate(whole) if kept != content[place]), len(whole))
-    file.seek(same)
+    unchanged = next((place for place, byte in enumerate(whole) if byte != content[place]), len(whole))
+    file.seek(unchanged)
     file.truncate()
-    file.write(whole[same:])
+    file.write(whole[unchanged:])
     file.flush()
     os.fsync(file.fileno())
 

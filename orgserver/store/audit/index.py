@@ -133,7 +133,7 @@ def catch_up_in(tx: Transaction) -> bool:
     if indexed >= head:
         return False
     upto = min(indexed + PAGE, head)
-    upto = result_parts.first_within(tx.connection, indexed, upto) or upto  # one of them names thousands of records
+    upto = result_parts.find_first(tx.connection, indexed, upto) or upto  # one of them names thousands of records
     step(tx.connection, indexed, upto)
     return bool(upto < head)
 

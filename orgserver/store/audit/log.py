@@ -149,7 +149,7 @@ class AuditLog(ChainAppender):
             if _RENEW.run(tx.connection, {"entry": entry_id, "until": deadline}).rowcount == 0:
                 return False
             for offset, part in enumerate(batches, 1):
-                self._append(tx, result_parts.event(entry_id, number + offset, part, tx.now))
+                self._append(tx, result_parts.build_event(entry_id, number + offset, part, tx.now))
             return True
 
         return await self._database.write(change)

@@ -26,14 +26,14 @@ _STATES: dict[str, State] = {letter: state for state, letter in _LETTERS.items()
 _events = tables.audit_events
 
 
-def cut(part: ResultBatch) -> Iterator[ResultBatch]:
+def split_batch(part: ResultBatch) -> Iterator[ResultBatch]:
     """The same in parts that are small enough."""
     for start in range(0, len(part.results), ROWS):
         last = start + ROWS >= len(part.results)
         yield ResultBatch(part.first + start, part.results[start : start + ROWS], part.strays if last else ())
 
 
-def event(entry_id: str, number: int, part: ResultBatch, now: int) -> dict[str, Any]:
+def build_event(entry_id: str, number: int, part: ResultBatch, now: int) -> dict[str, Any]:
     """The event of a part."""
     errors: dict[str, list[int]] = {}
     for offset, result in enumerate(part.results):
@@ -52,36 +52,36 @@ def event(entry_id: str, number: int, part: ResultBatch, now: int) -> dict[str, 
     }
 
 
-def read(canonical: bytes) -> ResultBatch:
+def read_batch(canonical: bytes) -> ResultBatch:
     """The part that an event says."""
-    told = json.loads(canonical)
-    codes = {offset: code for code, offsets in told.get("errors", {}).items() for offset in offsets}
-    ids = iter(told.get("record_ids", ()))
+    event = json.loads(canonical)
+    codes = {offset: code for code, offsets in event.get("errors", {}).items() for offset in offsets}
+    ids = iter(event.get("record_ids", ()))
     results = [
         RecordResult(_STATES[letter.upper()], next(ids) if letter.isupper() else None, codes.get(offset))
-        for offset, letter in enumerate(told.get("rows", ""))
+        for offset, letter in enumerate(event.get("rows", ""))
     ]
-    return ResultBatch(told["first"], results, tuple(ids))
+    return ResultBatch(event["first"], results, tuple(ids))
 
 
-async def of(connection: AsyncConnection, entry_id: str, after: int = 0) -> tuple[int, ResultBatch] | None:
+async def load_next(connection: AsyncConnection, entry_id: str, after: int = 0) -> tuple[int, ResultBatch] | None:
     """The next part of an entry behind number ``after``, with its number."""
     span = _events.c.kind.between(chain.part_kind(after + 1), chain.LAST_PART)
     query = select(_events.c.kind, _events.c.canonical).where(_events.c.entry_id == entry_id, span)
     row = (await connection.execute(query.order_by(_events.c.kind).limit(1))).first()
-    return (int(row.kind.rpartition("-")[2]), read(row.canonical)) if row is not None else None
+    return (int(row.kind.rpartition("-")[2]), read_batch(row.canonical)) if row is not None else None
 
 
 async def count_results(connection: AsyncConnection, entry_id: str) -> tuple[Counts, int]:
     """The counts of an entry's parts, and how many parts there are."""
     counts, number = Counts(), 0
-    while (found := await of(connection, entry_id, number)) is not None:
-        number, part = found
-        counts.count(part.results)
+    while (part := await load_next(connection, entry_id, number)) is not None:
+        number, batch = part
+        counts.count(batch.results)
     return counts, number
 
 
-def first_within(connection: Connection, after: int, upto: int) -> int | None:
+def find_first(connection: Connection, after: int, upto: int) -> int | None:
     """The first event of a span that is a part."""
     span = (_events.c.sequence > after, _events.c.sequence <= upto)
     kind = _events.c.kind.between(chain.part_kind(0), chain.LAST_PART)

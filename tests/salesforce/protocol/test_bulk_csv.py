@@ -125,16 +125,16 @@ results = st.builds(
 @given(st.integers(0, 10**6), st.lists(results, max_size=40), st.lists(st.just("003000000000009AAA"), max_size=2))
 def test_a_part_of_the_log_says_again_what_it_was_told_but_for_words(first, told, strays) -> None:
     part = ResultBatch(first, told, tuple(strays))
-    event = result_parts.event("0197", 3, part, 1_700_000_000_000_000)
+    event = result_parts.build_event("0197", 3, part, 1_700_000_000_000_000)
 
     assert event["kind"] == "part-00003"
-    assert result_parts.read(chain.canonical(event)) == part
+    assert result_parts.read_batch(chain.canonical(event)) == part
 
 
 def test_a_part_keeps_no_words_of_salesforce() -> None:
     part = ResultBatch(0, [RecordResult("failed", None, "INVALID_EMAIL", "invalid email: secret@example.com")])
 
-    assert b"secret" not in chain.canonical(result_parts.event("0197", 1, part, 0))
+    assert b"secret" not in chain.canonical(result_parts.build_event("0197", 1, part, 0))
 
 
 def test_a_long_part_is_cut_and_strays_stay_with_the_last() -> None:
@@ -142,7 +142,7 @@ def test_a_long_part_is_cut_and_strays_stay_with_the_last() -> None:
         10, [RecordResult("succeeded", "003000000000001AAA")] * (2 * result_parts.ROWS + 1), ("003000000000009AAA",)
     )
 
-    cut = list(result_parts.cut(whole))
+    cut = list(result_parts.split_batch(whole))
     assert [(each.first, len(each.results), len(each.strays)) for each in cut] == [
         (10, result_parts.ROWS, 0),
         (10 + result_parts.ROWS, result_parts.ROWS, 0),

@@ -258,7 +258,7 @@ async def test_a_checkpoint_of_another_store_is_refused_in_one_line(store: Store
 async def test_an_incremental_verification_begins_where_the_last_good_one_ended(store: Store, caller: Caller) -> None:
     audit_log = AuditLogReader(store)
     await filled(store)
-    await audit_log.verified(caller, await audit_log.verify())
+    await audit_log.record_verification(caller, await audit_log.verify())
     await filled(store)
 
     found = await audit_log.verify(since_checkpoint=True)

@@ -38,7 +38,7 @@ WANTED = {
 async def exported(app: App, wanted: EntryFilter | None = None) -> parquet.ParquetFile:
     file = io.BytesIO()
     with Writer(file) as writer:
-        async for group in app.audit_log.shaped(wanted or EntryFilter(), row_group):
+        async for group in app.audit_log.pages(wanted or EntryFilter(), row_group):
             writer.write(group)
     return parquet.ParquetFile(file)
 

@@ -327,7 +327,7 @@ async def test_no_cell_is_a_formula(store: Store, text: str) -> None:
 
 
 async def test_exporting_is_itself_an_entry(store: Store) -> None:
-    await AuditLogReader(store).exported(Caller(Principal("local:admin"), "cli"), "audit export", 5)
+    await AuditLogReader(store).record_export(Caller(Principal("local:admin"), "cli"), "audit export", 5)
 
     entry = (await all_entries(store))[0]
     assert (entry.action, entry.principal, entry.row_count) == ("export", "local:admin", 5)

@@ -46,7 +46,7 @@ async def main():
         told = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
         written = 0
         while not told.done():
-            await app.audit_log.exported(caller, "writer", written)
+            await app.audit_log.record_export(caller, "writer", written)
             written += 1
             if written == 5:
                 print("writing", flush=True)
