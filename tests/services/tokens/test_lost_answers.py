@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy import select, update
 
@@ -20,6 +21,7 @@ from orgserver.services.tokens.refresh import Refresher
 from orgserver.store import tables
 from orgserver.store.orgs.refreshes import Granted
 from orgserver.store.transaction import Transaction
+from tests.conftest import Transports
 
 TOKEN = ".*/token"
 
@@ -178,25 +180,52 @@ async def test_a_clock_that_jumped_ahead_leaves_no_time(app: App) -> None:
 # -- the answer cannot be stored
 
 
+class AfterToken(httpx.AsyncBaseTransport):
+    """Real connections; once a token was answered, and before anybody hears of it, ``act`` is called."""
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        self._real = Transports.open_real("")
+        self._act = act
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await self._real.handle_async_request(request)
+        if request.url.path.endswith("/token"):
+            self._act()
+        return response
+
+    async def aclose(self) -> None:
+        await self._real.aclose()
+
+
+async def act_after_token(app: App, transports: Transports, act: Callable[[], None]) -> None:
+    await app.access.client.aclose()
+    transports.open = lambda _url: AfterToken(act)
+
+
 class Refusing:
     """A store that takes no writes from the moment that a token was answered."""
 
     def __init__(self, app: App, monkeypatch: pytest.MonkeyPatch, error: Exception | None = None) -> None:
-        self.app, self.refuses = app, False
+        self.refuses = False
         self._error = error or StoreError("the store cannot be written: disk full")
-        self._write, self._token = app.store.database.write, app.access.client.request_token
+        self._write = app.store.database.write
         monkeypatch.setattr(type(app.store.database), "write", self.write)
-        monkeypatch.setattr(type(app.access.client), "request_token", self.token)
 
     async def write(self, change: Callable[[Transaction], Any], **limits: Any) -> Any:
         if self.refuses:
             raise self._error
         return await self._write(change, **limits)
 
-    async def token(self, *arguments: Any) -> Any:
-        answer = await self._token(*arguments)
+    def begin(self) -> None:
         self.refuses = True
-        return answer
+
+
+async def refuse_after_token(
+    app: App, transports: Transports, monkeypatch: pytest.MonkeyPatch, error: Exception | None = None
+) -> Refusing:
+    refusing = Refusing(app, monkeypatch, error)
+    await act_after_token(app, transports, refusing.begin)
+    return refusing
 
 
 def rescues(tmp_path: Path) -> list[Path]:
@@ -204,9 +233,15 @@ def rescues(tmp_path: Path) -> list[Path]:
 
 
 async def test_an_answer_that_cannot_be_stored_is_sealed_beside_the_store_and_taken_in_at_the_next_start(
-    app: App, open_again: Any, caller: Caller, acme: SandboxOrg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    app: App,
+    open_again: Any,
+    caller: Caller,
+    acme: SandboxOrg,
+    tmp_path: Path,
+    transports: Transports,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    refusing = Refusing(app, monkeypatch)
+    refusing = await refuse_after_token(app, transports, monkeypatch)
     acme.expire_access_tokens()
     with pytest.raises(StoreAway, match="does not take the new token"):
         await app.access.tokens.renew(await org(app))
@@ -232,10 +267,11 @@ async def test_whatever_keeps_an_answer_from_the_store_it_is_sealed_beside_it(
     caller: Caller,
     acme: SandboxOrg,
     tmp_path: Path,
+    transports: Transports,
     monkeypatch: pytest.MonkeyPatch,
     error: Exception,
 ) -> None:
-    Refusing(app, monkeypatch, error)
+    await refuse_after_token(app, transports, monkeypatch, error)
     acme.expire_access_tokens()
     with pytest.raises(StoreAway):
         await app.access.tokens.renew(await org(app))
@@ -259,6 +295,7 @@ async def test_a_rotated_token_whose_access_token_may_not_be_used_is_sealed_besi
     app: App,
     open_again: Any,
     acme: SandboxOrg,
+    transports: Transports,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     name: str,
@@ -266,7 +303,7 @@ async def test_a_rotated_token_whose_access_token_may_not_be_used_is_sealed_besi
     state: OrgState,
 ) -> None:
     setattr(acme.answers, name, value)
-    Refusing(app, monkeypatch)
+    await refuse_after_token(app, transports, monkeypatch)
     with pytest.raises(StoreAway):
         await app.access.tokens.renew(await org(app))
     (rescue,) = rescues(tmp_path)
@@ -286,18 +323,16 @@ async def test_a_rotated_token_whose_access_token_may_not_be_used_is_sealed_besi
 
 
 async def test_an_exception_of_ours_after_a_refresh_has_left_leaves_it_in_doubt(
-    app: App, caller: Caller, acme: SandboxOrg, monkeypatch: pytest.MonkeyPatch
+    app: App, caller: Caller, acme: SandboxOrg, transports: Transports
 ) -> None:
-    token = app.access.client.request_token
-
-    async def failing(*arguments: Any) -> Any:
-        await token(*arguments)
+    def fail() -> None:
         raise RuntimeError("of ours")
 
-    monkeypatch.setattr(type(app.access.client), "request_token", staticmethod(failing))
+    await act_after_token(app, transports, fail)
     with pytest.raises(NotSent, match="did not answer"):
         await app.access.tokens.renew(await org(app))
-    monkeypatch.undo()
+    transports.open = transports.open_real
+    await app.access.client.aclose()
 
     assert (await org(app)).state is OrgState.IN_DOUBT
     assert await read(app, caller) == 4
@@ -305,9 +340,9 @@ async def test_an_exception_of_ours_after_a_refresh_has_left_leaves_it_in_doubt(
 
 
 async def test_the_process_that_holds_an_unstored_answer_sends_nothing_more_and_stores_it_when_it_can(
-    app: App, caller: Caller, acme: SandboxOrg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    app: App, caller: Caller, acme: SandboxOrg, tmp_path: Path, transports: Transports, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refusing = Refusing(app, monkeypatch)
+    refusing = await refuse_after_token(app, transports, monkeypatch)
     row = await org(app)
     for _ in range(3):
         with pytest.raises(StoreAway):
@@ -324,10 +359,10 @@ async def test_the_process_that_holds_an_unstored_answer_sends_nothing_more_and_
 
 
 async def test_another_process_takes_a_rescued_answer_in_before_it_sends_anything(
-    app: App, open_again: Any, caller: Caller, acme: SandboxOrg, monkeypatch: pytest.MonkeyPatch
+    app: App, open_again: Any, caller: Caller, acme: SandboxOrg, transports: Transports, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with open_again(lease_seconds=0.3, token_seconds=0.2) as other:
-        Refusing(app, monkeypatch)
+        await refuse_after_token(app, transports, monkeypatch)
         acme.expire_access_tokens()
         with pytest.raises(StoreAway):
             await app.access.tokens.renew(await org(app))
