@@ -106,8 +106,8 @@ class Settings(BaseModel):
             return self.home / "orgserver.db"
         scheme, _, rest = self.database_url.partition("://")
         path = unquote(rest[1:])
-        known = scheme in ("sqlite", "sqlite+aiosqlite") and rest.startswith("/")
-        if not known or path in ("", ":memory:") or "\0" in path:
+        is_sqlite = scheme in ("sqlite", "sqlite+aiosqlite") and rest.startswith("/")
+        if not is_sqlite or path in ("", ":memory:") or "\0" in path:
             raise ConfigError(
                 "ORGSERVER_DATABASE_URL is not a database this version can use",
                 hint="give sqlite+aiosqlite:////absolute/path/orgserver.db, or leave it out",

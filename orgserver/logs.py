@@ -25,39 +25,41 @@ _TOKENS = re.compile(
 )
 
 
-def masked(text: str) -> str:
+def mask_tokens(text: str) -> str:
     """A text without anything that has the shape of a token: the second line of defence, never the first."""
     return _TOKENS.sub("•••", text)
 
 
 class _Console(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        told = " ".join(f"{name}={value}" for name, value in _fields(record).items())
+        fields = " ".join(f"{name}={value}" for name, value in _fields(record).items())
         time = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S")
-        line = escape_text(f"{time} {record.levelname.lower():7} {record.name}: {record.getMessage()} {told}".rstrip())
+        line = escape_text(
+            f"{time} {record.levelname.lower():7} {record.name}: {record.getMessage()} {fields}".rstrip()
+        )
         if record.exc_info:
             lines = self.formatException(record.exc_info).splitlines()
             line += "".join(f"\n  {escape_text(each)}" for each in lines)
-        return masked(line)
+        return mask_tokens(line)
 
 
 class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return escape_json(json.dumps(told(record), ensure_ascii=False, default=str))
+        return escape_json(json.dumps(read_fields(record), ensure_ascii=False, default=str))
 
 
-def told(record: logging.LogRecord) -> dict[str, object]:
+def read_fields(record: logging.LogRecord) -> dict[str, object]:
     """What a log record says, by name; masked before it takes any form, which a mask could break."""
-    says: dict[str, object] = {
+    fields: dict[str, object] = {
         "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
         "level": record.levelname.lower(),
         "logger": record.name,
         "message": record.getMessage(),
     }
-    says |= _fields(record)
+    fields |= _fields(record)
     if record.exc_info:
-        says["exception"] = logging.Formatter().formatException(record.exc_info)
-    return {name: masked(value) if isinstance(value, str) else value for name, value in says.items()}
+        fields["exception"] = logging.Formatter().formatException(record.exc_info)
+    return {name: mask_tokens(value) if isinstance(value, str) else value for name, value in fields.items()}
 
 
 def start_logging(settings: Settings, *, quiet: bool = False) -> None:

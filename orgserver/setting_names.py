@@ -22,29 +22,29 @@ _SERVICE = re.compile(r"ORGSERVER_(?:SERVICE_(?:HOST|PORT)(?:_\w+)?|PORT(?:_\d+_
 _ALIKE = 0.6
 
 
-def unknown_variables(names: Iterable[str], known: Collection[str]) -> list[str]:
-    """Say of each ``ORGSERVER_…`` variable that is no setting what was probably meant; ``known`` in lower case."""
+def unknown_variables(names: Iterable[str], settings: Collection[str]) -> list[str]:
+    """Say of each ``ORGSERVER_…`` variable that is no setting what was probably meant; ``settings`` in lower case."""
     ours = sorted(name for name in names if name.upper().startswith(PREFIX) and not _SERVICE.fullmatch(name))
-    every = {*known, *INPUTS} - FILE_ONLY
+    every = {*settings, *INPUTS} - FILE_ONLY
     return [
-        _told(f"{name} in the environment", name[len(PREFIX) :].lower(), every, PREFIX)
+        _explain(f"{name} in the environment", name[len(PREFIX) :].lower(), every, PREFIX)
         for name in ours
         if not (name == name.upper() and name[len(PREFIX) :].lower() in every)
     ]
 
 
-def unknown_keys(names: Iterable[str], known: Collection[str], file: object) -> list[str]:
+def unknown_keys(names: Iterable[str], settings: Collection[str], file: object) -> list[str]:
     """The same of each key of a file."""
-    return [_told(f"{name} in {file}", name.lower(), known, "") for name in names if name not in known]
+    return [_explain(f"{name} in {file}", name.lower(), settings, "") for name in names if name not in settings]
 
 
-def _told(where: str, name: str, known: Collection[str], prefix: str) -> str:
+def _explain(where: str, name: str, settings: Collection[str], prefix: str) -> str:
     if prefix and name in FILE_ONLY:
         return f"{where}: {name} is read from config.toml only, and this is not acted on"
     if name in LATER:
         return f"{where}: this version does not act on it"
-    near = get_close_matches(name, sorted(known), n=1, cutoff=_ALIKE)
+    near = get_close_matches(name, sorted(settings), n=1, cutoff=_ALIKE)
     if not near:
         return f"{where} is no setting"
-    meant = f"{prefix}{near[0]}".upper() if prefix else near[0]
-    return f"{where} is no setting; did you mean {meant}?"
+    suggestion = f"{prefix}{near[0]}".upper() if prefix else near[0]
+    return f"{where} is no setting; did you mean {suggestion}?"

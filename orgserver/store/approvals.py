@@ -1,4 +1,4 @@
-"""What an agent asked for and a person must allow: waiting, approved, used. The names shown are sealed.
+"""Requests of agents that a person must allow: waiting, approved, used. The names in them are sealed.
 
 A row is a request that waits for ``orgserver approve CODE``, or (used from the start) an answer that a client brought,
 kept until it would have expired so that nobody brings it twice.
@@ -36,7 +36,7 @@ _approvals = tables.approvals
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ApprovalRequest:
     """A call that a person must allow."""
 
     row_id: str
@@ -49,7 +49,7 @@ class Wanted:
     names: tuple[str, ...] = ()
 
 
-class Queued(Enum):
+class QueueResult(Enum):
     """What became of a request that is to wait for a person."""
 
     NEW = auto()
@@ -64,7 +64,7 @@ class Pass:
     """What lets one call pass, once: a code that a person approved, or an answer that came with the call."""
 
     code: str
-    wanted: Wanted
+    request: ApprovalRequest
     answer_expires_at: int | None = None
     """Of an answer, in microseconds; None for an approved code."""
 
@@ -74,7 +74,7 @@ class Approval:
     """A request as people see it."""
 
     code: str
-    wanted: Wanted
+    request: ApprovalRequest
     created_at: int
     approved_at: int | None
     approved_by: str | None
@@ -84,40 +84,40 @@ class Approval:
     client: str | None
 
 
-def wait_in(tx: Transaction, orgs: Orgs, wanted: Wanted, asked: Intent) -> Queued:
-    """Let a request wait under a code of its own, which people see and nobody else; ``asked`` is the refused call."""
+def wait_in(tx: Transaction, orgs: Orgs, request: ApprovalRequest, intent: Intent) -> QueueResult:
+    """Let a request wait under a code that people alone see; ``intent`` is of the call that was refused."""
     _sweep(tx)
-    mine = (_approvals.c.row_id == wanted.row_id, _approvals.c.principal == wanted.principal)
+    mine = (_approvals.c.row_id == request.row_id, _approvals.c.principal == request.principal)
     open_ = (_approvals.c.used_at.is_(None), _approvals.c.approved_at.is_(None))
-    found = tx.connection.execute(select(_approvals.c.code).where(*mine, *open_, _approvals.c.digest == wanted.digest))
-    if found.first() is not None:
-        return Queued.ALREADY
+    same = select(_approvals.c.code).where(*mine, *open_, _approvals.c.digest == request.digest)
+    if tx.connection.execute(same).first() is not None:
+        return QueueResult.ALREADY
     waiting = tx.connection.execute(select(func.count()).select_from(_approvals).where(*mine, *open_)).scalar_one()
     if waiting >= MAX_WAITING:
-        return Queued.FULL
+        return QueueResult.FULL
     code = _new_code()
-    plain = json.dumps(wanted.names).encode("utf-8", "replace")
-    sealed = orgs.credentials.data_key_in(tx, RowId(wanted.row_id)).seal(plain, context(wanted.row_id, code))
+    plain = json.dumps(request.names).encode("utf-8", "replace")
+    sealed = orgs.credentials.data_key_in(tx, RowId(request.row_id)).seal(plain, context(request.row_id, code))
     expires_at = tx.now + WAITING_US
-    _add(tx, code, wanted, sealed=sealed, expires_at=expires_at, entry_id=asked.id, client=asked.client)
-    return Queued.NEW
+    _add(tx, code, request, sealed=sealed, expires_at=expires_at, entry_id=intent.id, client=intent.client)
+    return QueueResult.NEW
 
 
-def spend_in(tx: Transaction, passed: Pass) -> bool:
+def spend_in(tx: Transaction, pass_: Pass) -> bool:
     """Use a pass; False if it was used, has run out, or was never given."""
     _sweep(tx)
-    if passed.answer_expires_at is None:
+    if pass_.answer_expires_at is None:
         usable = (
-            _approvals.c.code == passed.code,
-            _approvals.c.digest == passed.wanted.digest,
+            _approvals.c.code == pass_.code,
+            _approvals.c.digest == pass_.request.digest,
             _approvals.c.approved_at.is_not(None),
             _approvals.c.used_at.is_(None),
         )
         return tx.connection.execute(update(_approvals).where(*usable).values(used_at=tx.now)).rowcount == 1
-    used = tx.connection.execute(select(_approvals.c.code).where(_approvals.c.code == passed.code)).first()
-    if used is not None or passed.answer_expires_at < tx.now:
+    row = tx.connection.execute(select(_approvals.c.code).where(_approvals.c.code == pass_.code)).first()
+    if row is not None or pass_.answer_expires_at < tx.now:
         return False
-    _add(tx, passed.code, passed.wanted, used_at=tx.now, expires_at=passed.answer_expires_at)
+    _add(tx, pass_.code, pass_.request, used_at=tx.now, expires_at=pass_.answer_expires_at)
     return True
 
 
@@ -125,14 +125,14 @@ def approve_in(tx: Transaction, log: AuditLog, code: str, by: str, intent: Inten
     """Approve a request that waits, on record; False if it does not wait any more."""
     _sweep(tx)
     waits = (_approvals.c.code == code, _approvals.c.approved_at.is_(None), _approvals.c.used_at.is_(None))
-    told = {"approved_at": tx.now, "approved_by": by, "expires_at": tx.now + APPROVED_US}
-    if tx.connection.execute(update(_approvals).where(*waits).values(**told)).rowcount == 0:
+    approval = {"approved_at": tx.now, "approved_by": by, "expires_at": tx.now + APPROVED_US}
+    if tx.connection.execute(update(_approvals).where(*waits).values(**approval)).rowcount == 0:
         return False
     log.record_in(tx, intent, Completion(Outcome.SUCCEEDED))
     return True
 
 
-async def approved(connection: AsyncConnection, digest: bytes, now: int) -> tuple[str, int] | None:
+async def find_approved(connection: AsyncConnection, digest: bytes, now: int) -> tuple[str, int] | None:
     """The code and count of a request with this digest that a person approved and nobody used."""
     row = (
         await connection.execute(
@@ -147,7 +147,7 @@ async def approved(connection: AsyncConnection, digest: bytes, now: int) -> tupl
     return (row.code, row.records) if row is not None else None
 
 
-async def waiting(connection: AsyncConnection, orgs: Orgs, now: int) -> list[Approval]:
+async def list_requests(connection: AsyncConnection, orgs: Orgs, now: int) -> list[Approval]:
     """The requests that nobody used and that have not run out, oldest first."""
     rows = await connection.execute(
         select(_approvals)
@@ -155,10 +155,10 @@ async def waiting(connection: AsyncConnection, orgs: Orgs, now: int) -> list[App
         .where(_approvals.c.used_at.is_(None), _approvals.c.expires_at > now)
         .order_by(_approvals.c.created_at)
     )
-    return [await _opened(connection, orgs, row) for row in rows.all()]
+    return [await _read_row(connection, orgs, row) for row in rows.all()]
 
 
-async def _opened(connection: AsyncConnection, orgs: Orgs, row: Row[Any]) -> Approval:
+async def _read_row(connection: AsyncConnection, orgs: Orgs, row: Row[Any]) -> Approval:
     names: tuple[str, ...] = ()
     if row.sealed is not None:
         try:
@@ -166,9 +166,11 @@ async def _opened(connection: AsyncConnection, orgs: Orgs, row: Row[Any]) -> App
             names = tuple(json.loads(key.open(row.sealed, context(row.row_id, row.code))))
         except Unsealable:  # one that does not open is no reason to show none of the others
             names = (UNREADABLE,)
-    wanted = Wanted(row.row_id, row.principal, row.tool, row.digest, row.action, row.object, row.records, names)
+    request = ApprovalRequest(
+        row.row_id, row.principal, row.tool, row.digest, row.action, row.object, row.records, names
+    )
     return Approval(
-        row.code, wanted, row.created_at, row.approved_at, row.approved_by, row.expires_at, row.entry_id, row.client
+        row.code, request, row.created_at, row.approved_at, row.approved_by, row.expires_at, row.entry_id, row.client
     )
 
 
@@ -177,17 +179,17 @@ def context(row_id: str, code: str) -> Context:
     return Context(row_id, _approvals.name, "sealed", code)
 
 
-def _add(tx: Transaction, code: str, wanted: Wanted, **more: Any) -> None:
+def _add(tx: Transaction, code: str, request: ApprovalRequest, **more: Any) -> None:
     tx.connection.execute(
         insert(_approvals).values(
             code=code,
-            row_id=wanted.row_id,
-            principal=wanted.principal,
-            tool=wanted.tool,
-            digest=wanted.digest,
-            action=wanted.action,
-            object=wanted.object,
-            records=wanted.count,
+            row_id=request.row_id,
+            principal=request.principal,
+            tool=request.tool,
+            digest=request.digest,
+            action=request.action,
+            object=request.object,
+            records=request.count,
             created_at=tx.now,
             **more,
         )

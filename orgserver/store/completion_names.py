@@ -29,19 +29,19 @@ _PRINCIPALS = """
 
 def aliases(database: Path) -> list[tuple[str, str]]:
     """The alias and name of each registered org."""
-    with _looking(database) as connection:
+    with _open_to_read(database) as connection:
         return connection.execute("SELECT alias, name FROM orgs ORDER BY alias").fetchall()
 
 
 def principals(database: Path) -> list[str]:
     """Whoever is in the audit log, in lower case."""
-    with _looking(database) as connection:
+    with _open_to_read(database) as connection:
         return [name for (name,) in connection.execute(_PRINCIPALS)]
 
 
 def holds(database: Path) -> list[str]:
     """The names of the holds on the audit log."""
-    with _looking(database) as connection:
+    with _open_to_read(database) as connection:
         return [name for (name,) in connection.execute("SELECT name FROM audit_holds ORDER BY name")]
 
 
@@ -50,17 +50,17 @@ def entries(database: Path, beginning: str, actions: Sequence[str] = ()) -> list
     marks = ",".join("?" * len(actions))
     of = f" AND action IN ({marks})" if actions else ""
     some = "entry_id >= ? AND entry_id < ?" if beginning else "sequence > (SELECT max(sequence) FROM audit_events) - ?"
-    given = (beginning, beginning + _LAST) if beginning else (_NEWEST,)
+    span = (beginning, beginning + _LAST) if beginning else (_NEWEST,)
     query = (
         "SELECT entry_id, action, coalesce(object, ''), coalesce(org, '') FROM audit_events "  # noqa: S608  # marks
         f"WHERE kind = 'intent' AND {some}{of} ORDER BY {'entry_id' if beginning else 'sequence'} DESC LIMIT {_MOST}"
     )
-    with _looking(database) as connection:
-        return [(id_, " ".join(filter(None, words))) for id_, *words in connection.execute(query, (*given, *actions))]
+    with _open_to_read(database) as connection:
+        return [(id_, " ".join(filter(None, words))) for id_, *words in connection.execute(query, (*span, *actions))]
 
 
 @contextmanager
-def _looking(database: Path) -> Iterator[sqlite3.Connection]:
+def _open_to_read(database: Path) -> Iterator[sqlite3.Connection]:
     """Read a store that others may be using. sqlite3.Error where there is none, or nobody may read it now."""
     log = database.with_name(f"{database.name}-wal")
     # Where no log lies beside it nobody has it open, and SQLite would leave one there.

@@ -1,4 +1,4 @@
-"""What orgs say of their objects, kept between processes and bounded per org: the least recently used goes first."""
+"""Descriptions of orgs' objects, kept between processes and bounded per org: the least recently used goes first."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class DescribeKey:
 
 
 @dataclass(frozen=True, slots=True)
-class KeptDescribe:
+class StoredDescribe:
     """A describe as the store keeps it."""
 
     body: bytes
@@ -42,27 +42,27 @@ class KeptDescribe:
     """Microseconds since 1970 UTC."""
 
 
-async def find(connection: AsyncConnection, key: DescribeKey) -> KeptDescribe | None:
+async def find(connection: AsyncConnection, key: DescribeKey) -> StoredDescribe | None:
     """Look one up."""
     columns = (_describes.c.body, _describes.c.last_modified, _describes.c.fetched_at)
     row = (await connection.execute(select(*columns).where(_is(key)))).first()
-    return KeptDescribe(row.body, row.last_modified, row.fetched_at) if row is not None else None
+    return StoredDescribe(row.body, row.last_modified, row.fetched_at) if row is not None else None
 
 
-def keep_in(tx: Transaction, key: DescribeKey, kept: KeptDescribe) -> bool:
+def keep_in(tx: Transaction, key: DescribeKey, describe: StoredDescribe) -> bool:
     """Keep one, and let older ones of the same org go; False if it is too large, or its org is gone."""
-    known = tx.connection.execute(select(tables.orgs.c.row_id).where(tables.orgs.c.row_id == key.row_id)).first()
-    if known is None or len(kept.body) > MAX_BODY:
+    org = tx.connection.execute(select(tables.orgs.c.row_id).where(tables.orgs.c.row_id == key.row_id)).first()
+    if org is None or len(describe.body) > MAX_BODY:
         return False
     values = {
-        "body": kept.body,
-        "last_modified": kept.last_modified,
-        "fetched_at": kept.fetched_at,
+        "body": describe.body,
+        "last_modified": describe.last_modified,
+        "fetched_at": describe.fetched_at,
         "used_at": tx.now,
     }
-    named = {"row_id": key.row_id, "user_id": key.user_id, "object": key.object, "api_version": key.api_version}
-    insertion = insert(_describes).values(named | values)
-    tx.connection.execute(insertion.on_conflict_do_update(index_elements=list(named), set_=values))
+    identity = {"row_id": key.row_id, "user_id": key.user_id, "object": key.object, "api_version": key.api_version}
+    insertion = insert(_describes).values(identity | values)
+    tx.connection.execute(insertion.on_conflict_do_update(index_elements=list(identity), set_=values))
     _prune_in(tx, key)
     return True
 

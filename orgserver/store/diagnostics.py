@@ -1,4 +1,4 @@
-"""What a look at the store tells whoever checks its health: from outside, and when it is open."""
+"""What the store says of its own health: its schema before it is opened, and its figures when it is open."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from orgserver.store.processes.lock_file import hold_lock
 
 
 @dataclass(frozen=True, slots=True)
-class Vitals:
+class Diagnostics:
     """What the open store says of itself."""
 
     journal_mode: str
@@ -54,20 +54,20 @@ def _schema(database: Path) -> str | None:
         connection.execute("PRAGMA query_only = ON")
         if connection.execute(ours).fetchone() is None:
             return None
-        found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    return str(found[0]) if found else None
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    return str(row[0]) if row else None
 
 
-async def of(connection: AsyncConnection, late: int) -> Vitals:
+async def read_diagnostics(connection: AsyncConnection, late: int) -> Diagnostics:
     """Ask the open store; ``late`` is the instant before which a deadline is long past."""
     pending = tables.audit_pending
     every = select(func.count()).select_from(pending)
-    checked = (await connection.execute(text("PRAGMA quick_check(5)"))).scalars().all()
+    lines = (await connection.execute(text("PRAGMA quick_check(5)"))).scalars().all()
     log = (await connection.execute(_AUDIT_LOG)).one()
     unfinished = await connection.execute(select(tables.enrolments.c.alias).order_by(tables.enrolments.c.alias))
-    return Vitals(
+    return Diagnostics(
         journal_mode=str((await connection.execute(text("PRAGMA journal_mode"))).scalar()),
-        damage=tuple(str(line) for line in checked if line != "ok"),
+        damage=tuple(str(line) for line in lines if line != "ok"),
         pending=(await connection.execute(every)).scalar_one(),
         overdue=(await connection.execute(every.where(pending.c.deadline < late))).scalar_one(),
         events=log.written,

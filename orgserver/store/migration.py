@@ -17,8 +17,8 @@ APPLICATION_ID = 0x6F726773
 def scripts() -> Path:
     """The migrations: inside the wheel, or beside the package in a checkout."""
     package = Path(orgserver.__file__).parent
-    packed = package / "_migrations"
-    return packed if packed.is_dir() else package.parent / "migrations"
+    in_wheel = package / "_migrations"
+    return in_wheel if in_wheel.is_dir() else package.parent / "migrations"
 
 
 def upgrade(connection: Connection) -> None:

@@ -1,4 +1,4 @@
-"""The open store: database, vault, orgs and audit log together, made on first use."""
+"""The open store: its database, keys, orgs and audit log together, made on first use."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from orgserver.store.orgs.refreshes import hold_copied_in, moment
 from orgserver.store.orgs.registry import Orgs
 from orgserver.store.orgs.rescue import Rescued, RescueFiles
 from orgserver.store.orgs.rewrapping import Keyrings, canary_context
-from orgserver.store.processes.liveness import Lives
+from orgserver.store.processes.liveness import Liveness
 from orgserver.store.processes.lock_file import PATIENCE
 from orgserver.store.processes.lock_holders import Patience
 from orgserver.store.transaction import Transaction
@@ -50,8 +50,8 @@ class _StoreKeys:
     store_key: Key
     audit_key: Key
     signer: Signer
-    copied: bool = False
-    unbound: bool = False
+    is_copy: bool = False
+    has_unbound_policies: bool = False
     """Whether orgs of an older schema still have their policies to themselves."""
 
 
@@ -67,40 +67,40 @@ class Store:
     """Seals what agents hold for us between calls."""
     rescue: RescueFiles
     keyrings: Keyrings
-    lives: Lives
+    lives: Liveness
 
     async def take_in_rescued(self) -> set[RowId]:
         """Store the token answers that were left beside the database; the orgs that got one."""
-        taken: set[RowId] = set()
+        row_ids: set[RowId] = set()
         for rescued in await asyncio.to_thread(self.rescue.waiting):
-            done = await self.database.write(partial(self._take_in, rescued=rescued))
-            if done is not None:
+            is_stored = await self.database.write(partial(self._take_in, rescued=rescued))
+            if is_stored is not None:
                 await asyncio.to_thread(rescued.path.unlink, missing_ok=True)
-            if done:
-                taken.add(rescued.row_id)
+            if is_stored:
+                row_ids.add(rescued.row_id)
                 logger.warning("a token answer that had been left beside the store was taken in")
-        return taken
+        return row_ids
 
     def _take_in(self, tx: Transaction, rescued: Rescued) -> bool | None:
-        done = self.rescue.take_in(tx, rescued)
-        if done:
+        is_stored = self.rescue.take_in(tx, rescued)
+        if is_stored:
             intent = Intent(new_id(), "orgserver", "cli", Action.REFRESH, tool="rescue", org_row=rescued.row_id)
             self.audit.record_in(tx, intent, Completion(Outcome.SUCCEEDED))
-        return done
+        return is_stored
 
     async def hold_copied(self, caller: Caller | None = None) -> None:
         """In a copy that nobody has opened yet, hold every refresh token back; on record, and once."""
-        held = await self.database.write(partial(self._hold_in, caller=caller))
-        if held is not None:
-            logger.warning("this store is a copy: the refresh tokens of %s orgs are held back", held)
+        count = await self.database.write(partial(self._hold_in, caller=caller))
+        if count is not None:
+            logger.warning("this store is a copy: the refresh tokens of %s orgs are held back", count)
 
     def _hold_in(self, tx: Transaction, caller: Caller | None) -> int | None:
-        held = hold_copied_in(tx, _copied_cause)
-        if held is not None:
+        count = hold_copied_in(tx, _copied_cause)
+        if count is not None:
             principal = caller.principal.name if caller else "orgserver"
             intent = Intent(new_id(), principal, "cli", Action.ENROL, tool="restore")
-            self.audit.record_in(tx, intent, Completion(Outcome.SUCCEEDED, row_count=held))
-        return held
+            self.audit.record_in(tx, intent, Completion(Outcome.SUCCEEDED, row_count=count))
+        return count
 
     async def close(self) -> None:
         """Close it all; what waits is written first, if the store can be had within a second."""
@@ -144,12 +144,12 @@ async def open_store(
     )
     orgs = Orgs(vault)
     rescue, keyrings = RescueFiles(file, orgs), Keyrings(vault, keys.store_id)
-    lives = Lives(file, audit.process_id)
+    lives = Liveness(file, audit.process_id)
     store = Store(keys.store_id, database, orgs, audit, keys.store_key, rescue, keyrings, lives)
     try:
-        if keys.copied:
+        if keys.is_copy:
             await store.hold_copied(caller)
-        if keys.unbound:
+        if keys.has_unbound_policies:
             await store.database.write(partial(_bind_in, log=audit))
         await store.take_in_rescued()
     except BaseException:
@@ -169,12 +169,12 @@ def _copied_cause(made_at: datetime) -> str:
 
 
 async def _keys(database: Database, open_vault: Callable[[bool], Vault]) -> tuple[Vault, _StoreKeys]:
-    found = await database.write(_row)
-    vault = open_vault(found is None)
+    row = await database.write(_read_row)
+    vault = open_vault(row is None)
     return vault, await database.write(lambda tx: _load(tx, vault))
 
 
-def _row(tx: Transaction) -> object:
+def _read_row(tx: Transaction) -> object:
     try:
         return tx.connection.execute(select(tables.store.c.id)).first()
     except DBAPIError as error:
@@ -195,8 +195,8 @@ def _load(tx: Transaction, vault: Vault) -> _StoreKeys:
     if canary != _CANARY:
         raise StoreError("the store's canary was changed from outside", hint="restore it from a backup")
     signer = _signer(row.store_id, signing_key)
-    copied, unbound = row.copied_at is not None, policies.unbound_in(tx)
-    return _StoreKeys(row.store_id, store_key, audit_key, signer, copied=copied, unbound=unbound)
+    is_copy, unbound = row.copied_at is not None, policies.unbound_in(tx)
+    return _StoreKeys(row.store_id, store_key, audit_key, signer, is_copy, unbound)
 
 
 def _signing_key(tx: Transaction, vault: Vault, row: Row[Any]) -> DataKey:

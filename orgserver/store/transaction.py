@@ -63,9 +63,9 @@ class PreparedStatement:
 
     def _compile(self, connection: Connection, rows: tuple[dict[str, Any], ...]) -> tuple[str, list[tuple[Any, ...]]]:
         if self._sql is None:
-            compiled = self._statement.compile(dialect=connection.dialect)  # type: ignore[attr-defined]
-            self._names = tuple(compiled.positiontup or ())
-            self._sql = str(compiled)
+            statement = self._statement.compile(dialect=connection.dialect)  # type: ignore[attr-defined]
+            self._names = tuple(statement.positiontup or ())
+            self._sql = str(statement)
         return self._sql, [tuple(map(row.__getitem__, self._names)) for row in rows]
 
 

@@ -18,7 +18,7 @@ from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, StatusCode, Tracer, TracerProvider, set_span_in_context
 
 import orgserver
-from orgserver.logs import masked
+from orgserver.logs import mask_tokens
 from orgserver.model.audit import Completion, Intent, Outcome
 from orgserver.model.text import escape_text
 from orgserver.services.observer import Observer, Watched
@@ -103,7 +103,7 @@ def attributes(intent: Intent, completion: Completion) -> dict[str, str | int]:
         "error.type": _code(completion.error_code) if completion.error_code else None,
     }
     return {
-        name: masked(escape_text(value)) if isinstance(value, str) else value
+        name: mask_tokens(escape_text(value)) if isinstance(value, str) else value
         for name, value in told.items()
         if value is not None
     }

@@ -8,7 +8,7 @@ import time
 
 from opentelemetry._logs import LoggerProvider, LogRecord, SeverityNumber
 
-from orgserver.logs import told
+from orgserver.logs import read_fields
 
 _NUMBERS = {
     logging.DEBUG: SeverityNumber.DEBUG,
@@ -43,7 +43,7 @@ class RecordHandler(logging.Handler):
             self.handleError(record)
 
     def _emit(self, record: logging.LogRecord) -> None:
-        says = told(record)
+        says = read_fields(record)
         given = {f"orgserver.{name}": value for name, value in says.items() if name not in _BODY}
         if "orgserver.exception" in given:
             given["exception.stacktrace"] = given.pop("orgserver.exception")

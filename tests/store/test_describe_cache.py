@@ -6,7 +6,7 @@ from sqlalchemy import func, select
 from orgserver.app import App
 from orgserver.model.orgs import Caller
 from orgserver.store import describe_cache, tables
-from orgserver.store.describe_cache import DescribeKey, KeptDescribe
+from orgserver.store.describe_cache import DescribeKey, StoredDescribe
 
 
 def key(app_row: str, name: str = "contact", user: str = "005") -> DescribeKey:
@@ -19,11 +19,11 @@ async def row_id(app: App, alias: str = "acme") -> str:
 
 async def keep(app: App, which: DescribeKey, body: bytes = b"x", fetched_at: int = 1) -> bool:
     return await app.store.database.write(
-        lambda tx: describe_cache.keep_in(tx, which, KeptDescribe(body, "Mon, 12 Oct 2026 00:00:00 GMT", fetched_at))
+        lambda tx: describe_cache.keep_in(tx, which, StoredDescribe(body, "Mon, 12 Oct 2026 00:00:00 GMT", fetched_at))
     )
 
 
-async def found(app: App, which: DescribeKey) -> KeptDescribe | None:
+async def found(app: App, which: DescribeKey) -> StoredDescribe | None:
     async with app.store.database.reading() as connection:
         return await describe_cache.find(connection, which)
 
@@ -33,7 +33,7 @@ async def test_a_describe_is_found_by_the_same_org_user_object_and_version_only(
     assert await keep(app, key(acme), b"mine")
     assert await keep(app, key(acme), b"newer", 2)
 
-    assert await found(app, key(acme)) == KeptDescribe(b"newer", "Mon, 12 Oct 2026 00:00:00 GMT", 2)
+    assert await found(app, key(acme)) == StoredDescribe(b"newer", "Mon, 12 Oct 2026 00:00:00 GMT", 2)
     for other in (key(globex), key(acme, user="006"), key(acme, "account"), DescribeKey(acme, "005", "contact", "v1")):
         assert await found(app, other) is None
 
@@ -92,4 +92,4 @@ async def test_an_answer_that_nothing_changed_only_renews_it(app: App) -> None:
 
     await app.store.database.write(lambda tx: describe_cache.confirm_in(tx, key(acme), 9))
 
-    assert await found(app, key(acme)) == KeptDescribe(b"body", "Mon, 12 Oct 2026 00:00:00 GMT", 9)
+    assert await found(app, key(acme)) == StoredDescribe(b"body", "Mon, 12 Oct 2026 00:00:00 GMT", 9)

@@ -13,7 +13,7 @@ from orgserver.config import Settings
 from orgserver.model.orgs import Org
 from orgserver.services.orgs import directory
 from orgserver.store.backup import copy
-from orgserver.store.backup.copy import Copied
+from orgserver.store.backup.copy import StoreCopy
 from orgserver.vault.sources import open_vault
 
 
@@ -28,7 +28,7 @@ def backup(file: Path, as_json: bool) -> None:
     """
     target = file.absolute()
 
-    async def act() -> Copied:
+    async def act() -> StoreCopy:
         async with app_of(settings_of()) as app:
             return await copy.backup(app.store, target, operator())
 
@@ -55,7 +55,7 @@ def restore(file: Path, as_json: bool) -> None:
     settings = settings_of()
     source = file.absolute()
 
-    async def act() -> tuple[Copied, list[Org]]:
+    async def act() -> tuple[StoreCopy, list[Org]]:
         copied = await copy.restore(
             source, settings.database_file, lambda: open_vault(settings, create=False), operator()
         )
@@ -73,7 +73,7 @@ def restore(file: Path, as_json: bool) -> None:
     _fail_if_broken(copied)
 
 
-def _tell_restored(copied: Copied, orgs: list[Org], file: Path, settings: Settings) -> None:
+def _tell_restored(copied: StoreCopy, orgs: list[Org], file: Path, settings: Settings) -> None:
     click.echo(f"{safe(settings.database_file)}: {_counted(copied)}, as of {_time(copied)}, from {safe(file)}")
     suspended = [org for org in orgs if org.refresh_suspended]
     if not suspended:
@@ -87,7 +87,7 @@ def _names(orgs: list[Org]) -> str:
     return ", ".join(org.alias for org in orgs)
 
 
-def _facts_of(copied: Copied) -> dict[str, Any]:
+def _facts_of(copied: StoreCopy) -> dict[str, Any]:
     return {
         "made_at": _time(copied),
         "size": copied.size,
@@ -96,14 +96,14 @@ def _facts_of(copied: Copied) -> dict[str, Any]:
     }
 
 
-def _fail_if_broken(copied: Copied) -> None:
+def _fail_if_broken(copied: StoreCopy) -> None:
     """The copy is there, as faithful as evidence should be; but somebody must look."""
     if copied.chain_problem is not None:
         report(f"the audit log in it does not verify: {copied.chain_problem}", "run: orgserver audit verify")
         raise Failure
 
 
-def _counted(copied: Copied) -> str:
+def _counted(copied: StoreCopy) -> str:
     orgs = f"{copied.orgs:,} org{'' if copied.orgs == 1 else 's'}"
     return f"{orgs}, {copied.events:,} audit event{'' if copied.events == 1 else 's'}"
 
@@ -112,5 +112,5 @@ def _size(size: int) -> str:
     return f"{size / 1_048_576:,.1f} MiB"
 
 
-def _time(copied: Copied) -> str:
+def _time(copied: StoreCopy) -> str:
     return copied.made_at.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -52,8 +52,8 @@ class Approving:
         """The requests that have not run out and were not used, the oldest first."""
         aliases = {str(org.row_id): org.alias for org in (await self._access.catalog()).by_alias.values()}
         async with self._store.database.reading() as connection:
-            requests = await approvals.waiting(connection, self._store.orgs, microseconds())
-        return [_shown(each, aliases[each.wanted.row_id]) for each in requests if each.wanted.row_id in aliases]
+            requests = await approvals.list_requests(connection, self._store.orgs, microseconds())
+        return [_shown(each, aliases[each.request.row_id]) for each in requests if each.request.row_id in aliases]
 
     async def one(self, code: str) -> Request:
         """The request with this code, or the only one whose code begins so; ConfigError if none waits, or several."""
@@ -105,7 +105,7 @@ def _no_request(code: str, approved: Sequence[Request]) -> ConfigError:
 
 
 def _shown(approval: Approval, alias: str) -> Request:
-    wanted = approval.wanted
+    wanted = approval.request
     return Request(
         approval.code,
         alias,

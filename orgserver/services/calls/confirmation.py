@@ -25,7 +25,7 @@ from orgserver.services.calls import questions
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.questions import Confirmation, Told
 from orgserver.store import approvals
-from orgserver.store.approvals import Pass, Queued, Wanted
+from orgserver.store.approvals import ApprovalRequest, Pass, QueueResult
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction, microseconds
 from orgserver.vault.keys import Context, Unsealable
@@ -61,7 +61,7 @@ class Confirming:
         if said is not None:
             return self._answered(said[0], said[1], want)
         async with self._store.database.reading() as connection:
-            found = await approvals.approved(connection, want.digest, microseconds())
+            found = await approvals.find_approved(connection, want.digest, microseconds())
         return Pass(found[0], replace(want, count=found[1])) if found is not None else None
 
     async def ask(
@@ -79,9 +79,9 @@ class Confirming:
         if not _needed(org, confirm, told.count):
             return False
         if passed is not None:
-            if told.count > passed.wanted.count:
+            if told.count > passed.request.count:
                 raise PolicyDenied(
-                    f"a person allowed {passed.wanted.count:,} records, and now there are {told.count:,}",
+                    f"a person allowed {passed.request.count:,} records, and now there are {told.count:,}",
                     code="CONFIRMATION_OUTDATED",
                     hint="repeat the call without the old answer, so that a person is asked again",
                 )
@@ -109,7 +109,9 @@ class Confirming:
             self._store.audit.record_in(tx, _yes(intent), Completion(Outcome.SUCCEEDED))
         return True
 
-    async def _asked(self, caller: Caller, want: Wanted, text: str, summary: str, sending: asyncio.Timeout) -> bool:
+    async def _asked(
+        self, caller: Caller, want: ApprovalRequest, text: str, summary: str, sending: asyncio.Timeout
+    ) -> bool:
         """Ask at the client; False where it cannot be asked."""
         if caller.person is None:
             return False
@@ -128,15 +130,15 @@ class Confirming:
             raise _declined()
         return True
 
-    async def _wait(self, want: Wanted, intent: Intent, summary: str) -> PolicyDenied:
+    async def _wait(self, want: ApprovalRequest, intent: Intent, summary: str) -> PolicyDenied:
         """Let the request wait for a person. Its code is theirs: no result, log or export has it."""
         try:
             queued = await self._store.database.write(lambda tx: approvals.wait_in(tx, self._store.orgs, want, intent))
         except StoreError as error:
             raise StoreAway("the request for approval cannot be kept, so nothing was sent", hint=str(error)) from error
-        if queued is Queued.NEW:
+        if queued is QueueResult.NEW:
             self._notify(f"{summary}? See: orgserver approvals")
-        if queued is Queued.FULL:
+        if queued is QueueResult.FULL:
             return PolicyDenied(
                 "a person must allow this, and too many requests wait already",
                 code="CONFIRMATION_REQUIRED",
@@ -151,12 +153,12 @@ class Confirming:
 
     # -- what goes through the client between a question and its answer
 
-    def _state(self, want: Wanted) -> str:
+    def _state(self, want: ApprovalRequest) -> str:
         note = {"n": secrets.token_hex(12), "x": microseconds() + ANSWER_SECONDS * 1_000_000, "c": want.count}
         sealed = self._store.cursors.seal(json.dumps(note).encode(), _context(want))
         return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
 
-    def _answered(self, state: str, reply: str, want: Wanted) -> Pass | None:
+    def _answered(self, state: str, reply: str, want: ApprovalRequest) -> Pass | None:
         try:
             state = state if len(state) <= _MAX_STATE and state.isascii() else "!"
             sealed = base64.b64decode(state + "=" * (-len(state) % 4), altchars=b"-_", validate=True)
@@ -191,7 +193,7 @@ def _needed(org: Org, confirm: Confirmation, count: int) -> bool:
     return count > MANY or (confirm.verb == "delete" and count > 0 and org.policy.confirm_deletes)
 
 
-def _want(caller: Caller, org: Org, intent: Intent, confirm: Confirmation) -> Wanted:
+def _want(caller: Caller, org: Org, intent: Intent, confirm: Confirmation) -> ApprovalRequest:
     bound = {
         "principal": caller.principal.name,
         "org": org.row_id,
@@ -202,7 +204,7 @@ def _want(caller: Caller, org: Org, intent: Intent, confirm: Confirmation) -> Wa
     text = json.dumps(bound, sort_keys=True, ensure_ascii=False, default=str)
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
     row_id, principal, tool = org.row_id, caller.principal.name, intent.tool or ""
-    return Wanted(row_id, principal, tool, digest, confirm.verb, confirm.object, confirm.count or 0)
+    return ApprovalRequest(row_id, principal, tool, digest, confirm.verb, confirm.object, confirm.count or 0)
 
 
 async def _look(confirm: Confirmation, session: OrgSession) -> Told:
@@ -228,7 +230,7 @@ def _yes(intent: Intent) -> Intent:
     return replace(bare, id=new_id(), action=Action.POLICY, tool="approve", label="client", request_id=intent.id)
 
 
-def _context(want: Wanted) -> Context:
+def _context(want: ApprovalRequest) -> Context:
     return Context(want.row_id, "confirmation", want.principal, want.digest.hex())
 
 

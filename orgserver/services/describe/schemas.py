@@ -27,7 +27,7 @@ from orgserver.services.calls.preflight import Preflight, Problem, missing_objec
 from orgserver.services.describe import compression
 from orgserver.services.describe.memory import Attempts, CachedDescribe, DescribeMemory, describe_key
 from orgserver.store import describe_cache
-from orgserver.store.describe_cache import DescribeKey, KeptDescribe
+from orgserver.store.describe_cache import DescribeKey, StoredDescribe
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction
 
@@ -266,8 +266,8 @@ class Metadata:
             return _content(kind, cached)
         assert reply.what is not None  # noqa: S101  # 304 answers only a condition, which comes from what is cached
         self._remember(key, CachedDescribe(reply.what, reply.last_modified, asked_at))
-        row = KeptDescribe(await compression.pack_in_thread(reply.what), reply.last_modified, asked_at)
-        await self._write(partial(describe_cache.keep_in, key=key, kept=row))
+        row = StoredDescribe(await compression.pack_in_thread(reply.what), reply.last_modified, asked_at)
+        await self._write(partial(describe_cache.keep_in, key=key, describe=row))
         return reply.what
 
     def _use(self, org: Org, sobject: str, seconds: int) -> Schema | ObjectList | None:

@@ -15,7 +15,7 @@ from orgserver.services.doctor.machine import Finding, size
 from orgserver.services.orgs.keepalive import LIFE, WARN_FROM, dies_at
 from orgserver.services.tokens import failures, instance_moves
 from orgserver.store import diagnostics
-from orgserver.store.diagnostics import Vitals
+from orgserver.store.diagnostics import Diagnostics
 from orgserver.store.orgs.rewrapping import Strays
 from orgserver.store.session import Store
 from orgserver.store.times import to_datetime
@@ -30,17 +30,17 @@ async def of_store(store: Store) -> list[Finding]:
     """Check the store from inside; a damaged one may take a while."""
     late = store.database.clock() - _LATE_SECONDS * 1_000_000
     async with store.database.reading() as connection:
-        vitals = await diagnostics.of(connection, late)
+        figures = await diagnostics.read_diagnostics(connection, late)
     file = store.database.file
     left = await asyncio.to_thread(lambda: sorted(path.name for path in file.parent.glob(f"{file.name}.rescue-*")))
     return [
-        journal(vitals.journal_mode),
-        integrity(vitals.damage),
-        audit_log(vitals),
-        await asyncio.to_thread(store_size, file, vitals.events),
-        pending(vitals),
+        journal(figures.journal_mode),
+        integrity(figures.damage),
+        audit_log(figures),
+        await asyncio.to_thread(store_size, file, figures.events),
+        pending(figures),
         rescue(left),
-        enrolments(vitals.unfinished),
+        enrolments(figures.unfinished),
     ]
 
 
@@ -60,9 +60,9 @@ def integrity(damage: Sequence[str]) -> Finding:
     return Finding("integrity", "problem", f"SQLite finds damage: {damage[0]}", todo)
 
 
-def audit_log(vitals: Vitals) -> Finding:
+def audit_log(figures: Diagnostics) -> Finding:
     """Whether as many events are there as were written; what they say, only the chain tells."""
-    off = vitals.missing_events
+    off = figures.missing_events
     if not off:
         return Finding("audit log", "ok", "no event is missing; orgserver audit verify checks what they say")
     told = f"{abs(off):,} event{'' if abs(off) == 1 else 's'} {'missing' if off > 0 else 'too many'}"
@@ -80,13 +80,13 @@ def store_size(file: Path, events: int) -> Finding:
     return Finding("size", "ok", told)
 
 
-def pending(vitals: Vitals) -> Finding:
+def pending(figures: Diagnostics) -> Finding:
     """An intent without its outcome is a call under way, or one whose process died less than a minute ago."""
-    if vitals.overdue:
+    if figures.overdue:
         todo = "restart the servers; orgserver audit list --outcome pending names them"
-        return Finding("pending", "warning", f"{_acts(vitals.overdue)} should have ended long ago", todo)
-    if vitals.pending:
-        return Finding("pending", "note", f"{_acts(vitals.pending)} under way, or waiting to be given up")
+        return Finding("pending", "warning", f"{_acts(figures.overdue)} should have ended long ago", todo)
+    if figures.pending:
+        return Finding("pending", "note", f"{_acts(figures.pending)} under way, or waiting to be given up")
     return Finding("pending", "ok", "no act waits for its outcome")
 
 

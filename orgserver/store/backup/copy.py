@@ -39,8 +39,8 @@ _ANOTHER = "copy it here once more, or name another backup"
 
 
 @dataclass(frozen=True, slots=True)
-class Copied:
-    """A copy that was made or put in, and what was found in it."""
+class StoreCopy:
+    """A copy that was made or put in, and how much is in it."""
 
     path: Path
     made_at: datetime
@@ -53,8 +53,8 @@ class Copied:
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """What a check of a copy counted."""
+class _Contents:
+    """What is in a copy, as a check counted it."""
 
     orgs: int
     events: int
@@ -62,17 +62,17 @@ class _Found:
 
 
 @dataclass(frozen=True, slots=True)
-class _Taken:
-    """A file that was taken in."""
+class _Source:
+    """A backup that is put in."""
 
     made_at: int
-    marked: bool
+    is_marked: bool
 
 
 # -- backup
 
 
-async def backup(store: Store, target: Path, caller: Caller) -> Copied:
+async def backup(store: Store, target: Path, caller: Caller) -> StoreCopy:
     """Copy the open store into a new file, whole and verified; StoreError, and no file, if that fails.
 
     The audit entry is written when the copy is whole and has no name yet: no copy without its entry, at most an entry
@@ -80,13 +80,15 @@ async def backup(store: Store, target: Path, caller: Caller) -> Copied:
     """
     _refuse_target(store.database.file, target)
     made_at = store.database.clock()
-    with staging.beside(target) as (raw, whole):
-        left_out = await staging.in_thread(_copy, store.database.file, raw, whole, made_at)
-        found = await _checked(whole, store)
+    with staging.make_files(target) as (raw, whole):
+        left_out = await staging.run_to_end(_copy, store.database.file, raw, whole, made_at)
+        contents = await _check_copy(whole, store)
         intent = Intent(new_id(), caller.principal.name, caller.transport, Action.EXPORT, tool="backup")
-        await store.audit.record(intent, Completion(Outcome.SUCCEEDED, row_count=found.orgs))
-        size = await staging.in_thread(staging.publish, whole, target)
-    return Copied(target, to_datetime(made_at), found.orgs, found.events, size, left_out, found.chain_problem)
+        await store.audit.record(intent, Completion(Outcome.SUCCEEDED, row_count=contents.orgs))
+        size = await staging.run_to_end(staging.publish, whole, target)
+    return StoreCopy(
+        target, to_datetime(made_at), contents.orgs, contents.events, size, left_out, contents.chain_problem
+    )
 
 
 def _refuse_target(database: Path, target: Path) -> None:
@@ -96,27 +98,27 @@ def _refuse_target(database: Path, target: Path) -> None:
     if target.name in beside and target.parent.resolve() == database.parent.resolve():
         raise StoreError(f"{target} would be taken for a part of the store", hint="name another file for the backup")
     if os.path.lexists(target):
-        raise staging.exists(target)
+        raise staging.name_is_taken(target)
 
 
 def _copy(database: Path, raw: Path, whole: Path, made_at: int) -> tuple[str, ...]:
     """Copy, strip, mark and pack; the names of the unfinished enrolments that were left out."""
-    with staging.explained(f"the backup could not be written to {whole.parent}"):
-        with closing(sqlite3.connect(raw)) as draft:
-            _take_live(database, draft)
-        with staging.private(raw) as connection:
+    with staging.explain_errors(f"the backup could not be written to {whole.parent}"):
+        with closing(sqlite3.connect(raw)) as staging_file:
+            _take_live(database, staging_file)
+        with staging.open_private(raw) as connection:
             left_out = _strip(connection, made_at)
             connection.execute(text("VACUUM INTO :file"), {"file": str(whole)})  # nothing of what was deleted remains
     return left_out
 
 
-def _take_live(database: Path, draft: sqlite3.Connection) -> None:
+def _take_live(database: Path, staging_file: sqlite3.Connection) -> None:
     """One snapshot of the live store, all at once: a copy in steps begins anew with every commit of somebody else."""
     with hold_lock(database):
         source = sqlite3.connect(f"{database.absolute().as_uri()}?mode=rw", uri=True)
     try:
         source.execute("PRAGMA query_only = ON")
-        source.backup(draft)
+        source.backup(staging_file)
     finally:
         with hold_lock_if_free(database, PATIENCE):
             source.close()
@@ -143,29 +145,29 @@ def _take_all(database: Path, copy: sqlite3.Connection, locking: str) -> None:
 
 def _strip(connection: Connection, made_at: int) -> tuple[str, ...]:
     """Take out what must not be used twice, and mark the copy."""
-    unfinished = select(tables.enrolments.c.row_id)
-    registered = select(tables.orgs.c.row_id)
+    pending = select(tables.enrolments.c.row_id)
+    orgs = select(tables.orgs.c.row_id)
     left_out = connection.execute(select(tables.enrolments.c.alias).order_by(tables.enrolments.c.alias)).scalars().all()
     owner = tables.data_keys.c.owner
-    connection.execute(delete(tables.data_keys).where(owner.in_(unfinished), owner.not_in(registered)))
+    connection.execute(delete(tables.data_keys).where(owner.in_(pending), owner.not_in(orgs)))
     for table in (tables.enrolments, tables.access_tokens, tables.leases, tables.processes):
         connection.execute(delete(table))
     connection.execute(update(tables.store).values(copied_at=made_at))
     return tuple(left_out)
 
 
-async def _checked(file: Path, store: Store) -> _Found:
+async def _check_copy(file: Path, store: Store) -> _Contents:
     """Check a closed copy of the open store as a file of its own."""
     engine = create_engine(URL.create("sqlite+pysqlite", database=str(file)), poolclass=NullPool)
 
-    def check() -> _Found:
+    def check() -> _Contents:
         with engine.connect() as connection:
             with connection.begin():
                 _refuse_damaged(connection, "the copy")
-            return _found(connection, store)
+            return _read_contents(connection, store)
 
     try:
-        return await staging.in_thread(check)
+        return await staging.run_to_end(check)
     except DBAPIError as error:
         raise StoreError(f"the copy cannot be read again: {error.orig}") from error
     finally:
@@ -175,30 +177,31 @@ async def _checked(file: Path, store: Store) -> _Found:
 # -- restore
 
 
-async def restore(file: Path, target: Path, open_vault: Callable[[], Vault], caller: Caller) -> Copied:
+async def restore(file: Path, target: Path, open_vault: Callable[[], Vault], caller: Caller) -> StoreCopy:
     """Put a copy in as the store, with every refresh token held back; the copy stays as it is.
 
     It is opened and checked under another name first. Raises StoreError or KeyProblem, and nothing is put in place.
     """
-    with _place(target) as draft:
-        taken = await staging.in_thread(_take_file, file, draft)
-        found = await _opened(draft, open_vault, taken, caller)
-        size = await staging.in_thread(staging.publish, draft, target)
-    return Copied(target, to_datetime(taken.made_at), found.orgs, found.events, size, (), found.chain_problem)
+    with _place(target) as staging_file:
+        source = await staging.run_to_end(_take_file, file, staging_file)
+        contents = await _open_once(staging_file, open_vault, source, caller)
+        size = await staging.run_to_end(staging.publish, staging_file, target)
+    made_at = to_datetime(source.made_at)
+    return StoreCopy(target, made_at, contents.orgs, contents.events, size, (), contents.chain_problem)
 
 
 @contextmanager
 def _place(target: Path) -> Iterator[Path]:
-    """A draft where the store will be; what was made for it is gone in the end, unless the store is there."""
+    """A staging file where the store will be; what was made for it is gone in the end, unless the store is there."""
     _refuse_occupied(target)
-    made_home = not target.parent.exists()
-    draft = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
+    is_new_home = not target.parent.exists()
+    staging_file = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
     try:
-        files.prepare(draft)
-        yield draft
+        files.prepare(staging_file)
+        yield staging_file
     finally:
-        staging.discard(draft)
-        if made_home:
+        staging.discard(staging_file)
+        if is_new_home:
             with suppress(OSError):  # not empty
                 target.parent.rmdir()
 
@@ -210,26 +213,26 @@ def _refuse_occupied(target: Path) -> None:
             hint="stop its servers and move it away, with the files beside it that have its name; then restore again",
         )
     for suffix in BESIDE:
-        left = target.with_name(target.name + suffix)
-        if os.path.lexists(left):  # SQLite would replay it into the restored store
-            raise StoreError(f"{left} is left over from another store", hint="move it to where its store is now")
+        leftover = target.with_name(target.name + suffix)
+        if os.path.lexists(leftover):  # SQLite would replay it into the restored store
+            raise StoreError(f"{leftover} is left over from another store", hint="move it to where its store is now")
 
 
-def _take_file(file: Path, draft: Path) -> _Taken:
+def _take_file(file: Path, staging_file: Path) -> _Source:
     """Copy a backup as it is, if it is one of ours and undamaged."""
     if not file.is_file():
         raise StoreError(f"there is no backup at {file}")
     _refuse_cut_off(file)
-    with staging.explained(f"{file} could not be copied to {draft.parent}"):
-        with _source(file) as connection:
+    with staging.explain_errors(f"{file} could not be copied to {staging_file.parent}"):
+        with _open_source(file) as connection:
             mark = _mark_of(connection, file)
             raw = connection.connection.driver_connection
             assert isinstance(raw, sqlite3.Connection)  # noqa: S101  # the engine has no other driver
-            with closing(sqlite3.connect(draft)) as copy:
+            with closing(sqlite3.connect(staging_file)) as copy:
                 raw.backup(copy)
-        with staging.private(draft) as copied:
-            _refuse_damaged(copied, str(file))
-    return _Taken(mark if mark is not None else int(file.stat().st_mtime * 1_000_000), mark is not None)
+        with staging.open_private(staging_file) as connection:
+            _refuse_damaged(connection, str(file))
+    return _Source(mark if mark is not None else int(file.stat().st_mtime * 1_000_000), mark is not None)
 
 
 def _header_of(file: Path) -> bytes:
@@ -251,7 +254,7 @@ def _refuse_cut_off(file: Path) -> None:
 
 
 @contextmanager
-def _source(file: Path) -> Iterator[Connection]:
+def _open_source(file: Path) -> Iterator[Connection]:
     """Read a backup without leaving a trace beside it, unless somebody copied a store's WAL with it."""
     alone = not file.with_name(file.name + "-wal").exists()
     uri = f"{file.absolute().as_uri()}?mode=ro{'&immutable=1' if alone else ''}"
@@ -266,8 +269,8 @@ def _mark_of(connection: Connection, file: Path) -> int | None:
         application = connection.execute(text("PRAGMA application_id")).scalar_one()
         present = set(inspect(connection).get_table_names())
     except DBAPIError as error:
-        damaged = StoreError(f"{file} is damaged: {error.orig}", hint=_ANOTHER)
-        raise (damaged if _header_of(file) else foreign) from error
+        damage = StoreError(f"{file} is damaged: {error.orig}", hint=_ANOTHER)
+        raise (damage if _header_of(file) else foreign) from error
     if application != APPLICATION_ID or not {"alembic_version", "store"} <= present:
         raise foreign
     version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
@@ -279,21 +282,21 @@ def _mark_of(connection: Connection, file: Path) -> int | None:
         raise foreign
     if not any(column["name"] == "copied_at" for column in inspect(connection).get_columns("store")):
         return None
-    marked: int | None = connection.execute(select(tables.store.c.copied_at)).scalar()
-    return marked
+    mark: int | None = connection.execute(select(tables.store.c.copied_at)).scalar()
+    return mark
 
 
-async def _opened(draft: Path, open_vault: Callable[[], Vault], taken: _Taken, caller: Caller) -> _Found:
-    """Open the draft once: that proves the key, brings it to our schema, and holds its refresh tokens back.
+async def _open_once(staging_file: Path, open_vault: Callable[[], Vault], source: _Source, caller: Caller) -> _Contents:
+    """Open the copy once: that proves the key, brings it to our schema, and holds its refresh tokens back.
 
     A copy that was made by other means becomes one of ours first.
     """
-    store = await open_store(draft, lambda _create: open_vault(), caller=caller)
+    store = await open_store(staging_file, lambda _create: open_vault(), caller=caller)
     try:
-        if not taken.marked:
-            await store.database.write(lambda tx: _strip(tx.connection, taken.made_at))
+        if not source.is_marked:
+            await store.database.write(lambda tx: _strip(tx.connection, source.made_at))
             await store.hold_copied(caller)
-        return await store.database.scan(lambda connection: _found(connection, store))
+        return await store.database.scan(lambda connection: _read_contents(connection, store))
     finally:
         await store.close()
 
@@ -301,14 +304,14 @@ async def _opened(draft: Path, open_vault: Callable[[], Vault], taken: _Taken, c
 # -- both
 
 
-def _found(connection: Connection, store: Store) -> _Found:
+def _read_contents(connection: Connection, store: Store) -> _Contents:
     """Check the whole audit chain, with its sealed head, and count."""
     anchors = Anchors(store.audit.signer.verifier)
     state = Verification(store.id, store.audit.mac, store.audit.open_head, anchors)
     state.run(connection)
     with connection.begin():
         orgs = connection.execute(select(func.count()).select_from(tables.orgs)).scalar_one()
-    return _Found(orgs, state.sequence, state.problem)
+    return _Contents(orgs, state.sequence, state.problem)
 
 
 def _refuse_damaged(connection: Connection, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Drafts: how a copy of the store is made where nobody sees it, until it is whole and gets its name."""
+"""Staging files: a copy of the store is made where nobody sees it, until it is whole and gets its name."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _WITHOUT_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.
 
 
 @contextmanager
-def private(file: Path) -> Iterator[Connection]:
-    """A draft that nobody else sees: one plain file, durable when it is done, not before."""
+def open_private(file: Path) -> Iterator[Connection]:
+    """A staging_file that nobody else sees: one plain file, durable when it is done, not before."""
     engine = create_engine(URL.create("sqlite+pysqlite", database=str(file)), poolclass=NullPool)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         for pragma in ("journal_mode = DELETE", "journal_mode = MEMORY", "synchronous = OFF", "secure_delete = ON"):
@@ -37,80 +37,80 @@ def private(file: Path) -> Iterator[Connection]:
 
 
 @contextmanager
-def beside(target: Path) -> Iterator[tuple[Path, Path]]:
+def make_files(target: Path) -> Iterator[tuple[Path, Path]]:
     """Two empty files beside the target, mode 0600, gone in the end whatever happens."""
-    drafts = [target.with_name(f".{target.name}.{secrets.token_hex(8)}") for _ in range(2)]
+    staging_files = [target.with_name(f".{target.name}.{secrets.token_hex(8)}") for _ in range(2)]
     try:
-        for draft in drafts:
-            os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o600))
-        yield drafts[0], drafts[1]
+        for staging_file in staging_files:
+            os.close(os.open(staging_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o600))
+        yield staging_files[0], staging_files[1]
     except (FileNotFoundError, NotADirectoryError):
         raise StoreError(f"{target} cannot be written: there is no folder {target.parent}") from None
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
         raise StoreError(f"{target} cannot be written: {reason}", hint="check the folder and its disk") from None
     finally:
-        for draft in drafts:
-            discard(draft)
+        for staging_file in staging_files:
+            discard(staging_file)
 
 
-def discard(draft: Path) -> None:
-    """Remove a draft, and whatever was made beside it."""
+def discard(staging_file: Path) -> None:
+    """Remove a staging_file, and whatever was made beside it."""
     for ending in ("", ".lock", *BESIDE):
         with suppress(OSError):
-            draft.with_name(draft.name + ending).unlink(missing_ok=True)
+            staging_file.with_name(staging_file.name + ending).unlink(missing_ok=True)
 
 
 @contextmanager
-def explained(what: str) -> Iterator[None]:
+def explain_errors(what: str) -> Iterator[None]:
     """One sentence for whatever SQLite says."""
     try:
         yield
     except (DBAPIError, sqlite3.Error) as error:
-        told: Any = error.orig if isinstance(error, DBAPIError) else error
+        reason: Any = error.orig if isinstance(error, DBAPIError) else error
         hint = "check the disk's free space; orgserver doctor checks the store"
-        raise StoreError(f"{what}: {told}", hint=hint) from error
+        raise StoreError(f"{what}: {reason}", hint=hint) from error
 
 
-def publish(draft: Path, target: Path) -> int:
-    """Bring a closed draft to the disk and give it its name, never over another file; its size in bytes.
+def publish(staging_file: Path, target: Path) -> int:
+    """Bring a closed staging_file to the disk and give it its name, never over another file; its size in bytes.
 
     Never a file that SQLite has open: closing a descriptor of it would drop SQLite's locks.
     """
-    descriptor = os.open(draft, os.O_RDWR)
+    descriptor = os.open(staging_file, os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
     try:
-        os.link(draft, target)
+        os.link(staging_file, target)
     except FileExistsError:
-        raise exists(target) from None
+        raise name_is_taken(target) from None
     except OSError as error:
         if error.errno not in _WITHOUT_LINKS:
             raise
-        _reserve_and_replace(draft, target)
+        _reserve_and_replace(staging_file, target)
     sync_folder(target.parent)
     return target.stat().st_size
 
 
-def exists(target: Path) -> StoreError:
+def name_is_taken(target: Path) -> StoreError:
     """What is said of a name that is taken."""
     return StoreError(f"{target} exists already, and is left as it is", hint="name a new file, or move that one away")
 
 
-def _reserve_and_replace(draft: Path, target: Path) -> None:
+def _reserve_and_replace(staging_file: Path, target: Path) -> None:
     """For file systems without links, such as those of memory sticks: the name is taken first, empty."""
     try:
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     except FileExistsError:
-        raise exists(target) from None
-    draft.replace(target)
+        raise name_is_taken(target) from None
+    staging_file.replace(target)
 
 
-async def in_thread(step: Callable[..., T], *given: Any) -> T:
+async def run_to_end(step: Callable[..., T], *arguments: Any) -> T:
     """Run a step that blocks; waited for even when the command is interrupted, so that nothing writes after the end."""
-    task = asyncio.ensure_future(asyncio.to_thread(step, *given))
+    task = asyncio.ensure_future(asyncio.to_thread(step, *arguments))
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:

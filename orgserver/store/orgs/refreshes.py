@@ -26,7 +26,7 @@ from orgserver.store import tables
 from orgserver.store.orgs import rows
 from orgserver.store.orgs.credentials import access_token_of, credential_of
 from orgserver.store.orgs.registry import Orgs
-from orgserver.store.processes.liveness import Lives
+from orgserver.store.processes.liveness import Liveness
 from orgserver.store.times import to_datetime
 from orgserver.store.transaction import Transaction
 
@@ -82,7 +82,7 @@ Begun = Granted | Finished | Busy | Closed
 class Refreshes:
     """Changes for the writer, each a step of one refresh."""
 
-    def __init__(self, orgs: Orgs, lives: Lives) -> None:
+    def __init__(self, orgs: Orgs, lives: Liveness) -> None:
         self._orgs = orgs
         self._lives = lives
 

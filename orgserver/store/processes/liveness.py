@@ -19,11 +19,11 @@ from orgserver.store.processes import lock_holders
 from orgserver.store.processes.lock_file import LockFile
 from orgserver.store.processes.lock_holders import Holder
 
-_PROVEN = "locked"
+_WITH_FILE = "locked"
 """Begins the name of a holder that has such a file; older versions have none, and their leases end by time alone."""
 
 
-class Lives:
+class Liveness:
     """Proof that this process lives, and a look at the others."""
 
     def __init__(self, database: Path, process_id: str) -> None:
@@ -33,7 +33,7 @@ class Lives:
 
     def holder(self) -> str:
         """A new name under which this process may hold a lease."""
-        return f"{_PROVEN}/{self._process_id}/{new_id()}"
+        return f"{_WITH_FILE}/{self._process_id}/{new_id()}"
 
     def prove(self) -> None:
         """Let others see that this process lives, from now on until its end; StoreError if that cannot be."""
@@ -43,7 +43,7 @@ class Lives:
             _is_locked(path)  # which removes it if nobody holds it
         path = self._file_of(self._process_id)
         try:
-            self._proof = _locked(path)
+            self._proof = _take_lock(path)
         except OSError as error:
             raise StoreError(f"the file {path} cannot be locked: {error.strerror}") from error
 
@@ -71,10 +71,10 @@ class Lives:
 
 def _process_of(holder: str) -> str | None:
     kind, _, rest = holder.partition("/")
-    return rest.partition("/")[0] if kind == _PROVEN else None
+    return rest.partition("/")[0] if kind == _WITH_FILE else None
 
 
-def _locked(path: Path) -> LockFile:
+def _take_lock(path: Path) -> LockFile:
     while True:
         lock = LockFile(path)
         lock.take()  # at most as long as somebody else looks at it

@@ -1,4 +1,4 @@
-"""Which process holds a lock file, and whether it is stopped: what is said while others wait, and when they give up."""
+"""Which process holds a lock, whether it is stopped, and for how long others wait for it."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ class Patience:
     tell: Callable[[str], None] | None = None
     """Gets one line when a wait is longer than ``TELL_SECONDS``."""
 
-    def is_over(self, waited: float, holder: Holder | None) -> bool:
+    def is_over(self, seconds: float, holder: Holder | None) -> bool:
         """Whether somebody who waited so many seconds for this holder gives up."""
-        if waited >= self.seconds:
+        if seconds >= self.seconds:
             return True
         return (
             self.stopped_seconds is not None
-            and waited >= self.stopped_seconds
+            and seconds >= self.stopped_seconds
             and holder is not None
             and holder.stopped
             and holder.pid != os.getpid()
@@ -74,7 +74,7 @@ def busy(holder: Holder | None) -> StoreBusy:
 
 def mark() -> bytes:
     """What a holder writes into its lock file: its process id, and when it started, for ids are used again."""
-    return f"{os.getpid()} {_started(os.getpid())}\n".encode("ascii").ljust(_MARK_BYTES)
+    return f"{os.getpid()} {_start_of(os.getpid())}\n".encode("ascii").ljust(_MARK_BYTES)
 
 
 def holder_of(path: Path) -> Holder | None:
@@ -107,11 +107,11 @@ def busy_in_sqlite(error: DBAPIError, file: Path) -> StoreBusy | None:
 def is_stopped(pid: int) -> bool:
     """Whether a process is stopped; on Windows none can be."""
     if sys.platform == "linux":
-        found = _status(pid)
-        return found is not None and found[0] in "Tt"
+        status = _status(pid)
+        return status is not None and status[0] in "Tt"
     if sys.platform == "win32":
         return False
-    return _asked_ps(pid).startswith("T")
+    return _run_ps(pid).startswith("T")
 
 
 def _in_kernel(path: Path, kind: str = "FLOCK") -> int | None:
@@ -135,18 +135,18 @@ def _in_kernel(path: Path, kind: str = "FLOCK") -> int | None:
 
 def _in_file(path: Path) -> int | None:
     try:
-        pid, started = path.read_bytes()[:_MARK_BYTES].decode("ascii").split()
+        pid, start = path.read_bytes()[:_MARK_BYTES].decode("ascii").split()
         number = int(pid)
     except (OSError, ValueError):
         return None
-    return number if started == _started(number) else None
+    return number if start == _start_of(number) else None
 
 
-def _started(pid: int) -> str:
+def _start_of(pid: int) -> str:
     """When a process started, in a form of its platform; ``-`` where that is not known."""
     if sys.platform == "linux":
-        found = _status(pid)
-        return found[19] if found is not None else "-"
+        status = _status(pid)
+        return status[19] if status is not None else "-"
     return "-"
 
 
@@ -158,8 +158,8 @@ def _status(pid: int) -> list[str] | None:
     return None
 
 
-def _asked_ps(pid: int) -> str:
+def _run_ps(pid: int) -> str:
     with suppress(OSError, subprocess.SubprocessError):
-        asked = ["/bin/ps", "-o", "stat=", "-p", str(pid)]
-        return subprocess.run(asked, capture_output=True, text=True, timeout=1, check=False).stdout.strip()  # noqa: S603  # no input of others
+        command = ["/bin/ps", "-o", "stat=", "-p", str(pid)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=1, check=False).stdout.strip()  # noqa: S603  # no input of others
     return ""

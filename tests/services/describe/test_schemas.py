@@ -505,7 +505,7 @@ async def test_nothing_has_changed_is_no_answer_to_who_knows_nothing(
 async def test_damage_in_the_store_is_asked_for_anew(open_again, app: App, caller: Caller, acme: SandboxOrg) -> None:
     first = await app.operations.describe(caller, DESCRIBE, "acme", "Contact")
     key = describe_key(await org_of(app), "Contact")
-    damaged = describe_cache.KeptDescribe(b"junk", None, microseconds())
+    damaged = describe_cache.StoredDescribe(b"junk", None, microseconds())
     await app.store.database.write(lambda tx: describe_cache.keep_in(tx, key, damaged))
 
     async with open_again() as other:

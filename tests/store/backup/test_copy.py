@@ -25,7 +25,7 @@ from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
 from orgserver.store import migration, tables
 from orgserver.store.backup import copy as copying
-from orgserver.store.backup.copy import Copied
+from orgserver.store.backup.copy import StoreCopy
 from orgserver.store.database import SCHEMA
 from orgserver.store.orgs.pending_enrolments import PendingEnrolment
 from orgserver.store.times import to_microseconds
@@ -100,7 +100,7 @@ def another_home(app: App, tmp_path: Path) -> Path:
     return home
 
 
-async def restored(home: Path, file: Path) -> Copied:
+async def restored(home: Path, file: Path) -> StoreCopy:
     settings = read_settings({"home": home}, {})
     return await copying.restore(file, settings.database_file, lambda: open_vault(settings, create=False), RESTORER)
 
@@ -189,7 +189,7 @@ async def writers(home: Path, count: int) -> AsyncIterator[None]:
 
 
 async def test_copies_made_while_four_processes_write_are_whole(app: App, caller: Caller, target: Path) -> None:
-    made: list[Copied] = []
+    made: list[StoreCopy] = []
 
     async with writers(app.settings.home, 4):
         for number in range(3):
@@ -217,7 +217,7 @@ async def test_a_name_that_is_taken_is_left_as_it_is(app: App, caller: Caller, t
 async def test_a_name_that_is_taken_meanwhile_is_left_as_it_is(
     app: App, caller: Caller, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    checked = copying._checked
+    checked = copying._check_copy
 
     async def slowly(*given: Any) -> Any:
         target.write_text("somebody's")
