@@ -2,45 +2,82 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import portalocker
+from typing import BinaryIO
 
 _PRIVATE = 0o600
+_WITHOUT_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+_CANNOT_SYNC = frozenset({errno.EACCES, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP})
 
 
-def write_whole(path: Path, content: bytes, *, replace: bool = False, mode: int = 0o600) -> None:
-    """Write a file (mode 0600) so that it is whole and on the disk before anybody sees it under its name.
+def write_whole(path: Path, content: bytes, *, replace: bool = False, mode: int = _PRIVATE) -> None:
+    """Write a file so that it is whole and on the disk before anybody sees it under its name.
 
     Raises FileExistsError when it is there already (unless ``replace``), or another OSError.
     """
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+    staging = staging_path(path)
     try:
-        with os.fdopen(os.open(draft, flags, _PRIVATE), "wb") as file:
-            if mode != _PRIVATE and hasattr(os, "fchmod"):
-                os.fchmod(file.fileno(), mode)
+        with create(staging, mode) as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if replace:
-            draft.replace(path)
-        else:
-            os.link(draft, path)
-        sync_folder(path.parent)
+        publish(staging, path, replace=replace)
     finally:
-        draft.unlink(missing_ok=True)
+        staging.unlink(missing_ok=True)
+
+
+def staging_path(path: Path) -> Path:
+    """A name beside a path, for what is written there until it is whole; it has the same ending."""
+    return path.with_name(f".{path.stem}.{secrets.token_hex(8)}{path.suffix}")
+
+
+def create(path: Path, mode: int = _PRIVATE) -> BinaryIO:
+    """Make a new file, of this account alone if no other mode is given; FileExistsError where there is one."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+    file = os.fdopen(os.open(path, flags, _PRIVATE), "wb")
+    if mode != _PRIVATE and hasattr(os, "fchmod"):
+        os.fchmod(file.fileno(), mode)
+    return file
+
+
+def publish(staging: Path, path: Path, *, replace: bool = False) -> None:
+    """Bring a closed file to the disk and give it its name: unlike a rename, never over another (unless ``replace``).
+
+    Never a file that SQLite has open: closing a descriptor of it would drop SQLite's locks.
+    """
+    _sync(staging, os.O_RDWR)
+    if replace:
+        staging.replace(path)
+    else:
+        _link(staging, path)
+    sync_folder(path.parent)
+
+
+def _link(staging: Path, path: Path) -> None:
+    try:
+        os.link(staging, path)
+    except OSError as error:
+        if error.errno not in _WITHOUT_LINKS:
+            raise
+        create(path).close()  # such as on a memory stick: the name is taken first, empty
+        staging.replace(path)
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a folder's names durable, where the platform knows how."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
+    """Make a folder's names durable, where the platform knows how and the folder can be read."""
+    if os.name == "posix":
+        try:
+            _sync(folder, os.O_RDONLY)
+        except OSError as error:
+            if error.errno not in _CANNOT_SYNC:
+                raise
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
     finally:
@@ -48,8 +85,10 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def alone(lock: Path) -> Iterator[None]:
+def hold_alone(lock: Path) -> Iterator[None]:
     """Hold a lock file, which is made where it is missing and stays: removing it would split the lock in two."""
+    import portalocker  # noqa: PLC0415  # not for every command that writes a file
+
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
     with os.fdopen(descriptor, "r+b") as file:
         portalocker.lock(file, portalocker.LockFlags.EXCLUSIVE)

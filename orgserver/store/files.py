@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import re
 import stat
-from contextlib import suppress
 from pathlib import Path
 
 from orgserver.model.errors import StoreError
-from orgserver.private_files import sync_folder
+from orgserver.private_files import create, sync_folder
 
 NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "fuse.sshfs", "9p", "ceph", "glusterfs"}
@@ -33,8 +32,9 @@ def prepare(file: Path) -> None:
             raise StoreError(f"{file} is a symbolic link", hint="name the database file itself")
         _refuse_network(folder)
         if not file.exists():
-            os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o600))
-            _sync_folders([folder, *(each.parent for each in new_folders)])
+            create(file).close()
+            for each in (folder, *(each.parent for each in new_folders)):
+                sync_folder(each)
         elif os.name == "posix" and stat.S_IMODE(file.stat().st_mode) & 0o077:
             file.chmod(0o600)
         if not os.access(file, os.R_OK | os.W_OK) or not os.access(folder, os.W_OK):
@@ -46,12 +46,6 @@ def prepare(file: Path) -> None:
             f"the store {file} cannot be used: {(error.strerror or type(error).__name__).lower()}",
             hint="check the folder's permissions and free space, or set ORGSERVER_HOME to another folder",
         ) from None
-
-
-def _sync_folders(folders: list[Path]) -> None:
-    for folder in folders:
-        with suppress(OSError):  # a folder above ours may let nobody read it
-            sync_folder(folder)
 
 
 def free_bytes(folder: Path) -> int:

@@ -14,7 +14,7 @@ from orgserver import ownership
 from orgserver.config import Settings
 from orgserver.model.errors import KeyProblem
 from orgserver.model.secret import Secret
-from orgserver.private_files import alone, write_whole
+from orgserver.private_files import hold_alone, write_whole
 from orgserver.vault import system_keyring
 from orgserver.vault.keys import Key
 from orgserver.vault.ring import MAKE_ONE, Vault, read_ring, write_ring
@@ -198,7 +198,7 @@ class FileRing:
     def put_first(self, key: Key) -> None:
         """Write the ring anew with this key before the others: whole and on the disk, or not at all."""
         try:
-            with alone(self.path.with_name(self.path.name + ".lock")):
+            with hold_alone(self.path.with_name(self.path.name + ".lock")):
                 ring = self.read()  # within the lock: another store with the same ring may rotate too
                 self._check_writable()
                 write_whole(self.path, (write_ring([key, *ring]) + "\n").encode("ascii"), replace=True)

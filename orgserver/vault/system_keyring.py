@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
 from orgserver.model.errors import KeyProblem
-from orgserver.private_files import alone
+from orgserver.private_files import hold_alone
 from orgserver.vault.keys import Key
 from orgserver.vault.ring import read_ring, write_ring
 
@@ -124,7 +124,7 @@ class SystemKeyring:
         """Hold the home's lock: two that read and then write would lose a key."""
         try:
             self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with alone(self.home / _LOCK_NAME):
+            with hold_alone(self.home / _LOCK_NAME):
                 yield
         except OSError as error:
             raise KeyProblem(f"{self.home / _LOCK_NAME} cannot be locked: {error.strerror}") from None

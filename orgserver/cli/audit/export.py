@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import io
-import os
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ from orgserver.cli.support import operator, safe, settings_of, tell
 from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import ConfigError, OperatorError, OrgserverError
 from orgserver.model.text import escape_json
+from orgserver.private_files import create, publish, staging_path
 
 if TYPE_CHECKING:
     from orgserver.services.audit.log_reader import AuditLogReader
@@ -187,21 +186,17 @@ def _destination(output: Path | None) -> Iterator[BinaryIO]:
         return
     if output.exists():
         raise OperatorError(f"{output} exists", hint="choose another name; an export never replaces a file")
-    draft: str | None = None
+    staging = staging_path(output)
     try:
-        descriptor, draft = tempfile.mkstemp(prefix=f".{output.name}.", dir=output.parent)
-        with os.fdopen(descriptor, "wb") as file:
+        with create(staging) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        _appear(Path(draft), output)
+        publish(staging, output)
     except FileExistsError:
         raise OperatorError(f"{output} exists", hint="choose another name") from None
     except OSError as error:
         raise OperatorError(f"{output} cannot be written: {error.strerror or type(error).__name__}") from None
     finally:
-        if draft is not None:
-            Path(draft).unlink(missing_ok=True)
+        staging.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -219,12 +214,3 @@ def text_into(file: BinaryIO, output: Path | None) -> Iterator[TextIO]:
         text.detach()
         if packed is not None:
             packed.close()
-
-
-def _appear(draft: Path, output: Path) -> None:
-    try:
-        os.link(draft, output)  # unlike a rename, never over another file
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without hard links
-        draft.rename(output)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import sys
 from collections.abc import Callable
@@ -22,10 +21,10 @@ from orgserver.cli.event_loop import run
 from orgserver.cli.reading import app_to_read
 from orgserver.cli.support import app_of, operator, print_json, settings_of, tell
 from orgserver.cli.tables import print_table, wide_option
-from orgserver.model import names
 from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import OperatorError
 from orgserver.model.orgs import Caller
+from orgserver.private_files import create, publish, staging_path
 from orgserver.store.times import to_datetime
 
 if TYPE_CHECKING:
@@ -92,33 +91,26 @@ async def _export(app: App, retention: Retention, cut: Cut, output: Path) -> Non
     from orgserver.services.audit import evidence, export  # noqa: PLC0415
     from orgserver.vault.signed_notes import Verifier  # noqa: PLC0415
 
-    draft = output.with_name(f".{output.stem}.{names.new_id()}{output.suffix}")
+    staging = staging_path(output)
     written = 0
     try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as raw:
-            with text_into(raw, output) as file:
-                async for event in retention.evidence(cut):
-                    file.write(export.event_line(event) + "\n")
-                    written += 1
-            raw.flush()
-            os.fsync(raw.fileno())
-        with opened(draft) as lines:
+        with create(staging) as raw, text_into(raw, output) as file:
+            async for event in retention.evidence(cut):
+                file.write(export.event_line(event) + "\n")
+                written += 1
+        with opened(staging) as lines:
             result = evidence.check(lines, Verifier.read(app.audit_log.public_key))
         if result.problem is not None or result.signed_to != cut.sequence or result.events != cut.events:
             raise OperatorError(f"the export does not verify, so nothing was pruned: {result.problem or 'it is short'}")
-        os.link(draft, output)  # unlike a rename, never over another file
+        publish(staging, output)
     except FileExistsError:
         raise OperatorError(f"{output} exists", hint="choose another name") from None
     except OSError as error:
         raise OperatorError(f"{output} cannot be written: {error.strerror or error}; nothing was pruned") from None
     finally:
         with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
+            staging.unlink(missing_ok=True)
         await app.audit_log.record_export(operator(), "audit prune --export", max(0, written - 1))
-    with contextlib.suppress(OSError):
-        from orgserver.private_files import sync_folder  # noqa: PLC0415
-
-        sync_folder(output.parent)
 
 
 async def _permission(app: App, cut: Cut, output: Path | None, *, yes: bool) -> Caller:

@@ -14,6 +14,7 @@ from orgserver.cli.reading import app_to_read
 from orgserver.cli.support import operator, print_json, safe, settings_of, tell
 from orgserver.cli.tables import print_table, wide_option
 from orgserver.model.errors import OperatorError
+from orgserver.private_files import write_whole
 
 if TYPE_CHECKING:
     from orgserver.services.audit.report import Line, Report
@@ -76,8 +77,6 @@ def report(since: datetime, until: datetime | None, output: Path | None, wide: b
 
 
 def _write(output: Path, page: str) -> None:
-    from orgserver.private_files import write_whole  # noqa: PLC0415
-
     try:
         write_whole(output, page.encode("utf-8", "backslashreplace"))
     except FileExistsError:

@@ -8,7 +8,6 @@ The live file is read through SQLite alone: closing any other descriptor of it w
 from __future__ import annotations
 
 import os
-import secrets
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -24,6 +23,7 @@ from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.errors import StoreError
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
+from orgserver.private_files import staging_path
 from orgserver.store import files, tables
 from orgserver.store.audit.anchors import Anchors
 from orgserver.store.audit.verification import Verification
@@ -85,7 +85,7 @@ async def backup(store: Store, target: Path, caller: Caller) -> StoreCopy:
         contents = await _check_copy(whole, store)
         intent = Intent(new_id(), caller.principal.name, caller.transport, Action.EXPORT, tool="backup")
         await store.audit.record(intent, Completion(Outcome.SUCCEEDED, row_count=contents.orgs))
-        size = await staging.run_to_end(staging.publish, whole, target)
+        size = await staging.run_to_end(staging.publish_copy, whole, target)
     return StoreCopy(
         target, to_datetime(made_at), contents.orgs, contents.events, size, left_out, contents.chain_problem
     )
@@ -185,7 +185,7 @@ async def restore(file: Path, target: Path, open_vault: Callable[[], Vault], cal
     with _place(target) as staging_file:
         source = await staging.run_to_end(_take_file, file, staging_file)
         contents = await _open_once(staging_file, open_vault, source, caller)
-        size = await staging.run_to_end(staging.publish, staging_file, target)
+        size = await staging.run_to_end(staging.publish_copy, staging_file, target)
     made_at = to_datetime(source.made_at)
     return StoreCopy(target, made_at, contents.orgs, contents.events, size, (), contents.chain_problem)
 
@@ -195,7 +195,7 @@ def _place(target: Path) -> Iterator[Path]:
     """A staging file where the store will be; what was made for it is gone in the end, unless the store is there."""
     _refuse_occupied(target)
     is_new_home = not target.parent.exists()
-    staging_file = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
+    staging_file = staging_path(target)
     try:
         files.prepare(staging_file)
         yield staging_file

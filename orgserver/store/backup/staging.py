@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
-import secrets
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,18 +14,17 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from orgserver.model.errors import StoreError
-from orgserver.private_files import sync_folder
+from orgserver.private_files import create, publish, staging_path
 
 T = TypeVar("T")
 
 BESIDE = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside a database: replayed into any file that has its name."""
-_WITHOUT_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
 @contextmanager
 def open_private(file: Path) -> Iterator[Connection]:
-    """A staging_file that nobody else sees: one plain file, durable when it is done, not before."""
+    """A file that nobody else sees: one plain file, durable when it is done, not before."""
     engine = create_engine(URL.create("sqlite+pysqlite", database=str(file)), poolclass=NullPool)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         for pragma in ("journal_mode = DELETE", "journal_mode = MEMORY", "synchronous = OFF", "secure_delete = ON"):
@@ -39,10 +35,10 @@ def open_private(file: Path) -> Iterator[Connection]:
 @contextmanager
 def make_files(target: Path) -> Iterator[tuple[Path, Path]]:
     """Two empty files beside the target, mode 0600, gone in the end whatever happens."""
-    staging_files = [target.with_name(f".{target.name}.{secrets.token_hex(8)}") for _ in range(2)]
+    staging_files = [staging_path(target) for _ in range(2)]
     try:
         for staging_file in staging_files:
-            os.close(os.open(staging_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o600))
+            create(staging_file).close()
         yield staging_files[0], staging_files[1]
     except (FileNotFoundError, NotADirectoryError):
         raise StoreError(f"{target} cannot be written: there is no folder {target.parent}") from None
@@ -55,7 +51,7 @@ def make_files(target: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def discard(staging_file: Path) -> None:
-    """Remove a staging_file, and whatever was made beside it."""
+    """Remove a staging file, and whatever was made beside it."""
     for ending in ("", ".lock", *BESIDE):
         with suppress(OSError):
             staging_file.with_name(staging_file.name + ending).unlink(missing_ok=True)
@@ -72,40 +68,18 @@ def explain_errors(what: str) -> Iterator[None]:
         raise StoreError(f"{what}: {reason}", hint=hint) from error
 
 
-def publish(staging_file: Path, target: Path) -> int:
-    """Bring a closed staging_file to the disk and give it its name, never over another file; its size in bytes.
-
-    Never a file that SQLite has open: closing a descriptor of it would drop SQLite's locks.
-    """
-    descriptor = os.open(staging_file, os.O_RDWR)
+def publish_copy(staging_file: Path, target: Path) -> int:
+    """Bring a closed copy to the disk and give it its name, never over another file; its size in bytes."""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    try:
-        os.link(staging_file, target)
+        publish(staging_file, target)
     except FileExistsError:
         raise name_is_taken(target) from None
-    except OSError as error:
-        if error.errno not in _WITHOUT_LINKS:
-            raise
-        _reserve_and_replace(staging_file, target)
-    sync_folder(target.parent)
     return target.stat().st_size
 
 
 def name_is_taken(target: Path) -> StoreError:
     """What is said of a name that is taken."""
     return StoreError(f"{target} exists already, and is left as it is", hint="name a new file, or move that one away")
-
-
-def _reserve_and_replace(staging_file: Path, target: Path) -> None:
-    """For file systems without links, such as those of memory sticks: the name is taken first, empty."""
-    try:
-        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    except FileExistsError:
-        raise name_is_taken(target) from None
-    staging_file.replace(target)
 
 
 async def run_to_end(step: Callable[..., T], *arguments: Any) -> T:
