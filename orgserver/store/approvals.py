@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.audit import Completion, Intent, Outcome
 from orgserver.model.names import RowId
-from orgserver.store import tables
+from orgserver.store import call_tables, tables
 from orgserver.store.audit.log import AuditLog
 from orgserver.store.orgs.registry import Orgs
 from orgserver.store.transaction import Transaction
@@ -32,7 +32,7 @@ MAX_WAITING = 200
 UNREADABLE = "(do not open: orgserver doctor says why)"
 """In place of names that are sealed under a key which is gone."""
 _LETTERS = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
-_approvals = tables.approvals
+_approvals = call_tables.approvals
 
 
 @dataclass(frozen=True, slots=True)

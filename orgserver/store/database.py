@@ -10,14 +10,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
 
 from orgserver.model.errors import StoreError
 from orgserver.store import files
+from orgserver.store.engines import make_reader_engine, make_scan_engine, make_writer_engine
 from orgserver.store.processes import lock_holders, threads
 from orgserver.store.processes.lock_file import PATIENCE, LockFile, hold_lock, hold_lock_if_free, lock_path
 from orgserver.store.processes.lock_holders import Patience
@@ -36,8 +36,6 @@ OLDER_SCHEMAS: frozenset[str] = frozenset({"0001", "0002", "0003", "0004", "0005
 APPLICATION_ID = 0x6F726773
 """``PRAGMA application_id`` of our files ("orgs"), so that a foreign database is recognised."""
 
-_BUSY_SECONDS = 1.5
-"""For locks of SQLite's own: other orgserver processes are kept away by the lock file."""
 CLOSING_SECONDS = 0.5
 """For the lock when connections are closed; without it they are closed all the same."""
 _CHECK_SECONDS = 0.1
@@ -53,7 +51,7 @@ class Database:
         self.clock = clock
         self._patience = patience
         self._lock = LockFile(lock_path(file))
-        self._engine = _sync_engine(file)
+        self._engine = make_writer_engine(file)
         self._writer = Writer(self._engine, self._lock, clock, patience)
         self._reads: AsyncEngine | None = None
 
@@ -123,21 +121,19 @@ class Database:
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A connection for reading, of one snapshot from its first query on."""
         if self._reads is None:
-            self._reads = _async_engine(self.file)
+            self._reads = make_reader_engine(self.file)
         try:
             async with self._reads.connect() as connection:
                 yield connection
         except DBAPIError as error:
-            raise lock_holders.busy_in_sqlite(error, self.file) or StoreError(
-                f"the store cannot be read: {error.orig}"
-            ) from error
+            raise self._not_read(error) from error
 
     async def scan(self, work: Callable[[Connection], T]) -> T:
         """Run long reading in a thread, over a connection of its own whose transactions the work begins itself."""
         return await asyncio.to_thread(self._scan, work)
 
     def _scan(self, work: Callable[[Connection], T]) -> T:
-        engine = _scan_engine(self.file)
+        engine = make_scan_engine(self.file)
         try:
             connection = engine.connect()
             try:
@@ -146,9 +142,11 @@ class Database:
                 with hold_lock_if_free(self.file, self._closing):
                     connection.close()
         except DBAPIError as error:
-            raise lock_holders.busy_in_sqlite(error, self.file) or StoreError(
-                f"the store cannot be read: {error.orig}"
-            ) from error
+            raise self._not_read(error) from error
+
+    def _not_read(self, error: DBAPIError) -> StoreError:
+        busy = lock_holders.busy_in_sqlite(error, self.file)
+        return busy or StoreError(f"the store cannot be read: {error.orig}")
 
     @property
     def _closing(self) -> Patience:
@@ -234,73 +232,3 @@ def _unusable(file: Path, error: DBAPIError) -> StoreError:
     if "not a database" in reason or "malformed" in reason:
         return StoreError(f"{file} is damaged or no SQLite database", hint="restore it from a backup, or move it away")
     return StoreError(f"the store {file} cannot be used: {reason}", hint=hint)
-
-
-def _url(driver: str, file: Path) -> URL:
-    """A path as a value, never as text of a URL: there ``%``, ``?`` and ``#`` mean something else."""
-    return URL.create(driver, database=str(file))
-
-
-def _sync_engine(file: Path) -> Engine:
-    engine = create_engine(
-        _url("sqlite+pysqlite", file),
-        poolclass=NullPool,
-        connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False, "cached_statements": 256},
-    )
-    event.listen(engine, "connect", _prepare_connection)
-    event.listen(engine, "begin", _begin_immediate)
-    return engine
-
-
-def _scan_engine(file: Path) -> Engine:
-    engine = create_engine(
-        _url("sqlite+pysqlite", file),
-        poolclass=NullPool,
-        connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
-    )
-    event.listen(engine, "connect", _prepare_reader)
-    event.listen(engine, "begin", _begin_deferred)
-    return engine
-
-
-def _async_engine(file: Path) -> AsyncEngine:
-    from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415  # not on the path of a tool call
-
-    engine = create_async_engine(
-        _url("sqlite+aiosqlite", file),
-        pool_size=4,
-        max_overflow=0,  # every connection lives until close(), which happens under the lock
-        connect_args={"timeout": _BUSY_SECONDS},
-    )
-    event.listen(engine.sync_engine, "connect", _prepare_reader)
-    event.listen(engine.sync_engine, "begin", _begin_deferred)
-    return engine
-
-
-def _prepare_connection(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # transactions begin where we say so
-    cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1_000}")
-    cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA synchronous = FULL")
-    cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.execute("PRAGMA trusted_schema = OFF")
-    cursor.execute("PRAGMA secure_delete = ON")
-    cursor.close()
-
-
-def _prepare_reader(connection: Any, _record: object) -> None:
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1_000}")
-    cursor.execute("PRAGMA query_only = ON")
-    cursor.execute("PRAGMA trusted_schema = OFF")
-    cursor.close()
-
-
-def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _begin_deferred(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN")

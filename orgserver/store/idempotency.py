@@ -8,7 +8,7 @@ from typing import Literal
 from sqlalchemy import delete, insert, select, update
 
 from orgserver.model.audit import Intent, Outcome
-from orgserver.store import tables
+from orgserver.store import call_tables
 from orgserver.store.transaction import Transaction
 
 _KEY_LIFE = 24 * 3_600 * 1_000_000
@@ -41,7 +41,7 @@ class Begun:
 
 def begin_in(tx: Transaction, intent: Intent, repetition: Repetition) -> Begun | None:
     """Look an idempotency key up: None if it is new (and now ours), else what became of its first use."""
-    keys = tables.idempotency
+    keys = call_tables.idempotency
     tx.connection.execute(delete(keys).where(keys.c.expires_at < tx.now))
     row = tx.connection.execute(
         select(keys.c.arguments_digest, keys.c.outcome, keys.c.answer, keys.c.entry_id).where(
@@ -70,7 +70,7 @@ def begin_in(tx: Transaction, intent: Intent, repetition: Repetition) -> Begun |
 
 def settle_in(tx: Transaction, entry_id: str, outcome: Outcome, answer: bytes | None) -> None:
     """Keep how the first use of a key ended, or free the key when nothing was sent."""
-    keys = tables.idempotency
+    keys = call_tables.idempotency
     if outcome in FREED:
         tx.connection.execute(delete(keys).where(keys.c.entry_id == entry_id))
         return

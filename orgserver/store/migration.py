@@ -9,7 +9,7 @@ from alembic.config import Config
 from sqlalchemy import Connection, text
 
 import orgserver
-from orgserver.store import tables
+from orgserver.store import call_tables
 
 APPLICATION_ID = 0x6F726773
 
@@ -26,7 +26,7 @@ def upgrade(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(scripts()).replace("%", "%%"))
     config.attributes["connection"] = connection
-    config.attributes["metadata"] = tables.metadata
+    config.attributes["metadata"] = call_tables.metadata
     with connection.begin():
         command.upgrade(config, "head")
         connection.execute(text(f"PRAGMA application_id = {APPLICATION_ID}"))

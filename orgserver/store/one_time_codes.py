@@ -13,12 +13,12 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.secret import Secret
-from orgserver.store import tables
+from orgserver.store import call_tables
 from orgserver.store.transaction import Transaction
 from orgserver.vault.keys import Context, Key, key_id
 from orgserver.vault.ring import Vault
 
-_codes = tables.one_time_codes
+_codes = call_tables.one_time_codes
 _SEALED = select(_codes.c.sealed).where(_codes.c.id == 1)
 
 

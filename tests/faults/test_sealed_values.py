@@ -16,7 +16,7 @@ from orgserver.model.names import Alias, RowId, SObjectName, new_id
 from orgserver.model.orgs import AccessToken, Caller, Credential, Org, OrgState, Policy
 from orgserver.model.secret import Secret
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.store import tables
+from orgserver.store import call_tables, tables
 from orgserver.store.orgs.credentials import access_token_of, credential_of
 from orgserver.store.orgs.pending_enrolments import PendingEnrolment
 from orgserver.store.session import Store
@@ -245,7 +245,7 @@ async def test_a_kept_answer_opens_for_its_own_key_only(app: App, acme: SandboxO
     records = len(acme.records.tables["Contact"])
 
     def swap(tx: Transaction) -> None:
-        kept = tables.idempotency
+        kept = call_tables.idempotency
         (one, first), (two, second) = tx.connection.execute(select(kept.c.entry_id, kept.c.answer)).all()
         for entry, answer in ((one, second), (two, first)):
             tx.connection.execute(update(kept).where(kept.c.entry_id == entry).values(answer=answer))

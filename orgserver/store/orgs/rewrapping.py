@@ -20,7 +20,7 @@ from sqlalchemy import RowMapping, Table, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.errors import KeyProblem
-from orgserver.store import one_time_codes, tables
+from orgserver.store import call_tables, one_time_codes, tables
 from orgserver.store.transaction import PreparedStatement, Transaction
 from orgserver.vault.keys import Context, DataKey, Key, Unsealable, key_id
 from orgserver.vault.ring import Vault
@@ -80,13 +80,16 @@ SEALED = (
     _Sealed(tables.credentials, client_secret=None, private_key=None, refresh_token="fencing"),  # noqa: S106  # a column
     _Sealed(tables.access_tokens, token="fencing"),  # noqa: S106  # a column
     _Sealed(tables.enrolments, draft=None),
-    _Sealed(tables.idempotency, answer="entry_id"),
+    _Sealed(call_tables.idempotency, answer="entry_id"),
     _Sealed(tables.kept_values, sealed="entry_id"),
-    _Sealed(tables.approvals, sealed="code"),
+    _Sealed(call_tables.approvals, sealed="code"),
 )
 
 
-LEFT_BEHIND = {tables.kept_values.name: tables.kept_values.c.sealed, tables.approvals.name: tables.approvals.c.sealed}
+LEFT_BEHIND = {
+    tables.kept_values.name: tables.kept_values.c.sealed,
+    call_tables.approvals.name: call_tables.approvals.c.sealed,
+}
 """What versions up to 0.1 left under the key before when an org got another credential, by table."""
 
 
@@ -132,7 +135,7 @@ class Keyrings:
         counted = await connection.execute(select(of, func.count()).group_by(of))
         usage = Counter({bytes(identifier).hex(): number for identifier, number in counted})
         row = (await connection.execute(select(tables.store))).one()
-        codes = (await connection.execute(select(tables.one_time_codes.c.sealed))).scalars().all()
+        codes = (await connection.execute(select(call_tables.one_time_codes.c.sealed))).scalars().all()
         values = [*(getattr(row, column) for column in ("canary", *_STORE_KEYS)), *codes]
         own = [key_id(value).hex() for value in values]
         return Standing(usage + Counter(own), frozenset(own))

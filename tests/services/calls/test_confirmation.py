@@ -23,7 +23,7 @@ from orgserver.services.calls.approvals import Approving
 from orgserver.services.calls.plan import Plan
 from orgserver.services.calls.questions import Confirmation, Told
 from orgserver.serving.server import build_server
-from orgserver.store import tables
+from orgserver.store import call_tables
 from orgserver.store.transaction import microseconds
 
 DELETE = "salesforce_delete_contact"
@@ -339,7 +339,7 @@ async def test_an_approval_runs_out_after_15_minutes(strict, acme, contact, call
     (approved,) = await approving.waiting()
     assert approved.approved_at is not None
     assert (approved.expires_at - approved.approved_at).total_seconds() == 15 * 60
-    passed = update(tables.approvals).values(expires_at=microseconds() - 1)
+    passed = update(call_tables.approvals).values(expires_at=microseconds() - 1)
     await strict.store.database.write(lambda tx: tx.connection.execute(passed))
 
     new = await refused_code(strict, contact)

@@ -17,7 +17,7 @@ from orgserver.model.secret import Secret
 from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.services.calls.one_time_codes import MAX_WRONG, SETUP, OneTimeCodes, new_secret, otpauth_uri
 from orgserver.services.key_rotation import Keys
-from orgserver.store import one_time_codes, tables
+from orgserver.store import call_tables, one_time_codes
 from orgserver.store.backup.copy import backup, restore
 from orgserver.store.one_time_codes import CodeState
 from orgserver.store.session import Store, open_store
@@ -151,7 +151,7 @@ async def test_a_secret_that_is_edited_moved_or_deleted_opens_no_way(
 ) -> None:
     await OneTimeCodes(store).set_up(ADA, secret, code(secret), await known(store))
     sealed = await store.database.write(
-        lambda tx: tx.connection.execute(select(tables.one_time_codes.c.sealed)).scalar()
+        lambda tx: tx.connection.execute(select(call_tables.one_time_codes.c.sealed)).scalar()
     )
     assert sealed is not None
     assert secret.reveal().encode() not in b"".join(
@@ -160,10 +160,12 @@ async def test_a_secret_that_is_edited_moved_or_deleted_opens_no_way(
     with pytest.raises(Unsealable):
         store.keyrings.vault.open(sealed, Context(store.id, "store", "canary"))
     edited = sealed[:-1] + bytes([sealed[-1] ^ 1])
-    await store.database.write(lambda tx: tx.connection.execute(update(tables.one_time_codes).values(sealed=edited)))
+    await store.database.write(
+        lambda tx: tx.connection.execute(update(call_tables.one_time_codes).values(sealed=edited))
+    )
     with pytest.raises(Unsealable):
         await OneTimeCodes(store).spend(ADA, code(secret, 1), "approve")
-    await store.database.write(lambda tx: tx.connection.execute(delete(tables.one_time_codes)))
+    await store.database.write(lambda tx: tx.connection.execute(delete(call_tables.one_time_codes)))
 
     with pytest.raises(OperatorError, match="has lost their secret"):
         await OneTimeCodes(store).state()

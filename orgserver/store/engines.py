@@ -1,0 +1,88 @@
+"""How connections to a SQLite store are made: one for the writer, one for each long scan, and some for short reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.pool import NullPool
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+_BUSY_SECONDS = 1.5
+"""For locks of SQLite's own: other orgserver processes are kept away by the lock file."""
+
+
+def _url(driver: str, file: Path) -> URL:
+    """A path as a value, never as text of a URL: there ``%``, ``?`` and ``#`` mean something else."""
+    return URL.create(driver, database=str(file))
+
+
+def make_writer_engine(file: Path) -> Engine:
+    """The writer's: each transaction takes the right to write at its beginning, and is durable at its end."""
+    engine = create_engine(
+        _url("sqlite+pysqlite", file),
+        poolclass=NullPool,
+        connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False, "cached_statements": 256},
+    )
+    event.listen(engine, "connect", _prepare_writer)
+    event.listen(engine, "begin", _begin_immediate)
+    return engine
+
+
+def make_scan_engine(file: Path) -> Engine:
+    """For a thread that reads for long."""
+    engine = create_engine(
+        _url("sqlite+pysqlite", file),
+        poolclass=NullPool,
+        connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
+    )
+    event.listen(engine, "connect", _prepare_reader)
+    event.listen(engine, "begin", _begin_deferred)
+    return engine
+
+
+def make_reader_engine(file: Path) -> AsyncEngine:
+    """For short reads from the event loop."""
+    from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415  # not on the path of a tool call
+
+    engine = create_async_engine(
+        _url("sqlite+aiosqlite", file),
+        pool_size=4,
+        max_overflow=0,  # every connection lives until close(), which happens under the lock
+        connect_args={"timeout": _BUSY_SECONDS},
+    )
+    event.listen(engine.sync_engine, "connect", _prepare_reader)
+    event.listen(engine.sync_engine, "begin", _begin_deferred)
+    return engine
+
+
+def _prepare_writer(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # transactions begin where we say so
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1_000}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.execute("PRAGMA trusted_schema = OFF")
+    cursor.execute("PRAGMA secure_delete = ON")
+    cursor.close()
+
+
+def _prepare_reader(connection: Any, _record: object) -> None:
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1_000}")
+    cursor.execute("PRAGMA query_only = ON")
+    cursor.execute("PRAGMA trusted_schema = OFF")
+    cursor.close()
+
+
+def _begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _begin_deferred(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")
