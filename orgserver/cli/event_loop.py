@@ -89,7 +89,7 @@ def interruptible() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-async def until_told(action: Coroutine[Any, Any, None]) -> None:
+async def until_signal(action: Coroutine[Any, Any, None]) -> None:
     """Run something that has no end of its own until SIGTERM or Ctrl-C, which end it well."""
     task = asyncio.ensure_future(action)
     loop = asyncio.get_running_loop()

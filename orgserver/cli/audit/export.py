@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 import click
 
 from orgserver.cli.audit.filters import filters, read_criteria, resolve
-from orgserver.cli.event_loop import run, until_told
+from orgserver.cli.event_loop import run, until_signal
 from orgserver.cli.reading import app_to_follow, app_to_read
 from orgserver.cli.support import operator, safe, settings_of, tell
 from orgserver.model.audit import EntryFilter
@@ -49,7 +49,7 @@ def export(format_: str, output: Path | None, follow: bool, **options: Any) -> N
     if follow:
         if output is not None or format_ in ("events", "parquet"):
             raise click.UsageError("--follow writes jsonl, csv or ocsf to standard output")
-        run(until_told(_follow(format_, criteria)))
+        run(until_signal(_follow(format_, criteria)))
         return
     if format_ == "parquet":
         _check_parquet(output)

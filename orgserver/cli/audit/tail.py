@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orgserver.cli.event_loop import run, until_told
+from orgserver.cli.event_loop import run, until_signal
 from orgserver.cli.reading import app_to_follow, app_to_read
 from orgserver.cli.support import print_json_line, safe, settings_of
 
@@ -41,7 +41,7 @@ def tail(count: int, follow: bool, as_json: bool) -> None:
                 for entry in entries:
                     show(entry)
 
-    run(until_told(act()) if follow else act())
+    run(until_signal(act()) if follow else act())
 
 
 def _line(entry: AuditEntry) -> None:

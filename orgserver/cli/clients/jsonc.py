@@ -55,7 +55,8 @@ def put(text: str, path: Sequence[str], value: Any) -> str:
     """Set what stands at a path, with the objects on the way to it; ValueError where a name there stands twice."""
     if not _plain(text).strip(_SPACE):
         break_ = _break(text)
-        return text.rstrip() + break_ * bool(text.strip()) + _dump(_nested(path, value), "  ", "", break_) + break_
+        head = text.rstrip() + break_ if text.strip() else ""
+        return head + _dump(_nested(path, value), "  ", "", break_) + break_
     at, rest = _root(text), list(path)
     while True:
         members, end = _members(text, at)

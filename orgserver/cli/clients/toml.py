@@ -81,7 +81,7 @@ def _with_table(text: str, path: Sequence[str], value: dict[str, Any]) -> str:
     table = tomlkit.document().append(path[0], body).as_string()
     if not text:
         return table
-    return f"{text}\n{table}" if text.endswith("\n") else f"{text}\n\n{table.removesuffix(chr(10))}"
+    return f"{text}\n{table}" if text.endswith("\n") else f"{text}\n\n{table}".removesuffix("\n")
 
 
 def _key_line(path: Sequence[str], value: Any) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from orgserver.cli.event_loop import run, until_told
+from orgserver.cli.event_loop import run, until_signal
 from orgserver.cli.support import print_json, tell
 from orgserver.cli.this_command import shell_line
 
@@ -56,7 +56,7 @@ def sandbox(**options: Any) -> None:
     with --jwt-public-key signed assertions. POST /sandbox/knobs changes how it behaves, one of them is jwt_public_key;
     GET /sandbox/state and /sandbox/tokens tell what it saw.
     """
-    run(until_told(_serve(options)))
+    run(until_signal(_serve(options)))
 
 
 async def _serve(options: dict[str, Any]) -> None:
