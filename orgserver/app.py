@@ -202,8 +202,11 @@ async def open_playground(
             yield app
 
 
-async def serve_stdio(app: App, caller: Caller) -> None:
-    """Serve MCP on standard input and output, as the caller, until the client goes away or a signal comes."""
+async def serve_stdio(app: App, caller: Caller, ready: Callable[[], None]) -> None:
+    """Serve MCP on standard input and output, as the caller, until the client goes away or a signal comes.
+
+    ``ready`` is called once everything is made.
+    """
     from orgserver.serving import stdio  # noqa: PLC0415  # as the next
     from orgserver.serving.server import build_server, record_unreadable  # noqa: PLC0415  # the SDK is slow to import
     from orgserver.serving.shutdown import Ending  # noqa: PLC0415  # as above
@@ -218,6 +221,7 @@ async def serve_stdio(app: App, caller: Caller) -> None:
     if sys.platform != "win32":
         ending = Ending(partial(_drain_seconds, app), app.operations.give_up)
         ending.on_signals()
+    ready()
     refreshing = asyncio.create_task(app.keep_alive.run())
     try:
         await stdio.serve_stdio(server, ending, refuse)

@@ -88,9 +88,12 @@ async def _serve(options: dict[str, Any]) -> None:
             opening = open_server_app(_settings(**offer))
         async with opening as app:
             await _refuse_unknown_orgs(app, "--org" if options["orgs"] else "ORGSERVER_ORGS:")
-            collect_again()
-            logger.info("serving on standard input and output")
-            await serve_stdio(app, Caller(principal, "stdio", label=options["label"]))
+            await serve_stdio(app, Caller(principal, "stdio", label=options["label"]), _begin)
+
+
+def _begin() -> None:
+    collect_again()
+    logger.info("serving on standard input and output")
 
 
 async def _refuse_unknown_orgs(app: App, option: str) -> None:
