@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from orgserver.model.orgs import Org
+
 SUFFIXES = (
     ".salesforce.com",
     ".force.com",
@@ -34,6 +36,11 @@ class OrgHosts:
     instance_url: str
     login_url: str
     trusted: tuple[str, ...] = ()
+
+
+def hosts_of_org(org: Org, instance_url: str) -> OrgHosts:
+    """Where an org's token and credential may be sent."""
+    return OrgHosts(org.row_id, instance_url, org.login_url, org.trusted_hosts)
 
 
 class ForeignHost(ValueError):

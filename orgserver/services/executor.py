@@ -28,6 +28,7 @@ from orgserver.model.errors import (
 from orgserver.model.names import SObjectName
 from orgserver.model.orgs import Caller, Org, Permission
 from orgserver.salesforce.exchange import Trace
+from orgserver.salesforce.hosts import hosts_of_org
 from orgserver.services.calls import audit_records, confirmation, idempotency, snapshot
 from orgserver.services.calls.access import Access, OrgSession
 from orgserver.services.calls.confirmation import Confirming, Notify
@@ -37,7 +38,6 @@ from orgserver.services.describe.name_hints import OrgNames
 from orgserver.services.describe.schemas import Metadata
 from orgserver.services.observer import Observer, Watched
 from orgserver.services.tokens import failures
-from orgserver.services.tokens.cache import hosts_of
 from orgserver.store.approvals import Pass
 from orgserver.store.idempotency import Begun
 from orgserver.store.session import Store
@@ -193,7 +193,7 @@ class Acting:
                 await self.metadata.check_call(run.caller, org, plan.preflight)
                 await self._see_whether_allowed(run, org, intent, plan)
                 plan = await self._with_key(org, plan)
-                leave = self._access.client.admit(hosts_of(org, org.instance_url))
+                leave = self._access.client.admit(hosts_of_org(org, org.instance_url))
             except _NotPinned as unpinned:
                 await self._pin(run, intent, unpinned.org, deadline, started)
                 continue

@@ -72,7 +72,7 @@ def warn_of_move(org: Org) -> None:
     """Say where an org has moved to, or is said to have moved to."""
     from orgserver.services.tokens import instance_moves  # noqa: PLC0415  # as above
 
-    news = instance_moves.words(org, datetime.now(UTC))
+    news = instance_moves.describe_move(org, datetime.now(UTC))
     if news is not None:
         warn(f"{org.alias}: {news}")
 

@@ -10,10 +10,11 @@ from orgserver.model.errors import NotSent, StaleToken, UnknownOrg
 from orgserver.model.orgs import AccessToken, Caller, Org, Scope
 from orgserver.salesforce.client import SalesforceClient
 from orgserver.salesforce.exchange import Trace
+from orgserver.salesforce.hosts import hosts_of_org
 from orgserver.salesforce.protocol import rest
 from orgserver.salesforce.protocol.messages import Reply, Request
 from orgserver.services.observer import Observer
-from orgserver.services.tokens.cache import LEASE_SECONDS, Tokens, hosts_of
+from orgserver.services.tokens.cache import LEASE_SECONDS, Tokens
 from orgserver.store.orgs.registry import OrgSnapshot
 from orgserver.store.session import Store
 
@@ -56,7 +57,7 @@ class OrgSession:
         return result
 
     async def _ask(self, token: AccessToken, request: Request, read: Callable[[Reply], T]) -> T:
-        where = hosts_of(self.org, token.instance_url)
+        where = hosts_of_org(self.org, token.instance_url)
         return await self._tokens.client.call(
             where, token.token, request, read, deadline=self.deadline, trace=self.trace
         )

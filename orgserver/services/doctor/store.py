@@ -183,7 +183,7 @@ def of_org(org: Org, now: datetime) -> Finding:
     if org.problem is not None:
         told = f"its last token request was refused on {org.problem.since:%Y-%m-%d}: {org.problem.code}"
         return Finding(name, "warning", off + told, org.problem.hint)
-    news = instance_moves.words(org, now)
+    news = instance_moves.describe_move(org, now)
     if news is not None:
         todo = "if nobody knows of this, ask the org's administrator, and disable it meanwhile: "
         return Finding(name, "warning", off + news, f"{todo}orgserver update-org {org.alias} --disable")

@@ -19,6 +19,7 @@ from orgserver.model.errors import CallError, EnrolmentError, StoreAway
 from orgserver.model.names import Alias, OrgId
 from orgserver.model.orgs import AccessToken, Caller, Credential, Org, OrgState, OrgUser, Policy
 from orgserver.salesforce import hosts
+from orgserver.salesforce.hosts import hosts_of_org
 from orgserver.services.calls.access import Access
 from orgserver.services.orgs.authentication import Entry, Session, WaysIn
 from orgserver.services.orgs.browser_login import SignIn
@@ -26,7 +27,6 @@ from orgserver.services.orgs.identity import Proof, prove
 from orgserver.services.orgs.pending_enrolment import Drafts, already_registered
 from orgserver.services.orgs.registration import Registration, checked, hosts_of
 from orgserver.services.orgs.registry import Registry, intent_on
-from orgserver.services.tokens.cache import hosts_of as hosts_of_org
 from orgserver.store.orgs import policies, rows
 from orgserver.store.orgs.credentials import credential_of
 from orgserver.store.orgs.policies import PolicyChange

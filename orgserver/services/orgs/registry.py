@@ -14,10 +14,9 @@ from orgserver.model.names import Alias, nearest, new_id
 from orgserver.model.orgs import Caller, Credential, Org, OrgState, Policy
 from orgserver.model.secret import Secret
 from orgserver.salesforce.auth import oauth
-from orgserver.salesforce.hosts import OrgHosts
+from orgserver.salesforce.hosts import OrgHosts, hosts_of_org
 from orgserver.services.calls.access import Access
 from orgserver.services.orgs.identity import prove
-from orgserver.services.tokens.cache import hosts_of
 from orgserver.services.tokens.failures import closed
 from orgserver.store.orgs import policies
 from orgserver.store.session import Store
@@ -83,7 +82,7 @@ class Registry:
                 raise closed(org, org)
             else:
                 token = await self._access.tokens.current(org)
-            where = hosts_of(org, token.instance_url)
+            where = hosts_of_org(org, token.instance_url)
             try:
                 proof = await prove(self._client, where, token.token, org.api_version)
             except CallError as error:
@@ -174,7 +173,7 @@ class Registry:
                 hint="add --keep-token to remove it here only",
             )
         try:
-            return await self.revoke_at(hosts_of(org, org.instance_url), credential.refresh_token)
+            return await self.revoke_at(hosts_of_org(org, org.instance_url), credential.refresh_token)
         except CallError as error:
             raise EnrolmentError(
                 f"the refresh token of {org.alias} could not be revoked at Salesforce: {error}",
@@ -188,7 +187,7 @@ class Registry:
         if access is None:
             return False
         with suppress(CallError):
-            return await self.revoke_at(hosts_of(org, access.instance_url), access.token)
+            return await self.revoke_at(hosts_of_org(org, access.instance_url), access.token)
         return False
 
     async def revoke_at(self, where: OrgHosts, token: Secret) -> bool:

@@ -17,11 +17,8 @@ from orgserver.model.orgs import AccessToken, Org
 from orgserver.salesforce.client import TOKEN_SECONDS, SalesforceClient
 from orgserver.salesforce.protocol import refusal_hints
 from orgserver.services.observer import Observer
-from orgserver.services.tokens.refresh import Refresher
-from orgserver.services.tokens.refresh_request import Wish, hosts_of, same
+from orgserver.services.tokens.refresh import Refresher, RefreshRequest
 from orgserver.store.session import Store
-
-__all__ = ["LEASE_SECONDS", "Tokens", "hosts_of"]
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 10.0, 900.0
 """Seconds without a refresh after a new token was refused; twice as many each time."""
@@ -91,10 +88,10 @@ class Tokens:
         Raises NeedsLogin, NoConnection or another NotSent.
         """
         live = self._live.setdefault(org.row_id, _Live())
-        if live.current is not None and not same(live.current, not_this):
+        if live.current is not None and not live.current.is_same_as(not_this):
             return live.current
         async with live.lock:
-            if live.current is None or same(live.current, not_this):
+            if live.current is None or live.current.is_same_as(not_this):
                 live.current, live.new = await self._other(org, not_this)
             return live.current
 
@@ -104,7 +101,11 @@ class Tokens:
         Raises Rejected, without asking for another, while it is known that new tokens are refused too.
         """
         useless = self._live.setdefault(org.row_id, _Live()).useless
-        if useless is not None and same(useless.token, refused) and asyncio.get_running_loop().time() < useless.until:
+        if (
+            useless is not None
+            and useless.token.is_same_as(refused)
+            and asyncio.get_running_loop().time() < useless.until
+        ):
             raise _refused_anew(org, useless.message)
         token = await self.current(org, not_this=refused)
         return token, self._live[org.row_id].new
@@ -121,7 +122,7 @@ class Tokens:
         live = self._live.setdefault(org.row_id, _Live())
         if new:
             live.ended_results = token
-        return same(token, live.ended_results)
+        return token.is_same_as(live.ended_results)
 
     def accepted(self, org: Org) -> None:
         """An org took a token: what was remembered of refused ones is over."""
@@ -141,18 +142,18 @@ class Tokens:
         """
         live = self._live.setdefault(org.row_id, _Live())
         async with live.lock:
-            wish = Wish(await self._stored(org), prove=force, force=force)
-            live.current = await self._shielded(org, wish)
+            request = RefreshRequest(await self._stored(org), prove=force, force=force)
+            live.current = await self._shielded(org, request)
             return live.current
 
     async def _other(self, org: Org, not_this: AccessToken | None) -> tuple[AccessToken, bool]:
         stored = await self._stored(org)
-        if stored is not None and not same(stored, not_this):
+        if stored is not None and not stored.is_same_as(not_this):
             return stored, False
-        return await self._shielded(org, Wish(not_this)), True
+        return await self._shielded(org, RefreshRequest(not_this)), True
 
-    async def _shielded(self, org: Org, wish: Wish) -> AccessToken:
-        task = asyncio.ensure_future(self._refresher.refresh(org, wish))
+    async def _shielded(self, org: Org, request: RefreshRequest) -> AccessToken:
+        task = asyncio.ensure_future(self._refresher.refresh(org, request))
         self._refreshes.add(task)
         task.add_done_callback(self._refreshes.discard)
         return await asyncio.shield(task)  # a caller that gives up must not stop a refresh that was sent

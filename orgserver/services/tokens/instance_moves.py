@@ -20,8 +20,9 @@ from orgserver.salesforce import hosts
 from orgserver.salesforce.auth import identity
 from orgserver.salesforce.auth.oauth import TokenAnswer
 from orgserver.salesforce.client import SalesforceClient
+from orgserver.salesforce.hosts import hosts_of_org
 from orgserver.services.tokens import failures
-from orgserver.services.tokens.refresh_request import hosts_of
+from orgserver.services.tokens.persistence import instance_named_by
 from orgserver.store.session import Store
 from orgserver.store.times import to_datetime
 from orgserver.store.transaction import Transaction, microseconds
@@ -37,22 +38,7 @@ class _Contradiction(Exception):
     """The login host says something else than its own token answer."""
 
 
-def named_by(answer: TokenAnswer, org: Org) -> str:
-    """The origin of the instance that a token answer names, which may be trusted; ValueError if it may not."""
-    return hosts.check_url(answer.instance_url, org.trusted_hosts)
-
-
-def home_until_proven(org: Org, answer: TokenAnswer) -> str:
-    """Where a new access token may go at once: the origin that is pinned, or the first one that an org names."""
-    if org.org_id is None and org.instance_url == org.login_url:  # registered with --no-verify: nothing is pinned yet
-        return named_by(answer, org)
-    try:
-        return hosts.check_url(org.instance_url, org.trusted_hosts)
-    except ValueError:  # trusted no more; the client refuses it
-        return org.instance_url
-
-
-def words(org: Org, now: datetime) -> str | None:
+def describe_move(org: Org, now: datetime) -> str | None:
     """What people are told of an org's move, if there is news."""
     move = org.move
     if move is None or (move.proven and now - move.since > NEWS):
@@ -78,7 +64,7 @@ class Moves:
 
         ``access`` is stored already, for the old host. Raises NeedsLogin where the login host contradicts itself.
         """
-        after = named_by(answer, org)
+        after = instance_named_by(answer, org)
         try:
             await self._prove(org, answer, access, after, login_host)
         except _Contradiction as contradiction:
@@ -95,16 +81,16 @@ class Moves:
         """Returns if it is so; raises _Contradiction, or whatever keeps the answer away."""
         request = identity.request_identity(answer, hosts.check_url(login_host, org.trusted_hosts), org.trusted_hosts)
         deadline = asyncio.get_running_loop().time() + SECONDS
-        where = replace(hosts_of(org, org.instance_url), login_url=login_host)
+        where = replace(hosts_of_org(org, org.instance_url), login_url=login_host)
         reply = await self._client.send_to_login_host(where, access.token, request, deadline=deadline)
-        found = identity.read_identity(reply, org.trusted_hosts)
-        if found.org_id != (org.org_id or answer.org_id):
+        identity_reply = identity.read_identity(reply, org.trusted_hosts)
+        if identity_reply.org_id != (org.org_id or answer.org_id):
             raise _Contradiction(
-                f"its login host named a new instance, {_host(after)}, of another org ({found.org_id})"
+                f"its login host named a new instance, {_host(after)}, of another org ({identity_reply.org_id})"
             )
-        if found.homes != {after}:
-            named = ", ".join(sorted(map(_host, found.homes)))
-            raise _Contradiction(f"its login host named a new instance, {_host(after)}, and says it lives at {named}")
+        if identity_reply.homes != {after}:
+            homes = ", ".join(sorted(map(_host, identity_reply.homes)))
+            raise _Contradiction(f"its login host named a new instance, {_host(after)}, and says it lives at {homes}")
 
     async def _pin(self, org: Org, access: AccessToken) -> AccessToken:
         """Let the org's token go to the new host from now on; the change is an entry."""

@@ -1,4 +1,4 @@
-"""Where a token answer goes until the store has it: the store, a sealed file beside it, this process's memory.
+"""What a refresh leaves: its answer in the store, or until the store takes it in a sealed file and in memory; its end.
 
 Salesforce has spent the refresh token that was sent, so nobody else has the one that came back.
 """
@@ -10,14 +10,23 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
-from orgserver.model.names import RowId
-from orgserver.model.orgs import AccessToken, Org, OrgState
+from orgserver.model.audit import Action, Completion, Intent, Outcome
+from orgserver.model.errors import NotSent, StoreError, Unanswered
+from orgserver.model.names import RowId, new_id
+from orgserver.model.orgs import AccessToken, Org, OrgState, Problem
 from orgserver.model.secret import Secret
+from orgserver.salesforce import hosts
+from orgserver.salesforce.auth.oauth import TokenAnswer
+from orgserver.services.observer import Observer
 from orgserver.services.tokens import failures
+from orgserver.store.orgs import policies
+from orgserver.store.orgs.refreshes import Granted, Refreshes, moment
 from orgserver.store.session import Store
-from orgserver.store.transaction import Transaction
+from orgserver.store.times import to_datetime
+from orgserver.store.transaction import Transaction, microseconds
 
 logger = logging.getLogger("orgserver.tokens")
 _KEEP_TRYING = (0.1, 0.3, 1.0, 3.0)
@@ -105,6 +114,130 @@ class Safekeeping:
         return None
 
 
+class RefreshOutcomes:
+    """Writes what became of a refresh: a token, a state or a problem of its org, and the entry in the audit log."""
+
+    def __init__(self, store: Store, observer: Observer, steps: Refreshes, safe: Safekeeping) -> None:
+        self._store = store
+        self._observer = observer
+        self._steps = steps
+        self._safe = safe
+
+    async def store_answer(self, granted: Granted, answer: TokenAnswer, holder: str) -> AccessToken:
+        """Store an answer as the very next step."""
+        org, credential = granted.org, granted.credential
+        access = AccessToken(answer.access_token, home_until_proven(org, answer), credential.fencing + 1)
+        # no move, or one that was named is taken back
+        settled = access.instance_url == instance_named_by(answer, org)
+        refresh_token = answer.refresh_token or credential.refresh_token
+        intent = _intent(org)
+
+        def change(tx: Transaction) -> bool:
+            stored = self._steps.keep_in(tx, granted, holder, refresh_token, access)
+            if stored and org.org_id is None:  # registered with --no-verify: the first answer pins it
+                for each in policies.pin_in(tx, org.row_id, answer.org_id):
+                    self._store.audit.record_in(tx, each.intent("refresh"), Completion(Outcome.SUCCEEDED))
+            if stored and settled and org.move is not None and not org.move.proven:
+                self._store.orgs.note_move_in(tx, org.row_id, access.fencing, None)
+            self._store.audit.record_in(tx, intent, Completion(Outcome.SUCCEEDED, attempts=1))
+            return stored
+
+        await self._put(Deposit(org, credential.fencing, change, answer.refresh_token, access))
+        self._observer.refreshed()
+        logger.info("token refreshed", extra={"org": org.alias, "rotated": answer.refresh_token is not None})
+        return access
+
+    async def quarantine(self, granted: Granted, rotated: Secret | None, mismatch: str, holder: str) -> None:
+        """Of an answer for another org or host, the refresh token alone is stored."""
+        if rotated is None:
+            await self.end(granted, holder, state=OrgState.QUARANTINED, cause=mismatch)
+        else:
+            await self._put_rotated(granted, rotated, OrgState.QUARANTINED, mismatch, holder)
+
+    async def store_for_later(self, granted: Granted, rotated: Secret, reason: str, holder: str) -> Unanswered:
+        """Keep the new refresh token of an answer that is no good otherwise; the error to raise."""
+        sent_at = moment(present_time())
+        cause = f"a refresh was sent at {sent_at} and of its answer only the refresh token was kept: {reason}"
+        await self._put_rotated(granted, rotated, OrgState.IN_DOUBT, cause, holder)
+        return Unanswered(reason)
+
+    async def _put_rotated(self, granted: Granted, rotated: Secret, state: OrgState, cause: str, holder: str) -> None:
+        """Store a refresh token whose access token may not be used, and the org's state with it."""
+        intent, code = _intent(granted.org), state.value
+
+        def change(tx: Transaction) -> bool:
+            stored = self._steps.keep_rotated_in(tx, granted, holder, rotated, state, cause)
+            self._store.audit.record_in(tx, intent, Completion(failures.outcome(code), error_code=code, attempts=1))
+            return stored
+
+        await self._put(Deposit(granted.org, granted.credential.fencing, change, rotated, state=state, cause=cause))
+        self._say(granted.org, code)
+
+    async def _put(self, deposit: Deposit) -> None:
+        if not await self._safe.put(deposit):
+            raise NotSent(f"{deposit.org.alias} was given another credential at the same moment", code="TOKEN_RACE")
+
+    async def end(
+        self,
+        granted: Granted,
+        holder: str,
+        *,
+        state: OrgState | None = None,
+        cause: str | None = None,
+        problem: Problem | None = None,
+        doubted: bool = False,
+    ) -> None:
+        """Give the lease back without a token; what Salesforce said is kept for people and other processes."""
+        code = problem.code if problem else (state.value if state else None)
+        intent = _intent(granted.org)
+
+        def change(tx: Transaction) -> None:
+            self._steps.end_in(tx, granted, holder, state=state, cause=cause, problem=problem, doubted=doubted)
+            if code is not None:
+                self._store.audit.record_in(tx, intent, Completion(failures.outcome(code), error_code=code, attempts=1))
+
+        if code is not None:
+            self._say(granted.org, code)
+        with suppress(StoreError):  # then the lease ends by itself, and says that something was sent
+            await self._store.database.write(change)
+
+    def _say(self, org: Org, code: str) -> None:
+        self._observer.refreshed(code)
+        logger.warning("no token for %s: %s", org.alias, code, extra={"org": org.alias})
+
+
+def instance_named_by(answer: TokenAnswer, org: Org) -> str:
+    """The origin of the instance that a token answer names, which may be trusted; ValueError if it may not."""
+    return hosts.check_url(answer.instance_url, org.trusted_hosts)
+
+
+def home_until_proven(org: Org, answer: TokenAnswer) -> str:
+    """Where a new access token may go at once: the origin that is pinned, or the first one that an org names."""
+    if org.org_id is None and org.instance_url == org.login_url:  # registered with --no-verify: nothing is pinned yet
+        return instance_named_by(answer, org)
+    try:
+        return hosts.check_url(org.instance_url, org.trusted_hosts)
+    except ValueError:  # trusted no more; the client refuses it
+        return org.instance_url
+
+
 async def _discard(path: Path | None) -> None:
     if path is not None:
         await asyncio.to_thread(path.unlink, missing_ok=True)
+
+
+def _intent(org: Org) -> Intent:
+    return Intent(
+        id=new_id(),
+        principal="orgserver",
+        transport="stdio",
+        action=Action.REFRESH,
+        org=org.alias,
+        org_row=org.row_id,
+        org_id=org.org_id,
+    )
+
+
+def present_time() -> datetime:
+    """The present instant, as the store writes it."""
+    return to_datetime(microseconds())

@@ -15,12 +15,12 @@ from orgserver.model.errors import CallError, NeedsLogin
 from orgserver.model.names import CONTACT, alias
 from orgserver.model.orgs import AccessToken, Caller, Org, OrgState
 from orgserver.model.secret import Secret
+from orgserver.salesforce.hosts import hosts_of_org
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.doctor import store
 from orgserver.services.orgs.enrolment import Registration
 from orgserver.services.queries.list_query import Listing
 from orgserver.services.tokens import instance_moves
-from orgserver.services.tokens.refresh_request import hosts_of
 
 OTHER_ORG = "00DSb0009000001MAA"
 
@@ -113,12 +113,12 @@ async def test_a_move_is_told_of_for_a_month(app: App, caller: Caller, acme: San
     await read(app, caller)
     found, now = await org(app), datetime.now(UTC)
 
-    news = instance_moves.words(found, now)
+    news = instance_moves.describe_move(found, now)
     checked = store.of_org(found, now)
 
     assert news is not None and f"moved from {host(acme.url)} to {host(new_home(acme))}" in news
     assert (checked.level, news in checked.text) == ("warning", True)
-    assert instance_moves.words(found, now + instance_moves.NEWS + timedelta(days=1)) is None
+    assert instance_moves.describe_move(found, now + instance_moves.NEWS + timedelta(days=1)) is None
 
 
 async def test_an_org_that_stays_is_not_asked_who_it_is(app: App, caller: Caller, acme: SandboxOrg) -> None:
@@ -176,7 +176,7 @@ async def test_a_move_that_cannot_be_confirmed_leaves_the_old_host_and_is_asked_
     assert (found.state, found.instance_url) == (OrgState.READY, acme.url)
     assert access is not None and access.instance_url == acme.url
     assert found.move is not None and not found.move.proven and found.move.after == new_home(acme)
-    news = instance_moves.words(found, datetime.now(UTC))
+    news = instance_moves.describe_move(found, datetime.now(UTC))
     assert news is not None and "could not be confirmed" in news
     assert {seen.host for seen in acme.requests} == {old}
     assert await entries(app) == []
@@ -295,7 +295,7 @@ async def test_a_host_outside_the_trusted_ones_quarantines_without_asking(
 async def test_the_login_host_is_asked_at_its_own_address_alone(app: App, acme: SandboxOrg) -> None:
     from orgserver.salesforce.protocol.messages import Request
 
-    where = replace(hosts_of(await org(app), acme.url), login_url="https://evil.example")
+    where = replace(hosts_of_org(await org(app), acme.url), login_url="https://evil.example")
 
     with pytest.raises(CallError, match="may not be called"):
         await app.access.client.send_to_login_host(where, Secret("x"), Request("GET", "/id/x/y"), deadline=1e9)
