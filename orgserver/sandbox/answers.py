@@ -70,10 +70,10 @@ class Answer:
     @classmethod
     def text(cls, status: int, body: str, content_type: str = "text/html;charset=UTF-8") -> Answer:
         """An answer that is not JSON."""
-        return cls.of(status, body.encode(), content_type)
+        return cls.from_bytes(status, body.encode(), content_type)
 
     @classmethod
-    def of(cls, status: int, body: bytes, content_type: str, headers: dict[str, str] | None = None) -> Answer:
+    def from_bytes(cls, status: int, body: bytes, content_type: str, headers: dict[str, str] | None = None) -> Answer:
         """An answer whose body is these bytes."""
         answer = cls(status, headers=headers)
         answer.body, answer.content_type = body, content_type

@@ -84,7 +84,7 @@ class OrgApp:
         if connection is not None:
             connection.requests += 1
             last = not plain and connection.requests >= _MAX_REPLIES
-        wire = Wire.of(
+        wire = Wire.negotiate(
             request.headers.get("accept-encoding", ""),
             self._org.clock(),
             plain=plain,

@@ -133,7 +133,7 @@ class Line:
             await self.start(answer.status, "", answer.headers)
             await self.part(b"", more=False)
             return
-        body = self.wire.packed(answer.body)
+        body = self.wire.pack(answer.body)
         framing = self.wire.framing(len(body))
         await self.start(answer.status, answer.content_type, answer.headers | self.wire.coding(answer.body) | framing)
         for part in self.wire.parts(body):
@@ -173,7 +173,7 @@ async def strike(fault: Fault, line: Line, answer: Answer) -> None:
 async def _cut(line: Line, answer: Answer) -> None:
     if answer.body:
         # 200, whatever it was: an answer without a body could not be cut in the middle of one.
-        body = line.wire.packed(answer.body)
+        body = line.wire.pack(answer.body)
         await line.start(200, answer.content_type, line.wire.coding(answer.body) | line.wire.framing(len(body)))
         await line.part(body[: len(body) // 2])
     elif line.transport is not None:
@@ -218,7 +218,7 @@ async def _false_answer(fault: Fault, line: Line) -> None:
         body = b"[" * 500 + b"]" * 500
     elif fault.kind == "bad_json":
         body = b'{"totalSize": 1, '
-    await line.answer(Answer.of(status, body, kind, headers))
+    await line.answer(Answer.from_bytes(status, body, kind, headers))
 
 
 @cache

@@ -46,7 +46,7 @@ class Wire:
     """Whether the connection ends with this answer."""
 
     @classmethod
-    def of(
+    def negotiate(
         cls,
         accept_encoding: str,
         now: datetime,
@@ -60,7 +60,7 @@ class Wire:
         coding_name = "" if plain else _preferred(accept_encoding, codings)
         return cls(coding_name, format_datetime(now, usegmt=True), plain, bool(number % 2), last)
 
-    def packed(self, body: bytes) -> bytes:
+    def pack(self, body: bytes) -> bytes:
         """A body as it travels."""
         if not body or not self.coding_name:
             return body

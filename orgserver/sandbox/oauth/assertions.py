@@ -31,7 +31,7 @@ def public_key(pem: str) -> RSAPublicKey:
     return key
 
 
-def client_of(org: SandboxOrg, assertion: str, host: str) -> str:
+def check_assertion(org: SandboxOrg, assertion: str, host: str) -> str:
     """The app that signed an assertion for the org's user; OAuthRefusal if it is not good.
 
     ``host`` is the token host, as the client called it.

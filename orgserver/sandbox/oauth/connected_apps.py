@@ -27,7 +27,7 @@ def check_client(org: SandboxOrg, client_id: str) -> str:
     return client_id
 
 
-def authenticated(org: SandboxOrg, form: dict[str, str]) -> str:
+def authenticate(org: SandboxOrg, form: dict[str, str]) -> str:
     """The app that a request comes from: a public one shows no secret, a confidential one its own."""
     client_id = check_client(org, form.get("client_id", ""))
     secret = form.get("client_secret", "")
@@ -40,7 +40,7 @@ def authenticated(org: SandboxOrg, form: dict[str, str]) -> str:
     return client_id
 
 
-def confidential(org: SandboxOrg, form: dict[str, str], status: int = 400) -> str:
+def authenticate_confidential(org: SandboxOrg, form: dict[str, str], status: int = 400) -> str:
     """The app that a request comes from, which must have shown a secret."""
     client_id = check_client(org, form.get("client_id", ""))
     if client_id == PLATFORM_CLI or not _same(form.get("client_secret", ""), org.client_secret):
@@ -48,7 +48,7 @@ def confidential(org: SandboxOrg, form: dict[str, str], status: int = 400) -> st
     return client_id
 
 
-def form_of(request: Request) -> dict[str, str]:
+def read_form(request: Request) -> dict[str, str]:
     """A request's parameters, with the id and the secret of a Basic header (RFC 6749, section 2.3.1)."""
     kind, _, text = request.headers.get("authorization", "").partition(" ")
     if kind.lower() != "basic":

@@ -40,7 +40,7 @@ class OAuth:
             case "GET" | "POST", ["services", "oauth2", "revoke"]:
                 return self._revoke(request.form)
             case "POST", ["services", "oauth2", "introspect"]:
-                return Answer(200, self._introspected(connected_apps.form_of(request)))
+                return Answer(200, self._introspected(connected_apps.read_form(request)))
             case "GET" | "POST", ["services", "oauth2", "userinfo"]:
                 return self._allowed(request) or Answer(200, userinfo(self._org))
             case "GET" | "POST", ["id", org_id, user_id]:
@@ -106,7 +106,7 @@ class OAuth:
         token = form.get("token", "")
         if form.get("token_type_hint", "") not in _HINTS:
             raise OAuthRefusal("unsupported_token_type", "this token type is not supported")
-        family = self._org.logins.with_token(token)
+        family = self._org.logins.find_token(token)
         if family is not None:
             self._org.logins.end(family)
         elif not self._org.logins.close_session(token):
@@ -115,12 +115,12 @@ class OAuth:
 
     def _introspected(self, form: dict[str, str]) -> dict[str, Any]:
         """RFC 7662: an app may ask about its own tokens."""
-        client_id = connected_apps.confidential(self._org, form, 401)
+        client_id = connected_apps.authenticate_confidential(self._org, form, 401)
         token = form.get("token", "")
         if not token:
             raise OAuthRefusal("invalid_request", "missing required parameter: token")
         session = self._org.logins.session(token)
-        family = session.family if session else self._org.logins.with_token(token)
+        family = session.family if session else self._org.logins.find_token(token)
         if family is None or family.client_id != client_id:
             return {"active": False}
         return {

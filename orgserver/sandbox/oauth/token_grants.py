@@ -31,7 +31,7 @@ class Grants:
 
     def answer(self, request: Request) -> Answer:
         """Answer one request; OAuthRefusal says what is wrong with it."""
-        form = connected_apps.form_of(request)
+        form = connected_apps.read_form(request)
         self._count_foreign(form.get("refresh_token", ""))
         if form.get("grant_type") == _JWT_BEARER:
             return Answer(200, self._assertion(form, request.headers.get("host", "")))
@@ -45,14 +45,14 @@ class Grants:
     def _refresh(self, form: Form) -> dict[str, Any]:
         """Rotate, or keep the refresh token if rotation is off. A spent one ends its whole family."""
         org = self._org
-        client_id = connected_apps.authenticated(org, form)
+        client_id = connected_apps.authenticate(org, form)
         self._check_place()
         refresh_token = form.get("refresh_token", "")
-        spent_by = org.logins.that_spent(refresh_token)
+        spent_by = org.logins.find_spent(refresh_token)
         if spent_by is not None:
             org.counters.reuses += 1
             org.logins.end(spent_by)
-        family = org.logins.with_token(refresh_token)
+        family = org.logins.find_token(refresh_token)
         if family is None or family.client_id != client_id:
             raise OAuthRefusal("invalid_grant", "expired access/refresh token")
         org.counters.refreshes += 1
@@ -64,7 +64,7 @@ class Grants:
 
     def _code(self, form: Form) -> dict[str, Any]:
         org = self._org
-        client_id = connected_apps.authenticated(org, form)
+        client_id = connected_apps.authenticate(org, form)
         self._check_place()
         approval = self._codes.redeem(client_id, form)
         org.counters.logins += 1
@@ -74,14 +74,14 @@ class Grants:
         return org.new_session(family) | {"refresh_token": family.refresh_token}
 
     def _assertion(self, form: Form, host: str) -> dict[str, Any]:
-        client_id = assertions.client_of(self._org, form.get("assertion", ""), host)
+        client_id = assertions.check_assertion(self._org, form.get("assertion", ""), host)
         self._check_place()
         return self._without_refresh_token(client_id)
 
     def _credentials(self, form: Form) -> dict[str, Any]:
         if not self._org.answers.client_credentials:
             raise OAuthRefusal("invalid_grant", "request not supported on this domain")
-        client_id = connected_apps.confidential(self._org, form)
+        client_id = connected_apps.authenticate_confidential(self._org, form)
         self._check_place()
         return self._without_refresh_token(client_id)
 
@@ -104,8 +104,8 @@ class Grants:
 
     def _count_foreign(self, refresh_token: str) -> None:
         """Count a refresh token, living or dead, that another org gave."""
-        if not refresh_token or self._org.logins.with_token(refresh_token) is not None:
+        if not refresh_token or self._org.logins.find_token(refresh_token) is not None:
             return
         others = (each.logins for each in self._orgs if each is not self._org)
-        if any(each.with_token(refresh_token) or each.that_spent(refresh_token) for each in others):
+        if any(each.find_token(refresh_token) or each.find_spent(refresh_token) for each in others):
             self._org.counters.foreign_tokens += 1

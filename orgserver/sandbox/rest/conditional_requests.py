@@ -22,7 +22,7 @@ _TAGS = re.compile(r'\s*(?:\*|(?:W/)?"[^"]*"(?:\s*,\s*(?:W/)?"[^"]*")*)\s*')
 _TAG = re.compile(r'"([^"]*?)(?:-{1,2}gzip)?"')
 
 
-def of_read(request: Request, sobject: SObject, record: dict[str, Any]) -> Answer | None:
+def check_read(request: Request, sobject: SObject, record: dict[str, Any]) -> Answer | None:
     """What a read is answered in place of the record: 304 or 412; None if it may have it."""
     modified, since, until = _times(request, record)
     if sobject.name == _TAGGED and (unchanged := _matches(request.headers.get("if-none-match"), record)) is not None:

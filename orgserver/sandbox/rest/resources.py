@@ -140,7 +140,7 @@ class Rest:
 
     def _row(self, request: Request, sobject: SObject, identifier: str, version: str) -> Answer:
         record = self._org.records.get(sobject, identifier)
-        instead = conditional_requests.of_read(request, sobject, record)
+        instead = conditional_requests.check_read(request, sobject, record)
         if instead is not None:
             return instead
         row = {"attributes": attributes(sobject.name, record["Id"], version)}

@@ -75,11 +75,11 @@ class Logins:
         self.families.append(family)
         return family
 
-    def with_token(self, token: str) -> Family | None:
+    def find_token(self, token: str) -> Family | None:
         """The family whose refresh token this is."""
         return next((each for each in self.families if token and token == each.refresh_token), None)
 
-    def that_spent(self, token: str) -> Family | None:
+    def find_spent(self, token: str) -> Family | None:
         """The family whose refresh token this was."""
         return next((each for each in self.families if token in each.spent), None)
 
