@@ -20,9 +20,9 @@ from orgserver.salesforce.connections import OpenTransport
 from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.services.calls.access import Access
 from orgserver.services.calls.confirmation import Notify
+from orgserver.services.composition import Services, make_services
 from orgserver.services.key_rotation import Keys
 from orgserver.services.observer import Observer
-from orgserver.services.operations import Operations
 from orgserver.services.orgs.enrolment import Enrolment
 from orgserver.services.orgs.keepalive import KeepAlive
 from orgserver.services.orgs.registry import Registry
@@ -60,15 +60,9 @@ class App:
     notify: Notify | None = None
 
     @cached_property
-    def operations(self) -> Operations:
+    def services(self) -> Services:
         """What agents do in orgs."""
-        return Operations(
-            self.store,
-            self.access,
-            call_timeout=self.settings.call_timeout,
-            observer=self.observer,
-            notify=self.notify,
-        )
+        return make_services(self.store, self.access, self.settings.call_timeout, self.observer, self.notify)
 
     @cached_property
     def registry(self) -> Registry:
@@ -118,7 +112,7 @@ class App:
         """What puts back what agents changed."""
         from orgserver.services.undo.restorer import Restorer  # noqa: PLC0415  # no server needs it
 
-        return Restorer(self.store, self.access, self.operations, self.audit_log)
+        return Restorer(self.store, self.access, self.services.executor, self.audit_log)
 
     def retention(self) -> Retention:
         """What prunes the audit log."""
@@ -128,8 +122,8 @@ class App:
 
     async def close(self) -> None:
         """End what runs by itself."""
-        if "operations" in vars(self):
-            await self.operations.close()
+        if "services" in vars(self):
+            await self.services.executor.close()
 
 
 @asynccontextmanager
@@ -211,15 +205,15 @@ async def serve_stdio(app: App, caller: Caller, ready: Callable[[], None]) -> No
     from orgserver.serving.server import build_server, record_unreadable  # noqa: PLC0415  # the SDK is slow to import
     from orgserver.serving.shutdown import Ending  # noqa: PLC0415  # as above
 
-    server = build_server(app.operations, principal=caller.principal, label=caller.label, scope=app.access.scope)
+    server = build_server(app.services, principal=caller.principal, label=caller.label, scope=app.access.scope)
 
     async def refuse(tool: str | None, request_id: str | int | None) -> None:
         request = None if request_id is None else str(request_id)
-        await record_unreadable(app.operations, replace(caller, request_id=request), tool)
+        await record_unreadable(app.services, replace(caller, request_id=request), tool)
 
     ending = None
     if sys.platform != "win32":
-        ending = Ending(partial(_drain_seconds, app), app.operations.give_up)
+        ending = Ending(partial(_drain_seconds, app), app.services.executor.give_up)
         ending.on_signals()
     ready()
     refreshing = asyncio.create_task(app.keep_alive.run())

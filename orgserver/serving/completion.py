@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
@@ -12,9 +12,8 @@ from mcp_types import CompleteRequestParams, CompleteResult, Completion
 
 from orgserver.model.errors import OrgserverError
 from orgserver.model.orgs import Caller
-
-if TYPE_CHECKING:
-    from orgserver.services.operations import Operations
+from orgserver.services.calls.plan import Call
+from orgserver.services.composition import Services
 
 logger = logging.getLogger("orgserver.calls")
 
@@ -29,7 +28,7 @@ FIELDS = ("match_on", "field")
 
 def offer(
     server: Server[Any],
-    operations: Operations,
+    services: Services,
     who: Callable[[ServerRequestContext[Any]], Caller],
 ) -> None:
     """Answer ``completion/complete``."""
@@ -38,7 +37,7 @@ def offer(
         typed = params.argument.value[:_MAX_TYPED]
         before = params.context.arguments if params.context is not None else None
         try:
-            found = await _names(operations, who(ctx), params.argument.name, typed, before or {})
+            found = await _names(services, who(ctx), params.argument.name, typed, before or {})
         except OrgserverError as error:  # a person is typing: no names are better than an error
             logger.warning("names could not be completed: %s", error)
             found = []
@@ -49,32 +48,32 @@ def offer(
 
 
 async def _names(
-    operations: Operations,
+    services: Services,
     caller: Caller,
     argument: str,
     typed: str,
     before: dict[str, str],
 ) -> list[str]:
     if argument in ORGS:
-        return await _orgs(operations, caller, typed)
+        return await _orgs(services, caller, typed)
     org = before.get("org")
     if org is None:
         return []
     if argument == OBJECT:
-        return _beginning(await operations.known.objects(caller, org), typed)
+        return _beginning(await services.names.objects(caller, org), typed)
     if argument in FIELDS:
         # a list of fields is completed at its last name
         head, comma, last = typed.rpartition(",")
-        found = _beginning(await operations.known.fields(caller, org, before.get(OBJECT) or "Contact"), last.strip())
+        found = _beginning(await services.names.fields(caller, org, before.get(OBJECT) or "Contact"), last.strip())
         return [f"{head}{comma} {name}" if comma else name for name in found]
     return []
 
 
-async def _orgs(operations: Operations, caller: Caller, typed: str) -> list[str]:
+async def _orgs(services: Services, caller: Caller, typed: str) -> list[str]:
     found: list[str] = []
     cursor: str | None = None
     for _ in range(_PAGES):
-        page = await operations.orgs(caller, "completion", typed or None, cursor)
+        page = await services.directory.page(Call(caller, "completion"), typed or None, cursor)
         found += [str(org["org"]) for org in page.orgs]
         cursor = page.next_cursor
         if cursor is None:

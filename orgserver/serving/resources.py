@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
@@ -30,11 +30,10 @@ from orgserver.model.audit import Action
 from orgserver.model.errors import CallError, InvalidArgument
 from orgserver.model.names import SObjectName
 from orgserver.model.orgs import Caller
+from orgserver.services.calls.plan import Call
+from orgserver.services.composition import Services
 from orgserver.tools import results
 from orgserver.tools.tool import ToolSpec
-
-if TYPE_CHECKING:
-    from orgserver.services.operations import Operations
 
 JSON = "application/json"
 RECORD = "salesforce://{org}/{object}/{id}"
@@ -80,13 +79,13 @@ def templates(specs: Mapping[str, ToolSpec]) -> list[ResourceTemplate]:
 
 
 def offer(
-    server: Server[Any], operations: Operations, specs: Mapping[str, ToolSpec], who: Who, named: Named
+    server: Server[Any], services: Services, specs: Mapping[str, ToolSpec], who: Who, named: Named
 ) -> list[ResourceTemplate]:
     """Answer for resources, if the tools allow any; the templates that are offered."""
     offered = templates(specs)
     if not offered:
         return []
-    reading = _Reading(operations, specs, {each.uri_template for each in offered}, who, named)
+    reading = _Reading(services, specs, {each.uri_template for each in offered}, who, named)
 
     async def listed(_ctx: ServerRequestContext[Any], _params: PaginatedRequestParams) -> ListResourcesResult:
         return ListResourcesResult(resources=[])  # millions of records: they are found by the tools
@@ -106,9 +105,9 @@ class _Reading:
     """Reads by address."""
 
     def __init__(
-        self, operations: Operations, specs: Mapping[str, ToolSpec], offered: set[str], who: Who, named: Named
+        self, services: Services, specs: Mapping[str, ToolSpec], offered: set[str], who: Who, named: Named
     ) -> None:
-        self._operations = operations
+        self._services = services
         self._specs = specs
         self._offered = offered
         self._who = who
@@ -133,10 +132,12 @@ class _Reading:
         sobject = await self._sobject(caller, org, name, describing=describing)
         if describing:
             spec = self._specs[_DESCRIBER]
+            arguments = {"org": org, "object": sobject}
             return await spec.run(
-                self._operations, caller, spec.arguments.model_validate({"org": org, "object": sobject})
+                self._services, spec.call(caller, arguments), spec.arguments.model_validate(arguments)
             )
-        return results.record(org, await self._operations.read(caller, TOOL, org, sobject, last))
+        operation = self._services.records.read(last)
+        return results.record(org, await self._services.executor.run(Call(caller, TOOL, org, sobject), operation))
 
     async def _sobject(self, caller: Caller, org: str, name: str, *, describing: bool) -> SObjectName:
         try:
@@ -144,7 +145,7 @@ class _Reading:
         except ValueError as error:
             refused = InvalidArgument(f"the address names no object: {error}", fields=["uri"])
         action = Action.DESCRIBE if describing else Action.READ
-        await self._operations.refuse(caller, TOOL, action, org, None, refused)
+        await self._services.executor.log.refuse(Call(caller, TOOL, org).intent(action), refused)
         raise refused
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from mcp.server.caching import CacheableMethod, CacheHint
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
@@ -37,15 +37,14 @@ from orgserver.model.errors import (
     Unconfirmed,
 )
 from orgserver.model.orgs import Caller, Principal, Progress, Scope
+from orgserver.services.calls.plan import Call
+from orgserver.services.composition import Services
 from orgserver.serving import completion, elicitation, prompts, resources
 from orgserver.serving.call_parameters import CallParameters, read_parameters
 from orgserver.tools import results, toolsets
 from orgserver.tools.argument_forms import ArgumentForms
 from orgserver.tools.arguments import explain
 from orgserver.tools.tool import ToolSpec
-
-if TYPE_CHECKING:
-    from orgserver.services.operations import Operations
 
 logger = logging.getLogger("orgserver.calls")
 
@@ -72,20 +71,20 @@ _LOOK = "read the record, or the audit log, before you repeat anything"
 
 
 def build_server(
-    operations: Operations,
+    services: Services,
     *,
     principal: Principal,
     label: str | None = None,
     scope: Scope | None = None,
     transport: Literal["stdio", "http"] = "stdio",
 ) -> Server[Any]:
-    """Make a server over the operations; ConfigError for tools that do not exist, or where none is left to offer."""
+    """Make a server over the services; ConfigError for tools that do not exist, or where none is left to offer."""
     within = scope or Scope()
     specs = toolsets.of_scope(within)
     tools = {name: spec.listed() for name, spec in specs.items()}
     listed = ListToolsResult(tools=[tools[name] for name in specs if not (within.read_only and specs[name].writes)])
     forms = {name: ArgumentForms(tool.input_schema) for name, tool in tools.items()}
-    calls = _Calls(operations, specs, forms, Caller(principal, transport, label=label), read_only=within.read_only)
+    calls = _Calls(services, specs, forms, Caller(principal, transport, label=label), read_only=within.read_only)
 
     async def list_tools(_ctx: ServerRequestContext[Any], _params: PaginatedRequestParams | None) -> ListToolsResult:
         return listed
@@ -103,8 +102,8 @@ def build_server(
     server.add_request_handler("tools/call", CallToolRequestParams, calls.call)
     server.add_request_handler("logging/setLevel", SetLevelRequestParams, _set_level)
     prompts.offer(server, specs)
-    resources.offer(server, operations, specs, calls.called, lambda error: _named(error, None))
-    completion.offer(server, operations, calls.called)
+    resources.offer(server, services, specs, calls.called, lambda error: _named(error, None))
+    completion.offer(server, services, calls.called)
     return server
 
 
@@ -118,14 +117,14 @@ class _Calls:
 
     def __init__(
         self,
-        operations: Operations,
+        services: Services,
         specs: dict[str, ToolSpec],
         forms: dict[str, ArgumentForms],
         caller: Caller,
         *,
         read_only: bool,
     ) -> None:
-        self._operations = operations
+        self._services = services
         self._specs = specs
         self._forms = forms
         self._caller = caller
@@ -178,7 +177,7 @@ class _Calls:
             raise
         except Denied as error:
             if not error.on_record:
-                await _record(self._operations, caller, tool, arguments, error)
+                await _record(self._services, caller, tool, arguments, error)
             raise
 
     async def _run(self, spec: ToolSpec | None, caller: Caller, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -189,10 +188,10 @@ class _Calls:
         if spec.writes and self._read_only:
             raise Forbidden("this server was started with --read-only")
         try:
-            given = spec.arguments.model_validate(arguments)
+            values = spec.arguments.model_validate(arguments)
         except ValidationError as error:
             raise explain(error) from None
-        return await spec.run(self._operations, caller, given)
+        return await spec.run(self._services, spec.call(caller, arguments), values)
 
     async def guard(self, ctx: ServerRequestContext[Any], call_next: CallNext) -> HandlerResult:
         """Let a call arrive whose parameters can be read, and put one on record that the SDK refuses all the same."""
@@ -203,7 +202,7 @@ class _Calls:
         except ValidationError:
             if ctx.method == "tools/call":
                 name = (ctx.params or {}).get("name")
-                await record_unreadable(self._operations, self.called(ctx), name if isinstance(name, str) else None)
+                await record_unreadable(self._services, self.called(ctx), name if isinstance(name, str) else None)
             raise
 
     def called(self, ctx: ServerRequestContext[Any]) -> Caller:
@@ -214,24 +213,24 @@ class _Calls:
         return Caller(ours.principal, ours.transport, client, str(ctx.request_id), ours.label, progress=_telling(ctx))
 
 
-async def record_unreadable(operations: Operations, caller: Caller, tool: str | None) -> None:
+async def record_unreadable(services: Services, caller: Caller, tool: str | None) -> None:
     """Put a call on record that could not be read, so that no tool has seen it."""
     try:
         error = InvalidArgument("the call cannot be read", code="UNREADABLE")
-        await _record(operations, caller, tool or "", {}, error)
+        await _record(services, caller, tool or "", {}, error)
     except OrgserverError as error_of_store:  # it is refused all the same
         logger.warning("a refused call could not be recorded: %s", error_of_store)
 
 
-async def _record(operations: Operations, caller: Caller, tool: str, arguments: dict[str, Any], error: Denied) -> None:
+async def _record(services: Services, caller: Caller, tool: str, arguments: dict[str, Any], error: Denied) -> None:
     """Put a refusal on record before it is answered, as what the call would have been."""
     spec = toolsets.EVERY.get(tool)
-    sobject = spec.touches(arguments) if spec is not None else None
+    call = spec.call(caller, arguments) if spec is not None else Call(caller, tool, _text(arguments.get("org")) or "")
     # Nobody knows what a tool that does not exist would have done: it is recorded as the least that a call can do.
     action = spec.action if spec is not None else Action.READ
     if arguments.get("preview") is True:
         action = Action.PREVIEW
-    await operations.refuse(caller, tool, action, _text(arguments.get("org")), sobject, error)
+    await services.executor.log.refuse(call.intent(action), error)
 
 
 def _telling(ctx: ServerRequestContext[Any]) -> Progress:

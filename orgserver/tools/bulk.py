@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import Field, WithJsonSchema
 
 from orgserver.model.audit import Action
 from orgserver.model.bulk import BulkAction, BulkResult
-from orgserver.model.names import sobject
-from orgserver.model.orgs import Caller
 from orgserver.services.bulk.request import MAX_RECORDS, BulkArguments
+from orgserver.services.calls.plan import Call
+from orgserver.services.composition import Services
 from orgserver.tools import results
 from orgserver.tools.arguments import AllowDuplicates, Arguments, IdempotencyKey, ObjectName, Org, Preview, RecordData
 from orgserver.tools.tool import ToolSpec
-
-if TYPE_CHECKING:
-    from orgserver.services.operations import Operations
-
-_NAME = "salesforce_change_records"
 
 
 class ChangeRecords(Arguments):
@@ -61,24 +56,23 @@ class ChangeRecords(Arguments):
     ] = None
 
 
-async def run(operations: Operations, caller: Caller, given: ChangeRecords) -> dict[str, Any]:
+async def run(services: Services, call: Call, arguments: ChangeRecords) -> dict[str, Any]:
     """Change records, or page through the results of a change."""
-    name = sobject(given.object)
-    wanted = BulkArguments(
-        name,
-        given.action,
-        [record.values() for record in given.records] if given.records is not None else None,
-        given.soql,
-        given.data.values() if given.data is not None else None,
-        given.external_id_field,
-        given.all_or_none,
-        given.preview,
-        given.idempotency_key,
-        given.allow_duplicates,
+    change = BulkArguments(
+        call.object,
+        arguments.action,
+        [record.values() for record in arguments.records] if arguments.records is not None else None,
+        arguments.soql,
+        arguments.data.values() if arguments.data is not None else None,
+        arguments.external_id_field,
+        arguments.all_or_none,
+        arguments.preview,
+        arguments.idempotency_key,
+        arguments.allow_duplicates,
     )
-    if given.cursor is not None:
-        return _shaped(given.org, await operations.bulk.page(caller, given.org, wanted, given.cursor))
-    return _shaped(given.org, await operations.bulk.change(caller, _NAME, given.org, wanted))
+    if arguments.cursor is not None:
+        return _shaped(call.org, await services.bulk.page(call.caller, call.org, change, arguments.cursor))
+    return _shaped(call.org, await services.executor.run(call, services.bulk.change(change)))
 
 
 def _shaped(org: str, result: BulkResult) -> dict[str, Any]:
@@ -96,7 +90,7 @@ def _shaped(org: str, result: BulkResult) -> dict[str, Any]:
 
 TOOLS = (
     ToolSpec(
-        _NAME,
+        "salesforce_change_records",
         "Change many records",
         "Create, update, delete or upsert many records of one object at once: records, or all that soql finds "
         "(SELECT Id FROM …) with data. Failures come first in results; the rest follows by cursor. For one record use "

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import replace
+from typing import Annotated, Any
 
 from pydantic import Field, WithJsonSchema
 
 from orgserver.model.audit import Action
-from orgserver.model.orgs import Caller
+from orgserver.services.calls.plan import Call
+from orgserver.services.composition import Services
+from orgserver.services.describe.operations import read_object_name
 from orgserver.tools import results, schema_view
 from orgserver.tools.arguments import Arguments, Cursor, Org
 from orgserver.tools.tool import ToolSpec
-
-if TYPE_CHECKING:
-    from orgserver.services.operations import Operations
-
-_DESCRIBE, _LIST = "salesforce_describe_object", "salesforce_list_objects"
 
 
 class DescribeObject(Arguments):
@@ -48,21 +46,24 @@ class ListObjects(Arguments):
     cursor: Cursor = None
 
 
-async def describe(operations: Operations, caller: Caller, given: DescribeObject) -> dict[str, Any]:
+async def describe(services: Services, call: Call, arguments: DescribeObject) -> dict[str, Any]:
     """Tell what fields an object has."""
-    schema = await operations.describe(caller, _DESCRIBE, given.org, given.object, given.fields, refresh=given.refresh)
-    if given.fields is not None:
-        told = schema_view.chosen(schema, given.fields)
+    operation = services.describe.describe(arguments.object, arguments.fields, refresh=arguments.refresh)
+    named = replace(call, sobject=read_object_name(arguments.object))
+    schema = await services.executor.run(named, operation)
+    if arguments.fields is not None:
+        told = schema_view.chosen(schema, arguments.fields)
     else:
-        told = schema_view.whole(schema) if given.detail else schema_view.compact(schema)
-    return {"org": given.org} | told
+        told = schema_view.whole(schema) if arguments.detail else schema_view.compact(schema)
+    return {"org": call.org} | told
 
 
-async def list_objects(operations: Operations, caller: Caller, given: ListObjects) -> dict[str, Any]:
+async def list_objects(services: Services, call: Call, arguments: ListObjects) -> dict[str, Any]:
     """Name objects."""
-    page = await operations.objects(caller, _LIST, given.org, given.match, given.cursor)
+    operation = services.describe.list_objects(arguments.match, arguments.cursor)
+    page = await services.executor.run(call, operation)
     shaped = {
-        "org": given.org,
+        "org": call.org,
         "objects": [schema_view.named(each) for each in page.objects],
         "total_size": page.total_size,
     }
@@ -71,7 +72,7 @@ async def list_objects(operations: Operations, caller: Caller, given: ListObject
 
 TOOLS = (
     ToolSpec(
-        _DESCRIBE,
+        "salesforce_describe_object",
         "Describe object",
         "Fields of one object: names, types, picklist values, what a create requires. Use it before you guess a "
         "field name. What is not marked is writable, optional, filterable.",
@@ -81,7 +82,7 @@ TOOLS = (
         Action.DESCRIBE,
     ),
     ToolSpec(
-        _LIST,
+        "salesforce_list_objects",
         "List objects",
         "Names and labels of an org's objects, custom ones too. Use it when you do not know what an object is called.",
         ListObjects,

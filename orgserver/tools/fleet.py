@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import Field, WithJsonSchema
 
 from orgserver.model.audit import Action
-from orgserver.model.orgs import Caller
+from orgserver.services.calls.plan import Call
+from orgserver.services.composition import Services
+from orgserver.services.fleet.fan_out import FleetResult
 from orgserver.tools import results
 from orgserver.tools.arguments import Arguments, Limit
 from orgserver.tools.tool import ToolSpec
 
-if TYPE_CHECKING:
-    from orgserver.services.fleet.fan_out import FleetResult
-    from orgserver.services.operations import Operations
-
 MAX_ORGS = 500
-_NAME = "salesforce_query_orgs"
 
 
 class QueryOrgs(Arguments):
@@ -35,10 +32,10 @@ class QueryOrgs(Arguments):
     ] = False
 
 
-async def run(operations: Operations, caller: Caller, given: QueryOrgs) -> dict[str, Any]:
+async def run(services: Services, call: Call, arguments: QueryOrgs) -> dict[str, Any]:
     """Ask many orgs."""
-    result = await operations.fleet.query(
-        caller, _NAME, given.orgs, given.soql, limit=given.limit_per_org, merge=given.merge
+    result = await services.fleet.query(
+        call, arguments.orgs, arguments.soql, limit=arguments.limit_per_org, merge=arguments.merge
     )
     return _shaped(result)
 
@@ -57,7 +54,7 @@ def _shaped(result: FleetResult) -> dict[str, Any]:
 
 TOOLS = (
     ToolSpec(
-        _NAME,
+        "salesforce_query_orgs",
         "Query many orgs",
         "Run one SOQL query in many orgs at once: results and errors side by side, each with its org. Use it to "
         "compare or count across orgs; use salesforce_query for one org, and to go on with a next_cursor from here "

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import Field, WithJsonSchema
 
 from orgserver.model.audit import Action
-from orgserver.model.orgs import Caller
+from orgserver.services.calls.plan import Call
+from orgserver.services.composition import Services
 from orgserver.services.orgs import limits
 from orgserver.tools import results
 from orgserver.tools.arguments import Arguments, Cursor, Org
 from orgserver.tools.tool import ToolSpec
-
-if TYPE_CHECKING:
-    from orgserver.services.operations import Operations
-
-
-_NAME = "salesforce_list_orgs"
 
 
 class ListOrgs(Arguments):
@@ -31,9 +26,9 @@ class ListOrgs(Arguments):
     cursor: Cursor = None
 
 
-async def run(operations: Operations, caller: Caller, given: ListOrgs) -> dict[str, Any]:
+async def run(services: Services, call: Call, arguments: ListOrgs) -> dict[str, Any]:
     """Name the orgs."""
-    page = await operations.orgs(caller, _NAME, given.match, given.cursor)
+    page = await services.directory.page(call, arguments.match, arguments.cursor)
     shaped: dict[str, Any] = {"orgs": page.orgs}
     shaped |= {"next_cursor": page.next_cursor} if page.next_cursor else {}
     return shaped | ({"warnings": list(page.warnings)} if page.warnings else {})
@@ -45,17 +40,14 @@ class GetLimits(Arguments):
     org: Org
 
 
-async def _limits(operations: Operations, caller: Caller, given: GetLimits) -> dict[str, Any]:
+async def _limits(services: Services, call: Call, _arguments: GetLimits) -> dict[str, Any]:
     """Tell what an org has used of its limits."""
-    result = await operations.perform(
-        caller, "salesforce_limits", Action.LIMITS, given.org, None, lambda _org: limits.plan()
-    )
-    return results.usage(given.org, result)
+    return results.usage(call.org, await services.executor.run(call, limits.read_limits()))
 
 
 TOOLS = (
     ToolSpec(
-        _NAME,
+        "salesforce_list_orgs",
         "List orgs",
         "The orgs you may use, what you may do in each, its state. Call it first when you do not know an org's alias.",
         ListOrgs,

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import Field, WithJsonSchema
 
 from orgserver.model.audit import Action
-from orgserver.model.orgs import Caller
 from orgserver.salesforce.soql import sosl
+from orgserver.services.calls.plan import Call
+from orgserver.services.composition import Services
 from orgserver.services.queries import search
 from orgserver.services.queries.search import Search
 from orgserver.tools import results
 from orgserver.tools.arguments import Arguments, Count, Cursor, Limit, Org
 from orgserver.tools.tool import ToolSpec
-
-if TYPE_CHECKING:
-    from orgserver.services.operations import Operations
 
 
 class Query(Arguments):
@@ -32,19 +30,16 @@ class Query(Arguments):
     count: Count = False
 
 
-async def run(operations: Operations, caller: Caller, given: Query) -> dict[str, Any]:
+async def run(services: Services, call: Call, arguments: Query) -> dict[str, Any]:
     """Run a query."""
-    result = await operations.query(
-        caller,
-        "salesforce_query",
-        given.org,
-        given.soql,
-        limit=given.limit,
-        cursor=given.cursor,
-        include_deleted=given.include_deleted,
-        count=given.count,
+    operation = services.queries.query(
+        arguments.soql,
+        limit=arguments.limit,
+        cursor=arguments.cursor,
+        include_deleted=arguments.include_deleted,
+        count=arguments.count,
     )
-    return results.page(given.org, result)
+    return results.page(call.org, await services.executor.run(call, operation))
 
 
 class SearchText(Arguments):
@@ -65,13 +60,10 @@ class SearchText(Arguments):
     limit: Limit = 20
 
 
-async def _search(operations: Operations, caller: Caller, given: SearchText) -> dict[str, Any]:
+async def _search(services: Services, call: Call, arguments: SearchText) -> dict[str, Any]:
     """Search for a text."""
-    wanted = Search(given.text, given.objects, given.limit)
-    result = await operations.perform(
-        caller, "salesforce_search", Action.SEARCH, given.org, None, lambda _org: search.plan(wanted)
-    )
-    return results.found(given.org, result)
+    operation = search.find_records(Search(arguments.text, arguments.objects, arguments.limit))
+    return results.found(call.org, await services.executor.run(call, operation))
 
 
 TOOLS = (

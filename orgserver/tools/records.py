@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import Field, WithJsonSchema
 
 from orgserver.model.audit import Action
-from orgserver.model.names import sobject
-from orgserver.model.orgs import Caller
-from orgserver.services.records import upsert
-from orgserver.services.records.upsert import Upsert
+from orgserver.services.calls.plan import Call
+from orgserver.services.composition import Services
+from orgserver.services.records.upsert import MAX_EXTERNAL_ID, Upsert
 from orgserver.tools import handlers, results
 from orgserver.tools.arguments import (
     AllowDuplicates,
@@ -25,9 +24,6 @@ from orgserver.tools.arguments import (
     Since,
 )
 from orgserver.tools.tool import ToolSpec
-
-if TYPE_CHECKING:
-    from orgserver.services.operations import Operations
 
 
 class CreateRecord(Arguments):
@@ -80,34 +76,23 @@ class UpsertRecord(Arguments):
         Field(max_length=80),
         WithJsonSchema({"type": "string", "description": "an external id field, e.g. Erp_Id__c"}),
     ]
-    external_id: Annotated[str, Field(min_length=1, max_length=upsert.MAX_EXTERNAL_ID)]
+    external_id: Annotated[str, Field(min_length=1, max_length=MAX_EXTERNAL_ID)]
     data: RecordData
     idempotency_key: IdempotencyKey = None
     allow_duplicates: AllowDuplicates = False
 
 
-_UPSERT = "salesforce_upsert_record"
-
-
-async def _upsert(operations: Operations, caller: Caller, given: UpsertRecord) -> dict[str, Any]:
+async def _upsert(services: Services, call: Call, arguments: UpsertRecord) -> dict[str, Any]:
     """Create a record, or change the one that has this external id."""
-    wanted = Upsert(
-        sobject(given.object),
-        given.external_id_field,
-        given.external_id,
-        given.data.values(),
-        given.idempotency_key,
-        given.allow_duplicates,
+    upsert = Upsert(
+        call.object,
+        arguments.external_id_field,
+        arguments.external_id,
+        arguments.data.values(),
+        arguments.idempotency_key,
+        arguments.allow_duplicates,
     )
-    result = await operations.perform(
-        caller,
-        _UPSERT,
-        Action.UPSERT,
-        given.org,
-        wanted.sobject,
-        lambda org: upsert.plan(caller, org, _UPSERT, wanted, operations.preparation),
-    )
-    return results.upserted(given.org, result)
+    return results.upserted(call.org, await services.executor.run(call, services.writing.upsert(upsert)))
 
 
 TOOLS = (
@@ -118,7 +103,7 @@ TOOLS = (
         "external id field, salesforce_upsert_record is the safe create.",
         CreateRecord,
         results.CREATED_SCHEMA,
-        handlers.create("salesforce_create_record", None),
+        handlers.create,
         Action.CREATE,
         writes=True,
     ),
@@ -129,7 +114,7 @@ TOOLS = (
         "records use salesforce_query or salesforce_search.",
         GetRecord,
         results.RECORD_SCHEMA,
-        handlers.read("salesforce_get_record", None, "record_id"),
+        handlers.read("record_id"),
         Action.READ,
     ),
     ToolSpec(
@@ -138,7 +123,7 @@ TOOLS = (
         "Change fields of one record of any object; null clears a field. Fields not named stay as they are.",
         UpdateRecord,
         results.UPDATED_SCHEMA,
-        handlers.update("salesforce_update_record", None, "record_id"),
+        handlers.update("record_id"),
         Action.UPDATE,
         writes=True,
         idempotent=True,
@@ -149,14 +134,14 @@ TOOLS = (
         "Delete one record of any object (to the org's recycle bin). Only when asked for.",
         DeleteRecord,
         results.DELETED_SCHEMA,
-        handlers.delete("salesforce_delete_record", None, "record_id"),
+        handlers.delete("record_id"),
         Action.DELETE,
         writes=True,
         destroys=True,
         idempotent=True,
     ),
     ToolSpec(
-        _UPSERT,
+        "salesforce_upsert_record",
         "Upsert record",
         "The safe create: make the record that has this external id, or change it if it exists. Repeating it never "
         "makes a second record. data without the external id.",

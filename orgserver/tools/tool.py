@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mcp_types import Tool, ToolAnnotations
 
@@ -12,12 +12,12 @@ from orgserver.model.audit import Action
 from orgserver.model.names import SObjectName
 from orgserver.model.names import sobject as sobject_name
 from orgserver.model.orgs import Caller
+from orgserver.services.calls.plan import Call
+from orgserver.services.composition import Services
 from orgserver.tools.arguments import Arguments, schema_of
 
-if TYPE_CHECKING:
-    from orgserver.services.operations import Operations
-
-Run = Callable[["Operations", Caller, Any], Awaitable[dict[str, Any]]]
+Run = Callable[[Services, Call, Any], Awaitable[dict[str, Any]]]
+"""Runs a tool's operation with its arguments, and shapes the result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,12 @@ class ToolSpec:
     destroys: bool = False
     idempotent: bool = False
 
-    def touches(self, arguments: dict[str, Any]) -> SObjectName | None:
-        """The object that a call is about, if it can be told from arguments that may be wrong."""
+    def call(self, caller: Caller, arguments: Mapping[str, Any]) -> Call:
+        """A call of this tool, as far as it can be told from arguments that may be wrong."""
+        org = arguments.get("org")
+        return Call(caller, self.name, org[:255] if isinstance(org, str) else "", self._object(arguments))
+
+    def _object(self, arguments: Mapping[str, Any]) -> SObjectName | None:
         named = arguments.get("object")
         if self.sobject is not None or not isinstance(named, str):
             return self.sobject

@@ -25,6 +25,7 @@ from orgserver.salesforce.transport import AiohttpTransport
 from orgserver.sandbox.server import Sandbox
 from orgserver.sandbox.state import schema
 from orgserver.services.queries.list_query import Listing
+from tests import operations
 
 CALLER = Caller(Principal("local:bench"), "stdio")
 GetPage = Callable[[str | None], Awaitable[Page]]
@@ -82,8 +83,8 @@ async def show(name: str, get_page: GetPage, counted: Counted, pages: int) -> No
 
 def list_contacts(app: App, **arguments: Any) -> GetPage:
     async def get_page(cursor: str | None) -> Page:
-        return await app.operations.list(
-            CALLER, "salesforce_list_contacts", "acme", Listing(CONTACT, cursor=cursor, **arguments)
+        return await operations.list_(
+            app, CALLER, "salesforce_list_contacts", "acme", Listing(CONTACT, cursor=cursor, **arguments)
         )
 
     return get_page
@@ -91,7 +92,7 @@ def list_contacts(app: App, **arguments: Any) -> GetPage:
 
 def run_query(app: App, soql: str, limit: int) -> GetPage:
     async def get_page(cursor: str | None) -> Page:
-        return await app.operations.query(CALLER, "salesforce_query", "acme", soql, limit=limit, cursor=cursor)
+        return await operations.query(app, CALLER, "salesforce_query", "acme", soql, limit=limit, cursor=cursor)
 
     return get_page
 

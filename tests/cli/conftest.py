@@ -15,6 +15,7 @@ from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
+from tests import operations
 from tests.cli.shells import TOOL, Command, Shell
 
 
@@ -55,8 +56,8 @@ async def used(shell: Shell, acme: SandboxOrg, caller: Caller) -> str:
     """A home in which an org was added, a contact made, and two calls refused; the contact's id."""
     await shell.add(acme)
     async with open_app(read_settings({"home": shell.home}, {})) as app:
-        made = await app.operations.create(caller, TOOL, "acme", CONTACT, {"LastName": "Lovelace"})
+        made = await operations.create(app, caller, TOOL, "acme", CONTACT, {"LastName": "Lovelace"})
         for alias, values in (("acne", {"LastName": "X"}), ("acme", {"Nope__c": 1, "LastName": "=X"})):
             with pytest.raises(CallError):
-                await app.operations.create(caller, TOOL, alias, CONTACT, values)
+                await operations.create(app, caller, TOOL, alias, CONTACT, values)
     return made.id

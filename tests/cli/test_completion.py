@@ -18,6 +18,7 @@ from orgserver.model.audit import EntryFilter
 from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller
 from orgserver.tools.toolsets import TOOLSETS
+from tests import operations
 from tests.cli.shells import Command
 
 Offered = Callable[..., list[str]]
@@ -29,7 +30,7 @@ async def home(app: App, caller: Caller, monkeypatch: pytest.MonkeyPatch) -> Pat
     folder = app.settings.database_file.parent
     monkeypatch.setenv("ORGSERVER_HOME", str(folder))
     for name in ("Byron", "King"):
-        await app.operations.create(caller, "t", "acme", CONTACT, {"LastName": name})
+        await operations.create(app, caller, "t", "acme", CONTACT, {"LastName": name})
     await app.audit_log.newest(EntryFilter(), 1)  # which brings the names of principals up to date
     (folder / "master.key").unlink()
     return folder

@@ -21,6 +21,7 @@ from orgserver.model.orgs import Caller
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.calls.approvals import Approving
 from orgserver.services.orgs.enrolment import Enrolled
+from tests import operations
 from tests.cli.shells import SECONDS, Command, Shell
 
 NARROW = {"FORCE_COLOR": "1", "NO_COLOR": "1", "COLUMNS": "80", "LINES": "1000"}
@@ -75,9 +76,9 @@ async def test_a_narrow_terminal_is_told_which_columns_it_does_not_show(
     command: Command, app: App, caller: Caller, words: str, omitted: str, kept: str
 ) -> None:
     await app.registry.update(caller, "acme", policy={"keep_values": True, "confirm_deletes": True}, tags=("emea",))
-    await app.operations.create(caller, "t", "acme", CONTACT, {"LastName": "Byron", "Email": "b" * 50 + "@acme.com"})
+    await operations.create(app, caller, "t", "acme", CONTACT, {"LastName": "Byron", "Email": "b" * 50 + "@acme.com"})
     with pytest.raises(UnknownOrg):
-        await app.operations.create(caller, "t", "acne-with-a-long-name", CONTACT, {"LastName": "X"})
+        await operations.create(app, caller, "t", "acne-with-a-long-name", CONTACT, {"LastName": "X"})
 
     narrow = await command(cli, *words.split(), **NARROW)
     wide = await command(cli, *words.split(), "--wide", **NARROW)
@@ -93,7 +94,7 @@ async def test_a_narrow_terminal_is_told_which_columns_it_does_not_show(
 
 async def test_a_shortened_id_is_taken_as_it_was_printed(command: Command, app: App, caller: Caller) -> None:
     for name in ("One", "Two"):
-        await app.operations.create(caller, "t", "acme", CONTACT, {"LastName": name})
+        await operations.create(app, caller, "t", "acme", CONTACT, {"LastName": name})
 
     listed = await command(cli, "audit", "list", "--action", "create", **NARROW)
     ids = [line.split()[-1] for line in listed.stdout.splitlines()[1:]]
@@ -123,8 +124,8 @@ async def test_orgs_that_agents_made_up_are_one_row_of_the_report(
 ) -> None:
     for number in range(20):
         with pytest.raises(UnknownOrg):
-            await app.operations.create(caller, "t", f"made-up-{number}", CONTACT, {"LastName": "X"})
-    await app.operations.create(caller, "t", "globex", CONTACT, {"LastName": "X"})
+            await operations.create(app, caller, "t", f"made-up-{number}", CONTACT, {"LastName": "X"})
+    await operations.create(app, caller, "t", "globex", CONTACT, {"LastName": "X"})
     await command(cli, "remove-org", "globex", "--yes", "--keep-token")
 
     report = json.loads((await command(cli, "audit", "report", "--json")).stdout)
@@ -150,7 +151,7 @@ async def test_a_store_without_orgs_tells_agents_where_it_is_and_what_a_person_d
     open_again: object, caller: Caller, tmp_path: Path
 ) -> None:
     async with open_again() as app:  # type: ignore[operator]  # the fixture of all tests
-        page = await app.operations.orgs(caller, "salesforce_list_orgs", None, None)
+        page = await operations.orgs(app, caller, "salesforce_list_orgs", None, None)
 
     (warning,) = page.warnings
     assert page.orgs == []
@@ -159,7 +160,7 @@ async def test_a_store_without_orgs_tells_agents_where_it_is_and_what_a_person_d
 
 
 async def test_with_orgs_there_is_no_such_warning(app: App, caller: Caller) -> None:
-    assert (await app.operations.orgs(caller, "salesforce_list_orgs", "nowhere", None)).warnings == ()
+    assert (await operations.orgs(app, caller, "salesforce_list_orgs", "nowhere", None)).warnings == ()
 
 
 def test_what_is_left_of_a_long_value_ends_in_an_ellipsis() -> None:
@@ -227,9 +228,9 @@ async def test_the_beginning_of_a_code_stands_for_it_unless_several_begin_so(app
     approving = Approving(app.store, app.access)
     codes: list[str] = []
     while len({code[0] for code in codes}) == len(codes):  # until two begin alike
-        made = await app.operations.create(caller, "t", "acme", CONTACT, {"LastName": "Byron"})
+        made = await operations.create(app, caller, "t", "acme", CONTACT, {"LastName": "Byron"})
         with pytest.raises(PolicyDenied):
-            await app.operations.delete(caller, "t", "acme", CONTACT, made.id)
+            await operations.delete(app, caller, "t", "acme", CONTACT, made.id)
         codes = [each.code for each in await approving.waiting()]
     alike = next(code[0] for code in codes if sum(each[0] == code[0] for each in codes) > 1)
     alone = min(codes)

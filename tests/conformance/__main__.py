@@ -62,7 +62,7 @@ async def _judge(packages: Path, folder: Path) -> int:
         open_app(read_settings({"home": folder / "home"}, {})) as app,
     ):
         await register(app, sandbox)
-        server = build_server(app.operations, principal=Principal("local:conformance"))
+        server = build_server(app.services, principal=Principal("local:conformance"))
         async with serving(server) as url:
             print("== orgserver", flush=True)
             real = [await _passes(environment, folder, url, name) for name in REAL]

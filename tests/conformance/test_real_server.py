@@ -15,6 +15,7 @@ from orgserver.app import App
 from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Principal
 from orgserver.serving.server import build_server
+from tests import operations
 
 from .http_serving import serving
 
@@ -25,7 +26,7 @@ HEADERS = {"Accept": "application/json, text/event-stream"}
 def served(app: App) -> Callable[[], AbstractAsyncContextManager[str]]:
     @asynccontextmanager
     async def serve() -> AsyncIterator[str]:
-        async with serving(build_server(app.operations, principal=Principal("local:conformance"))) as url:
+        async with serving(build_server(app.services, principal=Principal("local:conformance"))) as url:
             yield url
 
     return serve
@@ -92,7 +93,7 @@ async def test_several_streams_of_one_session_get_each_their_own_answer(served) 
 @pytest.mark.parametrize("generation", ["legacy", "auto"])
 async def test_a_person_is_asked_over_http_too(served, app, caller, generation) -> None:
     await app.registry.update(caller, "acme", policy={"confirm_deletes": True})
-    made = await app.operations.create(caller, "t", "acme", CONTACT, {"LastName": "Lovelace"})
+    made = await operations.create(app, caller, "t", "acme", CONTACT, {"LastName": "Lovelace"})
     asked: list[str] = []
 
     async def person(_context: Any, params: Any) -> Any:

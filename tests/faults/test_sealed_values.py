@@ -21,6 +21,7 @@ from orgserver.store.orgs.credentials import access_token_of, credential_of
 from orgserver.store.orgs.pending_enrolments import PendingEnrolment
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction
+from tests import operations
 
 ORGS = 20
 SEED = 7
@@ -239,7 +240,7 @@ async def test_a_kept_answer_opens_for_its_own_key_only(app: App, acme: SandboxO
 
     async def create(key: str) -> Any:
         values = {"LastName": key}
-        return await app.operations.create(caller, "t", acme.alias, contact, values, idempotency_key=key)
+        return await operations.create(app, caller, "t", acme.alias, contact, values, idempotency_key=key)
 
     made = {key: await create(key) for key in keys}
     records = len(acme.records.tables["Contact"])

@@ -56,7 +56,7 @@ async def _walk_all(tracer: Tracer, folder: Path) -> dict[str, Figures]:
         async with open_app(read_settings({"home": folder / "home"}, {})) as app:
             await register(app, sandbox)
             scope = Scope(toolsets=frozenset({"all"}))
-            server = build_server(app.operations, principal=Principal("local:walker"), scope=scope)
+            server = build_server(app.services, principal=Principal("local:walker"), scope=scope)
             async with Client(server, elicitation_callback=_accept) as client:
                 calls = _Calls(client, org)
                 walks["create"] = await _measure(tracer, calls.create)

@@ -8,6 +8,7 @@ from orgserver.model.orgs import Caller
 from orgserver.salesforce import limits
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.queries.list_query import Listing
+from tests import operations
 
 
 @pytest.mark.parametrize(
@@ -32,9 +33,9 @@ def test_it_warns_from_nine_tenths_on(header: str, warned: bool) -> None:
 
 
 async def test_a_result_carries_the_warning(app: App, caller: Caller, acme: SandboxOrg) -> None:
-    quiet = await app.operations.list(caller, "salesforce_list_contacts", "acme", Listing(CONTACT))
+    quiet = await operations.list_(app, caller, "salesforce_list_contacts", "acme", Listing(CONTACT))
     acme.daily_limit = acme.counters.api_calls + 1
-    page = await app.operations.list(caller, "salesforce_list_contacts", "acme", Listing(CONTACT))
+    page = await operations.list_(app, caller, "salesforce_list_contacts", "acme", Listing(CONTACT))
 
     assert quiet.warnings == ()
     assert "API calls" in page.warnings[0]

@@ -28,13 +28,14 @@ from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.state import schema
 from orgserver.services.queries.list_query import Listing
 from orgserver.store.transaction import Transaction
+from tests import operations
 
 TOOL = "salesforce_create_contact"
 ADA = {"FirstName": "Ada", "LastName": "Byron"}
 
 
 async def create(app: App, caller: Caller, org: str = "acme", **options: object):
-    return await app.operations.create(caller, TOOL, org, CONTACT, dict(ADA), **options)  # type: ignore[arg-type]
+    return await operations.create(app, caller, TOOL, org, CONTACT, dict(ADA), **options)  # type: ignore[arg-type]
 
 
 async def entries(app: App) -> list[AuditEntry]:
@@ -47,16 +48,19 @@ def posts(org: SandboxOrg) -> list[str]:
 
 
 async def test_a_created_contact_can_be_read_changed_listed_and_deleted(app: App, caller: Caller) -> None:
-    ops = app.operations
     made = await create(app, caller)
 
-    assert (await ops.read(caller, "salesforce_get_contact", "acme", CONTACT, made.id)).values["Name"] == "Ada Byron"
-    await ops.update(caller, "salesforce_update_contact", "acme", CONTACT, made.id, {"Email": "a@b.co"})
-    page = await ops.list(caller, "salesforce_list_contacts", "acme", Listing(CONTACT, filter={"Email": "a@b.co"}))
+    assert (await operations.read(app, caller, "salesforce_get_contact", "acme", CONTACT, made.id)).values[
+        "Name"
+    ] == "Ada Byron"
+    await operations.update(app, caller, "salesforce_update_contact", "acme", CONTACT, made.id, {"Email": "a@b.co"})
+    page = await operations.list_(
+        app, caller, "salesforce_list_contacts", "acme", Listing(CONTACT, filter={"Email": "a@b.co"})
+    )
     assert [record["Id"] for record in page.records] == [made.id]
-    await ops.delete(caller, "salesforce_delete_contact", "acme", CONTACT, made.id)
+    await operations.delete(app, caller, "salesforce_delete_contact", "acme", CONTACT, made.id)
     with pytest.raises(Rejected) as gone:
-        await ops.read(caller, "salesforce_get_contact", "acme", CONTACT, made.id)
+        await operations.read(app, caller, "salesforce_get_contact", "acme", CONTACT, made.id)
 
     assert gone.value.category == "not_found"
     assert [(e.action, e.outcome.value) for e in await entries(app)] == [
@@ -102,7 +106,7 @@ async def test_an_org_outside_the_servers_scope_looks_like_none(open_again, app:
         with pytest.raises(UnknownOrg) as absent:
             await create(scoped, caller, "nowhere")
         visible = [
-            org["org"] for org in (await scoped.operations.orgs(caller, "salesforce_list_orgs", None, None)).orgs
+            org["org"] for org in (await operations.orgs(scoped, caller, "salesforce_list_orgs", None, None)).orgs
         ]
 
     assert hidden.value.as_json("x") == absent.value.as_json("x")
@@ -137,7 +141,7 @@ async def test_a_removed_org_gets_no_call_even_from_a_server_that_still_remember
     acme.requests.clear()
 
     with pytest.raises(UnknownOrg):
-        await app.operations.list(caller, "salesforce_list_contacts", "acme", Listing(CONTACT))
+        await operations.list_(app, caller, "salesforce_list_contacts", "acme", Listing(CONTACT))
     assert acme.requests == []
 
 
@@ -145,7 +149,7 @@ async def test_a_read_only_server_refuses_changes_and_takes_reads(open_again, ap
     async with open_again(Scope(read_only=True)) as reader:
         with pytest.raises(Forbidden):
             await create(reader, caller)
-        page = await reader.operations.list(caller, "salesforce_list_contacts", "acme", Listing(CONTACT))
+        page = await operations.list_(reader, caller, "salesforce_list_contacts", "acme", Listing(CONTACT))
 
     assert page.total_size == 4
     assert [e.outcome.value for e in await entries(app)] == ["denied", "succeeded"]
@@ -155,7 +159,7 @@ async def test_a_disabled_org_refuses_everything(app: App, caller: Caller, acme:
     await app.registry.update(caller, "acme", enabled=False)
 
     with pytest.raises(PolicyDenied) as refused:
-        await app.operations.list(caller, "salesforce_list_contacts", "acme", Listing(CONTACT))
+        await operations.list_(app, caller, "salesforce_list_contacts", "acme", Listing(CONTACT))
 
     assert refused.value.code == "ORG_DISABLED"
     assert acme.requests == []
@@ -179,7 +183,7 @@ async def test_a_wrong_value_is_refused_by_name_before_anything_is_sent(
     app: App, caller: Caller, acme: SandboxOrg, values: dict, field: str
 ) -> None:
     with pytest.raises(InvalidArgument) as refused:
-        await app.operations.create(caller, TOOL, "acme", CONTACT, values)
+        await operations.create(app, caller, TOOL, "acme", CONTACT, values)
 
     assert refused.value.fields == (field,)
     assert acme.requests == []
@@ -208,17 +212,17 @@ async def test_a_wrong_list_argument_is_refused_by_name(
     app: App, caller: Caller, acme: SandboxOrg, listing: Listing, argument: str
 ) -> None:
     with pytest.raises(InvalidArgument) as refused:
-        await app.operations.list(caller, "salesforce_list_contacts", "acme", listing)
+        await operations.list_(app, caller, "salesforce_list_contacts", "acme", listing)
 
     assert refused.value.fields[0] == argument
     assert acme.requests == []
 
 
 async def test_a_quote_in_a_filter_stays_a_quote(app: App, caller: Caller) -> None:
-    made = await app.operations.create(caller, TOOL, "acme", CONTACT, {"LastName": "O'Hara' OR Name != '"})
+    made = await operations.create(app, caller, TOOL, "acme", CONTACT, {"LastName": "O'Hara' OR Name != '"})
 
-    page = await app.operations.list(
-        caller, "salesforce_list_contacts", "acme", Listing(CONTACT, filter={"LastName": "O'Hara' OR Name != '"})
+    page = await operations.list_(
+        app, caller, "salesforce_list_contacts", "acme", Listing(CONTACT, filter={"LastName": "O'Hara' OR Name != '"})
     )
 
     assert [record["Id"] for record in page.records] == [made.id]
@@ -245,25 +249,27 @@ async def test_a_quote_in_a_filter_stays_a_quote(app: App, caller: Caller) -> No
 )
 async def test_a_query_with_a_side_effect_is_refused(app: App, caller: Caller, acme: SandboxOrg, clause: str) -> None:
     with pytest.raises(InvalidArgument):
-        await app.operations.query(caller, "salesforce_query", "acme", f"SELECT Id FROM Contact LIMIT 1 {clause}")
+        await operations.query(app, caller, "salesforce_query", "acme", f"SELECT Id FROM Contact LIMIT 1 {clause}")
     assert acme.requests == []
 
 
 async def test_words_of_such_a_clause_within_a_literal_are_a_value(app: App, caller: Caller, acme: SandboxOrg) -> None:
     soql = "SELECT Id FROM Contact WHERE LastName IN ('FOR UPDATE', 'x FOR VIEW', 'http://x', '--', '/*') LIMIT 1"
 
-    assert (await app.operations.query(caller, "salesforce_query", "acme", soql)).records == []
+    assert (await operations.query(app, caller, "salesforce_query", "acme", soql)).records == []
 
 
 async def test_a_query_that_does_not_parse_is_salesforces_to_judge(app: App, caller: Caller) -> None:
     with pytest.raises(Rejected) as refused:
-        await app.operations.query(caller, "salesforce_query", "acme", "SELECT FROM WHERE")
+        await operations.query(app, caller, "salesforce_query", "acme", "SELECT FROM WHERE")
 
     assert (refused.value.code, refused.value.category) == ("MALFORMED_QUERY", "invalid_argument")
 
 
 async def test_the_log_keeps_a_query_without_its_literals(app: App, caller: Caller) -> None:
-    await app.operations.query(caller, "salesforce_query", "acme", "SELECT Id FROM Contact WHERE LastName = 'Canary42'")
+    await operations.query(
+        app, caller, "salesforce_query", "acme", "SELECT Id FROM Contact WHERE LastName = 'Canary42'"
+    )
 
     entry = (await entries(app))[0]
     assert entry.soql == "SELECT Id FROM Contact WHERE LastName = ?"
@@ -276,8 +282,8 @@ async def test_every_record_of_a_long_result_comes_once_by_cursor(app: App, call
     seen: list[str] = []
     cursor, calls = None, 0
     while calls < 100:
-        page = await app.operations.query(
-            caller, "salesforce_query", "acme", "SELECT Id FROM Contact ORDER BY Id", limit=700, cursor=cursor
+        page = await operations.query(
+            app, caller, "salesforce_query", "acme", "SELECT Id FROM Contact ORDER BY Id", limit=700, cursor=cursor
         )
         assert page.total_size == (None if cursor is None else 4_504)
         seen += [record["Id"] for record in page.records]
@@ -296,8 +302,8 @@ async def test_a_result_ends_at_sixty_kilobytes_and_goes_on_by_cursor(
         acme.records.add(schema.load("Contact"), {"LastName": "Long", "Description": "x" * 10_000})
     sizes, seen, cursor = [], [], None
     while True:
-        page = await app.operations.query(
-            caller, "salesforce_query", "acme", "SELECT Id, Description FROM Contact", limit=2_000, cursor=cursor
+        page = await operations.query(
+            app, caller, "salesforce_query", "acme", "SELECT Id, Description FROM Contact", limit=2_000, cursor=cursor
         )
         sizes.append(len(str(page.records)))
         seen += [record["Id"] for record in page.records]
@@ -311,14 +317,14 @@ async def test_a_result_ends_at_sixty_kilobytes_and_goes_on_by_cursor(
 
 @pytest.mark.parametrize("other", ["org", "principal", "arguments"])
 async def test_a_cursor_is_worth_nothing_elsewhere(app: App, caller: Caller, globex: SandboxOrg, other: str) -> None:
-    first = await app.operations.list(caller, "salesforce_list_contacts", "acme", Listing(CONTACT, limit=2))
+    first = await operations.list_(app, caller, "salesforce_list_contacts", "acme", Listing(CONTACT, limit=2))
     stranger = Caller(Principal("somebody"), "stdio") if other == "principal" else caller
     target = "globex" if other == "org" else "acme"
     limit = 3 if other == "arguments" else 2
 
     with pytest.raises(InvalidArgument) as refused:
-        await app.operations.list(
-            stranger, "salesforce_list_contacts", target, Listing(CONTACT, limit=limit, cursor=first.next_cursor)
+        await operations.list_(
+            app, stranger, "salesforce_list_contacts", target, Listing(CONTACT, limit=limit, cursor=first.next_cursor)
         )
 
     assert refused.value.fields == ("cursor",)
@@ -336,7 +342,7 @@ async def test_a_next_page_elsewhere_is_never_followed(
     acme.fault("status", path=".*/query", status=200, body=body)
 
     with pytest.raises(Rejected) as refused:
-        await app.operations.query(caller, "salesforce_query", "acme", "SELECT Id FROM Contact")
+        await operations.query(app, caller, "salesforce_query", "acme", "SELECT Id FROM Contact")
 
     assert refused.value.code == "BAD_NEXT_PAGE"
     assert globex.requests == []
@@ -355,7 +361,7 @@ async def test_a_redirect_is_never_followed(app: App, caller: Caller, acme: Sand
 async def test_appointments_that_overlap_are_listed(app: App, caller: Caller) -> None:
     async def made(start: str, end: str) -> str:
         data = {"Subject": "x", "StartDateTime": start, "EndDateTime": end}
-        return (await app.operations.create(caller, "salesforce_create_appointment", "acme", EVENT, data)).id
+        return (await operations.create(app, caller, "salesforce_create_appointment", "acme", EVENT, data)).id
 
     before = await made("2031-03-01T08:00:00Z", "2031-03-01T09:00:00Z")
     into = await made("2031-03-01T08:30:00Z", "2031-03-01T10:00:00+01:00")
@@ -363,7 +369,8 @@ async def test_appointments_that_overlap_are_listed(app: App, caller: Caller) ->
     instant = await made("2031-03-01T09:00:00Z", "2031-03-01T09:00:00Z")
     after = await made("2031-03-01T10:00:00Z", "2031-03-01T11:00:00Z")
 
-    page = await app.operations.list(
+    page = await operations.list_(
+        app,
         caller,
         "salesforce_list_appointments",
         "acme",
@@ -376,10 +383,10 @@ async def test_appointments_that_overlap_are_listed(app: App, caller: Caller) ->
 
 async def test_dates_mean_the_org_users_days(app: App, caller: Caller) -> None:
     data = {"Subject": "x", "StartDateTime": "2031-06-30T22:30:00Z", "EndDateTime": "2031-06-30T23:00:00Z"}
-    made = await app.operations.create(caller, "salesforce_create_appointment", "acme", EVENT, data)
+    made = await operations.create(app, caller, "salesforce_create_appointment", "acme", EVENT, data)
 
-    page = await app.operations.list(
-        caller, "salesforce_list_appointments", "acme", Listing(EVENT, start="2031-07-01", end="2031-07-01")
+    page = await operations.list_(
+        app, caller, "salesforce_list_appointments", "acme", Listing(EVENT, start="2031-07-01", end="2031-07-01")
     )
 
     assert [record["Id"] for record in page.records] == [made.id]  # the sandbox's user lives in Berlin
@@ -389,7 +396,8 @@ async def test_an_update_that_somebody_overtook_is_a_conflict(app: App, caller: 
     made = await create(app, caller)
 
     with pytest.raises(Rejected) as refused:
-        await app.operations.update(
+        await operations.update(
+            app,
             caller,
             "salesforce_update_contact",
             "acme",
@@ -406,10 +414,10 @@ async def test_a_preview_sends_nothing_but_the_read(app: App, caller: Caller, ac
     made = await create(app, caller)
     acme.requests.clear()
 
-    shown = await app.operations.update(
-        caller, "salesforce_update_contact", "acme", CONTACT, made.id, {"Title": "x"}, preview=True
+    shown = await operations.update(
+        app, caller, "salesforce_update_contact", "acme", CONTACT, made.id, {"Title": "x"}, preview=True
     )
-    gone = await app.operations.delete(caller, "salesforce_delete_contact", "acme", CONTACT, made.id, preview=True)
+    gone = await operations.delete(app, caller, "salesforce_delete_contact", "acme", CONTACT, made.id, preview=True)
 
     assert [(c.field, c.before, c.after) for c in shown.changes] == [("Title", None, "x")]
     assert ("LastName", "Byron", None) in [(c.field, c.before, c.after) for c in gone.changes]
@@ -555,7 +563,7 @@ async def test_a_create_whose_answer_is_lost_is_unknown_and_sent_once(
     entry = (await entries(app))[0]
     assert entry.outcome is Outcome.UNKNOWN
     query = (lost.value.hint or "").partition(": ")[2]
-    found = await app.operations.query(caller, "salesforce_query", "acme", query)
+    found = await operations.query(app, caller, "salesforce_query", "acme", query)
     assert found.total_size == 1
 
 
@@ -608,7 +616,7 @@ async def test_a_cancelled_call_still_has_its_outcome(app: App, caller: Caller, 
 
     with pytest.raises(asyncio.CancelledError):
         await task
-    await app.operations.close()
+    await app.services.executor.close()
 
     entry = (await entries(app))[-1]
     assert (entry.outcome, entry.error_code) == (Outcome.UNKNOWN, "CANCELLED")
@@ -634,7 +642,7 @@ async def test_the_same_key_with_other_arguments_is_a_conflict(app: App, caller:
     await create(app, caller, idempotency_key="k1")
 
     with pytest.raises(Conflict):
-        await app.operations.create(caller, TOOL, "acme", CONTACT, {"LastName": "Other"}, idempotency_key="k1")
+        await operations.create(app, caller, TOOL, "acme", CONTACT, {"LastName": "Other"}, idempotency_key="k1")
     assert len(posts(acme)) == 1
 
 
@@ -718,7 +726,7 @@ async def test_without_an_intent_nothing_is_sent(
     acme.requests.clear()
     fail(True)
 
-    for act in (create(app, caller), app.operations.list(caller, "t", "acme", Listing(CONTACT))):
+    for act in (create(app, caller), operations.list_(app, caller, "t", "acme", Listing(CONTACT))):
         with pytest.raises(StoreAway) as refused:
             await act
         assert refused.value.outcome == "not_sent"
@@ -761,12 +769,12 @@ async def test_an_almost_full_disk_refuses_new_acts(app: App, caller: Caller, ac
 async def test_one_org_that_hangs_does_not_hold_up_another(app: App, caller: Caller, acme: SandboxOrg) -> None:
     acme.fault("hang", path=".*/query", seconds=5, times=1_000)
     hanging = [
-        asyncio.ensure_future(app.operations.list(caller, "salesforce_list_contacts", "acme", Listing(CONTACT)))
+        asyncio.ensure_future(operations.list_(app, caller, "salesforce_list_contacts", "acme", Listing(CONTACT)))
         for _ in range(30)
     ]
 
     async with asyncio.timeout(3):
-        page = await app.operations.list(caller, "salesforce_list_contacts", "globex", Listing(CONTACT))
+        page = await operations.list_(app, caller, "salesforce_list_contacts", "globex", Listing(CONTACT))
 
     for task in hanging:
         task.cancel()
@@ -781,7 +789,9 @@ async def test_too_many_calls_to_one_org_are_refused_at_once(
         await create(narrow, caller)
         acme.fault("hang", path=".*/query", seconds=5, times=1_000)
         tasks = [
-            asyncio.ensure_future(narrow.operations.list(caller, "salesforce_list_contacts", "acme", Listing(CONTACT)))
+            asyncio.ensure_future(
+                operations.list_(narrow, caller, "salesforce_list_contacts", "acme", Listing(CONTACT))
+            )
             for _ in range(8)
         ]
         async with asyncio.timeout(5):

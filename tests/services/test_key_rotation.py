@@ -26,6 +26,7 @@ from orgserver.store.session import Store, open_store
 from orgserver.vault.keys import Context, Key, Unsealable, key_id
 from orgserver.vault.ring import Vault, write_ring
 from orgserver.vault.sources import FileRing
+from tests import operations
 
 Opener = Callable[[], Any]
 
@@ -395,7 +396,7 @@ async def test_a_kept_answer_is_the_same_after_a_reseal(app: App, acme: SandboxO
 
     async def create() -> Any:
         values = {"LastName": "Lovelace"}
-        return await app.operations.create(caller, "t", "acme", contact, values, idempotency_key="k")
+        return await operations.create(app, caller, "t", "acme", contact, values, idempotency_key="k")
 
     first = await create()
     before = len(acme.records.tables["Contact"])

@@ -30,7 +30,7 @@ class Calls:
 
 @asynccontextmanager
 async def calling(app: App) -> AsyncIterator[Calls]:
-    server = build_server(app.operations, principal=Principal("local:tester"), scope=Scope(toolsets=frozenset({"all"})))
+    server = build_server(app.services, principal=Principal("local:tester"), scope=Scope(toolsets=frozenset({"all"})))
     async with Client(server) as client:
         yield Calls(client)
 

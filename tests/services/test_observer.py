@@ -15,6 +15,7 @@ from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.observer import Observer, Watched
+from tests import operations
 
 TOOL = "salesforce_create_contact"
 
@@ -56,7 +57,7 @@ async def watched(app: App, tmp_path: Path, witness: Witness) -> AsyncIterator[A
 
 
 async def create(app: App, caller: Caller, org: str = "acme", **values: str) -> str:
-    return (await app.operations.create(caller, TOOL, org, CONTACT, {"LastName": "Byron"} | values)).id
+    return (await operations.create(app, caller, TOOL, org, CONTACT, {"LastName": "Byron"} | values)).id
 
 
 async def test_what_is_seen_is_what_the_audit_log_says(watched: App, caller: Caller, witness: Witness) -> None:
@@ -64,7 +65,7 @@ async def test_what_is_seen_is_what_the_audit_log_says(watched: App, caller: Cal
     for org, values in (("acne", {}), ("acme", {"Nope__c": "1"})):
         with pytest.raises(CallError):
             await create(watched, caller, org, **values)
-    await watched.operations.refuse(caller, TOOL, Action.CREATE, "acme", CONTACT, InvalidArgument("no"))
+    await operations.refuse(watched, caller, TOOL, Action.CREATE, "acme", CONTACT, InvalidArgument("no"))
 
     recorded = [entry async for entry in watched.audit_log.entries(EntryFilter(tool=TOOL))]
     seen = [(act, ending) for act, ending in witness.seen if act.tool == TOOL]  # a refused name has it looked up anew
@@ -82,9 +83,9 @@ async def test_what_is_seen_is_what_the_audit_log_says(watched: App, caller: Cal
 async def test_a_repeated_call_is_seen_as_one_more(watched: App, caller: Caller, witness: Witness) -> None:
     key, values = "k", {"LastName": "Byron"}
     for _ in range(2):
-        await watched.operations.create(caller, TOOL, "acme", CONTACT, values, idempotency_key=key)
+        await operations.create(watched, caller, TOOL, "acme", CONTACT, values, idempotency_key=key)
     with pytest.raises(CallError):
-        await watched.operations.create(caller, TOOL, "acme", CONTACT, {"LastName": "B"}, idempotency_key=key)
+        await operations.create(watched, caller, TOOL, "acme", CONTACT, {"LastName": "B"}, idempotency_key=key)
 
     assert [(ending.outcome.value, ending.api_calls) for _, ending in witness.seen] == [
         ("succeeded", 1), ("succeeded", 0), ("denied", 0),
@@ -102,7 +103,7 @@ async def test_a_caller_that_goes_away_does_not_take_the_outcome_with_it(
             await asyncio.sleep(0)
     assert witness.under_way == 1
     task.cancel()
-    await watched.operations.close()
+    await watched.services.executor.close()
 
     assert witness.last == ("unknown", "CANCELLED")
     assert witness.under_way == 0
@@ -118,9 +119,9 @@ async def test_without_a_store_what_the_agent_is_told_is_seen(watched: App, call
 
 
 async def test_naming_the_orgs_is_seen_and_has_no_entry(watched: App, caller: Caller, witness: Witness) -> None:
-    await watched.operations.orgs(caller, "salesforce_list_orgs", None, None)
+    await operations.orgs(watched, caller, "salesforce_list_orgs", None, None)
     with pytest.raises(CallError):
-        await watched.operations.orgs(caller, "salesforce_list_orgs", None, "not a cursor")
+        await operations.orgs(watched, caller, "salesforce_list_orgs", None, "not a cursor")
 
     assert [(act.id, act.tool, ending.outcome.value) for act, ending in witness.seen] == [
         ("", "salesforce_list_orgs", "succeeded"),
@@ -130,11 +131,11 @@ async def test_naming_the_orgs_is_seen_and_has_no_entry(watched: App, caller: Ca
 
 async def test_a_defect_of_ours_is_seen_as_one(watched: App, caller: Caller, witness: Witness) -> None:
     with pytest.raises(AttributeError):
-        await watched.operations.list(caller, "salesforce_list_contacts", "acme", None)  # type: ignore[arg-type]
+        await operations.list_(watched, caller, "salesforce_list_contacts", "acme", None)  # type: ignore[arg-type]
     assert witness.seen == []
 
     with pytest.raises(TypeError):
-        await watched.operations.read(caller, "salesforce_get_contact", "acme", CONTACT, None)  # type: ignore[arg-type]
+        await operations.read(watched, caller, "salesforce_get_contact", "acme", CONTACT, None)  # type: ignore[arg-type]
     assert witness.last == ("unknown", "INTERNAL")
 
 

@@ -18,19 +18,19 @@ from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.state import schema
 from orgserver.sandbox.state.duplicate_rules import Rule
 from orgserver.services.queries.list_query import Listing
-from orgserver.services.records import upsert
 from orgserver.services.records.upsert import Upsert
+from tests import operations
 
 API = r"/services/data/v.*"
 ALL = 1_000
 
 
 async def query(app: App, caller: Caller, soql: str, limit: int = 50, cursor: str | None = None) -> Page:
-    return await app.operations.query(caller, "salesforce_query", "acme", soql, limit=limit, cursor=cursor)
+    return await operations.query(app, caller, "salesforce_query", "acme", soql, limit=limit, cursor=cursor)
 
 
 async def create(app: App, caller: Caller, **values: object) -> str:
-    created = await app.operations.create(caller, "salesforce_create_contact", "acme", CONTACT, dict(values))
+    created = await operations.create(app, caller, "salesforce_create_contact", "acme", CONTACT, dict(values))
     return created.id
 
 
@@ -315,7 +315,7 @@ async def test_a_long_query_goes_through_a_composite_and_a_short_one_does_not(
     listing = Listing(CONTACT, filter={"LastName": {"in": [*names, "Lovelace"]}})
     acme.requests.clear()
 
-    page = await app.operations.list(caller, "salesforce_list_contacts", "acme", listing)
+    page = await operations.list_(app, caller, "salesforce_list_contacts", "acme", listing)
 
     assert [record["LastName"] for record in page.records] == ["Lovelace"]
     ways = {seen.path.rpartition("/")[2] for seen in acme.requests} & {"query", "composite"}
@@ -379,9 +379,9 @@ async def test_usual_fields_that_the_user_may_not_see_are_left_out(
 ) -> None:
     acme.hidden_fields = {"Contact": frozenset(hidden)}
 
-    page = await app.operations.list(caller, "salesforce_list_contacts", "acme", Listing(CONTACT))
-    record = await app.operations.read(
-        caller, "salesforce_get_contact", "acme", CONTACT, str(page.records[0]["Id"]), None
+    page = await operations.list_(app, caller, "salesforce_list_contacts", "acme", Listing(CONTACT))
+    record = await operations.read(
+        app, caller, "salesforce_get_contact", "acme", CONTACT, str(page.records[0]["Id"]), None
     )
 
     for row in (*page.records, record.values):
@@ -389,7 +389,7 @@ async def test_usual_fields_that_the_user_may_not_see_are_left_out(
         assert not {*hidden} & row.keys()
         assert ("Account" in row) is ("AccountId" not in hidden)
     acme.requests.clear()
-    await app.operations.list(caller, "salesforce_list_contacts", "acme", Listing(CONTACT))
+    await operations.list_(app, caller, "salesforce_list_contacts", "acme", Listing(CONTACT))
     assert len(acme.requests) == 1  # what is hidden is remembered
 
 
@@ -397,7 +397,7 @@ async def test_usual_fields_of_appointments_are_left_out_too(app: App, caller: C
     acme.hidden_fields = {"Event": frozenset({"Location"})}
 
     listing = Listing(EVENT, start="2000-01-01", end="2100-01-01")
-    page = await app.operations.list(caller, "salesforce_list_appointments", "acme", listing)
+    page = await operations.list_(app, caller, "salesforce_list_appointments", "acme", listing)
 
     assert len(page.records) == 2
 
@@ -425,14 +425,7 @@ async def test_several_records_of_one_key_are_named(app: App, caller: Caller, ac
 
     wanted = Upsert(CONTACT, "Key__c", "k", {"LastName": "Other"})
     with pytest.raises(Rejected) as told:
-        await app.operations.perform(
-            caller,
-            "salesforce_upsert_record",
-            "upsert",
-            "acme",
-            CONTACT,
-            lambda org: upsert.plan(caller, org, "salesforce_upsert_record", wanted),
-        )
+        await operations.upsert(app, caller, "salesforce_upsert_record", "acme", wanted)
 
     assert (told.value.code, told.value.category) == ("MULTIPLE_CHOICES", "conflict")
     assert all(each in (told.value.hint or "") for each in ids)

@@ -13,6 +13,7 @@ from orgserver.model.orgs import Caller, Principal, Scope
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.serving import wire
 from orgserver.serving.server import build_server, record_unreadable
+from tests import operations
 
 ME = {"name": "raw", "version": "1"}
 HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": ME}
@@ -54,10 +55,10 @@ async def served(
 ) -> tuple[dict[str, Any], list[AuditEntry]]:
     """The answer to one line, and the entries that it left."""
     principal = Principal("local:tester")
-    server = build_server(app.operations, principal=principal, scope=scope)
+    server = build_server(app.services, principal=principal, scope=scope)
 
     async def refused(tool: str | None, request_id: str | int | None) -> None:
-        await record_unreadable(app.operations, Caller(principal, "stdio", request_id=str(request_id)), tool)
+        await record_unreadable(app.services, Caller(principal, "stdio", request_id=str(request_id)), tool)
 
     before = {entry.id async for entry in app.audit_log.entries(EntryFilter())}
     client = Client(generation, [line])
@@ -174,7 +175,7 @@ async def test_a_repeated_call_whose_answer_says_nothing_has_no_yes_and_waits_fo
     app: App, caller: Caller, acme: SandboxOrg, response: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     await app.registry.update(caller, "acme", policy={"confirm_deletes": True})
-    made = await app.operations.create(caller, "salesforce_create_contact", "acme", CONTACT, {"LastName": "Lovelace"})
+    made = await operations.create(app, caller, "salesforce_create_contact", "acme", CONTACT, {"LastName": "Lovelace"})
     asking = {"_meta": ENVELOPE | {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {}}}}
     deletion = {"name": "salesforce_delete_contact", "arguments": {"org": "acme", "contact_id": made.id}} | asking
 

@@ -33,7 +33,7 @@ async def agent(shell: Shell) -> AsyncIterator[Agent]:
     """An agent with every tool, over the shell's home."""
     async with open_app(read_settings({"home": shell.home}, {})) as app:
         server = build_server(
-            app.operations,
+            app.services,
             principal=Principal("local:agent"),
             label="night shift",
             scope=Scope(toolsets=frozenset({"all"})),

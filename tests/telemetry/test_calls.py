@@ -28,6 +28,7 @@ from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.observer import Watched
 from orgserver.telemetry.calls import CallTelemetry, attributes
 from orgserver.telemetry.records import RecordHandler, Seldom
+from tests import operations
 
 TOOL = "salesforce_create_contact"
 VALUE = "Canarywood-Featherstonehaugh"
@@ -97,7 +98,7 @@ async def told(app: App, tmp_path: Path, collected: Collected) -> AsyncIterator[
 
 
 async def create(app: App, caller: Caller, org: str = "acme", **values: str) -> str:
-    return (await app.operations.create(caller, TOOL, org, CONTACT, {"LastName": VALUE} | values)).id
+    return (await operations.create(app, caller, TOOL, org, CONTACT, {"LastName": VALUE} | values)).id
 
 
 async def test_a_span_says_what_its_audit_entry_says(told: App, caller: Caller, collected: Collected) -> None:
@@ -139,7 +140,7 @@ async def test_a_failed_call_is_an_error_with_its_code(
         while [seen.method for seen in acme.requests].count("POST") < 2:
             await asyncio.sleep(0)
     task.cancel()
-    await told.operations.close()
+    await told.services.executor.close()
 
     seen = [dict(span.attributes or {}) for span in collected.spans]
     assert {span.status.status_code for span in collected.spans} == {StatusCode.ERROR}
@@ -160,7 +161,7 @@ async def test_calls_are_counted_timed_and_known_while_they_run(
             await asyncio.sleep(0)
     (during,) = collected.points()["orgserver.calls.in_flight"]
     await task
-    await told.operations.orgs(caller, "salesforce_list_orgs", None, None)
+    await operations.orgs(told, caller, "salesforce_list_orgs", None, None)
     with pytest.raises(CallError):
         await create(told, caller, "acne")
 
@@ -199,14 +200,18 @@ async def test_refreshes_are_counted_and_why_they_failed(
 async def test_nothing_secret_and_nothing_of_the_records_is_told(
     told: App, caller: Caller, acme: SandboxOrg, collected: Collected
 ) -> None:
-    ops, secrets = told.operations, {acme.client_secret, acme.refresh_token}
+    secrets = {acme.client_secret, acme.refresh_token}
     made = await create(told, caller)
-    await ops.read(caller, "salesforce_get_contact", "acme", CONTACT, made)
-    await ops.query(caller, "salesforce_query", "acme", f"SELECT Id FROM Contact WHERE LastName = '{VALUE}'")
-    await ops.refuse(caller, TOOL, Action.CREATE, VALUE, CONTACT, InvalidArgument(f"no {VALUE}"))
+    await operations.read(told, caller, "salesforce_get_contact", "acme", CONTACT, made)
+    await operations.query(
+        told, caller, "salesforce_query", "acme", f"SELECT Id FROM Contact WHERE LastName = '{VALUE}'"
+    )
+    await operations.refuse(told, caller, TOOL, Action.CREATE, VALUE, CONTACT, InvalidArgument(f"no {VALUE}"))
     acme.fault("html", path=".*/query", times=9)
     with pytest.raises(CallError):
-        await ops.query(caller, "salesforce_query", "acme", f"SELECT Id FROM Contact WHERE Name = '{VALUE}'")
+        await operations.query(
+            told, caller, "salesforce_query", "acme", f"SELECT Id FROM Contact WHERE Name = '{VALUE}'"
+        )
     acme.expire_access_tokens()
     await create(told, caller)
     secrets |= {token.partition("!")[2] for token in acme.access_tokens} | acme.spent | {acme.refresh_token}

@@ -9,14 +9,16 @@ import pytest
 from mcp.client.client import Client
 from mcp_types import CallToolResult, Implementation, ListToolsResult
 
-from orgserver.model.audit import Action
+from orgserver.model.audit import Action, Intent
 from orgserver.model.errors import Denied
 from orgserver.model.orgs import Caller, Principal, Scope
 from orgserver.model.results import Change, Changed, Created, Page, Record
 from orgserver.model.schema import FieldInfo, ObjectInfo, Schema
+from orgserver.services.calls.plan import Call, Operation
 from orgserver.services.describe.operations import ObjectPage
 from orgserver.services.orgs.directory import OrgPage
 from orgserver.services.queries.list_query import Listing
+from orgserver.services.records.upsert import Upsert
 from orgserver.serving.server import build_server
 
 CONTACT_ID = "003Ws000003xYzAIAU"
@@ -24,18 +26,18 @@ EVENT_ID = "00UWs000003xYzAMAU"
 
 
 class PretendOperations:
-    """The verbs without stores and orgs: each call is kept, each answer can be set."""
+    """The services without stores and orgs: each call is kept, each answer can be set."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, Any]] = []
         self.callers: list[Caller] = []
-        self.refusals: list[tuple[str, Action, str | None, str | None, Denied]] = []
+        self.refusals: list[tuple[str | None, Any, str | None, str | None, Denied]] = []
         self.failure: Exception | None = None
         self.refusal_failure: Exception | None = None
         self.created = Created(CONTACT_ID, f"https://acme.example/{CONTACT_ID}", fields=("LastName",))
         self.changed = Changed(CONTACT_ID, ("Email",))
         self.record: dict[str, Any] = {"Id": CONTACT_ID, "LastName": "Lovelace", "Email": None}
-        self.page = Page([{"Id": CONTACT_ID, "Account": {"Name": "Analytical"}}], 1)
+        self.page_of_records = Page([{"Id": CONTACT_ID, "Account": {"Name": "Analytical"}}], 1)
         self.schema = Schema(
             "Contact",
             "Contact",
@@ -51,67 +53,93 @@ class PretendOperations:
         self.result: Any = None
         self.org_page = OrgPage([{"org": "acme", "state": "ready"}])
 
-    def _asked(self, verb: str, caller: Caller, *given: Any) -> None:
+        self.known: Any = None
+        self.executor = self.log = self.records = self.writing = self.queries = self.directory = self
+        self.describe = PretendDescribe(self)
+
+    @property
+    def names(self) -> Any:
+        return self.known
+
+    def asked(self, verb: str, caller: Caller, *given: Any) -> None:
         self.calls.append((verb, given))
         self.callers.append(caller)
         if self.failure is not None:
             raise self.failure
 
-    async def create(self, caller, tool, alias, sobject, values, *, idempotency_key=None, **more) -> Created:
-        self._asked("create", caller, tool, alias, sobject, values, idempotency_key, *_set(more))
-        return self.created
+    async def run(self, call: Call, operation: Any) -> Any:
+        """Run a pretend operation, or remember one that needs nothing of the app."""
+        if isinstance(operation, Operation):
+            self.asked("perform", call.caller, call.tool, operation.action, call.org, call.sobject)
+            return self.result
+        return operation(call)
 
-    async def read(self, caller, tool, alias, sobject, record_id, fields=None) -> Record:
-        self._asked("read", caller, tool, alias, sobject, record_id, fields)
-        return Record(self.record)
+    def _operation(self, verb: str, answer: Callable[[], Any], *given: Any) -> Callable[[Call], Any]:
+        def run(call: Call) -> Any:
+            about = () if call.sobject is None or verb == "list" else (call.sobject,)
+            self.asked(verb, call.caller, call.tool, call.org, *about, *given)
+            return answer()
 
-    async def update(
-        self, caller, tool, alias, sobject, record_id, values, *, if_unmodified_since=None, preview=False, **more
-    ) -> Changed:
-        given = (caller, tool, alias, sobject, record_id, values, if_unmodified_since, preview)
-        self._asked("update", *given, *_set(more))
-        return self._change(preview)
+        return run
 
-    async def delete(self, caller, tool, alias, sobject, record_id, *, preview=False) -> Changed:
-        self._asked("delete", caller, tool, alias, sobject, record_id, preview)
-        return self._change(preview)
+    def create(self, values, *, idempotency_key=None, **more) -> Any:
+        return self._operation("create", lambda: self.created, values, idempotency_key, *_set(more))
+
+    def read(self, record_id, fields=None, *, id_argument="record_id") -> Any:
+        return self._operation("read", lambda: Record(self.record), record_id, fields)
+
+    def update(
+        self, record_id, values, *, if_unmodified_since=None, preview=False, id_argument="record_id", **more
+    ) -> Any:
+        given = (record_id, values, if_unmodified_since, preview)
+        return self._operation("update", lambda: self._change(preview), *given, *_set(more))
+
+    def delete(self, record_id, *, preview=False, id_argument="record_id") -> Any:
+        return self._operation("delete", lambda: self._change(preview), record_id, preview)
+
+    def upsert(self, arguments: Upsert) -> Any:
+        return Operation(Action.UPSERT, lambda _call, _org: None)  # type: ignore[arg-type,return-value]
 
     def _change(self, preview: bool) -> Changed:
         if not preview:
             return self.changed
         return Changed(CONTACT_ID, preview=True, changes=(Change("Email", "a@example.com", None),))
 
-    async def list(self, caller, tool, alias, listing: Listing) -> Page:
-        self._asked("list", caller, tool, alias, listing)
-        return self.page
+    def list(self, listing: Listing) -> Any:
+        return self._operation("list", lambda: self.page_of_records, listing)
 
-    async def query(
-        self, caller, tool, alias, soql, *, limit=50, cursor=None, include_deleted=False, count=False
-    ) -> Page:
-        self._asked("query", caller, tool, alias, soql, limit, cursor, include_deleted, count)
-        return self.page
+    def query(self, soql, *, limit=50, cursor=None, include_deleted=False, count=False) -> Any:
+        return self._operation("query", lambda: self.page_of_records, soql, limit, cursor, include_deleted, count)
 
-    async def perform(self, caller, tool, action, alias, sobject, plan) -> Any:
-        self._asked("perform", caller, tool, action, alias, sobject)
-        return self.result
-
-    async def orgs(self, caller, tool, match, cursor) -> OrgPage:
-        self._asked("orgs", caller, tool, match, cursor)
+    async def page(self, call: Call, match, cursor) -> OrgPage:
+        self.asked("orgs", call.caller, call.tool, match, cursor)
         return self.org_page
 
-    async def describe(self, caller, tool, alias, sobject, fields=None, **more) -> Schema:
-        self._asked("describe", caller, tool, alias, sobject, fields, *_set(more))
-        return self.schema
-
-    async def objects(self, caller, tool, alias, match, cursor) -> ObjectPage:
-        self._asked("objects", caller, tool, alias, match, cursor)
-        return self.object_page
-
-    async def refuse(self, caller, tool, action, alias, sobject, error) -> None:
-        self.callers.append(caller)
+    async def refuse(self, intent: Intent, error: Denied) -> None:
         if self.refusal_failure is not None:
             raise self.refusal_failure
-        self.refusals.append((tool, action, alias, sobject, error))
+        self.refusals.append((intent.tool, intent.action, intent.org, intent.object, error))
+
+
+class PretendDescribe:
+    """The operations of describes."""
+
+    def __init__(self, operations: PretendOperations) -> None:
+        self._operations = operations
+
+    def describe(self, sobject, fields=None, **more) -> Any:
+        def run(call: Call) -> Schema:
+            self._operations.asked("describe", call.caller, call.tool, call.org, sobject, fields, *_set(more))
+            return self._operations.schema
+
+        return run
+
+    def list_objects(self, match, cursor) -> Any:
+        def run(call: Call) -> ObjectPage:
+            self._operations.asked("objects", call.caller, call.tool, call.org, match, cursor)
+            return self._operations.object_page
+
+        return run
 
 
 def _set(more: dict[str, Any]) -> list[str]:

@@ -151,7 +151,7 @@ class Standing:
             async with Sandbox.start(2) as sandbox, open_app(read_settings({"home": self._home}, {})) as app:
                 await register(app, sandbox)
                 scope = Scope(toolsets=frozenset({"all"}))
-                server = build_server(app.operations, principal=Principal("local:fuzz"), scope=scope)
+                server = build_server(app.services, principal=Principal("local:fuzz"), scope=scope)
                 async with Client(server) as self._client:
                     self._ready.set_result(None)
                     await self._end.wait()

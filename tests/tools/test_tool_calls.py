@@ -171,7 +171,7 @@ async def test_a_preview_has_its_own_fields_in_the_same_schema(client, operation
 
 
 async def test_what_is_absent_is_left_out_and_what_is_there_is_told(client, operations, data_of) -> None:
-    operations.page = Page([], 4_000, "next", ("cut at 60 KB",))
+    operations.page_of_records = Page([], 4_000, "next", ("cut at 60 KB",))
 
     result = await client.call_tool("salesforce_list_contacts", {"org": "acme"})
 
@@ -184,7 +184,7 @@ async def test_what_is_absent_is_left_out_and_what_is_there_is_told(client, oper
         "warnings": ["cut at 60 KB"],
     }
 
-    operations.page = Page([], None, "next")
+    operations.page_of_records = Page([], None, "next")
     result = await client.call_tool("salesforce_list_contacts", {"org": "acme"})
     assert data_of(result) == {"org": "acme", "records": [], "has_more": True, "next_cursor": "next"}
 

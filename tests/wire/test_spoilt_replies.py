@@ -13,7 +13,7 @@ from orgserver.app import App
 from orgserver.model.orgs import Principal, Scope
 from orgserver.salesforce.client import SalesforceClient
 from orgserver.services.calls.access import Access
-from orgserver.services.operations import Operations
+from orgserver.services.composition import Services, make_services
 from orgserver.serving.server import build_server
 from tests.wire.spoiling import Spoiler
 
@@ -71,12 +71,12 @@ async def at_once(_seconds: float) -> None:
 
 
 @pytest.fixture
-async def operations(app: App, spoiler: Spoiler) -> AsyncIterator[Operations]:
+async def operations(app: App, spoiler: Spoiler) -> AsyncIterator[Services]:
     client = SalesforceClient(transport=spoiler.transport, pause=at_once)
     access = Access(app.store, client, Scope())
-    made = Operations(app.store, access, call_timeout=30)
+    made = make_services(app.store, access, 30)
     yield made
-    await made.close()
+    await made.executor.close()
     await client.aclose()
 
 
@@ -84,7 +84,7 @@ Connect = Callable[[], Any]
 
 
 @pytest.fixture
-def connect(operations: Operations) -> Connect:
+def connect(operations: Services) -> Connect:
     def connecting() -> Client:
         scope = Scope(toolsets=frozenset({"all"}))
         return Client(build_server(operations, principal=Principal("local:tester"), scope=scope), raise_exceptions=True)

@@ -6,7 +6,7 @@ The audit log has one entry of it, with the result of each record in events of t
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from itertools import takewhile
 from typing import Any
@@ -14,7 +14,6 @@ from typing import Any
 from orgserver.model.audit import Action, Completion, Outcome
 from orgserver.model.bulk import BulkResult, Counts
 from orgserver.model.errors import CallError
-from orgserver.model.names import SObjectName
 from orgserver.model.orgs import Caller, Org
 from orgserver.services.bulk import preview, result_pages
 from orgserver.services.bulk.execution import execute
@@ -24,7 +23,7 @@ from orgserver.services.bulk.request import BulkArguments, BulkRequest, check_ar
 from orgserver.services.bulk.run import SHOWN, BulkRun, Pace
 from orgserver.services.calls import audit_records, idempotency, questions
 from orgserver.services.calls.access import Access, OrgSession
-from orgserver.services.calls.plan import Plan
+from orgserver.services.calls.plan import Call, Operation, Plan
 from orgserver.services.calls.preflight import Preflight, check_columns
 from orgserver.services.calls.questions import Confirmation, Told
 from orgserver.services.records import field_values, value_checks
@@ -39,19 +38,14 @@ _ID = 18
 _STORED_NAMES = {"counts": "tally", "record_ids": "touched"}
 """Fields of a result that stores have under names of their own."""
 
-Perform = Callable[
-    [Caller, str, str, str, SObjectName | None, Callable[[Org], Plan[BulkResult]]], Awaitable[BulkResult]
-]
-
 
 class Bulk:
-    """Changes many records, through ``Operations`` like every other act."""
+    """Changes many records, by calls of the executor."""
 
     def __init__(
         self,
         store: Store,
         access: Access,
-        perform: Perform,
         preparation: Preparation,
         *,
         call_timeout: float,
@@ -59,23 +53,21 @@ class Bulk:
     ) -> None:
         self._store = store
         self._access = access
-        self._perform = perform
         self._preparation = preparation
         self._call_timeout = call_timeout
         self.pace = pace or Pace()
 
-    async def change(self, caller: Caller, tool: str, alias: str, arguments: BulkArguments) -> BulkResult:
+    def change(self, arguments: BulkArguments) -> Operation[BulkResult]:
         """Change records, or show what would change."""
 
-        def plan(org: Org) -> Plan[BulkResult]:
+        def plan(call: Call, org: Org) -> Plan[BulkResult]:
             request = check_arguments(arguments)
             field_values.check_duplicates_allowed(org.api_version, arguments.allow_duplicates)
             if arguments.preview:
-                return self._prepare(caller, request, self._preview)
-            return self._prepare(caller, request, lambda prepared: self._plan(caller, org, tool, prepared))
+                return self._prepare(call.caller, request, self._preview)
+            return self._prepare(call.caller, request, lambda ready: self._plan(call.caller, org, call.tool, ready))
 
-        action = Action.PREVIEW if arguments.preview else Action.BULK
-        return await self._perform(caller, tool, action, alias, arguments.sobject, plan)
+        return Operation(Action.PREVIEW if arguments.preview else Action.BULK, plan)
 
     def _prepare(
         self, caller: Caller, request: BulkRequest, make: Callable[[BulkRequest], Plan[BulkResult]]

@@ -1,21 +1,20 @@
-"""How an act and its ending are written down, and what an agent is told where Salesforce has no words."""
+"""How a call is put on record, and what an agent is told where Salesforce has no words."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from orgserver.model.audit import MAX_RECORD_IDS, Completion, Intent, Outcome
-from orgserver.model.errors import CallError, Conflict, NotSent, Unanswered
-from orgserver.model.names import SObjectName, new_id
-from orgserver.model.orgs import Caller
+from orgserver.model.errors import CallError, Conflict, Denied, NotSent, StoreBusy, Unanswered
 from orgserver.model.results import Changed, Created, Found, Page, Record, Usage
 from orgserver.model.text import replace_unsafe
 from orgserver.salesforce import limits
 from orgserver.salesforce.exchange import Trace
-from orgserver.services.calls.plan import Plan
+from orgserver.services.observer import Observer, Watched
+from orgserver.store.audit.log import AuditLog
 
 T = TypeVar("T")
 
@@ -24,34 +23,42 @@ _MAX_FIELDS = 800
 _WORDS = 255
 
 
-def new_intent(
-    caller: Caller, tool: str, action: str, alias: str, sobject: SObjectName | None, undoes: str | None = None
-) -> Intent:
-    """The intent of a call, as far as it is known before its org is."""
-    return Intent(
-        id=new_id(),
-        principal=caller.principal.name,
-        transport=caller.transport,
-        client=short(caller.client),
-        request_id=short(caller.request_id),
-        label=short(caller.label),
-        tool=short(tool),
-        action=action,
-        org=short(alias),
-        object=sobject,
-        undoes=undoes,
-    )
+class CallLog:
+    """Puts calls on record, for the audit log and for whoever observes."""
 
+    def __init__(self, log: AuditLog, observer: Observer) -> None:
+        self._log = log
+        self._observer = observer
 
-def with_plan(intent: Intent, plan: Plan[Any]) -> Intent:
-    """The intent, with what the call will touch."""
-    return replace(
-        intent,
-        record_ids=plan.record_ids[:MAX_RECORD_IDS],
-        fields=plan.fields,
-        soql=plan.soql,
-        object=plan.object or intent.object,
-    )
+    async def observe(self, watched: Watched, answer: Awaitable[T]) -> T:
+        """Let the observer see a call."""
+        with self._observer.call(watched):
+            try:
+                return await answer
+            except BaseException as error:
+                watched.failed(error)
+                raise
+
+    async def refuse(self, intent: Intent, error: Denied) -> None:
+        """Put on record that a call was refused before it was run, for its arguments."""
+        watched = Watched(intent)
+        await self.observe(watched, self.record(watched, failed(error, Trace(), time.perf_counter())))
+        error.on_record = True
+
+    async def record(self, watched: Watched, completion: Completion, within: float | None = None) -> None:
+        """Put on record what is over, or sends nothing."""
+        watched.completion = completion
+        await self._log.record(watched.intent, completion, within=within)
+
+    async def finish(self, watched: Watched, completion: Completion, answer: bytes | None, *, within: float) -> None:
+        """Write an outcome; Unanswered if that takes too long, for nobody is told what is not on record."""
+        watched.completion = completion
+        try:
+            is_recorded = await self._log.finish(watched.intent.id, completion, answer, within=within)
+        except StoreBusy as busy:
+            raise not_recorded(f": {busy}") from busy
+        if not is_recorded:
+            raise not_recorded()
 
 
 def short(text: str | None) -> str | None:

@@ -13,8 +13,8 @@ from orgserver.model.orgs import Caller, Org
 from orgserver.model.schema import ObjectInfo, Schema
 from orgserver.services.calls import audit_records, preflight
 from orgserver.services.calls.access import OrgSession
-from orgserver.services.calls.plan import Plan
-from orgserver.services.describe.schemas import Metadata, Perform
+from orgserver.services.calls.plan import Operation, Plan
+from orgserver.services.describe.schemas import Metadata
 from orgserver.services.results import cursors, result_size
 from orgserver.services.results.byte_budget import ByteBudget
 from orgserver.services.results.cursors import Position
@@ -37,34 +37,27 @@ class ObjectPage:
 class DescribeOperations:
     """The two verbs: each is an act with its intent and its outcome, whether or not the org must be asked."""
 
-    def __init__(self, metadata: Metadata, key: Key, perform: Perform) -> None:
+    def __init__(self, metadata: Metadata, key: Key) -> None:
         self._metadata = metadata
         self._key = key
-        self._perform = perform
 
-    async def describe(
-        self,
-        caller: Caller,
-        tool: str,
-        alias: str,
-        sobject: str,
-        fields: Sequence[str] | None = None,
-        *,
-        refresh: bool = False,
-    ) -> Schema:
+    def describe(
+        self, sobject: str, fields: Sequence[str] | None = None, *, refresh: bool = False
+    ) -> Operation[Schema]:
         """Tell what fields an object has; those that are named must exist. ``refresh``: as the org has them now."""
-        plan = _plan_describe(self._metadata, caller, sobject, fields, refresh=refresh)
-        schema: Schema = await self._perform(caller, tool, Action.DESCRIBE, alias, _object_name(sobject), plan)
-        return schema
+        return Operation(
+            Action.DESCRIBE,
+            lambda call, org: _plan_describe(self._metadata, call.caller, sobject, fields, refresh=refresh)(org),
+        )
 
-    async def objects(self, caller: Caller, tool: str, alias: str, match: str | None, cursor: str | None) -> ObjectPage:
+    def list_objects(self, match: str | None, cursor: str | None) -> Operation[ObjectPage]:
         """Name the org's objects whose name or label holds ``match``."""
-        plan = _plan_objects(self._metadata, self._key, caller, match, cursor)
-        page: ObjectPage = await self._perform(caller, tool, Action.DESCRIBE, alias, None, plan)
-        return page
+        return Operation(
+            Action.DESCRIBE, lambda call, org: _plan_objects(self._metadata, self._key, call.caller, match, cursor)(org)
+        )
 
 
-def _object_name(sobject: str) -> SObjectName | None:
+def read_object_name(sobject: str) -> SObjectName | None:
     """An object's name for the audit log; None for what cannot be one."""
     return SObjectName(sobject) if names.is_field(sobject) else None
 
@@ -75,7 +68,7 @@ def _plan_describe(
     """Plan to tell an object's schema; fields that are named must exist."""
 
     def plan(_org: Org) -> Plan[Schema]:
-        name = _object_name(sobject)
+        name = read_object_name(sobject)
         if name is None:
             raise InvalidArgument(
                 "object is no object's name; names look like Contact or Invoice__c", fields=["object"]

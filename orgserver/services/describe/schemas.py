@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from orgserver.model import names
@@ -22,7 +22,7 @@ from orgserver.model.orgs import Caller, Org
 from orgserver.model.schema import ObjectList, Schema
 from orgserver.salesforce.protocol import describe
 from orgserver.services.calls.access import OrgSession
-from orgserver.services.calls.plan import Plan
+from orgserver.services.calls.plan import Call, Operation, Plan
 from orgserver.services.calls.preflight import Preflight, Problem, missing_object, refusal
 from orgserver.services.describe import compression
 from orgserver.services.describe.memory import Attempts, CachedDescribe, DescribeMemory, describe_key
@@ -43,26 +43,16 @@ ALL = SObjectName("")
 """Stands for the list of all objects."""
 
 
-class Perform(Protocol):
-    """How an act is done: ``Operations.perform``."""
-
-    def __call__(  # noqa: D102
-        self,
-        caller: Caller,
-        tool: str,
-        action: str,
-        alias: str,
-        sobject: SObjectName | None,
-        plan: Callable[[Org], Any],
-    ) -> Awaitable[Any]: ...
+Run = Callable[[Call, Operation[Any]], Awaitable[Any]]
+"""How a call of its own is made: ``Executor.run``."""
 
 
 class Metadata:
     """Schemas by org, Salesforce user and object. ``cached``, ``fresh`` and ``names`` ask nobody."""
 
-    def __init__(self, store: Store, perform: Perform) -> None:
+    def __init__(self, store: Store, run: Run) -> None:
         self._store = store
-        self._perform = perform
+        self._run = run
         self.memory = DescribeMemory()
         self._store_attempts = Attempts()
         """Of asking the store for what is not in memory."""
@@ -207,7 +197,7 @@ class Metadata:
         """Ask Salesforce by an act that has its own intent."""
         name = SObjectName(sobject)
 
-        def plan(_org: Org) -> Plan[Any]:
+        def plan(_call: Call, _org: Org) -> Plan[Any]:
             async def send(session: OrgSession) -> Schema | ObjectList:
                 if name == ALL:
                     return await self.objects(session, caller, sure=True)
@@ -215,7 +205,7 @@ class Metadata:
 
             return Plan("read", send, lambda _describe: Completion(Outcome.SUCCEEDED))
 
-        await self._perform(caller, _TOOL, Action.DESCRIBE, org.alias, name or None, plan)
+        await self._run(Call(caller, _TOOL, org.alias, name or None), Operation(Action.DESCRIBE, plan))
 
     async def _get(
         self,

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from orgserver.model.audit import Action
 from orgserver.model.errors import CallError, InvalidArgument, NotSent, Rejected
-from orgserver.model.names import SObjectName
 from orgserver.model.orgs import Caller
 from orgserver.model.results import FieldValues, Page
 from orgserver.services.calls.access import Access
+from orgserver.services.calls.plan import Call
+from orgserver.services.executor import Executor
 from orgserver.services.fleet import aggregation
 from orgserver.services.fleet.aggregation import Merge
+from orgserver.services.queries.page_plans import PagePlanner
 from orgserver.services.results import result_size
 from orgserver.services.results.byte_budget import ByteBudget
 
@@ -43,24 +45,11 @@ class FleetResult:
     warnings: tuple[str, ...] = ()
 
 
-class Query(Protocol):
-    """How one org is asked: with its own grant, policy and audit entry."""
-
-    def __call__(  # noqa: D102
-        self, caller: Caller, tool: str, alias: str, soql: str, *, limit: int, seconds: float
-    ) -> Awaitable[Page]: ...
-
-
-Refuse = Callable[[Caller, str, Action, None, SObjectName | None, InvalidArgument], Awaitable[None]]
-"""How a call that is refused before any org is asked is put on record."""
-
-
 @dataclass(slots=True)
 class _FanOut:
     """A query on its way through the orgs."""
 
-    caller: Caller
-    tool: str
+    call: Call
     soql: str
     limit: int
     slots: asyncio.Semaphore
@@ -69,35 +58,41 @@ class _FanOut:
 
 
 class Fleet:
-    """Asks many orgs one query, at once."""
+    """Asks many orgs one query, at once: each with its grant, its policy and its entry."""
 
     def __init__(
-        self, query: Query, refuse: Refuse, access: Access, *, at_once: int = AT_ONCE, seconds: float = SECONDS
+        self,
+        executor: Executor,
+        queries: PagePlanner,
+        access: Access,
+        *,
+        at_once: int = AT_ONCE,
+        seconds: float = SECONDS,
     ) -> None:
-        self._query = query
-        self._refuse = refuse
+        self._executor = executor
+        self._queries = queries
         self._access = access
         self._at_once = at_once
         self._seconds = seconds
 
     async def query(
-        self, caller: Caller, tool: str, orgs: Sequence[str], soql: str, *, limit: int = 50, merge: bool = False
+        self, call: Call, orgs: Sequence[str], soql: str, *, limit: int = 50, merge: bool = False
     ) -> FleetResult:
         """Run a query in every org that is named; ``["*"]`` names all that the principal may use."""
         try:
             summation = aggregation.read_merge(soql) if merge else None
-            aliases = await self._aliases(caller, orgs)
+            aliases = await self._aliases(call.caller, orgs)
         except InvalidArgument as error:
-            await self._refuse(caller, tool, Action.QUERY, None, None, error)
+            await self._executor.log.refuse(call.intent(Action.QUERY), error)
             raise
         slots = asyncio.Semaphore(self._at_once)
-        fan_out = _FanOut(caller, tool, soql, _GROUPS if summation else limit, slots, len(aliases))
+        fan_out = _FanOut(call, soql, _GROUPS if summation else limit, slots, len(aliases))
         async with asyncio.TaskGroup() as group:  # a caller that goes away takes every question with it
             tasks = [group.create_task(self._ask(fan_out, alias)) for alias in aliases]
         answers = dict(zip(aliases, (task.result() for task in tasks), strict=True))
         if summation is None:
             return _side_by_side(answers)
-        return _merge_answers(answers, summation, await self._org_ids(caller))
+        return _merge_answers(answers, summation, await self._org_ids(call.caller))
 
     async def _org_ids(self, caller: Caller) -> dict[str, str]:
         """The org ids of aliases: an org may have several. Of one that answered, it is known by now."""
@@ -118,13 +113,12 @@ class Fleet:
     async def _ask(self, fan_out: _FanOut, alias: str) -> Page | CallError:
         async with fan_out.slots:
             try:
-                answer: Page | CallError = await self._query(
-                    fan_out.caller, fan_out.tool, alias, fan_out.soql, limit=fan_out.limit, seconds=self._seconds
-                )
+                query = self._queries.query(fan_out.soql, limit=fan_out.limit, seconds=self._seconds)
+                answer: Page | CallError = await self._executor.run(replace(fan_out.call, org=alias), query)
             except CallError as error:
                 answer = error
         fan_out.finished += 1
-        await fan_out.caller.tell(
+        await fan_out.call.caller.tell(
             fan_out.finished, fan_out.total, f"{fan_out.finished} of {fan_out.total} orgs have answered"
         )
         return answer

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from orgserver.model.audit import Action, Completion, Outcome
 from orgserver.model.orgs import Caller, Org, OrgState, Scope
 from orgserver.model.text import clean_text
 from orgserver.services.calls.access import Access
+from orgserver.services.calls.audit_records import CallLog
+from orgserver.services.calls.plan import Call
+from orgserver.services.observer import Watched
 from orgserver.services.results import cursors, result_size
 from orgserver.services.results.cursors import Position
 from orgserver.vault.keys import Key
@@ -29,13 +33,22 @@ class OrgPage:
 class Directory:
     """The orgs of a principal, a page at a time."""
 
-    def __init__(self, access: Access, key: Key, store: Path) -> None:
+    def __init__(self, access: Access, log: CallLog, key: Key, store: Path) -> None:
         self._access = access
+        self._log = log
         self._key = key
         self._store = store
 
-    async def page(self, caller: Caller, match: str | None, cursor: str | None) -> OrgPage:
-        """Name orgs whose alias, name or tag holds ``match``; InvalidArgument for a foreign cursor."""
+    async def page(self, call: Call, match: str | None, cursor: str | None) -> OrgPage:
+        """Name orgs whose alias, name or tag holds ``match``; InvalidArgument for a foreign cursor.
+
+        Asks no org, so it is no audit entry.
+        """
+        intent = replace(call.intent(Action.LIST), id="")
+        watched = Watched(intent, Completion(Outcome.SUCCEEDED))
+        return await self._log.observe(watched, self._page(call.caller, match, cursor))
+
+    async def _page(self, caller: Caller, match: str | None, cursor: str | None) -> OrgPage:
         arguments = {"tool": "list_orgs", "match": match}
         principal = caller.principal.name
         first = 0

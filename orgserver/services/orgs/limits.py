@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from orgserver.model.audit import Completion, Outcome
+from orgserver.model.audit import Action, Completion, Outcome
 from orgserver.model.results import Usage
 from orgserver.salesforce.protocol import rest
 from orgserver.services.calls.access import OrgSession
-from orgserver.services.calls.plan import Plan
+from orgserver.services.calls.plan import Operation, Plan
 
 _TOLD = (
     "DailyApiRequests",
@@ -23,7 +23,7 @@ _NEARLY = 80.0
 _MOST = 100
 
 
-def plan() -> Plan[Usage]:
+def read_limits() -> Operation[Usage]:
     """Ask for the limits."""
 
     async def send(session: OrgSession) -> Usage:
@@ -36,7 +36,8 @@ def plan() -> Plan[Usage]:
         told += [name for name, each in shaped.items() if name not in _TOLD and each["used_percent"] >= _NEARLY]
         return Usage({name: shaped[name] for name in told[:_MOST]})
 
-    return Plan("read", send, lambda usage: Completion(Outcome.SUCCEEDED, row_count=len(usage.limits)))
+    plan = Plan("read", send, lambda usage: Completion(Outcome.SUCCEEDED, row_count=len(usage.limits)))
+    return Operation(Action.LIMITS, lambda _call, _org: plan)
 
 
 def _percent(most: int, left: int) -> float:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from orgserver.model.audit import Completion, Outcome
+from orgserver.model.audit import Action, Completion, Outcome
 from orgserver.model.errors import InvalidArgument
 from orgserver.model.names import SObjectName
 from orgserver.model.names import sobject as sobject_name
@@ -18,7 +18,7 @@ from orgserver.model.schema import Schema
 from orgserver.salesforce import soql as soql_text
 from orgserver.services.calls import audit_records, preflight
 from orgserver.services.calls.access import OrgSession
-from orgserver.services.calls.plan import Plan
+from orgserver.services.calls.plan import Call, Operation, Plan
 from orgserver.services.queries import filter_values, paging, record_count, subquery_rows
 from orgserver.services.queries import list_query as listings
 from orgserver.services.queries.list_query import Listing
@@ -43,7 +43,28 @@ class PagePlanner:
         self._schema = schema
         self._default_fields = default_fields
 
-    def list(self, caller: Caller, org: Org, listing: Listing) -> Plan[Page]:
+    def list(self, listing: Listing) -> Operation[Page]:
+        """List records of one object."""
+        return Operation(Action.LIST, lambda call, org: self._plan_list(call.caller, org, listing))
+
+    def query(
+        self,
+        soql: str,
+        *,
+        limit: int = 50,
+        cursor: str | None = None,
+        include_deleted: bool = False,
+        count: bool = False,
+        seconds: float | None = None,
+    ) -> Operation[Page]:
+        """Run a SOQL query, in so many seconds if less than a call may take."""
+
+        def plan(call: Call, org: Org) -> Plan[Page]:
+            return self._plan_query(call.caller, org, soql, limit, cursor, include_deleted=include_deleted, count=count)
+
+        return Operation(Action.QUERY, plan, seconds=seconds)
+
+    def _plan_list(self, caller: Caller, org: Org, listing: Listing) -> Plan[Page]:
         """List records of one object."""
         arguments = {"tool": "list"} | listing.arguments()
         position = self._position(caller, org, listing.cursor, arguments)
@@ -86,7 +107,7 @@ class PagePlanner:
 
         return Plan("read", send, _page_ending, fields=listing.field_names(), preflight=listings.check_listing(listing))
 
-    def query(
+    def _plan_query(
         self,
         caller: Caller,
         org: Org,

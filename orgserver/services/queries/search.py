@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from orgserver.model import names
-from orgserver.model.audit import Completion, Outcome
+from orgserver.model.audit import Action, Completion, Outcome
 from orgserver.model.errors import InvalidArgument, Rejected
 from orgserver.model.results import FieldValues, Found
 from orgserver.salesforce.protocol import rest
 from orgserver.salesforce.soql import sosl
 from orgserver.services.calls import audit_records
 from orgserver.services.calls.access import OrgSession
-from orgserver.services.calls.plan import Plan
+from orgserver.services.calls.plan import Operation, Plan
 from orgserver.services.results import result_size
 from orgserver.services.results.record_list import RecordList
 
@@ -44,7 +44,12 @@ class Search:
     limit: int = 20
 
 
-def plan(search: Search) -> Plan[Found]:
+def find_records(search: Search) -> Operation[Found]:
+    """Find records of several objects by a text."""
+    return Operation(Action.SEARCH, lambda _call, _org: _plan(search))
+
+
+def _plan(search: Search) -> Plan[Found]:
     """Search; InvalidArgument names what is wrong."""
     objects = _objects(search.objects)
     text = " ".join(search.text.split())

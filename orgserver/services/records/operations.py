@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from orgserver.model.audit import Completion, Outcome
+from orgserver.model.audit import Action, Completion, Outcome
 from orgserver.model.names import EVENT, RecordId, SObjectName
 from orgserver.model.orgs import Caller, Org, Permission
 from orgserver.model.results import Changed, FieldValues, Record
@@ -15,7 +15,7 @@ from orgserver.salesforce import soql as soql_text
 from orgserver.salesforce.protocol import rest
 from orgserver.services.calls import audit_records, preflight, questions
 from orgserver.services.calls.access import OrgSession
-from orgserver.services.calls.plan import Plan
+from orgserver.services.calls.plan import Call, Operation, Plan
 from orgserver.services.records import appointments, field_values, recovery_hints
 from orgserver.services.records.appointments import Attendees
 from orgserver.services.records.default_fields import DefaultFields
@@ -35,9 +35,24 @@ class Planner:
         self._default_fields = default_fields
         self._attendees = Attendees()
 
-    def read(self, sobject: SObjectName, record_id_text: str, fields: Sequence[str] | None, tool: str) -> Plan[Record]:
-        """Read one record."""
-        record_id = field_values.read_record_id(id_argument(tool), record_id_text, sobject)
+    def read(
+        self, record_id: str, fields: Sequence[str] | None = None, *, id_argument: str = "record_id"
+    ) -> Operation[Record]:
+        """Read one record; ``id_argument`` is what the tool calls its id."""
+        return Operation(Action.READ, lambda call, _org: self._plan_read(call.object, record_id, fields, id_argument))
+
+    def delete(self, record_id: str, *, preview: bool = False, id_argument: str = "record_id") -> Operation[Changed]:
+        """Delete one record, or show what would be deleted."""
+
+        def plan(call: Call, _org: Org) -> Plan[Changed]:
+            return self._plan_delete(call.object, record_id, id_argument, preview=preview)
+
+        return Operation(Action.PREVIEW if preview else Action.DELETE, plan)
+
+    def _plan_read(
+        self, sobject: SObjectName, record_id_text: str, fields: Sequence[str] | None, id_argument: str
+    ) -> Plan[Record]:
+        record_id = field_values.read_record_id(id_argument, record_id_text, sobject)
         names_read = field_values.read_field_names(fields, sobject)
 
         async def send(session: OrgSession) -> Record:
@@ -64,9 +79,10 @@ class Planner:
             preflight=preflight.check_fields(sobject, () if fields is None else names_read),
         )
 
-    def delete(self, sobject: SObjectName, record_id_text: str, tool: str, *, preview: bool) -> Plan[Changed]:
-        """Delete one record, or show what would go."""
-        record_id = field_values.read_record_id(id_argument(tool), record_id_text, sobject)
+    def _plan_delete(
+        self, sobject: SObjectName, record_id_text: str, id_argument: str, *, preview: bool
+    ) -> Plan[Changed]:
+        record_id = field_values.read_record_id(id_argument, record_id_text, sobject)
 
         async def send(session: OrgSession) -> Changed:
             request = rest.delete(session.org.api_version, sobject, record_id)
@@ -142,10 +158,3 @@ async def read_one(
         # Queries leave archived events out; and this one's refusal has Salesforce's words.
     request = rest.read(version, sobject, record_id, plain)
     return await session.call(request, lambda reply: shape(rest.read_record(reply)))
-
-
-def id_argument(tool: str) -> str:
-    """What a tool calls the id of its record."""
-    if tool.endswith("_contact"):
-        return "contact_id"
-    return "event_id" if tool.endswith("_appointment") else "record_id"

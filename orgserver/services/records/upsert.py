@@ -38,7 +38,9 @@ class Upsert:
     allow_duplicates: bool = False
 
 
-def plan(caller: Caller, org: Org, tool: str, upsert: Upsert, preparation: Preparation | None = None) -> Plan[Upserted]:
+def plan_upsert(
+    caller: Caller, org: Org, tool: str, upsert: Upsert, preparation: Preparation | None = None
+) -> Plan[Upserted]:
     """Create the record with this external id, or change it; InvalidArgument names what is wrong.
 
     Without ``preparation`` what only the org can tell of the values is left to Salesforce.

@@ -7,18 +7,19 @@ from datetime import datetime
 from typing import Any
 
 from orgserver.model import times
-from orgserver.model.audit import Completion, Outcome
+from orgserver.model.audit import Action, Completion, Outcome
 from orgserver.model.errors import InvalidArgument, Rejected
 from orgserver.model.names import EVENT, SObjectName
 from orgserver.model.orgs import Caller, Org
-from orgserver.model.results import Changed, Created, FieldValues
+from orgserver.model.results import Changed, Created, FieldValues, Upserted
 from orgserver.salesforce.protocol import rest
 from orgserver.services.calls import audit_records, idempotency
 from orgserver.services.calls.access import OrgSession
-from orgserver.services.calls.plan import Plan
+from orgserver.services.calls.plan import Call, Operation, Plan
 from orgserver.services.records import appointments, field_values, operations, parents, recovery_hints, value_checks
 from orgserver.services.records.draft import Draft
 from orgserver.services.records.preparation import Preparation
+from orgserver.services.records.upsert import Upsert, plan_upsert
 from orgserver.services.results import change_preview
 from orgserver.store.audit.snapshots import SnapshotSpec
 
@@ -30,6 +31,51 @@ class Writing:
         self._preparation = preparation
 
     def create(
+        self, values: FieldValues, *, idempotency_key: str | None = None, allow_duplicates: bool = False
+    ) -> Operation[Created]:
+        """Create a record."""
+
+        def plan(call: Call, org: Org) -> Plan[Created]:
+            return self._plan_create(
+                call.caller, org, call.tool, call.object, values, idempotency_key, allow_duplicates=allow_duplicates
+            )
+
+        return Operation(Action.CREATE, plan)
+
+    def update(
+        self,
+        record_id: str,
+        values: FieldValues,
+        *,
+        if_unmodified_since: str | None = None,
+        preview: bool = False,
+        allow_duplicates: bool = False,
+        id_argument: str = "record_id",
+    ) -> Operation[Changed]:
+        """Change fields of one record, or show what would change; ``id_argument`` is what the tool calls its id."""
+
+        def plan(call: Call, org: Org) -> Plan[Changed]:
+            return self._plan_update(
+                call.caller,
+                org,
+                id_argument,
+                call.object,
+                record_id,
+                values,
+                if_unmodified_since,
+                preview=preview,
+                allow_duplicates=allow_duplicates,
+            )
+
+        return Operation(Action.PREVIEW if preview else Action.UPDATE, plan)
+
+    def upsert(self, upsert: Upsert) -> Operation[Upserted]:
+        """Create the record with an external id, or change it."""
+        return Operation(
+            Action.UPSERT, lambda call, org: plan_upsert(call.caller, org, call.tool, upsert, self._preparation)
+        )
+
+    def _plan_create(
         self,
         caller: Caller,
         org: Org,
@@ -40,7 +86,6 @@ class Writing:
         *,
         allow_duplicates: bool = False,
     ) -> Plan[Created]:
-        """Create one record."""
         field_values.check_duplicates_allowed(org.api_version, allow_duplicates)
         values = field_values.check_field_values(data, sobject, "create")
         names_written = tuple(values)
@@ -71,11 +116,11 @@ class Writing:
 
         return self._preparation.plan(caller, Draft(sobject, "create", (values,)), make)
 
-    def update(
+    def _plan_update(
         self,
         caller: Caller,
         org: Org,
-        tool: str,
+        id_argument: str,
         sobject: SObjectName,
         record_id_text: str,
         data: FieldValues,
@@ -84,9 +129,8 @@ class Writing:
         preview: bool,
         allow_duplicates: bool = False,
     ) -> Plan[Changed]:
-        """Change one record, or show what would change."""
         field_values.check_duplicates_allowed(org.api_version, allow_duplicates)
-        record_id = field_values.read_record_id(operations.id_argument(tool), record_id_text, sobject)
+        record_id = field_values.read_record_id(id_argument, record_id_text, sobject)
         values = field_values.check_field_values(data, sobject, "update")
         since = _modified(if_unmodified_since)
         names_written = tuple(values)

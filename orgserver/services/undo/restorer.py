@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from orgserver.model.audit import Action, AuditEntry, EntryFilter, Outcome
 from orgserver.model.errors import CallError
@@ -18,7 +18,8 @@ from orgserver.model.orgs import Caller, Org
 from orgserver.model.results import FieldValues
 from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.services.calls.access import Access
-from orgserver.services.operations import Operations
+from orgserver.services.calls.plan import Call, Operation, Plan
+from orgserver.services.executor import Executor
 from orgserver.services.undo import operations as undo_operations
 from orgserver.services.undo.changes import (
     HAPPENED,
@@ -37,14 +38,16 @@ from orgserver.store.audit.snapshots import Snapshot
 from orgserver.store.session import Store
 from orgserver.vault.keys import Unsealable
 
+T = TypeVar("T")
+
 
 class Restorer:
-    """Undoes what the audit log says was done, by ``Operations``: under grants and policy, and on record."""
+    """Undoes what the audit log says was done, by calls of the executor: under grants and policy, and on record."""
 
-    def __init__(self, store: Store, access: Access, operations: Operations, log: AuditLogReader) -> None:
+    def __init__(self, store: Store, access: Access, executor: Executor, log: AuditLogReader) -> None:
         self._store = store
         self._access = access
-        self._operations = operations
+        self._executor = executor
         self._log = log
         self._field_infos: dict[tuple[str, str], FieldInfos] = {}
 
@@ -93,12 +96,17 @@ class Restorer:
             "delete": undo_operations.delete_record,
         }
         plan = plans[undo.how or "update"]
-        change = await self._operations.undo(
-            caller, restore.alias, restore.sobject, lambda org: plan(org, restore), restore.entry_id
-        )
+        change = await self._run(caller, restore, lambda org: plan(org, restore), restore.entry_id)
         if undo.how == "create":
             moved[restore.record_id] = RecordId(change.id)
         return str(change.id)
+
+    async def _run(
+        self, caller: Caller, restore: Restore, plan: Callable[[Org], Plan[T]], undoes: str | None = None
+    ) -> T:
+        """Undo an entry, or (None) look at what that would meet."""
+        operation = Operation("undo" if undoes else Action.PREVIEW, lambda _call, org: plan(org), undoes)
+        return await self._executor.run(Call(caller, "audit undo", restore.alias, restore.sobject), operation)
 
     # -- looking
 
@@ -149,7 +157,7 @@ class Restorer:
             now = simulated.read_remade(restore.record_id, names)
         else:
             plan = undo_operations.read_record(restore, names)
-            record = await self._operations.undo(caller, restore.alias, restore.sobject, plan, None)
+            record = await self._run(caller, restore, plan)
             now = simulated.apply_to(restore.record_id, record)
         if how == "create":
             return judge_create(entry, restore, snapshot.before or {}, now, field_infos), now
@@ -197,7 +205,7 @@ class Restorer:
         key = (restore.row_id, restore.sobject)
         if key not in self._field_infos:
             plan = undo_operations.describe_fields(restore)
-            self._field_infos[key] = await self._operations.undo(caller, restore.alias, restore.sobject, plan, None)
+            self._field_infos[key] = await self._run(caller, restore, plan)
         return self._field_infos[key]
 
     async def _current_id(self, record_id: RecordId) -> RecordId:

@@ -21,6 +21,7 @@ from orgserver.model.audit import ENTRY_FIELDS, Action, Completion, EntryFilter,
 from orgserver.model.names import CONTACT, new_id
 from orgserver.model.orgs import Caller
 from orgserver.sandbox.org import SandboxOrg
+from tests import operations
 from tests.cli.shells import TOOL, Shell
 
 
@@ -89,7 +90,7 @@ async def test_the_repeat_of_a_create_is_marked_and_names_the_first_and_exports_
     await shell.add(acme)
     async with open_app(read_settings({"home": shell.home}, {})) as app:
         for _ in range(2):
-            await app.operations.create(caller, TOOL, "acme", CONTACT, {"LastName": "Byron"}, idempotency_key="k")
+            await operations.create(app, caller, TOOL, "acme", CONTACT, {"LastName": "Byron"}, idempotency_key="k")
         repeat, first = await app.audit_log.newest(EntryFilter(action="create"), 2)
 
     listed, shown, plain, report = await asyncio.gather(
@@ -314,7 +315,7 @@ async def test_tail_shows_the_newest_and_then_what_ends(
     async with asyncio.timeout(30):
         newest = json.loads(await process.stdout.readline())
         async with open_app(read_settings({"home": shell.home}, {})) as app:
-            made = await app.operations.create(caller, TOOL, "acme", CONTACT, {"LastName": "Byron"})
+            made = await operations.create(app, caller, TOOL, "acme", CONTACT, {"LastName": "Byron"})
         following = json.loads(await process.stdout.readline())
         process.terminate()
         await process.wait()
@@ -337,7 +338,7 @@ async def test_an_export_that_follows_writes_each_entry_once_when_it_has_ended(
     async with asyncio.timeout(30):
         first = [json.loads(await process.stdout.readline()) for _ in whole]
         async with open_app(read_settings({"home": shell.home}, {})) as app:
-            await app.operations.create(caller, TOOL, "acme", CONTACT, {"LastName": "Byron"})
+            await operations.create(app, caller, TOOL, "acme", CONTACT, {"LastName": "Byron"})
         following = json.loads(await process.stdout.readline())
         process.terminate()
         await process.wait()

@@ -17,6 +17,7 @@ from orgserver.model.errors import ConfigError, OperatorError
 from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller
 from orgserver.sandbox.org import SandboxOrg
+from tests import operations
 from tests.cli.shells import Command, Shell
 
 
@@ -24,8 +25,8 @@ from tests.cli.shells import Command, Shell
 async def changed(app: App, caller: Caller) -> tuple[str, str]:
     """A contact that was changed in an org that keeps values; the ids of contact and entry."""
     await app.registry.update(caller, "acme", policy={"keep_values": True})
-    made = await app.operations.create(caller, "t", "acme", CONTACT, {"LastName": "Byron"})
-    await app.operations.update(caller, "t", "acme", CONTACT, made.id, {"LastName": "King\x1b[31m"})
+    made = await operations.create(app, caller, "t", "acme", CONTACT, {"LastName": "Byron"})
+    await operations.update(app, caller, "t", "acme", CONTACT, made.id, {"LastName": "King\x1b[31m"})
     return made.id, (await app.audit_log.newest(EntryFilter(action="update"), 1))[0].id
 
 
@@ -148,7 +149,7 @@ async def test_what_a_span_skips_is_told_by_reason_each_once(
 ) -> None:
     await app.registry.update(caller, "acme", policy={"keep_values": False})
     for name in ("One", "Two"):
-        await app.operations.create(caller, "t", "acme", CONTACT, {"LastName": name})
+        await operations.create(app, caller, "t", "acme", CONTACT, {"LastName": name})
     acme.records.tables["Contact"][changed[0]]["LastName"] = "Lovelace"
 
     dry = await command(undo.undo, "--request", "r1", "--dry-run")
@@ -205,8 +206,8 @@ async def test_a_request_id_may_be_shortened_but_not_to_what_is_short(
 ) -> None:
     await app.registry.update(caller, "acme", policy={"keep_values": True})
     asked = replace(caller, request_id="request-7")
-    made = await app.operations.create(asked, "t", "acme", CONTACT, {"LastName": "Byron"})
-    await app.operations.update(asked, "t", "acme", CONTACT, made.id, {"LastName": "King"})
+    made = await operations.create(app, asked, "t", "acme", CONTACT, {"LastName": "Byron"})
+    await operations.update(app, asked, "t", "acme", CONTACT, made.id, {"LastName": "King"})
 
     told = await command(undo.undo, "--request", beginning, "--dry-run", "--json")
 
@@ -216,7 +217,7 @@ async def test_a_request_id_may_be_shortened_but_not_to_what_is_short(
 async def test_several_requests_that_begin_so_are_named(app: App, command: Command, caller: Caller) -> None:
     for number in (1, 2):
         asked = replace(caller, request_id=f"request-{number}")
-        await app.operations.create(asked, "t", "acme", CONTACT, {"LastName": "Byron"})
+        await operations.create(app, asked, "t", "acme", CONTACT, {"LastName": "Byron"})
 
     refused = await command(cli, "audit", "undo", "--request", "request-", "--yes")
 

@@ -22,6 +22,7 @@ from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.calls.approvals import Approving
+from tests import operations
 from tests.cli.shells import Shell
 
 ALLOW = "Allow it? [y/N]"
@@ -32,7 +33,7 @@ CODE = "One-time code (Enter: no):"
 async def contact(app: App, caller: Caller) -> str:
     await app.registry.update(caller, "acme", policy={"confirm_deletes": True})
     given = {"FirstName": "Ada", "LastName": "Lovelace\u202e"}
-    return (await app.operations.create(caller, "salesforce_create_contact", "acme", CONTACT, given)).id
+    return (await operations.create(app, caller, "salesforce_create_contact", "acme", CONTACT, given)).id
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def person(app: App) -> Shell:
 async def delete(app: App, caller: Caller, contact: str) -> str:
     """Try to; the code under which that waits, which the refusal does not name."""
     with pytest.raises(PolicyDenied) as refused:
-        await app.operations.delete(caller, "salesforce_delete_contact", "acme", CONTACT, contact)
+        await operations.delete(app, caller, "salesforce_delete_contact", "acme", CONTACT, contact)
     (code,) = [each.code for each in await Approving(app.store, app.access).waiting() if each.approved_at is None]
     assert code not in json.dumps(refused.value.as_json("acme"))
     assert "orgserver approvals" in str(refused.value.hint)
@@ -71,7 +72,7 @@ async def test_a_request_is_shown_at_a_terminal_approved_there_on_record_and_pas
     async with person.at_terminal("approve", code.lower().replace("-", "")) as terminal:
         shown = await terminal.answer(ALLOW, "y")
         assert await terminal.end() == 0
-    await app.operations.delete(caller, "salesforce_delete_contact", "acme", CONTACT, contact)
+    await operations.delete(app, caller, "salesforce_delete_contact", "acme", CONTACT, contact)
 
     assert code in person.printed[0]
     assert "waits until" in person.printed[0]
@@ -171,7 +172,7 @@ async def test_a_code_that_is_none_unknown_or_used_is_one_clear_line(app, caller
         assert re.fullmatch(
             rf"{again} is approved already, until \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d UTC", str(refused.exception)
         )
-    await app.operations.delete(caller, "salesforce_delete_contact", "acme", CONTACT, contact)
+    await operations.delete(app, caller, "salesforce_delete_contact", "acme", CONTACT, contact)
     refused = await command(approvals.approve, code)
     assert f"no request waits under {code}" in str(refused.exception)
     for wrong in ("", "7KQM-2XHD-1", "7KQM 2XHD", "../../etc"):

@@ -26,6 +26,7 @@ from orgserver.cli.support import operator
 from orgserver.config import read_settings
 from orgserver.model.names import CONTACT
 from orgserver.sandbox.server import Sandbox
+from tests import operations
 
 from .environments import Environments, install
 
@@ -64,7 +65,7 @@ async def _play(packages: Path, folder: Path, only: str) -> int:
     async with Sandbox.start(2) as sandbox:
         async with open_app(read_settings({"home": home}, {})) as app:
             await register(app, sandbox)
-            made = await app.operations.create(operator(), "t", "acme", CONTACT, {"LastName": "Conversion"})
+            made = await operations.create(app, operator(), "t", "acme", CONTACT, {"LastName": "Conversion"})
         for script in (*PYTHON, NODE):
             if only in script:
                 python = environments.python if script in PYTHON else Path(sys.executable)

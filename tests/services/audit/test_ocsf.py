@@ -14,6 +14,7 @@ from orgserver.config import read_settings
 from orgserver.model.audit import ENTRY_FIELDS, EntryFilter
 from orgserver.model.names import CONTACT
 from orgserver.services.audit import export, ocsf
+from tests import operations
 from tests.services.audit import kinds
 from tests.services.audit.ocsf_rules import violations
 
@@ -66,9 +67,9 @@ async def test_every_action_of_the_contract_becomes_a_valid_event(every: list[di
 
 async def test_what_a_server_does_is_exported_as_valid_events(app: App, caller: Any) -> None:
     """The entries of registering two orgs, and of calls as agents make them."""
-    made = await app.operations.create(caller, "salesforce_create_contact", "acme", CONTACT, {"LastName": "L"})
-    await app.operations.query(caller, "salesforce_query", "acme", "SELECT Id FROM Contact")
-    await app.operations.delete(caller, "salesforce_delete_contact", "acme", CONTACT, made.id)
+    made = await operations.create(app, caller, "salesforce_create_contact", "acme", CONTACT, {"LastName": "L"})
+    await operations.query(app, caller, "salesforce_query", "acme", "SELECT Id FROM Contact")
+    await operations.delete(app, caller, "salesforce_delete_contact", "acme", CONTACT, made.id)
 
     events = [ocsf.event(entry) for entry in await entries(app)]
 

@@ -20,6 +20,7 @@ from orgserver.sandbox.state import schema
 from orgserver.services.bulk import recovery_hint
 from orgserver.services.bulk.request import BulkArguments
 from orgserver.services.bulk.run import Pace
+from tests import operations
 
 TOOL = "salesforce_change_records"
 GONE = "003000000000000AAA"
@@ -53,12 +54,12 @@ def person(told: list[Any]) -> Caller:
 
 @pytest.fixture
 def quick(app: App) -> App:
-    app.operations.bulk.pace = QUICK
+    app.services.bulk.pace = QUICK
     return app
 
 
 async def change(app: App, caller: Caller, action: Any, records: Any = None, **more: Any) -> BulkResult:
-    return await app.operations.bulk.change(caller, TOOL, "acme", BulkArguments(CONTACT, action, records, **more))
+    return await operations.change(app, caller, TOOL, "acme", BulkArguments(CONTACT, action, records, **more))
 
 
 async def entries(app: App) -> list[AuditEntry]:
@@ -180,7 +181,7 @@ async def test_the_other_results_follow_by_cursor_each_once_and_failures_first(
     found, cursor = list(page.results), page.next_cursor
     while cursor is not None:
         acme.requests.clear()
-        page = await quick.operations.bulk.page(person, "acme", BulkArguments(CONTACT, "create"), cursor)
+        page = await quick.services.bulk.page(person, "acme", BulkArguments(CONTACT, "create"), cursor)
         assert acme.requests == []
         assert page.counts.total == 900
         found, cursor = found + page.results, page.next_cursor
@@ -199,7 +200,7 @@ async def test_a_cursor_belongs_to_its_principal_org_and_change(quick: App, call
     stranger = replace(person, principal=Principal("local:other"))
     for who, org, action in ((stranger, "acme", "create"), (caller, "globex", "create"), (caller, "acme", "delete")):
         with pytest.raises(InvalidArgument):
-            await quick.operations.bulk.page(who, org, BulkArguments(CONTACT, action), made.next_cursor)  # type: ignore[arg-type]
+            await quick.services.bulk.page(who, org, BulkArguments(CONTACT, action), made.next_cursor)  # type: ignore[arg-type]
 
 
 async def test_what_is_given_beside_a_cursor_is_what_the_change_was_given(quick: App, caller: Caller) -> None:
@@ -209,12 +210,12 @@ async def test_what_is_given_beside_a_cursor_is_what_the_change_was_given(quick:
     same, other = BulkArguments(CONTACT, "create", records), BulkArguments(CONTACT, "create", new(59))
     others = (other, BulkArguments(CONTACT, "create", soql="SELECT Id FROM Contact"), replace(same, preview=True))
 
-    page = await quick.operations.bulk.page(caller, "acme", same, made.next_cursor)
+    page = await quick.services.bulk.page(caller, "acme", same, made.next_cursor)
 
     assert [each["index"] for each in page.results] == list(range(50, 60))
     for wrong in others:
         with pytest.raises(InvalidArgument, match="another call"):
-            await quick.operations.bulk.page(caller, "acme", wrong, made.next_cursor)
+            await quick.services.bulk.page(caller, "acme", wrong, made.next_cursor)
 
 
 async def test_hostile_texts_survive_a_sheet_both_ways(quick: App, person: Caller, acme: SandboxOrg) -> None:
@@ -312,7 +313,7 @@ async def test_a_cancelled_call_aborts_its_job_and_tells_what_was_done(
     changing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await changing
-    await quick.operations.close()
+    await quick.services.executor.close()
 
     changed = sum(contacts(acme)[each].get("Phone") == "9" for each in ids)
     (entry,) = await entries(quick)
@@ -368,7 +369,7 @@ async def test_a_long_change_renews_its_deadline_and_is_not_taken_for_dead(
 ) -> None:
     acme.bulk_rows_per_second = 150
     async with open_again(abandoned_seconds=0.2, heartbeat_seconds=0.1, call_timeout=1) as other:
-        other.operations.bulk.pace = replace(QUICK, request_seconds=0.5)
+        other.services.bulk.pace = replace(QUICK, request_seconds=0.5)
         made = await change(other, person, "create", new(450))
 
     assert made.counts.succeeded == 450
@@ -445,7 +446,7 @@ async def test_a_preview_puts_the_ids_that_it_read_on_record(app: App, caller: C
 async def test_a_field_that_is_not_there_is_named_with_its_record_before_anybody_is_asked(
     app: App, caller: Caller, acme: SandboxOrg
 ) -> None:
-    await app.operations.describe(caller, "salesforce_describe_object", "acme", CONTACT)
+    await operations.describe(app, caller, "salesforce_describe_object", "acme", CONTACT)
     agent = replace(caller, transport="stdio")
     acme.requests.clear()
     with pytest.raises(InvalidArgument, match="no field 'Mail' on Contact; did you mean Email") as wrong:

@@ -14,6 +14,7 @@ from orgserver.model.errors import PolicyDenied
 from orgserver.model.names import CONTACT
 from orgserver.services.calls.approvals import Approving
 from orgserver.services.calls.notifications import Notifications
+from tests import operations
 
 RECORDER = f"""#!{sys.executable} -I
 import json, os, sys
@@ -95,10 +96,10 @@ async def test_each_question_is_shown_once_without_its_code_or_names(app, acme, 
     await app.registry.update(caller, "acme", policy={"confirm_deletes": True})
     settings = read_settings({"home": tmp_path / "home"}, {})
     async with open_app(settings, notify=texts.append) as asking:
-        made = await asking.operations.create(caller, "t", "acme", CONTACT, {"LastName": "Lovelace"})
+        made = await operations.create(asking, caller, "t", "acme", CONTACT, {"LastName": "Lovelace"})
         for _ in range(2):
             with pytest.raises(PolicyDenied):
-                await asking.operations.delete(caller, "t", "acme", CONTACT, made.id)
+                await operations.delete(asking, caller, "t", "acme", CONTACT, made.id)
         (request,) = await Approving(asking.store, asking.access).waiting()
 
     assert texts == ["Delete 1 Contact record in the Salesforce org acme (developer)? See: orgserver approvals"]

@@ -21,6 +21,7 @@ from orgserver.services.bulk.request import BulkArguments
 from orgserver.services.orgs.enrolment import Registration
 from orgserver.services.queries.list_query import Listing
 from orgserver.serving.server import build_server
+from tests import operations
 
 TOOL = "a test"
 SOQL = "SELECT Id FROM Contact"
@@ -28,16 +29,16 @@ CLOSED = [OrgState.QUARANTINED, OrgState.NEEDS_LOGIN]
 CODES = {OrgState.QUARANTINED: "QUARANTINED", OrgState.NEEDS_LOGIN: "NEEDS_LOGIN"}
 Verb = Callable[[App, Caller], Awaitable[Any]]
 VERBS: dict[str, Verb] = {
-    "create": lambda app, who: app.operations.create(who, TOOL, "acme", CONTACT, {"LastName": "Lovelace"}),
-    "read": lambda app, who: app.operations.read(who, TOOL, "acme", CONTACT, "003000000000000AAA"),
-    "update": lambda app, who: app.operations.update(who, TOOL, "acme", CONTACT, "003000000000000AAA", {"Email": ""}),
-    "delete": lambda app, who: app.operations.delete(who, TOOL, "acme", CONTACT, "003000000000000AAA"),
-    "list": lambda app, who: app.operations.list(who, TOOL, "acme", Listing(CONTACT)),
-    "query": lambda app, who: app.operations.query(who, TOOL, "acme", SOQL),
-    "describe": lambda app, who: app.operations.describe(who, TOOL, "acme", CONTACT),
-    "objects": lambda app, who: app.operations.objects(who, TOOL, "acme", None, None),
-    "bulk": lambda app, who: app.operations.bulk.change(
-        who, TOOL, "acme", BulkArguments(CONTACT, "create", records=[{"LastName": "Byron"}])
+    "create": lambda app, who: operations.create(app, who, TOOL, "acme", CONTACT, {"LastName": "Lovelace"}),
+    "read": lambda app, who: operations.read(app, who, TOOL, "acme", CONTACT, "003000000000000AAA"),
+    "update": lambda app, who: operations.update(app, who, TOOL, "acme", CONTACT, "003000000000000AAA", {"Email": ""}),
+    "delete": lambda app, who: operations.delete(app, who, TOOL, "acme", CONTACT, "003000000000000AAA"),
+    "list": lambda app, who: operations.list_(app, who, TOOL, "acme", Listing(CONTACT)),
+    "query": lambda app, who: operations.query(app, who, TOOL, "acme", SOQL),
+    "describe": lambda app, who: operations.describe(app, who, TOOL, "acme", CONTACT),
+    "objects": lambda app, who: operations.objects(app, who, TOOL, "acme", None, None),
+    "bulk": lambda app, who: operations.change(
+        app, who, TOOL, "acme", BulkArguments(CONTACT, "create", records=[{"LastName": "Byron"}])
     ),
 }
 
@@ -119,7 +120,7 @@ async def test_one_closed_org_never_hides_the_others(
 ) -> None:
     await put(app, "acme", state)
 
-    found = await app.operations.fleet.query(caller, TOOL, ["*"], SOQL)
+    found = await operations.query_orgs(app, caller, TOOL, ["*"], SOQL)
 
     told = {each["org"]: each for each in found.results}
     assert (told["acme"]["error"]["code"], told["acme"]["error"]["outcome"]) == (CODES[state], "not_sent")
@@ -132,7 +133,7 @@ async def test_a_closed_org_is_not_shown_by_address_nor_completed(
     app: App, caller: Caller, acme: SandboxOrg, state: OrgState
 ) -> None:
     await VERBS["objects"](app, caller)
-    server = build_server(app.operations, principal=Principal("local:ada"), label=None, scope=Scope())
+    server = build_server(app.services, principal=Principal("local:ada"), label=None, scope=Scope())
     where = ResourceTemplateReference(uri="salesforce://{org}/{object}/{id}")
     async with Client(server, raise_exceptions=True) as client:
         before = await client.complete(where, {"name": "object", "value": "Con"}, {"org": "acme"})
@@ -215,4 +216,4 @@ async def test_a_token_that_died_during_a_call_is_not_sent_by_the_next(
         await VERBS["list"](app, caller)
 
     assert acme.requests == []
-    assert json.dumps((await app.operations.orgs(caller, TOOL, "acme", None)).orgs[0]["state"]) == '"needs_login"'
+    assert json.dumps((await operations.orgs(app, caller, TOOL, "acme", None)).orgs[0]["state"]) == '"needs_login"'

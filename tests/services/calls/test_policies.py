@@ -20,6 +20,7 @@ from orgserver.services.orgs.import_plan import Candidate
 from orgserver.services.undo.restorer import Restorer
 from orgserver.store.backup.copy import backup, restore
 from orgserver.vault.sources import open_vault
+from tests import operations
 
 TOOL = "a test"
 LOCKED = Policy(read_only=True)
@@ -68,7 +69,7 @@ async def entries(app: App, action: str = "policy") -> list[tuple[str | None, st
 
 
 async def create(app: App, caller: Caller, name: str) -> str:
-    return (await app.operations.create(caller, TOOL, name, CONTACT, {"LastName": "Lovelace"})).id
+    return (await operations.create(app, caller, TOOL, name, CONTACT, {"LastName": "Lovelace"})).id
 
 
 async def refused(app: App, caller: Caller, org: SandboxOrg, name: str) -> None:
@@ -224,12 +225,14 @@ async def test_limits_bind_undo_approvals_and_large_changes_by_every_alias(
     await add(empty, acme, "twin")
     made = await create(empty, caller, "twin")
     (entry,) = await empty.audit_log.newest(EntryFilter(action="create"), 1)
-    undo = await Restorer(empty.store, empty.access, empty.operations, empty.audit_log).preview_entry(caller, entry.id)
+    undo = await Restorer(empty.store, empty.access, empty.services.executor, empty.audit_log).preview_entry(
+        caller, entry.id
+    )
     assert undo.is_possible(force=False), "what the twin changed was kept, too"
 
     await empty.registry.update(caller, "acme", policy={"confirm_deletes": True})
     with pytest.raises(CallError) as asked:
-        await empty.operations.delete(caller, TOOL, "twin", CONTACT, made)
+        await operations.delete(empty, caller, TOOL, "twin", CONTACT, made)
 
     assert asked.value.code == "CONFIRMATION_REQUIRED"
 

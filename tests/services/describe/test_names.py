@@ -3,14 +3,15 @@
 from orgserver.app import App
 from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller
+from tests import operations
 
 
 async def test_names_are_known_once_they_were_looked_up(app: App, caller: Caller) -> None:
-    known = app.operations.known
+    known = app.services.names
     before = (await known.objects(caller, "acme"), await known.fields(caller, "acme", "Contact"))
 
-    await app.operations.describe(caller, "t", "acme", CONTACT)
-    await app.operations.objects(caller, "t", "acme", None, None)
+    await operations.describe(app, caller, "t", "acme", CONTACT)
+    await operations.objects(app, caller, "t", "acme", None, None)
 
     assert before == ((), ())
     assert "LastName" in await known.fields(caller, "acme", "contact")
@@ -19,6 +20,6 @@ async def test_names_are_known_once_they_were_looked_up(app: App, caller: Caller
 
 async def test_another_org_is_not_known(app: App, caller: Caller) -> None:
     assert (
-        await app.operations.known.objects(caller, "acne"),
-        await app.operations.known.fields(caller, "acne", "X"),
+        await app.services.names.objects(caller, "acne"),
+        await app.services.names.fields(caller, "acne", "X"),
     ) == ((), ())

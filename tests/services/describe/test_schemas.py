@@ -18,6 +18,7 @@ from orgserver.services.describe.memory import describe_key
 from orgserver.services.queries.list_query import Listing
 from orgserver.store import describe_cache
 from orgserver.store.transaction import microseconds
+from tests import operations
 
 DESCRIBE, OBJECTS = "salesforce_describe_object", "salesforce_list_objects"
 CONTACT_ID = "003Ws000003xYzAIAU"
@@ -48,7 +49,7 @@ async def org_of(app: App, alias: str = "acme") -> Org:
 
 async def settled(app: App) -> None:
     async with asyncio.timeout(10):
-        while app.operations.metadata._behind:
+        while app.services.executor.metadata._behind:
             await asyncio.sleep(0.01)
 
 
@@ -56,8 +57,8 @@ async def settled(app: App) -> None:
 
 
 async def test_a_describe_is_asked_for_once_and_each_time_on_record(app: App, caller: Caller, acme: SandboxOrg) -> None:
-    first = await app.operations.describe(caller, DESCRIBE, "acme", "contact")
-    second = await app.operations.describe(caller, DESCRIBE, "acme", "Contact", ["LastName"])
+    first = await operations.describe(app, caller, DESCRIBE, "acme", "contact")
+    second = await operations.describe(app, caller, DESCRIBE, "acme", "Contact", ["LastName"])
 
     assert first.name == "Contact"
     assert second is first
@@ -70,9 +71,9 @@ async def test_a_describe_is_asked_for_once_and_each_time_on_record(app: App, ca
 
 
 async def test_another_process_finds_it_in_the_store(open_again, app: App, caller: Caller, acme: SandboxOrg) -> None:
-    mine = await app.operations.describe(caller, DESCRIBE, "acme", "Contact")
+    mine = await operations.describe(app, caller, DESCRIBE, "acme", "Contact")
     async with open_again() as other:
-        theirs = await other.operations.describe(caller, DESCRIBE, "acme", "Contact")
+        theirs = await operations.describe(other, caller, DESCRIBE, "acme", "Contact")
 
     assert theirs == mine
     assert len(asked(acme)) == 1
@@ -81,7 +82,7 @@ async def test_another_process_finds_it_in_the_store(open_again, app: App, calle
 async def test_many_at_once_ask_once(app: App, caller: Caller, acme: SandboxOrg) -> None:
     acme.fault("hang", path=".*/describe", seconds=0.2, times=1)
 
-    found = await asyncio.gather(*(app.operations.describe(caller, DESCRIBE, "acme", "Contact") for _ in range(8)))
+    found = await asyncio.gather(*(operations.describe(app, caller, DESCRIBE, "acme", "Contact") for _ in range(8)))
 
     assert len({id(each) for each in found}) == 1
     assert len([path for path, status in asked(acme) if status == 200]) == 1
@@ -90,17 +91,17 @@ async def test_many_at_once_ask_once(app: App, caller: Caller, acme: SandboxOrg)
 async def test_a_stale_one_answers_at_once_and_is_asked_for_anew_on_record(
     app: App, caller: Caller, acme: SandboxOrg, later: Callable[[float], None]
 ) -> None:
-    first = await app.operations.describe(caller, DESCRIBE, "acme", "Contact")
+    first = await operations.describe(app, caller, DESCRIBE, "acme", "Contact")
     later(6 * MINUTE)
     acme.fault("hang", path=".*/describe", seconds=0.3, times=1)
 
-    second = await app.operations.describe(caller, DESCRIBE, "acme", "Contact")
-    before = app.operations.metadata.fresh(await org_of(app), "Contact")
+    second = await operations.describe(app, caller, DESCRIBE, "acme", "Contact")
+    before = app.services.executor.metadata.fresh(await org_of(app), "Contact")
     await settled(app)
 
     assert second is first
     assert before is None
-    assert app.operations.metadata.fresh(await org_of(app), "contact") is first
+    assert app.services.executor.metadata.fresh(await org_of(app), "contact") is first
     (behind,) = await entries(app, "metadata")
     assert (behind.principal, behind.object, behind.outcome) == ("local:tester", "Contact", Outcome.SUCCEEDED)
     assert behind.http_status == 304
@@ -109,10 +110,10 @@ async def test_a_stale_one_answers_at_once_and_is_asked_for_anew_on_record(
 async def test_what_has_not_changed_is_kept_and_only_its_age_renewed(
     open_again, app: App, caller: Caller, acme: SandboxOrg, later: Callable[[float], None]
 ) -> None:
-    first = await app.operations.describe(caller, DESCRIBE, "acme", "Contact")
+    first = await operations.describe(app, caller, DESCRIBE, "acme", "Contact")
     later(25 * 60 * MINUTE)
 
-    second = await app.operations.describe(caller, DESCRIBE, "acme", "Contact")
+    second = await operations.describe(app, caller, DESCRIBE, "acme", "Contact")
 
     assert second is first
     assert asked(acme) == [("/Contact/describe", 200), ("/Contact/describe", 304)]
@@ -127,20 +128,20 @@ async def test_what_has_not_changed_is_kept_and_only_its_age_renewed(
 async def test_after_a_day_the_caller_waits_for_what_is_true(
     app: App, caller: Caller, acme: SandboxOrg, later: Callable[[float], None]
 ) -> None:
-    await app.operations.describe(caller, DESCRIBE, "acme", "Contact")
+    await operations.describe(app, caller, DESCRIBE, "acme", "Contact")
     later(25 * 60 * MINUTE)
     acme.fault("status", path=".*/describe", status=403)
 
     with pytest.raises(Rejected):
-        await app.operations.describe(caller, DESCRIBE, "acme", "Contact")
-    assert app.operations.metadata.cached(await org_of(app), "Contact") is None
+        await operations.describe(app, caller, DESCRIBE, "acme", "Contact")
+    assert app.services.executor.metadata.cached(await org_of(app), "Contact") is None
 
 
 async def test_what_one_user_sees_is_never_told_to_another(app: App, caller: Caller) -> None:
-    await app.operations.describe(caller, DESCRIBE, "acme", "Contact")
+    await operations.describe(app, caller, DESCRIBE, "acme", "Contact")
     org = await org_of(app)
     assert org.user is not None
-    cached = app.operations.metadata.cached
+    cached = app.services.executor.metadata.cached
 
     assert cached(org, "CONTACT") is not None
     assert cached(replace(org, user=replace(org.user, id="005Ws00000Other")), "Contact") is None
@@ -154,13 +155,13 @@ async def test_memory_is_bounded_by_what_schemas_hold(
 ) -> None:
     monkeypatch.setattr(memory_of_describes, "MAX_WEIGHT", 700)
     for name in ("Contact", "Account", "Event", "User"):
-        await app.operations.describe(caller, DESCRIBE, "acme", name)
-    memory = app.operations.metadata.memory
+        await operations.describe(app, caller, DESCRIBE, "acme", name)
+    memory = app.services.executor.metadata.memory
     held = list(memory.describes.values())
 
     assert sum(each.content.weight for each in held) == memory.weight
     assert memory.weight <= 700 or len(held) == 1
-    await app.operations.describe(caller, DESCRIBE, "acme", "Contact")
+    await operations.describe(app, caller, DESCRIBE, "acme", "Contact")
     assert len(asked(acme)) == 4  # the store still had it
 
 
@@ -172,19 +173,19 @@ async def test_a_store_that_cannot_keep_it_is_no_reason_to_fail(
 
     monkeypatch.setattr(describe_cache, "keep_in", broken)
 
-    assert (await app.operations.describe(caller, DESCRIBE, "acme", "Contact")).name == "Contact"
+    assert (await operations.describe(app, caller, DESCRIBE, "acme", "Contact")).name == "Contact"
 
 
 async def test_nothing_is_told_of_an_org_that_is_not_yours_or_is_disabled(
     app: App, caller: Caller, acme: SandboxOrg
 ) -> None:
-    await app.operations.describe(caller, DESCRIBE, "acme", "Contact")
+    await operations.describe(app, caller, DESCRIBE, "acme", "Contact")
     await app.registry.update(caller, "acme", enabled=False)
 
     with pytest.raises(UnknownOrg):
-        await app.operations.describe(caller, DESCRIBE, "nowhere", "Contact")
+        await operations.describe(app, caller, DESCRIBE, "nowhere", "Contact")
     with pytest.raises(PolicyDenied):
-        await app.operations.describe(caller, DESCRIBE, "acme", "Contact")
+        await operations.describe(app, caller, DESCRIBE, "acme", "Contact")
     assert [e.outcome for e in await entries(app, DESCRIBE)][1:] == [Outcome.DENIED, Outcome.DENIED]
 
 
@@ -195,7 +196,7 @@ async def test_objects_are_named_a_page_at_a_time(
     names: list[str] = []
     cursor = None
     while True:
-        page = await app.operations.objects(caller, OBJECTS, "acme", None, cursor)
+        page = await operations.objects(app, caller, OBJECTS, "acme", None, cursor)
         names += [each.name for each in page.objects]
         cursor = page.next_cursor
         if cursor is None:
@@ -204,7 +205,7 @@ async def test_objects_are_named_a_page_at_a_time(
     assert len(names) == page.total_size
     assert {"Account", "Contact", "Event", "User"} <= set(names)
     assert asked(acme) == [("", 200)]
-    found = await app.operations.objects(caller, OBJECTS, "acme", "CONT", None)
+    found = await operations.objects(app, caller, OBJECTS, "acme", "CONT", None)
     assert "Contact" in {each.name for each in found.objects}
     assert "User" not in {each.name for each in found.objects}
 
@@ -213,17 +214,17 @@ async def test_a_cursor_of_one_org_or_match_opens_no_other(
     app: App, caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("orgserver.services.describe.operations.PAGE", 1)
-    page = await app.operations.objects(caller, OBJECTS, "acme", None, None)
+    page = await operations.objects(app, caller, OBJECTS, "acme", None, None)
 
     for alias, match in (("globex", None), ("acme", "a")):
         with pytest.raises(InvalidArgument):
-            await app.operations.objects(caller, OBJECTS, alias, match, page.next_cursor)
+            await operations.objects(app, caller, OBJECTS, alias, match, page.next_cursor)
 
 
 @pytest.mark.parametrize("name", ["", "a b", "Contact/../..", "Ünit", "x" * 300])
 async def test_what_is_no_objects_name_reaches_no_org(app: App, caller: Caller, acme: SandboxOrg, name: str) -> None:
     with pytest.raises(InvalidArgument, match="object"):
-        await app.operations.describe(caller, DESCRIBE, "acme", name)
+        await operations.describe(app, caller, DESCRIBE, "acme", name)
     assert acme.requests == []
 
 
@@ -231,7 +232,7 @@ async def test_a_field_that_is_asked_about_and_is_none_is_answered_with_the_near
     app: App, caller: Caller, acme: SandboxOrg
 ) -> None:
     with pytest.raises(InvalidArgument, match=r"no field 'Mail' on Contact; did you mean Email\?") as refused:
-        await app.operations.describe(caller, DESCRIBE, "acme", "Contact", ["LastName", "Mail"])
+        await operations.describe(app, caller, DESCRIBE, "acme", "Contact", ["LastName", "Mail"])
 
     assert (refused.value.code, refused.value.fields) == ("INVALID_FIELD", ("fields",))
     assert len(asked(acme)) == 2  # it was made sure of
@@ -241,12 +242,12 @@ async def test_a_field_that_is_asked_about_and_is_none_is_answered_with_the_near
 
 
 async def test_wrong_values_are_named_before_anything_is_sent(app: App, caller: Caller, acme: SandboxOrg) -> None:
-    await app.operations.describe(caller, DESCRIBE, "acme", "Contact")
+    await operations.describe(app, caller, DESCRIBE, "acme", "Contact")
     acme.requests.clear()
     values = {"Mail": "a@b.co", "Nope__c": 1}
 
     with pytest.raises(InvalidArgument, match=r"no field 'Mail' on Contact; did you mean Email\?") as refused:
-        await app.operations.create(caller, "salesforce_create_contact", "acme", CONTACT, values)
+        await operations.create(app, caller, "salesforce_create_contact", "acme", CONTACT, values)
 
     assert (refused.value.code, refused.value.outcome) == ("INVALID_FIELD", "denied")
     assert refused.value.fields == ("data.Mail", "data.Nope__c", "data.LastName")
@@ -259,11 +260,11 @@ async def test_wrong_values_are_named_before_anything_is_sent(app: App, caller: 
 
 @pytest.mark.parametrize("preview", [False, True])
 async def test_an_update_of_no_field_is_named_too(app: App, caller: Caller, acme: SandboxOrg, preview: bool) -> None:
-    await app.operations.describe(caller, DESCRIBE, "acme", "Contact")
+    await operations.describe(app, caller, DESCRIBE, "acme", "Contact")
 
     with pytest.raises(InvalidArgument, match="did you mean MobilePhone"):
-        await app.operations.update(
-            caller, "salesforce_update_contact", "acme", CONTACT, CONTACT_ID, {"MobilPhone": "1"}, preview=preview
+        await operations.update(
+            app, caller, "salesforce_update_contact", "acme", CONTACT, CONTACT_ID, {"MobilPhone": "1"}, preview=preview
         )
     assert asked(acme) == [("/Contact/describe", 200), ("/Contact/describe", 304)]
 
@@ -288,11 +289,11 @@ async def test_lists_by_wrong_names_are_refused_with_the_right_ones(
     app: App, caller: Caller, acme: SandboxOrg, listing: Listing, told: str, argument: str
 ) -> None:
     for name in ("Contact", "Account"):
-        await app.operations.describe(caller, DESCRIBE, "acme", name)
+        await operations.describe(app, caller, DESCRIBE, "acme", name)
     acme.requests.clear()
 
     with pytest.raises(InvalidArgument) as refused:
-        await app.operations.list(caller, "salesforce_list_contacts", "acme", listing)
+        await operations.list_(app, caller, "salesforce_list_contacts", "acme", listing)
 
     assert told in str(refused.value)
     assert refused.value.fields == (argument,)
@@ -302,23 +303,23 @@ async def test_lists_by_wrong_names_are_refused_with_the_right_ones(
 
 async def test_right_names_pass_along_every_kind_of_path(app: App, caller: Caller) -> None:
     for name in ("Contact", "Account", "Event", "User"):
-        await app.operations.describe(caller, DESCRIBE, "acme", name)
+        await operations.describe(app, caller, DESCRIBE, "acme", name)
     fields = ["Id", "Account.Owner.Name", "ReportsTo.LastName", "Contact.Email"]
 
-    await app.operations.list(caller, "t", "acme", Listing(CONTACT, fields=fields, filter={"Account.Name": "x"}))
-    await app.operations.list(caller, "t", "acme", Listing(EVENT, fields=["Who.Name", "What.Name"]))
-    await app.operations.query(caller, "t", "acme", "SELECT Id, Who.Name FROM Event WHERE StartDateTime = TODAY")
+    await operations.list_(app, caller, "t", "acme", Listing(CONTACT, fields=fields, filter={"Account.Name": "x"}))
+    await operations.list_(app, caller, "t", "acme", Listing(EVENT, fields=["Who.Name", "What.Name"]))
+    await operations.query(app, caller, "t", "acme", "SELECT Id, Who.Name FROM Event WHERE StartDateTime = TODAY")
 
 
 async def test_a_query_by_wrong_names_is_refused_before_it_is_sent(app: App, caller: Caller, acme: SandboxOrg) -> None:
-    await app.operations.describe(caller, DESCRIBE, "acme", "Contact")
-    await app.operations.objects(caller, OBJECTS, "acme", None, None)
+    await operations.describe(app, caller, DESCRIBE, "acme", "Contact")
+    await operations.objects(app, caller, OBJECTS, "acme", None, None)
     acme.requests.clear()
 
     with pytest.raises(InvalidArgument, match="did you mean Email") as field:
-        await app.operations.query(caller, "t", "acme", "SELECT Id FROM Contact WHERE Mail = 'x'")
+        await operations.query(app, caller, "t", "acme", "SELECT Id FROM Contact WHERE Mail = 'x'")
     with pytest.raises(InvalidArgument, match=r"no object 'Contct' here; did you mean Contact\?") as sobject:
-        await app.operations.query(caller, "t", "acme", "SELECT Id FROM Contct")
+        await operations.query(app, caller, "t", "acme", "SELECT Id FROM Contct")
 
     assert (field.value.code, field.value.fields) == ("INVALID_FIELD", ("soql",))
     assert (sobject.value.code, sobject.value.fields) == ("INVALID_TYPE", ("soql",))
@@ -331,13 +332,13 @@ async def test_a_stale_schema_refuses_nothing_of_a_write(
 ) -> None:
     values = {"LastName": "Byron", "Mail": "x"}
     with pytest.raises(Rejected):
-        await app.operations.create(caller, "t", "globex", CONTACT, values)
-    await app.operations.describe(caller, DESCRIBE, "acme", "Contact")
+        await operations.create(app, caller, "t", "globex", CONTACT, values)
+    await operations.describe(app, caller, DESCRIBE, "acme", "Contact")
     later(6 * MINUTE)
     acme.requests.clear()
 
     with pytest.raises(Rejected, match="No such column") as refused:
-        await app.operations.create(caller, "t", "acme", CONTACT, values)
+        await operations.create(app, caller, "t", "acme", CONTACT, values)
 
     assert [seen.method for seen in acme.requests if "describe" not in seen.path] == ["POST"]
     assert refused.value.hint == "did you mean Email?"
@@ -347,14 +348,16 @@ async def test_a_field_or_an_object_that_was_made_since_the_describe_is_known(
     app: App, caller: Caller, acme: SandboxOrg
 ) -> None:
     acme.hidden_objects = frozenset({"Custom__c"})
-    await app.operations.describe(caller, DESCRIBE, "acme", "Contact")
-    await app.operations.objects(caller, OBJECTS, "acme", None, None)
+    await operations.describe(app, caller, DESCRIBE, "acme", "Contact")
+    await operations.objects(app, caller, OBJECTS, "acme", None, None)
     acme.objects.change("Contact", "Brand_New__c", {})
     acme.hidden_objects = frozenset()
 
-    made = await app.operations.create(caller, "t", "acme", CONTACT, {"LastName": "New", "Brand_New__c": "x"})
-    found = await app.operations.query(caller, "t", "acme", "SELECT Brand_New__c FROM Contact WHERE Brand_New__c = 'x'")
-    custom = await app.operations.query(caller, "t", "acme", "SELECT Id FROM Custom__c")
+    made = await operations.create(app, caller, "t", "acme", CONTACT, {"LastName": "New", "Brand_New__c": "x"})
+    found = await operations.query(
+        app, caller, "t", "acme", "SELECT Brand_New__c FROM Contact WHERE Brand_New__c = 'x'"
+    )
+    custom = await operations.query(app, caller, "t", "acme", "SELECT Id FROM Custom__c")
 
     assert found.records == [{"Brand_New__c": "x"}]
     assert custom.records == []
@@ -364,21 +367,21 @@ async def test_a_field_or_an_object_that_was_made_since_the_describe_is_known(
 
 
 async def test_where_the_second_look_fails_salesforce_is_the_judge(app: App, caller: Caller, acme: SandboxOrg) -> None:
-    await app.operations.describe(caller, DESCRIBE, "acme", "Contact")
+    await operations.describe(app, caller, DESCRIBE, "acme", "Contact")
     acme.fault("status", path=".*/describe", status=403)
 
     with pytest.raises(Rejected, match="No such column"):
-        await app.operations.create(caller, "t", "acme", CONTACT, {"LastName": "Byron", "Mail": "x"})
+        await operations.create(app, caller, "t", "acme", CONTACT, {"LastName": "Byron", "Mail": "x"})
 
 
 async def test_a_refresh_reads_the_describe_anew_whatever_is_kept(app: App, caller: Caller, acme: SandboxOrg) -> None:
-    await app.operations.describe(caller, DESCRIBE, "acme", "Contact")
-    kept = await app.operations.describe(caller, DESCRIBE, "acme", "Contact")
+    await operations.describe(app, caller, DESCRIBE, "acme", "Contact")
+    kept = await operations.describe(app, caller, DESCRIBE, "acme", "Contact")
     acme.objects.change("Contact", "Brand_New__c", {})
-    stale = await app.operations.describe(caller, DESCRIBE, "acme", "Contact")
+    stale = await operations.describe(app, caller, DESCRIBE, "acme", "Contact")
 
-    now = await app.operations.describe(caller, DESCRIBE, "acme", "Contact", refresh=True)
-    again = await app.operations.describe(caller, DESCRIBE, "acme", "Contact", refresh=True)
+    now = await operations.describe(app, caller, DESCRIBE, "acme", "Contact", refresh=True)
+    again = await operations.describe(app, caller, DESCRIBE, "acme", "Contact", refresh=True)
 
     assert stale is kept and stale.field("Brand_New__c") is None
     assert now.field("Brand_New__c") is not None and again == now
@@ -386,11 +389,11 @@ async def test_a_refresh_reads_the_describe_anew_whatever_is_kept(app: App, call
 
 
 async def test_a_policy_is_told_before_anything_about_fields(app: App, caller: Caller) -> None:
-    await app.operations.describe(caller, DESCRIBE, "acme", "Contact")
+    await operations.describe(app, caller, DESCRIBE, "acme", "Contact")
     await app.registry.update(caller, "acme", policy={"read_only": True})
 
     with pytest.raises(PolicyDenied):
-        await app.operations.create(caller, "t", "acme", CONTACT, {"Mail": "x"})
+        await operations.create(app, caller, "t", "acme", CONTACT, {"Mail": "x"})
 
 
 # -- help after
@@ -399,9 +402,9 @@ async def test_a_policy_is_told_before_anything_about_fields(app: App, caller: C
 async def test_a_refusal_by_name_looks_the_object_up_at_once(app: App, caller: Caller, acme: SandboxOrg) -> None:
     query = "SELECT Id, Mail FROM Contact"
     with pytest.raises(Rejected, match="No such column") as first:
-        await app.operations.query(caller, "t", "acme", query)
+        await operations.query(app, caller, "t", "acme", query)
     with pytest.raises(InvalidArgument, match=r"did you mean Email\?"):
-        await app.operations.query(caller, "t", "acme", query)
+        await operations.query(app, caller, "t", "acme", query)
 
     second, entry = await app.audit_log.newest(EntryFilter(tool="t"), 2)
     assert first.value.hint == "did you mean Email?"
@@ -418,20 +421,20 @@ async def test_a_describe_that_hangs_holds_no_refusal_up(
 
     async with asyncio.timeout(5):
         with pytest.raises(Rejected, match="No such column"):
-            await app.operations.query(caller, "t", "acme", "SELECT Mail FROM Contact")
+            await operations.query(app, caller, "t", "acme", "SELECT Mail FROM Contact")
 
 
 async def test_a_relationship_that_is_none_is_answered_from_the_object_it_stands_on(
     app: App, caller: Caller, later: Callable[[float], None]
 ) -> None:
     for name in ("Contact", "Account"):
-        await app.operations.describe(caller, DESCRIBE, "acme", name)
+        await operations.describe(app, caller, DESCRIBE, "acme", name)
     later(6 * MINUTE)
 
     hints = []
     for query in ("SELECT Acount.Name FROM Contact", "SELECT Account.Ownr.Name FROM Contact WHERE LastName = 'O.X'"):
         with pytest.raises(Rejected) as refused:
-            await app.operations.query(caller, "t", "acme", query)
+            await operations.query(app, caller, "t", "acme", query)
         hints.append(refused.value.hint)
 
     assert hints == ["did you mean Account?", "did you mean Owner?"]
@@ -440,13 +443,13 @@ async def test_a_relationship_that_is_none_is_answered_from_the_object_it_stands
 async def test_an_object_that_is_none_is_answered_with_the_nearest(
     app: App, caller: Caller, later: Callable[[float], None]
 ) -> None:
-    await app.operations.objects(caller, OBJECTS, "acme", None, None)
+    await operations.objects(app, caller, OBJECTS, "acme", None, None)
     later(6 * MINUTE)
 
     with pytest.raises(Rejected) as query:
-        await app.operations.query(caller, "t", "acme", "SELECT Id FROM Contacts")
+        await operations.query(app, caller, "t", "acme", "SELECT Id FROM Contacts")
     with pytest.raises(Rejected) as describe:
-        await app.operations.describe(caller, DESCRIBE, "acme", "Acount")
+        await operations.describe(app, caller, DESCRIBE, "acme", "Acount")
 
     assert (query.value.code, query.value.hint) == ("INVALID_TYPE", "did you mean Contact?")
     assert (describe.value.category, describe.value.hint) == ("not_found", "did you mean Account?")
@@ -455,11 +458,11 @@ async def test_an_object_that_is_none_is_answered_with_the_nearest(
 async def test_an_object_that_is_gone_is_forgotten(
     app: App, caller: Caller, acme: SandboxOrg, later: Callable[[float], None]
 ) -> None:
-    await app.operations.describe(caller, DESCRIBE, "acme", "Contact")
+    await operations.describe(app, caller, DESCRIBE, "acme", "Contact")
     later(25 * 60 * MINUTE)
     acme.fault("status", path=".*/describe", status=404, body='[{"errorCode": "NOT_FOUND", "message": "gone"}]')
     with pytest.raises(Rejected):
-        await app.operations.describe(caller, DESCRIBE, "acme", "Contact")
+        await operations.describe(app, caller, DESCRIBE, "acme", "Contact")
     key = describe_key(await org_of(app), "Contact")
 
     async with app.store.database.reading() as connection:
@@ -470,7 +473,7 @@ async def test_repeated_refusals_ask_the_org_at_most_once_a_minute(app: App, cal
     acme.fault("status", path=".*/describe", status=403)
     for _ in range(5):
         with pytest.raises(Rejected):
-            await app.operations.query(caller, "t", "acme", "SELECT Nope FROM Contact")
+            await operations.query(app, caller, "t", "acme", "SELECT Nope FROM Contact")
         await settled(app)
 
     assert len(asked(acme)) == 1
@@ -482,7 +485,7 @@ async def test_closing_waits_for_nothing_that_goes_on_behind_a_caller(
     acme.fault("hang", path=".*/describe", seconds=30)
     async with asyncio.timeout(5):
         async with open_again() as other:
-            other.operations.metadata.renew(caller, await org_of(other), SObjectName("Contact"))
+            other.services.executor.metadata.renew(caller, await org_of(other), SObjectName("Contact"))
             while not any("describe" in seen.path for seen in acme.requests):
                 await asyncio.sleep(0.01)
 
@@ -496,18 +499,18 @@ async def test_nothing_has_changed_is_no_answer_to_who_knows_nothing(
     acme.fault("status", path=".*/describe", status=304)
 
     with pytest.raises(Rejected) as refused:
-        await app.operations.describe(caller, DESCRIBE, "acme", "Contact")
+        await operations.describe(app, caller, DESCRIBE, "acme", "Contact")
 
     assert refused.value.code == "REDIRECT"
-    assert app.operations.metadata.cached(await org_of(app), "Contact") is None
+    assert app.services.executor.metadata.cached(await org_of(app), "Contact") is None
 
 
 async def test_damage_in_the_store_is_asked_for_anew(open_again, app: App, caller: Caller, acme: SandboxOrg) -> None:
-    first = await app.operations.describe(caller, DESCRIBE, "acme", "Contact")
+    first = await operations.describe(app, caller, DESCRIBE, "acme", "Contact")
     key = describe_key(await org_of(app), "Contact")
     damaged = describe_cache.StoredDescribe(b"junk", None, microseconds())
     await app.store.database.write(lambda tx: describe_cache.keep_in(tx, key, damaged))
 
     async with open_again() as other:
-        assert await other.operations.describe(caller, DESCRIBE, "acme", "Contact") == first
+        assert await operations.describe(other, caller, DESCRIBE, "acme", "Contact") == first
     assert asked(acme) == [("/Contact/describe", 200)] * 2

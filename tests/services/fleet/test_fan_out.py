@@ -15,8 +15,11 @@ from orgserver.model.orgs import Caller, Principal, Scope
 from orgserver.model.secret import Secret
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.state import schema
+from orgserver.services.calls.plan import Call, Operation
+from orgserver.services.executor import Executor
 from orgserver.services.fleet.fan_out import Fleet
 from orgserver.services.orgs.registration import Registration
+from tests import operations
 
 TOOL = "salesforce_query_orgs"
 COUNT = "SELECT COUNT() FROM Contact"
@@ -35,7 +38,7 @@ async def test_results_and_errors_stand_side_by_side_with_an_entry_each(
     app: App, caller: Caller, globex: SandboxOrg
 ) -> None:
     globex.fault("status", path=".*/query.*", status=400, body=json.dumps([{"errorCode": "NOPE", "message": "no"}]))
-    found = await app.operations.fleet.query(caller, TOOL, ["acme", "globex", "nowhere", "acme"], IDS)
+    found = await operations.query_orgs(app, caller, TOOL, ["acme", "globex", "nowhere", "acme"], IDS)
 
     assert (found.orgs, found.answered) == (3, 1)
     told = by_org(found.results)
@@ -53,8 +56,8 @@ async def test_an_org_outside_the_scope_is_neither_asked_nor_told_from_none(
     open_again, app: App, caller: Caller, globex: SandboxOrg
 ) -> None:
     async with open_again(Scope(orgs=frozenset({alias("acme")}))) as scoped:
-        every = await scoped.operations.fleet.query(caller, TOOL, ["*"], COUNT)
-        named = await scoped.operations.fleet.query(caller, TOOL, ["globex", "nowhere"], COUNT)
+        every = await operations.query_orgs(scoped, caller, TOOL, ["*"], COUNT)
+        named = await operations.query_orgs(scoped, caller, TOOL, ["globex", "nowhere"], COUNT)
 
     assert [each["org"] for each in every.results] == ["acme"]
     hidden, absent = (each["error"] for each in named.results)
@@ -66,10 +69,10 @@ async def test_an_org_that_hangs_holds_the_answer_no_longer_than_its_limit(
     app: App, caller: Caller, acme: SandboxOrg
 ) -> None:
     acme.fault("hang", path=".*/query.*", seconds=30, times=9)
-    fleet = Fleet(app.operations.query, app.operations.refuse, app.access, seconds=0.5)
+    fleet = Fleet(app.services.executor, app.services.queries, app.access, seconds=0.5)
 
     started = time.perf_counter()
-    found = await fleet.query(caller, TOOL, ["*"], COUNT)
+    found = await fleet.query(Call(caller, TOOL), ["*"], COUNT)
 
     assert time.perf_counter() - started < 3
     told = by_org(found.results)
@@ -78,27 +81,33 @@ async def test_an_org_that_hangs_holds_the_answer_no_longer_than_its_limit(
     assert {(e.org, e.outcome.value) for e in await entries(app)} == {("acme", "unknown"), ("globex", "succeeded")}
 
 
-async def test_no_more_orgs_are_asked_at_once_than_allowed(app: App, caller: Caller) -> None:
-    under_way, most = 0, 0
+class Counting(Executor):
+    """Counts the calls that are under way at once."""
 
-    async def counted(*given: Any, **options: Any) -> Any:
-        nonlocal under_way, most
-        under_way += 1
-        most = max(most, under_way)
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self.under_way = self.most = 0
+
+    async def run(self, call: Call, operation: Operation[Any]) -> Any:
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
         try:
             await asyncio.sleep(0.01)
-            return await app.operations.query(*given, **options)
+            return await self._executor.run(call, operation)
         finally:
-            under_way -= 1
+            self.under_way -= 1
 
-    fleet = Fleet(counted, app.operations.refuse, app.access, at_once=3)
-    await fleet.query(caller, TOOL, ["acme", "globex", *(f"none-{number}" for number in range(8))], COUNT)
 
-    assert most == 3
+async def test_no_more_orgs_are_asked_at_once_than_allowed(app: App, caller: Caller) -> None:
+    counting = Counting(app.services.executor)
+    fleet = Fleet(counting, app.services.queries, app.access, at_once=3)
+    await fleet.query(Call(caller, TOOL), ["acme", "globex", *(f"none-{number}" for number in range(8))], COUNT)
+
+    assert counting.most == 3
 
 
 async def test_counts_are_merged_and_each_orgs_part_is_told(app: App, caller: Caller) -> None:
-    found = await app.operations.fleet.query(caller, TOOL, ["acme", "globex", "nowhere"], COUNT, merge=True)
+    found = await operations.query_orgs(app, caller, TOOL, ["acme", "globex", "nowhere"], COUNT, merge=True)
 
     parts = [each["total_size"] for each in found.results if "total_size" in each]
     assert len(parts) == 2
@@ -121,15 +130,15 @@ async def test_an_org_of_two_aliases_is_counted_once_and_both_are_named(
         trusted_hosts=tuple(credentials["trust_hosts"]),
     )
     await app.enrolment.add(caller, second)
-    single = await app.operations.fleet.query(caller, TOOL, ["acme"], soql, merge=True)
+    single = await operations.query_orgs(app, caller, TOOL, ["acme"], soql, merge=True)
 
-    twice = await app.operations.fleet.query(caller, TOOL, ["acme", "acme_2"], soql, merge=True)
+    twice = await operations.query_orgs(app, caller, TOOL, ["acme", "acme_2"], soql, merge=True)
 
     assert (twice.merged, twice.total_size) == (single.merged, single.total_size)
     assert twice.warnings == ("acme and acme_2 are one org: it is counted once, as acme told",)
     assert [each["org"] for each in twice.results] == ["acme", "acme_2"]
     acme.fault("status", path=".*/query.*", status=400, body=json.dumps([{"errorCode": "NOPE", "message": "no"}]))
-    rest = await app.operations.fleet.query(caller, TOOL, ["acme", "acme_2"], soql, merge=True)
+    rest = await operations.query_orgs(app, caller, TOOL, ["acme", "acme_2"], soql, merge=True)
     assert (rest.merged, rest.answered, rest.warnings) == (single.merged, 1, ())  # one of them answered
 
 
@@ -137,7 +146,7 @@ async def test_a_query_that_cannot_be_merged_asks_nobody_and_is_on_record(
     app: App, caller: Caller, acme: SandboxOrg
 ) -> None:
     with pytest.raises(InvalidArgument, match="returns records"):
-        await app.operations.fleet.query(caller, TOOL, ["acme"], IDS, merge=True)
+        await operations.query_orgs(app, caller, TOOL, ["acme"], IDS, merge=True)
 
     assert acme.requests == []
     assert [e.outcome.value for e in await entries(app)] == ["denied"]
@@ -145,7 +154,7 @@ async def test_a_query_that_cannot_be_merged_asks_nobody_and_is_on_record(
 
 async def test_all_and_some_cannot_be_named_together(app: App, caller: Caller) -> None:
     with pytest.raises(InvalidArgument) as refused:
-        await app.operations.fleet.query(caller, TOOL, ["*", "acme"], COUNT)
+        await operations.query_orgs(app, caller, TOOL, ["*", "acme"], COUNT)
 
     assert refused.value.fields == ("orgs",)
 
@@ -157,7 +166,7 @@ async def test_progress_grows_with_each_org_that_is_done(app: App) -> None:
         told.append(said)
 
     caller = Caller(Principal("local:tester"), "stdio", progress=listen)
-    await app.operations.fleet.query(caller, TOOL, ["acme", "globex"], COUNT)
+    await operations.query_orgs(app, caller, TOOL, ["acme", "globex"], COUNT)
 
     assert told == [(1, 2, "1 of 2 orgs have answered"), (2, 2, "2 of 2 orgs have answered")]
 
@@ -167,13 +176,13 @@ async def test_a_cancelled_call_stops_asking_and_every_question_has_its_outcome(
 ) -> None:
     for org in (acme, globex):
         org.fault("hang", path=".*/query.*", seconds=30, times=9)
-    asking = asyncio.create_task(app.operations.fleet.query(caller, TOOL, ["*"], COUNT))
+    asking = asyncio.create_task(operations.query_orgs(app, caller, TOOL, ["*"], COUNT))
     while not (acme.requests and globex.requests):
         await asyncio.sleep(0.01)
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    await app.operations.close()
+    await app.services.executor.close()
 
     assert {(e.org, e.outcome.value, e.error_code) for e in await entries(app)} == {
         ("acme", "unknown", "CANCELLED"),
@@ -187,8 +196,8 @@ async def test_a_result_ends_at_its_size_with_records_of_every_org_and_says_so(
     for org in (acme, globex):
         for number in range(300):
             org.records.create(schema.load("Contact"), {"LastName": f"{number}" + "x" * 70, "Description": "y" * 150})
-    found = await app.operations.fleet.query(
-        caller, TOOL, ["*"], "SELECT Id, LastName, Description FROM Contact", limit=2_000
+    found = await operations.query_orgs(
+        app, caller, TOOL, ["*"], "SELECT Id, LastName, Description FROM Contact", limit=2_000
     )
 
     first, second = found.results

@@ -23,6 +23,7 @@ from orgserver.services.orgs import browser_login, pending_enrolment
 from orgserver.services.orgs.browser_login import Login, read_callback, read_redirect
 from orgserver.services.orgs.enrolment import Registration
 from orgserver.services.queries.list_query import Listing
+from tests import operations
 
 KEY = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
 PEM = KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
@@ -64,7 +65,7 @@ async def empty(open_again: Any, acme: SandboxOrg) -> Any:
 
 
 async def works(app: App, caller: Caller, name: str = "acme") -> bool:
-    page = await app.operations.list(caller, "salesforce_list_contacts", name, Listing(CONTACT))
+    page = await operations.list_(app, caller, "salesforce_list_contacts", name, Listing(CONTACT))
     return bool(page.total_size)
 
 

@@ -16,6 +16,7 @@ from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.orgs.enrolment import Registration
 from orgserver.services.queries.list_query import Listing
 from orgserver.store.transaction import Transaction
+from tests import operations
 
 
 def registration(org: SandboxOrg, name: str = "acme", token: str = "", **options: Any) -> Registration:
@@ -39,7 +40,7 @@ async def empty(open_again: Any) -> Any:
 
 
 async def works(app: App, caller: Caller, name: str = "acme") -> bool:
-    page = await app.operations.list(caller, "salesforce_list_contacts", name, Listing(CONTACT))
+    page = await operations.list_(app, caller, "salesforce_list_contacts", name, Listing(CONTACT))
     return bool(page.total_size)
 
 

@@ -18,6 +18,7 @@ from orgserver.store import tables
 from orgserver.store.approvals import UNREADABLE
 from orgserver.store.orgs.rewrapping import LEFT_BEHIND, ORG, SEALED
 from orgserver.store.transaction import Transaction
+from tests import operations
 from tests.services.orgs.test_authentication import KEY, browser, registration
 
 
@@ -25,12 +26,11 @@ from tests.services.orgs.test_authentication import KEY, browser, registration
 async def world(app: App, caller: Caller, acme: SandboxOrg) -> App:
     """An org that keeps values, with a change that can be undone and a request that waits for a person."""
     acme.answers.jwt_public_key = KEY.public_key()
-    operations = app.operations
     await app.registry.update(caller, "acme", policy={"keep_values": True, "confirm_deletes": True})
-    made = await operations.create(caller, "salesforce_create_contact", "acme", CONTACT, {"LastName": "Byron"})
-    await operations.update(caller, "salesforce_update_contact", "acme", CONTACT, made.id, {"Phone": "5"})
+    made = await operations.create(app, caller, "salesforce_create_contact", "acme", CONTACT, {"LastName": "Byron"})
+    await operations.update(app, caller, "salesforce_update_contact", "acme", CONTACT, made.id, {"Phone": "5"})
     with pytest.raises(PolicyDenied):
-        await operations.delete(caller, "salesforce_delete_contact", "acme", CONTACT, made.id)
+        await operations.delete(app, caller, "salesforce_delete_contact", "acme", CONTACT, made.id)
     return app
 
 

@@ -19,6 +19,7 @@ from orgserver.services.orgs.browser_login import Login, read_redirect
 from orgserver.services.orgs.enrolment import Registration
 from orgserver.services.orgs.pending_enrolment import Drafts
 from orgserver.services.queries.list_query import Listing
+from tests import operations
 from tests.services.tokens.test_worked_on import ANSWERS, TOKEN, WRONG
 
 UNUSABLE = [name for name, (_, state) in WRONG.items() if state is OrgState.IN_DOUBT]
@@ -46,7 +47,7 @@ async def empty(open_again: Any) -> Any:
 
 
 async def works(app: App, caller: Caller) -> bool:
-    page = await app.operations.list(caller, "salesforce_list_contacts", "acme", Listing(CONTACT))
+    page = await operations.list_(app, caller, "salesforce_list_contacts", "acme", Listing(CONTACT))
     return page.total_size == 4
 
 

@@ -21,6 +21,7 @@ from orgserver.sandbox.state import schema
 from orgserver.services.queries.list_query import Listing
 from orgserver.services.results import cursors
 from orgserver.services.results.cursors import Position
+from tests import operations
 from tests.conftest import Transports
 from tests.services.conftest import Scripted
 
@@ -30,7 +31,7 @@ UNSORTED = "SELECT Id FROM Contact ORDER BY Id LIMIT 3 ^ ERROR at Row:1:Column:3
 
 
 async def query(app: App, caller: Caller, soql: str, limit: int = 50, cursor: str | None = None, **more: bool) -> Page:
-    return await app.operations.query(caller, QUERY, "acme", soql, limit=limit, cursor=cursor, **more)
+    return await operations.query(app, caller, QUERY, "acme", soql, limit=limit, cursor=cursor, **more)
 
 
 async def every_page(page: Callable[[str | None], object], most: int = 200) -> list[Page]:
@@ -147,7 +148,7 @@ async def test_a_list_asks_for_what_it_shows_and_every_record_comes_once(
     add_contacts(acme, 120)
     listing = {"limit": 25, "fields": ["LastName"], "order_by": order_by}
     pages = await every_page(
-        lambda cursor: app.operations.list(caller, LIST, "acme", Listing(CONTACT, cursor=cursor, **listing))  # type: ignore[arg-type]
+        lambda cursor: operations.list_(app, caller, LIST, "acme", Listing(CONTACT, cursor=cursor, **listing))  # type: ignore[arg-type]
     )
 
     queries = sent(acme)
@@ -163,8 +164,8 @@ async def test_appointments_from_now_on_go_on_from_the_same_moment(app: App, cal
         start = f"2037-01-{hour % 3 + 1:02}T{hour % 24:02}:00:00.000+0000"
         acme.records.add(schema.load("Event"), {"Subject": "S", "StartDateTime": start, "DurationInMinutes": 5})
     pages = await every_page(
-        lambda cursor: app.operations.list(
-            caller, "salesforce_list_appointments", "acme", Listing(EVENT, limit=12, cursor=cursor)
+        lambda cursor: operations.list_(
+            app, caller, "salesforce_list_appointments", "acme", Listing(EVENT, limit=12, cursor=cursor)
         )
     )
 
@@ -191,8 +192,8 @@ async def test_a_cursor_of_a_list_is_short_however_long_the_filter(app: App, cal
     add_contacts(acme, 60)
     names = [f"N{number}" for number in range(1_000)]
     pages = await every_page(
-        lambda cursor: app.operations.list(
-            caller, LIST, "acme", Listing(CONTACT, limit=25, cursor=cursor, filter={"LastName": {"in": names}})
+        lambda cursor: operations.list_(
+            app, caller, LIST, "acme", Listing(CONTACT, limit=25, cursor=cursor, filter={"LastName": {"in": names}})
         )
     )
 
@@ -262,7 +263,7 @@ async def test_a_cursor_of_the_version_before_goes_on_as_it_was(
     assert len(page.records) == 2
     assert sent(acme)[1:] == ([] if path else [IDS])
     with pytest.raises(InvalidArgument) as told:
-        await app.operations.list(caller, LIST, "acme", Listing(CONTACT, limit=2, cursor=old))
+        await operations.list_(app, caller, LIST, "acme", Listing(CONTACT, limit=2, cursor=old))
     assert told.value.fields == ("cursor",)
 
 
@@ -375,8 +376,8 @@ async def test_a_count_is_asked_at_the_same_time_and_goes_by_the_querys_own_limi
 async def test_a_list_is_counted_by_its_filter(app: App, caller: Caller, acme: SandboxOrg) -> None:
     add_contacts(acme, 100)
     listing = Listing(CONTACT, limit=5, filter={"LastName": "N1"})
-    counted = await app.operations.list(caller, LIST, "acme", replace(listing, count=True))
-    plain = await app.operations.list(caller, LIST, "acme", listing)
+    counted = await operations.list_(app, caller, LIST, "acme", replace(listing, count=True))
+    plain = await operations.list_(app, caller, LIST, "acme", listing)
 
     assert (counted.total_size, plain.total_size) == (15, None)
     assert ["COUNT()" in each for each in sent(acme)].count(True) == 1  # however often usual fields were refused
@@ -448,7 +449,7 @@ async def test_many_orgs_are_asked_for_what_is_shown_and_go_on_by_cursor(
     app: App, caller: Caller, acme: SandboxOrg, globex: SandboxOrg
 ) -> None:
     add_contacts(acme, 20)
-    found = await app.operations.fleet.query(caller, "salesforce_query_orgs", ["*"], IDS, limit=5)
+    found = await operations.query_orgs(app, caller, "salesforce_query_orgs", ["*"], IDS, limit=5)
     told = {each["org"]: each for each in found.results}
     rest = await query(app, caller, IDS, 5, told["acme"]["next_cursor"])
 

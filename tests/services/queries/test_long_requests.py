@@ -13,6 +13,7 @@ from orgserver.sandbox.state import schema
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Plan
 from orgserver.services.queries.list_query import Listing
+from tests import operations
 
 MOST = 100_000
 
@@ -25,7 +26,7 @@ async def test_a_filter_of_a_thousand_ids_gives_every_record_page_by_page(
     cursor = None
     while True:
         listing = Listing(CONTACT, 400, cursor, ["LastName"], {"Id": {"in": ids}})
-        page = await app.operations.list(caller, "t", "acme", listing)
+        page = await operations.list_(app, caller, "t", "acme", listing)
         assert page.warnings == ()
         found += [record["Id"] for record in page.records]
         cursor = page.next_cursor
@@ -39,13 +40,17 @@ async def test_a_query_has_up_to_100000_characters(app: App, caller: Caller, acm
     values = ", ".join(["'Lovelace'", *[f"'{'x' * 90}'"] * 1_050])
     text = f"SELECT LastName FROM Contact WHERE LastName IN ({values})".ljust(MOST)
 
-    page = await app.operations.query(caller, "t", "acme", text)
+    page = await operations.query(app, caller, "t", "acme", text)
     acme.requests.clear()
     with pytest.raises(InvalidArgument, match="100,000"):
-        await app.operations.query(caller, "t", "acme", f"{text} ")
+        await operations.query(app, caller, "t", "acme", f"{text} ")
     with pytest.raises(InvalidArgument, match="100,000") as refused:
-        await app.operations.list(
-            caller, "t", "acme", Listing(CONTACT, filter={"LastName": {"in": [f"{'y' * 200}{n}" for n in range(600)]}})
+        await operations.list_(
+            app,
+            caller,
+            "t",
+            "acme",
+            Listing(CONTACT, filter={"LastName": {"in": [f"{'y' * 200}{n}" for n in range(600)]}}),
         )
 
     assert page.records == [{"LastName": "Lovelace"}]
@@ -57,7 +62,7 @@ async def test_an_address_that_salesforce_takes_from_nobody_is_not_tried(
     app: App, caller: Caller, acme: SandboxOrg
 ) -> None:
     org = (await app.access.catalog()).by_alias["acme"]  # type: ignore[index]
-    await app.operations.query(caller, "t", "acme", "SELECT Id FROM Contact")
+    await operations.query(app, caller, "t", "acme", "SELECT Id FROM Contact")
     acme.requests.clear()
 
     async def send(session: OrgSession) -> object:
@@ -66,7 +71,7 @@ async def test_an_address_that_salesforce_takes_from_nobody_is_not_tried(
 
     plan = Plan("read", send, lambda _found: Completion(Outcome.SUCCEEDED))
     with pytest.raises(NotSent) as refused:
-        await app.operations.perform(caller, "t", "search", "acme", SObjectName("Contact"), lambda _org: plan)
+        await operations.perform(app, caller, "t", "search", "acme", SObjectName("Contact"), lambda _org: plan)
 
     assert (refused.value.code, refused.value.category) == ("REQUEST_TOO_LONG", "invalid_argument")
     assert not refused.value.retryable

@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orgserver.app import App
-from orgserver.model.audit import Action, EntryFilter
+from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import InvalidArgument, Rejected
 from orgserver.model.orgs import Caller
 from orgserver.model.results import Found, Usage
 from orgserver.salesforce.protocol import refusals
 from orgserver.salesforce.soql import sosl
+from orgserver.services.calls.plan import Call
 from orgserver.services.orgs import limits as limiting
 from orgserver.services.queries import search as searching
 from orgserver.services.queries.search import Search
@@ -24,9 +25,7 @@ RESERVED = set("&|!(){}[]^\"~*?:\\'+-")
 
 async def search(app: App, caller: Caller, text: str = "Ada", **more: object) -> Found:
     wanted = Search(text, **more)  # type: ignore[arg-type]
-    return await app.operations.perform(
-        caller, "salesforce_search", Action.SEARCH, "acme", None, lambda _org: searching.plan(wanted)
-    )
+    return await app.services.executor.run(Call(caller, "salesforce_search", "acme"), searching.find_records(wanted))
 
 
 def rows(count: int, **fields: object) -> dict[str, object]:
@@ -163,9 +162,7 @@ async def test_a_real_org_answers_its_limits(app: App, caller: Caller) -> None:
 
 
 async def limits(app: App, caller: Caller) -> Usage:
-    return await app.operations.perform(
-        caller, "salesforce_limits", Action.LIMITS, "acme", None, lambda _org: limiting.plan()
-    )
+    return await app.services.executor.run(Call(caller, "salesforce_limits", "acme"), limiting.read_limits())
 
 
 # -- duplicate rules

@@ -9,46 +9,46 @@ from orgserver.app import App
 from orgserver.model.errors import Rejected, Unanswered
 from orgserver.model.names import CONTACT, SObjectName
 from orgserver.model.orgs import Caller
+from tests import operations
 
 ACCOUNT = SObjectName("Account")
 Say = Callable[..., httpx.Response]
 
 
 async def make(app: App, caller: Caller, sobject: SObjectName = ACCOUNT, **data: object) -> str:
-    made = await app.operations.create(caller, "salesforce_create_record", "acme", sobject, data or {"Name": "Acme"})
+    made = await operations.create(app, caller, "salesforce_create_record", "acme", sobject, data or {"Name": "Acme"})
     return made.id
 
 
 async def test_an_object_that_has_no_tool_of_its_own_is_created_read_changed_and_deleted(
     app: App, caller: Caller
 ) -> None:
-    ops = app.operations
     made = await make(app, caller)
-    await ops.update(caller, "salesforce_update_record", "acme", ACCOUNT, made, {"Phone": "1"})
+    await operations.update(app, caller, "salesforce_update_record", "acme", ACCOUNT, made, {"Phone": "1"})
 
-    whole = (await ops.read(caller, "salesforce_get_record", "acme", ACCOUNT, made)).values
-    asked = await ops.read(caller, "salesforce_get_record", "acme", ACCOUNT, made, ["Phone", "Website"])
-    shown = await ops.delete(caller, "salesforce_delete_record", "acme", ACCOUNT, made, preview=True)
-    await ops.delete(caller, "salesforce_delete_record", "acme", ACCOUNT, made)
+    whole = (await operations.read(app, caller, "salesforce_get_record", "acme", ACCOUNT, made)).values
+    asked = await operations.read(app, caller, "salesforce_get_record", "acme", ACCOUNT, made, ["Phone", "Website"])
+    shown = await operations.delete(app, caller, "salesforce_delete_record", "acme", ACCOUNT, made, preview=True)
+    await operations.delete(app, caller, "salesforce_delete_record", "acme", ACCOUNT, made)
 
     assert whole["Name"] == "Acme" and "CreatedDate" in whole
     assert None not in whole.values()
     assert asked.values == {"Id": made, "Phone": "1", "Website": None}
     assert ("Phone", "1", None) in [(each.field, each.before, each.after) for each in shown.changes]
     with pytest.raises(Rejected):
-        await ops.read(caller, "salesforce_get_record", "acme", ACCOUNT, made)
+        await operations.read(app, caller, "salesforce_get_record", "acme", ACCOUNT, made)
 
 
 async def test_a_wrong_id_is_named_as_the_argument_it_is(app: App, caller: Caller) -> None:
     with pytest.raises(Exception, match="record_id is not the id of a Account"):
-        await app.operations.read(caller, "salesforce_get_record", "acme", ACCOUNT, "nonsense")
+        await operations.read(app, caller, "salesforce_get_record", "acme", ACCOUNT, "nonsense")
 
 
 async def test_a_parents_fields_are_told_by_their_path_in_a_preview_of_a_delete(app: App, caller: Caller) -> None:
     account = await make(app, caller)
     contact = await make(app, caller, CONTACT, LastName="Byron", AccountId=account)
 
-    shown = await app.operations.delete(caller, "salesforce_delete_contact", "acme", CONTACT, contact, preview=True)
+    shown = await operations.delete(app, caller, "salesforce_delete_contact", "acme", CONTACT, contact, preview=True)
 
     assert ("Account.Name", "Acme") in [(each.field, each.before) for each in shown.changes]
 
@@ -62,14 +62,14 @@ async def test_an_unanswered_change_comes_with_the_query_that_tells(app: App, ca
     host.on("DELETE", made, httpx.ReadError("gone"))
 
     with pytest.raises(Unanswered) as changed:
-        await app.operations.update(caller, "salesforce_update_record", "acme", ACCOUNT, made, {"Phone": "1"})
+        await operations.update(app, caller, "salesforce_update_record", "acme", ACCOUNT, made, {"Phone": "1"})
     with pytest.raises(Unanswered) as deleted:
-        await app.operations.delete(caller, "salesforce_delete_record", "acme", ACCOUNT, made)
+        await operations.delete(app, caller, "salesforce_delete_record", "acme", ACCOUNT, made)
 
     assert not changed.value.retryable and not deleted.value.retryable
     for error in (changed.value, deleted.value):
         soql = (error.hint or "").partition(": ")[2]
-        page = await app.operations.query(caller, "salesforce_query", "acme", soql)
+        page = await operations.query(app, caller, "salesforce_query", "acme", soql)
         assert page.records[0]["LastModifiedDate"]
     assert "LastModifiedById, Phone FROM Account" in (changed.value.hint or "")
 
@@ -105,7 +105,8 @@ async def test_not_knowing_who_changed_it_hides_nothing(app: App, caller: Caller
 
 
 async def update_since(app: App, caller: Caller, record_id: str) -> None:
-    await app.operations.update(
+    await operations.update(
+        app,
         caller,
         "salesforce_update_record",
         "acme",

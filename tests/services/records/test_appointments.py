@@ -12,6 +12,7 @@ from orgserver.model.names import CONTACT, EVENT
 from orgserver.model.orgs import Caller
 from orgserver.model.results import Created
 from orgserver.services.queries.list_query import Listing
+from tests import operations
 
 BOOK, GET, LIST = "salesforce_create_appointment", "salesforce_get_appointment", "salesforce_list_appointments"
 RELATIONS = "FROM%?.*EventRelation"
@@ -19,12 +20,12 @@ RELATIONS = "FROM%?.*EventRelation"
 
 async def book(app: App, caller: Caller, start: str, end: str, **more: Any) -> Created:
     data = {"Subject": "Tea", "StartDateTime": start, "EndDateTime": end} | more
-    return await app.operations.create(caller, BOOK, "acme", EVENT, data)
+    return await operations.create(app, caller, BOOK, "acme", EVENT, data)
 
 
 async def listed(app: App, caller: Caller, start: str, end: str, **more: Any) -> list[dict[str, Any]]:
     listing = Listing(EVENT, 50, start=start, end=end, **more)
-    return (await app.operations.list(caller, LIST, "acme", listing)).records
+    return (await operations.list_(app, caller, LIST, "acme", listing)).records
 
 
 async def in_zone(app: App, zone: str) -> None:
@@ -72,14 +73,14 @@ async def test_a_day_on_which_clocks_change_has_its_own_length(app: App, caller:
 
 
 async def test_with_whom_and_about_what_are_told_by_name(app: App, caller: Caller) -> None:
-    who = await app.operations.create(caller, "t", "acme", CONTACT, {"FirstName": "Ada", "LastName": "Byron"})
+    who = await operations.create(app, caller, "t", "acme", CONTACT, {"FirstName": "Ada", "LastName": "Byron"})
     made = await book(app, caller, "2031-01-01T10:00Z", "2031-01-01T11:00Z", WhoId=who.id)
 
-    record = (await app.operations.read(caller, GET, "acme", EVENT, made.id)).values
+    record = (await operations.read(app, caller, GET, "acme", EVENT, made.id)).values
 
     assert record["Who"] == {"Name": "Ada Byron", "Type": "Contact"}
     assert "What" not in record and "IsRecurrence" not in record
-    named = (await app.operations.read(caller, GET, "acme", EVENT, made.id, ["Subject", "Location"])).values
+    named = (await operations.read(app, caller, GET, "acme", EVENT, made.id, ["Subject", "Location"])).values
     assert named == {"Id": made.id, "Subject": "Tea", "Location": None}
 
 
@@ -100,7 +101,7 @@ async def test_a_day_stays_a_day_whichever_fields_are_named_and_no_other_field_i
     await in_zone(app, zone)
     made = await book(app, caller, "2027-03-10", "2027-03-12", IsAllDayEvent=True)
 
-    single = (await app.operations.read(caller, GET, "acme", EVENT, made.id, fields)).values
+    single = (await operations.read(app, caller, GET, "acme", EVENT, made.id, fields)).values
     (row,) = await listed(app, caller, "2027-03-10", "2027-03-10", fields=fields)
 
     assert single == row
@@ -116,7 +117,7 @@ async def test_where_nobody_may_see_whether_it_is_all_day_no_local_times_are_tol
     host.on("GET", "IsAllDayEvent", hidden)
 
     for _ in range(2):
-        record = (await app.operations.read(caller, GET, "acme", EVENT, made.id, ["StartDateTime"])).values
+        record = (await operations.read(app, caller, GET, "acme", EVENT, made.id, ["StartDateTime"])).values
         assert record == {"Id": made.id, "StartDateTime": "2027-03-10T00:00:00.000+0000"}
 
     assert sum("IsAllDayEvent" in target for target in host.targets()) == 1  # and then it is known
@@ -167,7 +168,7 @@ async def test_who_was_invited_is_told(app: App, caller: Caller, host, say, refu
     page = {"totalSize": 51, "done": True, "records": [row] * 51}
     host.on("GET", RELATIONS, refuse(400, "INVALID_FIELD", "No such column 'IsInvitee'"), say(200, page))
 
-    record = (await app.operations.read(caller, GET, "acme", EVENT, made.id)).values
+    record = (await operations.read(app, caller, GET, "acme", EVENT, made.id)).values
 
     assert record["attendees"][0] == {"id": "003x", "name": "Ada", "type": "Contact", "status": "Accepted"}
     assert (len(record["attendees"]), record["more_attendees"]) == (50, True)
@@ -179,7 +180,7 @@ async def test_an_org_without_attendees_is_asked_once(app: App, caller: Caller, 
     host.on("GET", RELATIONS, refuse(400, "INVALID_TYPE"))
 
     for _ in range(2):
-        assert "attendees" not in (await app.operations.read(caller, GET, "acme", EVENT, made.id)).values
+        assert "attendees" not in (await operations.read(app, caller, GET, "acme", EVENT, made.id)).values
 
     assert sum("EventRelation" in query for query in host.queries()) == 1
 
@@ -188,7 +189,7 @@ async def test_attendees_that_could_not_be_read_are_not_taken_for_none(app: App,
     made = await book(app, caller, "2031-01-01T10:00Z", "2031-01-01T11:00Z")
     host.on("GET", RELATIONS, refuse(403, "INSUFFICIENT_ACCESS"))
 
-    assert (await app.operations.read(caller, GET, "acme", EVENT, made.id)).values[
+    assert (await operations.read(app, caller, GET, "acme", EVENT, made.id)).values[
         "attendees_unread"
     ] == "INSUFFICIENT_ACCESS"
 
@@ -200,7 +201,7 @@ async def test_a_person_account_is_told_apart_where_the_org_has_them(app: App, c
     row = {"attributes": {"type": "Contact"}, "Id": "003x", "IsPersonAccount": True, "Email": None}
     host.on("GET", "IsPersonAccount", say(200, {"totalSize": 1, "done": True, "records": [row]}))
 
-    page = await app.operations.list(caller, "salesforce_list_contacts", "acme", Listing(CONTACT))
+    page = await operations.list_(app, caller, "salesforce_list_contacts", "acme", Listing(CONTACT))
 
     assert page.records == [{"Id": "003x", "IsPersonAccount": True}]
 
@@ -209,28 +210,28 @@ async def test_an_org_without_person_accounts_is_asked_for_them_once(app: App, c
     host.on("GET", "IsPersonAccount", refuse(400, "INVALID_FIELD", "No such column 'IsPersonAccount'"))
 
     for _ in range(2):
-        page = await app.operations.list(caller, "salesforce_list_contacts", "acme", Listing(CONTACT, limit=1))
+        page = await operations.list_(app, caller, "salesforce_list_contacts", "acme", Listing(CONTACT, limit=1))
         assert len(page.records) == 1 and page.next_cursor
 
     more = Listing(CONTACT, limit=1, cursor=page.next_cursor)
-    assert len((await app.operations.list(caller, "salesforce_list_contacts", "acme", more)).records) == 1
+    assert len((await operations.list_(app, caller, "salesforce_list_contacts", "acme", more)).records) == 1
     assert ["IsPersonAccount" in query for query in host.queries()] == [True, False, False, False]
 
 
 async def test_a_field_that_the_agent_got_wrong_is_still_its_error(app: App, caller: Caller) -> None:
     with pytest.raises(Rejected, match="Nonsense__c"):
-        await app.operations.list(
-            caller, "salesforce_list_contacts", "acme", Listing(CONTACT, filter={"Nonsense__c": "1"})
+        await operations.list_(
+            app, caller, "salesforce_list_contacts", "acme", Listing(CONTACT, filter={"Nonsense__c": "1"})
         )
 
 
 async def test_a_contact_is_found_by_its_email_in_any_case(app: App, caller: Caller) -> None:
-    made = await app.operations.create(
-        caller, "t", "acme", CONTACT, {"LastName": "Byron", "Email": "ada@byron.example"}
+    made = await operations.create(
+        app, caller, "t", "acme", CONTACT, {"LastName": "Byron", "Email": "ada@byron.example"}
     )
 
-    page = await app.operations.list(
-        caller, "salesforce_list_contacts", "acme", Listing(CONTACT, filter={"Email": "ADA@Byron.Example"})
+    page = await operations.list_(
+        app, caller, "salesforce_list_contacts", "acme", Listing(CONTACT, filter={"Email": "ADA@Byron.Example"})
     )
 
     assert [each["Id"] for each in page.records] == [made.id]

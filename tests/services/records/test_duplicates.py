@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from orgserver.app import App
-from orgserver.model.audit import Action
 from orgserver.model.bulk import BulkResult
 from orgserver.model.errors import CallError, InvalidArgument, Rejected
 from orgserver.model.names import CONTACT
@@ -14,8 +13,9 @@ from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.state import schema
 from orgserver.sandbox.state.duplicate_rules import Rule
 from orgserver.services.bulk.request import BulkArguments
-from orgserver.services.records import field_values, upsert
+from orgserver.services.records import field_values
 from orgserver.services.records.upsert import Upsert
+from tests import operations
 
 ADA = {"FirstName": "Ada", "LastName": "Lovelace"}
 
@@ -31,19 +31,16 @@ class Twins:
         self.other = org.records.add(schema.load("Contact"), {"LastName": "Byron", "Email": "b@example.com"})
 
     async def create(self, allow: bool) -> None:
-        await self.app.operations.create(self.caller, "t", "acme", CONTACT, dict(ADA), allow_duplicates=allow)
+        await operations.create(self.app, self.caller, "t", "acme", CONTACT, dict(ADA), allow_duplicates=allow)
 
     async def update(self, allow: bool) -> None:
-        await self.app.operations.update(
-            self.caller, "t", "acme", CONTACT, self.other, dict(ADA), allow_duplicates=allow
+        await operations.update(
+            self.app, self.caller, "t", "acme", CONTACT, self.other, dict(ADA), allow_duplicates=allow
         )
 
     async def upsert(self, allow: bool) -> None:
         wanted = Upsert(CONTACT, "Email", "new@example.com", dict(ADA), allow_duplicates=allow)
-        await self.app.operations.perform(
-            self.caller, "t", Action.UPSERT, "acme", CONTACT,
-            lambda org: upsert.plan(self.caller, org, "t", wanted),
-        )  # fmt: skip
+        await operations.upsert(self.app, self.caller, "t", "acme", wanted)
 
     async def change_created(self, allow: bool) -> None:
         await self._change(BulkArguments(CONTACT, "create", [dict(ADA)], allow_duplicates=allow))
@@ -61,7 +58,7 @@ class Twins:
         await self._change(given)
 
     async def _change(self, given: BulkArguments) -> None:
-        result: BulkResult = await self.app.operations.bulk.change(self.caller, "t", "acme", given)
+        result: BulkResult = await operations.change(self.app, self.caller, "t", "acme", given)
         if result.counts.failed:
             error = result.results[0]["error"]
             raise Rejected(error["message"], code=error["code"], hint=error["message"])
@@ -113,7 +110,7 @@ async def test_what_cannot_save_duplicates_says_so_before_anything_is_sent(
 
     for given in (many, gone):
         with pytest.raises(InvalidArgument) as refused:
-            await app.operations.bulk.change(caller, "t", "acme", given)
+            await operations.change(app, caller, "t", "acme", given)
         assert refused.value.fields == ("allow_duplicates",)
     assert acme.requests == []
     with pytest.raises(InvalidArgument, match="needs API version 52"):
@@ -122,8 +119,8 @@ async def test_what_cannot_save_duplicates_says_so_before_anything_is_sent(
 
 async def test_the_same_key_with_and_without_duplicates_is_another_call(app: App, caller: Caller) -> None:
     def create(allow: bool) -> Awaitable[object]:
-        return app.operations.create(
-            caller, "t", "acme", CONTACT, {"LastName": "Once"}, idempotency_key="k", allow_duplicates=allow
+        return operations.create(
+            app, caller, "t", "acme", CONTACT, {"LastName": "Once"}, idempotency_key="k", allow_duplicates=allow
         )
 
     await create(True)

@@ -5,14 +5,13 @@ from typing import Any
 import pytest
 
 from orgserver.app import App
-from orgserver.model.audit import Action
 from orgserver.model.errors import InvalidArgument
 from orgserver.model.names import EVENT
 from orgserver.model.orgs import Caller
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.bulk.request import BulkArguments
-from orgserver.services.records import upsert
 from orgserver.services.records.upsert import Upsert
+from tests import operations
 
 BOOK, MOVE, RECORD = "salesforce_create_appointment", "salesforce_update_appointment", "salesforce_update_record"
 DAY = {"IsAllDayEvent": True, "StartDateTime": "2026-12-24", "EndDateTime": "2026-12-25"}
@@ -36,28 +35,24 @@ class Calendar:
 
     async def booked(self, values: dict[str, Any]) -> str:
         data = {"Subject": "Tea", "Ext__c": "e1"} | values
-        return (await self.app.operations.create(self.caller, BOOK, "acme", EVENT, data)).id
+        return (await operations.create(self.app, self.caller, BOOK, "acme", EVENT, data)).id
 
     def times(self, identifier: str) -> tuple[str, str, bool]:
         event = self.org.records.tables["Event"][identifier]
         return event["StartDateTime"][:16], event["EndDateTime"][:16], bool(event["IsAllDayEvent"])
 
     async def update_appointment(self, identifier: str, values: dict[str, Any]) -> None:
-        await self.app.operations.update(self.caller, MOVE, "acme", EVENT, identifier, values)
+        await operations.update(self.app, self.caller, MOVE, "acme", EVENT, identifier, values)
 
     async def update_record(self, identifier: str, values: dict[str, Any]) -> None:
-        await self.app.operations.update(self.caller, RECORD, "acme", EVENT, identifier, values)
+        await operations.update(self.app, self.caller, RECORD, "acme", EVENT, identifier, values)
 
     async def upsert_record(self, identifier: str, values: dict[str, Any]) -> None:
         wanted = Upsert(EVENT, "Ext__c", "e1", values)
-        await self.app.operations.perform(
-            self.caller, "salesforce_upsert_record", Action.UPSERT, "acme", EVENT,
-            lambda org: upsert.plan(self.caller, org, "t", wanted, self.app.operations.preparation),
-        )  # fmt: skip
+        await operations.upsert(self.app, self.caller, "salesforce_upsert_record", "acme", wanted)
 
     async def change_records(self, identifier: str, values: dict[str, Any]) -> None:
-        other = await self.app.operations.create(
-            self.caller, BOOK, "acme", EVENT, {"Subject": "Other", "StartDateTime": "2031-01-01T10:00Z",
+        other = await operations.create(self.app, self.caller, BOOK, "acme", EVENT, {"Subject": "Other", "StartDateTime": "2031-01-01T10:00Z",
                                                "EndDateTime": "2031-01-01T11:00Z"})  # fmt: skip
         moved = {"Id": other.id, "StartDateTime": "2031-01-02T10:00 Europe/Berlin", "DurationInMinutes": 60}
         await self._change(BulkArguments(EVENT, "update", [moved, {"Id": identifier} | values]))
@@ -67,7 +62,7 @@ class Calendar:
         await self._change(BulkArguments(EVENT, "upsert", [{"Ext__c": "e1"} | values], external_id_field="Ext__c"))
 
     async def _change(self, given: BulkArguments) -> None:
-        result = await self.app.operations.bulk.change(self.caller, "t", "acme", given)
+        result = await operations.change(self.app, self.caller, "t", "acme", given)
         assert not result.counts.failed, result.results
 
 
@@ -132,7 +127,7 @@ async def test_a_length_in_minutes_will_do_for_the_end(calendar: Calendar, tool:
         await calendar._change(BulkArguments(EVENT, "create", [values]))
     else:
         other = await calendar.booked(TIMED)
-        created = await calendar.app.operations.create(calendar.caller, tool, "acme", EVENT, values)
+        created = await operations.create(calendar.app, calendar.caller, tool, "acme", EVENT, values)
         assert other in created.warnings[0]  # they overlap
 
     (made,) = [each["Id"] for each in calendar.org.records.tables["Event"].values() if each["Subject"] == "Brief"]
@@ -158,7 +153,7 @@ async def test_a_new_all_day_event_has_the_days_that_are_written(calendar: Calen
     if tool == "salesforce_change_records":
         await calendar._change(BulkArguments(EVENT, "create", [values]))
     else:
-        await calendar.app.operations.create(calendar.caller, tool, "acme", EVENT, values)
+        await operations.create(calendar.app, calendar.caller, tool, "acme", EVENT, values)
 
     (made,) = [each["Id"] for each in calendar.org.records.tables["Event"].values() if each["Subject"] == "Feast"]
     assert calendar.times(made) == ("2026-12-28T00:00", "2026-12-29T00:00", True)
@@ -179,11 +174,15 @@ async def test_all_that_a_query_finds_is_moved_only_where_the_change_says_which_
 async def test_a_preview_shows_the_days_that_would_be_written(calendar: Calendar) -> None:
     identifier = await calendar.booked(DAY)
 
-    shown = await calendar.app.operations.update(
-        calendar.caller, MOVE, "acme", EVENT, identifier, dict(BERLIN), preview=True
+    shown = await operations.update(
+        calendar.app, calendar.caller, MOVE, "acme", EVENT, identifier, dict(BERLIN), preview=True
     )
-    many = await calendar.app.operations.bulk.change(
-        calendar.caller, "t", "acme", BulkArguments(EVENT, "update", [{"Id": identifier} | BERLIN], preview=True)
+    many = await operations.change(
+        calendar.app,
+        calendar.caller,
+        "t",
+        "acme",
+        BulkArguments(EVENT, "update", [{"Id": identifier} | BERLIN], preview=True),
     )
 
     assert {each.field: each.after for each in shown.changes}["StartDateTime"] == "2026-12-28T00:00:00Z"

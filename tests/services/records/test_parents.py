@@ -12,8 +12,8 @@ from orgserver.model.orgs import Caller
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.bulk.request import BulkArguments
 from orgserver.services.bulk.run import Pace
-from orgserver.services.records import upsert
 from orgserver.services.records.upsert import Upsert
+from tests import operations
 
 CUSTOM = SObjectName("Custom__c")
 BY_KEY = {"Contact__r": {"Ext__c": "ada"}}
@@ -23,7 +23,7 @@ TIMES = {"Subject": "Tea", "StartDateTime": "2031-01-01T10:00Z", "EndDateTime": 
 
 @pytest.fixture
 def ada(app: App, acme: SandboxOrg) -> str:
-    app.operations.bulk.pace = Pace(first_pause=0.02, longest_pause=0.05, request_seconds=10.0)
+    app.services.bulk.pace = Pace(first_pause=0.02, longest_pause=0.05, request_seconds=10.0)
     acme.objects.change("Contact", "Ext__c", {"externalId": True, "idLookup": True})
     return acme.records.add(acme.objects.find("Contact"), {"LastName": "Lovelace", "Ext__c": "ada"})
 
@@ -33,12 +33,12 @@ def customs(org: SandboxOrg) -> list[dict[str, Any]]:
 
 
 async def create(app: App, caller: Caller, values: dict[str, Any], sobject: SObjectName = CUSTOM) -> str:
-    return (await app.operations.create(caller, "t", "acme", sobject, values)).id
+    return (await operations.create(app, caller, "t", "acme", sobject, values)).id
 
 
 async def change(app: App, caller: Caller, given: BulkArguments) -> list[dict[str, Any]]:
     person = Caller(caller.principal, "cli")
-    result = await app.operations.bulk.change(person, "t", "acme", given)
+    result = await operations.change(app, person, "t", "acme", given)
     return [each for each in result.results if "error" in each]
 
 
@@ -47,12 +47,9 @@ async def test_a_single_call_names_a_parent_by_its_key_and_the_log_has_the_names
 ) -> None:
     made = await create(app, caller, {"Name": "One"} | BY_KEY)
     other = await create(app, caller, {"Name": "Two"})
-    await app.operations.update(caller, "t", "acme", CUSTOM, other, {"contact__R": {"ext__C": "ada"}})
+    await operations.update(app, caller, "t", "acme", CUSTOM, other, {"contact__R": {"ext__C": "ada"}})
     wanted = Upsert(CUSTOM, "External_Id__c", "three", {"Name": "Three"} | BY_KEY)
-    await app.operations.perform(
-        caller, "t", "upsert", "acme", CUSTOM,
-        lambda org: upsert.plan(caller, org, "t", wanted, app.operations.preparation),
-    )  # fmt: skip
+    await operations.upsert(app, caller, "t", "acme", wanted)
 
     assert [each["Contact__c"] for each in customs(acme)] == [ada] * 3
     entries = await app.audit_log.newest(EntryFilter(object="Custom__c"), 10)
@@ -147,7 +144,7 @@ async def test_a_parents_id_or_null_under_the_relationship_is_the_lookup_itself(
 ) -> None:
     made = await create(app, caller, {"Name": "X", "Contact__r": {"Id": ada[:15]}})
     assert acme.records.tables["Custom__c"][made]["Contact__c"] == ada
-    await app.operations.update(caller, "t", "acme", CUSTOM, made, {"Contact__r": None})
+    await operations.update(app, caller, "t", "acme", CUSTOM, made, {"Contact__r": None})
 
     assert acme.records.tables["Custom__c"][made]["Contact__c"] is None
 
@@ -158,8 +155,8 @@ async def test_a_preview_shows_the_lookup_and_an_undo_puts_it_back(
     await app.registry.update(caller, "acme", policy={"keep_values": True})
     grace = acme.records.add(acme.objects.find("Contact"), {"LastName": "Hopper", "Ext__c": "grace"})
     made = await create(app, caller, {"Name": "X", "Contact__r": {"Ext__c": "grace"}})
-    shown = await app.operations.update(caller, "t", "acme", CUSTOM, made, dict(BY_KEY), preview=True)
-    await app.operations.update(caller, "t", "acme", CUSTOM, made, dict(BY_KEY))
+    shown = await operations.update(app, caller, "t", "acme", CUSTOM, made, dict(BY_KEY), preview=True)
+    await operations.update(app, caller, "t", "acme", CUSTOM, made, dict(BY_KEY))
     restorer = app.restorer()
     (entry,) = await app.audit_log.newest(EntryFilter(action="update"), 1)
 
@@ -179,10 +176,7 @@ async def test_blank_external_ids_are_refused_everywhere(
     record = {"External_Id__c": blank, "Name": "X"}
 
     with pytest.raises(InvalidArgument, match="external_id"):
-        await app.operations.perform(
-            caller, "t", "upsert", "acme", CUSTOM,
-            lambda org: upsert.plan(caller, org, "t", wanted, app.operations.preparation),
-        )  # fmt: skip
+        await operations.upsert(app, caller, "t", "acme", wanted)
     with pytest.raises(InvalidArgument, match="needs External_Id__c"):
         await change(app, caller, BulkArguments(CUSTOM, "upsert", [record], external_id_field="External_Id__c"))
     with pytest.raises(CallError, match="blank"):

@@ -10,6 +10,7 @@ from orgserver.model.errors import CallError
 from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller
 from orgserver.sandbox.org import SandboxOrg
+from tests import operations
 
 ROWS, TOKEN = ".*/sobjects/Contact", ".*/token"
 BUSY = '[{"message":"Server too busy","errorCode":"SERVER_UNAVAILABLE"}]'
@@ -22,7 +23,7 @@ async def refusal(open_again: Any, caller: Caller) -> tuple[CallError, AuditEntr
     async with open_again(call_timeout=SECONDS) as app:
         started = asyncio.get_running_loop().time()
         with pytest.raises(CallError) as caught:
-            await app.operations.create(caller, "salesforce_create_contact", "acme", CONTACT, {"LastName": "Once"})
+            await operations.create(app, caller, "salesforce_create_contact", "acme", CONTACT, {"LastName": "Once"})
         taken = asyncio.get_running_loop().time() - started
         entries = [entry async for entry in app.audit_log.entries(EntryFilter()) if entry.action == "create"]
     return caught.value, entries[-1], taken
@@ -85,6 +86,8 @@ async def test_a_stale_token_and_then_a_new_one_creates_the_contact(
     acme.expire_access_tokens()
 
     async with open_again(call_timeout=30) as again:
-        made = await again.operations.create(caller, "salesforce_create_contact", "acme", CONTACT, {"LastName": "Once"})
+        made = await operations.create(
+            again, caller, "salesforce_create_contact", "acme", CONTACT, {"LastName": "Once"}
+        )
 
     assert made.id.startswith("003")

@@ -9,16 +9,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orgserver.app import App
-from orgserver.model.audit import Action, AuditEntry, EntryFilter
+from orgserver.model.audit import AuditEntry, EntryFilter
 from orgserver.model.errors import CallError, Conflict, InvalidArgument, Rejected, Unanswered
 from orgserver.model.names import SObjectName
 from orgserver.model.orgs import Caller
 from orgserver.model.results import Upserted
 from orgserver.salesforce.protocol import rest
-from orgserver.services.records import upsert as upserting
 from orgserver.services.records.upsert import Upsert
 from orgserver.services.undo.changes import CannotUndo
 from orgserver.services.undo.restorer import Restorer
+from tests import operations
 
 ACCOUNT = SObjectName("Account")
 TOOL = "salesforce_upsert_record"
@@ -28,9 +28,7 @@ MADE = {"id": ID, "success": True, "errors": [], "created": True}
 
 async def upsert(app: App, caller: Caller, external_id: str = "E 1/2", **more: Any) -> Upserted:
     wanted = Upsert(ACCOUNT, **({"field": "Erp__c", "external_id": external_id, "data": {"Name": "Acme"}} | more))
-    return await app.operations.perform(
-        caller, TOOL, Action.UPSERT, "acme", ACCOUNT, lambda org: upserting.plan(caller, org, TOOL, wanted)
-    )
+    return await operations.upsert(app, caller, TOOL, "acme", wanted)
 
 
 async def last(app: App) -> AuditEntry:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from orgserver.app import App
-from orgserver.model.audit import Action, EntryFilter
+from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import InvalidArgument, Rejected
 from orgserver.model.names import CONTACT, SObjectName
 from orgserver.model.orgs import Caller
@@ -14,8 +14,8 @@ from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.bulk.request import BulkArguments
 from orgserver.services.bulk.run import Pace
 from orgserver.services.queries.list_query import Listing
-from orgserver.services.records import upsert as upserting
 from orgserver.services.records.upsert import Upsert
+from tests import operations
 
 CUSTOM = SObjectName("Custom__c")
 QUICK = Pace(first_pause=0.02, longest_pause=0.05, request_seconds=10.0)
@@ -66,7 +66,7 @@ class Ways:
 
     def __init__(self, app: App, caller: Caller, org: SandboxOrg) -> None:
         self.app, self.caller, self.org = app, caller, org
-        app.operations.bulk.pace = QUICK
+        app.services.bulk.pace = QUICK
 
     def record(self, **found: Any) -> dict[str, Any]:
         name, value = next(iter(found.items()))
@@ -76,20 +76,17 @@ class Ways:
         return self.org.records.add(self.org.objects.find("Custom__c"), {"Name": "Old", "External_Id__c": key})
 
     async def create(self, values: dict[str, Any]) -> dict[str, Any]:
-        made = await self.app.operations.create(self.caller, "t", "acme", CUSTOM, {"Name": "New"} | values)
+        made = await operations.create(self.app, self.caller, "t", "acme", CUSTOM, {"Name": "New"} | values)
         return self.record(Id=made.id)
 
     async def update(self, values: dict[str, Any]) -> dict[str, Any]:
         identifier = self.old()
-        await self.app.operations.update(self.caller, "t", "acme", CUSTOM, identifier, dict(values))
+        await operations.update(self.app, self.caller, "t", "acme", CUSTOM, identifier, dict(values))
         return self.record(Id=identifier)
 
     async def upsert(self, values: dict[str, Any]) -> dict[str, Any]:
         wanted = Upsert(CUSTOM, "External_Id__c", "new", dict(values))
-        made = await self.app.operations.perform(
-            self.caller, "t", Action.UPSERT, "acme", CUSTOM,
-            lambda org: upserting.plan(self.caller, org, "t", wanted, self.app.operations.preparation),
-        )  # fmt: skip
+        made = await operations.upsert(self.app, self.caller, "t", "acme", wanted)
         return self.record(Id=made.id)
 
     async def many_created(self, values: dict[str, Any]) -> dict[str, Any]:
@@ -114,7 +111,7 @@ class Ways:
 
     async def _change(self, given: BulkArguments) -> None:
         person = Caller(self.caller.principal, "cli")
-        result = await self.app.operations.bulk.change(person, "t", "acme", given)
+        result = await operations.change(self.app, person, "t", "acme", given)
         if result.counts.failed or result.counts.unknown:
             raise Rejected(str(result.results[0]))
 
@@ -167,7 +164,7 @@ async def test_a_describe_that_does_not_come_stops_nothing_that_needs_none(ways:
 
 
 async def test_a_picklist_value_that_was_added_since_the_describe_is_taken(ways: Ways, custom: SandboxOrg) -> None:
-    await ways.app.operations.describe(ways.caller, "t", "acme", "Custom__c")
+    await operations.describe(ways.app, ways.caller, "t", "acme", "Custom__c")
     added = [*VALUES, {"value": "Warm", "label": "Warm", "active": True, "defaultValue": False, "validFor": None}]
     custom.objects.change("Custom__c", "Status__c", {"picklistValues": added})
 
@@ -191,8 +188,8 @@ async def test_filters_compare_with_what_the_field_holds(app: App, caller: Calle
         {"LastName": "Byron", "CreatedDate": {"gt": "2001-01-01T00:00 Europe/Berlin"}},
     ):
         listing = Listing(CONTACT, filter=filter_)
-        page = await app.operations.list(caller, "salesforce_list_contacts", "acme", listing)
+        page = await operations.list_(app, caller, "salesforce_list_contacts", "acme", listing)
         assert [each["LastName"] for each in page.records] == ["Byron"], filter_
     with pytest.raises(InvalidArgument) as refused:
-        await app.operations.list(caller, "t", "acme", Listing(CONTACT, filter={"Count__c": "1,000"}))
+        await operations.list_(app, caller, "t", "acme", Listing(CONTACT, filter={"Count__c": "1,000"}))
     assert refused.value.fields == ("filter.Count__c",)

@@ -21,6 +21,7 @@ from orgserver.services.doctor import store
 from orgserver.services.orgs.enrolment import Registration
 from orgserver.services.queries.list_query import Listing
 from orgserver.services.tokens import instance_moves
+from tests import operations
 
 OTHER_ORG = "00DSb0009000001MAA"
 
@@ -43,7 +44,7 @@ async def stored(app: App) -> AccessToken | None:
 
 
 async def read(app: App, caller: Caller) -> int:
-    return (await app.operations.list(caller, "salesforce_list_contacts", "acme", Listing(CONTACT))).total_size or 0
+    return (await operations.list_(app, caller, "salesforce_list_contacts", "acme", Listing(CONTACT))).total_size or 0
 
 
 def asked(acme: SandboxOrg, path: str) -> list[str]:

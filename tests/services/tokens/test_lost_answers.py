@@ -21,13 +21,14 @@ from orgserver.services.tokens.refresh import Refresher
 from orgserver.store import tables
 from orgserver.store.orgs.refreshes import Granted
 from orgserver.store.transaction import Transaction
+from tests import operations
 from tests.conftest import Transports
 
 TOKEN = ".*/token"
 
 
 async def read(app: App, caller: Caller, alias: str = "acme") -> int:
-    return (await app.operations.list(caller, "salesforce_list_contacts", alias, Listing(CONTACT))).total_size or 0
+    return (await operations.list_(app, caller, "salesforce_list_contacts", alias, Listing(CONTACT))).total_size or 0
 
 
 async def org(app: App, alias: str = "acme") -> Org:

@@ -16,11 +16,12 @@ from orgserver.model.orgs import Caller, Org, OrgState
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.queries.list_query import Listing
 from orgserver.store.orgs import refreshes
+from tests import operations
 
 
 async def read(app: App, caller: Caller) -> int:
     listing = Listing(CONTACT)
-    return (await app.operations.list(caller, "salesforce_list_contacts", "acme", listing)).total_size or 0
+    return (await operations.list_(app, caller, "salesforce_list_contacts", "acme", listing)).total_size or 0
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -19,6 +19,7 @@ from orgserver.services.queries.list_query import Listing
 from orgserver.store import tables
 from orgserver.store.times import to_microseconds
 from orgserver.store.transaction import Transaction
+from tests import operations
 
 TOKEN = ".*/token"
 ANSWERS: dict[str, dict[str, Any]] = {
@@ -68,7 +69,7 @@ async def make_idle(app: App) -> None:
 
 
 async def read(app: App, caller: Caller) -> int:
-    return (await app.operations.list(caller, "salesforce_list_contacts", "acme", Listing(CONTACT))).total_size or 0
+    return (await operations.list_(app, caller, "salesforce_list_contacts", "acme", Listing(CONTACT))).total_size or 0
 
 
 async def take(way: str, app: App, other: App, caller: Caller) -> bool:

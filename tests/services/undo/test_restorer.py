@@ -17,6 +17,7 @@ from orgserver.services.undo.changes import CannotUndo
 from orgserver.services.undo.preview import Undo
 from orgserver.services.undo.restorer import Restorer
 from orgserver.store.audit.snapshots import SnapshotFilter
+from tests import operations
 
 ID = "003000000000001AAA"
 ADA = {"FirstName": "Ada", "LastName": "Byron", "Email": "Ada@Example.com"}
@@ -30,15 +31,15 @@ async def restorer(app: App, caller: Caller, acme: SandboxOrg) -> Restorer:
 
 
 async def create(app: App, caller: Caller, values: dict[str, Any] = ADA) -> str:
-    return (await app.operations.create(caller, "salesforce_create_contact", "acme", CONTACT, dict(values))).id
+    return (await operations.create(app, caller, "salesforce_create_contact", "acme", CONTACT, dict(values))).id
 
 
 async def change(app: App, caller: Caller, record_id: str, **values: Any) -> None:
-    await app.operations.update(caller, "salesforce_update_contact", "acme", CONTACT, record_id, values)
+    await operations.update(app, caller, "salesforce_update_contact", "acme", CONTACT, record_id, values)
 
 
 async def delete(app: App, caller: Caller, record_id: str) -> None:
-    await app.operations.delete(caller, "salesforce_delete_contact", "acme", CONTACT, record_id)
+    await operations.delete(app, caller, "salesforce_delete_contact", "acme", CONTACT, record_id)
 
 
 async def last(app: App, action: str) -> AuditEntry:
@@ -114,8 +115,8 @@ async def test_a_deleted_event_comes_back_at_its_time(
     app: App, caller: Caller, acme: SandboxOrg, restorer: Restorer
 ) -> None:
     when = {"Subject": "Tea", "StartDateTime": "2026-02-20T18:00:00Z", "EndDateTime": "2026-02-20T19:00:00+00:00"}
-    made = await app.operations.create(caller, "salesforce_create_appointment", "acme", EVENT, dict(when))
-    await app.operations.delete(caller, "salesforce_delete_appointment", "acme", EVENT, made.id)
+    made = await operations.create(app, caller, "salesforce_create_appointment", "acme", EVENT, dict(when))
+    await operations.delete(app, caller, "salesforce_delete_appointment", "acme", EVENT, made.id)
 
     again = await do(restorer, caller, await restorer.preview_entry(caller, (await last(app, "delete")).id))
 
@@ -259,11 +260,11 @@ async def test_what_cannot_be_undone_is_said_in_one_line(app: App, caller: Calle
     await change(app, caller, made, Phone="5")
     changed = await last(app, "update")
     await do(restorer, caller, await restorer.preview_entry(caller, changed.id))
-    await app.operations.read(caller, "salesforce_get_contact", "acme", CONTACT, made)
-    await app.operations.query(caller, "salesforce_query", "acme", "SELECT Id FROM Contact")
+    await operations.read(app, caller, "salesforce_get_contact", "acme", CONTACT, made)
+    await operations.query(app, caller, "salesforce_query", "acme", "SELECT Id FROM Contact")
     with pytest.raises(CallError):
-        await app.operations.create(caller, "t", "acme", CONTACT, {"LastName": 5})
-    globex = await app.operations.create(caller, "salesforce_create_contact", "globex", CONTACT, dict(ADA))
+        await operations.create(app, caller, "t", "acme", CONTACT, {"LastName": 5})
+    globex = await operations.create(app, caller, "salesforce_create_contact", "globex", CONTACT, dict(ADA))
     foreign = (await app.audit_log.newest(EntryFilter(record_id=globex.id), 1))[0]
     said = {
         "nonsense": "there is no audit entry with this id",
@@ -287,9 +288,9 @@ async def test_the_repeat_of_a_create_names_the_entry_of_the_first(
     app: App, caller: Caller, restorer: Restorer
 ) -> None:
     arguments = (caller, "salesforce_create_contact", "acme", CONTACT, dict(ADA))
-    made = await app.operations.create(*arguments, idempotency_key="k")
+    made = await operations.create(app, *arguments, idempotency_key="k")
     await create(app, caller)
-    await app.operations.create(*arguments, idempotency_key="k")
+    await operations.create(app, *arguments, idempotency_key="k")
     repeat, _, first = await app.audit_log.newest(EntryFilter(action="create"), 3)
 
     with pytest.raises(CannotUndo, match="nothing was sent for it: the change is that of " + first.id) as refused:

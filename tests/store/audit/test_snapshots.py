@@ -18,6 +18,7 @@ from orgserver.store.audit import chain, snapshots
 from orgserver.store.audit.anchors import Anchors
 from orgserver.store.audit.snapshots import Snapshot, SnapshotFilter
 from orgserver.store.audit.verification import Verification
+from tests import operations
 
 CREATE, UPDATE = "salesforce_create_contact", "salesforce_update_contact"
 
@@ -26,8 +27,8 @@ CREATE, UPDATE = "salesforce_create_contact", "salesforce_update_contact"
 async def contact(app: App, caller: Caller, acme: SandboxOrg) -> str:
     """A contact in an org that keeps values, changed once."""
     await app.registry.update(caller, "acme", policy={"keep_values": True})
-    made = await app.operations.create(caller, CREATE, "acme", CONTACT, {"LastName": "Byron", "Phone": "1"})
-    await app.operations.update(caller, UPDATE, "acme", CONTACT, made.id, {"lastname": "King"})
+    made = await operations.create(app, caller, CREATE, "acme", CONTACT, {"LastName": "Byron", "Phone": "1"})
+    await operations.update(app, caller, UPDATE, "acme", CONTACT, made.id, {"lastname": "King"})
     return made.id
 
 
@@ -81,15 +82,15 @@ async def test_kept_values_stand_open_nowhere(app: App, contact: str) -> None:
 
 
 async def test_an_org_that_keeps_nothing_reads_nothing_first(app: App, caller: Caller, acme: SandboxOrg) -> None:
-    made = await app.operations.create(caller, CREATE, "acme", CONTACT, {"LastName": "Byron"})
-    await app.operations.update(caller, UPDATE, "acme", CONTACT, made.id, {"LastName": "King"})
+    made = await operations.create(app, caller, CREATE, "acme", CONTACT, {"LastName": "Byron"})
+    await operations.update(app, caller, UPDATE, "acme", CONTACT, made.id, {"LastName": "King"})
 
     assert [seen.method for seen in acme.requests] == ["POST", "PATCH"]
     assert await values_of(app, await entry_of(app, "update")) is None
 
 
 async def test_a_preview_says_that_the_change_reads_first(app: App, caller: Caller, contact: str) -> None:
-    told = await app.operations.delete(caller, "salesforce_delete_contact", "acme", CONTACT, contact, preview=True)
+    told = await operations.delete(app, caller, "salesforce_delete_contact", "acme", CONTACT, contact, preview=True)
 
     assert "one more API call" in told.warnings[0]
 
@@ -101,7 +102,7 @@ async def test_nothing_is_sent_when_its_values_cannot_be_kept(
     acme.requests.clear()
 
     with pytest.raises(StoreAway) as refused:
-        await app.operations.update(caller, UPDATE, "acme", CONTACT, contact, {"LastName": "Lovelace"})
+        await operations.update(app, caller, UPDATE, "acme", CONTACT, contact, {"LastName": "Lovelace"})
 
     assert refused.value.outcome == "not_sent"
     assert [seen.method for seen in acme.requests] == ["GET"]
@@ -113,7 +114,7 @@ async def test_a_read_without_an_answer_is_no_change_that_may_have_happened(
     acme.fault("close", path=".*/sobjects/Contact/.*", method="GET", times=50)
 
     with pytest.raises(NotSent):
-        await app.operations.update(caller, UPDATE, "acme", CONTACT, contact, {"LastName": "Lovelace"})
+        await operations.update(app, caller, UPDATE, "acme", CONTACT, contact, {"LastName": "Lovelace"})
 
     assert acme.records.tables["Contact"][contact]["LastName"] == "King"
 

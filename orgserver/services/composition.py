@@ -1,0 +1,57 @@
+"""What the tools are made of: the operations of each subject, and the executor that runs them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orgserver.services.bulk.operation import Bulk
+from orgserver.services.calls.access import Access
+from orgserver.services.calls.confirmation import Notify
+from orgserver.services.describe.names import CachedNames
+from orgserver.services.describe.operations import DescribeOperations
+from orgserver.services.executor import Executor
+from orgserver.services.fleet.fan_out import Fleet
+from orgserver.services.observer import Observer
+from orgserver.services.orgs.directory import Directory
+from orgserver.services.queries.page_plans import PagePlanner
+from orgserver.services.records.default_fields import DefaultFields
+from orgserver.services.records.operations import Planner
+from orgserver.services.records.preparation import Preparation
+from orgserver.services.records.writing import Writing
+from orgserver.store.session import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The operations by subject; each is run by ``executor.run``."""
+
+    executor: Executor
+    records: Planner
+    writing: Writing
+    queries: PagePlanner
+    bulk: Bulk
+    describe: DescribeOperations
+    fleet: Fleet
+    directory: Directory
+    names: CachedNames
+
+
+def make_services(
+    store: Store, access: Access, call_timeout: float, observer: Observer | None = None, notify: Notify | None = None
+) -> Services:
+    """Compose them over a store and what reaches its orgs."""
+    executor = Executor(store, access, call_timeout=call_timeout, observer=observer, notify=notify)
+    metadata, cursor_key = executor.metadata, store.cursors
+    default_fields, preparation = DefaultFields(), Preparation(metadata.schema)
+    queries = PagePlanner(cursor_key, metadata.schema, default_fields)
+    return Services(
+        executor,
+        Planner(default_fields),
+        Writing(preparation),
+        queries,
+        Bulk(store, access, preparation, call_timeout=call_timeout),
+        DescribeOperations(metadata, cursor_key),
+        Fleet(executor, queries, access),
+        Directory(access, executor.log, cursor_key, store.database.file),
+        CachedNames(access, metadata),
+    )
