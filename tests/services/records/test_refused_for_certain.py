@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from orgserver.app import App
 from orgserver.model.audit import AuditEntry, EntryFilter
 from orgserver.model.errors import CallError
-from orgserver.model.names import CONTACT
+from orgserver.model.names import CONTACT, RecordId
 from orgserver.model.orgs import Caller
 from orgserver.sandbox.org import SandboxOrg
 from tests import operations
@@ -15,6 +16,8 @@ from tests import operations
 ROWS, TOKEN = ".*/sobjects/Contact", ".*/token"
 BUSY = '[{"message":"Server too busy","errorCode":"SERVER_UNAVAILABLE"}]'
 LIMIT = '[{"message":"ConcurrentRequests Limit exceeded.","errorCode":"REQUEST_LIMIT_EXCEEDED"}]'
+FAILED = """{"id": "003000000000001AAA", "success": false, "errors": [{"statusCode": "FIELD_CUSTOM_VALIDATION_EXCEPTION",
+"message": "Only on weekdays", "fields": ["LastName"]}]}"""
 SECONDS = 2.0
 
 
@@ -58,6 +61,36 @@ async def test_a_refusal_with_a_time_beyond_the_deadline_is_told_at_once(
     assert (error.code, error.category, error.outcome, entry.outcome) == (code, category, "rejected", "rejected")
     assert sum(seen.method == "POST" and "sobjects" in seen.path for seen in acme.requests) == 1
     assert taken < SECONDS
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "outcome"),
+    [(FAILED, "FIELD_CUSTOM_VALIDATION_EXCEPTION", "rejected"), ('{"success": null}', "BAD_REPLY", "unknown")],
+)
+async def test_a_create_that_failed_under_a_status_of_success_is_not_called_created(
+    app: Any, open_again: Any, acme: SandboxOrg, caller: Caller, body: str, code: str, outcome: str
+) -> None:
+    acme.fault("status", path=ROWS, status=201, body=body)
+
+    error, entry, _ = await refusal(open_again, caller)
+
+    assert (error.code, error.outcome, entry.outcome) == (code, outcome, outcome)
+    assert entry.http_status == 201
+
+
+@pytest.mark.parametrize(("body", "outcome"), [(FAILED, "rejected"), ("[]", "unknown"), ("null", "unknown")])
+async def test_a_change_that_failed_under_a_status_of_success_is_not_called_done(
+    app: App, acme: SandboxOrg, caller: Caller, body: str, outcome: str
+) -> None:
+    contact = RecordId(next(iter(acme.records.tables["Contact"])))
+    acme.fault("status", path=f"{ROWS}/.*", method="PATCH|DELETE", status=200, body=body, times=2)
+
+    with pytest.raises(CallError) as updated:
+        await app.operations.update(caller, "t", "acme", CONTACT, contact, {"LastName": "Once"})
+    with pytest.raises(CallError) as deleted:
+        await app.operations.delete(caller, "t", "acme", CONTACT, contact)
+
+    assert (updated.value.outcome, deleted.value.outcome) == (outcome, outcome)
 
 
 async def test_refused_again_and_again_until_the_time_is_up_is_rejected(
