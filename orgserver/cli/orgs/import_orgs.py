@@ -20,7 +20,7 @@ from orgserver.config import Settings
 from orgserver.model.errors import ConfigError, OperatorError
 from orgserver.model.orgs import Policy
 from orgserver.salesforce import hosts
-from orgserver.services.orgs.import_plan import Candidate, Fate, Imported, Planned
+from orgserver.services.orgs.import_plan import Candidate, Fate, ImportResult, PlannedOrg
 
 
 @click.command(
@@ -49,19 +49,19 @@ def import_orgs(file: str | None, from_sf_cli: bool, yes: bool, wide: bool, as_j
     settings = settings_of()
     place = place_of(file)
     candidates = run(from_sf(common)) if file is None else from_csv(file, common)
-    planned = run(_plan(settings, candidates))
-    _show_plan(planned, place, wide=wide, as_json=as_json)
-    new = sum(each.fate is Fate.NEW for each in planned)
-    results: list[Imported] = []
+    plan = run(_make_plan(settings, candidates))
+    _show_plan(plan, place, wide=wide, as_json=as_json)
+    new = sum(each.fate is Fate.NEW for each in plan)
+    results: list[ImportResult] = []
     if new and not yes:
-        _ask(planned, f"Import {_orgs(new)}?", place, here=file != STDIN, as_json=as_json)
+        _ask(plan, f"Import {_orgs(new)}?", place, here=file != STDIN, as_json=as_json)
     if new:
-        results = run(_carry_out(settings, planned, as_json=as_json))
+        results = run(_carry_out(settings, plan, as_json=as_json))
     if as_json:
-        _print_all(planned, results)
-    _sum_up(planned, results)
+        _print_all(plan, results)
+    _sum_up(plan, results)
     _warn_of_copies(results, place, is_file=file not in (None, STDIN))
-    if sum(each.enrolled is not None for each in results) < sum(each.fate is not Fate.REGISTERED for each in planned):
+    if sum(each.enrolled is not None for each in results) < sum(each.fate is not Fate.REGISTERED for each in plan):
         raise Failure
 
 
@@ -73,17 +73,17 @@ def _common(options: dict[str, Any]) -> Common:
     return Common(trusted, tuple(options["tags"]), Policy(**policy_of(options)))
 
 
-async def _plan(settings: Settings, candidates: Sequence[Candidate]) -> list[Planned]:
+async def _make_plan(settings: Settings, candidates: Sequence[Candidate]) -> list[PlannedOrg]:
     async with app_of(settings) as app:
         return await app.org_import.plan(candidates)
 
 
-async def _carry_out(settings: Settings, planned: Sequence[Planned], *, as_json: bool) -> list[Imported]:
-    def say(result: Imported) -> None:
+async def _carry_out(settings: Settings, plan: Sequence[PlannedOrg], *, as_json: bool) -> list[ImportResult]:
+    def say(result: ImportResult) -> None:
         click.echo(safe(_line(result)), err=as_json)
 
     async with app_of(settings) as app:
-        task = asyncio.ensure_future(app.org_import.carry_out(operator(), planned, say))
+        task = asyncio.ensure_future(app.org_import.carry_out(operator(), plan, say))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -94,34 +94,34 @@ async def _carry_out(settings: Settings, planned: Sequence[Planned], *, as_json:
             raise
 
 
-def _ask(planned: Sequence[Planned], question: str, place: str, *, here: bool, as_json: bool) -> None:
+def _ask(plan: Sequence[PlannedOrg], question: str, place: str, *, here: bool, as_json: bool) -> None:
     try:
         agree(question, place, undone="nothing was imported", here=here)
     except (Failure, OperatorError):
         if as_json:
-            _print_all(planned, [])
+            _print_all(plan, [])
         raise
 
 
 # -- what is printed
 
 
-def _show_plan(planned: Sequence[Planned], place: str, *, wide: bool, as_json: bool) -> None:
-    if not planned:
+def _show_plan(plan: Sequence[PlannedOrg], place: str, *, wide: bool, as_json: bool) -> None:
+    if not plan:
         tell(f"There is no org in {place}.")
     elif as_json:
-        for each in planned:
+        for each in plan:
             tell(f"{each.alias}: {_what(each)}")
     else:
         print_table(
             ("alias", "user", "instance", "what will happen"),
-            [(each.alias, each.candidate.username, _host(each.candidate.url), _what(each)) for each in planned],
+            [(each.alias, each.candidate.username, _host(each.candidate.url), _what(each)) for each in plan],
             spare=("instance", "user"),
             wide=wide,
         )
 
 
-def _what(planned: Planned) -> str:
+def _what(planned: PlannedOrg) -> str:
     if planned.fate is Fate.REFUSED:
         return f"cannot be imported: {planned.note}"
     fate = "new" if planned.fate is Fate.NEW else "already registered"
@@ -131,7 +131,7 @@ def _what(planned: Planned) -> str:
     return f"{fate} ({'; '.join(notes)})" if notes else fate
 
 
-def _line(result: Imported) -> str:
+def _line(result: ImportResult) -> str:
     alias = result.planned.alias
     if result.enrolled is None:
         failure = f"{alias}: not imported: {_reason(result)}"
@@ -147,16 +147,16 @@ def _line(result: Imported) -> str:
     return f"{line}, gone on from an earlier run" if result.enrolled.resumed else line
 
 
-def _reason(result: Imported) -> str:
+def _reason(result: ImportResult) -> str:
     return str(result.error).removeprefix(f"{result.planned.alias} was not registered: ")
 
 
-def _print_all(planned: Sequence[Planned], results: Sequence[Imported]) -> None:
+def _print_all(plan: Sequence[PlannedOrg], results: Sequence[ImportResult]) -> None:
     by_source = {each.planned.candidate.source: each for each in results}
-    print_json([_facts_of(each, by_source.get(each.candidate.source)) for each in planned])
+    print_json([_facts_of(each, by_source.get(each.candidate.source)) for each in plan])
 
 
-def _facts_of(planned: Planned, result: Imported | None) -> dict[str, Any]:
+def _facts_of(planned: PlannedOrg, result: ImportResult | None) -> dict[str, Any]:
     enrolled = result.enrolled if result else None
     error = result.error if result else None
     org = enrolled.org if enrolled else None
@@ -177,18 +177,18 @@ def _facts_of(planned: Planned, result: Imported | None) -> dict[str, Any]:
     }
 
 
-def _sum_up(planned: Sequence[Planned], results: Sequence[Imported]) -> None:
+def _sum_up(plan: Sequence[PlannedOrg], results: Sequence[ImportResult]) -> None:
     failed = sum(each.error is not None for each in results)
     counts = {
         "imported": len(results) - failed,
-        "already registered": sum(each.fate is Fate.REGISTERED for each in planned),
+        "already registered": sum(each.fate is Fate.REGISTERED for each in plan),
         "failed": failed,
-        "cannot be imported": sum(each.fate is Fate.REFUSED for each in planned),
+        "cannot be imported": sum(each.fate is Fate.REFUSED for each in plan),
     }
     tell(", ".join(f"{count} {words}" for words, count in counts.items() if count) or "Nothing to import.")
 
 
-def _warn_of_copies(results: Sequence[Imported], place: str, *, is_file: bool) -> None:
+def _warn_of_copies(results: Sequence[ImportResult], place: str, *, is_file: bool) -> None:
     rotated = sum(each.enrolled is not None and each.enrolled.rotated for each in results)
     if rotated:
         remedy = "Delete it." if is_file else "Remove them there."

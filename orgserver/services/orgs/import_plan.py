@@ -43,12 +43,12 @@ class Candidate:
     """Where it stands there, for people: what ``show-org`` tells later."""
     place: str
     """The same in short, for what is said about another candidate: ``row 3``."""
-    called: str
+    name: str
     """The alias, or what one is made from."""
     prepare: Callable[[Alias], Awaitable[Registration]]
     """Gives all that is needed to register it; may fail with an OrgserverError."""
     exact: bool = True
-    """``called`` is the alias itself, which its source chose."""
+    """``name`` is the alias itself, which its source chose."""
     username: str | None = None
     org_id: OrgId | None = None
     url: str | None = None
@@ -71,7 +71,7 @@ class Fate(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlannedOrg:
     """A candidate, and what will become of it."""
 
     candidate: Candidate
@@ -85,10 +85,10 @@ class Planned:
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class ImportResult:
     """What became of a planned org: one of the two is set."""
 
-    planned: Planned
+    planned: PlannedOrg
     enrolled: Enrolled | None
     error: OrgserverError | None
 
@@ -101,58 +101,58 @@ class OrgImport:
         self._registry = registry
         self._enrolment = enrolment
 
-    async def plan(self, candidates: Sequence[Candidate]) -> list[Planned]:
+    async def plan(self, candidates: Sequence[Candidate]) -> list[PlannedOrg]:
         """Say what will become of each candidate, in their order; nothing is sent or written."""
         orgs = {org.alias: org for org in await self._registry.all()}
         by_token = await self._by_token()
         by_user = {(org.org_id, org.user.username): org for org in orgs.values() if org.org_id and org.user}
         places = _Places(candidates)
-        taken: set[str] = {*orgs, *(each.called for each in candidates if each.exact)}
-        planned = []
+        taken: set[str] = {*orgs, *(each.name for each in candidates if each.exact)}
+        plan = []
         for each in candidates:
-            known = by_user.get((each.org_id, each.username or "")) if each.org_id else None
-            known = known or await self._same_credential(each, orgs, by_token)
-            done = _left_alone(each, known) if known else _refused(each, orgs, places)
-            if done is None:
-                done = replace(_new(each, taken), tightened=_tightened(each, orgs.values()))
-                taken.add(done.alias)
-            planned.append(done)
-        return planned
+            org = by_user.get((each.org_id, each.username or "")) if each.org_id else None
+            org = org or await self._same_credential(each, orgs, by_token)
+            entry = _left_alone(each, org) if org else _refused(each, orgs, places)
+            if entry is None:
+                entry = replace(_new(each, taken), tightened=_tightened(each, orgs.values()))
+                taken.add(entry.alias)
+            plan.append(entry)
+        return plan
 
     async def carry_out(
-        self, caller: Caller, planned: Iterable[Planned], tell: Callable[[Imported], None]
-    ) -> list[Imported]:
+        self, caller: Caller, plan: Iterable[PlannedOrg], tell: Callable[[ImportResult], None]
+    ) -> list[ImportResult]:
         """Register what is new, a few at once; ``tell`` hears of each as it is done. A failure stops no other."""
         places = asyncio.Semaphore(AT_ONCE)
 
-        async def one(each: Planned) -> Imported:
+        async def one(each: PlannedOrg) -> ImportResult:
             async with places:
-                done = await self._register(caller, each)
-            tell(done)
-            return done
+                result = await self._register(caller, each)
+            tell(result)
+            return result
 
         # Not gather: interrupted, it would not wait for those that are just sealing a rotated token.
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(each)) for each in planned if each.fate is Fate.NEW]
+            tasks = [group.create_task(one(each)) for each in plan if each.fate is Fate.NEW]
         return [task.result() for task in tasks]
 
-    async def _register(self, caller: Caller, planned: Planned) -> Imported:
+    async def _register(self, caller: Caller, planned: PlannedOrg) -> ImportResult:
         try:
             registration = replace(await planned.candidate.prepare(Alias(planned.alias)), command="import-orgs")
-            return Imported(planned, await self._enrolment.add(caller, registration), None)
+            return ImportResult(planned, await self._enrolment.add(caller, registration), None)
         except OrgserverError as error:
-            return Imported(planned, None, error)
+            return ImportResult(planned, None, error)
         except Exception as error:
             logger.exception("an org could not be imported", extra={"org": planned.alias})
-            told = EnrolmentError(f"something unforeseen went wrong ({type(error).__name__})")
-            return Imported(planned, None, told)
+            unforeseen = EnrolmentError(f"something unforeseen went wrong ({type(error).__name__})")
+            return ImportResult(planned, None, unforeseen)
 
     async def _by_token(self) -> dict[str, Alias]:
         """Which org is registered with a refresh token, known by the digest of what was given or is in use."""
         async with self._store.database.reading() as connection:
-            known = await self._store.orgs.credentials.refresh_tokens(connection)
-        found = {given: alias for alias, _, given in known if given}
-        return found | {digest(token): alias for alias, token, _ in known}
+            rows = await self._store.orgs.credentials.refresh_tokens(connection)
+        as_given = {given_digest: alias for alias, _, given_digest in rows if given_digest}
+        return as_given | {digest(token): alias for alias, token, _ in rows}
 
     async def _same_credential(
         self, candidate: Candidate, orgs: dict[Alias, Org], by_token: dict[str, Alias]
@@ -161,7 +161,7 @@ class OrgImport:
         if candidate.token is not None:
             alias = by_token.get(digest(candidate.token))
             return orgs.get(alias) if alias else None
-        org = orgs.get(Alias(candidate.called)) if candidate.exact and candidate.client_id else None
+        org = orgs.get(Alias(candidate.name)) if candidate.exact and candidate.client_id else None
         if org is None or org.holds_refresh_token:
             return None
         async with self._store.database.reading() as connection:
@@ -178,7 +178,7 @@ class _Places:
         self._tokens: dict[str, list[Candidate]] = defaultdict(list)
         for each in candidates:
             if each.exact:
-                self._aliases[each.called].append(each)
+                self._aliases[each.name].append(each)
             if each.token is not None:
                 self._tokens[digest(each.token)].append(each)
 
@@ -188,7 +188,7 @@ class _Places:
             others = _others(self._tokens[digest(candidate.token)], candidate)
             if others:
                 return f"its refresh token is also that of {others}"
-        others = _others(self._aliases.get(candidate.called, []), candidate) if candidate.exact else ""
+        others = _others(self._aliases.get(candidate.name, []), candidate) if candidate.exact else ""
         return f"its alias is also that of {others}" if others else None
 
 
@@ -203,20 +203,20 @@ def _others(all_of_them: Sequence[Candidate], one: Candidate) -> str:
     return ", ".join(each.place for each in all_of_them if each is not one)
 
 
-def _left_alone(candidate: Candidate, org: Org) -> Planned:
+def _left_alone(candidate: Candidate, org: Org) -> PlannedOrg:
     notes = []
-    if candidate.exact and candidate.called != org.alias:
-        notes.append(f"{candidate.place} calls it {candidate.called}")
+    if candidate.exact and candidate.name != org.alias:
+        notes.append(f"{candidate.place} calls it {candidate.name}")
     if org.state is OrgState.NEEDS_LOGIN:
         notes.append(f"needs a login: {log_in_again(org)}")
-    return Planned(candidate, Fate.REGISTERED, org.alias, "; ".join(notes))
+    return PlannedOrg(candidate, Fate.REGISTERED, org.alias, "; ".join(notes))
 
 
-def _refused(candidate: Candidate, orgs: Container[str], places: _Places) -> Planned | None:
+def _refused(candidate: Candidate, orgs: Container[str], places: _Places) -> PlannedOrg | None:
     problem = candidate.problem or places.conflict(candidate)
-    if problem is None and candidate.exact and candidate.called in orgs:
-        problem = f"{candidate.called} is registered with another credential; choose another alias"
-    return Planned(candidate, Fate.REFUSED, candidate.called, problem) if problem else None
+    if problem is None and candidate.exact and candidate.name in orgs:
+        problem = f"{candidate.name} is registered with another credential; choose another alias"
+    return PlannedOrg(candidate, Fate.REFUSED, candidate.name, problem) if problem else None
 
 
 def _tightened(candidate: Candidate, orgs: Iterable[Org]) -> tuple[Alias, ...]:
@@ -233,15 +233,15 @@ def _is_same_org(candidate: Candidate, org: Org) -> bool:
     return url == org.instance_url and belongs_to_one_org
 
 
-def _new(candidate: Candidate, taken: Container[str]) -> Planned:
+def _new(candidate: Candidate, taken: Container[str]) -> PlannedOrg:
     if candidate.exact:
-        return Planned(candidate, Fate.NEW, candidate.called)
-    wanted = alias = made_alias(candidate.called)
+        return PlannedOrg(candidate, Fate.NEW, candidate.name)
+    base = alias = made_alias(candidate.name)
     number = 1
     while alias in taken:
         number += 1
-        alias = f"{wanted[: _MAX_ALIAS - len(str(number)) - 1]}-{number}"
-    if alias != wanted:
-        return Planned(candidate, Fate.NEW, alias, f"{wanted} is taken")
-    note = "" if alias == candidate.called else f"from {candidate.called}"
-    return Planned(candidate, Fate.NEW, alias, note)
+        alias = f"{base[: _MAX_ALIAS - len(str(number)) - 1]}-{number}"
+    if alias != base:
+        return PlannedOrg(candidate, Fate.NEW, alias, f"{base} is taken")
+    note = "" if alias == candidate.name else f"from {candidate.name}"
+    return PlannedOrg(candidate, Fate.NEW, alias, note)

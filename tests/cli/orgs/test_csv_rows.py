@@ -38,7 +38,7 @@ def test_a_row_is_read_in_all_its_columns() -> None:
     )
 
     assert candidate.problem is None
-    assert (candidate.called, candidate.source, candidate.place) == ("acme", "clients.csv, row 2", "row 2")
+    assert (candidate.name, candidate.source, candidate.place) == ("acme", "clients.csv, row 2", "row 2")
     assert (candidate.username, candidate.url) == ("a@b.c", "https://acme.my.salesforce.com")
 
 
@@ -169,10 +169,10 @@ async def test_a_row_with_more_cells_than_columns_is_faulty_and_one_with_fewer_i
     more, fewer = read("alias,client_id,refresh_token,tag\nacme,3M,5A,x,CANARY\nglobex,3M,5B\n")
 
     assert more.problem == "row 2, cells: more than there are columns; is a quotation mark missing?"
-    assert more.called == "row 2"
+    assert more.name == "row 2"
     with pytest.raises(ConfigError):
         await more.prepare(Alias("acme"))
-    assert (fewer.called, fewer.problem) == ("globex", None)
+    assert (fewer.name, fewer.problem) == ("globex", None)
 
 
 @given(

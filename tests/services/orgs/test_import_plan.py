@@ -13,7 +13,7 @@ from orgserver.model.names import Alias, OrgId
 from orgserver.model.orgs import Caller
 from orgserver.model.secret import Secret
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.services.orgs.import_plan import AT_ONCE, Candidate, Fate, OrgImport, Planned, made_alias
+from orgserver.services.orgs.import_plan import AT_ONCE, Candidate, Fate, OrgImport, PlannedOrg, made_alias
 from orgserver.services.orgs.registration import Registration
 
 Prepare = Callable[[Alias], Awaitable[Registration]]
@@ -27,7 +27,7 @@ def candidate(called: str, prepare: Prepare = nothing, **more: Any) -> Candidate
     return Candidate(f"the test ({called})", called, called, prepare, **more)
 
 
-def found(planned: list[Planned]) -> list[tuple[str, str, str]]:
+def found(planned: list[PlannedOrg]) -> list[tuple[str, str, str]]:
     return [(each.alias, each.fate.value, each.note) for each in planned]
 
 
