@@ -14,7 +14,8 @@ from orgserver.services.calls.access import Access
 from orgserver.services.calls.audit_records import CallLog
 from orgserver.services.calls.plan import Call
 from orgserver.services.observer import Watched
-from orgserver.services.results import cursors, result_size
+from orgserver.services.results import cursors
+from orgserver.services.results.byte_budget import ByteBudget
 from orgserver.services.results.cursors import Position
 from orgserver.vault.keys import Key
 
@@ -71,12 +72,11 @@ class Directory:
 
     def _fitting(self, orgs: Sequence[Org]) -> list[dict[str, Any]]:
         """The first of them, as many as a result holds."""
-        room = result_size.MAX_BYTES - result_size.FRAME_BYTES
+        budget = ByteBudget()
         shown: list[dict[str, Any]] = []
         for org in orgs:
             told = described(org, self._access.scope)
-            room -= result_size.size(told)
-            if room < 0 and shown:
+            if not budget.take(told) and shown:
                 break
             shown.append(told)
         return shown
