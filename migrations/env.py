@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import context
 from sqlalchemy import create_engine
 
-from orgserver.store import call_tables
+from orgserver.store.calls import tables as call_tables
 
 
 def run() -> None:

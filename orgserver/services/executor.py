@@ -34,7 +34,7 @@ from orgserver.services.describe.name_hints import OrgNames
 from orgserver.services.describe.schemas import Metadata
 from orgserver.services.observer import Observer, Watched
 from orgserver.services.tokens import failures
-from orgserver.store.idempotency import Begun
+from orgserver.store.calls.idempotency import Begun
 from orgserver.store.session import Store
 from orgserver.store.transaction import microseconds
 

@@ -9,7 +9,7 @@ from alembic.config import Config
 from sqlalchemy import Connection, text
 
 import orgserver
-from orgserver.store import call_tables
+from orgserver.store.calls import tables as call_tables
 
 APPLICATION_ID = 0x6F726773
 

@@ -16,7 +16,8 @@ from orgserver.model.names import Alias, RowId, SObjectName, new_id
 from orgserver.model.orgs import AccessToken, Caller, Credential, Org, OrgState, Policy
 from orgserver.model.secret import Secret
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.store import call_tables, tables
+from orgserver.store import tables
+from orgserver.store.calls import tables as call_tables
 from orgserver.store.orgs.credentials import access_token_of, credential_of
 from orgserver.store.orgs.pending_enrolments import PendingEnrolment
 from orgserver.store.session import Store

@@ -9,7 +9,7 @@ from typing import Any
 
 from orgserver.model.errors import CallError, InvalidArgument, Rejected, Unanswered
 from orgserver.model.results import Created, Upserted
-from orgserver.store.idempotency import Repetition
+from orgserver.store.calls.idempotency import Repetition
 from orgserver.vault.keys import Context
 
 MAX_KEY = 200

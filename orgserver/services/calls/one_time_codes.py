@@ -18,8 +18,8 @@ from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
 from orgserver.model.secret import Secret
 from orgserver.services.audit.log_reader import AuditLogReader
-from orgserver.store import one_time_codes
-from orgserver.store.one_time_codes import CodeState
+from orgserver.store.calls import one_time_codes
+from orgserver.store.calls.one_time_codes import CodeState
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction, microseconds
 from orgserver.vault.ring import retry_behind

@@ -17,13 +17,14 @@ from sqlalchemy import bindparam, delete, select, update
 from orgserver.model.audit import Completion, Intent, Outcome
 from orgserver.model.bulk import ResultBatch
 from orgserver.model.errors import StoreAway, StoreBusy, StoreError
-from orgserver.store import files, idempotency, tables
+from orgserver.store import files, tables
 from orgserver.store.audit import chain, checkpoints, index, result_parts
 from orgserver.store.audit.appender import ChainAppender
 from orgserver.store.audit.checkpoints import CHECKPOINT_US, CheckpointFile
 from orgserver.store.audit.presence import Presence
+from orgserver.store.calls import idempotency
+from orgserver.store.calls.idempotency import Begun, Repetition
 from orgserver.store.database import Database
-from orgserver.store.idempotency import Begun, Repetition
 from orgserver.store.transaction import PreparedStatement, Transaction
 from orgserver.vault.keys import Key
 from orgserver.vault.signed_notes import Signer

@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orgserver.model.names import Alias, RowId
 from orgserver.model.orgs import AccessToken, Credential, Move, Org, OrgState, Problem
 from orgserver.model.secret import Secret
-from orgserver.store import call_tables, tables
+from orgserver.store import tables
+from orgserver.store.calls import tables as call_tables
 from orgserver.store.orgs import policies, rows
 from orgserver.store.orgs.credentials import Credentials
 from orgserver.store.orgs.pending_enrolments import PendingEnrolments

@@ -20,7 +20,9 @@ from sqlalchemy import RowMapping, Table, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.errors import KeyProblem
-from orgserver.store import call_tables, one_time_codes, tables
+from orgserver.store import tables
+from orgserver.store.calls import one_time_codes
+from orgserver.store.calls import tables as call_tables
 from orgserver.store.transaction import PreparedStatement, Transaction
 from orgserver.vault.keys import Context, DataKey, Key, Unsealable, key_id
 from orgserver.vault.ring import Vault

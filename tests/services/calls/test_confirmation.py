@@ -23,7 +23,7 @@ from orgserver.services.calls.approvals import Approving
 from orgserver.services.calls.plan import Plan
 from orgserver.services.calls.questions import Confirmation, Told
 from orgserver.serving.server import build_server
-from orgserver.store import call_tables
+from orgserver.store.calls import tables as call_tables
 from orgserver.store.transaction import microseconds
 from tests import operations
 

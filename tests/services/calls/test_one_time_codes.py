@@ -17,9 +17,10 @@ from orgserver.model.secret import Secret
 from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.services.calls.one_time_codes import MAX_WRONG, SETUP, OneTimeCodes, new_secret, otpauth_uri
 from orgserver.services.key_rotation import Keys
-from orgserver.store import call_tables, one_time_codes
 from orgserver.store.backup.copy import backup, restore
-from orgserver.store.one_time_codes import CodeState
+from orgserver.store.calls import one_time_codes
+from orgserver.store.calls import tables as call_tables
+from orgserver.store.calls.one_time_codes import CodeState
 from orgserver.store.session import Store, open_store
 from orgserver.vault.keys import Context, Key, Unsealable
 from orgserver.vault.ring import Vault, write_ring

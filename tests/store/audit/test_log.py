@@ -19,7 +19,7 @@ from orgserver.services.audit.export import RENDER, csv_header, event_line
 from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.store import tables
 from orgserver.store.audit import chain
-from orgserver.store.idempotency import Repetition
+from orgserver.store.calls.idempotency import Repetition
 from orgserver.store.session import Store
 from orgserver.store.times import to_datetime, to_microseconds
 

@@ -8,7 +8,7 @@ from typing import Literal
 from sqlalchemy import delete, insert, select, update
 
 from orgserver.model.audit import Intent, Outcome
-from orgserver.store import call_tables
+from orgserver.store.calls import tables as call_tables
 from orgserver.store.transaction import Transaction
 
 _KEY_LIFE = 24 * 3_600 * 1_000_000

@@ -13,7 +13,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.secret import Secret
-from orgserver.store import call_tables
+from orgserver.store.calls import tables as call_tables
 from orgserver.store.transaction import Transaction
 from orgserver.vault.keys import Context, Key, key_id
 from orgserver.vault.ring import Vault

@@ -17,8 +17,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.audit import Completion, Intent, Outcome
 from orgserver.model.names import RowId
-from orgserver.store import call_tables, tables
+from orgserver.store import tables
 from orgserver.store.audit.log import AuditLog
+from orgserver.store.calls import tables as call_tables
 from orgserver.store.orgs.registry import Orgs
 from orgserver.store.transaction import Transaction
 from orgserver.vault.keys import Context, Unsealable
