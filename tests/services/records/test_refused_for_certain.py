@@ -86,9 +86,9 @@ async def test_a_change_that_failed_under_a_status_of_success_is_not_called_done
     acme.fault("status", path=f"{ROWS}/.*", method="PATCH|DELETE", status=200, body=body, times=2)
 
     with pytest.raises(CallError) as updated:
-        await app.operations.update(caller, "t", "acme", CONTACT, contact, {"LastName": "Once"})
+        await operations.update(app, caller, "salesforce_update_record", "acme", CONTACT, contact, {"LastName": "Once"})
     with pytest.raises(CallError) as deleted:
-        await app.operations.delete(caller, "t", "acme", CONTACT, contact)
+        await operations.delete(app, caller, "salesforce_delete_record", "acme", CONTACT, contact)
 
     assert (updated.value.outcome, deleted.value.outcome) == (outcome, outcome)
 
