@@ -96,21 +96,21 @@ def read_redirect(text: str, login: Login) -> Secret:
 
     Raises ForeignAnswer if it answers another login, NoAnswer if it holds none, EnrolmentError if Salesforce refused.
     """
-    told = _told(text.strip(), login.callback)
-    state = told.get("state", "")
+    answer = _read_answer(text.strip(), login.callback)
+    state = answer.get("state", "")
     if not state or not hmac.compare_digest(state.encode(), login.state.reveal().encode()):
         raise ForeignAnswer(
             "this answer is not to this login: its state is missing or another one",
             hint="log in with the address that was printed last, and give the one the browser ended at",
         )
-    if "error" in told:
-        raise _refused(told["error"], told.get("error_description", ""))
-    if not told.get("code"):
+    if "error" in answer:
+        raise _refused(answer["error"], answer.get("error_description", ""))
+    if not answer.get("code"):
         raise NoAnswer("Salesforce's answer holds no code", hint=f"{_WHOLE}, or run the same command again")
-    return Secret(told["code"])
+    return Secret(answer["code"])
 
 
-def _told(text: str, callback: Callback) -> dict[str, str]:
+def _read_answer(text: str, callback: Callback) -> dict[str, str]:
     """The query of an address, which must be the callback's; each name once."""
     expected = f"the address that the browser ended at begins with {callback.url}"
     try:
@@ -133,9 +133,9 @@ def _refused(error: str, description: str) -> EnrolmentError:
     denied = f"log in again and press Allow; an administrator may have to allow the app first, see {GUIDE}"
     hint = denied if error == "access_denied" else what_to_do_in_setup(error)
     code = clean_text(error, 80)
-    told = f"{code}: {clean_text(description, 200)}" if description else code
+    answer = f"{code}: {clean_text(description, 200)}" if description else code
     return EnrolmentError(
-        f"Salesforce refused the login: {told}",
+        f"Salesforce refused the login: {answer}",
         hint=hint or f"compare the app's settings with {GUIDE}, and log in again",
         outcome="rejected",
         code=code,

@@ -21,7 +21,7 @@ _ORGANIZATION = "SELECT Id, Name, OrganizationType, IsSandbox, TrialExpirationDa
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class Identity:
     """What an org says of itself and of our user in it."""
 
     org_id: OrgId
@@ -32,7 +32,7 @@ class Proof:
     api_version: str
 
 
-async def prove(client: SalesforceClient, where: OrgHosts, token: Secret, api_version: str | None) -> Proof:
+async def read_identity(client: SalesforceClient, where: OrgHosts, token: Secret, api_version: str | None) -> Identity:
     """Ask for versions, identity and organization; CallError if the org does not answer like one."""
     deadline = asyncio.get_running_loop().time() + SECONDS
     trace = Trace()
@@ -51,12 +51,12 @@ async def prove(client: SalesforceClient, where: OrgHosts, token: Secret, api_ve
         )
     )
     user = rest.read_userinfo(await client.send(where, token, rest.userinfo(), deadline=deadline, trace=trace))
-    told = page.records[0] if page.records else {}
-    return Proof(
+    organization = page.records[0] if page.records else {}
+    return Identity(
         org_id=org_id(user["organization_id"]),
-        name=_text(told.get("Name")) or user["organization_id"],
-        kind=_kind(told),
-        edition=_text(told.get("OrganizationType")) or None,
+        name=_text(organization.get("Name")) or user["organization_id"],
+        kind=_kind(organization),
+        edition=_text(organization.get("OrganizationType")) or None,
         user=OrgUser(user["user_id"], _text(user["preferred_username"]), _text(user.get("zoneinfo")) or "UTC"),
         api_version=version,
     )
@@ -67,7 +67,7 @@ def _text(value: object) -> str:
     return value.encode("utf-8", "replace").decode()[:_NAME] if isinstance(value, str) else ""
 
 
-def _kind(told: dict[str, object]) -> OrgKind:
-    if told.get("IsSandbox"):
-        return "scratch" if told.get("TrialExpirationDate") else "sandbox"
-    return "developer" if told.get("OrganizationType") == "Developer Edition" else "production"
+def _kind(organization: dict[str, object]) -> OrgKind:
+    if organization.get("IsSandbox"):
+        return "scratch" if organization.get("TrialExpirationDate") else "sandbox"
+    return "developer" if organization.get("OrganizationType") == "Developer Edition" else "production"

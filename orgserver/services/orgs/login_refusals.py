@@ -33,20 +33,20 @@ _WORDS: dict[RefusalKind, str] = {
 }
 
 
-def lost(given: Registration, reason: str) -> EnrolmentError:
+def lost(registration: Registration, reason: str) -> EnrolmentError:
     """The token was sent, and nobody knows what became of it."""
     return EnrolmentError(
-        f"{given.login_url} gave no usable answer, and may have spent the refresh token: {reason}",
+        f"{registration.login_url} gave no usable answer, and may have spent the refresh token: {reason}",
         hint="run the same command again: it tries the token once more",
         outcome="unknown",
         code="NO_ANSWER",
     )
 
 
-def unusable(given: Registration, reason: Exception) -> EnrolmentError:
+def unusable(registration: Registration, reason: Exception) -> EnrolmentError:
     """Of a bad answer only the new refresh token was kept."""
     return EnrolmentError(
-        f"of the answer of {given.login_url} only the new refresh token can be used: {reason}",
+        f"of the answer of {registration.login_url} only the new refresh token can be used: {reason}",
         hint="it is kept, sealed; run the same command again: it goes on with it",
         outcome="unknown",
         code="NO_ANSWER",
@@ -54,7 +54,7 @@ def unusable(given: Registration, reason: Exception) -> EnrolmentError:
 
 
 def refused(
-    refusal: oauth.TokenRefused, given: Registration, way: AuthKind, *, interrupted: bool = False
+    refusal: oauth.TokenRefused, registration: Registration, way: AuthKind, *, interrupted: bool = False
 ) -> EnrolmentError:
     """What was refused, in whose words, and what to do; ``interrupted``: an earlier run sent the token already."""
     if refusal.kind == "dead" and interrupted:
@@ -64,7 +64,7 @@ def refused(
             outcome="rejected",
             code=refusal.error,
         )
-    undone = f"{given.alias} was not {'changed' if given.replace else 'registered'}"
+    undone = f"{registration.alias} was not {'changed' if registration.replace else 'registered'}"
     if refusal.kind == "clock":
         return EnrolmentError(
             f"{undone}: {refusal.reason}",

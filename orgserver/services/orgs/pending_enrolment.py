@@ -44,7 +44,7 @@ def already_registered(alias: Alias) -> EnrolmentError:
     )
 
 
-class Drafts:
+class EnrolmentProgress:
     """The unfinished enrolments of one store."""
 
     def __init__(self, store: Store) -> None:
@@ -57,122 +57,126 @@ class Drafts:
 
     async def answered(self, alias: Alias) -> bool:
         """Tell whether an enrolment waits that Salesforce has already answered."""
-        draft = (await self.all()).get(alias)
-        return draft is not None and (draft.facts["phase"] == "proven" or bool(draft.facts.get("rotated")))
+        enrolment = (await self.all()).get(alias)
+        return enrolment is not None and (enrolment.facts["phase"] == "proven" or bool(enrolment.facts.get("rotated")))
 
-    async def begin(self, given: Registration) -> tuple[PendingEnrolment, bool]:
+    async def begin(self, registration: Registration) -> tuple[PendingEnrolment, bool]:
         """Find the draft of an earlier run, or write a new one: before a token is spent, the store must take writes."""
-        known = await self.all()
-        earlier = known.get(given.alias)
-        begun = _begun(known, given)
-        if begun is not None and begun is earlier:
-            return begun, True
-        draft = (
-            replace(begun, alias=given.alias)
-            if begun
-            else PendingEnrolment(given.alias, RowId(new_id()), _first(given))
+        pending = await self.all()
+        earlier = pending.get(registration.alias)
+        resumed = _begun(pending, registration)
+        if resumed is not None and resumed is earlier:
+            return resumed, True
+        enrolment = (
+            replace(resumed, alias=registration.alias)
+            if resumed
+            else PendingEnrolment(registration.alias, RowId(new_id()), _first(registration))
         )
 
         def change(tx: Transaction) -> None:
-            if not given.replace and self._store.orgs.is_registered_in(tx, given.alias):
-                raise already_registered(given.alias)  # by an interrupted run whose last step has gone in since
+            if not registration.replace and self._store.orgs.is_registered_in(tx, registration.alias):
+                raise already_registered(registration.alias)  # by an interrupted run whose last step has gone in since
             if earlier is not None:
                 self._store.orgs.enrolments.remove_in(tx, earlier, keep_key=False)
-            if begun is not None:
-                self._store.orgs.enrolments.remove_in(tx, begun, keep_key=True)
-            self._store.orgs.enrolments.write_in(tx, draft)
+            if resumed is not None:
+                self._store.orgs.enrolments.remove_in(tx, resumed, keep_key=True)
+            self._store.orgs.enrolments.write_in(tx, enrolment)
 
         await self._store.database.write(change)
         async with self._store.database.reading() as connection:
             await self._store.orgs.credentials.data_key(
-                connection, draft.row_id
+                connection, enrolment.row_id
             )  # at hand, if the store should fail later
-        return draft, begun is not None
+        return enrolment, resumed is not None
 
-    async def keep(self, draft: PendingEnrolment, **facts: Any) -> PendingEnrolment:
+    async def keep(self, enrolment: PendingEnrolment, **facts: Any) -> PendingEnrolment:
         """Write a draft, a step further."""
-        further = replace(draft, facts=draft.facts | facts)
+        further = replace(enrolment, facts=enrolment.facts | facts)
         await self._store.database.write(lambda tx: self._store.orgs.enrolments.write_in(tx, further))
         return further
 
-    async def seal_answer(self, draft: PendingEnrolment, answer: TokenAnswer, *, rotated: bool) -> PendingEnrolment:
+    async def seal_answer(self, enrolment: PendingEnrolment, answer: TokenAnswer, *, rotated: bool) -> PendingEnrolment:
         """Write what Salesforce answered, and go on trying for a while: nobody else has it."""
         facts = {
             "phase": "proven",
-            "rotated": rotated or bool(draft.facts.get("rotated")),
-            "refresh_token": answer.refresh_token.reveal() if answer.refresh_token else draft.facts["refresh_token"],
+            "rotated": rotated or bool(enrolment.facts.get("rotated")),
+            "refresh_token": answer.refresh_token.reveal()
+            if answer.refresh_token
+            else enrolment.facts["refresh_token"],
             "access_token": answer.access_token.reveal(),
             "instance_url": answer.instance_url,
         }
-        return await self._seal(draft, facts)
+        return await self._seal(enrolment, facts)
 
-    async def seal_rotated(self, draft: PendingEnrolment, rotated: Secret) -> PendingEnrolment:
+    async def seal_rotated(self, enrolment: PendingEnrolment, rotated: Secret) -> PendingEnrolment:
         """Write the refresh token of an answer that is no good otherwise: the next run goes on from it."""
         facts = {"phase": "given", "sent": False, "rotated": True, "refresh_token": rotated.reveal()}
-        return await self._seal(draft, facts)
+        return await self._seal(enrolment, facts)
 
-    async def _seal(self, draft: PendingEnrolment, facts: Mapping[str, Any]) -> PendingEnrolment:
+    async def _seal(self, enrolment: PendingEnrolment, facts: Mapping[str, Any]) -> PendingEnrolment:
         try:
-            return await self.keep(draft, **facts)
+            return await self.keep(enrolment, **facts)
         except Exception:  # noqa: BLE001  # whatever it is, the answer must not be lost with it
-            logger.warning("the store does not take Salesforce's answer for %s; trying again", draft.alias)
-        rescued = await self._rescue(draft, facts)
+            logger.warning("the store does not take Salesforce's answer for %s; trying again", enrolment.alias)
+        rescued = await self._rescue(enrolment, facts)
         for pause in KEEP_TRYING:
             await asyncio.sleep(pause)
             with suppress(Exception):
-                sealed = await self.keep(draft, **facts)
+                sealed = await self.keep(enrolment, **facts)
                 if rescued is not None:
                     await asyncio.to_thread(rescued.unlink, missing_ok=True)
                 return sealed
         if rescued is None:
             raise EnrolmentError(
-                f"Salesforce's answer for {draft.alias} could not be stored, and is lost",
+                f"Salesforce's answer for {enrolment.alias} could not be stored, and is lost",
                 hint="free the store's disk, then log in again",
             )
         raise EnrolmentError(
-            f"the store did not take Salesforce's answer for {draft.alias}; it is kept, sealed, in {rescued.name}",
+            f"the store did not take Salesforce's answer for {enrolment.alias}; it is kept, sealed, in {rescued.name}",
             hint="free the store's disk, then run the same command again: it goes on from there",
         )
 
-    async def _rescue(self, draft: PendingEnrolment, facts: Mapping[str, Any]) -> Path | None:
+    async def _rescue(self, enrolment: PendingEnrolment, facts: Mapping[str, Any]) -> Path | None:
         """Seal an answer beside the store; None if even that fails."""
         access = None
         if "access_token" in facts:
             access = AccessToken(Secret(facts["access_token"]), facts["instance_url"], 1)
         with suppress(OSError, KeyError):
             return await asyncio.to_thread(
-                self._store.rescue.keep, draft.row_id, 0, Secret(facts["refresh_token"]), access
+                self._store.rescue.keep, enrolment.row_id, 0, Secret(facts["refresh_token"]), access
             )
         return None
 
-    async def start_over(self, draft: PendingEnrolment) -> None:
+    async def start_over(self, enrolment: PendingEnrolment) -> None:
         """The draft's access token ended meanwhile: its refresh token gets another at the next run."""
-        await self.keep(draft, phase="given", sent=False)
+        await self.keep(enrolment, phase="given", sent=False)
 
-    async def drop(self, draft: PendingEnrolment) -> None:
+    async def drop(self, enrolment: PendingEnrolment) -> None:
         """End an enrolment, and destroy its secrets."""
-        await self._store.database.write(lambda tx: self._store.orgs.enrolments.remove_in(tx, draft, keep_key=False))
+        await self._store.database.write(
+            lambda tx: self._store.orgs.enrolments.remove_in(tx, enrolment, keep_key=False)
+        )
 
-    async def drop_copy(self, draft: PendingEnrolment) -> None:
+    async def drop_copy(self, enrolment: PendingEnrolment) -> None:
         """End an enrolment whose token the operator still has; one that lives only here is kept."""
-        if digest(Secret(draft.facts["refresh_token"])) == draft.facts["given"]:
-            await self.drop(draft)
+        if digest(Secret(enrolment.facts["refresh_token"])) == enrolment.facts["given"]:
+            await self.drop(enrolment)
 
-    async def refuse_shared(self, draft: PendingEnrolment) -> None:
+    async def refuse_shared(self, enrolment: PendingEnrolment) -> None:
         """Refuse a token that another alias uses, and a copy of one that was spent when an org was registered."""
         async with self._store.database.reading() as connection:
-            known = await self._store.orgs.credentials.refresh_tokens(connection)
-        token = Secret(draft.facts["refresh_token"])
-        for other, theirs, given in known:
+            pending = await self._store.orgs.credentials.refresh_tokens(connection)
+        token = Secret(enrolment.facts["refresh_token"])
+        for other, theirs, registration in pending:
             if theirs.same_as(token):
-                if other != draft.alias:
-                    await self.drop_copy(draft)
+                if other != enrolment.alias:
+                    await self.drop_copy(enrolment)
                     raise EnrolmentError(
                         f"this refresh token is already in use for {other}; two aliases must not share one",
                         hint="log in once more, with --auth web, to get a refresh token of its own",
                     )
-            elif given and given == draft.facts["given"]:
-                await self.drop_copy(draft)
+            elif registration and registration == enrolment.facts["given"]:
+                await self.drop_copy(enrolment)
                 raise EnrolmentError(
                     f"this is the copy of the refresh token that was spent when {other} was registered; it was not "
                     f"sent, for Salesforce would then revoke the one {other} uses now",
@@ -185,40 +189,40 @@ def digest(token: Secret) -> str:
     return hashlib.sha256(token.reveal().encode()).hexdigest()
 
 
-def credential_in(draft: PendingEnrolment) -> Credential:
+def credential_in(enrolment: PendingEnrolment) -> Credential:
     """The credential that a draft holds."""
-    secret = draft.facts["client_secret"]
+    secret = enrolment.facts["client_secret"]
     return Credential(
-        draft.facts["client_id"],
+        enrolment.facts["client_id"],
         Secret(secret) if secret else None,
-        Secret(draft.facts["refresh_token"]),
-        given=draft.facts["given"],
+        Secret(enrolment.facts["refresh_token"]),
+        given=enrolment.facts["given"],
     )
 
 
-def _begun(known: Mapping[Alias, PendingEnrolment], given: Registration) -> PendingEnrolment | None:
+def _begun(pending: Mapping[Alias, PendingEnrolment], registration: Registration) -> PendingEnrolment | None:
     """The draft that this registration goes on from.
 
     The same token under another alias is the same enrolment: sent anew, a spent token would revoke the new one.
     """
-    if given.refresh_token is not None:
-        wanted = digest(given.refresh_token)
-        return next((draft for draft in known.values() if draft.facts["given"] == wanted), None)
-    earlier = known.get(given.alias)
+    if registration.refresh_token is not None:
+        wanted = digest(registration.refresh_token)
+        return next((enrolment for enrolment in pending.values() if enrolment.facts["given"] == wanted), None)
+    earlier = pending.get(registration.alias)
     if earlier is None or earlier.facts["phase"] == "login":
         return None
-    same = {"auth": "web", "client_id": given.client_id, "login_url": given.login_url}
+    same = {"auth": "web", "client_id": registration.client_id, "login_url": registration.login_url}
     return earlier if same.items() <= earlier.facts.items() else None
 
 
-def _first(given: Registration) -> dict[str, Any]:
-    token = given.refresh_token
+def _first(registration: Registration) -> dict[str, Any]:
+    token = registration.refresh_token
     return {
         "phase": "given" if token else "login",
-        "auth": given.auth,
+        "auth": registration.auth,
         "given": digest(token) if token else "",
-        "client_id": given.client_id,
-        "client_secret": given.client_secret.reveal() if given.client_secret else None,
-        "login_url": given.login_url,
+        "client_id": registration.client_id,
+        "client_secret": registration.client_secret.reveal() if registration.client_secret else None,
+        "login_url": registration.login_url,
         "refresh_token": token.reveal() if token else None,
     }

@@ -43,37 +43,42 @@ class Registration:
     """Which command registers it, as the audit log names it; a registered org is changed by ``update-org``."""
 
 
-def checked(given: Registration) -> Registration:
+def checked(registration: Registration) -> Registration:
     """The registration, made whole; EnrolmentError with what is missing or may not be."""
-    check_host("--login-url", given.login_url, given.trusted_hosts)
-    if given.instance_url is not None:
-        check_host("--instance-url", given.instance_url, given.trusted_hosts)
-    if given.auth == "refresh-token" and given.refresh_token is None:
+    check_host("--login-url", registration.login_url, registration.trusted_hosts)
+    if registration.instance_url is not None:
+        check_host("--instance-url", registration.instance_url, registration.trusted_hosts)
+    if registration.auth == "refresh-token" and registration.refresh_token is None:
         raise EnrolmentError("no refresh token was given")
-    if given.auth == "web":
-        _check_web(given)
-    if given.auth == "jwt":
-        return _checked_jwt(given)
-    if given.auth == "client-credentials":
-        _check_client_credentials(given)
-    return given
+    if registration.auth == "web":
+        _check_web(registration)
+    if registration.auth == "jwt":
+        return _checked_jwt(registration)
+    if registration.auth == "client-credentials":
+        _check_client_credentials(registration)
+    return registration
 
 
-def hosts_of(given: Registration) -> OrgHosts:
+def hosts_of(registration: Registration) -> OrgHosts:
     """Where the credential may be sent before its org is registered."""
-    return OrgHosts(f"enrol/{given.alias}", given.instance_url or given.login_url, given.login_url, given.trusted_hosts)
+    return OrgHosts(
+        f"enrol/{registration.alias}",
+        registration.instance_url or registration.login_url,
+        registration.login_url,
+        registration.trusted_hosts,
+    )
 
 
-def credential_of(given: Registration) -> Credential:
+def credential_of(registration: Registration) -> Credential:
     """The credential of a login that leaves no refresh token."""
     return Credential(
-        client_id=given.client_id,
-        client_secret=given.client_secret,
+        client_id=registration.client_id,
+        client_secret=registration.client_secret,
         refresh_token=None,
-        private_key=given.private_key,
-        username=given.username,
-        audience=given.audience,
-        explicit_audience=given.audience is not None,
+        private_key=registration.private_key,
+        username=registration.username,
+        audience=registration.audience,
+        explicit_audience=registration.audience is not None,
     )
 
 
@@ -100,41 +105,41 @@ def check_client_credentials_host(login_url: str) -> None:
         )
 
 
-def _check_web(given: Registration) -> None:
-    if not given.verify:
+def _check_web(registration: Registration) -> None:
+    if not registration.verify:
         raise EnrolmentError(
             "a login in the browser is proven by itself", hint="leave --no-verify out, or use another --auth"
         )
     try:
-        read_callback(given.callback_url)
+        read_callback(registration.callback_url)
     except ValueError as error:
         raise EnrolmentError(f"--callback-url: {error}", hint="it must be one of the app's callback URLs") from None
 
 
-def _checked_jwt(given: Registration) -> Registration:
-    if given.private_key is None:
+def _checked_jwt(registration: Registration) -> Registration:
+    if registration.private_key is None:
         raise EnrolmentError(
             "--auth jwt needs a private key", hint="give --jwt-key-file PEM, or private_key with --credentials-stdin"
         )
-    if not given.username:
+    if not registration.username:
         raise EnrolmentError(
             "--auth jwt needs to know whom to act as", hint="give --username, as Salesforce shows it in Setup"
         )
-    return replace(given, client_secret=None, audience=_checked_audience(given))
+    return replace(registration, client_secret=None, audience=_checked_audience(registration))
 
 
-def _checked_audience(given: Registration) -> str | None:
-    if given.audience is None:
+def _checked_audience(registration: Registration) -> str | None:
+    if registration.audience is None:
         return None
     try:
-        return audiences.check(given.audience, given.login_url, given.trusted_hosts)
+        return audiences.check(registration.audience, registration.login_url, registration.trusted_hosts)
     except ValueError as error:
         raise EnrolmentError(f"--audience: {error}", hint="leave --audience out: it is known from the host") from None
 
 
-def _check_client_credentials(given: Registration) -> None:
-    check_client_credentials_host(given.login_url)
-    if given.client_secret is None:
+def _check_client_credentials(registration: Registration) -> None:
+    check_client_credentials_host(registration.login_url)
+    if registration.client_secret is None:
         raise EnrolmentError(
             "--auth client-credentials needs the app's client secret",
             hint="set ORGSERVER_CLIENT_SECRET, or use --credentials-stdin; secrets are never options",

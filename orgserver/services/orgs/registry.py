@@ -16,7 +16,7 @@ from orgserver.model.secret import Secret
 from orgserver.salesforce.auth import oauth
 from orgserver.salesforce.hosts import OrgHosts, hosts_of_org
 from orgserver.services.calls.access import Access
-from orgserver.services.orgs.identity import prove
+from orgserver.services.orgs.identity import read_identity
 from orgserver.services.tokens.failures import closed
 from orgserver.store.orgs import policies
 from orgserver.store.session import Store
@@ -84,15 +84,15 @@ class Registry:
                 token = await self._access.tokens.current(org)
             where = hosts_of_org(org, token.instance_url)
             try:
-                proof = await prove(self._client, where, token.token, org.api_version)
+                identity = await read_identity(self._client, where, token.token, org.api_version)
             except CallError as error:
                 if error.code != "INVALID_SESSION_ID":
                     raise
                 token = await self._access.tokens.current(org, not_this=token)
-                proof = await prove(self._client, where, token.token, org.api_version)
+                identity = await read_identity(self._client, where, token.token, org.api_version)
         except CallError as error:
             return Checked(await self.one(alias), error)
-        return Checked(await self.one(alias), None, proof.user.username)
+        return Checked(await self.one(alias), None, identity.user.username)
 
     async def update(
         self,

@@ -70,7 +70,7 @@ async def works(app: App, caller: Caller, name: str = "acme") -> bool:
 
 
 async def no_drafts(app: App) -> bool:
-    return await pending_enrolment.Drafts(app.store).all() == {}
+    return await pending_enrolment.EnrolmentProgress(app.store).all() == {}
 
 
 @pytest.mark.parametrize("auth", ["web", "jwt", "client-credentials", "refresh-token"])

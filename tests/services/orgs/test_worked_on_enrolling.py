@@ -17,7 +17,7 @@ from orgserver.model.secret import Secret
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.orgs.browser_login import Login, read_redirect
 from orgserver.services.orgs.enrolment import Registration
-from orgserver.services.orgs.pending_enrolment import Drafts
+from orgserver.services.orgs.pending_enrolment import EnrolmentProgress
 from orgserver.services.queries.list_query import Listing
 from tests import operations
 from tests.services.tokens.test_worked_on import ANSWERS, TOKEN, WRONG
@@ -53,7 +53,7 @@ async def works(app: App, caller: Caller) -> bool:
 
 async def kept_token(app: App) -> str | None:
     """The refresh token that a pending enrolment holds."""
-    draft = (await Drafts(app.store).all()).get(alias("acme"))
+    draft = (await EnrolmentProgress(app.store).all()).get(alias("acme"))
     return draft.facts["refresh_token"] if draft else None
 
 
