@@ -52,7 +52,7 @@ class Upserted(Created):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchResult:
     """What a search found, each record with its ``object``."""
 
     records: list[FieldValues]

@@ -13,11 +13,11 @@ from orgserver.services.executor import Executor
 from orgserver.services.fleet.fan_out import Fleet
 from orgserver.services.observer import Observer
 from orgserver.services.orgs.directory import Directory
-from orgserver.services.queries.page_plans import PagePlanner
+from orgserver.services.queries.page_plans import QueryOperations
 from orgserver.services.records.default_fields import DefaultFields
-from orgserver.services.records.operations import Planner
+from orgserver.services.records.operations import RecordOperations
 from orgserver.services.records.preparation import Preparation
-from orgserver.services.records.writing import Writing
+from orgserver.services.records.writing import WriteOperations
 from orgserver.store.session import Store
 
 
@@ -26,9 +26,9 @@ class Services:
     """The operations by subject; each is run by ``executor.run``."""
 
     executor: Executor
-    records: Planner
-    writing: Writing
-    queries: PagePlanner
+    records: RecordOperations
+    writing: WriteOperations
+    queries: QueryOperations
     bulk: Bulk
     describe: DescribeOperations
     fleet: Fleet
@@ -42,12 +42,12 @@ def make_services(
     """Compose them over a store and what reaches its orgs."""
     executor = Executor(store, access, call_timeout=call_timeout, observer=observer, notify=notify)
     metadata, cursor_key = executor.metadata, store.cursors
-    default_fields, preparation = DefaultFields(), Preparation(metadata.schema)
-    queries = PagePlanner(cursor_key, metadata.schema, default_fields)
+    default_fields, preparation = DefaultFields(), Preparation(metadata)
+    queries = QueryOperations(cursor_key, metadata, default_fields)
     return Services(
         executor,
-        Planner(default_fields),
-        Writing(preparation),
+        RecordOperations(default_fields),
+        WriteOperations(preparation),
         queries,
         Bulk(store, access, preparation, call_timeout=call_timeout),
         DescribeOperations(metadata, cursor_key),

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic_core import PydanticSerializationError, to_json
 
 from orgserver.model.errors import CallError
-from orgserver.model.results import Changed, Created, Found, Page, Record, Upserted, Usage
+from orgserver.model.results import Changed, Created, Page, Record, SearchResult, Upserted, Usage
 from orgserver.services.results import result_size, truncation
 
 _MOST = result_size.MAX_BYTES + result_size.FRAME_BYTES
@@ -177,7 +177,7 @@ def page(org: str, result: Page) -> dict[str, Any]:
     return _with_warnings(shaped, result.warnings)
 
 
-def found(org: str, result: Found) -> dict[str, Any]:
+def found(org: str, result: SearchResult) -> dict[str, Any]:
     """What a search found."""
     return _with_warnings({"org": org, "records": result.records}, result.warnings)
 

@@ -4,7 +4,7 @@ import pytest
 
 from orgserver.model.audit import Action
 from orgserver.model.names import CONTACT, SObjectName
-from orgserver.model.results import Found, Upserted, Usage
+from orgserver.model.results import SearchResult, Upserted, Usage
 
 ID = "001Ws000003xYzAIAU"
 ACCOUNT = SObjectName("Account")
@@ -64,7 +64,7 @@ async def test_a_refused_call_is_on_record_with_its_object_where_that_is_one(
 
 
 async def test_a_search_and_the_limits_have_their_own_shapes(client, operations, data_of) -> None:
-    operations.result = Found([{"object": "Contact", "Id": ID}], ("there is more",))
+    operations.result = SearchResult([{"object": "Contact", "Id": ID}], ("there is more",))
     found = await client.call_tool("salesforce_search", {"org": "acme", "text": "Ada"})
     operations.result = Usage({"DailyApiRequests": {"max": 10, "remaining": 5, "used_percent": 50.0}})
     limits = await client.call_tool("salesforce_limits", {"org": "acme"})

@@ -16,7 +16,7 @@ from orgserver.services.calls.plan import Call
 from orgserver.services.executor import Executor
 from orgserver.services.fleet import aggregation
 from orgserver.services.fleet.aggregation import Merge
-from orgserver.services.queries.page_plans import PagePlanner
+from orgserver.services.queries.page_plans import QueryOperations
 from orgserver.services.results import result_size
 from orgserver.services.results.byte_budget import ByteBudget
 
@@ -63,7 +63,7 @@ class Fleet:
     def __init__(
         self,
         executor: Executor,
-        queries: PagePlanner,
+        queries: QueryOperations,
         access: Access,
         *,
         at_once: int = AT_ONCE,

@@ -19,7 +19,7 @@ from orgserver.services.records import value_shapes
 _NO_VALUES = frozenset({"contains", "starts_with", "is_null"})
 """Operators whose values are texts, or flags, whatever the field is."""
 _EXAMPLES = {"date": "2026-02-20", "datetime": "2026-02-20T18:00:00Z"}
-Describe = Callable[[SObjectName], Awaitable[Schema]]
+ReadSchema = Callable[[SObjectName], Awaitable[Schema]]
 
 
 def read_value(name: str, field: FieldInfo, value: Any) -> Any:
@@ -49,14 +49,14 @@ def _read(field: FieldInfo, value: Any) -> Any:
     return str(value) if type(value) is int and field.type in value_shapes.TEXTS else value
 
 
-async def convert_filter(filter_: Mapping[str, Any], sobject: SObjectName, describe: Describe) -> dict[str, Any]:
+async def convert_filter(filter_: Mapping[str, Any], sobject: SObjectName, read_schema: ReadSchema) -> dict[str, Any]:
     """A filter whose values are read by their fields' types, as far as the org tells them."""
     values = dict(filter_)
     for name, condition in filter_.items():
         standard = standard_fields.field(sobject, name)
         if (standard is not None and standard.type not in value_shapes.PICKLISTS) or not _has_values(condition):
             continue
-        field = await _field(name, sobject, describe)
+        field = await _field(name, sobject, read_schema)
         if field is not None:
             values[name] = _convert_condition(name, field, condition)
     return values
@@ -85,15 +85,15 @@ def _convert_condition(name: str, field: FieldInfo, condition: Any) -> Any:
     }
 
 
-async def _field(path: str, sobject: SObjectName, describe: Describe) -> FieldInfo | None:
+async def _field(path: str, sobject: SObjectName, read_schema: ReadSchema) -> FieldInfo | None:
     """The field at the end of a path; None where that cannot be known."""
     *steps, last = path.split(".")
     try:
         for step in steps:
-            reference = (await describe(sobject)).reference(step)
+            reference = (await read_schema(sobject)).reference(step)
             if reference is None or len(reference.reference_to) != 1:
                 return None
             sobject = SObjectName(reference.reference_to[0])
-        return (await describe(sobject)).field(last)
+        return (await read_schema(sobject)).field(last)
     except CallError:
         return None  # Salesforce says what is wrong

@@ -19,6 +19,7 @@ from orgserver.salesforce import soql as soql_text
 from orgserver.services.calls import audit_records, preflight
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Call, Operation, Plan
+from orgserver.services.describe.schemas import Metadata
 from orgserver.services.queries import filter_values, paging, record_count, subquery_rows
 from orgserver.services.queries import list_query as listings
 from orgserver.services.queries.list_query import Listing
@@ -26,7 +27,7 @@ from orgserver.services.queries.paging import Piece, Source
 from orgserver.services.queries.query_text import MAX_SOQL, check_soql
 from orgserver.services.records import appointments
 from orgserver.services.records.default_fields import DefaultFields
-from orgserver.services.records.operations import Describe, record_shape
+from orgserver.services.records.operations import record_shape
 from orgserver.services.results import cursors
 from orgserver.services.results.cursors import Position
 from orgserver.vault.keys import Key
@@ -35,12 +36,12 @@ _ID = 18
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class PagePlanner:
+class QueryOperations:
     """Makes plans of lists and queries. Every method raises InvalidArgument naming the argument that is wrong."""
 
-    def __init__(self, cursor_key: Key, schema: Describe, default_fields: DefaultFields) -> None:
+    def __init__(self, cursor_key: Key, metadata: Metadata, default_fields: DefaultFields) -> None:
         self._cursor_key = cursor_key
-        self._schema = schema
+        self._metadata = metadata
         self._default_fields = default_fields
 
     def list(self, listing: Listing) -> Operation[Page]:
@@ -173,7 +174,7 @@ class PagePlanner:
             return listing
 
         async def describe(sobject: SObjectName) -> Schema:
-            return await self._schema(session, caller, sobject)
+            return await self._metadata.schema(session, caller, sobject)
 
         return replace(listing, filter=await filter_values.convert_filter(listing.filter, listing.sobject, describe))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from orgserver.model import names
 from orgserver.model.audit import Action, Completion, Outcome
 from orgserver.model.errors import InvalidArgument, Rejected
-from orgserver.model.results import FieldValues, Found
+from orgserver.model.results import FieldValues, SearchResult
 from orgserver.salesforce.protocol import rest
 from orgserver.salesforce.soql import sosl
 from orgserver.services.calls import audit_records
@@ -44,12 +44,12 @@ class Search:
     limit: int = 20
 
 
-def find_records(search: Search) -> Operation[Found]:
+def find_records(search: Search) -> Operation[SearchResult]:
     """Find records of several objects by a text."""
     return Operation(Action.SEARCH, lambda _call, _org: _plan(search))
 
 
-def _plan(search: Search) -> Plan[Found]:
+def _plan(search: Search) -> Plan[SearchResult]:
     """Search; InvalidArgument names what is wrong."""
     objects = _objects(search.objects)
     text = " ".join(search.text.split())
@@ -57,7 +57,7 @@ def _plan(search: Search) -> Plan[Found]:
         raise InvalidArgument(f"text has {sosl.MIN_TEXT} to {sosl.MAX_TEXT:,} characters", fields=["text"])
     returning: dict[str, tuple[str, ...]] = {name: _FIELDS.get(name, _OTHER_FIELDS) for name in objects}
 
-    async def send(session: OrgSession) -> Found:
+    async def send(session: OrgSession) -> SearchResult:
         return await _ask(session, text, returning, search)
 
     return Plan(
@@ -85,7 +85,7 @@ def _objects(objects: Sequence[str] | None) -> tuple[str, ...]:
     return tuple({name.lower(): name for name in sobjects}.values())
 
 
-async def _ask(session: OrgSession, text: str, returning: dict[str, tuple[str, ...]], search: Search) -> Found:
+async def _ask(session: OrgSession, text: str, returning: dict[str, tuple[str, ...]], search: Search) -> SearchResult:
     """Ask for the default fields; where the org or its user has less, once again for what there must be."""
     is_chosen = search.objects is not None
     try:
@@ -99,13 +99,13 @@ async def _ask(session: OrgSession, text: str, returning: dict[str, tuple[str, .
     return replace(page, warnings=(less, *page.warnings))
 
 
-async def _send(session: OrgSession, text: str, returning: dict[str, tuple[str, ...]], limit: int) -> Found:
+async def _send(session: OrgSession, text: str, returning: dict[str, tuple[str, ...]], limit: int) -> SearchResult:
     find = sosl.find(text, returning, min(limit + 1, sosl.MAX_FOUND))
     request = rest.search(session.org.api_version, find)
     return await session.call(request, lambda reply: _cut(rest.read_search_results(reply), limit))
 
 
-def _cut(rows: list[FieldValues], limit: int) -> Found:
+def _cut(rows: list[FieldValues], limit: int) -> SearchResult:
     page = RecordList()
     for record in map(result_size.without_nulls, rows[:limit]):
         if not page.add(record):
@@ -113,4 +113,4 @@ def _cut(rows: list[FieldValues], limit: int) -> Found:
     warnings = page.warnings
     if len(page.records) < len(rows) or len(rows) == sosl.MAX_FOUND:
         warnings = (*warnings, "there is more than is shown: narrow text, name objects, or raise limit")
-    return Found(page.records, warnings)
+    return SearchResult(page.records, warnings)

@@ -8,9 +8,8 @@ from typing import TypeVar
 
 from orgserver.model.audit import Action, Completion, Outcome
 from orgserver.model.names import EVENT, RecordId, SObjectName
-from orgserver.model.orgs import Caller, Org, Permission
+from orgserver.model.orgs import Org, Permission
 from orgserver.model.results import Changed, FieldValues, Record
-from orgserver.model.schema import Schema
 from orgserver.salesforce import soql as soql_text
 from orgserver.salesforce.protocol import rest
 from orgserver.services.calls import audit_records, preflight, questions
@@ -24,11 +23,8 @@ from orgserver.store.audit.snapshots import COSTS, SnapshotSpec
 
 T = TypeVar("T")
 
-Describe = Callable[[OrgSession, Caller, SObjectName], Awaitable[Schema]]
-"""How a call that is under way learns an object's schema."""
 
-
-class Planner:
+class RecordOperations:
     """Makes plans. Every method raises InvalidArgument naming the argument that is wrong."""
 
     def __init__(self, default_fields: DefaultFields) -> None:

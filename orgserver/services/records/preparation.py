@@ -9,9 +9,9 @@ needs none: then Salesforce judges the values as they came.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from orgserver.model.errors import CallError, Rejected
 from orgserver.model.names import SObjectName
@@ -23,6 +23,7 @@ from orgserver.services.calls import snapshot
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Plan
 from orgserver.services.calls.preflight import Problem, refusal
+from orgserver.services.describe.schemas import Metadata
 from orgserver.services.records import appointments, event_times, parents
 from orgserver.services.records.conversion import Conversion, parent_types
 from orgserver.services.records.draft import Draft
@@ -36,19 +37,11 @@ _MANY = 200
 """Records from which on they are converted in a thread."""
 
 
-class Describe(Protocol):
-    """How a call that is under way learns an object's schema."""
-
-    def __call__(  # noqa: D102
-        self, session: OrgSession, caller: Caller, sobject: SObjectName, *, sure: bool = False
-    ) -> Awaitable[Schema]: ...
-
-
 class Preparation:
     """Makes drafts ready."""
 
-    def __init__(self, describe: Describe) -> None:
-        self._describe = describe
+    def __init__(self, metadata: Metadata) -> None:
+        self._metadata = metadata
 
     def plan(self, caller: Caller, draft: Draft, make: Callable[[FieldValues, FieldValues], Plan[T]]) -> Plan[T]:
         """Plan to write one record: ``make`` takes its values as they are sent, and by the record's own fields."""
@@ -90,7 +83,7 @@ class Preparation:
             return list(draft.records)
         records, problems = await self._convert_by(session, caller, draft, schema)
         if problems:  # the schema may be older than the org
-            schema = await self._describe(session, caller, draft.sobject, sure=True)
+            schema = await self._metadata.schema(session, caller, draft.sobject, sure=True)
             records, problems = await self._convert_by(session, caller, draft, schema, sure=True)
         if problems:
             raise refusal(problems)
@@ -101,7 +94,7 @@ class Preparation:
     ) -> Schema | None:
         try:
             async with asyncio.timeout(_SECONDS):
-                return await self._describe(session, caller, sobject, sure=sure)
+                return await self._metadata.schema(session, caller, sobject, sure=sure)
         except (CallError, TimeoutError):
             if required:
                 raise

@@ -24,7 +24,7 @@ from orgserver.services.results import change_preview
 from orgserver.store.audit.snapshots import SnapshotSpec
 
 
-class Writing:
+class WriteOperations:
     """Makes plans. Every method raises InvalidArgument naming the argument that is wrong."""
 
     def __init__(self, preparation: Preparation) -> None:

@@ -10,7 +10,7 @@ from orgserver.app import App
 from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import InvalidArgument, Rejected
 from orgserver.model.orgs import Caller
-from orgserver.model.results import Found, Usage
+from orgserver.model.results import SearchResult, Usage
 from orgserver.salesforce.protocol import refusals
 from orgserver.salesforce.soql import sosl
 from orgserver.services.calls.plan import Call
@@ -23,7 +23,7 @@ ID = "003Ws000003xYzAIAU"
 RESERVED = set("&|!(){}[]^\"~*?:\\'+-")
 
 
-async def search(app: App, caller: Caller, text: str = "Ada", **more: object) -> Found:
+async def search(app: App, caller: Caller, text: str = "Ada", **more: object) -> SearchResult:
     wanted = Search(text, **more)  # type: ignore[arg-type]
     return await app.services.executor.run(Call(caller, "salesforce_search", "acme"), searching.find_records(wanted))
 
