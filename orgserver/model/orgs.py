@@ -187,11 +187,11 @@ class Principal:
     name: str
 
 
-class Person(Protocol):
+class Elicitor(Protocol):
     """The person at the client, who can be asked."""
 
     @property
-    def said(self) -> tuple[str, str] | None:
+    def answer(self) -> tuple[str, str] | None:
         """The state and the answer (``accept`` or not) to an earlier question, which this call brings."""
 
     async def ask(self, question: str, state: str) -> str | None:
@@ -210,7 +210,7 @@ class Caller:
     client: str | None = None
     request_id: str | None = None
     label: str | None = None
-    person: Person | None = field(default=None, compare=False, repr=False)
+    elicitor: Elicitor | None = field(default=None, compare=False, repr=False)
     """None where the client cannot ask anybody."""
     progress: Progress | None = field(default=None, compare=False, repr=False)
 

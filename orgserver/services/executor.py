@@ -27,7 +27,7 @@ from orgserver.salesforce.hosts import hosts_of_org
 from orgserver.services.calls import audit_records, confirmation, idempotency, snapshot
 from orgserver.services.calls.access import Access, OrgSession
 from orgserver.services.calls.audit_records import CallLog
-from orgserver.services.calls.confirmation import Confirming, Notify
+from orgserver.services.calls.confirmation import Confirmer, Notify
 from orgserver.services.calls.plan import Call, Execution, Operation, Plan
 from orgserver.services.describe import name_hints
 from orgserver.services.describe.name_hints import OrgNames
@@ -69,7 +69,7 @@ class Executor:
         self._call_timeout = call_timeout
         self.log = CallLog(store.audit, observer or Observer())
         self.metadata = Metadata(store, self.run)
-        self._confirming = Confirming(store, call_timeout=call_timeout, notify=notify)
+        self._confirmer = Confirmer(store, call_timeout=call_timeout, notify=notify)
         self._running: dict[asyncio.Task[Any], Execution[Any]] = {}
 
     async def run(self, call: Call, operation: Operation[T]) -> T:
@@ -139,10 +139,10 @@ class Executor:
     async def _check_confirmation(self, execution: Execution[T], org: Org, plan: Plan[T]) -> None:
         """See whether a person is to be asked, and whether one has said yes beforehand."""
         caller = execution.call.caller
-        execution.asks_person = self._confirming.wanted(caller, org, plan.confirm)
+        execution.asks_person = self._confirmer.needs_person(caller, org, plan.confirm)
         execution.approval = None
         if execution.asks_person and plan.confirm is not None:
-            execution.approval = await self._confirming.allowed(caller, org, execution.intent, plan.confirm)
+            execution.approval = await self._confirmer.find_pass(caller, org, execution.intent, plan.confirm)
 
     async def _with_answer_key(self, org: Org, plan: Plan[T]) -> Plan[T]:
         """Open the key for an answer that must be remembered before anything is sent: afterwards it is too late."""
@@ -159,7 +159,7 @@ class Executor:
             seconds += confirmation.ANSWER_SECONDS + self._call_timeout
         spend = None
         if execution.approval is not None:
-            spend = partial(self._confirming.spend_in, passed=execution.approval, intent=execution.intent)
+            spend = partial(self._confirmer.spend_in, passed=execution.approval, intent=execution.intent)
         return await self._store.audit.begin(
             execution.intent,
             deadline=microseconds() + int(seconds * 1_000_000),
@@ -231,7 +231,7 @@ class Executor:
         """Ask a person; afterwards the org must still be as it was, for they may have taken minutes."""
         assert plan.confirm is not None  # noqa: S101  # or nobody would be asked
         call = execution.call
-        if await self._confirming.ask(call.caller, execution.intent, plan.confirm, session, execution.approval, limit):
+        if await self._confirmer.ask(call.caller, execution.intent, plan.confirm, session, execution.approval, limit):
             await self._reload_if_changed()
             org, _ = await self._access.org(call.caller, call.org)
             if org.row_id != session.org.row_id:

@@ -17,7 +17,7 @@ from mcp_types.version import is_version_at_least
 from pydantic import ValidationError
 
 from orgserver.model.errors import Unconfirmed
-from orgserver.model.orgs import Person
+from orgserver.model.orgs import Elicitor
 from orgserver.serving.call_parameters import ANSWER, CallParameters
 
 logger = logging.getLogger("orgserver.calls")
@@ -28,10 +28,10 @@ _YES_OR_NO: dict[str, Any] = {"type": "object", "properties": {}}
 _UNREADABLE = "the client's answer to a question says neither accept, decline nor cancel"
 
 
-def person(ctx: ServerRequestContext[Any], params: CallToolRequestParams) -> Person | None:
+def make_elicitor(ctx: ServerRequestContext[Any], params: CallToolRequestParams) -> Elicitor | None:
     """The person at the client; None where it cannot show a form."""
-    told = ctx.session.client_capabilities
-    elicitation = told.elicitation if told is not None else None
+    capabilities = ctx.session.client_capabilities
+    elicitation = capabilities.elicitation if capabilities is not None else None
     if elicitation is None or (elicitation.form is None and elicitation.url is not None):
         return None  # a bare ``elicitation: {}`` means forms, the only kind there was at first
     if is_version_at_least(ctx.protocol_version, _REPEATED_SINCE):
@@ -40,13 +40,13 @@ def person(ctx: ServerRequestContext[Any], params: CallToolRequestParams) -> Per
     return _Waiting(ctx)
 
 
-def input_required(asked: Unconfirmed) -> dict[str, Any]:
+def input_required(question: Unconfirmed) -> dict[str, Any]:
     """The result that asks."""
-    form = {"mode": "form", "message": asked.question, "requestedSchema": _YES_OR_NO}
+    form = {"mode": "form", "message": question.question, "requestedSchema": _YES_OR_NO}
     return {
         "resultType": "input_required",
         "inputRequests": {ANSWER: {"method": "elicitation/create", "params": form}},
-        "requestState": asked.state,
+        "requestState": question.state,
     }
 
 
@@ -55,10 +55,10 @@ class _Repeating:
 
     def __init__(self, params: CallToolRequestParams, *, is_unreadable: bool) -> None:
         response = (params.input_responses or {}).get(ANSWER)
-        self.said: tuple[str, str] | None = None
+        self.answer: tuple[str, str] | None = None
         self._is_unreadable = is_unreadable
         if params.request_state is not None and isinstance(response, ElicitResult):
-            self.said = (params.request_state, response.action)
+            self.answer = (params.request_state, response.action)
 
     async def ask(self, question: str, state: str) -> str | None:
         """Leave the question as the call's result, unless the client has shown that it cannot answer one."""
@@ -71,7 +71,7 @@ class _Repeating:
 class _Waiting:
     """Answers while the call waits."""
 
-    said = None
+    answer = None
 
     def __init__(self, ctx: ServerRequestContext[Any]) -> None:
         self._ctx = ctx
@@ -80,11 +80,11 @@ class _Waiting:
         """Ask, and wait."""
         del state
         try:
-            answer = await self._ctx.session.elicit_form(question, _YES_OR_NO, self._ctx.request_id)
+            reply = await self._ctx.session.elicit_form(question, _YES_OR_NO, self._ctx.request_id)
         except MCPError as error:
             logger.warning("the client could not ask its person: code %s", error.code)
             return None
         except ValidationError:
             logger.warning(_UNREADABLE)
             return None
-        return answer.action
+        return reply.action

@@ -137,7 +137,7 @@ class _Calls:
         org = _text(arguments.get("org"))
         spec = self._specs.get(params.name)
         try:
-            caller = replace(self.called(ctx), person=elicitation.person(ctx, params))
+            caller = replace(self.called(ctx), elicitor=elicitation.make_elicitor(ctx, params))
             refusal = ctx.params.refusal if isinstance(ctx.params, CallParameters) else None
             structured = await self._recorded(spec, caller, params.name, arguments, refusal)
             result, outcome = results.success(structured), "succeeded"

@@ -25,7 +25,7 @@ from orgserver.services.calls import audit_records, idempotency, questions
 from orgserver.services.calls.access import Access, OrgSession
 from orgserver.services.calls.plan import Call, Operation, Plan
 from orgserver.services.calls.preflight import Preflight, check_columns
-from orgserver.services.calls.questions import Confirmation, Told
+from orgserver.services.calls.questions import AffectedRecords, Confirmation
 from orgserver.services.records import field_values, value_checks
 from orgserver.services.records.preparation import Preparation
 from orgserver.services.results.byte_budget import ByteBudget
@@ -190,14 +190,14 @@ def _confirmation(request: BulkRequest, first_page: FirstPage, arguments: dict[s
     if soql is None:
         count = len(request.records)
 
-        async def name_records(_session: OrgSession) -> Told:
-            return Told(count, questions.given_names(request.records), request.ids[:_NAMED])
+        async def name_records(_session: OrgSession) -> AffectedRecords:
+            return AffectedRecords(count, questions.given_names(request.records), request.ids[:_NAMED])
 
         return Confirmation(request.action, request.sobject, arguments, count, name_records)
 
-    async def count_records(session: OrgSession) -> Told:
+    async def count_records(session: OrgSession) -> AffectedRecords:
         page = await first_page.read(session, soql)
-        return Told(page.total_size, ids=tuple(str(record["Id"])[:_ID] for record in page.records[:_NAMED]))
+        return AffectedRecords(page.total_size, ids=tuple(str(record["Id"])[:_ID] for record in page.records[:_NAMED]))
 
     return Confirmation(request.action, request.sobject, arguments, None, count_records)
 

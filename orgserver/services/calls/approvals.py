@@ -105,16 +105,16 @@ def _no_request(code: str, approved: Sequence[Request]) -> ConfigError:
 
 
 def _shown(approval: Approval, alias: str) -> Request:
-    wanted = approval.request
+    request = approval.request
     return Request(
         approval.code,
         alias,
-        wanted.tool,
-        wanted.action,
-        wanted.object,
-        wanted.count,
-        wanted.names,
-        wanted.principal,
+        request.tool,
+        request.action,
+        request.object,
+        request.count,
+        request.names,
+        request.principal,
         _time(approval.created_at),
         _time(approval.approved_at) if approval.approved_at is not None else None,
         approval.approved_by,

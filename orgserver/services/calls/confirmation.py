@@ -23,7 +23,7 @@ from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller, Org
 from orgserver.services.calls import questions
 from orgserver.services.calls.access import OrgSession
-from orgserver.services.calls.questions import Confirmation, Told
+from orgserver.services.calls.questions import AffectedRecords, Confirmation
 from orgserver.store.calls import approvals
 from orgserver.store.calls.approvals import ApprovalRequest, Pass, QueueResult
 from orgserver.store.session import Store
@@ -40,7 +40,7 @@ MANY = 200
 _MAX_STATE = 4_096
 
 
-class Confirming:
+class Confirmer:
     """Asks a person, where the org's policy or the size of a change wants it."""
 
     def __init__(self, store: Store, *, call_timeout: float, notify: Notify | None = None) -> None:
@@ -48,21 +48,21 @@ class Confirming:
         self._call_timeout = call_timeout
         self._notify = notify or (lambda _text: None)
 
-    def wanted(self, caller: Caller, org: Org, confirm: Confirmation | None) -> bool:
+    def needs_person(self, caller: Caller, org: Org, confirm: Confirmation | None) -> bool:
         """Whether a person is to be asked, as far as that is known before a look."""
         if confirm is None or caller.transport == "cli":  # there a person has just typed it
             return False
-        return confirm.count is None or _needed(org, confirm, confirm.count)
+        return confirm.count is None or _needs_person(org, confirm, confirm.count)
 
-    async def allowed(self, caller: Caller, org: Org, intent: Intent, confirm: Confirmation) -> Pass | None:
+    async def find_pass(self, caller: Caller, org: Org, intent: Intent, confirm: Confirmation) -> Pass | None:
         """What lets this call pass; None if a person is still to be asked. PolicyDenied if the person said no."""
-        want = _want(caller, org, intent, confirm)
-        said = caller.person.said if caller.person is not None else None
-        if said is not None:
-            return self._answered(said[0], said[1], want)
+        request = _approval_request(caller, org, intent, confirm)
+        answer = caller.elicitor.answer if caller.elicitor is not None else None
+        if answer is not None:
+            return self._read_answer(answer[0], answer[1], request)
         async with self._store.database.reading() as connection:
-            found = await approvals.find_approved(connection, want.digest, microseconds())
-        return Pass(found[0], replace(want, count=found[1])) if found is not None else None
+            row = await approvals.find_approved(connection, request.digest, microseconds())
+        return Pass(row[0], replace(request, count=row[1])) if row is not None else None
 
     async def ask(
         self,
@@ -75,28 +75,32 @@ class Confirming:
     ) -> bool:
         """Ask, unless a pass covers what a look finds now; whether anybody was asked. PolicyDenied without a yes."""
         org = session.org
-        told = await _look(confirm, session)
-        if not _needed(org, confirm, told.count):
+        affected = await _look(confirm, session)
+        if not _needs_person(org, confirm, affected.count):
             return False
         if passed is not None:
-            if told.count > passed.request.count:
+            if affected.count > passed.request.count:
                 raise PolicyDenied(
-                    f"a person allowed {passed.request.count:,} records, and now there are {told.count:,}",
+                    f"a person allowed {passed.request.count:,} records, and now there are {affected.count:,}",
                     code="CONFIRMATION_OUTDATED",
                     hint="repeat the call without the old answer, so that a person is asked again",
                 )
             return False
-        if told.ids:
-            told = replace(
-                told,
+        if affected.ids:
+            affected = replace(
+                affected,
                 names=await _reading(
-                    session, questions.read_names(session, confirm.object, told.ids[: questions.SHOWN])
+                    session, questions.read_names(session, confirm.object, affected.ids[: questions.SHOWN])
                 ),
             )
-        want = replace(_want(caller, org, intent, confirm), count=told.count, names=told.names[: questions.SHOWN])
-        summary = questions.summary(org, confirm, told.count)
-        if not await self._asked(caller, want, questions.question(org, confirm, told), summary, sending):
-            raise await self._wait(want, intent, summary)
+        request = replace(
+            _approval_request(caller, org, intent, confirm),
+            count=affected.count,
+            names=affected.names[: questions.SHOWN],
+        )
+        summary = questions.summary(org, confirm, affected.count)
+        if not await self._ask_client(caller, request, questions.question(org, confirm, affected), summary, sending):
+            raise await self._wait(request, intent, summary)
         await self._store.audit.record(_yes(intent), Completion(Outcome.SUCCEEDED))
         _extend(sending, session, self._call_timeout)
         return True
@@ -109,17 +113,17 @@ class Confirming:
             self._store.audit.record_in(tx, _yes(intent), Completion(Outcome.SUCCEEDED))
         return True
 
-    async def _asked(
-        self, caller: Caller, want: ApprovalRequest, text: str, summary: str, sending: asyncio.Timeout
+    async def _ask_client(
+        self, caller: Caller, request: ApprovalRequest, text: str, summary: str, sending: asyncio.Timeout
     ) -> bool:
         """Ask at the client; False where it cannot be asked."""
-        if caller.person is None:
+        if caller.elicitor is None:
             return False
         self._notify(f"{summary}? The client that asked waits for your answer.")
         _reschedule(sending, ANSWER_SECONDS + self._call_timeout)
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                reply = await caller.person.ask(text, self._state(want))
+                reply = await caller.elicitor.ask(text, self._state(request))
         except TimeoutError:
             raise PolicyDenied(
                 "nobody answered in 5 minutes", code="CONFIRMATION_TIMEOUT", hint="repeat the call to ask again"
@@ -130,10 +134,12 @@ class Confirming:
             raise _declined()
         return True
 
-    async def _wait(self, want: ApprovalRequest, intent: Intent, summary: str) -> PolicyDenied:
+    async def _wait(self, request: ApprovalRequest, intent: Intent, summary: str) -> PolicyDenied:
         """Let the request wait for a person. Its code is theirs: no result, log or export has it."""
         try:
-            queued = await self._store.database.write(lambda tx: approvals.wait_in(tx, self._store.orgs, want, intent))
+            queued = await self._store.database.write(
+                lambda tx: approvals.wait_in(tx, self._store.orgs, request, intent)
+            )
         except StoreError as error:
             raise StoreAway("the request for approval cannot be kept, so nothing was sent", hint=str(error)) from error
         if queued is QueueResult.NEW:
@@ -153,16 +159,16 @@ class Confirming:
 
     # -- what goes through the client between a question and its answer
 
-    def _state(self, want: ApprovalRequest) -> str:
-        note = {"n": secrets.token_hex(12), "x": microseconds() + ANSWER_SECONDS * 1_000_000, "c": want.count}
-        sealed = self._store.cursors.seal(json.dumps(note).encode(), _context(want))
+    def _state(self, request: ApprovalRequest) -> str:
+        note = {"n": secrets.token_hex(12), "x": microseconds() + ANSWER_SECONDS * 1_000_000, "c": request.count}
+        sealed = self._store.cursors.seal(json.dumps(note).encode(), _context(request))
         return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
 
-    def _answered(self, state: str, reply: str, want: ApprovalRequest) -> Pass | None:
+    def _read_answer(self, state: str, reply: str, request: ApprovalRequest) -> Pass | None:
         try:
             state = state if len(state) <= _MAX_STATE and state.isascii() else "!"
             sealed = base64.b64decode(state + "=" * (-len(state) % 4), altchars=b"-_", validate=True)
-            note = json.loads(self._store.cursors.open(sealed, _context(want)))
+            note = json.loads(self._store.cursors.open(sealed, _context(request)))
         except (binascii.Error, ValueError, Unsealable):
             raise PolicyDenied(
                 "this answer belongs to another call",
@@ -173,7 +179,7 @@ class Confirming:
             raise _declined()
         if note["x"] < microseconds():
             return None  # too late: the question is asked again
-        return Pass(note["n"], replace(want, count=note["c"]), note["x"])
+        return Pass(note["n"], replace(request, count=note["c"]), note["x"])
 
 
 def spent() -> PolicyDenied:
@@ -189,11 +195,11 @@ def _declined() -> PolicyDenied:
     return PolicyDenied("the person said no", code="CONFIRMATION_DECLINED", hint="do not repeat it unless they ask")
 
 
-def _needed(org: Org, confirm: Confirmation, count: int) -> bool:
+def _needs_person(org: Org, confirm: Confirmation, count: int) -> bool:
     return count > MANY or (confirm.verb == "delete" and count > 0 and org.policy.confirm_deletes)
 
 
-def _want(caller: Caller, org: Org, intent: Intent, confirm: Confirmation) -> ApprovalRequest:
+def _approval_request(caller: Caller, org: Org, intent: Intent, confirm: Confirmation) -> ApprovalRequest:
     bound = {
         "principal": caller.principal.name,
         "org": org.row_id,
@@ -207,10 +213,10 @@ def _want(caller: Caller, org: Org, intent: Intent, confirm: Confirmation) -> Ap
     return ApprovalRequest(row_id, principal, tool, digest, confirm.verb, confirm.object, confirm.count or 0)
 
 
-async def _look(confirm: Confirmation, session: OrgSession) -> Told:
+async def _look(confirm: Confirmation, session: OrgSession) -> AffectedRecords:
     """Read what will be changed."""
     if confirm.look is None:
-        return Told(confirm.count or 0)
+        return AffectedRecords(confirm.count or 0)
     return await _reading(session, confirm.look(session))
 
 
@@ -230,8 +236,8 @@ def _yes(intent: Intent) -> Intent:
     return replace(bare, id=new_id(), action=Action.POLICY, tool="approve", label="client", request_id=intent.id)
 
 
-def _context(want: ApprovalRequest) -> Context:
-    return Context(want.row_id, "confirmation", want.principal, want.digest.hex())
+def _context(request: ApprovalRequest) -> Context:
+    return Context(request.row_id, "confirmation", request.principal, request.digest.hex())
 
 
 def _reschedule(sending: asyncio.Timeout, seconds: float) -> None:

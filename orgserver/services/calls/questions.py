@@ -22,7 +22,7 @@ _VERBS = {"delete": "Delete", "update": "Change", "create": "Create", "upsert": 
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class AffectedRecords:
     """What a look at the org found: how many records, and some of their names."""
 
     count: int
@@ -43,14 +43,14 @@ class Confirmation:
     """Everything that decides what is sent: another value is another call."""
     count: int | None = None
     """How many records; None where only a look tells."""
-    look: Callable[[OrgSession], Awaitable[Told]] | None = None
+    look: Callable[[OrgSession], Awaitable[AffectedRecords]] | None = None
     """Reads before anything is changed; needed where ``count`` is None."""
 
 
 def of_record(sobject: SObjectName, record_id: RecordId) -> Confirmation:
     """The deletion of one record, which is shown with its name."""
 
-    async def look(session: OrgSession) -> Told:
+    async def look(session: OrgSession) -> AffectedRecords:
         field = _NAME_FIELDS.get(sobject, "Name")
         request = protocol.read(session.org.api_version, sobject, record_id, ("Id", field))
         try:
@@ -58,8 +58,8 @@ def of_record(sobject: SObjectName, record_id: RecordId) -> Confirmation:
         except Rejected as error:
             if error.category == "not_found":
                 raise
-            return Told(1, (record_id,))  # an object without a name, or one that its user may not see
-        return Told(1, (_quoted(record.get(field), record_id),))
+            return AffectedRecords(1, (record_id,))  # an object without a name, or one that its user may not see
+        return AffectedRecords(1, (_quoted(record.get(field), record_id),))
 
     return Confirmation("delete", sobject, {"object": sobject, "id": record_id}, 1, look)
 
@@ -73,19 +73,19 @@ async def read_names(session: OrgSession, sobject: str, ids: tuple[str, ...]) ->
         page = await session.call(protocol.query(session.org.api_version, soql, len(ids)), protocol.read_page)
     except Rejected:
         return ids  # an object without a name, or one that its user may not see
-    found = {record.get("Id"): record.get(field) for record in page.records}
-    return tuple(_quoted(found.get(each), each) for each in ids)
+    names = {record.get("Id"): record.get(field) for record in page.records}
+    return tuple(_quoted(names.get(each), each) for each in ids)
 
 
 def given_names(records: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """The names that the first of some new records are given; none unless each has one."""
-    told = []
+    names = []
     for record in records[:SHOWN]:
-        given = {name.lower(): value for name, value in record.items() if isinstance(value, str)}
-        parts = [given.get(name, "") for name in ("firstname", "lastname")]
-        name = given.get("name") or given.get("subject") or " ".join(filter(None, parts))
-        told.append(_clean(name) if name.strip() else "")
-    return tuple(told) if all(told) else ()
+        values = {name.lower(): value for name, value in record.items() if isinstance(value, str)}
+        parts = [values.get(name, "") for name in ("firstname", "lastname")]
+        name = values.get("name") or values.get("subject") or " ".join(filter(None, parts))
+        names.append(_clean(name) if name.strip() else "")
+    return tuple(names) if all(names) else ()
 
 
 def summary(org: Org, confirm: Confirmation, count: int) -> str:
@@ -95,12 +95,12 @@ def summary(org: Org, confirm: Confirmation, count: int) -> str:
     return f"{_VERBS[confirm.verb]} {noun} in the Salesforce org {org.alias}{kind}"
 
 
-def question(org: Org, confirm: Confirmation, told: Told) -> str:
+def question(org: Org, confirm: Confirmation, affected: AffectedRecords) -> str:
     """The question: ours but for the names, which are quoted and short."""
-    shown = ", ".join(told.names[:SHOWN])
-    rest = f" and {told.count - SHOWN:,} more" if shown and told.count > SHOWN else ""
+    shown = ", ".join(affected.names[:SHOWN])
+    rest = f" and {affected.count - SHOWN:,} more" if shown and affected.count > SHOWN else ""
     named = f": {shown}{rest}" if shown else ""
-    return f"{summary(org, confirm, told.count)}{named}?"
+    return f"{summary(org, confirm, affected.count)}{named}?"
 
 
 def _quoted(name: object, record_id: str) -> str:

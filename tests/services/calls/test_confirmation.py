@@ -21,7 +21,7 @@ from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.calls import confirmation
 from orgserver.services.calls.approvals import Approving
 from orgserver.services.calls.plan import Plan
-from orgserver.services.calls.questions import Confirmation, Told
+from orgserver.services.calls.questions import AffectedRecords, Confirmation
 from orgserver.serving.server import build_server
 from orgserver.store.calls import tables as call_tables
 from orgserver.store.transaction import microseconds
@@ -370,8 +370,8 @@ async def test_the_person_at_the_command_line_is_not_asked_again(strict, acme, c
 
 
 def large(sent: list[int], count: int | None, now: int) -> Callable[[Org], Plan[int]]:
-    async def look(_connection: Any) -> Told:
-        return Told(now, tuple(f'"{i}"' for i in range(9)))
+    async def look(_connection: Any) -> AffectedRecords:
+        return AffectedRecords(now, tuple(f'"{i}"' for i in range(9)))
 
     async def send(_connection: Any) -> int:
         sent.append(now)
@@ -386,7 +386,7 @@ async def run(app: App, caller: Caller, plan: Callable[[Org], Plan[int]]) -> int
 
 
 class Yes:
-    said = None
+    answer = None
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -400,7 +400,7 @@ class Yes:
 async def test_more_than_200_records_are_asked_about_in_every_org(app, caller, count, now, asked) -> None:
     person, sent = Yes(), []
 
-    await run(app, replace(caller, person=person), large(sent, count, now))
+    await run(app, replace(caller, elicitor=person), large(sent, count, now))
 
     assert sent == [now]
     assert len(person.asked) == asked
@@ -426,7 +426,7 @@ async def test_a_yes_to_fewer_records_does_not_cover_more(app, caller) -> None:
 
 async def test_nobody_answering_is_a_refusal_after_five_minutes(strict, acme, caller, contact, monkeypatch) -> None:
     class Silent:
-        said = None
+        answer = None
 
         async def ask(self, question: str, state: str) -> str:
             await asyncio.Event().wait()
@@ -435,7 +435,7 @@ async def test_nobody_answering_is_a_refusal_after_five_minutes(strict, acme, ca
     monkeypatch.setattr(confirmation, "ANSWER_SECONDS", 0.2)
 
     with pytest.raises(PolicyDenied) as silent:
-        await operations.delete(strict, replace(caller, person=Silent()), DELETE, "acme", CONTACT, contact)
+        await operations.delete(strict, replace(caller, elicitor=Silent()), DELETE, "acme", CONTACT, contact)
 
     assert silent.value.code == "CONFIRMATION_TIMEOUT"
     assert deletes(acme) == []
@@ -445,7 +445,7 @@ async def test_a_caller_who_goes_away_while_a_person_thinks_sends_nothing(strict
     thinking = asyncio.Event()
 
     class Slow:
-        said = None
+        answer = None
 
         async def ask(self, question: str, state: str) -> str:
             thinking.set()
@@ -453,7 +453,7 @@ async def test_a_caller_who_goes_away_while_a_person_thinks_sends_nothing(strict
             raise AssertionError
 
     call = asyncio.create_task(
-        operations.delete(strict, replace(caller, person=Slow()), DELETE, "acme", CONTACT, contact)
+        operations.delete(strict, replace(caller, elicitor=Slow()), DELETE, "acme", CONTACT, contact)
     )
     await thinking.wait()
     call.cancel()
@@ -468,6 +468,6 @@ async def test_an_object_whose_name_cannot_be_read_is_asked_about_by_its_id(stri
     made = await operations.create(strict, caller, "t", "acme", EVENT, given)
     person = Yes()
 
-    await operations.delete(strict, replace(caller, person=person), "t", "acme", EVENT, made.id)
+    await operations.delete(strict, replace(caller, elicitor=person), "t", "acme", EVENT, made.id)
 
     assert f'"Tea" ({made.id})' in person.asked[0]
