@@ -38,13 +38,8 @@ class Upsert:
     allow_duplicates: bool = False
 
 
-def plan_upsert(
-    caller: Caller, org: Org, tool: str, upsert: Upsert, preparation: Preparation | None = None
-) -> Plan[Upserted]:
-    """Create the record with this external id, or change it; InvalidArgument names what is wrong.
-
-    Without ``preparation`` what only the org can tell of the values is left to Salesforce.
-    """
+def plan_upsert(caller: Caller, org: Org, tool: str, upsert: Upsert, preparation: Preparation) -> Plan[Upserted]:
+    """Create the record with this external id, or change it; InvalidArgument names what is wrong."""
     sobject, key = upsert.sobject, _key(upsert)
     field_values.check_duplicates_allowed(org.api_version, upsert.allow_duplicates)
     values = _without_key(field_values.check_field_values(upsert.data, sobject, "upsert"), key)
@@ -77,8 +72,6 @@ def plan_upsert(
             preflight=value_checks.check_values(sobject, values, "upsert"),
         )
 
-    if preparation is None:
-        return make(values, values)
     draft = Draft(sobject, "upsert", ({key[0]: key[1]} | values,), key=key[0])
     return preparation.plan(caller, draft, make)
 
