@@ -66,7 +66,7 @@ async def test_a_store_of_the_first_version_keeps_its_orgs_and_credentials(store
     await database.close()
 
     assert schema == SCHEMA
-    assert (org.alias, org.auth, org.refresh_suspended) == ("acme", "refresh-token", 0)
+    assert (org.alias, org.auth, org.held) == ("acme", "refresh-token", 0)
     assert (credential.client_secret, credential.refresh_token, credential.fencing, credential.given) == (
         b"sealed secret", b"sealed token", 7, "digest",
     )  # fmt: skip
