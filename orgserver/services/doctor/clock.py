@@ -65,9 +65,9 @@ def clock_of(here: datetime, there: datetime, host: str) -> Finding:
     off = abs(here - there)
     if off <= _FINE:
         return Finding("clock", "ok", f"agrees with {host}")
-    told = f"{off.total_seconds():,.0f} s {'ahead of' if here > there else 'behind'} {host}"
+    text = f"{off.total_seconds():,.0f} s {'ahead of' if here > there else 'behind'} {host}"
     todo = "let this machine's clock be set by NTP"
-    return Finding("clock", "problem" if off > _LIMIT else "warning", told, todo)
+    return Finding("clock", "problem" if off > _LIMIT else "warning", text, todo)
 
 
 async def _read(client: SalesforceClient, org: Org) -> Reading | None:

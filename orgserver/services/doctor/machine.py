@@ -136,13 +136,13 @@ def file_system(kind: str | None) -> Finding:
 
 def free_space(free: int) -> Finding:
     """Below a floor, new calls are refused, so that the outcomes of those under way can be written."""
-    told = f"{size(free)} free"
+    text = f"{size(free)} free"
     if free < files.FREE_FLOOR:
         floor = f"below {size(files.FREE_FLOOR)} every call is refused"
-        return Finding("disk", "problem", f"{told}: {floor}", "free some space")
+        return Finding("disk", "problem", f"{text}: {floor}", "free some space")
     if free < _LITTLE_SPACE:
-        return Finding("disk", "warning", told, "free some space before calls are refused")
-    return Finding("disk", "ok", told)
+        return Finding("disk", "warning", text, "free some space before calls are refused")
+    return Finding("disk", "ok", text)
 
 
 def key_source(settings: Settings) -> Finding:
@@ -177,8 +177,8 @@ def unattended(settings: Settings) -> list[Finding]:
     """A setting that lets commands pass where a person should stand is to be seen."""
     if settings.unattended is None:
         return []
-    told = 'config.toml says unattended = "allow": what loosens or destroys runs with nobody at a terminal'
-    return [Finding("unattended", "warning", told, "take it out of config.toml where no automation needs it")]
+    text = 'config.toml says unattended = "allow": what loosens or destroys runs with nobody at a terminal'
+    return [Finding("unattended", "warning", text, "take it out of config.toml where no automation needs it")]
 
 
 def lock_file(database: Path, patience: float) -> Finding:
@@ -194,8 +194,8 @@ def lock_file(database: Path, patience: float) -> Finding:
         lock.close()
     if free:
         return Finding("lock file", "ok", f"{path.name} can be taken")
-    told = f"another process has held {path.name} for more than {patience:g} s; every call waits for it"
-    return Finding("lock file", "problem", told, f"find that process, and end it: fuser -v {shlex.quote(str(path))}")
+    text = f"another process has held {path.name} for more than {patience:g} s; every call waits for it"
+    return Finding("lock file", "problem", text, f"find that process, and end it: fuser -v {shlex.quote(str(path))}")
 
 
 def schema(database: Path) -> Finding:

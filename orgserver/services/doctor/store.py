@@ -65,19 +65,19 @@ def audit_log(figures: Diagnostics) -> Finding:
     off = figures.missing_events
     if not off:
         return Finding("audit log", "ok", "no event is missing; orgserver audit verify checks what they say")
-    told = f"{abs(off):,} event{'' if abs(off) == 1 else 's'} {'missing' if off > 0 else 'too many'}"
+    text = f"{abs(off):,} event{'' if abs(off) == 1 else 's'} {'missing' if off > 0 else 'too many'}"
     todo = "somebody has edited the store: orgserver audit verify says where; keep it, and a backup of before"
-    return Finding("audit log", "problem", told, todo)
+    return Finding("audit log", "problem", text, todo)
 
 
 def store_size(file: Path, events: int) -> Finding:
     """How much there is, and whether the WAL is written back."""
     wal = file.with_name(file.name + "-wal")
     wal_size = wal.stat().st_size if wal.exists() else 0
-    told = f"{size(file.stat().st_size)} and {size(wal_size)} of WAL, {events:,} audit events"
+    text = f"{size(file.stat().st_size)} and {size(wal_size)} of WAL, {events:,} audit events"
     if wal_size > _MUCH_WAL:
-        return Finding("size", "note", f"{told}; a reader that stays for long keeps the WAL from being written back")
-    return Finding("size", "ok", told)
+        return Finding("size", "note", f"{text}; a reader that stays for long keeps the WAL from being written back")
+    return Finding("size", "ok", text)
 
 
 def pending(figures: Diagnostics) -> Finding:
@@ -121,13 +121,13 @@ async def left_behind(store: Store, orgs: Sequence[Org]) -> list[Finding]:
     aliases = {str(org.row_id): org.alias for org in orgs}
     findings = []
     if strays.recoverable:
-        told = f"{_per_org(strays.recoverable, aliases)}: under an older key of their org, where nothing looks for them"
+        text = f"{_per_org(strays.recoverable, aliases)}: under an older key of their org, where nothing looks for them"
         todo = "orgserver rotate-key --reseal puts them under the one of now"
-        findings.append(Finding("sealed values", "warning", told, todo))
+        findings.append(Finding("sealed values", "warning", text, todo))
     if strays.lost:
-        told = f"{_per_org(strays.lost, aliases)}: their key is gone, and nothing opens them any more"
+        text = f"{_per_org(strays.lost, aliases)}: their key is gone, and nothing opens them any more"
         todo = "those changes cannot be undone; have the requests made again; audit erase lets go of the values"
-        findings.append(Finding("sealed values", "warning", told, todo))
+        findings.append(Finding("sealed values", "warning", text, todo))
     return findings
 
 
@@ -181,8 +181,8 @@ def of_org(org: Org, now: datetime) -> Finding:
     if sick is not None:
         return Finding(name, "problem", off + sick[0], sick[1])
     if org.problem is not None:
-        told = f"its last token request was refused on {org.problem.since:%Y-%m-%d}: {org.problem.code}"
-        return Finding(name, "warning", off + told, org.problem.hint)
+        text = f"its last token request was refused on {org.problem.since:%Y-%m-%d}: {org.problem.code}"
+        return Finding(name, "warning", off + text, org.problem.hint)
     news = instance_moves.describe_move(org, now)
     if news is not None:
         todo = "if nobody knows of this, ask the org's administrator, and disable it meanwhile: "
@@ -224,11 +224,11 @@ def _aged(org: Org, name: str, off: str, now: datetime) -> Finding:
     if idle >= LIFE:
         todo = f"orgserver refresh-idle; if it fails: {failures.log_in_again(org)}"
         return Finding(name, "problem", f"{off}idle for {idle.days} days: its refresh token has probably died", todo)
-    told = f"{off}ready; last refreshed {_ago(idle)}, dies of idleness on {end:%Y-%m-%d}"
+    text = f"{off}ready; last refreshed {_ago(idle)}, dies of idleness on {end:%Y-%m-%d}"
     if idle >= WARN_FROM:
         todo = "orgserver refresh-idle, and let a server or cron do it from now on"
-        return Finding(name, "warning", told, todo)
-    return Finding(name, "ok", told)
+        return Finding(name, "warning", text, todo)
+    return Finding(name, "ok", text)
 
 
 def _ago(idle: timedelta) -> str:

@@ -134,9 +134,9 @@ class Authentication:
         except EnrolmentError:
             await self._progress.drop(enrolment)
             raise
-        except _OnlyRefreshToken as kept:
-            await self._progress.seal_rotated(enrolment, kept.refresh_token)
-            raise unusable(registration, kept) from None
+        except _OnlyRefreshToken as answer_error:
+            await self._progress.seal_rotated(enrolment, answer_error.refresh_token)
+            raise unusable(registration, answer_error) from None
         return await self._progress.seal_answer(enrolment, answer, rotated=False)
 
     async def _redeem(self, registration: Registration, begun: browser_login.Login, code: Secret) -> tuple[int, Any]:

@@ -55,10 +55,10 @@ class Directory:
         first = 0
         if cursor is not None:
             first = cursors.read(self._key, cursor, org="", principal=principal, arguments=arguments).skip
-        found = [org for org in await self._access.visible(caller) if matches(org, match)]
-        shown = self._fitting(found[first : first + PAGE])
+        visible_orgs = [org for org in await self._access.visible(caller) if matches(org, match)]
+        shown = self._fitting(visible_orgs[first : first + PAGE])
         following = None
-        if len(found) > first + len(shown):
+        if len(visible_orgs) > first + len(shown):
             position = Position(skip=first + len(shown))
             following = cursors.write(self._key, position, org="", principal=principal, arguments=arguments)
         return OrgPage(shown, following, await self._warnings())
@@ -75,17 +75,17 @@ class Directory:
         budget = ByteBudget()
         shown: list[dict[str, Any]] = []
         for org in orgs:
-            told = described(org, self._access.scope)
-            if not budget.take(told) and shown:
+            facts = described(org, self._access.scope)
+            if not budget.take(facts) and shown:
                 break
-            shown.append(told)
+            shown.append(facts)
         return shown
 
 
 def described(org: Org, scope: Scope) -> dict[str, Any]:
     """An org as ``salesforce_list_orgs`` tells it."""
     read_only = org.policy.read_only or scope.read_only
-    told: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "org": org.alias,
         "org_id": org.org_id,
         "name": clean_text(org.name),
@@ -97,14 +97,14 @@ def described(org: Org, scope: Scope) -> dict[str, Any]:
         "confirm_deletes": org.policy.confirm_deletes,
     }
     if org.user is not None:
-        told["user"] = {
+        facts["user"] = {
             "id": org.user.id,
             "username": clean_text(org.user.username),
             "time_zone": clean_text(org.user.time_zone),
         }
     if org.problem is not None:
-        told["problem"] = problem(org)
-    return told
+        facts["problem"] = problem(org)
+    return facts
 
 
 def state(org: Org) -> OrgState:
@@ -128,5 +128,5 @@ def matches(org: Org, match: str | None) -> bool:
     """Whether an org's alias, name or one of its tags holds a text."""
     if not match:
         return True
-    wanted = match.casefold()
-    return any(wanted in text.casefold() for text in (org.alias, org.name, *org.tags))
+    needle = match.casefold()
+    return any(needle in text.casefold() for text in (org.alias, org.name, *org.tags))

@@ -110,7 +110,7 @@ class Enrolment:
             await self._refuse_other_org(registration, authenticated, existing, identity)
         org = _org(registration, authenticated, identity, existing)
         done = await self._register(caller, org, registration, authenticated, existing)
-        known = done.org.policy.limits if existing is None else ()
+        limits = done.org.policy.limits if existing is None else ()
         retired = await self._retire(registration, authenticated, existing, done.old) if existing and done.old else None
         return Enrolled(
             done.org,
@@ -118,7 +118,7 @@ class Enrolment:
             authenticated.resumed,
             await self._registry.twins(done.org),
             retired,
-            tuple(limit for limit in known if limit not in registration.policy.limits),
+            tuple(limit for limit in limits if limit not in registration.policy.limits),
             done.tightened,
         )
 
@@ -145,10 +145,10 @@ class Enrolment:
         except CallError as error:
             if error.code == "INVALID_SESSION_ID" and authenticated.enrolment:
                 await self._progress.start_over(authenticated.enrolment)
-            kept = "its refresh token is kept, sealed" if authenticated.enrolment else "nothing was stored"
+            consequence = "its refresh token is kept, sealed" if authenticated.enrolment else "nothing was stored"
             raise EnrolmentError(
                 f"the org could not be asked who it is: {error}",
-                hint=f"{kept}; run the same command again",
+                hint=f"{consequence}; run the same command again",
                 outcome=error.outcome,
                 code=error.code,
             ) from error

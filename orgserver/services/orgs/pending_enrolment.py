@@ -206,8 +206,8 @@ def _begun(pending: Mapping[Alias, PendingEnrolment], registration: Registration
     The same token under another alias is the same enrolment: sent anew, a spent token would revoke the new one.
     """
     if registration.refresh_token is not None:
-        wanted = digest(registration.refresh_token)
-        return next((enrolment for enrolment in pending.values() if enrolment.facts["given"] == wanted), None)
+        token_digest = digest(registration.refresh_token)
+        return next((enrolment for enrolment in pending.values() if enrolment.facts["given"] == token_digest), None)
     earlier = pending.get(registration.alias)
     if earlier is None or earlier.facts["phase"] == "login":
         return None

@@ -46,10 +46,10 @@ class Registry:
 
     async def one(self, alias: str) -> Org:
         """One registered org."""
-        known = (await self._access.reload()).by_alias
-        org = known.get(Alias(alias))
+        by_alias = (await self._access.reload()).by_alias
+        org = by_alias.get(Alias(alias))
         if org is None:
-            near = nearest(alias.lower(), known)
+            near = nearest(alias.lower(), by_alias)
             meant = f"did you mean {near}? " if near else ""
             raise EnrolmentError(
                 f"no org is registered as {alias}", hint=f"{meant}orgserver list-orgs shows those that are"

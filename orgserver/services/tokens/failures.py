@@ -10,19 +10,19 @@ from orgserver.salesforce.auth import oauth, token_refusals
 from orgserver.store.processes.lock_holders import Holder
 
 
-def closed(org: Org, found: Org | None) -> NeedsLogin:
+def closed(org: Org, stored: Org | None) -> NeedsLogin:
     """Why this org must not be asked for a token."""
-    if found is None:
+    if stored is None:
         return needs_login(org, "it has no credential")
-    if found.state is OrgState.QUARANTINED:
-        return quarantined(org, found.cause)
-    if found.state is OrgState.IN_DOUBT:
+    if stored.state is OrgState.QUARANTINED:
+        return quarantined(org, stored.cause)
+    if stored.state is OrgState.IN_DOUBT:
         return NeedsLogin(
-            f"the refresh token of {org.alias} is in doubt: {found.cause}",
+            f"the refresh token of {org.alias} is in doubt: {stored.cause}",
             code="IN_DOUBT",
-            hint=f"an administrator runs: {settle_doubt(found)}",
+            hint=f"an administrator runs: {settle_doubt(stored)}",
         )
-    return needs_login(org, found.cause)
+    return needs_login(org, stored.cause)
 
 
 def quarantined(org: Org, cause: str | None) -> NeedsLogin:

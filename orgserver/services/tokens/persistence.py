@@ -93,8 +93,8 @@ class Safekeeping:
                 await _discard(path)
                 return stored
         self._unsaved[org.row_id] = (deposit, path)
-        kept = f"sealed in {path.name}" if path else "kept in this process's memory: do not stop it"
-        logger.error("a rotated refresh token of %s is not in the store yet; it is %s", org.alias, kept)
+        place = f"sealed in {path.name}" if path else "kept in this process's memory: do not stop it"
+        logger.error("a rotated refresh token of %s is not in the store yet; it is %s", org.alias, place)
         raise failures.away(org)
 
     async def _sealed_beside(self, deposit: Deposit) -> Path | None:

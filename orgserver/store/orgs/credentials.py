@@ -66,13 +66,13 @@ class Credentials:
     async def refresh_tokens(self, connection: AsyncConnection) -> list[tuple[Alias, Secret, str]]:
         """Open every org's refresh token, with the digest of the one it was given: to notice one given twice."""
         tokens: list[tuple[Alias, Secret, str]] = []
-        rows_ = await connection.execute(
+        credentials = await connection.execute(
             select(tables.orgs.c.alias, tables.credentials, tables.data_keys.c.wrapped)
             .join(tables.credentials, tables.credentials.c.row_id == tables.orgs.c.row_id)
             .join(tables.data_keys, tables.data_keys.c.owner == tables.orgs.c.row_id)
             .where(tables.credentials.c.refresh_token.is_not(None))
         )
-        for row in rows_:
+        for row in credentials:
             key = await self.unwrap(row.row_id, row.wrapped)
             token = key.open_text(row.refresh_token, _refresh_token_context(row.row_id, row.fencing))
             tokens.append((row.alias, token, row.given))

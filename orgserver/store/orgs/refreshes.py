@@ -103,8 +103,8 @@ class Refreshes:
         ``prove`` allows the try of a token whose answer was lost; ``force`` that of one in a copy of a store.
         """
         org = rows.one_in(tx, row_id)
-        found = tx.connection.execute(credential_of(row_id)).first()
-        if org is None or found is None:
+        credential_row = tx.connection.execute(credential_of(row_id)).first()
+        if org is None or credential_row is None:
             return Closed(None)
         stored = tx.connection.execute(access_token_of(row_id)).first()
         if stored is not None and stored.fencing != not_this:
@@ -112,12 +112,12 @@ class Refreshes:
         if not force and (org.refresh_suspended or org.is_closed):
             return Closed(org)
         self._lives.prove()
-        lease = take_lease_in(tx, row_id, holder, life_us, found.fencing, self._lives.is_alive)
+        lease = take_lease_in(tx, row_id, holder, life_us, credential_row.fencing, self._lives.is_alive)
         if isinstance(lease, str):
             return Busy(lease)
         if lease.doubted_since is not None and not prove:
             return Closed(self._doubt_in(tx, org, holder, to_datetime(lease.doubted_since)))
-        return self._granted_in(tx, org, self._orgs.credentials.open_credential(row_id, found), lease)
+        return self._granted_in(tx, org, self._orgs.credentials.open_credential(row_id, credential_row), lease)
 
     def _granted_in(self, tx: Transaction, org: Org, credential: Credential, lease: Lease) -> Granted:
         if credential.refresh_token is not None:
@@ -130,23 +130,23 @@ class Refreshes:
     ) -> bool:
         """Keep an answer and give the lease back; False if the credential is another one by now."""
         row_id = granted.org.row_id
-        kept = self._orgs.store_refresh_in(tx, row_id, granted.credential.fencing, refresh_token, access)
+        stored = self._orgs.store_refresh_in(tx, row_id, granted.credential.fencing, refresh_token, access)
         audience = granted.credential.audience
-        if kept and audience is not None:
+        if stored and audience is not None:
             self._orgs.credentials.remember_audience_in(tx, row_id, audience)
         release_lease_in(tx, row_id, holder)
-        return kept
+        return stored
 
     def keep_rotated_in(
         self, tx: Transaction, granted: Granted, holder: str, rotated: Secret, state: OrgState, cause: str
     ) -> bool:
         """Keep the refresh token of an answer whose access token may not be used, say why, and give the lease back."""
         row_id, fencing = granted.org.row_id, granted.credential.fencing
-        kept = self._orgs.credentials.rotate_in(tx, row_id, fencing, rotated, fencing + 1)
-        if kept:
+        stored = self._orgs.credentials.rotate_in(tx, row_id, fencing, rotated, fencing + 1)
+        if stored:
             self._orgs.mark_in(tx, row_id, state=state, cause=cause, problem=None)
         release_lease_in(tx, row_id, holder)
-        return kept
+        return stored
 
     def end_in(
         self,

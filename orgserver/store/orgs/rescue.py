@@ -69,10 +69,10 @@ class RescueFiles:
         sealed = self._orgs.credentials.cached_data_key(row_id).seal(
             json.dumps(facts).encode(), _context(row_id, fencing)
         )
-        told = {"v": 1, "org": row_id, "fencing": fencing, "sealed": base64.b64encode(sealed).decode()}
+        note = {"v": 1, "org": row_id, "fencing": fencing, "sealed": base64.b64encode(sealed).decode()}
         name = f"{self._database.name}.rescue-{secrets.token_hex(8)}"
         path = self._database.with_name(name)
-        write_whole(path, json.dumps(told).encode("ascii"))
+        write_whole(path, json.dumps(note).encode("ascii"))
         return path
 
     def waiting(self) -> list[Rescued]:
@@ -137,9 +137,9 @@ class RescueFiles:
 def _read(path: Path) -> Rescued:
     if path.is_symlink() or path.stat().st_size > _MAX_BYTES:
         raise ValueError("no file that we wrote")
-    told = json.loads(path.read_text("ascii"))
-    sealed = base64.b64decode(told["sealed"], validate=True)
-    return Rescued(path, RowId(str(told["org"])), int(told["fencing"]), sealed)
+    note = json.loads(path.read_text("ascii"))
+    sealed = base64.b64decode(note["sealed"], validate=True)
+    return Rescued(path, RowId(str(note["org"])), int(note["fencing"]), sealed)
 
 
 def _context(row_id: str, fencing: int) -> Context:

@@ -48,10 +48,10 @@ class _Sealed:
         self.name = table.name
         self.columns = columns
         self.key = [column.name for column in table.primary_key]
-        wanted = {"row_id", *self.key, *columns, *filter(None, columns.values())}
+        names = {"row_id", *self.key, *columns, *filter(None, columns.values())}
         of = table.c.row_id
         self.find = PreparedStatement(
-            select(*(table.c[name] for name in sorted(wanted))).where(of >= bindparam("first"), of <= bindparam("last"))
+            select(*(table.c[name] for name in sorted(names))).where(of >= bindparam("first"), of <= bindparam("last"))
         )
         self.keep = PreparedStatement(
             update(table)
@@ -163,8 +163,8 @@ class Keyrings:
 
     async def left(self, connection: AsyncConnection, to: Key, *, reseal: bool) -> int:
         """Count the data keys that are still to be moved."""
-        found = (await connection.execute(_PAGE)).all()
-        return sum(self._is_left(row.owner, row.wrapped, to, reseal=reseal) for row in found)
+        data_keys = (await connection.execute(_PAGE)).all()
+        return sum(self._is_left(row.owner, row.wrapped, to, reseal=reseal) for row in data_keys)
 
     def move_in(self, tx: Transaction, to: Key, after: str, limit: int, *, reseal: bool) -> Page:
         """Move a page of data keys under a master key; with ``reseal`` every org gets a new data key too."""
@@ -260,7 +260,7 @@ def renew_data_key_in(tx: Transaction, vault: Vault, owner: str, wrapped: bytes)
 def _reseal(tx: Transaction, keys: Mapping[str, tuple[DataKey, DataKey]], first: str, last: str) -> None:
     """Seal everything that these owners have under their new data keys; they lie from the first to the last."""
     for sealed in SEALED:
-        found = sealed.find.run(tx.connection, {"first": first, "last": last}).mappings()
-        rows = [sealed.moved(row, *keys[row["row_id"]]) for row in found if row["row_id"] in keys]
+        present = sealed.find.run(tx.connection, {"first": first, "last": last}).mappings()
+        rows = [sealed.moved(row, *keys[row["row_id"]]) for row in present if row["row_id"] in keys]
         if rows:
             sealed.keep.run(tx.connection, *rows)

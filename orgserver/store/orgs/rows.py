@@ -73,8 +73,8 @@ def move_column(move: Move | None) -> str | None:
 
 
 def _move(text: str | None) -> Move | None:
-    told = json.loads(text) if text else None
-    return Move(**(told | {"since": to_datetime(told["since"])})) if told else None
+    facts = json.loads(text) if text else None
+    return Move(**(facts | {"since": to_datetime(facts["since"])})) if facts else None
 
 
 def read_org(row: Row[Any]) -> Org:
