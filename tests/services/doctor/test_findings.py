@@ -349,7 +349,7 @@ async def org(app: App) -> Org:
         ({"auth": "jwt", "refreshed_at": NOW - timedelta(days=90)}, "ok", "ready; logs in by jwt", None),
         ({"enabled": False}, "ok", "disabled; ready", None),
         (
-            {"state": OrgState.IN_DOUBT, "held": True, "cause": "this store is a copy"},
+            {"state": OrgState.IN_DOUBT, "refresh_suspended": True, "cause": "this store is a copy"},
             "problem",
             "in doubt: this store is a copy",
             "orgserver check-org acme --try-token (revokes the token if another store still uses it)",
