@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from orgserver.services.audit.log_reader import VerificationResult
 
 _MAX_NOTES = 64 * 1024 * 1024
-_MAKE_ONE = "make one with: orgserver audit export --format events --output FILE"
 
 
 @click.command(
@@ -101,8 +100,7 @@ def _verify_export(export: Path, public_key: Path | None, notes: list[str], *, a
         raise ConfigError(
             f"a checkpoint cannot be compared with this export: {bad}", hint="give those of the log that it is from"
         ) from None
-    with opened(export) as lines:
-        result = evidence.check(lines, verifier, external=external)
+    result = evidence.check_file(export, verifier, external=external)
     facts = {"events": result.events, "entries": result.entries, "first": result.first, "signed_to": result.signed_to}
     _report_result(result, facts, as_json=as_json)
     if result.problem is None and not as_json:
@@ -112,22 +110,6 @@ def _verify_export(export: Path, public_key: Path | None, notes: list[str], *, a
             click.echo(f"Checked: {', '.join(result.checks)}. Not checked: whose log it is (give --public-key FILE).")
         else:
             click.echo(f"Checked: {', '.join(result.checks)}. Signed by {verifier.origin} up to {result.signed_to:,}.")
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[TextIO]:
-    """The lines of an export; what is no text, or no gzip file to its end, is refused in one line."""
-    import gzip  # noqa: PLC0415
-    import zlib  # noqa: PLC0415
-
-    packed = path.suffix == ".gz"
-    try:
-        with gzip.open(path, "rt", encoding="utf-8") if packed else path.open(encoding="utf-8") as lines:
-            yield lines
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path} is no text: it is no export of the audit log's evidence", hint=_MAKE_ONE) from None
-    except (EOFError, gzip.BadGzipFile, zlib.error):
-        raise ConfigError(f"{path} is no whole gzip file: it was cut off or damaged", hint=_MAKE_ONE) from None
 
 
 def _report_result(result: VerificationResult | Finding, facts: dict[str, Any], *, as_json: bool) -> None:

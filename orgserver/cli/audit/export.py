@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
-import io
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
@@ -22,6 +20,7 @@ from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import ConfigError, OperatorError, OrgserverError
 from orgserver.model.text import escape_json
 from orgserver.private_files import create, publish, staging_path
+from orgserver.services.audit.files import write_text
 
 if TYPE_CHECKING:
     from orgserver.services.audit.log_reader import AuditLogReader
@@ -110,7 +109,7 @@ async def export_to(audit_log: AuditLogReader, format_: str, criteria: EntryFilt
             if format_ == "parquet":
                 await _put_parquet(audit_log, criteria, file, progress)
             else:
-                with text_into(file, output) as out:
+                with _open_text(file, output) as out:
                     await _put_lines(audit_log, format_, criteria, out, progress)
         finally:
             full = isinstance(sys.exc_info()[1], OSError)  # a disk that is full takes no entry either
@@ -173,6 +172,10 @@ async def _pages(audit_log: AuditLogReader, format_: str, criteria: EntryFilter)
         yield [exporting.event_line(event)]
 
 
+def _open_text(file: BinaryIO, output: Path | None) -> AbstractContextManager[TextIO]:
+    return nullcontext(sys.stdout) if output is None else write_text(file, output)
+
+
 def _escaping(format_: str) -> Callable[[str], str]:
     """On a terminal, what agents wrote may not drive it; files and pipes get it as it is."""
     return safe if format_ == "csv" else escape_json
@@ -197,20 +200,3 @@ def _destination(output: Path | None) -> Iterator[BinaryIO]:
         raise OperatorError(f"{output} cannot be written: {error.strerror or type(error).__name__}") from None
     finally:
         staging.unlink(missing_ok=True)
-
-
-@contextmanager
-def text_into(file: BinaryIO, output: Path | None) -> Iterator[TextIO]:
-    """Text into a file, compressed when its name says so."""
-    if output is None:
-        yield sys.stdout
-        return
-    packed: Any = gzip.GzipFile(output.stem, "wb", fileobj=file) if output.suffix == ".gz" else None
-    text = io.TextIOWrapper(packed or file, "utf-8", "backslashreplace", newline="", write_through=packed is not None)
-    try:
-        yield text
-    finally:
-        text.flush()
-        text.detach()
-        if packed is not None:
-            packed.close()

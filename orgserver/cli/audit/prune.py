@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import sys
 from collections.abc import Callable
@@ -13,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orgserver.cli import completion, time_options
-from orgserver.cli.audit.evidence import opened
-from orgserver.cli.audit.export import text_into
 from orgserver.cli.audit.filters import record_id, resolve
 from orgserver.cli.confirmation import agree_guarded
 from orgserver.cli.event_loop import run
@@ -24,12 +21,11 @@ from orgserver.cli.tables import print_table, wide_option
 from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import OperatorError
 from orgserver.model.orgs import Caller
-from orgserver.private_files import create, publish, staging_path
 from orgserver.store.times import to_datetime
 
 if TYPE_CHECKING:
     from orgserver.app import App
-    from orgserver.services.audit.retention import Cut, Retention
+    from orgserver.services.audit.retention import Cut
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -73,7 +69,7 @@ def prune(before: datetime, output: Path | None, discard: bool, yes: bool, as_js
             caller = await _permission(app, cut, output, yes=yes)
             await retention.check(_progress("verified"))
             if output is not None:
-                await _export(app, retention, cut, output)
+                await retention.export(operator(), cut, output)
             await retention.prune(caller, cut, _progress("pruned"))
             return cut
 
@@ -84,33 +80,6 @@ def prune(before: datetime, output: Path | None, discard: bool, yes: bool, as_js
     place = f"; they are in {output}" if output is not None else ""
     begins = f"The log begins at {cut.sequence + 1:,}."
     tell(f"{cut.entries:,} entries up to {_day(cut.last_time)} were pruned{place}. {begins}")
-
-
-async def _export(app: App, retention: Retention, cut: Cut, output: Path) -> None:
-    """Write the evidence, on the disk and proven before anything is removed; on record however it ends."""
-    from orgserver.services.audit import evidence, export  # noqa: PLC0415
-    from orgserver.vault.signed_notes import Verifier  # noqa: PLC0415
-
-    staging = staging_path(output)
-    written = 0
-    try:
-        with create(staging) as raw, text_into(raw, output) as file:
-            async for event in retention.evidence(cut):
-                file.write(export.event_line(event) + "\n")
-                written += 1
-        with opened(staging) as lines:
-            result = evidence.check(lines, Verifier.read(app.audit_log.public_key))
-        if result.problem is not None or result.signed_to != cut.sequence or result.events != cut.events:
-            raise OperatorError(f"the export does not verify, so nothing was pruned: {result.problem or 'it is short'}")
-        publish(staging, output)
-    except FileExistsError:
-        raise OperatorError(f"{output} exists", hint="choose another name") from None
-    except OSError as error:
-        raise OperatorError(f"{output} cannot be written: {error.strerror or error}; nothing was pruned") from None
-    finally:
-        with contextlib.suppress(OSError):
-            staging.unlink(missing_ok=True)
-        await app.audit_log.record_export(operator(), "audit prune --export", max(0, written - 1))
 
 
 async def _permission(app: App, cut: Cut, output: Path | None, *, yes: bool) -> Caller:

@@ -10,9 +10,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from orgserver.model.errors import AuditBroken
+from orgserver.services.audit.files import read_text
 from orgserver.store.audit import chain
 from orgserver.store.audit.chain import INTENT
 from orgserver.vault.signed_notes import BadNote, Checkpoint, Verifier, read_checkpoint
@@ -78,6 +80,12 @@ def check(
     if state.sequence is None:
         raise NoExport("this export holds no event")
     return _compare_with_checkpoints(state, verifier, external)
+
+
+def check_file(path: Path, verifier: Verifier | None, *, external: Sequence[Checkpoint] = ()) -> Finding:
+    """Check an export in a file."""
+    with read_text(path) as lines:
+        return check(lines, verifier, external=external)
 
 
 def _read_line(line: str, number: int) -> dict[str, Any]:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import AuditBroken, OperatorError
 from orgserver.model.orgs import Caller
+from orgserver.private_files import create, publish, staging_path
+from orgserver.services.audit import evidence
+from orgserver.services.audit.export import event_line
+from orgserver.services.audit.files import write_text
 from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.store.audit import chain, holds, pruning, reader
 from orgserver.store.audit.holds import Hold
@@ -50,7 +56,30 @@ class Retention:
                 hint="keep what is there as evidence: orgserver audit export --format events --output FILE",
             )
 
-    async def evidence(self, cut: Cut) -> AsyncIterator[dict[str, Any]]:
+    async def export(self, caller: Caller, cut: Cut, output: Path) -> None:
+        """Write what would be pruned to a new file, on the disk and verified; on record however it ends."""
+        staging = staging_path(output)
+        events = 0
+        try:
+            with create(staging) as raw, write_text(raw, output) as file:
+                async for event in self.read_evidence(cut):
+                    file.write(event_line(event) + "\n")
+                    events += 1
+            result = evidence.check_file(staging, self._store.audit.signer.verifier)
+            if result.problem is not None or result.signed_to != cut.sequence or result.events != cut.events:
+                problem = result.problem or "it is short"
+                raise OperatorError(f"the export does not verify, so nothing was pruned: {problem}")
+            publish(staging, output)
+        except FileExistsError:
+            raise OperatorError(f"{output} exists", hint="choose another name") from None
+        except OSError as error:
+            raise OperatorError(f"{output} cannot be written: {error.strerror or error}; nothing was pruned") from None
+        finally:
+            with suppress(OSError):
+                staging.unlink(missing_ok=True)
+            await AuditLogReader(self._store).record_export(caller, "audit prune --export", max(0, events - 1))
+
+    async def read_evidence(self, cut: Cut) -> AsyncIterator[dict[str, Any]]:
         """The raw chain that would be pruned, and the checkpoint that it ends with."""
         after = cut.base.sequence
         while after < cut.sequence:

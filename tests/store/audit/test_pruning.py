@@ -199,7 +199,7 @@ async def test_the_evidence_of_a_cut_proves_itself_and_so_does_that_of_the_rest(
     cut = await Retention(store).plan(LATER)
     key = Verifier.read(AuditLogReader(store).public_key)
 
-    lines = [event_line(event) async for event in Retention(store).evidence(cut)]
+    lines = [event_line(event) async for event in Retention(store).read_evidence(cut)]
     found = evidence.check(lines, key)
     rest = evidence.check([event_line(event) async for event in AuditLogReader(store).events(EntryFilter())], key)
 
