@@ -223,7 +223,7 @@ async def test_a_name_that_is_taken_meanwhile_is_left_as_it_is(
         target.write_text("somebody's")
         return await checked(*given)
 
-    monkeypatch.setattr(copying, "_checked", slowly)
+    monkeypatch.setattr(copying, "_check_copy", slowly)
 
     with pytest.raises(StoreError, match="exists already"):
         await copying.backup(app.store, target, caller)
