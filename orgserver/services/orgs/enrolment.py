@@ -180,9 +180,7 @@ class Enrolment:
 
         def change(tx: Transaction) -> _Registered:
             if existing is None and self._store.orgs.is_registered_in(tx, org.alias):
-                raise already_registered(
-                    org.alias
-                )  # by a run that was cancelled, and whose last step went in all the same
+                raise already_registered(org.alias)  # by a cancelled run whose last step went in all the same
             old = self._old_in(tx, org)
             fencing = old.fencing + 1 if old else (1 if session else 0)
             credential = replace(authenticated.credential, fencing=fencing)
