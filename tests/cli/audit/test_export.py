@@ -172,11 +172,11 @@ async def test_where_the_full_disk_is_the_store_s_too_the_file_is_named_first(tm
         def __init__(self) -> None:
             pass
 
-        async def lines(self, wanted: EntryFilter, format_: str) -> AsyncIterator[list[str]]:
+        async def lines(self, criteria: EntryFilter, format_: str) -> AsyncIterator[list[str]]:
             yield ["{}"]
             raise OSError(errno.ENOSPC, "No space left on device")
 
-        async def exported(self, caller: Caller, what: str, rows: int) -> None:
+        async def record_export(self, caller: Caller, what: str, rows: int) -> None:
             raise StoreAway("the audit log cannot be written")
 
     with pytest.raises(OperatorError, match=r"log\.jsonl cannot be written: No space left on device"):
