@@ -148,16 +148,19 @@ class _Commands:
 
 
 class _Terminal(io.StringIO):
-    """What a command prints; the address of a login as soon as it is shown."""
+    """What a command prints; the address of a login as soon as its callback is listened at."""
 
     def __init__(self) -> None:
         super().__init__()
         self._loop = asyncio.get_running_loop()
+        self._address = ""
         self.address: asyncio.Future[str] = self._loop.create_future()
 
     def write(self, text: str) -> int:
         if text.startswith("http"):
-            self._loop.call_soon_threadsafe(self.address.set_result, text.strip())
+            self._address = text.strip()
+        if text.startswith("Waiting for the browser"):
+            self._loop.call_soon_threadsafe(self.address.set_result, self._address)
         return super().write(text)
 
 
