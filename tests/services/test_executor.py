@@ -173,6 +173,7 @@ async def test_a_disabled_org_refuses_everything(app: App, caller: Caller, acme:
         ({"LastName": "x" * 81}, "data.LastName"),
         ({"LastName": 5}, "data.LastName"),
         ({"LastName": "x", "AccountId": "nope"}, "data.AccountId"),
+        ({"LastName": "x", "AccountId": ""}, "data.AccountId"),
         ({"LastName": "x", "CreatedDate": "2026-01-01T00:00:00Z"}, "data.CreatedDate"),
         ({"LastName": "x", "Birthdate": "tomorrow"}, "data.Birthdate"),
         ({"LastName": "x", "DoNotCall__c": [1]}, "data.DoNotCall__c"),

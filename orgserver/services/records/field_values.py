@@ -116,10 +116,13 @@ def _check_settable(name: str) -> None:
 
 def _check_standard(field: FieldInfo, value: Any, action: WriteAction) -> Any:
     try:
-        return value_checks.check_value(field, value, action)
+        plain = value_checks.check_value(field, value, action)
+        if field.type == "reference" and plain == "":
+            value_checks.check_record_id(plain)  # null clears a lookup; an empty text is a slip
     except WrongValue as error:
         reason = "; Salesforce computes it" if error.code == value_checks.NOT_WRITABLE else ""
         raise _bad(field.name, f"{error}{reason}") from None
+    return plain
 
 
 def _bad(name: str, problem: str) -> InvalidArgument:

@@ -73,6 +73,14 @@ def check_value(field: FieldInfo, value: Any, action: WriteAction) -> Any:
     return plain
 
 
+def check_record_id(text: str) -> None:
+    """WrongValue where a text is no record id."""
+    try:
+        names.record_id(text)
+    except ValueError as error:
+        raise WrongValue("MALFORMED_ID", f"is not a record id: {error}") from None
+
+
 def is_writable(field: FieldInfo, action: WriteAction) -> bool:
     """Whether a field may be named in a create, an update, or (either) an upsert."""
     if action == "create":
@@ -123,10 +131,7 @@ def _check_text(field: FieldInfo, text: str) -> None:
     if field.type in _BOUNDED and field.length and len(text.strip()) > field.length:
         raise WrongValue("STRING_TOO_LONG", f"is longer than {field.length:,} characters")
     if field.type == "reference" and text:
-        try:
-            names.record_id(text)
-        except ValueError as error:
-            raise WrongValue("MALFORMED_ID", f"is not a record id: {error}") from None
+        check_record_id(text)
 
 
 def _check_range(field: FieldInfo, number: float) -> None:
