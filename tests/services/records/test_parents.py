@@ -1,5 +1,6 @@
 """A parent is named by an external id of its, in single calls and in columns, and checked against the describe."""
 
+import re
 from typing import Any
 
 import pytest
@@ -55,7 +56,7 @@ async def test_a_single_call_names_a_parent_by_its_key_and_the_log_has_the_names
     entries = await app.audit_log.newest(EntryFilter(object="Custom__c"), 10)
     assert [entry.fields for entry in entries if entry.action == "update"] == [("contact__R.ext__C",)]
     assert ("Contact__r.Ext__c", "Name") in [entry.fields for entry in entries]
-    assert "ada" not in str([entry.as_json() for entry in entries])
+    assert not re.search(r"\bada\b", str([entry.as_json() for entry in entries]))  # hexadecimal ids may hold it
     assert made in {each["Id"] for each in customs(acme)}
 
 
