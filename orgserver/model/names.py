@@ -95,10 +95,10 @@ def is_field_path(text: str) -> bool:
 
 def api_version(text: str) -> str:
     """Read an API version, with or without its ``v``, into the form ``v66.0``."""
-    found = _API_VERSION.fullmatch(text)
-    if not found:
+    match = _API_VERSION.fullmatch(text)
+    if not match:
         raise ValueError("an API version looks like v66.0")
-    return f"v{found[1]}.0"
+    return f"v{match[1]}.0"
 
 
 def api_versions(texts: Iterable[str]) -> list[str]:

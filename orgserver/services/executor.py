@@ -12,15 +12,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from orgserver.model.audit import Outcome
-from orgserver.model.errors import (
-    CallError,
-    Forbidden,
-    NotSent,
-    PolicyDenied,
-    StoreAway,
-    StoreError,
-    Unanswered,
-)
+from orgserver.model.errors import CallError, Forbidden, NotSent, PolicyDenied, StoreAway, StoreError, Unanswered
 from orgserver.model.orgs import Org, Permission
 from orgserver.salesforce.exchange import Trace
 from orgserver.salesforce.hosts import hosts_of_org
@@ -146,7 +138,7 @@ class Executor:
 
     async def _with_answer_key(self, org: Org, plan: Plan[T]) -> Plan[T]:
         """Open the key for an answer that must be remembered before anything is sent: afterwards it is too late."""
-        if plan.repetition is None:
+        if plan.idempotency_key is None:
             return plan
         async with self._store.database.reading() as connection:
             return replace(plan, answer_key=await self._store.orgs.credentials.data_key(connection, org.row_id))
@@ -164,7 +156,7 @@ class Executor:
             execution.intent,
             deadline=microseconds() + int(seconds * 1_000_000),
             catalog_version=version,
-            repetition=execution.plan.repetition,
+            idempotency_key=execution.plan.idempotency_key,
             spend=spend,
             within=execution.seconds_left,
         )
@@ -214,7 +206,7 @@ class Executor:
             raise NotSent(f"{error}, so nothing was changed", code=error.code) from error
         finally:
             session.trace.sent = False
-        return replace(ready, repetition=plan.repetition, answer_key=plan.answer_key)
+        return replace(ready, idempotency_key=plan.idempotency_key, answer_key=plan.answer_key)
 
     async def _send_in_time(self, execution: Execution[T], plan: Plan[T], session: OrgSession) -> T:
         session.entry_id = execution.intent.id

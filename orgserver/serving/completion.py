@@ -37,12 +37,12 @@ def offer(
         typed = params.argument.value[:_MAX_TYPED]
         before = params.context.arguments if params.context is not None else None
         try:
-            found = await _names(services, who(ctx), params.argument.name, typed, before or {})
+            names = await _names(services, who(ctx), params.argument.name, typed, before or {})
         except OrgserverError as error:  # a person is typing: no names are better than an error
             logger.warning("names could not be completed: %s", error)
-            found = []
-        values = found[:MAX_VALUES]
-        return CompleteResult(completion=Completion(values=values, total=len(found), has_more=len(found) > len(values)))
+            names = []
+        values = names[:MAX_VALUES]
+        return CompleteResult(completion=Completion(values=values, total=len(names), has_more=len(names) > len(values)))
 
     server.add_request_handler("completion/complete", CompleteRequestParams, complete)
 
@@ -64,24 +64,24 @@ async def _names(
     if argument in FIELDS:
         # a list of fields is completed at its last name
         head, comma, last = typed.rpartition(",")
-        found = _beginning(await services.names.fields(caller, org, before.get(OBJECT) or "Contact"), last.strip())
-        return [f"{head}{comma} {name}" if comma else name for name in found]
+        names = _beginning(await services.names.fields(caller, org, before.get(OBJECT) or "Contact"), last.strip())
+        return [f"{head}{comma} {name}" if comma else name for name in names]
     return []
 
 
 async def _orgs(services: Services, caller: Caller, typed: str) -> list[str]:
-    found: list[str] = []
+    names: list[str] = []
     cursor: str | None = None
     for _ in range(_PAGES):
         page = await services.directory.page(Call(caller, "completion"), typed or None, cursor)
-        found += [str(org["org"]) for org in page.orgs]
+        names += [str(org["org"]) for org in page.orgs]
         cursor = page.next_cursor
         if cursor is None:
             break
-    return _beginning(found, typed)
+    return _beginning(names, typed)
 
 
 def _beginning(names: Iterable[str], typed: str) -> list[str]:
     """Those that begin as typed, in alphabetical order."""
-    wanted = typed.casefold()
-    return sorted((name for name in names if name.casefold().startswith(wanted)), key=str.casefold)
+    beginning = typed.casefold()
+    return sorted((name for name in names if name.casefold().startswith(beginning)), key=str.casefold)

@@ -61,8 +61,8 @@ class _PolledLines:
             return await self._reader.readuntil(b"\n")
         except asyncio.IncompleteReadError as rest:
             return rest.partial
-        except asyncio.LimitOverrunError as found:
-            raise await self._skip(found.consumed) from None
+        except asyncio.LimitOverrunError as overrun:
+            raise await self._skip(overrun.consumed) from None
 
     async def _skip(self, consumed: int) -> LineTooLong:
         """Read to the end of the line, and keep of it what may say whose it was."""
@@ -73,8 +73,8 @@ class _PolledLines:
                 line.add(await self._reader.readuntil(b"\n"))
             except asyncio.IncompleteReadError as rest:
                 line.add(rest.partial)
-            except asyncio.LimitOverrunError as found:
-                consumed = found.consumed
+            except asyncio.LimitOverrunError as overrun:
+                consumed = overrun.consumed
                 continue
             return line
 
@@ -94,14 +94,14 @@ class _FileLines:
         """The next line, empty at the end."""
         if self._ended:
             return b""
-        found = await asyncio.to_thread(self._file.readline, MAX_LINE)
-        if len(found) < MAX_LINE or found.endswith(b"\n"):
-            return found
+        piece = await asyncio.to_thread(self._file.readline, MAX_LINE)
+        if len(piece) < MAX_LINE or piece.endswith(b"\n"):
+            return piece
         line = LineTooLong()
-        line.add(found)
-        while found and not found.endswith(b"\n"):
-            found = await asyncio.to_thread(self._file.readline, MAX_LINE)
-            line.add(found)
+        line.add(piece)
+        while piece and not piece.endswith(b"\n"):
+            piece = await asyncio.to_thread(self._file.readline, MAX_LINE)
+            line.add(piece)
         raise line
 
     def close(self) -> None:

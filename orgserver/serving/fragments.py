@@ -37,9 +37,9 @@ class Fragment:
 
 def read_fragment(head: bytes, tail: bytes = b"") -> Fragment:
     """Read what is there of a request, from a whole line or from its beginning and its end."""
-    found = Fragment()
+    fragment = Fragment()
     if not head.lstrip().startswith(b"{"):
-        return found
+        return fragment
     depth = position = 0
     section = None
     for match in islice(_TEXTS.finditer(head), _MOST_TEXTS):
@@ -52,19 +52,19 @@ def read_fragment(head: bytes, tail: bytes = b"") -> Fragment:
         name = _scalar(match[0])
         if depth == 1:
             section = name
-        _take(found, section if depth == 1 else f"{section}.{name}", _scalar(value[1]))
-    if found.id is None and (last := _LAST_MEMBERS.search(tail or head[-KEPT_BYTES:])):
-        found.id = _scalar(last[1])
-    return found
+        _take(fragment, section if depth == 1 else f"{section}.{name}", _scalar(value[1]))
+    if fragment.id is None and (last := _LAST_MEMBERS.search(tail or head[-KEPT_BYTES:])):
+        fragment.id = _scalar(last[1])
+    return fragment
 
 
-def _take(found: Fragment, name: object, value: str | int | None) -> None:
+def _take(fragment: Fragment, name: object, value: str | int | None) -> None:
     if name == "id":
-        found.id = value
+        fragment.id = value
     elif name == "method" and isinstance(value, str):
-        found.method = value
+        fragment.method = value
     elif name == "params.name" and isinstance(value, str):
-        found.tool = value
+        fragment.tool = value
 
 
 def _scalar(token: bytes | None) -> str | int | None:

@@ -45,10 +45,10 @@ _LONGEST = 1_000
 
 
 def _fields(text: str) -> str:
-    found = [name.strip() for name in text.split(",")]
-    if len(text) > _LONGEST or not all(map(names.is_field_path, found)):
+    fields = [name.strip() for name in text.split(",")]
+    if len(text) > _LONGEST or not all(map(names.is_field_path, fields)):
         raise ValueError("give field names with commas between, such as Email, Phone")
-    return ", ".join(found)
+    return ", ".join(fields)
 
 
 def _when(text: str) -> str:
@@ -83,12 +83,12 @@ class _Job:
         ]
         return Prompt(name=self.name, title=self.title, description=self.description, arguments=arguments)
 
-    def written(self, given: Mapping[str, str]) -> str:
+    def written(self, values: Mapping[str, str]) -> str:
         """The text; ValueError names the argument that is wrong."""
         known = {each.name for each in self.arguments}
-        if not known.issuperset(given):
+        if not known.issuperset(values):
             raise ValueError(f"{self.name} takes only {', '.join(sorted(known))}")
-        return self.text.format(**{each.name: self._filled(each, given.get(each.name)) for each in self.arguments})
+        return self.text.format(**{each.name: self._filled(each, values.get(each.name)) for each in self.arguments})
 
     def _filled(self, argument: _Argument, text: str | None) -> str:
         if not text:

@@ -52,9 +52,9 @@ Named = Callable[[Exception], CallError]
 
 def templates(specs: Mapping[str, ToolSpec]) -> list[ResourceTemplate]:
     """The templates that a server with these tools has."""
-    found = []
+    listed = []
     if not _ANY_RECORD.isdisjoint(specs):
-        found.append(
+        listed.append(
             ResourceTemplate(
                 name="record",
                 title="Salesforce record",
@@ -65,7 +65,7 @@ def templates(specs: Mapping[str, ToolSpec]) -> list[ResourceTemplate]:
             )
         )
     if _DESCRIBER in specs:
-        found.append(
+        listed.append(
             ResourceTemplate(
                 name="describe",
                 title="Salesforce object schema",
@@ -75,7 +75,7 @@ def templates(specs: Mapping[str, ToolSpec]) -> list[ResourceTemplate]:
                 annotations=_ASSISTANT,
             )
         )
-    return found
+    return listed
 
 
 def offer(
@@ -119,10 +119,10 @@ class _Reading:
         org: str | None = None
         try:
             org, name, last = _parts(uri)
-            told = await self._read(self._who(ctx), org, name, last)
+            content = await self._read(self._who(ctx), org, name, last)
         except Exception as error:  # the outermost place; what is not foreseen is logged in _named
             raise _protocol_error(self._named(error), org) from error
-        _, text = results.written(told)
+        _, text = results.written(content)
         return ReadResourceResult(contents=[TextResourceContents(uri=uri, mime_type=JSON, text=text)])
 
     async def _read(self, caller: Caller, org: str, name: str, last: str) -> dict[str, Any]:
@@ -150,15 +150,15 @@ class _Reading:
 
 
 def _parts(uri: str) -> tuple[str, str, str]:
-    found = _URI.fullmatch(uri)
-    if found is None:
+    match = _URI.fullmatch(uri)
+    if match is None:
         raise InvalidArgument("there is no such resource here", fields=["uri"], hint=f"addresses look like {RECORD}")
-    return found[1], found[2], found[3]
+    return match[1], match[2], match[3]
 
 
 def _protocol_error(error: CallError, org: str | None) -> MCPError:
     """Our text and, as data, the contract's error; ``internal`` is the server's fault, the rest the address's."""
     code = INTERNAL_ERROR if error.category == "internal" else INVALID_PARAMS
     text = f"{error}; {error.hint}" if error.hint else str(error)
-    told: dict[str, Any] = results.encodable(error.as_json(org))["error"]
-    return MCPError(code, results.encodable(text), told)
+    data: dict[str, Any] = results.encodable(error.as_json(org))["error"]
+    return MCPError(code, results.encodable(text), data)

@@ -141,8 +141,8 @@ class _Calls:
             refusal = ctx.params.refusal if isinstance(ctx.params, CallParameters) else None
             structured = await self._recorded(spec, caller, params.name, arguments, refusal)
             result, outcome = results.success(structured), "succeeded"
-        except Unconfirmed as asked:
-            result, outcome = elicitation.input_required(asked), "asked"
+        except Unconfirmed as unconfirmed:
+            result, outcome = elicitation.input_required(unconfirmed), "asked"
         except Exception as error:  # noqa: BLE001  # the outermost loop: what is not foreseen is logged in _named
             known = _named(error, spec)
             result, outcome = results.failure(known, org), known.outcome
@@ -207,8 +207,12 @@ class _Calls:
 
     def called(self, ctx: ServerRequestContext[Any]) -> Caller:
         """Who calls, and how."""
-        told = ctx.session.client_params
-        client = f"{told.client_info.name}/{told.client_info.version}" if told is not None else None
+        client_params = ctx.session.client_params
+        client = (
+            f"{client_params.client_info.name}/{client_params.client_info.version}"
+            if client_params is not None
+            else None
+        )
         ours = self._caller
         return Caller(ours.principal, ours.transport, client, str(ctx.request_id), ours.label, progress=_telling(ctx))
 

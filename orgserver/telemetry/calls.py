@@ -87,7 +87,7 @@ class CallTelemetry(Observer):
 
 def attributes(intent: Intent, completion: Completion) -> dict[str, str | int]:
     """What a span says of its call."""
-    told = _METHOD | {
+    values = _METHOD | {
         "gen_ai.tool.name": intent.tool,
         "jsonrpc.request.id": intent.request_id,
         "network.transport": _TRANSPORTS.get(intent.transport),
@@ -104,7 +104,7 @@ def attributes(intent: Intent, completion: Completion) -> dict[str, str | int]:
     }
     return {
         name: mask_tokens(escape_text(value)) if isinstance(value, str) else value
-        for name, value in told.items()
+        for name, value in values.items()
         if value is not None
     }
 

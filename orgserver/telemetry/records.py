@@ -44,9 +44,9 @@ class RecordHandler(logging.Handler):
 
     def _emit(self, record: logging.LogRecord) -> None:
         says = read_fields(record)
-        given = {f"orgserver.{name}": value for name, value in says.items() if name not in _BODY}
-        if "orgserver.exception" in given:
-            given["exception.stacktrace"] = given.pop("orgserver.exception")
+        attributes = {f"orgserver.{name}": value for name, value in says.items() if name not in _BODY}
+        if "orgserver.exception" in attributes:
+            attributes["exception.stacktrace"] = attributes.pop("orgserver.exception")
         self._provider.get_logger(record.name).emit(
             LogRecord(
                 timestamp=int(record.created * 1e9),
@@ -54,7 +54,7 @@ class RecordHandler(logging.Handler):
                 severity_text=record.levelname,
                 severity_number=_NUMBERS.get(record.levelno, SeverityNumber.UNSPECIFIED),
                 body=str(says["message"]),
-                attributes={name: v if isinstance(v, bool | int | float) else str(v) for name, v in given.items()},
+                attributes={name: v if isinstance(v, bool | int | float) else str(v) for name, v in attributes.items()},
             )
         )
 

@@ -83,9 +83,9 @@ def as_in(tool: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "object", "description": f"fields as in {tool}"})
 
 
-def _object_name(given: str) -> str:
+def _object_name(text: str) -> str:
     try:
-        return names.sobject(given)
+        return names.sobject(text)
     except ValueError:
         raise PydanticCustomError("object_name", "is no object's API name, such as Account or Invoice__c") from None
 
@@ -245,9 +245,9 @@ def _words(detail: ErrorDetails) -> str:
     known = _WORDS.get(detail["type"])
     if known is not None:
         return f"{known}; {kind_of(detail['input'])} arrived" if detail["type"] in _WRONG_KINDS else known
-    told = re.sub(r"^(String|List) should have", "must have", detail["msg"])
-    told = re.sub(r" after validation, not \d+$", "", told)
-    return told.replace("Input should be", "must be")
+    message = re.sub(r"^(String|List) should have", "must have", detail["msg"])
+    message = re.sub(r" after validation, not \d+$", "", message)
+    return message.replace("Input should be", "must be")
 
 
 def _item_words(detail: ErrorDetails) -> str:

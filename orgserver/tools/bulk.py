@@ -77,15 +77,15 @@ async def run(services: Services, call: Call, arguments: ChangeRecords) -> dict[
 
 def _shaped(org: str, result: BulkResult) -> dict[str, Any]:
     counts = result.counts
-    told: dict[str, Any] = {"org": org, "audit_id": result.audit_id, "total": counts.total}
+    answer: dict[str, Any] = {"org": org, "audit_id": result.audit_id, "total": counts.total}
     if result.preview:
-        told["preview"] = True
+        answer["preview"] = True
     else:
-        told |= {"succeeded": counts.succeeded, "failed": counts.failed, "unknown": counts.unknown}
-    told["results"] = result.results
+        answer |= {"succeeded": counts.succeeded, "failed": counts.failed, "unknown": counts.unknown}
+    answer["results"] = result.results
     if result.next_cursor is not None:
-        told["next_cursor"] = result.next_cursor
-    return told | ({"warnings": list(result.warnings)} if result.warnings else {})
+        answer["next_cursor"] = result.next_cursor
+    return answer | ({"warnings": list(result.warnings)} if result.warnings else {})
 
 
 TOOLS = (

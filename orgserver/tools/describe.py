@@ -52,10 +52,10 @@ async def describe(services: Services, call: Call, arguments: DescribeObject) ->
     named = replace(call, sobject=read_object_name(arguments.object))
     schema = await services.executor.run(named, operation)
     if arguments.fields is not None:
-        told = schema_view.chosen(schema, arguments.fields)
+        view = schema_view.chosen(schema, arguments.fields)
     else:
-        told = schema_view.whole(schema) if arguments.detail else schema_view.compact(schema)
-    return {"org": call.org} | told
+        view = schema_view.whole(schema) if arguments.detail else schema_view.compact(schema)
+    return {"org": call.org} | view
 
 
 async def list_objects(services: Services, call: Call, arguments: ListObjects) -> dict[str, Any]:

@@ -41,15 +41,15 @@ async def run(services: Services, call: Call, arguments: QueryOrgs) -> dict[str,
 
 
 def _shaped(result: FleetResult) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    answer: dict[str, Any] = {
         "orgs": result.orgs,
         "answered": result.answered,
         "failed": result.orgs - result.answered,
     }
     if result.merged is not None:
-        told |= {"merged": result.merged, "total_size": result.total_size}
-    told["results"] = result.results
-    return told | ({"warnings": list(result.warnings)} if result.warnings else {})
+        answer |= {"merged": result.merged, "total_size": result.total_size}
+    answer["results"] = result.results
+    return answer | ({"warnings": list(result.warnings)} if result.warnings else {})
 
 
 TOOLS = (

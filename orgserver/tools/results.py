@@ -209,8 +209,8 @@ def failure(error: CallError, org: str | None) -> dict[str, Any]:
 
     There is no structured content: it would have to fit the output schema.
     """
-    told, _ = truncation.fit(encodable(error.as_json(org)), _MOST_OF_AN_ERROR)
-    text = to_json(told).decode()
+    cut_error, _ = truncation.fit(encodable(error.as_json(org)), _MOST_OF_AN_ERROR)
+    text = to_json(cut_error).decode()
     return {"content": [{"type": "text", "text": text}], "isError": True, "resultType": "complete"}
 
 
@@ -229,5 +229,5 @@ def _previewed(org: str, result: Changed) -> dict[str, Any]:
 
 
 def _with_warnings(shaped: dict[str, Any], warnings: Iterable[str]) -> dict[str, Any]:
-    told = list(warnings)
-    return shaped | {"warnings": told} if told else shaped
+    warning_list = list(warnings)
+    return shaped | {"warnings": warning_list} if warning_list else shaped

@@ -43,8 +43,8 @@ def whole(schema: Schema) -> dict[str, Any]:
 
 def named(each: ObjectInfo) -> dict[str, Any]:
     """An object in a list of them."""
-    told = {"name": each.name} | _label(each.name, each.label)
-    return told if each.queryable else told | {"is": "not queryable"}
+    view = {"name": each.name} | _label(each.name, each.label)
+    return view if each.queryable else view | {"is": "not queryable"}
 
 
 def _object(schema: Schema) -> dict[str, Any]:
@@ -55,45 +55,45 @@ def _object(schema: Schema) -> dict[str, Any]:
         ("query", schema.queryable),
         ("search", schema.searchable),
     )
-    told = {"object": schema.name} | _label(schema.name, schema.label)
+    view = {"object": schema.name} | _label(schema.name, schema.label)
     if schema.prefix:
-        told["id_prefix"] = schema.prefix
-    return told | {"can": " ".join(name for name, able in abilities if able)}
+        view["id_prefix"] = schema.prefix
+    return view | {"can": " ".join(name for name, able in abilities if able)}
 
 
 def _short(field: FieldInfo) -> dict[str, Any]:
     bare = field.label.endswith(" ID") or not field.name.endswith("Id")
-    told: dict[str, Any] = {"name": field.name} | _label(field.name if bare else field.name[:-2], field.label)
-    told["type"] = _type(field)
+    view: dict[str, Any] = {"name": field.name} | _label(field.name if bare else field.name[:-2], field.label)
+    view["type"] = _type(field)
     if marks := _marks(field):
-        told["is"] = ", ".join(marks)
+        view["is"] = ", ".join(marks)
     if field.reference_to:
-        told |= _counted("to", field.reference_to[:_SOME_TARGETS], len(field.reference_to), _VALUE_BYTES)
+        view |= _counted("to", field.reference_to[:_SOME_TARGETS], len(field.reference_to), _VALUE_BYTES)
         if field.relationship and field.relationship != _relationship(field.name):
-            told["relationship"] = field.relationship
+            view["relationship"] = field.relationship
     if field.picklist:
-        told |= _counted(
+        view |= _counted(
             "values", [each.value for each in field.picklist[:_SOME_VALUES]], len(field.picklist), _VALUE_BYTES
         )
-    return told
+    return view
 
 
 def _long(field: FieldInfo, values: int) -> dict[str, Any]:
-    told: dict[str, Any] = {"name": field.name, "label": field.label, "type": _type(field)}
+    view: dict[str, Any] = {"name": field.name, "label": field.label, "type": _type(field)}
     if marks := _marks(field):
-        told["is"] = ", ".join(marks)
+        view["is"] = ", ".join(marks)
     if field.reference_to:
-        told |= {"to": list(field.reference_to), "relationship": field.relationship}
+        view |= {"to": list(field.reference_to), "relationship": field.relationship}
     for key, text in (("part_of", field.compound), ("controlled_by", field.controller), ("help", field.help)):
         if text:
-            told[key] = text
+            view[key] = text
     if field.picklist:
         shown = [_value(each.value, each.label) for each in field.picklist[:values]]
-        told |= _counted("values", shown, len(field.picklist), _FIELD_BYTES)
+        view |= _counted("values", shown, len(field.picklist), _FIELD_BYTES)
         default = [each.value for each in field.picklist if each.default]
         if default:
-            told["default"] = default[0]
-    return told
+            view["default"] = default[0]
+    return view
 
 
 def _type(field: FieldInfo) -> str:
@@ -134,32 +134,32 @@ def _value(value: str, label: str) -> Any:
 
 def _counted(key: str, items: Sequence[Any], total: int, room: int) -> dict[str, Any]:
     """As many items as fit, and how many there are beyond them."""
-    kept = _fitting(items, room)
-    return {key: kept} | ({f"more_{key}": total - len(kept)} if len(kept) < total else {})
+    items_that_fit = _fitting(items, room)
+    return {key: items_that_fit} | ({f"more_{key}": total - len(items_that_fit)} if len(items_that_fit) < total else {})
 
 
 def _bounded(
-    told: dict[str, Any],
+    view: dict[str, Any],
     fields: Sequence[FieldInfo],
     tell: Callable[[FieldInfo], dict[str, Any]],
     children: Sequence[str] = (),
 ) -> dict[str, Any]:
     """As many fields, and then children, as there is room for; the names of the other fields."""
     shown = _fitting(map(tell, fields), MAX_BYTES)
-    told = told | {"fields": shown}
+    view = view | {"fields": shown}
     rest = [field.name for field in fields[len(shown) :]]
     if rest:
         names = _fitting(rest, _NAMES_BYTES)
-        told["more_fields"] = names
-        return told | ({"more_fields_unnamed": len(rest) - len(names)} if len(names) < len(rest) else {})
-    return told | (_counted("children", children, len(children), _NAMES_BYTES) if children else {})
+        view["more_fields"] = names
+        return view | ({"more_fields_unnamed": len(rest) - len(names)} if len(names) < len(rest) else {})
+    return view | (_counted("children", children, len(children), _NAMES_BYTES) if children else {})
 
 
 def _fitting(items: Iterable[Any], room: int) -> list[Any]:
-    kept: list[Any] = []
+    items_that_fit: list[Any] = []
     for item in items:
         room -= len(to_json(item)) + 1
         if room < 0:
             break
-        kept.append(item)
-    return kept
+        items_that_fit.append(item)
+    return items_that_fit

@@ -27,11 +27,11 @@ DEFAULT = ("contacts", "appointments", "query", "orgs", "metadata")
 
 def toolset_names(chosen: Iterable[str]) -> tuple[str, ...]:
     """The toolsets that were asked for, the default ones when none was; ConfigError for one that does not exist."""
-    wanted = set(chosen) or set(DEFAULT)
-    for name in sorted(wanted):
+    requested = set(chosen) or set(DEFAULT)
+    for name in sorted(requested):
         if name != "all" and name not in TOOLSETS:
             raise _unknown("toolset", name, (*TOOLSETS, "all"))
-    return tuple(name for name in TOOLSETS if "all" in wanted or name in wanted)
+    return tuple(name for name in TOOLSETS if "all" in requested or name in requested)
 
 
 def chosen(names: Iterable[str], tools: Iterable[str] = (), exclude: Iterable[str] = ()) -> dict[str, ToolSpec]:

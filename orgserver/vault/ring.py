@@ -160,8 +160,8 @@ class Vault:
         return next((key for key in self._ring if key.id == identifier), None)
 
     def _may_ask(self, identifier: bytes) -> bool:
-        asked = self._asked.get(identifier)
-        return asked is None or time.monotonic() - asked > _ASK_AGAIN_SECONDS
+        asked_at = self._asked.get(identifier)
+        return asked_at is None or time.monotonic() - asked_at > _ASK_AGAIN_SECONDS
 
 
 def read_ring(text: str, source: str) -> list[Key]:

@@ -115,12 +115,12 @@ def read_checkpoint(text: str) -> Checkpoint:
     """Read the text of a checkpoint, whoever signed it; BadNote if it is none."""
     lines = text.splitlines()
     try:
-        found = Checkpoint(lines[0], int(lines[1]), base64.b64decode(lines[2], validate=True))
+        checkpoint = Checkpoint(lines[0], int(lines[1]), base64.b64decode(lines[2], validate=True))
     except (ValueError, IndexError):
         raise BadNote("this is no checkpoint of an audit log") from None
-    if not found.origin.startswith("orgserver/") or len(found.hash) != _HASH_SIZE or found.sequence < 0:
+    if not checkpoint.origin.startswith("orgserver/") or len(checkpoint.hash) != _HASH_SIZE or checkpoint.sequence < 0:
         raise BadNote("this is no checkpoint of an audit log")
-    return found
+    return checkpoint
 
 
 def as_signed(note: str, origin: str, text: str) -> bool:
@@ -136,17 +136,17 @@ def as_signed(note: str, origin: str, text: str) -> bool:
 
 def split(text: str) -> list[str]:
     """The notes of a file that holds one after the other, each ended by its signature lines."""
-    found: list[str] = []
+    notes: list[str] = []
     lines: list[str] = []
     signed = False
     for line in text.splitlines(keepends=True):
         if signed and not line.startswith(_DASH):
-            found.append("".join(lines))
+            notes.append("".join(lines))
             lines, signed = [], False
             if not line.strip():
                 continue
         lines.append(line)
         signed = signed or line.startswith(_DASH)
     if "".join(lines).strip():
-        found.append("".join(lines))
-    return found
+        notes.append("".join(lines))
+    return notes

@@ -42,8 +42,8 @@ def open_vault(
     not exist yet, or a lost key would look like a wrong one.
     """
     if settings.master_key is not None:
-        given = EnvironmentRing(settings.take_master_key)
-        return Vault(given.read(), given)
+        source = EnvironmentRing(settings.take_master_key)
+        return Vault(source.read(), source)
     if settings.master_key_file is not None:
         file = FileRing(settings.master_key_file)
         return Vault(file.read(), file)
@@ -66,7 +66,7 @@ def open_vault(
 class EnvironmentRing:
     """A ring that the environment held when the process began: it stays as it is."""
 
-    given: Callable[[], Secret | None]
+    source: Callable[[], Secret | None]
     name = _ENVIRONMENT
     slow = False
     advice = (
@@ -81,7 +81,7 @@ class EnvironmentRing:
     def read(self) -> list[Key]:
         """Read what was given."""
         try:
-            secret = self.given()
+            secret = self.source()
         except ValueError:
             secret = None
         if secret is None:

@@ -119,7 +119,7 @@ class Bulk:
             soql=request.query_shape,
             writes=True,
             repeatable=request.action == "upsert",
-            repetition=idempotency.wanted(
+            idempotency_key=idempotency.read_key(
                 request.arguments.idempotency_key,
                 principal=caller.principal.name,
                 row_id=org.row_id,

@@ -76,8 +76,12 @@ def succeeded(completion: Completion, trace: Trace, started: float) -> Completio
 def failed(error: CallError, trace: Trace, started: float) -> Completion:
     """The ending of a call that did not."""
     completion = Completion(Outcome(error.outcome), error_code=error.code[:_WORDS])
-    told = timed(completion, trace, started)
-    return told if told.http_status is not None else replace(told, http_status=error.http_status)
+    timed_completion = timed(completion, trace, started)
+    return (
+        timed_completion
+        if timed_completion.http_status is not None
+        else replace(timed_completion, http_status=error.http_status)
+    )
 
 
 def timed(completion: Completion, trace: Trace, started: float) -> Completion:

@@ -9,25 +9,25 @@ from typing import Any
 
 from orgserver.model.errors import CallError, InvalidArgument, Rejected, Unanswered
 from orgserver.model.results import Created, Upserted
-from orgserver.store.calls.idempotency import Repetition
+from orgserver.store.calls.idempotency import IdempotencyKey
 from orgserver.vault.keys import Context
 
 MAX_KEY = 200
 
 
-def wanted(key: str | None, *, principal: str, row_id: str, arguments: Mapping[str, Any]) -> Repetition | None:
+def read_key(key: str | None, *, principal: str, row_id: str, arguments: Mapping[str, Any]) -> IdempotencyKey | None:
     """Read an ``idempotency_key``; None where none was given."""
     if key is None:
         return None
     if not key or len(key) > MAX_KEY:
         raise InvalidArgument(f"idempotency_key has 1 to {MAX_KEY} characters", fields=["idempotency_key"])
-    return of(key, principal=principal, row_id=row_id, arguments=arguments)
+    return digest_call(key, principal=principal, row_id=row_id, arguments=arguments)
 
 
-def of(key: str, *, principal: str, row_id: str, arguments: Mapping[str, Any]) -> Repetition:
+def digest_call(key: str, *, principal: str, row_id: str, arguments: Mapping[str, Any]) -> IdempotencyKey:
     """Make the digests that the store keeps of an idempotency key and its call."""
     text = json.dumps(arguments, sort_keys=True, ensure_ascii=False)
-    return Repetition(
+    return IdempotencyKey(
         principal,
         row_id,
         hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest(),
@@ -43,23 +43,23 @@ def context(row_id: str, entry_id: str) -> Context:
 def remember(result: Created | None, error: CallError | None) -> bytes:
     """Write an answer down."""
     if result is not None and error is None:
-        kept: dict[str, Any] = {"id": result.id, "url": result.url, "warnings": list(result.warnings)}
+        answer_values: dict[str, Any] = {"id": result.id, "url": result.url, "warnings": list(result.warnings)}
         if isinstance(result, Upserted):
-            kept["created"] = result.created
+            answer_values["created"] = result.created
     elif error is not None:
-        kept = {"error": error.as_json(None)["error"], "http_status": error.http_status}
+        answer_values = {"error": error.as_json(None)["error"], "http_status": error.http_status}
     else:
-        kept = {}
-    return json.dumps(kept).encode()
+        answer_values = {}
+    return json.dumps(answer_values).encode()
 
 
 def recall(answer: bytes, fields: tuple[str, ...] = ()) -> Created | CallError:
     """Read an answer back; ``fields`` are those of the call, which the digest says are those of the first attempt."""
-    kept = json.loads(answer)
-    if "error" not in kept:
-        made = kept["id"], kept["url"], tuple(kept["warnings"]), fields
-        return Upserted(*made, kept["created"]) if "created" in kept else Created(*made)
-    error = kept["error"]
+    answer_values = json.loads(answer)
+    if "error" not in answer_values:
+        made = answer_values["id"], answer_values["url"], tuple(answer_values["warnings"]), fields
+        return Upserted(*made, answer_values["created"]) if "created" in answer_values else Created(*made)
+    error = answer_values["error"]
     kind = Unanswered if error["outcome"] == "unknown" else Rejected
     return kind(
         error["message"],
@@ -68,5 +68,5 @@ def recall(answer: bytes, fields: tuple[str, ...] = ()) -> Created | CallError:
         fields=error.get("fields", ()),
         retryable=error["retryable"],
         hint=error.get("hint"),
-        http_status=kept["http_status"],
+        http_status=answer_values["http_status"],
     )

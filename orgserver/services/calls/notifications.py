@@ -98,5 +98,5 @@ class Notifications:
 
 def _found(name: str, path: str | None) -> str | None:
     """The absolute path of a program; one in a folder that ``PATH`` names relatively could be anybody's."""
-    found = shutil.which(name, path=path) if path else None
-    return found if found is not None and Path(found).is_absolute() else None
+    program = shutil.which(name, path=path) if path else None
+    return program if program is not None and Path(program).is_absolute() else None

@@ -124,10 +124,10 @@ class OneTimeCodes:
     async def _refuse_if_gone(self) -> None:
         """Whoever can write the database, without a key, must not be able to switch codes off by deleting a row."""
         audit_log = AuditLogReader(self._store)
-        found = await audit_log.newest(EntryFilter(tool=SETUP, action=Action.KEY, outcome=Outcome.SUCCEEDED.value), 1)
-        if found:
+        setups = await audit_log.newest(EntryFilter(tool=SETUP, action=Action.KEY, outcome=Outcome.SUCCEEDED.value), 1)
+        if setups:
             raise OperatorError(
-                f"one-time codes were set up on {found[0].time:%Y-%m-%d}, and the store has lost their secret: "
+                f"one-time codes were set up on {setups[0].time:%Y-%m-%d}, and the store has lost their secret: "
                 "it was changed from outside",
                 hint="restore it from a backup: orgserver restore FILE",
             )

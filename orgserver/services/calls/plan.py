@@ -21,7 +21,7 @@ from orgserver.services.calls.questions import Confirmation
 from orgserver.services.observer import Watched
 from orgserver.store.audit.snapshots import SnapshotSpec
 from orgserver.store.calls.approvals import Pass
-from orgserver.store.calls.idempotency import Repetition
+from orgserver.store.calls.idempotency import IdempotencyKey
 from orgserver.vault.keys import Key
 
 T = TypeVar("T")
@@ -76,7 +76,7 @@ class Plan(Generic[T]):
     writes: bool = False
     repeatable: bool = False
     """Whether a write may be sent again though its first attempt may have happened."""
-    repetition: Repetition | None = None
+    idempotency_key: IdempotencyKey | None = None
     answer_key: Key | None = None
     """Seals and opens the answer that is remembered for a repetition."""
     remember: Callable[[T | None, CallError | None], bytes] = lambda _result, _error: b"{}"

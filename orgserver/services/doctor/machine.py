@@ -82,16 +82,16 @@ def of_files(database: Path, patience: float = _LOCK_SECONDS) -> list[Finding]:
 # -- one by one
 
 
-def sqlite(found: Version) -> Finding:
+def sqlite(release: Version) -> Finding:
     """The WAL-reset bug (3.7.0 to 3.51.2) loses commits when one connection checkpoints while another commits."""
-    name = ".".join(map(str, found))
-    backported = any(found[:2] == fixed[:2] and found >= fixed for fixed in _BUG_FIXED)
-    if backported or found >= _BUG_GONE or found < _BUG_CAME:
+    name = ".".join(map(str, release))
+    backported = any(release[:2] == fixed[:2] and release >= fixed for fixed in _BUG_FIXED)
+    if backported or release >= _BUG_GONE or release < _BUG_CAME:
         return Finding(
             "SQLite", "ok", f"{name}, without the WAL-reset bug; writes take turns under the lock file anyway"
         )
-    held = "has the WAL-reset bug; held off: every write, checkpoint and close happens under the lock file"
-    return Finding("SQLite", "note", f"{name} {held}")
+    defence = "has the WAL-reset bug; held off: every write, checkpoint and close happens under the lock file"
+    return Finding("SQLite", "note", f"{name} {defence}")
 
 
 def folder(path: Path) -> Finding:
@@ -201,18 +201,18 @@ def lock_file(database: Path, patience: float) -> Finding:
 def schema(database: Path) -> Finding:
     """A check is no reason to migrate a store that older servers may still be using."""
     try:
-        found = diagnostics.schema_of(database)
+        schema = diagnostics.schema_of(database)
     except (sqlite3.Error, OSError) as error:
         return Finding("schema", "problem", f"{database} cannot be read: {error}", "restore it from a backup")
-    if found in OLDER_SCHEMAS:
+    if schema in OLDER_SCHEMAS:
         todo = "stop servers of the older version, then: orgserver migrate"
-        return Finding("schema", "problem", f"{found}, and this version needs {SCHEMA}", todo)
-    if found is None:
+        return Finding("schema", "problem", f"{schema}, and this version needs {SCHEMA}", todo)
+    if schema is None:
         return Finding("schema", "problem", f"{database} is no store of orgserver's", "set ORGSERVER_HOME to our own")
-    if found != SCHEMA:
-        newer = f"{found}, written by a newer orgserver: this one knows {SCHEMA}"
+    if schema != SCHEMA:
+        newer = f"{schema}, written by a newer orgserver: this one knows {SCHEMA}"
         return Finding("schema", "problem", newer, "update orgserver")
-    return Finding("schema", "ok", f"{found}, the newest")
+    return Finding("schema", "ok", f"{schema}, the newest")
 
 
 # -- what they share

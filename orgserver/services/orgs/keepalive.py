@@ -68,7 +68,7 @@ class KeepAlive:
             async with places:
                 return await self._refresh(org)
 
-        return [kept for kept in await asyncio.gather(*(one(org) for org in due)) if kept is not None]
+        return [refreshed for refreshed in await asyncio.gather(*(one(org) for org in due)) if refreshed is not None]
 
     async def _refresh(self, org: Org) -> Kept | None:
         """Refresh one org, unless another process just did."""

@@ -27,14 +27,14 @@ def read_limits() -> Operation[Usage]:
     """Ask for the limits."""
 
     async def send(session: OrgSession) -> Usage:
-        found = await session.call(rest.limits(session.org.api_version), rest.read_limits)
+        limits = await session.call(rest.limits(session.org.api_version), rest.read_limits)
         shaped = {
             name: {"max": most, "remaining": left, "used_percent": _percent(most, left)}
-            for name, (most, left) in found.items()
+            for name, (most, left) in limits.items()
         }
-        told = [name for name in _TOLD if name in shaped]
-        told += [name for name, each in shaped.items() if name not in _TOLD and each["used_percent"] >= _NEARLY]
-        return Usage({name: shaped[name] for name in told[:_MOST]})
+        listed = [name for name in _TOLD if name in shaped]
+        listed += [name for name, each in shaped.items() if name not in _TOLD and each["used_percent"] >= _NEARLY]
+        return Usage({name: shaped[name] for name in listed[:_MOST]})
 
     plan = Plan("read", send, lambda usage: Completion(Outcome.SUCCEEDED, row_count=len(usage.limits)))
     return Operation(Action.LIMITS, lambda _call, _org: plan)

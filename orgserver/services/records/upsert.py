@@ -45,7 +45,7 @@ def plan_upsert(caller: Caller, org: Org, tool: str, upsert: Upsert, preparation
     values = _without_key(field_values.check_field_values(upsert.data, sobject, "upsert"), key)
     arguments: dict[str, Any] = {"tool": tool, "object": sobject, "key": key, "data": values}
     arguments |= {"allow_duplicates": True} if upsert.allow_duplicates else {}
-    repetition = idempotency.wanted(
+    idempotency_key = idempotency.read_key(
         upsert.idempotency_key, principal=caller.principal.name, row_id=org.row_id, arguments=arguments
     )
 
@@ -64,10 +64,12 @@ def plan_upsert(caller: Caller, org: Org, tool: str, upsert: Upsert, preparation
             fields=audit_records.sorted_names((*paths, key[0])),
             writes=True,
             repeatable=True,
-            repetition=repetition,
+            idempotency_key=idempotency_key,
             remember=idempotency.remember,
             recall=lambda answer: _recall(answer, names_written),
-            after_unknown=lambda _session: recovery_hints.upsert_hint(sobject, key, paths, anew=repetition is not None),
+            after_unknown=lambda _session: recovery_hints.upsert_hint(
+                sobject, key, paths, anew=idempotency_key is not None
+            ),
             snapshot=SnapshotSpec(sobject, fields=tuple(fields), after=fields, key=key),
             preflight=value_checks.check_values(sobject, values, "upsert"),
         )

@@ -91,7 +91,9 @@ class WriteOperations:
         names_written = tuple(values)
         arguments: dict[str, Any] = {"tool": tool, "object": sobject, "data": values}
         arguments |= {"allow_duplicates": True} if allow_duplicates else {}
-        repetition = idempotency.wanted(key, principal=caller.principal.name, row_id=org.row_id, arguments=arguments)
+        idempotency_key = idempotency.read_key(
+            key, principal=caller.principal.name, row_id=org.row_id, arguments=arguments
+        )
 
         def make(body: FieldValues, fields: FieldValues) -> Plan[Created]:
             async def send(session: OrgSession) -> Created:
@@ -106,7 +108,7 @@ class WriteOperations:
                 lambda created: Completion(Outcome.SUCCEEDED, record_ids=(created.id,)),
                 fields=audit_records.sorted_names(parents.field_paths(values)),
                 writes=True,
-                repetition=repetition,
+                idempotency_key=idempotency_key,
                 remember=idempotency.remember,
                 recall=lambda answer: idempotency.recall(answer, names_written),
                 after_unknown=lambda session: recovery_hints.create_hint(session, sobject, body),

@@ -124,7 +124,9 @@ def create_record(org: Org, restore: Restore) -> Plan[Created]:
         record_ids=(restore.record_id,),
         fields=audit_records.sorted_names(restore.values),
         writes=True,
-        repetition=idempotency.of(key, principal="orgserver", row_id=org.row_id, arguments={"undo": restore.entry_id}),
+        idempotency_key=idempotency.digest_call(
+            key, principal="orgserver", row_id=org.row_id, arguments={"undo": restore.entry_id}
+        ),
         remember=idempotency.remember,
         recall=idempotency.recall,
         after_unknown=lambda _session: "look whether the record was created before undoing this again",

@@ -23,7 +23,7 @@ from orgserver.store.audit.appender import ChainAppender
 from orgserver.store.audit.checkpoints import CHECKPOINT_US, CheckpointFile
 from orgserver.store.audit.presence import Presence
 from orgserver.store.calls import idempotency
-from orgserver.store.calls.idempotency import Begun, Repetition
+from orgserver.store.calls.idempotency import Begun, IdempotencyKey
 from orgserver.store.database import Database
 from orgserver.store.transaction import PreparedStatement, Transaction
 from orgserver.vault.keys import Key
@@ -80,7 +80,7 @@ class AuditLog(ChainAppender):
         *,
         deadline: int,
         catalog_version: int,
-        repetition: Repetition | None = None,
+        idempotency_key: IdempotencyKey | None = None,
         spend: Callable[[Transaction], bool] | None = None,
         within: float | None = None,
     ) -> Begun:
@@ -92,7 +92,7 @@ class AuditLog(ChainAppender):
         self._pending.add(intent.id)
         try:
             begun: Begun = await self._database.write(
-                lambda tx: self._begin_in(tx, intent, deadline, catalog_version, repetition, spend),
+                lambda tx: self._begin_in(tx, intent, deadline, catalog_version, idempotency_key, spend),
                 within=within,
                 late=partial(self._begun_late, intent.id),
             )
@@ -245,7 +245,7 @@ class AuditLog(ChainAppender):
         intent: Intent,
         deadline: int,
         catalog_version: int,
-        repetition: Repetition | None,
+        idempotency_key: IdempotencyKey | None,
         spend: Callable[[Transaction], bool] | None,
     ) -> Begun:
         if self._head(tx).catalog_version != catalog_version:
@@ -254,8 +254,8 @@ class AuditLog(ChainAppender):
             tx.state["space"] = files.free_bytes(self._database.file.parent)
         if tx.state["space"] < self._free_floor:
             raise StoreError("the store's disk is almost full")
-        if repetition is not None:
-            earlier = idempotency.begin_in(tx, intent, repetition)
+        if idempotency_key is not None:
+            earlier = idempotency.begin_in(tx, intent, idempotency_key)
             if earlier is not None:
                 return earlier
         if spend is not None and not spend(tx):

@@ -18,7 +18,7 @@ FREED = frozenset({Outcome.DENIED, Outcome.NOT_SENT})
 
 
 @dataclass(frozen=True, slots=True)
-class Repetition:
+class IdempotencyKey:
     """An idempotency key as the store keeps it: digests only."""
 
     principal: str
@@ -39,31 +39,31 @@ class Begun:
     """The first attempt's entry, for a replay."""
 
 
-def begin_in(tx: Transaction, intent: Intent, repetition: Repetition) -> Begun | None:
+def begin_in(tx: Transaction, intent: Intent, idempotency_key: IdempotencyKey) -> Begun | None:
     """Look an idempotency key up: None if it is new (and now ours), else what became of its first use."""
     keys = call_tables.idempotency
     tx.connection.execute(delete(keys).where(keys.c.expires_at < tx.now))
     row = tx.connection.execute(
         select(keys.c.arguments_digest, keys.c.outcome, keys.c.answer, keys.c.entry_id).where(
-            keys.c.principal == repetition.principal,
-            keys.c.row_id == repetition.row_id,
-            keys.c.key_digest == repetition.key_digest,
+            keys.c.principal == idempotency_key.principal,
+            keys.c.row_id == idempotency_key.row_id,
+            keys.c.key_digest == idempotency_key.key_digest,
         )
     ).first()
     if row is None:
         tx.connection.execute(
             insert(keys).values(
-                principal=repetition.principal,
-                row_id=repetition.row_id,
-                key_digest=repetition.key_digest,
-                arguments_digest=repetition.arguments_digest,
+                principal=idempotency_key.principal,
+                row_id=idempotency_key.row_id,
+                key_digest=idempotency_key.key_digest,
+                arguments_digest=idempotency_key.arguments_digest,
                 entry_id=intent.id,
                 outcome=Outcome.PENDING.value,
                 expires_at=tx.now + _KEY_LIFE,
             )
         )
         return None
-    if row.arguments_digest != repetition.arguments_digest or row.outcome == Outcome.PENDING.value:
+    if row.arguments_digest != idempotency_key.arguments_digest or row.outcome == Outcome.PENDING.value:
         return Begun("clash", outcome=row.outcome)
     return Begun("replay", outcome=row.outcome, answer=row.answer, entry_id=row.entry_id)
 

@@ -52,8 +52,8 @@ class PolicyChange:
 
 def policy_in(tx: Transaction, org_id: OrgId) -> Policy | None:
     """The policy of an org id; None if the store never knew that org."""
-    found = tx.connection.execute(select(_policies.c.policy).where(_policies.c.org_id == org_id)).scalar()
-    return Policy(**json.loads(found)) if found is not None else None
+    policy_json = tx.connection.execute(select(_policies.c.policy).where(_policies.c.org_id == org_id)).scalar()
+    return Policy(**json.loads(policy_json)) if policy_json is not None else None
 
 
 def join_in(tx: Transaction, org: Org) -> tuple[Org, list[PolicyChange]]:
@@ -110,8 +110,8 @@ def keep_in(tx: Transaction, org_id: OrgId, policy: Policy) -> None:
 
 def aliases_in(tx: Transaction, org_id: OrgId) -> list[Org]:
     """Every registered alias of an org id."""
-    found = tx.connection.execute(rows.EVERY.where(tables.orgs.c.org_id == org_id).order_by(tables.orgs.c.alias))
-    return [rows.read_org(row) for row in found]
+    org_rows = tx.connection.execute(rows.EVERY.where(tables.orgs.c.org_id == org_id).order_by(tables.orgs.c.alias))
+    return [rows.read_org(row) for row in org_rows]
 
 
 # -- stores of an older schema, in which each alias had its own policy

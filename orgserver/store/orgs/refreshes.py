@@ -240,7 +240,7 @@ def hold_copied_in(tx: Transaction, cause: Callable[[datetime], str]) -> int | N
     if copied is None:
         return None
     orgs = tables.orgs
-    held = tx.connection.execute(
+    suspended = tx.connection.execute(
         update(orgs)
         .where(orgs.c.auth.in_(("web", "refresh-token")), orgs.c.state != OrgState.NEEDS_LOGIN.value)
         .values(held=True, state=OrgState.IN_DOUBT.value, cause=cause(to_datetime(copied)))
@@ -248,7 +248,7 @@ def hold_copied_in(tx: Transaction, cause: Callable[[datetime], str]) -> int | N
     tx.connection.execute(
         update(tables.store).values(copied_at=None, catalog_version=tables.store.c.catalog_version + 1)
     )
-    return held.rowcount
+    return suspended.rowcount
 
 
 def moment(time: datetime) -> str:

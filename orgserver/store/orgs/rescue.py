@@ -77,15 +77,15 @@ class RescueFiles:
 
     def waiting(self) -> list[Rescued]:
         """Every answer that waits; what is no rescue file of ours is left where it is."""
-        found: list[Rescued] = []
+        rescued_answers: list[Rescued] = []
         for path in sorted(self._database.parent.glob(f"{self._database.name}.rescue-*")):
             try:
-                found.append(_read(path))
+                rescued_answers.append(_read(path))
             except FileNotFoundError:
                 continue  # another process took it in just now
             except (OSError, ValueError, KeyError, TypeError):
                 logger.warning("%s is no rescue file that can be read; it is left alone", path.name)
-        return found
+        return rescued_answers
 
     def take_in(self, tx: Transaction, rescued: Rescued) -> bool | None:
         """Store a rescued answer: True; False if the store has gone on without it; None if it does not open."""

@@ -19,7 +19,7 @@ from orgserver.services.audit.export import RENDER, csv_header, event_line
 from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.store import tables
 from orgserver.store.audit import chain
-from orgserver.store.calls.idempotency import Repetition
+from orgserver.store.calls.idempotency import IdempotencyKey
 from orgserver.store.session import Store
 from orgserver.store.times import to_datetime, to_microseconds
 
@@ -153,11 +153,11 @@ async def test_an_intent_long_past_its_deadline_becomes_unknown(opener: Callable
 
 async def test_an_abandoned_key_stays_unknown(opener: Callable) -> None:
     store = await opener(abandoned=0.01)
-    key = Repetition("local:me", "row", b"k" * 32, b"a" * 32)
-    await store.audit.begin(act(), deadline=0, catalog_version=1, repetition=key)
+    key = IdempotencyKey("local:me", "row", b"k" * 32, b"a" * 32)
+    await store.audit.begin(act(), deadline=0, catalog_version=1, idempotency_key=key)
     assert await store.audit.adopt() == 1
 
-    again = await store.audit.begin(act(), deadline=FAR, catalog_version=1, repetition=key)
+    again = await store.audit.begin(act(), deadline=FAR, catalog_version=1, idempotency_key=key)
 
     assert (again.verdict, again.outcome, again.answer) == ("replay", "unknown", None)
     await store.close()
