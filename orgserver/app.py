@@ -26,7 +26,7 @@ from orgserver.services.observer import Observer
 from orgserver.services.orgs.enrolment import Enrolment
 from orgserver.services.orgs.keepalive import KeepAlive
 from orgserver.services.orgs.registry import Registry
-from orgserver.store.processes.heartbeat import keep_alive
+from orgserver.store.heartbeat import keep_alive
 from orgserver.store.processes.lock_file import PATIENCE
 from orgserver.store.processes.lock_holders import Patience
 from orgserver.store.session import Store, open_store

@@ -12,8 +12,8 @@ from orgserver.model.errors import ConfigError
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
 from orgserver.services.calls.access import Access
-from orgserver.store.calls import approvals
-from orgserver.store.calls.approvals import Approval
+from orgserver.store import approvals
+from orgserver.store.approvals import Approval
 from orgserver.store.session import Store
 from orgserver.store.transaction import microseconds
 

@@ -24,8 +24,8 @@ from orgserver.model.orgs import Caller, Org
 from orgserver.services.calls import questions
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.questions import AffectedRecords, Confirmation
-from orgserver.store.calls import approvals
-from orgserver.store.calls.approvals import ApprovalRequest, Pass, QueueResult
+from orgserver.store import approvals
+from orgserver.store.approvals import ApprovalRequest, Pass, QueueResult
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction, microseconds
 from orgserver.vault.keys import Context, Unsealable

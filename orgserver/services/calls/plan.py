@@ -19,8 +19,8 @@ from orgserver.services.calls.audit_records import short
 from orgserver.services.calls.preflight import Preflight
 from orgserver.services.calls.questions import Confirmation
 from orgserver.services.observer import Watched
+from orgserver.store.approvals import Pass
 from orgserver.store.audit.snapshots import SnapshotSpec
-from orgserver.store.calls.approvals import Pass
 from orgserver.store.calls.idempotency import IdempotencyKey
 from orgserver.vault.keys import Key
 

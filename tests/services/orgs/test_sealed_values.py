@@ -15,7 +15,7 @@ from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.calls.approvals import Approving, Request
 from orgserver.services.undo.changes import CannotUndo
 from orgserver.store import tables
-from orgserver.store.calls.approvals import UNREADABLE
+from orgserver.store.approvals import UNREADABLE
 from orgserver.store.orgs.rewrapping import LEFT_BEHIND, ORG, SEALED
 from orgserver.store.transaction import Transaction
 from tests import operations
