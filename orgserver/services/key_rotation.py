@@ -52,6 +52,7 @@ class Rotated:
 class _Work:
     to: Key
     reseal: bool
+    page: int
     progress: Progress
     total: int = 0
     moved: int = 0
@@ -81,7 +82,12 @@ class Keys:
         return dict.fromkeys(self.ring, 0) | dict(standing.usage)
 
     async def rotate(
-        self, caller: Caller, *, reseal: bool = False, progress: Progress = lambda _done, _total: None
+        self,
+        caller: Caller,
+        *,
+        reseal: bool = False,
+        page: int = PAGE,
+        progress: Progress = lambda _done, _total: None,
     ) -> Rotated:
         """Bring everything under the ring's first key, a new one if need be; ``reseal`` makes new data keys too.
 
@@ -96,7 +102,7 @@ class Keys:
             if made:
                 await asyncio.to_thread(self._rings.vault.renew)
             first = self._rings.vault.ring[0]
-            work = _Work(first, reseal, progress)
+            work = _Work(first, reseal, page, progress)
             await self._on_record(caller, work)
         return Rotated(
             key=first.id.hex(),
@@ -165,7 +171,7 @@ class Keys:
         while last is not None:
 
             def change(tx: Transaction, after: str = last) -> Page:
-                return self._rings.move_in(tx, work.to, after, PAGE, reseal=work.reseal)
+                return self._rings.move_in(tx, work.to, after, work.page, reseal=work.reseal)
 
             page = await self._store.database.write(change)
             last = page.last

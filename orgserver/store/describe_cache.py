@@ -12,13 +12,20 @@ from sqlalchemy.sql.elements import ColumnElement
 from orgserver.store import tables
 from orgserver.store.transaction import Transaction
 
-MAX_ROWS = 200
-"""So many describes are kept for one org …"""
-MAX_BYTES = 2 * 1024 * 1024
-"""… in so many bytes; one alone may take a quarter of that."""
-MAX_BODY = MAX_BYTES // 4
-
 _describes = tables.describes
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How many describes are kept for one org, and how large they may be."""
+
+    rows: int = 200
+    total_bytes: int = 2 * 1024 * 1024
+    body_bytes: int = 512 * 1024
+    """Of one alone."""
+
+
+BOUNDS = Bounds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +56,10 @@ async def find(connection: AsyncConnection, key: DescribeKey) -> StoredDescribe 
     return StoredDescribe(row.body, row.last_modified, row.fetched_at) if row is not None else None
 
 
-def keep_in(tx: Transaction, key: DescribeKey, describe: StoredDescribe) -> bool:
+def keep_in(tx: Transaction, key: DescribeKey, describe: StoredDescribe, bounds: Bounds = BOUNDS) -> bool:
     """Keep one, and let older ones of the same org go; False if it is too large, or its org is gone."""
     org = tx.connection.execute(select(tables.orgs.c.row_id).where(tables.orgs.c.row_id == key.row_id)).first()
-    if org is None or len(describe.body) > MAX_BODY:
+    if org is None or len(describe.body) > bounds.body_bytes:
         return False
     values = {
         "body": describe.body,
@@ -63,7 +70,7 @@ def keep_in(tx: Transaction, key: DescribeKey, describe: StoredDescribe) -> bool
     identity = {"row_id": key.row_id, "user_id": key.user_id, "object": key.object, "api_version": key.api_version}
     insertion = insert(_describes).values(identity | values)
     tx.connection.execute(insertion.on_conflict_do_update(index_elements=list(identity), set_=values))
-    _prune_in(tx, key)
+    _prune_in(tx, key, bounds)
     return True
 
 
@@ -82,16 +89,16 @@ def forget_in(tx: Transaction, key: DescribeKey) -> None:
     tx.connection.execute(delete(_describes).where(_is(key)))
 
 
-def _prune_in(tx: Transaction, newest: DescribeKey) -> None:
+def _prune_in(tx: Transaction, newest: DescribeKey, bounds: Bounds) -> None:
     mine = _describes.c.row_id == newest.row_id
     size = func.length(_describes.c.body)
     count, total = tx.connection.execute(select(func.count(), func.sum(size)).where(mine)).one()
-    if count <= MAX_ROWS and total <= MAX_BYTES:
+    if count <= bounds.rows and total <= bounds.total_bytes:
         return
     names = (_describes.c.user_id, _describes.c.object, _describes.c.api_version)
     oldest = tx.connection.execute(select(*names, size.label("size")).where(mine).order_by(_describes.c.used_at)).all()
     for row in oldest:
-        if count <= MAX_ROWS and total <= MAX_BYTES:
+        if count <= bounds.rows and total <= bounds.total_bytes:
             return
         key = DescribeKey(newest.row_id, row.user_id, row.object, row.api_version)
         if key != newest:

@@ -32,7 +32,7 @@ from orgserver.store.orgs.rewrapping import Keyrings, canary_context
 from orgserver.store.processes.liveness import Liveness
 from orgserver.store.processes.lock_file import PATIENCE
 from orgserver.store.processes.lock_holders import Patience
-from orgserver.store.transaction import Transaction
+from orgserver.store.transaction import Transaction, microseconds
 from orgserver.vault.keys import Context, DataKey, Key, Unsealable
 from orgserver.vault.ring import Vault
 from orgserver.vault.signed_notes import Signer
@@ -121,13 +121,14 @@ async def open_store(
     migrate: bool = True,
     caller: Caller | None = None,
     patience: Patience = PATIENCE,
+    clock: Callable[[], int] = microseconds,
 ) -> Store:
     """Open the store, made and migrated when needed; ``caller`` is who put it here, where it is a copy.
 
     ``open_vault(create)`` opens the key ring; it may make a key only for a store that holds nothing yet.
     Raises StoreError or KeyProblem with one sentence.
     """
-    database = await Database.open(file, migrate=migrate, patience=patience)
+    database = await Database.open(file, migrate=migrate, clock=clock, patience=patience)
     try:
         vault, keys = await _keys(database, open_vault)
     except BaseException:

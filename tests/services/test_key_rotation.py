@@ -18,7 +18,6 @@ from orgserver.model.names import Alias, RowId, new_id
 from orgserver.model.orgs import AccessToken, Caller, Credential, Org, OrgState, Policy, Principal
 from orgserver.model.secret import Secret
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.services import key_rotation as services
 from orgserver.services.key_rotation import Keys
 from orgserver.store import tables
 from orgserver.store.orgs.rewrapping import SEALED, one_rotation
@@ -245,7 +244,7 @@ class CutOff(Exception):
     pass
 
 
-async def cut_off(store: Store, after: int, *, reseal: bool) -> None:
+async def cut_off(store: Store, after: int, *, reseal: bool, page: int) -> None:
     """Run a rotation that ends in the middle."""
 
     def progress(done: int, _total: int) -> None:
@@ -253,21 +252,20 @@ async def cut_off(store: Store, after: int, *, reseal: bool) -> None:
             raise CutOff
 
     with pytest.raises(CutOff):
-        await Keys(store).rotate(who(), reseal=reseal, progress=progress)
+        await Keys(store).rotate(who(), reseal=reseal, page=page, progress=progress)
 
 
 @pytest.mark.parametrize("first", [False, True])
 @pytest.mark.parametrize("then", [False, True])
 async def test_a_rotation_that_was_cut_off_is_finished_by_the_next(
-    mine: Store, ring: Key, monkeypatch: pytest.MonkeyPatch, first: bool, then: bool
+    mine: Store, ring: Key, first: bool, then: bool
 ) -> None:
-    monkeypatch.setattr(services, "PAGE", 2)
     orgs = await add_some(mine, 7)
-    await cut_off(mine, 3, reseal=first)
+    await cut_off(mine, 3, reseal=first, page=2)
     half = await Keys(mine).usage()
     under = half[ring.id.hex()]
 
-    done = await Keys(mine).rotate(who(), reseal=then)
+    done = await Keys(mine).rotate(who(), reseal=then, page=2)
 
     assert under == 3 + 4
     assert (done.made, done.resumed, len(done.usage)) == (False, True, 2)
@@ -281,13 +279,12 @@ async def test_a_rotation_that_was_cut_off_is_finished_by_the_next(
     assert outcomes == [(Outcome.UNKNOWN, "INTERRUPTED"), (Outcome.SUCCEEDED, None)]
 
 
-async def test_a_resumed_reseal_does_not_begin_again(mine: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(services, "PAGE", 2)
+async def test_a_resumed_reseal_does_not_begin_again(mine: Store) -> None:
     await add_some(mine, 6)
-    await cut_off(mine, 4, reseal=True)
+    await cut_off(mine, 4, reseal=True, page=2)
     before = [row.wrapped for row in await raw(mine, tables.data_keys)][:4]
 
-    done = await Keys(mine).rotate(who(), reseal=True)
+    done = await Keys(mine).rotate(who(), reseal=True, page=2)
 
     assert done.moved == 2 + 4
     assert [row.wrapped for row in await raw(mine, tables.data_keys)][:4] == before
@@ -340,10 +337,7 @@ async def test_what_a_server_with_an_old_ring_sealed_is_mended_without_another_k
     assert done.usage == {first.key: 5, ring.id.hex(): 0}
 
 
-async def test_orgs_that_are_added_and_removed_meanwhile_are_left_in_order(
-    mine: Store, opens: Opener, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(services, "PAGE", 1)
+async def test_orgs_that_are_added_and_removed_meanwhile_are_left_in_order(mine: Store, opens: Opener) -> None:
     orgs = await add_some(mine, 5)
     async with opens() as other:
         added: list[RowId] = []
@@ -357,7 +351,7 @@ async def test_orgs_that_are_added_and_removed_meanwhile_are_left_in_order(
             if done in (1, 3):
                 tasks.append(asyncio.ensure_future(meddle(100 + done)))
 
-        done = await Keys(mine).rotate(who(), reseal=True, progress=progress)
+        done = await Keys(mine).rotate(who(), reseal=True, page=1, progress=progress)
         await asyncio.gather(*tasks)
 
         assert [count for key, count in (await Keys(other).usage()).items() if key != done.key] == [0]

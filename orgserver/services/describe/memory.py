@@ -34,7 +34,8 @@ class CachedDescribe:
 class DescribeMemory:
     """The describes, the latest used one last."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_weight: int = MAX_WEIGHT) -> None:
+        self._max_weight = max_weight
         self.describes: OrderedDict[DescribeKey, CachedDescribe] = OrderedDict()
         self.weight = 0
 
@@ -55,7 +56,7 @@ class DescribeMemory:
         self.remove(key)
         self.weight += describe.content.weight
         self.describes[key] = describe
-        while self.weight > MAX_WEIGHT and len(self.describes) > 1:
+        while self.weight > self._max_weight and len(self.describes) > 1:
             _, oldest = self.describes.popitem(last=False)
             self.weight -= oldest.content.weight
 

@@ -37,9 +37,10 @@ class ObjectPage:
 class DescribeOperations:
     """The two verbs: each is an act with its intent and its outcome, whether or not the org must be asked."""
 
-    def __init__(self, metadata: Metadata, key: Key) -> None:
+    def __init__(self, metadata: Metadata, key: Key, page: int = PAGE) -> None:
         self._metadata = metadata
         self._key = key
+        self._page = page
 
     def describe(
         self, sobject: str, fields: Sequence[str] | None = None, *, refresh: bool = False
@@ -53,7 +54,8 @@ class DescribeOperations:
     def list_objects(self, match: str | None, cursor: str | None) -> Operation[ObjectPage]:
         """Name the org's objects whose name or label holds ``match``."""
         return Operation(
-            Action.DESCRIBE, lambda call, org: _plan_objects(self._metadata, self._key, call.caller, match, cursor)(org)
+            Action.DESCRIBE,
+            lambda call, org: _plan_objects(self._metadata, self._key, call.caller, match, cursor, self._page)(org),
         )
 
 
@@ -99,7 +101,7 @@ def _plan_describe(
 
 
 def _plan_objects(
-    metadata: Metadata, key: Key, caller: Caller, match: str | None, cursor: str | None
+    metadata: Metadata, key: Key, caller: Caller, match: str | None, cursor: str | None, page: int
 ) -> Callable[[Org], Plan[ObjectPage]]:
     """Plan to name the objects whose name or label holds ``match``."""
     arguments = {"tool": "list_objects", "match": match}
@@ -113,7 +115,7 @@ def _plan_objects(
         async def send(session: OrgSession) -> ObjectPage:
             every = await metadata.objects(session, caller)
             matches = [each for each in every.objects if _matches(each, match)]
-            objects = _fitting(matches[first : first + PAGE])
+            objects = _fitting(matches[first : first + page])
             following = None
             if len(matches) > first + len(objects):
                 position = Position(skip=first + len(objects))

@@ -50,10 +50,10 @@ Run = Callable[[Call, Operation[Any]], Awaitable[Any]]
 class Metadata:
     """Schemas by org, Salesforce user and object. ``cached``, ``fresh`` and ``names`` ask nobody."""
 
-    def __init__(self, store: Store, run: Run) -> None:
+    def __init__(self, store: Store, run: Run, memory: DescribeMemory | None = None) -> None:
         self._store = store
         self._run = run
-        self.memory = DescribeMemory()
+        self.memory = memory or DescribeMemory()
         self._store_attempts = Attempts()
         """Of asking the store for what is not in memory."""
         self._org_attempts = Attempts()

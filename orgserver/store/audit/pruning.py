@@ -93,7 +93,7 @@ def refuse_for_hold(name: str) -> OperatorError:
     )
 
 
-def step_in(tx: Transaction, log: AuditLog, caller: Caller, began: int, cut: int) -> int:
+def step_in(tx: Transaction, log: AuditLog, caller: Caller, began: int, cut: int, step: int = STEP) -> int:
     """Prune the next step of a cut: give the sequence of the new base. OperatorError if somebody came between."""
     connection = tx.connection
     base = read_base_in(connection, log.store_id)
@@ -102,7 +102,7 @@ def step_in(tx: Transaction, log: AuditLog, caller: Caller, began: int, cut: int
     name = find_hold_in(connection, cut)
     if name is not None:
         raise refuse_for_hold(name)
-    at = _find_step_end(connection, base.sequence, cut)
+    at = _find_step_end(connection, base.sequence, cut, step)
     here = select(func.count()).where(_entries.c.sequence <= at).select_from(_entries)
     removed = int(connection.execute(here).scalar_one())
     hash_ = connection.execute(select(_events.c.hash).where(_events.c.sequence == at)).scalar_one()
@@ -125,7 +125,7 @@ def step_in(tx: Transaction, log: AuditLog, caller: Caller, began: int, cut: int
     return at
 
 
-def _find_step_end(connection: Connection, began: int, cut: int) -> int:
+def _find_step_end(connection: Connection, began: int, cut: int, step: int) -> int:
     """Where the next step ends: at a checkpoint that parts no entry, near the step's size."""
     inside = _checkpoints.c.sequence.between(began + 1, cut)
     sequences = connection.execute(
@@ -134,7 +134,7 @@ def _find_step_end(connection: Connection, began: int, cut: int) -> int:
     near: list[int] = []
     far: list[int] = []
     for sequence in sequences:
-        (near if sequence <= began + STEP else far).append(sequence)
+        (near if sequence <= began + step else far).append(sequence)
     for sequence in (*reversed(near), *far):
         if not connection.execute(select(exists().where(*_parted_by(sequence)))).scalar():
             return sequence

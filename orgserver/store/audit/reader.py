@@ -23,11 +23,13 @@ _outcomes = tables.audit_events.alias("outcomes")
 _events = tables.audit_events
 
 
-async def read_newest(connection: AsyncConnection, criteria: EntryFilter, limit: int) -> list[AuditEntry]:
+async def read_newest(
+    connection: AsyncConnection, criteria: EntryFilter, limit: int, few: int = FEW
+) -> list[AuditEntry]:
     """The latest entries, newest first."""
     entries: list[AuditEntry] = []
     before: int | None = None
-    span = await _narrow(connection, criteria)
+    span = await _narrow(connection, criteria, few)
     while len(entries) < limit:
         query = select_entries(criteria).where(*span).order_by(_entries.c.sequence.desc()).limit(min(PAGE, limit))
         if before is not None:
@@ -145,7 +147,7 @@ def select_entries(criteria: EntryFilter) -> Select[Any]:
     return query
 
 
-async def _narrow(connection: AsyncConnection, criteria: EntryFilter) -> list[ColumnElement[bool]]:
+async def _narrow(connection: AsyncConnection, criteria: EntryFilter, few: int) -> list[ColumnElement[bool]]:
     """Where the entries of a span of time are: a walk back from the end would pass all that are later, one by one.
 
     Times are those of a clock that may have been set back, so they need not stand in the order of the sequence.
@@ -153,18 +155,20 @@ async def _narrow(connection: AsyncConnection, criteria: EntryFilter) -> list[Co
     if criteria.since is None and criteria.until is None:
         return []
     within = _span(_entries.c.time, criteria)
-    if await _is_few(connection, within):
+    if await _is_few(connection, within, few):
         other = tables.audit_entries.alias("within")
         return [_entries.c.sequence.in_(select(other.c.sequence).where(*_span(other.c.time, criteria)))]
-    if criteria.until is None or await _is_few(connection, [_entries.c.time >= to_microseconds(criteria.until)]):
+    if criteria.until is None:
+        return []
+    if await _is_few(connection, [_entries.c.time >= to_microseconds(criteria.until)], few):
         return []
     last = select(func.max(_entries.c.sequence + 0)).where(*within)  # + 0: by the index of times, not by walking back
     return [_entries.c.sequence <= (await connection.execute(last)).scalar_one()]
 
 
-async def _is_few(connection: AsyncConnection, conditions: list[ColumnElement[bool]]) -> bool:
-    some = select(_entries.c.sequence).where(*conditions).limit(FEW).subquery()
-    return bool((await connection.execute(select(func.count()).select_from(some))).scalar_one() < FEW)
+async def _is_few(connection: AsyncConnection, conditions: list[ColumnElement[bool]], few: int) -> bool:
+    some = select(_entries.c.sequence).where(*conditions).limit(few).subquery()
+    return bool((await connection.execute(select(func.count()).select_from(some))).scalar_one() < few)
 
 
 def _span(time: ColumnElement[int], criteria: EntryFilter) -> list[ColumnElement[bool]]:

@@ -77,12 +77,12 @@ def mark() -> bytes:
     return f"{os.getpid()} {_start_of(os.getpid())}\n".encode("ascii").ljust(_MARK_BYTES)
 
 
-def holder_of(path: Path) -> Holder | None:
+def holder_of(path: Path, locks: Path = _LOCKS) -> Holder | None:
     """Who holds the lock of a file: by what the kernel says, else by what the holder wrote; None where neither tells.
 
     Linux lists locks in ``/proc/locks``: ``5: FLOCK  ADVISORY  WRITE 1234 fe:00:2605108 0 EOF`` (proc(5)).
     """
-    pid = _in_kernel(path) or _in_file(path)
+    pid = _in_kernel(path, "FLOCK", locks) or _in_file(path)
     return None if pid is None else Holder(pid, is_stopped(pid))
 
 
@@ -114,9 +114,9 @@ def is_stopped(pid: int) -> bool:
     return _run_ps(pid).startswith("T")
 
 
-def _in_kernel(path: Path, kind: str = "FLOCK") -> int | None:
+def _in_kernel(path: Path, kind: str, locks: Path = _LOCKS) -> int | None:
     try:
-        file, lines = path.stat(), _LOCKS.read_text("ascii", "replace").splitlines()
+        file, lines = path.stat(), locks.read_text("ascii", "replace").splitlines()
     except OSError:
         return None
     device = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}:{file.st_ino}"

@@ -12,9 +12,11 @@ from orgserver.model.errors import InvalidArgument, PolicyDenied, Rejected, Stor
 from orgserver.model.names import CONTACT, EVENT, SObjectName
 from orgserver.model.orgs import Caller, Org
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.services.describe import memory as memory_of_describes
+from orgserver.services.calls.plan import Call
 from orgserver.services.describe import name_hints
-from orgserver.services.describe.memory import describe_key
+from orgserver.services.describe.memory import DescribeMemory, describe_key
+from orgserver.services.describe.operations import DescribeOperations, ObjectPage
+from orgserver.services.describe.schemas import Metadata
 from orgserver.services.queries.list_query import Listing
 from orgserver.store import describe_cache
 from orgserver.store.transaction import microseconds
@@ -150,18 +152,21 @@ async def test_what_one_user_sees_is_never_told_to_another(app: App, caller: Cal
     assert cached(await org_of(app, "globex"), "Contact") is None
 
 
-async def test_memory_is_bounded_by_what_schemas_hold(
-    app: App, caller: Caller, acme: SandboxOrg, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(memory_of_describes, "MAX_WEIGHT", 700)
+async def test_memory_is_bounded_by_what_schemas_hold(app: App, caller: Caller, acme: SandboxOrg) -> None:
+    memory = DescribeMemory(max_weight=700)
+    metadata = Metadata(app.store, app.services.executor.run, memory)
+
+    async def describe(name: str) -> None:
+        operation = DescribeOperations(metadata, app.store.cursors).describe(name)
+        await app.services.executor.run(Call(caller, DESCRIBE, "acme", SObjectName(name)), operation)
+
     for name in ("Contact", "Account", "Event", "User"):
-        await operations.describe(app, caller, DESCRIBE, "acme", name)
-    memory = app.services.executor.metadata.memory
+        await describe(name)
     held = list(memory.describes.values())
 
     assert sum(each.content.weight for each in held) == memory.weight
     assert memory.weight <= 700 or len(held) == 1
-    await operations.describe(app, caller, DESCRIBE, "acme", "Contact")
+    await describe("Contact")
     assert len(asked(acme)) == 4  # the store still had it
 
 
@@ -189,14 +194,17 @@ async def test_nothing_is_told_of_an_org_that_is_not_yours_or_is_disabled(
     assert [e.outcome for e in await entries(app, DESCRIBE)][1:] == [Outcome.DENIED, Outcome.DENIED]
 
 
-async def test_objects_are_named_a_page_at_a_time(
-    app: App, caller: Caller, monkeypatch: pytest.MonkeyPatch, acme: SandboxOrg
-) -> None:
-    monkeypatch.setattr("orgserver.services.describe.operations.PAGE", 2)
+async def page_of(app: App, caller: Caller, count: int, cursor: str | None = None) -> ObjectPage:
+    """Some objects of acme, so many a page."""
+    operation = DescribeOperations(app.services.executor.metadata, app.store.cursors, page=count)
+    return await app.services.executor.run(Call(caller, OBJECTS, "acme"), operation.list_objects(None, cursor))
+
+
+async def test_objects_are_named_a_page_at_a_time(app: App, caller: Caller, acme: SandboxOrg) -> None:
     names: list[str] = []
     cursor = None
     while True:
-        page = await operations.objects(app, caller, OBJECTS, "acme", None, cursor)
+        page = await page_of(app, caller, 2, cursor)
         names += [each.name for each in page.objects]
         cursor = page.next_cursor
         if cursor is None:
@@ -210,11 +218,8 @@ async def test_objects_are_named_a_page_at_a_time(
     assert "User" not in {each.name for each in found.objects}
 
 
-async def test_a_cursor_of_one_org_or_match_opens_no_other(
-    app: App, caller: Caller, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("orgserver.services.describe.operations.PAGE", 1)
-    page = await operations.objects(app, caller, OBJECTS, "acme", None, None)
+async def test_a_cursor_of_one_org_or_match_opens_no_other(app: App, caller: Caller) -> None:
+    page = await page_of(app, caller, 1)
 
     for alias, match in (("globex", None), ("acme", "a")):
         with pytest.raises(InvalidArgument):

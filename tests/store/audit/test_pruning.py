@@ -75,8 +75,7 @@ async def test_what_is_left_after_pruning_still_verifies(store: Store) -> None:
     assert await rows(store, "audit_touched") == 0
 
 
-async def test_a_long_cut_is_made_in_steps_that_each_verify(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pruning, "STEP", 1_000)
+async def test_a_long_cut_is_made_in_steps_that_each_verify(store: Store) -> None:
     for _ in range(4):
         await fill(store, 400)
     cut = await Retention(store).plan(LATER)
@@ -85,7 +84,7 @@ async def test_a_long_cut_is_made_in_steps_that_each_verify(store: Store, monkey
     while at < cut.sequence:
         began = at
         at = await store.database.write(
-            lambda tx, began=began: pruning.step_in(tx, store.audit, ME, began, cut.sequence)
+            lambda tx, began=began: pruning.step_in(tx, store.audit, ME, began, cut.sequence, step=1_000)
         )
         steps += 1
         assert (await AuditLogReader(store).verify()).problem is None

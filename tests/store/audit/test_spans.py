@@ -1,14 +1,14 @@
 """The newest entries of a span of time are the same whichever way they are looked up, even when the clock was set back."""
 
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from orgserver.model.audit import Action, Completion, EntryFilter, Intent, Outcome
 from orgserver.model.names import new_id
-from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.store.audit import reader
-from orgserver.store.session import Store
 from orgserver.store.times import to_datetime
 
 TIMES = [10, 20, 30, 40, 15, 25, 35, 50, 5, 60]
@@ -20,15 +20,14 @@ def bounds() -> list[int | None]:
 
 
 @pytest.mark.parametrize("few", [1, 3, 6, 20_000])
-async def test_the_newest_of_a_span_are_found_whatever_the_clock_did(
-    store: Store, few: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(reader, "FEW", few)
+async def test_the_newest_of_a_span_are_found_whatever_the_clock_did(opener: Callable[..., Any], few: int) -> None:
+    now = TIMES[0]
+    store = await opener(clock=lambda: now * 1_000_000)
     for time in TIMES:
-        monkeypatch.setattr(store.database._writer, "_clock", lambda now=time: now * 1_000_000)
+        now = time
         act = Intent(new_id(), "me", "stdio", Action.READ, object=str(time))
         await store.audit.record(act, Completion(Outcome.SUCCEEDED))
-    audit_log = AuditLogReader(store)
+    await store.audit.catch_up()
 
     for since, until in itertools.product(bounds(), bounds()):
         wanted = EntryFilter(
@@ -37,5 +36,9 @@ async def test_the_newest_of_a_span_are_found_whatever_the_clock_did(
         )
         expected = [time for time in reversed(TIMES) if (since or 0) <= time < (100 if until is None else until)]
 
-        assert [int(entry.object or 0) for entry in await audit_log.newest(wanted, 50)] == expected
-        assert [int(entry.object or 0) for entry in await audit_log.newest(wanted, 2)] == expected[:2]
+        async with store.database.reading() as connection:
+            every = await reader.read_newest(connection, wanted, 50, few)
+            two = await reader.read_newest(connection, wanted, 2, few)
+        assert [int(entry.object or 0) for entry in every] == expected
+        assert [int(entry.object or 0) for entry in two] == expected[:2]
+    await store.close()

@@ -197,19 +197,15 @@ async def test_scanning_beside_a_holder_is_not_held_up(store: Store) -> None:
         assert time.monotonic() - began < 2
 
 
-def test_the_holder_is_known_by_what_it_wrote_where_the_kernel_does_not_tell(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_holder_is_known_by_what_it_wrote_where_the_kernel_does_not_tell(tmp_path: Path) -> None:
     lock = LockFile(tmp_path / "a.lock")
-    monkeypatch.setattr(lock_holders, "_LOCKS", tmp_path / "no such list")
     assert lock.take_now()
 
-    assert lock_holders.holder_of(lock.path) == lock_holders.Holder(os.getpid())
+    assert lock_holders.holder_of(lock.path, tmp_path / "no such list") == lock_holders.Holder(os.getpid())
     lock.close()
 
 
-def test_a_process_id_that_was_used_again_is_not_blamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lock_holders, "_LOCKS", tmp_path / "no such list")
+def test_a_process_id_that_was_used_again_is_not_blamed(tmp_path: Path) -> None:
     (tmp_path / "a.lock").write_text(f"{os.getpid()} 12345\n")
 
-    assert lock_holders.holder_of(tmp_path / "a.lock") is None
+    assert lock_holders.holder_of(tmp_path / "a.lock", tmp_path / "no such list") is None
