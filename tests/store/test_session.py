@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, insert, select, text, update
 
 from orgserver.model.errors import KeyProblem, StoreError
-from orgserver.store import files, migration, tables
+from orgserver.store import migration, tables
 from orgserver.store.database import OLDER_SCHEMAS, SCHEMA, Database
 from orgserver.store.processes.lock_file import hold_lock
 from orgserver.store.session import Store, open_store
@@ -136,7 +136,14 @@ async def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path, ring
 async def test_a_store_on_a_network_file_system_is_refused(
     tmp_path: Path, ring: Key, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "file_system", lambda _folder: "nfs4")
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(f"22 1 0:21 / {tmp_path} rw,relatime shared:1 - nfs4 server:/export rw\n")
+    read_text = Path.read_text
+
+    def read(path: Path, *options: str) -> str:
+        return read_text(mounts if path == Path("/proc/self/mountinfo") else path, *options)
+
+    monkeypatch.setattr(Path, "read_text", read)
 
     with pytest.raises(StoreError, match="network file system"):
         await open_store(tmp_path / "orgserver.db", lambda _create: Vault([ring]))

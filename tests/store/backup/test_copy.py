@@ -214,19 +214,15 @@ async def test_a_name_that_is_taken_is_left_as_it_is(app: App, caller: Caller, t
     assert os.listdir(target.parent) == ["store.db"]
 
 
-async def test_a_name_that_is_taken_meanwhile_is_left_as_it_is(
-    app: App, caller: Caller, target: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    checked = copying._check_copy
-
-    async def slowly(*given: Any) -> Any:
-        target.write_text("somebody's")
-        return await checked(*given)
-
-    monkeypatch.setattr(copying, "_check_copy", slowly)
+async def test_a_name_that_is_taken_meanwhile_is_left_as_it_is(app: App, caller: Caller, target: Path) -> None:
+    backup = asyncio.create_task(copying.backup(app.store, target, caller))
+    async with asyncio.timeout(10):
+        while not os.listdir(target.parent):  # until its copying has begun
+            await asyncio.sleep(0)
+    target.write_text("somebody's")
 
     with pytest.raises(StoreError, match="exists already"):
-        await copying.backup(app.store, target, caller)
+        await backup
 
     assert target.read_text() == "somebody's"
     assert os.listdir(target.parent) == ["store.db"]
