@@ -15,6 +15,7 @@ from orgserver.salesforce.protocol import rest
 from orgserver.salesforce.protocol.messages import Reply, Request
 from orgserver.services.observer import Observer
 from orgserver.services.tokens.cache import LEASE_SECONDS, Tokens
+from orgserver.services.tokens.persistence import PAUSES, Pauses
 from orgserver.store.orgs.registry import OrgSnapshot
 from orgserver.store.session import Store
 
@@ -74,13 +75,19 @@ class Access:
         *,
         lease_seconds: float = LEASE_SECONDS,
         observer: Observer | None = None,
+        pauses: Pauses = PAUSES,
     ) -> None:
         self.client = client
         self.scope = scope
         self._store = store
         self._catalog: OrgSnapshot | None = None
         self.tokens = Tokens(
-            store, client, lease_seconds=lease_seconds, token_seconds=client.token_seconds, observer=observer
+            store,
+            client,
+            lease_seconds=lease_seconds,
+            token_seconds=client.token_seconds,
+            observer=observer,
+            pauses=pauses,
         )
 
     async def catalog(self) -> OrgSnapshot:

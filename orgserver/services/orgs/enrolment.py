@@ -74,12 +74,13 @@ class _Registered:
 class Enrolment:
     """Registers orgs."""
 
-    def __init__(self, store: Store, access: Access, registry: Registry) -> None:
+    def __init__(
+        self, store: Store, access: Access, registry: Registry, progress: EnrolmentProgress | None = None
+    ) -> None:
         self._store = store
         self._access = access
-        self._client = access.client
         self._registry = registry
-        self._progress = EnrolmentProgress(store)
+        self._progress = progress or EnrolmentProgress(store)
         self._authentication = Authentication(self._progress, access.client)
 
     async def add(self, caller: Caller, registration: Registration, sign_in: SignIn | None = None) -> Enrolled:
@@ -99,11 +100,10 @@ class Enrolment:
     async def _enrol(self, caller: Caller, registration: Registration, sign_in: SignIn | None) -> Enrolled:
         try:
             authenticated = await self._authentication.authenticate(registration, sign_in)
-            identity = (
-                await self._prove(authenticated, authenticated.session, registration) if authenticated.session else None
-            )
+            session = authenticated.session
+            identity = await self._prove(authenticated, session, registration) if session else None
         finally:
-            await self._client.close_org(hosts_of(registration).key)
+            await self._access.client.close_org(hosts_of(registration).key)
         catalog = await self._access.reload()
         existing = _taken(catalog, registration)  # a login may take minutes
         if identity and existing and existing.org_id not in (None, identity.org_id):
@@ -141,7 +141,7 @@ class Enrolment:
             ) from None
         where = replace(hosts_of(registration), key=authenticated.row_id, instance_url=instance)
         try:
-            return await read_identity(self._client, where, session.token, registration.api_version)
+            return await read_identity(self._access.client, where, session.token, registration.api_version)
         except CallError as error:
             if error.code == "INVALID_SESSION_ID" and authenticated.enrolment:
                 await self._progress.start_over(authenticated.enrolment)
@@ -153,7 +153,7 @@ class Enrolment:
                 code=error.code,
             ) from error
         finally:
-            await self._client.close_org(authenticated.row_id)
+            await self._access.client.close_org(authenticated.row_id)
 
     async def _refuse_other_org(
         self, registration: Registration, authenticated: Authenticated, existing: Org, identity: Identity

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -47,8 +47,9 @@ def already_registered(alias: Alias) -> EnrolmentError:
 class EnrolmentProgress:
     """The unfinished enrolments of one store."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, pauses: Sequence[float] = KEEP_TRYING) -> None:
         self._store = store
+        self._pauses = pauses
 
     async def all(self) -> dict[Alias, PendingEnrolment]:
         """Every unfinished enrolment, opened."""
@@ -119,7 +120,7 @@ class EnrolmentProgress:
         except Exception:  # noqa: BLE001  # whatever it is, the answer must not be lost with it
             logger.warning("the store does not take Salesforce's answer for %s; trying again", enrolment.alias)
         rescued = await self._rescue(enrolment, facts)
-        for pause in KEEP_TRYING:
+        for pause in self._pauses:
             await asyncio.sleep(pause)
             with suppress(Exception):
                 sealed = await self.keep(enrolment, **facts)

@@ -17,6 +17,7 @@ from orgserver.model.orgs import AccessToken, Org
 from orgserver.salesforce.client import TOKEN_SECONDS, SalesforceClient
 from orgserver.salesforce.protocol import refusal_hints
 from orgserver.services.observer import Observer
+from orgserver.services.tokens.persistence import PAUSES, Pauses
 from orgserver.services.tokens.refresh import Refresher, RefreshRequest
 from orgserver.store.session import Store
 
@@ -64,12 +65,18 @@ class Tokens:
         lease_seconds: float = LEASE_SECONDS,
         token_seconds: float = TOKEN_SECONDS,
         observer: Observer | None = None,
+        pauses: Pauses = PAUSES,
     ) -> None:
         self._store = store
         self.client = client
         self._live: dict[RowId, _Live] = {}
         self._refresher = Refresher(
-            store, client, observer or Observer(), lease_seconds=lease_seconds, token_seconds=token_seconds
+            store,
+            client,
+            observer or Observer(),
+            lease_seconds=lease_seconds,
+            token_seconds=token_seconds,
+            pauses=pauses,
         )
         self._refreshes: set[asyncio.Task[AccessToken]] = set()
 

@@ -29,7 +29,19 @@ from orgserver.store.times import to_datetime
 from orgserver.store.transaction import Transaction, microseconds
 
 logger = logging.getLogger("orgserver.tokens")
-_KEEP_TRYING = (0.1, 0.3, 1.0, 3.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Pauses:
+    """How long a refresh pauses between its tries, in seconds."""
+
+    lost: tuple[float, float] = (1.0, 2.0)
+    """Before a refresh token is sent again whose answer was lost: at least, and at most."""
+    unsaved: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0)
+    """Between tries to store an answer that the store did not take."""
+
+
+PAUSES = Pauses()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +63,9 @@ class Deposit:
 class Safekeeping:
     """Puts answers into the store, and holds on to those that it does not take."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, pauses: Pauses) -> None:
         self._store = store
+        self._pauses = pauses
         self._unsaved: dict[RowId, tuple[Deposit, Path | None]] = {}
 
     def holds(self, org: Org) -> bool:
@@ -86,7 +99,7 @@ class Safekeeping:
         """Seal an answer beside the store, go on trying, and only then say so."""
         org = deposit.org
         path = await self._sealed_beside(deposit)
-        for pause in _KEEP_TRYING:
+        for pause in self._pauses.unsaved:
             await asyncio.sleep(pause)
             with suppress(Exception):
                 stored = await self._store.database.write(deposit.change)

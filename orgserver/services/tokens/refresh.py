@@ -22,7 +22,7 @@ from orgserver.salesforce.hosts import OrgHosts, hosts_of_org
 from orgserver.services.observer import Observer
 from orgserver.services.tokens import assertion_login, failures
 from orgserver.services.tokens.instance_moves import Moves
-from orgserver.services.tokens.persistence import RefreshOutcomes, Safekeeping, instance_named_by, present_time
+from orgserver.services.tokens.persistence import Pauses, RefreshOutcomes, Safekeeping, instance_named_by, present_time
 from orgserver.store.orgs.refreshes import Busy, Closed, Finished, Granted, Refreshes, moment
 from orgserver.store.session import Store
 
@@ -33,7 +33,6 @@ AT_ONCE = 10
 _LOOK_AFTER = 0.5
 """Seconds: whoever waits longer for a lease looks whether its holder is stopped."""
 _LEASE_PAUSE = (0.03, 0.12)
-_LOST_PAUSE = (1.0, 2.0)
 _BUSY_WAITS = (0.3, 0.6, 1.2, 2.4, 4.8)
 """How long to wait, in seconds, for somebody else's refresh before looking at the store again."""
 
@@ -74,16 +73,18 @@ class Refresher:
         *,
         lease_seconds: float,
         token_seconds: float,
+        pauses: Pauses,
     ) -> None:
         self._store = store
         self._client = client
         self._steps = Refreshes(store.orgs, store.lives)
         self._lease_seconds = lease_seconds
         self._token_seconds = token_seconds
+        self._pauses = pauses
         self._places = asyncio.Semaphore(AT_ONCE)
         self.ending = False
         """The process is about to end: nobody waits for somebody else's refresh any more."""
-        self._safe = Safekeeping(store)
+        self._safe = Safekeeping(store, pauses)
         self._outcomes = RefreshOutcomes(store, observer, self._steps, self._safe)
         self._moves = Moves(store, client)
 
@@ -112,7 +113,7 @@ class Refresher:
                 if not proofs:
                     raise failures.lost(org, lost) from lost
                 proofs -= 1
-                pause, busy = random.uniform(*_LOST_PAUSE), None  # noqa: S311  # jitter
+                pause, busy = random.uniform(*self._pauses.lost), None  # noqa: S311  # jitter
             await self._give_up_on(busy, org, asyncio.get_running_loop().time() - began)
             await asyncio.sleep(pause)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
@@ -21,9 +22,11 @@ from orgserver.salesforce.auth.token_refusals import GUIDE
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.orgs import browser_login, pending_enrolment
 from orgserver.services.orgs.browser_login import Login, read_callback, read_redirect
-from orgserver.services.orgs.enrolment import Registration
+from orgserver.services.orgs.enrolment import Enrolment, Registration
 from orgserver.services.queries.list_query import Listing
+from orgserver.store.session import Store
 from tests import operations
+from tests.refusing_stores import make_refusing
 
 KEY = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
 PEM = KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
@@ -67,6 +70,12 @@ async def empty(open_again: Any, acme: SandboxOrg) -> Any:
 async def works(app: App, caller: Caller, name: str = "acme") -> bool:
     page = await operations.list_(app, caller, "salesforce_list_contacts", name, Listing(CONTACT))
     return bool(page.total_size)
+
+
+def enrolment_in(app: App, store: Store, pauses: Sequence[float]) -> Enrolment:
+    """Registers orgs of an app, over another store."""
+    progress = pending_enrolment.EnrolmentProgress(store, pauses)
+    return Enrolment(store, app.access, app.registry, progress)
 
 
 async def no_drafts(app: App) -> bool:
@@ -137,19 +146,14 @@ async def test_where_the_app_of_the_sf_command_is_not_installed_the_hint_says_wh
     assert await no_drafts(empty)
 
 
-async def test_the_store_takes_a_write_before_anybody_logs_in(
-    empty: App, caller: Caller, acme: SandboxOrg, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def refuse(_change: object, **_limits: object) -> object:
-        raise StoreError("the disk is full")
-
+async def test_the_store_takes_a_write_before_anybody_logs_in(empty: App, caller: Caller, acme: SandboxOrg) -> None:
     async def never(_begun: Login) -> Secret:
         raise AssertionError("the browser was opened")
 
-    monkeypatch.setattr(empty.store.database._writer, "run", refuse)
+    enrolment = Enrolment(make_refusing(empty.store), empty.access, empty.registry)
 
     with pytest.raises(StoreError):
-        await empty.enrolment.add(caller, registration(acme, "web"), never)
+        await enrolment.add(caller, registration(acme, "web"), never)
 
 
 async def test_an_alias_in_use_is_said_before_anybody_logs_in(empty: App, caller: Caller, acme: SandboxOrg) -> None:
@@ -287,42 +291,25 @@ async def test_cancelled_at_any_step_no_login_is_lost_once_its_code_was_redeemed
         assert await no_drafts(app)
 
 
-async def test_a_store_that_stumbles_does_not_lose_the_answer(
-    empty: App, caller: Caller, acme: SandboxOrg, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pending_enrolment, "KEEP_TRYING", (0, 0, 0))
-    whole, failures = empty.store.database._writer.run, iter([StoreError("the disk is full")] * 2)
+async def test_a_store_that_stumbles_does_not_lose_the_answer(empty: App, caller: Caller, acme: SandboxOrg) -> None:
+    failures = iter([True, True])
+    store = make_refusing(empty.store, lambda: acme.counters.logins > 0 and next(failures, False))
 
-    async def stumbling(change: Any, **limits: Any) -> Any:
-        if acme.counters.logins and (failure := next(failures, None)):
-            raise failure
-        return await whole(change, **limits)
+    await enrolment_in(empty, store, pauses=(0, 0, 0)).add(caller, registration(acme, "web"), browser)
 
-    monkeypatch.setattr(empty.store.database._writer, "run", stumbling)
-
-    await empty.enrolment.add(caller, registration(acme, "web"), browser)
-
+    assert next(failures, None) is None
     assert await works(empty, caller)
 
 
 @pytest.mark.parametrize("auth", ["web", "refresh-token"])
 async def test_an_answer_that_the_store_never_takes_waits_beside_it(
-    open_again: Any, caller: Caller, acme: SandboxOrg, monkeypatch: pytest.MonkeyPatch, auth: AuthKind
+    open_again: Any, caller: Caller, acme: SandboxOrg, auth: AuthKind
 ) -> None:
-    monkeypatch.setattr(pending_enrolment, "KEEP_TRYING", (0, 0))
     given = registration(acme, auth)
     async with open_again() as app:
-        whole = app.store.database._writer.run
-
-        async def full(change: Any, **limits: Any) -> Any:
-            if acme.counters.logins + acme.counters.refreshes:
-                raise StoreError("the disk is full")
-            return await whole(change, **limits)
-
-        monkeypatch.setattr(app.store.database._writer, "run", full)
+        store = make_refusing(app.store, lambda: acme.counters.logins + acme.counters.refreshes > 0)
         with pytest.raises(EnrolmentError, match="kept, sealed, in orgserver.db.rescue-"):
-            await app.enrolment.add(caller, given, browser)
-        monkeypatch.undo()
+            await enrolment_in(app, store, pauses=(0, 0)).add(caller, given, browser)
 
     async with open_again() as app:
         enrolled = await app.enrolment.add(caller, given)

@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,10 +12,11 @@ from orgserver.model.names import CONTACT, alias
 from orgserver.model.orgs import Caller
 from orgserver.model.secret import Secret
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.services.orgs.enrolment import Registration
+from orgserver.services.orgs.enrolment import Enrolment, Registration
 from orgserver.services.queries.list_query import Listing
 from orgserver.store.transaction import Transaction
 from tests import operations
+from tests.refusing_stores import make_refusing
 
 
 def registration(org: SandboxOrg, name: str = "acme", token: str = "", **options: Any) -> Registration:
@@ -101,16 +101,11 @@ async def test_cancelled_at_any_step_nothing_is_lost(open_again: Any, caller: Ca
         assert await works(app, caller)
 
 
-async def test_a_store_that_takes_no_writes_spends_no_token(
-    empty: App, caller: Caller, acme: SandboxOrg, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def refuse(_change: Callable[[Transaction], object], **_limits: object) -> object:
-        raise StoreError("the disk is full")
-
-    monkeypatch.setattr(empty.store.database._writer, "run", refuse)
+async def test_a_store_that_takes_no_writes_spends_no_token(empty: App, caller: Caller, acme: SandboxOrg) -> None:
+    enrolment = Enrolment(make_refusing(empty.store), empty.access, empty.registry)
 
     with pytest.raises(StoreError):
-        await empty.enrolment.add(caller, registration(acme))
+        await enrolment.add(caller, registration(acme))
     assert acme.requests == []
 
 

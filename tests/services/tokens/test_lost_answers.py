@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import stat
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from orgserver.store.orgs.refreshes import Granted
 from orgserver.store.transaction import Transaction
 from tests import operations
 from tests.conftest import Transports
+from tests.refusing_stores import make_refusing
+from tests.services.tokens.tokens import with_tokens
 
 TOKEN = ".*/token"
 
@@ -44,10 +47,10 @@ async def lease(app: App) -> Any:
         return (await connection.execute(select(tables.leases))).first()
 
 
-@pytest.fixture(autouse=True)
-def _shorter_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orgserver.services.tokens.refresh._LOST_PAUSE", (0.0, 0.01))
-    monkeypatch.setattr("orgserver.services.tokens.persistence._KEEP_TRYING", (0.01, 0.01))
+@pytest.fixture
+async def app(app: App) -> AsyncIterator[App]:
+    async with with_tokens(app) as quick:
+        yield quick
 
 
 # -- the answer is lost
@@ -203,30 +206,15 @@ async def act_after_token(app: App, transports: Transports, act: Callable[[], No
     transports.open = lambda _url: AfterToken(act)
 
 
-class Refusing:
-    """A store that takes no writes from the moment that a token was answered."""
-
-    def __init__(self, app: App, monkeypatch: pytest.MonkeyPatch, error: Exception | None = None) -> None:
-        self.refuses = False
-        self._error = error or StoreError("the store cannot be written: disk full")
-        self._write = app.store.database.write
-        monkeypatch.setattr(type(app.store.database), "write", self.write)
-
-    async def write(self, change: Callable[[Transaction], Any], **limits: Any) -> Any:
-        if self.refuses:
-            raise self._error
-        return await self._write(change, **limits)
-
-    def begin(self) -> None:
-        self.refuses = True
-
-
-async def refuse_after_token(
-    app: App, transports: Transports, monkeypatch: pytest.MonkeyPatch, error: Exception | None = None
-) -> Refusing:
-    refusing = Refusing(app, monkeypatch, error)
-    await act_after_token(app, transports, refusing.begin)
-    return refusing
+@asynccontextmanager
+async def refusing_after_token(
+    app: App, transports: Transports, error: Exception | None = None
+) -> AsyncIterator[tuple[App, asyncio.Event]]:
+    """The app over a store that takes no writes from the moment a token was answered, while the event is set."""
+    refuses = asyncio.Event()
+    await act_after_token(app, transports, refuses.set)
+    async with with_tokens(app, make_refusing(app.store, refuses.is_set, error)) as refusing:
+        yield refusing, refuses
 
 
 def rescues(tmp_path: Path) -> list[Path]:
@@ -240,18 +228,15 @@ async def test_an_answer_that_cannot_be_stored_is_sealed_beside_the_store_and_ta
     acme: SandboxOrg,
     tmp_path: Path,
     transports: Transports,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    refusing = await refuse_after_token(app, transports, monkeypatch)
     acme.expire_access_tokens()
-    with pytest.raises(StoreAway, match="does not take the new token"):
-        await app.access.tokens.renew(await org(app))
+    async with refusing_after_token(app, transports) as (refusing, _):
+        with pytest.raises(StoreAway, match="does not take the new token"):
+            await refusing.access.tokens.renew(await org(app))
 
     (rescue,) = rescues(tmp_path)
     assert stat.S_IMODE(rescue.stat().st_mode) == 0o600
     assert acme.refresh_token not in rescue.read_text()
-    monkeypatch.undo()
-    assert refusing.refuses
     async with open_again() as later:
         assert await read(later, caller) == 4
         assert (await org(later)).state is OrgState.READY
@@ -269,14 +254,12 @@ async def test_whatever_keeps_an_answer_from_the_store_it_is_sealed_beside_it(
     acme: SandboxOrg,
     tmp_path: Path,
     transports: Transports,
-    monkeypatch: pytest.MonkeyPatch,
     error: Exception,
 ) -> None:
-    await refuse_after_token(app, transports, monkeypatch, error)
     acme.expire_access_tokens()
-    with pytest.raises(StoreAway):
-        await app.access.tokens.renew(await org(app))
-    monkeypatch.undo()
+    async with refusing_after_token(app, transports, error) as (refusing, _):
+        with pytest.raises(StoreAway):
+            await refusing.access.tokens.renew(await org(app))
 
     async with open_again() as later:
         assert await read(later, caller) == 4
@@ -297,18 +280,16 @@ async def test_a_rotated_token_whose_access_token_may_not_be_used_is_sealed_besi
     open_again: Any,
     acme: SandboxOrg,
     transports: Transports,
-    monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     name: str,
     value: Any,
     state: OrgState,
 ) -> None:
     setattr(acme.answers, name, value)
-    await refuse_after_token(app, transports, monkeypatch)
-    with pytest.raises(StoreAway):
-        await app.access.tokens.renew(await org(app))
+    async with refusing_after_token(app, transports) as (refusing, _):
+        with pytest.raises(StoreAway):
+            await refusing.access.tokens.renew(await org(app))
     (rescue,) = rescues(tmp_path)
-    monkeypatch.undo()
 
     async with open_again() as later:
         found = await org(later)
@@ -341,33 +322,32 @@ async def test_an_exception_of_ours_after_a_refresh_has_left_leaves_it_in_doubt(
 
 
 async def test_the_process_that_holds_an_unstored_answer_sends_nothing_more_and_stores_it_when_it_can(
-    app: App, caller: Caller, acme: SandboxOrg, tmp_path: Path, transports: Transports, monkeypatch: pytest.MonkeyPatch
+    app: App, caller: Caller, acme: SandboxOrg, tmp_path: Path, transports: Transports
 ) -> None:
-    refusing = await refuse_after_token(app, transports, monkeypatch)
     row = await org(app)
-    for _ in range(3):
-        with pytest.raises(StoreAway):
-            await app.access.tokens.renew(row)
-    assert asked(acme) == 1
+    async with refusing_after_token(app, transports) as (refusing, refuses):
+        for _ in range(3):
+            with pytest.raises(StoreAway):
+                await refusing.access.tokens.renew(row)
+        assert asked(acme) == 1
 
-    refusing.refuses = False
-    token = await app.access.tokens.renew(row)
+        refuses.clear()
+        token = await refusing.access.tokens.renew(row)
 
-    assert token.fencing == 2
-    assert rescues(tmp_path) == []
-    assert asked(acme) == 1
-    assert await read(app, caller) == 4
+        assert token.fencing == 2
+        assert rescues(tmp_path) == []
+        assert asked(acme) == 1
+        assert await read(refusing, caller) == 4
 
 
 async def test_another_process_takes_a_rescued_answer_in_before_it_sends_anything(
-    app: App, open_again: Any, caller: Caller, acme: SandboxOrg, transports: Transports, monkeypatch: pytest.MonkeyPatch
+    app: App, open_again: Any, caller: Caller, acme: SandboxOrg, transports: Transports
 ) -> None:
     async with open_again(lease_seconds=0.3, token_seconds=0.2) as other:
-        await refuse_after_token(app, transports, monkeypatch)
         acme.expire_access_tokens()
-        with pytest.raises(StoreAway):
-            await app.access.tokens.renew(await org(app))
-        monkeypatch.undo()
+        async with refusing_after_token(app, transports) as (refusing, _):
+            with pytest.raises(StoreAway):
+                await refusing.access.tokens.renew(await org(app))
 
         assert await read(other, caller) == 4
 

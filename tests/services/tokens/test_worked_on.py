@@ -3,6 +3,7 @@
 Each hostile test (``…_after_it_rotated``) has a friendly twin (``…_before_any_work``).
 """
 
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,6 +21,7 @@ from orgserver.store import tables
 from orgserver.store.times import to_microseconds
 from orgserver.store.transaction import Transaction
 from tests import operations
+from tests.services.tokens.tokens import with_tokens
 
 TOKEN = ".*/token"
 ANSWERS: dict[str, dict[str, Any]] = {
@@ -44,9 +46,10 @@ WAYS = ("keep_alive", "call", "check_org", "refresh_idle")
 every_answer = pytest.mark.parametrize("answer", ANSWERS)
 
 
-@pytest.fixture(autouse=True)
-def _shorter_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orgserver.services.tokens.refresh._LOST_PAUSE", (0.0, 0.01))
+@pytest.fixture
+async def app(app: App) -> AsyncIterator[App]:
+    async with with_tokens(app) as quick:
+        yield quick
 
 
 async def org(app: App) -> Org:
