@@ -1,4 +1,4 @@
-"""What a process does for the audit log all its life: say that it is alive, and look after what others left."""
+"""The loop that says that a process is alive, gives abandoned intents their outcome, and makes checkpoints."""
 
 from __future__ import annotations
 

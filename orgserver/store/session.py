@@ -1,4 +1,4 @@
-"""The open store: its database, keys, orgs and audit log together, made on first use."""
+"""The open store: database, keys, orgs and audit log; the file and its first key are made when it is opened first."""
 
 from __future__ import annotations
 

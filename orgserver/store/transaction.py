@@ -1,4 +1,4 @@
-"""What a change of the store runs in, a transaction whose rows share one instant, and statements that run fast."""
+"""A change's transaction, with its connection and time; prepared statements; and the store's clock, ``microseconds``."""
 
 from __future__ import annotations
 

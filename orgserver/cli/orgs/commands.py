@@ -11,7 +11,7 @@ import click
 from orgserver.cli import completion
 from orgserver.cli.confirmation import agree, agree_guarded
 from orgserver.cli.event_loop import run
-from orgserver.cli.orgs.org_details import ago, details_of, warn_of_clients, warn_of_idleness, warn_of_move
+from orgserver.cli.orgs.org_details import ago, details_of, tell_of_clients, warn_of_idleness, warn_of_move
 from orgserver.cli.reading import app_to_read
 from orgserver.cli.support import Failure, app_of, operator, print_facts, print_json, safe, settings_of, tell, warn
 from orgserver.cli.tables import print_table, wide_option
@@ -190,7 +190,7 @@ def remove_org(alias: str, keep_token: bool, yes: bool) -> None:
     click.echo(f"{alias}: removed{', its token was revoked at Salesforce' if revoked else ''}")
     if not revoked and not keep_token and org.holds_refresh_token:
         warn("Salesforce did not know its token any more, so nothing was revoked there")
-    warn_of_clients(alias)
+    tell_of_clients(alias)
 
 
 async def _one(settings: Settings, alias: str) -> Org:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from orgserver.cli.support import warn
+from orgserver.cli.support import tell, warn
 from orgserver.model.orgs import Org
 
 
@@ -77,9 +77,9 @@ def warn_of_move(org: Org) -> None:
         warn(f"{org.alias}: {news}")
 
 
-def warn_of_clients(alias: str) -> None:
+def tell_of_clients(alias: str) -> None:
     """Say what an alias that is no more does to servers that are started for it."""
-    warn(f"a client whose server is for --org {alias} cannot start it any more: orgserver connect that client again")
+    tell(f"A client whose server is for --org {alias} cannot start it any more: orgserver connect that client again.")
 
 
 def _move_of(org: Org) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""The options that limit an org, and what this version makes of each."""
+"""The options that limit an org, and which of them this version refuses because it cannot enforce them."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def update_org(alias: str, as_json: bool, **options: Any) -> None:
     if after is not None and before is not None and (enrolled is None or not as_json):
         _show(before, after, twins, as_json=as_json)
     if after is not None and before is not None and after.alias != before.alias:
-        org_details.warn_of_clients(before.alias)
+        org_details.tell_of_clients(before.alias)
     if changes.get("policy") and twins:
         tell(enrolment.same_limits(twins))
 

@@ -1,4 +1,4 @@
-"""Requests to the token endpoint and its answers, many of which look alike (RFC 6749; Salesforce Help)."""
+"""Forms for the token endpoint, and its answers: tokens, or ``TokenRefused`` (RFC 6749; Salesforce Help)."""
 
 from __future__ import annotations
 

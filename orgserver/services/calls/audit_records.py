@@ -1,4 +1,4 @@
-"""How a call is put on record, and what an agent is told where Salesforce has no words."""
+"""Writes a call's intent, refusal and outcome to the log; the errors for calls that came too late, clashed or failed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records to write, checked as far as every org agrees, and whether the rest must be asked of their org."""
+"""Records to write after the checks that need no org, and whether their org's describe or events must be read."""
 
 from __future__ import annotations
 

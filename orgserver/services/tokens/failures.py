@@ -1,4 +1,4 @@
-"""What is said of an org that gives no token, and why an answer is not taken."""
+"""The errors that a call gets when its org has no token, with the command that mends it; whose an answer is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a refresh leaves: its answer in the store, or until the store takes it in a sealed file and in memory; its end.
+"""Stores the answer of a refresh, in a sealed file while the store refuses it; or the state that its org ended in.
 
 Salesforce has spent the refresh token that was sent, so nobody else has the one that came back.
 """

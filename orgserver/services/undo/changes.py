@@ -1,4 +1,4 @@
-"""Which entries of the audit log are changes that can be undone, and by what."""
+"""Whether an audit entry can be undone, and by which operation: update, create or delete."""
 
 from __future__ import annotations
 

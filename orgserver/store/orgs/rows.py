@@ -1,4 +1,4 @@
-"""How an org stands in its row."""
+"""An ``Org`` to and from its row."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from orgserver.store.transaction import Transaction
 EVERY = select(tables.orgs, tables.policies.c.policy.label("bound")).select_from(
     tables.orgs.outerjoin(tables.policies, tables.policies.c.org_id == tables.orgs.c.org_id)
 )
-"""Orgs with the policy of their org id, in the form that ``org`` reads."""
+"""Orgs with the policy of their org id, in the form that ``read_org`` reads."""
 ELSEWHERE = "{}"
 """In the row of an org whose id is known: its policy stands with that id."""
 _STRICTEST = Policy(read_only=True, confirm_deletes=True, keep_values=True)

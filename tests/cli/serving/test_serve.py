@@ -119,8 +119,8 @@ async def test_a_server_for_an_org_that_was_renamed_or_removed_says_what_to_do(
     without_it = await shell("serve", "--org", "hooli-eu")
     unchanged = await shell("update-org", "acme", "--rename", "acme")
 
-    assert "a client whose server is for --org globex cannot start it any more" in renamed.err
-    assert "a client whose server is for --org hooli-eu cannot start it any more" in removed.err
+    assert "A client whose server is for --org globex cannot start it any more" in renamed.err
+    assert "A client whose server is for --org hooli-eu cannot start it any more" in removed.err
     assert "cannot start it" not in unchanged.err
     assert under_the_old_name.code == without_it.code == 1
     assert "--org globex: no org is registered as globex" in under_the_old_name.err
