@@ -1,4 +1,4 @@
-"""A change's transaction, with its connection and time; prepared statements; and the store's clock, ``microseconds``."""
+"""A change's transaction, its connection and time; prepared statements; and the store's clock, ``microseconds``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes a call's intent, refusal and outcome to the log; the errors for calls that came too late, clashed or failed."""
+"""Writes a call's intent, refusal and outcome to the log; errors for calls that came too late, clashed or failed."""
 
 from __future__ import annotations
 
