@@ -1,7 +1,8 @@
 """Every act passes grants, policy, arguments and the audit log, and nothing that may have happened is repeated."""
 
 import asyncio
-from collections.abc import Callable
+import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -18,7 +19,6 @@ from orgserver.model.errors import (
     PolicyDenied,
     Rejected,
     StoreAway,
-    StoreError,
     Unanswered,
     UnknownOrg,
 )
@@ -27,6 +27,7 @@ from orgserver.model.orgs import Caller, OrgState, Principal, Scope
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.state import schema
 from orgserver.services.queries.list_query import Listing
+from orgserver.store.processes.lock_file import hold_lock
 from orgserver.store.transaction import Transaction
 from tests import operations
 
@@ -701,31 +702,27 @@ async def test_a_key_of_the_wrong_length_is_refused(app: App, caller: Caller, ke
 # -- the store
 
 
-def failing(app: App, monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
-    """Let the store refuse every write from now on, or take them again."""
-    real = app.store.database._writer.run
-    broken = False
-
-    async def run(change: Callable[[Transaction], object], **limits: object) -> object:
-        if broken:
-            raise StoreError("the disk is gone")
-        return await real(change, **limits)  # type: ignore[arg-type]  # as given
-
-    def switch(to: bool) -> None:
-        nonlocal broken
-        broken = to
-
-    monkeypatch.setattr(app.store.database._writer, "run", run)
-    return switch
+def refuse_events(app: App) -> None:
+    """Let the store refuse every event of the audit log from now on."""
+    refusal = "BEGIN SELECT RAISE(ABORT, 'the disk is gone'); END"
+    change_schema(app, f"CREATE TRIGGER refuse_events BEFORE INSERT ON audit_events {refusal}")
 
 
-async def test_without_an_intent_nothing_is_sent(
-    app: App, caller: Caller, acme: SandboxOrg, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fail = failing(app, monkeypatch)
+def take_events(app: App) -> None:
+    """Let the store take them again."""
+    change_schema(app, "DROP TRIGGER refuse_events")
+
+
+def change_schema(app: App, statement: str) -> None:
+    file = app.store.database.file
+    with hold_lock(file), closing(sqlite3.connect(file)) as connection:
+        connection.execute(statement)
+
+
+async def test_without_an_intent_nothing_is_sent(app: App, caller: Caller, acme: SandboxOrg) -> None:
     await create(app, caller)
     acme.requests.clear()
-    fail(True)
+    refuse_events(app)
 
     for act in (create(app, caller), operations.list_(app, caller, "t", "acme", Listing(CONTACT))):
         with pytest.raises(StoreAway) as refused:
@@ -735,22 +732,21 @@ async def test_without_an_intent_nothing_is_sent(
 
 
 async def test_without_an_outcome_the_agent_hears_unknown_and_further_acts_wait_for_it(
-    app: App, caller: Caller, acme: SandboxOrg, monkeypatch: pytest.MonkeyPatch
+    app: App, caller: Caller, acme: SandboxOrg
 ) -> None:
-    fail = failing(app, monkeypatch)
     await create(app, caller)
     acme.fault("delay", path=".*/sobjects/Contact", seconds=0.2)
     task = asyncio.ensure_future(create(app, caller))
     async with asyncio.timeout(5):
         while not acme.faults or acme.faults[0].times:
             await asyncio.sleep(0)
-    fail(True)
+    refuse_events(app)
 
     with pytest.raises(Unanswered) as unrecorded:
         await task
     with pytest.raises(StoreAway):
         await create(app, caller)
-    fail(False)
+    take_events(app)
     await create(app, caller)
 
     assert unrecorded.value.code == "OUTCOME_NOT_RECORDED"
