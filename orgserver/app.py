@@ -30,6 +30,7 @@ from orgserver.store.heartbeat import keep_alive
 from orgserver.store.processes.lock_file import PATIENCE
 from orgserver.store.processes.lock_holders import Patience
 from orgserver.store.session import Store, open_store
+from orgserver.store.transaction import microseconds
 from orgserver.vault.sources import open_vault
 
 if TYPE_CHECKING:
@@ -134,11 +135,13 @@ async def open_app(
     patience: Patience = PATIENCE,
     notify: Notify | None = None,
     transport: OpenTransport | None = None,
+    clock: Callable[[], int] = microseconds,
 ) -> AsyncIterator[App]:
     """Open the store and everything above it; OperatorError with one sentence when something stands in the way.
 
     ``patience`` is for a store that another process holds. ``notify`` shows a person that a question waits; without it
-    nobody is shown anything. ``transport`` opens connections to orgs in place of the usual ones.
+    nobody is shown anything. ``transport`` opens connections to orgs in place of the usual ones. ``clock`` tells the
+    store's time.
     """
     # The store's thread and the event loop hand the interpreter to each other twice a call; the default of
     # 5 ms between forced handovers shows in every p99.
@@ -150,6 +153,7 @@ async def open_app(
             heartbeat=settings.heartbeat_seconds,
             abandoned=settings.abandoned_seconds,
             patience=patience,
+            clock=clock,
         )
         stack.push_async_callback(store.close)
         client = SalesforceClient(

@@ -16,6 +16,7 @@ from orgserver.salesforce.transport import AiohttpTransport
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
 from orgserver.store.session import Store, open_store
+from orgserver.store.transaction import microseconds
 from orgserver.vault.keys import Key
 from orgserver.vault.ring import Vault
 
@@ -95,14 +96,32 @@ def transports() -> Transports:
     return Transports()
 
 
+class Clock:
+    """The time of the test's apps: the present, until a test lets time go by."""
+
+    def __init__(self) -> None:
+        self._ahead = 0
+
+    def __call__(self) -> int:
+        return microseconds() + self._ahead
+
+    def advance(self, seconds: float) -> None:
+        self._ahead += int(seconds * 1_000_000)
+
+
 @pytest.fixture
-def open_again(tmp_path: Path, transports: Transports) -> OpenApp:
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def open_again(tmp_path: Path, transports: Transports, clock: Clock) -> OpenApp:
     """Opens an app over the test's home, as another process would; settings and scope by keyword."""
 
     @asynccontextmanager
     async def open_it(scope: Scope | None = None, **settings: object) -> AsyncIterator[App]:
         read = read_settings({"home": tmp_path / "home"} | settings, {})
-        async with open_app(read, scope, transport=transports) as opened:
+        async with open_app(read, scope, transport=transports, clock=clock) as opened:
             yield opened
 
     return open_it

@@ -19,7 +19,7 @@ from orgserver.salesforce.hosts import hosts_of_org
 from orgserver.services.calls import audit_records, confirmation, idempotency, snapshot
 from orgserver.services.calls.access import Access, OrgSession
 from orgserver.services.calls.audit_records import CallLog
-from orgserver.services.calls.confirmation import Confirmer, Notify
+from orgserver.services.calls.confirmation import ANSWER_SECONDS, Confirmer, Notify
 from orgserver.services.calls.plan import Call, Execution, Operation, Plan
 from orgserver.services.describe import name_hints
 from orgserver.services.describe.name_hints import OrgNames
@@ -28,7 +28,6 @@ from orgserver.services.observer import Observer, Watched
 from orgserver.services.tokens import failures
 from orgserver.store.calls.idempotency import Begun
 from orgserver.store.session import Store
-from orgserver.store.transaction import microseconds
 
 T = TypeVar("T")
 OUTCOME_SECONDS = 1.0
@@ -55,13 +54,14 @@ class Executor:
         call_timeout: float,
         observer: Observer | None = None,
         notify: Notify | None = None,
+        answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
         self._store = store
         self._access = access
         self._call_timeout = call_timeout
         self.log = CallLog(store.audit, observer or Observer())
         self.metadata = Metadata(store, self.run)
-        self._confirmer = Confirmer(store, call_timeout=call_timeout, notify=notify)
+        self._confirmer = Confirmer(store, call_timeout=call_timeout, answer_seconds=answer_seconds, notify=notify)
         self._running: dict[asyncio.Task[Any], Execution[Any]] = {}
 
     async def run(self, call: Call, operation: Operation[T]) -> T:
@@ -148,13 +148,13 @@ class Executor:
         assert execution.plan is not None  # noqa: S101  # or it would not have come here
         seconds = self._call_timeout
         if execution.asks_person:
-            seconds += confirmation.ANSWER_SECONDS + self._call_timeout
+            seconds += self._confirmer.answer_seconds + self._call_timeout
         spend = None
         if execution.approval is not None:
             spend = partial(self._confirmer.spend_in, passed=execution.approval, intent=execution.intent)
         return await self._store.audit.begin(
             execution.intent,
-            deadline=microseconds() + int(seconds * 1_000_000),
+            deadline=self._store.database.clock() + int(seconds * 1_000_000),
             catalog_version=version,
             idempotency_key=execution.plan.idempotency_key,
             spend=spend,

@@ -16,7 +16,6 @@ from orgserver.services.bulk.request import BulkRequest
 from orgserver.services.calls.access import OrgSession
 from orgserver.store.audit import result_parts
 from orgserver.store.session import Store
-from orgserver.store.transaction import microseconds
 
 T = TypeVar("T")
 SHOWN = 50
@@ -134,7 +133,7 @@ class BulkRun:
         self._event_count += len(batches)
 
     async def _write_events(self, seconds: float, batches: Sequence[ResultBatch]) -> None:
-        deadline = microseconds() + int(seconds * 1_000_000)
+        deadline = self.store.database.clock() + int(seconds * 1_000_000)
         try:
             is_ours = await self.store.audit.go_on(self.session.entry_id, deadline, self._event_count, batches)
         except StoreError as error:

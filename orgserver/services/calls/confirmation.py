@@ -27,7 +27,7 @@ from orgserver.services.calls.questions import AffectedRecords, Confirmation
 from orgserver.store import approvals
 from orgserver.store.approvals import ApprovalRequest, Pass, QueueResult
 from orgserver.store.session import Store
-from orgserver.store.transaction import Transaction, microseconds
+from orgserver.store.transaction import Transaction
 from orgserver.vault.keys import Context, Unsealable
 
 T = TypeVar("T")
@@ -43,9 +43,17 @@ _MAX_STATE = 4_096
 class Confirmer:
     """Asks a person, where the org's policy or the size of a change wants it."""
 
-    def __init__(self, store: Store, *, call_timeout: float, notify: Notify | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        call_timeout: float,
+        answer_seconds: float = ANSWER_SECONDS,
+        notify: Notify | None = None,
+    ) -> None:
         self._store = store
         self._call_timeout = call_timeout
+        self.answer_seconds = answer_seconds
         self._notify = notify or (lambda _text: None)
 
     def needs_person(self, caller: Caller, org: Org, confirm: Confirmation | None) -> bool:
@@ -61,7 +69,7 @@ class Confirmer:
         if answer is not None:
             return self._read_answer(answer[0], answer[1], request)
         async with self._store.database.reading() as connection:
-            row = await approvals.find_approved(connection, request.digest, microseconds())
+            row = await approvals.find_approved(connection, request.digest, self._store.database.clock())
         return Pass(row[0], replace(request, count=row[1])) if row is not None else None
 
     async def ask(
@@ -120,9 +128,9 @@ class Confirmer:
         if caller.elicitor is None:
             return False
         self._notify(f"{summary}? The client that asked waits for your answer.")
-        _reschedule(sending, ANSWER_SECONDS + self._call_timeout)
+        _reschedule(sending, self.answer_seconds + self._call_timeout)
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(self.answer_seconds):
                 reply = await caller.elicitor.ask(text, self._state(request))
         except TimeoutError:
             raise PolicyDenied(
@@ -160,7 +168,8 @@ class Confirmer:
     # -- what goes through the client between a question and its answer
 
     def _state(self, request: ApprovalRequest) -> str:
-        note = {"n": secrets.token_hex(12), "x": microseconds() + ANSWER_SECONDS * 1_000_000, "c": request.count}
+        expires_at = self._store.database.clock() + int(self.answer_seconds * 1_000_000)
+        note = {"n": secrets.token_hex(12), "x": expires_at, "c": request.count}
         sealed = self._store.cursors.seal(json.dumps(note).encode(), _context(request))
         return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
 
@@ -177,7 +186,7 @@ class Confirmer:
             ) from None
         if reply != "accept":
             raise _declined()
-        if note["x"] < microseconds():
+        if note["x"] < self._store.database.clock():
             return None  # too late: the question is asked again
         return Pass(note["n"], replace(request, count=note["c"]), note["x"])
 

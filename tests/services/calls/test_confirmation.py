@@ -18,10 +18,10 @@ from orgserver.model.errors import PolicyDenied
 from orgserver.model.names import CONTACT, EVENT
 from orgserver.model.orgs import Caller, Org, Principal, Scope
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.services.calls import confirmation
 from orgserver.services.calls.approvals import Approving
-from orgserver.services.calls.plan import Plan
+from orgserver.services.calls.plan import Call, Plan
 from orgserver.services.calls.questions import AffectedRecords, Confirmation
+from orgserver.services.executor import Executor
 from orgserver.serving.server import build_server
 from orgserver.store.calls import tables as call_tables
 from orgserver.store.transaction import microseconds
@@ -233,12 +233,11 @@ async def test_an_answer_is_bound_to_the_exact_arguments(strict, acme, contact, 
     assert deletes(acme) == []
 
 
-async def test_an_answer_after_five_minutes_is_asked_for_again(strict, acme, contact, monkeypatch) -> None:
+async def test_an_answer_after_five_minutes_is_asked_for_again(strict, acme, contact, clock) -> None:
     arguments = {"org": "acme", "contact_id": contact}
     async with client_of(strict, "auto", Person()) as client:
         question = await asked_of(client, arguments)
-        now = microseconds() + 301_000_000
-        monkeypatch.setattr(confirmation, "microseconds", lambda: now)
+        clock.advance(301)
         late = await answer(client, question.request_state, arguments)
 
     assert isinstance(late, InputRequiredResult)
@@ -424,7 +423,7 @@ async def test_a_yes_to_fewer_records_does_not_cover_more(app, caller) -> None:
     assert sent == []
 
 
-async def test_nobody_answering_is_a_refusal_after_five_minutes(strict, acme, caller, contact, monkeypatch) -> None:
+async def test_nobody_answering_is_a_refusal_after_five_minutes(strict, acme, caller, contact) -> None:
     class Silent:
         answer = None
 
@@ -432,10 +431,11 @@ async def test_nobody_answering_is_a_refusal_after_five_minutes(strict, acme, ca
             await asyncio.Event().wait()
             raise AssertionError
 
-    monkeypatch.setattr(confirmation, "ANSWER_SECONDS", 0.2)
+    executor = Executor(strict.store, strict.access, call_timeout=30, answer_seconds=0.2)
+    call = Call(replace(caller, elicitor=Silent()), DELETE, "acme", CONTACT)
 
     with pytest.raises(PolicyDenied) as silent:
-        await operations.delete(strict, replace(caller, elicitor=Silent()), DELETE, "acme", CONTACT, contact)
+        await executor.run(call, strict.services.records.delete(contact, id_argument="contact_id"))
 
     assert silent.value.code == "CONFIRMATION_TIMEOUT"
     assert deletes(acme) == []

@@ -8,9 +8,10 @@ import pytest
 
 from orgserver.app import App
 from orgserver.model.audit import AuditEntry, EntryFilter, Outcome
-from orgserver.model.errors import InvalidArgument, PolicyDenied, Rejected, StoreError, UnknownOrg
+from orgserver.model.errors import InvalidArgument, PolicyDenied, Rejected, UnknownOrg
 from orgserver.model.names import CONTACT, EVENT, SObjectName
 from orgserver.model.orgs import Caller, Org
+from orgserver.model.schema import Schema
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.calls.plan import Call
 from orgserver.services.describe import name_hints
@@ -21,6 +22,8 @@ from orgserver.services.queries.list_query import Listing
 from orgserver.store import describe_cache
 from orgserver.store.transaction import microseconds
 from tests import operations
+from tests.conftest import Clock
+from tests.refusing_stores import make_refusing
 
 DESCRIBE, OBJECTS = "salesforce_describe_object", "salesforce_list_objects"
 CONTACT_ID = "003Ws000003xYzAIAU"
@@ -28,13 +31,9 @@ MINUTE = 60
 
 
 @pytest.fixture
-def later(app: App, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Lets time go by, for describes."""
-
-    def go(seconds: float) -> None:
-        monkeypatch.setattr(app.store.database, "clock", lambda: microseconds() + int(seconds * 1_000_000))
-
-    return go
+def later(clock: Clock) -> Callable[[float], None]:
+    """Lets time go by."""
+    return clock.advance
 
 
 async def entries(app: App, tool: str | None = None) -> list[AuditEntry]:
@@ -152,33 +151,29 @@ async def test_what_one_user_sees_is_never_told_to_another(app: App, caller: Cal
     assert cached(await org_of(app, "globex"), "Contact") is None
 
 
+async def describe_by(metadata: Metadata, app: App, caller: Caller, name: str) -> Schema:
+    """Describe an object of acme by other metadata than the app's own."""
+    operation = DescribeOperations(metadata, app.store.cursors).describe(name)
+    return await app.services.executor.run(Call(caller, DESCRIBE, "acme", SObjectName(name)), operation)
+
+
 async def test_memory_is_bounded_by_what_schemas_hold(app: App, caller: Caller, acme: SandboxOrg) -> None:
     memory = DescribeMemory(max_weight=700)
     metadata = Metadata(app.store, app.services.executor.run, memory)
-
-    async def describe(name: str) -> None:
-        operation = DescribeOperations(metadata, app.store.cursors).describe(name)
-        await app.services.executor.run(Call(caller, DESCRIBE, "acme", SObjectName(name)), operation)
-
     for name in ("Contact", "Account", "Event", "User"):
-        await describe(name)
+        await describe_by(metadata, app, caller, name)
     held = list(memory.describes.values())
 
     assert sum(each.content.weight for each in held) == memory.weight
     assert memory.weight <= 700 or len(held) == 1
-    await describe("Contact")
+    await describe_by(metadata, app, caller, "Contact")
     assert len(asked(acme)) == 4  # the store still had it
 
 
-async def test_a_store_that_cannot_keep_it_is_no_reason_to_fail(
-    app: App, caller: Caller, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(*_given: object, **_named: object) -> None:
-        raise StoreError("full")
+async def test_a_store_that_cannot_keep_it_is_no_reason_to_fail(app: App, caller: Caller) -> None:
+    metadata = Metadata(make_refusing(app.store), app.services.executor.run)
 
-    monkeypatch.setattr(describe_cache, "keep_in", broken)
-
-    assert (await operations.describe(app, caller, DESCRIBE, "acme", "Contact")).name == "Contact"
+    assert (await describe_by(metadata, app, caller, "Contact")).name == "Contact"
 
 
 async def test_nothing_is_told_of_an_org_that_is_not_yours_or_is_disabled(
