@@ -62,7 +62,7 @@ class Upstream(asyncio.Protocol):
         self.known = known
         self.buffer = b""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # of TCP
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:

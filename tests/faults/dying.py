@@ -11,7 +11,7 @@ from typing import Any
 
 from orgserver.cli.main import cli
 from orgserver.salesforce.client import SalesforceClient
-from orgserver.services.tokens.refresh import Refresher
+from orgserver.services.tokens.persistence import RefreshOutcomes
 from orgserver.store.orgs.refreshes import Refreshes
 
 POINTS = ("before-lease", "leased", "replied", "committing", "committed")
@@ -54,7 +54,7 @@ def arm(point: str) -> None:
         case "committing":
             Refreshes.keep_in = sync(Refreshes.keep_in, before=False)  # type: ignore[method-assign]
         case "committed":
-            Refresher._keep = waiting(Refresher._keep, before=False)  # type: ignore[method-assign]
+            RefreshOutcomes.store_answer = waiting(RefreshOutcomes.store_answer, before=False)  # type: ignore[method-assign]
         case _:
             raise SystemExit(f"there is no point {point}")
 

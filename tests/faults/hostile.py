@@ -137,7 +137,7 @@ class Hostile(asyncio.Protocol):
         self._usual = usual
         self._buffer = b""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # of TCP
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
