@@ -313,13 +313,17 @@ async def test_nobody_logs_in(callback: str) -> None:
     read, write = os.pipe()
     standard_input = os.dup(0)
     os.dup2(read, 0)  # an input that never ends
-    begun = browser_login.begin("https://login.salesforce.com", "3MVG9", browser_login.read_callback(callback))
+    try:
+        begun = browser_login.begin("https://login.salesforce.com", "3MVG9", browser_login.read_callback(callback))
 
-    assert browser.SECONDS == 300
-    with pytest.raises(EnrolmentError, match=r"nobody logged in within 0\.05 seconds"):
-        await browser.sign_in(begun, seconds=0.05)
-    os.close(write)
-    os.dup2(standard_input, 0)
+        assert browser.SECONDS == 300
+        with pytest.raises(EnrolmentError, match=r"nobody logged in within 0\.05 seconds"):
+            await browser.sign_in(begun, seconds=0.05)
+    finally:
+        os.close(write)
+        os.dup2(standard_input, 0)
+        os.close(standard_input)
+        os.close(read)
 
 
 async def test_without_a_client_id_and_a_terminal_it_is_one_line(shell: Shell) -> None:
