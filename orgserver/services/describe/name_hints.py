@@ -86,10 +86,8 @@ async def add_hint(source: NameSource, intent: Intent, error: CallError) -> None
         return
     try:
         error.hint = await _hint(source, intent, error) or error.hint
-    except Exception:
-        logger.exception(
-            "a hint failed in a way that is not foreseen", extra={"entry": intent.id}
-        )  # the outcome must not
+    except Exception:  # a hint may fail, the outcome of its call may not
+        logger.exception("a hint failed in a way that is not foreseen", extra={"entry": intent.id})
 
 
 async def _hint(source: NameSource, intent: Intent, error: Rejected) -> str | None:

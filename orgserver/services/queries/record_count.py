@@ -48,7 +48,7 @@ async def with_total(
 async def _count(session: OrgSession, source: Source, rows: RowQuery) -> int | str:
     try:
         return await paging.count(session, source, rows)
-    except Exception:
+    except Exception:  # the page that it stands beside is whole without it
         logger.exception("a count failed in a way that is not foreseen")
         return "INTERNAL"
 
