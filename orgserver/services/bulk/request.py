@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from orgserver.model import names
 from orgserver.model.bulk import BulkAction
+from orgserver.model.digests import digest_arguments
 from orgserver.model.errors import InvalidArgument
 from orgserver.model.names import EVENT, SObjectName
 from orgserver.model.orgs import Permission
@@ -48,8 +47,7 @@ class BulkArguments:
         """Everything that decides what is sent, short enough to be kept."""
         values: list[Any] = [self.sobject, self.action, self.records, self.soql, self.data, self.external_id_field]
         values += [self.all_or_none, *([self.allow_duplicates] if self.allow_duplicates else [])]
-        text = json.dumps(values, sort_keys=True, ensure_ascii=False, default=dict)
-        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        return digest_arguments(values).hex()
 
     def has_more_than_action(self) -> bool:
         """Whether it holds more than object and action."""

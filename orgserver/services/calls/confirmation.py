@@ -8,16 +8,13 @@ intent.
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import hashlib
-import json
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeVar
 
 from orgserver.model.audit import Action, Completion, Intent, Outcome
+from orgserver.model.digests import digest_arguments
 from orgserver.model.errors import NotSent, PolicyDenied, StoreAway, StoreError, Unanswered
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller, Org
@@ -29,6 +26,7 @@ from orgserver.store.approvals import ApprovalRequest, Pass, QueueResult
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction
 from orgserver.vault.keys import Context, Unsealable
+from orgserver.vault.sealed_tokens import bind_token, open_token, seal_token
 
 T = TypeVar("T")
 Notify = Callable[[str], None]
@@ -37,7 +35,6 @@ ANSWER_SECONDS = 300
 """How long a question at the client stands."""
 MANY = 200
 """More records than this are changed only when a person says so, in every org."""
-_MAX_STATE = 4_096
 
 
 class Confirmer:
@@ -169,16 +166,13 @@ class Confirmer:
 
     def _state(self, request: ApprovalRequest) -> str:
         expires_at = self._store.database.clock() + int(self.answer_seconds * 1_000_000)
-        note = {"n": secrets.token_hex(12), "x": expires_at, "c": request.count}
-        sealed = self._store.cursors.seal(json.dumps(note).encode(), _context(request))
-        return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+        note = {"n": secrets.token_hex(12), "c": request.count}
+        return seal_token(self._store.cursors, note, expires_at, _context(request))
 
     def _read_answer(self, state: str, reply: str, request: ApprovalRequest) -> Pass | None:
         try:
-            state = state if len(state) <= _MAX_STATE and state.isascii() else "!"
-            sealed = base64.b64decode(state + "=" * (-len(state) % 4), altchars=b"-_", validate=True)
-            note = json.loads(self._store.cursors.open(sealed, _context(request)))
-        except (binascii.Error, ValueError, Unsealable):
+            note, expires_at = open_token(self._store.cursors, state, _context(request))
+        except Unsealable:
             raise PolicyDenied(
                 "this answer belongs to another call",
                 code="CONFIRMATION_INVALID",
@@ -186,9 +180,9 @@ class Confirmer:
             ) from None
         if reply != "accept":
             raise _declined()
-        if note["x"] < self._store.database.clock():
+        if expires_at < self._store.database.clock():  # microseconds, as the table of spent answers has them
             return None  # too late: the question is asked again
-        return Pass(note["n"], replace(request, count=note["c"]), note["x"])
+        return Pass(note["n"], replace(request, count=note["c"]), expires_at)
 
 
 def spent() -> PolicyDenied:
@@ -216,10 +210,10 @@ def _approval_request(caller: Caller, org: Org, intent: Intent, confirm: Confirm
         "verb": confirm.verb,
         "arguments": confirm.arguments,
     }
-    text = json.dumps(bound, sort_keys=True, ensure_ascii=False, default=str)
-    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
-    row_id, principal, tool = org.row_id, caller.principal.name, intent.tool or ""
-    return ApprovalRequest(row_id, principal, tool, digest, confirm.verb, confirm.object, confirm.count or 0)
+    digest, tool = digest_arguments(bound), intent.tool or ""
+    return ApprovalRequest(
+        org.row_id, caller.principal.name, tool, digest, confirm.verb, confirm.object, confirm.count or 0
+    )
 
 
 async def _look(confirm: Confirmation, session: OrgSession) -> AffectedRecords:
@@ -246,7 +240,7 @@ def _yes(intent: Intent) -> Intent:
 
 
 def _context(request: ApprovalRequest) -> Context:
-    return Context(request.row_id, "confirmation", request.principal, request.digest.hex())
+    return bind_token("confirmation", request.row_id, request.principal, request.digest)
 
 
 def _reschedule(sending: asyncio.Timeout, seconds: float) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
 
+from orgserver.model.digests import digest_arguments, digest_text
 from orgserver.model.errors import CallError, InvalidArgument, Rejected, Unanswered
 from orgserver.model.results import Created, Upserted
 from orgserver.store.calls.idempotency import IdempotencyKey
@@ -26,13 +26,7 @@ def read_key(key: str | None, *, principal: str, row_id: str, arguments: Mapping
 
 def digest_call(key: str, *, principal: str, row_id: str, arguments: Mapping[str, Any]) -> IdempotencyKey:
     """Make the digests that the store keeps of an idempotency key and its call."""
-    text = json.dumps(arguments, sort_keys=True, ensure_ascii=False)
-    return IdempotencyKey(
-        principal,
-        row_id,
-        hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest(),
-        hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest(),
-    )
+    return IdempotencyKey(principal, row_id, digest_text(key), digest_arguments(arguments))
 
 
 def context(row_id: str, entry_id: str) -> Context:

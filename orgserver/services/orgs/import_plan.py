@@ -22,7 +22,7 @@ from orgserver.model.secret import Secret
 from orgserver.salesforce import hosts
 from orgserver.salesforce.auth import audiences
 from orgserver.services.orgs.enrolment import Enrolled, Enrolment
-from orgserver.services.orgs.pending_enrolment import digest
+from orgserver.services.orgs.pending_enrolment import digest_token
 from orgserver.services.orgs.registration import Registration
 from orgserver.services.orgs.registry import Registry
 from orgserver.services.tokens.failures import log_in_again
@@ -152,14 +152,14 @@ class OrgImport:
         async with self._store.database.reading() as connection:
             rows = await self._store.orgs.credentials.refresh_tokens(connection)
         as_given = {given_digest: alias for alias, _, given_digest in rows if given_digest}
-        return as_given | {digest(token): alias for alias, token, _ in rows}
+        return as_given | {digest_token(token): alias for alias, token, _ in rows}
 
     async def _same_credential(
         self, candidate: Candidate, orgs: dict[Alias, Org], by_token: dict[str, Alias]
     ) -> Org | None:
         """The org that is registered with this refresh token or, where there is none, as this app and user."""
         if candidate.token is not None:
-            alias = by_token.get(digest(candidate.token))
+            alias = by_token.get(digest_token(candidate.token))
             return orgs.get(alias) if alias else None
         org = orgs.get(Alias(candidate.name)) if candidate.exact and candidate.client_id else None
         if org is None or org.holds_refresh_token:
@@ -180,12 +180,12 @@ class _Places:
             if each.exact:
                 self._aliases[each.name].append(each)
             if each.token is not None:
-                self._tokens[digest(each.token)].append(each)
+                self._tokens[digest_token(each.token)].append(each)
 
     def conflict(self, candidate: Candidate) -> str | None:
         """Say with which other candidate this one cannot go together."""
         if candidate.token is not None:
-            others = _others(self._tokens[digest(candidate.token)], candidate)
+            others = _others(self._tokens[digest_token(candidate.token)], candidate)
             if others:
                 return f"its refresh token is also that of {others}"
         others = _others(self._aliases.get(candidate.name, []), candidate) if candidate.exact else ""

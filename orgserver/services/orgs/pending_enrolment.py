@@ -13,7 +13,6 @@ Salesforce answered: ``rotated``, ``access_token``, ``instance_url``. Phases:
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -21,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from orgserver.model.digests import digest_text
 from orgserver.model.errors import EnrolmentError
 from orgserver.model.names import Alias, RowId, new_id
 from orgserver.model.orgs import AccessToken, Credential
@@ -160,7 +160,7 @@ class EnrolmentProgress:
 
     async def drop_copy(self, enrolment: PendingEnrolment) -> None:
         """End an enrolment whose token the operator still has; one that lives only here is kept."""
-        if digest(Secret(enrolment.facts["refresh_token"])) == enrolment.facts["given"]:
+        if digest_token(Secret(enrolment.facts["refresh_token"])) == enrolment.facts["given"]:
             await self.drop(enrolment)
 
     async def refuse_shared(self, enrolment: PendingEnrolment) -> None:
@@ -185,9 +185,9 @@ class EnrolmentProgress:
                 )
 
 
-def digest(token: Secret) -> str:
+def digest_token(token: Secret) -> str:
     """What a refresh token is recognized by."""
-    return hashlib.sha256(token.reveal().encode()).hexdigest()
+    return digest_text(token.reveal()).hex()
 
 
 def credential_in(enrolment: PendingEnrolment) -> Credential:
@@ -207,7 +207,7 @@ def _begun(pending: Mapping[Alias, PendingEnrolment], registration: Registration
     The same token under another alias is the same enrolment: sent anew, a spent token would revoke the new one.
     """
     if registration.refresh_token is not None:
-        token_digest = digest(registration.refresh_token)
+        token_digest = digest_token(registration.refresh_token)
         return next((enrolment for enrolment in pending.values() if enrolment.facts["given"] == token_digest), None)
     earlier = pending.get(registration.alias)
     if earlier is None or earlier.facts["phase"] == "login":
@@ -221,7 +221,7 @@ def _first(registration: Registration) -> dict[str, Any]:
     return {
         "phase": "given" if token else "login",
         "auth": registration.auth,
-        "given": digest(token) if token else "",
+        "given": digest_token(token) if token else "",
         "client_id": registration.client_id,
         "client_secret": registration.client_secret.reveal() if registration.client_secret else None,
         "login_url": registration.login_url,

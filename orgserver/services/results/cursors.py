@@ -7,21 +7,18 @@ which have to be repeated anyway, is not in it.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from orgserver.model.digests import digest_arguments
 from orgserver.model.errors import InvalidArgument
 from orgserver.vault.keys import Context, Key, Unsealable
+from orgserver.vault.sealed_tokens import bind_token, open_token, seal_token
 
 LIFE_SECONDS = 47 * 3_600
 """Salesforce keeps a result open for two days (Limits cheat sheet, "API Query Cursor Limits")."""
-_MAX_LENGTH = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +44,6 @@ class Position:
         return self.path is None and self.skip == 0
 
 
-def digest(arguments: Mapping[str, Any]) -> str:
-    """What a cursor is bound to beside org and principal."""
-    text = json.dumps(arguments, sort_keys=True, ensure_ascii=False, default=str)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
 def write(key: Key, position: Position, *, org: str, principal: str, arguments: Mapping[str, Any]) -> str:
     """Make a cursor."""
     note = {
@@ -61,29 +52,25 @@ def write(key: Key, position: Position, *, org: str, principal: str, arguments: 
         "n": position.shown,
         "t": position.asked_at,
         "o": position.arguments_digest,
-        "x": int(time.time()) + LIFE_SECONDS,
     }
-    plain = json.dumps({name: value for name, value in note.items() if value}).encode()
-    sealed = key.seal(plain, _context(org, principal, arguments))
-    return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+    note = {name: value for name, value in note.items() if value}
+    return seal_token(key, note, int(time.time()) + LIFE_SECONDS, _context(org, principal, arguments))
 
 
 def read(key: Key, cursor: str, *, org: str, principal: str, arguments: Mapping[str, Any]) -> Position:
     """Open a cursor; InvalidArgument if it is broken, another's, of other arguments, or too old."""
     try:
-        cursor = cursor if len(cursor) <= _MAX_LENGTH and cursor.isascii() else "!"
-        sealed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        note = json.loads(key.open(sealed, _context(org, principal, arguments)))
-    except (binascii.Error, ValueError, Unsealable):
+        note, expires_at = open_token(key, cursor, _context(org, principal, arguments))
+    except Unsealable:
         raise InvalidArgument(
             "cursor does not belong to this call",
             fields=["cursor"],
             hint="give next_cursor unchanged, to the same org, with the same arguments; or start without a cursor",
         ) from None
-    if note["x"] < time.time():
+    if expires_at < time.time():  # Salesforce forgets the result by the wall clock
         raise InvalidArgument("cursor is too old", fields=["cursor"], hint="start again without a cursor")
     return Position(note.get("p"), note.get("s", 0), note.get("n"), note.get("t"), note.get("q"), note.get("o"))
 
 
 def _context(org: str, principal: str, arguments: Mapping[str, Any]) -> Context:
-    return Context(org, "cursor", principal, digest(arguments))
+    return bind_token("cursor", org, principal, digest_arguments(arguments))
