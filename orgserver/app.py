@@ -30,7 +30,7 @@ from orgserver.store.heartbeat import keep_alive
 from orgserver.store.processes.lock_file import PATIENCE
 from orgserver.store.processes.lock_holders import Patience
 from orgserver.store.session import Store, open_store
-from orgserver.store.transaction import microseconds
+from orgserver.store.transaction import read_clock
 from orgserver.vault.sources import open_vault
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ async def open_app(
     patience: Patience = PATIENCE,
     notify: Notify | None = None,
     transport: OpenTransport | None = None,
-    clock: Callable[[], int] = microseconds,
+    clock: Callable[[], int] = read_clock,
 ) -> AsyncIterator[App]:
     """Open the store and everything above it; OperatorError with one sentence when something stands in the way.
 

@@ -16,7 +16,7 @@ from orgserver.salesforce.transport import AiohttpTransport
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
 from orgserver.store.session import Store, open_store
-from orgserver.store.transaction import microseconds
+from orgserver.store.transaction import read_clock
 from orgserver.vault.keys import Key
 from orgserver.vault.ring import Vault
 
@@ -103,7 +103,7 @@ class Clock:
         self._ahead = 0
 
     def __call__(self) -> int:
-        return microseconds() + self._ahead
+        return read_clock() + self._ahead
 
     def advance(self, seconds: float) -> None:
         self._ahead += int(seconds * 1_000_000)

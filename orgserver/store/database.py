@@ -21,7 +21,7 @@ from orgserver.store.engines import make_reader_engine, make_scan_engine, make_w
 from orgserver.store.processes import lock_holders, threads
 from orgserver.store.processes.lock_file import PATIENCE, LockFile, hold_lock, hold_lock_if_free, lock_path
 from orgserver.store.processes.lock_holders import Patience
-from orgserver.store.transaction import Change, microseconds
+from orgserver.store.transaction import Change, read_clock
 from orgserver.store.writer import Writer
 from orgserver.vault.ring import RingBehind
 
@@ -61,7 +61,7 @@ class Database:
         file: Path,
         *,
         migrate: bool = True,
-        clock: Callable[[], int] = microseconds,
+        clock: Callable[[], int] = read_clock,
         patience: Patience = PATIENCE,
     ) -> Database:
         """Open the store, making or migrating it when needed; ``patience`` is for locks of other processes.

@@ -32,7 +32,7 @@ from orgserver.store.orgs.rewrapping import Keyrings, canary_context
 from orgserver.store.processes.liveness import Liveness
 from orgserver.store.processes.lock_file import PATIENCE
 from orgserver.store.processes.lock_holders import Patience
-from orgserver.store.transaction import Transaction, microseconds
+from orgserver.store.transaction import Transaction, read_clock
 from orgserver.vault.keys import Context, DataKey, Key, Unsealable
 from orgserver.vault.ring import Vault
 from orgserver.vault.signed_notes import Signer
@@ -121,7 +121,7 @@ async def open_store(
     migrate: bool = True,
     caller: Caller | None = None,
     patience: Patience = PATIENCE,
-    clock: Callable[[], int] = microseconds,
+    clock: Callable[[], int] = read_clock,
 ) -> Store:
     """Open the store, made and migrated when needed; ``caller`` is who put it here, where it is a copy.
 

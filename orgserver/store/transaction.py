@@ -1,10 +1,11 @@
-"""A change's transaction, its connection and time; prepared statements; and the store's clock, ``microseconds``."""
+"""A change's transaction, prepared statements for it, and times as its rows have them: microseconds since 1970 UTC."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, CursorResult, Executable
@@ -12,6 +13,7 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import DBAPIError
 
 T = TypeVar("T")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(slots=True)
@@ -69,6 +71,16 @@ class PreparedStatement:
         return self._sql, [tuple(map(row.__getitem__, self._names)) for row in rows]
 
 
-def microseconds() -> int:
+def read_clock() -> int:
     """The present instant as the store writes it."""
     return time.time_ns() // 1_000
+
+
+def to_datetime(microseconds: int) -> datetime:
+    """A time of the store as an aware datetime."""
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def to_microseconds(instant: datetime) -> int:
+    """An aware datetime as the store writes it."""
+    return (instant - _EPOCH) // timedelta(microseconds=1)

@@ -26,7 +26,7 @@ from orgserver.model.errors import StoreError
 from orgserver.store.processes import lock_holders
 from orgserver.store.processes.lock_file import PATIENCE, LockFile
 from orgserver.store.processes.lock_holders import Patience
-from orgserver.store.transaction import Change, Transaction, microseconds
+from orgserver.store.transaction import Change, Transaction, read_clock
 from orgserver.store.write_queue import Job, WaitingJobs, fail_jobs, resolve_jobs
 
 T = TypeVar("T")
@@ -42,7 +42,7 @@ class Writer:
     """The one way to change the store. ``run`` returns when the change is durable."""
 
     def __init__(
-        self, engine: Engine, lock: LockFile, clock: Callable[[], int] = microseconds, patience: Patience = PATIENCE
+        self, engine: Engine, lock: LockFile, clock: Callable[[], int] = read_clock, patience: Patience = PATIENCE
     ) -> None:
         self._engine = engine
         self._lock = lock

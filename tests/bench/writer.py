@@ -24,7 +24,7 @@ from orgserver.model.names import new_id
 from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.store.audit import chain
 from orgserver.store.session import Store
-from orgserver.store.times import to_datetime
+from orgserver.store.transaction import to_datetime
 
 FAR = 1 << 60
 CALLERS = 64

@@ -21,7 +21,7 @@ from orgserver.cli.tables import print_table, wide_option
 from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import OperatorError
 from orgserver.model.orgs import Caller
-from orgserver.store.times import to_datetime
+from orgserver.store.transaction import to_datetime
 
 if TYPE_CHECKING:
     from orgserver.app import App

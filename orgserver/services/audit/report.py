@@ -14,7 +14,7 @@ from orgserver.model.audit import REPEATABLE_ACTIONS, Outcome
 from orgserver.store import tables
 from orgserver.store.audit import chain
 from orgserver.store.session import Store
-from orgserver.store.times import to_datetime, to_microseconds
+from orgserver.store.transaction import to_datetime, to_microseconds
 
 TOP = 15
 """Lines of a table; the rest is one line of its own."""

@@ -21,7 +21,7 @@ from orgserver.store.audit import chain, holds, pruning, reader
 from orgserver.store.audit.holds import Hold
 from orgserver.store.audit.pruning import Cut
 from orgserver.store.session import Store
-from orgserver.store.times import to_microseconds
+from orgserver.store.transaction import to_microseconds
 
 __all__ = ["Cut", "Hold", "Retention", "hold_json"]
 

@@ -15,7 +15,7 @@ from orgserver.services.calls.access import Access
 from orgserver.store import approvals
 from orgserver.store.approvals import Approval
 from orgserver.store.session import Store
-from orgserver.store.transaction import microseconds
+from orgserver.store.transaction import read_clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Approving:
         """The requests that have not run out and were not used, the oldest first."""
         aliases = {str(org.row_id): org.alias for org in (await self._access.catalog()).by_alias.values()}
         async with self._store.database.reading() as connection:
-            requests = await approvals.list_requests(connection, self._store.orgs, microseconds())
+            requests = await approvals.list_requests(connection, self._store.orgs, read_clock())
         return [_shown(each, aliases[each.request.row_id]) for each in requests if each.request.row_id in aliases]
 
     async def one(self, code: str) -> Request:

@@ -21,7 +21,7 @@ from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.store.calls import one_time_codes
 from orgserver.store.calls.one_time_codes import CodeState
 from orgserver.store.session import Store
-from orgserver.store.transaction import Transaction, microseconds
+from orgserver.store.transaction import Transaction, read_clock
 from orgserver.vault.ring import retry_behind
 
 MAX_WRONG = 5
@@ -149,7 +149,7 @@ def otpauth_uri(secret: Secret, name: str) -> Secret:
 
 def refuse_if_closed(state: CodeState, now: int | None = None) -> None:
     """OperatorError while wrong codes keep approvals closed."""
-    if state.closed_until > (microseconds() if now is None else now):
+    if state.closed_until > (read_clock() if now is None else now):
         until = datetime.fromtimestamp(state.closed_until / 1_000_000, UTC)
         raise OperatorError(
             f"{MAX_WRONG} one-time codes were wrong, so approvals are closed until {until:%H:%M:%S} UTC",

@@ -18,7 +18,7 @@ from orgserver.store import diagnostics
 from orgserver.store.diagnostics import Diagnostics
 from orgserver.store.orgs.rewrapping import Strays
 from orgserver.store.session import Store
-from orgserver.store.times import to_datetime
+from orgserver.store.transaction import to_datetime
 from orgserver.vault.ring import retry_behind
 
 _LATE_SECONDS = 600

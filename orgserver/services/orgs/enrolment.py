@@ -32,8 +32,7 @@ from orgserver.store.orgs.credentials import credential_of
 from orgserver.store.orgs.policies import PolicyChange
 from orgserver.store.orgs.registry import OrgSnapshot
 from orgserver.store.session import Store
-from orgserver.store.times import to_datetime
-from orgserver.store.transaction import Transaction
+from orgserver.store.transaction import Transaction, to_datetime
 
 __all__ = ["Enrolled", "Enrolment", "Registration"]
 

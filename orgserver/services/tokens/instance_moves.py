@@ -24,8 +24,7 @@ from orgserver.salesforce.hosts import hosts_of_org
 from orgserver.services.tokens import failures
 from orgserver.services.tokens.persistence import instance_named_by
 from orgserver.store.session import Store
-from orgserver.store.times import to_datetime
-from orgserver.store.transaction import Transaction, microseconds
+from orgserver.store.transaction import Transaction, read_clock, to_datetime
 
 logger = logging.getLogger("orgserver.tokens")
 SECONDS = 10.0
@@ -150,4 +149,4 @@ def _host(url: str) -> str:
 
 
 def _now() -> datetime:
-    return to_datetime(microseconds())
+    return to_datetime(read_clock())

@@ -25,8 +25,7 @@ from orgserver.services.tokens import failures
 from orgserver.store.orgs import policies
 from orgserver.store.orgs.refreshes import Granted, Refreshes, moment
 from orgserver.store.session import Store
-from orgserver.store.times import to_datetime
-from orgserver.store.transaction import Transaction, microseconds
+from orgserver.store.transaction import Transaction, read_clock, to_datetime
 
 logger = logging.getLogger("orgserver.tokens")
 
@@ -253,4 +252,4 @@ def _intent(org: Org) -> Intent:
 
 def present_time() -> datetime:
     """The present instant, as the store writes it."""
-    return to_datetime(microseconds())
+    return to_datetime(read_clock())

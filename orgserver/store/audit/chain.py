@@ -1,4 +1,4 @@
-"""The form of the audit chain: canonical bytes, the hash that links them, and what a genuine row looks like.
+"""The audit chain: the canonical bytes of its events, the hash that links them, and who appends at its end.
 
 ``hash = SHA-256(0x01 ‖ previous hash (32) ‖ sequence (8, big endian) ‖ canonical bytes)``; the first previous hash is
 ``SHA-256(0x00 ‖ "orgserver" ‖ store id)``, so that chains of two stores share nothing.
@@ -10,12 +10,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
+from sqlalchemy import bindparam, insert, select, update
+
 from orgserver.model.audit import Completion, Intent
-from orgserver.store.times import to_datetime, to_microseconds
+from orgserver.model.errors import AuditBroken, StoreError
+from orgserver.model.names import new_id
+from orgserver.store import tables
+from orgserver.store.audit.checkpoints import CHECKPOINT_EVENTS
+from orgserver.store.database import Database
+from orgserver.store.transaction import PreparedStatement, Transaction, to_datetime, to_microseconds
+from orgserver.vault.keys import Context, Key, Unsealable
+from orgserver.vault.signed_notes import Checkpoint, Signer
 
 INTENT = "intent"
 OUTCOME = "outcome"
@@ -27,6 +38,22 @@ _PART = "part-"
 LAST_PART = f"{_PART}99999"
 """The kind of the last part an entry can have: between the first and this one lies every part, in its order."""
 _encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+
+_HEAD = PreparedStatement(
+    select(
+        tables.audit_head.c.sequence,
+        tables.audit_head.c.hash,
+        tables.audit_head.c.sealed,
+        tables.store.c.catalog_version,
+    ).join_from(tables.audit_head, tables.store, tables.audit_head.c.id == tables.store.c.id)
+)
+_ADD_EVENTS = PreparedStatement(insert(tables.audit_events))
+_MOVE_HEAD = PreparedStatement(
+    update(tables.audit_head).values(
+        sequence=bindparam("to_sequence"), hash=bindparam("to_hash"), sealed=bindparam("to_sealed")
+    )
+)
+_ADD_PENDING = PreparedStatement(insert(tables.audit_pending))
 
 
 def genesis(store_id: str) -> bytes:
@@ -121,3 +148,115 @@ def part_kind(number: int) -> str:
 def values(entry_id: str, digest: str, now: int) -> dict[str, Any]:
     """The event that the values kept for an entry leave."""
     return {"v": 1, "kind": VALUES, "id": entry_id, "time": time_text(now), "digest": digest}
+
+
+@dataclass(slots=True)
+class _Head:
+    sequence: int
+    hash: bytes
+    catalog_version: int
+    rows: list[dict[str, Any]]
+    pending: list[dict[str, Any]]
+
+
+class ChainAppender:
+    """Appends events. The head is read once for each group of changes, and moved once."""
+
+    def __init__(self, database: Database, key: Key, store_id: str, signer: Signer) -> None:
+        self.store_id = store_id
+        self.signer = signer
+        self.mac = key.macs()
+        """What a row of ours with this hash has as its MAC."""
+        self._database = database
+        self._key = key
+        self._opened = _identity(database.file)
+        """SQLite would go on writing into a file that was deleted: what it writes there is gone with the process."""
+
+    def _append(
+        self,
+        tx: Transaction,
+        event: dict[str, Any],
+        *,
+        intent: Intent | None = None,
+        completion: Completion | None = None,
+    ) -> None:
+        head = self._head(tx)
+        canonical_bytes = canonical(event)
+        head.sequence += 1
+        head.hash = link(head.hash, head.sequence, canonical_bytes)
+        head.rows.append(
+            {
+                "sequence": head.sequence,
+                "entry_id": event["id"],
+                "kind": event["kind"],
+                "time": tx.now,
+                "principal": intent.principal if intent else None,
+                "org": (intent.org or None) if intent else None,  # the canonical bytes leave out what is empty
+                "tool": (intent.tool or None) if intent else None,
+                "action": str(intent.action) if intent else None,
+                "object": (intent.object or None) if intent else None,
+                "outcome": completion.outcome.value if completion else None,
+                "canonical": canonical_bytes,
+                "hash": head.hash,
+                "mac": self._key.mac(head.hash),
+            }
+        )
+
+    def _head(self, tx: Transaction) -> _Head:
+        head: _Head | None = tx.state.get("head")
+        if head is None:
+            if _identity(self._database.file) != self._opened:
+                raise StoreError("the store's file was removed or replaced while it was open")
+            ((sequence, hash_, sealed, catalog_version),) = _HEAD.run_bare(tx.connection).fetchall()
+            if self.open_head(sealed) != (sequence, hash_):
+                raise AuditBroken("the head of the audit chain was changed from outside")
+            head = tx.state["head"] = _Head(sequence, hash_, catalog_version, [], [])
+            tx.before_commit.append(lambda: self._flush(tx))
+        return head
+
+    def _checkpoint_in(self, tx: Transaction) -> None:
+        """Sign where the chain stands now, and say so in the chain."""
+        head = self._head(tx)
+        note = self.signer.sign(Checkpoint(self.signer.origin, head.sequence, head.hash).text())
+        row = {"sequence": head.sequence, "hash": head.hash, "time": tx.now, "note": note}
+        tx.connection.execute(insert(tables.audit_checkpoints).values(row))
+        self._append(tx, checkpoint(new_id(), head.sequence, head.hash, tx.now))
+
+    def _flush(self, tx: Transaction) -> None:
+        head = self._head(tx)
+        if head.sequence // CHECKPOINT_EVENTS > (head.sequence - len(head.rows)) // CHECKPOINT_EVENTS:
+            self._checkpoint_in(tx)
+        if head.rows:
+            _ADD_EVENTS.run_bare(tx.connection, *head.rows)
+            sealed = self.seal_head(head.sequence, head.hash)
+            _MOVE_HEAD.run_bare(
+                tx.connection, {"to_sequence": head.sequence, "to_hash": head.hash, "to_sealed": sealed}
+            )
+        if head.pending:
+            _ADD_PENDING.run_bare(tx.connection, *head.pending)
+
+    # -- keys
+
+    def seal_head(self, sequence: int, hash_: bytes) -> bytes:
+        """Seal the head, so that a tail cannot be cut off unseen."""
+        return self._key.seal(sequence.to_bytes(8, "big") + hash_, self._head_context())
+
+    def open_head(self, sealed: bytes) -> tuple[int, bytes]:
+        """Read the sealed head; AuditBroken if it is not ours."""
+        try:
+            plain = self._key.open(sealed, self._head_context())
+        except Unsealable:
+            raise AuditBroken("the sealed head of the audit chain was changed from outside") from None
+        return int.from_bytes(plain[:8], "big"), plain[8:]
+
+    def _head_context(self) -> Context:
+        return Context(self.store_id, "audit_head", "sealed")
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    """Which file it is, whatever its name; None when there is none."""
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

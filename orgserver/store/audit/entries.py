@@ -9,7 +9,7 @@ from typing import Any
 from orgserver.model.audit import MAX_RECORD_IDS, AuditEntry, Outcome
 from orgserver.model.errors import AuditBroken
 from orgserver.store.audit import chain
-from orgserver.store.times import to_datetime
+from orgserver.store.transaction import to_datetime
 
 UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 """What reading an entry raises whose bytes were edited."""

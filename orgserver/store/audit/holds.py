@@ -14,8 +14,7 @@ from orgserver.model.orgs import Caller
 from orgserver.store import tables
 from orgserver.store.audit import index
 from orgserver.store.audit.log import AuditLog
-from orgserver.store.times import to_microseconds
-from orgserver.store.transaction import Transaction
+from orgserver.store.transaction import Transaction, to_microseconds
 
 _entries = tables.audit_entries
 _holds = tables.audit_holds

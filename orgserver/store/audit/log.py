@@ -19,7 +19,7 @@ from orgserver.model.bulk import ResultBatch
 from orgserver.model.errors import StoreAway, StoreBusy, StoreError
 from orgserver.store import files, tables
 from orgserver.store.audit import chain, checkpoints, index, result_parts
-from orgserver.store.audit.appender import ChainAppender
+from orgserver.store.audit.chain import ChainAppender
 from orgserver.store.audit.checkpoints import CHECKPOINT_US, CheckpointFile
 from orgserver.store.audit.presence import Presence
 from orgserver.store.calls import idempotency

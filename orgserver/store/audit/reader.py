@@ -12,7 +12,7 @@ from orgserver.store import tables
 from orgserver.store.audit import chain, index
 from orgserver.store.audit.base import read_base
 from orgserver.store.audit.entries import read_entry
-from orgserver.store.times import to_microseconds
+from orgserver.store.transaction import to_microseconds
 
 PAGE = 500
 FEW = 20_000

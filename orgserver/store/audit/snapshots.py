@@ -27,8 +27,7 @@ from orgserver.store.audit import chain, index
 from orgserver.store.audit.holds import find_covering_hold
 from orgserver.store.audit.log import AuditLog
 from orgserver.store.orgs.registry import Orgs
-from orgserver.store.times import to_microseconds
-from orgserver.store.transaction import Transaction
+from orgserver.store.transaction import Transaction, to_microseconds
 from orgserver.vault.keys import Context, Unsealable
 
 COSTS = "this org keeps what changes replace: the change will read before it writes, which is one more API call"

@@ -27,8 +27,7 @@ from orgserver.store.orgs import rows
 from orgserver.store.orgs.credentials import access_token_of, credential_of
 from orgserver.store.orgs.registry import Orgs
 from orgserver.store.processes.liveness import Liveness
-from orgserver.store.times import to_datetime
-from orgserver.store.transaction import Transaction
+from orgserver.store.transaction import Transaction, to_datetime
 
 
 @dataclass(frozen=True, slots=True)

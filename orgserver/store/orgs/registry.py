@@ -18,8 +18,7 @@ from orgserver.store.orgs import policies, rows
 from orgserver.store.orgs.credentials import Credentials
 from orgserver.store.orgs.pending_enrolments import PendingEnrolments
 from orgserver.store.orgs.policies import PolicyChange
-from orgserver.store.times import to_datetime
-from orgserver.store.transaction import Transaction
+from orgserver.store.transaction import Transaction, to_datetime
 from orgserver.vault.ring import Vault
 
 

@@ -12,8 +12,7 @@ from sqlalchemy import Row, select, update
 from orgserver.model.names import Alias, OrgId, RowId
 from orgserver.model.orgs import Move, Org, OrgState, OrgUser, Policy, Problem
 from orgserver.store import tables
-from orgserver.store.times import to_datetime, to_microseconds
-from orgserver.store.transaction import Transaction
+from orgserver.store.transaction import Transaction, to_datetime, to_microseconds
 
 EVERY = select(tables.orgs, tables.policies.c.policy.label("bound")).select_from(
     tables.orgs.outerjoin(tables.policies, tables.policies.c.org_id == tables.orgs.c.org_id)

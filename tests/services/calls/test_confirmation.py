@@ -24,7 +24,7 @@ from orgserver.services.calls.questions import AffectedRecords, Confirmation
 from orgserver.services.executor import Executor
 from orgserver.serving.server import build_server
 from orgserver.store.calls import tables as call_tables
-from orgserver.store.transaction import microseconds
+from orgserver.store.transaction import read_clock
 from tests import operations
 
 DELETE = "salesforce_delete_contact"
@@ -339,7 +339,7 @@ async def test_an_approval_runs_out_after_15_minutes(strict, acme, contact, call
     (approved,) = await approving.waiting()
     assert approved.approved_at is not None
     assert (approved.expires_at - approved.approved_at).total_seconds() == 15 * 60
-    passed = update(call_tables.approvals).values(expires_at=microseconds() - 1)
+    passed = update(call_tables.approvals).values(expires_at=read_clock() - 1)
     await strict.store.database.write(lambda tx: tx.connection.execute(passed))
 
     new = await refused_code(strict, contact)

@@ -20,7 +20,7 @@ from orgserver.services.describe.operations import DescribeOperations, ObjectPag
 from orgserver.services.describe.schemas import Metadata
 from orgserver.services.queries.list_query import Listing
 from orgserver.store import describe_cache
-from orgserver.store.transaction import microseconds
+from orgserver.store.transaction import read_clock
 from tests import operations
 from tests.conftest import Clock
 from tests.refusing_stores import make_refusing
@@ -123,7 +123,7 @@ async def test_what_has_not_changed_is_kept_and_only_its_age_renewed(
     async with app.store.database.reading() as connection:
         kept = await describe_cache.find(connection, key)
     assert kept is not None
-    assert kept.fetched_at > microseconds() + 24 * 3_600 * 1_000_000
+    assert kept.fetched_at > read_clock() + 24 * 3_600 * 1_000_000
 
 
 async def test_after_a_day_the_caller_waits_for_what_is_true(
@@ -508,7 +508,7 @@ async def test_nothing_has_changed_is_no_answer_to_who_knows_nothing(
 async def test_damage_in_the_store_is_asked_for_anew(open_again, app: App, caller: Caller, acme: SandboxOrg) -> None:
     first = await operations.describe(app, caller, DESCRIBE, "acme", "Contact")
     key = describe_key(await org_of(app), "Contact")
-    damaged = describe_cache.StoredDescribe(b"junk", None, microseconds())
+    damaged = describe_cache.StoredDescribe(b"junk", None, read_clock())
     await app.store.database.write(lambda tx: describe_cache.keep_in(tx, key, damaged))
 
     async with open_again() as other:

@@ -30,7 +30,7 @@ from orgserver.store import files, tables
 from orgserver.store.database import SCHEMA
 from orgserver.store.orgs.pending_enrolments import PendingEnrolment
 from orgserver.store.processes.lock_file import LockFile, lock_path
-from orgserver.store.transaction import Transaction, microseconds
+from orgserver.store.transaction import Transaction, read_clock
 
 NOW = datetime(2026, 11, 24, 20, tzinfo=UTC)
 posix = pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX's")
@@ -234,7 +234,7 @@ async def test_acts_without_their_outcome_are_counted(app: App) -> None:
         await app.store.audit.begin(act, deadline=deadline, catalog_version=version)
         return act
 
-    first = await begin(microseconds() + 60_000_000)
+    first = await begin(read_clock() + 60_000_000)
     under_way = (await of_store(app))["pending"]
     second = await begin(1)
     overdue = (await of_store(app))["pending"]

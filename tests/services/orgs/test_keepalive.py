@@ -12,8 +12,7 @@ from orgserver.model.orgs import Caller, OrgState
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.orgs.keepalive import KeepAlive, dies_at
 from orgserver.store import tables
-from orgserver.store.times import to_microseconds
-from orgserver.store.transaction import Transaction
+from orgserver.store.transaction import Transaction, to_microseconds
 
 
 async def idle_for(app: App, org: str, days: float) -> None:

@@ -18,8 +18,7 @@ from orgserver.model.orgs import Caller, Credential, Org, OrgState
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.queries.list_query import Listing
 from orgserver.store import tables
-from orgserver.store.times import to_microseconds
-from orgserver.store.transaction import Transaction
+from orgserver.store.transaction import Transaction, to_microseconds
 from tests import operations
 from tests.services.tokens.tokens import with_tokens
 

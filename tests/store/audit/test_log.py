@@ -21,7 +21,7 @@ from orgserver.store import tables
 from orgserver.store.audit import chain
 from orgserver.store.calls.idempotency import IdempotencyKey
 from orgserver.store.session import Store
-from orgserver.store.times import to_datetime, to_microseconds
+from orgserver.store.transaction import to_datetime, to_microseconds
 
 FAR = 1 << 60
 

@@ -9,7 +9,7 @@ import pytest
 from orgserver.model.audit import Action, Completion, EntryFilter, Intent, Outcome
 from orgserver.model.names import new_id
 from orgserver.store.audit import reader
-from orgserver.store.times import to_datetime
+from orgserver.store.transaction import to_datetime
 
 TIMES = [10, 20, 30, 40, 15, 25, 35, 50, 5, 60]
 """In the order of the log: the clock was set back twice."""
