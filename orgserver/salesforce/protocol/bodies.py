@@ -1,18 +1,23 @@
-"""What a reply's body says: JSON of bounded depth and cost, or nothing."""
+"""What a reply's body says: JSON of bounded depth and cost, or nothing.
+
+A reply's bytes say little of what it costs: 5 MiB of ``[],[],…`` are 1.7 million lists. So the signs that begin a
+value are counted before anything is built, and each stands for the bytes that CPython takes for its kind. A large
+text is then taken apart by msgspec without building anything, and its parts are read one after another, so that no
+single step holds the interpreter for long: other threads go on meanwhile.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
-from typing import Any
+from math import isfinite
+from typing import TYPE_CHECKING, Any
 
-from orgserver.salesforce.protocol import bounded_json
-from orgserver.salesforce.protocol.bounded_json import MAX_DEPTH, TooCostly, TooDeep
-
-__all__ = ["JSON", "MAX_DEPTH", "TooCostly", "TooDeep", "read", "read_token_reply"]
+if TYPE_CHECKING:
+    import msgspec
 
 JSON = "application/json"
 _FIRST_ERROR = 300
@@ -28,6 +33,32 @@ _SIGNS = re.compile(
 )
 _LONGEST_REFUSAL = 1024 * 1024
 """Salesforce's refusals have some KB, those of duplicate rules with all that they found some tens."""
+MAX_DEPTH = 64
+"""How deep a reply's JSON may be nested."""
+MAX_COST = 128 * 1024 * 1024
+"""What a reply may take in memory, in bytes. By this estimate a describe with 800 fields of 100 picklist values takes
+79 MiB, a list of 5,000 objects 27, 2,000 records of 100 fields 33, 28 MiB of texts with an emoji in each 113."""
+PIECE = 64 * 1024
+"""Bytes that are read in one step."""
+_EACH = 64
+"""A list without items, a name, a short text or a number, with its place in what is around it."""
+_OBJECT = 232
+"""An object with one to five names."""
+_SCANNED = 256 * 1024
+_WIDE = tuple(bytes([first]) for first in range(0xF0, 0xF5))
+"""What UTF-8 begins a character with that takes four bytes in a Python text, and with it every other of that text."""
+_BOM = b"\xef\xbb\xbf"
+
+
+class TooCostly(ValueError):
+    """This is JSON, and would take too much memory."""
+
+
+class TooDeep(ValueError):
+    """This is JSON, nested deeper than ``MAX_DEPTH``."""
+
+    def __init__(self) -> None:
+        super().__init__("it is nested too deeply")
 
 
 def read(status: int, headers: Mapping[str, str], content: bytes, accept: str = JSON) -> Any:
@@ -47,12 +78,12 @@ def read(status: int, headers: Mapping[str, str], content: bytes, accept: str = 
         return None
     if status >= _FIRST_ERROR:
         return _refusal(content)
-    return bounded_json.parse(content)
+    return parse_json(content)
 
 
 def _refusal(content: bytes) -> Any:
     try:
-        return bounded_json.parse(content) if len(content) <= _LONGEST_REFUSAL else None
+        return parse_json(content) if len(content) <= _LONGEST_REFUSAL else None
     except ValueError:
         return None
 
@@ -89,3 +120,157 @@ def _refresh_token_alone(text: str) -> dict[str, Any] | None:
         elif depth == 1:
             refresh_token = sign[1] or refresh_token
     return {"refresh_token": refresh_token} if refresh_token is not None else None
+
+
+def parse_json(content: bytes) -> Any:
+    """The value of a JSON text; ValueError where it is none, among them TooDeep and TooCostly."""
+    if len(content) > PIECE:
+        _check_cost(content)
+        return _Pieces().read(content)
+    body = _loads(content)
+    if _too_deep(body):
+        raise TooDeep
+    return body
+
+
+def _check_cost(content: bytes) -> None:
+    """Raise TooCostly for a JSON text whose value would not fit in ``MAX_COST``."""
+    texts = len(content) * _width(content)
+    # signs inside texts are counted, too, at first: that is quick, and nearly always enough
+    if (
+        texts + _cost_of_signs(content) > MAX_COST
+        and texts + sum(map(_cost_of_signs, outside_texts(content))) > MAX_COST
+    ):
+        raise TooCostly(f"it would take more than {MAX_COST >> 20} MiB of memory")
+
+
+def _cost_of_signs(content: bytes) -> int:
+    return _EACH * sum(map(content.count, (b",", b":", b"["))) + _OBJECT * content.count(b"{")
+
+
+def _width(content: bytes) -> int:
+    """Bytes for a character, if all of it were one text."""
+    if any(first in content for first in _WIDE) or b"\\ud" in content or b"\\uD" in content:
+        return 4
+    return 1 if content.isascii() and b"\\u" not in content else 2
+
+
+def outside_texts(content: bytes, step: int = _SCANNED) -> Iterator[bytes]:
+    """What stands outside of texts, a piece at a time."""
+    inside, start = False, 0
+    while start < len(content):
+        piece = content[start : start + step]
+        if (len(piece) - len(piece.rstrip(b"\\"))) % 2:  # half an escape
+            piece = content[start : start + step + 1]
+        start += len(piece)
+        parts = piece.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')
+        yield b"".join(parts[inside::2])
+        inside ^= len(parts) % 2 == 0
+
+
+class _Pieces:
+    """Reads a large text in pieces."""
+
+    def __init__(self) -> None:
+        import msgspec  # noqa: PLC0415  # most processes never meet a large reply
+
+        self._broken = msgspec.DecodeError
+        self._list = msgspec.json.Decoder(list[msgspec.Raw])
+        self._object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+        self._text = msgspec.json.Decoder(str)
+
+    def read(self, content: bytes) -> Any:
+        """The value; ValueError where it is none, or nested too deeply."""
+        try:
+            return self._value(content.removeprefix(_BOM).strip(b" \t\r\n"), 1)
+        except (self._broken, UnicodeDecodeError, RecursionError):
+            raise ValueError("it is not valid JSON") from None
+
+    def _value(self, content: bytes | msgspec.Raw, depth: int) -> Any:
+        if len(content) <= PIECE:
+            return _read_whole(content, depth)
+        kind = bytes(memoryview(content)[:1])
+        if depth > MAX_DEPTH and kind in (b"[", b"{"):
+            raise TooDeep
+        try:
+            if kind == b"[":
+                parts = self._list.decode(content)
+            elif kind == b"{":
+                members = self._object.decode(content)
+            elif kind == b'"':
+                return self._text.decode(content)
+        except (self._broken, UnicodeDecodeError):
+            kind = b""  # it may have half a surrogate pair, which only Python's reader takes
+        if kind == b"[":
+            return self._values(parts, depth + 1)
+        if kind == b"{":
+            names, parts = list(members), list(members.values())
+            del members
+            return dict(zip(names, self._values(parts, depth + 1), strict=True))
+        return _read_whole(content, depth)
+
+    def _values(self, parts: list[msgspec.Raw], depth: int) -> list[Any]:
+        """Read some values, the small ones many at a time; a part is let go once it is read."""
+        values: list[Any] = []
+        batch: list[msgspec.Raw] = []
+        room = PIECE
+        parts.reverse()
+        while parts:
+            part = parts.pop()
+            room -= len(part) + 1
+            if room < 0:
+                values += self._batch(batch, depth)
+                batch, room = [], PIECE - len(part) - 1
+            if room < 0:
+                values.append(self._value(part, depth))
+                room = PIECE
+            else:
+                batch.append(part)
+        if batch:
+            values += self._batch(batch, depth)
+        return values
+
+    def _batch(self, parts: list[msgspec.Raw], depth: int) -> list[Any]:
+        values: list[Any] = _loads(b"[" + b",".join(parts) + b"]")
+        if _too_deep(values, depth - 1):
+            raise TooDeep
+        return values
+
+
+def _loads(content: bytes) -> Any:
+    try:
+        return json.loads(content, parse_constant=_no_number, parse_float=_number)
+    except (ValueError, RecursionError):
+        raise ValueError("it is not valid JSON") from None
+
+
+def _number(text: str) -> float:
+    """A fraction; one beyond what a float holds would be handed on as infinity, which JSON does not have."""
+    number = float(text)
+    return number if isfinite(number) else _no_number(text)
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text[:20]} is no number of JSON")
+
+
+def _read_whole(content: bytes | msgspec.Raw, depth: int) -> Any:
+    """Read a value with Python's own reader, in one go; TooDeep if it goes down too far, counted from ``depth``."""
+    value = _loads(bytes(content))
+    if _too_deep(value, depth):
+        raise TooDeep
+    return value
+
+
+def _too_deep(body: Any, depth: int = 1) -> bool:
+    """Whether a value that is itself so deep holds lists and objects beyond ``MAX_DEPTH``."""
+    level = [body] if isinstance(body, dict | list) else []
+    for _ in range(MAX_DEPTH - depth + 1):
+        if not level:
+            return False
+        level = [inner for outer in level for inner in _inside(outer) if isinstance(inner, dict | list)]
+    return bool(level)
+
+
+def _inside(value: Any) -> Any:
+    return value.values() if isinstance(value, dict) else value

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orgserver.salesforce.protocol import bodies, bounded_json
-from orgserver.salesforce.protocol.bounded_json import PIECE, TooCostly, TooDeep
+from orgserver.salesforce.protocol import bodies
+from orgserver.salesforce.protocol.bodies import PIECE, TooCostly, TooDeep
 from tests.faults import hostile
 
 MIB = 1 << 20
@@ -27,7 +27,7 @@ fillers = st.sampled_from(["", "x" * PIECE, '\\"{[,' * PIECE, "\U0001f600" * PIE
 def test_halves_of_surrogate_pairs_are_read_at_any_depth_of_a_large_text(inner: Any, wrap: Callable[..., Any]) -> None:
     value = wrap(inner, "x" * PIECE, wrap("y" * PIECE, inner))
 
-    assert bounded_json.parse(json.dumps(value).encode()) == value
+    assert bodies.parse_json(json.dumps(value).encode()) == value
 
 
 @settings(max_examples=60, deadline=None)
@@ -44,7 +44,7 @@ def test_any_json_is_read_as_pythons_own_reader_reads_it(inner, filler, ascii_, 
     )
     content = json.dumps(value, ensure_ascii=ascii_, indent=indent).encode("utf-8", "surrogatepass")
 
-    assert bounded_json.parse(content) == json.loads(content)
+    assert bodies.parse_json(content) == json.loads(content)
 
 
 @pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
@@ -73,27 +73,27 @@ def test_what_is_no_json_is_refused_however_large(content: bytes, *, large: bool
         content = b'{"long":"' + b"x" * (2 * PIECE) + b'","value":' + content + b"}"
 
     with pytest.raises(ValueError, match="not valid JSON"):
-        bounded_json.parse(content)
+        bodies.parse_json(content)
 
 
 @pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
 def test_sixty_four_levels_are_read_and_one_more_is_refused(*, large: bool) -> None:
     core = b'"' + b"x" * (PIECE if large else 1) + b'"'
 
-    assert bounded_json.parse(b"[" * 64 + core + b"]" * 64) is not None
+    assert bodies.parse_json(b"[" * 64 + core + b"]" * 64) is not None
     with pytest.raises(TooDeep):
-        bounded_json.parse(b"[" * 65 + core + b"]" * 65)
+        bodies.parse_json(b"[" * 65 + core + b"]" * 65)
     with pytest.raises(TooDeep):
-        bounded_json.parse(b'{"a":' * 65 + core + b"}" * 65)
+        bodies.parse_json(b'{"a":' * 65 + core + b"}" * 65)
     with pytest.raises(ValueError, match="JSON"):
-        bounded_json.parse(b"[" * MIB + b"]" * MIB)
+        bodies.parse_json(b"[" * MIB + b"]" * MIB)
 
 
 @pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
 def test_the_last_of_two_equal_names_counts_and_a_byte_order_mark_is_no_part(*, large: bool) -> None:
     long = b"x" * (2 * PIECE if large else 1)
 
-    assert bounded_json.parse(b'\xef\xbb\xbf {"a":"' + long + b'","b":1,"a":2}\n') == {"a": 2, "b": 1}
+    assert bodies.parse_json(b'\xef\xbb\xbf {"a":"' + long + b'","b":1,"a":2}\n') == {"a": 2, "b": 1}
 
 
 TOO_COSTLY = (
@@ -118,7 +118,7 @@ def test_large_honest_replies_and_what_costs_no_more_are_read(kind: str) -> None
 def test_signs_within_a_text_cost_nothing() -> None:
     text = '{"level":"info","items":[1,2,3]},\\' * 600_000  # 19 MiB, with a million signs that begin a value
 
-    assert bounded_json.parse(json.dumps({"Log__c": text}).encode()) == {"Log__c": text}
+    assert bodies.parse_json(json.dumps({"Log__c": text}).encode()) == {"Log__c": text}
 
 
 @settings(max_examples=200, deadline=None)
@@ -126,7 +126,7 @@ def test_signs_within_a_text_cost_nothing() -> None:
 def test_what_stands_outside_of_texts_is_found_whatever_they_hold(value: object, step: int) -> None:
     content = json.dumps(value).encode()
 
-    outside = b"".join(bounded_json.outside_texts(content, step))
+    outside = b"".join(bodies.outside_texts(content, step))
 
     assert outside == _outside(content)
 
