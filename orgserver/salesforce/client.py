@@ -14,17 +14,26 @@ from typing import Any, NamedTuple, TypeVar
 
 import httpx
 
-from orgserver.model.errors import NoConnection, NotSent, Unanswered
+from orgserver.model.errors import CallError, NoConnection, NotSent, Rejected, StaleToken, Unanswered
 from orgserver.model.secret import Secret
-from orgserver.salesforce import clock, retry
+from orgserver.salesforce import clock_difference
 from orgserver.salesforce.auth import oauth
 from orgserver.salesforce.connections import ConnectionPool, OpenTransport, OrgConnections
-from orgserver.salesforce.exchange import NeverSent, ReadBody, ReplyLost, ReplyTooLarge, Trace, send_once
+from orgserver.salesforce.exchange import (
+    NeverSent,
+    ReadBody,
+    ReplyLost,
+    ReplyMemory,
+    ReplyTooLarge,
+    Reservation,
+    Trace,
+    send_once,
+    unwrap_read,
+)
 from orgserver.salesforce.hosts import OrgHosts
-from orgserver.salesforce.outgoing import build_date_request, build_form, build_request
-from orgserver.salesforce.protocol import bodies, composite_read, refusals
+from orgserver.salesforce.outgoing import build_date_request, build_form, build_request, is_too_long, wrap_read
+from orgserver.salesforce.protocol import bodies, refusals
 from orgserver.salesforce.protocol.messages import Reply, Request
-from orgserver.salesforce.reply_memory import ReplyMemory, Reservation
 
 T = TypeVar("T")
 logger = logging.getLogger("orgserver.salesforce")
@@ -32,6 +41,12 @@ logger = logging.getLogger("orgserver.salesforce")
 READ_SECONDS = 45.0
 TOKEN_SECONDS = 30.0
 """The whole time of a token request: shorter than any lease on it."""
+BASE_SECONDS = 0.2
+CAP_SECONDS = 20.0
+NEVER_SENT_TRIES = 3
+READ_TRIES = 4
+LOCK_TRIES = 4
+"""The first try, and up to three more after ``UNABLE_TO_LOCK_ROW``."""
 _ERROR = 300
 _NOT_MODIFIED = 304
 
@@ -101,7 +116,7 @@ class SalesforceClient:
 
         Raises what ``send`` and ``read`` raise.
         """
-        message = composite_read.wrap(request) if composite_read.is_long(request) else request
+        message = wrap_read(request) if is_too_long(request) else request
         outgoing = build_request(hosts, token, message, self._read_seconds)
         connections = self._pool.get(hosts.key, hosts.instance_url)
         try:
@@ -144,30 +159,30 @@ class SalesforceClient:
             sent_before = trace.sent
             try:
                 reply = await send_once(connections.transport, outgoing, reservation, trace, request.accept)
-                if composite_read.is_long(request):
-                    reply = _unwrap(reply, trace)
+                if outgoing.method != request.method:  # it was sent within another one
+                    reply = unwrap_read(reply, trace)
             except NeverSent as error:
                 breaker.failed(loop.time())
-                if tries >= retry.NEVER_SENT_TRIES or not budget.spend():
+                if tries >= NEVER_SENT_TRIES or not budget.spend():
                     raise NoConnection(f"the org could not be reached: {error}") from error.__cause__
             except ReplyLost as error:
                 breaker.failed(loop.time())
-                if request.writes or tries >= retry.READ_TRIES or not budget.spend(timeout=True):
+                if request.writes or tries >= READ_TRIES or not budget.spend(timeout=True):
                     raise Unanswered(f"the org's answer was lost: {error}") from error.__cause__
             else:
-                breaker.answered()
                 if reply.status < _ERROR or (reply.status == _NOT_MODIFIED and request.conditional):
-                    budget.succeeded()
+                    connections.succeeded()
                     return reply
-                wait = retry.after(reply.headers)
+                breaker.answered()
+                wait = reply.retry_after
                 refusal = refusals.refusal(reply.status, reply.body, writes=request.writes, retry_after=wait)
                 trace.sent = sent_before or isinstance(refusal, Unanswered)
                 in_time = loop.time() + (wait or 0.0) < deadline  # waiting longer would only hide this answer
-                if not in_time or not retry.may_repeat(refusal, reply, request, tries, wait) or not budget.spend():
+                if not in_time or not _may_repeat(refusal, reply, request, tries, wait) or not budget.spend():
                     raise refusal
                 await self._pause(wait or 0.0)
             reservation.release()
-            await self._pause(retry.pause(tries, self._random))
+            await self._pause(_pause(tries, self._random))
 
     # -- tokens
 
@@ -239,16 +254,24 @@ def _login_key(key: str) -> str:
 
 def _warn_of_clock(login_url: str, date: datetime | None) -> None:
     """Say when our clock is off, by the date of a token reply."""
-    ahead = clock.difference(time.time(), date) if date is not None else None
-    if ahead is not None and abs(ahead) > clock.NOTICEABLE:
-        logger.warning("%s, by the answer of %s", clock.describe(ahead), login_url)
+    ahead = clock_difference.difference(time.time(), date) if date is not None else None
+    if ahead is not None and abs(ahead) > clock_difference.NOTICEABLE:
+        logger.warning("%s, by the answer of %s", clock_difference.describe(ahead), login_url)
 
 
-def _unwrap(reply: Reply, trace: Trace) -> Reply:
-    """The answer to a long read, out of that of the request it was sent in."""
-    try:
-        inner = composite_read.unwrap(reply)
-    except ValueError as error:
-        raise ReplyLost(str(error)) from None
-    trace.http_status = inner.status
-    return inner
+def _pause(attempt: int, random: Callable[[], float]) -> float:
+    """Full jitter: anything up to a bound that doubles with each attempt (from 1), in seconds."""
+    return random() * min(CAP_SECONDS, BASE_SECONDS * 2.0 ** (attempt - 1))
+
+
+def _may_repeat(refusal: CallError, reply: Reply, request: Request, tries: int, wait: float | None) -> bool:
+    """Tell whether a request may be sent again after a reply that refused it, the last of so many ``tries``."""
+    if isinstance(refusal, StaleToken):
+        return False
+    if refusal.code == "UNABLE_TO_LOCK_ROW":  # the change was rolled back
+        return tries < LOCK_TRIES
+    if tries >= READ_TRIES:
+        return False
+    if request.writes:
+        return refusals.rejected_before_work(reply.status, reply.body, retry_after=wait)
+    return isinstance(refusal, Rejected) and refusal.retryable

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from orgserver.model.errors import NoConnection, RateLimited
-from orgserver.salesforce import retry
-from orgserver.salesforce.reply_memory import OrgReplyMemory
+from orgserver.salesforce.exchange import OrgReplyMemory
 
 if TYPE_CHECKING:
     import ssl
@@ -20,6 +19,56 @@ if TYPE_CHECKING:
 
 OpenTransport = Callable[[str], httpx.AsyncBaseTransport]
 """Opens the connections to the host of a URL."""
+_TOKENS = 500
+_RETRY_COST, _TIMEOUT_COST, _SUCCESS_GAIN = 5, 10, 1
+_FAILURES_TO_OPEN = 10
+_OPEN_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class Budget:
+    """How many repetitions an org still has: a burst of trouble must not become a storm."""
+
+    tokens: int = _TOKENS
+
+    def spend(self, *, timeout: bool = False) -> bool:
+        """Take what a repetition costs; False if it is not there."""
+        cost = _TIMEOUT_COST if timeout else _RETRY_COST
+        if self.tokens < cost:
+            return False
+        self.tokens -= cost
+        return True
+
+    def succeeded(self) -> None:
+        """A success earns a little."""
+        self.tokens = min(_TOKENS, self.tokens + _SUCCESS_GAIN)
+
+
+@dataclass(slots=True)
+class Breaker:
+    """Leaves an org alone after many failures in a row; then one probe finds out whether it is back."""
+
+    failures: int = 0
+    open_until: float = 0.0
+
+    def admits(self, now: float) -> bool:
+        """Tell whether a request may go; after the pause one may, as a probe, and starts the next pause."""
+        if self.failures < _FAILURES_TO_OPEN:
+            return True
+        if now < self.open_until:
+            return False
+        self.open_until = now + _OPEN_SECONDS
+        return True
+
+    def failed(self, now: float) -> None:
+        """The org could not be reached, or did not answer."""
+        self.failures += 1
+        if self.failures >= _FAILURES_TO_OPEN:
+            self.open_until = now + _OPEN_SECONDS
+
+    def answered(self) -> None:
+        """The org answered, whatever it said."""
+        self.failures = 0
 
 
 @dataclass(slots=True)
@@ -31,8 +80,8 @@ class OrgConnections:
     calls: int = 0
     """Those under way, waiting ones too."""
     memory: OrgReplyMemory = field(default_factory=OrgReplyMemory)
-    budget: retry.Budget = field(default_factory=retry.Budget)
-    breaker: retry.Breaker = field(default_factory=retry.Breaker)
+    budget: Budget = field(default_factory=Budget)
+    breaker: Breaker = field(default_factory=Breaker)
 
     def admit(self, max_calls: int) -> Callable[[], None]:
         """Count one more call; the function that comes back counts it off again.
@@ -51,6 +100,11 @@ class OrgConnections:
 
     def _leave(self) -> None:
         self.calls -= 1
+
+    def succeeded(self) -> None:
+        """The org did what it was asked for."""
+        self.breaker.answered()
+        self.budget.succeeded()
 
 
 class ConnectionPool:

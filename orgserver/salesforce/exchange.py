@@ -1,25 +1,46 @@
-"""One request sent once, and its reply read; what went wrong is told by how far the request is proven to have come."""
+"""One request sent once, and its reply read, in a bounded part of our memory.
+
+What went wrong is told by how far the request is proven to have come.
+
+A reply is counted as it grows: above 256 KiB it needs one of the places for middle-sized replies, above 2 MiB one of
+those for large ones, and whoever finds none waits with the rest unread, so that it stays with the sender. An org has
+fewer places than there are, and waits for its own first: one that sends nothing but large replies, or a byte a second,
+fills its own places and leaves the others'. What such replies say is read one after another, in a thread.
+
+A place is kept until the reply has been read into what is wanted of it, which is small. At most two replies of 32 MiB,
+eight of 2 MiB and one that has been read (``bodies.MAX_COST``) are in memory at once.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from typing import Any
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
 import httpx
 
 from orgserver.model.text import clean_text
-from orgserver.salesforce import clock
 from orgserver.salesforce.protocol import bodies
-from orgserver.salesforce.protocol.messages import Reply
-from orgserver.salesforce.reply_memory import Reservation
+from orgserver.salesforce.protocol.messages import Reply, read_date
 
+T = TypeVar("T")
 ReadBody = Callable[[int, Mapping[str, str], bytes, str], Any]
 """Reads a body by its status, headers and the kind that was asked for; ValueError if it cannot be understood."""
+INLINE_BYTES = 64 * 1024
+"""What is larger is read in a thread."""
+SMALL_BYTES = 256 * 1024
+MIDDLE_BYTES = 2 * 1024 * 1024
+_MIDDLE, _LARGE = 8, 2
+_MIDDLE_OF_ORG, _LARGE_OF_ORG = 2, 1
+_OK = 200
 _REQUEST_ID_HEADERS = ("x-request-id", "x-sfdc-request-id", "sforce-request-id")
+_API_USAGE = re.compile(r"(?<![\w-])api-usage=(\d{1,12})/(\d{1,12})")
+_WARN_FROM = 0.9
 
 
 @dataclass(slots=True)
@@ -43,7 +64,24 @@ class Trace:
                 self.salesforce_request_id = clean_text(headers[name], 100)
                 break
         if "date" in headers:
-            self.server_date = clock.read_date(headers["date"])
+            self.server_date = read_date(headers["date"])
+
+    def warn_of_usage(self) -> str | None:
+        """A sentence for the agent when little is left of the org's daily API calls."""
+        used, allowed = read_api_usage(self.limit_info) or (0, 0)
+        if not allowed or used < _WARN_FROM * allowed:
+            return None
+        return f"this org has used {used:,} of its {allowed:,} API calls of the last 24 hours"
+
+
+def read_api_usage(header: str | None) -> tuple[int, int] | None:
+    """Calls used and allowed in 24 hours, by ``Sforce-Limit-Info`` (REST guide, "Limit Info Header"), or None.
+
+    Salesforce counts with some delay. What else the header says, of bursts and of one app
+    (``per-app-api-usage=17/250(appName=x)``), comes before or after.
+    """
+    match = _API_USAGE.search(header or "")
+    return (int(match[1]), int(match[2])) if match else None
 
 
 class NeverSent(Exception):
@@ -56,6 +94,84 @@ class ReplyLost(Exception):
 
 class ReplyTooLarge(Exception):
     """The reply came, and is more than we take in."""
+
+
+@dataclass(slots=True)
+class OrgReplyMemory:
+    """The places of one org."""
+
+    middle: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_MIDDLE_OF_ORG))
+    large: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_LARGE_OF_ORG))
+
+
+@dataclass(slots=True)
+class ReplyMemory:
+    """The places of all orgs."""
+
+    middle: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_MIDDLE))
+    large: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_LARGE))
+    reading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    """Whoever has it has its reply read."""
+
+
+class Reservation:
+    """What one exchange has taken; given back at the end of the ``async with``."""
+
+    def __init__(self, memory: ReplyMemory, org: OrgReplyMemory) -> None:
+        self._all = memory
+        self._org = org
+        self._middle: list[asyncio.Semaphore] = []
+        self._large: list[asyncio.Semaphore] = []
+        self._reading: list[asyncio.Semaphore] = []
+        self._thread: asyncio.Future[Any] | None = None
+
+    async def grow(self, size: int) -> None:
+        """Take what a reply of so many bytes needs; waits until there is room."""
+        if size > MIDDLE_BYTES and not self._large:
+            await _take(self._large, self._org.large, self._all.large)
+            _give_back(self._middle)
+        elif size > SMALL_BYTES and not self._middle and not self._large:
+            await _take(self._middle, self._org.middle, self._all.middle)
+
+    async def read(self, size: int, work: Callable[[], T]) -> T:
+        """Do what reads a reply of so many bytes: in a thread if it is not small.
+
+        An error comes without its traceback and what led to it: they would keep the reply in memory with them.
+        """
+        if size <= INLINE_BYTES:
+            return work()
+        try:
+            return await self._aside(size, work)
+        except Exception as error:  # noqa: BLE001  # it is raised again
+            failure = error.with_traceback(None)
+        failure.__cause__ = failure.__context__ = None
+        del work
+        raise failure
+
+    async def _aside(self, size: int, work: Callable[[], T]) -> T:
+        if size > SMALL_BYTES and not self._reading:
+            await self.grow(size)
+            await _take(self._reading, self._all.reading)
+        self._thread = asyncio.get_running_loop().run_in_executor(None, work)
+        return await asyncio.shield(self._thread)
+
+    def release(self) -> None:
+        """Give everything back, once no thread works on it any more: nothing can stop a thread."""
+        thread, self._thread = self._thread, None
+        places = [*self._middle, *self._large, *self._reading]
+        self._middle, self._large, self._reading = [], [], []
+        if thread is None or thread.done():
+            _give_back(places)
+        else:
+            thread.add_done_callback(partial(_ended, places))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.release()
 
 
 async def send_once(
@@ -100,3 +216,33 @@ async def send_once(
     except ValueError as error:
         raise ReplyLost(str(error)) from None
     return Reply(status, headers, body, size)
+
+
+def unwrap_read(reply: Reply, trace: Trace) -> Reply:
+    """The answer to the read that a composite request was sent for; ReplyLost for what is no answer to one."""
+    if reply.status != _OK:
+        return reply
+    parts = reply.body.get("compositeResponse") if isinstance(reply.body, dict) else None
+    part = parts[0] if isinstance(parts, list) and len(parts) == 1 else None
+    status = part.get("httpStatusCode") if isinstance(part, dict) else None
+    if not isinstance(part, dict) or type(status) is not int or not _OK <= status < 600:  # noqa: PLR2004  # a status
+        raise ReplyLost("it is no answer to a composite request")
+    trace.http_status = status
+    return replace(reply, status=status, body=part.get("body"))
+
+
+async def _take(into: list[asyncio.Semaphore], *places: asyncio.Semaphore) -> None:
+    for place in places:
+        await place.acquire()
+        into.append(place)
+
+
+def _ended(places: list[asyncio.Semaphore], thread: asyncio.Future[Any]) -> None:
+    if not thread.cancelled():
+        thread.exception()  # nobody waits for it any more
+    _give_back(places)
+
+
+def _give_back(places: list[asyncio.Semaphore]) -> None:
+    while places:
+        places.pop().release()

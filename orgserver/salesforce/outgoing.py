@@ -1,8 +1,14 @@
-"""The HTTP requests that leave for an org: the one place where a token or a credential meets a URL, a checked one."""
+"""The HTTP requests that leave for an org: the one place where a token or a credential meets a URL, a checked one.
+
+Salesforce refuses addresses above 16,384 bytes with 414, and with their headers above that with 431 (limits cheat
+sheet ``platform-api``); proxies often refuse less. There is no POST for queries, but ``/composite`` takes them (Help
+000386264), and counts as one call: a read whose address is too long is sent as its one part.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -14,10 +20,14 @@ from orgserver.model.errors import NotSent
 from orgserver.model.secret import Secret
 from orgserver.salesforce.auth import oauth
 from orgserver.salesforce.hosts import OrgHosts, check_url
-from orgserver.salesforce.protocol import composite_read
 from orgserver.salesforce.protocol.messages import Request
 
 CONNECT_SECONDS = 5.0
+LONGEST_ADDRESS = 8_000
+"""Bytes of path and query that are sent as they are: what common proxies let through."""
+MAX_ADDRESS = 16_384
+"""Bytes of an address that Salesforce takes at all; what is longer and no part of another request is not tried."""
+_WRAPPABLE = re.compile(r"(/services/data/v\d{2,3}\.0)/(?:query|queryAll|sobjects/.+)")
 
 
 def build_request(hosts: OrgHosts, token: Secret, request: Request, read_seconds: float) -> httpx.Request:
@@ -25,9 +35,10 @@ def build_request(hosts: OrgHosts, token: Secret, request: Request, read_seconds
     origin = _origin(hosts.instance_url, hosts.trusted)
     if not request.path.startswith(("/services/", "/id/")):
         raise NotSent("a request left the API's paths", code="INTERNAL", category="internal", retryable=False)
-    if len(origin) + len(request.target) > composite_read.MOST:
+    target = request_target(request)
+    if len(origin) + len(target) > MAX_ADDRESS:
         raise NotSent(
-            f"the request's address would be longer than the {composite_read.MOST:,} bytes that Salesforce takes",
+            f"the request's address would be longer than the {MAX_ADDRESS:,} bytes that Salesforce takes",
             code="REQUEST_TOO_LONG",
             category="invalid_argument",
             retryable=False,
@@ -44,12 +55,37 @@ def build_request(hosts: OrgHosts, token: Secret, request: Request, read_seconds
         headers.append(("Content-Type", "application/json"))
         content = _encode_json(request.body)
     outgoing = httpx.Request(
-        request.method, origin + request.target, headers=headers, content=content, extensions=_timeouts(read_seconds)
+        request.method, origin + target, headers=headers, content=content, extensions=_timeouts(read_seconds)
     )
     url = outgoing.url
     if f"{url.scheme}://{url.netloc.decode('ascii')}" != origin:
         raise NotSent("a request left its org's host", code="INTERNAL", category="internal", retryable=False)
     return outgoing
+
+
+def request_target(request: Request) -> str:
+    """Path and query string as they are sent."""
+    return f"{request.path}?{urlencode(request.query)}" if request.query else request.path
+
+
+def is_too_long(request: Request) -> bool:
+    """Whether a read is sent within a composite request, because its address is too long."""
+    return (
+        request.method == "GET"
+        and len(request_target(request)) > LONGEST_ADDRESS
+        and _WRAPPABLE.fullmatch(request.path) is not None
+    )
+
+
+def wrap_read(request: Request) -> Request:
+    """The composite request around a read (REST guide ``requests-composite``)."""
+    match = _WRAPPABLE.fullmatch(request.path)
+    if match is None:
+        raise ValueError("this request cannot be a part of another one")
+    part: dict[str, Any] = {"method": "GET", "url": request_target(request), "referenceId": "read"}
+    if request.headers:
+        part["httpHeaders"] = dict(request.headers)
+    return Request("POST", f"{match[1]}/composite", body={"allOrNone": False, "compositeRequest": [part]})
 
 
 def build_form(hosts: OrgHosts, path: str, form: oauth.Form, read_seconds: float) -> httpx.Request:

@@ -12,7 +12,8 @@ from orgserver.model.errors import CallError, Rejected, Unanswered
 from orgserver.model.names import CONTACT, EVENT
 from orgserver.model.orgs import Caller
 from orgserver.model.results import Page
-from orgserver.salesforce.protocol import composite_read
+from orgserver.salesforce.exchange import ReplyLost, Trace, unwrap_read
+from orgserver.salesforce.outgoing import is_too_long
 from orgserver.salesforce.protocol.messages import Reply, Request
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.state import schema
@@ -348,18 +349,18 @@ async def test_a_long_query_is_refused_and_refreshed_as_any_other(app: App, call
     ],
 )
 def test_what_is_no_answer_to_a_composite_is_said_to_be_none(body: object) -> None:
-    with pytest.raises(ValueError, match="composite"):
-        composite_read.unwrap(Reply(200, {}, body))
+    with pytest.raises(ReplyLost, match="composite"):
+        unwrap_read(Reply(200, {}, body), Trace())
 
 
 def test_only_long_reads_of_records_and_queries_are_wrapped() -> None:
     query_of = (("q", "x" * 9_000),)
 
-    assert composite_read.is_long(Request("GET", "/services/data/v60.0/queryAll", query_of))
-    assert composite_read.is_long(Request("GET", "/services/data/v60.0/sobjects/Contact/003", query_of))
-    assert not composite_read.is_long(Request("GET", "/services/data/v60.0/search", query_of))
-    assert not composite_read.is_long(Request("POST", "/services/data/v60.0/query", query_of))
-    assert not composite_read.is_long(Request("GET", "/services/data/v60.0/query", (("q", "x" * 7_900),)))
+    assert is_too_long(Request("GET", "/services/data/v60.0/queryAll", query_of))
+    assert is_too_long(Request("GET", "/services/data/v60.0/sobjects/Contact/003", query_of))
+    assert not is_too_long(Request("GET", "/services/data/v60.0/search", query_of))
+    assert not is_too_long(Request("POST", "/services/data/v60.0/query", query_of))
+    assert not is_too_long(Request("GET", "/services/data/v60.0/query", (("q", "x" * 7_900),)))
 
 
 async def test_large_numbers_are_numbers(app: App, caller: Caller, acme: SandboxOrg) -> None:

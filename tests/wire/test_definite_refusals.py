@@ -9,11 +9,10 @@ import pytest
 
 from orgserver.model.errors import CallError, Rejected, StaleToken, Unanswered
 from orgserver.model.secret import Secret
-from orgserver.salesforce import retry
 from orgserver.salesforce.client import SalesforceClient
 from orgserver.salesforce.exchange import Trace
 from orgserver.salesforce.hosts import OrgHosts
-from orgserver.salesforce.protocol.messages import Request
+from orgserver.salesforce.protocol.messages import Reply, Request
 from tests.wire import upstream as acts
 from tests.wire.upstream import Upstream
 
@@ -184,7 +183,7 @@ async def test_time_that_runs_out_between_refusals_is_not_unknown(upstream: Upst
     ],
 )
 def test_a_time_to_come_back_is_seconds_or_a_date_by_the_hosts_own_clock(text: str, seconds: float | None) -> None:
-    assert retry.after({"retry-after": text, "date": format_datetime(NOW, usegmt=True)}) == seconds
+    assert Reply(503, {"retry-after": text, "date": format_datetime(NOW, usegmt=True)}, None).retry_after == seconds
 
 
 @pytest.mark.parametrize(
@@ -193,4 +192,4 @@ def test_a_time_to_come_back_is_seconds_or_a_date_by_the_hosts_own_clock(text: s
 def test_a_date_of_the_host_that_is_none_does_no_harm(date: str) -> None:
     later = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
 
-    assert (retry.after({"retry-after": later, "date": date}) or 0) >= 0
+    assert (Reply(503, {"retry-after": later, "date": date}, None).retry_after or 0) >= 0

@@ -12,10 +12,9 @@ import pytest
 from orgserver.model.errors import CallError, Unanswered
 from orgserver.model.secret import Secret
 from orgserver.salesforce.client import SalesforceClient
-from orgserver.salesforce.exchange import Trace
+from orgserver.salesforce.exchange import MIDDLE_BYTES, SMALL_BYTES, OrgReplyMemory, ReplyMemory, Reservation, Trace
 from orgserver.salesforce.hosts import OrgHosts
 from orgserver.salesforce.protocol.messages import Reply, Request
-from orgserver.salesforce.reply_memory import MIDDLE_BYTES, SMALL_BYTES, OrgReplyMemory, ReplyMemory, Reservation
 from tests.wire import upstream as acts
 from tests.wire.upstream import Act, Form, Upstream
 

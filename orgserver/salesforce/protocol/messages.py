@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlencode
 
 _READS = frozenset({"GET", "HEAD"})
+_SECONDS = re.compile(r"[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +36,6 @@ class Request:
         """Whether 304 (nothing has changed) is an answer to it."""
         return any(name == "If-Modified-Since" for name, _ in self.headers)
 
-    @property
-    def target(self) -> str:
-        """Path and query string as they are sent."""
-        return f"{self.path}?{urlencode(self.query)}" if self.query else self.path
-
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -48,3 +46,29 @@ class Reply:
     body: Any
     size: int = 0
     """Of the body as it came, in bytes."""
+
+    @property
+    def retry_after(self) -> float | None:
+        """How many seconds it asks to be left alone (RFC 9110, section 10.2.3); None where it names no time.
+
+        A date counts from the host's own ``Date``, whose clock may not be ours.
+        """
+        text = self.headers.get("retry-after", "").strip(" \t")
+        if _SECONDS.fullmatch(text):
+            return float(text)  # however large: the call ends sooner
+        date = read_date(text)
+        if date is None:
+            return None
+        now = read_date(self.headers.get("date")) or datetime.now(UTC)
+        return max(0.0, (date - now).total_seconds())
+
+
+def read_date(text: str | None) -> datetime | None:
+    """The instant of an HTTP date (RFC 9110, section 5.6.7), in UTC; None where there is none."""
+    if not text:
+        return None
+    try:
+        date = parsedate_to_datetime(text)
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None

@@ -11,7 +11,6 @@ from orgserver.model.audit import MAX_RECORD_IDS, Completion, Intent, Outcome
 from orgserver.model.errors import CallError, Conflict, Denied, NotSent, StoreBusy, Unanswered
 from orgserver.model.results import Changed, Created, Page, Record, SearchResult, Usage
 from orgserver.model.text import replace_unsafe
-from orgserver.salesforce import limits
 from orgserver.salesforce.exchange import Trace
 from orgserver.services.observer import Observer, Watched
 from orgserver.store.audit.log import AuditLog
@@ -130,7 +129,7 @@ def not_recorded(why: str = "") -> Unanswered:
 
 def with_warning(result: T, trace: Trace) -> T:
     """Say it when an org's API calls are nearly used up (``Sforce-Limit-Info``), so that the agent can slow down."""
-    warning = limits.warning(trace.limit_info)
+    warning = trace.warn_of_usage()
     if warning is None or not isinstance(result, Created | Changed | Page | Record | SearchResult | Usage):
         return result
     return replace(result, warnings=(*result.warnings, warning))

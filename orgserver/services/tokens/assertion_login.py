@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from orgserver.model.errors import CallError
 from orgserver.model.orgs import Credential
-from orgserver.salesforce import clock
+from orgserver.salesforce import clock_difference
 from orgserver.salesforce.auth import audiences, oauth
 from orgserver.salesforce.auth.audiences import Recipient
 from orgserver.salesforce.client import FormReply, SalesforceClient
@@ -97,9 +97,9 @@ def _explained(
     if reply.date is None:
         unknown = f"this machine's clock is off, nobody says by how much: {refusal.reason}"
         return oauth.TokenRefused("clock", CLOCK_OFF, unknown) if names_time else refusal
-    ahead = clock.difference(time.time(), reply.date)
-    if _is_out_of_time(signed_at, reply.date.timestamp()) or (names_time and abs(ahead) > clock.NOTICEABLE):
-        return oauth.TokenRefused("clock", CLOCK_OFF, clock.describe(ahead))
+    ahead = clock_difference.difference(time.time(), reply.date)
+    if _is_out_of_time(signed_at, reply.date.timestamp()) or (names_time and abs(ahead) > clock_difference.NOTICEABLE):
+        return oauth.TokenRefused("clock", CLOCK_OFF, clock_difference.describe(ahead))
     return refusal
 
 

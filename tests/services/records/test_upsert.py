@@ -14,6 +14,7 @@ from orgserver.model.errors import CallError, Conflict, InvalidArgument, Rejecte
 from orgserver.model.names import SObjectName
 from orgserver.model.orgs import Caller
 from orgserver.model.results import Upserted
+from orgserver.salesforce.outgoing import request_target
 from orgserver.salesforce.protocol import rest
 from orgserver.services.records.upsert import Upsert
 from orgserver.services.undo.changes import CannotUndo
@@ -123,7 +124,7 @@ async def test_more_than_one_record_with_the_key_is_a_conflict(app: App, caller:
 def test_an_external_id_is_one_step_of_the_path_and_comes_out_as_it_went_in(text: str) -> None:
     request = rest.upsert("v66.0", ACCOUNT, ("Erp__c", text), {})
 
-    path = httpx.URL(f"https://acme.example{request.target}").raw_path.decode("ascii")
+    path = httpx.URL(f"https://acme.example{request_target(request)}").raw_path.decode("ascii")
     steps = path.split("/")
     assert steps[:-1] == ["", "services", "data", "v66.0", "sobjects", "Account", "Erp__c"]
     assert unquote(steps[-1]) == text

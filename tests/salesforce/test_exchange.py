@@ -5,7 +5,7 @@ import pytest
 from orgserver.app import App
 from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller
-from orgserver.salesforce import limits
+from orgserver.salesforce.exchange import Trace, read_api_usage
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.queries.list_query import Listing
 from tests import operations
@@ -22,14 +22,14 @@ from tests import operations
     ],
 )
 def test_the_header_is_read(header: str | None, used: tuple[int, int] | None) -> None:
-    assert limits.usage(header) == used
+    assert read_api_usage(header) == used
 
 
 @pytest.mark.parametrize(
     ("header", "warned"), [("api-usage=4500/5000", True), ("api-usage=4499/5000", False), ("api-usage=0/0", False)]
 )
 def test_it_warns_from_nine_tenths_on(header: str, warned: bool) -> None:
-    assert (limits.warning(header) is not None) is warned
+    assert (Trace(limit_info=header).warn_of_usage() is not None) is warned
 
 
 async def test_a_result_carries_the_warning(app: App, caller: Caller, acme: SandboxOrg) -> None:

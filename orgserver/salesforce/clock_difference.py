@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 
 NOTICEABLE = timedelta(seconds=30)
 """Beyond this a clock is called off; below it, whole seconds and the way of the reply may explain the difference."""
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
-
-
-def read_date(text: str | None) -> datetime | None:
-    """The instant of a ``Date`` header, in UTC; None where there is none, or none that is an instant."""
-    if not text:
-        return None
-    try:
-        date = parsedate_to_datetime(text)
-        return (date if date.tzinfo else date.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
 
 
 def difference(here: float, date: datetime) -> timedelta:

@@ -1,0 +1,28 @@
+"""A clock that is off is told by how much, in units a person thinks in."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from orgserver.salesforce import clock_difference
+
+NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "words"),
+    [
+        (timedelta(seconds=31), "31 s ahead of"),
+        (timedelta(seconds=-59.6), "1 min behind"),
+        (timedelta(seconds=200), "3 min 20 s ahead of"),
+        (timedelta(hours=-1, minutes=-2), "1 h 2 min behind"),
+        (timedelta(hours=24), "1 d ahead of"),
+        (timedelta(days=-20_000, hours=-5), "20,000 d 5 h behind"),
+    ],
+)
+def test_a_difference_is_told_in_two_units_at_most(ahead: timedelta, words: str) -> None:
+    assert clock_difference.describe(ahead) == f"this machine's clock is {words} Salesforce's"
+
+
+def test_the_difference_is_ours_less_theirs() -> None:
+    assert clock_difference.difference(NOON.timestamp() - 3_600, NOON) == timedelta(hours=-1)
