@@ -206,7 +206,8 @@ async def serve_stdio(app: App, caller: Caller, ready: Callable[[], None]) -> No
     ``ready`` is called once everything is made.
     """
     from orgserver.serving import stdio  # noqa: PLC0415  # as the next
-    from orgserver.serving.server import build_server, record_unreadable  # noqa: PLC0415  # the SDK is slow to import
+    from orgserver.serving.refused_calls import record_unreadable  # noqa: PLC0415  # as the next
+    from orgserver.serving.server import build_server  # noqa: PLC0415  # the SDK is slow to import
     from orgserver.serving.shutdown import Ending  # noqa: PLC0415  # as above
 
     server = build_server(app.services, principal=caller.principal, label=caller.label, scope=app.access.scope)

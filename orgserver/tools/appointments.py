@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from orgserver.model.audit import Action
 from orgserver.model.names import EVENT
-from orgserver.tools import handlers, results
+from orgserver.tools import results, tool
 from orgserver.tools.arguments import (
     AllowDuplicates,
     Arguments,
@@ -128,7 +128,7 @@ TOOLS = (
         "Europe/Berlin. One read first, to warn of overlaps. data takes any createable field.",
         CreateAppointment,
         results.CREATED_SCHEMA,
-        handlers.create,
+        tool.create,
         Action.CREATE,
         EVENT,
         writes=True,
@@ -139,7 +139,7 @@ TOOLS = (
         "Read one appointment whose id you know. To find one by time use salesforce_list_appointments.",
         GetAppointment,
         results.RECORD_SCHEMA,
-        handlers.read("event_id"),
+        tool.read("event_id"),
         Action.READ,
         EVENT,
     ),
@@ -149,7 +149,7 @@ TOOLS = (
         "Move or change one appointment; null clears a field. Give StartDateTime and EndDateTime together.",
         UpdateAppointment,
         results.UPDATED_SCHEMA,
-        handlers.update("event_id"),
+        tool.update("event_id"),
         Action.UPDATE,
         EVENT,
         writes=True,
@@ -161,7 +161,7 @@ TOOLS = (
         "Delete one appointment (to the org's recycle bin). Only when asked for.",
         DeleteAppointment,
         results.DELETED_SCHEMA,
-        handlers.delete("event_id"),
+        tool.delete("event_id"),
         Action.DELETE,
         EVENT,
         writes=True,
@@ -174,7 +174,7 @@ TOOLS = (
         "List appointments that overlap start to end, earliest first; from now on when neither is given.",
         ListAppointments,
         results.PAGE_SCHEMA,
-        handlers.list_,
+        tool.list_,
         Action.LIST,
         EVENT,
     ),

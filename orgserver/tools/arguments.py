@@ -1,45 +1,32 @@
-"""What the tools take, and the schemas that agents read: typed, with nothing in them that says nothing."""
+"""What the tools take: typed arguments, and the forms in which clients really send them, for all tools in one place.
+
+Clients send null or "" for what they leave out, objects and lists as JSON text, and numbers as 2.0 or "2". Where one
+meaning is left, that is taken; everything else stays as it came, for the validation that follows to refuse it. Nothing
+inside an object is touched: a field's value is the agent's, and a filter compares with it.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
 
 from orgserver.model import names
-from orgserver.model.errors import InvalidArgument
+from orgserver.model.json_text import read_json_text
 
 MAX_LIMIT = 2_000
-_NESTED = ("data", "filter")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,79}")
-_SCALAR = "must be a text, a number, true, false or null"
-_WRONG_KINDS = {
-    "string_type": "must be a text",
-    "bool_type": "must be true or false",
-    "int_type": "must be a whole number",
-    "list_type": "must be a list",
-    "dict_type": "must be an object",
-    "model_type": "must be an object",
-    "model_attributes_type": "must be an object",
-}
-_NESTED_KINDS = {name for name, words in _WRONG_KINDS.items() if words in ("must be a list", "must be an object")}
-_WORDS = _WRONG_KINDS | {
-    "missing": "is required",
-    "extra_forbidden": "is not an argument of this tool",
-    "string_unicode": "holds half a surrogate pair, which no text can",
-}
-_KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
-    (bool, "a boolean"),
-    (str, "a text"),
-    ((int, float), "a number"),
-    (list, "a list"),
-    (dict, "an object"),
-)
-_SHOWN = 10
-_NOISE = ("title", "additionalProperties", "minLength", "maxLength", "minimum")
-"""What a model need not read: a refusal names what was wrong."""
+_EXACT = frozenset({"org", "orgs"})
+"""Which orgs a call reaches is never guessed from another form; only a list may be written as JSON text."""
+_EMPTY_IS_ABSENT = frozenset({"cursor", "start", "end"})
+"""Where "" can mean nothing else. It is no such thing for a guard, such as if_unmodified_since."""
+_WHOLE_NUMBER = re.compile(r"(-?(?:0|[1-9][0-9]{0,17}))(?:\.0{1,17})?")
+_JSON_BEGINS = re.compile(r"\s*[\[{\"]")
+"""Such a text was meant as JSON: it is no name."""
+_NO_JSON = object()
+_BOOLEANS = {"true": True, "false": False}
 _Number = Annotated[float, Field(allow_inf_nan=False)]
 _Parent = dict[str, str | int | _Number | dict[str, str]]
 """A parent by an external id, with its type where there may be several: ``{"Ext__c": "x", "type": "Account"}``."""
@@ -148,117 +135,68 @@ AllowDuplicates = Annotated[bool, WithJsonSchema({"type": "boolean"})]
 Preview = Annotated[bool, WithJsonSchema({"type": "boolean"})]
 
 
-def schema_of(arguments: type[BaseModel], *, nullable: bool = True) -> dict[str, Any]:
-    """A model's JSON schema without titles, indirections and empty defaults; null only where it clears something."""
-    schema = arguments.model_json_schema()
-    definitions = schema.pop("$defs", {})
-    compact = _compact(schema, definitions)
-    compact.pop("description", None)
-    if not nullable:
-        _without_null(compact)
-    assert isinstance(compact, dict)  # noqa: S101  # a model's schema is an object
-    return compact
+class ArgumentForms:
+    """The forms that the arguments of one tool may have."""
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        self._properties: dict[str, Mapping[str, Any]] = schema["properties"]
+        self._optional = self._properties.keys() - set(schema.get("required", ()))
+
+    def read(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The same arguments in the form that the schema declares, as far as they have one meaning."""
+        return {name: self._read(name, value) for name, value in arguments.items() if not self._is_absent(name, value)}
+
+    def _is_absent(self, name: str, value: Any) -> bool:
+        return name in self._optional and (value is None or (value == "" and name in _EMPTY_IS_ABSENT))
+
+    def _read(self, name: str, value: Any) -> Any:
+        declared = self._properties.get(name, {})
+        if name in _EXACT:
+            return _list(value, None) if declared.get("type") == "array" else value
+        return _as_declared(declared, value)
 
 
-def _compact(node: Any, definitions: dict[str, Any], level: int = 0) -> Any:
-    """A schema without what says nothing; ``level`` counts the properties that it is inside of."""
-    if isinstance(node, list):
-        return [_compact(each, definitions, level) for each in node]
-    if not isinstance(node, dict):
-        return node
-    if "$ref" in node:
-        target = dict(definitions[node["$ref"].rpartition("/")[2]])
-        target.pop("description", None)
-        node = target | {name: value for name, value in node.items() if name != "$ref"}
-    compact = {
-        name: {key: _compact(value, definitions, level + 1) for key, value in inner.items()}
-        if name == "properties"
-        else _compact(inner, definitions, level)
-        for name, inner in node.items()
-        if not _says_nothing(name, inner, level)
-    }
-    if compact.get("type") == "object" and node.get("additionalProperties") is not False:
-        # Without the word, and with properties that are there but empty, clients' converters allow no key, or a text.
-        compact["additionalProperties"] = True
-        if not compact.get("properties"):
-            compact.pop("properties", None)
-    return compact
-
-
-def _says_nothing(name: str, value: Any, level: int) -> bool:
-    """Whether a keyword may go. Fields inside ``data`` keep their null: langchain-google-genai requires each field
-    without a default, and a model that must fill in an AccountId makes one up.
-    """
-    return name in _NOISE or (name == "default" and (value is False or (value is None and level <= 1)))
-
-
-def _without_null(node: Any) -> None:
-    if isinstance(node, dict):
-        if node.get("type") == ["string", "null"]:
-            node["type"] = "string"
-        for inner in node.values():
-            _without_null(inner)
-
-
-def explain(error: ValidationError) -> InvalidArgument:
-    """Say which argument is wrong and how, never what it held."""
-    problems: dict[str, str] = {}
-    details = error.errors(include_url=False, include_context=False)
-    for detail in details:
-        name, problem = _problem(detail)
-        problems.setdefault(name, f"{name} {problem}")
-    shown = list(problems)[:_SHOWN]
-    as_text = any(detail["type"] in _NESTED_KINDS and isinstance(detail["input"], str) for detail in details)
-    hint = "JSON in a text is taken where it is whole and names each key once" if as_text else None
-    return InvalidArgument("; ".join(problems[name] for name in shown), fields=shown, hint=hint)
-
-
-def _problem(detail: ErrorDetails) -> tuple[str, str]:
-    """Which argument, and what about it. A name of no sane shape could be a value in disguise, so it is not said."""
-    location = [str(part) for part in detail["loc"]]
-    if location[:1] == ["records"] and len(location) > 1:
-        return _record_problem(detail, location)
-    depth = 2 if location and location[0] in _NESTED else 1
-    path = location[:depth]
-    if not path or not _NAME.fullmatch(path[0]):
-        return "arguments", "hold a name that is no argument of this tool"
-    if not _NAME.fullmatch(path[-1]):
-        return path[0], "holds a name that no field can have"
-    if len(location) > depth:
-        return ".".join(path), _SCALAR if path[0] == "data" else _item_words(detail)
-    return ".".join(path), _words(detail)
-
-
-def _record_problem(detail: ErrorDetails, location: list[str]) -> tuple[str, str]:
-    """Which of the records, which of its fields, and what about it."""
-    place = f"records[{location[1]}]"
-    match location[2:]:
-        case []:
-            return place, _words(detail)
-        case [name, *_] if _NAME.fullmatch(name):
-            return f"{place}.{name}", _SCALAR
+def _as_declared(declared: Mapping[str, Any], value: Any) -> Any:
+    match declared.get("type"):
+        case "object":
+            return _object(value)
+        case "array":
+            return _list(value, declared["items"])
+        case "integer":
+            return _integer(value)
+        case "boolean":
+            return _BOOLEANS.get(value, value) if isinstance(value, str) else value
         case _:
-            return place, "holds a name that no field can have"
+            return value
 
 
-def _words(detail: ErrorDetails) -> str:
-    known = _WORDS.get(detail["type"])
-    if known is not None:
-        return f"{known}; {kind_of(detail['input'])} arrived" if detail["type"] in _WRONG_KINDS else known
-    message = re.sub(r"^(String|List) should have", "must have", detail["msg"])
-    message = re.sub(r" after validation, not \d+$", "", message)
-    return message.replace("Input should be", "must be")
+def _object(value: Any) -> Any:
+    content = _content(value)
+    return content if isinstance(content, dict) else value
 
 
-def _item_words(detail: ErrorDetails) -> str:
-    """What is wrong with one of a list of texts."""
-    return (
-        f"must hold texts only; {kind_of(detail['input'])} arrived"
-        if detail["type"] in _WRONG_KINDS
-        else _words(detail)
-    )
+def _list(value: Any, items: Mapping[str, Any] | None) -> Any:
+    """A list; ``items`` says of what, None that each is taken as it is."""
+    content = _content(value)
+    if isinstance(content, list):
+        return content if items is None else [_as_declared(items, each) for each in content]
+    if content is _NO_JSON and items is not None and items["type"] == "string" and not _JSON_BEGINS.match(value):
+        return [value]
+    return value
 
 
-def kind_of(value: object) -> str:
-    """What a value is, never what it holds."""
-    return next((words for kind, words in _KINDS if isinstance(value, kind)), "null")
+def _integer(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    number = _WHOLE_NUMBER.fullmatch(value) if isinstance(value, str) else None
+    return value if number is None else int(number[1])
+
+
+def _content(value: Any) -> Any:
+    """What a JSON text says, _NO_JSON where it says nothing or no one thing; another value is its own content."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return read_json_text(value)
+    except ValueError:
+        return _NO_JSON

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from orgserver.model.audit import Action
 from orgserver.model.names import CONTACT
-from orgserver.tools import handlers, results
+from orgserver.tools import results, tool
 from orgserver.tools.arguments import (
     AllowDuplicates,
     Arguments,
@@ -104,7 +104,7 @@ TOOLS = (
         "data takes any createable field.",
         CreateContact,
         results.CREATED_SCHEMA,
-        handlers.create,
+        tool.create,
         Action.CREATE,
         CONTACT,
         writes=True,
@@ -115,7 +115,7 @@ TOOLS = (
         "Read one Contact whose id you know. To find one by name or email use salesforce_list_contacts.",
         GetContact,
         results.RECORD_SCHEMA,
-        handlers.read("contact_id"),
+        tool.read("contact_id"),
         Action.READ,
         CONTACT,
     ),
@@ -125,7 +125,7 @@ TOOLS = (
         "Change fields of one Contact; null clears a field. Fields not named stay as they are.",
         UpdateContact,
         results.UPDATED_SCHEMA,
-        handlers.update("contact_id"),
+        tool.update("contact_id"),
         Action.UPDATE,
         CONTACT,
         writes=True,
@@ -137,7 +137,7 @@ TOOLS = (
         "Delete one Contact (to the org's recycle bin). Only when asked for.",
         DeleteContact,
         results.DELETED_SCHEMA,
-        handlers.delete("contact_id"),
+        tool.delete("contact_id"),
         Action.DELETE,
         CONTACT,
         writes=True,
@@ -151,7 +151,7 @@ TOOLS = (
         "SOQL (salesforce_query) for anything more.",
         ListContacts,
         results.PAGE_SCHEMA,
-        handlers.list_,
+        tool.list_,
         Action.LIST,
         CONTACT,
     ),

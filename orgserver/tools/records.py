@@ -10,7 +10,7 @@ from orgserver.model.audit import Action
 from orgserver.services.calls.plan import Call
 from orgserver.services.composition import Services
 from orgserver.services.records.upsert import MAX_EXTERNAL_ID, Upsert
-from orgserver.tools import handlers, results
+from orgserver.tools import results, tool
 from orgserver.tools.arguments import (
     AllowDuplicates,
     Arguments,
@@ -103,7 +103,7 @@ TOOLS = (
         "external id field, salesforce_upsert_record is the safe create.",
         CreateRecord,
         results.CREATED_SCHEMA,
-        handlers.create,
+        tool.create,
         Action.CREATE,
         writes=True,
     ),
@@ -114,7 +114,7 @@ TOOLS = (
         "records use salesforce_query or salesforce_search.",
         GetRecord,
         results.RECORD_SCHEMA,
-        handlers.read("record_id"),
+        tool.read("record_id"),
         Action.READ,
     ),
     ToolSpec(
@@ -123,7 +123,7 @@ TOOLS = (
         "Change fields of one record of any object; null clears a field. Fields not named stay as they are.",
         UpdateRecord,
         results.UPDATED_SCHEMA,
-        handlers.update("record_id"),
+        tool.update("record_id"),
         Action.UPDATE,
         writes=True,
         idempotent=True,
@@ -134,7 +134,7 @@ TOOLS = (
         "Delete one record of any object (to the org's recycle bin). Only when asked for.",
         DeleteRecord,
         results.DELETED_SCHEMA,
-        handlers.delete("record_id"),
+        tool.delete("record_id"),
         Action.DELETE,
         writes=True,
         destroys=True,

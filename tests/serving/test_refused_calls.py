@@ -12,7 +12,8 @@ from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller, Principal, Scope
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.serving import wire
-from orgserver.serving.server import build_server, record_unreadable
+from orgserver.serving.refused_calls import record_unreadable
+from orgserver.serving.server import build_server
 from tests import operations
 
 ME = {"name": "raw", "version": "1"}

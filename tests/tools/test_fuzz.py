@@ -25,7 +25,7 @@ from orgserver.model.orgs import Principal, Scope
 from orgserver.sandbox.server import Sandbox
 from orgserver.serving.server import build_server
 from orgserver.tools import toolsets
-from orgserver.tools.arguments import schema_of
+from orgserver.tools.tool import schema_of
 
 SPECS = {spec.name: spec for specs in toolsets.TOOLSETS.values() for spec in specs}
 CATEGORIES = {

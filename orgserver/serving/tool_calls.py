@@ -1,0 +1,224 @@
+"""Everything that answers ``tools/call``: the caller, the person at the client, the tool, and the result.
+
+What goes wrong, and what has to be mended before, is in ``refused_calls``. A person is asked in both generations of the
+protocol: up to 2025-11-25 the question is a request of the server in the midst of the call; from 2026-07-28 on it is
+the call's result, and the client repeats the call with the answer and the state that came with the question, which the
+service that asks has sealed.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.shared.exceptions import MCPError
+from mcp_types import CallToolRequestParams, ElicitResult
+from mcp_types.version import is_version_at_least
+from pydantic import ValidationError
+
+from orgserver.model.errors import Denied, Forbidden, InvalidArgument, Unconfirmed
+from orgserver.model.orgs import Caller, Elicitor, Progress
+from orgserver.services.composition import Services
+from orgserver.serving.refused_calls import (
+    ANSWER,
+    MendedParameters,
+    mend_parameters,
+    name_error,
+    record_refusal,
+    record_unreadable,
+)
+from orgserver.tools import results
+from orgserver.tools.arguments import ArgumentForms
+from orgserver.tools.tool import ToolSpec
+
+logger = logging.getLogger("orgserver.calls")
+
+_LOGGED = 80
+_REPEATED_SINCE = "2026-07-28"
+_YES_OR_NO: dict[str, Any] = {"type": "object", "properties": {}}
+"""An empty form: accepting it is the yes."""
+_UNREADABLE = "the client's answer to a question says neither accept, decline nor cancel"
+
+
+class ToolCalls:
+    """Every tool call comes through here."""
+
+    def __init__(
+        self,
+        services: Services,
+        specs: Mapping[str, ToolSpec],
+        forms: Mapping[str, ArgumentForms],
+        caller: Caller,
+        *,
+        read_only: bool,
+    ) -> None:
+        self._services = services
+        self._specs = specs
+        self._forms = forms
+        self._caller = caller
+        self._read_only = read_only
+
+    async def guard(self, ctx: ServerRequestContext[Any], call_next: CallNext) -> HandlerResult:
+        """Let a call arrive whose parameters can be read, and put one on record that the SDK refuses all the same."""
+        if ctx.method != "tools/call":
+            return await call_next(ctx)
+        if ctx.params is not None and not _is_readable(ctx.params):
+            ctx = replace(ctx, params=mend_parameters(ctx.params))
+        try:
+            return await call_next(ctx)
+        except ValidationError:
+            name = (ctx.params or {}).get("name")
+            await record_unreadable(self._services, self.caller_of(ctx), name if isinstance(name, str) else None)
+            raise
+
+    async def answer(self, ctx: ServerRequestContext[Any], params: CallToolRequestParams) -> dict[str, Any]:
+        """Answer one call; whatever goes wrong is one of our errors."""
+        started = time.perf_counter()
+        arguments = params.arguments or {}
+        named = arguments.get("org")
+        org = named[:255] if isinstance(named, str) and named else None
+        spec = self._specs.get(params.name)
+        try:
+            caller = self.caller_of(ctx, _make_elicitor(ctx, params))
+            refusal = ctx.params.refusal if isinstance(ctx.params, MendedParameters) else None
+            structured = await self._run(spec, caller, params.name, arguments, refusal)
+            result, outcome = results.success(structured), "succeeded"
+        except Unconfirmed as unconfirmed:
+            result, outcome = _input_required(unconfirmed), "asked"
+        except Exception as error:  # noqa: BLE001  # the outermost loop: what is not foreseen is logged in name_error
+            known = name_error(error, spec)
+            result, outcome = results.failure(known, org), known.outcome
+        logger.info(
+            "call",
+            extra={
+                "tool": params.name[:_LOGGED],
+                "org": org,
+                "request": str(ctx.request_id)[:_LOGGED],
+                "outcome": outcome,
+                "ms": round((time.perf_counter() - started) * 1_000, 1),
+            },
+        )
+        return result
+
+    async def _run(
+        self,
+        spec: ToolSpec | None,
+        caller: Caller,
+        tool: str,
+        arguments: dict[str, Any],
+        refusal: InvalidArgument | None,
+    ) -> dict[str, Any]:
+        """Run a tool; whoever refuses the call, it is on record before it is answered."""
+        try:
+            if spec is None:
+                raise InvalidArgument(
+                    "there is no tool of this name here", code="UNKNOWN_TOOL", hint="tools/list names them"
+                )
+            arguments = self._forms[spec.name].read(arguments)
+            if refusal is not None:
+                raise refusal
+            if spec.writes and self._read_only:
+                raise Forbidden("this server was started with --read-only")
+            return await spec.answer(self._services, caller, arguments)
+        except Unconfirmed:
+            raise
+        except Denied as error:
+            if not error.on_record:
+                await record_refusal(self._services, caller, tool, arguments, error)
+            raise
+
+    def caller_of(self, ctx: ServerRequestContext[Any], elicitor: Elicitor | None = None) -> Caller:
+        """Who calls, and how."""
+        client_params = ctx.session.client_params
+        client = (
+            f"{client_params.client_info.name}/{client_params.client_info.version}"
+            if client_params is not None
+            else None
+        )
+        ours = self._caller
+        request = str(ctx.request_id)
+        return Caller(ours.principal, ours.transport, client, request, ours.label, elicitor, _report_progress(ctx))
+
+
+def _is_readable(params: Mapping[str, Any]) -> bool:
+    """Tell whether the SDK takes parameters as they came, and they answer no question."""
+    arguments, answers = params.get("arguments"), params.get("inputResponses")
+    return (arguments is None or isinstance(arguments, dict)) and not (isinstance(answers, dict) and ANSWER in answers)
+
+
+def _report_progress(ctx: ServerRequestContext[Any]) -> Progress:
+    """Report progress, which both protocol generations do alike; a client that is gone is no reason to stop."""
+
+    async def tell(done: float, total: float | None, message: str | None) -> None:
+        try:
+            await ctx.session.report_progress(done, total, message)
+        except Exception:  # whatever a closed connection raises
+            logger.debug("progress could not be told", exc_info=True)
+
+    return tell
+
+
+def _make_elicitor(ctx: ServerRequestContext[Any], params: CallToolRequestParams) -> Elicitor | None:
+    """The person at the client; None where it cannot show a form."""
+    capabilities = ctx.session.client_capabilities
+    elicitation = capabilities.elicitation if capabilities is not None else None
+    if elicitation is None or (elicitation.form is None and elicitation.url is not None):
+        return None  # a bare ``elicitation: {}`` means forms, the only kind there was at first
+    if is_version_at_least(ctx.protocol_version, _REPEATED_SINCE):
+        unreadable = isinstance(ctx.params, MendedParameters) and ctx.params.has_unreadable_answer
+        return _Repeating(params, is_unreadable=unreadable)
+    return _Waiting(ctx)
+
+
+def _input_required(question: Unconfirmed) -> dict[str, Any]:
+    """The result that asks."""
+    form = {"mode": "form", "message": question.question, "requestedSchema": _YES_OR_NO}
+    return {
+        "resultType": "input_required",
+        "inputRequests": {ANSWER: {"method": "elicitation/create", "params": form}},
+        "requestState": question.state,
+    }
+
+
+class _Repeating:
+    """Answers with a repeated call."""
+
+    def __init__(self, params: CallToolRequestParams, *, is_unreadable: bool) -> None:
+        response = (params.input_responses or {}).get(ANSWER)
+        self.answer: tuple[str, str] | None = None
+        self._is_unreadable = is_unreadable
+        if params.request_state is not None and isinstance(response, ElicitResult):
+            self.answer = (params.request_state, response.action)
+
+    async def ask(self, question: str, state: str) -> str | None:
+        """Leave the question as the call's result, unless the client has shown that it cannot answer one."""
+        if self._is_unreadable:
+            logger.warning(_UNREADABLE)
+            return None
+        raise Unconfirmed(question, state)
+
+
+class _Waiting:
+    """Answers while the call waits."""
+
+    answer = None
+
+    def __init__(self, ctx: ServerRequestContext[Any]) -> None:
+        self._ctx = ctx
+
+    async def ask(self, question: str, state: str) -> str | None:
+        """Ask, and wait."""
+        del state
+        try:
+            reply = await self._ctx.session.elicit_form(question, _YES_OR_NO, self._ctx.request_id)
+        except MCPError as error:
+            logger.warning("the client could not ask its person: code %s", error.code)
+            return None
+        except ValidationError:
+            logger.warning(_UNREADABLE)
+            return None
+        return reply.action
