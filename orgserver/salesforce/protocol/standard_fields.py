@@ -139,7 +139,8 @@ Recurrence2PatternStartDate:datetime:0:f
 Recurrence2PatternTimeZone:string:255:f
 """
 
-_STANDARD = {CONTACT: _fields(_CONTACT), EVENT: _fields(_EVENT)}
+STANDARD_FIELDS: dict[SObjectName, dict[str, FieldInfo]] = {CONTACT: _fields(_CONTACT), EVENT: _fields(_EVENT)}
+"""The fields of an object by their names in small letters."""
 
 DEFAULT_FIELDS: dict[SObjectName, tuple[str, ...]] = {
     CONTACT: (
@@ -182,4 +183,4 @@ DOUBTFUL_FIELDS: dict[SObjectName, tuple[str, ...]] = {CONTACT: ("IsPersonAccoun
 
 def field(sobject: SObjectName, name: str) -> FieldInfo | None:
     """Look a standard field up, in any case, as Salesforce does."""
-    return _STANDARD.get(sobject, {}).get(name.lower())
+    return STANDARD_FIELDS.get(sobject, {}).get(name.lower())

@@ -14,7 +14,7 @@ from orgserver.services.bulk.record_ids import FirstPage, read_ids
 from orgserver.services.bulk.request import ID, many_duplicates
 from orgserver.services.bulk.row_matching import RowMatcher
 from orgserver.services.bulk.run import BulkRun
-from orgserver.services.records import parents
+from orgserver.services.records.draft import by_column
 
 
 async def execute(run: BulkRun, first_page: FirstPage) -> None:
@@ -60,7 +60,7 @@ async def _send_collection(run: BulkRun, records: list[FieldValues]) -> None:
 
 async def _send_jobs(run: BulkRun, records: Iterator[FieldValues]) -> None:
     columns = run.request.header or run.request.columns
-    rows = (tuple(_cell(cells, name) for name in columns) for cells in map(parents.by_column, records))
+    rows = (tuple(_cell(cells, name) for name in columns) for cells in by_column(records))
     sheets = bulk_csv.write_sheets(columns, rows, max_bytes=run.pace.sheet_bytes, max_rows=run.pace.sheet_rows)
     while (sheet := await run.finish(asyncio.to_thread(next, sheets, None))) is not None:
         if run.stop_reason is None:

@@ -26,7 +26,7 @@ from orgserver.services.calls.access import Access, OrgSession
 from orgserver.services.calls.plan import Call, Operation, Plan
 from orgserver.services.calls.preflight import Preflight, check_columns
 from orgserver.services.calls.questions import AffectedRecords, Confirmation
-from orgserver.services.records import field_values, value_checks
+from orgserver.services.records import field_values
 from orgserver.services.records.preparation import Preparation
 from orgserver.services.results.byte_budget import ByteBudget
 from orgserver.services.results.cursors import Position
@@ -182,7 +182,7 @@ def _preview_completion(result: BulkResult) -> Completion:
 def _preflight(request: BulkRequest) -> Preflight | None:
     if request.arguments.soql is None:
         return check_columns(request.sobject, request.places())
-    return value_checks.check_values(request.sobject, request.data, "update") if request.data else None
+    return field_values.check_by_describe(request.sobject, request.data, "update") if request.data else None
 
 
 def _confirmation(request: BulkRequest, first_page: FirstPage, arguments: dict[str, Any]) -> Confirmation:

@@ -11,7 +11,7 @@ from orgserver.services.bulk.record_ids import FirstPage
 from orgserver.services.bulk.request import ID, BulkRequest
 from orgserver.services.bulk.run import SHOWN
 from orgserver.services.calls.access import OrgSession
-from orgserver.services.records import parents
+from orgserver.services.records.draft import by_lookup_field
 from orgserver.services.results import result_size, truncation
 from orgserver.services.results.byte_budget import ByteBudget
 
@@ -20,12 +20,12 @@ _GONE = {"code": "NOT_FOUND", "outcome": "rejected", "message": "there is no suc
 
 async def show(session: OrgSession, request: BulkRequest) -> tuple[int, list[dict[str, Any]], tuple[str, ...]]:
     """How many records, field by field what would become of the first of them, and warnings."""
-    records, total = [parents.by_lookup_field(each) for each in request.records[:SHOWN]], len(request.records)
+    records, total = [by_lookup_field(each) for each in request.records[:SHOWN]], len(request.records)
     if request.arguments.soql is not None:
         page = await FirstPage().read(session, request.arguments.soql)
         total = page.total_size
         ids = [str(record.get(ID)) for record in page.records[:SHOWN]]
-        records = [parents.by_lookup_field(each) for each in request.for_ids(ids)]
+        records = [by_lookup_field(each) for each in request.for_ids(ids)]
     now = {} if request.action == "create" else await _read_current(session, request, records)
     budget = ByteBudget()
     rows: list[dict[str, Any]] = []

@@ -18,8 +18,8 @@ from orgserver.salesforce import soql as soql_text
 from orgserver.salesforce.protocol import bulk_csv
 from orgserver.salesforce.protocol.bulk import MANY
 from orgserver.services.queries.query_text import check_soql
-from orgserver.services.records import event_times, field_values, parents
-from orgserver.services.records.draft import Draft
+from orgserver.services.records import event_times, field_values
+from orgserver.services.records.draft import Draft, by_column, field_paths, read_parent_key
 from orgserver.services.records.value_checks import WriteAction
 
 MAX_RECORDS = 20_000
@@ -97,8 +97,7 @@ class BulkRequest:
     @property
     def paths(self) -> tuple[str, ...]:
         """The names of what is written, a parent's key by its path."""
-        paths = (path for each in (*self.records, self.data) for path in parents.field_paths(each))
-        return tuple(dict.fromkeys((*self.columns[:1], *paths)))
+        return tuple(dict.fromkeys((*self.columns[:1], *field_paths(*self.records, self.data))))
 
     def draft(self) -> Draft:
         """The records, or what each record of the query gets, to be made ready."""
@@ -116,8 +115,8 @@ class BulkRequest:
         """The same with the values that its draft got from the org."""
         if self.arguments.soql is not None:
             data = dict(records[0]) if records else {}
-            return replace(self, data=data, header=(ID, *parents.by_column(data)))
-        header = dict.fromkeys((*self.columns[:1], *(name for each in records for name in parents.by_column(each))))
+            return replace(self, data=data, header=(ID, *next(by_column([data]))))
+        header = dict.fromkeys((*self.columns[:1], *(name for cells in by_column(records) for name in cells)))
         return replace(self, records=tuple(records), header=tuple(header))
 
     def places(self) -> dict[str, str]:
@@ -238,7 +237,7 @@ def _check_texts(record: Mapping[str, Any], place: str, *, sheet: bool) -> None:
     """What no encoding, or no sheet of a bulk job, can carry."""
     for name, value in record.items():
         if isinstance(value, dict):
-            value = parents.read_key(value)[2]  # noqa: PLW2901  # the key that names a parent
+            value = read_parent_key(value)[2]  # noqa: PLW2901  # the key that names a parent
         if not isinstance(value, str):
             continue
         if sheet and value == bulk_csv.NULL:

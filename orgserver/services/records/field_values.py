@@ -1,4 +1,4 @@
-"""The arguments of calls on records: field names, record ids and field values, checked as far as every org agrees."""
+"""The arguments of calls on records: field names, record ids and field values, checked before anything is sent."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from orgserver.model import names
 from orgserver.model.errors import InvalidArgument
 from orgserver.model.names import EVENT, RecordId, SObjectName
 from orgserver.model.results import FieldValues
-from orgserver.model.schema import FieldInfo
+from orgserver.model.schema import FieldInfo, Schema
 from orgserver.salesforce.protocol import rest, standard_fields
-from orgserver.services.records import event_times, parents, value_checks
+from orgserver.services.calls.preflight import Preflight, Problem, missing_field, missing_relationship
+from orgserver.services.records import event_times, value_checks
+from orgserver.services.records.draft import read_parent_key
 from orgserver.services.records.value_checks import WriteAction, WrongValue
 
 MAX_FIELDS = 800
@@ -75,7 +77,7 @@ def _check_field(
     name: str, value: Any, sobject: SObjectName, action: WriteAction, days_or_times: Collection[str]
 ) -> Any:
     _check_settable(name)
-    field = standard_fields.field(sobject, name)
+    field = standard_fields.STANDARD_FIELDS.get(sobject, {}).get(name.lower())
     if field is None:
         _check_structure(name, value)
         return value
@@ -91,7 +93,7 @@ def _check_structure(name: str, value: Any) -> None:
     """A list is of chosen values, an object names a parent by its key; whether the field takes it, describe tells."""
     if isinstance(value, dict):
         try:
-            parents.read_key(value)
+            read_parent_key(value)
         except ValueError as error:
             raise _bad(name, str(error)) from None
     if isinstance(value, list) and not all(isinstance(each, str) for each in value):
@@ -123,6 +125,50 @@ def _check_standard(field: FieldInfo, value: Any, action: WriteAction) -> Any:
         reason = "; Salesforce computes it" if error.code == value_checks.NOT_WRITABLE else ""
         raise _bad(field.name, f"{error}{reason}") from None
     return plain
+
+
+def check_by_describe(sobject: str, values: Mapping[str, Any], action: WriteAction) -> Preflight:
+    """Check a create, update or upsert with these field values before it is sent."""
+    return Preflight(sobject, lambda schema, _lookup: value_problems(schema, values, action))
+
+
+def value_problems(schema: Schema, values: Mapping[str, Any], action: WriteAction) -> list[Problem]:
+    """What is wrong with the field values of a change."""
+    problems = [_value_problem(schema, name, value, action) for name, value in values.items()]
+    required = _missing_values(schema, values) if action == "create" else []
+    return [*(each for each in problems if each is not None), *required]
+
+
+def _value_problem(schema: Schema, name: str, value: Any, action: WriteAction) -> Problem | None:
+    place = f"data.{name}"
+    field = schema.field(name)
+    if field is None:
+        if (value is None or isinstance(value, dict)) and schema.reference(name) is not None:
+            return None  # a parent by its external id stands under the relationship's name
+        if isinstance(value, dict):
+            return missing_relationship(schema, name, place)
+        return missing_field(schema, name, place)
+    if schema.name == EVENT and event_times.is_time(field.name) and value_checks.is_writable(field, action):
+        return None  # they have rules of their own
+    try:
+        value_checks.check_value(field, value, action)
+    except WrongValue as error:
+        return Problem(error.code, f"{name} {error}", place)
+    return None
+
+
+def _missing_values(schema: Schema, values: Mapping[str, Any]) -> list[Problem]:
+    written = {name.lower() for name, value in values.items() if value is not None}
+    written |= {field.name.lower() for name in written if (field := schema.reference(name)) is not None}
+    return [
+        Problem("REQUIRED_FIELD_MISSING", f"{field.name} is required", f"data.{field.name}")
+        for field in schema.fields
+        if field.required
+        and not value_checks.is_automated(field)
+        and field.name.lower() not in written
+        # A person account is created by its LastName.
+        and not (field.name_field and "lastname" in written and schema.field("LastName") is not None)
+    ]
 
 
 def _bad(name: str, problem: str) -> InvalidArgument:

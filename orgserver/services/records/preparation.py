@@ -9,9 +9,6 @@ needs none: then Salesforce judges the values as they came.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import replace
-from typing import TypeVar
 
 from orgserver.model.errors import CallError, Rejected
 from orgserver.model.names import SObjectName
@@ -21,16 +18,13 @@ from orgserver.model.schema import Schema
 from orgserver.salesforce.protocol import rest
 from orgserver.services.calls import snapshot
 from orgserver.services.calls.access import OrgSession
-from orgserver.services.calls.plan import Plan
 from orgserver.services.calls.preflight import Problem, refusal
 from orgserver.services.describe.schemas import Metadata
-from orgserver.services.records import appointments, event_times, parents
+from orgserver.services.records import appointments, event_times
 from orgserver.services.records.conversion import Conversion, parent_types
-from orgserver.services.records.draft import Draft
+from orgserver.services.records.draft import Draft, Parent, Values
 from orgserver.services.records.event_lookup import EventLookup
-from orgserver.services.records.parents import Parent
 
-T = TypeVar("T")
 _SECONDS = 10.0
 """How long a write waits for a describe that it can do without."""
 _MANY = 200
@@ -43,21 +37,11 @@ class Preparation:
     def __init__(self, metadata: Metadata) -> None:
         self._metadata = metadata
 
-    def plan(self, caller: Caller, draft: Draft, make: Callable[[FieldValues, FieldValues], Plan[T]]) -> Plan[T]:
-        """Plan to write one record: ``make`` takes its values as they are sent, and by the record's own fields."""
-        (record,) = draft.records
-        plan = make(draft.without_key(record), draft.without_key(parents.by_lookup_field(record)))
-        if draft.is_ready:
-            return plan
-
-        async def prepare(session: OrgSession) -> Plan[T]:
-            (ready,) = await self.ready(session, caller, draft)
-            fields = parents.by_lookup_field(ready)
-            if session.org.policy.keep_values:
-                fields = await _with_parent_ids(session, fields)
-            return make(draft.without_key(ready), draft.without_key(fields))
-
-        return replace(plan, prepare=prepare)
+    async def prepare(self, caller: Caller, session: OrgSession, draft: Draft) -> Values:
+        """The values of a draft of one record."""
+        (record,) = await self.ready(session, caller, draft)
+        body, fields = draft.values(record)
+        return body, await _with_parent_ids(session, fields) if session.org.policy.keep_values else fields
 
     async def ready(self, session: OrgSession, caller: Caller, draft: Draft) -> list[FieldValues]:
         """The records as they will be sent; InvalidArgument names all that is wrong."""

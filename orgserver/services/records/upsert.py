@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from orgserver.model import names
@@ -16,8 +17,8 @@ from orgserver.salesforce.protocol import rest
 from orgserver.services.calls import audit_records, idempotency
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Plan
-from orgserver.services.records import field_values, parents, recovery_hints, value_checks
-from orgserver.services.records.draft import Draft
+from orgserver.services.records import field_values, recovery_hints
+from orgserver.services.records.draft import Draft, field_paths
 from orgserver.services.records.preparation import Preparation
 from orgserver.store.audit.snapshots import SnapshotSpec
 
@@ -49,7 +50,7 @@ def plan_upsert(caller: Caller, org: Org, tool: str, upsert: Upsert, preparation
         upsert.idempotency_key, principal=caller.principal.name, row_id=org.row_id, arguments=arguments
     )
 
-    names_written, paths = tuple(values), parents.field_paths(values)
+    names_written, paths = tuple(values), field_paths(values)
 
     def make(body: FieldValues, fields: FieldValues) -> Plan[Upserted]:
         async def send(session: OrgSession) -> Upserted:
@@ -71,11 +72,11 @@ def plan_upsert(caller: Caller, org: Org, tool: str, upsert: Upsert, preparation
                 sobject, key, paths, anew=idempotency_key is not None
             ),
             snapshot=SnapshotSpec(sobject, fields=tuple(fields), after=fields, key=key),
-            preflight=value_checks.check_values(sobject, values, "upsert"),
+            preflight=field_values.check_by_describe(sobject, values, "upsert"),
         )
 
     draft = Draft(sobject, "upsert", ({key[0]: key[1]} | values,), key=key[0])
-    return preparation.plan(caller, draft, make)
+    return draft.plan(make, partial(preparation.prepare, caller))
 
 
 def _recall(answer: bytes, fields: tuple[str, ...]) -> Upserted | CallError:

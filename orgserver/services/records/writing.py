@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from orgserver.model import times
@@ -16,8 +17,8 @@ from orgserver.salesforce.protocol import rest
 from orgserver.services.calls import audit_records, idempotency
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Call, Operation, Plan
-from orgserver.services.records import appointments, field_values, operations, parents, recovery_hints, value_checks
-from orgserver.services.records.draft import Draft
+from orgserver.services.records import appointments, field_values, operations, recovery_hints
+from orgserver.services.records.draft import Draft, field_paths
 from orgserver.services.records.preparation import Preparation
 from orgserver.services.records.upsert import Upsert, plan_upsert
 from orgserver.services.results import change_preview
@@ -106,17 +107,17 @@ class WriteOperations:
                 "write",
                 send,
                 lambda created: Completion(Outcome.SUCCEEDED, record_ids=(created.id,)),
-                fields=audit_records.sorted_names(parents.field_paths(values)),
+                fields=audit_records.sorted_names(field_paths(values)),
                 writes=True,
                 idempotency_key=idempotency_key,
                 remember=idempotency.remember,
                 recall=lambda answer: idempotency.recall(answer, names_written),
                 after_unknown=lambda session: recovery_hints.create_hint(session, sobject, body),
                 snapshot=SnapshotSpec(sobject, after=fields),
-                preflight=value_checks.check_values(sobject, values, "create"),
+                preflight=field_values.check_by_describe(sobject, values, "create"),
             )
 
-        return self._preparation.plan(caller, Draft(sobject, "create", (values,)), make)
+        return Draft(sobject, "create", (values,)).plan(make, partial(self._preparation.prepare, caller))
 
     def _plan_update(
         self,
@@ -162,17 +163,17 @@ class WriteOperations:
 
             plan = operations.changing(
                 record_id,
-                audit_records.sorted_names(parents.field_paths(values)),
+                audit_records.sorted_names(field_paths(values)),
                 show if preview else send,
                 "write",
                 SnapshotSpec(sobject, record_id, tuple(fields), fields),
-                recovery_hints.update_hint(sobject, record_id, parents.field_paths(values)),
+                recovery_hints.update_hint(sobject, record_id, field_paths(values)),
                 preview=preview,
             )
-            return replace(plan, preflight=value_checks.check_values(sobject, values, "update"))
+            return replace(plan, preflight=field_values.check_by_describe(sobject, values, "update"))
 
         draft = Draft(sobject, "update", ({"Id": record_id} | values,))
-        return self._preparation.plan(caller, draft, make)
+        return draft.plan(make, partial(self._preparation.prepare, caller))
 
 
 def _modified(text: str | None) -> datetime | None:
