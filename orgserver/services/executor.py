@@ -25,7 +25,7 @@ from orgserver.services.describe import name_hints
 from orgserver.services.describe.name_hints import OrgNames
 from orgserver.services.describe.schemas import Metadata
 from orgserver.services.observer import Observer, Watched
-from orgserver.services.tokens import failures
+from orgserver.services.tokens import token_errors
 from orgserver.store.calls.idempotency import Begun
 from orgserver.store.session import Store
 
@@ -118,7 +118,7 @@ class Executor:
         if not org.enabled:
             raise PolicyDenied(f"{org.alias} is disabled", code="ORG_DISABLED", hint="an administrator enables it")
         if org.is_closed:
-            raise failures.closed(org, org)
+            raise token_errors.closed(org, org)
         if org.org_id is None:
             raise _NotPinned(org)  # other limits may bind it, too
         if permission == "read":

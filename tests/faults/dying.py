@@ -11,7 +11,7 @@ from typing import Any
 
 from orgserver.cli.main import cli
 from orgserver.salesforce.client import SalesforceClient
-from orgserver.services.tokens.persistence import RefreshOutcomes
+from orgserver.services.tokens.refresh_outcomes import RefreshOutcomes
 from orgserver.store.orgs.refreshes import Refreshes
 
 POINTS = ("before-lease", "leased", "replied", "committing", "committed")

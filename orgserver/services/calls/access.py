@@ -15,7 +15,7 @@ from orgserver.salesforce.protocol import rest
 from orgserver.salesforce.protocol.messages import Reply, Request
 from orgserver.services.observer import Observer
 from orgserver.services.tokens.cache import LEASE_SECONDS, Tokens
-from orgserver.services.tokens.persistence import PAUSES, Pauses
+from orgserver.services.tokens.refresh_outcomes import PAUSES, Pauses
 from orgserver.store.orgs.registry import OrgSnapshot
 from orgserver.store.session import Store
 

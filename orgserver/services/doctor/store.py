@@ -13,7 +13,7 @@ from orgserver.model.orgs import Org, OrgState
 from orgserver.services.calls.one_time_codes import OneTimeCodes, refuse_if_closed
 from orgserver.services.doctor.machine import Finding, size
 from orgserver.services.orgs.keepalive import LIFE, WARN_FROM, dies_at
-from orgserver.services.tokens import failures, instance_moves
+from orgserver.services.tokens import instance_moves, token_errors
 from orgserver.store import diagnostics
 from orgserver.store.diagnostics import Diagnostics
 from orgserver.store.orgs.rewrapping import Strays
@@ -210,11 +210,11 @@ def _twins(org_id: str, same: Sequence[Org]) -> Finding:
 def _sick(org: Org) -> tuple[str, str] | None:
     cause = f": {org.cause}" if org.cause else ""
     if org.refresh_suspended or org.state is OrgState.IN_DOUBT:
-        return f"in doubt{cause}", failures.settle_doubt(org)
+        return f"in doubt{cause}", token_errors.settle_doubt(org)
     if org.state is OrgState.NEEDS_LOGIN:
-        return f"needs a new login{cause}", failures.setup_first(org, org.cause) or failures.log_in_again(org)
+        return f"needs a new login{cause}", token_errors.setup_first(org, org.cause) or token_errors.log_in_again(org)
     if org.state is OrgState.QUARANTINED:
-        return f"quarantined{cause}", f"find out why; then log in again: {failures.log_in_again(org)}"
+        return f"quarantined{cause}", f"find out why; then log in again: {token_errors.log_in_again(org)}"
     return None
 
 
@@ -222,7 +222,7 @@ def _aged(org: Org, name: str, off: str, now: datetime) -> Finding:
     idle = now - (org.refreshed_at or org.created_at)
     end = dies_at(org) or org.created_at + LIFE
     if idle >= LIFE:
-        todo = f"orgserver refresh-idle; if it fails: {failures.log_in_again(org)}"
+        todo = f"orgserver refresh-idle; if it fails: {token_errors.log_in_again(org)}"
         return Finding(name, "problem", f"{off}idle for {idle.days} days: its refresh token has probably died", todo)
     text = f"{off}ready; last refreshed {_ago(idle)}, dies of idleness on {end:%Y-%m-%d}"
     if idle >= WARN_FROM:

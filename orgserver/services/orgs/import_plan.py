@@ -25,7 +25,7 @@ from orgserver.services.orgs.enrolment import Enrolled, Enrolment
 from orgserver.services.orgs.pending_enrolment import digest_token
 from orgserver.services.orgs.registration import Registration
 from orgserver.services.orgs.registry import Registry
-from orgserver.services.tokens.failures import log_in_again
+from orgserver.services.tokens.token_errors import log_in_again
 from orgserver.store.session import Store
 
 logger = logging.getLogger("orgserver.tokens")

@@ -17,7 +17,7 @@ from orgserver.salesforce.auth import oauth
 from orgserver.salesforce.hosts import OrgHosts, hosts_of_org
 from orgserver.services.calls.access import Access
 from orgserver.services.orgs.identity import read_identity
-from orgserver.services.tokens.failures import closed
+from orgserver.services.tokens.token_errors import closed
 from orgserver.store.orgs import policies
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property, partial
 
 from orgserver.model.errors import Rejected
 from orgserver.model.names import RowId
@@ -17,8 +18,8 @@ from orgserver.model.orgs import AccessToken, Org
 from orgserver.salesforce.client import TOKEN_SECONDS, SalesforceClient
 from orgserver.salesforce.protocol import refusal_hints
 from orgserver.services.observer import Observer
-from orgserver.services.tokens.persistence import PAUSES, Pauses
 from orgserver.services.tokens.refresh import Refresher, RefreshRequest
+from orgserver.services.tokens.refresh_outcomes import PAUSES, Pauses
 from orgserver.store.session import Store
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 10.0, 900.0
@@ -70,7 +71,8 @@ class Tokens:
         self._store = store
         self.client = client
         self._live: dict[RowId, _Live] = {}
-        self._refresher = Refresher(
+        self._make_refresher = partial(
+            Refresher,
             store,
             client,
             observer or Observer(),
@@ -79,6 +81,11 @@ class Tokens:
             pauses=pauses,
         )
         self._refreshes: set[asyncio.Task[AccessToken]] = set()
+
+    @cached_property
+    def _refresher(self) -> Refresher:
+        """Made when the first refresh is needed: most commands need none."""
+        return self._make_refresher()
 
     async def follow(self, orgs: Collection[Org]) -> None:
         """Let go of orgs that were removed, and of the access tokens of those whose state allows no call."""
@@ -171,8 +178,8 @@ class Tokens:
 
     async def close(self) -> None:
         """Wait for refreshes under way: what Salesforce answers them must not be lost."""
-        self._refresher.ending = True
         while self._refreshes:
+            self._refresher.ending = True
             await asyncio.gather(*self._refreshes, return_exceptions=True)
 
 

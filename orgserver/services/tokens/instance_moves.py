@@ -12,19 +12,18 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from orgserver.model.audit import Action, Completion, Intent, Outcome
+from orgserver.model.audit import Action, Completion, Outcome
 from orgserver.model.errors import CallError, StoreError
-from orgserver.model.names import new_id
 from orgserver.model.orgs import AccessToken, Move, Org, OrgState
 from orgserver.salesforce import hosts
 from orgserver.salesforce.auth import identity
 from orgserver.salesforce.auth.oauth import TokenAnswer
 from orgserver.salesforce.client import SalesforceClient
 from orgserver.salesforce.hosts import hosts_of_org
-from orgserver.services.tokens import failures
-from orgserver.services.tokens.persistence import instance_named_by
+from orgserver.services.tokens import token_errors
+from orgserver.services.tokens.refresh_outcomes import instance_named_by, intent_on, present_time
 from orgserver.store.session import Store
-from orgserver.store.transaction import Transaction, read_clock, to_datetime
+from orgserver.store.transaction import Transaction
 
 logger = logging.getLogger("orgserver.tokens")
 SECONDS = 10.0
@@ -68,9 +67,9 @@ class Moves:
             await self._prove(org, answer, access, after, login_host)
         except _Contradiction as contradiction:
             await self._quarantine(org, access, str(contradiction))
-            raise failures.quarantined(org, str(contradiction)) from None
+            raise token_errors.quarantined(org, str(contradiction)) from None
         except (CallError, ValueError) as error:
-            move = Move(org.instance_url, after, _now(), proven=False, reason=str(error))
+            move = Move(org.instance_url, after, present_time(), proven=False, reason=str(error))
             logger.warning("a move of %s to %s could not be confirmed: %s", org.alias, _host(after), error)
             await self._note(org, access, move)
             return access
@@ -93,8 +92,8 @@ class Moves:
 
     async def _pin(self, org: Org, access: AccessToken) -> AccessToken:
         """Let the org's token go to the new host from now on; the change is an entry."""
-        move = Move(org.instance_url, access.instance_url, _now(), proven=True)
-        intent = replace(_intent(org), object=_host(access.instance_url), fields=("instance_url",))
+        move = Move(org.instance_url, access.instance_url, present_time(), proven=True)
+        intent = replace(intent_on(org, Action.ENROL), object=_host(access.instance_url), fields=("instance_url",))
 
         def change(tx: Transaction) -> bool:
             moved = self._store.orgs.move_in(tx, org.row_id, access, move)
@@ -120,7 +119,7 @@ class Moves:
 
     async def _quarantine(self, org: Org, access: AccessToken, cause: str) -> None:
         """Use the access token of a login host that contradicts itself no more."""
-        intent = _intent(org)
+        intent = intent_on(org, Action.ENROL)
 
         def change(tx: Transaction) -> None:
             if self._store.orgs.credentials.fencing_in(tx, org.row_id) == access.fencing:
@@ -132,21 +131,5 @@ class Moves:
             await self._store.database.write(change)
 
 
-def _intent(org: Org) -> Intent:
-    return Intent(
-        id=new_id(),
-        principal="orgserver",
-        transport="stdio",
-        action=Action.ENROL,
-        org=org.alias,
-        org_row=org.row_id,
-        org_id=org.org_id,
-    )
-
-
 def _host(url: str) -> str:
     return url.partition("://")[2] or url
-
-
-def _now() -> datetime:
-    return to_datetime(read_clock())

@@ -20,9 +20,15 @@ from orgserver.salesforce.auth import oauth
 from orgserver.salesforce.client import SalesforceClient
 from orgserver.salesforce.hosts import OrgHosts, hosts_of_org
 from orgserver.services.observer import Observer
-from orgserver.services.tokens import assertion_login, failures
+from orgserver.services.tokens import assertion_login, token_errors
 from orgserver.services.tokens.instance_moves import Moves
-from orgserver.services.tokens.persistence import Pauses, RefreshOutcomes, Safekeeping, instance_named_by, present_time
+from orgserver.services.tokens.refresh_outcomes import (
+    Pauses,
+    RefreshOutcomes,
+    Safekeeping,
+    find_mismatch,
+    present_time,
+)
 from orgserver.store.orgs.refreshes import Busy, Closed, Finished, Granted, Refreshes, moment
 from orgserver.store.session import Store
 
@@ -111,7 +117,7 @@ class Refresher:
                 return await self._wait_for_other_refresh(org, request, str(processed))
             except Unanswered as lost:
                 if not proofs:
-                    raise failures.lost(org, lost) from lost
+                    raise token_errors.lost(org, lost) from lost
                 proofs -= 1
                 pause, busy = random.uniform(*self._pauses.lost), None  # noqa: S311  # jitter
             await self._give_up_on(busy, org, asyncio.get_running_loop().time() - began)
@@ -123,7 +129,7 @@ class Refresher:
         if busy is not None and (over or waited > _LOOK_AFTER):
             process = await asyncio.to_thread(self._store.lives.process_of, busy.holder)
         if over or (process is not None and process.stopped):
-            raise failures.refreshed_elsewhere(org, process)
+            raise token_errors.refreshed_elsewhere(org, process)
 
     # -- beginning
 
@@ -150,7 +156,7 @@ class Refresher:
             await self._take_in_rescued(org)
             raise _Again(random.uniform(*_LEASE_PAUSE), begun)  # noqa: S311  # so that waiting processes do not march in step
         if isinstance(begun, Closed):
-            raise failures.closed(org, begun.org)
+            raise token_errors.closed(org, begun.org)
         if begun.doubted_since is not None and await self._take_in_rescued(org):
             raise _Again(0)  # the lost answer was kept beside the store
         if not self._time_is_left(begun, began):
@@ -192,7 +198,7 @@ class Refresher:
             reason = str(error) if isinstance(error, CallError) else "it could not be read"
             raise await self._unanswered(granted, holder, reason) from error
         if answer is not None:
-            return await self._accept(granted, answer, failures.mismatch(org, answer), holder, login_host)
+            return await self._accept(granted, answer, find_mismatch(org, answer), holder, login_host)
         return await self._read(granted, reply.status, reply.body, request, holder)
 
     async def _read(
@@ -202,7 +208,7 @@ class Refresher:
         rotated = oauth.refresh_token_in(status, body)
         try:
             answer = oauth.read_tokens(status, body)
-            mismatch = failures.mismatch(granted.org, answer)
+            mismatch = find_mismatch(granted.org, answer)
         except oauth.TokenRefused as refusal:
             if rotated is not None:
                 raise await self._outcomes.store_for_later(granted, rotated, refusal.reason, holder) from refusal
@@ -221,9 +227,9 @@ class Refresher:
         """Keep a whole answer; where it names another host, the org's own is asked nothing until that is proven."""
         if mismatch is not None:
             await self._outcomes.quarantine(granted, answer.refresh_token, mismatch, holder)
-            raise failures.quarantined(granted.org, mismatch)
-        access = await self._outcomes.store_answer(granted, answer, holder)
-        if access.instance_url == instance_named_by(answer, granted.org):
+            raise token_errors.quarantined(granted.org, mismatch)
+        access, settled = await self._outcomes.store_answer(granted, answer, holder)
+        if settled:
             return access
         return await self._moves.settle(granted.org, answer, access, login_host)
 
@@ -264,10 +270,10 @@ class Refresher:
             if doubted is not None:
                 cause = f"the answer to a refresh sent at {moment(doubted)} was lost, with the rotated token: {cause}"
             await self._outcomes.end(granted, holder, state=OrgState.NEEDS_LOGIN, cause=cause)
-            raise failures.needs_login(org, cause)
-        problem = Problem(refusal.error, present_time(), failures.hint(refusal))
+            raise token_errors.needs_login(org, cause)
+        problem = Problem(refusal.error, present_time(), token_errors.hint(refusal))
         await self._outcomes.end(granted, holder, problem=problem, doubted=doubted is not None)
-        raise failures.refused(org, refusal)
+        raise token_errors.refused(org, refusal)
 
     async def _wait_for_other_refresh(self, org: Org, request: RefreshRequest, reason: str) -> AccessToken:
         """Wait for what somebody else gets; without the lease, or they might wait for us."""

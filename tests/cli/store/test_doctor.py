@@ -17,7 +17,7 @@ from orgserver.cli.orgs.pretend_orgs import register
 from orgserver.config import read_settings
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
-from orgserver.services.tokens import failures
+from orgserver.services.tokens import token_errors
 from orgserver.store.database import SCHEMA
 from tests.cli.shells import Ran, Shell
 
@@ -123,7 +123,7 @@ async def test_doctor_and_what_an_agent_is_told_name_the_same_command(
     edit(stocked.home, "DELETE FROM access_tokens")
     async with open_app(read_settings({"home": stocked.home}, {})) as app:
         org = await app.registry.one("acme")
-        error = failures.closed(org, org)
+        error = token_errors.closed(org, org)
 
     found = {each["name"]: each for each in (await stocked("doctor", "--offline", "--json")).json}
 

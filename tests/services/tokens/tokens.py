@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from orgserver.app import App
 from orgserver.services.calls.access import Access
-from orgserver.services.tokens.persistence import Pauses
+from orgserver.services.tokens.refresh_outcomes import Pauses
 from orgserver.store.session import Store
 
 PAUSES = Pauses(lost=(0.0, 0.01), unsaved=(0.01, 0.01))

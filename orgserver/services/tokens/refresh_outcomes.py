@@ -21,7 +21,7 @@ from orgserver.model.secret import Secret
 from orgserver.salesforce import hosts
 from orgserver.salesforce.auth.oauth import TokenAnswer
 from orgserver.services.observer import Observer
-from orgserver.services.tokens import failures
+from orgserver.services.tokens import token_errors
 from orgserver.store.orgs import policies
 from orgserver.store.orgs.refreshes import Granted, Refreshes, moment
 from orgserver.store.session import Store
@@ -89,7 +89,7 @@ class Safekeeping:
         try:
             stored = await self._store.database.write(deposit.change)
         except Exception as error:
-            raise failures.away(org) from error
+            raise token_errors.away(org) from error
         self._unsaved.pop(org.row_id, None)
         await _discard(path)
         return deposit if stored else None
@@ -107,7 +107,7 @@ class Safekeeping:
         self._unsaved[org.row_id] = (deposit, path)
         place = f"sealed in {path.name}" if path else "kept in this process's memory: do not stop it"
         logger.error("a rotated refresh token of %s is not in the store yet; it is %s", org.alias, place)
-        raise failures.away(org)
+        raise token_errors.away(org)
 
     async def _sealed_beside(self, deposit: Deposit) -> Path | None:
         """The rescue file; None if there is none, as a full disk may refuse it too."""
@@ -135,14 +135,14 @@ class RefreshOutcomes:
         self._steps = steps
         self._safe = safe
 
-    async def store_answer(self, granted: Granted, answer: TokenAnswer, holder: str) -> AccessToken:
-        """Store an answer as the very next step."""
+    async def store_answer(self, granted: Granted, answer: TokenAnswer, holder: str) -> tuple[AccessToken, bool]:
+        """Store an answer as the very next step; the access token, and whether it is for where the answer says."""
         org, credential = granted.org, granted.credential
         access = AccessToken(answer.access_token, home_until_proven(org, answer), credential.fencing + 1)
         # no move, or one that was named is taken back
         settled = access.instance_url == instance_named_by(answer, org)
         refresh_token = answer.refresh_token or credential.refresh_token
-        intent = _intent(org)
+        intent = intent_on(org)
 
         def change(tx: Transaction) -> bool:
             stored = self._steps.keep_in(tx, granted, holder, refresh_token, access)
@@ -157,7 +157,7 @@ class RefreshOutcomes:
         await self._put(Deposit(org, credential.fencing, change, answer.refresh_token, access))
         self._observer.refreshed()
         logger.info("token refreshed", extra={"org": org.alias, "rotated": answer.refresh_token is not None})
-        return access
+        return access, settled
 
     async def quarantine(self, granted: Granted, rotated: Secret | None, mismatch: str, holder: str) -> None:
         """Of an answer for another org or host, the refresh token alone is stored."""
@@ -175,11 +175,11 @@ class RefreshOutcomes:
 
     async def _put_rotated(self, granted: Granted, rotated: Secret, state: OrgState, cause: str, holder: str) -> None:
         """Store a refresh token whose access token may not be used, and the org's state with it."""
-        intent, code = _intent(granted.org), state.value
+        intent, code = intent_on(granted.org), state.value
 
         def change(tx: Transaction) -> bool:
             stored = self._steps.keep_rotated_in(tx, granted, holder, rotated, state, cause)
-            self._store.audit.record_in(tx, intent, Completion(failures.outcome(code), error_code=code, attempts=1))
+            self._store.audit.record_in(tx, intent, Completion(_outcome(code), error_code=code, attempts=1))
             return stored
 
         await self._put(Deposit(granted.org, granted.credential.fencing, change, rotated, state=state, cause=cause))
@@ -201,12 +201,12 @@ class RefreshOutcomes:
     ) -> None:
         """Give the lease back without a token; what Salesforce said is kept for people and other processes."""
         code = problem.code if problem else (state.value if state else None)
-        intent = _intent(granted.org)
+        intent = intent_on(granted.org)
 
         def change(tx: Transaction) -> None:
             self._steps.end_in(tx, granted, holder, state=state, cause=cause, problem=problem, doubted=doubted)
             if code is not None:
-                self._store.audit.record_in(tx, intent, Completion(failures.outcome(code), error_code=code, attempts=1))
+                self._store.audit.record_in(tx, intent, Completion(_outcome(code), error_code=code, attempts=1))
 
         if code is not None:
             self._say(granted.org, code)
@@ -216,6 +216,17 @@ class RefreshOutcomes:
     def _say(self, org: Org, code: str) -> None:
         self._observer.refreshed(code)
         logger.warning("no token for %s: %s", org.alias, code, extra={"org": org.alias})
+
+
+def find_mismatch(org: Org, answer: TokenAnswer) -> str | None:
+    """Why an answer is not this org's to give, if it is not."""
+    if org.org_id is not None and answer.org_id != org.org_id:
+        return f"its login host answered for another org ({answer.org_id})"
+    try:
+        instance_named_by(answer, org)
+    except ValueError as error:
+        return f"its login host named an instance that may not be trusted: {error}"
+    return None
 
 
 def instance_named_by(answer: TokenAnswer, org: Org) -> str:
@@ -238,12 +249,13 @@ async def _discard(path: Path | None) -> None:
         await asyncio.to_thread(path.unlink, missing_ok=True)
 
 
-def _intent(org: Org) -> Intent:
+def intent_on(org: Org, action: Action = Action.REFRESH) -> Intent:
+    """What is done to an org by nobody's order, as the audit log says it."""
     return Intent(
         id=new_id(),
         principal="orgserver",
         transport="stdio",
-        action=Action.REFRESH,
+        action=action,
         org=org.alias,
         org_row=org.row_id,
         org_id=org.org_id,
@@ -253,3 +265,13 @@ def _intent(org: Org) -> Intent:
 def present_time() -> datetime:
     """The present instant, as the store writes it."""
     return to_datetime(read_clock())
+
+
+def _outcome(code: str) -> Outcome:
+    """What a refresh that gave no token is on record as: most often Salesforce refused."""
+    return {
+        OrgState.IN_DOUBT.value: Outcome.UNKNOWN,
+        "no_answer": Outcome.UNKNOWN,
+        "no_connection": Outcome.NOT_SENT,
+        OrgState.QUARANTINED.value: Outcome.DENIED,
+    }.get(code, Outcome.REJECTED)

@@ -1,11 +1,9 @@
-"""The errors that a call gets when its org has no token, with the command that mends it; whose an answer is."""
+"""The errors that a call gets when its org has no token, with the command that mends it."""
 
 from __future__ import annotations
 
-from orgserver.model.audit import Outcome
 from orgserver.model.errors import CallError, NeedsLogin, NotSent, StoreAway
 from orgserver.model.orgs import Org, OrgState
-from orgserver.salesforce import hosts
 from orgserver.salesforce.auth import oauth, token_refusals
 from orgserver.store.processes.lock_holders import Holder
 
@@ -104,24 +102,3 @@ def away(org: Org) -> StoreAway:
         f"the store does not take the new token of {org.alias}, so nothing is sent with it",
         hint="free the store's disk; the token is kept safe meanwhile",
     )
-
-
-def mismatch(org: Org, answer: oauth.TokenAnswer) -> str | None:
-    """Why an answer is not this org's to give, if it is not."""
-    if org.org_id is not None and answer.org_id != org.org_id:
-        return f"its login host answered for another org ({answer.org_id})"
-    try:
-        hosts.check_url(answer.instance_url, org.trusted_hosts)
-    except ValueError as error:
-        return f"its login host named an instance that may not be trusted: {error}"
-    return None
-
-
-def outcome(code: str) -> Outcome:
-    """What a refresh that gave no token is on record as: most often Salesforce refused."""
-    return {
-        OrgState.IN_DOUBT.value: Outcome.UNKNOWN,
-        "no_answer": Outcome.UNKNOWN,
-        "no_connection": Outcome.NOT_SENT,
-        OrgState.QUARANTINED.value: Outcome.DENIED,
-    }.get(code, Outcome.REJECTED)
