@@ -14,8 +14,7 @@ from orgserver.salesforce.client import SalesforceClient
 from orgserver.salesforce.exchange import Trace
 from orgserver.salesforce.hosts import OrgHosts
 from orgserver.salesforce.protocol import bulk, describe, rest
-from orgserver.salesforce.protocol.messages import Reply, Request
-from orgserver.salesforce.protocol.reply_values import strip_attributes
+from orgserver.salesforce.protocol.messages import Reply, Request, strip_attributes
 from tests.wire import upstream as acts
 from tests.wire.recordings import FORMS, Recording, exchanges, replies
 from tests.wire.upstream import Upstream

@@ -13,9 +13,8 @@ from orgserver.model.errors import Rejected, Unanswered
 from orgserver.model.names import SObjectName
 from orgserver.model.results import FieldValues
 from orgserver.model.text import clean_word
-from orgserver.salesforce.protocol import bulk_csv, error_entries
-from orgserver.salesforce.protocol.messages import Reply, Request
-from orgserver.salesforce.protocol.reply_values import is_count
+from orgserver.salesforce.protocol import bulk_csv, refusals
+from orgserver.salesforce.protocol.messages import Reply, Request, is_count
 from orgserver.salesforce.protocol.rest import duplicate_headers
 
 MANY = 200
@@ -153,13 +152,13 @@ def _record_result(entry: Any) -> RecordResult:
 
 def _failed(identifier: str | None, errors: Any) -> RecordResult:
     """The result of a record that was refused, by all the errors that are told of it."""
-    entries = error_entries.read_entries(errors)
+    entries = refusals.read_entries(errors)
     if not entries:
         return RecordResult("failed", identifier, "REJECTED")
-    message = error_entries.join_messages(entries)
+    message = refusals.join_messages(entries)
     advice = next((each.duplicates.advice for each in entries if each.duplicates is not None), None)
     whole = _clean_message(message) if advice is None else f"{message}; {advice}"
-    return RecordResult("failed", identifier, entries[0].code or "REJECTED", whole, error_entries.fields_of(entries))
+    return RecordResult("failed", identifier, entries[0].code or "REJECTED", whole, refusals.fields_of(entries))
 
 
 # -- both

@@ -15,8 +15,7 @@ from orgserver.model.errors import Rejected
 from orgserver.model.names import SObjectName
 from orgserver.model.schema import Child, FieldInfo, ObjectInfo, ObjectList, PicklistValue, Schema
 from orgserver.model.text import clean_word
-from orgserver.salesforce.protocol.messages import Reply, Request
-from orgserver.salesforce.protocol.reply_values import is_count
+from orgserver.salesforce.protocol.messages import Reply, Request, is_count
 
 T = TypeVar("T")
 NOT_MODIFIED = 304

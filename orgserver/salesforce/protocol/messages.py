@@ -1,4 +1,7 @@
-"""A request to an org and its reply, as plain values: what is sent without host and token, and what came back."""
+"""A request to an org and its reply, as plain values: what is sent without host and token, and what came back.
+
+Beside them what may stand in a reply: dates, counts, records without their ``attributes``.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, TypeGuard
+
+from orgserver.model.errors import Rejected
 
 _READS = frozenset({"GET", "HEAD"})
+_LARGEST_WHOLE = 2**53 - 1
 _SECONDS = re.compile(r"[0-9]+")
 
 
@@ -72,3 +78,40 @@ def read_date(text: str | None) -> datetime | None:
         return (date if date.tzinfo else date.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
+
+
+def strip_attributes(value: Any) -> Any:
+    """Take Salesforce's ``attributes`` out of a record, and out of the records inside it."""
+    if isinstance(value, dict):
+        return {
+            name: strip_attributes(inner) if isinstance(inner, dict | list) else inner
+            for name, inner in value.items()
+            if name != "attributes"
+        }
+    if isinstance(value, list):
+        return [strip_attributes(inner) for inner in value]
+    return value
+
+
+def is_whole(value: Any) -> TypeGuard[int]:
+    """Whether this is a whole number of a size that every reader of JSON takes exactly (RFC 8259, section 6)."""
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST_WHOLE
+
+
+def is_count(value: Any) -> TypeGuard[int]:
+    """Whether this counts something."""
+    return is_whole(value) and value >= 0
+
+
+def read_records(value: Any) -> list[dict[str, Any]]:
+    """A list of records; Rejected for anything else."""
+    if not isinstance(value, list):
+        raise unreadable()
+    if not all(isinstance(each, dict) for each in value):
+        raise Rejected("the org's answer has records that are no objects", code="BAD_REPLY")
+    return value
+
+
+def unreadable() -> Rejected:
+    """Make the error of a reply whose JSON is none that Salesforce documents."""
+    return Rejected("the org's answer has not the form that Salesforce documents", code="BAD_REPLY")

@@ -14,8 +14,15 @@ from orgserver.model.names import RecordId, SObjectName, api_versions, is_field,
 from orgserver.model.names import record_id as read_record_id
 from orgserver.model.results import FieldValues
 from orgserver.salesforce.protocol import refusals
-from orgserver.salesforce.protocol.messages import Reply, Request
-from orgserver.salesforce.protocol.reply_values import is_count, is_whole, read_records, strip_attributes, unreadable
+from orgserver.salesforce.protocol.messages import (
+    Reply,
+    Request,
+    is_count,
+    is_whole,
+    read_records,
+    strip_attributes,
+    unreadable,
+)
 
 _NEXT_PAGE = re.compile(r"/services/data/v\d{2,3}\.0/(?:query|queryAll)/[0-9A-Za-z]{4,40}(?:-\d{1,10})?")
 _ALLOW_DUPLICATES = (("Sforce-Duplicate-Rule-Header", "allowSave=true"),)

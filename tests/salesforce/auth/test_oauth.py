@@ -13,8 +13,7 @@ from orgserver.model.text import MAX_MESSAGE
 from orgserver.salesforce.auth import oauth
 from orgserver.salesforce.auth.token_refusals import GUIDE
 from orgserver.salesforce.protocol import refusals, rest
-from orgserver.salesforce.protocol.messages import Reply
-from orgserver.salesforce.protocol.reply_values import strip_attributes
+from orgserver.salesforce.protocol.messages import Reply, strip_attributes
 
 ANSWERS = [
     (400, "invalid_grant", "expired access/refresh token", "dead"),
