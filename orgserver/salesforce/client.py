@@ -20,6 +20,7 @@ from orgserver.salesforce import clock_difference
 from orgserver.salesforce.auth import oauth
 from orgserver.salesforce.connections import ConnectionPool, OpenTransport, OrgConnections
 from orgserver.salesforce.exchange import (
+    INLINE_BYTES,
     NeverSent,
     ReadBody,
     ReplyLost,
@@ -31,7 +32,7 @@ from orgserver.salesforce.exchange import (
     unwrap_read,
 )
 from orgserver.salesforce.hosts import OrgHosts
-from orgserver.salesforce.outgoing import build_date_request, build_form, build_request, is_too_long, wrap_read
+from orgserver.salesforce.outgoing import build_date_request, build_form, build_request
 from orgserver.salesforce.protocol import bodies, refusals
 from orgserver.salesforce.protocol.messages import Reply, Request
 
@@ -93,7 +94,7 @@ class SalesforceClient:
         Refuses at once what could not be sent anyway: before the audit log is written, not after.
         Raises RateLimited when too much is under way, NoConnection while the org is left alone.
         """
-        return self._pool.get(hosts.key, hosts.instance_url).admit(self._max_calls)
+        return self._pool.admit(hosts.key, hosts.instance_url, self._max_calls)
 
     async def send(self, hosts: OrgHosts, token: Secret, request: Request, *, deadline: float, trace: Trace) -> Reply:
         """Send a request and return its successful reply.
@@ -116,19 +117,11 @@ class SalesforceClient:
 
         Raises what ``send`` and ``read`` raise.
         """
-        message = wrap_read(request) if is_too_long(request) else request
-        outgoing = build_request(hosts, token, message, self._read_seconds)
+        outgoing = build_request(hosts, token, request, self._read_seconds)
         connections = self._pool.get(hosts.key, hosts.instance_url)
         try:
-            async with (
-                asyncio.timeout_at(deadline),
-                connections.slots,
-                Reservation(self._memory, connections.memory) as reservation,
-            ):
-                reply = await self._send_until_answered(connections, reservation, outgoing, request, trace, deadline)
-                reading = reservation.read(reply.size, partial(read, reply))
-                del reply  # an error would keep it
-                return await reading
+            async with asyncio.timeout_at(deadline), connections.slots:
+                return await self._send_and_read(connections, outgoing, request, read, trace, deadline)
         except ReplyTooLarge as error:
             connections.breaker.answered()
             raise Unanswered(
@@ -140,6 +133,26 @@ class SalesforceClient:
             if trace.sent:
                 raise Unanswered("no answer came in time", code="TIMEOUT") from None
             raise NotSent("there was no time left to send this", code="TIMEOUT") from None
+
+    async def _send_and_read(
+        self,
+        connections: OrgConnections,
+        outgoing: httpx.Request,
+        request: Request,
+        read: Callable[[Reply], T],
+        trace: Trace,
+        deadline: float,
+    ) -> T:
+        reservation = Reservation(self._memory, connections.memory)
+        try:
+            reply = await self._send_until_answered(connections, reservation, outgoing, request, trace, deadline)
+            if reply.size <= INLINE_BYTES:
+                return read(reply)
+            reading = reservation.read(reply.size, partial(read, reply))
+            del reply  # an error would keep it
+            return await reading
+        finally:
+            reservation.release()
 
     async def _send_until_answered(
         self,
@@ -227,8 +240,12 @@ class SalesforceClient:
         self, hosts: OrgHosts, outgoing: httpx.Request, trace: Trace, seconds: float, read: ReadBody
     ) -> Reply:
         connections = self._pool.get(_login_key(hosts.key), hosts.login_url)
-        async with asyncio.timeout(seconds), Reservation(self._memory, connections.memory) as reservation:
-            return await send_once(connections.transport, outgoing, reservation, trace, read=read)
+        reservation = Reservation(self._memory, connections.memory)
+        try:
+            async with asyncio.timeout(seconds):
+                return await send_once(connections.transport, outgoing, reservation, trace, read=read)
+        finally:
+            reservation.release()
 
     async def send_to_login_host(self, hosts: OrgHosts, token: Secret, request: Request, *, deadline: float) -> Reply:
         """Ask an org's login host, with the access token that it has just made; CallError as ``send``."""

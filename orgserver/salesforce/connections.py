@@ -125,6 +125,10 @@ class ConnectionPool:
         self._orgs: dict[str, OrgConnections] = {}
         self._tls: ssl.SSLContext | None = None
 
+    def admit(self, key: str, url: str, max_calls: int) -> Callable[[], None]:
+        """Count one more call through the connections of this key, as ``OrgConnections.admit``."""
+        return self.get(key, url).admit(max_calls)
+
     def get(self, key: str, url: str) -> OrgConnections:
         """The connections of this key, to the host of this URL."""
         connections = self._orgs.get(key)

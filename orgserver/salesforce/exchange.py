@@ -19,8 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import httpx
 
@@ -52,7 +51,8 @@ class Trace:
     http_status: int | None = None
     salesforce_request_id: str | None = None
     limit_info: str | None = None
-    server_date: datetime | None = None
+    date: str | None = None
+    """The ``Date`` header of the last reply."""
     sent: bool = False
     """Whether Salesforce may have worked on anything: not on what never left, nor on what it refused."""
 
@@ -63,8 +63,12 @@ class Trace:
             if name in headers:
                 self.salesforce_request_id = clean_text(headers[name], 100)
                 break
-        if "date" in headers:
-            self.server_date = read_date(headers["date"])
+        self.date = headers.get("date", self.date)
+
+    @property
+    def server_date(self) -> datetime | None:
+        """What time it was there when it last answered."""
+        return read_date(self.date)
 
     def warn_of_usage(self) -> str | None:
         """A sentence for the agent when little is left of the org's daily API calls."""
@@ -100,30 +104,30 @@ class ReplyTooLarge(Exception):
 class OrgReplyMemory:
     """The places of one org."""
 
-    middle: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_MIDDLE_OF_ORG))
-    large: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_LARGE_OF_ORG))
+    middle: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, _MIDDLE_OF_ORG))
+    large: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, _LARGE_OF_ORG))
 
 
 @dataclass(slots=True)
 class ReplyMemory:
     """The places of all orgs."""
 
-    middle: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_MIDDLE))
-    large: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_LARGE))
-    reading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    middle: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, _MIDDLE))
+    large: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, _LARGE))
+    reading: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, 1))
     """Whoever has it has its reply read."""
 
 
+@dataclass(slots=True)
 class Reservation:
-    """What one exchange has taken; given back at the end of the ``async with``."""
+    """What one exchange has taken, until ``release`` gives it back."""
 
-    def __init__(self, memory: ReplyMemory, org: OrgReplyMemory) -> None:
-        self._all = memory
-        self._org = org
-        self._middle: list[asyncio.Semaphore] = []
-        self._large: list[asyncio.Semaphore] = []
-        self._reading: list[asyncio.Semaphore] = []
-        self._thread: asyncio.Future[Any] | None = None
+    _all: ReplyMemory
+    _org: OrgReplyMemory
+    _middle: list[asyncio.Semaphore] = field(default_factory=list)
+    _large: list[asyncio.Semaphore] = field(default_factory=list)
+    _reading: list[asyncio.Semaphore] = field(default_factory=list)
+    _thread: asyncio.Future[Any] | None = None
 
     async def grow(self, size: int) -> None:
         """Take what a reply of so many bytes needs; waits until there is room."""
@@ -164,14 +168,6 @@ class Reservation:
             _give_back(places)
         else:
             thread.add_done_callback(partial(_ended, places))
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.release()
 
 
 async def send_once(

@@ -36,6 +36,9 @@ def build_request(hosts: OrgHosts, token: Secret, request: Request, read_seconds
     if not request.path.startswith(("/services/", "/id/")):
         raise NotSent("a request left the API's paths", code="INTERNAL", category="internal", retryable=False)
     target = request_target(request)
+    if request.method == "GET" and len(target) > LONGEST_ADDRESS and (match := _WRAPPABLE.fullmatch(request.path)):
+        request = _wrap_read(match, target, request)
+        target = request.path
     if len(origin) + len(target) > MAX_ADDRESS:
         raise NotSent(
             f"the request's address would be longer than the {MAX_ADDRESS:,} bytes that Salesforce takes",
@@ -68,21 +71,9 @@ def request_target(request: Request) -> str:
     return f"{request.path}?{urlencode(request.query)}" if request.query else request.path
 
 
-def is_too_long(request: Request) -> bool:
-    """Whether a read is sent within a composite request, because its address is too long."""
-    return (
-        request.method == "GET"
-        and len(request_target(request)) > LONGEST_ADDRESS
-        and _WRAPPABLE.fullmatch(request.path) is not None
-    )
-
-
-def wrap_read(request: Request) -> Request:
+def _wrap_read(match: re.Match[str], target: str, request: Request) -> Request:
     """The composite request around a read (REST guide ``requests-composite``)."""
-    match = _WRAPPABLE.fullmatch(request.path)
-    if match is None:
-        raise ValueError("this request cannot be a part of another one")
-    part: dict[str, Any] = {"method": "GET", "url": request_target(request), "referenceId": "read"}
+    part: dict[str, Any] = {"method": "GET", "url": target, "referenceId": "read"}
     if request.headers:
         part["httpHeaders"] = dict(request.headers)
     return Request("POST", f"{match[1]}/composite", body={"allOrNone": False, "compositeRequest": [part]})

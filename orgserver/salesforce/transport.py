@@ -109,9 +109,11 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 async def _read(answer: aiohttp.ClientResponse, grow: Grow | None) -> bytes:
     """Read a body of bounded size, unpacking it as it comes; ``grow`` waits until there is room for so many bytes."""
     try:
-        unpacker = content_coding.Unpacker(answer.headers.getall("Content-Encoding", ()), MAX_BODY)
+        codings = answer.headers.getall("Content-Encoding", ())
+        unpacker = content_coding.Unpacker(codings, MAX_BODY) if codings else None
         parts = [part async for part in _parts(answer.content, unpacker, grow)]
-        unpacker.finish()
+        if unpacker is not None:
+            unpacker.finish()
     except content_coding.Unreadable as error:
         raise httpx.RemoteProtocolError(str(error)) from error
     except content_coding.TooLarge as error:
@@ -122,14 +124,14 @@ async def _read(answer: aiohttp.ClientResponse, grow: Grow | None) -> bytes:
 
 
 async def _parts(
-    content: aiohttp.StreamReader, unpacker: content_coding.Unpacker, grow: Grow | None
+    content: aiohttp.StreamReader, unpacker: content_coding.Unpacker | None, grow: Grow | None
 ) -> AsyncIterator[bytes]:
     received = size = 0
     async for chunk in content.iter_any():
         received += len(chunk)
         if received > MAX_BODY:
             raise content_coding.TooLarge
-        for part in unpacker.unpack(chunk):
+        for part in (chunk,) if unpacker is None else unpacker.unpack(chunk):
             yield part
             size += len(part)
             if grow is not None:

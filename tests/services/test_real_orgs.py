@@ -12,8 +12,10 @@ from orgserver.model.errors import CallError, Rejected, Unanswered
 from orgserver.model.names import CONTACT, EVENT
 from orgserver.model.orgs import Caller
 from orgserver.model.results import Page
+from orgserver.model.secret import Secret
 from orgserver.salesforce.exchange import ReplyLost, Trace, unwrap_read
-from orgserver.salesforce.outgoing import is_too_long
+from orgserver.salesforce.hosts import OrgHosts
+from orgserver.salesforce.outgoing import build_request
 from orgserver.salesforce.protocol.messages import Reply, Request
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.state import schema
@@ -354,13 +356,17 @@ def test_what_is_no_answer_to_a_composite_is_said_to_be_none(body: object) -> No
 
 
 def test_only_long_reads_of_records_and_queries_are_wrapped() -> None:
-    query_of = (("q", "x" * 9_000),)
+    def is_wrapped(method: str, path: str, length: int = 9_000) -> bool:
+        request = Request(method, f"/services/data/v60.0/{path}", (("q", "x" * length),))
+        host = "https://acme.my.salesforce.com"
+        outgoing = build_request(OrgHosts("row", host, host), Secret("00Dx!y"), request, 1)
+        return outgoing.url.path == "/services/data/v60.0/composite"
 
-    assert is_too_long(Request("GET", "/services/data/v60.0/queryAll", query_of))
-    assert is_too_long(Request("GET", "/services/data/v60.0/sobjects/Contact/003", query_of))
-    assert not is_too_long(Request("GET", "/services/data/v60.0/search", query_of))
-    assert not is_too_long(Request("POST", "/services/data/v60.0/query", query_of))
-    assert not is_too_long(Request("GET", "/services/data/v60.0/query", (("q", "x" * 7_900),)))
+    assert is_wrapped("GET", "queryAll")
+    assert is_wrapped("GET", "sobjects/Contact/003")
+    assert not is_wrapped("GET", "search")
+    assert not is_wrapped("POST", "query")
+    assert not is_wrapped("GET", "query", 7_900)
 
 
 async def test_large_numbers_are_numbers(app: App, caller: Caller, acme: SandboxOrg) -> None:

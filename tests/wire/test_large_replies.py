@@ -4,8 +4,8 @@ import asyncio
 import json
 import threading
 import traceback
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, contextmanager
 
 import pytest
 
@@ -137,6 +137,15 @@ async def test_a_reply_that_costs_too_much_is_asked_for_once_and_refused_as_too_
     assert (await send(client, orgs[0])).body == LARGE
 
 
+@contextmanager
+def reserving(memory: ReplyMemory, org: OrgReplyMemory) -> Iterator[Reservation]:
+    reservation = Reservation(memory, org)
+    try:
+        yield reservation
+    finally:
+        reservation.release()
+
+
 async def test_a_place_is_given_back_when_the_thread_that_reads_has_ended_not_before() -> None:
     memory, org = ReplyMemory(), OrgReplyMemory()
     begun, end = threading.Event(), threading.Event()
@@ -146,7 +155,7 @@ async def test_a_place_is_given_back_when_the_thread_that_reads_has_ended_not_be
         end.wait(10)
 
     async def exchange() -> None:
-        async with Reservation(memory, org) as reservation:
+        with reserving(memory, org) as reservation:
             await reservation.grow(MIDDLE_BYTES + 1)
             await reservation.read(MIDDLE_BYTES + 1, work)
 
@@ -158,16 +167,17 @@ async def test_a_place_is_given_back_when_the_thread_that_reads_has_ended_not_be
 
     assert org.large.locked() and memory.reading.locked()
     end.set()
-    async with asyncio.timeout(10), Reservation(memory, org) as reservation:
-        await reservation.grow(MIDDLE_BYTES + 1)
-        assert await reservation.read(MIDDLE_BYTES + 1, lambda: "read") == "read"
+    with reserving(memory, org) as reservation:
+        async with asyncio.timeout(10):
+            await reservation.grow(MIDDLE_BYTES + 1)
+            assert await reservation.read(MIDDLE_BYTES + 1, lambda: "read") == "read"
     assert not (org.large.locked() or memory.reading.locked())
 
 
 async def test_a_reply_that_grows_gives_its_middle_place_to_others() -> None:
     memory, org = ReplyMemory(), OrgReplyMemory()
 
-    async with Reservation(memory, org) as reservation:
+    with reserving(memory, org) as reservation:
         await reservation.grow(SMALL_BYTES)
         assert not org.large.locked() and org.middle._value == 2
         await reservation.grow(SMALL_BYTES + 1)
