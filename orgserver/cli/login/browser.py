@@ -17,7 +17,7 @@ from orgserver.cli.screen import has_screen
 from orgserver.cli.support import tell, warn
 from orgserver.model.errors import EnrolmentError
 from orgserver.model.secret import Secret
-from orgserver.services.orgs.browser_login import Login, NoAnswer, read_redirect
+from orgserver.services.orgs.registration import Login, NoAnswer, read_redirect
 
 SECONDS = 300.0
 _MAX_LINE = 16 * 1024

@@ -17,7 +17,7 @@ from http import HTTPStatus
 
 from orgserver.model.errors import EnrolmentError
 from orgserver.model.secret import Secret
-from orgserver.services.orgs.browser_login import Callback, ForeignAnswer, Login, read_redirect
+from orgserver.services.orgs.registration import Callback, ForeignAnswer, Login, read_redirect
 
 _MAX_HEAD = 16 * 1024
 _HEAD_SECONDS = 10.0

@@ -12,7 +12,7 @@ from orgserver.model.errors import ConfigError
 from orgserver.model.orgs import AuthKind, Credential
 from orgserver.model.secret import Secret
 from orgserver.salesforce.auth.token_refusals import GUIDE
-from orgserver.services.orgs.browser_login import PLATFORM_CLI
+from orgserver.services.orgs.registration import PLATFORM_CLI
 
 _SECRETS = {"client_secret": "client secret", "refresh_token": "refresh token", "private_key": "private key"}
 _REQUIRED: dict[AuthKind, tuple[str, ...]] = {

@@ -108,8 +108,7 @@ def read_registration(
 
     Hosts are judged before a secret is asked for. Errors are those of ``sources`` and ``credentials``.
     """
-    from orgserver.services.orgs.browser_login import CALLBACK  # noqa: PLC0415
-    from orgserver.services.orgs.registration import Registration  # noqa: PLC0415
+    from orgserver.services.orgs.registration import CALLBACK, Registration  # noqa: PLC0415
 
     auth, parts = sources.read_options(options)
     endpoints = _endpoints(options, auth, parts, org)

@@ -17,14 +17,11 @@ from orgserver.model.errors import EnrolmentError, NotSent, Unanswered
 from orgserver.model.names import RowId, new_id
 from orgserver.model.orgs import Credential
 from orgserver.model.secret import Secret
-from orgserver.salesforce import hosts
 from orgserver.salesforce.auth import oauth
 from orgserver.salesforce.client import SalesforceClient
-from orgserver.services.orgs import browser_login
-from orgserver.services.orgs.browser_login import SignIn
 from orgserver.services.orgs.login_refusals import lost, refused, unusable
 from orgserver.services.orgs.pending_enrolment import EnrolmentProgress, credential_in
-from orgserver.services.orgs.registration import Registration, credential_of, hosts_of
+from orgserver.services.orgs.registration import Login, Registration, SignIn, begin_login, credential_of, hosts_of
 from orgserver.services.tokens import assertion_login
 from orgserver.store.orgs.pending_enrolments import PendingEnrolment
 
@@ -117,7 +114,7 @@ class Authentication:
         if sign_in is None:
             raise EnrolmentError("nobody is here to log in", hint="use another --auth")
         try:
-            begun = _begin(registration)
+            begun = begin_login(registration)
             code = await sign_in(begun)
         except BaseException:
             await _unbroken(self._progress.drop(enrolment))
@@ -125,7 +122,7 @@ class Authentication:
         return await _unbroken(self._redeemed(enrolment, registration, begun, code))
 
     async def _redeemed(
-        self, enrolment: PendingEnrolment, registration: Registration, begun: browser_login.Login, code: Secret
+        self, enrolment: PendingEnrolment, registration: Registration, begun: Login, code: Secret
     ) -> PendingEnrolment:
         """Redeem a code, once, and seal what comes back."""
         try:
@@ -139,7 +136,7 @@ class Authentication:
             raise unusable(registration, answer_error) from None
         return await self._progress.seal_answer(enrolment, answer, rotated=False)
 
-    async def _redeem(self, registration: Registration, begun: browser_login.Login, code: Secret) -> tuple[int, Any]:
+    async def _redeem(self, registration: Registration, begun: Login, code: Secret) -> tuple[int, Any]:
         form = oauth.authorization_code(
             registration.client_id,
             registration.client_secret,
@@ -242,13 +239,6 @@ def _unreachable_explained(registration: Registration) -> Iterator[None]:
             outcome=error.outcome,
             code=error.code,
         ) from None
-
-
-def _begin(registration: Registration) -> browser_login.Login:
-    origin = hosts.check_url(registration.login_url, registration.trusted_hosts)
-    return browser_login.begin(
-        origin, registration.client_id, browser_login.read_callback(registration.callback_url), registration.username
-    )
 
 
 def _authenticated(enrolment: PendingEnrolment, *, resumed: bool) -> Authenticated:

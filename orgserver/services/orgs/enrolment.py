@@ -22,11 +22,9 @@ from orgserver.salesforce import hosts
 from orgserver.salesforce.hosts import hosts_of_org
 from orgserver.services.calls.access import Access
 from orgserver.services.orgs.authentication import Authenticated, Authentication, Session
-from orgserver.services.orgs.browser_login import SignIn
-from orgserver.services.orgs.identity import Identity, read_identity
 from orgserver.services.orgs.pending_enrolment import EnrolmentProgress, already_registered
-from orgserver.services.orgs.registration import Registration, checked, hosts_of
-from orgserver.services.orgs.registry import Registry, intent_on
+from orgserver.services.orgs.registration import Registration, SignIn, checked, hosts_of
+from orgserver.services.orgs.registry import Identity, Registry, intent_on, read_identity
 from orgserver.store.orgs import policies, rows
 from orgserver.store.orgs.credentials import credential_of
 from orgserver.store.orgs.policies import PolicyChange

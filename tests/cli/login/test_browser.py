@@ -23,8 +23,9 @@ from cryptography.hazmat.primitives.serialization import (
 
 from orgserver.cli.login import browser
 from orgserver.model.errors import EnrolmentError
+from orgserver.model.names import alias
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.services.orgs import browser_login
+from orgserver.services.orgs.registration import Registration, begin_login
 from tests.cli.shells import SECONDS, Ran, Shell, credential
 
 KEY = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
@@ -314,7 +315,11 @@ async def test_nobody_logs_in(callback: str) -> None:
     standard_input = os.dup(0)
     os.dup2(read, 0)  # an input that never ends
     try:
-        begun = browser_login.begin("https://login.salesforce.com", "3MVG9", browser_login.read_callback(callback))
+        begun = begin_login(
+            Registration(
+                alias("acme"), "3MVG9", None, "https://login.salesforce.com", "a test", "web", callback_url=callback
+            )
+        )
 
         assert browser.SECONDS == 300
         with pytest.raises(EnrolmentError, match=r"nobody logged in within 0\.05 seconds"):

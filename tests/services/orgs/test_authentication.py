@@ -20,9 +20,16 @@ from orgserver.model.secret import Secret
 from orgserver.salesforce.auth import oauth
 from orgserver.salesforce.auth.token_refusals import GUIDE
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.services.orgs import browser_login, pending_enrolment
-from orgserver.services.orgs.browser_login import Login, read_callback, read_redirect
+from orgserver.services.orgs import pending_enrolment
 from orgserver.services.orgs.enrolment import Enrolment, Registration
+from orgserver.services.orgs.registration import (
+    CALLBACK,
+    PLATFORM_CLI,
+    ForeignAnswer,
+    Login,
+    begin_login,
+    read_redirect,
+)
 from orgserver.services.queries.list_query import Listing
 from orgserver.store.session import Store
 from tests import operations
@@ -114,7 +121,7 @@ async def test_the_address_to_log_in_at_asks_for_a_code_with_a_challenge(empty: 
 
     asked = dict(parse_qsl(urlsplit(seen[0].url).query))
     assert seen[0].url.startswith(f"{acme.url}/services/oauth2/authorize?")
-    assert asked["redirect_uri"] == browser_login.CALLBACK == "http://localhost:1717/OauthRedirect"
+    assert asked["redirect_uri"] == CALLBACK == "http://localhost:1717/OauthRedirect"
     assert (asked["response_type"], asked["code_challenge_method"], asked["prompt"]) == ("code", "S256", "login")
     assert asked["login_hint"] == "agent@acme.example"
     assert len(asked["state"]) >= 22
@@ -124,7 +131,7 @@ async def test_the_address_to_log_in_at_asks_for_a_code_with_a_challenge(empty: 
 
 
 async def test_a_public_app_logs_in_without_a_secret(empty: App, caller: Caller, acme: SandboxOrg) -> None:
-    given = registration(acme, "web", client_id=browser_login.PLATFORM_CLI, client_secret=None)
+    given = registration(acme, "web", client_id=PLATFORM_CLI, client_secret=None)
 
     await empty.enrolment.add(caller, given, browser)
     acme.expire_access_tokens()
@@ -136,7 +143,7 @@ async def test_where_the_app_of_the_sf_command_is_not_installed_the_hint_says_wh
     empty: App, caller: Caller, acme: SandboxOrg
 ) -> None:
     acme.answers.platform_cli = False
-    given = registration(acme, "web", client_id=browser_login.PLATFORM_CLI, client_secret=None)
+    given = registration(acme, "web", client_id=PLATFORM_CLI, client_secret=None)
 
     with pytest.raises(EnrolmentError, match="OAUTH_APP_BLOCKED") as refused:
         await empty.enrolment.add(caller, given, browser)
@@ -326,10 +333,14 @@ async def test_an_answer_that_the_store_never_takes_waits_beside_it(
 
 @pytest.fixture
 def begun() -> Login:
-    return browser_login.begin("https://login.salesforce.com", "3MVG9", read_callback(browser_login.CALLBACK))
+    return begin_anywhere()
 
 
-def back(begun: Login, where: str = browser_login.CALLBACK, **told: str) -> str:
+def begin_anywhere() -> Login:
+    return begin_login(Registration(alias("acme"), "3MVG9", None, "https://login.salesforce.com", "a test", "web"))
+
+
+def back(begun: Login, where: str = CALLBACK, **told: str) -> str:
     return f"{where}?{urlencode({'state': begun.state.reveal()} | told)}"
 
 
@@ -345,21 +356,21 @@ def test_a_code_is_read_from_the_address_or_its_query(begun: Login) -> None:
 def test_an_answer_to_another_login_is_refused_first(begun: Login, state: str | None) -> None:
     told = {"code": "aPrx", "error": "access_denied"} | ({} if state is None else {"state": state})
 
-    with pytest.raises(browser_login.ForeignAnswer, match="not to this login"):
-        read_redirect(f"{browser_login.CALLBACK}?{urlencode(told)}", begun)
+    with pytest.raises(ForeignAnswer, match="not to this login"):
+        read_redirect(f"{CALLBACK}?{urlencode(told)}", begun)
 
 
 @pytest.mark.parametrize(
     ("where", "told", "reason"),
     [
         (
-            browser_login.CALLBACK,
+            CALLBACK,
             {"error": "access_denied", "error_description": "end-user denied"},
             "access_denied: end-user",
         ),
-        (browser_login.CALLBACK, {"error": "\x1b[2J\u202e" + "x" * 5_000}, "refused the login"),
-        (browser_login.CALLBACK, {"code": ""}, "holds no code"),
-        (browser_login.CALLBACK, {}, "holds no code"),
+        (CALLBACK, {"error": "\x1b[2J\u202e" + "x" * 5_000}, "refused the login"),
+        (CALLBACK, {"code": ""}, "holds no code"),
+        (CALLBACK, {}, "holds no code"),
         ("http://localhost:1718/OauthRedirect", {"code": "x"}, "not the address of the callback"),
         ("https://localhost:1717/OauthRedirect", {"code": "x"}, "not the address of the callback"),
         ("http://localhost:1717/OauthRedirect/", {"code": "x"}, "not the address of the callback"),
@@ -384,10 +395,7 @@ def test_an_answer_that_says_two_things_is_refused(begun: Login) -> None:
 
 
 def test_no_two_logins_share_a_state_or_a_verifier() -> None:
-    made = [
-        browser_login.begin("https://login.salesforce.com", "x", read_callback(browser_login.CALLBACK))
-        for _ in range(50)
-    ]
+    made = [begin_anywhere() for _ in range(50)]
 
     assert len({parse_qs(urlsplit(each.url).query)["code_challenge"][0] for each in made}) == 50
     assert len({each.state.reveal() for each in made}) == 50

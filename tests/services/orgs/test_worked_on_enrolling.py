@@ -15,9 +15,9 @@ from orgserver.model.names import CONTACT, alias
 from orgserver.model.orgs import Caller, OrgState
 from orgserver.model.secret import Secret
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.services.orgs.browser_login import Login, read_redirect
 from orgserver.services.orgs.enrolment import Registration
 from orgserver.services.orgs.pending_enrolment import EnrolmentProgress
+from orgserver.services.orgs.registration import Login, read_redirect
 from orgserver.services.queries.list_query import Listing
 from tests import operations
 from tests.services.tokens.test_worked_on import ANSWERS, TOKEN, WRONG
