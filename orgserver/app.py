@@ -26,7 +26,6 @@ from orgserver.services.observer import Observer
 from orgserver.services.orgs.enrolment import Enrolment
 from orgserver.services.orgs.keepalive import KeepAlive
 from orgserver.services.orgs.registry import Registry
-from orgserver.store.heartbeat import keep_alive
 from orgserver.store.processes.lock_file import PATIENCE
 from orgserver.store.processes.lock_holders import Patience
 from orgserver.store.session import Store, open_store
@@ -170,7 +169,7 @@ async def open_app(
         app = App(settings, store, access, observer, notify)
         stack.push_async_callback(app.close)
         await store.audit.adopt()
-        beating = asyncio.create_task(keep_alive(store.audit, settings.heartbeat_seconds, settings.abandoned_seconds))
+        beating = asyncio.create_task(store.audit.run_heartbeat(settings.heartbeat_seconds, settings.abandoned_seconds))
         stack.push_async_callback(_stop, beating)
         yield app
 

@@ -16,11 +16,10 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from orgserver.model.errors import StoreError
-from orgserver.store import files
-from orgserver.store.engines import make_reader_engine, make_scan_engine, make_writer_engine
 from orgserver.store.processes import lock_holders, threads
 from orgserver.store.processes.lock_file import PATIENCE, LockFile, hold_lock, hold_lock_if_free, lock_path
 from orgserver.store.processes.lock_holders import Patience
+from orgserver.store.sqlite import make_reader_engine, make_scan_engine, make_writer_engine, prepare_file
 from orgserver.store.transaction import Change, read_clock
 from orgserver.store.writer import Writer
 from orgserver.vault.ring import RingBehind
@@ -83,7 +82,7 @@ class Database:
 
     @classmethod
     def _prepared(cls, file: Path, clock: Callable[[], int], patience: Patience) -> Database:
-        files.prepare(file)
+        prepare_file(file)
         try:
             return cls(file, clock, patience)
         except OSError as error:

@@ -23,7 +23,6 @@ from orgserver.store import tables
 from orgserver.store.audit import chain
 from orgserver.store.audit.log import AuditLog
 from orgserver.store.database import Database
-from orgserver.store.files import FREE_FLOOR
 from orgserver.store.orgs import policies
 from orgserver.store.orgs.refreshes import hold_copied_in, moment
 from orgserver.store.orgs.registry import Orgs
@@ -32,6 +31,7 @@ from orgserver.store.orgs.rewrapping import Keyrings, canary_context
 from orgserver.store.processes.liveness import Liveness
 from orgserver.store.processes.lock_file import PATIENCE
 from orgserver.store.processes.lock_holders import Patience
+from orgserver.store.sqlite import FREE_FLOOR
 from orgserver.store.transaction import Transaction, read_clock
 from orgserver.vault.keys import Context, DataKey, Key, Unsealable
 from orgserver.vault.ring import Vault

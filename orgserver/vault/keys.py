@@ -16,6 +16,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -104,14 +105,9 @@ class Key:
         """Open a secret text."""
         return Secret(self.open(sealed, context).decode())
 
-    def mac(self, message: bytes) -> bytes:
-        """HMAC-SHA256 under a key that serves this purpose alone."""
-        return hmac.digest(self._material, message, "sha256")
-
-    def macs(self) -> Callable[[bytes], bytes]:
-        """``mac`` as a plain function, for whoever checks hundreds of thousands."""
-        digest, material = hmac.digest, self._material
-        return lambda message: digest(material, message, "sha256")
+    def make_mac(self) -> Callable[[bytes], bytes]:
+        """A function that makes HMAC-SHA256 of messages, under a key that serves this purpose alone."""
+        return partial(hmac.digest, self._material, digest="sha256")
 
     def material(self) -> bytes:
         """The bytes, for wrapping under a master key."""

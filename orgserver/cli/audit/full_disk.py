@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -21,7 +22,7 @@ _MEMORY = Path("/dev/shm")  # noqa: S108  # a folder of our own is made in it
 
 async def readable(act: Callable[[Settings], Awaitable[T]]) -> T:
     """Do what only reads the store; on a full disk over a copy, which is thrown away."""
-    from orgserver.store import files  # noqa: PLC0415  # a shell that completes waits for none of it
+    from orgserver.store import sqlite  # noqa: PLC0415  # a shell that completes waits for none of it
     from orgserver.store.backup import copy as copying  # noqa: PLC0415  # a shell that completes waits for none of it
 
     settings = settings_of()
@@ -29,7 +30,7 @@ async def readable(act: Callable[[Settings], Awaitable[T]]) -> T:
     try:
         return await act(settings)
     except StoreError as error:
-        if not database.is_file() or files.free_bytes(database.parent) >= files.FREE_FLOOR:
+        if not database.is_file() or shutil.disk_usage(database.parent).free >= sqlite.FREE_FLOOR:
             raise
         with _elsewhere() as folder:
             copy = Path(folder) / database.name
@@ -42,5 +43,5 @@ async def readable(act: Callable[[Settings], Awaitable[T]]) -> T:
 
 
 def _elsewhere() -> tempfile.TemporaryDirectory[str]:
-    """A folder of our own in memory, or where this machine has its temporary files."""
+    """A folder of our own in memory, or where this machine has its temporary sqlite."""
     return tempfile.TemporaryDirectory(prefix="orgserver-", dir=_MEMORY if _MEMORY.is_dir() else None)

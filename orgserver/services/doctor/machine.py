@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import shlex
+import shutil
 import sqlite3
 import stat
 from collections.abc import Iterable
@@ -19,9 +20,10 @@ from typing import Literal
 import orgserver
 from orgserver.config import Settings
 from orgserver.salesforce.auth.token_refusals import GUIDE
-from orgserver.store import diagnostics, files
+from orgserver.store import diagnostics
 from orgserver.store.database import OLDER_SCHEMAS, SCHEMA
 from orgserver.store.processes.lock_file import LockFile, lock_path
+from orgserver.store.sqlite import FREE_FLOOR, NETWORK_FILE_SYSTEMS, find_file_system
 from orgserver.vault.sources import folder_risk
 from orgserver.vault.system_keyring import COMMAND, SystemKeyring
 
@@ -29,7 +31,7 @@ Level = Literal["ok", "note", "warning", "problem"]
 Version = tuple[int, int, int]
 
 _LOCK_SECONDS = 5.0
-_LITTLE_SPACE = 8 * files.FREE_FLOOR
+_LITTLE_SPACE = 8 * FREE_FLOOR
 _OTHERS = 0o077
 _OTHERS_WRITE = 0o022
 _BUG_CAME = (3, 7, 0)
@@ -59,8 +61,8 @@ def of_machine(settings: Settings) -> list[Finding]:
         Finding("other programs", "note", f"none may write {database.name}: they do not know its lock file"),
         *(folder(each) for each in dict.fromkeys((settings.home, database.parent)) if each.exists()),
         permissions(_private_files(settings), key_file(settings)),
-        file_system(files.file_system(_existing(database.parent))),
-        free_space(files.free_bytes(_existing(database.parent))),
+        file_system(find_file_system(_existing(database.parent))),
+        free_space(shutil.disk_usage(_existing(database.parent)).free),
         key_source(settings),
         key_place(settings),
         *unattended(settings),
@@ -128,7 +130,7 @@ def file_system(kind: str | None) -> Finding:
     """SQLite's locks, and ours, hold on local disks."""
     if kind is None:
         return Finding("file system", "note", "this platform does not tell its kind; it must be a local disk")
-    if kind in files.NETWORK_FILE_SYSTEMS:
+    if kind in NETWORK_FILE_SYSTEMS:
         todo = "set ORGSERVER_HOME to a folder on a local disk"
         return Finding("file system", "problem", f"{kind}, over a network, where SQLite's locks do not hold", todo)
     return Finding("file system", "ok", f"{kind}, local")
@@ -137,8 +139,8 @@ def file_system(kind: str | None) -> Finding:
 def free_space(free: int) -> Finding:
     """Below a floor, new calls are refused, so that the outcomes of those under way can be written."""
     text = f"{size(free)} free"
-    if free < files.FREE_FLOOR:
-        floor = f"below {size(files.FREE_FLOOR)} every call is refused"
+    if free < FREE_FLOOR:
+        floor = f"below {size(FREE_FLOOR)} every call is refused"
         return Finding("disk", "problem", f"{text}: {floor}", "free some space")
     if free < _LITTLE_SPACE:
         return Finding("disk", "warning", text, "free some space before calls are refused")

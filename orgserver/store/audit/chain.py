@@ -165,12 +165,18 @@ class ChainAppender:
     def __init__(self, database: Database, key: Key, store_id: str, signer: Signer) -> None:
         self.store_id = store_id
         self.signer = signer
-        self.mac = key.macs()
+        self.mac = key.make_mac()
         """What a row of ours with this hash has as its MAC."""
         self._database = database
         self._key = key
         self._opened = _identity(database.file)
         """SQLite would go on writing into a file that was deleted: what it writes there is gone with the process."""
+
+    def _append_intent(self, tx: Transaction, intent: Intent, process_id: str) -> None:
+        self._append(tx, intent_event(intent, tx.now, process_id), intent=intent)
+
+    def _append_outcome(self, tx: Transaction, entry_id: str, completion: Completion) -> None:
+        self._append(tx, outcome_event(entry_id, completion, tx.now), completion=completion)
 
     def _append(
         self,
@@ -198,7 +204,7 @@ class ChainAppender:
                 "outcome": completion.outcome.value if completion else None,
                 "canonical": canonical_bytes,
                 "hash": head.hash,
-                "mac": self._key.mac(head.hash),
+                "mac": self.mac(head.hash),
             }
         )
 

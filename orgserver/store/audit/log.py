@@ -6,22 +6,23 @@ An entry is an intent event and one outcome event. The first outcome wins; a lat
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 
 from sqlalchemy import bindparam, delete, select, update
 
 from orgserver.model.audit import Completion, Intent, Outcome
 from orgserver.model.bulk import ResultBatch
 from orgserver.model.errors import StoreAway, StoreBusy, StoreError
-from orgserver.store import files, tables
+from orgserver.store import tables
 from orgserver.store.audit import chain, checkpoints, index, result_parts
 from orgserver.store.audit.chain import ChainAppender
 from orgserver.store.audit.checkpoints import CHECKPOINT_US, CheckpointFile
-from orgserver.store.audit.presence import Presence
+from orgserver.store.audit.heartbeat import Heartbeat
 from orgserver.store.calls import idempotency
 from orgserver.store.calls.idempotency import Begun, IdempotencyKey
 from orgserver.store.database import Database
@@ -57,20 +58,14 @@ class AuditLog(ChainAppender):
     ) -> None:
         super().__init__(database, key, store_id, signer)
         self._file = CheckpointFile(database.file)
-        self._presence = Presence(heartbeat_us, abandoned_us)
+        self.checkpoint_file = self._file.path
+        """The file beside the store."""
+        self._heartbeat = Heartbeat(heartbeat_us, abandoned_us)
+        self.process_id = self._heartbeat.process_id
+        """This process, in every intent that it writes."""
         self._free_floor = free_floor
         self._pending: set[str] = set()
         self._unwritten: dict[str, Callable[[Transaction], bool]] = {}
-
-    @property
-    def checkpoint_file(self) -> Path:
-        """The file beside the store."""
-        return self._file.path
-
-    @property
-    def process_id(self) -> str:
-        """This process, in every intent that it writes."""
-        return self._presence.process_id
 
     # -- durable steps
 
@@ -165,6 +160,21 @@ class AuditLog(ChainAppender):
         except StoreError as error:
             raise StoreAway("the audit log cannot be written", hint=str(error)) from error
 
+    async def run_heartbeat(self, interval: float, sweep: float) -> None:
+        """Say that this process is alive, and look after the log, for as long as it lives; run as a task."""
+        since_sweep = 0.0
+        while True:
+            await asyncio.sleep(interval)
+            since_sweep += interval
+            try:
+                await self.beat()
+                await self.look_after()
+                if since_sweep >= sweep:
+                    since_sweep = 0.0
+                    await self.adopt()
+            except StoreError as error:
+                logger.warning("the store did not take a heartbeat: %s", error)
+
     async def beat(self) -> None:
         """Say that this process is alive, if it has intents that wait for their outcome."""
         if self._unwritten:
@@ -173,13 +183,10 @@ class AuditLog(ChainAppender):
             except StoreAway:
                 logger.warning("outcomes still wait to be written", extra={"count": len(self._unwritten)})
         if self._pending:
-            await self._database.write(lambda tx: self._presence.beat_in(tx, force=True))
+            await self._database.write(self._heartbeat.beat_in)
 
     async def look_after(self, *, idle_us: int = CHECKPOINT_US) -> None:
-        """Make a checkpoint when there is something new since the last, and bring the file and the index up to date.
-
-        ``idle_us``: how old the last checkpoint may be.
-        """
+        """Make a checkpoint if the last is older than ``idle_us``, and bring its file and the index up to date."""
         async with self._database.reading() as connection:
             due = await checkpoints.is_due(connection, self._database.clock(), idle_us)
         if due:
@@ -212,8 +219,8 @@ class AuditLog(ChainAppender):
         """Take this process off the list, when nothing of it waits."""
         with suppress(StoreAway):
             await self._write_unwritten()
-        if self._presence.beat_at and not self._unwritten:
-            await self._database.write(self._presence.leave_in)
+        if self._heartbeat.beat_at and not self._unwritten:
+            await self._database.write(self._heartbeat.leave_in)
 
     async def _write_unwritten(self, within: float | None = None) -> None:
         for entry_id, change in list(self._unwritten.items()):
@@ -232,8 +239,8 @@ class AuditLog(ChainAppender):
 
     def record_in(self, tx: Transaction, intent: Intent, completion: Completion) -> None:
         """Append an intent and its outcome at once."""
-        self._append(tx, chain.intent_event(intent, tx.now, self.process_id), intent=intent)
-        self._append(tx, chain.outcome_event(intent.id, completion, tx.now), completion=completion)
+        self._append_intent(tx, intent, self.process_id)
+        self._append_outcome(tx, intent.id, completion)
 
     def values_in(self, tx: Transaction, entry_id: str, digest: str) -> None:
         """Say that field values are kept for an entry."""
@@ -248,10 +255,11 @@ class AuditLog(ChainAppender):
         idempotency_key: IdempotencyKey | None,
         spend: Callable[[Transaction], bool] | None,
     ) -> Begun:
-        if self._head(tx).catalog_version != catalog_version:
+        head = self._head(tx)
+        if head.catalog_version != catalog_version:
             return Begun("catalog_changed")
         if "space" not in tx.state:
-            tx.state["space"] = files.free_bytes(self._database.file.parent)
+            tx.state["space"] = shutil.disk_usage(self._database.file.parent).free
         if tx.state["space"] < self._free_floor:
             raise StoreError("the store's disk is almost full")
         if idempotency_key is not None:
@@ -261,25 +269,26 @@ class AuditLog(ChainAppender):
         if spend is not None and not spend(tx):
             idempotency.settle_in(tx, intent.id, Outcome.DENIED, None)  # the key is free: nothing was begun
             return Begun("spent")
-        self._append(tx, chain.intent_event(intent, tx.now, self.process_id), intent=intent)
-        self._head(tx).pending.append({"entry_id": intent.id, "process_id": self.process_id, "deadline": deadline})
-        self._presence.beat_in(tx)
+        self._append_intent(tx, intent, self.process_id)
+        head.pending.append({"entry_id": intent.id, "process_id": self.process_id, "deadline": deadline})
+        if abs(tx.now - self._heartbeat.beat_at) >= self._heartbeat.interval_us:
+            self._heartbeat.beat_in(tx)
         return Begun("begun")
 
     def _finish_in(self, tx: Transaction, entry_id: str, completion: Completion, answer: bytes | None) -> bool:
         if _END_PENDING.run_bare(tx.connection, {"entry": entry_id}).rowcount == 0:
             return False
-        self._append(tx, chain.outcome_event(entry_id, completion, tx.now), completion=completion)
+        self._append_outcome(tx, entry_id, completion)
         if answer is not None or completion.outcome in idempotency.FREED:
             idempotency.settle_in(tx, entry_id, completion.outcome, answer)
         return True
 
     def _adopt_in(self, tx: Transaction) -> int:
-        entries = self._presence.find_abandoned_in(tx)
+        entries = self._heartbeat.find_abandoned_in(tx)
         for entry_id in entries:
             self._finish_in(tx, entry_id, Completion(Outcome.UNKNOWN, error_code="ABANDONED"), None)
             idempotency.settle_in(tx, entry_id, Outcome.UNKNOWN, None)
-        self._presence.forget_silent_in(tx)
+        self._heartbeat.forget_silent_in(tx)
         return len(entries)
 
 

@@ -384,7 +384,7 @@ async def test_an_entry_that_others_took_for_dead_takes_no_more_results(
     while not any("/jobs/ingest/" in seen.path and seen.method == "GET" for seen in acme.requests):
         await asyncio.sleep(0.01)
     log = quick.store.audit
-    log._presence.abandoned_us = -3_600_000_000  # an hour ahead of every deadline
+    log._heartbeat.abandoned_us = -3_600_000_000  # an hour ahead of every deadline
     assert await log.adopt() == 1
     with pytest.raises(Unanswered) as lost:
         await changing

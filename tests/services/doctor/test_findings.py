@@ -26,10 +26,11 @@ from orgserver.sandbox.server import Sandbox
 from orgserver.services.doctor import clock as clock_health
 from orgserver.services.doctor import machine, store
 from orgserver.services.doctor.machine import Finding
-from orgserver.store import files, tables
+from orgserver.store import tables
 from orgserver.store.database import SCHEMA
 from orgserver.store.orgs.pending_enrolments import PendingEnrolment
 from orgserver.store.processes.lock_file import LockFile, lock_path
+from orgserver.store.sqlite import FREE_FLOOR
 from orgserver.store.transaction import Transaction, read_clock
 
 NOW = datetime(2026, 11, 24, 20, tzinfo=UTC)
@@ -104,9 +105,7 @@ def test_a_network_file_system_is_a_problem_and_an_unknown_one_is_not() -> None:
     assert machine.file_system("ext4").level == "ok"
 
 
-@pytest.mark.parametrize(
-    ("free", "level"), [(files.FREE_FLOOR - 1, "problem"), (files.FREE_FLOOR, "warning"), (2**31, "ok")]
-)
+@pytest.mark.parametrize(("free", "level"), [(FREE_FLOOR - 1, "problem"), (FREE_FLOOR, "warning"), (2**31, "ok")])
 def test_a_full_disk_is_told_before_calls_are_refused(free: int, level: str) -> None:
     assert machine.free_space(free).level == level
 

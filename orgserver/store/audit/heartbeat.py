@@ -12,20 +12,18 @@ _pending = tables.audit_pending
 _processes = tables.processes
 
 
-class Presence:
-    """The row that says that this process is alive."""
+class Heartbeat:
+    """The row that says, now and then, that this process is alive."""
 
-    def __init__(self, heartbeat_us: int, abandoned_us: int) -> None:
+    def __init__(self, interval_us: int, abandoned_us: int) -> None:
         self.process_id = new_id()
+        self.interval_us = interval_us
         self.abandoned_us = abandoned_us
         self.beat_at = 0
         """When the row was last written; 0 while there is none."""
-        self._heartbeat_us = heartbeat_us
 
-    def beat_in(self, tx: Transaction, *, force: bool = False) -> None:
-        """Say that this process is alive, unless it was said a moment ago."""
-        if not force and abs(tx.now - self.beat_at) < self._heartbeat_us:
-            return
+    def beat_in(self, tx: Transaction) -> None:
+        """Say that this process is alive."""
         own = update(_processes).where(_processes.c.id == self.process_id).values(heartbeat_at=tx.now)
         if tx.connection.execute(own).rowcount == 0:
             row = {"id": self.process_id, "started_at": tx.now, "heartbeat_at": tx.now}
