@@ -16,7 +16,7 @@ from orgserver.services.bulk.request import BulkArguments
 from orgserver.services.calls.plan import Call, Operation, Plan
 from orgserver.services.describe.operations import ObjectPage, read_object_name
 from orgserver.services.fleet.fan_out import FleetResult
-from orgserver.services.orgs.directory import OrgPage
+from orgserver.services.orgs.visible_orgs import OrgPage
 from orgserver.services.queries.list_query import Listing
 from orgserver.services.records.upsert import Upsert
 
@@ -104,7 +104,7 @@ async def objects(app: App, caller: Caller, tool: str, alias: str, match: str | 
 
 
 async def orgs(app: App, caller: Caller, tool: str, match: str | None, cursor: str | None) -> OrgPage:
-    return await app.services.directory.page(Call(caller, tool), match, cursor)
+    return await app.services.visible_orgs.page(Call(caller, tool), match, cursor)
 
 
 async def perform(

@@ -162,7 +162,7 @@ class Credential:
     """An operator chose it, so no other is tried."""
     fencing: int = 0
     """Grows by one with each refresh that was stored."""
-    given: str = ""
+    given_digest: str = ""
     """SHA-256 of the refresh token as the operator gave it: after a rotation, its copies elsewhere are spent."""
 
 

@@ -12,8 +12,8 @@ from orgserver.services.describe.operations import DescribeOperations
 from orgserver.services.executor import Executor
 from orgserver.services.fleet.fan_out import Fleet
 from orgserver.services.observer import Observer
-from orgserver.services.orgs.directory import Directory
-from orgserver.services.queries.page_plans import QueryOperations
+from orgserver.services.orgs.visible_orgs import VisibleOrgs
+from orgserver.services.queries.operations import QueryOperations
 from orgserver.services.records.default_fields import DefaultFields
 from orgserver.services.records.operations import RecordOperations
 from orgserver.services.records.preparation import Preparation
@@ -32,7 +32,7 @@ class Services:
     bulk: Bulk
     describe: DescribeOperations
     fleet: Fleet
-    directory: Directory
+    visible_orgs: VisibleOrgs
     names: CachedNames
 
 
@@ -52,6 +52,6 @@ def make_services(
         Bulk(store, access, preparation, call_timeout=call_timeout),
         DescribeOperations(metadata, cursor_key),
         Fleet(executor, queries, access),
-        Directory(access, executor.log, cursor_key, store.database.file),
+        VisibleOrgs(access, executor.log, cursor_key, store.database.file),
         CachedNames(access, metadata),
     )

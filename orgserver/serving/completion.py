@@ -73,7 +73,7 @@ async def _orgs(services: Services, caller: Caller, typed: str) -> list[str]:
     names: list[str] = []
     cursor: str | None = None
     for _ in range(_PAGES):
-        page = await services.directory.page(Call(caller, "completion"), typed or None, cursor)
+        page = await services.visible_orgs.page(Call(caller, "completion"), typed or None, cursor)
         names += [str(org["org"]) for org in page.orgs]
         cursor = page.next_cursor
         if cursor is None:

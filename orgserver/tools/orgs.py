@@ -9,7 +9,7 @@ from pydantic import Field, WithJsonSchema
 from orgserver.model.audit import Action
 from orgserver.services.calls.plan import Call
 from orgserver.services.composition import Services
-from orgserver.services.orgs import limits
+from orgserver.services.orgs import usage
 from orgserver.tools import results
 from orgserver.tools.arguments import Arguments, Cursor, Org
 from orgserver.tools.tool import ToolSpec
@@ -28,7 +28,7 @@ class ListOrgs(Arguments):
 
 async def run(services: Services, call: Call, arguments: ListOrgs) -> dict[str, Any]:
     """Name the orgs."""
-    page = await services.directory.page(call, arguments.match, arguments.cursor)
+    page = await services.visible_orgs.page(call, arguments.match, arguments.cursor)
     shaped: dict[str, Any] = {"orgs": page.orgs}
     shaped |= {"next_cursor": page.next_cursor} if page.next_cursor else {}
     return shaped | ({"warnings": list(page.warnings)} if page.warnings else {})
@@ -42,7 +42,7 @@ class GetLimits(Arguments):
 
 async def _limits(services: Services, call: Call, _arguments: GetLimits) -> dict[str, Any]:
     """Tell what an org has used of its limits."""
-    return results.usage(call.org, await services.executor.run(call, limits.read_limits()))
+    return results.usage(call.org, await services.executor.run(call, usage.read_limits()))
 
 
 TOOLS = (

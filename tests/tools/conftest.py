@@ -16,7 +16,7 @@ from orgserver.model.results import Change, Changed, Created, Page, Record
 from orgserver.model.schema import FieldInfo, ObjectInfo, Schema
 from orgserver.services.calls.plan import Call, Operation
 from orgserver.services.describe.operations import ObjectPage
-from orgserver.services.orgs.directory import OrgPage
+from orgserver.services.orgs.visible_orgs import OrgPage
 from orgserver.services.queries.list_query import Listing
 from orgserver.services.records.upsert import Upsert
 from orgserver.serving.server import build_server

@@ -8,7 +8,7 @@ from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, PromptReference, ResourceT
 
 from orgserver.model.audit import Action
 from orgserver.model.errors import NeedsLogin, UnknownOrg
-from orgserver.services.orgs.directory import OrgPage
+from orgserver.services.orgs.visible_orgs import OrgPage
 from orgserver.serving.prompts import JOBS
 
 CONTACT_ID = "003Ws000003xYzAIAU"

@@ -19,7 +19,7 @@ from orgserver.model.errors import (
 from orgserver.model.names import CONTACT, EVENT
 from orgserver.model.orgs import Caller, Principal
 from orgserver.model.results import Page
-from orgserver.services.orgs.directory import OrgPage
+from orgserver.services.orgs.visible_orgs import OrgPage
 from orgserver.services.queries.list_query import Listing
 
 CONTACT_ID = "003Ws000003xYzAIAU"

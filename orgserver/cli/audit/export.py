@@ -20,7 +20,7 @@ from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import ConfigError, OperatorError, OrgserverError
 from orgserver.model.text import escape_json
 from orgserver.private_files import create, publish, staging_path
-from orgserver.services.audit.files import write_text
+from orgserver.services.audit.export_files import write_text
 
 if TYPE_CHECKING:
     from orgserver.services.audit.log_reader import AuditLogReader

@@ -39,14 +39,15 @@ _NO_ORGS = "No org is registered yet. Add one with: orgserver add-org ALIAS"
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_orgs(match: str | None, problems: bool, wide: bool, as_json: bool) -> None:
     """List the registered orgs, their states and when each token was last refreshed."""
-    from orgserver.services.orgs import directory  # noqa: PLC0415  # a shell that completes waits for none of it
+    from orgserver.services.orgs import visible_orgs  # noqa: PLC0415  # a shell that completes waits for none of it
 
     async def act() -> list[Org]:
         async with app_to_read(settings_of()) as app:
             return await app.registry.all()
 
     every = run(act())
-    orgs = [org for org in every if directory.matches(org, match) and (not problems or directory.needs_somebody(org))]
+    orgs = [org for org in every if visible_orgs.matches(org, match)]
+    orgs = [org for org in orgs if visible_orgs.needs_somebody(org)] if problems else orgs
     if as_json:
         print_json([details_of(org) for org in orgs])
     elif orgs:
@@ -65,7 +66,7 @@ def _none_listed(every: list[Org], match: str | None, *, problems: bool) -> str:
 
 
 def _print_orgs(orgs: list[Org], *, wide: bool) -> None:
-    from orgserver.services.orgs import directory, keepalive  # noqa: PLC0415  # as above
+    from orgserver.services.orgs import keepalive, visible_orgs  # noqa: PLC0415  # as above
 
     print_table(
         _COLUMNS,
@@ -75,7 +76,7 @@ def _print_orgs(orgs: list[Org], *, wide: bool) -> None:
                 org.org_id,
                 org.name,
                 org.kind,
-                directory.state(org).value,
+                visible_orgs.state(org).value,
                 org.user.username if org.user else None,
                 org.instance_url.partition("://")[2],
                 ", ".join(org.policy.limits) or None,
@@ -227,16 +228,16 @@ async def _permission(app: App, org: Org, *, yes: bool) -> Caller:
 
 
 def _facts_of(check: Any) -> dict[str, Any]:
-    from orgserver.services.orgs import directory  # noqa: PLC0415  # as above
+    from orgserver.services.orgs import visible_orgs  # noqa: PLC0415  # as above
 
     error = check.error
     return {
         "alias": check.org.alias,
         "ok": error is None,
-        "state": directory.state(check.org).value,
+        "state": visible_orgs.state(check.org).value,
         "username": check.username,
         "code": error.code if error else None,
         "error": str(error) if error else None,
         "hint": error.hint if error else None,
-        "problem": directory.problem(check.org),
+        "problem": visible_orgs.problem(check.org),
     }

@@ -59,7 +59,7 @@ class _Fault(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class CsvFile:
     """A CSV file, and what holds for all of its rows."""
 
     place: str
@@ -69,11 +69,11 @@ class Sheet:
     trusted: tuple[str, ...] = ()
 
 
-def candidates(data: bytes, sheet: Sheet) -> list[Candidate]:
+def candidates(data: bytes, csv_file: CsvFile) -> list[Candidate]:
     """Every row as a candidate, faulty ones with what is wrong; ConfigError if it is no such file."""
-    rows = _rows(data, sheet.place)
-    columns = _columns(next(rows, (1, []))[1], sheet.place)
-    return [_candidate(number, _cells(cells, columns), sheet) for number, cells in rows if any(cells)]
+    rows = _rows(data, csv_file.place)
+    columns = _columns(next(rows, (1, []))[1], csv_file.place)
+    return [_candidate(number, _cells(cells, columns), csv_file) for number, cells in rows if any(cells)]
 
 
 def _rows(data: bytes, place: str) -> Iterator[tuple[int, list[str]]]:
@@ -119,11 +119,11 @@ def _cells(cells: list[str], columns: list[str]) -> dict[str, str] | None:
     return dict.fromkeys(COLUMNS, "") | dict(zip(columns, cells, strict=False))
 
 
-def _candidate(number: int, row: dict[str, str] | None, sheet: Sheet) -> Candidate:
+def _candidate(number: int, row: dict[str, str] | None, csv_file: CsvFile) -> Candidate:
     where = f"row {number}"
-    source = f"{sheet.place}, {where}"
+    source = f"{csv_file.place}, {where}"
     try:
-        registration = _registration(row, source, sheet)
+        registration = _registration(row, source, csv_file)
     except _Fault as fault:
         return Candidate(source, where, _shown_alias(row) or where, _never, problem=f"{where}, {fault}")
 
@@ -155,7 +155,7 @@ def _shown_alias(row: Mapping[str, str] | None) -> str:
         return ""
 
 
-def _registration(row: Mapping[str, str] | None, source: str, sheet: Sheet) -> Registration:
+def _registration(row: Mapping[str, str] | None, source: str, csv_file: CsvFile) -> Registration:
     if row is None:
         raise _Fault("cells", "more than there are columns; is a quotation mark missing?")
     try:
@@ -165,12 +165,12 @@ def _registration(row: Mapping[str, str] | None, source: str, sheet: Sheet) -> R
     if not row["client_id"]:
         raise _Fault("client_id", "empty")
     kind = _kind(row)
-    trusted = tuple(dict.fromkeys((*sheet.trusted, *_trusted(row["trust_host"]))))
+    trusted = tuple(dict.fromkeys((*csv_file.trusted, *_trusted(row["trust_host"]))))
     instance = _url(row, "instance_url", trusted)
     login = _url(row, "login_url", trusted) or instance or LOGIN_URL
     if kind == "client-credentials" and audiences.is_shared(login):
         raise _Fault("login_url", "client credentials need the org's own host")
-    key = _private_key(sheet.folder / row["private_key_file"]) if kind == "jwt" else None
+    key = _private_key(csv_file.folder / row["private_key_file"]) if kind == "jwt" else None
     return Registration(
         alias=alias,
         client_id=_word(row, "client_id"),

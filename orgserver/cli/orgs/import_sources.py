@@ -52,8 +52,8 @@ async def from_sf(common: Common) -> list[Candidate]:
 def from_csv(file: str, common: Common) -> list[Candidate]:
     """Every row of a file."""
     folder = Path() if file == STDIN else Path(file).parent
-    sheet = csv_rows.Sheet(place_of(file), folder, common.trusted)
-    return [_with(common, each) for each in csv_rows.candidates(_read(file), sheet)]
+    csv_file = csv_rows.CsvFile(place_of(file), folder, common.trusted)
+    return [_with(common, each) for each in csv_rows.candidates(_read(file), csv_file)]
 
 
 def place_of(file: str | None) -> str:

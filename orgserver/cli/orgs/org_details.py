@@ -12,7 +12,7 @@ from orgserver.model.orgs import Org
 
 def details_of(org: Org) -> dict[str, Any]:
     """Everything about an org that is no secret."""
-    from orgserver.services.orgs import directory, keepalive  # noqa: PLC0415  # a shell that completes waits for none of it
+    from orgserver.services.orgs import keepalive, visible_orgs  # noqa: PLC0415  # a shell that completes waits for none of it
 
     return {
         "alias": org.alias,
@@ -21,9 +21,9 @@ def details_of(org: Org) -> dict[str, Any]:
         "name": org.name,
         "kind": org.kind,
         "edition": org.edition,
-        "state": directory.state(org).value,
+        "state": visible_orgs.state(org).value,
         "cause": org.cause,
-        "problem": directory.problem(org),
+        "problem": visible_orgs.problem(org),
         "held": org.refresh_suspended,
         "move": _move_of(org),
         "user": {"id": org.user.id, "username": org.user.username, "time_zone": org.user.time_zone}
@@ -47,10 +47,10 @@ def details_of(org: Org) -> dict[str, Any]:
 
 def changes(before: Org, after: Org) -> list[dict[str, Any]]:
     """What a command changed of an org: {field, from, to} each."""
-    from orgserver.services.orgs import directory  # noqa: PLC0415  # as above
+    from orgserver.services.orgs import visible_orgs  # noqa: PLC0415  # as above
 
     def facts(org: Org) -> dict[str, Any]:
-        own = {"alias": org.alias, "state": directory.state(org).value, "tags": list(org.tags)}
+        own = {"alias": org.alias, "state": visible_orgs.state(org).value, "tags": list(org.tags)}
         return own | asdict(org.policy)
 
     old, new = facts(before), facts(after)

@@ -73,7 +73,7 @@ def update_org(alias: str, as_json: bool, **options: Any) -> None:
 
 def _show(before: Org, after: Org, twins: Sequence[names.Alias], *, as_json: bool) -> None:
     """Say what is another than it was, old and new; or that nothing is."""
-    from orgserver.services.orgs import directory  # noqa: PLC0415  # a shell that completes waits for none of it
+    from orgserver.services.orgs import visible_orgs  # noqa: PLC0415  # a shell that completes waits for none of it
 
     changes = org_details.changes(before, after)
     if as_json:
@@ -83,7 +83,7 @@ def _show(before: Org, after: Org, twins: Sequence[names.Alias], *, as_json: boo
         name = change["field"].replace("_", "-")
         click.echo(f"{after.alias}: {name} {plain(change['from']) or 'none'} → {plain(change['to']) or 'none'}")
     if not changes:
-        now = ", ".join((directory.state(after).value, *after.policy.limits))
+        now = ", ".join((visible_orgs.state(after).value, *after.policy.limits))
         click.echo(f"{after.alias}: nothing changed, it is so already ({now})")
 
 

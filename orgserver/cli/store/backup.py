@@ -11,7 +11,7 @@ from orgserver.cli.event_loop import run
 from orgserver.cli.support import Failure, app_of, operator, print_json, report, safe, settings_of, tell, warn
 from orgserver.config import Settings
 from orgserver.model.orgs import Org
-from orgserver.services.orgs import directory
+from orgserver.services.orgs import visible_orgs
 from orgserver.store.backup import copy
 from orgserver.store.backup.copy import StoreCopy
 from orgserver.vault.sources import open_vault
@@ -65,7 +65,7 @@ def restore(file: Path, as_json: bool) -> None:
     copied, orgs = run(act())
     if as_json:
         facts = [
-            {"alias": org.alias, "state": directory.state(org).value, "held": org.refresh_suspended} for org in orgs
+            {"alias": org.alias, "state": visible_orgs.state(org).value, "held": org.refresh_suspended} for org in orgs
         ]
         print_json({"file": str(source), "store": str(copied.path)} | _facts_of(copied) | {"orgs": facts})
     else:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from orgserver.model.errors import AuditBroken
-from orgserver.services.audit.files import read_text
+from orgserver.services.audit.export_files import read_text
 from orgserver.store.audit import chain
 from orgserver.store.audit.chain import INTENT
 from orgserver.vault.signed_notes import BadNote, Checkpoint, Verifier, read_checkpoint

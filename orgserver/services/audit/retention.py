@@ -15,7 +15,7 @@ from orgserver.model.orgs import Caller
 from orgserver.private_files import create, publish, staging_path
 from orgserver.services.audit import evidence
 from orgserver.services.audit.export import event_line
-from orgserver.services.audit.files import write_text
+from orgserver.services.audit.export_files import write_text
 from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.store.audit import chain, holds, pruning, reader
 from orgserver.store.audit.holds import Hold

@@ -16,7 +16,7 @@ from orgserver.services.calls.plan import Call
 from orgserver.services.executor import Executor
 from orgserver.services.fleet import aggregation
 from orgserver.services.fleet.aggregation import Merge
-from orgserver.services.queries.page_plans import QueryOperations
+from orgserver.services.queries.operations import QueryOperations
 from orgserver.services.results import result_size
 from orgserver.services.results.byte_budget import ByteBudget
 

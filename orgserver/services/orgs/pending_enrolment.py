@@ -197,7 +197,7 @@ def credential_in(enrolment: PendingEnrolment) -> Credential:
         enrolment.facts["client_id"],
         Secret(secret) if secret else None,
         Secret(enrolment.facts["refresh_token"]),
-        given=enrolment.facts["given"],
+        given_digest=enrolment.facts["given"],
     )
 
 

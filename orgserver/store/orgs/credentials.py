@@ -47,7 +47,7 @@ class Credentials:
             audience=row.audience,
             explicit_audience=row.explicit_audience,
             fencing=row.fencing,
-            given=row.given,
+            given_digest=row.given,
         )
 
     async def access_token(self, connection: AsyncConnection, row_id: RowId) -> AccessToken | None:
@@ -95,7 +95,7 @@ class Credentials:
                 audience=credential.audience,
                 explicit_audience=credential.explicit_audience,
                 fencing=credential.fencing,
-                given=credential.given,
+                given=credential.given_digest,
             )
         )
         if access is not None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orgserver.cli.orgs import csv_rows
-from orgserver.cli.orgs.csv_rows import Sheet
+from orgserver.cli.orgs.csv_rows import CsvFile
 from orgserver.model.errors import ConfigError
 from orgserver.model.names import Alias
 from orgserver.services.orgs.import_plan import Candidate
@@ -21,7 +21,7 @@ GOOD = {"alias": "acme", "client_id": "3MVG9", "client_secret": "S", "refresh_to
 
 def read(text: str | bytes, folder: Path = Path(), trusted: tuple[str, ...] = ()) -> list[Candidate]:
     data = text if isinstance(text, bytes) else text.encode()
-    return csv_rows.candidates(data, Sheet("clients.csv", folder, trusted))
+    return csv_rows.candidates(data, CsvFile("clients.csv", folder, trusted))
 
 
 def one(folder: Path = Path(), **changes: str) -> Candidate:

@@ -14,7 +14,7 @@ from orgserver.model.results import SearchResult, Usage
 from orgserver.salesforce.protocol import refusals
 from orgserver.salesforce.soql import sosl
 from orgserver.services.calls.plan import Call
-from orgserver.services.orgs import limits as limiting
+from orgserver.services.orgs import usage
 from orgserver.services.queries import search as searching
 from orgserver.services.queries.search import Search
 from orgserver.services.results import result_size
@@ -162,7 +162,7 @@ async def test_a_real_org_answers_its_limits(app: App, caller: Caller) -> None:
 
 
 async def limits(app: App, caller: Caller) -> Usage:
-    return await app.services.executor.run(Call(caller, "salesforce_limits", "acme"), limiting.read_limits())
+    return await app.services.executor.run(Call(caller, "salesforce_limits", "acme"), usage.read_limits())
 
 
 # -- duplicate rules

@@ -31,7 +31,7 @@ class OrgPage:
     warnings: tuple[str, ...] = ()
 
 
-class Directory:
+class VisibleOrgs:
     """The orgs of a principal, a page at a time."""
 
     def __init__(self, access: Access, log: CallLog, key: Key, store: Path) -> None:
