@@ -16,22 +16,20 @@ from orgserver.model.errors import CallError, Forbidden, NotSent, PolicyDenied, 
 from orgserver.model.orgs import Org, Permission
 from orgserver.salesforce.exchange import Trace
 from orgserver.salesforce.hosts import hosts_of_org
-from orgserver.services.calls import audit_records, confirmation, idempotency, snapshot
+from orgserver.services.calls import confirmation, idempotency, snapshot
 from orgserver.services.calls.access import Access, OrgSession
-from orgserver.services.calls.audit_records import CallLog
 from orgserver.services.calls.confirmation import ANSWER_SECONDS, Confirmer, Notify
-from orgserver.services.calls.plan import Call, Execution, Operation, Plan
+from orgserver.services.calls.execution import CallLog, Execution, clash, too_late, unforeseen, with_warning
+from orgserver.services.calls.plan import Call, Operation, Plan
 from orgserver.services.describe import name_hints
 from orgserver.services.describe.name_hints import OrgNames
 from orgserver.services.describe.schemas import Metadata
-from orgserver.services.observer import Observer, Watched
+from orgserver.services.observer import Observer
 from orgserver.services.tokens import token_errors
 from orgserver.store.calls.idempotency import Begun
 from orgserver.store.session import Store
 
 T = TypeVar("T")
-OUTCOME_SECONDS = 1.0
-"""For writing an outcome, at least, when the store is busy: what was sent is to be on record before the answer."""
 logger = logging.getLogger("orgserver.operations")
 
 
@@ -59,7 +57,7 @@ class Executor:
         self._store = store
         self._access = access
         self._call_timeout = call_timeout
-        self.log = CallLog(store.audit, observer or Observer())
+        self.log = CallLog(store.audit, observer)
         self.metadata = Metadata(store, self.run)
         self._confirmer = Confirmer(store, call_timeout=call_timeout, answer_seconds=answer_seconds, notify=notify)
         self._running: dict[asyncio.Task[Any], Execution[Any]] = {}
@@ -67,9 +65,9 @@ class Executor:
     async def run(self, call: Call, operation: Operation[T]) -> T:
         """Run an operation in a task of its own: a caller that goes away does not take the outcome with it."""
         seconds = min(operation.seconds or self._call_timeout, self._call_timeout)
-        watched = Watched(call.intent(operation.action, operation.undoes))
-        execution = Execution(call, operation, asyncio.get_running_loop().time() + seconds, watched)
-        task = asyncio.create_task(self.log.observe(watched, self._execute(execution)))
+        deadline, intent = asyncio.get_running_loop().time() + seconds, call.intent(operation.action, operation.undoes)
+        execution = Execution(intent=intent, call=call, operation=operation, deadline=deadline)
+        task = asyncio.create_task(self.log.observe(execution, self._execute(execution)))
         self._running[task] = execution
         task.add_done_callback(self._end)
         try:
@@ -97,14 +95,14 @@ class Executor:
             except CallError as error:
                 if await self._reload_if_changed():  # refused by what was true a moment ago
                     continue
-                await self.log.record(execution.watched, execution.failed(error), execution.seconds_left)
+                await self.log.record(execution, execution.fail(error), execution.seconds_left)
                 raise
             except StoreError as error:
                 raise StoreAway("the store cannot be read, so nothing was sent", hint=str(error)) from error
             try:
                 begun = await self._begin(execution, version)
                 if begun.verdict != "catalog_changed":
-                    session = self._access.open_session(org, execution.deadline, Trace())
+                    session = OrgSession(org, execution.deadline, Trace(), self._access.tokens)
                     execution.session = session
                     if begun.verdict != "begun":
                         return await self._answer_unsent(execution, execution.plan, begun, org)
@@ -131,9 +129,9 @@ class Executor:
     async def _check_confirmation(self, execution: Execution[T], org: Org, plan: Plan[T]) -> None:
         """See whether a person is to be asked, and whether one has said yes beforehand."""
         caller = execution.call.caller
-        execution.asks_person = self._confirmer.needs_person(caller, org, plan.confirm)
-        execution.approval = None
-        if execution.asks_person and plan.confirm is not None:
+        execution.asks_person, execution.approval = False, None
+        if plan.confirm is not None and self._confirmer.needs_person(caller, org, plan.confirm):
+            execution.asks_person = True
             execution.approval = await self._confirmer.find_pass(caller, org, execution.intent, plan.confirm)
 
     async def _with_answer_key(self, org: Org, plan: Plan[T]) -> Plan[T]:
@@ -169,7 +167,7 @@ class Executor:
             plan = await self._prepare(execution, plan, session)
             result = await self._send_in_time(execution, plan, session)
         except TimeoutError:
-            error = audit_records.too_late(session.trace, given_up=execution.is_given_up)
+            error = too_late(session.trace, given_up=execution.is_given_up)
         except CallError as refusal:
             error = refusal
             if not execution.is_given_up:
@@ -177,23 +175,15 @@ class Executor:
                 await name_hints.add_hint(org_names, execution.intent, error)
         except Exception:
             logger.exception("a call failed in a way that is not foreseen", extra={"entry": execution.intent.id})
-            error = audit_records.unforeseen(session.trace)
+            error = unforeseen(session.trace)
         execution.timeout = None
         if isinstance(error, Unanswered):
             error.retryable = plan.repeatable or not plan.writes
             error.hint = error.hint or (plan.after_unknown(session) if plan.after_unknown else None)
-        if error is None:
-            completion = plan.completion(result)  # type: ignore[arg-type]  # there is a result
-            completion = audit_records.succeeded(completion, session.trace, execution.started)
-        else:
-            completion = execution.failed(error)
-        answer = plan.seal_answer(result, error, execution.intent)
-        await self.log.finish(
-            execution.watched, completion, answer, within=max(execution.seconds_left, OUTCOME_SECONDS)
-        )
+        await self.log.finish(execution, plan, result, error)
         if error is not None:
             raise error
-        return audit_records.with_warning(result, session.trace)  # type: ignore[return-value]  # without an error there is a result
+        return with_warning(result, session.trace)  # type: ignore[return-value]  # without an error there is a result
 
     async def _prepare(self, execution: Execution[T], plan: Plan[T], session: OrgSession) -> Plan[T]:
         """The plan with what it has to learn from the org; while that is read, nothing is changed."""
@@ -235,7 +225,7 @@ class Executor:
         """Answer a repeated call with what the first one answered; CallError where that is no answer to it."""
         answer: T | CallError
         if begun.verdict == "clash":
-            answer = audit_records.clash(begun.outcome)
+            answer = clash(begun.outcome)
         elif begun.verdict == "spent":
             answer = confirmation.spent()
         elif begun.answer is None or begun.entry_id is None:
@@ -245,10 +235,10 @@ class Executor:
                 key = await self._store.orgs.credentials.data_key(connection, org.row_id)
             answer = plan.recall(key.open(begun.answer, idempotency.context(org.row_id, begun.entry_id)))
         if isinstance(answer, CallError):
-            await self.log.record(execution.watched, execution.failed(answer))
+            await self.log.record(execution, execution.fail(answer))
             raise answer
         completion = replace(plan.completion(answer), outcome=Outcome(begun.outcome or ""))
-        await self.log.record(execution.watched, audit_records.succeeded(completion, Trace(), execution.started))
+        await self.log.record(execution, execution.complete(completion))
         return answer
 
     async def _pin(self, execution: Execution[T], org: Org) -> None:
@@ -258,14 +248,14 @@ class Executor:
             async with asyncio.timeout_at(execution.deadline):
                 await self._access.pin(org)
         except TimeoutError:
-            error = audit_records.too_late(Trace(), given_up=execution.is_given_up)
+            error = too_late(Trace(), given_up=execution.is_given_up)
         except CallError as refusal:
             error = refusal
         except StoreError as away:
             error = StoreAway("the store cannot be read, so nothing was sent", hint=str(away))
         else:
             return
-        await self.log.record(execution.watched, execution.failed(error))
+        await self.log.record(execution, execution.fail(error))
         raise error
 
     async def _reload_if_changed(self) -> bool:

@@ -21,7 +21,7 @@ from orgserver.services.bulk.record_ids import FirstPage
 from orgserver.services.bulk.recovery_hint import recovery_hint
 from orgserver.services.bulk.request import BulkArguments, BulkRequest, check_arguments
 from orgserver.services.bulk.run import SHOWN, BulkRun, Pace
-from orgserver.services.calls import audit_records, idempotency, questions
+from orgserver.services.calls import idempotency, questions
 from orgserver.services.calls.access import Access, OrgSession
 from orgserver.services.calls.plan import Call, Operation, Plan
 from orgserver.services.calls.preflight import Preflight, check_columns
@@ -96,7 +96,7 @@ class Bulk:
             show,
             _preview_completion,
             record_ids=request.ids,
-            fields=audit_records.sorted_names(request.paths),
+            fields=request.paths,
             soql=request.query_shape,
             preflight=_preflight(request),
         )
@@ -115,7 +115,7 @@ class Bulk:
             send,
             _completion,
             record_ids=request.ids,
-            fields=audit_records.sorted_names(request.paths),
+            fields=request.paths,
             soql=request.query_shape,
             writes=True,
             repeatable=request.action == "upsert",

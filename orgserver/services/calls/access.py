@@ -152,7 +152,3 @@ class Access:
         del caller
         only = self.scope.orgs
         return {a: org for a, org in catalog.by_alias.items() if only is None or org.alias in only}
-
-    def open_session(self, org: Org, deadline: float, trace: Trace) -> OrgSession:
-        """Open one call's session with an org."""
-        return OrgSession(org, deadline, trace, self.tokens)

@@ -53,9 +53,9 @@ class Confirmer:
         self.answer_seconds = answer_seconds
         self._notify = notify or (lambda _text: None)
 
-    def needs_person(self, caller: Caller, org: Org, confirm: Confirmation | None) -> bool:
+    def needs_person(self, caller: Caller, org: Org, confirm: Confirmation) -> bool:
         """Whether a person is to be asked, as far as that is known before a look."""
-        if confirm is None or caller.transport == "cli":  # there a person has just typed it
+        if caller.transport == "cli":  # there a person has just typed it
             return False
         return confirm.count is None or _needs_person(org, confirm, confirm.count)
 

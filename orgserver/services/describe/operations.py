@@ -11,7 +11,7 @@ from orgserver.model.errors import InvalidArgument
 from orgserver.model.names import SObjectName
 from orgserver.model.orgs import Caller, Org
 from orgserver.model.schema import ObjectInfo, Schema
-from orgserver.services.calls import audit_records, preflight
+from orgserver.services.calls import preflight
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Operation, Plan
 from orgserver.services.describe.schemas import Metadata
@@ -93,7 +93,7 @@ def _plan_describe(
             "read",
             send,
             lambda schema: Completion(Outcome.SUCCEEDED, row_count=len(schema.fields)),
-            fields=audit_records.sorted_names(fields or ()),
+            fields=fields or (),
             preflight=preflight.check_object(name),
         )
 

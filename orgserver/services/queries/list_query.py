@@ -14,7 +14,6 @@ from orgserver.model.schema import Schema
 from orgserver.salesforce import soql
 from orgserver.salesforce.protocol import standard_fields
 from orgserver.salesforce.soql import RowQuery
-from orgserver.services.calls import audit_records
 from orgserver.services.calls.preflight import Preflight, Problem, SchemaLookup, path_problems
 from orgserver.services.queries import filter_values
 from orgserver.services.records import appointments, field_values
@@ -68,7 +67,7 @@ class Listing:
         fields.update(self.filter or {})
         if self.order_by:
             fields.add(self.order_by.split()[0])
-        return audit_records.sorted_names(fields)
+        return tuple(sorted(fields))
 
 
 def check_listing(listing: Listing) -> Preflight:

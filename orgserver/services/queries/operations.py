@@ -16,7 +16,7 @@ from orgserver.model.orgs import Caller, Org
 from orgserver.model.results import Page
 from orgserver.model.schema import Schema
 from orgserver.salesforce import soql as soql_text
-from orgserver.services.calls import audit_records, preflight
+from orgserver.services.calls import preflight
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Call, Operation, Plan
 from orgserver.services.describe.schemas import Metadata
@@ -146,7 +146,7 @@ class QueryOperations:
             "read",
             send,
             _page_ending,
-            fields=audit_records.sorted_names(paths),
+            fields=paths,
             soql=redacted,
             object=_object(object_name),
             preflight=preflight.check_query(_object(object_name), paths) if soql_text.is_plain(text) else None,

@@ -11,7 +11,6 @@ from orgserver.model.errors import InvalidArgument, Rejected
 from orgserver.model.results import FieldValues, SearchResult
 from orgserver.salesforce.protocol import rest
 from orgserver.salesforce.soql import sosl
-from orgserver.services.calls import audit_records
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Operation, Plan
 from orgserver.services.results import result_size
@@ -68,7 +67,7 @@ def _plan(search: Search) -> Plan[SearchResult]:
             row_count=len(page.records),
             record_ids=tuple(str(each["Id"])[:_ID] for each in page.records if each.get("Id")),
         ),
-        fields=audit_records.sorted_names({field for fields in returning.values() for field in fields}),
+        fields={field for fields in returning.values() for field in fields},
         soql=f"FIND {{?}} RETURNING {', '.join(objects)}",
         object=objects[0] if len(objects) == 1 else None,
     )

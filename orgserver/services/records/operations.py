@@ -12,7 +12,7 @@ from orgserver.model.orgs import Org, Permission
 from orgserver.model.results import Changed, FieldValues, Record
 from orgserver.salesforce import soql as soql_text
 from orgserver.salesforce.protocol import rest
-from orgserver.services.calls import audit_records, preflight, questions
+from orgserver.services.calls import preflight, questions
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Call, Operation, Plan
 from orgserver.services.records import appointments, field_values, recovery_hints
@@ -71,7 +71,7 @@ class RecordOperations:
             send,
             lambda _record: Completion(Outcome.SUCCEEDED, row_count=1),
             record_ids=(record_id,),
-            fields=audit_records.sorted_names(names_read),
+            fields=names_read,
             preflight=preflight.check_fields(sobject, () if fields is None else names_read),
         )
 

@@ -14,7 +14,7 @@ from orgserver.model.orgs import Caller, Org
 from orgserver.model.results import FieldValues, Upserted
 from orgserver.model.text import is_blank
 from orgserver.salesforce.protocol import rest
-from orgserver.services.calls import audit_records, idempotency
+from orgserver.services.calls import idempotency
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Plan
 from orgserver.services.records import field_values, recovery_hints
@@ -62,7 +62,7 @@ def plan_upsert(caller: Caller, org: Org, tool: str, upsert: Upsert, preparation
             "write",
             send,
             lambda record: Completion(Outcome.SUCCEEDED, record_ids=(record.id,)),
-            fields=audit_records.sorted_names((*paths, key[0])),
+            fields=(*paths, key[0]),
             writes=True,
             repeatable=True,
             idempotency_key=idempotency_key,

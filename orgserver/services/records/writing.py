@@ -14,7 +14,7 @@ from orgserver.model.names import EVENT, SObjectName
 from orgserver.model.orgs import Caller, Org
 from orgserver.model.results import Changed, Created, FieldValues, Upserted
 from orgserver.salesforce.protocol import rest
-from orgserver.services.calls import audit_records, idempotency
+from orgserver.services.calls import idempotency
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Call, Operation, Plan
 from orgserver.services.records import appointments, field_values, operations, recovery_hints
@@ -107,7 +107,7 @@ class WriteOperations:
                 "write",
                 send,
                 lambda created: Completion(Outcome.SUCCEEDED, record_ids=(created.id,)),
-                fields=audit_records.sorted_names(field_paths(values)),
+                fields=field_paths(values),
                 writes=True,
                 idempotency_key=idempotency_key,
                 remember=idempotency.remember,
@@ -163,7 +163,7 @@ class WriteOperations:
 
             plan = operations.changing(
                 record_id,
-                audit_records.sorted_names(field_paths(values)),
+                field_paths(values),
                 show if preview else send,
                 "write",
                 SnapshotSpec(sobject, record_id, tuple(fields), fields),

@@ -14,7 +14,7 @@ from orgserver.model.orgs import Org, Permission
 from orgserver.model.results import Changed, Created, FieldValues
 from orgserver.salesforce.protocol import rest
 from orgserver.salesforce.protocol.messages import Request
-from orgserver.services.calls import audit_records, idempotency
+from orgserver.services.calls import idempotency
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Plan
 from orgserver.services.calls.snapshot import read_first
@@ -71,7 +71,7 @@ def read_record(restore: Restore, fields: Sequence[str]) -> Callable[[Org], Plan
         send,
         lambda record: Completion(Outcome.SUCCEEDED, row_count=int(record is not None)),
         record_ids=(restore.target,),
-        fields=audit_records.sorted_names(fields),
+        fields=fields,
     )
 
 
@@ -122,7 +122,7 @@ def create_record(org: Org, restore: Restore) -> Plan[Created]:
         send,
         lambda created: Completion(Outcome.SUCCEEDED, record_ids=(created.id,)),
         record_ids=(restore.record_id,),
-        fields=audit_records.sorted_names(restore.values),
+        fields=restore.values,
         writes=True,
         idempotency_key=idempotency.digest_call(
             key, principal="orgserver", row_id=org.row_id, arguments={"undo": restore.entry_id}
@@ -151,7 +151,7 @@ def _plan_change(org: Org, restore: Restore, permission: Permission, send: Any, 
         send,
         lambda _changed: Completion(Outcome.SUCCEEDED),
         record_ids=tuple(dict.fromkeys((restore.target, restore.record_id))),
-        fields=audit_records.sorted_names(fields),
+        fields=fields,
         writes=True,
         after_unknown=lambda _session: "read the record to see whether the change happened",
     )
