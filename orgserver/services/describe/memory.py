@@ -1,14 +1,24 @@
-"""Describes in memory: those that were used last, as many as are worth their room, and when each was true."""
+"""Describes in memory, and what they say of a call: those that were used last, and when each was true.
+
+Up to five minutes old a describe is fresh, and may refuse a call; up to a day it is used all the same.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from orgserver.model.names import SObjectName
 from orgserver.model.orgs import Org
 from orgserver.model.schema import ObjectList, Schema
+from orgserver.services.calls.preflight import Preflight, Problem, missing_object
 from orgserver.store.describe_cache import DescribeKey
 
+FRESH_SECONDS = 300
+STALE_SECONDS = 24 * 3_600
+ALL = SObjectName("")
+"""Stands for the list of all objects."""
 MAX_WEIGHT = 50_000
 """Fields, picklist values and relationships kept in memory, some 20 MB at most."""
 LOOK_AGAIN_SECONDS = 60
@@ -32,28 +42,54 @@ class CachedDescribe:
 
 
 class DescribeMemory:
-    """The describes, the latest used one last."""
+    """The describes, the latest used one last. ``cached``, ``fresh``, ``names`` and ``allows`` ask nobody."""
 
-    def __init__(self, max_weight: int = MAX_WEIGHT) -> None:
+    def __init__(self, clock: Callable[[], int], max_weight: int = MAX_WEIGHT) -> None:
+        self._clock = clock
         self._max_weight = max_weight
         self.describes: OrderedDict[DescribeKey, CachedDescribe] = OrderedDict()
         self.weight = 0
+        self._store_attempts = Attempts()
+        """Of asking the store for what is not here."""
+
+    def cached(self, org: Org, sobject: str) -> Schema | None:
+        """An object's schema if it is not older than a day."""
+        content = self._use(describe_key(org, sobject), STALE_SECONDS, self._clock())
+        return content if isinstance(content, Schema) else None
+
+    def fresh(self, org: Org, sobject: str) -> Schema | None:
+        """An object's schema if it was true five minutes ago: only this may refuse a call."""
+        return self._fresh(org, sobject, self._clock())
+
+    def names(self, org: Org) -> ObjectList | None:
+        """The org's objects."""
+        content = self._use(describe_key(org, ALL), STALE_SECONDS, self._clock())
+        return content if isinstance(content, ObjectList) else None
+
+    def allows(self, org: Org, preflight: Preflight) -> bool:
+        """Whether fresh describes have nothing against a call; not where the store may have fresher ones than these."""
+        if preflight.sobject is None:
+            return True
+        now, keys = self._clock(), (describe_key(org, ALL), describe_key(org, preflight.sobject))
+        return not any(self._is_due(key, now) for key in keys) and not self._problems(org, preflight, now)[0]
+
+    def problems(self, org: Org, preflight: Preflight) -> tuple[Sequence[Problem], list[str]]:
+        """What fresh describes have against a call, and which of them say so."""
+        return self._problems(org, preflight, self._clock())
+
+    def begin_recall(self, key: DescribeKey) -> bool:
+        """Tell whether the store is to be asked for a describe, at most once a minute, and note that it is now."""
+        now = self._clock()
+        return self._is_due(key, now) and self._store_attempts.begin(key, now)
 
     def get(self, key: DescribeKey) -> CachedDescribe | None:
         """A describe of any age."""
         return self.describes.get(key)
 
-    def use(self, key: DescribeKey, seconds: int, now: int) -> CachedDescribe | None:
-        """A describe that is no older than so many seconds."""
-        describe = self.describes.get(key)
-        if describe is None or not describe.is_within(seconds, now):
-            return None
-        self.describes.move_to_end(key)
-        return describe
-
     def put(self, key: DescribeKey, describe: CachedDescribe) -> None:
         """Add or replace a describe; the ones that were not used for longest make room."""
         self.remove(key)
+        self._store_attempts.forget(key)  # if memory lets it go, the store has it
         self.weight += describe.content.weight
         self.describes[key] = describe
         while self.weight > self._max_weight and len(self.describes) > 1:
@@ -68,6 +104,38 @@ class DescribeMemory:
         self.weight -= describe.content.weight
         return True
 
+    def _problems(self, org: Org, preflight: Preflight, now: int) -> tuple[Sequence[Problem], list[str]]:
+        assert preflight.sobject is not None  # noqa: S101  # or nothing could be judged
+        schema = self._fresh(org, preflight.sobject, now)
+        if schema is not None:
+            sobjects = [preflight.sobject]
+
+            def look_up(sobject: str) -> Schema | None:
+                sobjects.append(sobject)
+                return self._fresh(org, sobject, now)
+
+            return preflight.check(schema, look_up), sobjects
+        objects = self._use(describe_key(org, ALL), FRESH_SECONDS, now)
+        if isinstance(objects, ObjectList) and objects.find(preflight.sobject) is None:
+            return [missing_object(preflight, objects)], [ALL]
+        return (), []
+
+    def _fresh(self, org: Org, sobject: str, now: int) -> Schema | None:
+        content = self._use(describe_key(org, sobject), FRESH_SECONDS, now)
+        return content if isinstance(content, Schema) else None
+
+    def _use(self, key: DescribeKey, seconds: int, now: int) -> Schema | ObjectList | None:
+        describe = self.describes.get(key)
+        if describe is None or not describe.is_within(seconds, now):
+            return None
+        self.describes.move_to_end(key)
+        return describe.content
+
+    def _is_due(self, key: DescribeKey, now: int) -> bool:
+        describe = self.describes.get(key)
+        is_fresh = describe is not None and describe.is_within(FRESH_SECONDS, now)
+        return not is_fresh and self._store_attempts.is_due(key, now)
+
 
 class Attempts:
     """When something was last tried, so that it is tried once a minute."""
@@ -75,10 +143,14 @@ class Attempts:
     def __init__(self) -> None:
         self._times: OrderedDict[DescribeKey, int] = OrderedDict()
 
-    def begin(self, key: DescribeKey, now: int) -> bool:
-        """Tell whether a minute has passed since the last attempt, and note that there is one now."""
+    def is_due(self, key: DescribeKey, now: int) -> bool:
+        """Tell whether a minute has passed since the last attempt."""
         last = self._times.get(key)
-        if last is not None and 0 <= now - last < LOOK_AGAIN_SECONDS * _SECOND:
+        return last is None or not 0 <= now - last < LOOK_AGAIN_SECONDS * _SECOND
+
+    def begin(self, key: DescribeKey, now: int) -> bool:
+        """Tell whether an attempt is due, and note that there is one now."""
+        if not self.is_due(key, now):
             return False
         self._times[key] = now
         self._times.move_to_end(key)

@@ -19,7 +19,8 @@ from orgserver.model.schema import ObjectList, Schema
 from orgserver.salesforce.exchange import Trace
 from orgserver.salesforce.soql.places import Level, levels
 from orgserver.services.calls.access import OrgSession
-from orgserver.services.describe.schemas import ALL, Metadata
+from orgserver.services.describe.memory import ALL
+from orgserver.services.describe.schemas import Metadata
 
 SECONDS = 5.0
 """How long a refusal may wait for its hint."""
@@ -60,11 +61,11 @@ class OrgNames:
 
     def cached(self, sobject: str) -> Schema | None:
         """An object's schema."""
-        return self._metadata.cached(self._session.org, sobject)
+        return self._metadata.memory.cached(self._session.org, sobject)
 
     def names(self) -> ObjectList | None:
         """The org's objects."""
-        return self._metadata.names(self._session.org)
+        return self._metadata.memory.names(self._session.org)
 
     async def ask(self, sobject: str) -> None:
         """Ask the org, within the call that was refused: its entry counts the exchange, and tells of its own answer."""

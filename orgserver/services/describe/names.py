@@ -22,7 +22,7 @@ class CachedNames:
         if org is None:
             return ()
         await self._metadata.recall(org)
-        objects = self._metadata.names(org)
+        objects = self._metadata.memory.names(org)
         return [each.name for each in objects.objects] if objects is not None else ()
 
     async def fields(self, caller: Caller, alias: str, sobject: str) -> Sequence[str]:
@@ -31,7 +31,7 @@ class CachedNames:
         if org is None:
             return ()
         await self._metadata.recall(org, sobject)
-        schema = self._metadata.cached(org, sobject)
+        schema = self._metadata.memory.cached(org, sobject)
         return [each.name for each in schema.fields] if schema is not None else ()
 
     async def _org(self, caller: Caller, alias: str) -> Org | None:

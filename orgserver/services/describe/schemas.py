@@ -1,14 +1,14 @@
 """The describes of each org's objects and fields: from memory, from the store, or from Salesforce.
 
-Up to five minutes old it is fresh; up to a day it is used all the same, and asked for anew behind the caller's back;
-older than that the caller waits. Whatever is asked of an org is an act like any other: with its intent on record.
+What is no longer fresh is asked for anew behind the caller's back; for what is older than a day the caller waits.
+Whatever is asked of an org is an act like any other: with its intent on record.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -23,9 +23,17 @@ from orgserver.model.schema import ObjectList, Schema
 from orgserver.salesforce.protocol import describe
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Call, Operation, Plan
-from orgserver.services.calls.preflight import Preflight, Problem, missing_object, refusal
+from orgserver.services.calls.preflight import Preflight, refusal
 from orgserver.services.describe import compression
-from orgserver.services.describe.memory import Attempts, CachedDescribe, DescribeMemory, describe_key
+from orgserver.services.describe.memory import (
+    ALL,
+    FRESH_SECONDS,
+    STALE_SECONDS,
+    Attempts,
+    CachedDescribe,
+    DescribeMemory,
+    describe_key,
+)
 from orgserver.store import describe_cache
 from orgserver.store.describe_cache import DescribeKey, StoredDescribe
 from orgserver.store.session import Store
@@ -34,13 +42,9 @@ from orgserver.store.transaction import Transaction
 W = TypeVar("W", Schema, ObjectList)
 logger = logging.getLogger("orgserver.metadata")
 
-FRESH_SECONDS = 300
-STALE_SECONDS = 24 * 3_600
 LOOK_SECONDS = 5.0
 """How long a call that would be refused waits for a describe that may know better."""
 _TOOL = "metadata"
-ALL = SObjectName("")
-"""Stands for the list of all objects."""
 
 
 Run = Callable[[Call, Operation[Any]], Awaitable[Any]]
@@ -48,40 +52,23 @@ Run = Callable[[Call, Operation[Any]], Awaitable[Any]]
 
 
 class Metadata:
-    """Schemas by org, Salesforce user and object. ``cached``, ``fresh`` and ``names`` ask nobody."""
+    """Schemas by org, Salesforce user and object; ``memory`` has those that need no asking."""
 
     def __init__(self, store: Store, run: Run, memory: DescribeMemory | None = None) -> None:
         self._store = store
         self._run = run
-        self.memory = memory or DescribeMemory()
-        self._store_attempts = Attempts()
-        """Of asking the store for what is not in memory."""
+        self.memory = memory or DescribeMemory(store.database.clock)
         self._org_attempts = Attempts()
         """Of asking Salesforce behind a caller's back."""
         self._locks: WeakValueDictionary[DescribeKey, asyncio.Lock] = WeakValueDictionary()
         self._behind: dict[DescribeKey, asyncio.Task[None]] = {}
 
-    def cached(self, org: Org, sobject: str) -> Schema | None:
-        """An object's schema if it is in memory and not older than a day."""
-        return self._fresh_schema(org, sobject, STALE_SECONDS)
-
-    def fresh(self, org: Org, sobject: str) -> Schema | None:
-        """An object's schema if it is in memory and was true five minutes ago: only this may refuse a call."""
-        return self._fresh_schema(org, sobject, FRESH_SECONDS)
-
-    def names(self, org: Org, *, fresh: bool = False) -> ObjectList | None:
-        """The org's objects, if they are in memory."""
-        content = self._use(org, ALL, FRESH_SECONDS if fresh else STALE_SECONDS)
-        return content if isinstance(content, ObjectList) else None
-
     async def recall(self, org: Org, sobject: str = ALL) -> None:
         """Take an object's schema (or the list of objects) from the store into memory, if it is there and not here."""
         key = describe_key(org, sobject)
-        now = self._store.database.clock()
-        describe = self.memory.get(key)
-        is_fresh = describe is not None and describe.is_within(FRESH_SECONDS, now)
-        if is_fresh or not self._store_attempts.begin(key, now):
+        if not self.memory.begin_recall(key):
             return
+        describe = self.memory.get(key)
         try:
             async with self._store.database.reading() as connection:
                 stored = await describe_cache.find(connection, key)
@@ -91,48 +78,31 @@ class Metadata:
             return
         content = await compression.unpack_in_thread(stored.body)
         if content is not None:
-            self._remember(key, CachedDescribe(content, stored.last_modified, stored.fetched_at))
+            self.memory.put(key, CachedDescribe(content, stored.last_modified, stored.fetched_at))
             await self._write(partial(describe_cache.touch_in, key=key))
 
-    async def check_call(self, caller: Caller, org: Org, preflight: Preflight | None) -> None:
+    async def check_call(self, caller: Caller, org: Org, preflight: Preflight) -> None:
         """Raise InvalidArgument for a call that fresh describes show to be wrong.
 
         Nothing is fetched for a call that they find good. One that they would refuse may be about what was made since:
         they are asked for once more, by acts of their own, and where that fails Salesforce is the judge.
         """
-        if preflight is None or preflight.sobject is None:
-            return
+        assert preflight.sobject is not None  # noqa: S101  # or memory would allow it
         await self.recall(org)
         await self.recall(org, preflight.sobject)
-        problems, sobjects = self._problems(org, preflight)
+        problems, sobjects = self.memory.problems(org, preflight)
         if not problems or not await self._look_again(caller, org, sobjects):
             return
-        problems, _ = self._problems(org, preflight)
+        problems, _ = self.memory.problems(org, preflight)
         if problems:
             raise refusal(problems)
-
-    def _problems(self, org: Org, preflight: Preflight) -> tuple[Sequence[Problem], list[str]]:
-        """What fresh describes have against a call, and which of them say so."""
-        assert preflight.sobject is not None  # noqa: S101  # or nothing could be judged
-        objects, schema = self.names(org, fresh=True), self.fresh(org, preflight.sobject)
-        if schema is not None:
-            sobjects = [preflight.sobject]
-
-            def look_up(sobject: str) -> Schema | None:
-                sobjects.append(sobject)
-                return self.fresh(org, sobject)
-
-            return preflight.check(schema, look_up), sobjects
-        if objects is not None and objects.find(preflight.sobject) is None:
-            return [missing_object(preflight, objects)], [ALL]
-        return (), []
 
     async def _look_again(self, caller: Caller, org: Org, sobjects: Iterable[str]) -> bool:
         """Ask for describes once more; False if one of them did not come."""
         for sobject in dict.fromkeys(sobjects):
             try:
                 async with asyncio.timeout(LOOK_SECONDS):
-                    if self.fresh(org, sobject) is not None or sobject == ALL:
+                    if self.memory.fresh(org, sobject) is not None or sobject == ALL:
                         await self._ask_by_itself(caller, org, sobject)
             except (CallError, TimeoutError) as error:
                 logger.debug("a describe did not come: %s", type(error).__name__)
@@ -251,26 +221,14 @@ class Metadata:
         asked_at: int,
     ) -> W:
         if reply.what is None and cached is not None:
-            self._remember(key, replace(cached, fetched_at=asked_at))
+            self.memory.put(key, replace(cached, fetched_at=asked_at))
             await self._write(partial(describe_cache.confirm_in, key=key, fetched_at=asked_at))
             return _content(kind, cached)
         assert reply.what is not None  # noqa: S101  # 304 answers only a condition, which comes from what is cached
-        self._remember(key, CachedDescribe(reply.what, reply.last_modified, asked_at))
+        self.memory.put(key, CachedDescribe(reply.what, reply.last_modified, asked_at))
         row = StoredDescribe(await compression.pack_in_thread(reply.what), reply.last_modified, asked_at)
         await self._write(partial(describe_cache.keep_in, key=key, describe=row))
         return reply.what
-
-    def _use(self, org: Org, sobject: str, seconds: int) -> Schema | ObjectList | None:
-        describe = self.memory.use(describe_key(org, sobject), seconds, self._store.database.clock())
-        return describe.content if describe is not None else None
-
-    def _fresh_schema(self, org: Org, sobject: str, seconds: int) -> Schema | None:
-        content = self._use(org, sobject, seconds)
-        return content if isinstance(content, Schema) else None
-
-    def _remember(self, key: DescribeKey, describe: CachedDescribe) -> None:
-        self._store_attempts.forget(key)  # if memory lets it go, the store has it
-        self.memory.put(key, describe)
 
     async def _forget(self, key: DescribeKey) -> None:
         if self.memory.remove(key):

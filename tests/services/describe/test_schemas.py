@@ -97,12 +97,12 @@ async def test_a_stale_one_answers_at_once_and_is_asked_for_anew_on_record(
     acme.fault("hang", path=".*/describe", seconds=0.3, times=1)
 
     second = await operations.describe(app, caller, DESCRIBE, "acme", "Contact")
-    before = app.services.executor.metadata.fresh(await org_of(app), "Contact")
+    before = app.services.executor.metadata.memory.fresh(await org_of(app), "Contact")
     await settled(app)
 
     assert second is first
     assert before is None
-    assert app.services.executor.metadata.fresh(await org_of(app), "contact") is first
+    assert app.services.executor.metadata.memory.fresh(await org_of(app), "contact") is first
     (behind,) = await entries(app, "metadata")
     assert (behind.principal, behind.object, behind.outcome) == ("local:tester", "Contact", Outcome.SUCCEEDED)
     assert behind.http_status == 304
@@ -135,14 +135,14 @@ async def test_after_a_day_the_caller_waits_for_what_is_true(
 
     with pytest.raises(Rejected):
         await operations.describe(app, caller, DESCRIBE, "acme", "Contact")
-    assert app.services.executor.metadata.cached(await org_of(app), "Contact") is None
+    assert app.services.executor.metadata.memory.cached(await org_of(app), "Contact") is None
 
 
 async def test_what_one_user_sees_is_never_told_to_another(app: App, caller: Caller) -> None:
     await operations.describe(app, caller, DESCRIBE, "acme", "Contact")
     org = await org_of(app)
     assert org.user is not None
-    cached = app.services.executor.metadata.cached
+    cached = app.services.executor.metadata.memory.cached
 
     assert cached(org, "CONTACT") is not None
     assert cached(replace(org, user=replace(org.user, id="005Ws00000Other")), "Contact") is None
@@ -158,7 +158,7 @@ async def describe_by(metadata: Metadata, app: App, caller: Caller, name: str) -
 
 
 async def test_memory_is_bounded_by_what_schemas_hold(app: App, caller: Caller, acme: SandboxOrg) -> None:
-    memory = DescribeMemory(max_weight=700)
+    memory = DescribeMemory(app.store.database.clock, max_weight=700)
     metadata = Metadata(app.store, app.services.executor.run, memory)
     for name in ("Contact", "Account", "Event", "User"):
         await describe_by(metadata, app, caller, name)
@@ -502,7 +502,7 @@ async def test_nothing_has_changed_is_no_answer_to_who_knows_nothing(
         await operations.describe(app, caller, DESCRIBE, "acme", "Contact")
 
     assert refused.value.code == "REDIRECT"
-    assert app.services.executor.metadata.cached(await org_of(app), "Contact") is None
+    assert app.services.executor.metadata.memory.cached(await org_of(app), "Contact") is None
 
 
 async def test_damage_in_the_store_is_asked_for_anew(open_again, app: App, caller: Caller, acme: SandboxOrg) -> None:
