@@ -46,7 +46,7 @@ async def read(
     record_id: str,
     fields: Sequence[str] | None = None,
 ) -> Record:
-    operation = app.services.records.read(record_id, fields, id_argument=_id_argument(tool))
+    operation = app.services.reading.read(record_id, fields, id_argument=_id_argument(tool))
     return await app.services.executor.run(Call(caller, tool, alias, sobject), operation)
 
 
@@ -67,7 +67,7 @@ async def update(
 async def delete(
     app: App, caller: Caller, tool: str, alias: str, sobject: SObjectName, record_id: str, *, preview: bool = False
 ) -> Changed:
-    operation = app.services.records.delete(record_id, preview=preview, id_argument=_id_argument(tool))
+    operation = app.services.writing.delete(record_id, preview=preview, id_argument=_id_argument(tool))
     return await app.services.executor.run(Call(caller, tool, alias, sobject), operation)
 
 

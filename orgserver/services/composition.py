@@ -15,8 +15,8 @@ from orgserver.services.observer import Observer
 from orgserver.services.orgs.visible_orgs import VisibleOrgs
 from orgserver.services.queries.operations import QueryOperations
 from orgserver.services.records.default_fields import DefaultFields
-from orgserver.services.records.operations import RecordOperations
 from orgserver.services.records.preparation import Preparation
+from orgserver.services.records.reading import ReadOperations
 from orgserver.services.records.writing import WriteOperations
 from orgserver.store.session import Store
 
@@ -26,7 +26,7 @@ class Services:
     """The operations by subject; each is run by ``executor.run``."""
 
     executor: Executor
-    records: RecordOperations
+    reading: ReadOperations
     writing: WriteOperations
     queries: QueryOperations
     bulk: Bulk
@@ -46,7 +46,7 @@ def make_services(
     queries = QueryOperations(cursor_key, metadata, default_fields)
     return Services(
         executor,
-        RecordOperations(default_fields),
+        ReadOperations(default_fields),
         WriteOperations(preparation),
         queries,
         Bulk(store, access, preparation, call_timeout=call_timeout),

@@ -136,7 +136,7 @@ class _Reading:
             return await spec.run(
                 self._services, spec.call(caller, arguments), spec.arguments.model_validate(arguments)
             )
-        operation = self._services.records.read(last)
+        operation = self._services.reading.read(last)
         return results.record(org, await self._services.executor.run(Call(caller, TOOL, org, sobject), operation))
 
     async def _sobject(self, caller: Caller, org: str, name: str, *, describing: bool) -> SObjectName:

@@ -105,7 +105,7 @@ def read(id_argument: str) -> Run:
     """Read a record."""
 
     async def run(services: Services, call: Call, arguments: Any) -> dict[str, Any]:
-        operation = services.records.read(getattr(arguments, id_argument), arguments.fields, id_argument=id_argument)
+        operation = services.reading.read(getattr(arguments, id_argument), arguments.fields, id_argument=id_argument)
         return results.record(call.org, await services.executor.run(call, operation))
 
     return run
@@ -132,7 +132,7 @@ def delete(id_argument: str) -> Run:
     """Delete a record, or show what would go."""
 
     async def run(services: Services, call: Call, arguments: Any) -> dict[str, Any]:
-        operation = services.records.delete(
+        operation = services.writing.delete(
             getattr(arguments, id_argument), preview=arguments.preview, id_argument=id_argument
         )
         return results.deleted(call.org, await services.executor.run(call, operation))

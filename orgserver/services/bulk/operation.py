@@ -62,7 +62,8 @@ class Bulk:
 
         def plan(call: Call, org: Org) -> Plan[BulkResult]:
             request = check_arguments(arguments)
-            field_values.check_duplicates_allowed(org.api_version, arguments.allow_duplicates)
+            if arguments.allow_duplicates:
+                field_values.check_duplicates_possible(org.api_version)
             if arguments.preview:
                 return self._prepare(call.caller, request, self._preview)
             return self._prepare(call.caller, request, lambda ready: self._plan(call.caller, org, call.tool, ready))
@@ -104,6 +105,10 @@ class Bulk:
     def _plan(self, caller: Caller, org: Org, tool: str, request: BulkRequest) -> Plan[BulkResult]:
         first_page = FirstPage()
         digest_source = {"tool": tool, "digest": request.arguments.digest()}
+        key, idempotency_key = request.arguments.idempotency_key, None
+        if key is not None:
+            principal = caller.principal.name
+            idempotency_key = idempotency.read_key(key, principal=principal, row_id=org.row_id, arguments=digest_source)
 
         async def send(session: OrgSession) -> BulkResult:
             run = BulkRun(self._store, caller, session, request, self.pace, self._call_timeout)
@@ -119,12 +124,7 @@ class Bulk:
             soql=request.query_shape,
             writes=True,
             repeatable=request.action == "upsert",
-            idempotency_key=idempotency.read_key(
-                request.arguments.idempotency_key,
-                principal=caller.principal.name,
-                row_id=org.row_id,
-                arguments=digest_source,
-            ),
+            idempotency_key=idempotency_key,
             remember=_remember,
             recall=_recall,
             after_unknown=lambda session: recovery_hint(session, request),

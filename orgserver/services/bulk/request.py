@@ -201,8 +201,10 @@ def _check_record(
     arguments: BulkArguments, key: str | None, record: Mapping[str, Any], place: str, spelling: dict[str, str]
 ) -> FieldValues:
     """One record, its fields in the spelling that was met first, its key first."""
-    field_values.check_names(record, place)
+    has_new_names = bool(record.keys() - spelling.values())
     values = {spelling.setdefault(name.lower(), name): value for name, value in record.items()}
+    if has_new_names or len(values) < len(record):
+        field_values.check_names(record, arguments.sobject, place)
     front: FieldValues = {key: _check_key(arguments, key, values.pop(key, None), place)} if key is not None else {}
     if arguments.action == "delete":
         if values:
@@ -242,7 +244,7 @@ def _check_texts(record: Mapping[str, Any], place: str, *, sheet: bool) -> None:
             continue
         if sheet and value == bulk_csv.NULL:
             raise _bad(f"{place}.{name} is {bulk_csv.NULL}, which empties a field in a large change", f"{place}.{name}")
-        if not names.encodable(value):
+        if not value.isascii() and not names.encodable(value):
             raise _bad(f"{place}.{name} has half a character in it (a lone surrogate)", f"{place}.{name}")
 
 

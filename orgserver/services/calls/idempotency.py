@@ -15,10 +15,8 @@ from orgserver.vault.keys import Context
 MAX_KEY = 200
 
 
-def read_key(key: str | None, *, principal: str, row_id: str, arguments: Mapping[str, Any]) -> IdempotencyKey | None:
-    """Read an ``idempotency_key``; None where none was given."""
-    if key is None:
-        return None
+def read_key(key: str, *, principal: str, row_id: str, arguments: Mapping[str, Any]) -> IdempotencyKey:
+    """Read an ``idempotency_key``."""
     if not key or len(key) > MAX_KEY:
         raise InvalidArgument(f"idempotency_key has 1 to {MAX_KEY} characters", fields=["idempotency_key"])
     return digest_call(key, principal=principal, row_id=row_id, arguments=arguments)

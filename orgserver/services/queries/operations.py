@@ -27,7 +27,7 @@ from orgserver.services.queries.paging import Piece, Source
 from orgserver.services.queries.query_text import MAX_SOQL, check_soql
 from orgserver.services.records import appointments
 from orgserver.services.records.default_fields import DefaultFields
-from orgserver.services.records.operations import record_shape
+from orgserver.services.records.reading import record_shape
 from orgserver.services.results import cursors
 from orgserver.services.results.cursors import Position
 from orgserver.vault.keys import Key

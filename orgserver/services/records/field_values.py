@@ -20,9 +20,9 @@ MAX_FIELDS = 800
 """Salesforce allows 800 custom fields an object and fewer standard ones."""
 
 
-def check_duplicates_allowed(version: str, allow_duplicates: bool) -> None:
+def check_duplicates_possible(version: str) -> None:
     """See that the API version of an org knows how to save duplicates."""
-    if allow_duplicates and int(version[1:].partition(".")[0]) < rest.DUPLICATES_SINCE:
+    if int(version[1:].partition(".")[0]) < rest.DUPLICATES_SINCE:
         raise InvalidArgument(
             f"allow_duplicates needs API version {rest.DUPLICATES_SINCE}.0; this org is registered with {version}",
             fields=["allow_duplicates"],
@@ -65,7 +65,7 @@ def check_field_values(values: Mapping[str, Any], sobject: SObjectName, action: 
         raise InvalidArgument("data is empty; give at least one field", fields=["data"])
     if len(values) > MAX_FIELDS:
         raise InvalidArgument("data has more fields than an object can have", fields=["data"])
-    check_names(values)
+    check_names(values, sobject)
     days_or_times: Collection[str] = ()
     if sobject == EVENT:
         values = event_times.prepare_days(dict(values))
@@ -100,11 +100,12 @@ def _check_structure(name: str, value: Any) -> None:
         raise _bad(name, "is a list of other things than texts; only a picklist takes a list")
 
 
-def check_names(values: Iterable[str], place: str = "data") -> None:
+def check_names(values: Iterable[str], sobject: SObjectName, place: str = "data") -> None:
     """See that each name can be a field's, and that none is there twice, in whichever letters."""
+    standard = standard_fields.STANDARD_FIELDS.get(sobject, {})
     spellings: dict[str, str] = {}
     for name in values:
-        if not names.is_field(name):
+        if name.lower() not in standard and not names.is_field(name):
             raise InvalidArgument(f"{place} holds a name that no field can have", fields=[place])
         first = spellings.setdefault(name.lower(), name)
         if first != name:

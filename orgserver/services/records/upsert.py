@@ -42,13 +42,16 @@ class Upsert:
 def plan_upsert(caller: Caller, org: Org, tool: str, upsert: Upsert, preparation: Preparation) -> Plan[Upserted]:
     """Create the record with this external id, or change it; InvalidArgument names what is wrong."""
     sobject, key = upsert.sobject, _key(upsert)
-    field_values.check_duplicates_allowed(org.api_version, upsert.allow_duplicates)
+    if upsert.allow_duplicates:
+        field_values.check_duplicates_possible(org.api_version)
     values = _without_key(field_values.check_field_values(upsert.data, sobject, "upsert"), key)
     arguments: dict[str, Any] = {"tool": tool, "object": sobject, "key": key, "data": values}
     arguments |= {"allow_duplicates": True} if upsert.allow_duplicates else {}
-    idempotency_key = idempotency.read_key(
-        upsert.idempotency_key, principal=caller.principal.name, row_id=org.row_id, arguments=arguments
-    )
+    idempotency_key = None
+    if upsert.idempotency_key is not None:
+        idempotency_key = idempotency.read_key(
+            upsert.idempotency_key, principal=caller.principal.name, row_id=org.row_id, arguments=arguments
+        )
 
     names_written, paths = tuple(values), field_paths(values)
 

@@ -1,7 +1,8 @@
-"""Plans for creating and updating one record, or for showing what an update would change."""
+"""Plans for creating, updating, upserting and deleting one record, or for showing what an update or delete would do."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -11,18 +12,18 @@ from orgserver.model import times
 from orgserver.model.audit import Action, Completion, Outcome
 from orgserver.model.errors import InvalidArgument, Rejected
 from orgserver.model.names import EVENT, SObjectName
-from orgserver.model.orgs import Caller, Org
+from orgserver.model.orgs import Caller, Org, Permission
 from orgserver.model.results import Changed, Created, FieldValues, Upserted
 from orgserver.salesforce.protocol import rest
-from orgserver.services.calls import idempotency
+from orgserver.services.calls import idempotency, questions
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Call, Operation, Plan
-from orgserver.services.records import appointments, field_values, operations, recovery_hints
+from orgserver.services.records import appointments, field_values, reading, recovery_hints
 from orgserver.services.records.draft import Draft, field_paths
 from orgserver.services.records.preparation import Preparation
 from orgserver.services.records.upsert import Upsert, plan_upsert
 from orgserver.services.results import change_preview
-from orgserver.store.audit.snapshots import SnapshotSpec
+from orgserver.store.audit.snapshots import COSTS, SnapshotSpec
 
 
 class WriteOperations:
@@ -76,6 +77,14 @@ class WriteOperations:
             Action.UPSERT, lambda call, org: plan_upsert(call.caller, org, call.tool, upsert, self._preparation)
         )
 
+    def delete(self, record_id: str, *, preview: bool = False, id_argument: str = "record_id") -> Operation[Changed]:
+        """Delete one record, or show what would be deleted."""
+
+        def plan(call: Call, _org: Org) -> Plan[Changed]:
+            return self._plan_delete(call.object, record_id, id_argument, preview=preview)
+
+        return Operation(Action.PREVIEW if preview else Action.DELETE, plan)
+
     def _plan_create(
         self,
         caller: Caller,
@@ -87,14 +96,16 @@ class WriteOperations:
         *,
         allow_duplicates: bool = False,
     ) -> Plan[Created]:
-        field_values.check_duplicates_allowed(org.api_version, allow_duplicates)
+        if allow_duplicates:
+            field_values.check_duplicates_possible(org.api_version)
         values = field_values.check_field_values(data, sobject, "create")
         names_written = tuple(values)
         arguments: dict[str, Any] = {"tool": tool, "object": sobject, "data": values}
         arguments |= {"allow_duplicates": True} if allow_duplicates else {}
-        idempotency_key = idempotency.read_key(
-            key, principal=caller.principal.name, row_id=org.row_id, arguments=arguments
-        )
+        idempotency_key = None
+        if key is not None:
+            principal = caller.principal.name
+            idempotency_key = idempotency.read_key(key, principal=principal, row_id=org.row_id, arguments=arguments)
 
         def make(body: FieldValues, fields: FieldValues) -> Plan[Created]:
             async def send(session: OrgSession) -> Created:
@@ -132,7 +143,8 @@ class WriteOperations:
         preview: bool,
         allow_duplicates: bool = False,
     ) -> Plan[Changed]:
-        field_values.check_duplicates_allowed(org.api_version, allow_duplicates)
+        if allow_duplicates:
+            field_values.check_duplicates_possible(org.api_version)
         record_id = field_values.read_record_id(id_argument, record_id_text, sobject)
         values = field_values.check_field_values(data, sobject, "update")
         since = _modified(if_unmodified_since)
@@ -151,17 +163,17 @@ class WriteOperations:
                 return Changed(record_id, names_written)
 
             async def show(session: OrgSession) -> Changed:
-                changes, warnings = await operations.read_one(
+                changes, warnings = await reading.read_one(
                     session,
                     sobject,
                     record_id,
                     ("Id", *fields),
                     lambda record: change_preview.preview_update(record, fields),
                 )
-                warnings = (*warnings, *operations.costs(session))
+                warnings = (*warnings, *_costs(session))
                 return Changed(record_id, names_written, preview=True, changes=changes, warnings=warnings)
 
-            plan = operations.changing(
+            plan = _plan_change(
                 record_id,
                 field_paths(values),
                 show if preview else send,
@@ -174,6 +186,56 @@ class WriteOperations:
 
         draft = Draft(sobject, "update", ({"Id": record_id} | values,))
         return draft.plan(make, partial(self._preparation.prepare, caller))
+
+    def _plan_delete(
+        self, sobject: SObjectName, record_id_text: str, id_argument: str, *, preview: bool
+    ) -> Plan[Changed]:
+        record_id = field_values.read_record_id(id_argument, record_id_text, sobject)
+
+        async def send(session: OrgSession) -> Changed:
+            request = rest.delete(session.org.api_version, sobject, record_id)
+            await session.call(request, rest.read_changed)
+            return Changed(record_id)
+
+        async def show(session: OrgSession) -> Changed:
+            fields = field_values.read_field_names(None, sobject)
+            changes, warnings = await reading.read_one(
+                session, sobject, record_id, fields, change_preview.preview_delete
+            )
+            return Changed(record_id, preview=True, changes=changes, warnings=(*warnings, *_costs(session)))
+
+        snapshot = SnapshotSpec(sobject, record_id)
+        after = recovery_hints.delete_hint(sobject, record_id)
+        plan = _plan_change(record_id, (), show if preview else send, "delete", snapshot, after, preview=preview)
+        return plan if preview else replace(plan, confirm=questions.of_record(sobject, record_id))
+
+
+def _plan_change(
+    record_id: str,
+    fields: tuple[str, ...],
+    send: Callable[[OrgSession], Awaitable[Changed]],
+    permission: Permission,
+    snapshot: SnapshotSpec,
+    after: str,
+    *,
+    preview: bool,
+) -> Plan[Changed]:
+    """Plan to change or delete one record, or to show that."""
+    return Plan(
+        "read" if preview else permission,
+        send,
+        lambda _changed: Completion(Outcome.SUCCEEDED),
+        record_ids=(record_id,),
+        fields=fields,
+        writes=not preview,
+        after_unknown=None if preview else (lambda _session: after),
+        snapshot=None if preview else snapshot,
+    )
+
+
+def _costs(session: OrgSession) -> tuple[str, ...]:
+    """What a preview says of an org that keeps what changes replace."""
+    return (COSTS,) if session.org.policy.keep_values else ()
 
 
 def _modified(text: str | None) -> datetime | None:

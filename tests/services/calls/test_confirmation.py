@@ -435,7 +435,7 @@ async def test_nobody_answering_is_a_refusal_after_five_minutes(strict, acme, ca
     call = Call(replace(caller, elicitor=Silent()), DELETE, "acme", CONTACT)
 
     with pytest.raises(PolicyDenied) as silent:
-        await executor.run(call, strict.services.records.delete(contact, id_argument="contact_id"))
+        await executor.run(call, strict.services.writing.delete(contact, id_argument="contact_id"))
 
     assert silent.value.code == "CONFIRMATION_TIMEOUT"
     assert deletes(acme) == []

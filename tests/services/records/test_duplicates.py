@@ -114,7 +114,7 @@ async def test_what_cannot_save_duplicates_says_so_before_anything_is_sent(
         assert refused.value.fields == ("allow_duplicates",)
     assert acme.requests == []
     with pytest.raises(InvalidArgument, match="needs API version 52"):
-        field_values.check_duplicates_allowed("v51.0", True)
+        field_values.check_duplicates_possible("v51.0")
 
 
 async def test_the_same_key_with_and_without_duplicates_is_another_call(app: App, caller: Caller) -> None:

@@ -1,31 +1,30 @@
-"""What each verb will do in one org, decided before anything is sent: arguments checked, requests made."""
+"""Plans for reading one record, and the record in the shape that agents get."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 from orgserver.model.audit import Action, Completion, Outcome
 from orgserver.model.names import EVENT, RecordId, SObjectName
-from orgserver.model.orgs import Org, Permission
-from orgserver.model.results import Changed, FieldValues, Record
+from orgserver.model.orgs import Org
+from orgserver.model.results import FieldValues, Record
 from orgserver.salesforce import soql as soql_text
 from orgserver.salesforce.protocol import rest
-from orgserver.services.calls import preflight, questions
+from orgserver.services.calls import preflight
 from orgserver.services.calls.access import OrgSession
-from orgserver.services.calls.plan import Call, Operation, Plan
-from orgserver.services.records import appointments, field_values, recovery_hints
+from orgserver.services.calls.plan import Operation, Plan
+from orgserver.services.records import appointments, field_values
 from orgserver.services.records.appointments import Attendees
 from orgserver.services.records.default_fields import DefaultFields
-from orgserver.services.results import change_preview, result_size
-from orgserver.store.audit.snapshots import COSTS, SnapshotSpec
+from orgserver.services.results import result_size
 
 T = TypeVar("T")
 
 
-class RecordOperations:
-    """Makes plans. Every method raises InvalidArgument naming the argument that is wrong."""
+class ReadOperations:
+    """Makes plans of reads; InvalidArgument names the argument that is wrong."""
 
     def __init__(self, default_fields: DefaultFields) -> None:
         self._default_fields = default_fields
@@ -36,14 +35,6 @@ class RecordOperations:
     ) -> Operation[Record]:
         """Read one record; ``id_argument`` is what the tool calls its id."""
         return Operation(Action.READ, lambda call, _org: self._plan_read(call.object, record_id, fields, id_argument))
-
-    def delete(self, record_id: str, *, preview: bool = False, id_argument: str = "record_id") -> Operation[Changed]:
-        """Delete one record, or show what would be deleted."""
-
-        def plan(call: Call, _org: Org) -> Plan[Changed]:
-            return self._plan_delete(call.object, record_id, id_argument, preview=preview)
-
-        return Operation(Action.PREVIEW if preview else Action.DELETE, plan)
 
     def _plan_read(
         self, sobject: SObjectName, record_id_text: str, fields: Sequence[str] | None, id_argument: str
@@ -75,49 +66,6 @@ class RecordOperations:
             preflight=preflight.check_fields(sobject, () if fields is None else names_read),
         )
 
-    def _plan_delete(
-        self, sobject: SObjectName, record_id_text: str, id_argument: str, *, preview: bool
-    ) -> Plan[Changed]:
-        record_id = field_values.read_record_id(id_argument, record_id_text, sobject)
-
-        async def send(session: OrgSession) -> Changed:
-            request = rest.delete(session.org.api_version, sobject, record_id)
-            await session.call(request, rest.read_changed)
-            return Changed(record_id)
-
-        async def show(session: OrgSession) -> Changed:
-            fields = field_values.read_field_names(None, sobject)
-            changes, warnings = await read_one(session, sobject, record_id, fields, change_preview.preview_delete)
-            return Changed(record_id, preview=True, changes=changes, warnings=(*warnings, *costs(session)))
-
-        snapshot = SnapshotSpec(sobject, record_id)
-        after = recovery_hints.delete_hint(sobject, record_id)
-        plan = changing(record_id, (), show if preview else send, "delete", snapshot, after, preview=preview)
-        return plan if preview else replace(plan, confirm=questions.of_record(sobject, record_id))
-
-
-def changing(
-    record_id: str,
-    fields: tuple[str, ...],
-    send: Callable[[OrgSession], Awaitable[Changed]],
-    permission: Permission,
-    snapshot: SnapshotSpec,
-    after: str,
-    *,
-    preview: bool,
-) -> Plan[Changed]:
-    """Plan to change or delete one record, or to show that."""
-    return Plan(
-        "read" if preview else permission,
-        send,
-        lambda _changed: Completion(Outcome.SUCCEEDED),
-        record_ids=(record_id,),
-        fields=fields,
-        writes=not preview,
-        after_unknown=None if preview else (lambda _session: after),
-        snapshot=None if preview else snapshot,
-    )
-
 
 def record_shape(org: Org, sobject: SObjectName, fields: Sequence[str] | None) -> Callable[[FieldValues], FieldValues]:
     """How a record is told: without the empty fields when nobody named any."""
@@ -128,11 +76,6 @@ def record_shape(org: Org, sobject: SObjectName, fields: Sequence[str] | None) -
         return appointments.show_event(values, zone, fields) if sobject == EVENT else values
 
     return shape
-
-
-def costs(session: OrgSession) -> tuple[str, ...]:
-    """What a preview says of an org that keeps what changes replace."""
-    return (COSTS,) if session.org.policy.keep_values else ()
 
 
 async def read_one(
