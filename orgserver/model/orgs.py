@@ -30,6 +30,10 @@ class OrgState(StrEnum):
     DISABLED = "disabled"
 
 
+CLOSED_STATES = (OrgState.NEEDS_LOGIN, OrgState.QUARANTINED)
+"""Of orgs to which nothing is sent, whatever access token is at hand, until somebody has logged in again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """An org's own limits, binding every principal and every alias of the org."""
@@ -129,11 +133,6 @@ class Org:
     operator says so (``check-org --try-token``)."""
     move: Move | None = None
     """The last one that was named since the last login."""
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether nothing may be sent to it, whatever access token is at hand, until somebody has logged in again."""
-        return self.state in (OrgState.NEEDS_LOGIN, OrgState.QUARANTINED)
 
     def is_twin_of(self, other: Org) -> bool:
         """Whether this is the same org under another alias, as far as both have said which org they are."""

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from orgserver.model.audit import Outcome
 from orgserver.model.errors import CallError, Forbidden, NotSent, PolicyDenied, StoreAway, StoreError, Unanswered
-from orgserver.model.orgs import Org, Permission
+from orgserver.model.orgs import CLOSED_STATES, Org, Permission
 from orgserver.salesforce.exchange import Trace
 from orgserver.salesforce.hosts import hosts_of_org
 from orgserver.services.calls import confirmation, idempotency, snapshot
@@ -116,7 +116,7 @@ class Executor:
         """What this server and this org allow: each can only take away. NotSent where the org's state forbids it."""
         if not org.enabled:
             raise PolicyDenied(f"{org.alias} is disabled", code="ORG_DISABLED", hint="an administrator enables it")
-        if org.is_closed:
+        if org.state in CLOSED_STATES:
             raise token_errors.closed(org, org)
         if org.org_id is None:
             raise _NotPinned(org)  # other limits may bind it, too

@@ -19,8 +19,7 @@ from orgserver.salesforce.protocol import bulk_csv
 from orgserver.salesforce.protocol.bulk import MANY
 from orgserver.services.queries.query_text import check_soql
 from orgserver.services.records import event_times, field_values
-from orgserver.services.records.draft import Draft, by_column, field_paths, read_parent_key
-from orgserver.services.records.value_checks import WriteAction
+from orgserver.services.records.draft import Draft, WriteAction, by_column, field_paths, read_parent_key
 
 MAX_RECORDS = 20_000
 """Records that one call may write out."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from orgserver.model.orgs import Caller, Org
+from orgserver.model.orgs import CLOSED_STATES, Caller, Org
 from orgserver.services.calls.access import Access
 from orgserver.services.describe.schemas import Metadata
 
@@ -37,5 +37,5 @@ class CachedNames:
     async def _org(self, caller: Caller, alias: str) -> Org | None:
         for org in await self._access.visible(caller):
             if org.alias == alias:
-                return org if org.enabled and not org.is_closed else None
+                return org if org.enabled and org.state not in CLOSED_STATES else None
         return None

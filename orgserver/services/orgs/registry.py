@@ -12,7 +12,7 @@ from typing import Any
 from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.errors import CallError, EnrolmentError, Rejected
 from orgserver.model.names import Alias, OrgId, nearest, new_id, org_id
-from orgserver.model.orgs import Caller, Credential, Org, OrgKind, OrgState, OrgUser, Policy
+from orgserver.model.orgs import CLOSED_STATES, Caller, Credential, Org, OrgKind, OrgState, OrgUser, Policy
 from orgserver.model.secret import Secret
 from orgserver.salesforce.auth import oauth
 from orgserver.salesforce.client import SalesforceClient
@@ -98,7 +98,7 @@ class Registry:
         try:
             if try_token or again:
                 token = await self._access.tokens.renew(org, force=True)
-            elif org.is_closed:  # its access token is not to be sent, be it ever so alive
+            elif org.state in CLOSED_STATES:  # its access token is not to be sent, be it ever so alive
                 raise closed(org, org)
             else:
                 token = await self._access.tokens.current(org)

@@ -14,7 +14,7 @@ from orgserver.model.errors import CallError, InvalidArgument
 from orgserver.model.names import SObjectName
 from orgserver.model.schema import FieldInfo, Schema
 from orgserver.salesforce.protocol import standard_fields
-from orgserver.services.records import value_checks
+from orgserver.services.records import value_shapes
 
 _NO_VALUES = frozenset({"contains", "starts_with", "is_null"})
 """Operators whose values are texts, or flags, whatever the field is."""
@@ -36,17 +36,17 @@ def read_value(name: str, field: FieldInfo, value: Any) -> Any:
 
 def _read(field: FieldInfo, value: Any) -> Any:
     if field.type == "date":
-        return value if isinstance(value, date) else date.fromisoformat(value_checks.convert(field, value))
+        return value if isinstance(value, date) else date.fromisoformat(value_shapes.convert(field, value))
     if field.type == "datetime":
-        return value if isinstance(value, date) else times.read_instant(value_checks.convert(field, value))
-    if field.type == "boolean" or field.type in value_checks.NUMBERS:
-        return value_checks.convert(field, value)
-    if field.type in value_checks.PICKLISTS and isinstance(value, str):
+        return value if isinstance(value, date) else times.read_instant(value_shapes.convert(field, value))
+    if field.type == "boolean" or field.type in value_shapes.NUMBERS:
+        return value_shapes.convert(field, value)
+    if field.type in value_shapes.PICKLISTS and isinstance(value, str):
         try:
-            return value_checks.convert(field, value)
+            return value_shapes.convert(field, value)
         except ValueError:
             return value  # records may have values that the picklist has no more
-    return str(value) if type(value) is int and field.type in value_checks.TEXTS else value
+    return str(value) if type(value) is int and field.type in value_shapes.TEXTS else value
 
 
 async def convert_filter(filter_: Mapping[str, Any], sobject: SObjectName, read_schema: ReadSchema) -> dict[str, Any]:
@@ -54,7 +54,7 @@ async def convert_filter(filter_: Mapping[str, Any], sobject: SObjectName, read_
     values = dict(filter_)
     for name, condition in filter_.items():
         standard = standard_fields.field(sobject, name)
-        if (standard is not None and standard.type not in value_checks.PICKLISTS) or not _has_values(condition):
+        if (standard is not None and standard.type not in value_shapes.PICKLISTS) or not _has_values(condition):
             continue
         field = await _field(name, sobject, read_schema)
         if field is not None:

@@ -10,9 +10,9 @@ from orgserver.model.names import EVENT
 from orgserver.model.results import FieldValues
 from orgserver.model.schema import FieldInfo, Schema
 from orgserver.services.calls.preflight import Problem, missing_field, missing_relationship
-from orgserver.services.records import event_times, value_checks
+from orgserver.services.records import event_times, field_values, value_shapes
 from orgserver.services.records.draft import Draft, Parent, by_lookup_field, read_parent_key
-from orgserver.services.records.value_checks import WrongValue
+from orgserver.services.records.field_values import WrongValue
 
 MOST_TYPES = 4
 """Of so many kinds of parents the right one is found by its key; where there are more, it is named."""
@@ -79,7 +79,7 @@ class Conversion:
         if key is not None and key in self._texts:
             return self._texts[key]
         try:
-            plain = value_checks.convert_value(field, value)
+            plain = field_values.convert_value(field, value)
         except WrongValue as error:
             self._problems.append(Problem(error.code, f"{field.name} {error}", where))
             return value
@@ -88,7 +88,7 @@ class Conversion:
         return plain
 
     def _convert_parent(self, reference: FieldInfo, name: str, value: Any, where: str, ready: FieldValues) -> None:
-        if not value_checks.is_writable(reference, self._draft.action):
+        if not field_values.is_writable(reference, self._draft.action):
             self._add_parent_problem(f"{name} cannot be set by a {self._draft.action}", where)
             return
         if any(each.lower() == reference.name.lower() for each in by_lookup_field(ready)):
@@ -137,7 +137,7 @@ def resolve_parent(reference: FieldInfo, value: Mapping[str, Any], lookup: Looku
         some = f"; these are: {', '.join(keys[: MOST_TYPES * 2])}" if keys else ""
         raise ValueError(f"is not named by an external id of {_names(schemas) or _either(reference)}{some}")
     schema, field = fitting[0]
-    return Parent(reference, schema.name, field.name, value_checks.convert(field, external_id))
+    return Parent(reference, schema.name, field.name, value_shapes.convert(field, external_id))
 
 
 def _is_external_id(field: FieldInfo) -> bool:

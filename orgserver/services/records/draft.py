@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from orgserver.model import names
 from orgserver.model.names import EVENT, SObjectName
@@ -21,9 +21,10 @@ from orgserver.salesforce.protocol.standard_fields import STANDARD_FIELDS
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Plan
 from orgserver.services.records import event_times
-from orgserver.services.records.value_checks import PICKLISTS, WriteAction
+from orgserver.services.records.value_shapes import PICKLISTS
 
 T = TypeVar("T")
+WriteAction = Literal["create", "update", "upsert"]
 _SHAPE = 'names a parent by one external id of its, such as {"Ext__c": "x"}'
 MAX_KEY = 255
 Place = Callable[[int], str]

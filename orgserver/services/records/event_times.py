@@ -25,7 +25,7 @@ from orgserver.model.errors import InvalidArgument
 from orgserver.model.results import FieldValues
 from orgserver.model.schema import FieldInfo
 from orgserver.salesforce import soql
-from orgserver.services.records import value_checks
+from orgserver.services.records import value_shapes
 
 TIMES = frozenset({"startdatetime", "enddatetime", "activitydatetime"})
 STATE_FIELDS = ("IsAllDayEvent", "StartDateTime", "EndDateTime")
@@ -61,7 +61,7 @@ def is_all_day(data: Mapping[str, Any]) -> bool | None:
     if not values:
         return None
     try:
-        return bool(value_checks.convert(_FLAG, values[0]))
+        return bool(value_shapes.convert(_FLAG, values[0]))
     except ValueError:
         return None  # refused with its field's name, when all fields are checked
 

@@ -14,7 +14,7 @@ from functools import cached_property, partial
 
 from orgserver.model.errors import Rejected
 from orgserver.model.names import RowId
-from orgserver.model.orgs import AccessToken, Org
+from orgserver.model.orgs import CLOSED_STATES, AccessToken, Org
 from orgserver.salesforce.client import TOKEN_SECONDS, SalesforceClient
 from orgserver.salesforce.protocol import refusal_hints
 from orgserver.services.observer import Observer
@@ -93,7 +93,7 @@ class Tokens:
             del self._live[row_id]
             await self.client.close_org(row_id)
         for org in orgs:
-            if org.is_closed and org.row_id in self._live:
+            if org.state in CLOSED_STATES and org.row_id in self._live:
                 self._live[org.row_id].current = None
 
     async def current(self, org: Org, *, not_this: AccessToken | None = None) -> AccessToken:
@@ -102,7 +102,7 @@ class Tokens:
         Raises NeedsLogin, NoConnection or another NotSent.
         """
         live = self._live.setdefault(org.row_id, _Live())
-        if live.current is not None and not live.current.is_same_as(not_this):
+        if live.current is not None and (not_this is None or not live.current.is_same_as(not_this)):
             return live.current
         async with live.lock:
             if live.current is None or live.current.is_same_as(not_this):

@@ -20,7 +20,7 @@ from datetime import datetime
 from sqlalchemy import delete, insert, select, update
 
 from orgserver.model.names import RowId
-from orgserver.model.orgs import AccessToken, Credential, Org, OrgState, Problem
+from orgserver.model.orgs import CLOSED_STATES, AccessToken, Credential, Org, OrgState, Problem
 from orgserver.model.secret import Secret
 from orgserver.store import tables
 from orgserver.store.orgs import rows
@@ -108,7 +108,7 @@ class Refreshes:
         stored = tx.connection.execute(access_token_of(row_id)).first()
         if stored is not None and stored.fencing != not_this:
             return Finished(self._orgs.credentials.open_access_token(row_id, stored))
-        if not force and (org.refresh_suspended or org.is_closed):
+        if not force and (org.refresh_suspended or org.state in CLOSED_STATES):
             return Closed(org)
         self._lives.prove()
         lease = take_lease_in(tx, row_id, holder, life_us, credential_row.fencing, self._lives.is_alive)

@@ -12,8 +12,8 @@ from orgserver.model.schema import FieldInfo, PicklistValue, Schema
 from orgserver.salesforce.protocol import describe
 from orgserver.salesforce.soql.places import is_plain, levels
 from orgserver.services.calls.preflight import refusal
+from orgserver.services.records.draft import WriteAction
 from orgserver.services.records.field_values import value_problems
-from orgserver.services.records.value_checks import WriteAction
 
 FOLDER = resources.files("orgserver.sandbox") / "describe"
 CONTACT = describe.schema(json.loads((FOLDER / "Contact.json").read_text("utf-8")))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orgserver.model.schema import FieldInfo, PicklistValue
-from orgserver.services.records import value_checks
+from orgserver.services.records import value_shapes
 
 CHOICES = (
     PicklistValue("Web", "Web site"),
@@ -68,7 +68,7 @@ def field(kind: str, *, restricted: bool = False) -> FieldInfo:
     ],
 )  # fmt: skip
 def test_what_has_one_meaning_is_converted(kind: str, value: Any, found: Any) -> None:
-    converted = value_checks.convert(field(kind), value)
+    converted = value_shapes.convert(field(kind), value)
 
     assert converted == found
     assert type(converted) is type(found)
@@ -99,13 +99,13 @@ def test_what_has_one_meaning_is_converted(kind: str, value: Any, found: Any) ->
 )
 def test_what_has_none_or_several_says_which_shape_works(kind: str, value: Any, words: str) -> None:
     with pytest.raises(ValueError, match="(?i)" + words):
-        value_checks.convert(field(kind), value)
+        value_shapes.convert(field(kind), value)
 
 
 @pytest.mark.parametrize("kind", ["picklist", "multipicklist"])
 def test_a_restricted_picklist_names_what_it_takes(kind: str) -> None:
     with pytest.raises(ValueError, match="takes only Web, PHONE"):
-        value_checks.convert(field(kind, restricted=True), "Carrier pigeon")
+        value_shapes.convert(field(kind, restricted=True), "Carrier pigeon")
 
 
 @given(
@@ -114,7 +114,7 @@ def test_a_restricted_picklist_names_what_it_takes(kind: str) -> None:
 )
 def test_a_converted_value_is_converted_to_itself(kind: str, value: Any) -> None:
     try:
-        once = value_checks.convert(field(kind), value)
+        once = value_shapes.convert(field(kind), value)
     except ValueError:
         return
-    assert value_checks.convert(field(kind), once) == once
+    assert value_shapes.convert(field(kind), once) == once

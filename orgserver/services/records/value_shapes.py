@@ -1,11 +1,8 @@
-"""Whether a value is what its field takes: converted from the shapes that people and models send, or refused.
+"""Field values converted from the shapes that people and models send to the one that a field's type takes.
 
 Converted is what has one meaning: "yes" for a checkbox, "12.5" for a number, a picklist's label, a list for a
 multi-select picklist, "24 Dec 2026" for a date. What may mean two things ("1,000", "03/04/2026", a time without its
 zone) is refused with the shape that works. Texts stay as they are: a text field keeps "true" and "1,000".
-
-Salesforce stays the judge. What a trigger, a flow, a record type or a rule may change passes: a custom field that a
-create must have, for one, may be filled by the org's own automation.
 """
 
 from __future__ import annotations
@@ -14,19 +11,13 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any
 
-from orgserver.model import names, times
+from orgserver.model import times
 from orgserver.model.schema import FieldInfo
 from orgserver.model.text import clean_text
 from orgserver.salesforce import soql
 
-WriteAction = Literal["create", "update", "upsert"]
-NOT_WRITABLE = "INVALID_FIELD_FOR_INSERT_UPDATE"
-_ACTIONS: dict[WriteAction, str] = {"create": "a create", "update": "an update", "upsert": "an upsert"}
-_BOUNDED = frozenset({"string", "textarea", "phone", "email", "url", "picklist", "combobox", "encryptedstring"})
-_DECIMALS = frozenset({"double", "currency", "percent"})
-_LARGEST_SCALE = 18
 TEXTS = frozenset({"string", "textarea", "phone", "email", "url", "combobox", "encryptedstring", "id", "reference"})
 WHOLE = frozenset({"int", "long"})
 NUMBERS = WHOLE | {"double", "currency", "percent"}
@@ -38,79 +29,6 @@ _NUMBER = re.compile(r"[+-]?[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,3})
 _CLOCK = re.compile(r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,3})[0-9]*)?)?(Z)?(?: ?([AaPp])\.?[Mm]\.?)?")
 _NOON = 12
 _NO_CHOICE = {"picklist": "must be a text", "multipicklist": "must be a text or a list of texts"}
-
-
-class WrongValue(ValueError):
-    """A value that its field does not take, with Salesforce's own code for that."""
-
-    def __init__(self, code: str, text: str) -> None:
-        super().__init__(text)
-        self.code = code
-
-
-def check_value(field: FieldInfo, value: Any, action: WriteAction) -> Any:
-    """The value as Salesforce takes it; WrongValue where it certainly refuses it."""
-    if not is_writable(field, action):
-        if action == "upsert" and field.is_key:
-            return value
-        raise WrongValue(NOT_WRITABLE, f"cannot be set by {_ACTIONS[action]}")
-    if value is None:
-        if action == "update" and not (field.nillable or field.defaulted or is_automated(field)):
-            raise WrongValue("REQUIRED_FIELD_MISSING", "cannot be empty")
-        return None
-    plain = convert_value(field, value)
-    if isinstance(plain, list | dict):
-        raise WrongValue("INVALID_TYPE_ON_FIELD_IN_RECORD", "takes one value")
-    if isinstance(plain, str):
-        _check_text(field, plain)
-    elif field.type in _DECIMALS:
-        _check_range(field, plain)
-    return plain
-
-
-def check_record_id(text: str) -> None:
-    """WrongValue where a text is no record id."""
-    try:
-        names.record_id(text)
-    except ValueError as error:
-        raise WrongValue("MALFORMED_ID", f"is not a record id: {error}") from None
-
-
-def is_writable(field: FieldInfo, action: WriteAction) -> bool:
-    """Whether a field may be named in a create, an update, or (either) an upsert."""
-    if action == "create":
-        return field.createable
-    if action == "update":
-        return field.updateable
-    return field.createable or field.updateable
-
-
-def convert_value(field: FieldInfo, value: Any) -> Any:
-    """The value as Salesforce takes it; WrongValue where it means nothing for this field."""
-    try:
-        return convert(field, value)
-    except ValueError as error:
-        is_choice = field.type in PICKLISTS
-        code = "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST" if is_choice else "INVALID_TYPE_ON_FIELD_IN_RECORD"
-        raise WrongValue(code, str(error)) from None
-
-
-def is_automated(field: FieldInfo) -> bool:
-    """Whether the org's own automation may give it a value before Salesforce looks for one."""
-    return field.name.endswith("__c")
-
-
-def _check_text(field: FieldInfo, text: str) -> None:
-    if field.type in _BOUNDED and field.length and len(text.strip()) > field.length:
-        raise WrongValue("STRING_TOO_LONG", f"is longer than {field.length:,} characters")
-    if field.type == "reference" and text:
-        check_record_id(text)
-
-
-def _check_range(field: FieldInfo, number: float) -> None:
-    digits = field.precision - field.scale if field.precision else 0
-    if 0 < digits <= _LARGEST_SCALE and abs(number) >= 10**digits:
-        raise WrongValue("NUMBER_OUTSIDE_VALID_RANGE", f"has more than {digits} digits before the point")
 
 
 def convert(field: FieldInfo, value: Any) -> Any:
