@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,12 @@ def cell(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return value if isinstance(value, str) else repr(value)
+
+
+def cell_rows(header: Sequence[str], records: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
+    """The cells of each record in the order of a header; empty where a record has no such field."""
+    for record in records:
+        yield tuple(cell(record[name]) if name in record else "" for name in header)
 
 
 @dataclass(frozen=True, slots=True)

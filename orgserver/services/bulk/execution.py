@@ -60,7 +60,7 @@ async def _send_collection(run: BulkRun, records: list[FieldValues]) -> None:
 
 async def _send_jobs(run: BulkRun, records: Iterator[FieldValues]) -> None:
     columns = run.request.header or run.request.columns
-    rows = (tuple(_cell(cells, name) for name in columns) for cells in by_column(records))
+    rows = bulk_csv.cell_rows(columns, by_column(records))
     sheets = bulk_csv.write_sheets(columns, rows, max_bytes=run.pace.sheet_bytes, max_rows=run.pace.sheet_rows)
     while (sheet := await run.finish(asyncio.to_thread(next, sheets, None))) is not None:
         if run.stop_reason is None:
@@ -70,7 +70,3 @@ async def _send_jobs(run: BulkRun, records: Iterator[FieldValues]) -> None:
             batch = run.results_of_unsent(sheet)
         await run.finish(run.record_results(batch))
         await run.report_records()
-
-
-def _cell(record: FieldValues, name: str) -> str:
-    return bulk_csv.cell(record[name]) if name in record else ""
