@@ -10,9 +10,9 @@ from orgserver.model.results import FieldValues
 from orgserver.salesforce.protocol import bulk, bulk_csv
 from orgserver.salesforce.protocol.bulk import MANY
 from orgserver.services.bulk import job
+from orgserver.services.bulk.job import RowMatcher
 from orgserver.services.bulk.record_ids import FirstPage, read_ids
 from orgserver.services.bulk.request import ID, many_duplicates
-from orgserver.services.bulk.row_matching import RowMatcher
 from orgserver.services.bulk.run import BulkRun
 from orgserver.services.records.draft import by_column
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from orgserver.model.bulk import RecordResult, ResultBatch
 from orgserver.salesforce.protocol import bulk, bulk_csv
 from orgserver.salesforce.protocol.messages import Reply
-from orgserver.services.bulk.row_matching import RowMatcher
+from orgserver.services.bulk.job import RowMatcher
 from orgserver.store.audit import chain, result_parts
 
 HOSTILE = (
