@@ -41,17 +41,17 @@ def make_services(
 ) -> Services:
     """Compose them over a store and what reaches its orgs."""
     executor = Executor(store, access, call_timeout=call_timeout, observer=observer, notify=notify)
-    metadata, cursor_key = executor.metadata, store.cursors
-    default_fields, preparation = DefaultFields(), Preparation(metadata)
-    queries = QueryOperations(cursor_key, metadata, default_fields)
+    schemas, cursor_key = executor.schemas, store.cursors
+    default_fields, preparation = DefaultFields(), Preparation(schemas)
+    queries = QueryOperations(cursor_key, schemas, default_fields)
     return Services(
         executor,
         ReadOperations(default_fields),
         WriteOperations(preparation),
         queries,
         Bulk(store, access, preparation, call_timeout=call_timeout),
-        DescribeOperations(metadata, cursor_key),
+        DescribeOperations(schemas, cursor_key),
         Fleet(executor, queries, access),
         VisibleOrgs(access, executor.log, cursor_key, store.database.file),
-        CachedNames(access, metadata),
+        CachedNames(access, schemas),
     )

@@ -23,7 +23,7 @@ from orgserver.services.calls.execution import CallLog, Execution, clash, too_la
 from orgserver.services.calls.plan import Call, Operation, Plan
 from orgserver.services.describe import name_hints
 from orgserver.services.describe.name_hints import OrgNames
-from orgserver.services.describe.schemas import Metadata
+from orgserver.services.describe.schemas import Schemas
 from orgserver.services.observer import Observer
 from orgserver.services.tokens import token_errors
 from orgserver.store.calls.idempotency import Begun
@@ -58,7 +58,7 @@ class Executor:
         self._access = access
         self._call_timeout = call_timeout
         self.log = CallLog(store.audit, observer)
-        self.metadata = Metadata(store, self.run)
+        self.schemas = Schemas(store, self.run)
         self._confirmer = Confirmer(store, call_timeout=call_timeout, answer_seconds=answer_seconds, notify=notify)
         self._running: dict[asyncio.Task[Any], Execution[Any]] = {}
 
@@ -85,8 +85,8 @@ class Executor:
                 org, version = await self._access.org(execution.call.caller, execution.call.org)
                 plan = execution.make_plan(org)
                 self._check_policy(org, plan.permission)
-                if plan.preflight is not None and not self.metadata.memory.allows(org, plan.preflight):
-                    await self.metadata.check_call(execution.call.caller, org, plan.preflight)
+                if plan.preflight is not None and not self.schemas.memory.allows(org, plan.preflight):
+                    await self.schemas.check_call(execution.call.caller, org, plan.preflight)
                 await self._check_confirmation(execution, org, plan)
                 execution.plan = await self._with_answer_key(org, plan)
                 execution.leave = self._access.client.admit(hosts_of_org(org, org.instance_url))
@@ -172,7 +172,7 @@ class Executor:
         except CallError as refusal:
             error = refusal
             if not execution.is_given_up:
-                org_names = OrgNames(self.metadata, execution.call.caller, session)
+                org_names = OrgNames(self.schemas, execution.call.caller, session)
                 await name_hints.add_hint(org_names, execution.intent, error)
         except Exception:
             logger.exception("a call failed in a way that is not foreseen", extra={"entry": execution.intent.id})
@@ -276,7 +276,7 @@ class Executor:
 
     async def close(self) -> None:
         """Wait for every call under way to have its outcome."""
-        await self.metadata.close()
+        await self.schemas.close()
         while self._running:
             await asyncio.gather(*self._running, return_exceptions=True)
 

@@ -20,7 +20,7 @@ from orgserver.salesforce.exchange import Trace
 from orgserver.salesforce.soql.places import Level, levels
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.describe.memory import ALL
-from orgserver.services.describe.schemas import Metadata
+from orgserver.services.describe.schemas import Schemas
 
 SECONDS = 5.0
 """How long a refusal may wait for its hint."""
@@ -50,22 +50,22 @@ class NameSource(Protocol):
 class OrgNames:
     """The names of the org that refused a call: from memory, from the store, and, once a minute, from the org."""
 
-    def __init__(self, metadata: Metadata, caller: Caller, session: OrgSession) -> None:
-        self._metadata = metadata
+    def __init__(self, schemas: Schemas, caller: Caller, session: OrgSession) -> None:
+        self._schemas = schemas
         self._caller = caller
         self._session = session
 
     async def recall(self, sobject: str = ALL) -> None:
         """Take what the store knows into memory."""
-        await self._metadata.recall(self._session.org, sobject)
+        await self._schemas.recall(self._session.org, sobject)
 
     def cached(self, sobject: str) -> Schema | None:
         """An object's schema."""
-        return self._metadata.memory.cached(self._session.org, sobject)
+        return self._schemas.memory.cached(self._session.org, sobject)
 
     def names(self) -> ObjectList | None:
         """The org's objects."""
-        return self._metadata.memory.names(self._session.org)
+        return self._schemas.memory.names(self._session.org)
 
     async def ask(self, sobject: str) -> None:
         """Ask the org, within the call that was refused: its entry counts the exchange, and tells of its own answer."""
@@ -73,7 +73,7 @@ class OrgNames:
         beside = replace(self._session, trace=Trace())
         try:
             async with asyncio.timeout(SECONDS):
-                await self._metadata.ask_again(beside, self._caller, sobject)
+                await self._schemas.ask_again(beside, self._caller, sobject)
         except (CallError, TimeoutError) as error:
             logger.debug("a hint found nothing: %s", type(error).__name__)
         finally:

@@ -6,23 +6,23 @@ from collections.abc import Sequence
 
 from orgserver.model.orgs import CLOSED_STATES, Caller, Org
 from orgserver.services.calls.access import Access
-from orgserver.services.describe.schemas import Metadata
+from orgserver.services.describe.schemas import Schemas
 
 
 class CachedNames:
     """The objects and fields that describes told lately, of orgs that the caller may use and that take calls."""
 
-    def __init__(self, access: Access, metadata: Metadata) -> None:
+    def __init__(self, access: Access, schemas: Schemas) -> None:
         self._access = access
-        self._metadata = metadata
+        self._schemas = schemas
 
     async def objects(self, caller: Caller, alias: str) -> Sequence[str]:
         """The objects of an org; none if nothing is known, or the org is not the caller's."""
         org = await self._org(caller, alias)
         if org is None:
             return ()
-        await self._metadata.recall(org)
-        objects = self._metadata.memory.names(org)
+        await self._schemas.recall(org)
+        objects = self._schemas.memory.names(org)
         return [each.name for each in objects.objects] if objects is not None else ()
 
     async def fields(self, caller: Caller, alias: str, sobject: str) -> Sequence[str]:
@@ -30,8 +30,8 @@ class CachedNames:
         org = await self._org(caller, alias)
         if org is None:
             return ()
-        await self._metadata.recall(org, sobject)
-        schema = self._metadata.memory.cached(org, sobject)
+        await self._schemas.recall(org, sobject)
+        schema = self._schemas.memory.cached(org, sobject)
         return [each.name for each in schema.fields] if schema is not None else ()
 
     async def _org(self, caller: Caller, alias: str) -> Org | None:

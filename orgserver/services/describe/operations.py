@@ -14,7 +14,7 @@ from orgserver.model.schema import ObjectInfo, Schema
 from orgserver.services.calls import preflight
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Operation, Plan
-from orgserver.services.describe.schemas import Metadata
+from orgserver.services.describe.schemas import Schemas
 from orgserver.services.results import cursors, result_size
 from orgserver.services.results.byte_budget import ByteBudget
 from orgserver.services.results.cursors import Position
@@ -37,8 +37,8 @@ class ObjectPage:
 class DescribeOperations:
     """The two verbs: each is an act with its intent and its outcome, whether or not the org must be asked."""
 
-    def __init__(self, metadata: Metadata, key: Key, page: int = PAGE) -> None:
-        self._metadata = metadata
+    def __init__(self, schemas: Schemas, key: Key, page: int = PAGE) -> None:
+        self._schemas = schemas
         self._key = key
         self._page = page
 
@@ -48,14 +48,14 @@ class DescribeOperations:
         """Tell what fields an object has; those that are named must exist. ``refresh``: as the org has them now."""
         return Operation(
             Action.DESCRIBE,
-            lambda call, org: _plan_describe(self._metadata, call.caller, sobject, fields, refresh=refresh)(org),
+            lambda call, org: _plan_describe(self._schemas, call.caller, sobject, fields, refresh=refresh)(org),
         )
 
     def list_objects(self, match: str | None, cursor: str | None) -> Operation[ObjectPage]:
         """Name the org's objects whose name or label holds ``match``."""
         return Operation(
             Action.DESCRIBE,
-            lambda call, org: _plan_objects(self._metadata, self._key, call.caller, match, cursor, self._page)(org),
+            lambda call, org: _plan_objects(self._schemas, self._key, call.caller, match, cursor, self._page)(org),
         )
 
 
@@ -65,7 +65,7 @@ def read_object_name(sobject: str) -> SObjectName | None:
 
 
 def _plan_describe(
-    metadata: Metadata, caller: Caller, sobject: str, fields: Sequence[str] | None, *, refresh: bool
+    schemas: Schemas, caller: Caller, sobject: str, fields: Sequence[str] | None, *, refresh: bool
 ) -> Callable[[Org], Plan[Schema]]:
     """Plan to tell an object's schema; fields that are named must exist."""
 
@@ -79,9 +79,9 @@ def _plan_describe(
             raise InvalidArgument("fields takes names of the object's own fields, such as Email", fields=["fields"])
 
         async def send(session: OrgSession) -> Schema:
-            schema = await metadata.schema(session, caller, name, whole=refresh)
+            schema = await schemas.schema(session, caller, name, whole=refresh)
             if not refresh and _missing_fields(schema, fields):
-                schema = await metadata.schema(session, caller, name, sure=True)
+                schema = await schemas.schema(session, caller, name, sure=True)
             missing = _missing_fields(schema, fields)
             if missing:
                 raise preflight.refusal(
@@ -101,7 +101,7 @@ def _plan_describe(
 
 
 def _plan_objects(
-    metadata: Metadata, key: Key, caller: Caller, match: str | None, cursor: str | None, page: int
+    schemas: Schemas, key: Key, caller: Caller, match: str | None, cursor: str | None, page: int
 ) -> Callable[[Org], Plan[ObjectPage]]:
     """Plan to name the objects whose name or label holds ``match``."""
     arguments = {"tool": "list_objects", "match": match}
@@ -113,7 +113,7 @@ def _plan_objects(
             first = cursors.read(key, cursor, org=org.row_id, principal=principal, arguments=arguments).skip
 
         async def send(session: OrgSession) -> ObjectPage:
-            every = await metadata.objects(session, caller)
+            every = await schemas.objects(session, caller)
             matches = [each for each in every.objects if _matches(each, match)]
             objects = _fitting(matches[first : first + page])
             following = None

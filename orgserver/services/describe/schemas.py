@@ -51,7 +51,7 @@ Run = Callable[[Call, Operation[Any]], Awaitable[Any]]
 """How a call of its own is made: ``Executor.run``."""
 
 
-class Metadata:
+class Schemas:
     """Schemas by org, Salesforce user and object; ``memory`` has those that need no asking."""
 
     def __init__(self, store: Store, run: Run, memory: DescribeMemory | None = None) -> None:

@@ -19,7 +19,7 @@ from orgserver.salesforce import soql as soql_text
 from orgserver.services.calls import preflight
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Call, Operation, Plan
-from orgserver.services.describe.schemas import Metadata
+from orgserver.services.describe.schemas import Schemas
 from orgserver.services.queries import filter_values, paging, record_count, subquery_rows
 from orgserver.services.queries import list_query as listings
 from orgserver.services.queries.list_query import Listing
@@ -39,9 +39,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class QueryOperations:
     """Makes plans of lists and queries. Every method raises InvalidArgument naming the argument that is wrong."""
 
-    def __init__(self, cursor_key: Key, metadata: Metadata, default_fields: DefaultFields) -> None:
+    def __init__(self, cursor_key: Key, schemas: Schemas, default_fields: DefaultFields) -> None:
         self._cursor_key = cursor_key
-        self._metadata = metadata
+        self._schemas = schemas
         self._default_fields = default_fields
 
     def list(self, listing: Listing) -> Operation[Page]:
@@ -174,7 +174,7 @@ class QueryOperations:
             return listing
 
         async def describe(sobject: SObjectName) -> Schema:
-            return await self._metadata.schema(session, caller, sobject)
+            return await self._schemas.schema(session, caller, sobject)
 
         return replace(listing, filter=await filter_values.convert_filter(listing.filter, listing.sobject, describe))
 

@@ -19,7 +19,7 @@ from orgserver.salesforce.protocol import rest
 from orgserver.services.calls import snapshot
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.preflight import Problem, refusal
-from orgserver.services.describe.schemas import Metadata
+from orgserver.services.describe.schemas import Schemas
 from orgserver.services.records import appointments, event_times
 from orgserver.services.records.conversion import Conversion, parent_types
 from orgserver.services.records.draft import Draft, Parent, Values
@@ -34,8 +34,8 @@ _MANY = 200
 class Preparation:
     """Makes drafts ready."""
 
-    def __init__(self, metadata: Metadata) -> None:
-        self._metadata = metadata
+    def __init__(self, schemas: Schemas) -> None:
+        self._schemas = schemas
 
     async def prepare(self, caller: Caller, session: OrgSession, draft: Draft) -> Values:
         """The values of a draft of one record."""
@@ -67,7 +67,7 @@ class Preparation:
             return list(draft.records)
         records, problems = await self._convert_by(session, caller, draft, schema)
         if problems:  # the schema may be older than the org
-            schema = await self._metadata.schema(session, caller, draft.sobject, sure=True)
+            schema = await self._schemas.schema(session, caller, draft.sobject, sure=True)
             records, problems = await self._convert_by(session, caller, draft, schema, sure=True)
         if problems:
             raise refusal(problems)
@@ -78,7 +78,7 @@ class Preparation:
     ) -> Schema | None:
         try:
             async with asyncio.timeout(_SECONDS):
-                return await self._metadata.schema(session, caller, sobject, sure=sure)
+                return await self._schemas.schema(session, caller, sobject, sure=sure)
         except (CallError, TimeoutError):
             if required:
                 raise

@@ -17,7 +17,7 @@ from orgserver.services.calls.plan import Call
 from orgserver.services.describe import name_hints
 from orgserver.services.describe.memory import DescribeMemory, describe_key
 from orgserver.services.describe.operations import DescribeOperations, ObjectPage
-from orgserver.services.describe.schemas import Metadata
+from orgserver.services.describe.schemas import Schemas
 from orgserver.services.queries.list_query import Listing
 from orgserver.store import describe_cache
 from orgserver.store.transaction import read_clock
@@ -50,7 +50,7 @@ async def org_of(app: App, alias: str = "acme") -> Org:
 
 async def settled(app: App) -> None:
     async with asyncio.timeout(10):
-        while app.services.executor.metadata._behind:
+        while app.services.executor.schemas._behind:
             await asyncio.sleep(0.01)
 
 
@@ -97,12 +97,12 @@ async def test_a_stale_one_answers_at_once_and_is_asked_for_anew_on_record(
     acme.fault("hang", path=".*/describe", seconds=0.3, times=1)
 
     second = await operations.describe(app, caller, DESCRIBE, "acme", "Contact")
-    before = app.services.executor.metadata.memory.fresh(await org_of(app), "Contact")
+    before = app.services.executor.schemas.memory.fresh(await org_of(app), "Contact")
     await settled(app)
 
     assert second is first
     assert before is None
-    assert app.services.executor.metadata.memory.fresh(await org_of(app), "contact") is first
+    assert app.services.executor.schemas.memory.fresh(await org_of(app), "contact") is first
     (behind,) = await entries(app, "metadata")
     assert (behind.principal, behind.object, behind.outcome) == ("local:tester", "Contact", Outcome.SUCCEEDED)
     assert behind.http_status == 304
@@ -135,14 +135,14 @@ async def test_after_a_day_the_caller_waits_for_what_is_true(
 
     with pytest.raises(Rejected):
         await operations.describe(app, caller, DESCRIBE, "acme", "Contact")
-    assert app.services.executor.metadata.memory.cached(await org_of(app), "Contact") is None
+    assert app.services.executor.schemas.memory.cached(await org_of(app), "Contact") is None
 
 
 async def test_what_one_user_sees_is_never_told_to_another(app: App, caller: Caller) -> None:
     await operations.describe(app, caller, DESCRIBE, "acme", "Contact")
     org = await org_of(app)
     assert org.user is not None
-    cached = app.services.executor.metadata.memory.cached
+    cached = app.services.executor.schemas.memory.cached
 
     assert cached(org, "CONTACT") is not None
     assert cached(replace(org, user=replace(org.user, id="005Ws00000Other")), "Contact") is None
@@ -151,29 +151,29 @@ async def test_what_one_user_sees_is_never_told_to_another(app: App, caller: Cal
     assert cached(await org_of(app, "globex"), "Contact") is None
 
 
-async def describe_by(metadata: Metadata, app: App, caller: Caller, name: str) -> Schema:
-    """Describe an object of acme by other metadata than the app's own."""
-    operation = DescribeOperations(metadata, app.store.cursors).describe(name)
+async def describe_by(schemas: Schemas, app: App, caller: Caller, name: str) -> Schema:
+    """Describe an object of acme by other schemas than the app's own."""
+    operation = DescribeOperations(schemas, app.store.cursors).describe(name)
     return await app.services.executor.run(Call(caller, DESCRIBE, "acme", SObjectName(name)), operation)
 
 
 async def test_memory_is_bounded_by_what_schemas_hold(app: App, caller: Caller, acme: SandboxOrg) -> None:
     memory = DescribeMemory(app.store.database.clock, max_weight=700)
-    metadata = Metadata(app.store, app.services.executor.run, memory)
+    schemas = Schemas(app.store, app.services.executor.run, memory)
     for name in ("Contact", "Account", "Event", "User"):
-        await describe_by(metadata, app, caller, name)
+        await describe_by(schemas, app, caller, name)
     held = list(memory.describes.values())
 
     assert sum(each.content.weight for each in held) == memory.weight
     assert memory.weight <= 700 or len(held) == 1
-    await describe_by(metadata, app, caller, "Contact")
+    await describe_by(schemas, app, caller, "Contact")
     assert len(asked(acme)) == 4  # the store still had it
 
 
 async def test_a_store_that_cannot_keep_it_is_no_reason_to_fail(app: App, caller: Caller) -> None:
-    metadata = Metadata(make_refusing(app.store), app.services.executor.run)
+    schemas = Schemas(make_refusing(app.store), app.services.executor.run)
 
-    assert (await describe_by(metadata, app, caller, "Contact")).name == "Contact"
+    assert (await describe_by(schemas, app, caller, "Contact")).name == "Contact"
 
 
 async def test_nothing_is_told_of_an_org_that_is_not_yours_or_is_disabled(
@@ -191,7 +191,7 @@ async def test_nothing_is_told_of_an_org_that_is_not_yours_or_is_disabled(
 
 async def page_of(app: App, caller: Caller, count: int, cursor: str | None = None) -> ObjectPage:
     """Some objects of acme, so many a page."""
-    operation = DescribeOperations(app.services.executor.metadata, app.store.cursors, page=count)
+    operation = DescribeOperations(app.services.executor.schemas, app.store.cursors, page=count)
     return await app.services.executor.run(Call(caller, OBJECTS, "acme"), operation.list_objects(None, cursor))
 
 
@@ -485,7 +485,7 @@ async def test_closing_waits_for_nothing_that_goes_on_behind_a_caller(
     acme.fault("hang", path=".*/describe", seconds=30)
     async with asyncio.timeout(5):
         async with open_again() as other:
-            other.services.executor.metadata.renew(caller, await org_of(other), SObjectName("Contact"))
+            other.services.executor.schemas.renew(caller, await org_of(other), SObjectName("Contact"))
             while not any("describe" in seen.path for seen in acme.requests):
                 await asyncio.sleep(0.01)
 
@@ -502,7 +502,7 @@ async def test_nothing_has_changed_is_no_answer_to_who_knows_nothing(
         await operations.describe(app, caller, DESCRIBE, "acme", "Contact")
 
     assert refused.value.code == "REDIRECT"
-    assert app.services.executor.metadata.memory.cached(await org_of(app), "Contact") is None
+    assert app.services.executor.schemas.memory.cached(await org_of(app), "Contact") is None
 
 
 async def test_damage_in_the_store_is_asked_for_anew(open_again, app: App, caller: Caller, acme: SandboxOrg) -> None:
