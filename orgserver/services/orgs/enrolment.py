@@ -19,7 +19,7 @@ from orgserver.model.errors import CallError, EnrolmentError, StoreAway
 from orgserver.model.names import Alias, OrgId
 from orgserver.model.orgs import AccessToken, Caller, Credential, Org, OrgState, OrgUser, Policy
 from orgserver.salesforce import hosts
-from orgserver.salesforce.hosts import hosts_of_org
+from orgserver.salesforce.hosts import OrgHosts, hosts_of_org
 from orgserver.services.calls.access import Access
 from orgserver.services.orgs.authentication import Authenticated, Authentication, Session
 from orgserver.services.orgs.pending_enrolment import EnrolmentProgress, already_registered
@@ -95,25 +95,27 @@ class Enrolment:
             raise
 
     async def _enrol(self, caller: Caller, registration: Registration, sign_in: SignIn | None) -> Enrolled:
+        where = hosts_of(registration)
         try:
             authenticated = await self._authentication.authenticate(registration, sign_in)
             session = authenticated.session
-            identity = await self._prove(authenticated, session, registration) if session else None
+            identity = await self._prove(authenticated, session, registration, where) if session else None
         finally:
-            await self._access.client.close_org(hosts_of(registration).key)
+            await self._access.client.close_org(where.key)
         catalog = await self._access.reload()
         existing = _taken(catalog, registration)  # a login may take minutes
         if identity and existing and existing.org_id not in (None, identity.org_id):
             await self._refuse_other_org(registration, authenticated, existing, identity)
         org = _org(registration, authenticated, identity, existing)
         done = await self._register(caller, org, registration, authenticated, existing)
+        catalog = await self._access.reload()
         limits = done.org.policy.limits if existing is None else ()
         retired = await self._retire(registration, authenticated, existing, done.old) if existing and done.old else None
         return Enrolled(
             done.org,
             authenticated.rotated,
             authenticated.resumed,
-            await self._registry.twins(done.org),
+            tuple(each.alias for each in catalog.by_alias.values() if each.is_twin_of(done.org)),
             retired,
             tuple(limit for limit in limits if limit not in registration.policy.limits),
             done.tightened,
@@ -125,7 +127,9 @@ class Enrolment:
 
     # -- proving
 
-    async def _prove(self, authenticated: Authenticated, session: Session, registration: Registration) -> Identity:
+    async def _prove(
+        self, authenticated: Authenticated, session: Session, registration: Registration, where: OrgHosts
+    ) -> Identity:
         """Ask the org who it is. What fails here loses nothing: a refresh token is sealed in the draft."""
         try:
             instance = hosts.check_url(session.instance_url, registration.trusted_hosts)
@@ -136,7 +140,7 @@ class Enrolment:
                 outcome="denied",
                 code="HOST_NOT_TRUSTED",
             ) from None
-        where = replace(hosts_of(registration), key=authenticated.row_id, instance_url=instance)
+        where = replace(where, key=authenticated.row_id, instance_url=instance)
         try:
             return await read_identity(self._access.client, where, session.token, registration.api_version)
         except CallError as error:
@@ -195,14 +199,12 @@ class Enrolment:
             intent = intent_on(caller, registration.command if existing is None else "update-org", now)
             if existing is None:
                 intent = replace(intent, fields=Policy().changed_to(now.policy))
-            self._registry.record_in(tx, intent)
-            for each in others if existing is None else changes:
-                self._registry.record_in(tx, each.intent(intent.tool, caller))
+            intents = (each.intent(intent.tool, caller) for each in (others if existing is None else changes))
+            for each_intent in (intent, *intents):
+                self._store.audit.record_in(tx, each_intent, Completion(Outcome.SUCCEEDED))
             return _Registered(now, old, tuple(each.org.alias for each in others))
 
-        done = await self._store.database.write(change)
-        await self._access.reload()
-        return done
+        return await self._store.database.write(change)
 
     def _renew_in(
         self, tx: Transaction, org: Org, registration: Registration, credential: Credential, access: AccessToken | None
