@@ -20,9 +20,8 @@ from orgserver.store.processes import lock_holders, threads
 from orgserver.store.processes.lock_file import PATIENCE, LockFile, hold_lock, hold_lock_if_free, lock_path
 from orgserver.store.processes.lock_holders import Patience
 from orgserver.store.sqlite import make_reader_engine, make_scan_engine, make_writer_engine, prepare_file
-from orgserver.store.transaction import Change, read_clock
+from orgserver.store.transaction import read_clock
 from orgserver.store.writer import Writer
-from orgserver.vault.ring import RingBehind
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -52,6 +51,8 @@ class Database:
         self._lock = LockFile(lock_path(file))
         self._engine = make_writer_engine(file)
         self._writer = Writer(self._engine, self._lock, clock, patience)
+        self.write = self._writer.write
+        """Runs a change, and returns its result when it is durable."""
         self._reads: AsyncEngine | None = None
 
     @classmethod
@@ -87,20 +88,6 @@ class Database:
             return cls(file, clock, patience)
         except OSError as error:
             raise StoreError(f"the lock file of {file} cannot be used: {error.strerror}") from None
-
-    async def write(
-        self, change: Change[T], *, within: float | None = None, late: Callable[[T], None] | None = None
-    ) -> T:
-        """Run a change through the writer; it is durable when this returns.
-
-        StoreBusy when another process holds the store for longer than ``within`` seconds, or than patience lasts: then
-        the change does not go in; but one that was under way does, and ``late`` gets its result.
-        """
-        try:
-            return await self._writer.run(change, within=within, late=late)
-        except RingBehind as behind:
-            await asyncio.to_thread(behind.catch_up)
-            return await self._writer.run(change, within=within, late=late)
 
     @property
     def longest_wait(self) -> float:

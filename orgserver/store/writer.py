@@ -4,7 +4,7 @@ Callers hand over plain functions over a ``Transaction``. Whatever waits when a 
 so durability costs one sync per group, not per call. The lock file beside the database covers every write,
 checkpoint and close of every process: it is the defence against SQLite's WAL-reset bug (fixed in 3.51.3),
 and it makes waiting fair (``flock`` blocks in the kernel; SQLite's busy handler sleeps in steps). The thread
-waits for it as long as it takes; its callers do not (``write_queue``).
+waits for it as long as it takes; its callers do not (``pending_writes``).
 """
 
 from __future__ import annotations
@@ -16,42 +16,44 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from orgserver.model.errors import StoreError
-from orgserver.store.processes import lock_holders
+from orgserver.store.pending_writes import PendingWrite, PendingWrites, concerns_all, write_error
 from orgserver.store.processes.lock_file import PATIENCE, LockFile
 from orgserver.store.processes.lock_holders import Patience
 from orgserver.store.transaction import Change, Transaction, read_clock
-from orgserver.store.write_queue import Job, WaitingJobs, fail_jobs, resolve_jobs
+from orgserver.vault.ring import RingBehind
 
 T = TypeVar("T")
 
 GROUP_LIMIT = 256
 TURN_SECONDS = 0.005
 """How long one process holds the lock while it has more to write."""
+LOOK_SECONDS = 0.25
 _JOIN_SECONDS = 0.02
 logger = logging.getLogger("orgserver.store")
 
 
 class Writer:
-    """The one way to change the store. ``run`` returns when the change is durable."""
+    """The one way to change the store. ``write`` returns when the change is durable."""
 
     def __init__(
         self, engine: Engine, lock: LockFile, clock: Callable[[], int] = read_clock, patience: Patience = PATIENCE
     ) -> None:
         self._engine = engine
         self._lock = lock
-        self._waiting = WaitingJobs(patience, lock.path)
+        self._pending = PendingWrites(patience, lock.path)
+        self._look: asyncio.TimerHandle | asyncio.Task[None] | None = None
+        """The next look at those who wait, while anybody does."""
         self._clock = clock
-        self._queue: queue.SimpleQueue[Job[Any] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[PendingWrite[Any] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._connection: Connection | None = None
-        self._last = False
+        self._is_last = False
         """Nothing comes after what was taken from the queue."""
 
     def start(self) -> None:
@@ -59,7 +61,7 @@ class Writer:
         self._thread = threading.Thread(target=self._work, name="orgserver-writer", daemon=True)
         self._thread.start()
 
-    async def run(
+    async def write(
         self, change: Change[T], *, within: float | None = None, late: Callable[[T], None] | None = None
     ) -> T:
         """Run a change and wait until it is durable; StoreError if it is not.
@@ -68,26 +70,55 @@ class Writer:
         in, unless it was under way, in which case ``late`` gets its result.
         A caller that is cancelled while it waits leaves its change in the queue: it goes in all the same.
         """
+        try:
+            return await self._write_once(change, within, late)
+        except RingBehind as behind:
+            await asyncio.to_thread(behind.catch_up)
+            return await self._write_once(change, within, late)
+
+    async def _write_once(self, change: Change[T], within: float | None, late: Callable[[T], None] | None) -> T:
         loop = asyncio.get_running_loop()
         until = math.inf if within is None else time.monotonic() + within
-        job: Job[T] = Job(change, loop, loop.create_future(), until, late)
+        write: PendingWrite[T] = PendingWrite(change, loop, loop.create_future(), until, late)
         if self._thread is None or not self._thread.is_alive():
             raise StoreError("the store is closed")
-        self._waiting.add(job)
-        self._queue.put(job)
+        self._pending.writes[write] = None
+        if self._look is None:
+            self._look = loop.call_later(LOOK_SECONDS, self._look_after_callers, loop)
+        self._queue.put(write)
         try:
-            return await job.future
+            return await write.future
         finally:
-            self._waiting.discard(job)
+            self._pending.writes.pop(write, None)
+
+    def _look_after_callers(self, loop: asyncio.AbstractEventLoop) -> None:
+        """While anybody waits, see now and then whether somebody has waited for too long."""
+        oldest = next(iter(self._pending.writes), None)
+        if oldest is None:
+            self._look, self._pending.has_told = None, False
+        elif time.monotonic() < min(oldest.since + LOOK_SECONDS, self._first_deadline()):
+            self._look = loop.call_later(LOOK_SECONDS, self._look_after_callers, loop)
+        else:
+            self._look = loop.create_task(self._answer_overdue(loop))
+
+    def _first_deadline(self) -> float:
+        return min((write.until for write in self._pending.writes), default=math.inf)
+
+    async def _answer_overdue(self, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            await self._pending.answer_overdue()
+        finally:
+            pause = min(LOOK_SECONDS, max(self._first_deadline() - time.monotonic(), 0.01))
+            self._look = loop.call_later(pause, self._look_after_callers, loop)
 
     @property
     def longest_wait(self) -> float:
         """For how many seconds somebody has been waiting for a change of theirs."""
-        return self._waiting.longest
+        return self._pending.longest_wait
 
     def wait_as(self, patience: Patience) -> None:
         """From now on callers wait like this."""
-        self._waiting.patience = patience
+        self._pending.patience = patience
 
     async def close(self) -> None:
         """Finish what waits, close the connection under the lock (the last one to close checkpoints), and the lock.
@@ -102,7 +133,7 @@ class Writer:
 
     def _ended(self, thread: threading.Thread) -> bool:
         """Wait for the thread to end, but not for the lock of another process."""
-        until = time.monotonic() + self._waiting.patience.seconds
+        until = time.monotonic() + self._pending.patience.seconds
         while thread.is_alive():
             thread.join(_JOIN_SECONDS)
             if self._lock.has_waiter and time.monotonic() >= until:
@@ -110,56 +141,57 @@ class Writer:
         return True
 
     def _work(self) -> None:
-        while not self._last:
-            jobs: list[Job[Any]] = []
-            self._take(jobs, self._queue.get())
-            if jobs:
-                self._run_group(jobs)
+        while not self._is_last:
+            writes: list[PendingWrite[Any]] = []
+            self._take(writes, self._queue.get())
+            if writes:
+                self._run_group(writes)
         with self._lock.hold():
             self._drop_connection()
             self._engine.dispose()
         self._lock.close()
 
-    def _take(self, jobs: list[Job[Any]], job: Job[Any] | None) -> None:
-        if job is None:
-            self._last = True
+    def _take(self, writes: list[PendingWrite[Any]], write: PendingWrite[Any] | None) -> None:
+        if write is None:
+            self._is_last = True
         else:
-            jobs.append(job)
+            writes.append(write)
 
-    def _top_up(self, jobs: list[Job[Any]]) -> None:
+    def _top_up(self, writes: list[PendingWrite[Any]]) -> None:
         """Take in whatever came while this process waited for the lock: it would wait for one more turn otherwise."""
-        while len(jobs) < GROUP_LIMIT and not self._last:
+        while len(writes) < GROUP_LIMIT and not self._is_last:
             try:
-                self._take(jobs, self._queue.get_nowait())
+                self._take(writes, self._queue.get_nowait())
             except queue.Empty:
                 return
 
-    def _run_group(self, jobs: list[Job[Any]]) -> None:
+    def _run_group(self, writes: list[PendingWrite[Any]]) -> None:
         """Commit all that can be committed: a change that fails is taken out, and its neighbours run again.
 
         A group that takes longer than a turn is cut, so that other processes get the lock in between.
         """
-        waiting = list(jobs)
-        while waiting:
-            answers = self._attempt(waiting)
-            resolve_jobs(answers)
+        while writes:
+            answers = self._attempt(writes)
+            _wake_callers(answers)
+            if len(answers) == len(writes):
+                return
             ids = set(map(id, answers))
-            rest = [job for job in waiting if id(job) not in ids]
-            self._waiting.put_back(rest)
-            waiting = [job for job in rest if not job.given_up]
+            rest = [write for write in writes if id(write) not in ids]
+            self._pending.put_back(rest)
+            writes = [write for write in rest if not write.given_up]
 
-    def _attempt(self, jobs: list[Job[Any]]) -> list[Job[Any]]:
-        """Run changes in one transaction, for one turn, and those that came meanwhile: the callers that can be told."""
-        current: Job[Any] | None = None
-        successes: list[Job[Any]] = []
+    def _attempt(self, writes: list[PendingWrite[Any]]) -> list[PendingWrite[Any]]:
+        """Run changes in one transaction, for one turn, and those that came meanwhile: the callers to be answered."""
+        current: PendingWrite[Any] | None = None
+        successes: list[PendingWrite[Any]] = []
         try:
             with self._lock.hold():
-                self._top_up(jobs)
+                self._top_up(writes)
                 connection = self._connected()
                 until = time.monotonic() + TURN_SECONDS
                 with connection.begin():  # only now is every lock ours: until here a change can be given up
                     transaction = Transaction(connection, self._clock())
-                    for current in self._waiting.take_up(jobs):
+                    for current in self._take_up(writes):
                         current.result = current.change(transaction)
                         successes.append(current)
                         if time.monotonic() > until:
@@ -169,19 +201,21 @@ class Writer:
                         step()
         except DBAPIError as error:
             self._reconnect_later()
-            if current is None or _whole_store(error):
-                return fail_jobs(jobs, self._store_error(error))
-            return fail_jobs([current], self._store_error(error))
+            failures = writes if current is None or concerns_all(error) else [current]
+            return _fail(failures, write_error(error, self._engine.url.database))
         except OSError as error:
-            return fail_jobs(jobs, StoreError(f"the store's lock file cannot be used: {error.strerror}"))
+            return _fail(writes, StoreError(f"the store's lock file cannot be used: {error.strerror}"))
         except Exception as error:  # noqa: BLE001  # whatever a change raises belongs to its caller, not to this thread
-            return fail_jobs(jobs if current is None else [current], error)
+            return _fail(writes if current is None else [current], error)
         return successes
 
-    def _store_error(self, error: DBAPIError) -> StoreError:
-        hint = "check free disk space and the permissions of its folder"
-        busy = lock_holders.busy_in_sqlite(error, Path(self._engine.url.database or ""))
-        return busy or StoreError(f"the store cannot be written: {error.orig}", hint=hint)
+    def _take_up(self, writes: list[PendingWrite[Any]]) -> list[PendingWrite[Any]]:
+        """Those of some writes that were not given up; from now on they cannot be."""
+        with self._pending.guard:
+            live = [write for write in writes if not write.given_up]
+            for write in live:
+                write.under_way = True
+        return live
 
     def _reconnect_later(self) -> None:
         try:
@@ -205,19 +239,32 @@ class Writer:
                 logger.debug("closing the writer's connection failed", exc_info=True)
 
 
-def _whole_store(error: DBAPIError) -> bool:
-    """Tell whether a failure concerns the store, not one change: everybody in the group would meet it."""
-    text = str(error.orig)
-    return any(
-        sign in text
-        for sign in (
-            "disk",
-            "full",
-            "locked",
-            "readonly",
-            "malformed",
-            "unable to open",
-            "not a database",
-            "no such table",
-        )
-    )
+def _fail(writes: list[PendingWrite[Any]], error: BaseException) -> list[PendingWrite[Any]]:
+    """Let writes end with an error; their callers are still to be woken."""
+    for write in writes:
+        write.error = error
+    return writes
+
+
+def _wake_callers(writes: list[PendingWrite[Any]]) -> None:
+    """One call into each event loop, however many wait there."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[PendingWrite[Any]]] = {}
+    for write in writes:
+        by_loop.setdefault(write.loop, []).append(write)
+    for loop, its_writes in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_resolve, its_writes)
+        except RuntimeError:  # that loop is closed: nobody waits any more
+            logger.debug("a caller of the store went away")
+
+
+def _resolve(writes: list[PendingWrite[Any]]) -> None:
+    """Give callers what became of their changes; in their event loop."""
+    for write in writes:
+        if not write.future.done():
+            if write.error is not None:
+                write.future.set_exception(write.error)
+            else:
+                write.future.set_result(write.result)
+        elif write.late is not None and write.error is None and write.under_way:
+            write.late(write.result)

@@ -1,0 +1,126 @@
+"""Changes that wait at the store's writer, and what callers are told whose change does not go in.
+
+The writer's thread may wait in the kernel for a lock that another process holds. Callers do not: while any of them
+waits, the event loop looks now and then who holds the lock, and answers those whose patience is at its end. A change
+that was given up before the writer took it up never goes in; one that is under way by then goes in all the same, and
+``late`` gets its result.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy.exc import DBAPIError
+
+from orgserver.model.errors import StoreBusy, StoreError
+from orgserver.store.processes import lock_holders
+from orgserver.store.processes.lock_holders import Holder, Patience
+from orgserver.store.transaction import Change, Transaction
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True, eq=False)
+class PendingWrite(Generic[T]):
+    """One change, and who waits for it."""
+
+    change: Change[T]
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[T]
+    until: float
+    """When its caller needs an answer, by the monotonic clock."""
+    late: Callable[[T], None] | None = None
+    since: float = field(default_factory=time.monotonic)
+    under_way: bool = False
+    """The writer runs it: it can no longer be given up."""
+    is_answered: bool = False
+    """Its caller was told that it did not go in, or that nobody knows yet."""
+    given_up: bool = False
+    """It must not run."""
+    result: T | None = None
+    error: BaseException | None = None
+
+
+class PendingWrites:
+    """Those of one writer whose callers wait. ``guard``: no write is taken up and given up at once."""
+
+    def __init__(self, patience: Patience, lock: Path) -> None:
+        self.writes: dict[PendingWrite[Any], None] = {}
+        self.guard = threading.Lock()
+        self.patience = patience
+        self._lock = lock
+        self.has_told = False
+        """A person was told of the present wait."""
+
+    @property
+    def longest_wait(self) -> float:
+        """For how many seconds somebody has been waiting."""
+        return max((time.monotonic() - write.since for write in list(self.writes)), default=0.0)
+
+    def put_back(self, writes: list[PendingWrite[Any]]) -> None:
+        """They did not go in. Those whose callers still wait are tried again, and can be given up until then."""
+        with self.guard:
+            for write in writes:
+                write.under_way = False
+                write.given_up = write.is_answered
+
+    async def answer_overdue(self) -> None:
+        """Look who holds the lock, and answer those whose patience is at its end; in their event loop."""
+        holder = await asyncio.to_thread(lock_holders.holder_of, self._lock)
+        now = time.monotonic()
+        for write in list(self.writes):
+            if now >= write.until or self.patience.is_over(now - write.since, holder):
+                self._give_up(write, holder)
+        if not self.has_told and self.patience.tell and self.longest_wait >= lock_holders.TELL_SECONDS:
+            self.has_told = True
+            self.patience.tell(lock_holders.waiting_line(holder, self.patience.seconds))
+
+    def _give_up(self, write: PendingWrite[Any], holder: Holder | None) -> None:
+        with self.guard:
+            write.is_answered, write.given_up = True, not write.under_way
+        slow = StoreBusy("the store does not answer: its disk is slow")
+        error = lock_holders.busy(holder) if write.given_up else slow
+        if write.given_up:
+            write.change = _nothing  # lets go of what it would have written
+        self.writes.pop(write, None)
+        write.loop.call_soon_threadsafe(_refuse, write, error)
+
+
+def _refuse(write: PendingWrite[Any], error: StoreBusy) -> None:
+    if not write.future.done():
+        write.future.set_exception(error)
+
+
+def _nothing(_tx: Transaction) -> None:
+    return None
+
+
+def write_error(error: DBAPIError, database: str | None) -> StoreError:
+    """What callers are told when SQLite refuses a write."""
+    hint = "check free disk space and the permissions of its folder"
+    busy = lock_holders.busy_in_sqlite(error, Path(database or ""))
+    return busy or StoreError(f"the store cannot be written: {error.orig}", hint=hint)
+
+
+def concerns_all(error: DBAPIError) -> bool:
+    """Tell whether a failure concerns the store, not one change: everybody in the group would meet it."""
+    text = str(error.orig)
+    return any(
+        sign in text
+        for sign in (
+            "disk",
+            "full",
+            "locked",
+            "readonly",
+            "malformed",
+            "unable to open",
+            "not a database",
+            "no such table",
+        )
+    )
