@@ -75,7 +75,7 @@ class Tokens:
             Refresher,
             store,
             client,
-            observer or Observer(),
+            observer,
             lease_seconds=lease_seconds,
             token_seconds=token_seconds,
             pauses=pauses,

@@ -75,7 +75,7 @@ class Refresher:
         self,
         store: Store,
         client: SalesforceClient,
-        observer: Observer,
+        observer: Observer | None,
         *,
         lease_seconds: float,
         token_seconds: float,

@@ -129,7 +129,7 @@ class Safekeeping:
 class RefreshOutcomes:
     """Writes what became of a refresh: a token, a state or a problem of its org, and the entry in the audit log."""
 
-    def __init__(self, store: Store, observer: Observer, steps: Refreshes, safe: Safekeeping) -> None:
+    def __init__(self, store: Store, observer: Observer | None, steps: Refreshes, safe: Safekeeping) -> None:
         self._store = store
         self._observer = observer
         self._steps = steps
@@ -155,7 +155,8 @@ class RefreshOutcomes:
             return stored
 
         await self._put(Deposit(org, credential.fencing, change, answer.refresh_token, access))
-        self._observer.refreshed()
+        if self._observer is not None:
+            self._observer.refreshed()
         logger.info("token refreshed", extra={"org": org.alias, "rotated": answer.refresh_token is not None})
         return access, settled
 
@@ -214,7 +215,8 @@ class RefreshOutcomes:
             await self._store.database.write(change)
 
     def _say(self, org: Org, code: str) -> None:
-        self._observer.refreshed(code)
+        if self._observer is not None:
+            self._observer.refreshed(code)
         logger.warning("no token for %s: %s", org.alias, code, extra={"org": org.alias})
 
 
