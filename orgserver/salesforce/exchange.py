@@ -37,6 +37,8 @@ MIDDLE_BYTES = 2 * 1024 * 1024
 _MIDDLE, _LARGE = 8, 2
 _MIDDLE_OF_ORG, _LARGE_OF_ORG = 2, 1
 _OK = 200
+_REQUEST_ID = 100
+"""Characters of one that are kept."""
 _REQUEST_ID_HEADERS = ("x-request-id", "x-sfdc-request-id", "sforce-request-id")
 _API_USAGE = re.compile(r"(?<![\w-])api-usage=(\d{1,12})/(\d{1,12})")
 _WARN_FROM = 0.9
@@ -61,7 +63,9 @@ class Trace:
         self.limit_info = headers.get("sforce-limit-info", self.limit_info)
         for name in _REQUEST_ID_HEADERS:
             if name in headers:
-                self.salesforce_request_id = clean_text(headers[name], 100)
+                text = headers[name].strip()
+                is_plain = len(text) <= _REQUEST_ID and text.isascii() and text.isprintable()
+                self.salesforce_request_id = text if is_plain else clean_text(text, _REQUEST_ID)
                 break
         self.date = headers.get("date", self.date)
 

@@ -19,8 +19,16 @@ from orgserver.salesforce.hosts import hosts_of_org
 from orgserver.services.calls import confirmation, idempotency, snapshot
 from orgserver.services.calls.access import Access, OrgSession
 from orgserver.services.calls.confirmation import ANSWER_SECONDS, Confirmer, Notify
-from orgserver.services.calls.execution import CallLog, Execution, clash, too_late, unforeseen, with_warning
-from orgserver.services.calls.plan import Call, Operation, Plan
+from orgserver.services.calls.plan import (
+    Call,
+    CallLog,
+    Execution,
+    Operation,
+    Plan,
+    too_late,
+    unforeseen,
+    with_warning,
+)
 from orgserver.services.describe import name_hints
 from orgserver.services.describe.name_hints import OrgNames
 from orgserver.services.describe.schemas import Schemas
@@ -226,7 +234,7 @@ class Executor:
         """Answer a repeated call with what the first one answered; CallError where that is no answer to it."""
         answer: T | CallError
         if begun.verdict == "clash":
-            answer = clash(begun.outcome)
+            answer = idempotency.clash(begun.outcome)
         elif begun.verdict == "spent":
             answer = confirmation.spent()
         elif begun.answer is None or begun.entry_id is None:

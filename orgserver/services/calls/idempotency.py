@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from orgserver.model.audit import Outcome
 from orgserver.model.digests import digest_arguments, digest_text
-from orgserver.model.errors import CallError, InvalidArgument, Rejected, Unanswered
+from orgserver.model.errors import CallError, Conflict, InvalidArgument, Rejected, Unanswered
 from orgserver.model.results import Created, Upserted
 from orgserver.store.calls.idempotency import IdempotencyKey
 from orgserver.vault.keys import Context
@@ -61,4 +62,15 @@ def recall(answer: bytes, fields: tuple[str, ...] = ()) -> Created | CallError:
         retryable=error["retryable"],
         hint=error.get("hint"),
         http_status=answer_values["http_status"],
+    )
+
+
+def clash(first: str | None) -> Conflict:
+    """An idempotency key that is in use."""
+    return Conflict(
+        "idempotency_key is in use for a call that is not over yet"
+        if first == Outcome.PENDING.value
+        else "idempotency_key was used with other arguments",
+        fields=["idempotency_key"],
+        hint="use a new key for a new change, and the same key with the same arguments to repeat one",
     )

@@ -11,8 +11,7 @@ from orgserver.model.audit import Action, Completion, Outcome
 from orgserver.model.orgs import Caller, Org, OrgState, Scope
 from orgserver.model.text import clean_text
 from orgserver.services.calls.access import Access
-from orgserver.services.calls.execution import CallLog
-from orgserver.services.calls.plan import Call
+from orgserver.services.calls.plan import Call, CallLog
 from orgserver.services.observer import Watched
 from orgserver.services.results import cursors
 from orgserver.services.results.byte_budget import ByteBudget
