@@ -19,7 +19,7 @@ from orgserver.model.orgs import Credential
 from orgserver.model.secret import Secret
 from orgserver.salesforce.auth import oauth
 from orgserver.salesforce.client import SalesforceClient
-from orgserver.services.orgs.login_refusals import lost, refused, unusable
+from orgserver.services.orgs.login_refusals import lost, refused, unanswered, unusable
 from orgserver.services.orgs.pending_enrolment import EnrolmentProgress, credential_in
 from orgserver.services.orgs.registration import Login, Registration, SignIn, begin_login, credential_of, hosts_of
 from orgserver.services.tokens import assertion_login
@@ -88,12 +88,7 @@ class Authentication:
         except oauth.TokenRefused as refusal:
             raise refused(refusal, registration, registration.auth) from None
         except Unanswered as error:
-            raise EnrolmentError(
-                f"{registration.login_url} did not answer; nothing was stored",
-                hint="run the same command again",
-                outcome=error.outcome,
-                code=error.code,
-            ) from error
+            raise unanswered(registration, error, "; nothing was stored") from error
         return Session(answer.access_token, answer.instance_url), credential
 
     async def _by_assertion(
@@ -147,12 +142,7 @@ class Authentication:
         try:
             return await self._ask(registration, form)
         except Unanswered as error:
-            raise EnrolmentError(
-                f"{registration.login_url} did not answer, and a code works only once",
-                hint="run the same command again",
-                outcome=error.outcome,
-                code=error.code,
-            ) from error
+            raise unanswered(registration, error, ", and a code works only once") from error
 
     # -- a refresh token
 

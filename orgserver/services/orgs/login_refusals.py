@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orgserver.model.errors import EnrolmentError
+from orgserver.model.errors import EnrolmentError, Unanswered
 from orgserver.model.orgs import AuthKind
 from orgserver.salesforce.auth import oauth, token_refusals
 from orgserver.salesforce.auth.token_refusals import RefusalKind
@@ -31,6 +31,16 @@ _WORDS: dict[RefusalKind, str] = {
     "busy": "somebody else is refreshing this token right now",
     "unclear": "Salesforce gave no usable answer",
 }
+
+
+def unanswered(registration: Registration, error: Unanswered, consequence: str) -> EnrolmentError:
+    """The login host did not answer what spends no refresh token."""
+    return EnrolmentError(
+        f"{registration.login_url} did not answer{consequence}",
+        hint="run the same command again",
+        outcome=error.outcome,
+        code=error.code,
+    )
 
 
 def lost(registration: Registration, reason: str) -> EnrolmentError:
