@@ -21,13 +21,13 @@ from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.services.calls.access import Access
 from orgserver.services.calls.confirmation import Notify
 from orgserver.services.composition import Services, make_services
-from orgserver.services.key_rotation import Keys
+from orgserver.services.key_rotation import MasterKeys
 from orgserver.services.observer import Observer
 from orgserver.services.orgs.enrolment import Enrolment
 from orgserver.services.orgs.keepalive import KeepAlive
 from orgserver.services.orgs.registry import Registry
-from orgserver.store.processes.lock_file import PATIENCE
 from orgserver.store.processes.lock_holders import Patience
+from orgserver.store.processes.locks import PATIENCE
 from orgserver.store.session import Store, open_store
 from orgserver.store.transaction import read_clock
 from orgserver.vault.sources import open_vault
@@ -92,9 +92,9 @@ class App:
         return AuditLogReader(self.store)
 
     @cached_property
-    def keys(self) -> Keys:
+    def keys(self) -> MasterKeys:
         """The master keys, and rotating them."""
-        return Keys(self.store)
+        return MasterKeys(self.store)
 
     def approvals(self) -> Approving:
         """What waits for a person's yes."""

@@ -59,22 +59,22 @@ class _Work:
     unreadable: set[str] = field(default_factory=set)
 
 
-class Keys:
+class MasterKeys:
     """The master keys of one store."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._rings = store.keyrings
+        self._wrapped_keys = store.wrapped_keys
 
     @property
     def ring(self) -> tuple[str, ...]:
         """The ids of the keys at hand, the one that seals first."""
-        return tuple(key.id.hex() for key in self._rings.vault.ring)
+        return tuple(key.id.hex() for key in self._wrapped_keys.vault.ring)
 
     @property
     def source(self) -> str:
         """Where the ring comes from, for people; never a key."""
-        return self._rings.vault.source
+        return self._wrapped_keys.vault.source
 
     async def usage(self) -> dict[str, int]:
         """How many values each key seals, by key id; a key of the ring that seals none has 0."""
@@ -95,13 +95,13 @@ class Keys:
         """
         started = time.monotonic()
         with one_rotation(self._store.database.file):
-            await asyncio.to_thread(self._rings.vault.read_again)  # an earlier rotation may have ended just now
+            await asyncio.to_thread(self._wrapped_keys.vault.read_again)  # an earlier rotation may have ended just now
             standing = await self._standing()
             made = self._needs_new_key(standing, reseal=reseal)
             resumed = not made and standing.usage.get(self.ring[0], 0) > 0
             if made:
-                await asyncio.to_thread(self._rings.vault.renew)
-            first = self._rings.vault.ring[0]
+                await asyncio.to_thread(self._wrapped_keys.vault.renew)
+            first = self._wrapped_keys.vault.ring[0]
             work = _Work(first, reseal, page, progress)
             await self._on_record(caller, work)
         return Rotated(
@@ -159,11 +159,11 @@ class Keys:
         while left := await retry_behind(lambda: self._left(work)):
             work.total = work.moved + left
             await self._pass(work)
-        work.moved += await self._store.database.write(lambda tx: self._rings.move_store_in(tx, work.to))
+        work.moved += await self._store.database.write(lambda tx: self._wrapped_keys.move_store_in(tx, work.to))
 
     async def _left(self, work: _Work) -> int:
         async with self._store.database.reading() as connection:
-            return await self._rings.left(connection, work.to, reseal=work.reseal)
+            return await self._wrapped_keys.left(connection, work.to, reseal=work.reseal)
 
     async def _pass(self, work: _Work) -> None:
         """Move everything once, page by page."""
@@ -171,7 +171,7 @@ class Keys:
         while last is not None:
 
             def change(tx: Transaction, after: str = last) -> Page:
-                return self._rings.move_in(tx, work.to, after, work.page, reseal=work.reseal)
+                return self._wrapped_keys.move_in(tx, work.to, after, work.page, reseal=work.reseal)
 
             page = await self._store.database.write(change)
             last = page.last
@@ -181,7 +181,7 @@ class Keys:
 
     async def _standing(self) -> Standing:
         async with self._store.database.reading() as connection:
-            return await self._rings.standing(connection)
+            return await self._wrapped_keys.standing(connection)
 
     async def _aliases(self, owners: set[str]) -> tuple[str, ...]:
         if not owners:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from orgserver.model.errors import StoreError
-from orgserver.store.processes import lock_holders, threads
-from orgserver.store.processes.lock_file import PATIENCE, LockFile, hold_lock, hold_lock_if_free, lock_path
+from orgserver.store.processes import lock_holders
 from orgserver.store.processes.lock_holders import Patience
+from orgserver.store.processes.locks import PATIENCE, LockFile, hold_lock, hold_lock_if_free, lock_path
 from orgserver.store.sqlite import make_reader_engine, make_scan_engine, make_writer_engine, prepare_file
 from orgserver.store.transaction import read_clock
 from orgserver.store.writer import Writer
@@ -74,7 +75,7 @@ class Database:
 
     async def _start(self, migrate: bool) -> None:
         try:
-            await threads.run_detached(self._make_ready, migrate)
+            await _run_detached(self._make_ready, migrate)
         except BaseException:
             self._engine.dispose()
             self._lock.close()
@@ -218,3 +219,44 @@ def _unusable(file: Path, error: DBAPIError) -> StoreError:
     if "not a database" in reason or "malformed" in reason:
         return StoreError(f"{file} is damaged or no SQLite database", hint="restore it from a backup, or move it away")
     return StoreError(f"the store {file} cannot be used: {reason}", hint=hint)
+
+
+async def _run_detached(step: Callable[..., T], *arguments: Any) -> T:
+    """Run a step in a thread of its own, and leave it there when the caller is cancelled.
+
+    ``asyncio.to_thread`` would hold up the end of the event loop, and so Ctrl-C, until the step is over.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def run() -> None:
+        try:
+            result = step(*arguments)
+        except BaseException as error:  # noqa: BLE001  # it belongs to the caller
+            _hand_over(loop, future, error=error)
+        else:
+            _hand_over(loop, future, result=result)
+
+    threading.Thread(target=run, name="orgserver-step", daemon=True).start()
+    return await future
+
+
+def _hand_over(
+    loop: asyncio.AbstractEventLoop,
+    future: asyncio.Future[T],
+    *,
+    result: Any = None,
+    error: BaseException | None = None,
+) -> None:
+    def settle() -> None:
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    try:
+        loop.call_soon_threadsafe(settle)
+    except RuntimeError:
+        return  # the loop is closed: nobody waits any more

@@ -11,7 +11,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.store import tables
-from orgserver.store.processes.lock_file import hold_lock
+from orgserver.store.processes.locks import hold_lock
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,10 +27,9 @@ from orgserver.store.orgs import policies
 from orgserver.store.orgs.refreshes import hold_copied_in, moment
 from orgserver.store.orgs.registry import Orgs
 from orgserver.store.orgs.rescue import Rescued, RescueFiles
-from orgserver.store.orgs.rewrapping import Keyrings, canary_context
-from orgserver.store.processes.liveness import Liveness
-from orgserver.store.processes.lock_file import PATIENCE
+from orgserver.store.orgs.rewrapping import WrappedKeys, canary_context
 from orgserver.store.processes.lock_holders import Patience
+from orgserver.store.processes.locks import PATIENCE, ProcessLock
 from orgserver.store.sqlite import FREE_FLOOR
 from orgserver.store.transaction import Transaction, read_clock
 from orgserver.vault.keys import Context, DataKey, Key, Unsealable
@@ -66,8 +65,8 @@ class Store:
     cursors: Key
     """Seals what agents hold for us between calls."""
     rescue: RescueFiles
-    keyrings: Keyrings
-    lives: Liveness
+    wrapped_keys: WrappedKeys
+    process_lock: ProcessLock
 
     async def take_in_rescued(self) -> set[RowId]:
         """Store the token answers that were left beside the database; the orgs that got one."""
@@ -108,7 +107,7 @@ class Store:
         with suppress(StoreError):  # the process row is only a courtesy: it falls silent by itself
             await self.audit.leave()
         await self.database.close()
-        self.lives.end()
+        self.process_lock.release()
 
 
 async def open_store(
@@ -144,9 +143,9 @@ async def open_store(
         free_floor=free_floor,
     )
     orgs = Orgs(vault)
-    rescue, keyrings = RescueFiles(file, orgs), Keyrings(vault, keys.store_id)
-    lives = Liveness(file, audit.process_id)
-    store = Store(keys.store_id, database, orgs, audit, keys.store_key, rescue, keyrings, lives)
+    rescue, wrapped_keys = RescueFiles(file, orgs), WrappedKeys(vault, keys.store_id)
+    process_lock = ProcessLock(file, audit.process_id)
+    store = Store(keys.store_id, database, orgs, audit, keys.store_key, rescue, wrapped_keys, process_lock)
     try:
         if keys.is_copy:
             await store.hold_copied(caller)

@@ -23,8 +23,8 @@ from sqlalchemy.exc import DBAPIError
 
 from orgserver.model.errors import StoreError
 from orgserver.store.pending_writes import PendingWrite, PendingWrites, concerns_all, write_error
-from orgserver.store.processes.lock_file import PATIENCE, LockFile
 from orgserver.store.processes.lock_holders import Patience
+from orgserver.store.processes.locks import PATIENCE, LockFile
 from orgserver.store.transaction import Change, Transaction, read_clock
 from orgserver.vault.ring import RingBehind
 

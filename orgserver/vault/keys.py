@@ -161,8 +161,13 @@ class DataKey(Key):
         return master.seal(plain, wrapping_context(owner, purpose))
 
     @classmethod
-    def unwrapped(cls, plain: bytes) -> DataKey:
-        """Read what ``wrapped`` sealed."""
+    def unwrapped(cls, wrapped: bytes, owner: str, purpose: str, find_master: Callable[[bytes], Key]) -> DataKey:
+        """Open what ``wrapped`` sealed, with the master key of that id."""
+        return cls.read(find_master(key_id(wrapped)).open(wrapped, wrapping_context(owner, purpose)))
+
+    @classmethod
+    def read(cls, plain: bytes) -> DataKey:
+        """Read the plain form of a wrapped key."""
         if len(plain) == KEY_SIZE:
             return cls(plain)
         if len(plain) != _REPLACED:

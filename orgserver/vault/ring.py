@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
 from orgserver.model.errors import KeyProblem
-from orgserver.vault.keys import KEY_SIZE, Context, DataKey, Key, Unsealable, key_id, wrapping_context
+from orgserver.vault.keys import KEY_SIZE, Context, DataKey, Key, Unsealable, key_id
 
 T = TypeVar("T")
 _ASK_AGAIN_SECONDS = 10.0
@@ -106,7 +106,7 @@ class Vault:
 
     def data_key(self, wrapped: bytes, owner: str, purpose: str) -> DataKey:
         """Unwrap a data key."""
-        return DataKey.unwrapped(self.open(wrapped, wrapping_context(owner, purpose)))
+        return DataKey.unwrapped(wrapped, owner, purpose, self._key)
 
     def next_data_key(self, wrapped: bytes, owner: str, purpose: str) -> tuple[DataKey, DataKey, bytes]:
         """Make the data key that replaces a wrapped one; return that one, the new one, and its wrapped form."""

@@ -19,7 +19,7 @@ from orgserver.sandbox.org import SandboxOrg
 from orgserver.store import tables
 from orgserver.store.calls import tables as call_tables
 from orgserver.store.orgs.credentials import access_token_of, credential_of
-from orgserver.store.orgs.pending_enrolments import PendingEnrolment
+from orgserver.store.orgs.registry import PendingEnrolment
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction
 from tests import operations

@@ -27,7 +27,7 @@ from orgserver.model.orgs import Caller, OrgState, Principal, Scope
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.state import schema
 from orgserver.services.queries.list_query import Listing
-from orgserver.store.processes.lock_file import hold_lock
+from orgserver.store.processes.locks import hold_lock
 from orgserver.store.transaction import Transaction
 from tests import operations
 

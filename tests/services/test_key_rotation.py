@@ -18,7 +18,7 @@ from orgserver.model.names import Alias, RowId, new_id
 from orgserver.model.orgs import AccessToken, Caller, Credential, Org, OrgState, Policy, Principal
 from orgserver.model.secret import Secret
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.services.key_rotation import Keys
+from orgserver.services.key_rotation import MasterKeys
 from orgserver.store import tables
 from orgserver.store.orgs.rewrapping import SEALED, one_rotation
 from orgserver.store.session import Store, open_store
@@ -112,7 +112,7 @@ async def entries(store: Store) -> list[Any]:
 async def test_a_rotation_makes_a_key_moves_everything_and_says_so_in_the_audit_log(mine: Store, ring: Key) -> None:
     orgs = await add_some(mine, 3)
 
-    done = await Keys(mine).rotate(who())
+    done = await MasterKeys(mine).rotate(who())
 
     assert (done.made, done.resumed, done.resealed, done.moved, done.unreadable) == (True, False, False, 7, ())
     assert done.usage == {done.key: 7, ring.id.hex(): 0}
@@ -125,7 +125,7 @@ async def test_every_value_stays_sealed_as_it_is_when_only_the_master_key_change
     await add_some(mine, 2)
     before = [await raw(mine, table) for table in (tables.credentials, tables.access_tokens)]
 
-    await Keys(mine).rotate(who())
+    await MasterKeys(mine).rotate(who())
 
     assert [await raw(mine, table) for table in (tables.credentials, tables.access_tokens)] == before
 
@@ -134,7 +134,7 @@ async def test_with_reseal_no_sealed_byte_stays(mine: Store) -> None:
     orgs = await add_some(mine, 2)
     before = {table: await raw(mine, table) for table in (tables.credentials, tables.access_tokens, tables.data_keys)}
 
-    done = await Keys(mine).rotate(who(), reseal=True)
+    done = await MasterKeys(mine).rotate(who(), reseal=True)
 
     assert done.resealed
     assert [await read(mine, each) for each in orgs] == [(CREDENTIAL, ACCESS)] * 2
@@ -150,7 +150,7 @@ async def test_what_was_sealed_under_the_old_data_key_no_longer_opens_with_the_o
     (wrapped,) = [row.wrapped for row in await raw(mine, tables.data_keys)]
     old = Vault([ring]).data_key(wrapped, row_id, "org")
 
-    await Keys(mine).rotate(who(), reseal=True)
+    await MasterKeys(mine).rotate(who(), reseal=True)
 
     (row,) = await raw(mine, tables.credentials)
     with pytest.raises(Unsealable):
@@ -180,8 +180,8 @@ def test_every_column_that_is_sealed_under_a_data_key_is_known_to_reseal() -> No
 async def test_the_audit_log_verifies_across_rotations(mine: Store, opens: Opener) -> None:
     from orgserver.services.audit.log_reader import AuditLogReader
 
-    await Keys(mine).rotate(who())
-    await Keys(mine).rotate(who(), reseal=True)
+    await MasterKeys(mine).rotate(who())
+    await MasterKeys(mine).rotate(who(), reseal=True)
 
     async with opens() as other:
         verified = await AuditLogReader(other).verify()
@@ -191,7 +191,7 @@ async def test_the_audit_log_verifies_across_rotations(mine: Store, opens: Opene
 
 async def test_a_store_opens_with_the_new_key_alone(mine: Store, opens: Opener, ring_path: Path) -> None:
     (row_id,) = await add_some(mine, 1)
-    await Keys(mine).rotate(who())
+    await MasterKeys(mine).rotate(who())
     ring_path.write_text(ring_path.read_text().split(",")[0])
 
     async with opens() as other:
@@ -201,12 +201,12 @@ async def test_a_store_opens_with_the_new_key_alone(mine: Store, opens: Opener, 
 async def test_an_open_store_finds_the_new_key_by_itself(mine: Store, opens: Opener) -> None:
     (row_id,) = await add_some(mine, 1)
     async with opens() as other:
-        await Keys(other).rotate(who(), reseal=True)
+        await MasterKeys(other).rotate(who(), reseal=True)
 
         assert await read(mine, row_id) == (CREDENTIAL, ACCESS)
         new = await add(mine, 2)
         assert await read(other, new) == (CREDENTIAL, ACCESS)
-        usage = await Keys(mine).usage()
+        usage = await MasterKeys(mine).usage()
         assert list(usage.values()) == [6, 0], "nothing was sealed under the old key again"
 
 
@@ -214,7 +214,7 @@ async def test_a_refresh_that_began_before_a_reseal_is_stored_after_it(mine: Sto
     (row_id,) = await add_some(mine, 1)
     await read(mine, row_id)
     async with opens() as other:
-        await Keys(other).rotate(who(), reseal=True)
+        await MasterKeys(other).rotate(who(), reseal=True)
 
     newer = AccessToken(Secret("newer"), "https://i", 4)
     await mine.database.write(lambda tx: mine.orgs.store_refresh_in(tx, row_id, 3, Secret("rotated"), newer))
@@ -231,7 +231,7 @@ async def test_what_late_writers_seal_with_the_data_key_before_still_opens(mine:
         held = await mine.orgs.credentials.data_key(connection, row_id)
     where = Context(row_id, "idempotency", "answer")
     async with opens() as other:
-        await Keys(other).rotate(who(), reseal=True)
+        await MasterKeys(other).rotate(who(), reseal=True)
         late = held.seal(b"late", where)
         async with other.database.reading() as connection:
             assert (await other.orgs.credentials.data_key(connection, row_id)).open(late, where) == b"late"
@@ -252,7 +252,7 @@ async def cut_off(store: Store, after: int, *, reseal: bool, page: int) -> None:
             raise CutOff
 
     with pytest.raises(CutOff):
-        await Keys(store).rotate(who(), reseal=reseal, page=page, progress=progress)
+        await MasterKeys(store).rotate(who(), reseal=reseal, page=page, progress=progress)
 
 
 @pytest.mark.parametrize("first", [False, True])
@@ -262,16 +262,16 @@ async def test_a_rotation_that_was_cut_off_is_finished_by_the_next(
 ) -> None:
     orgs = await add_some(mine, 7)
     await cut_off(mine, 3, reseal=first, page=2)
-    half = await Keys(mine).usage()
+    half = await MasterKeys(mine).usage()
     under = half[ring.id.hex()]
 
-    done = await Keys(mine).rotate(who(), reseal=then, page=2)
+    done = await MasterKeys(mine).rotate(who(), reseal=then, page=2)
 
     assert under == 3 + 4
     assert (done.made, done.resumed, len(done.usage)) == (False, True, 2)
     assert done.usage == {done.key: 11, ring.id.hex(): 0}
     assert [await read(mine, each) for each in orgs] == [(CREDENTIAL, ACCESS)] * 7
-    vault = mine.keyrings.vault
+    vault = mine.wrapped_keys.vault
     made_under = {vault.data_key(row.wrapped, row.owner, "org").made_under for row in await raw(mine, tables.data_keys)}
     if then:
         assert made_under == {bytes.fromhex(done.key)}, "no org was left out"
@@ -284,7 +284,7 @@ async def test_a_resumed_reseal_does_not_begin_again(mine: Store) -> None:
     await cut_off(mine, 4, reseal=True, page=2)
     before = [row.wrapped for row in await raw(mine, tables.data_keys)][:4]
 
-    done = await Keys(mine).rotate(who(), reseal=True, page=2)
+    done = await MasterKeys(mine).rotate(who(), reseal=True, page=2)
 
     assert done.moved == 2 + 4
     assert [row.wrapped for row in await raw(mine, tables.data_keys)][:4] == before
@@ -296,7 +296,7 @@ async def test_a_key_that_was_written_and_never_used_is_the_one_to_go_on_with(mi
     new = Key.new()
     FileRing(ring_path).put_first(new)
 
-    done = await Keys(mine).rotate(who())
+    done = await MasterKeys(mine).rotate(who())
 
     assert (done.key, done.made, done.resumed) == (new.id.hex(), False, False)
     assert len(ring_path.read_text().split(",")) == 2
@@ -305,7 +305,7 @@ async def test_a_key_that_was_written_and_never_used_is_the_one_to_go_on_with(mi
 async def test_a_second_rotation_at_once_is_refused_in_one_line(mine: Store, ring_path: Path) -> None:
     before = ring_path.read_text()
     with one_rotation(mine.database.file), pytest.raises(KeyProblem, match="another rotate-key") as caught:
-        await Keys(mine).rotate(who())
+        await MasterKeys(mine).rotate(who())
 
     assert "\n" not in str(caught.value)
     assert ring_path.read_text() == before
@@ -314,9 +314,9 @@ async def test_a_second_rotation_at_once_is_refused_in_one_line(mine: Store, rin
 
 async def test_a_rotation_right_after_another_uses_the_ring_as_that_one_left_it(mine: Store, opens: Opener) -> None:
     async with opens() as other:
-        first = await Keys(other).rotate(who())
+        first = await MasterKeys(other).rotate(who())
 
-        second = await Keys(mine).rotate(who())
+        second = await MasterKeys(mine).rotate(who())
 
     assert first.key != second.key
     assert second.made
@@ -324,14 +324,14 @@ async def test_a_rotation_right_after_another_uses_the_ring_as_that_one_left_it(
 
 
 async def test_what_a_server_with_an_old_ring_sealed_is_mended_without_another_key(mine: Store, ring: Key) -> None:
-    first = await Keys(mine).rotate(who())
+    first = await MasterKeys(mine).rotate(who())
     stale = Vault([ring])
     _, wrapped = stale.new_data_key("late", "org")
     await mine.database.write(
         lambda tx: tx.connection.execute(tables.data_keys.insert().values(owner="late", wrapped=wrapped))
     )
 
-    done = await Keys(mine).rotate(who())
+    done = await MasterKeys(mine).rotate(who())
 
     assert (done.key, done.made, done.moved) == (first.key, False, 1)
     assert done.usage == {first.key: 5, ring.id.hex(): 0}
@@ -351,10 +351,10 @@ async def test_orgs_that_are_added_and_removed_meanwhile_are_left_in_order(mine:
             if done in (1, 3):
                 tasks.append(asyncio.ensure_future(meddle(100 + done)))
 
-        done = await Keys(mine).rotate(who(), reseal=True, page=1, progress=progress)
+        done = await MasterKeys(mine).rotate(who(), reseal=True, page=1, progress=progress)
         await asyncio.gather(*tasks)
 
-        assert [count for key, count in (await Keys(other).usage()).items() if key != done.key] == [0]
+        assert [count for key, count in (await MasterKeys(other).usage()).items() if key != done.key] == [0]
         for each in (*orgs[:4], *added):
             assert await read(other, each) == await read(mine, each) == (CREDENTIAL, ACCESS)
 
@@ -367,19 +367,19 @@ async def test_a_data_key_that_nothing_opens_is_named_and_stops_nobody(mine: Sto
         lambda tx: tx.connection.execute(update(keys).where(keys.c.owner == first).values(wrapped=foreign))
     )
 
-    done = await Keys(mine).rotate(who(), reseal=True)
+    done = await MasterKeys(mine).rotate(who(), reseal=True)
 
     assert done.unreadable == ("org-0",)
     assert done.usage == {done.key: 5, ring.id.hex(): 0, key_id(foreign).hex(): 1}
     assert await read(mine, second) == (CREDENTIAL, ACCESS)
-    assert (await Keys(mine).rotate(who())).made, "the next rotation is none the worse for it"
+    assert (await MasterKeys(mine).rotate(who())).made, "the next rotation is none the worse for it"
 
 
 async def test_a_ring_that_only_the_operator_can_change_needs_a_new_key_from_him(store: Store, ring: Key) -> None:
     with pytest.raises(KeyProblem):
-        await Keys(store).rotate(who())
+        await MasterKeys(store).rotate(who())
 
-    assert await Keys(store).usage() == {ring.id.hex(): 4}
+    assert await MasterKeys(store).usage() == {ring.id.hex(): 4}
     assert await entries(store) == []
 
 
@@ -441,7 +441,7 @@ async def test_nobody_else_waits_while_a_slow_source_is_asked_for_a_new_key(
     (row_id,) = await add_some(mine, 1)
     source = SlowRing(ring_path)
     server = await open_store(store_file, lambda _create: Vault([ring], source))
-    await Keys(mine).rotate(who(), reseal=True)
+    await MasterKeys(mine).rotate(who(), reseal=True)
 
     waiting = asyncio.create_task(work(server, row_id))
     async with asyncio.timeout(20):

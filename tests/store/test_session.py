@@ -14,7 +14,7 @@ from sqlalchemy import create_engine, insert, select, text, update
 from orgserver.model.errors import KeyProblem, StoreError
 from orgserver.store import migration, tables
 from orgserver.store.database import OLDER_SCHEMAS, SCHEMA, Database
-from orgserver.store.processes.lock_file import hold_lock
+from orgserver.store.processes.locks import hold_lock
 from orgserver.store.session import Store, open_store
 from orgserver.store.transaction import PreparedStatement, Transaction
 from orgserver.vault.keys import Key

@@ -200,7 +200,7 @@ def test_a_day_after_it_was_replaced_a_data_key_opens_nothing() -> None:
 @pytest.mark.parametrize("size", [0, 31, 33, 79, 81])
 def test_a_wrapped_key_of_another_size_is_refused(size: int) -> None:
     with pytest.raises(Unsealable):
-        DataKey.unwrapped(b"x" * size)
+        DataKey.read(b"x" * size)
 
 
 def test_a_data_key_opens_only_for_its_owner_and_purpose() -> None:

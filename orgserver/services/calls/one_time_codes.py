@@ -48,7 +48,7 @@ class OneTimeCodes:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._vault = store.keyrings.vault
+        self._vault = store.wrapped_keys.vault
 
     async def state(self) -> CodeState | None:
         """What is set up, None if nothing is; OperatorError if it was and somebody took it out of the store."""

@@ -8,11 +8,11 @@ from orgserver.services.calls.access import Access
 from orgserver.services.doctor import clock
 from orgserver.services.doctor import store as store_findings
 from orgserver.services.doctor.machine import Finding
-from orgserver.services.key_rotation import Keys
+from orgserver.services.key_rotation import MasterKeys
 from orgserver.store.session import Store
 
 
-async def examine_store(store: Store, access: Access, keys: Keys, *, offline: bool) -> list[Finding]:
+async def examine_store(store: Store, access: Access, keys: MasterKeys, *, offline: bool) -> list[Finding]:
     """Every finding, from the store to its orgs; ``offline`` asks no login host for the time."""
     findings = await store_findings.of_store(store)
     findings += store_findings.keys(await keys.usage(), keys.ring, keys.source)

@@ -115,7 +115,7 @@ async def left_behind(store: Store, orgs: Sequence[Org]) -> list[Finding]:
 
     async def count() -> Strays:
         async with store.database.reading() as connection:
-            return await store.keyrings.strays(connection)
+            return await store.wrapped_keys.strays(connection)
 
     strays = await retry_behind(count)
     aliases = {str(org.row_id): org.alias for org in orgs}

@@ -23,7 +23,7 @@ from orgserver.services.orgs.login_refusals import lost, refused, unanswered, un
 from orgserver.services.orgs.pending_enrolment import EnrolmentProgress, credential_in
 from orgserver.services.orgs.registration import Login, Registration, SignIn, begin_login, credential_of, hosts_of
 from orgserver.services.tokens import assertion_login
-from orgserver.store.orgs.pending_enrolments import PendingEnrolment
+from orgserver.store.orgs.registry import PendingEnrolment
 
 T = TypeVar("T")
 

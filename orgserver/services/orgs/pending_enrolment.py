@@ -27,7 +27,7 @@ from orgserver.model.orgs import AccessToken, Credential
 from orgserver.model.secret import Secret
 from orgserver.salesforce.auth.oauth import TokenAnswer
 from orgserver.services.orgs.registration import Registration
-from orgserver.store.orgs.pending_enrolments import PendingEnrolment
+from orgserver.store.orgs.registry import PendingEnrolment
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction
 

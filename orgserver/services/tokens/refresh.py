@@ -83,7 +83,7 @@ class Refresher:
     ) -> None:
         self._store = store
         self._client = client
-        self._steps = Refreshes(store.orgs, store.lives)
+        self._steps = Refreshes(store.orgs, store.process_lock)
         self._lease_seconds = lease_seconds
         self._token_seconds = token_seconds
         self._pauses = pauses
@@ -104,7 +104,7 @@ class Refresher:
             if deposit is None or deposit.access is None:
                 return await self.refresh(org, RefreshRequest())
             return deposit.access
-        holder = self._store.lives.holder()
+        holder = self._store.process_lock.holder()
         began = asyncio.get_running_loop().time()
         proofs = 1 if request.prove else 0
         while True:
@@ -127,7 +127,7 @@ class Refresher:
         """Wait no longer for the holder of the lease: at the end of a lease, of this process, or if it is stopped."""
         over, process = self.ending or waited > self._lease_seconds, None
         if busy is not None and (over or waited > _LOOK_AFTER):
-            process = await asyncio.to_thread(self._store.lives.process_of, busy.holder)
+            process = await asyncio.to_thread(self._store.process_lock.process_of, busy.holder)
         if over or (process is not None and process.stopped):
             raise token_errors.refreshed_elsewhere(org, process)
 

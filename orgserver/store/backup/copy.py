@@ -30,7 +30,7 @@ from orgserver.store.audit.verification import Verification
 from orgserver.store.backup import staging
 from orgserver.store.backup.source import BackupSource, refuse_damaged, take_file
 from orgserver.store.backup.staging import BESIDE
-from orgserver.store.processes.lock_file import PATIENCE, hold_lock, hold_lock_if_free
+from orgserver.store.processes.locks import PATIENCE, hold_lock, hold_lock_if_free
 from orgserver.store.session import Store, open_store
 from orgserver.store.transaction import to_datetime
 from orgserver.vault.ring import Vault

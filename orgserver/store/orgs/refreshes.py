@@ -26,7 +26,7 @@ from orgserver.store import tables
 from orgserver.store.orgs import rows
 from orgserver.store.orgs.credentials import access_token_of, credential_of
 from orgserver.store.orgs.registry import Orgs
-from orgserver.store.processes.liveness import Liveness
+from orgserver.store.processes.locks import ProcessLock
 from orgserver.store.transaction import Transaction, to_datetime
 
 
@@ -81,9 +81,9 @@ Begun = Granted | Finished | Busy | Closed
 class Refreshes:
     """Changes for the writer, each a step of one refresh."""
 
-    def __init__(self, orgs: Orgs, lives: Liveness) -> None:
+    def __init__(self, orgs: Orgs, process_lock: ProcessLock) -> None:
         self._orgs = orgs
-        self._lives = lives
+        self._process_lock = process_lock
 
     def begin_in(
         self,
@@ -110,8 +110,8 @@ class Refreshes:
             return Finished(self._orgs.credentials.open_access_token(row_id, stored))
         if not force and (org.refresh_suspended or org.state in CLOSED_STATES):
             return Closed(org)
-        self._lives.prove()
-        lease = take_lease_in(tx, row_id, holder, life_us, credential_row.fencing, self._lives.is_alive)
+        self._process_lock.take()
+        lease = take_lease_in(tx, row_id, holder, life_us, credential_row.fencing, self._process_lock.is_alive)
         if isinstance(lease, str):
             return Busy(lease)
         if lease.doubted_since is not None and not prove:

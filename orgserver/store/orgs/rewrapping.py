@@ -124,7 +124,7 @@ class Standing:
     """The keys of the store's own row."""
 
 
-class Keyrings:
+class WrappedKeys:
     """Counts and moves the store's wrapped keys. Methods ``…_in`` are changes for the writer."""
 
     def __init__(self, vault: Vault, store_id: str) -> None:

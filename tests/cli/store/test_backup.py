@@ -14,7 +14,7 @@ from orgserver.cli.orgs.pretend_orgs import register
 from orgserver.config import read_settings
 from orgserver.model.names import Alias, RowId, new_id
 from orgserver.sandbox.server import Sandbox
-from orgserver.store.orgs.pending_enrolments import PendingEnrolment
+from orgserver.store.orgs.registry import PendingEnrolment
 from tests.cli.shells import Shell
 
 

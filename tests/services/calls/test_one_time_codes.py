@@ -16,7 +16,7 @@ from orgserver.model.orgs import Caller, Principal
 from orgserver.model.secret import Secret
 from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.services.calls.one_time_codes import MAX_WRONG, SETUP, OneTimeCodes, new_secret, otpauth_uri
-from orgserver.services.key_rotation import Keys
+from orgserver.services.key_rotation import MasterKeys
 from orgserver.store.backup.copy import backup, restore
 from orgserver.store.calls import one_time_codes
 from orgserver.store.calls import tables as call_tables
@@ -49,7 +49,7 @@ async def secret(store: Store) -> Secret:
 
 
 async def remember(store: Store, state: CodeState) -> None:
-    vault = store.keyrings.vault
+    vault = store.wrapped_keys.vault
     await store.database.write(lambda tx: one_time_codes.save_in(tx, vault, store.id, state))
 
 
@@ -159,7 +159,7 @@ async def test_a_secret_that_is_edited_moved_or_deleted_opens_no_way(
         each.read_bytes() for each in store_file.parent.glob("orgserver.db*")
     )
     with pytest.raises(Unsealable):
-        store.keyrings.vault.open(sealed, Context(store.id, "store", "canary"))
+        store.wrapped_keys.vault.open(sealed, Context(store.id, "store", "canary"))
     edited = sealed[:-1] + bytes([sealed[-1] ^ 1])
     await store.database.write(
         lambda tx: tx.connection.execute(update(call_tables.one_time_codes).values(sealed=edited))
@@ -188,11 +188,11 @@ async def test_rotations_backups_and_restored_copies_keep_them(mine: Store, tmp_
     secret = new_secret()
     await OneTimeCodes(mine).set_up(ADA, secret, code(secret, -1), None)
 
-    await Keys(mine).rotate(ADA)
-    rotated = await Keys(mine).rotate(ADA, reseal=True)
+    await MasterKeys(mine).rotate(ADA)
+    rotated = await MasterKeys(mine).rotate(ADA, reseal=True)
     await backup(mine, tmp_path / "copy", ADA)
-    await restore(tmp_path / "copy", tmp_path / "new" / "orgserver.db", lambda: mine.keyrings.vault, ADA)
-    copy = await open_store(tmp_path / "new" / "orgserver.db", lambda _create: mine.keyrings.vault)
+    await restore(tmp_path / "copy", tmp_path / "new" / "orgserver.db", lambda: mine.wrapped_keys.vault, ADA)
+    copy = await open_store(tmp_path / "new" / "orgserver.db", lambda _create: mine.wrapped_keys.vault)
 
     assert [count for key, count in rotated.usage.items() if key != rotated.key] == [0, 0]
     assert rotated.usage[rotated.key] == 5

@@ -28,8 +28,8 @@ from orgserver.services.doctor import machine, store
 from orgserver.services.doctor.machine import Finding
 from orgserver.store import tables
 from orgserver.store.database import SCHEMA
-from orgserver.store.orgs.pending_enrolments import PendingEnrolment
-from orgserver.store.processes.lock_file import LockFile, lock_path
+from orgserver.store.orgs.registry import PendingEnrolment
+from orgserver.store.processes.locks import LockFile, lock_path
 from orgserver.store.sqlite import FREE_FLOOR
 from orgserver.store.transaction import Transaction, read_clock
 

@@ -54,7 +54,7 @@ def phones(acme: SandboxOrg) -> list[Any]:
 
 async def renew_key_alone(app: App) -> None:
     """What versions up to 0.1 did: another data key, and only the credential and its access token under it."""
-    vault = app.keys._rings.vault
+    vault = app.keys._wrapped_keys.vault
 
     def change(tx: Transaction) -> None:
         (row,) = tx.connection.execute(_acme_key()).all()

@@ -27,7 +27,7 @@ from orgserver.store import migration, tables
 from orgserver.store.backup import copy as copying
 from orgserver.store.backup.copy import StoreCopy
 from orgserver.store.database import SCHEMA
-from orgserver.store.orgs.pending_enrolments import PendingEnrolment
+from orgserver.store.orgs.registry import PendingEnrolment
 from orgserver.store.transaction import Transaction, to_microseconds
 from orgserver.vault.keys import Key
 from orgserver.vault.ring import Vault
