@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from orgserver.salesforce.soql import cursor, grammar, tree
+from orgserver.salesforce.soql import grammar, token_stream, tree
 from orgserver.salesforce.soql.tokens import SoqlError, is_date_word, scan
 
 _LITERALS = frozenset({"string", "number", "date", "datetime"})
@@ -93,7 +93,7 @@ def redact(text: str) -> str:
         elif kind in _LITERALS:
             parts.append("?")
             value = True  # a word right behind it belongs to it: the quotes are not where they were meant to be
-        elif kind == "name" and word in cursor.RESERVED and word not in _VALUES:
+        elif kind == "name" and word in token_stream.RESERVED and word not in _VALUES:
             parts.append(part)
             value = word == "like" or word in _LISTS
         elif kind in ("name", "other") and value and word not in _VALUES and not is_date_word(part):

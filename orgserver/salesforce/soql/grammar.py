@@ -7,7 +7,7 @@ wrong: whether the fields exist and whether they may be grouped is for whoever k
 from __future__ import annotations
 
 from orgserver.salesforce.soql import tree
-from orgserver.salesforce.soql.cursor import MAX_DIGITS, Cursor
+from orgserver.salesforce.soql.token_stream import MAX_DIGITS, TokenStream
 from orgserver.salesforce.soql.tokens import (
     Token,
     has_escaped_wildcard,
@@ -25,14 +25,14 @@ _MAX_NESTING = 100
 
 def parse(text: str) -> tree.Query:
     """Parse a query; SoqlError says what was not expected, and where."""
-    words = Cursor(tokenize(text))
+    words = TokenStream(tokenize(text))
     query = _Parser(words).query()
     words.end()
     return query
 
 
 class _Parser:
-    def __init__(self, words: Cursor) -> None:
+    def __init__(self, words: TokenStream) -> None:
         self._words = words
         self._depth = 0
 

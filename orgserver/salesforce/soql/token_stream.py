@@ -39,7 +39,7 @@ RESERVED = frozenset(
 MAX_DIGITS = 18
 
 
-class Cursor:
+class TokenStream:
     """Where in a query one is; what is not as expected is a SoqlError at its place."""
 
     def __init__(self, tokens: list[Token]) -> None:
