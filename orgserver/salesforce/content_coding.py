@@ -11,10 +11,13 @@ in one header or in several. Anything else cannot be read.
 
 from __future__ import annotations
 
+import asyncio
 import zlib
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Iterable, Iterator
 from typing import Final
 
+Grow = Callable[[int], Awaitable[None]]
+"""Waits until there is room for a reply of so many bytes."""
 PIECE: Final = 1024 * 1024
 """The most that comes out at once, in bytes: whoever reads can let others go on in between."""
 MAX_CODINGS: Final = 3
@@ -35,6 +38,31 @@ class TooLarge(ValueError):
 
 class CutOff(ValueError):
     """The body ends before what was packed into it does."""
+
+
+async def read_body(
+    chunks: AsyncIterable[bytes], content_encodings: Iterable[str], limit: int, grow: Grow | None
+) -> bytes:
+    """Read a body, unpacking it as it comes; ``limit`` bounds in bytes what comes, and what each coding unpacks to.
+
+    Raises Unreadable, TooLarge or CutOff.
+    """
+    unpacker = Unpacker(content_encodings, limit)
+    parts: list[bytes] = []
+    received = size = 0
+    async for chunk in chunks:
+        received += len(chunk)
+        if received > limit:
+            raise TooLarge
+        for part in unpacker.unpack(chunk):
+            parts.append(part)
+            size += len(part)
+            if grow is not None:
+                await grow(size)
+            if len(part) == PIECE:
+                await asyncio.sleep(0)  # a few bytes may unpack to very many: other orgs go on meanwhile
+    unpacker.finish()
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 class Unpacker:

@@ -7,9 +7,7 @@ The ready-made bridge between the two libraries mixes these up (docs/adr/0003-tr
 
 from __future__ import annotations
 
-import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +22,6 @@ READ_SECONDS: Final = 45.0
 KEEP_ALIVE_SECONDS: Final = 15.0
 MAX_BODY: Final = 32 * 1024 * 1024
 """The largest reply we read, in bytes, compressed or not."""
-Grow = Callable[[int], Awaitable[None]]
 _OF_THE_WIRE: Final = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
 """Headers that are true of a body on its way, and false of the one that is handed on: httpx would unpack it again."""
 
@@ -106,38 +103,16 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             await session.close()
 
 
-async def _read(answer: aiohttp.ClientResponse, grow: Grow | None) -> bytes:
-    """Read a body of bounded size, unpacking it as it comes; ``grow`` waits until there is room for so many bytes."""
+async def _read(answer: aiohttp.ClientResponse, grow: content_coding.Grow | None) -> bytes:
+    codings = answer.headers.getall("Content-Encoding", ())
     try:
-        codings = answer.headers.getall("Content-Encoding", ())
-        unpacker = content_coding.Unpacker(codings, MAX_BODY) if codings else None
-        parts = [part async for part in _parts(answer.content, unpacker, grow)]
-        if unpacker is not None:
-            unpacker.finish()
+        return await content_coding.read_body(answer.content.iter_any(), codings, MAX_BODY, grow)
     except content_coding.Unreadable as error:
         raise httpx.RemoteProtocolError(str(error)) from error
     except content_coding.TooLarge as error:
         raise BodyTooLarge(f"the answer is larger than {MAX_BODY >> 20} MiB") from error
     except content_coding.CutOff as error:
         raise httpx.ReadError("the answer was cut off") from error
-    return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-async def _parts(
-    content: aiohttp.StreamReader, unpacker: content_coding.Unpacker | None, grow: Grow | None
-) -> AsyncIterator[bytes]:
-    received = size = 0
-    async for chunk in content.iter_any():
-        received += len(chunk)
-        if received > MAX_BODY:
-            raise content_coding.TooLarge
-        for part in (chunk,) if unpacker is None else unpacker.unpack(chunk):
-            yield part
-            size += len(part)
-            if grow is not None:
-                await grow(size)
-            if len(part) == content_coding.PIECE:
-                await asyncio.sleep(0)  # a few bytes may unpack to very many: other orgs go on meanwhile
 
 
 def _reason(error: Exception) -> str:
