@@ -99,6 +99,16 @@ class OrgUser:
 
 
 @dataclass(frozen=True, slots=True)
+class OrgHosts:
+    """Where one org's token and credential may go, and the key of its connections."""
+
+    key: str
+    instance_url: str
+    login_url: str
+    trusted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Org:
     """One registered Salesforce org."""
 
@@ -133,6 +143,10 @@ class Org:
     operator says so (``check-org --try-token``)."""
     move: Move | None = None
     """The last one that was named since the last login."""
+
+    def hosts_with(self, instance_url: str) -> OrgHosts:
+        """Where its token and credential may be sent, as long as it lives at this URL."""
+        return OrgHosts(self.row_id, instance_url, self.login_url, self.trusted_hosts)
 
     def is_twin_of(self, other: Org) -> bool:
         """Whether this is the same org under another alias, as far as both have said which org they are."""

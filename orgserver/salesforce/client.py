@@ -7,7 +7,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 import httpx
 
 from orgserver.model.errors import CallError, NoConnection, NotSent, Rejected, StaleToken, Unanswered
+from orgserver.model.orgs import OrgHosts
 from orgserver.model.secret import Secret
 from orgserver.salesforce import clock_difference
 from orgserver.salesforce.auth import oauth
@@ -31,7 +32,6 @@ from orgserver.salesforce.exchange import (
     send_once,
     unwrap_read,
 )
-from orgserver.salesforce.hosts import OrgHosts
 from orgserver.salesforce.outgoing import build_date_request, build_form, build_request
 from orgserver.salesforce.protocol import bodies, refusals
 from orgserver.salesforce.protocol.messages import Reply, Request
@@ -61,6 +61,10 @@ class FormReply(NamedTuple):
     date: datetime | None
     """What time it is there, by its ``Date`` header."""
 
+    def ahead(self, here: float) -> timedelta | None:
+        """How far our clock (seconds since 1970, as it came) is ahead of the host's; None if that is not known."""
+        return None if self.date is None else timedelta(seconds=here - self.date.timestamp())
+
 
 class SalesforceClient:
     """Sends requests to orgs, each through connections of its own."""
@@ -88,13 +92,13 @@ class SalesforceClient:
 
     # -- records
 
-    def admit(self, hosts: OrgHosts) -> Callable[[], None]:
-        """Take a place for one call; the function that comes back gives it up again.
+    def admit(self, key: str, instance_url: str) -> Callable[[], None]:
+        """Take a place for one call to the org of this key; the function that comes back gives it up again.
 
         Refuses at once what could not be sent anyway: before the audit log is written, not after.
         Raises RateLimited when too much is under way, NoConnection while the org is left alone.
         """
-        return self._pool.admit(hosts.key, hosts.instance_url, self._max_calls)
+        return self._pool.admit(key, instance_url, self._max_calls)
 
     async def send(self, hosts: OrgHosts, token: Secret, request: Request, *, deadline: float, trace: Trace) -> Reply:
         """Send a request and return its successful reply.
@@ -203,7 +207,7 @@ class SalesforceClient:
         """Ask the login host's token endpoint, once: a refresh token must not be sent twice."""
         reply = await self.post_form(hosts, oauth.TOKEN_PATH, form, bodies.read_token_reply)
         # Said a moment later: between an answer and its way to the store nothing happens that could fail.
-        asyncio.get_running_loop().call_soon(_warn_of_clock, hosts.login_url, reply.date)
+        asyncio.get_running_loop().call_soon(_warn_of_clock, hosts.login_url, reply)
         return reply
 
     async def post_form(self, hosts: OrgHosts, path: str, form: oauth.Form, read: ReadBody = bodies.read) -> FormReply:
@@ -269,9 +273,9 @@ def _login_key(key: str) -> str:
     return f"{key} login"
 
 
-def _warn_of_clock(login_url: str, date: datetime | None) -> None:
+def _warn_of_clock(login_url: str, reply: FormReply) -> None:
     """Say when our clock is off, by the date of a token reply."""
-    ahead = clock_difference.difference(time.time(), date) if date is not None else None
+    ahead = reply.ahead(time.time())
     if ahead is not None and abs(ahead) > clock_difference.NOTICEABLE:
         logger.warning("%s, by the answer of %s", clock_difference.describe(ahead), login_url)
 

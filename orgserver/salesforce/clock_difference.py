@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 NOTICEABLE = timedelta(seconds=30)
 """Beyond this a clock is called off; below it, whole seconds and the way of the reply may explain the difference."""
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
-
-
-def difference(here: float, date: datetime) -> timedelta:
-    """How far our clock (seconds since 1970, as the reply came) is ahead of the host's; negative where it is behind."""
-    return timedelta(seconds=here - date.timestamp())
 
 
 def describe(ahead: timedelta, whose: str = "Salesforce's") -> str:

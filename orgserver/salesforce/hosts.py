@@ -5,10 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from urllib.parse import urlsplit
-
-from orgserver.model.orgs import Org
 
 SUFFIXES = (
     ".salesforce.com",
@@ -26,21 +23,6 @@ _MAX_HOST = 253
 _HTTPS_PORT = 443
 _DEFAULT_PORTS = {"https": _HTTPS_PORT, "http": 80}
 _UNSAFE = re.compile(r"[\x00-\x20\x7f\\<>\"^`{|}]")
-
-
-@dataclass(frozen=True, slots=True)
-class OrgHosts:
-    """Where one org's token and credential may go, and the key of its connections."""
-
-    key: str
-    instance_url: str
-    login_url: str
-    trusted: tuple[str, ...] = ()
-
-
-def hosts_of_org(org: Org, instance_url: str) -> OrgHosts:
-    """Where an org's token and credential may be sent."""
-    return OrgHosts(org.row_id, instance_url, org.login_url, org.trusted_hosts)
 
 
 class ForeignHost(ValueError):

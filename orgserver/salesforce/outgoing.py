@@ -17,9 +17,10 @@ from urllib.parse import urlencode
 import httpx
 
 from orgserver.model.errors import NotSent
+from orgserver.model.orgs import OrgHosts
 from orgserver.model.secret import Secret
 from orgserver.salesforce.auth import oauth
-from orgserver.salesforce.hosts import OrgHosts, check_url
+from orgserver.salesforce.hosts import check_url
 from orgserver.salesforce.protocol.messages import Request
 
 CONNECT_SECONDS = 5.0

@@ -15,7 +15,6 @@ from orgserver.model.audit import Outcome
 from orgserver.model.errors import CallError, Forbidden, NotSent, PolicyDenied, StoreAway, StoreError, Unanswered
 from orgserver.model.orgs import CLOSED_STATES, Org, Permission
 from orgserver.salesforce.exchange import Trace
-from orgserver.salesforce.hosts import hosts_of_org
 from orgserver.services.calls import confirmation, idempotency, snapshot
 from orgserver.services.calls.access import Access, OrgSession
 from orgserver.services.calls.confirmation import ANSWER_SECONDS, Confirmer, Notify
@@ -97,7 +96,7 @@ class Executor:
                     await self.schemas.check_call(execution.call.caller, org, plan.preflight)
                 await self._check_confirmation(execution, org, plan)
                 execution.plan = await self._with_answer_key(org, plan)
-                execution.leave = self._access.client.admit(hosts_of_org(org, org.instance_url))
+                execution.leave = self._access.client.admit(org.row_id, org.instance_url)
             except _NotPinned as unpinned:
                 await self._pin(execution, unpinned.org)
                 continue

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl
 
 import httpx
@@ -9,12 +10,11 @@ import pytest
 import respx
 
 from orgserver.model.errors import NotSent, StaleToken, Unanswered
-from orgserver.model.orgs import Credential
+from orgserver.model.orgs import Credential, OrgHosts
 from orgserver.model.secret import Secret
 from orgserver.salesforce.auth import identity, oauth
-from orgserver.salesforce.client import SalesforceClient
+from orgserver.salesforce.client import FormReply, SalesforceClient
 from orgserver.salesforce.exchange import Trace
-from orgserver.salesforce.hosts import OrgHosts
 from orgserver.salesforce.protocol import rest
 
 LOGIN, INSTANCE = "https://login.salesforce.com", "https://acme.my.salesforce.com"
@@ -109,3 +109,10 @@ async def test_a_stale_token_is_told_and_not_sent_again(router: respx.Router, cl
         await client.send(HOSTS, Secret("00Dx!y"), rest.versions(), deadline=soon(), trace=Trace())
 
     assert route.call_count == 1
+
+
+def test_a_clock_is_ahead_by_ours_less_theirs() -> None:
+    noon = datetime(2026, 11, 28, 12, tzinfo=UTC)
+
+    assert FormReply(200, None, noon).ahead(noon.timestamp() - 3_600) == timedelta(hours=-1)
+    assert FormReply(200, None, None).ahead(noon.timestamp()) is None

@@ -10,11 +10,10 @@ import pytest
 from orgserver.app import App
 from orgserver.model.errors import CallError, Rejected, Unanswered
 from orgserver.model.names import CONTACT, EVENT
-from orgserver.model.orgs import Caller
+from orgserver.model.orgs import Caller, OrgHosts
 from orgserver.model.results import Page
 from orgserver.model.secret import Secret
 from orgserver.salesforce.exchange import ReplyLost, Trace, unwrap_read
-from orgserver.salesforce.hosts import OrgHosts
 from orgserver.salesforce.outgoing import build_request
 from orgserver.salesforce.protocol.messages import Reply, Request
 from orgserver.sandbox.org import SandboxOrg

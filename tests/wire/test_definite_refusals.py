@@ -8,10 +8,10 @@ from email.utils import format_datetime
 import pytest
 
 from orgserver.model.errors import CallError, Rejected, StaleToken, Unanswered
+from orgserver.model.orgs import OrgHosts
 from orgserver.model.secret import Secret
 from orgserver.salesforce.client import SalesforceClient
 from orgserver.salesforce.exchange import Trace
-from orgserver.salesforce.hosts import OrgHosts
 from orgserver.salesforce.protocol.messages import Reply, Request
 from tests.wire import upstream as acts
 from tests.wire.upstream import Upstream

@@ -10,10 +10,10 @@ from contextlib import AsyncExitStack, contextmanager
 import pytest
 
 from orgserver.model.errors import CallError, Unanswered
+from orgserver.model.orgs import OrgHosts
 from orgserver.model.secret import Secret
 from orgserver.salesforce.client import SalesforceClient
 from orgserver.salesforce.exchange import MIDDLE_BYTES, SMALL_BYTES, OrgReplyMemory, ReplyMemory, Reservation, Trace
-from orgserver.salesforce.hosts import OrgHosts
 from orgserver.salesforce.protocol.messages import Reply, Request
 from tests.wire import upstream as acts
 from tests.wire.upstream import Act, Form, Upstream

@@ -10,10 +10,10 @@ import pytest
 from aiohttp.client_proto import ResponseHandler
 
 from orgserver.model.errors import CallError, NoConnection, NotSent, RateLimited, Rejected, StaleToken, Unanswered
+from orgserver.model.orgs import OrgHosts
 from orgserver.model.secret import Secret
 from orgserver.salesforce.client import SalesforceClient
 from orgserver.salesforce.exchange import Trace
-from orgserver.salesforce.hosts import OrgHosts
 from orgserver.salesforce.protocol.messages import Reply, Request
 from orgserver.salesforce.transport import MAX_BODY, AiohttpTransport
 from tests.wire import upstream as acts
@@ -339,19 +339,20 @@ async def test_a_stale_token_is_said_at_once(client: SalesforceClient, upstream:
 async def test_a_second_call_has_no_place_while_the_only_one_is_taken(upstream: Upstream) -> None:
     upstream.usual = acts.hang
     client = SalesforceClient(concurrency=1, queue=0, pause=at_once)
-    leave = client.admit(hosts(upstream.address))
+    where = hosts(upstream.address)
+    leave = client.admit(where.key, where.instance_url)
     task = asyncio.ensure_future(send(client, upstream.address, WRITES["POST"]))
     await upstream.came()
 
     with pytest.raises(RateLimited) as refused:
-        client.admit(hosts(upstream.address))
+        client.admit(where.key, where.instance_url)
 
     assert refused.value.outcome == "not_sent"
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     leave()
-    client.admit(hosts(upstream.address))()
+    client.admit(where.key, where.instance_url)()
     assert len(upstream.requests) == 1
     await client.aclose()
 

@@ -7,10 +7,10 @@ import pytest
 
 from orgserver.model.errors import CallError, NoConnection, RateLimited, Rejected, StaleToken, Unanswered
 from orgserver.model.names import CONTACT, record_id
+from orgserver.model.orgs import OrgHosts
 from orgserver.model.secret import Secret
 from orgserver.salesforce.client import SalesforceClient
 from orgserver.salesforce.exchange import Trace
-from orgserver.salesforce.hosts import OrgHosts
 from orgserver.salesforce.protocol import rest
 from orgserver.salesforce.protocol.messages import Request
 from orgserver.sandbox.org import SandboxOrg
@@ -228,18 +228,19 @@ async def test_an_org_that_fails_again_and_again_is_left_alone_for_a_while(
             await client.send(nowhere, Secret("00Dx!y"), READ, deadline=deadline, trace=Trace())
 
     with pytest.raises(NoConnection) as refused:
-        client.admit(nowhere)
+        client.admit(nowhere.key, nowhere.instance_url)
     assert refused.value.code == "ORG_DOWN"
 
 
 async def test_a_place_that_is_given_up_can_be_taken_again(acme: SandboxOrg) -> None:
     client = SalesforceClient(concurrency=1, queue=1)
-    places = [client.admit(hosts(acme)) for _ in range(2)]
+    where = hosts(acme)
+    places = [client.admit(where.key, where.instance_url) for _ in range(2)]
 
     with pytest.raises(RateLimited):
-        client.admit(hosts(acme))
+        client.admit(where.key, where.instance_url)
     places[0]()
-    client.admit(hosts(acme))
+    client.admit(where.key, where.instance_url)
     await client.aclose()
 
 

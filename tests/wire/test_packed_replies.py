@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from orgserver.model.errors import CallError, Unanswered
+from orgserver.model.orgs import OrgHosts
 from orgserver.model.secret import Secret
 from orgserver.salesforce.client import SalesforceClient
 from orgserver.salesforce.exchange import Trace
-from orgserver.salesforce.hosts import OrgHosts
 from orgserver.salesforce.protocol.messages import Request
 from orgserver.salesforce.transport import MAX_BODY
 from tests.wire import upstream as acts

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from orgserver.model.errors import CallError, Rejected, StaleToken, Unanswered
+from orgserver.model.orgs import OrgHosts
 from orgserver.model.secret import Secret
 from orgserver.salesforce.auth import oauth
 from orgserver.salesforce.client import SalesforceClient
 from orgserver.salesforce.exchange import Trace
-from orgserver.salesforce.hosts import OrgHosts
 from orgserver.salesforce.protocol import bulk, describe, rest
 from orgserver.salesforce.protocol.messages import Reply, Request, strip_attributes
 from tests.wire import upstream as acts

@@ -10,7 +10,6 @@ from orgserver.model.errors import NotSent, StaleToken, UnknownOrg
 from orgserver.model.orgs import AccessToken, Caller, Org, Scope
 from orgserver.salesforce.client import SalesforceClient
 from orgserver.salesforce.exchange import Trace
-from orgserver.salesforce.hosts import hosts_of_org
 from orgserver.salesforce.protocol import rest
 from orgserver.salesforce.protocol.messages import Reply, Request
 from orgserver.services.observer import Observer
@@ -58,7 +57,7 @@ class OrgSession:
         return result
 
     async def _ask(self, token: AccessToken, request: Request, read: Callable[[Reply], T]) -> T:
-        where = hosts_of_org(self.org, token.instance_url)
+        where = self.org.hosts_with(token.instance_url)
         return await self._tokens.client.call(
             where, token.token, request, read, deadline=self.deadline, trace=self.trace
         )

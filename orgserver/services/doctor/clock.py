@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from orgserver.model.errors import CallError
 from orgserver.model.orgs import Org, OrgState
 from orgserver.salesforce.client import SalesforceClient
-from orgserver.salesforce.hosts import hosts_of_org
 from orgserver.services.doctor.machine import Finding
 
 _MOST_HOSTS = 8
@@ -73,7 +72,7 @@ def clock_of(here: datetime, there: datetime, host: str) -> Finding:
 async def _read(client: SalesforceClient, org: Org) -> Reading | None:
     before = time.time()
     try:
-        there = await client.request_date(hosts_of_org(org, org.instance_url), seconds=_SECONDS)
+        there = await client.request_date(org.hosts_with(org.instance_url), seconds=_SECONDS)
     except CallError:
         return None
     here = datetime.fromtimestamp((before + time.time()) / 2, UTC)

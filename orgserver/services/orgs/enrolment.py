@@ -17,9 +17,8 @@ from typing import Literal
 from orgserver.model.audit import Completion, Outcome
 from orgserver.model.errors import CallError, EnrolmentError, StoreAway
 from orgserver.model.names import Alias, OrgId
-from orgserver.model.orgs import AccessToken, Caller, Credential, Org, OrgState, OrgUser, Policy
+from orgserver.model.orgs import AccessToken, Caller, Credential, Org, OrgHosts, OrgState, OrgUser, Policy
 from orgserver.salesforce import hosts
-from orgserver.salesforce.hosts import OrgHosts, hosts_of_org
 from orgserver.services.calls.access import Access
 from orgserver.services.orgs.authentication import Authenticated, Authentication, Session
 from orgserver.services.orgs.pending_enrolment import EnrolmentProgress, already_registered
@@ -243,7 +242,7 @@ class Enrolment:
             return None
         if before.refresh_suspended or not _another_login(registration, authenticated, old):
             return "kept"
-        where = hosts_of_org(before, before.instance_url)
+        where = before.hosts_with(before.instance_url)
         try:
             return "revoked" if await self._registry.revoke_at(where, old.refresh_token) else "unknown"
         except CallError:

@@ -13,13 +13,12 @@ from urllib.parse import parse_qs, urlsplit
 
 from orgserver.model.errors import EnrolmentError
 from orgserver.model.names import Alias
-from orgserver.model.orgs import AuthKind, Credential, Policy
+from orgserver.model.orgs import AuthKind, Credential, OrgHosts, Policy
 from orgserver.model.secret import Secret
 from orgserver.model.text import clean_text
 from orgserver.salesforce import hosts
 from orgserver.salesforce.auth import audiences, oauth
 from orgserver.salesforce.auth.token_refusals import GUIDE, what_to_do_in_setup
-from orgserver.salesforce.hosts import OrgHosts
 
 CALLBACK = "http://localhost:1717/OauthRedirect"
 """Salesforce matches callbacks character for character; this one is registered for its own command line's app."""

@@ -12,12 +12,11 @@ from typing import Any
 from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.errors import CallError, EnrolmentError, Rejected
 from orgserver.model.names import Alias, OrgId, nearest, new_id, org_id
-from orgserver.model.orgs import CLOSED_STATES, Caller, Credential, Org, OrgKind, OrgState, OrgUser, Policy
+from orgserver.model.orgs import CLOSED_STATES, Caller, Credential, Org, OrgHosts, OrgKind, OrgState, OrgUser, Policy
 from orgserver.model.secret import Secret
 from orgserver.salesforce.auth import oauth
 from orgserver.salesforce.client import SalesforceClient
 from orgserver.salesforce.exchange import Trace
-from orgserver.salesforce.hosts import OrgHosts, hosts_of_org
 from orgserver.salesforce.protocol import rest
 from orgserver.services.calls.access import Access
 from orgserver.services.tokens.token_errors import closed
@@ -102,7 +101,7 @@ class Registry:
                 raise closed(org, org)
             else:
                 token = await self._access.tokens.current(org)
-            where = hosts_of_org(org, token.instance_url)
+            where = org.hosts_with(token.instance_url)
             try:
                 identity = await read_identity(self._client, where, token.token, org.api_version)
             except CallError as error:
@@ -193,7 +192,7 @@ class Registry:
                 hint="add --keep-token to remove it here only",
             )
         try:
-            return await self.revoke_at(hosts_of_org(org, org.instance_url), credential.refresh_token)
+            return await self.revoke_at(org.hosts_with(org.instance_url), credential.refresh_token)
         except CallError as error:
             raise EnrolmentError(
                 f"the refresh token of {org.alias} could not be revoked at Salesforce: {error}",
@@ -207,7 +206,7 @@ class Registry:
         if access is None:
             return False
         with suppress(CallError):
-            return await self.revoke_at(hosts_of_org(org, access.instance_url), access.token)
+            return await self.revoke_at(org.hosts_with(access.instance_url), access.token)
         return False
 
     async def revoke_at(self, where: OrgHosts, token: Secret) -> bool:

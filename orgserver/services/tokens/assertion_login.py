@@ -10,12 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from orgserver.model.errors import CallError
-from orgserver.model.orgs import Credential
+from orgserver.model.orgs import Credential, OrgHosts
 from orgserver.salesforce import clock_difference
 from orgserver.salesforce.auth import audiences, oauth
 from orgserver.salesforce.auth.audiences import Recipient
 from orgserver.salesforce.client import FormReply, SalesforceClient
-from orgserver.salesforce.hosts import OrgHosts
 
 CLOCK_OFF = "clock_off"
 """What a refusal is called that our own clock is the reason of."""
@@ -94,10 +93,10 @@ def _explained(
     if refusal.kind not in ("dead", "unlisted"):
         return refusal
     names_time = any(words in refusal.reason.lower() for words in _OF_TIME)
-    if reply.date is None:
+    ahead = reply.ahead(time.time())
+    if reply.date is None or ahead is None:
         unknown = f"this machine's clock is off, nobody says by how much: {refusal.reason}"
         return oauth.TokenRefused("clock", CLOCK_OFF, unknown) if names_time else refusal
-    ahead = clock_difference.difference(time.time(), reply.date)
     if _is_out_of_time(signed_at, reply.date.timestamp()) or (names_time and abs(ahead) > clock_difference.NOTICEABLE):
         return oauth.TokenRefused("clock", CLOCK_OFF, clock_difference.describe(ahead))
     return refusal

@@ -19,7 +19,6 @@ from orgserver.salesforce import hosts
 from orgserver.salesforce.auth import identity
 from orgserver.salesforce.auth.oauth import TokenAnswer
 from orgserver.salesforce.client import SalesforceClient
-from orgserver.salesforce.hosts import hosts_of_org
 from orgserver.services.tokens import token_errors
 from orgserver.services.tokens.refresh_outcomes import instance_named_by, intent_on, present_time
 from orgserver.store.session import Store
@@ -79,7 +78,7 @@ class Moves:
         """Returns if it is so; raises _Contradiction, or whatever keeps the answer away."""
         request = identity.request_identity(answer, hosts.check_url(login_host, org.trusted_hosts), org.trusted_hosts)
         deadline = asyncio.get_running_loop().time() + SECONDS
-        where = replace(hosts_of_org(org, org.instance_url), login_url=login_host)
+        where = replace(org.hosts_with(org.instance_url), login_url=login_host)
         reply = await self._client.send_to_login_host(where, access.token, request, deadline=deadline)
         identity_reply = identity.read_identity(reply, org.trusted_hosts)
         if identity_reply.org_id != (org.org_id or answer.org_id):

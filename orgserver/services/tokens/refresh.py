@@ -15,10 +15,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from orgserver.model.errors import CallError, NoConnection, NotSent, StoreAway, StoreBusy, Unanswered
-from orgserver.model.orgs import AccessToken, Org, OrgState, Problem
+from orgserver.model.orgs import AccessToken, Org, OrgHosts, OrgState, Problem
 from orgserver.salesforce.auth import oauth
 from orgserver.salesforce.client import SalesforceClient
-from orgserver.salesforce.hosts import OrgHosts, hosts_of_org
 from orgserver.services.observer import Observer
 from orgserver.services.tokens import assertion_login, token_errors
 from orgserver.services.tokens.instance_moves import Moves
@@ -178,7 +177,7 @@ class Refresher:
     async def _ask(self, granted: Granted, request: RefreshRequest, holder: str) -> AccessToken:
         """Ask Salesforce, once, and keep everything it answers before anybody uses it."""
         org, answer, login_host = granted.org, None, granted.org.login_url
-        where = hosts_of_org(org, org.instance_url)
+        where = org.hosts_with(org.instance_url)
         try:
             if granted.credential.private_key is not None:
                 granted, answer, login_host = await self._log_in(granted, where)

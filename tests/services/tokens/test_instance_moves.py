@@ -15,7 +15,6 @@ from orgserver.model.errors import CallError, NeedsLogin
 from orgserver.model.names import CONTACT, alias
 from orgserver.model.orgs import AccessToken, Caller, Org, OrgState
 from orgserver.model.secret import Secret
-from orgserver.salesforce.hosts import hosts_of_org
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.doctor import store
 from orgserver.services.orgs.enrolment import Registration
@@ -296,7 +295,7 @@ async def test_a_host_outside_the_trusted_ones_quarantines_without_asking(
 async def test_the_login_host_is_asked_at_its_own_address_alone(app: App, acme: SandboxOrg) -> None:
     from orgserver.salesforce.protocol.messages import Request
 
-    where = replace(hosts_of_org(await org(app), acme.url), login_url="https://evil.example")
+    where = replace((await org(app)).hosts_with(acme.url), login_url="https://evil.example")
 
     with pytest.raises(CallError, match="may not be called"):
         await app.access.client.send_to_login_host(where, Secret("x"), Request("GET", "/id/x/y"), deadline=1e9)
