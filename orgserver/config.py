@@ -6,15 +6,17 @@ Flags win over both; the command line hands them to ``read_settings``.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Collection, Iterable, Mapping, MutableMapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
-from orgserver import ownership, setting_names
+from orgserver import ownership
 from orgserver.model.errors import ConfigError
 from orgserver.model.names import Alias, alias, split_list
 from orgserver.model.secret import Secret
@@ -23,6 +25,20 @@ SECRET_NAMES = ("master_key", "client_secret", "refresh_token")
 """Settings that a file in plain text may not hold."""
 
 FILE_NAME = "config.toml"
+_PREFIX = "ORGSERVER_"
+INPUTS = frozenset({"client_id", "client_secret", "refresh_token"})
+"""What ``add-org`` takes from the environment; no settings of a file."""
+LATER = frozenset({
+    "http_max_body", "http_rate", "http_in_flight",
+    "signin_issuer", "signin_client_id", "signin_client_secret", "signin_new", "signin_groups_claim",
+    "alert_command",
+})  # fmt: skip
+"""Settings that this version does not act on: whoever sets one must know."""
+FILE_ONLY = frozenset({"unattended"})
+"""Settings that ``config.toml`` alone can hold: whoever starts a command sets its environment."""
+_SERVICE = re.compile(r"ORGSERVER_(?:SERVICE_(?:HOST|PORT)(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP)\w*)?)")
+"""What Kubernetes and Docker set for a service called ``orgserver``."""
+_ALIKE = 0.6
 _ENVIRONMENT = "the environment"
 _MEND = "correct the variable, or unset it"
 
@@ -148,7 +164,7 @@ def read_settings(
     environment = {
         name: environ[_variable(name)]
         for name in Settings.model_fields
-        if _variable(name) in environ and name not in setting_names.FILE_ONLY
+        if _variable(name) in environ and name not in FILE_ONLY
     }
     _refuse_home_of_others(home)
     file = home / FILE_NAME
@@ -164,13 +180,22 @@ def read_settings(
     return settings
 
 
-def unknown_variables(environ: Mapping[str, str] = os.environ) -> list[str]:
-    """Say which variables look like settings and are none; they may be meant for another version."""
-    return setting_names.unknown_variables(environ, Settings.model_fields)
+def unknown_variables(names: Iterable[str] = os.environ) -> list[str]:
+    """Say of each variable that looks like a setting and is none what was probably meant; it may be another version's.
+
+    No value is looked at.
+    """
+    ours = sorted(name for name in names if name.upper().startswith(_PREFIX) and not _SERVICE.fullmatch(name))
+    every = {*Settings.model_fields, *INPUTS} - FILE_ONLY
+    return [
+        _explain_name(f"{name} in the environment", name[len(_PREFIX) :].lower(), every, _PREFIX)
+        for name in ours
+        if not (name == name.upper() and name[len(_PREFIX) :].lower() in every)
+    ]
 
 
 def _variable(name: str) -> str:
-    return f"ORGSERVER_{name.upper()}"
+    return f"{_PREFIX}{name.upper()}"
 
 
 def _invalid(error: ValidationError, sources: Mapping[str, str]) -> ConfigError:
@@ -230,9 +255,23 @@ def _read_file(path: Path, unknown: list[str] | None) -> dict[str, Any]:
 
 def _known(path: Path, values: dict[str, Any], unknown: list[str] | None) -> dict[str, Any]:
     """The settings among the keys of the file."""
-    strange = setting_names.unknown_keys(values, Settings.model_fields, path)
+    fields = Settings.model_fields
+    strange = [_explain_name(f"{name} in {path}", name.lower(), fields, "") for name in values if name not in fields]
     if strange and unknown is None:
         raise ConfigError("; ".join(strange), hint="correct the name, or take it out; nothing is done by half")
     if unknown is not None:
         unknown += strange
-    return {name: value for name, value in values.items() if name in Settings.model_fields}
+    return {name: value for name, value in values.items() if name in fields}
+
+
+def _explain_name(where: str, name: str, settings: Collection[str], prefix: str) -> str:
+    """Why a name is no setting, and which was probably meant."""
+    if prefix and name in FILE_ONLY:
+        return f"{where}: {name} is read from config.toml only, and this is not acted on"
+    if name in LATER:
+        return f"{where}: this version does not act on it"
+    near = get_close_matches(name, sorted(settings), n=1, cutoff=_ALIKE)
+    if not near:
+        return f"{where} is no setting"
+    suggestion = f"{prefix}{near[0]}".upper() if prefix else near[0]
+    return f"{where} is no setting; did you mean {suggestion}?"

@@ -8,8 +8,7 @@ import pytest
 
 from orgserver.cli.audit.commands import audit
 from orgserver.cli.main import cli
-from orgserver.config import Settings
-from orgserver.setting_names import FILE_ONLY
+from orgserver.config import FILE_ONLY, Settings
 from orgserver.tools import toolsets
 
 ROOT = Path(__file__).parents[2]
