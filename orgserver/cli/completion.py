@@ -15,7 +15,8 @@ from click.shell_completion import BashComplete, CompletionItem, add_completion_
 from orgserver.model.text import clean_text
 
 TOOLSETS = ("contacts", "appointments", "query", "orgs", "metadata", "records", "bulk", "fleet", "all")
-_VARIABLE = "_ORGSERVER_COMPLETE"
+VARIABLE = "_ORGSERVER_COMPLETE"
+"""Set where a shell asks."""
 _UNDOABLE = ("create", "update", "delete", "upsert")
 _HELP = 60
 _BREAKS = re.compile(r"[:=]+")
@@ -24,9 +25,8 @@ Items = list[CompletionItem]
 
 
 def prepare() -> None:
-    """Have bash's words read as they were typed, if a shell asks."""
-    if _VARIABLE in os.environ:
-        add_completion_class(_Bash, "bash")
+    """Have bash's words read as they were typed."""
+    add_completion_class(_Bash, "bash")
 
 
 def aliases(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> Items:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orgserver.cli.event_loop import interruptible
-from orgserver.cli.support import Failure, operator, report, tell
+from orgserver.cli.output import Failure, report, tell
+from orgserver.cli.process import interruptible, operator
 from orgserver.cli.terminal import NoTerminal, Terminal, controlling_terminal
 from orgserver.model.errors import ConfigError, OperatorError
 from orgserver.model.orgs import Caller

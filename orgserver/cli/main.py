@@ -1,26 +1,29 @@
-"""The commands, each imported only when it is used."""
+"""The commands, each imported only when it is used; groups are listed with whole summaries, and misspellings mended."""
 
 from __future__ import annotations
 
 import importlib
 import io
 import os
+import re
 import sys
 import traceback
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 import orgserver
-from orgserver.cli import command_groups, completion
-from orgserver.cli.support import Failure, report
+from orgserver.cli import completion
+from orgserver.cli.output import Failure, report
+from orgserver.model import names
 from orgserver.model.errors import OrgserverError
 
 INTERRUPTED = 130
 _COMMANDS = {
     "demo": ("orgserver.cli.serving.demo", "See it work: a sandbox with two orgs, a real MCP client, the audit log."),
     "sandbox": ("orgserver.cli.serving.sandbox", "Serve pretend Salesforce orgs on this machine."),
-    "add-org": ("orgserver.cli.orgs.add_org", "Register a Salesforce org."),
+    "add-org": ("orgserver.cli.orgs.enrolment", "Register a Salesforce org."),
     "list-orgs": ("orgserver.cli.orgs.commands", "List the registered orgs."),
     "show-org": ("orgserver.cli.orgs.commands", "Show all that is known of one org."),
     "check-org": ("orgserver.cli.orgs.commands", "Ask orgs whether their credentials work."),
@@ -47,7 +50,45 @@ _COMPLETION = (
 )
 
 
-class LazyGroup(command_groups.Group):
+_FIRST_SENTENCE = re.compile(r"(.*?\.)(?=\s|$)", re.DOTALL)
+
+
+class Group(click.Group):
+    """A group whose help cuts no summary short."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; wrong usage names the nearest one."""
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            raise self.unknown(ctx, args[0])
+        return super().resolve_command(ctx, args)
+
+    def unknown(self, ctx: click.Context, name: str) -> click.UsageError:
+        """The error for a name that is no command here."""
+        near = names.nearest(name, self.list_commands(ctx))
+        whole = f"{ctx.command_path} {near}"
+        return click.UsageError(
+            f"there is no command {name!r}" + (f"; did you mean {whole.partition(' ')[2]}?" if near else ""), ctx
+        )
+
+    def summaries(self, ctx: click.Context) -> list[tuple[str, str]]:
+        """Each command's name and the first sentence of its help."""
+        commands = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
+        return [(name, _summary(command)) for name, command in commands if command is not None and not command.hidden]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl(self.summaries(ctx))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete a command's name."""
+        items = [CompletionItem(name, help=words) for name, words in self.summaries(ctx) if name.startswith(incomplete)]
+        return items + click.Command.shell_complete(self, ctx, incomplete)
+
+
+class LazyGroup(Group):
     """Finds commands by name without importing the others."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -77,7 +118,8 @@ class LazyGroup(command_groups.Group):
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 is no reason to fail
-        completion.prepare()
+        if completion.VARIABLE in os.environ:
+            completion.prepare()
         try:
             return super().main(*args, **(extra | {"standalone_mode": False}))
         except KeyboardInterrupt:
@@ -85,6 +127,12 @@ class LazyGroup(command_groups.Group):
         except Exception as error:  # noqa: BLE001  # the outermost place
             code = _explain(error)
         sys.exit(code)
+
+
+def _summary(command: click.Command) -> str:
+    text = " ".join((command.help or "").split("\n\n")[0].split())
+    first = _FIRST_SENTENCE.match(text)
+    return first[1] if first else text
 
 
 def _explain(error: Exception) -> int:
@@ -145,7 +193,7 @@ def help_(ctx: click.Context, words: tuple[str, ...]) -> None:
         command = context.command
         inner = command.get_command(context, word) if isinstance(command, click.Group) else None
         if inner is None:
-            group = command if isinstance(command, command_groups.Group) else cli
+            group = command if isinstance(command, Group) else cli
             raise group.unknown(context, word)
         context = click.Context(inner, info_name=word, parent=context)
     click.echo(context.get_help())

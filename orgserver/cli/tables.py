@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from orgserver.cli.support import safe
+from orgserver.cli.output import safe
 
 if TYPE_CHECKING:
     from rich.table import Table

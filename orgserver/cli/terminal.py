@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from orgserver.cli.event_loop import interruptible
-from orgserver.cli.support import safe
+from orgserver.cli.output import safe
+from orgserver.cli.process import interruptible
 
 
 class NoTerminal(Exception):

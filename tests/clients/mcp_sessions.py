@@ -28,7 +28,7 @@ from mcp_types import ElicitResult, PromptReference
 
 from orgserver.app import open_app
 from orgserver.cli.orgs.pretend_orgs import register
-from orgserver.cli.support import operator
+from orgserver.cli.process import operator
 from orgserver.config import read_settings
 from orgserver.model.audit import EntryFilter
 from orgserver.sandbox.org import SandboxOrg

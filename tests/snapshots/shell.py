@@ -71,7 +71,7 @@ class Shell:
 
     def pages(self) -> dict[str, str]:
         """Every page by its file's name, without what differs from run to run."""
-        from orgserver.cli.this_command import this_command
+        from orgserver.cli.process import this_command
 
         names = self._names | {shlex.join(this_command()): "orgserver", this_command()[0]: "orgserver"}
         return {f"{page}.txt": stable("\n".join(texts), names) for page, texts in self._pages.items()}

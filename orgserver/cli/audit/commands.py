@@ -6,20 +6,20 @@ from typing import Any
 
 import click
 
-from orgserver.cli import command_groups, completion
+from orgserver.cli import completion
 from orgserver.cli.audit import evidence, export, prune, report, tail, undo
 from orgserver.cli.audit.filters import filters, read_criteria, resolve
 from orgserver.cli.audit.full_disk import readable
-from orgserver.cli.event_loop import run
-from orgserver.cli.reading import app_to_read
-from orgserver.cli.support import print_facts, print_json, tell
+from orgserver.cli.main import Group
+from orgserver.cli.output import print_facts, print_json, tell
+from orgserver.cli.process import app_to_read, run
 from orgserver.cli.tables import print_table, wide_option
 from orgserver.config import Settings
 from orgserver.model.audit import AuditEntry
 from orgserver.model.errors import OperatorError
 
 
-@click.group(cls=command_groups.Group, epilog="Example: orgserver audit list --org acme --since 7d")
+@click.group(cls=Group, epilog="Example: orgserver audit list --org acme --since 7d")
 def audit() -> None:
     """Read, export and verify the audit log."""
 

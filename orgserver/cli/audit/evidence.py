@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orgserver.cli.event_loop import run
-from orgserver.cli.reading import app_to_read, has_store
-from orgserver.cli.support import Failure, app_of, operator, print_json, report, safe, settings_of
+from orgserver.cli.output import Failure, print_json, report, safe
+from orgserver.cli.process import app_of, app_to_read, has_store, operator, run, settings_of
 from orgserver.model.errors import ConfigError, OrgserverError, StoreError
 
 if TYPE_CHECKING:

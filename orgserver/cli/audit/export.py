@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 import click
 
 from orgserver.cli.audit.filters import filters, read_criteria, resolve
-from orgserver.cli.event_loop import run, until_signal
-from orgserver.cli.reading import app_to_follow, app_to_read
-from orgserver.cli.support import operator, safe, settings_of, tell
+from orgserver.cli.output import safe, tell
+from orgserver.cli.process import app_to_follow, app_to_read, operator, run, settings_of, until_signal
 from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import ConfigError, OperatorError, OrgserverError
 from orgserver.model.text import escape_json

@@ -1,16 +1,20 @@
-"""Which entries of the audit log a command is about: the options that commands share."""
+"""Which entries of the audit log a command is about: the options that commands share, and how people write times.
+
+A time is ISO 8601, or ``7d``, ``12h``, ``30m`` before now.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from orgserver.cli import completion, time_options
-from orgserver.cli.support import warn
+from orgserver.cli import completion
+from orgserver.cli.output import warn
 from orgserver.model import names
 from orgserver.model.audit import Action, EntryFilter
 
@@ -21,7 +25,23 @@ F = TypeVar("F", bound=Callable[..., Any])
 _ACTIONS = (*(each.value for each in Action), "grant", "auth_failed")
 _BEGINNING = re.compile(r"(?=\D{0,2}\d)[0-9A-Za-z]{4,14}")
 """Of a record's id; its first three characters, one of them a digit, say only of which object it is."""
+_AGO = re.compile(r"(\d{1,5})([dhm])")
+_UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 _OUTCOMES = ("pending", "succeeded", "rejected", "denied", "not_sent", "unknown")
+
+
+def parse_time(_ctx: click.Context, option: click.Parameter, text: str | None) -> datetime | None:
+    """Read a time; a time without an offset is UTC. Wrong usage names the option."""
+    if text is None:
+        return None
+    match = _AGO.fullmatch(text)
+    try:
+        if match:
+            return datetime.now(UTC) - timedelta(**{_UNITS[match[2]]: int(match[1])})
+        time = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        raise click.BadParameter("give ISO 8601, such as 2026-02-20T18:00Z, or 7d, 12h, 30m", param=option) from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def filters(command: F) -> F:
@@ -29,11 +49,11 @@ def filters(command: F) -> F:
     options = (
         click.option(
             "--since",
-            callback=time_options.parse_time,
+            callback=parse_time,
             metavar="TIME",
             help="From then on: ISO 8601, or 7d, 12h, 30m ago.",
         ),
-        click.option("--until", callback=time_options.parse_time, metavar="TIME", help="Before then."),
+        click.option("--until", callback=parse_time, metavar="TIME", help="Before then."),
         click.option("--org", metavar="ALIAS", help="Only this org.", shell_complete=completion.aliases),
         click.option("--principal", metavar="NAME", help="Only this principal.", shell_complete=completion.principals),
         click.option("--tool", metavar="NAME", help="Only this tool."),

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
-from orgserver.cli.support import settings_of, warn
+from orgserver.cli.output import warn
+from orgserver.cli.process import settings_of
 from orgserver.config import Settings
 from orgserver.model.errors import StoreError
 

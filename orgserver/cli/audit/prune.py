@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orgserver.cli import completion, time_options
-from orgserver.cli.audit.filters import record_id, resolve
+from orgserver.cli import completion
+from orgserver.cli.audit.filters import parse_time, record_id, resolve
 from orgserver.cli.confirmation import agree_guarded
-from orgserver.cli.event_loop import run
-from orgserver.cli.reading import app_to_read
-from orgserver.cli.support import app_of, operator, print_json, settings_of, tell
+from orgserver.cli.output import print_json, tell
+from orgserver.cli.process import app_of, app_to_read, operator, run, settings_of
 from orgserver.cli.tables import print_table, wide_option
 from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import OperatorError
@@ -38,7 +37,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 @click.option(
     "--before",
     required=True,
-    callback=time_options.parse_time,
+    callback=parse_time,
     metavar="TIME",
     help="ISO 8601, or an age such as 400d.",
 )
@@ -117,8 +116,8 @@ def _text(output: Path | None) -> str | None:
     "--org", metavar="ALIAS", help="Only entries of this org, as it was called then.", shell_complete=completion.aliases
 )
 @click.option("--record-id", metavar="ID", help="Only entries that touched this record.")
-@click.option("--since", callback=time_options.parse_time, metavar="TIME", help="From then on.")
-@click.option("--until", callback=time_options.parse_time, metavar="TIME", help="Before then.")
+@click.option("--since", callback=parse_time, metavar="TIME", help="From then on.")
+@click.option("--until", callback=parse_time, metavar="TIME", help="Before then.")
 @click.option("--list", "listing", is_flag=True, help="Show every hold.")
 @click.option("--release", is_flag=True, help="Lift the hold.")
 @wide_option

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orgserver.cli import time_options
-from orgserver.cli.event_loop import run
-from orgserver.cli.reading import app_to_read
-from orgserver.cli.support import operator, print_json, safe, settings_of, tell
+from orgserver.cli.audit.filters import parse_time
+from orgserver.cli.output import print_json, safe, tell
+from orgserver.cli.process import app_to_read, operator, run, settings_of
 from orgserver.cli.tables import print_table, wide_option
 from orgserver.model.errors import OperatorError
 from orgserver.private_files import write_whole
@@ -30,11 +29,11 @@ _BAR = 30
     "--since",
     default="30d",
     show_default=True,
-    callback=time_options.parse_time,
+    callback=parse_time,
     metavar="TIME",
     help="ISO 8601, or 30d, 12h.",
 )
-@click.option("--until", callback=time_options.parse_time, metavar="TIME", help="Before then. [default: now]")
+@click.option("--until", callback=parse_time, metavar="TIME", help="Before then. [default: now]")
 @click.option(
     "--html",
     "output",

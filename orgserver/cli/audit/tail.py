@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orgserver.cli.event_loop import run, until_signal
-from orgserver.cli.reading import app_to_follow, app_to_read
-from orgserver.cli.support import print_json_line, safe, settings_of
+from orgserver.cli.output import print_json_line, safe
+from orgserver.cli.process import app_to_follow, app_to_read, run, settings_of, until_signal
 
 if TYPE_CHECKING:
     from orgserver.model.audit import AuditEntry

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orgserver.cli import completion, time_options
+from orgserver.cli import completion
 from orgserver.cli.audit import filters, undo_table
+from orgserver.cli.audit.filters import parse_time
 from orgserver.cli.confirmation import agree, agree_guarded
-from orgserver.cli.event_loop import run
-from orgserver.cli.support import Failure, app_of, operator, print_json, report, settings_of, tell
+from orgserver.cli.output import Failure, print_json, report, tell
+from orgserver.cli.process import app_of, operator, run, settings_of
 from orgserver.cli.tables import wide_option
 from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import CallError, OperatorError
@@ -34,10 +35,8 @@ _DONE = {"update": "has its old values again", "create": "was created again", "d
 )
 @click.argument("entry_id", metavar="[ID]", required=False, shell_complete=completion.changes)
 @click.option("--request", "request_id", metavar="ID", help="Every change of one request.")
-@click.option(
-    "--since", callback=time_options.parse_time, metavar="TIME", help="Every change from then on: ISO 8601, or 7d, 12h."
-)
-@click.option("--until", callback=time_options.parse_time, metavar="TIME", help="Only before then.")
+@click.option("--since", callback=parse_time, metavar="TIME", help="Every change from then on: ISO 8601, or 7d, 12h.")
+@click.option("--until", callback=parse_time, metavar="TIME", help="Only before then.")
 @click.option("--principal", metavar="NAME", help="Only by this principal.", shell_complete=completion.principals)
 @click.option(
     "--org", metavar="ALIAS", help="Only in this org, as it was called then.", shell_complete=completion.aliases
@@ -165,9 +164,7 @@ def _as_json(each: Undo, record_ids: dict[str, str], *, force: bool) -> dict[str
 @click.command("erase", epilog="Example: orgserver audit erase --record-id 003xx000004TmiQAAS")
 @click.option("--record-id", "--record", cls=filters.OneName, metavar="ID", help="What was kept of this record.")
 @click.option("--org", metavar="ALIAS", help="What was kept of this org.", shell_complete=completion.aliases)
-@click.option(
-    "--before", callback=time_options.parse_time, metavar="TIME", help="What was kept before then: ISO 8601, or 400d."
-)
+@click.option("--before", callback=parse_time, metavar="TIME", help="What was kept before then: ISO 8601, or 400d.")
 @click.option(
     "--principal",
     metavar="NAME",

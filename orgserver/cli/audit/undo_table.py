@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orgserver.cli.support import report, safe, tell
+from orgserver.cli.output import report, safe, tell
 from orgserver.cli.tables import SHORT_ID, print_table
 
 if TYPE_CHECKING:

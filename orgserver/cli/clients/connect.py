@@ -13,10 +13,9 @@ from orgserver.cli import confirmation
 from orgserver.cli.clients import entry as entries
 from orgserver.cli.clients.files import ClientFile, read_file, replace_file
 from orgserver.cli.clients.programs import PROGRAMS, Machine, Program
-from orgserver.cli.event_loop import run
+from orgserver.cli.output import safe, tell, warn
+from orgserver.cli.process import app_of, run, settings_of, this_command
 from orgserver.cli.serving.server_options import arguments_of_offer, offer_options
-from orgserver.cli.support import app_of, safe, settings_of, tell, warn
-from orgserver.cli.this_command import this_command
 from orgserver.model.errors import ConfigError, OrgserverError
 from orgserver.model.orgs import Scope
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import click
 
-from orgserver.cli.support import tell, warn
+from orgserver.cli.output import tell, warn
 from orgserver.model.errors import ConfigError
 from orgserver.model.orgs import AuthKind, Credential
 from orgserver.model.secret import Secret
@@ -167,3 +170,9 @@ def _missing(parts: CredentialParts, name: str, auth: AuthKind) -> ConfigError:
 def _is_public(parts: CredentialParts, name: str) -> bool:
     """Salesforce's own app has no secret: none is asked for, none is sent."""
     return name == "client_secret" and parts.values.get("client_id") == PLATFORM_CLI
+
+
+def warn_if_readable(path: Path | str, mode: int) -> None:
+    """Warn of a file of secrets that other users of this machine can read."""
+    if os.name == "posix" and stat.S_ISREG(mode) and mode & (stat.S_IRGRP | stat.S_IROTH):
+        warn(f"{path} holds secrets and can be read by other users of this machine; run: chmod 600 {path}")

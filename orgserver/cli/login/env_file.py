@@ -5,9 +5,8 @@ from __future__ import annotations
 from difflib import get_close_matches
 from pathlib import Path
 
-from orgserver.cli.login.credentials import CredentialParts
-from orgserver.cli.login.secret_files import warn_if_readable
-from orgserver.cli.support import warn
+from orgserver.cli.login.credentials import CredentialParts, warn_if_readable
+from orgserver.cli.output import warn
 from orgserver.model.errors import ConfigError
 
 _PARTS = {

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from orgserver.cli.support import warn
+from orgserver.cli.output import warn
 from orgserver.model.errors import ConfigError
 from orgserver.model.secret import Secret
 from orgserver.salesforce.auth import pem

@@ -22,7 +22,7 @@ import click
 
 from orgserver.cli import confirmation
 from orgserver.cli.login.credentials import CredentialParts
-from orgserver.cli.support import tell
+from orgserver.cli.output import tell
 from orgserver.model.errors import ConfigError
 from orgserver.salesforce.auth import sfdx
 from orgserver.salesforce.auth.sfdx import AuthUrl

@@ -10,10 +10,9 @@ import click
 
 from orgserver.cli import completion
 from orgserver.cli.confirmation import agree, agree_guarded
-from orgserver.cli.event_loop import run
 from orgserver.cli.orgs.org_details import ago, details_of, tell_of_clients, warn_of_idleness, warn_of_move
-from orgserver.cli.reading import app_to_read
-from orgserver.cli.support import Failure, app_of, operator, print_facts, print_json, safe, settings_of, tell, warn
+from orgserver.cli.output import Failure, print_facts, print_json, safe, tell, warn
+from orgserver.cli.process import app_of, app_to_read, operator, run, settings_of
 from orgserver.cli.tables import print_table, wide_option
 from orgserver.config import Settings
 from orgserver.model.orgs import Caller, Org, OrgState

@@ -1,23 +1,22 @@
-"""What ``add-org`` and ``update-org --auth`` share: the options of a credential, proving it, and what is said then."""
+"""``orgserver add-org``, and what other commands share with it: the limits of an org, proving it, what is said then."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from orgserver.cli.login import sources
-from orgserver.cli.login.credentials import CredentialParts, complete
+from orgserver.cli import completion
+from orgserver.cli.orgs.credential_options import api_version_of, credential_options, read_registration
 from orgserver.cli.orgs.org_details import details_of
-from orgserver.cli.support import app_of, operator, print_facts, print_json, safe, tell, warn
+from orgserver.cli.output import print_facts, print_json, safe, tell, warn
+from orgserver.cli.process import app_of, operator, run, settings_of, shell_line
 from orgserver.config import Settings
 from orgserver.model import names
 from orgserver.model.errors import ConfigError
-from orgserver.model.orgs import AuthKind, Credential, Org, Policy
+from orgserver.model.orgs import Policy
 
 if TYPE_CHECKING:
     from orgserver.services.orgs.enrolment import Enrolled, Registration
@@ -41,161 +40,89 @@ _PASSED_BY = {
 }
 """Sources that hold no copy themselves."""
 _REMOVE = dict.fromkeys(_PASSED_BY, "Remove it where it came from")
-KINDS = ("web", "refresh-token", "jwt", "client-credentials")
+_KEEP = "Keep, sealed, what changes replace, so that `audit undo` can restore it."
+_CONFIRM = "Let a person confirm every delete: at the client, or by `orgserver approve`."
+_ENFORCED = ("read_only", "keep_values", "confirm_deletes")
+_LISTS = ("allow-object", "deny-object", "hide-field")
+_NUMBERS = ("row-limit", "api-budget")
 
 
-def credential_options(command: F) -> F:
-    """The options that say how to log in, and with what."""
-    options = (
-        click.option(
-            "--auth",
-            type=click.Choice(KINDS),
-            help="How to log in. [add-org: web on a terminal when no secret is given, else refresh-token]",
-        ),
-        click.option("--login-url", metavar="URL", help="Where the org logs in. [default: the instance, else login]"),
-        click.option("--test-org", is_flag=True, help="The same as --login-url https://test.salesforce.com."),
-        click.option("--instance-url", metavar="URL", help="The org's own URL."),
-        click.option("--client-id", metavar="ID", help="The app's client id (consumer key), or PlatformCLI."),
-        click.option("--api-version", metavar="vNN.0", help="[default: the newest that the org offers]"),
-        click.option("--username", metavar="USER", help="Whom to act as (jwt), or who logs in (web)."),
-        click.option(
-            "--jwt-key-file",
-            type=click.Path(path_type=Path, dir_okay=False),
-            metavar="PEM",
-            help="The RSA private key whose certificate the app has.",
-        ),
-        click.option(
-            "--audience",
-            metavar="URL",
-            help="Whom the assertion is meant for (jwt). [default: the org's My Domain, else login or test]",
-        ),
-        click.option("--callback-url", metavar="URL", help="[default: http://localhost:1717/OauthRedirect]"),
-        click.option(
-            "--env-file",
-            type=click.Path(path_type=Path, dir_okay=False),
-            help="Read SALESFORCE_CLIENT_ID and its like from a file.",
-        ),
-        click.option("--credentials-stdin", is_flag=True, help="Read the credential as JSON from standard input."),
-        click.option("--sfdx-url-stdin", is_flag=True, help="Read a force:// URL from standard input."),
-        click.option("--from-sf-cli", metavar="USER_OR_ALIAS", help="Take over a log-in of the sf command."),
-        click.option("--yes", is_flag=True, help="Do not ask before a log-in of the sf command is taken over."),
-        click.option(
-            "--trust-host", multiple=True, metavar="HOST[:PORT]", help="Allow a host outside Salesforce's own domains."
-        ),
-    )
-    for option in reversed(options):
-        command = option(command)
+def policy_options(command: F) -> F:
+    """The options of add-org."""
+    return _later(click.option("--read-only", is_flag=True, help="Refuse every change in this org.")(_shared(command)))
+
+
+def changed_policy_options(command: F) -> F:
+    """The options of update-org, each with its ``--no-…`` form."""
+    for name in (*_LISTS, *_NUMBERS):
+        command = click.option(f"--no-{name}", is_flag=True, default=None, hidden=True)(command)
+    read_only = click.option("--read-only/--no-read-only", default=None, help="Refuse every change in this org.")
+    return _later(read_only(_shared(command)))
+
+
+def _shared(command: F) -> F:
+    command = click.option("--keep-values/--no-keep-values", default=None, help=_KEEP)(command)
+    return click.option("--confirm-deletes/--no-confirm-deletes", default=None, help=_CONFIRM)(command)
+
+
+def _later(command: F) -> F:
+    """What the contract names and this version does not enforce: taken, to be refused in one line."""
+    for name in _LISTS:
+        command = click.option(f"--{name}", multiple=True, hidden=True)(command)
+    for name in _NUMBERS:
+        command = click.option(f"--{name}", hidden=True)(command)
     return command
 
 
-def api_version_of(options: dict[str, Any]) -> str | None:
-    """The API version of the options; UsageError if it is none."""
+def policy_of(options: dict[str, Any]) -> dict[str, Any]:
+    """What is set; ConfigError for a limit that this version would not hold."""
+    for name in (*_LISTS, *_NUMBERS, *(f"no-{each}" for each in (*_LISTS, *_NUMBERS))):
+        if options.get(name.replace("-", "_")) not in (None, ()):
+            raise ConfigError(
+                f"--{name} is not enforced by this version, so it is refused",
+                hint="--read-only, --confirm-deletes and --keep-values are enforced",
+            )
+    return {name: options[name] for name in _ENFORCED if options.get(name) is not None}
+
+
+@click.command(
+    "add-org",
+    epilog="Examples:\n\n  orgserver add-org acme --auth web --login-url "
+    "https://acme.my.salesforce.com --client-id 3MVG9… (opens a browser)\n\n"
+    "  orgserver add-org acme --env-file .env\n\n"
+    "  pass show acme | orgserver add-org acme --credentials-stdin\n\n"
+    "  orgserver add-org acme --auth jwt --login-url https://acme.my.salesforce.com --client-id 3MVG9… --username "
+    "bot@acme.com --jwt-key-file key.pem\n\n"
+    "  orgserver add-org acme --auth client-credentials --login-url https://acme.my.salesforce.com --client-id 3MVG9…",
+)
+@click.argument("alias", shell_complete=completion.aliases)
+@credential_options
+@click.option("--tag", "tags", multiple=True, metavar="NAME", help="A word to find the org by.")
+@click.option("--replace", is_flag=True, help="Give new credentials to an alias that exists.")
+@click.option("--no-verify", is_flag=True, help="Do not prove the credential now.")
+@policy_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def add_org(**options: Any) -> None:
+    """Register an org as ALIAS.
+
+    The org must know the app that logs in: an External Client App made in that org, or PlatformCLI where an
+    administrator has installed it or you hold 'Approve Uninstalled Connected Apps'. How to make one:
+    https://github.com/orgserver/orgserver/blob/main/docs/external-client-app.md
+
+    Secrets come from ORGSERVER_CLIENT_SECRET and ORGSERVER_REFRESH_TOKEN, a file, standard input,
+    or a hidden prompt; never from an option.
+    """
+    policy = Policy(**policy_of(options))
     try:
-        return names.api_version(options["api_version"]) if options["api_version"] else None
+        alias = names.alias(options["alias"])
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-
-
-def read_registration(
-    options: dict[str, Any],
-    alias: names.Alias,
-    *,
-    policy: Policy,
-    org: Org | None = None,
-    stored: Credential | None = None,
-) -> Registration:
-    """Everything that somebody gives to register an org; ``org`` and ``stored`` are what is registered already.
-
-    Hosts are judged before a secret is asked for. Errors are those of ``sources`` and ``credentials``.
-    """
-    from orgserver.services.orgs.registration import CALLBACK, Registration  # noqa: PLC0415
-
-    auth, parts = sources.read_options(options)
-    endpoints = _endpoints(options, auth, parts, org)
-    if options["jwt_key_file"]:
-        sources.add_key_file(parts, options["jwt_key_file"])
-    complete(parts, auth, stored)
-    return Registration(
-        alias=alias,
-        client_id=parts.values["client_id"],
-        client_secret=parts.secret("client_secret"),
-        login_url=endpoints.login_url,
-        source=parts.proof_source(auth),
-        auth=auth,
-        refresh_token=parts.secret("refresh_token") if auth == "refresh-token" else None,
-        private_key=parts.secret("private_key") if auth == "jwt" else None,
-        username=options["username"] or (parts.values.get("username") if auth == "jwt" else _last_username(org)),
-        audience=_audience(options, parts, stored) if auth == "jwt" else None,
-        callback_url=options["callback_url"] or CALLBACK,
-        instance_url=endpoints.instance_url,
-        api_version=api_version_of(options) or _api_version_in(parts) or (org.api_version if org else None),
-        trusted_hosts=endpoints.trusted_hosts,
-        tags=tuple(dict.fromkeys(options.get("tags") or ())) if org is None else (),
-        policy=policy,
-        replace=org is not None or bool(options.get("replace")),
-        verify=not options.get("no_verify"),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Endpoints:
-    """Where a login goes."""
-
-    login_url: str
-    instance_url: str | None
-    trusted_hosts: tuple[str, ...]
-
-
-def _endpoints(options: dict[str, Any], auth: AuthKind, parts: CredentialParts, org: Org | None) -> _Endpoints:
-    """The hosts of a login; EnrolmentError names the source of one that no secret may go to."""
-    from orgserver.salesforce.auth.audiences import LOGIN_URL, TEST_URL, is_shared  # noqa: PLC0415
-    from orgserver.services.orgs.registration import check_client_credentials_host, check_host  # noqa: PLC0415
-
-    trusted = _trusted_hosts(options, parts, org)
-    for name in ("login_url", "instance_url"):
-        if name in parts.values:
-            check_host(parts.origin(name), parts.values[name], trusted)
-    instance = parts.values.get("instance_url") or (org.instance_url if org else None)
-    chosen = TEST_URL if options["test_org"] else parts.values.get("login_url")
-    login = chosen or (org.login_url if org else None) or instance or LOGIN_URL
-    if auth == "client-credentials":
-        if instance and is_shared(login) and not options["login_url"]:
-            login = instance  # only the org's own host takes them
-        check_client_credentials_host(login)
-    return _Endpoints(login, instance, trusted)
-
-
-def _last_username(org: Org | None) -> str | None:
-    """Who logged in last time, to be filled in on Salesforce's page."""
-    return org.user.username if org and org.user else None
-
-
-def _audience(options: dict[str, Any], parts: CredentialParts, stored: Credential | None) -> str | None:
-    """The audience of the options or a source; else the one that an operator chose, while the login host stays."""
-    audience: str | None = options["audience"] or parts.values.get("audience")
-    moves = options["test_org"] or "login_url" in parts.values
-    if audience is None and stored is not None and stored.explicit_audience and not moves:
-        return stored.audience
-    return audience
-
-
-def _api_version_in(parts: CredentialParts) -> str | None:
-    text = parts.values.get("api_version")
-    try:
-        return names.api_version(text) if text else None
-    except ValueError as error:
-        raise ConfigError(f"{parts.origin('api_version')}: {error}") from None
-
-
-def _trusted_hosts(options: dict[str, Any], parts: CredentialParts, org: Org | None) -> tuple[str, ...]:
-    from orgserver.salesforce import hosts  # noqa: PLC0415
-
-    registered = org.trusted_hosts if org else ()
-    try:
-        more = [hosts.check_host(host) for host in (*options["trust_host"], *parts.trusted_hosts)]
-    except ValueError as error:
-        raise ConfigError(f"--trust-host: {error}") from None
-    return tuple(dict.fromkeys((*registered, *more)))
+    api_version_of(options)
+    settings = settings_of()
+    registration = read_registration(options, alias, policy=policy)
+    show(run(enrol(settings, registration)), as_json=options["as_json"])
+    if not options["as_json"]:
+        tell(f"Next: {shell_line('connect', 'claude-code')}")
 
 
 async def enrol(settings: Settings, registration: Registration) -> Enrolled:

@@ -8,13 +8,12 @@ from typing import Any
 
 import click
 
-from orgserver.cli.event_loop import run
 from orgserver.cli.login.sf_cli import agree
 from orgserver.cli.orgs.csv_rows import COLUMNS
-from orgserver.cli.orgs.enrolment import known_limits, same_limits
+from orgserver.cli.orgs.enrolment import known_limits, policy_of, policy_options, same_limits
 from orgserver.cli.orgs.import_sources import STDIN, Common, from_csv, from_sf, place_of
-from orgserver.cli.orgs.policy_options import policy_of, policy_options
-from orgserver.cli.support import Failure, app_of, operator, print_json, safe, settings_of, tell, warn
+from orgserver.cli.output import Failure, print_json, safe, tell, warn
+from orgserver.cli.process import app_of, operator, run, settings_of
 from orgserver.cli.tables import print_table, wide_option
 from orgserver.config import Settings
 from orgserver.model.errors import ConfigError, OperatorError

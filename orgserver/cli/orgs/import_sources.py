@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orgserver.cli.login import sf_cli
-from orgserver.cli.login.secret_files import warn_if_readable
+from orgserver.cli.login.credentials import warn_if_readable
 from orgserver.cli.login.sf_cli import SfOrg
 from orgserver.cli.orgs import csv_rows
 from orgserver.model import names

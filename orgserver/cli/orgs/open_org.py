@@ -7,10 +7,8 @@ import os
 import click
 
 from orgserver.cli import completion
-from orgserver.cli.event_loop import run
-from orgserver.cli.reading import app_to_read
-from orgserver.cli.screen import has_screen
-from orgserver.cli.support import safe, settings_of, tell, warn
+from orgserver.cli.output import safe, tell, warn
+from orgserver.cli.process import app_to_read, has_screen, run, settings_of
 from orgserver.model import names
 from orgserver.model.orgs import Org
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from orgserver.cli.support import tell, warn
+from orgserver.cli.output import tell, warn
 from orgserver.model.orgs import Org
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orgserver.app import App
-from orgserver.cli.support import operator
+from orgserver.cli.process import operator
 from orgserver.model import names
 from orgserver.model.secret import Secret
 from orgserver.sandbox.server import Sandbox

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from orgserver.cli.event_loop import run
-from orgserver.cli.support import Failure, app_of, print_json, safe, settings_of, tell
+from orgserver.cli.output import Failure, print_json, safe, tell
+from orgserver.cli.process import app_of, run, settings_of
 from orgserver.services.orgs.keepalive import Kept
 
 

@@ -10,11 +10,12 @@ import click
 
 from orgserver.cli import completion
 from orgserver.cli.confirmation import agree_guarded
-from orgserver.cli.event_loop import run
 from orgserver.cli.orgs import enrolment, org_details
+from orgserver.cli.orgs.credential_options import api_version_of, credential_options, read_registration
+from orgserver.cli.orgs.enrolment import changed_policy_options, policy_of
 from orgserver.cli.orgs.org_details import details_of
-from orgserver.cli.orgs.policy_options import changed_policy_options, policy_of
-from orgserver.cli.support import app_of, operator, plain, print_json, settings_of, tell
+from orgserver.cli.output import plain, print_json, tell
+from orgserver.cli.process import app_of, operator, run, settings_of
 from orgserver.config import Settings
 from orgserver.model import names
 from orgserver.model.orgs import Caller, Credential, Org, Policy
@@ -38,7 +39,7 @@ _NEED_AUTH = (
 @click.option("--disable/--enable", default=None, help="Refuse every call, or take them again.")
 @click.option("--tag", "tags", multiple=True, metavar="NAME", help="Words to find the org by, instead of those it has.")
 @click.option("--no-tags", is_flag=True, help="Take all tags away.")
-@enrolment.credential_options
+@credential_options
 @changed_policy_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def update_org(alias: str, as_json: bool, **options: Any) -> None:
@@ -56,7 +57,7 @@ def update_org(alias: str, as_json: bool, **options: Any) -> None:
         raise click.UsageError(f"--{stray.replace('_', '-')} changes the credential, so it needs --auth")
     if not changes and not options["auth"]:
         raise click.UsageError("nothing to change; see --help")
-    enrolment.api_version_of(options)
+    api_version_of(options)
     settings = settings_of()
     caller, policy = run(_permission(settings, alias, changes.get("policy") or {}))
     enrolled = _log_in_again(settings, alias, options) if options["auth"] else None
@@ -128,7 +129,7 @@ async def _change(
 
 def _log_in_again(settings: Settings, alias: str, options: dict[str, Any]) -> Enrolled:
     org, stored = run(_stored(settings, alias))
-    registration = enrolment.read_registration(options, org.alias, policy=Policy(), org=org, stored=stored)
+    registration = read_registration(options, org.alias, policy=Policy(), org=org, stored=stored)
     return run(enrolment.enrol(settings, registration))
 
 

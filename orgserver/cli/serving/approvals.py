@@ -13,20 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orgserver.cli import command_groups, confirmation
-from orgserver.cli.event_loop import run
-from orgserver.cli.reading import app_to_read
-from orgserver.cli.support import (
-    Failure,
-    app_of,
-    fact_lines,
-    local_principal,
-    operator,
-    print_json,
-    report,
-    settings_of,
-    tell,
-)
+from orgserver.cli import confirmation
+from orgserver.cli.main import Group
+from orgserver.cli.output import Failure, fact_lines, print_json, report, tell
+from orgserver.cli.process import app_of, app_to_read, local_principal, operator, run, settings_of
 from orgserver.cli.tables import print_table, wide_option
 from orgserver.cli.terminal import NoTerminal, Terminal, controlling_terminal
 from orgserver.model.errors import ConfigError
@@ -43,7 +33,7 @@ _TRIES = 3
 
 @click.group(
     "approvals",
-    cls=command_groups.Group,
+    cls=Group,
     invoke_without_command=True,
     epilog="Examples:\n\n  orgserver approvals\n\n  orgserver approvals setup (asks for one-time codes from then on)",
 )

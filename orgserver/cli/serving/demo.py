@@ -16,10 +16,9 @@ from typing import Any
 
 import click
 
-from orgserver.cli.event_loop import run
+from orgserver.cli.output import Failure, print_json, safe, tell
+from orgserver.cli.process import no_core_dumps, run, shell_line
 from orgserver.cli.serving.demo_agent import Agent, StepFailed, require
-from orgserver.cli.support import Failure, no_core_dumps, print_json, safe, tell
-from orgserver.cli.this_command import shell_line
 
 _LOG_LINES = 20
 

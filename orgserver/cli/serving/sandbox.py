@@ -13,9 +13,8 @@ from typing import Any
 
 import click
 
-from orgserver.cli.event_loop import run, until_signal
-from orgserver.cli.support import print_json, tell
-from orgserver.cli.this_command import shell_line
+from orgserver.cli.output import print_json, tell
+from orgserver.cli.process import run, shell_line, until_signal
 
 _SHOWN = 3
 """Orgs whose registration is shown."""

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orgserver.cli import completion
-from orgserver.cli.event_loop import collect_again, run_in_loop
+from orgserver.cli.output import tell
+from orgserver.cli.process import collect_again, local_principal, no_core_dumps, run_in_loop
 from orgserver.cli.serving.server_options import offer_options, settings_of_offer
-from orgserver.cli.support import local_principal, no_core_dumps, tell
 from orgserver.config import Settings, read_settings, unknown_variables
 from orgserver.logs import start_logging
 from orgserver.model import names

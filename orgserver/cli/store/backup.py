@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from orgserver.cli.event_loop import run
-from orgserver.cli.support import Failure, app_of, operator, print_json, report, safe, settings_of, tell, warn
+from orgserver.cli.output import Failure, print_json, report, safe, tell, warn
+from orgserver.cli.process import app_of, operator, run, settings_of
 from orgserver.config import Settings
 from orgserver.model.orgs import Org
 from orgserver.services.orgs import visible_orgs

@@ -9,8 +9,8 @@ from dataclasses import asdict
 
 import click
 
-from orgserver.cli.event_loop import run
-from orgserver.cli.support import Failure, app_of, no_core_dumps, print_json, safe
+from orgserver.cli.output import Failure, print_json, safe
+from orgserver.cli.process import app_of, no_core_dumps, run
 from orgserver.config import Settings, read_settings, unknown_variables
 from orgserver.logs import start_logging
 from orgserver.model.errors import OperatorError

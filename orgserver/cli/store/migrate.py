@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import click
 
-from orgserver.cli.event_loop import run
-from orgserver.cli.support import app_of, settings_of
+from orgserver.cli.process import app_of, run, settings_of
 from orgserver.store.database import SCHEMA
 
 

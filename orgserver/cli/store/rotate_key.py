@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from orgserver.cli.event_loop import run
-from orgserver.cli.support import Failure, app_of, operator, print_json, report, safe, settings_of
+from orgserver.cli.output import Failure, print_json, report, safe
+from orgserver.cli.process import app_of, operator, run, settings_of
 from orgserver.services.key_rotation import Rotated
 
 

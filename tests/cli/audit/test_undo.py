@@ -11,7 +11,7 @@ import pytest
 from orgserver.app import App
 from orgserver.cli.audit import undo
 from orgserver.cli.main import cli
-from orgserver.cli.support import Failure
+from orgserver.cli.output import Failure
 from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import ConfigError, OperatorError
 from orgserver.model.names import CONTACT

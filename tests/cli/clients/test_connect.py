@@ -18,7 +18,7 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 from orgserver.cli.clients.files import read_file, replace_file
 from orgserver.cli.clients.programs import PROGRAMS
 from orgserver.cli.main import cli
-from orgserver.cli.this_command import shell_line, this_command
+from orgserver.cli.process import shell_line, this_command
 from orgserver.model.errors import ConfigError
 from orgserver.sandbox.org import SandboxOrg
 from tests.cli.shells import SECONDS, Shell

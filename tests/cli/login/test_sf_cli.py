@@ -13,7 +13,7 @@ import pytest
 
 from orgserver.cli.login import sf_cli
 from orgserver.cli.login.credentials import complete
-from orgserver.cli.support import Failure
+from orgserver.cli.output import Failure
 from orgserver.model.errors import ConfigError
 from tests.cli.login.fake_sf import NOT_A_COMMAND, REDACTED, FakeSf
 

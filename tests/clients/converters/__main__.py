@@ -22,7 +22,7 @@ from typing import Any
 
 from orgserver.app import open_app
 from orgserver.cli.orgs.pretend_orgs import register
-from orgserver.cli.support import operator
+from orgserver.cli.process import operator
 from orgserver.config import read_settings
 from orgserver.model.names import CONTACT
 from orgserver.sandbox.server import Sandbox

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from orgserver.cli.event_loop import run
+from orgserver.cli.process import run
 
 
 @pytest.fixture(autouse=True)

@@ -1,24 +1,15 @@
-"""What commands share: settings, the app, and how things are printed."""
+"""What a command says: to a person on standard error, and its answer, of which nothing can drive a terminal."""
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
-import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import click
 
-from orgserver.config import Settings, read_settings, unknown_variables
-from orgserver.logs import start_logging
-from orgserver.model.orgs import Caller, Principal, Scope
 from orgserver.model.text import escape_json, escape_text
-
-if TYPE_CHECKING:
-    from orgserver.app import App
 
 
 class Failure(Exception):
@@ -48,7 +39,8 @@ def tell(message: str) -> None:
 
 def safe(text: object) -> str:
     """A text from elsewhere, with everything escaped that could drive a terminal."""
-    return escape_text(str(text))
+    plain_text = str(text)
+    return plain_text if plain_text.isascii() and plain_text.isprintable() else escape_text(plain_text)
 
 
 def print_json(value: Any) -> None:
@@ -82,57 +74,6 @@ def plain(value: object) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{name.replace('_', ' ')} {inner}" for name, inner in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-
-
-def settings_of(**options: Any) -> Settings:
-    """Read the settings of a command, which logs nothing by itself unless a log level was chosen.
-
-    From here on it may hold secrets: the master key comes with the settings.
-    """
-    no_core_dumps()
-    settings = read_settings(options)
-    start_logging(settings, quiet=True)
-    for each in unknown_variables():
-        warn(each)
-    return settings
-
-
-def no_core_dumps() -> None:
-    """Keep tokens out of core files, and out of reach of other processes of the same user."""
-    if sys.platform == "win32":
-        return
-    import resource  # noqa: PLC0415
-
-    with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":
-        import ctypes  # noqa: PLC0415
-
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
-
-
-@asynccontextmanager
-async def app_of(settings: Settings, scope: Scope | None = None) -> AsyncIterator[App]:
-    """Open everything for one command."""
-    from orgserver.app import open_app  # noqa: PLC0415  # the store's and client's imports
-    from orgserver.store.processes.lock_holders import Patience  # noqa: PLC0415  # as above
-
-    async with open_app(settings, scope, patience=Patience(tell=tell)) as app:
-        yield app
-
-
-def operator() -> Caller:
-    """The person at this command line."""
-    return Caller(Principal(local_principal()), "cli")
-
-
-def local_principal() -> str:
-    """``local:`` and the name of the operating system's user."""
-    try:
-        return f"local:{getpass.getuser()}"
-    except (KeyError, OSError):
-        return f"local:{os.getuid() if hasattr(os, 'getuid') else 'user'}"
 
 
 def _red(text: str) -> str:
