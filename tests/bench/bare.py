@@ -1,4 +1,4 @@
-"""What orgserver is compared with: the SDK's own server on its own stdio, with an echo tool and with a plain httpx GET."""
+"""The least that a server of contacts can be: the SDK's ``MCPServer`` and a plain httpx GET, no audit log, no secrets."""
 
 import os
 from typing import Any
@@ -8,12 +8,6 @@ from mcp.server import MCPServer
 
 server = MCPServer("bare")
 client = httpx.AsyncClient(trust_env=False)
-
-
-@server.tool()
-async def echo(text: str) -> str:
-    """Echo a text."""
-    return text
 
 
 @server.tool()

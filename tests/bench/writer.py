@@ -12,19 +12,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from orgserver.app import open_app
-from orgserver.config import read_settings
 from orgserver.model.audit import Action, Completion, EntryFilter, Intent, Outcome
 from orgserver.model.names import new_id
 from orgserver.services.audit.log_reader import AuditLogReader
-from orgserver.store.audit import chain
 from orgserver.store.session import Store
 from orgserver.store.transaction import to_datetime
+from tests.bench.stores import add_entries, open_store
 
 FAR = 1 << 60
 CALLERS = 64
@@ -81,12 +78,6 @@ FILTERS = {
 }
 
 
-@asynccontextmanager
-async def opened(home: Path) -> AsyncIterator[Store]:
-    async with open_app(read_settings({"home": home, "log_level": "error"}, {})) as app:
-        yield app.store
-
-
 async def call(store: Store) -> float:
     """One call; how many seconds its two rows took."""
     one = Intent(
@@ -129,7 +120,7 @@ async def in_processes(home: Path, seconds: float) -> tuple[list[float], float]:
 
 
 async def work(home: Path, seconds: float) -> None:
-    async with opened(home) as store:
+    async with open_store(home) as store:
         await call(store)
         print("ready", flush=True)
         await asyncio.to_thread(sys.stdin.readline)
@@ -139,7 +130,7 @@ async def work(home: Path, seconds: float) -> None:
 
 async def filled(home: Path, count: int) -> None:
     """A store of so many entries, made in SQL: they read well, and their hashes are noise."""
-    async with opened(home) as store:
+    async with open_store(home) as store:
         file = store.database.file
     with closing(sqlite3.connect(file)) as db:
         db.execute("PRAGMA journal_mode = OFF")
@@ -157,47 +148,17 @@ async def filled(home: Path, count: int) -> None:
             db.execute(sql)
         db.commit()
         db.execute("PRAGMA journal_mode = WAL")
-    async with opened(home) as store:
-        await _move_head(store, 2 * count)
+    async with open_store(home) as store:
+        await move_head(store, 2 * count)
 
 
-async def chained(home: Path, count: int) -> None:
-    """A store of so many entries whose chain holds."""
-    async with opened(home) as store:
-        previous, rows = chain.genesis(store.id), []
-        for number in range(1, count + 1):
-            one = Intent(
-                new_id(), f"principal-{number % 50}", "stdio", Action.CREATE, tool=f"tool-{number % 20}",
-                org=f"org-{number % 200}", object="Contact", record_ids=(f"003Sb{number % 100_000:010d}AAA",),
-                fields=("LastName", "Email"),
-            )  # fmt: skip
-            now = START + number * 1_000_000
-            said = (one.principal, one.org, one.tool, str(one.action), one.object)
-            for step, event, columns in (
-                (1, chain.intent_event(one, now, "p"), (*said, None)),
-                (
-                    0,
-                    chain.outcome_event(one.id, Completion(Outcome.SUCCEEDED, duration_us=7), now),
-                    (*[None] * 5, "succeeded"),
-                ),
-            ):
-                kept, sequence = chain.canonical(event), 2 * number - step
-                previous = chain.link(previous, sequence, kept)
-                mac = store.audit.mac(previous)
-                rows.append((sequence, one.id, event["kind"], now, *columns, kept, previous, mac))
-        with closing(sqlite3.connect(store.database.file)) as db:
-            db.executemany(f"INSERT INTO audit_events VALUES ({','.join('?' * 13)})", rows)
-            db.commit()
-        await _move_head(store, 2 * count)
-        await store.audit.catch_up()
+async def move_head(store: Store, sequence: int) -> None:
+    """Let the chain end with an event that was written past the writer."""
 
-
-async def _move_head(store: Store, to: int) -> None:
     def move(db: Any) -> None:
-        (last,) = db.execute("SELECT hash FROM audit_events WHERE sequence = ?", (to,)).fetchone()
-        db.execute(
-            "UPDATE audit_head SET sequence = ?, hash = ?, sealed = ?", (to, last, store.audit.seal_head(to, last))
-        )
+        (last,) = db.execute("SELECT hash FROM audit_events WHERE sequence = ?", (sequence,)).fetchone()
+        sealed = store.audit.seal_head(sequence, last)
+        db.execute("UPDATE audit_head SET sequence = ?, hash = ?, sealed = ?", (sequence, last, sealed))
 
     await store.database.write(lambda tx: move(tx.connection.connection.driver_connection))
 
@@ -211,7 +172,7 @@ def at(took: list[float], share: float) -> str:
 
 
 async def writing(home: Path, seconds: float) -> None:
-    async with opened(home) as store:
+    async with open_store(home) as store:
         await calls(store, 1, 0.5)
         took, _ = await calls(store, 1, seconds)
         tell("one caller: both rows, p50", at(took, 0.5))
@@ -227,8 +188,8 @@ async def writing(home: Path, seconds: float) -> None:
 
 
 async def verifying(home: Path, entries: int) -> None:
-    await chained(home, entries)
-    async with opened(home) as store:
+    await add_entries(home, entries)
+    async with open_store(home) as store:
         began = time.perf_counter()
         found = await AuditLogReader(store).verify()
         tell(
@@ -244,7 +205,7 @@ async def growing(folder: Path, entries: int, seconds: float) -> None:
     began = time.perf_counter()
     await filled(folder / "large", entries)
     print(f"({entries:,} entries made in {time.perf_counter() - began:.0f} s)", file=sys.stderr)
-    async with opened(folder / "little") as little, opened(folder / "large") as large:
+    async with open_store(folder / "little") as little, open_store(folder / "large") as large:
         costs: dict[Store, list[float]] = {little: [], large: []}
         for _ in range(5):
             for store, each in costs.items():

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.bench.__main__ import register
+from tests.bench.homes import register
 
 from .driving import Served, serving
 from .hostile import BODIES, HONEST

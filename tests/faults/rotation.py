@@ -17,26 +17,22 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
 
-from orgserver.app import App, open_app
+from orgserver.app import open_app
 from orgserver.cli.orgs.pretend_orgs import register
 from orgserver.config import read_settings
 from orgserver.model.errors import KeyProblem
-from orgserver.model.names import Alias, RowId, new_id
-from orgserver.model.orgs import AccessToken, Credential, Org, OrgState, Policy
-from orgserver.model.secret import Secret
+from orgserver.model.names import RowId
 from orgserver.sandbox.server import Sandbox
 from orgserver.store import tables
-from orgserver.store.transaction import Transaction
+from tests.bench.stores import fill
 
 BOUND_SECONDS = 10.0
 IN_FLIGHT = 2
-_AT_ONCE = 500
 _SECONDS = 120
 _EXPIRY_SECONDS = 5
 _INITIALIZE = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "r", "version": "1"}}
@@ -69,40 +65,6 @@ class Figures:
         found += [f"{self.left_under_old_keys} values stayed under old keys"] if self.left_under_old_keys else []
         slow = max(self.rotate_seconds, self.reseal_seconds)
         return found + ([f"a rotation took {slow:.1f} s"] if slow > bound else [])
-
-
-def made_up(number: int) -> tuple[Org, Credential, AccessToken]:
-    """An org that no Salesforce knows, whose secrets tell its number."""
-    now = datetime.now(UTC)
-    org = Org(
-        row_id=RowId(new_id()), alias=Alias(f"org-{number:05}"), org_id=None, name=f"Org {number}", kind="production",
-        edition=None, login_url="https://login.salesforce.com", instance_url="https://x.my.salesforce.com",
-        trusted_hosts=(), api_version="v66.0", user=None, state=OrgState.READY, cause=None, problem=None,
-        policy=Policy(), tags=(), source="made up", created_at=now, refreshed_at=now,
-    )  # fmt: skip
-    credential = Credential(
-        client_id="client",
-        client_secret=Secret(f"client-secret-{number}"),
-        refresh_token=Secret(f"refresh-token-{number}"),
-        private_key=Secret(f"private-key-{number}"),
-        fencing=number,
-    )
-    return org, credential, AccessToken(Secret(f"access-token-{number}"), org.instance_url, number)
-
-
-async def fill(app: App, orgs: int) -> dict[RowId, int]:
-    """Put made-up orgs into a store, a few hundred in one transaction; which number each has."""
-    numbers: dict[RowId, int] = {}
-    for first in range(0, orgs, _AT_ONCE):
-        some = {number: made_up(number) for number in range(first, min(first + _AT_ONCE, orgs))}
-
-        def change(tx: Transaction, some: Any = some) -> None:
-            for org, credential, access in some.values():
-                app.store.orgs.add_in(tx, org, credential, access)
-
-        await app.store.database.write(change)
-        numbers |= {org.row_id: number for number, (org, _, _) in some.items()}
-    return numbers
 
 
 async def unreadable(home: Path, numbers: dict[RowId, int]) -> tuple[int, dict[str, int]]:

@@ -1,0 +1,92 @@
+"""Stores that are large: of many orgs, or of many entries of the audit log, written by the product's own code.
+
+Also a command, ``stores.py orgs|entries HOME COUNT``, that needs orgserver and nothing of the tests: so that the Python
+of another checkout can run it.
+"""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from orgserver.app import App, open_app
+from orgserver.config import read_settings
+from orgserver.model.audit import Action, Completion, Intent, Outcome
+from orgserver.model.names import Alias, RowId, new_id
+from orgserver.model.orgs import AccessToken, Credential, Org, OrgState, Policy
+from orgserver.model.secret import Secret
+from orgserver.store.session import Store
+from orgserver.store.transaction import Transaction
+
+_AT_ONCE = 500
+
+
+@asynccontextmanager
+async def open_store(home: Path) -> AsyncIterator[Store]:
+    async with open_app(read_settings({"home": home, "log_level": "error"}, {})) as app:
+        yield app.store
+
+
+def made_up(number: int) -> tuple[Org, Credential, AccessToken]:
+    """An org that no Salesforce knows, whose secrets tell its number."""
+    now = datetime.now(UTC)
+    org = Org(
+        row_id=RowId(new_id()), alias=Alias(f"org-{number:05}"), org_id=None, name=f"Org {number}", kind="production",
+        edition=None, login_url="https://login.salesforce.com", instance_url="https://x.my.salesforce.com",
+        trusted_hosts=(), api_version="v66.0", user=None, state=OrgState.READY, cause=None, problem=None,
+        policy=Policy(), tags=(), source="made up", created_at=now, refreshed_at=now,
+    )  # fmt: skip
+    credential = Credential(
+        client_id="client",
+        client_secret=Secret(f"client-secret-{number}"),
+        refresh_token=Secret(f"refresh-token-{number}"),
+        private_key=Secret(f"private-key-{number}"),
+        fencing=number,
+    )
+    return org, credential, AccessToken(Secret(f"access-token-{number}"), org.instance_url, number)
+
+
+async def fill(app: App, orgs: int) -> dict[RowId, int]:
+    """Put made-up orgs into a store, a few hundred in one transaction; which number each has."""
+    numbers: dict[RowId, int] = {}
+    for first in range(0, orgs, _AT_ONCE):
+        some = {number: made_up(number) for number in range(first, min(first + _AT_ONCE, orgs))}
+
+        def change(tx: Transaction, some: Any = some) -> None:
+            for org, credential, access in some.values():
+                app.store.orgs.add_in(tx, org, credential, access)
+
+        await app.store.database.write(change)
+        numbers |= {org.row_id: number for number, (org, _, _) in some.items()}
+    return numbers
+
+
+async def add_orgs(home: Path, count: int) -> None:
+    """Put so many made-up orgs into a home's store."""
+    async with open_app(read_settings({"home": home, "log_level": "error"}, {})) as app:
+        await fill(app, count)
+
+
+async def add_entries(home: Path, count: int) -> None:
+    """Let a home's store have so many entries more."""
+
+    def record(number: int) -> Coroutine[Any, Any, None]:
+        intent = Intent(
+            new_id(), f"principal-{number % 50}", "stdio", Action.CREATE, tool=f"tool-{number % 20}",
+            org=f"org-{number % 200}", object="Contact", record_ids=(f"003Sb{number % 100_000:010d}AAA",),
+            fields=("LastName", "Email"),
+        )  # fmt: skip
+        return store.audit.record(intent, Completion(Outcome.SUCCEEDED, duration_us=7))
+
+    async with open_store(home) as store:
+        for first in range(0, count, _AT_ONCE):
+            await asyncio.gather(*map(record, range(first, min(first + _AT_ONCE, count))))
+        await store.audit.catch_up()
+
+
+if __name__ == "__main__":
+    what, folder, number = sys.argv[1:]
+    asyncio.run({"orgs": add_orgs, "entries": add_entries}[what](Path(folder), int(number)))

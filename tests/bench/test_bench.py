@@ -1,0 +1,124 @@
+"""The bench runs from end to end at its smallest size and gives every figure; nothing here is asserted of a clock."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.bench import figures, peers, profile
+from tests.bench.__main__ import parse, participants_of
+from tests.bench.client import BenchError, call, drive, id_of
+from tests.bench.figures import Figure
+from tests.bench.scenarios import SCENARIOS
+from tests.bench.world import CREATE, LIST, REFUSED, Sizes, World, upstream
+
+TINY = Sizes(alternations=1, warm_up=1, alone=2, together=64, orgs=12, entries=200)
+EXPECTED = {
+    "list": 8,
+    "create": 5,
+    "refused": 3,
+    "slow": 2,
+    "orgs": 4,
+    "processes": 2,
+    "cold": 2,
+    "floor": 4,
+    "verify": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    (ours,) = participants_of([])
+    with upstream(packed=True) as (fast, slow):
+        yield World(TINY, tmp_path_factory.mktemp("bench"), [ours], True, fast, slow)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_a_scenario_gives_all_its_figures(world: World, scenario: str) -> None:
+    measured = SCENARIOS[scenario](world)
+
+    assert len(measured) == EXPECTED[scenario]
+    assert all(len(figure.pairs["orgserver"]) == TINY.alternations for figure in measured)
+    assert all(value > 0 for figure in measured for pair in figure.pairs["orgserver"] for value in pair)
+
+
+def test_peers_that_are_not_installed_are_named(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+
+    shown = peers.table(world)
+
+    assert "| MCPServer and an httpx GET " in shown
+    assert "not installed: @tsmztech/mcp-server-salesforce (Node), mcp-salesforce-connector (Python)" in shown
+
+
+def test_a_server_of_another_python_is_measured_in_the_same_run(world: World, tmp_path: Path) -> None:
+    both = participants_of([f"earlier={sys.executable}"])
+    beside = World(TINY, tmp_path, both, True, world.fast, world.slow)
+
+    measured = SCENARIOS["refused"](beside)
+
+    assert [list(figure.pairs) for figure in measured] == [["orgserver", "earlier"]] * EXPECTED["refused"]
+    assert "orgserver by earlier" in figures.table(measured, ["orgserver", "earlier"])
+
+
+@pytest.mark.parametrize(("params", "is_error"), [(REFUSED, False), (LIST, True)])
+def test_a_call_that_ends_otherwise_than_it_is_measured_for_ends_the_run(
+    world: World, params: dict[str, object], is_error: bool
+) -> None:
+    contender = world.contender(world.participants[0], params)
+
+    with contender.start(world.folder) as server:
+        server.begin()
+        with pytest.raises(BenchError, match="answered"):
+            drive([call(server, params, 1, is_error=is_error)])
+
+
+def test_every_caller_makes_its_calls_and_one_without_a_number_goes_on_beside_them(world: World) -> None:
+    with world.contender(world.participants[0], CREATE).start(world.folder) as server:
+        server.begin()
+        callers = [call(server, CREATE, 3), call(server, LIST, 1), call(server, LIST, None)]
+        drive(callers)
+
+    assert [len(each.times) for each in callers[:2]] == [3, 1]
+    assert len(callers[2].times) >= 1
+    assert not server.waiting
+
+
+def test_the_profile_counts_the_calls_of_a_call(world: World) -> None:
+    functions, plain_us = profile.measure(sys.executable, "create", calls=4, callers=1, packed=True)
+
+    (commits,) = (count for name, (count, _) in functions.items() if "'commit' of 'sqlite3.Connection'" in name)
+    assert 1 < commits < 3  # the intent and the outcome; a heartbeat may fall into one of the two runs
+    assert plain_us > 0
+
+
+def test_an_id_is_read_wherever_it_stands_and_a_request_of_the_servers_has_none() -> None:
+    assert id_of(b'{"jsonrpc":"2.0","id":12,"result":{}}') == 12
+    assert id_of(b'{"result":{"id":7},"jsonrpc":"2.0","id":12}') == 12
+    assert id_of(b'{"id":12,"method":"elicitation/create","params":{},"jsonrpc":"2.0"}') is None
+
+
+def test_a_ratio_is_the_median_of_the_alternations_and_stands_beside_its_bounds() -> None:
+    p50 = Figure("p50", "ms", "echo", {"orgserver": [(1.0, 2.5), (1.0, 2.0), (2.0, 4.8)]}, must=2.6, aim=2.2)
+    rate = Figure("calls", "calls/s", "echo", {"orgserver": [(1_000.0, 1_600.0)]}, must=1.5, aim=1.8, is_least=True)
+
+    shown = figures.table([p50, rate], ["orgserver"])
+
+    assert "2.40 (2.00–2.50) | ≤ 2.6 met | ≤ 2.2 NOT MET" in shown
+    assert "1.60 (1.60–1.60) | ≥ 1.5 met | ≥ 1.8 NOT MET" in shown
+
+
+def test_figures_that_were_kept_stand_beside_new_ones(tmp_path: Path) -> None:
+    then = Figure("p50", "ms", "echo", {"orgserver": [(1.0, 4.0)]}, must=2.6)
+    now = Figure("p50", "ms", "echo", {"orgserver": [(1.0, 2.0)]}, must=2.6)
+
+    figures.save(tmp_path / "then.json", [then])
+
+    assert figures.load(tmp_path / "then.json") == [then]
+    assert "| 4.00       | -50 % " in figures.table([now], ["orgserver"], figures.load(tmp_path / "then.json"))
+
+
+def test_the_scenarios_are_named_one_by_one() -> None:
+    assert parse(["--only", "list", "--only", "cold"]).only == ["list", "cold"]
+    assert not set(EXPECTED) ^ set(SCENARIOS)
