@@ -188,10 +188,6 @@ class AccessToken:
     fencing: int
     """The credential's fencing number when this token was stored: two tokens differ when it differs."""
 
-    def is_same_as(self, other: AccessToken | None) -> bool:
-        """Whether both came from the same answer."""
-        return other is not None and self.fencing == other.fencing
-
 
 @dataclass(frozen=True, slots=True)
 class Principal:

@@ -18,7 +18,7 @@ from orgserver.model.orgs import CLOSED_STATES, AccessToken, Org
 from orgserver.salesforce.client import TOKEN_SECONDS, SalesforceClient
 from orgserver.salesforce.protocol import refusal_hints
 from orgserver.services.observer import Observer
-from orgserver.services.tokens.refresh import Refresher, RefreshRequest
+from orgserver.services.tokens.refresh import Refresher, RefreshRequest, is_same_token
 from orgserver.services.tokens.refresh_outcomes import PAUSES, Pauses
 from orgserver.store.session import Store
 
@@ -102,10 +102,10 @@ class Tokens:
         Raises NeedsLogin, NoConnection or another NotSent.
         """
         live = self._live.setdefault(org.row_id, _Live())
-        if live.current is not None and (not_this is None or not live.current.is_same_as(not_this)):
+        if live.current is not None and (not_this is None or not is_same_token(live.current, not_this)):
             return live.current
         async with live.lock:
-            if live.current is None or live.current.is_same_as(not_this):
+            if live.current is None or is_same_token(live.current, not_this):
                 live.current, live.new = await self._other(org, not_this)
             return live.current
 
@@ -117,7 +117,7 @@ class Tokens:
         useless = self._live.setdefault(org.row_id, _Live()).useless
         if (
             useless is not None
-            and useless.token.is_same_as(refused)
+            and is_same_token(useless.token, refused)
             and asyncio.get_running_loop().time() < useless.until
         ):
             raise _refused_anew(org, useless.message)
@@ -136,7 +136,7 @@ class Tokens:
         live = self._live.setdefault(org.row_id, _Live())
         if new:
             live.ended_results = token
-        return token.is_same_as(live.ended_results)
+        return is_same_token(token, live.ended_results)
 
     def accepted(self, org: Org) -> None:
         """An org took a token: what was remembered of refused ones is over."""
@@ -162,7 +162,7 @@ class Tokens:
 
     async def _other(self, org: Org, not_this: AccessToken | None) -> tuple[AccessToken, bool]:
         stored = await self._stored(org)
-        if stored is not None and not stored.is_same_as(not_this):
+        if stored is not None and not is_same_token(stored, not_this):
             return stored, False
         return await self._shielded(org, RefreshRequest(not_this)), True
 
