@@ -67,7 +67,7 @@ async def test_a_store_of_the_first_version_keeps_its_orgs_and_credentials(store
 
     assert schema == SCHEMA
     assert (org.alias, org.auth, org.held) == ("acme", "refresh-token", 0)
-    assert (credential.client_secret, credential.refresh_token, credential.fencing, credential.given_digest) == (
+    assert (credential.client_secret, credential.refresh_token, credential.fencing, credential.given) == (
         b"sealed secret", b"sealed token", 7, "digest",
     )  # fmt: skip
     assert (credential.private_key, credential.username, credential.audience) == (None, None, None)
