@@ -32,9 +32,10 @@ def warn(message: str) -> None:
     click.echo(f"orgserver: warning: {safe(message)}", err=True)
 
 
-def tell(message: str) -> None:
-    """Say something to a person, on standard error."""
-    click.echo(safe(message), err=True)
+def tell(*messages: str) -> None:
+    """Say something to a person, on standard error, each on a line."""
+    for message in messages:
+        click.echo(safe(message), err=True)
 
 
 def safe(text: object) -> str:
@@ -53,8 +54,10 @@ def print_json_line(value: Any) -> None:
     click.echo(escape_json(json.dumps(value, ensure_ascii=False, separators=(",", ":"))))
 
 
-def print_facts(facts: Mapping[str, object]) -> None:
+def print_facts(facts: Mapping[str, object], heading: str | None = None) -> None:
     """Print what is known of one thing, a line each."""
+    if heading is not None:
+        click.echo(safe(heading))
     for line in fact_lines(facts):
         click.echo(line)
 

@@ -53,8 +53,7 @@ _PAGES: dict[HTTPStatus, tuple[str, str]] = {
 
 async def sign_in(login: Login, *, seconds: float = SECONDS) -> Secret:
     """Have somebody log in, and give the code; EnrolmentError says in one line why there is none."""
-    tell("Log in to Salesforce in a browser at this address:")
-    tell(login.url)
+    tell("Log in to Salesforce in a browser at this address:", login.url)
     async with AsyncExitStack() as stack:
         answers: set[asyncio.Future[Secret]] = set()
         unavailable = await _listen(login, stack, answers)
@@ -99,8 +98,10 @@ async def _listen(login: Login, stack: AsyncExitStack, answers: set[asyncio.Futu
 
 def _invite(login: Login, unavailable: EnrolmentError | None) -> None:
     if unavailable is None:
-        tell(f"Waiting for the browser at {login.callback.url}.")
-        tell("Is the browser on another machine? Paste the address that it ends at here.")
+        tell(
+            f"Waiting for the browser at {login.callback.url}.",
+            "Is the browser on another machine? Paste the address that it ends at here.",
+        )
         return
     if login.callback.loopback:
         warn(str(unavailable))

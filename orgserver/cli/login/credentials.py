@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,6 +19,7 @@ from orgserver.model.secret import Secret
 from orgserver.salesforce.auth.token_refusals import GUIDE
 from orgserver.services.orgs.registration import PLATFORM_CLI
 
+_OPTIONS = ("client_id", "login_url", "instance_url", "username")
 _SECRETS = {"client_secret": "client secret", "refresh_token": "refresh token", "private_key": "private key"}
 _REQUIRED: dict[AuthKind, tuple[str, ...]] = {
     "web": ("client_id", "client_secret"),
@@ -55,6 +58,12 @@ class CredentialParts:
         """Add one part."""
         self.values[name] = value
         self.sources[name] = source
+
+    def add_options(self, options: Mapping[str, Any]) -> None:
+        """Add the parts that options give."""
+        for name in _OPTIONS:
+            if options[name]:
+                self.add(name, options[name], f"--{name.replace('_', '-')}")
 
     def secret(self, name: str) -> Secret | None:
         """One of the secrets."""

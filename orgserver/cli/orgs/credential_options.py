@@ -189,9 +189,7 @@ def _read_options(options: dict[str, Any]) -> tuple[AuthKind, CredentialParts]:
     _refuse_stray(options)
     parts = _read_source(source, options)
     parts.environment = environment
-    for name in ("client_id", "login_url", "instance_url", "username"):
-        if options[name]:
-            parts.add(name, options[name], f"--{name.replace('_', '-')}")
+    parts.add_options(options)
     return _auth(options, parts, source), parts
 
 

@@ -11,7 +11,7 @@ import click
 from orgserver.cli import completion
 from orgserver.cli.orgs.credential_options import api_version_of, credential_options, read_registration
 from orgserver.cli.orgs.org_details import details_of
-from orgserver.cli.output import print_facts, print_json, safe, tell, warn
+from orgserver.cli.output import print_facts, print_json, tell, warn
 from orgserver.cli.process import app_of, operator, run, settings_of, shell_line
 from orgserver.config import Settings
 from orgserver.model import names
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 _PATIENCE_SECONDS = 0.5
-_OLD_TOKEN = {
+_OLD_TOKEN: dict[str, tuple[Callable[[str], None], str]] = {
     "revoked": (tell, "The refresh token that {} had before was revoked at Salesforce."),
     "unknown": (tell, "Salesforce did not know the refresh token any more that {} had before."),
     "kept": (
@@ -174,8 +174,7 @@ def show(enrolled: Enrolled, *, as_json: bool) -> None:
             "login": org.auth,
             "policy": ", ".join(org.policy.limits) or "none: agents may do what this user may",
         }
-        click.echo(f"{org.alias}: {safe(org.name)}")
-        print_facts({f"  {name}": value for name, value in facts.items()})
+        print_facts({f"  {name}": value for name, value in facts.items()}, f"{org.alias}: {org.name}")
     _say_what_else(enrolled)
 
 
