@@ -54,7 +54,7 @@ class PretendOperations:
         self.org_page = OrgPage([{"org": "acme", "state": "ready"}])
 
         self.known: Any = None
-        self.executor = self.log = self.records = self.writing = self.queries = self.visible_orgs = self
+        self.executor = self.log = self.reading = self.writing = self.queries = self.visible_orgs = self
         self.describe = PretendDescribe(self)
 
     @property
