@@ -134,7 +134,8 @@ class Caller:
     def note(self, line: bytes, seconds: float) -> None:
         """Take an answer."""
         if self.is_error is not None and ((b'"isError":true' in line) is not self.is_error or b'"result"' not in line):
-            raise BenchError(f"{' '.join(self.server.command)} answered {line[:600]!r}")
+            command = " ".join(self.server.command)
+            raise BenchError(f"{command} answered {line[:600]!r}\n{self.server.stderr()}")
         self.times.append(seconds)
         self.last_line = line
 
