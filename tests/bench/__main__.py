@@ -13,7 +13,8 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -23,25 +24,19 @@ from tests.bench.homes import Participant
 from tests.bench.scenarios import SCENARIOS
 from tests.bench.world import Sizes, World, upstream
 
-EVERY = (*SCENARIOS, "peers")
+PEERS = "peers"
+EVERY = (*SCENARIOS, PEERS)
 
 
-def run(participants: Sequence[Participant], sizes: Sizes, scenarios: Sequence[str], *, packed: bool) -> list[Figure]:
-    """The figures of some scenarios, in order."""
-    measured: list[Figure] = []
+@contextmanager
+def open_world(participants: Sequence[Participant], sizes: Sizes, *, packed: bool) -> Iterator[World]:
+    """What everything is measured with."""
     gc.disable()  # of this process: no pause of the client's is a server's
     try:
         with upstream(packed=packed) as (fast, slow), tempfile.TemporaryDirectory(prefix="orgserver-bench-") as folder:
-            world = World(sizes, Path(folder), participants, packed, fast, slow)
-            for name in scenarios:
-                if name != "peers":
-                    measured += SCENARIOS[name](world)
-                gc.collect()
-            if "peers" in scenarios:
-                print(peers.table(world), end="\n\n")
+            yield World(sizes, Path(folder), participants, packed, fast, slow)
     finally:
         gc.enable()
-    return measured
 
 
 def participants_of(servers: Sequence[str]) -> list[Participant]:
@@ -93,13 +88,20 @@ def main() -> None:
     packed = not options.plain
     earlier = figures.load(options.against) if options.against else []
     print(heading(participants, sizes, packed=packed), end="\n\n", flush=True)
-    began = time.monotonic()
-    measured = run(participants, sizes, options.only or EVERY, packed=packed)
-    if measured:
-        print(figures.table(measured, [each.name for each in participants], earlier), end="\n\n")
+    began, measured = time.monotonic(), list[Figure]()
+    with open_world(participants, sizes, packed=packed) as world:
+        try:
+            for name in options.only or EVERY:
+                measured += SCENARIOS[name](world) if name in SCENARIOS else ()
+                gc.collect()
+        finally:  # what is measured is shown, whatever ends the run
+            if measured:
+                print(figures.table(measured, [each.name for each in participants], earlier), end="\n\n", flush=True)
+                if options.save:
+                    figures.save(options.save, measured)
+        if PEERS in (options.only or EVERY):
+            print(peers.table(world), end="\n\n")
     print(f"{time.monotonic() - began:.0f} s; load at the end {os.getloadavg()[0]:.1f}")
-    if options.save:
-        figures.save(options.save, measured)
 
 
 if __name__ == "__main__":

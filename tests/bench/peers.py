@@ -14,6 +14,7 @@ from typing import Any
 
 from orgserver.sandbox.tls import certificates
 from tests.bench.figures import Ratio, markdown, number
+from tests.bench.scenarios import alternations
 from tests.bench.world import HERE, LIST, Burst, Contender, World, upstream
 
 SOQL = "SELECT Id, Name, Email FROM Contact LIMIT 10"
@@ -95,11 +96,9 @@ def measure(world: World, origins: Origins) -> dict[str, list[Burst]]:
         if command := peer.find():
             contenders[peer.name] = Contender(command, peer.params, variables=peer.variables(origins))
     bursts: dict[str, list[Burst]] = {name: [] for name in contenders}
-    for each in range(world.sizes.alternations):
-        print(f"\rpeers: {each + 1} of {world.sizes.alternations}  ", end="", file=sys.stderr, flush=True)
+    for _ in alternations(world, "peers"):
         for name, contender in contenders.items():
             bursts[name].append(world.burst(contender))
-    print("\r" + " " * 40 + "\r", end="", file=sys.stderr, flush=True)
     return bursts
 
 

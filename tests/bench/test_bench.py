@@ -11,6 +11,7 @@ from tests.bench.__main__ import parse, participants_of
 from tests.bench.client import BenchError, call, drive, id_of
 from tests.bench.figures import Figure
 from tests.bench.scenarios import SCENARIOS
+from tests.bench.upstream import request_end
 from tests.bench.world import CREATE, LIST, REFUSED, Sizes, World, upstream
 
 TINY = Sizes(alternations=1, warm_up=1, alone=2, together=64, orgs=12, entries=200)
@@ -97,6 +98,19 @@ def test_an_id_is_read_wherever_it_stands_and_a_request_of_the_servers_has_none(
     assert id_of(b'{"jsonrpc":"2.0","id":12,"result":{}}') == 12
     assert id_of(b'{"result":{"id":7},"jsonrpc":"2.0","id":12}') == 12
     assert id_of(b'{"id":12,"method":"elicitation/create","params":{},"jsonrpc":"2.0"}') is None
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\nbody",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
+    ],
+)
+def test_a_request_ends_where_its_body_ends_and_not_before_it_is_here(request_bytes: bytes) -> None:
+    assert request_end(request_bytes + b"GET") == len(request_bytes)
+    assert request_end(request_bytes[:-1]) is None
 
 
 def test_a_ratio_is_the_median_of_the_alternations_and_stands_beside_its_bounds() -> None:

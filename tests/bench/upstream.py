@@ -122,19 +122,25 @@ class Upstream(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
-        while b"\r\n\r\n" in self.buffer:
-            head, _, rest = self.buffer.partition(b"\r\n\r\n")
-            length = 0
-            for line in head.split(b"\r\n"):
-                if line.lower().startswith(b"content-length:"):
-                    length = int(line.split(b":")[1])
-            if len(rest) < length:
-                return
-            self.buffer = rest[length:]
+        while (end := request_end(self.buffer)) is not None:
+            head, self.buffer = self.buffer[: self.buffer.index(b"\r\n\r\n")], self.buffer[end:]
             if self.org.seconds:
                 asyncio.get_running_loop().call_later(self.org.seconds, self.transport.write, self.org.answer(head))
             else:
                 self.transport.write(self.org.answer(head))
+
+
+def request_end(buffer: bytes) -> int | None:
+    """Where the first request ends; None while some of it is not here yet."""
+    head, end, _ = buffer.partition(b"\r\n\r\n")
+    if not end:
+        return None
+    headers, begin = head.lower(), len(head) + 4
+    if b"\r\ntransfer-encoding: chunked" in headers:
+        last = buffer.find(b"0\r\n\r\n", begin)
+        return last + 5 if last >= 0 else None
+    length = int(headers.partition(b"\r\ncontent-length:")[2].partition(b"\r\n")[0] or 0)
+    return begin + length if len(buffer) >= begin + length else None
 
 
 def route(head: bytes) -> str:
