@@ -112,11 +112,11 @@ class Access:
 
         An org that was added a moment ago is found: before refusing, the store is read again.
         """
-        catalog = await self.catalog()
-        org = self._granted(caller, catalog).get(alias)
+        catalog = self._catalog or await self.reload()
+        org = self._granted_org(caller, catalog, alias)
         if org is None and await self.changed():
             catalog = await self.reload()
-            org = self._granted(caller, catalog).get(alias)
+            org = self._granted_org(caller, catalog, alias)
         if org is None:
             raise UnknownOrg(
                 "no org of this name is available to you", hint="salesforce_list_orgs names those that are"
@@ -144,10 +144,15 @@ class Access:
     async def visible(self, caller: Caller) -> list[Org]:
         """Every org this principal may use, by alias, as the store has them now."""
         catalog = await self.reload() if await self.changed() else await self.catalog()
-        return list(self._granted(caller, catalog).values())
+        return [org for org in catalog.by_alias.values() if self._is_granted(caller, org)]
 
-    def _granted(self, caller: Caller, catalog: OrgSnapshot) -> dict[str, Org]:
+    def _granted_org(self, caller: Caller, catalog: OrgSnapshot, alias: str) -> Org | None:
+        """The org of an alias, if the caller may use it: one look-up, however many orgs there are."""
+        org = catalog.by_alias.get(alias)
+        return org if org is not None and self._is_granted(caller, org) else None
+
+    def _is_granted(self, caller: Caller, org: Org) -> bool:
         """Grants come with principals; until then everybody on stdio holds every org the server was started for."""
         del caller
         only = self.scope.orgs
-        return {a: org for a, org in catalog.by_alias.items() if only is None or org.alias in only}
+        return only is None or org.alias in only
