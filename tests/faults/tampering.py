@@ -40,6 +40,8 @@ FAR = 1 << 60
 OWNER = RowId("01")
 CALLER = Caller(Principal("local:me"), "cli")
 TAMPERINGS_PER_STORE = 250
+TRIES = 30
+"""After so many that changed nothing, a store has nothing for a kind of tampering."""
 RECORDS = [f"003Sb{number:010d}AAA" for number in range(12)]
 EVENT_COLUMNS = (
     "entry_id",
@@ -623,7 +625,15 @@ KINDS: dict[Callable[[Trial], int], int] = {
     edit_touched: 2, edit_indexed: 2, restore_an_older_copy: 1, put_another_course_in_its_place: 1,
     edit_base: 1, edit_kept: 2,
 }  # fmt: skip
-"""With how often each is chosen."""
+"""With how often each is chosen, beside the once that each is for certain."""
+
+
+def draw_kinds(count: int, chance: random.Random) -> list[Callable[[Trial], int]]:
+    """So many kinds, in any order: each one at least once, if there is room for that."""
+    rest = max(0, count - len(KINDS))
+    kinds = [*KINDS, *chance.choices(list(KINDS), list(KINDS.values()), k=rest)]
+    chance.shuffle(kinds)
+    return kinds[:count]
 
 
 # -- the run
@@ -660,13 +670,14 @@ async def tamperings(count: int, clean: int, *, seed: int) -> Tamperings:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         empty = await empty_store(folder)
-        while done.tried < count:
+        kinds = draw_kinds(count, chance)
+        while kinds:
             grown = await grow(
                 folder, empty, chance, (chance.randint(4, 14), chance.randint(10, 20), chance.randint(4, 12))
             )
             check_clean(done, grown, folder)
-            size = min(TAMPERINGS_PER_STORE, count - done.tried)
-            await asyncio.to_thread(tamper_often, done, grown, folder, chance, size)
+            some, kinds = kinds[:TAMPERINGS_PER_STORE], kinds[TAMPERINGS_PER_STORE:]
+            kinds += await asyncio.to_thread(tamper_often, done, grown, folder, chance, some)
         while done.clean < clean:
             shape = tuple(chance.randint(0, 12) for _ in range(chance.randint(2, 3)))
             check_clean(done, await grow(folder, empty, chance, shape), folder)
@@ -683,16 +694,25 @@ def check_clean(done: Tamperings, grown: Grown, folder: Path) -> None:
         done.false_alarms.append(f"{found.problem} ({found.first_bad})")
 
 
-def tamper_often(done: Tamperings, grown: Grown, folder: Path, chance: random.Random, count: int) -> None:
-    for _ in range(count):
-        while not tamper_once(done, grown, folder / "tampered.db", chance):
-            pass
+def tamper_often(
+    done: Tamperings, grown: Grown, folder: Path, chance: random.Random, kinds: list[Callable[[Trial], int]]
+) -> list[Callable[[Trial], int]]:
+    """Tamper once for each of some kinds; those that this store has nothing for are given back, for another one."""
+    left: list[Callable[[Trial], int]] = []
+    for kind in kinds:
+        tries = 0 if kind in left else TRIES
+        while tries and not tamper_once(done, grown, folder / "tampered.db", chance, kind):
+            tries -= 1
+        if not tries:
+            left.append(kind)
+    return left
 
 
-def tamper_once(done: Tamperings, grown: Grown, file: Path, chance: random.Random) -> bool:
+def tamper_once(
+    done: Tamperings, grown: Grown, file: Path, chance: random.Random, kind: Callable[[Trial], int]
+) -> bool:
     """Change one copy and verify it; False if nothing came of it."""
     file.write_bytes(_no_wal(grown.now.content))
-    kind = chance.choices(list(KINDS), list(KINDS.values()))[0]
     with closing(sqlite3.connect(file)) as db:
         db.execute("PRAGMA synchronous = OFF")
         db.create_function("random", 0, lambda: chance.randrange(1 << 30))
