@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 _PRIVATE = 0o600
 _WITHOUT_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
@@ -85,14 +86,55 @@ def _sync(path: Path, flags: int) -> None:
 
 
 @contextmanager
-def hold_alone(lock: Path) -> Iterator[None]:
+def hold_alone(path: Path) -> Iterator[None]:
     """Hold a lock file, which is made where it is missing and stays: removing it would split the lock in two."""
-    import portalocker  # noqa: PLC0415  # not for every command that writes a file
-
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
     with os.fdopen(descriptor, "r+b") as file:
-        portalocker.lock(file, portalocker.LockFlags.EXCLUSIVE)
+        lock_file(file)
         try:
             yield
         finally:
-            portalocker.unlock(file)
+            unlock_file(file)
+
+
+# Locks are of an open file, and the kernel frees them when it is closed or its process dies. On POSIX they are those of
+# ``flock``: nothing else of a library is needed, and the store takes one twice a call.
+
+if sys.platform == "win32":
+    import portalocker
+
+    def lock_file(file: IO[bytes], *, shared: bool = False) -> None:
+        """Wait for the lock of an open file, in the kernel and without a limit."""
+        portalocker.lock(file, portalocker.LockFlags.SHARED if shared else portalocker.LockFlags.EXCLUSIVE)
+
+    def lock_file_if_free(file: IO[bytes], *, shared: bool = False) -> bool:
+        """Take the lock of an open file if nobody else has it."""
+        kind = portalocker.LockFlags.SHARED if shared else portalocker.LockFlags.EXCLUSIVE
+        try:
+            portalocker.lock(file, kind | portalocker.LockFlags.NON_BLOCKING)
+        except portalocker.LockException:
+            return False
+        return True
+
+    def unlock_file(file: IO[bytes]) -> None:
+        """Give the lock of an open file back."""
+        portalocker.unlock(file)
+
+else:
+    import fcntl
+
+    def lock_file(file: IO[bytes], *, shared: bool = False) -> None:
+        """Wait for the lock of an open file, in the kernel and without a limit."""
+        fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+
+    def lock_file_if_free(file: IO[bytes], *, shared: bool = False) -> bool:
+        """Take the lock of an open file if nobody else has it."""
+        try:
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def unlock_file(file: IO[bytes]) -> None:
+        """Give the lock of an open file back."""
+        fcntl.flock(file, fcntl.LOCK_UN)

@@ -30,7 +30,8 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 """How the kernel writes spaces, tabs, line ends and backslashes of paths there."""
 _BUSY_SECONDS = 1.5
 """For locks of SQLite's own: other orgserver processes are kept away by the lock file."""
-_BEGIN_IMMEDIATE = partial(Connection.exec_driver_sql, statement="BEGIN IMMEDIATE")
+BEGIN = "BEGIN IMMEDIATE"
+"""Begins a transaction that writes: it has the right to from its beginning."""
 _BEGIN_DEFERRED = partial(Connection.exec_driver_sql, statement="BEGIN")
 
 
@@ -102,8 +103,15 @@ def make_writer_engine(file: Path) -> Engine:
         connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False, "cached_statements": 256},
     )
     event.listen(engine, "connect", _prepare_writer)
-    event.listen(engine, "begin", _BEGIN_IMMEDIATE)
+    event.listen(engine, "begin", _begin_writing)
     return engine
+
+
+def _begin_writing(connection: Connection) -> None:
+    """Begin, unless the driver's connection has begun already (``transaction.DriverConnection``)."""
+    driver: Any = connection.connection.dbapi_connection
+    if not driver.in_transaction:
+        connection.exec_driver_sql(BEGIN)
 
 
 def make_scan_engine(file: Path) -> Engine:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, CursorResult, Executable
+from sqlalchemy import Connection, CursorResult, Dialect, Executable
 from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import DBAPIError
 
@@ -16,11 +17,63 @@ T = TypeVar("T")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+class DriverConnection:
+    """A connection of SQLAlchemy's, and the driver's own beneath it: what either runs is in one transaction.
+
+    What every call writes goes past SQLAlchemy, whose own work on it would be the dearer part.
+    """
+
+    def __init__(self, connection: Connection, begin: str) -> None:
+        self.connection = connection
+        self._driver: Any = connection.connection.dbapi_connection
+        self._error: type[Exception] = connection.dialect.loaded_dbapi.Error
+        self._begin = begin
+
+    def begin(self) -> None:
+        """Begin the transaction; DBAPIError if it cannot be."""
+        self.execute(self._begin)
+
+    def commit(self) -> None:
+        """Make what was run durable; DBAPIError if it is not."""
+        if self.connection.in_transaction():
+            self.connection.commit()
+            return
+        try:
+            self._driver.commit()
+        except self._error as error:
+            raise self._wrapped("COMMIT", error) from error
+
+    def rollback(self) -> None:
+        """Take back what was run."""
+        if self.connection.in_transaction():
+            self.connection.rollback()
+            return
+        try:
+            self._driver.rollback()
+        except self._error as error:
+            raise self._wrapped("ROLLBACK", error) from error
+
+    def execute(self, sql: str, *rows: Any) -> DBAPICursor:
+        """Run a statement with the driver's own cursor, once or for many rows."""
+        cursor: DBAPICursor = self._driver.cursor()
+        try:
+            if len(rows) > 1:
+                cursor.executemany(sql, rows)
+            else:
+                cursor.execute(sql, rows[0] if rows else ())
+        except self._error as error:
+            raise self._wrapped(sql, error) from error
+        return cursor
+
+    def _wrapped(self, sql: str, error: Exception) -> BaseException:
+        return DBAPIError.instance(sql, None, error, self._error, hide_parameters=True)
+
+
 @dataclass(slots=True)
 class Transaction:
     """One group's transaction: its connection, and the one instant of all its rows."""
 
-    connection: Connection
+    driver: DriverConnection
     now: int
     """Microseconds since 1970 UTC."""
     before_commit: list[Callable[[], None]] = field(default_factory=list)
@@ -28,47 +81,49 @@ class Transaction:
     state: dict[str, Any] = field(default_factory=dict)
     """What changes of one group keep between them, such as the head of the audit chain."""
 
+    @property
+    def connection(self) -> Connection:
+        """Runs any statement of SQLAlchemy's."""
+        return self.driver.connection
+
+    def execute(self, statement: PreparedStatement, *rows: dict[str, Any]) -> DBAPICursor:
+        """Run a prepared statement past SQLAlchemy, once or for many rows of values by name."""
+        return self.driver.execute(*statement.bind(self.driver.connection.dialect, rows))
+
 
 Change = Callable[[Transaction], T]
 """Runs in a transaction, in the writer's thread."""
 
 
 class PreparedStatement:
-    """A statement compiled once for its dialect: on the path of every call, SQLAlchemy's own work is the dearer part.
-
-    It is built from the same expressions as any other statement, and runs on the same connection.
-    """
+    """A statement compiled once for its dialect: built from the same expressions as any other."""
 
     def __init__(self, statement: Executable) -> None:
         self._statement = statement
-        self._sql: str | None = None
-        self._names: tuple[str, ...] = ()
+        self._compiled: dict[str, tuple[str, Callable[[dict[str, Any]], Any]]] = {}
+        """By dialect: the text, and what makes of values by name what its driver takes."""
 
     def run(self, connection: Connection, *rows: dict[str, Any]) -> CursorResult[Any]:
-        """Run it with values by name, once or for many rows."""
-        sql, values = self._compile(connection, rows)
+        """Run it by SQLAlchemy with values by name, once or for many rows."""
+        sql, *values = self.bind(connection.dialect, rows)
         return connection.exec_driver_sql(sql, values[0] if len(values) == 1 else values or None)
 
-    def run_bare(self, connection: Connection, *rows: dict[str, Any]) -> DBAPICursor:
-        """Run it as ``run`` does, with the driver's own cursor: a fifth of the work, for what every call does."""
-        sql, values = self._compile(connection, rows)
-        cursor = connection.connection.cursor()
-        driver: Any = connection.dialect.dbapi
-        try:
-            if len(values) > 1:
-                cursor.executemany(sql, values)
-            else:
-                cursor.execute(sql, values[0] if values else ())
-        except driver.Error as error:
-            raise DBAPIError.instance(sql, None, error, driver.Error, hide_parameters=True) from error
-        return cursor
+    def bind(self, dialect: Dialect, rows: Sequence[dict[str, Any]]) -> tuple[Any, ...]:
+        """The text for a dialect, and the values of each row as its driver takes them."""
+        compiled = self._compiled.get(dialect.name)
+        if compiled is None:
+            compiled = self._compiled[dialect.name] = self._compile(dialect)
+        sql, values_of = compiled
+        return sql, *map(values_of, rows)
 
-    def _compile(self, connection: Connection, rows: tuple[dict[str, Any], ...]) -> tuple[str, list[tuple[Any, ...]]]:
-        if self._sql is None:
-            statement = self._statement.compile(dialect=connection.dialect)  # type: ignore[attr-defined]
-            self._names = tuple(statement.positiontup or ())
-            self._sql = str(statement)
-        return self._sql, [tuple(map(row.__getitem__, self._names)) for row in rows]
+    def _compile(self, dialect: Dialect) -> tuple[str, Callable[[dict[str, Any]], Any]]:
+        statement = self._statement.compile(dialect=dialect)  # type: ignore[attr-defined]
+        names = tuple(statement.positiontup or ())
+        if not names:
+            return str(statement), dict
+        if len(names) == 1:
+            return str(statement), lambda row: (row[names[0]],)
+        return str(statement), itemgetter(*names)
 
 
 def read_clock() -> int:

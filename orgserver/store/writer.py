@@ -18,14 +18,15 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from orgserver.model.errors import StoreError
 from orgserver.store.pending_writes import PendingWrite, PendingWrites, concerns_all, write_error
 from orgserver.store.processes.lock_holders import Patience
 from orgserver.store.processes.locks import PATIENCE, LockFile
-from orgserver.store.transaction import Change, Transaction, read_clock
+from orgserver.store.sqlite import BEGIN
+from orgserver.store.transaction import Change, DriverConnection, Transaction, read_clock
 from orgserver.vault.ring import RingBehind
 
 T = TypeVar("T")
@@ -52,7 +53,7 @@ class Writer:
         self._clock = clock
         self._queue: queue.SimpleQueue[PendingWrite[Any] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._connection: Connection | None = None
+        self._connection: DriverConnection | None = None
         self._is_last = False
         """Nothing comes after what was taken from the queue."""
 
@@ -189,7 +190,8 @@ class Writer:
                 self._top_up(writes)
                 connection = self._connected()
                 until = time.monotonic() + TURN_SECONDS
-                with connection.begin():  # only now is every lock ours: until here a change can be given up
+                connection.begin()  # only now is every lock ours: until here a change can be given up
+                try:
                     transaction = Transaction(connection, self._clock())
                     for current in self._take_up(writes):
                         current.result = current.change(transaction)
@@ -199,6 +201,10 @@ class Writer:
                     current = None
                     for step in transaction.before_commit:
                         step()
+                    connection.commit()
+                except BaseException:
+                    connection.rollback()
+                    raise
         except DBAPIError as error:
             self._reconnect_later()
             failures = writes if current is None or concerns_all(error) else [current]
@@ -224,14 +230,14 @@ class Writer:
         except OSError:
             self._connection = None
 
-    def _connected(self) -> Connection:
-        if self._connection is None or self._connection.closed:
-            self._connection = self._engine.connect()
+    def _connected(self) -> DriverConnection:
+        if self._connection is None or self._connection.connection.closed:
+            self._connection = DriverConnection(self._engine.connect(), BEGIN)
         return self._connection
 
     def _drop_connection(self) -> None:
         if self._connection is not None:
-            connection, self._connection = self._connection, None
+            connection, self._connection = self._connection.connection, None
             try:
                 connection.invalidate()
                 connection.close()

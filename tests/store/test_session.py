@@ -229,8 +229,8 @@ async def test_a_statement_that_fails_says_so_without_the_values_it_was_given(st
     row = {"entry_id": "twice", "process_id": "a value of ours", "deadline": 0}
 
     with pytest.raises(StoreError) as failed:
-        await store.database.write(lambda tx: [add.run_bare(tx.connection, row) for _ in range(2)])
-    await store.database.write(lambda tx: add.run_bare(tx.connection, row, row | {"entry_id": "once"}))
+        await store.database.write(lambda tx: [tx.execute(add, row) for _ in range(2)])
+    await store.database.write(lambda tx: tx.execute(add, row, row | {"entry_id": "once"}))
 
     assert "UNIQUE" in str(failed.value)
     assert "a value of ours" not in f"{failed.value} {failed.value.__cause__!r} {failed.value.__context__!r}"

@@ -213,7 +213,7 @@ class ChainAppender:
         if head is None:
             if _identity(self._database.file) != self._opened:
                 raise StoreError("the store's file was removed or replaced while it was open")
-            ((sequence, hash_, sealed, catalog_version),) = _HEAD.run_bare(tx.connection).fetchall()
+            ((sequence, hash_, sealed, catalog_version),) = tx.execute(_HEAD).fetchall()
             if self.open_head(sealed) != (sequence, hash_):
                 raise AuditBroken("the head of the audit chain was changed from outside")
             head = tx.state["head"] = _Head(sequence, hash_, catalog_version, [], [])
@@ -233,13 +233,11 @@ class ChainAppender:
         if head.sequence // CHECKPOINT_EVENTS > (head.sequence - len(head.rows)) // CHECKPOINT_EVENTS:
             self._checkpoint_in(tx)
         if head.rows:
-            _ADD_EVENTS.run_bare(tx.connection, *head.rows)
+            tx.execute(_ADD_EVENTS, *head.rows)
             sealed = self.seal_head(head.sequence, head.hash)
-            _MOVE_HEAD.run_bare(
-                tx.connection, {"to_sequence": head.sequence, "to_hash": head.hash, "to_sealed": sealed}
-            )
+            tx.execute(_MOVE_HEAD, {"to_sequence": head.sequence, "to_hash": head.hash, "to_sealed": sealed})
         if head.pending:
-            _ADD_PENDING.run_bare(tx.connection, *head.pending)
+            tx.execute(_ADD_PENDING, *head.pending)
 
     # -- keys
 

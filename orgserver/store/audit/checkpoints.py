@@ -14,11 +14,10 @@ import re
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import portalocker
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orgserver.private_files import sync_folder
+from orgserver.private_files import lock_file, sync_folder, unlock_file
 from orgserver.store import tables
 from orgserver.store.database import Database
 from orgserver.vault import signed_notes
@@ -80,7 +79,7 @@ class CheckpointFile:
     def _append(self, notes: list[tuple[int, str]]) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
         with os.fdopen(os.open(self.path, flags, 0o600), "r+b") as file:
-            portalocker.lock(file, portalocker.LockFlags.EXCLUSIVE)
+            lock_file(file)
             if not self._mended:
                 _mend(file)
                 self._mended = True
@@ -95,7 +94,7 @@ class CheckpointFile:
                 os.fsync(file.fileno())
                 if not size:
                     sync_folder(self.path.parent)
-            portalocker.unlock(file)
+            unlock_file(file)
 
 
 def _mend(file: BinaryIO) -> None:

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import portalocker
 from sqlalchemy import RowMapping, Table, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.errors import KeyProblem
+from orgserver.private_files import lock_file_if_free, unlock_file
 from orgserver.store import tables
 from orgserver.store.calls import one_time_codes
 from orgserver.store.calls import tables as call_tables
@@ -231,17 +231,15 @@ def one_rotation(database: Path) -> Iterator[None]:
     path = database.with_name(database.name + ".rotate.lock")
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
     with os.fdopen(descriptor, "r+b") as file:  # it stays there: removing it would split the lock in two
-        try:
-            portalocker.lock(file, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
-        except portalocker.AlreadyLocked:
+        if not lock_file_if_free(file):
             raise KeyProblem(
                 "another rotate-key is at work on this store",
                 hint="wait until it has ended; what it leaves undone, the next one finishes",
-            ) from None
+            )
         try:
             yield
         finally:
-            portalocker.unlock(file)
+            unlock_file(file)
 
 
 def _row(owner: str, key: DataKey, to: Key) -> dict[str, Any]:

@@ -15,10 +15,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-import portalocker
-
 from orgserver.model.errors import StoreBusy, StoreError
 from orgserver.model.names import new_id
+from orgserver.private_files import lock_file, lock_file_if_free, unlock_file
 from orgserver.store.processes import lock_holders
 from orgserver.store.processes.lock_holders import Holder, Patience
 
@@ -60,22 +59,20 @@ class LockFile:
     def take(self) -> None:
         """Wait for the lock, in the kernel and without a limit."""
         self.has_waiter = True
-        portalocker.lock(self._file, portalocker.LockFlags.EXCLUSIVE)
+        lock_file(self._file)
         self.has_waiter = False
         self._sign()
 
     def take_now(self) -> bool:
         """Take the lock if nobody holds it."""
-        try:
-            portalocker.lock(self._file, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
-        except portalocker.LockException:
+        if not lock_file_if_free(self._file):
             return False
         self._sign()
         return True
 
     def release(self) -> None:
         """Give the lock back."""
-        portalocker.unlock(self._file)
+        unlock_file(self._file)
 
     def free_within(self, seconds: float) -> bool:
         """Tell whether the lock can be had within so many seconds; it is given back at once."""
@@ -243,10 +240,11 @@ def _is_locked(path: Path) -> bool:
     """Whether a process holds this file; if none does, the file is removed."""
     try:
         with path.open("rb") as file:
-            portalocker.lock(file, portalocker.LockFlags.SHARED | portalocker.LockFlags.NON_BLOCKING)
+            if not lock_file_if_free(file, shared=True):
+                return True
             path.unlink(missing_ok=True)
     except FileNotFoundError:
         return False
-    except (OSError, portalocker.LockException):
-        return True  # or nobody knows: then the lease ends by time
+    except OSError:
+        return True  # nobody knows: then the lease ends by time
     return False
