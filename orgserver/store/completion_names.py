@@ -1,16 +1,15 @@
-"""Names in a store, read from outside by whoever completes a command line: nothing is opened, migrated or written.
+"""Names in a store, read from outside by whoever completes a command line: nothing is made, migrated or written.
 
 Only SQLite itself is imported, for a person waits between two keys.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
-_SECONDS = 0.2
+from orgserver.store.files import open_to_read
+
 _NEWEST = 5_000
 """So many events at the end of the log are looked at, where nothing of an id has been typed."""
 _MOST = 30
@@ -29,19 +28,19 @@ _PRINCIPALS = """
 
 def aliases(database: Path) -> list[tuple[str, str]]:
     """The alias and name of each registered org."""
-    with _open_to_read(database) as connection:
+    with open_to_read(database) as connection:
         return connection.execute("SELECT alias, name FROM orgs ORDER BY alias").fetchall()
 
 
 def principals(database: Path) -> list[str]:
     """Whoever is in the audit log, in lower case."""
-    with _open_to_read(database) as connection:
+    with open_to_read(database) as connection:
         return [name for (name,) in connection.execute(_PRINCIPALS)]
 
 
 def holds(database: Path) -> list[str]:
     """The names of the holds on the audit log."""
-    with _open_to_read(database) as connection:
+    with open_to_read(database) as connection:
         return [name for (name,) in connection.execute("SELECT name FROM audit_holds ORDER BY name")]
 
 
@@ -55,16 +54,5 @@ def entries(database: Path, beginning: str, actions: Sequence[str] = ()) -> list
         "SELECT entry_id, action, coalesce(object, ''), coalesce(org, '') FROM audit_events "  # noqa: S608  # marks
         f"WHERE kind = 'intent' AND {some}{of} ORDER BY {'entry_id' if beginning else 'sequence'} DESC LIMIT {_MOST}"
     )
-    with _open_to_read(database) as connection:
+    with open_to_read(database) as connection:
         return [(id_, " ".join(filter(None, words))) for id_, *words in connection.execute(query, (*span, *actions))]
-
-
-@contextmanager
-def _open_to_read(database: Path) -> Iterator[sqlite3.Connection]:
-    """Read a store that others may be using. sqlite3.Error where there is none, or nobody may read it now."""
-    log = database.with_name(f"{database.name}-wal")
-    # Where no log lies beside it nobody has it open, and SQLite would leave one there.
-    mode = "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
-    with closing(sqlite3.connect(f"{database.absolute().as_uri()}?{mode}", uri=True, timeout=_SECONDS)) as connection:
-        connection.execute("PRAGMA query_only = ON")
-        yield connection

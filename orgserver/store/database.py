@@ -17,10 +17,11 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from orgserver.model.errors import StoreError
+from orgserver.store.files import APPLICATION_ID, OLDER_SCHEMAS, SCHEMA, prepare_file
 from orgserver.store.processes import lock_holders
 from orgserver.store.processes.lock_holders import Patience
 from orgserver.store.processes.locks import PATIENCE, LockFile, hold_lock, hold_lock_if_free, lock_path
-from orgserver.store.sqlite import make_reader_engine, make_scan_engine, make_writer_engine, prepare_file
+from orgserver.store.sqlite import make_reader_engine, make_scan_engine, make_writer_engine
 from orgserver.store.transaction import read_clock
 from orgserver.store.writer import Writer
 
@@ -28,12 +29,6 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 T = TypeVar("T")
-
-SCHEMA = "0007"
-"""The newest schema, which this version writes."""
-OLDER_SCHEMAS: frozenset[str] = frozenset({"0001", "0002", "0003", "0004", "0005", "0006"})
-APPLICATION_ID = 0x6F726773
-"""``PRAGMA application_id`` of our files ("orgs"), so that a foreign database is recognised."""
 
 CLOSING_SECONDS = 0.5
 """For the lock when connections are closed; without it they are closed all the same."""

@@ -10,8 +10,7 @@ from sqlalchemy import Connection, text
 
 import orgserver
 from orgserver.store.calls import tables as call_tables
-
-APPLICATION_ID = 0x6F726773
+from orgserver.store.files import APPLICATION_ID
 
 
 def scripts() -> Path:

@@ -23,14 +23,15 @@ from orgserver.store import tables
 from orgserver.store.audit import chain
 from orgserver.store.audit.log import AuditLog
 from orgserver.store.database import Database
+from orgserver.store.files import FREE_FLOOR
 from orgserver.store.orgs import policies
 from orgserver.store.orgs.refreshes import hold_copied_in, moment
 from orgserver.store.orgs.registry import Orgs
 from orgserver.store.orgs.rescue import Rescued, RescueFiles
-from orgserver.store.orgs.rewrapping import WrappedKeys, canary_context
+from orgserver.store.orgs.rewrapping import WrappedKeys
 from orgserver.store.processes.lock_holders import Patience
 from orgserver.store.processes.locks import PATIENCE, ProcessLock
-from orgserver.store.sqlite import FREE_FLOOR
+from orgserver.store.readiness import CANARY, canary_context
 from orgserver.store.transaction import Transaction, read_clock
 from orgserver.vault.keys import Context, DataKey, Key, Unsealable
 from orgserver.vault.ring import Vault
@@ -40,7 +41,6 @@ logger = logging.getLogger("orgserver.store")
 
 LEAVING_SECONDS = 1.0
 """For the store, when a process ends: what is not written by then is found and closed as ``unknown``."""
-_CANARY = b"orgserver canary"
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +192,7 @@ def _load(tx: Transaction, vault: Vault) -> _StoreKeys:
         signing_key = _signing_key(tx, vault, row)
     except Unsealable as error:
         raise KeyProblem("the master key is not the one this store was sealed with", hint=str(error)) from None
-    if canary != _CANARY:
+    if canary != CANARY:
         raise StoreError("the store's canary was changed from outside", hint="restore it from a backup")
     signer = _signer(row.store_id, signing_key)
     is_copy, unbound = row.copied_at is not None, policies.unbound_in(tx)
@@ -222,7 +222,7 @@ def _create(tx: Transaction, vault: Vault) -> _StoreKeys:
             id=1,
             store_id=store_id,
             created_at=tx.now,
-            canary=vault.seal(_CANARY, canary_context(store_id)),
+            canary=vault.seal(CANARY, canary_context(store_id)),
             store_key=wrapped_store,
             audit_key=wrapped_audit,
             signing_key=wrapped_signing,

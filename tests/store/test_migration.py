@@ -17,7 +17,8 @@ from orgserver.model.errors import StoreError
 from orgserver.model.names import org_id
 from orgserver.model.orgs import Policy
 from orgserver.store import tables
-from orgserver.store.database import APPLICATION_ID, OLDER_SCHEMAS, SCHEMA, Database
+from orgserver.store.database import Database
+from orgserver.store.files import APPLICATION_ID, OLDER_SCHEMAS, SCHEMA
 from orgserver.store.migration import scripts
 from orgserver.store.session import Store
 

@@ -13,7 +13,8 @@ from sqlalchemy import create_engine, insert, select, text, update
 
 from orgserver.model.errors import KeyProblem, StoreError
 from orgserver.store import migration, tables
-from orgserver.store.database import OLDER_SCHEMAS, SCHEMA, Database
+from orgserver.store.database import Database
+from orgserver.store.files import OLDER_SCHEMAS, SCHEMA
 from orgserver.store.processes.locks import hold_lock
 from orgserver.store.session import Store, open_store
 from orgserver.store.transaction import PreparedStatement, Transaction

@@ -23,15 +23,15 @@ _MEMORY = Path("/dev/shm")  # noqa: S108  # a folder of our own is made in it
 
 async def readable(act: Callable[[Settings], Awaitable[T]]) -> T:
     """Do what only reads the store; on a full disk over a copy, which is thrown away."""
-    from orgserver.store import sqlite  # noqa: PLC0415  # a shell that completes waits for none of it
     from orgserver.store.backup import copy as copying  # noqa: PLC0415  # a shell that completes waits for none of it
+    from orgserver.store.files import FREE_FLOOR  # noqa: PLC0415  # a shell that completes waits for none of it
 
     settings = settings_of()
     database = settings.database_file
     try:
         return await act(settings)
     except StoreError as error:
-        if not database.is_file() or shutil.disk_usage(database.parent).free >= sqlite.FREE_FLOOR:
+        if not database.is_file() or shutil.disk_usage(database.parent).free >= FREE_FLOOR:
             raise
         with _elsewhere() as folder:
             copy = Path(folder) / database.name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from orgserver.cli.process import app_of, run, settings_of
-from orgserver.store.database import SCHEMA
+from orgserver.store.files import SCHEMA
 
 
 @click.command(epilog="Example: orgserver migrate")

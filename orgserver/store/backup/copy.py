@@ -24,7 +24,7 @@ from orgserver.model.errors import StoreError
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
 from orgserver.private_files import staging_path
-from orgserver.store import sqlite, tables
+from orgserver.store import files, tables
 from orgserver.store.audit.anchors import Anchors
 from orgserver.store.audit.verification import Verification
 from orgserver.store.backup import staging
@@ -187,7 +187,7 @@ def _place(target: Path) -> Iterator[Path]:
     is_new_home = not target.parent.exists()
     staging_file = staging_path(target)
     try:
-        sqlite.prepare_file(staging_file)
+        files.prepare_file(staging_file)
         yield staging_file
     finally:
         staging.discard(staging_file)

@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool
 from orgserver.model.errors import StoreError
 from orgserver.store import tables
 from orgserver.store.backup import staging
-from orgserver.store.database import APPLICATION_ID, OLDER_SCHEMAS, SCHEMA
+from orgserver.store.files import APPLICATION_ID, OLDER_SCHEMAS, SCHEMA
 
 _ANOTHER = "copy it here once more, or name another backup"
 

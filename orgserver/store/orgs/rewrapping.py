@@ -23,6 +23,7 @@ from orgserver.private_files import lock_file_if_free, unlock_file
 from orgserver.store import tables
 from orgserver.store.calls import one_time_codes
 from orgserver.store.calls import tables as call_tables
+from orgserver.store.readiness import canary_context
 from orgserver.store.transaction import PreparedStatement, Transaction
 from orgserver.vault.keys import Context, DataKey, Key, Unsealable, key_id
 from orgserver.vault.ring import Vault
@@ -218,11 +219,6 @@ class WrappedKeys:
         if moved:
             tx.connection.execute(update(tables.store).values(**moved))
         return len(moved) + one_time_codes.move_in(tx, self.vault, self._store_id, to)
-
-
-def canary_context(store_id: str) -> Context:
-    """Where the canary belongs."""
-    return Context(store_id, "store", "canary")
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from orgserver.config import read_settings
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
 from orgserver.services.tokens import token_errors
-from orgserver.store.database import SCHEMA
+from orgserver.store.files import SCHEMA
 from tests.cli.shells import Ran, Shell
 
 

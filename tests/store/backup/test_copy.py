@@ -26,7 +26,7 @@ from orgserver.sandbox.server import Sandbox
 from orgserver.store import migration, tables
 from orgserver.store.backup import copy as copying
 from orgserver.store.backup.copy import StoreCopy
-from orgserver.store.database import SCHEMA
+from orgserver.store.files import APPLICATION_ID, SCHEMA
 from orgserver.store.orgs.registry import PendingEnrolment
 from orgserver.store.transaction import Transaction, to_microseconds
 from orgserver.vault.keys import Key
@@ -399,7 +399,7 @@ async def test_a_copy_of_an_older_schema_is_brought_to_ours(app: App, tmp_path: 
         connection.commit()
     engine.dispose()
     with closing(sqlite3.connect(target, isolation_level=None)) as copy:
-        copy.execute(f"PRAGMA application_id = {migration.APPLICATION_ID}")
+        copy.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         copy.execute("ATTACH ? AS live", (str(app.store.database.file),))
         columns = ", ".join(row[1] for row in copy.execute("PRAGMA main.table_info(store)"))
         copy.execute(f"INSERT INTO main.store ({columns}) SELECT {columns} FROM live.store")
