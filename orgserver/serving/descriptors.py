@@ -14,7 +14,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 
 from orgserver.model.errors import ConfigError
-from orgserver.serving.wire import MAX_LINE, Lines, LineTooLong, Sink
+from orgserver.serving.fragments import LineTooLong
+from orgserver.serving.wire import MAX_LINE, Lines, Sink
 
 _ABOVE_STANDARD = 3
 _FLUSH_SECONDS = 2.0

@@ -35,6 +35,19 @@ class Fragment:
     """``params.name``, which names a tool where the method is ``tools/call``."""
 
 
+class LineTooLong(Exception):
+    """A line was longer than ``wire.MAX_LINE``; it was skipped, but for its beginning and its end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = self.tail = b""
+
+    def add(self, part: bytes) -> None:
+        """Go on with the next part of the line."""
+        self.head = self.head or part[:KEPT_BYTES]
+        self.tail = (self.tail + part[-KEPT_BYTES:])[-KEPT_BYTES:]
+
+
 def read_fragment(head: bytes, tail: bytes = b"") -> Fragment:
     """Read what is there of a request, from a whole line or from its beginning and its end."""
     fragment = Fragment()

@@ -25,7 +25,7 @@ from mcp_types import (
 )
 from pydantic_core import PydanticSerializationError
 
-from orgserver.serving.fragments import KEPT_BYTES, read_fragment
+from orgserver.serving.fragments import LineTooLong, read_fragment
 from orgserver.serving.messages import Unreadable, read_message
 from orgserver.serving.shutdown import Ending
 
@@ -36,19 +36,6 @@ MAX_LINE = 16 * 1024 * 1024
 _DISCOVER = "server/discover"
 DRAIN_SECONDS = 60.0
 """A call has ended by then: its own limit is shorter (``ORGSERVER_CALL_TIMEOUT``)."""
-
-
-class LineTooLong(Exception):
-    """A line was longer than ``MAX_LINE``; it was skipped, but for its beginning and its end."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.head = self.tail = b""
-
-    def add(self, part: bytes) -> None:
-        """Go on with the next part of the line."""
-        self.head = self.head or part[:KEPT_BYTES]
-        self.tail = (self.tail + part[-KEPT_BYTES:])[-KEPT_BYTES:]
 
 
 Refused = Callable[[str | None, str | int | None], Awaitable[None]]

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orgserver.serving.fragments import KEPT_BYTES, Fragment, read_fragment
+from orgserver.serving.fragments import KEPT_BYTES, Fragment, LineTooLong, read_fragment
 from orgserver.serving.messages import Unreadable, read_message
-from orgserver.serving.wire import LineTooLong
 
 values = st.recursive(
     st.none()
