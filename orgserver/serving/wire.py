@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 import anyio
+from mcp.shared.dispatcher import as_request_id, coerce_request_id
 from mcp.shared.message import SessionMessage
 from mcp_types import (
     INVALID_REQUEST,
@@ -23,6 +24,7 @@ from mcp_types import (
     JSONRPCRequest,
     JSONRPCResponse,
 )
+from mcp_types.jsonrpc import RequestId
 from pydantic_core import PydanticSerializationError
 
 from orgserver.serving.fragments import LineTooLong, read_fragment
@@ -60,25 +62,30 @@ class Sink(Protocol):
 
 
 class _Open:
-    """The requests that were read and are not answered yet."""
+    """The requests that were read and are not answered yet, by their ids; 7 and "7" are one, as for the SDK."""
 
     def __init__(self) -> None:
-        self._ids: Counter[object] = Counter()
+        self._ids: Counter[RequestId] = Counter()
         self.none = asyncio.Event()
         self.none.set()
 
     def add(self, message: JSONRPCMessage) -> None:
         """Note what came in: a request opens, its cancellation closes it unanswered."""
         if isinstance(message, JSONRPCRequest):
-            self._ids[message.id] += 1
-            self.none.clear()
+            self.open(message.id)
         elif isinstance(message, JSONRPCNotification) and message.method == "notifications/cancelled":
-            self.close((message.params or {}).get("requestId"))
+            self.close(as_request_id((message.params or {}).get("requestId")))
 
-    def close(self, request_id: object) -> None:
+    def open(self, request_id: RequestId) -> None:
+        """Note that a request was read."""
+        self._ids[coerce_request_id(request_id)] += 1
+        self.none.clear()
+
+    def close(self, request_id: RequestId | None) -> None:
         """Note that a request is over."""
-        if not isinstance(request_id, str | int):
+        if request_id is None:
             return
+        request_id = coerce_request_id(request_id)
         self._ids[request_id] -= 1
         if self._ids[request_id] <= 0:
             del self._ids[request_id]

@@ -168,8 +168,9 @@ def test_what_was_asked_before_the_input_ended_is_still_answered(command: list[s
     assert (told, code) == ("ended cleanly\n", 0)
 
 
-def test_a_cancelled_call_does_not_hold_up_the_end(command: list[str]) -> None:
-    cancel = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}}
+@pytest.mark.parametrize("number", [1, "1"])
+def test_a_cancelled_call_does_not_hold_up_the_end(command: list[str], number: int | str) -> None:
+    cancel = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": number}}
 
     answers, told, code = run(command, lines(HELLO, READY, call(1, "wait"), cancel, call(2)))
 
