@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orgserver.config import Settings
 from orgserver.model.errors import StoreError
@@ -33,12 +33,16 @@ from orgserver.store.transaction import read_clock
 from orgserver.vault.sources import open_vault
 
 if TYPE_CHECKING:
+    from mcp.server.lowlevel import Server
+
     from orgserver.sandbox.server import Sandbox
     from orgserver.services.audit.retention import Retention
     from orgserver.services.calls.approvals import Approving
     from orgserver.services.calls.one_time_codes import OneTimeCodes
     from orgserver.services.orgs.import_plan import OrgImport
     from orgserver.services.undo.restorer import Restorer
+    from orgserver.serving.plain_calls import PlainCalls
+    from orgserver.serving.tool_calls import ToolCalls
 
 logger = logging.getLogger("orgserver.serve")
 _SWITCH_SECONDS = 0.0005
@@ -206,10 +210,10 @@ async def serve_stdio(app: App, caller: Caller, ready: Callable[[], None]) -> No
     """
     from orgserver.serving import stdio  # noqa: PLC0415  # as the next
     from orgserver.serving.refused_calls import record_unreadable  # noqa: PLC0415  # as the next
-    from orgserver.serving.server import build_server  # noqa: PLC0415  # the SDK is slow to import
+    from orgserver.serving.server import build_server_and_calls  # noqa: PLC0415  # the SDK is slow to import
     from orgserver.serving.shutdown import Ending  # noqa: PLC0415  # as above
 
-    server = build_server(app.services, principal=caller.principal, label=caller.label, scope=app.access.scope)
+    server, tool_calls = build_server_and_calls(app.services, caller, app.access.scope)
 
     async def refuse(tool: str | None, request_id: str | int | None) -> None:
         request = None if request_id is None else str(request_id)
@@ -222,9 +226,17 @@ async def serve_stdio(app: App, caller: Caller, ready: Callable[[], None]) -> No
     ready()
     refreshing = asyncio.create_task(app.keep_alive.run())
     try:
-        await stdio.serve_stdio(server, ending, refuse)
+        await stdio.serve_stdio(server, ending, refuse, _past_sdk(server, tool_calls))
     finally:
         refreshing.cancel()  # a refresh under way is waited for when the app closes
+
+
+def _past_sdk(server: Server[Any], tool_calls: ToolCalls) -> PlainCalls | None:
+    """What answers calls past the SDK; None where another program's tracer is to see the SDK's own spans of them."""
+    from orgserver.serving.plain_calls import PlainCalls  # noqa: PLC0415  # as above
+    from orgserver.telemetry.trace_context import has_spans_of_sdk, trace_members  # noqa: PLC0415  # as above
+
+    return None if has_spans_of_sdk() else PlainCalls(server, tool_calls, trace_members())
 
 
 async def _drain_seconds(app: App) -> float:

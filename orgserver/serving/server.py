@@ -58,12 +58,16 @@ def build_server(
     transport: Literal["stdio", "http"] = "stdio",
 ) -> Server[Any]:
     """Make a server over the services; ConfigError for tools that do not exist, or where none is left to offer."""
-    within = scope or Scope()
+    return build_server_and_calls(services, Caller(principal, transport, label=label), scope or Scope())[0]
+
+
+def build_server_and_calls(services: Services, caller: Caller, within: Scope) -> tuple[Server[Any], ToolCalls]:
+    """Make a server as above, and give with it what answers its tool calls, for those that go past the SDK."""
     specs = toolsets.of_scope(within)
     tools = {name: spec.listed() for name, spec in specs.items()}
     listed = ListToolsResult(tools=[tools[name] for name in specs if not (within.read_only and specs[name].writes)])
     forms = {name: ArgumentForms(tool.input_schema) for name, tool in tools.items()}
-    calls = ToolCalls(services, specs, forms, Caller(principal, transport, label=label), read_only=within.read_only)
+    calls = ToolCalls(services, specs, forms, caller, read_only=within.read_only)
 
     async def list_tools(_ctx: ServerRequestContext[Any], _params: PaginatedRequestParams | None) -> ListToolsResult:
         return listed
@@ -83,7 +87,7 @@ def build_server(
     prompts.offer(server, specs)
     resources.offer(server, services, specs, calls.caller_of, lambda error: name_error(error, None))
     completion.offer(server, services, calls.caller_of)
-    return server
+    return server, calls
 
 
 async def _set_level(_ctx: ServerRequestContext[Any], _params: SetLevelRequestParams) -> EmptyResult:

@@ -15,20 +15,26 @@ from mcp.server.stdio import stdio_server
 
 from orgserver.serving import wire
 from orgserver.serving.descriptors import taken_over
+from orgserver.serving.plain_calls import PlainCalls
 from orgserver.serving.shutdown import Ending
 
 
-async def serve_stdio(server: Server[Any], ending: Ending | None = None, refused: wire.Refused | None = None) -> None:
+async def serve_stdio(
+    server: Server[Any],
+    ending: Ending | None = None,
+    refused: wire.Refused | None = None,
+    plain: PlainCalls | None = None,
+) -> None:
     """Serve one client until it leaves, or a signal asks for the end; what it asked before is answered first.
 
-    ``refused`` hears of tool calls that cannot be read.
+    ``refused`` hears of tool calls that cannot be read. ``plain`` answers calls past the SDK, except on Windows.
     """
     if sys.platform == "win32":
         async with stdio_server() as (read, write):
             await server.run(read, write, server.create_initialization_options())
         return
     async with taken_over() as (lines, sink):
-        incoming, outgoing = wire.streams(lines, sink, refused)
+        incoming, outgoing = wire.streams(lines, sink, refused, plain)
         listening = asyncio.create_task(_listen(ending, incoming)) if ending is not None else None
         try:
             options = server.create_initialization_options()
@@ -38,6 +44,8 @@ async def serve_stdio(server: Server[Any], ending: Ending | None = None, refused
         finally:
             if listening is not None:
                 listening.cancel()
+            if plain is not None:
+                await plain.end()
 
 
 async def _listen(ending: Ending, incoming: wire.Incoming) -> None:

@@ -14,9 +14,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from mcp.server.connection import Connection
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.session import ServerSession
 from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolRequestParams, ElicitResult
+from mcp_types.jsonrpc import RequestId
 from mcp_types.version import is_version_at_least
 from pydantic import ValidationError
 
@@ -76,16 +79,24 @@ class ToolCalls:
             raise
 
     async def answer(self, ctx: ServerRequestContext[Any], params: CallToolRequestParams) -> dict[str, Any]:
-        """Answer one call; whatever goes wrong is one of our errors."""
+        """Answer one call that came by the SDK."""
+        mended = ctx.params if isinstance(ctx.params, MendedParameters) else None
+        elicitor = make_elicitor(ctx.session, ctx.session, ctx.request_id)
+        if isinstance(elicitor, _Repeating):
+            elicitor = _Repeating(params, is_unreadable=mended is not None and mended.has_unreadable_answer)
+        caller = self.caller_of(ctx, elicitor)
+        return await self.call(params.name, params.arguments or {}, caller, mended.refusal if mended else None)
+
+    async def call(
+        self, tool: str, arguments: dict[str, Any], caller: Caller, refusal: InvalidArgument | None = None
+    ) -> dict[str, Any]:
+        """Run one call; whatever goes wrong is one of our errors. ``refusal`` is what is wrong with its parameters."""
         started = time.perf_counter()
-        arguments = params.arguments or {}
         named = arguments.get("org")
         org = named[:255] if isinstance(named, str) and named else None
-        spec = self._specs.get(params.name)
+        spec = self._specs.get(tool)
         try:
-            caller = self.caller_of(ctx, _make_elicitor(ctx, params))
-            refusal = ctx.params.refusal if isinstance(ctx.params, MendedParameters) else None
-            structured = await self._run(spec, caller, params.name, arguments, refusal)
+            structured = await self._run(spec, caller, tool, arguments, refusal)
             result, outcome = results.success(structured), "succeeded"
         except Unconfirmed as unconfirmed:
             result, outcome = _input_required(unconfirmed), "asked"
@@ -95,9 +106,9 @@ class ToolCalls:
         logger.info(
             "call",
             extra={
-                "tool": params.name[:_LOGGED],
+                "tool": tool[:_LOGGED],
                 "org": org,
-                "request": str(ctx.request_id)[:_LOGGED],
+                "request": (caller.request_id or "")[:_LOGGED],
                 "outcome": outcome,
                 "ms": round((time.perf_counter() - started) * 1_000, 1),
             },
@@ -132,16 +143,34 @@ class ToolCalls:
             raise
 
     def caller_of(self, ctx: ServerRequestContext[Any], elicitor: Elicitor | None = None) -> Caller:
+        """Who calls, and how, of a request that came by the SDK."""
+        return self.make_caller(ctx.request_id, client_name(ctx.session), elicitor, _report_progress(ctx))
+
+    def make_caller(
+        self, request_id: RequestId | None, client: str | None, elicitor: Elicitor | None, progress: Progress | None
+    ) -> Caller:
         """Who calls, and how."""
-        client_params = ctx.session.client_params
-        client = (
-            f"{client_params.client_info.name}/{client_params.client_info.version}"
-            if client_params is not None
-            else None
-        )
         ours = self._caller
-        request = str(ctx.request_id)
-        return Caller(ours.principal, ours.transport, client, request, ours.label, elicitor, _report_progress(ctx))
+        return Caller(ours.principal, ours.transport, client, str(request_id), ours.label, elicitor, progress)
+
+
+def client_name(client: Connection | ServerSession) -> str | None:
+    """A client's name and version, where it says them."""
+    params = client.client_params
+    return f"{params.client_info.name}/{params.client_info.version}" if params is not None else None
+
+
+def make_elicitor(
+    client: Connection | ServerSession, session: ServerSession | None, request_id: RequestId | None = None
+) -> Elicitor | None:
+    """The person at a client; None where it cannot show a form. ``session`` sends a question, as part of a request."""
+    capabilities = client.client_capabilities
+    elicitation = capabilities.elicitation if capabilities is not None else None
+    if elicitation is None or (elicitation.form is None and elicitation.url is not None):
+        return None  # a bare ``elicitation: {}`` means forms, the only kind there was at first
+    if session is None or is_version_at_least(client.protocol_version, _REPEATED_SINCE):
+        return _Repeating()
+    return _Waiting(session, request_id)
 
 
 def _is_readable(params: Mapping[str, Any]) -> bool:
@@ -162,18 +191,6 @@ def _report_progress(ctx: ServerRequestContext[Any]) -> Progress:
     return tell
 
 
-def _make_elicitor(ctx: ServerRequestContext[Any], params: CallToolRequestParams) -> Elicitor | None:
-    """The person at the client; None where it cannot show a form."""
-    capabilities = ctx.session.client_capabilities
-    elicitation = capabilities.elicitation if capabilities is not None else None
-    if elicitation is None or (elicitation.form is None and elicitation.url is not None):
-        return None  # a bare ``elicitation: {}`` means forms, the only kind there was at first
-    if is_version_at_least(ctx.protocol_version, _REPEATED_SINCE):
-        unreadable = isinstance(ctx.params, MendedParameters) and ctx.params.has_unreadable_answer
-        return _Repeating(params, is_unreadable=unreadable)
-    return _Waiting(ctx)
-
-
 def _input_required(question: Unconfirmed) -> dict[str, Any]:
     """The result that asks."""
     form = {"mode": "form", "message": question.question, "requestedSchema": _YES_OR_NO}
@@ -187,11 +204,11 @@ def _input_required(question: Unconfirmed) -> dict[str, Any]:
 class _Repeating:
     """Answers with a repeated call."""
 
-    def __init__(self, params: CallToolRequestParams, *, is_unreadable: bool) -> None:
-        response = (params.input_responses or {}).get(ANSWER)
+    def __init__(self, params: CallToolRequestParams | None = None, *, is_unreadable: bool = False) -> None:
         self.answer: tuple[str, str] | None = None
         self._is_unreadable = is_unreadable
-        if params.request_state is not None and isinstance(response, ElicitResult):
+        response = params.input_responses.get(ANSWER) if params is not None and params.input_responses else None
+        if params is not None and params.request_state is not None and isinstance(response, ElicitResult):
             self.answer = (params.request_state, response.action)
 
     async def ask(self, question: str, state: str) -> str | None:
@@ -207,14 +224,15 @@ class _Waiting:
 
     answer = None
 
-    def __init__(self, ctx: ServerRequestContext[Any]) -> None:
-        self._ctx = ctx
+    def __init__(self, session: ServerSession, request_id: RequestId | None) -> None:
+        self._session = session
+        self._request_id = request_id
 
     async def ask(self, question: str, state: str) -> str | None:
         """Ask, and wait."""
         del state
         try:
-            reply = await self._ctx.session.elicit_form(question, _YES_OR_NO, self._ctx.request_id)
+            reply = await self._session.elicit_form(question, _YES_OR_NO, self._request_id)
         except MCPError as error:
             logger.warning("the client could not ask its person: code %s", error.code)
             return None

@@ -27,8 +27,10 @@ from mcp_types import (
 from mcp_types.jsonrpc import RequestId
 from pydantic_core import PydanticSerializationError
 
+from orgserver.serving.envelopes import Response
 from orgserver.serving.fragments import LineTooLong, read_fragment
 from orgserver.serving.messages import Unreadable, read_message
+from orgserver.serving.plain_calls import PlainCalls
 from orgserver.serving.shutdown import Ending
 
 logger = logging.getLogger("orgserver.serving")
@@ -68,6 +70,9 @@ class _Open:
         self._ids: Counter[RequestId] = Counter()
         self.none = asyncio.Event()
         self.none.set()
+
+    def __contains__(self, request_id: RequestId) -> bool:
+        return coerce_request_id(request_id) in self._ids
 
     def add(self, message: JSONRPCMessage) -> None:
         """Note what came in: a request opens, its cancellation closes it unanswered."""
@@ -126,11 +131,17 @@ class Outgoing(_Stream):
     async def send(self, item: SessionMessage, /) -> None:
         """Write one message; BrokenResourceError when the client is gone."""
         message = item.message
-        try:
+        if isinstance(message, JSONRPCResponse | JSONRPCError) and message.id is not None:
+            await self.answer(message.id, message)
+        else:
             await self._write(_encoded(message))
+
+    async def answer(self, request_id: RequestId, response: Response) -> None:
+        """Write the response to a request; BrokenResourceError when the client is gone."""
+        try:
+            await self._write(response if isinstance(response, bytes) else _encoded(response))
         finally:
-            if isinstance(message, JSONRPCResponse | JSONRPCError):
-                self._requests.close(message.id)
+            self._requests.close(request_id)
 
     async def refuse(self, problem: Unreadable) -> None:
         """Answer a line that is no message. Its id may be one that another request has: that one stays open."""
@@ -148,11 +159,19 @@ class Outgoing(_Stream):
 class Incoming(_Stream):
     """Messages from the client. When it closes its end, its calls are answered first."""
 
-    def __init__(self, lines: Lines, requests: _Open, outgoing: Outgoing, refused: Refused | None = None) -> None:
+    def __init__(
+        self,
+        lines: Lines,
+        requests: _Open,
+        outgoing: Outgoing,
+        refused: Refused | None = None,
+        plain: PlainCalls | None = None,
+    ) -> None:
         self._lines = lines
         self._requests = requests
         self._outgoing = outgoing
         self._refused = refused
+        self._plain = plain
         self._ending: Ending | None = None
         self._asked: str | None = None
         """The method of the last request, until one has decided the generation of the protocol."""
@@ -196,6 +215,8 @@ class Incoming(_Stream):
                     raise anyio.EndOfStream
                 if line.isspace():
                     continue
+                if await self._begin_plain_call(line):
+                    continue
                 message = read_message(line)
             except LineTooLong as long:
                 why = f"a message has at most {MAX_LINE:,} bytes"
@@ -206,9 +227,26 @@ class Incoming(_Stream):
                 continue
             if self._is_late_handshake(message):
                 await self._drained()
+                self._observe(message)
                 raise anyio.EndOfStream
+            self._observe(message)
             self._requests.add(message)
             return SessionMessage(message)
+
+    def _observe(self, message: JSONRPCMessage) -> None:
+        if self._plain is not None:
+            self._plain.observe(message)
+
+    async def _begin_plain_call(self, line: bytes) -> bool:
+        """Let a call be answered that needs nothing of the SDK, which knows what to do with two requests of one id."""
+        call = self._plain.read(line) if self._plain is not None else None
+        if self._plain is None or call is None or call.id in self._requests:
+            return False
+        self._asked = "tools/call"
+        self._requests.open(call.id)
+        self._plain.start(call, self._outgoing)
+        await asyncio.sleep(0)  # lines that have come already are read without a pause, and may be many
+        return True
 
     def _is_late_handshake(self, message: JSONRPCMessage) -> bool:
         """Whether this is the handshake of a client that has asked for nothing but ``server/discover``."""
@@ -236,11 +274,16 @@ class Incoming(_Stream):
             logger.debug("nobody was there to be told")
 
 
-def streams(lines: Lines, sink: Sink, refused: Refused | None = None) -> tuple[Incoming, Outgoing]:
-    """Both directions of one connection; ``refused`` hears of tool calls that cannot be read."""
+def streams(
+    lines: Lines, sink: Sink, refused: Refused | None = None, plain: PlainCalls | None = None
+) -> tuple[Incoming, Outgoing]:
+    """Both directions of one connection; ``refused`` hears of tool calls that cannot be read.
+
+    ``plain`` answers calls past the SDK, which answers all of them where it is None.
+    """
     requests = _Open()
     outgoing = Outgoing(sink, requests)
-    return Incoming(lines, requests, outgoing, refused), outgoing
+    return Incoming(lines, requests, outgoing, refused, plain), outgoing
 
 
 def _encoded(message: JSONRPCMessage) -> bytes:

@@ -15,6 +15,7 @@ from orgserver.app import open_app
 from orgserver.config import read_settings
 from orgserver.model.orgs import Principal, Scope
 from orgserver.serving.server import build_server
+from tests.serving.line_client import client_past_sdk
 
 from .shell import Shell
 
@@ -29,16 +30,16 @@ ABSENT = "003000000000000AAA"
 
 
 @asynccontextmanager
-async def agent(shell: Shell) -> AsyncIterator[Agent]:
-    """An agent with every tool, over the shell's home."""
+async def agent(shell: Shell, *, past_sdk: bool = False) -> AsyncIterator[Agent]:
+    """An agent with every tool, over the shell's home; its calls go by the server's SDK, or past it."""
+    label, scope = "night shift", Scope(toolsets=frozenset({"all"}))
+    me = Implementation(name="snapshots", version="1")
     async with open_app(read_settings({"home": shell.home}, {})) as app:
-        server = build_server(
-            app.services,
-            principal=Principal("local:agent"),
-            label="night shift",
-            scope=Scope(toolsets=frozenset({"all"})),
-        )
-        me = Implementation(name="snapshots", version="1")
+        if past_sdk:
+            async with client_past_sdk(app, "local:agent", label=label, scope=scope, client_info=me) as client:
+                yield Agent(shell, client)
+            return
+        server = build_server(app.services, principal=Principal("local:agent"), label=label, scope=scope)
         async with Client(server, client_info=me, raise_exceptions=True) as client:
             yield Agent(shell, client)
 

@@ -29,6 +29,17 @@ async def texts() -> tuple[dict[str, str], dict[str, str]]:
     return {name: text for name, text in pages.items() if name not in calls}, calls
 
 
+async def answers_past_sdk() -> dict[str, str]:
+    """What the tools answer where the calls go past the MCP SDK, by the names of their files."""
+    with tempfile.TemporaryDirectory(prefix="orgserver-snapshots-") as name:
+        async with Sandbox.start(2) as sandbox:
+            shell = Shell(Path(name), sandbox.orgs)
+            await _add_orgs(shell, *sandbox.orgs)
+            async with agent(shell, past_sdk=True) as its:
+                await make_calls(its)
+            return {name: text for name, text in shell.pages().items() if name.startswith(_AGENT)}
+
+
 async def _session() -> dict[str, str]:
     with tempfile.TemporaryDirectory(prefix="orgserver-snapshots-") as name:
         async with Sandbox.start(2) as sandbox:

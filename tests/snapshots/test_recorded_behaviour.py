@@ -26,6 +26,10 @@ async def test_a_session_prints_and_tools_answer_as_recorded() -> None:
     assert {f"{tool}.txt" for tool in EVERY} <= answered.keys()
 
 
+async def test_tools_answer_as_recorded_past_the_sdk() -> None:
+    check(session.CALLS, await session.answers_past_sdk())
+
+
 def test_a_difference_names_the_file_and_both_lines(tmp_path: Path) -> None:
     folder = tmp_path / "pages"
     assert files.renew(folder, {"a.txt": "one\ntwo\n", "b.txt": "same\n"}) == ["wrote a.txt", "wrote b.txt"]

@@ -26,11 +26,12 @@ from orgserver.serving.server import build_server
 from orgserver.store.calls import tables as call_tables
 from orgserver.store.transaction import read_clock
 from tests import operations
+from tests.serving.line_client import client_past_sdk
 
 DELETE = "salesforce_delete_contact"
 
 
-@pytest.fixture(params=["legacy", "auto"])
+@pytest.fixture(params=["legacy", "auto", "legacy past-sdk", "auto past-sdk"])
 def generation(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -65,8 +66,14 @@ class Person:
 
 @asynccontextmanager
 async def client_of(app: App, generation: str, person: Person | None) -> AsyncIterator[Client]:
-    server = build_server(app.services, principal=Principal("local:tester"), scope=Scope(toolsets=frozenset({"all"})))
-    async with Client(server, mode=generation, elicitation_callback=person) as client:  # type: ignore[arg-type]
+    scope = Scope(toolsets=frozenset({"all"}))
+    mode, _, is_past_sdk = generation.partition(" ")
+    if is_past_sdk:
+        async with client_past_sdk(app, "local:tester", scope=scope, mode=mode, elicitation_callback=person) as client:
+            yield client
+        return
+    server = build_server(app.services, principal=Principal("local:tester"), scope=scope)
+    async with Client(server, mode=mode, elicitation_callback=person) as client:  # type: ignore[arg-type]
         yield client
 
 
