@@ -1,8 +1,8 @@
 """The power goes at a random moment: what somebody was told is durable is there, and the store goes on.
 
-A process writes into a store and takes note of all that it asks of its disk (``busy``, ``watching``). The files are
-built again as they may be found after a cut at any moment of that record (``disk``), opened with the product's own
-code, and judged. The control is the same with ``synchronous = NORMAL``, which does not sync each commit: there the
+A process writes into a store, and all that it asks of its disk is recorded (``recorded_writer``, ``watching``). The
+files are built again as they may be found after a cut at any moment of that record (``disk``), opened with the
+product's own code, and judged. The control is the same with ``synchronous = NORMAL``, which does not sync each commit: there the
 judge must see that entries are lost.
 """
 
@@ -29,8 +29,8 @@ from orgserver.vault.keys import Key
 from orgserver.vault.ring import Vault
 from orgserver.vault.signed_notes import BadNote, split
 
-from .busy import FILE, ROW, refresh_token
 from .disk import Acknowledged, Disk, Event, Files, Written, acknowledged
+from .recorded_writer import FILE, ROW, refresh_token
 
 CUTS_PER_RECORD = 200
 CALLS = 40
@@ -104,7 +104,7 @@ async def _cut_often(cuts: int, chance: random.Random, synchronous: str | None) 
 
 
 async def recorded(key: Key, seed: int, synchronous: str | None = None, calls: int = CALLS) -> list[Event]:
-    """What a busy process asked of its disk."""
+    """What the recorded writer asked of its disk."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve() / "home"
         folder.mkdir(mode=0o700)
@@ -112,15 +112,15 @@ async def recorded(key: Key, seed: int, synchronous: str | None = None, calls: i
         told = {"folder": str(folder), "key": key.material().hex(), "seed": seed, "calls": calls}
         told |= {"record": str(record), "synchronous": synchronous}
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", f"{PACKAGE}.busy", cwd=Path(__file__).parents[PACKAGE.count(".") + 1],
+            sys.executable, "-m", f"{PACKAGE}.recorded_writer", cwd=Path(__file__).parents[PACKAGE.count(".") + 1],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         )  # fmt: skip
         _, errors = await process.communicate(json.dumps(told).encode())
         if process.returncode or errors:  # an error within a callback from SQLite does not end the process
-            raise RuntimeError(f"the busy process failed: {errors.decode().strip().splitlines()[-1]}")
+            raise RuntimeError(f"the recorded writer failed: {errors.decode().strip().splitlines()[-1]}")
         events: list[Event] = pickle.loads(record.read_bytes())
     if sum(isinstance(event, Written) for event in events) < calls:
-        raise RuntimeError("the busy process saw too little of what SQLite wrote: it watches another SQLite library")
+        raise RuntimeError("the recorded writer saw too little of what SQLite wrote: it watches another SQLite library")
     return events
 
 

@@ -1,8 +1,8 @@
-"""A process that writes into a store of its own, and takes note of all that it asks of the disk: `python -m tests.faults.busy`.
+"""A process that writes into a store of its own while all that it asks of the disk is recorded.
 
-Two lives, each opened and closed: callers append intents and outcomes at once, checkpoints are made, refresh tokens
-rotate and are stored, or left in rescue files and taken in. Reads what to do as JSON from standard input; writes the
-record to the file that is named there.
+``powercut`` runs it as `python -m tests.faults.recorded_writer`. Two lives, each opened and closed: callers append
+intents and outcomes at once, checkpoints are made, refresh tokens rotate and are stored, or left in rescue files and
+taken in. Reads what to do as JSON from standard input; writes the record to the file that is named there.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ def refresh_token(fencing: int) -> str:
     return f"rotated {fencing} times"
 
 
-class Busy:
+class RecordedWriter:
     """One life of the process."""
 
     def __init__(self, store: Store, watched: Watched, chance: random.Random) -> None:
@@ -126,7 +126,7 @@ async def main(folder: Path, key: bytes, seed: int, calls: int) -> Watched:
     watched = Watched(folder)
     for _ in range(LIVES):
         store = await open_store(folder / FILE, lambda _create: Vault([Key(key)]))
-        await Busy(store, watched, chance).live(calls)
+        await RecordedWriter(store, watched, chance).live(calls)
         await store.close()
     return watched
 
