@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal, get_args
 
-from orgserver.sandbox import occasions
+from orgserver.sandbox import salesforce_answers
 from orgserver.sandbox.answers import Answer
 from orgserver.sandbox.wire import Wire
 
@@ -65,7 +65,7 @@ class Fault:
     location: str = ""
     """Where a redirect, or the next page of a query, is said to be."""
     occasion: str = ""
-    """Which of Salesforce's own answers a fault of the kind ``salesforce`` gives; the names are in ``occasions``."""
+    """Which answer a fault of the kind ``salesforce`` gives, by its name in ``salesforce_answers``."""
     megabytes: int = 40
     """The size of a huge answer."""
     headers: dict[str, str] = field(default_factory=dict)
@@ -73,8 +73,8 @@ class Fault:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"there is no fault {self.kind!r}; use one of {', '.join(sorted(KINDS))}")
-        if (self.kind == "salesforce") is not (self.occasion in occasions.NAMES):
-            raise ValueError(f"the kind salesforce has an occasion: {', '.join(sorted(occasions.NAMES))}")
+        if (self.kind == "salesforce") is not (self.occasion in salesforce_answers.NAMES):
+            raise ValueError(f"the kind salesforce has an occasion: {', '.join(sorted(salesforce_answers.NAMES))}")
         try:
             re.compile(self.path), re.compile(self.method)
         except re.error as error:
@@ -163,7 +163,7 @@ async def strike(fault: Fault, line: Line, answer: Answer) -> None:
     elif fault.kind == "drip":
         await _drip(fault, line)
     elif fault.kind == "salesforce":
-        await line.answer(occasions.answer(fault.occasion))
+        await line.answer(salesforce_answers.answer(fault.occasion))
     elif fault.kind == "huge":
         await _huge(fault, line)
     else:

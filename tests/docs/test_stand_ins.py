@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orgserver.sandbox import knobs, occasions
+from orgserver.sandbox import knobs, salesforce_answers
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "stand-ins.md").read_text("utf-8")
@@ -28,7 +28,7 @@ def test_every_knob_that_is_named_exists() -> None:
 
 
 def test_every_occasion_is_named_and_none_that_does_not_exist() -> None:
-    assert set(re.findall(r"occasion `(\w+)`", PAGE)) == occasions.NAMES
+    assert set(re.findall(r"occasion `(\w+)`", PAGE)) == salesforce_answers.NAMES
 
 
 @pytest.mark.parametrize("row", ROWS, ids=range(len(ROWS)))

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orgserver.sandbox import occasions
+from orgserver.sandbox import salesforce_answers
 from orgserver.sandbox.java_numbers import double
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.state import schema
@@ -464,7 +464,7 @@ _EXPECTED = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(occasions.NAMES))
+@pytest.mark.parametrize("name", sorted(salesforce_answers.NAMES))
 async def test_every_occasion_can_be_ordered(web: httpx.AsyncClient, name: str) -> None:
     await web.post("/sandbox/faults", json={"kind": "salesforce", "occasion": name, "path": ".*/limits"})
 
