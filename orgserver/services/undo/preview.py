@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from orgserver.model.audit import AuditEntry
 from orgserver.model.results import Change, FieldValues
-from orgserver.services.undo.changes import How
+from orgserver.services.undo.eligibility import How
 from orgserver.services.undo.operations import FieldInfos, Restore, pick_createable
 from orgserver.services.undo.values import find_differing_fields, lower_names
 

@@ -21,7 +21,7 @@ from orgserver.services.calls.access import Access
 from orgserver.services.calls.plan import Call, Operation, Plan
 from orgserver.services.executor import Executor
 from orgserver.services.undo import operations as undo_operations
-from orgserver.services.undo.changes import (
+from orgserver.services.undo.eligibility import (
     HAPPENED,
     UNDONE_BY,
     CannotUndo,

@@ -13,7 +13,7 @@ from orgserver.model.names import CONTACT
 from orgserver.model.orgs import AuthKind, Caller
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.calls.approvals import Approving, Request
-from orgserver.services.undo.changes import CannotUndo
+from orgserver.services.undo.eligibility import CannotUndo
 from orgserver.store import tables
 from orgserver.store.approvals import UNREADABLE
 from orgserver.store.orgs.rewrapping import LEFT_BEHIND, ORG, SEALED

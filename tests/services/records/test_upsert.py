@@ -17,7 +17,7 @@ from orgserver.model.results import Upserted
 from orgserver.salesforce.outgoing import request_target
 from orgserver.salesforce.protocol import rest
 from orgserver.services.records.upsert import Upsert
-from orgserver.services.undo.changes import CannotUndo
+from orgserver.services.undo.eligibility import CannotUndo
 from orgserver.services.undo.restorer import Restorer
 from tests import operations
 

@@ -13,7 +13,7 @@ from orgserver.model.orgs import Caller, Principal
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.state import schema
 from orgserver.services.undo import erasure
-from orgserver.services.undo.changes import CannotUndo
+from orgserver.services.undo.eligibility import CannotUndo
 from orgserver.services.undo.preview import Undo
 from orgserver.services.undo.restorer import Restorer
 from orgserver.store.audit.snapshots import SnapshotFilter
