@@ -21,7 +21,7 @@ from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.preflight import Problem, refusal
 from orgserver.services.describe.schemas import Schemas
 from orgserver.services.records import appointments, event_times
-from orgserver.services.records.conversion import Conversion, parent_types
+from orgserver.services.records.conversion_by_schema import Conversion, parent_types
 from orgserver.services.records.draft import Draft, Parent, Values
 from orgserver.services.records.event_lookup import EventLookup
 
