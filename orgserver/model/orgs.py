@@ -14,6 +14,14 @@ from orgserver.model.secret import Secret
 OrgKind = Literal["production", "sandbox", "scratch", "developer"]
 AuthKind = Literal["web", "refresh-token", "jwt", "client-credentials"]
 """How an org is logged in to, in the words of ``--auth``."""
+HOLDS_REFRESH_TOKEN: Mapping[AuthKind, bool] = {
+    "web": True,
+    "refresh-token": True,
+    "jwt": False,
+    "client-credentials": False,
+}
+"""Whether a way to log in leaves a token that rotates, dies of idleness and must never be sent twice."""
+REFRESH_TOKEN_KINDS = tuple(auth for auth, holds in HOLDS_REFRESH_TOKEN.items() if holds)
 Permission = Literal["read", "write", "delete"]
 Progress = Callable[[float, float | None, str | None], Awaitable[None]]
 """Tells the client how far a call has come: so much of how much, and in words. It never raises."""
@@ -155,7 +163,7 @@ class Org:
     @property
     def holds_refresh_token(self) -> bool:
         """Whether there is a token that rotates, dies of idleness and must never be sent twice."""
-        return self.auth in ("web", "refresh-token")
+        return self.auth in REFRESH_TOKEN_KINDS
 
 
 @dataclass(frozen=True, slots=True)

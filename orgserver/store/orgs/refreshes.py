@@ -20,7 +20,7 @@ from datetime import datetime
 from sqlalchemy import delete, insert, select, update
 
 from orgserver.model.names import RowId
-from orgserver.model.orgs import CLOSED_STATES, AccessToken, Credential, Org, OrgState, Problem
+from orgserver.model.orgs import CLOSED_STATES, REFRESH_TOKEN_KINDS, AccessToken, Credential, Org, OrgState, Problem
 from orgserver.model.secret import Secret
 from orgserver.store import tables
 from orgserver.store.orgs import rows
@@ -241,7 +241,7 @@ def hold_copied_in(tx: Transaction, cause: Callable[[datetime], str]) -> int | N
     orgs = tables.orgs
     suspended = tx.connection.execute(
         update(orgs)
-        .where(orgs.c.auth.in_(("web", "refresh-token")), orgs.c.state != OrgState.NEEDS_LOGIN.value)
+        .where(orgs.c.auth.in_(REFRESH_TOKEN_KINDS), orgs.c.state != OrgState.NEEDS_LOGIN.value)
         .values(held=True, state=OrgState.IN_DOUBT.value, cause=cause(to_datetime(copied)))
     )
     tx.connection.execute(

@@ -6,7 +6,7 @@ import stat
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import pytest
@@ -15,12 +15,12 @@ from sqlalchemy import select, update
 from orgserver.app import App
 from orgserver.model.errors import CallError, NeedsLogin, NotSent, StoreAway, StoreError
 from orgserver.model.names import CONTACT
-from orgserver.model.orgs import Caller, Org, OrgState
+from orgserver.model.orgs import HOLDS_REFRESH_TOKEN, AuthKind, Caller, Org, OrgState
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.queries.list_query import Listing
 from orgserver.services.tokens.refresh import Refresher
 from orgserver.store import tables
-from orgserver.store.orgs.refreshes import Granted
+from orgserver.store.orgs.refreshes import Granted, hold_copied_in
 from orgserver.store.transaction import Transaction
 from tests import operations
 from tests.conftest import Transports
@@ -427,11 +427,31 @@ async def test_a_refusal_that_kills_nothing_leaves_the_org_ready_with_its_proble
 # -- a copy of a store
 
 
+def test_of_every_way_to_log_in_it_is_told_whether_it_leaves_a_refresh_token() -> None:
+    assert set(HOLDS_REFRESH_TOKEN) == set(get_args(AuthKind))
+
+
+@pytest.mark.parametrize("auth", get_args(AuthKind))
+async def test_in_a_copy_of_a_store_exactly_the_orgs_that_hold_a_refresh_token_are_held(
+    app: App, auth: AuthKind
+) -> None:
+    def copied(tx: Transaction) -> int | None:
+        tx.connection.execute(update(tables.store).values(copied_at=tx.now))
+        tx.connection.execute(update(tables.orgs).where(tables.orgs.c.alias == "acme").values(auth=auth))
+        return hold_copied_in(tx, lambda when: f"this store is a copy of {when:%Y}")
+
+    count = await app.store.database.write(copied)
+    await app.access.reload()
+
+    acme = await org(app)
+    assert acme.refresh_suspended is acme.holds_refresh_token
+    assert count == 1 + acme.holds_refresh_token  # globex holds one
+    assert (await org(app, "globex")).refresh_suspended is True
+
+
 async def test_in_a_copy_of_a_store_no_refresh_token_is_sent_until_an_operator_says_so(
     app: App, caller: Caller, acme: SandboxOrg
 ) -> None:
-    from orgserver.store.orgs.refreshes import hold_copied_in
-
     def copied(tx: Transaction) -> int | None:
         tx.connection.execute(update(tables.store).values(copied_at=tx.now))
         tx.connection.execute(tables.access_tokens.delete())
