@@ -9,6 +9,8 @@ import pytest
 
 from orgserver.config import read_settings, unknown_variables
 from orgserver.model.errors import ConfigError, KeyProblem
+from orgserver.salesforce.client import TOKEN_SECONDS
+from orgserver.services.tokens.cache import LEASE_SECONDS
 from orgserver.vault.keys import Context, Key
 from orgserver.vault.ring import Vault, write_ring
 from orgserver.vault.sources import open_vault
@@ -19,6 +21,12 @@ WHERE = Context("a", "b", "c")
 
 def settings(home: Path, **environ: str):
     return read_settings(environ={"ORGSERVER_HOME": str(home), **{f"ORGSERVER_{k}": v for k, v in environ.items()}})
+
+
+def test_the_deadlines_of_a_refresh_have_the_same_defaults_as_settings_and_without_any(tmp_path: Path) -> None:
+    read = settings(tmp_path)
+
+    assert (read.lease_seconds, read.token_seconds) == (LEASE_SECONDS, TOKEN_SECONDS)
 
 
 def test_the_environment_wins_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> None:
