@@ -1,4 +1,4 @@
-"""What the tools are made of: the operations of each subject, and the executor that runs them."""
+"""Makes the services that tools use: the operations of each subject, and the executor that runs them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who wants to know what becomes of calls and refreshes: nobody, unless the program is started with an observer."""
+"""The observer, which is told of every call and refresh: telemetry gives one, and without it nobody is told."""
 
 from __future__ import annotations
 

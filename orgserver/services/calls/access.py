@@ -1,4 +1,4 @@
-"""Which org a call means, and whether it may: an alias and a principal become a session with the org."""
+"""Finds the org that an alias means among those its principal may use, and sends a call's requests to that org."""
 
 from __future__ import annotations
 

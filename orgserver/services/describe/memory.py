@@ -1,4 +1,4 @@
-"""Describes in memory, and what they say of a call: those that were used last, and when each was true.
+"""Keeps the describes that were used last in memory, each with the time it was read, and checks calls against them.
 
 Up to five minutes old a describe is fresh, and may refuse a call; up to a day it is used all the same.
 """

@@ -1,4 +1,4 @@
-"""Is everything as it should be: what can be told of the machine and of the store's files, before the store is opened.
+"""The checks of ``doctor`` that need no open store: versions, the disk, and the files of the store.
 
 Each finding is one line for a person, and says what to do where something is to be done. None holds a secret.
 """

@@ -1,4 +1,4 @@
-"""Is everything as it should be: what the open store says of itself, of its keys and of its orgs."""
+"""The checks of ``doctor`` on the open store: its contents, its keys and its orgs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records to write after the checks that need no org: what must be asked of it first, and parents that have keys.
+"""A draft: records to write as they were given, and whether the org must be asked before they can be sent.
 
 A parent is named by its id or by an external id of its, ``{"Contact__r": {"Ext__c": "x"}}``. In JSON the value stands
 under the relationship's name, with the parent's type where there may be several (REST guide, "Relate Records by

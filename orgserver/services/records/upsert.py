@@ -1,4 +1,4 @@
-"""The create that may be repeated: a record named by an external id is made, or changed if it is there."""
+"""Plans an upsert: the record with an external id is changed if it is there, and created if not."""
 
 from __future__ import annotations
 

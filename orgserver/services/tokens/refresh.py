@@ -1,4 +1,4 @@
-"""One refresh of one org's token: asked once, judged late, and on the disk before anybody uses it.
+"""Gets one org a new access token: under its lease it asks Salesforce once, and stores the answer before it is used.
 
 The ten steps are those of docs/adr/0007-lease.md. Once a request has left, only a refusal in OAuth's words or a whole
 token answer says what became of the refresh token; after anything else it may be spent: it is sent again once, when

@@ -1,1 +1,1 @@
-"""What the store has of single calls: idempotency keys, requests that a person must allow, one-time codes."""
+"""What the store has of single calls: idempotency keys and one-time codes, and their tables and that of approvals."""
