@@ -23,6 +23,7 @@ _TOKENS = re.compile(
     r"|eyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]+\.[0-9A-Za-z_-]+"
     r"|osk_[0-9A-Za-z]{8,}"
 )
+_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
 
 def mask_tokens(text: str) -> str:
@@ -33,7 +34,7 @@ def mask_tokens(text: str) -> str:
 class _Console(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         fields = " ".join(f"{name}={value}" for name, value in _fields(record).items())
-        time = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S")
+        time = _time(record)[11:19]
         line = escape_text(
             f"{time} {record.levelname.lower():7} {record.name}: {record.getMessage()} {fields}".rstrip()
         )
@@ -45,13 +46,13 @@ class _Console(logging.Formatter):
 
 class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return escape_json(json.dumps(read_fields(record), ensure_ascii=False, default=str))
+        return escape_json(_encode(read_fields(record)))
 
 
 def read_fields(record: logging.LogRecord) -> dict[str, object]:
     """What a log record says, by name; masked before it takes any form, which a mask could break."""
     fields: dict[str, object] = {
-        "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+        "time": _time(record),
         "level": record.levelname.lower(),
         "logger": record.name,
         "message": record.getMessage(),
@@ -77,6 +78,10 @@ def start_logging(settings: Settings, *, quiet: bool = False) -> None:
     for name in _LOUD:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(capture=True)
+
+
+def _time(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:

@@ -40,8 +40,7 @@ def tell(*messages: str) -> None:
 
 def safe(text: object) -> str:
     """A text from elsewhere, with everything escaped that could drive a terminal."""
-    plain_text = str(text)
-    return plain_text if plain_text.isascii() and plain_text.isprintable() else escape_text(plain_text)
+    return escape_text(str(text))
 
 
 def print_json(value: Any) -> None:

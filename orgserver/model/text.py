@@ -28,11 +28,18 @@ _RUN = re.compile(rf"(?:\x1b\[[0-?]{{0,64}}[ -/]{{0,16}}[@-~]|[{_UNSAFE}]|[\ufe0
 _ERROR_CODE = re.compile(r"[A-Z][A-Z0-9_]{0,79}")
 
 
+def _is_plain(text: str) -> bool:
+    """Whether nothing in a text can be unsafe, as in nearly all: that is seen much sooner than it is looked for."""
+    return text.isascii() and text.isprintable()
+
+
 def clean_text(text: str, limit: int = MAX_MESSAGE) -> str:
     """A text on one line for agents: a blank for each run of unsafe characters, and at most ``limit`` long.
 
     Escape sequences of terminals go as a whole. Printable text is unchanged.
     """
+    if len(text) <= limit and _is_plain(text):
+        return text.strip()
     clean = _RUN.sub(" ", text[: 4 * limit]).strip()
     return clean if len(clean) <= limit else f"{clean[: limit - 1].rstrip()}…"
 
@@ -49,17 +56,21 @@ def error_code(value: object) -> str | None:
 
 def replace_unsafe(text: str) -> str:
     """The same text with U+FFFD for each unsafe character, so that its length and place can be seen."""
-    return _CHARACTER.sub("\N{REPLACEMENT CHARACTER}", text)
+    return text if _is_plain(text) else _CHARACTER.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def escape_text(text: str) -> str:
     """A text on one line for terminals and logs: unsafe characters are written as escapes (a backslash and a code)."""
-    return _CHARACTER.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+    return (
+        text
+        if _is_plain(text)
+        else _CHARACTER.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+    )
 
 
 def escape_json(text: str) -> str:
     """JSON of the same meaning in which nothing can drive a terminal; its own line ends stay."""
-    return "\n".join(_CHARACTER.sub(_json_escape, line) for line in text.split("\n"))
+    return text if _is_plain(text) else "\n".join(_CHARACTER.sub(_json_escape, line) for line in text.split("\n"))
 
 
 def _json_escape(match: re.Match[str]) -> str:

@@ -63,9 +63,7 @@ class Trace:
         self.limit_info = headers.get("sforce-limit-info", self.limit_info)
         for name in _REQUEST_ID_HEADERS:
             if name in headers:
-                text = headers[name].strip()
-                is_plain = len(text) <= _REQUEST_ID and text.isascii() and text.isprintable()
-                self.salesforce_request_id = text if is_plain else clean_text(text, _REQUEST_ID)
+                self.salesforce_request_id = clean_text(headers[name], _REQUEST_ID)
                 break
         self.date = headers.get("date", self.date)
 

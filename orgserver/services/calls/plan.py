@@ -286,5 +286,4 @@ def _shorten(text: str | None) -> str | None:
     """A stranger's text as the log keeps it: bounded, and without control characters."""
     if not text:
         return None
-    text = text[:_WORDS]
-    return text if text.isascii() and text.isprintable() else replace_unsafe(text)
+    return replace_unsafe(text[:_WORDS])
