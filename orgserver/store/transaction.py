@@ -53,8 +53,8 @@ class DriverConnection:
         except self._error as error:
             raise self._wrapped("ROLLBACK", error) from error
 
-    def execute(self, sql: str, *rows: Any) -> DBAPICursor:
-        """Run a statement with the driver's own cursor, once or for many rows."""
+    def execute(self, sql: str, *rows: Any) -> int:
+        """Run a statement with the driver's own cursor, once or for many rows; how many it changed."""
         cursor: DBAPICursor = self._driver.cursor()
         try:
             if len(rows) > 1:
@@ -63,7 +63,16 @@ class DriverConnection:
                 cursor.execute(sql, rows[0] if rows else ())
         except self._error as error:
             raise self._wrapped(sql, error) from error
-        return cursor
+        return cursor.rowcount
+
+    def fetch(self, sql: str, *row: Any) -> list[Any]:
+        """Run a query with the driver's own cursor; plain tuples."""
+        cursor: DBAPICursor = self._driver.cursor()
+        try:
+            cursor.execute(sql, row[0] if row else ())
+            return list(cursor.fetchall())
+        except self._error as error:
+            raise self._wrapped(sql, error) from error
 
     def _wrapped(self, sql: str, error: Exception) -> BaseException:
         return DBAPIError.instance(sql, None, error, self._error, hide_parameters=True)
@@ -86,9 +95,13 @@ class Transaction:
         """Runs any statement of SQLAlchemy's."""
         return self.driver.connection
 
-    def execute(self, statement: PreparedStatement, *rows: dict[str, Any]) -> DBAPICursor:
-        """Run a prepared statement past SQLAlchemy, once or for many rows of values by name."""
+    def execute(self, statement: PreparedStatement, *rows: dict[str, Any]) -> int:
+        """Run a prepared statement past SQLAlchemy, once or for many rows of values by name; how many it changed."""
         return self.driver.execute(*statement.bind(self.driver.connection.dialect, rows))
+
+    def fetch(self, query: PreparedStatement, **values: Any) -> list[Any]:
+        """Run a prepared query past SQLAlchemy; plain tuples."""
+        return self.driver.fetch(*query.bind(self.driver.connection.dialect, (values,) if values else ()))
 
 
 Change = Callable[[Transaction], T]

@@ -11,15 +11,16 @@ A data key is wrapped as its 32 bytes; one that has replaced another as
 from __future__ import annotations
 
 import hashlib
-import hmac
 import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 
 from orgserver.model.errors import KeyProblem
 from orgserver.model.secret import Secret
@@ -48,6 +49,7 @@ class Context:
     extra: str = ""
     """What else must be the same, such as the fencing number of a credential."""
 
+    @lru_cache(maxsize=256)  # noqa: B019  # a few contexts, such as the head's, are those of every call
     def associated_data(self, key_id: bytes) -> bytes:
         """Every part with its length before it, so that no two contexts share their bytes."""
         texts = (self.owner, self.table, self.column, self.extra)
@@ -107,7 +109,14 @@ class Key:
 
     def make_mac(self) -> Callable[[bytes], bytes]:
         """A function that makes HMAC-SHA256 of messages, under a key that serves this purpose alone."""
-        return partial(hmac.digest, self._material, digest="sha256")
+        keyed = HMAC(self._material, SHA256())
+
+        def mac(message: bytes) -> bytes:
+            copy = keyed.copy()  # a third of the work of preparing the key each time
+            copy.update(message)
+            return copy.finalize()
+
+        return mac
 
     def material(self) -> bytes:
         """The bytes, for wrapping under a master key."""

@@ -169,6 +169,9 @@ class ChainAppender:
         """What a row of ours with this hash has as its MAC."""
         self._database = database
         self._key = key
+        self._context = Context(store_id, "audit_head", "sealed")
+        self._sealed_last: tuple[int, bytes, bytes] | None = None
+        """The head that this process sealed last: where the store still has it, there is nothing to open."""
         self._opened = _identity(database.file)
         """SQLite would go on writing into a file that was deleted: what it writes there is gone with the process."""
 
@@ -213,8 +216,8 @@ class ChainAppender:
         if head is None:
             if _identity(self._database.file) != self._opened:
                 raise StoreError("the store's file was removed or replaced while it was open")
-            ((sequence, hash_, sealed, catalog_version),) = tx.execute(_HEAD).fetchall()
-            if self.open_head(sealed) != (sequence, hash_):
+            ((sequence, hash_, sealed, catalog_version),) = tx.fetch(_HEAD)
+            if (sequence, hash_, sealed) != self._sealed_last and self.open_head(sealed) != (sequence, hash_):
                 raise AuditBroken("the head of the audit chain was changed from outside")
             head = tx.state["head"] = _Head(sequence, hash_, catalog_version, [], [])
             tx.before_commit.append(lambda: self._flush(tx))
@@ -235,6 +238,7 @@ class ChainAppender:
         if head.rows:
             tx.execute(_ADD_EVENTS, *head.rows)
             sealed = self.seal_head(head.sequence, head.hash)
+            self._sealed_last = head.sequence, head.hash, sealed
             tx.execute(_MOVE_HEAD, {"to_sequence": head.sequence, "to_hash": head.hash, "to_sealed": sealed})
         if head.pending:
             tx.execute(_ADD_PENDING, *head.pending)
@@ -243,18 +247,15 @@ class ChainAppender:
 
     def seal_head(self, sequence: int, hash_: bytes) -> bytes:
         """Seal the head, so that a tail cannot be cut off unseen."""
-        return self._key.seal(sequence.to_bytes(8, "big") + hash_, self._head_context())
+        return self._key.seal(sequence.to_bytes(8, "big") + hash_, self._context)
 
     def open_head(self, sealed: bytes) -> tuple[int, bytes]:
         """Read the sealed head; AuditBroken if it is not ours."""
         try:
-            plain = self._key.open(sealed, self._head_context())
+            plain = self._key.open(sealed, self._context)
         except Unsealable:
             raise AuditBroken("the sealed head of the audit chain was changed from outside") from None
         return int.from_bytes(plain[:8], "big"), plain[8:]
-
-    def _head_context(self) -> Context:
-        return Context(self.store_id, "audit_head", "sealed")
 
 
 def _identity(file: Path) -> tuple[int, int] | None:

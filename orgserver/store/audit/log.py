@@ -142,7 +142,7 @@ class AuditLog(ChainAppender):
         """
 
         def change(tx: Transaction) -> bool:
-            if tx.execute(_RENEW, {"entry": entry_id, "until": deadline}).rowcount == 0:
+            if tx.execute(_RENEW, {"entry": entry_id, "until": deadline}) == 0:
                 return False
             for offset, part in enumerate(batches, 1):
                 self._append(tx, result_parts.build_event(entry_id, number + offset, part, tx.now))
@@ -276,7 +276,7 @@ class AuditLog(ChainAppender):
         return Begun("begun")
 
     def _finish_in(self, tx: Transaction, entry_id: str, completion: Completion, answer: bytes | None) -> bool:
-        if tx.execute(_END_PENDING, {"entry": entry_id}).rowcount == 0:
+        if tx.execute(_END_PENDING, {"entry": entry_id}) == 0:
             return False
         self._append_outcome(tx, entry_id, completion)
         if answer is not None or completion.outcome in idempotency.FREED:

@@ -5,6 +5,7 @@ import json
 import random
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from orgserver.model.audit import Action, AuditEntry, Completion, EntryFilter, Intent, Outcome
+from orgserver.model.errors import AuditBroken
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller, Principal
 from orgserver.services.audit.export import RENDER, csv_header, event_line
@@ -244,6 +246,32 @@ async def test_a_store_whose_head_was_changed_takes_no_more_entries(opener: Call
     with pytest.raises(Exception, match="head of the audit chain"):
         await begin(opened, act())
     await opened.close()
+
+
+@pytest.mark.parametrize("column", ["sequence", "hash", "sealed"])
+async def test_a_head_that_changed_between_two_writes_of_one_process_takes_no_more_entries(
+    opener: Callable, store_file: Path, column: str
+) -> None:
+    store = await opener()
+    await fill(store, 2)
+    changed = {"sequence": "sequence + 1", "hash": "zeroblob(32)", "sealed": "zeroblob(69)"}[column]
+    with closing(sqlite3.connect(store_file)) as connection, connection:
+        connection.execute(f"UPDATE audit_head SET {column} = {changed}")
+
+    with pytest.raises(AuditBroken, match="head of the audit chain"):
+        await begin(store, act())
+    await store.close()
+
+
+async def test_a_head_that_another_process_moved_is_gone_on_from(opener: Callable) -> None:
+    first, second = await opener(), await opener()
+    for _ in range(3):
+        await fill(first, 2)
+        await fill(second, 1)
+
+    assert [entry.sequence for entry in await all_entries(second)] == [*range(1, 18, 2)]
+    await first.close()
+    await second.close()
 
 
 async def test_clean_stores_raise_no_alarm(opener: Callable) -> None:
