@@ -48,6 +48,7 @@ _SCANNED = 256 * 1024
 _WIDE = tuple(bytes([first]) for first in range(0xF0, 0xF5))
 """What UTF-8 begins a character with that takes four bytes in a Python text, and with it every other of that text."""
 _BOM = b"\xef\xbb\xbf"
+_NESTED = (dict, list)
 
 
 class TooCostly(ValueError):
@@ -128,7 +129,8 @@ def parse_json(content: bytes) -> Any:
         _check_cost(content)
         return _Pieces().read(content)
     body = _loads(content)
-    if _too_deep(body):
+    # what opens fewer lists and objects than may be inside of each other, in its texts too, cannot be too deep
+    if content.count(b"[") + content.count(b"{") > MAX_DEPTH and _too_deep(body):
         raise TooDeep
     return body
 
@@ -238,6 +240,13 @@ class _Pieces:
 
 
 def _loads(content: bytes) -> Any:
+    """Read a JSON text in one go: what msgspec refuses, Python's reader judges; what both take is the same to both."""
+    import msgspec  # noqa: PLC0415  # most commands never meet a reply
+
+    try:
+        return msgspec.json.decode(content)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        pass  # half a surrogate pair, UTF-16, a byte order mark; or no JSON
     try:
         return json.loads(content, parse_constant=_no_number, parse_float=_number)
     except (ValueError, RecursionError):
@@ -264,13 +273,14 @@ def _read_whole(content: bytes | msgspec.Raw, depth: int) -> Any:
 
 def _too_deep(body: Any, depth: int = 1) -> bool:
     """Whether a value that is itself so deep holds lists and objects beyond ``MAX_DEPTH``."""
-    level = [body] if isinstance(body, dict | list) else []
+    level = [body] if isinstance(body, _NESTED) else []
     for _ in range(MAX_DEPTH - depth + 1):
         if not level:
             return False
-        level = [inner for outer in level for inner in _inside(outer) if isinstance(inner, dict | list)]
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, _NESTED)
+        ]
     return bool(level)
-
-
-def _inside(value: Any) -> Any:
-    return value.values() if isinstance(value, dict) else value

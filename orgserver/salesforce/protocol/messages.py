@@ -17,6 +17,7 @@ from orgserver.model.errors import Rejected
 _READS = frozenset({"GET", "HEAD"})
 _LARGEST_WHOLE = 2**53 - 1
 _SECONDS = re.compile(r"[0-9]+")
+_NESTED = (dict, list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ def strip_attributes(value: Any) -> Any:
     """Take Salesforce's ``attributes`` out of a record, and out of the records inside it."""
     if isinstance(value, dict):
         return {
-            name: strip_attributes(inner) if isinstance(inner, dict | list) else inner
+            name: strip_attributes(inner) if isinstance(inner, _NESTED) else inner
             for name, inner in value.items()
             if name != "attributes"
         }
@@ -107,7 +108,7 @@ def read_records(value: Any) -> list[dict[str, Any]]:
     """A list of records; Rejected for anything else."""
     if not isinstance(value, list):
         raise unreadable()
-    if not all(isinstance(each, dict) for each in value):
+    if not {dict}.issuperset(map(type, value)):
         raise Rejected("the org's answer has records that are no objects", code="BAD_REPLY")
     return value
 

@@ -37,10 +37,16 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 class QueryPage:
     """One page of a query's result."""
 
-    records: list[FieldValues]
+    rows: list[dict[str, Any]]
+    """Its records as they came; most of a page may never be shown."""
     total_size: int
     done: bool
     next_path: str | None
+
+    @property
+    def records(self) -> list[FieldValues]:
+        """All its records, without Salesforce's ``attributes``."""
+        return [strip_attributes(row) for row in self.rows]
 
 
 def duplicate_headers(allow_duplicates: bool) -> tuple[tuple[str, str], ...]:
@@ -189,14 +195,14 @@ def read_page(reply: Reply) -> QueryPage:
     body = reply.body
     if not isinstance(body, dict):
         raise unreadable()
-    records = read_records(body.get("records"))
+    rows = read_records(body.get("records"))
     next_path = body.get("nextRecordsUrl")
     if next_path is not None and not (isinstance(next_path, str) and _NEXT_PAGE.fullmatch(next_path)):
         raise Rejected("the org named a next page outside its query paths, which is not followed", code="BAD_NEXT_PAGE")
-    total = body.get("totalSize", len(records))
+    total = body.get("totalSize", len(rows))
     if not is_count(total):
         raise Rejected("the org's answer has a totalSize that is no count", code="BAD_REPLY")
-    return QueryPage([strip_attributes(record) for record in records], total, next_path is None, next_path)
+    return QueryPage(rows, total, next_path is None, next_path)
 
 
 def describe(version: str, sobject: SObjectName) -> Request:

@@ -32,7 +32,7 @@ class FirstPage:
         """Read it; InvalidArgument if its records cannot be told by their ids."""
         request = rest.query(session.org.api_version, soql, _PAGE)
         page = await read_first(session, request, _read_ids)
-        if page.total_size and not page.records:  # SELECT COUNT() tells a number and no records
+        if page.total_size and not page.rows:  # SELECT COUNT() tells a number and no records
             raise _no_ids()
         for record in page.records:
             _id_of(record)
@@ -83,7 +83,7 @@ async def read_ids(run: BulkRun, soql: str, first_page: FirstPage) -> RecordIds:
 def _read_ids(reply: Reply) -> QueryPage:
     """A page with nothing but the ids of its records: whatever else was selected is let go with the reply."""
     page = rest.read_page(reply)
-    return replace(page, records=[{ID: each[ID]} if ID in each else {} for each in page.records])
+    return replace(page, rows=[{ID: each[ID]} if ID in each else {} for each in page.rows])
 
 
 def _id_of(record: FieldValues) -> bytes:

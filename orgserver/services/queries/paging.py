@@ -15,7 +15,7 @@ from functools import partial
 from orgserver.model.errors import CallError, Rejected
 from orgserver.model.results import FieldValues
 from orgserver.salesforce.protocol import rest as protocol
-from orgserver.salesforce.protocol.messages import Reply, Request
+from orgserver.salesforce.protocol.messages import Reply, Request, strip_attributes
 from orgserver.salesforce.soql import RowQuery
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.results.cursors import Position
@@ -174,12 +174,23 @@ class _PageRest:
 def _take_records(
     records: RecordList, shape: Callable[[FieldValues], FieldValues], limit: int, position: Position, reply: Reply
 ) -> _PageRest:
-    """Take records of a page from a position on. It is done where pages are read, for they may be large."""
+    """Take records of a page from a position on. It is done where pages are read, for they may be large.
+
+    Those that are not shown are only counted.
+    """
     page = protocol.read_page(reply)
-    for number, each in enumerate(page.records[position.skip :]):
-        if len(records.records) == limit or not records.add(shape(each)):
-            here = Position(position.path, position.skip + number)
-            return _PageRest(page.total_size, here, full=True, is_done=page.next_path is None)
-    skip = max(position.skip - len(page.records), 0)  # what is skipped may go on in the next page
+    rows = page.rows
+    most = min(len(rows), position.skip + limit - len(records.records))
+    for place in range(position.skip, most):
+        if not records.add(shape(strip_attributes(rows[place]))):
+            return _full_page(page, position, place)
+    if position.skip <= most < len(rows):
+        return _full_page(page, position, most)
+    skip = max(position.skip - len(rows), 0)  # what is skipped may go on in the next page
     following = Position(page.next_path, skip) if page.next_path is not None else None
     return _PageRest(page.total_size, following, full=False, is_done=following is None)
+
+
+def _full_page(page: protocol.QueryPage, position: Position, place: int) -> _PageRest:
+    """What is left of a page from a place on."""
+    return _PageRest(page.total_size, Position(position.path, place), full=True, is_done=page.next_path is None)
