@@ -16,7 +16,7 @@ from orgserver.salesforce.protocol import standard_fields
 from orgserver.salesforce.soql import RowQuery
 from orgserver.services.calls.preflight import Preflight, Problem, SchemaLookup, path_problems
 from orgserver.services.queries import filter_values
-from orgserver.services.records import appointments, field_values
+from orgserver.services.records import appointments
 
 _COMPARISONS = {"eq": "=", "ne": "!=", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
 _MEMBERSHIP = {"in": "IN", "not_in": "NOT IN"}
@@ -61,13 +61,12 @@ class Listing:
             "end": self.end,
         }
 
-    def field_names(self) -> tuple[str, ...]:
-        """The names of every field that the list reads, filters by or orders by."""
-        fields = set(field_values.read_field_names(self.fields, self.sobject))
-        fields.update(self.filter or {})
+    def field_names(self, fields: Sequence[str]) -> tuple[str, ...]:
+        """The names of every field that the list reads (these), filters by or orders by."""
+        names = {*fields, *(self.filter or ())}
         if self.order_by:
-            fields.add(self.order_by.split()[0])
-        return tuple(sorted(fields))
+            names.add(self.order_by.split()[0])
+        return tuple(sorted(names))
 
 
 def check_listing(listing: Listing) -> Preflight:
@@ -84,9 +83,8 @@ def check_listing(listing: Listing) -> Preflight:
     return Preflight(listing.sobject, check)
 
 
-def build(listing: Listing, *, now: datetime, zone: str) -> RowQuery:
-    """Build the SOQL of a list, in a total order; InvalidArgument names the argument that does not mean anything."""
-    fields = field_values.read_field_names(listing.fields, listing.sobject)
+def build(listing: Listing, fields: Sequence[str], *, now: datetime, zone: str) -> RowQuery:
+    """Build the SOQL of a list of these fields, in a total order; InvalidArgument names what does not mean anything."""
     conditions = _conditions(listing.filter, listing.sobject)
     if listing.sobject == EVENT:
         conditions += _interval(listing.start, listing.end, now=now, zone=zone)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,7 +25,7 @@ from orgserver.services.queries import list_query as listings
 from orgserver.services.queries.list_query import Listing
 from orgserver.services.queries.paging import Piece, Source
 from orgserver.services.queries.query_text import MAX_SOQL, check_soql
-from orgserver.services.records import appointments
+from orgserver.services.records import appointments, field_values
 from orgserver.services.records.default_fields import DefaultFields
 from orgserver.services.records.reading import record_shape
 from orgserver.services.results import cursors
@@ -70,10 +70,14 @@ class QueryOperations:
         arguments = {"tool": "list"} | listing.arguments()
         position = self._position(caller, org, listing.cursor, arguments)
         zone = appointments.user_zone(org)
-        shape = record_shape(org, listing.sobject, listing.fields)
+        shape, added = (
+            record_shape(org, listing.sobject, listing.fields),
+            appointments.added_bytes(listing.sobject, zone),
+        )
         asked_at = position.asked_at or time.time_ns() // 1_000_000
         now = _EPOCH + timedelta(milliseconds=asked_at)
-        query = listings.build(listing, now=now, zone=zone)  # its arguments are checked before anything is sent
+        names = field_values.read_field_names(listing.fields, listing.sobject)
+        query = listings.build(listing, names, now=now, zone=zone)  # its arguments are checked before anything is sent
         if len(query.ordered) > MAX_SOQL:
             raise InvalidArgument(
                 f"filter makes a query of more than the {MAX_SOQL:,} characters that Salesforce takes",
@@ -82,31 +86,34 @@ class QueryOperations:
             )
 
         async def send(session: OrgSession) -> Page:
-            listing_by_types = await self._convert_filter(session, caller, listing)
+            converted = listing if not listing.filter else await self._convert_filter(session, caller, listing)
 
-            def source(fields: Sequence[str] | None) -> Source:
+            def source(fields: tuple[str, ...]) -> Source:
                 if position.soql is not None:
-                    return Source(position.soql, is_ours=True, shape=shape)
-                rows = listings.build(replace(listing_by_types, fields=fields), now=now, zone=zone)
-                return Source(rows.ordered, rows, is_ours=True, shape=shape)
+                    return Source(position.soql, is_ours=True, shape=shape, added=added)
+                is_same = converted is listing and fields == names
+                rows = query if is_same else listings.build(converted, fields, now=now, zone=zone)
+                return Source(rows.ordered, rows, is_ours=True, shape=shape, added=added)
 
-            async def read(fields: Sequence[str]) -> Piece:
+            async def read(fields: tuple[str, ...]) -> Piece:
                 return await paging.fetch(session, source(fields), limit=listing.limit, position=position)
 
-            async def read_default() -> Piece:
-                return await self._default_fields.ask(session, listing.sobject, listing.fields, read)
+            def read_default() -> Awaitable[Piece]:
+                return self._default_fields.ask(session, listing.sobject, listing.fields, read)
 
             if not listing.count:
                 piece = await read_default()
             else:
                 piece = await record_count.with_total(
-                    session, source(listing.fields), read_default, limit=listing.limit, position=position
+                    session, source(names), read_default, limit=listing.limit, position=position
                 )
             if piece.rest is not None and listing.depends_on_time:
                 piece = replace(piece, rest=replace(piece.rest, asked_at=asked_at))
             return self._page(caller, org, piece, arguments)
 
-        return Plan("read", send, _page_ending, fields=listing.field_names(), preflight=listings.check_listing(listing))
+        return Plan(
+            "read", send, _page_ending, fields=listing.field_names(names), preflight=listings.check_listing(listing)
+        )
 
     def _plan_query(
         self,
@@ -170,13 +177,13 @@ class QueryOperations:
 
     async def _convert_filter(self, session: OrgSession, caller: Caller, listing: Listing) -> Listing:
         """Read the filter's values by their fields' types: those that not every org has are asked for."""
-        if not listing.filter:
-            return listing
 
         async def describe(sobject: SObjectName) -> Schema:
             return await self._schemas.schema(session, caller, sobject)
 
-        return replace(listing, filter=await filter_values.convert_filter(listing.filter, listing.sobject, describe))
+        return replace(
+            listing, filter=await filter_values.convert_filter(listing.filter or {}, listing.sobject, describe)
+        )
 
 
 def _page_ending(page: Page) -> Completion:

@@ -19,7 +19,7 @@ from orgserver.salesforce.protocol.messages import Reply, Request, strip_attribu
 from orgserver.salesforce.soql import RowQuery
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.results.cursors import Position
-from orgserver.services.results.record_list import RecordList
+from orgserver.services.results.record_list import GROWTH, RecordList
 
 _SMALLEST_BATCH, _LARGEST_BATCH = 200, 2_000
 _OFFSET_CUTS = (
@@ -44,6 +44,8 @@ class Source:
     is_ours: bool = False
     """Whether it was built here, so that nobody has written it in another way."""
     shape: Callable[[FieldValues], FieldValues] = lambda record: record
+    added: int = 0
+    """How many bytes a record may take more in its shape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ class _Reading:
         if piece.rest is None:
             return await self._check_offset(piece, rows, self.limit + 1)
         shown = len(piece.records)
-        return replace(piece, total_size=None, rest=Position(None, shown, shown))
+        return Piece(piece.records, None, Position(None, shown, shown), piece.warnings, piece.is_done)
 
     async def rest(self, rows: RowQuery, position: Position, shown: int) -> Piece:
         """A later piece."""
@@ -124,7 +126,7 @@ class _Reading:
     async def run(self, soql: str, position: Position, batch: int) -> Piece:
         """Read a result from a position on; ``batch`` is how many rows a page of it should have."""
         records = RecordList()
-        take = partial(_take_records, records, self.source.shape, self.limit)
+        take = partial(_take_records, records, self.source, self.limit)
         while True:
             request = self._request(soql, position, batch)
             page = await self.session.call(request, partial(take, position))
@@ -171,19 +173,19 @@ class _PageRest:
     """Whether it is the last page of the result."""
 
 
-def _take_records(
-    records: RecordList, shape: Callable[[FieldValues], FieldValues], limit: int, position: Position, reply: Reply
-) -> _PageRest:
+def _take_records(records: RecordList, source: Source, limit: int, position: Position, reply: Reply) -> _PageRest:
     """Take records of a page from a position on. It is done where pages are read, for they may be large.
 
     Those that are not shown are only counted.
     """
     page = protocol.read_page(reply)
-    rows = page.rows
+    rows, shape = page.rows, source.shape
     most = min(len(rows), position.skip + limit - len(records.records))
-    for place in range(position.skip, most):
-        if not records.add(shape(strip_attributes(rows[place]))):
-            return _full_page(page, position, place)
+    shown = (shape(strip_attributes(row)) for row in rows[position.skip : most])
+    if not (reply.size and records.add_all(shown, GROWTH * reply.size + source.added * len(rows))):
+        for place, record in enumerate(shown, position.skip):
+            if not records.add(record):
+                return _full_page(page, position, place)
     if position.skip <= most < len(rows):
         return _full_page(page, position, most)
     skip = max(position.skip - len(rows), 0)  # what is skipped may go on in the next page

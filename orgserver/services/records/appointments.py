@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from orgserver.model import names, times
 from orgserver.model.errors import CallError, Rejected
-from orgserver.model.names import RecordId
+from orgserver.model.names import EVENT, RecordId, SObjectName
 from orgserver.model.orgs import Org
 from orgserver.model.results import FieldValues
 from orgserver.salesforce import soql
@@ -26,6 +26,10 @@ _OVERLAP_SECONDS = 5.0
 _MAX_OVERLAPS = 5
 _ATTENDEES = 50
 _ID = 18
+_ADDED = 256
+"""Two times and the names around them."""
+_ESCAPE = 6
+"""Bytes of a character that is escaped."""
 
 
 def user_zone(org: Org) -> str:
@@ -111,6 +115,11 @@ def show_event(record: FieldValues, zone: str, fields: Sequence[str] | None) -> 
     if local:
         event["local"] = local | {"time_zone": zone}
     return event
+
+
+def added_bytes(sobject: SObjectName, zone: str) -> int:
+    """How many bytes more a record may take as it is told: an event has its local times and their zone, too."""
+    return _ADDED + _ESCAPE * len(zone) if sobject == EVENT else 0
 
 
 def _local_times(record: FieldValues, zone: ZoneInfo) -> dict[str, str]:

@@ -21,9 +21,13 @@ class ByteBudget:
         self._room -= size
         return True
 
+    def has(self, count: int) -> bool:
+        """Whether so many bytes are left."""
+        return count <= self._room
+
     def take_bytes(self, count: int) -> bool:
         """Take so many bytes; False, and nothing is taken, where they are not left."""
-        if count > self._room:
+        if not self.has(count):
             return False
         self._room -= count
         return True

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from orgserver.model.results import FieldValues
 from orgserver.services.results import result_size
 from orgserver.services.results.byte_budget import ByteBudget
+
+GROWTH = 4
+"""A record takes at most so many times the bytes of the JSON that it came in: ``1e15`` is written out as
+``1000000000000000.0``, and everything else takes as many bytes or fewer."""
 
 
 class RecordList:
@@ -14,9 +20,26 @@ class RecordList:
         self.records: list[FieldValues] = []
         self.warnings: tuple[str, ...] = ()
         self._budget = ByteBudget()
+        self._unmeasured: list[FieldValues] = []
+        self._most = 0
+        """Bytes that the unmeasured ones take at most."""
+
+    def add_all(self, records: Iterable[FieldValues], most: int) -> bool:
+        """Add records that take so many bytes at most together; False, and none is added, if they may not fit.
+
+        Whether records fit that are few and short is certain without writing each of them out.
+        """
+        if not self._budget.has(self._most + most):
+            return False
+        new = list(records)
+        self.records += new
+        self._unmeasured += new
+        self._most += most
+        return True
 
     def add(self, record: FieldValues) -> bool:
         """Add a record; False if there is no room for it."""
+        self._measure()
         if not self._budget.take(record):
             if self.records:
                 return False
@@ -25,3 +48,8 @@ class RecordList:
             self._budget.use_up()
         self.records.append(record)
         return True
+
+    def _measure(self) -> None:
+        for record in self._unmeasured:
+            self._budget.take(record)
+        self._unmeasured, self._most = [], 0
