@@ -10,7 +10,7 @@ from typing import Any
 
 def digest_arguments(arguments: Mapping[str, Any] | list[Any]) -> bytes:
     """The digest of arguments, whatever the order of their names; stored digests stay equal as long as this does."""
-    return digest_text(json.dumps(arguments, sort_keys=True, ensure_ascii=False, default=_json_form))
+    return digest_text(_encode(arguments))
 
 
 def digest_text(text: str) -> bytes:
@@ -20,3 +20,6 @@ def digest_text(text: str) -> bytes:
 
 def _json_form(value: object) -> object:
     return dict(value) if isinstance(value, Mapping) else str(value)
+
+
+_encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=_json_form).encode

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import secrets
 import time
-import uuid
 from collections.abc import Iterable
 from typing import NewType
 
@@ -39,6 +38,7 @@ _PATH = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,79}(?:\.[A-Za-z][A-Za-z0-9_]{0,79}){
 _API_VERSION = re.compile(r"v?(\d{2,3})\.0")
 _ALIKE = 0.6
 _CHECKSUM = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
+_LOW_BITS = (1 << 62) - 1
 
 _FIRST_SURROGATE, _LAST_SURROGATE = "\ud800", "\udfff"
 
@@ -108,10 +108,10 @@ def api_versions(texts: Iterable[str]) -> list[str]:
 
 def new_id() -> str:
     """Make a UUIDv7 (RFC 9562 §5.7): sortable by its millisecond of birth."""
-    now = time.time_ns() // 1_000_000
     random = secrets.randbits(74)
-    value = now << 80 | 0x7 << 76 | (random >> 62) << 64 | 0b10 << 62 | random & (1 << 62) - 1
-    return str(uuid.UUID(int=value))
+    value = (time.time_ns() // 1_000_000) << 80 | 0x7 << 76 | (random >> 62) << 64 | 0b10 << 62 | random & _LOW_BITS
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def split_list(text: str) -> tuple[str, ...]:

@@ -24,10 +24,12 @@ from orgserver.services.calls.plan import (
     Execution,
     Operation,
     Plan,
+    Prepare,
     too_late,
     unforeseen,
     with_warning,
 )
+from orgserver.services.calls.questions import Confirmation
 from orgserver.services.describe import name_hints
 from orgserver.services.describe.name_hints import OrgNames
 from orgserver.services.describe.schemas import Schemas
@@ -72,13 +74,16 @@ class Executor:
     async def run(self, call: Call, operation: Operation[T]) -> T:
         """Run an operation in a task of its own: a caller that goes away does not take the outcome with it."""
         seconds = min(operation.seconds or self._call_timeout, self._call_timeout)
-        deadline, intent = asyncio.get_running_loop().time() + seconds, call.intent(operation.action, operation.undoes)
+        loop = asyncio.get_running_loop()
+        intent, deadline = call.intent(operation.action, operation.undoes), loop.time() + seconds
         execution = Execution(intent=intent, call=call, operation=operation, deadline=deadline)
         task = asyncio.create_task(self.log.observe(execution, self._execute(execution)))
         self._running[task] = execution
-        task.add_done_callback(self._end)
+        end: asyncio.Future[None] = loop.create_future()
+        task.add_done_callback(partial(self._end, end))
         try:
-            return await asyncio.shield(task)
+            await end  # and not the task: whoever stops waiting does not stop it
+            return task.result()
         except CallError as error:
             error.on_record = True
             raise
@@ -94,8 +99,9 @@ class Executor:
                 self._check_policy(org, plan.permission)
                 if plan.preflight is not None and not self.schemas.memory.allows(org, plan.preflight):
                     await self.schemas.check_call(execution.call.caller, org, plan.preflight)
-                await self._check_confirmation(execution, org, plan)
-                execution.plan = await self._with_answer_key(org, plan)
+                if plan.confirm is not None:
+                    await self._check_confirmation(execution, org, plan.confirm)
+                execution.plan = plan if plan.idempotency_key is None else await self._with_answer_key(org, plan)
                 execution.leave = self._access.client.admit(org.row_id, org.instance_url)
             except _NotPinned as unpinned:
                 await self._pin(execution, unpinned.org)
@@ -134,18 +140,15 @@ class Executor:
         if org.policy.read_only:
             raise PolicyDenied(f"{org.alias} is read-only", code="READ_ONLY", hint="its administrator set it so")
 
-    async def _check_confirmation(self, execution: Execution[T], org: Org, plan: Plan[T]) -> None:
+    async def _check_confirmation(self, execution: Execution[T], org: Org, confirm: Confirmation) -> None:
         """See whether a person is to be asked, and whether one has said yes beforehand."""
         caller = execution.call.caller
-        execution.asks_person, execution.approval = False, None
-        if plan.confirm is not None and self._confirmer.needs_person(caller, org, plan.confirm):
-            execution.asks_person = True
-            execution.approval = await self._confirmer.find_pass(caller, org, execution.intent, plan.confirm)
+        execution.asks_person, execution.approval = self._confirmer.needs_person(caller, org, confirm), None
+        if execution.asks_person:
+            execution.approval = await self._confirmer.find_pass(caller, org, execution.intent, confirm)
 
     async def _with_answer_key(self, org: Org, plan: Plan[T]) -> Plan[T]:
         """Open the key for an answer that must be remembered before anything is sent: afterwards it is too late."""
-        if plan.idempotency_key is None:
-            return plan
         async with self._store.database.reading() as connection:
             return replace(plan, answer_key=await self._store.orgs.credentials.data_key(connection, org.row_id))
 
@@ -172,7 +175,8 @@ class Executor:
         result: T | None = None
         error: CallError | None = None
         try:
-            plan = await self._prepare(execution, plan, session)
+            if plan.prepare is not None:
+                plan = await self._prepare(execution, plan, plan.prepare, session)
             result = await self._send_in_time(execution, plan, session)
         except TimeoutError:
             error = too_late(session.trace, given_up=execution.is_given_up)
@@ -193,13 +197,13 @@ class Executor:
             raise error
         return with_warning(result, session.trace)  # type: ignore[return-value]  # without an error there is a result
 
-    async def _prepare(self, execution: Execution[T], plan: Plan[T], session: OrgSession) -> Plan[T]:
+    async def _prepare(
+        self, execution: Execution[T], plan: Plan[T], prepare: Prepare[T], session: OrgSession
+    ) -> Plan[T]:
         """The plan with what it has to learn from the org; while that is read, nothing is changed."""
-        if plan.prepare is None:
-            return plan
         try:
             async with execution.limit_time():
-                ready = await plan.prepare(session)
+                ready = await prepare(session)
         except Unanswered as error:
             raise NotSent(f"{error}, so nothing was changed", code=error.code) from error
         finally:
@@ -287,7 +291,9 @@ class Executor:
         while self._running:
             await asyncio.gather(*self._running, return_exceptions=True)
 
-    def _end(self, task: asyncio.Task[Any]) -> None:
+    def _end(self, end: asyncio.Future[None], task: asyncio.Task[Any]) -> None:
         self._running.pop(task, None)
         if not task.cancelled():
             task.exception()  # whoever waited has it; nobody waiting is no reason for a warning
+        if not end.done():
+            end.set_result(None)

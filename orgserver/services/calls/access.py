@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from orgserver.model.errors import NotSent, StaleToken, UnknownOrg
-from orgserver.model.orgs import AccessToken, Caller, Org, Scope
+from orgserver.model.orgs import Caller, Org, Scope
 from orgserver.salesforce.client import SalesforceClient
 from orgserver.salesforce.exchange import Trace
 from orgserver.salesforce.protocol import rest
@@ -45,7 +45,10 @@ class OrgSession:
         new = False
         while True:
             try:
-                result = await self._ask(token, request, read)
+                where = self.org.hosts_with(token.instance_url)
+                result = await self._tokens.client.call(
+                    where, token.token, request, read, deadline=self.deadline, trace=self.trace
+                )
                 break
             except StaleToken as error:
                 if rest.is_next_page(request) and self._tokens.ends_results(self.org, token, new=new):
@@ -55,12 +58,6 @@ class OrgSession:
             token, new = await self._tokens.after(self.org, token)
         self._tokens.accepted(self.org)
         return result
-
-    async def _ask(self, token: AccessToken, request: Request, read: Callable[[Reply], T]) -> T:
-        where = self.org.hosts_with(token.instance_url)
-        return await self._tokens.client.call(
-            where, token.token, request, read, deadline=self.deadline, trace=self.trace
-        )
 
 
 class Access:

@@ -95,12 +95,15 @@ class Plan(Generic[T]):
     """What is kept before it is sent, where the org's policy says so."""
     preflight: Preflight | None = None
     """What a fresh describe, where one is at hand, can say against it before it is sent."""
-    prepare: Callable[[OrgSession], Awaitable[Plan[T]]] | None = None
+    prepare: Prepare[T] | None = None
     """Reads what is needed of the org, after the intent and before anything is changed: the plan to go on with."""
     lasts: bool = False
     """Whether it bounds its own time, as long as it gets on, and renews its entry's deadline."""
     confirm: Confirmation | None = None
     """What a person is asked first, where the org's policy or the number of records says so."""
+
+
+Prepare = Callable[[OrgSession], Awaitable[Plan[T]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +146,16 @@ class Execution(Watched, Generic[T]):
 
     def make_plan(self, org: Org) -> Plan[T]:
         """Plan the operation in its org; its intent says what is known of it also when the arguments are wrong."""
-        self.intent = replace(self.intent, org=org.alias, org_row=org.row_id, org_id=org.org_id)
-        plan = self.operation.plan(self.call, org)
+        try:
+            plan = self.operation.plan(self.call, org)
+        except BaseException:
+            self.intent = replace(self.intent, org=org.alias, org_row=org.row_id, org_id=org.org_id)
+            raise
         self.intent = replace(
             self.intent,
+            org=org.alias,
+            org_row=org.row_id,
+            org_id=org.org_id,
             record_ids=plan.record_ids[:MAX_RECORD_IDS],
             fields=tuple(sorted({name[:_WORDS] for name in plan.fields}))[:_MAX_FIELDS],
             soql=plan.soql,
@@ -156,7 +165,6 @@ class Execution(Watched, Generic[T]):
 
     def complete(self, completion: Completion) -> Completion:
         """The completion of what succeeded, with what the call cost."""
-        completion = replace(completion, record_ids=completion.record_ids[:MAX_RECORD_IDS])
         return _add_cost(completion, self._trace, self.started)
 
     def fail(self, error: CallError) -> Completion:
@@ -230,17 +238,18 @@ async def _observe(observer: Observer, watched: Watched, answer: Coroutine[Any, 
 
 
 def _failure(error: CallError, trace: Trace, started: float) -> Completion:
-    completion = _add_cost(Completion(Outcome(error.outcome), error_code=error.code[:_WORDS]), trace, started)
-    return completion if completion.http_status is not None else replace(completion, http_status=error.http_status)
+    completion = Completion(Outcome(error.outcome), error_code=error.code[:_WORDS], http_status=error.http_status)
+    return _add_cost(completion, trace, started)
 
 
 def _add_cost(completion: Completion, trace: Trace, started: float) -> Completion:
     return replace(
         completion,
-        http_status=trace.http_status,
+        http_status=completion.http_status if trace.http_status is None else trace.http_status,
         api_calls=trace.api_calls,
         attempts=trace.attempts,
         salesforce_request_id=_shorten(trace.salesforce_request_id),
+        record_ids=completion.record_ids[:MAX_RECORD_IDS],
         duration_us=int((time.perf_counter() - started) * 1_000_000),
     )
 

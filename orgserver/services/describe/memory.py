@@ -70,8 +70,12 @@ class DescribeMemory:
         """Whether fresh describes have nothing against a call; not where the store may have fresher ones than these."""
         if preflight.sobject is None:
             return True
-        now, keys = self._clock(), (describe_key(org, ALL), describe_key(org, preflight.sobject))
-        return not any(self._is_due(key, now) for key in keys) and not self._problems(org, preflight, now)[0]
+        now, every, one = self._clock(), describe_key(org, ALL), describe_key(org, preflight.sobject)
+        if self._is_due(every, now) or self._is_due(one, now):
+            return False
+        if every not in self.describes and one not in self.describes:
+            return True
+        return not self._problems(org, preflight, now)[0]
 
     def problems(self, org: Org, preflight: Preflight) -> tuple[Sequence[Problem], list[str]]:
         """What fresh describes have against a call, and which of them say so."""

@@ -7,6 +7,7 @@ a lease (docs/adr/0007-lease.md).
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -70,7 +71,7 @@ class Tokens:
     ) -> None:
         self._store = store
         self.client = client
-        self._live: dict[RowId, _Live] = {}
+        self._live: defaultdict[RowId, _Live] = defaultdict(_Live)
         self._make_refresher = partial(
             Refresher,
             store,
@@ -101,7 +102,7 @@ class Tokens:
 
         Raises NeedsLogin, NoConnection or another NotSent.
         """
-        live = self._live.setdefault(org.row_id, _Live())
+        live = self._live[org.row_id]
         if live.current is not None and (not_this is None or not is_same_token(live.current, not_this)):
             return live.current
         async with live.lock:
@@ -114,7 +115,7 @@ class Tokens:
 
         Raises Rejected, without asking for another, while it is known that new tokens are refused too.
         """
-        useless = self._live.setdefault(org.row_id, _Live()).useless
+        useless = self._live[org.row_id].useless
         if (
             useless is not None
             and is_same_token(useless.token, refused)
@@ -126,14 +127,14 @@ class Tokens:
 
     def refused_anew(self, org: Org, token: AccessToken, message: str) -> Rejected:
         """Remember that a new token was refused, and give the error: for a while, longer each time, no other is got."""
-        live = self._live.setdefault(org.row_id, _Live())
+        live = self._live[org.row_id]
         pause = min(live.useless.pause * 2, _LONGEST_PAUSE) if live.useless else _FIRST_PAUSE
         live.useless = _Useless(token, message, asyncio.get_running_loop().time() + pause, pause)
         return _refused_anew(org, message)
 
     def ends_results(self, org: Org, token: AccessToken, *, new: bool) -> bool:
         """Whether the next page of a query is gone for good: a new token was refused with one, this time or before."""
-        live = self._live.setdefault(org.row_id, _Live())
+        live = self._live[org.row_id]
         if new:
             live.ended_results = token
         return is_same_token(token, live.ended_results)
@@ -154,7 +155,7 @@ class Tokens:
 
         Without ``force``, which is an operator's word, a refresh token whose last answer was lost is left alone.
         """
-        live = self._live.setdefault(org.row_id, _Live())
+        live = self._live[org.row_id]
         async with live.lock:
             request = RefreshRequest(await self._stored(org), prove=force, force=force)
             live.current = await self._shielded(org, request)
