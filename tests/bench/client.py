@@ -101,8 +101,15 @@ class Server:
         try:
             return sum(int(each.read_text().split()[0]) for each in folder.glob("task/*/schedstat")) / 1_000
         except (OSError, IndexError):
-            user, system = (folder / "stat").read_text().rpartition(")")[2].split()[11:13]
-            return (int(user) + int(system)) * _TICKS_US
+            return sum(self._ticks_us())
+
+    def kernel_us(self) -> float:
+        """How much of it was the kernel's, in ticks: syncing files, sockets, waking threads."""
+        return self._ticks_us()[1]
+
+    def _ticks_us(self) -> tuple[float, float]:
+        user, system = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        return int(user) * _TICKS_US, int(system) * _TICKS_US
 
     def rss_mb(self) -> float:
         """Its resident memory."""

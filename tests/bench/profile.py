@@ -15,6 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +70,16 @@ def serve(file: str) -> None:
     profile_threads(run, Path(file))
 
 
-def measure(python: str, tool: str, *, calls: int, callers: int, packed: bool) -> tuple[Functions, float]:
-    """What so many calls cost, by function, and the CPU time in µs of a call without profiling."""
+@dataclass(frozen=True)
+class Plain:
+    """A call without profiling: its CPU time, and how much of that was the kernel's."""
+
+    cpu_us: float
+    kernel_us: float
+
+
+def measure(python: str, tool: str, *, calls: int, callers: int, packed: bool) -> tuple[Functions, Plain]:
+    """What so many calls cost, by function, and what one costs without profiling."""
     from tests.bench.client import call, drive
     from tests.bench.homes import Participant
     from tests.bench.world import CREATE, LIST, REFUSED, Contender, Sizes, World, upstream
@@ -83,13 +92,14 @@ def measure(python: str, tool: str, *, calls: int, callers: int, packed: bool) -
         file = Path(folder) / "functions.json"
         profiled = Contender([python, "-P", __file__, "--serve", str(file)], params, home)
 
-        def run(contender: Contender, each: int) -> float:
+        def run(contender: Contender, each: int) -> Plain:
             with contender.start(world.folder) as server:
                 server.begin()
                 drive([call(server, params, 50, is_error=tool == "refused")])
-                before = server.cpu_us()
+                cpu, kernel = server.cpu_us(), server.kernel_us()
                 drive([call(server, params, each, is_error=tool == "refused") for _ in range(callers)])
-                return (server.cpu_us() - before) / (each * callers)
+                made = each * callers
+                return Plain((server.cpu_us() - cpu) / made, (server.kernel_us() - kernel) / made)
 
         def functions(each: int) -> Functions:
             run(profiled, each)
@@ -134,13 +144,14 @@ def package(name: str) -> str:
     return "python" if path.startswith((sys.base_prefix, "<frozen")) else parts[0]
 
 
-def show(functions: Functions, plain_us: float, most: int) -> None:
+def show(functions: Functions, plain: Plain, most: int) -> None:
     """The functions with the most own time, and their packages."""
     python_calls = sum(count for name, (count, _) in functions.items() if not name.startswith(_NOT_PYTHON))
     built_in = sum(count for name, (count, _) in functions.items() if name.startswith(_NOT_PYTHON))
     total = sum(own for _, own in functions.values())
     print(f"a call: {python_calls:,.0f} calls of Python functions, {built_in:,.0f} of built-in ones")
-    print(f"a call: {plain_us:,.0f} µs of CPU without profiling, {total:,.0f} µs with it\n")
+    print(f"a call: {plain.cpu_us:,.0f} µs of CPU without profiling, {total:,.0f} µs with it")
+    print(f"        {plain.kernel_us:,.0f} µs of it are the kernel's: syncing files, sockets, waking threads\n")
     by_package: dict[str, Any] = {"µs": Counter(), "calls": Counter()}
     for name, (count, own) in functions.items():
         by_package["µs"][package(name)] += own
@@ -167,10 +178,10 @@ def main() -> None:
     if options.serve:
         serve(options.serve)
         return
-    functions, plain_us = measure(
+    functions, plain = measure(
         options.server, options.tool, calls=options.calls, callers=options.callers, packed=not options.plain
     )
-    show(functions, plain_us, options.top)
+    show(functions, plain, options.top)
 
 
 if __name__ == "__main__":

@@ -201,13 +201,15 @@ def measure_floor(world: World) -> list[Figure]:
     names = {"": "pipes alone", "rows": "pipes and two durable rows", "exchange": "pipes and one exchange"}
     names["rows,exchange"] = "floor: pipes, rows and exchange"
     figures = {parts: Figure(name, "ms", "echo") for parts, name in names.items()}
+    cpu = {parts: Figure(f"{name}: CPU a call", "µs", "echo") for parts, name in names.items()}
     for _ in alternations(world, "floor"):
-        echo = world.burst(world.echo).p50_ms
+        echo = world.burst(world.echo)
         for parts, figure in figures.items():
-            own = world.burst(world.floor(parts)).p50_ms
+            own = world.burst(world.floor(parts))
             for participant in world.participants:
-                figure.add(participant.name, echo, own)
-    return list(figures.values())
+                figure.add(participant.name, echo.p50_ms, own.p50_ms)
+                cpu[parts].add(participant.name, echo.cpu_us_alone, own.cpu_us_alone)
+    return [*figures.values(), *cpu.values()]
 
 
 def measure_verify(world: World) -> list[Figure]:
