@@ -1,5 +1,6 @@
 """Sealed values open only with their key, in their place, unchanged."""
 
+import hmac
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,6 +15,13 @@ from orgserver.vault.ring import RingBehind, Vault, read_ring, write_ring
 
 texts = st.text(max_size=40)
 contexts = st.builds(Context, texts, texts, texts, texts)
+
+
+@given(st.binary(min_size=32, max_size=32), st.binary(max_size=80))
+def test_a_mac_is_hmac_sha256_however_often_it_is_made(material: bytes, message: bytes) -> None:
+    mac = Key(material).make_mac()
+
+    assert {mac(message), mac(message)} == {hmac.digest(material, message, "sha256")}
 
 
 @given(st.binary(max_size=500), contexts)

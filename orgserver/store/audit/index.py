@@ -6,15 +6,10 @@ running servers and by whoever searches.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from functools import lru_cache
-from typing import Any
-
 from sqlalchemy import Connection, select, text
 
 from orgserver.store import tables
-from orgserver.store.audit import chain, result_parts
+from orgserver.store.audit import result_parts
 from orgserver.store.transaction import Transaction
 
 PAGE = 2_000
@@ -32,7 +27,7 @@ _OUTCOMES = text("""
     AND ended.entry_id = audit_entries.entry_id
 """)
 TOUCHED = """
-    SELECT DISTINCT ids.value AS record_id, entries.sequence AS sequence
+    SELECT ids.value AS record_id, entries.sequence AS sequence
     FROM audit_events AS events
     JOIN json_each(CAST(events.canonical AS TEXT), '$.record_ids') AS ids
     JOIN audit_entries AS entries ON entries.entry_id = events.entry_id
@@ -41,35 +36,35 @@ TOUCHED = """
 """Which records the events of a span touched, and the entries they belong to."""
 _TOUCH = text(f"INSERT OR IGNORE INTO audit_touched (record_id, sequence) {TOUCHED}")  # our own text
 _SPAN = text("SELECT indexed.sequence, head.sequence FROM audit_indexed AS indexed, audit_head AS head")
-_COLUMNS = ("principal", "org", "tool", "action", "object", "outcome")
-_END_OF_TIME = 4_223_371_680
-"""Minutes until the year 10000, which no datetime can hold."""
-_quoted = json.JSONEncoder(ensure_ascii=False).encode
-_INDEX = text(f"""
-    SELECT min(sequence) FROM (
-        SELECT events.sequence AS sequence FROM audit_events AS events
-        LEFT JOIN audit_entries AS found ON found.sequence = events.sequence
-        WHERE events.sequence > :after AND events.sequence <= :upto AND events.kind = 'intent' AND NOT (
-            found.entry_id IS events.entry_id AND found.time IS events.time
-            AND found.principal IS lower(events.principal) AND found.org IS lower(events.org)
-            AND found.tool IS lower(events.tool) AND found.action IS lower(events.action)
-            AND found.object IS lower(events.object))
-        UNION ALL
-        SELECT found.sequence FROM audit_entries AS found
-        LEFT JOIN audit_events AS events ON events.sequence = found.sequence AND events.kind = 'intent'
-        WHERE found.sequence > :after AND found.sequence <= :upto AND events.sequence IS NULL
-        UNION ALL
-        SELECT found.sequence FROM audit_entries AS found
-        LEFT JOIN audit_events AS ended ON ended.sequence = found.outcome_sequence
-        WHERE found.sequence > :after AND found.sequence <= :upto
-        AND NOT (found.outcome = 'pending' AND found.outcome_sequence IS NULL)
-        AND NOT coalesce(ended.kind = 'outcome' AND ended.entry_id = found.entry_id
-            AND ended.outcome = found.outcome, 0)
-        UNION ALL
-        SELECT sequence FROM ({TOUCHED}) AS touched
-        WHERE NOT EXISTS (SELECT 1 FROM audit_touched AS found
-            WHERE found.record_id = touched.record_id AND found.sequence = touched.sequence)
-    )
+_INTENTS = text("""
+    SELECT count(found.sequence), min(CASE WHEN NOT (
+        found.entry_id IS events.entry_id AND found.time IS events.time
+        AND found.principal IS lower(events.principal) AND found.org IS lower(events.org)
+        AND found.tool IS lower(events.tool) AND found.action IS lower(events.action)
+        AND found.object IS lower(events.object)) THEN events.sequence END)
+    FROM audit_events AS events
+    LEFT JOIN audit_entries AS found ON found.sequence = events.sequence
+    WHERE events.sequence > :after AND events.sequence <= :upto AND events.kind = 'intent'
+""")
+_COUNT = text("SELECT count(*) FROM audit_entries WHERE sequence > :after AND sequence <= :upto")
+"""Each entry of an intent was looked at; none may be left over."""
+_WITHOUT_INTENT = text("""
+    SELECT min(found.sequence) FROM audit_entries AS found
+    LEFT JOIN audit_events AS events ON events.sequence = found.sequence AND events.kind = 'intent'
+    WHERE found.sequence > :after AND found.sequence <= :upto AND events.sequence IS NULL
+""")
+_OUTCOMES_OF_ENTRIES = text("""
+    SELECT min(found.sequence) FROM audit_entries AS found
+    LEFT JOIN audit_events AS ended ON ended.sequence = found.outcome_sequence
+    WHERE found.sequence > :after AND found.sequence <= :upto
+    AND NOT (found.outcome = 'pending' AND found.outcome_sequence IS NULL)
+    AND NOT coalesce(ended.kind = 'outcome' AND ended.entry_id = found.entry_id
+        AND ended.outcome = found.outcome, 0)
+""")
+_UNTOUCHED = text(f"""
+    SELECT min(sequence) FROM ({TOUCHED}) AS touched
+    WHERE NOT EXISTS (SELECT 1 FROM audit_touched AS found
+        WHERE found.record_id = touched.record_id AND found.sequence = touched.sequence)
 """)  # noqa: S608  # our own text
 _ENDED = text("""
     SELECT (SELECT count(*) FROM audit_events WHERE sequence > :after AND sequence <= :upto AND kind = 'outcome')
@@ -138,58 +133,7 @@ def catch_up_in(tx: Transaction) -> bool:
     return bool(upto < head)
 
 
-# -- verification: the columns beside an event
-
-
-def columns_agree(row: Sequence[Any]) -> bool:
-    """Whether the searchable columns say what the canonical bytes say.
-
-    Canonical bytes are one flat JSON object without white space, and a quote inside a text is escaped: so
-    ``"name":"value"`` stands in them exactly where that key has that value.
-    """
-    entry_id, time, canonical = row[1], row[3], row[10]
-    if type(time) is not int or type(entry_id) is not str or '"' in entry_id:
-        return False
-    minute, rest = divmod(time, 60_000_000)
-    if (
-        not 0 <= minute < _END_OF_TIME
-        or b'%b%02d.%06dZ"' % (_minute(minute), *divmod(rest, 1_000_000)) not in canonical
-    ):
-        return False
-    expected = _expected(row[2], *row[4:10])
-    if expected is None or f'"id":"{entry_id}"'.encode("utf-8", "surrogatepass") not in canonical:
-        return False
-    present, absent = expected
-    for piece in present:
-        if piece not in canonical:
-            return False
-    for piece in absent:  # noqa: SIM110  # all() would make a generator for each event
-        if piece in canonical:
-            return False
-    return True
-
-
-@lru_cache(maxsize=256)
-def _minute(minute: int) -> bytes:
-    """The beginning of a time as canonical bytes hold it."""
-    return b'"time":"' + chain.time_text(minute * 60_000_000).removesuffix("00.000000Z").encode()
-
-
-@lru_cache(maxsize=4_096)  # a log says the same few things again and again
-def _expected(kind: object, *columns: object) -> tuple[tuple[bytes, ...], tuple[bytes, ...]] | None:
-    """What must stand in the canonical bytes of an event with these columns, and what must not; None: no such event."""
-    present, absent = [], []
-    for name, value in zip(("kind", *_COLUMNS), (kind, *columns), strict=True):
-        if value is None:
-            absent.append(f'"{name}":'.encode())
-        elif isinstance(value, str):
-            present.append(f'"{name}":{_quoted(value)}'.encode("utf-8", "backslashreplace"))
-        else:
-            return None
-    return tuple(present), tuple(absent)
-
-
-# -- the search tables
+# -- verification
 
 
 def verify_index(connection: Connection, began: int, end: int, page: int) -> tuple[int, str] | None:
@@ -204,7 +148,7 @@ def verify_index(connection: Connection, began: int, end: int, page: int) -> tup
     upto, bad = min(end, indexed), []
     for after in range(began, upto, page):
         with connection.begin():
-            bad.append(connection.execute(_INDEX, {"after": after, "upto": min(after + page, upto)}).scalar())
+            bad += _find_bad_entries(connection, {"after": after, "upto": min(after + page, upto)})
     with connection.begin():
         now, _ = _read_end_of_index(connection)
         bad.append(connection.execute(_OUT_OF_BOUNDS, {"indexed": now}).scalar())
@@ -214,6 +158,15 @@ def verify_index(connection: Connection, began: int, end: int, page: int) -> tup
         bad += [connection.execute(_STRANGE_TOUCHES).scalar(), connection.execute(_STRANGE_BULK).scalar()]
     first = min((one for one in bad if one is not None), default=None)
     return None if first is None else (int(first), f"what entry {first} is found by was edited")
+
+
+def _find_bad_entries(connection: Connection, span: dict[str, int]) -> list[int | None]:
+    """What is wrong with the entries of a span of events, by the lowest sequence of each kind."""
+    count, bad_intent = connection.execute(_INTENTS, span).one()
+    bad = [bad_intent, *(connection.execute(query, span).scalar() for query in (_OUTCOMES_OF_ENTRIES, _UNTOUCHED))]
+    if connection.execute(_COUNT, span).scalar() != count:
+        bad.append(connection.execute(_WITHOUT_INTENT, span).scalar())
+    return bad
 
 
 def _read_end_of_index(connection: Connection) -> tuple[int, tuple[int, str] | None]:

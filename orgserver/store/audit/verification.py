@@ -10,7 +10,9 @@ event is one tuple, and its columns are looked for in its canonical bytes as the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -23,7 +25,8 @@ from orgserver.store import tables
 from orgserver.store.audit import chain, snapshots
 from orgserver.store.audit.anchors import Anchors
 from orgserver.store.audit.base import Base, find_problem, is_named_in_chain, read_base_in
-from orgserver.store.audit.index import columns_agree, verify_index
+from orgserver.store.audit.columns import all_agree, columns_agree
+from orgserver.store.audit.index import verify_index
 
 PAGE = 8_000
 _ROWS = 1_000
@@ -73,6 +76,8 @@ class Verification:
     _base: Base = field(default_factory=lambda: Base(0, b""))
     _base_was_met: bool = False
     """Whether an event was met that names the base."""
+    _reads_any_text: bool = False
+    """Whether text was met that is no UTF-8."""
 
     def fail(self, sequence: int, problem: str) -> None:
         """Keep the first thing that is wrong: the lowest sequence."""
@@ -81,17 +86,18 @@ class Verification:
 
     def run(self, connection: Connection, progress: Callable[[int], None] = lambda _sequence: None) -> None:
         """Check everything from where it stands, or from the base, to the end of the chain."""
-        _read_any_text(connection)
-        while True:
-            base = self._begin(connection)
-            if self.problem is None:
-                self._run(connection, progress, base)
-            with connection.begin():
-                if self.problem is None or read_base_in(connection, self.store_id) == base:
-                    return
-            self.sequence = self.events = self.intents = 0  # it was pruned meanwhile: begin again
-            self.first_bad = self.problem = None
-            self.anchors.clear()
+        with _reading_text(connection, _any_text):
+            while not self._run_once(connection, progress):
+                self.sequence = self.events = self.intents = 0  # it was pruned meanwhile: begin again
+                self.first_bad = self.problem = None
+                self.anchors.clear()
+
+    def _run_once(self, connection: Connection, progress: Callable[[int], None]) -> bool:
+        base = self._begin(connection)
+        if self.problem is None:
+            self._run(connection, progress, base)
+        with connection.begin():
+            return self.problem is None or read_base_in(connection, self.store_id) == base
 
     def _begin(self, connection: Connection) -> Base:
         with connection.begin():
@@ -128,18 +134,51 @@ class Verification:
 
     def _page(self, connection: Connection) -> bool:
         """Check the next page of the chain; False at its end."""
-        began = self.sequence
-        with connection.begin():
-            result = connection.execute(_EVENTS, {"after": began})
+        read = 0
+        with connection.begin(), connection.execute(_EVENTS, {"after": self.sequence}) as result:
             assert result.cursor is not None  # noqa: S101  # a SELECT has one
-            read = 0
-            while self.problem is None and (rows := result.cursor.fetchmany(_ROWS)):  # plain tuples: Rows cost more
-                self._check(rows)
-                read += len(rows)
-            result.close()
+            try:
+                with _reading_text(connection, _any_text if self._reads_any_text else str):
+                    while self.problem is None and (rows := result.cursor.fetchmany(_ROWS)):  # tuples: Rows cost more
+                        self._check(rows)
+                        read += len(rows)
+            except sqlite3.OperationalError as error:
+                if "UTF-8" not in str(error):
+                    raise
+                self._reads_any_text = True
+                return True
         return read == PAGE and self.problem is None
 
-    def _check(self, rows: Iterable[tuple[Any, ...]]) -> None:
+    def _check(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Check events one after the other, unless all of them are surely good."""
+        columns = [*zip(*rows, strict=True)]
+        numbers, hashes = columns[0], columns[11]
+        if not self._is_good(columns):
+            self._check_each(rows)
+            return
+        for place in (place for place, kind in enumerate(columns[2]) if kind == chain.CHECKPOINT):
+            self.anchors.add_claim(numbers[place], columns[3][place], columns[10][place])
+        self.intents += columns[2].count(chain.INTENT)
+        self.events += len(rows)
+        self.sequence, self.hash = numbers[-1], hashes[-1]
+
+    def _is_good(self, columns: Sequence[tuple[Any, ...]]) -> bool:
+        """Whether all of some events, given as columns, surely pass; a step over all of them costs less than each."""
+        numbers, canonicals, hashes, macs = columns[0], *columns[10:13]
+        anchors = self.anchors.hashes
+        return (
+            numbers == tuple(range(self.sequence + 1, self.sequence + 1 + len(numbers)))
+            and {*map(type, canonicals), *map(type, hashes), *map(type, macs)} == {bytes}
+            and [*map(chain.link, (self.hash, *hashes), numbers, canonicals)] == [*hashes]
+            and [*map(self.key, hashes)] == [*macs]
+            and all_agree(columns)
+            and all(
+                anchors[number] == hash_ for number, hash_ in zip(numbers, hashes, strict=True) if number in anchors
+            )
+            and Action.PRUNE not in columns[7]
+        )
+
+    def _check_each(self, rows: Iterable[tuple[Any, ...]]) -> None:
         link, mac_of = chain.link, self.key
         sequence, previous = self.sequence, self.hash
         anchors = self.anchors.hashes
@@ -219,8 +258,13 @@ class Verification:
             self.fail(sequence + 1, f"the end of the chain was cut off: a checkpoint stands at entry {last_signed}")
 
 
-def _read_any_text(connection: Connection) -> None:
-    """Let text that somebody made no UTF-8 be read, so that it is found and not stumbled over."""
+@contextmanager
+def _reading_text(connection: Connection, text_factory: Callable[[bytes], str]) -> Iterator[None]:
+    """Read text as this makes it: ``str`` is quick, but stumbles over what somebody made no UTF-8."""
     raw = connection.connection.driver_connection
     assert raw is not None  # noqa: S101  # this connection is open
-    raw.text_factory = _any_text
+    usual, raw.text_factory = raw.text_factory, text_factory
+    try:
+        yield
+    finally:
+        raw.text_factory = usual
