@@ -142,6 +142,7 @@ def delete(id_argument: str) -> Run:
 
 async def list_(services: Services, call: Call, arguments: Any) -> dict[str, Any]:
     """List records; ``start`` and ``end`` where the tool has them."""
+    values = vars(arguments)  # a model searches long for an attribute that it has not
     listing = Listing(
         call.object,
         arguments.limit,
@@ -149,8 +150,8 @@ async def list_(services: Services, call: Call, arguments: Any) -> dict[str, Any
         arguments.fields,
         arguments.filter,
         arguments.order_by,
-        getattr(arguments, "start", None),
-        getattr(arguments, "end", None),
+        values.get("start"),
+        values.get("end"),
         arguments.count,
     )
     return results.page(call.org, await services.executor.run(call, services.queries.list(listing)))
