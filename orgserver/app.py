@@ -16,7 +16,7 @@ from orgserver.config import Settings
 from orgserver.model.errors import StoreError
 from orgserver.model.orgs import Caller, Scope
 from orgserver.salesforce.client import SalesforceClient
-from orgserver.salesforce.connections import OpenTransport
+from orgserver.salesforce.connections import Senders
 from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.services.calls.access import Access
 from orgserver.services.calls.confirmation import Notify
@@ -137,13 +137,13 @@ async def open_app(
     observer: Observer | None = None,
     patience: Patience = PATIENCE,
     notify: Notify | None = None,
-    transport: OpenTransport | None = None,
+    senders: Senders | None = None,
     clock: Callable[[], int] = read_clock,
 ) -> AsyncIterator[App]:
     """Open the store and everything above it; OperatorError with one sentence when something stands in the way.
 
     ``patience`` is for a store that another process holds. ``notify`` shows a person that a question waits; without it
-    nobody is shown anything. ``transport`` opens connections to orgs in place of the usual ones. ``clock`` tells the
+    nobody is shown anything. ``senders`` opens what sends to orgs in place of the usual ones. ``clock`` tells the
     store's time.
     """
     # The store's thread and the event loop hand the interpreter to each other twice a call; the default of
@@ -162,10 +162,9 @@ async def open_app(
         client = SalesforceClient(
             concurrency=settings.org_concurrency,
             queue=settings.org_queue,
-            proxy=settings.proxy,
-            ca_file=settings.ca_file,
             token_seconds=settings.token_seconds,
-            transport=transport,
+            senders=senders
+            or Senders(concurrency=settings.org_concurrency, proxy=settings.proxy, ca_file=settings.ca_file),
         )
         stack.push_async_callback(client.aclose)
         access = Access(store, client, scope or Scope(), lease_seconds=settings.lease_seconds, observer=observer)

@@ -14,7 +14,7 @@ from orgserver.model.text import escape_json, escape_text
 FIELDS = ("request", "org", "tool", "outcome", "ms", "entry", "rotated", "count")
 """What callers may attach with ``extra=``; never values, tokens or record names."""
 
-_LOUD = ("httpx", "httpcore", "aiohttp", "sqlalchemy", "alembic", "mcp", "asyncio", "aiosqlite", "uvicorn")
+_LOUD = ("httpx", "httpcore", "sqlalchemy", "alembic", "mcp", "asyncio", "aiosqlite", "uvicorn")
 _TOKENS = re.compile(
     r"00D[0-9A-Za-z]{12,15}![0-9A-Za-z._]+"
     r"|5Aep[0-9A-Za-z._=-]{8,}"

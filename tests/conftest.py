@@ -5,20 +5,19 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 
 from orgserver.app import App, open_app
 from orgserver.cli.orgs.pretend_orgs import register
 from orgserver.config import read_settings
 from orgserver.model.orgs import Caller, Principal, Scope
-from orgserver.salesforce.transport import AiohttpTransport
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
 from orgserver.store.session import Store, open_store
 from orgserver.store.transaction import read_clock
 from orgserver.vault.keys import Key
 from orgserver.vault.ring import Vault
+from tests.senders import HttpxSenders
 
 OpenApp = Callable[..., AbstractAsyncContextManager[App]]
 
@@ -77,23 +76,9 @@ def caller() -> Caller:
     return Caller(Principal("local:tester"), "stdio", client="test/1", request_id="r1")
 
 
-class Transports:
-    """Opens the connections of the test's apps: real ones, until a test puts something else in their place."""
-
-    def __init__(self) -> None:
-        self.open = self.open_real
-
-    def __call__(self, url: str) -> httpx.AsyncBaseTransport:
-        return self.open(url)
-
-    @staticmethod
-    def open_real(_url: str) -> httpx.AsyncBaseTransport:
-        return AiohttpTransport(connections=10, tls=None, proxy=None)
-
-
 @pytest.fixture
-def transports() -> Transports:
-    return Transports()
+def transports() -> HttpxSenders:
+    return HttpxSenders()
 
 
 class Clock:
@@ -115,13 +100,13 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def open_again(tmp_path: Path, transports: Transports, clock: Clock) -> OpenApp:
+def open_again(tmp_path: Path, transports: HttpxSenders, clock: Clock) -> OpenApp:
     """Opens an app over the test's home, as another process would; settings and scope by keyword."""
 
     @asynccontextmanager
     async def open_it(scope: Scope | None = None, **settings: object) -> AsyncIterator[App]:
         read = read_settings({"home": tmp_path / "home"} | settings, {})
-        async with open_app(read, scope, transport=transports, clock=clock) as opened:
+        async with open_app(read, scope, senders=transports, clock=clock) as opened:
             yield opened
 
     return open_it

@@ -11,7 +11,7 @@ import httpx
 import jwt
 
 from orgserver.salesforce.auth.audiences import LOGIN_URL
-from tests.conftest import Transports
+from tests.senders import HttpxSenders
 
 HOME = "https://acme.my.salesforce.com"
 EVIL = "https://proxy.acme.example"
@@ -38,7 +38,7 @@ class World:
     """Token host and audience of each assertion, in order."""
     tokens: set[str] = field(default_factory=set)
 
-    def install(self, transports: Transports) -> None:
+    def install(self, transports: HttpxSenders) -> None:
         transports.open = lambda _url: httpx.MockTransport(self.answer)
 
     def expire(self) -> None:

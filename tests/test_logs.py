@@ -76,7 +76,7 @@ def test_json_lines_hold_what_callers_attach(log: Log) -> None:
 def test_other_libraries_stay_at_warning_however_loud_we_are(log: Log) -> None:
     out = log(log_level="debug")
 
-    for name in ("httpx", "httpcore.http11", "aiohttp.client", "sqlalchemy.engine", "mcp.server", "asyncio"):
+    for name in ("httpx", "httpcore.http11", "sqlalchemy.engine", "mcp.server", "asyncio"):
         logging.getLogger(name).info("Authorization: secret")
     logging.getLogger("orgserver.x").debug("ours")
 

@@ -9,22 +9,17 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
-
-import httpx
 
 from orgserver.model.errors import CallError, NoConnection, NotSent, Rejected, StaleToken, Unanswered
 from orgserver.model.orgs import OrgHosts
 from orgserver.model.secret import Secret
 from orgserver.salesforce import clock_difference
 from orgserver.salesforce.auth import oauth
-from orgserver.salesforce.connections import ConnectionPool, OpenTransport, OrgConnections
+from orgserver.salesforce.connections import ConnectionPool, OrgConnections, Senders
 from orgserver.salesforce.exchange import (
     INLINE_BYTES,
-    NeverSent,
     ReadBody,
-    ReplyLost,
     ReplyMemory,
     ReplyTooLarge,
     Reservation,
@@ -32,6 +27,8 @@ from orgserver.salesforce.exchange import (
     send_once,
     unwrap_read,
 )
+from orgserver.salesforce.http1.failures import NeverSent, ReplyLost
+from orgserver.salesforce.http1.requests import HttpRequest
 from orgserver.salesforce.outgoing import build_date_request, build_form, build_request
 from orgserver.salesforce.protocol import bodies, refusals
 from orgserver.salesforce.protocol.messages import Reply, Request
@@ -74,16 +71,14 @@ class SalesforceClient:
         *,
         concurrency: int = 10,
         queue: int = 500,
-        proxy: str | None = None,
-        ca_file: Path | None = None,
-        transport: OpenTransport | None = None,
+        senders: Senders | None = None,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
         random: Callable[[], float] = random.random,
         read_seconds: float = READ_SECONDS,
         token_seconds: float = TOKEN_SECONDS,
     ) -> None:
         self._max_calls = concurrency + queue
-        self._pool = ConnectionPool(concurrency=concurrency, proxy=proxy, ca_file=ca_file, transport=transport)
+        self._pool = ConnectionPool(concurrency=concurrency, senders=senders or Senders(concurrency=concurrency))
         self._memory = ReplyMemory()
         self._pause = pause
         self._random = random
@@ -92,13 +87,13 @@ class SalesforceClient:
 
     # -- records
 
-    def admit(self, key: str, instance_url: str) -> Callable[[], None]:
+    def admit(self, key: str) -> Callable[[], None]:
         """Take a place for one call to the org of this key; the function that comes back gives it up again.
 
         Refuses at once what could not be sent anyway: before the audit log is written, not after.
         Raises RateLimited when too much is under way, NoConnection while the org is left alone.
         """
-        return self._pool.admit(key, instance_url, self._max_calls)
+        return self._pool.admit(key, self._max_calls)
 
     async def send(self, hosts: OrgHosts, token: Secret, request: Request, *, deadline: float, trace: Trace) -> Reply:
         """Send a request and return its successful reply.
@@ -121,8 +116,19 @@ class SalesforceClient:
 
         Raises what ``send`` and ``read`` raise.
         """
-        outgoing = build_request(hosts, token, request, self._read_seconds)
-        connections = self._pool.get(hosts.key, hosts.instance_url)
+        return await self._call(self._pool.get(hosts.key), hosts, token, request, read, deadline, trace)
+
+    async def _call(
+        self,
+        connections: OrgConnections,
+        hosts: OrgHosts,
+        token: Secret,
+        request: Request,
+        read: Callable[[Reply], T],
+        deadline: float,
+        trace: Trace,
+    ) -> T:
+        outgoing = build_request(hosts, token, request)
         try:
             async with asyncio.timeout_at(deadline), connections.slots:
                 return await self._send_and_read(connections, outgoing, request, read, trace, deadline)
@@ -141,7 +147,7 @@ class SalesforceClient:
     async def _send_and_read(
         self,
         connections: OrgConnections,
-        outgoing: httpx.Request,
+        outgoing: HttpRequest,
         request: Request,
         read: Callable[[Reply], T],
         trace: Trace,
@@ -162,7 +168,7 @@ class SalesforceClient:
         self,
         connections: OrgConnections,
         reservation: Reservation,
-        outgoing: httpx.Request,
+        outgoing: HttpRequest,
         request: Request,
         trace: Trace,
         deadline: float,
@@ -175,7 +181,9 @@ class SalesforceClient:
             trace.attempts += 1
             sent_before = trace.sent
             try:
-                reply = await send_once(connections.transport, outgoing, reservation, trace, request.accept)
+                reply = await send_once(
+                    connections.sender, outgoing, self._read_seconds, reservation, trace, request.accept
+                )
                 if outgoing.method != request.method:  # it was sent within another one
                     reply = unwrap_read(reply, trace)
             except NeverSent as error:
@@ -199,7 +207,8 @@ class SalesforceClient:
                     raise refusal
                 await self._pause(wait or 0.0)
             reservation.release()
-            await self._pause(_pause(tries, self._random))
+            # full jitter: anything up to a bound that doubles with each try
+            await self._pause(self._random() * min(CAP_SECONDS, BASE_SECONDS * 2.0 ** (tries - 1)))
 
     # -- tokens
 
@@ -215,7 +224,7 @@ class SalesforceClient:
 
         Raises NoConnection or another NotSent if nothing was sent, Unanswered if no answer came.
         """
-        outgoing = build_form(hosts, path, form, self.token_seconds)
+        outgoing = build_form(hosts, path, form)
         trace = Trace()
         try:
             reply = await self._send_to_login_host(hosts, outgoing, trace, self.token_seconds, read)
@@ -232,7 +241,7 @@ class SalesforceClient:
         """
         trace = Trace()
         try:
-            await self._send_to_login_host(hosts, build_date_request(hosts, seconds), trace, seconds, bodies.read)
+            await self._send_to_login_host(hosts, build_date_request(hosts), trace, seconds, bodies.read)
         except NeverSent as error:
             raise NoConnection(f"no connection: {error}") from error
         except (ReplyLost, ReplyTooLarge, TimeoutError) as error:
@@ -241,36 +250,31 @@ class SalesforceClient:
         return trace.server_date
 
     async def _send_to_login_host(
-        self, hosts: OrgHosts, outgoing: httpx.Request, trace: Trace, seconds: float, read: ReadBody
+        self, hosts: OrgHosts, outgoing: HttpRequest, trace: Trace, seconds: float, read: ReadBody
     ) -> Reply:
-        connections = self._pool.get(_login_key(hosts.key), hosts.login_url)
+        connections = self._pool.get_login_host(hosts.key)
         reservation = Reservation(self._memory, connections.memory)
         try:
             async with asyncio.timeout(seconds):
-                return await send_once(connections.transport, outgoing, reservation, trace, read=read)
+                return await send_once(connections.sender, outgoing, seconds, reservation, trace, read=read)
         finally:
             reservation.release()
 
     async def send_to_login_host(self, hosts: OrgHosts, token: Secret, request: Request, *, deadline: float) -> Reply:
         """Ask an org's login host, with the access token that it has just made; CallError as ``send``."""
-        login = OrgHosts(_login_key(hosts.key), hosts.login_url, hosts.login_url, hosts.trusted)
-        return await self.send(login, token, request, deadline=deadline, trace=Trace())
+        connections = self._pool.get_login_host(hosts.key)
+        login = OrgHosts(hosts.key, hosts.login_url, hosts.login_url, hosts.trusted)
+        return await self._call(connections, login, token, request, lambda reply: reply, deadline, Trace())
 
     # -- connections
 
     async def close_org(self, key: str) -> None:
         """Close an org's connections."""
         await self._pool.close(key)
-        await self._pool.close(_login_key(key))
 
     async def aclose(self) -> None:
         """Close everything."""
         await self._pool.close_all()
-
-
-def _login_key(key: str) -> str:
-    """The key of the connections to an org's login host."""
-    return f"{key} login"
 
 
 def _warn_of_clock(login_url: str, reply: FormReply) -> None:
@@ -278,11 +282,6 @@ def _warn_of_clock(login_url: str, reply: FormReply) -> None:
     ahead = reply.ahead(time.time())
     if ahead is not None and abs(ahead) > clock_difference.NOTICEABLE:
         logger.warning("%s, by the answer of %s", clock_difference.describe(ahead), login_url)
-
-
-def _pause(attempt: int, random: Callable[[], float]) -> float:
-    """Full jitter: anything up to a bound that doubles with each attempt (from 1), in seconds."""
-    return random() * min(CAP_SECONDS, BASE_SECONDS * 2.0 ** (attempt - 1))
 
 
 def _may_repeat(refusal: CallError, reply: Reply, request: Request, tries: int, wait: float | None) -> bool:

@@ -8,17 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import httpx
-
 from orgserver.model.errors import NoConnection, RateLimited
 from orgserver.salesforce.exchange import OrgReplyMemory
+from orgserver.salesforce.http1.requests import Sender
 
 if TYPE_CHECKING:
     import ssl
 
-
-OpenTransport = Callable[[str], httpx.AsyncBaseTransport]
-"""Opens the connections to the host of a URL."""
+KEEP_ALIVE_SECONDS = 15.0
 _TOKENS = 500
 _RETRY_COST, _TIMEOUT_COST, _SUCCESS_GAIN = 5, 10, 1
 _FAILURES_TO_OPEN = 10
@@ -75,7 +72,7 @@ class Breaker:
 class OrgConnections:
     """One org's connections and what is under way on them."""
 
-    transport: httpx.AsyncBaseTransport
+    sender: Sender
     slots: asyncio.Semaphore
     calls: int = 0
     """Those under way, waiting ones too."""
@@ -107,51 +104,83 @@ class OrgConnections:
         self.budget.succeeded()
 
 
-class ConnectionPool:
-    """The connections of every org, opened with its first request."""
+class Senders:
+    """Opens what sends to orgs and to their login hosts, by the operator's proxy and trust."""
 
-    def __init__(
-        self,
-        *,
-        concurrency: int,
-        proxy: str | None,
-        ca_file: Path | None,
-        transport: OpenTransport | None,
-    ) -> None:
+    def __init__(self, *, concurrency: int = 10, proxy: str | None = None, ca_file: Path | None = None) -> None:
         self._concurrency = concurrency
         self._proxy = proxy
         self._ca_file = ca_file
-        self._transport = transport or self._open_transport
-        self._orgs: dict[str, OrgConnections] = {}
         self._tls: ssl.SSLContext | None = None
 
-    def admit(self, key: str, url: str, max_calls: int) -> Callable[[], None]:
-        """Count one more call through the connections of this key, as ``OrgConnections.admit``."""
-        return self.get(key, url).admit(max_calls)
+    def open_org(self) -> Sender:
+        """What sends the requests of one org's calls."""
+        from orgserver.salesforce.http1.sender import HttpSender  # noqa: PLC0415  # imported with the first request
 
-    def get(self, key: str, url: str) -> OrgConnections:
-        """The connections of this key, to the host of this URL."""
+        return HttpSender(tls_context=self._get_tls, proxy=self._proxy, keep_alive_seconds=KEEP_ALIVE_SECONDS)
+
+    def open_login_host(self) -> Sender:
+        """What sends to one org's login host."""
+        from orgserver.salesforce.httpx_sender import HttpxSender, open_transport  # noqa: PLC0415  # as above
+
+        return HttpxSender(lambda: open_transport(self._get_tls(), self._proxy, self._concurrency, KEEP_ALIVE_SECONDS))
+
+    def _get_tls(self) -> ssl.SSLContext:
+        if self._tls is None:
+            self._tls = build_tls_context(self._ca_file)
+        return self._tls
+
+
+def build_tls_context(ca_file: Path | None) -> ssl.SSLContext:
+    """Verify as the system does, and trust the operator's own certificates too."""
+    import ssl  # noqa: PLC0415  # only where an org is reached by https
+
+    import truststore  # noqa: PLC0415  # as above
+
+    context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.set_alpn_protocols(["http/1.1"])
+    if ca_file is not None:
+        context.load_verify_locations(cafile=str(ca_file))
+    return context
+
+
+class ConnectionPool:
+    """The connections of every org, and of their login hosts, opened with the first request."""
+
+    def __init__(self, *, concurrency: int, senders: Senders) -> None:
+        self._concurrency = concurrency
+        self._senders = senders
+        self._orgs: dict[str, OrgConnections] = {}
+        self._login_hosts: dict[str, OrgConnections] = {}
+
+    def admit(self, key: str, max_calls: int) -> Callable[[], None]:
+        """Count one more call to the org of this key, as ``OrgConnections.admit``."""
+        return self.get(key).admit(max_calls)
+
+    def get(self, key: str) -> OrgConnections:
+        """The connections to the org of this key."""
         connections = self._orgs.get(key)
         if connections is None:
-            slots = asyncio.Semaphore(self._concurrency)
-            connections = self._orgs[key] = OrgConnections(self._transport(url), slots)
+            connections = self._orgs[key] = self._make(self._senders.open_org())
+        return connections
+
+    def get_login_host(self, key: str) -> OrgConnections:
+        """The connections to the login host of the org of this key."""
+        connections = self._login_hosts.get(key)
+        if connections is None:
+            connections = self._login_hosts[key] = self._make(self._senders.open_login_host())
         return connections
 
     async def close(self, key: str) -> None:
         """Close the connections of a key, if there are any."""
-        connections = self._orgs.pop(key, None)
-        if connections is not None:
-            await connections.transport.aclose()
+        for connections in (self._orgs.pop(key, None), self._login_hosts.pop(key, None)):
+            if connections is not None:
+                await connections.sender.aclose()
 
     async def close_all(self) -> None:
         """Close everything."""
-        for key in list(self._orgs):
+        for key in [*self._orgs, *self._login_hosts]:
             await self.close(key)
 
-    def _open_transport(self, url: str) -> httpx.AsyncBaseTransport:
-        from orgserver.salesforce import transport  # noqa: PLC0415  # aiohttp is imported with the first request
-
-        if url.startswith("https") and self._tls is None:
-            self._tls = transport.tls_context(self._ca_file)
-        tls = self._tls if url.startswith("https") else None
-        return transport.AiohttpTransport(connections=self._concurrency, tls=tls, proxy=self._proxy)
+    def _make(self, sender: Sender) -> OrgConnections:
+        return OrgConnections(sender, asyncio.Semaphore(self._concurrency))

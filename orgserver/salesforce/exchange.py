@@ -21,9 +21,9 @@ from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
-import httpx
-
 from orgserver.model.text import clean_text
+from orgserver.salesforce.http1.failures import ReplyLost
+from orgserver.salesforce.http1.requests import HttpRequest, Sender
 from orgserver.salesforce.protocol import bodies
 from orgserver.salesforce.protocol.messages import Reply, read_date
 
@@ -88,14 +88,6 @@ def read_api_usage(header: str | None) -> tuple[int, int] | None:
     """
     match = _API_USAGE.search(header or "")
     return (int(match[1]), int(match[2])) if match else None
-
-
-class NeverSent(Exception):
-    """No byte left."""
-
-
-class ReplyLost(Exception):
-    """The request left, and its reply did not come, or cannot be understood."""
 
 
 class ReplyTooLarge(Exception):
@@ -173,40 +165,32 @@ class Reservation:
 
 
 async def send_once(
-    transport: httpx.AsyncBaseTransport,
-    outgoing: httpx.Request,
+    sender: Sender,
+    outgoing: HttpRequest,
+    seconds: float,
     reservation: Reservation,
     trace: Trace,
     accept: str = bodies.JSON,
     read: ReadBody = bodies.read,
 ) -> Reply:
-    """One attempt. What is not proven to have stayed here counts as sent.
+    """One attempt. What is not proven to have stayed here counts as sent, and Salesforce may count it, too.
 
     Raises NeverSent, ReplyLost or ReplyTooLarge.
     """
-    sent_before, trace.sent = trace.sent, True
-    outgoing.extensions["grow"] = reservation.grow
     try:
-        response = await transport.handle_async_request(outgoing)
-        content = await response.aread()
-    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-        trace.sent = sent_before
-        raise NeverSent(str(error)) from error
-    except httpx.HTTPError as error:
-        trace.api_calls += 1
-        raise ReplyLost(str(error)) from error
-    except asyncio.CancelledError:  # out of time, or nobody wants it any more: Salesforce may count it all the same
-        trace.api_calls += 1
-        raise
-    trace.api_calls += 1
-    trace.http_status = response.status_code
-    headers = {name.lower(): value for name, value in response.headers.items()}
+        reply = await sender.send(outgoing, seconds=seconds, grow=reservation.grow)
+    finally:
+        if outgoing.written:
+            trace.sent = True
+            trace.api_calls += 1
+    status, headers, content = reply
+    trace.http_status = status
     trace.note_headers(headers)
-    status, size = response.status_code, len(content)
+    size = len(content)
     # what has a reader of its own, a token reply, is small or not read, and must not wait for anything
     waits = size if read is bodies.read else 0
     reading = reservation.read(waits, partial(read, status, headers, content, accept))
-    del response, content  # an error would keep them
+    del reply, content  # an error would keep them
     try:
         body = await reading
     except bodies.TooCostly as error:

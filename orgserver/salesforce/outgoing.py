@@ -14,16 +14,14 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
 
-import httpx
-
 from orgserver.model.errors import NotSent
 from orgserver.model.orgs import OrgHosts
 from orgserver.model.secret import Secret
 from orgserver.salesforce.auth import oauth
 from orgserver.salesforce.hosts import check_url
+from orgserver.salesforce.http1.requests import HttpRequest, build_http_request, parse_origin
 from orgserver.salesforce.protocol.messages import Request
 
-CONNECT_SECONDS = 5.0
 LONGEST_ADDRESS = 8_000
 """Bytes of path and query that are sent as they are: what common proxies let through."""
 MAX_ADDRESS = 16_384
@@ -31,7 +29,7 @@ MAX_ADDRESS = 16_384
 _WRAPPABLE = re.compile(r"(/services/data/v\d{2,3}\.0)/(?:query|queryAll|sobjects/.+)")
 
 
-def build_request(hosts: OrgHosts, token: Secret, request: Request, read_seconds: float) -> httpx.Request:
+def build_request(hosts: OrgHosts, token: Secret, request: Request) -> HttpRequest:
     """A request to the org's own host; NotSent for what may not or cannot go there."""
     origin = _origin(hosts.instance_url, hosts.trusted)
     if not request.path.startswith(("/services/", "/id/")):
@@ -58,13 +56,7 @@ def build_request(hosts: OrgHosts, token: Secret, request: Request, read_seconds
     if request.body is not None and content is None:
         headers.append(("Content-Type", "application/json"))
         content = _encode_json(request.body)
-    outgoing = httpx.Request(
-        request.method, origin + target, headers=headers, content=content, extensions=_timeouts(read_seconds)
-    )
-    url = outgoing.url
-    if f"{url.scheme}://{url.netloc.decode('ascii')}" != origin:
-        raise NotSent("a request left its org's host", code="INTERNAL", category="internal", retryable=False)
-    return outgoing
+    return _build(request.method, origin, target, headers, content)
 
 
 def request_target(request: Request) -> str:
@@ -80,30 +72,33 @@ def _wrap_read(match: re.Match[str], target: str, request: Request) -> Request:
     return Request("POST", f"{match[1]}/composite", body={"allOrNone": False, "compositeRequest": [part]})
 
 
-def build_form(hosts: OrgHosts, path: str, form: oauth.Form, read_seconds: float) -> httpx.Request:
+def build_form(hosts: OrgHosts, path: str, form: oauth.Form) -> HttpRequest:
     """A form for the login host; NotSent for a host that may have none."""
     fields = {name: value.reveal() if isinstance(value, Secret) else value for name, value in form.items()}
-    return httpx.Request(
-        "POST",
-        _origin(hosts.login_url, hosts.trusted) + path,
-        headers={
-            "Content-Type": "application/x-www-form-urlencoded",
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",
-        },
-        content=_encode_form(fields),
-        extensions=_timeouts(read_seconds),
-    )
+    headers = [
+        ("Content-Type", "application/x-www-form-urlencoded"),
+        ("Accept", "application/json"),
+        ("Accept-Encoding", "identity"),
+    ]
+    return _build("POST", _origin(hosts.login_url, hosts.trusted), path, headers, _encode_form(fields))
 
 
-def build_date_request(hosts: OrgHosts, read_seconds: float) -> httpx.Request:
+def build_date_request(hosts: OrgHosts) -> HttpRequest:
     """A request that any login host answers, and that shows no token; NotSent for a host that may not be called."""
-    return httpx.Request(
-        "GET",
-        _origin(hosts.login_url, hosts.trusted) + "/services/data",
-        headers={"Accept-Encoding": "identity"},
-        extensions=_timeouts(read_seconds),
-    )
+    headers = [("Accept-Encoding", "identity")]
+    return _build("GET", _origin(hosts.login_url, hosts.trusted), "/services/data", headers, None)
+
+
+def _build(method: str, origin: str, target: str, headers: list[tuple[str, str]], body: bytes | None) -> HttpRequest:
+    try:
+        return build_http_request(method, parse_origin(origin), target, headers, body)
+    except ValueError as error:
+        raise NotSent(
+            f"the request cannot be written: {error}",
+            code="INVALID_VALUE",
+            category="invalid_argument",
+            retryable=False,
+        ) from None
 
 
 _check_url = lru_cache(maxsize=4_096)(check_url)  # a pure function of two texts, asked at every call
@@ -130,7 +125,3 @@ def _encode_form(fields: Mapping[str, str]) -> bytes:
         return urlencode(fields).encode()
     except UnicodeEncodeError:  # half a surrogate: the message must not show it, it may be a secret's
         raise NotSent("a value cannot be written as a form", code="INVALID_VALUE", retryable=False) from None
-
-
-def _timeouts(read: float) -> dict[str, Any]:
-    return {"timeout": {"connect": CONNECT_SECONDS, "pool": CONNECT_SECONDS, "read": read, "write": read}}

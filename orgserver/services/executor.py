@@ -102,7 +102,7 @@ class Executor:
                 if plan.confirm is not None:
                     await self._check_confirmation(execution, org, plan.confirm)
                 execution.plan = plan if plan.idempotency_key is None else await self._with_answer_key(org, plan)
-                execution.leave = self._access.client.admit(org.row_id, org.instance_url)
+                execution.leave = self._access.client.admit(org.row_id)
             except _NotPinned as unpinned:
                 await self._pin(execution, unpinned.org)
                 continue

@@ -173,7 +173,7 @@ def test_offering_names_imports_no_engine_and_no_client(words: str) -> None:
         "from orgserver.__main__ import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
-        "print(sorted({m.partition('.')[0] for m in sys.modules} & {'sqlalchemy', 'aiohttp', 'mcp', 'cryptography', "
+        "print(sorted({m.partition('.')[0] for m in sys.modules} & {'sqlalchemy', 'httptools', 'mcp', 'cryptography', "
         "'rich', 'alembic'}))"
     )
 

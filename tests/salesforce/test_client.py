@@ -16,6 +16,7 @@ from orgserver.salesforce.auth import identity, oauth
 from orgserver.salesforce.client import FormReply, SalesforceClient
 from orgserver.salesforce.exchange import Trace
 from orgserver.salesforce.protocol import rest
+from tests.senders import HttpxSenders
 
 LOGIN, INSTANCE = "https://login.salesforce.com", "https://acme.my.salesforce.com"
 ORG_ID, USER_ID = "00DSb0000000001MAA", "005Sb0000000001IAA"
@@ -32,7 +33,7 @@ def router() -> respx.Router:
 
 @pytest.fixture
 async def client(router: respx.Router) -> AsyncIterator[SalesforceClient]:
-    opened = SalesforceClient(transport=lambda _url: httpx.MockTransport(router.handler))
+    opened = SalesforceClient(senders=HttpxSenders(lambda _url: httpx.MockTransport(router.handler)))
     yield opened
     await opened.aclose()
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from orgserver.app import App
-from tests.conftest import Transports
+from tests.senders import HttpxSenders
 
 Answer = httpx.Response | Exception
 
@@ -68,7 +68,7 @@ def refused(status: int, code: str, message: str = "No.", **more: object) -> htt
 
 
 @pytest.fixture
-async def host(app: App, transports: Transports) -> Scripted:
+async def host(app: App, transports: HttpxSenders) -> Scripted:
     scripted = Scripted(transports.open_real)
     await app.access.client.aclose()
     transports.open = lambda _url: scripted

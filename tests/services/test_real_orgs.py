@@ -13,7 +13,8 @@ from orgserver.model.names import CONTACT, EVENT
 from orgserver.model.orgs import Caller, OrgHosts
 from orgserver.model.results import Page
 from orgserver.model.secret import Secret
-from orgserver.salesforce.exchange import ReplyLost, Trace, unwrap_read
+from orgserver.salesforce.exchange import Trace, unwrap_read
+from orgserver.salesforce.http1.failures import ReplyLost
 from orgserver.salesforce.outgoing import build_request
 from orgserver.salesforce.protocol.messages import Reply, Request
 from orgserver.sandbox.org import SandboxOrg
@@ -358,8 +359,8 @@ def test_only_long_reads_of_records_and_queries_are_wrapped() -> None:
     def is_wrapped(method: str, path: str, length: int = 9_000) -> bool:
         request = Request(method, f"/services/data/v60.0/{path}", (("q", "x" * length),))
         host = "https://acme.my.salesforce.com"
-        outgoing = build_request(OrgHosts("row", host, host), Secret("00Dx!y"), request, 1)
-        return outgoing.url.path == "/services/data/v60.0/composite"
+        outgoing = build_request(OrgHosts("row", host, host), Secret("00Dx!y"), request)
+        return outgoing.target == "/services/data/v60.0/composite"
 
     assert is_wrapped("GET", "queryAll")
     assert is_wrapped("GET", "sobjects/Contact/003")

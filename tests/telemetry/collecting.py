@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -13,10 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
+import uvicorn
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 SECONDS = 30
 INITIALIZE = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
@@ -31,14 +36,14 @@ class Collector:
     keys: set[str | None] = field(default_factory=set)
     hangs: bool = False
 
-    async def take(self, request: web.Request) -> web.Response:
-        body = await request.read()
+    async def take(self, request: Request) -> Response:
+        body = await request.body()
         if self.hangs:
             await asyncio.sleep(SECONDS)
         packed = request.headers.get("Content-Encoding") == "gzip"
-        self.bodies.append((request.path, gzip.decompress(body) if packed else body))
+        self.bodies.append((request.url.path, gzip.decompress(body) if packed else body))
         self.keys.add(request.headers.get("api-key"))
-        return web.Response()
+        return Response()
 
     def _read(self, path: str, kind: Any) -> list[Any]:
         return [kind.FromString(body) for where, body in self.bodies if where == path]
@@ -68,15 +73,16 @@ def plain(attributes: Any) -> dict[str, Any]:
 @asynccontextmanager
 async def collecting() -> AsyncIterator[Collector]:
     collector = Collector()
-    app = web.Application()
-    app.router.add_post("/v1/{signal}", collector.take)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    collector.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield collector
-    await runner.cleanup()
+    app = Starlette(routes=[Route("/v1/{signal}", collector.take, methods=["POST"])])
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=1, ws="none", http="h11")
+    )
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        collector.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        task = asyncio.create_task(server.serve([listener]))
+        yield collector
+        server.should_exit = True
+        await task
 
 
 @dataclass

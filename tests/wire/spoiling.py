@@ -5,7 +5,7 @@ from random import Random
 
 import httpx
 
-from orgserver.salesforce.transport import AiohttpTransport
+from tests.senders import HttpxSenders
 from tests.wire.mutations import encoded, mutated
 
 
@@ -16,12 +16,12 @@ class Spoiler:
         self.chance: Random | None = None
 
     def transport(self, _url: str) -> httpx.AsyncBaseTransport:
-        return _Spoilt(self, AiohttpTransport(connections=10, tls=None, proxy=None))
+        return _Spoilt(self, HttpxSenders.open_real(""))
 
     def spoil(self, response: httpx.Response) -> httpx.Response:
         chance = self.chance
         if chance is None or chance.random() < 0.1:
-            return response
+            return again(response)
         headers = {name: value for name, value in response.headers.items() if name != "content-encoding"}
         content = response.content
         if "json" in response.headers.get("content-type", ""):
@@ -35,6 +35,7 @@ class Spoiler:
         return httpx.Response(status, headers=raw, content=content)
 
 
+OF_THE_WIRE = {"content-encoding", "content-length", "transfer-encoding"}
 HEADERS = (
     {"Date": "Fri, 31 Dec 9999 23:59:59 -2359"},
     {"Date": "yesterday"},
@@ -47,6 +48,12 @@ HEADERS = (
     {"Last-Modified": "\u00ff" * 50},
     {"X-Request-Id": "\u009b2J" * 90},
 )
+
+
+def again(response: httpx.Response) -> httpx.Response:
+    """A response that was read, for somebody else to read."""
+    headers = [(name, value) for name, value in response.headers.items() if name not in OF_THE_WIRE]
+    return httpx.Response(response.status_code, headers=headers, content=response.content)
 
 
 class _Spoilt(httpx.AsyncBaseTransport):

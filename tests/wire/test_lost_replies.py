@@ -7,15 +7,15 @@ import tracemalloc
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from aiohttp.client_proto import ResponseHandler
 
 from orgserver.model.errors import CallError, NoConnection, NotSent, RateLimited, Rejected, StaleToken, Unanswered
 from orgserver.model.orgs import OrgHosts
 from orgserver.model.secret import Secret
 from orgserver.salesforce.client import SalesforceClient
 from orgserver.salesforce.exchange import Trace
+from orgserver.salesforce.http1.reply_body import MAX_BODY
+from orgserver.salesforce.http1.sender import HttpSender
 from orgserver.salesforce.protocol.messages import Reply, Request
-from orgserver.salesforce.transport import MAX_BODY, AiohttpTransport
 from tests.wire import upstream as acts
 from tests.wire.upstream import Act, Upstream
 
@@ -156,13 +156,12 @@ async def test_after_a_lost_write_the_next_one_goes_through_on_a_new_connection(
 async def test_a_write_after_an_idle_connection_was_closed_goes_through_on_a_new_one(
     upstream: Upstream, method: str
 ) -> None:
-    transport = AiohttpTransport(connections=10, tls=None, proxy=None)
-    client = SalesforceClient(transport=lambda _url: transport, pause=at_once)
+    client = SalesforceClient(pause=at_once)
     upstream.then(acts.then_close(acts.answer({})))
     upstream.usual = acts.answer(None, 204)
     await send(client, upstream.address, READ)
     async with asyncio.timeout(10):  # until the client has heard of it: a write that crosses the end is a lost one
-        while any(idle.is_connected() for idle in idle_connections(transport)):
+        while open_connections(client, upstream.address):
             await asyncio.sleep(0)
 
     reply = await send(client, upstream.address, WRITES[method])
@@ -172,11 +171,10 @@ async def test_a_write_after_an_idle_connection_was_closed_goes_through_on_a_new
     await client.aclose()
 
 
-def idle_connections(transport: AiohttpTransport) -> Iterator[ResponseHandler]:
-    assert transport._session is not None
-    connector = transport._session.connector
-    assert connector is not None
-    yield from (handler for handlers in connector._conns.values() for handler, _since in handlers)
+def open_connections(client: SalesforceClient, address: str) -> int:
+    sender = client._pool.get(address).sender
+    assert isinstance(sender, HttpSender)
+    return len(sender._open)
 
 
 @every_write
@@ -340,19 +338,19 @@ async def test_a_second_call_has_no_place_while_the_only_one_is_taken(upstream: 
     upstream.usual = acts.hang
     client = SalesforceClient(concurrency=1, queue=0, pause=at_once)
     where = hosts(upstream.address)
-    leave = client.admit(where.key, where.instance_url)
+    leave = client.admit(where.key)
     task = asyncio.ensure_future(send(client, upstream.address, WRITES["POST"]))
     await upstream.came()
 
     with pytest.raises(RateLimited) as refused:
-        client.admit(where.key, where.instance_url)
+        client.admit(where.key)
 
     assert refused.value.outcome == "not_sent"
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     leave()
-    client.admit(where.key, where.instance_url)()
+    client.admit(where.key)()
     assert len(upstream.requests) == 1
     await client.aclose()
 

@@ -228,19 +228,19 @@ async def test_an_org_that_fails_again_and_again_is_left_alone_for_a_while(
             await client.send(nowhere, Secret("00Dx!y"), READ, deadline=deadline, trace=Trace())
 
     with pytest.raises(NoConnection) as refused:
-        client.admit(nowhere.key, nowhere.instance_url)
+        client.admit(nowhere.key)
     assert refused.value.code == "ORG_DOWN"
 
 
 async def test_a_place_that_is_given_up_can_be_taken_again(acme: SandboxOrg) -> None:
     client = SalesforceClient(concurrency=1, queue=1)
     where = hosts(acme)
-    places = [client.admit(where.key, where.instance_url) for _ in range(2)]
+    places = [client.admit(where.key) for _ in range(2)]
 
     with pytest.raises(RateLimited):
-        client.admit(where.key, where.instance_url)
+        client.admit(where.key)
     places[0]()
-    client.admit(where.key, where.instance_url)
+    client.admit(where.key)
     await client.aclose()
 
 

@@ -18,8 +18,8 @@ from orgserver.model.orgs import OrgHosts
 from orgserver.model.secret import Secret
 from orgserver.salesforce.client import SalesforceClient
 from orgserver.salesforce.exchange import Trace
+from orgserver.salesforce.http1.reply_body import MAX_BODY
 from orgserver.salesforce.protocol.messages import Request
-from orgserver.salesforce.transport import MAX_BODY
 from tests.wire import upstream as acts
 from tests.wire.upstream import Form, Upstream
 

@@ -15,6 +15,7 @@ from orgserver.salesforce.client import SalesforceClient
 from orgserver.services.calls.access import Access
 from orgserver.services.composition import Services, make_services
 from orgserver.serving.server import build_server
+from tests.senders import HttpxSenders
 from tests.wire.spoiling import Spoiler
 
 CATEGORIES = {
@@ -72,7 +73,7 @@ async def at_once(_seconds: float) -> None:
 
 @pytest.fixture
 async def operations(app: App, spoiler: Spoiler) -> AsyncIterator[Services]:
-    client = SalesforceClient(transport=spoiler.transport, pause=at_once)
+    client = SalesforceClient(senders=HttpxSenders(spoiler.transport), pause=at_once)
     access = Access(app.store, client, Scope())
     made = make_services(app.store, access, 30)
     yield made

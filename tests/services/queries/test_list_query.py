@@ -22,7 +22,7 @@ from orgserver.services.queries.list_query import Listing
 from orgserver.services.results import cursors
 from orgserver.services.results.cursors import Position
 from tests import operations
-from tests.conftest import Transports
+from tests.senders import HttpxSenders
 from tests.services.conftest import Scripted
 
 QUERY, LIST = "salesforce_query", "salesforce_list_contacts"
@@ -341,7 +341,7 @@ class Meeting(httpx.AsyncBaseTransport):
         await self._real.aclose()
 
 
-async def meet(app: App, acme: SandboxOrg, transports: Transports, *, counts: bool = True) -> Meeting:
+async def meet(app: App, acme: SandboxOrg, transports: HttpxSenders, *, counts: bool = True) -> Meeting:
     meeting = Meeting(transports.open_real(acme.url), 2, counts=counts)
     await app.access.client.aclose()
     transports.open = lambda _url: meeting
@@ -359,7 +359,7 @@ async def meet(app: App, acme: SandboxOrg, transports: Transports, *, counts: bo
     ],
 )
 async def test_a_count_is_asked_at_the_same_time_and_goes_by_the_querys_own_limit(
-    app: App, caller: Caller, acme: SandboxOrg, transports: Transports, soql: str, total: int
+    app: App, caller: Caller, acme: SandboxOrg, transports: HttpxSenders, soql: str, total: int
 ) -> None:
     add_contacts(acme, 100)
     meeting = await meet(app, acme, transports)
@@ -421,7 +421,7 @@ async def test_a_count_that_fails_is_a_warning_and_no_error(
 
 
 async def test_a_count_that_hangs_holds_the_page_up_no_longer_than_the_call_may_take(
-    open_again, app: App, caller: Caller, acme: SandboxOrg, transports: Transports
+    open_again, app: App, caller: Caller, acme: SandboxOrg, transports: HttpxSenders
 ) -> None:
     async with open_again(call_timeout=3) as hasty:
         await meet(hasty, acme, transports, counts=False)

@@ -17,8 +17,8 @@ from orgserver.model.secret import Secret
 from orgserver.salesforce.auth.audiences import LOGIN_URL, TEST_URL
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.orgs.enrolment import Registration
-from tests.conftest import Transports
 from tests.jwt_world import AUDIENCE, EVIL, EXPIRED, HOME, MISSING, World
+from tests.senders import HttpxSenders
 
 KEY = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
 PEM = Secret(KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode())
@@ -59,7 +59,7 @@ async def shown_after(app: App, world: World) -> list[tuple[str, str]]:
 
 
 async def test_an_external_client_app_is_met_at_its_own_host_alone(
-    empty: App, transports: Transports, caller: Caller
+    empty: App, transports: HttpxSenders, caller: Caller
 ) -> None:
     world = World({AT_HOME}, MISSING)
     world.install(transports)
@@ -72,7 +72,7 @@ async def test_an_external_client_app_is_met_at_its_own_host_alone(
 
 
 async def test_an_older_app_that_takes_login_alone_is_met_so_from_then_on(
-    open_again: Any, empty: App, transports: Transports, caller: Caller
+    open_again: Any, empty: App, transports: HttpxSenders, caller: Caller
 ) -> None:
     world = World({AT_HOME_FOR_LOGIN})
     world.install(transports)
@@ -86,7 +86,7 @@ async def test_an_older_app_that_takes_login_alone_is_met_so_from_then_on(
 
 
 async def test_the_own_host_that_login_names_is_used_from_then_on(
-    empty: App, transports: Transports, caller: Caller
+    empty: App, transports: HttpxSenders, caller: Caller
 ) -> None:
     world = World({AT_LOGIN, AT_HOME})
     world.install(transports)
@@ -97,7 +97,7 @@ async def test_the_own_host_that_login_names_is_used_from_then_on(
     assert await shown_after(empty, world) == [AT_HOME]
 
 
-async def test_an_app_that_knows_login_alone_stays_there(empty: App, transports: Transports, caller: Caller) -> None:
+async def test_an_app_that_knows_login_alone_stays_there(empty: App, transports: HttpxSenders, caller: Caller) -> None:
     world = World({AT_LOGIN})
     world.install(transports)
 
@@ -108,7 +108,7 @@ async def test_an_app_that_knows_login_alone_stays_there(empty: App, transports:
 
 
 async def test_the_day_login_no_longer_knows_an_app_its_own_host_takes_over(
-    empty: App, transports: Transports, caller: Caller
+    empty: App, transports: HttpxSenders, caller: Caller
 ) -> None:
     world = World({AT_LOGIN})
     world.install(transports)
@@ -122,7 +122,7 @@ async def test_the_day_login_no_longer_knows_an_app_its_own_host_takes_over(
 
 
 async def test_an_audience_that_stops_working_is_replaced_by_the_other(
-    empty: App, transports: Transports, caller: Caller
+    empty: App, transports: HttpxSenders, caller: Caller
 ) -> None:
     world = World({AT_HOME})
     world.install(transports)
@@ -135,7 +135,7 @@ async def test_an_audience_that_stops_working_is_replaced_by_the_other(
 
 
 async def test_a_refused_audience_is_tried_once_with_the_other_and_kills_nothing(
-    empty: App, transports: Transports, caller: Caller
+    empty: App, transports: HttpxSenders, caller: Caller
 ) -> None:
     world = World({AT_HOME})
     world.install(transports)
@@ -152,7 +152,7 @@ async def test_a_refused_audience_is_tried_once_with_the_other_and_kills_nothing
 
 
 async def test_without_its_own_host_an_external_client_app_says_what_to_do(
-    empty: App, transports: Transports, caller: Caller
+    empty: App, transports: HttpxSenders, caller: Caller
 ) -> None:
     world = World({AT_HOME}, MISSING)
     world.install(transports)
@@ -167,7 +167,7 @@ async def test_without_its_own_host_an_external_client_app_says_what_to_do(
 
 @pytest.mark.parametrize("refusal", [AUDIENCE, MISSING])
 async def test_a_chosen_audience_is_the_only_one_shown(
-    empty: App, transports: Transports, caller: Caller, refusal: dict[str, str]
+    empty: App, transports: HttpxSenders, caller: Caller, refusal: dict[str, str]
 ) -> None:
     world = World({AT_HOME, AT_HOME_FOR_LOGIN}, refusal)
     world.install(transports)
@@ -185,7 +185,7 @@ async def test_a_chosen_audience_is_the_only_one_shown(
 
 @pytest.mark.parametrize("refusal", [AUDIENCE, MISSING, EXPIRED])
 async def test_a_trusted_stranger_gets_assertions_for_itself_alone_whatever_it_answers(
-    empty: App, transports: Transports, caller: Caller, refusal: dict[str, str]
+    empty: App, transports: HttpxSenders, caller: Caller, refusal: dict[str, str]
 ) -> None:
     """The hostile twin of the older app: an assertion for ``login`` could be replayed there by whoever got it."""
     world = World({(EVIL, EVIL)}, refusal)
@@ -213,7 +213,7 @@ async def test_a_trusted_stranger_gets_assertions_for_itself_alone_whatever_it_a
 )
 @pytest.mark.parametrize("text", ["expired authorization code", "invalid assertion", "authentication failure"])
 async def test_a_clock_that_is_off_is_named_and_the_org_works_again_when_it_is_right(
-    empty: App, transports: Transports, caller: Caller, ahead: int, words: str, text: str
+    empty: App, transports: HttpxSenders, caller: Caller, ahead: int, words: str, text: str
 ) -> None:
     world = World({AT_HOME})
     world.install(transports)
@@ -240,7 +240,7 @@ async def test_a_clock_that_is_off_is_named_and_the_org_works_again_when_it_is_r
     [("expired authorization code", OrgState.READY), ("user hasn't approved this consumer", OrgState.NEEDS_LOGIN)],
 )
 async def test_where_nobody_tells_the_time_a_new_assertion_that_has_expired_tells_it_all_the_same(
-    empty: App, transports: Transports, caller: Caller, text: str, state: OrgState
+    empty: App, transports: HttpxSenders, caller: Caller, text: str, state: OrgState
 ) -> None:
     world = World({AT_HOME})
     world.install(transports)
@@ -255,7 +255,7 @@ async def test_where_nobody_tells_the_time_a_new_assertion_that_has_expired_tell
 
 
 async def test_the_same_refusal_with_a_right_clock_needs_a_person(
-    empty: App, transports: Transports, caller: Caller
+    empty: App, transports: HttpxSenders, caller: Caller
 ) -> None:
     world = World({AT_HOME})
     world.install(transports)
@@ -272,7 +272,7 @@ async def test_the_same_refusal_with_a_right_clock_needs_a_person(
 
 @pytest.mark.parametrize("ahead", [100, -100])
 async def test_a_clock_that_is_off_less_than_an_assertion_lives_is_no_excuse(
-    empty: App, transports: Transports, caller: Caller, ahead: int
+    empty: App, transports: HttpxSenders, caller: Caller, ahead: int
 ) -> None:
     world = World({AT_HOME}, ahead=ahead)
     world.install(transports)
@@ -284,7 +284,7 @@ async def test_a_clock_that_is_off_less_than_an_assertion_lives_is_no_excuse(
 
 
 async def test_registering_with_a_clock_that_is_off_says_so_and_stores_nothing(
-    empty: App, transports: Transports, caller: Caller
+    empty: App, transports: HttpxSenders, caller: Caller
 ) -> None:
     world = World({AT_HOME}, ahead=3_720)
     world.install(transports)

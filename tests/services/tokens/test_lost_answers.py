@@ -23,8 +23,8 @@ from orgserver.store import tables
 from orgserver.store.orgs.refreshes import Granted, hold_copied_in
 from orgserver.store.transaction import Transaction
 from tests import operations
-from tests.conftest import Transports
 from tests.refusing_stores import make_refusing
+from tests.senders import HttpxSenders
 from tests.services.tokens.tokens import with_tokens
 
 TOKEN = ".*/token"
@@ -188,7 +188,7 @@ class AfterToken(httpx.AsyncBaseTransport):
     """Real connections; once a token was answered, and before anybody hears of it, ``act`` is called."""
 
     def __init__(self, act: Callable[[], None]) -> None:
-        self._real = Transports.open_real("")
+        self._real = HttpxSenders.open_real("")
         self._act = act
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -201,14 +201,14 @@ class AfterToken(httpx.AsyncBaseTransport):
         await self._real.aclose()
 
 
-async def act_after_token(app: App, transports: Transports, act: Callable[[], None]) -> None:
+async def act_after_token(app: App, transports: HttpxSenders, act: Callable[[], None]) -> None:
     await app.access.client.aclose()
     transports.open = lambda _url: AfterToken(act)
 
 
 @asynccontextmanager
 async def refusing_after_token(
-    app: App, transports: Transports, error: Exception | None = None
+    app: App, transports: HttpxSenders, error: Exception | None = None
 ) -> AsyncIterator[tuple[App, asyncio.Event]]:
     """The app over a store that takes no writes from the moment a token was answered, while the event is set."""
     refuses = asyncio.Event()
@@ -227,7 +227,7 @@ async def test_an_answer_that_cannot_be_stored_is_sealed_beside_the_store_and_ta
     caller: Caller,
     acme: SandboxOrg,
     tmp_path: Path,
-    transports: Transports,
+    transports: HttpxSenders,
 ) -> None:
     acme.expire_access_tokens()
     async with refusing_after_token(app, transports) as (refusing, _):
@@ -253,7 +253,7 @@ async def test_whatever_keeps_an_answer_from_the_store_it_is_sealed_beside_it(
     caller: Caller,
     acme: SandboxOrg,
     tmp_path: Path,
-    transports: Transports,
+    transports: HttpxSenders,
     error: Exception,
 ) -> None:
     acme.expire_access_tokens()
@@ -279,7 +279,7 @@ async def test_a_rotated_token_whose_access_token_may_not_be_used_is_sealed_besi
     app: App,
     open_again: Any,
     acme: SandboxOrg,
-    transports: Transports,
+    transports: HttpxSenders,
     tmp_path: Path,
     name: str,
     value: Any,
@@ -305,7 +305,7 @@ async def test_a_rotated_token_whose_access_token_may_not_be_used_is_sealed_besi
 
 
 async def test_an_exception_of_ours_after_a_refresh_has_left_leaves_it_in_doubt(
-    app: App, caller: Caller, acme: SandboxOrg, transports: Transports
+    app: App, caller: Caller, acme: SandboxOrg, transports: HttpxSenders
 ) -> None:
     def fail() -> None:
         raise RuntimeError("of ours")
@@ -322,7 +322,7 @@ async def test_an_exception_of_ours_after_a_refresh_has_left_leaves_it_in_doubt(
 
 
 async def test_the_process_that_holds_an_unstored_answer_sends_nothing_more_and_stores_it_when_it_can(
-    app: App, caller: Caller, acme: SandboxOrg, tmp_path: Path, transports: Transports
+    app: App, caller: Caller, acme: SandboxOrg, tmp_path: Path, transports: HttpxSenders
 ) -> None:
     row = await org(app)
     async with refusing_after_token(app, transports) as (refusing, refuses):
@@ -341,7 +341,7 @@ async def test_the_process_that_holds_an_unstored_answer_sends_nothing_more_and_
 
 
 async def test_another_process_takes_a_rescued_answer_in_before_it_sends_anything(
-    app: App, open_again: Any, caller: Caller, acme: SandboxOrg, transports: Transports
+    app: App, open_again: Any, caller: Caller, acme: SandboxOrg, transports: HttpxSenders
 ) -> None:
     async with open_again(lease_seconds=0.3, token_seconds=0.2) as other:
         acme.expire_access_tokens()
