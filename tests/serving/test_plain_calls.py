@@ -270,14 +270,16 @@ def cancel_of(request_id: Any) -> bytes:
 
 
 @pytest.mark.parametrize("past_sdk", [True, False])
+@pytest.mark.parametrize("odd", [(), (0,), (1,)], ids=["both plain", "first odd", "second odd"])
 async def test_of_two_calls_with_one_id_the_last_is_cancelled_and_the_first_answered(
-    version: str, past_sdk: bool
+    version: str, past_sdk: bool, odd: tuple[int, ...]
 ) -> None:
+    calls = [call_of(version, LIST, 5, org="acme"), call_of(version, GET, "5", org="acme", contact_id="x")]
+    for number in odd:
+        calls[number] = with_arguments_as_text(calls[number])
     async with connected(version, past_sdk=past_sdk) as connection:
         connection.operations.blocked = asyncio.Event()
-        await connection.say(
-            call_of(version, LIST, 5, org="acme"), call_of(version, GET, "5", org="acme", contact_id="x")
-        )
+        await connection.say(*calls)
         await connection.say(cancel_of(5))
         connection.operations.blocked.set()
         answers = await connection.say()
@@ -285,6 +287,31 @@ async def test_of_two_calls_with_one_id_the_last_is_cancelled_and_the_first_answ
     assert len(connection.operations.cut_off) == 1
     assert [json.loads(each)["id"] for each in answers] == [5]
     assert "records" in json.loads(answers[0])["result"]["structuredContent"]
+
+
+def with_arguments_as_text(line: bytes) -> bytes:
+    """The same call in a form that is mended, which is done on the SDK's way alone."""
+    message = json.loads(line)
+    message["params"]["arguments"] = json.dumps(message["params"]["arguments"])
+    return json.dumps(message).encode() + b"\n"
+
+
+@pytest.mark.parametrize("past_sdk", [True, False])
+async def test_a_call_that_is_cancelled_in_the_same_breath_was_begun(version: str, past_sdk: bool) -> None:
+    async with connected(version, past_sdk=past_sdk) as connection:
+        connection.operations.blocked = asyncio.Event()
+        answers = await connection.say(call_of(version, LIST, 5, org="acme"), cancel_of(5))
+
+    assert answers == []
+    assert len(connection.operations.cut_off) == 1
+
+
+def test_a_call_that_is_part_of_a_trace_is_the_sdks(both: BothWays, version: str) -> None:
+    meta = (envelope() if version == MODERN else {}) | {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}
+
+    both.check(line_of("tools/call", {"name": LIST, "arguments": {"org": "acme"}, "_meta": meta}))
+
+    assert both.count == 0
 
 
 @pytest.mark.parametrize(
@@ -321,11 +348,12 @@ async def test_a_call_before_the_handshake_is_over_or_with_the_other_generations
         hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "other", "version": "2"}}
         # The call comes on the heels of the handshake, which is answered first.
         answers = await connection.say(line_of("initialize", hello, 10), call_of(version, LIST, 11, org="acme"))
+        await connection.say(call_of(version, LIST, 12, org="acme"))
 
     assert "error" in json.loads(refused)
     assert [json.loads(each)["id"] for each in answers] in ([10, 11], [11, 10])
-    clients = {caller.client for caller in connection.operations.callers}
-    assert clients == ({"raw/1"} if version == MODERN else {"other/2"})
+    clients = [caller.client for caller in connection.operations.callers]
+    assert clients == (["raw/1"] * 2 if version == MODERN else ["other/2"] * 2)
 
 
 @pytest.mark.parametrize("past_sdk", [True, False])
