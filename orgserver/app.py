@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from orgserver.services.calls.one_time_codes import OneTimeCodes
     from orgserver.services.orgs.import_plan import OrgImport
     from orgserver.services.undo.restorer import Restorer
+    from orgserver.serving.early.lines import EarlyLines
     from orgserver.serving.plain_calls import PlainCalls
     from orgserver.serving.tool_calls import ToolCalls
 
@@ -202,10 +203,10 @@ async def open_playground(
             yield app
 
 
-async def serve_stdio(app: App, caller: Caller, ready: Callable[[], None]) -> None:
+async def serve_stdio(app: App, caller: Caller, ready: Callable[[], None], early: EarlyLines | None = None) -> None:
     """Serve MCP on standard input and output, as the caller, until the client goes away or a signal comes.
 
-    ``ready`` is called once everything is made.
+    ``ready`` is called once everything is made; ``early`` has answered the client until then.
     """
     from orgserver.serving import stdio  # noqa: PLC0415  # as the next
     from orgserver.serving.refused_calls import record_unreadable  # noqa: PLC0415  # as the next
@@ -225,7 +226,7 @@ async def serve_stdio(app: App, caller: Caller, ready: Callable[[], None]) -> No
     ready()
     refreshing = asyncio.create_task(app.keep_alive.run())
     try:
-        await stdio.serve_stdio(server, ending, refuse, _past_sdk(server, tool_calls))
+        await stdio.serve_stdio(server, ending, refuse, _past_sdk(server, tool_calls), early)
     finally:
         refreshing.cancel()  # a refresh under way is waited for when the app closes
 

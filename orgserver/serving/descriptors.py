@@ -12,10 +12,13 @@ import stat
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from orgserver.model.errors import ConfigError
-from orgserver.serving.fragments import LineTooLong
-from orgserver.serving.wire import MAX_LINE, Lines, Sink
+from orgserver.serving.fragments import MAX_LINE, LineTooLong
+
+if TYPE_CHECKING:
+    from orgserver.serving.wire import Lines, Sink
 
 _ABOVE_STANDARD = 3
 _FLUSH_SECONDS = 2.0

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from itertools import islice
 
+MAX_LINE = 16 * 1024 * 1024
+"""Far above any honest request; Salesforce takes 6 MB at most for one record."""
 KEPT_BYTES = 64 * 1024
 """So much of the beginning and of the end of a line that is too long is looked at."""
 _MOST_TEXTS = 100_000
@@ -36,7 +38,7 @@ class Fragment:
 
 
 class LineTooLong(Exception):
-    """A line was longer than ``wire.MAX_LINE``; it was skipped, but for its beginning and its end."""
+    """A line was longer than ``MAX_LINE``; it was skipped, but for its beginning and its end."""
 
     def __init__(self) -> None:
         super().__init__()

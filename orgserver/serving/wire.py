@@ -28,15 +28,13 @@ from mcp_types.jsonrpc import RequestId
 from pydantic_core import PydanticSerializationError
 
 from orgserver.serving.envelopes import Response
-from orgserver.serving.fragments import LineTooLong, read_fragment
+from orgserver.serving.fragments import MAX_LINE, LineTooLong, read_fragment
 from orgserver.serving.messages import Unreadable, read_message
 from orgserver.serving.plain_calls import PlainCalls
 from orgserver.serving.shutdown import Ending
 
 logger = logging.getLogger("orgserver.serving")
 
-MAX_LINE = 16 * 1024 * 1024
-"""Far above any honest request; Salesforce takes 6 MB at most for one record."""
 _DISCOVER = "server/discover"
 DRAIN_SECONDS = 60.0
 """A call has ended by then: its own limit is shorter (``ORGSERVER_CALL_TIMEOUT``)."""

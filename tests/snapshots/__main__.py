@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from . import files, help_pages, listed_tools, session
+from . import early_answers, files, help_pages, listed_tools, session
 
 
 def renew() -> None:
     """Write each file anew that differs, and remove those of what is gone."""
+    early_answers.PATH.write_text(asyncio.run(early_answers.text()), encoding="utf-8")
     printed, answered = asyncio.run(session.texts())
     for folder, texts in (
         (listed_tools.FOLDER, listed_tools.texts()),

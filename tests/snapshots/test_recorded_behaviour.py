@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from orgserver.tools.toolsets import EVERY
-from tests.snapshots import files, help_pages, session
+from tests.snapshots import early_answers, files, help_pages, session
 
 RENEW = "if this is meant: python -m tests.snapshots renews the files"
 
@@ -16,6 +16,10 @@ def check(folder: Path, texts: Mapping[str, str]) -> None:
 
 def test_the_help_of_each_command_is_as_recorded() -> None:
     check(help_pages.FOLDER, help_pages.texts())
+
+
+async def test_what_is_answered_before_there_is_a_server_is_what_the_sdk_answers() -> None:
+    assert early_answers.PATH.read_text("utf-8") == await early_answers.text(), RENEW
 
 
 async def test_a_session_prints_and_tools_answer_as_recorded() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import tempfile
-from contextlib import ExitStack, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,6 +23,7 @@ from orgserver.model.orgs import Caller, Principal
 
 if TYPE_CHECKING:
     from orgserver.app import App
+    from orgserver.serving.early.lines import EarlyLines
 
 logger = logging.getLogger("orgserver.serve")
 _LATER = ("tls_cert", "tls_key", "public_url", "allow_host", "allow_origin", "oauth_issuer", "oauth_audience")
@@ -74,21 +75,40 @@ def serve(**options: Any) -> None:
 
 
 async def _serve(options: dict[str, Any]) -> None:
-    from orgserver.app import open_playground, open_server_app, serve_stdio  # noqa: PLC0415  # slow to import
-
     principal = Principal(options["principal"] or local_principal())
     offer = settings_of_offer(options)
-    with ExitStack() as stack:
+    async with AsyncExitStack() as stack:
+        early_lines = None
         if options["sandbox"]:
-            from orgserver.cli.orgs.pretend_orgs import register  # noqa: PLC0415  # with the sandbox
-
             home = stack.enter_context(tempfile.TemporaryDirectory(prefix="orgserver-playground-"))
-            opening = open_playground(_settings(home=home, **dict.fromkeys(_REAL), **offer), register)
+            settings = _settings(home=home, **dict.fromkeys(_REAL), **offer)
         else:
-            opening = open_server_app(_settings(**offer))
-        async with opening as app:
-            await _refuse_unknown_orgs(app, "--org" if options["orgs"] else "ORGSERVER_ORGS:")
-            await serve_stdio(app, Caller(principal, "stdio", label=options["label"]), _begin)
+            settings = _settings(**offer)
+            early_lines = await _answer_early(settings, stack)
+        from orgserver.app import serve_stdio  # noqa: PLC0415  # slow to import
+
+        app = await stack.enter_async_context(_open(settings, playground=options["sandbox"]))
+        await _refuse_unknown_orgs(app, "--org" if options["orgs"] else "ORGSERVER_ORGS:")
+        await serve_stdio(app, Caller(principal, "stdio", label=options["label"]), _begin, early_lines)
+
+
+async def _answer_early(settings: Settings, stack: AsyncExitStack) -> EarlyLines | None:
+    if sys.platform == "win32":
+        return None
+    from orgserver.cli.serving.start import answer_early  # noqa: PLC0415  # not on Windows
+
+    return await answer_early(settings, stack)
+
+
+def _open(settings: Settings, *, playground: bool) -> AbstractAsyncContextManager[App]:
+    if not playground:
+        from orgserver.app import open_server_app  # noqa: PLC0415  # slow to import
+
+        return open_server_app(settings)
+    from orgserver.app import open_playground  # noqa: PLC0415  # as above
+    from orgserver.cli.orgs.pretend_orgs import register  # noqa: PLC0415  # with the sandbox
+
+    return open_playground(settings, register)
 
 
 def _begin() -> None:

@@ -1,0 +1,1 @@
+"""What a client is answered before there is a server."""
