@@ -209,9 +209,14 @@ def failure(error: CallError, org: str | None) -> dict[str, Any]:
 
     There is no structured content: it would have to fit the output schema.
     """
-    cut_error, _ = truncation.fit(encodable(error.as_json(org)), _MOST_OF_AN_ERROR)
-    text = to_json(cut_error).decode()
-    return {"content": [{"type": "text", "text": text}], "isError": True, "resultType": "complete"}
+    whole = error.as_json(org)
+    try:
+        text = to_json(whole)
+    except PydanticSerializationError:
+        text = b""
+    if not 0 < len(text) <= _MOST_OF_AN_ERROR // 2:  # nearly all are far shorter
+        text = to_json(truncation.fit(encodable(whole), _MOST_OF_AN_ERROR)[0])
+    return {"content": [{"type": "text", "text": text.decode()}], "isError": True, "resultType": "complete"}
 
 
 def encodable(value: Any) -> Any:

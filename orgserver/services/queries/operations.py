@@ -187,8 +187,8 @@ class QueryOperations:
 
 
 def _page_ending(page: Page) -> Completion:
-    record_ids = tuple(str(record["Id"])[:_ID] for record in page.records if record.get("Id"))
-    return Completion(Outcome.SUCCEEDED, row_count=len(page.records), record_ids=record_ids)
+    record_ids = [str(record["Id"])[:_ID] for record in page.records if record.get("Id")]
+    return Completion(Outcome.SUCCEEDED, row_count=len(page.records), record_ids=tuple(record_ids))
 
 
 def _object(name: str | None) -> SObjectName | None:

@@ -15,7 +15,7 @@ from functools import partial
 from orgserver.model.errors import CallError, Rejected
 from orgserver.model.results import FieldValues
 from orgserver.salesforce.protocol import rest as protocol
-from orgserver.salesforce.protocol.messages import Reply, Request, strip_attributes
+from orgserver.salesforce.protocol.messages import Reply, Request, remove_attributes
 from orgserver.salesforce.soql import RowQuery
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.results.cursors import Position
@@ -43,7 +43,8 @@ class Source:
     include_deleted: bool = False
     is_ours: bool = False
     """Whether it was built here, so that nobody has written it in another way."""
-    shape: Callable[[FieldValues], FieldValues] = lambda record: record
+    shape: Callable[[FieldValues], FieldValues] | None = None
+    """None where records are told as they came."""
     added: int = 0
     """How many bytes a record may take more in its shape."""
 
@@ -181,7 +182,8 @@ def _take_records(records: RecordList, source: Source, limit: int, position: Pos
     page = protocol.read_page(reply)
     rows, shape = page.rows, source.shape
     most = min(len(rows), position.skip + limit - len(records.records))
-    shown = (shape(strip_attributes(row)) for row in rows[position.skip : most])
+    shown = map(remove_attributes, rows[position.skip : most])
+    shown = map(shape, shown) if shape is not None else shown
     if not (reply.size and records.add_all(shown, GROWTH * reply.size + source.added * len(rows))):
         for place, record in enumerate(shown, position.skip):
             if not records.add(record):

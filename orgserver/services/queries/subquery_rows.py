@@ -20,7 +20,9 @@ def warnings(records: Iterable[FieldValues]) -> tuple[str, ...]:
     """A sentence that names the relationships whose rows are not all there; the addresses of the rest are taken out."""
     names: dict[str, None] = {}
     for record in records:
-        _look(record, names)
+        for name, value in record.items():  # few records have anything inside of them, so nothing is called for each
+            if isinstance(value, dict):
+                _look_inside(name, value, names)
     if not names:
         return ()
     shown = ", ".join(list(names)[:_SHOWN])

@@ -49,7 +49,11 @@ class ReadOperations:
                 sobject,
                 fields,
                 lambda names: read_one(
-                    session, sobject, record_id, names, lambda row: result_size.bound_record(shape(row))
+                    session,
+                    sobject,
+                    record_id,
+                    names,
+                    lambda row: result_size.bound_record(shape(row) if shape is not None else row),
                 ),
             )
             if sobject != EVENT or fields is not None:
@@ -67,13 +71,17 @@ class ReadOperations:
         )
 
 
-def record_shape(org: Org, sobject: SObjectName, fields: Sequence[str] | None) -> Callable[[FieldValues], FieldValues]:
-    """How a record is told: without the empty fields when nobody named any."""
+def record_shape(
+    org: Org, sobject: SObjectName, fields: Sequence[str] | None
+) -> Callable[[FieldValues], FieldValues] | None:
+    """How a record is told: without the empty fields when nobody named any; None where it is told as it came."""
+    if sobject != EVENT:
+        return result_size.without_nulls if fields is None else None
     zone = appointments.user_zone(org)
 
     def shape(record: FieldValues) -> FieldValues:
         values = result_size.without_nulls(record) if fields is None else record
-        return appointments.show_event(values, zone, fields) if sobject == EVENT else values
+        return appointments.show_event(values, zone, fields)
 
     return shape
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import delete, insert, or_, select, update
@@ -106,7 +107,8 @@ class Orgs:
         """Read every org in one snapshot."""
         version = (await connection.execute(select(tables.store.c.catalog_version))).scalar_one()
         orgs = (await connection.execute(rows.EVERY.order_by(tables.orgs.c.alias))).all()
-        return OrgSnapshot(version, {row.alias: rows.read_org(row) for row in orgs})
+        parse = cache(json.loads)  # the same few texts stand in most rows
+        return OrgSnapshot(version, {row.alias: rows.read_org(row, parse) for row in orgs})
 
     async def catalog_version(self, connection: AsyncConnection) -> int:
         """Read only the version."""

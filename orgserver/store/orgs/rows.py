@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -76,8 +77,8 @@ def _move(text: str | None) -> Move | None:
     return Move(**(facts | {"since": to_datetime(facts["since"])})) if facts else None
 
 
-def read_org(row: Row[Any]) -> Org:
-    """An org from a row of ``EVERY``."""
+def read_org(row: Row[Any], parse: Callable[[str], Any] = json.loads) -> Org:
+    """An org from a row of ``EVERY``; ``parse`` reads its JSON, and may know texts that it has read before."""
     problem = json.loads(row.problem) if row.problem else None
     return Org(
         row_id=RowId(row.row_id),
@@ -88,14 +89,14 @@ def read_org(row: Row[Any]) -> Org:
         edition=row.edition,
         login_url=row.login_url,
         instance_url=row.instance_url,
-        trusted_hosts=tuple(json.loads(row.trusted_hosts)),
+        trusted_hosts=tuple(parse(row.trusted_hosts)),
         api_version=row.api_version,
         user=OrgUser(row.user_id, row.username, row.user_time_zone) if row.user_id else None,
         state=OrgState(row.state),
         cause=row.cause,
         problem=Problem(problem["code"], to_datetime(problem["since"]), problem["hint"]) if problem else None,
-        policy=_policy(row),
-        tags=tuple(json.loads(row.tags)),
+        policy=_policy(row, parse),
+        tags=tuple(parse(row.tags)),
         source=row.source,
         created_at=to_datetime(row.created_at),
         refreshed_at=_maybe(row.refreshed_at),
@@ -110,7 +111,7 @@ def _maybe(microseconds: int | None) -> datetime | None:
     return to_datetime(microseconds) if microseconds is not None else None
 
 
-def _policy(row: Row[Any]) -> Policy:
+def _policy(row: Row[Any], parse: Callable[[str], Any]) -> Policy:
     if row.org_id is None:
-        return Policy(**json.loads(row.policy))
-    return Policy(**json.loads(row.bound)) if row.bound is not None else _STRICTEST
+        return Policy(**parse(row.policy))
+    return Policy(**parse(row.bound)) if row.bound is not None else _STRICTEST

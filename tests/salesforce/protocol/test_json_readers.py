@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from orgserver.salesforce.protocol import bodies
 from orgserver.salesforce.protocol.bodies import TooDeep
-from orgserver.salesforce.protocol.messages import Reply, strip_attributes
+from orgserver.salesforce.protocol.messages import Reply, remove_attributes, strip_attributes
 from orgserver.salesforce.protocol.rest import read_page
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -147,3 +147,20 @@ def test_the_records_of_a_page_are_those_that_came_without_attributes() -> None:
     page = read_page(Reply(200, {}, {"records": rows, "totalSize": 2}))
     assert page.records == [strip_attributes(row) for row in rows] == [{"Id": "1", "B": {"C": [{"D": None}]}}, {}]
     assert page.rows == rows
+
+
+def nested() -> st.SearchStrategy[Any]:
+    names = st.sampled_from(["attributes", "Id", "Account", "records", "done"])
+    return st.recursive(
+        st.none() | st.integers() | st.text(max_size=3),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=4),
+        max_leaves=15,
+    )
+
+
+@given(st.dictionaries(st.sampled_from(["attributes", "Id", "Account", "Contacts"]), nested()))
+def test_attributes_go_from_a_row_in_place_as_they_do_from_a_copy(row: dict[str, Any]) -> None:
+    expected = strip_attributes(row)
+    same = remove_attributes(row)
+    assert same is row
+    assert repr(same) == repr(expected)
