@@ -8,10 +8,9 @@ from typing import Final
 
 import httpx
 
-from orgserver.salesforce import content_coding
 from orgserver.salesforce.http1.failures import NeverSent, ReplyLost, explain_connect_failure
 from orgserver.salesforce.http1.proxy import parse_proxy
-from orgserver.salesforce.http1.reply_body import MAX_BODY, too_large
+from orgserver.salesforce.http1.reply_body import ReplyBody
 from orgserver.salesforce.http1.requests import Grow, HttpReply, HttpRequest
 from orgserver.salesforce.http1.sender import CONNECT_SECONDS
 
@@ -93,15 +92,10 @@ async def _read(response: httpx.Response, grow: Grow | None) -> HttpReply:
     headers = {name.lower(): value for name, value in response.headers.items()}
     stream = response.stream
     assert isinstance(stream, httpx.AsyncByteStream)  # noqa: S101  # of an async transport
-    try:
-        codings = response.headers.get_list("content-encoding")
-        content = await content_coding.read_body(stream, codings, MAX_BODY, grow)
-    except content_coding.Unreadable as error:
-        raise ReplyLost(str(error)) from None
-    except content_coding.TooLarge:
-        raise too_large() from None
-    except content_coding.CutOff:
-        raise ReplyLost("the answer was cut off") from None
+    body = ReplyBody(headers.get("content-encoding"), grow)
+    async for chunk in stream:
+        await body.add(chunk)
+    content = body.content()
     for name in _OF_THE_WIRE:
         headers.pop(name, None)
     return HttpReply(response.status_code, headers, content)

@@ -118,8 +118,6 @@ class Connection(asyncio.Protocol):
                 raise ReplyLost(self._failure)
         if unwritten:  # an early answer: the rest will not be written, so nothing else can be
             parser.reusable = False
-        if parser.received > MAX_BODY:
-            raise too_large()
         body = body or ReplyBody(parser.headers.get("content-encoding"), grow)
         await body.add(parser.take())
         self._resume_reading(transport)
