@@ -7,8 +7,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from orgserver.model.names import EVENT
 from orgserver.model.results import FieldValues
 from orgserver.salesforce.protocol import bodies
+from orgserver.services.records import appointments
 from orgserver.services.results import result_size
 from orgserver.services.results.record_list import GROWTH, RecordList
 
@@ -99,3 +101,25 @@ def test_no_value_takes_more_than_so_many_times_the_bytes_that_it_came_in(text: 
 def test_so_many_numbers_with_an_exponent_still_take_no_more(count: int) -> None:
     text = json.dumps([{"N__c": None}] * count).replace("null", "1e15").encode()
     assert size_of(bodies.parse_json(text)) <= GROWTH * len(text)
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "Id": st.text(max_size=18),
+            "StartDateTime": st.sampled_from(["2026-02-20T18:00:00.000+0000", "9999-12-31T23:59:59Z", None]),
+            "EndDateTime": st.sampled_from(["2026-02-20T19:00:00.123456+00:00", "0001-01-01T00:00:00Z", None]),
+            "IsAllDayEvent": st.booleans() | st.none(),
+            "DurationInMinutes": st.sampled_from([0, 60, 10**6, None]),
+            "IsRecurrence": st.booleans(),
+            "RecurrenceActivityId": st.text(max_size=18) | st.none(),
+        },
+    ),
+    st.sampled_from(["UTC", "Europe/Berlin", "America/Argentina/ComodRivadavia", "\x00" * 40, "😀" * 40]),
+    st.booleans(),
+)
+def test_an_event_takes_no_more_than_what_is_said_of_its_shape(event: FieldValues, zone: str, every: bool) -> None:
+    came = len(json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode())
+    told = appointments.show_event(event, zone, None if every else ("Id", "StartDateTime", "EndDateTime"))
+    assert size_of([told]) <= GROWTH * came + appointments.added_bytes(EVENT, zone)
