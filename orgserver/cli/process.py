@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _LOOK_SECONDS = 1.0
+_MOST_HEAPS = -8
+"""``M_ARENA_MAX`` of ``malloc.h``."""
 
 
 def settings_of(**options: Any) -> Settings:
@@ -59,6 +61,15 @@ def no_core_dumps() -> None:
 
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
+
+
+def share_one_heap() -> None:
+    """Let all threads allocate from one heap: glibc gives each its own, which is full of holes after the imports."""
+    if sys.platform == "linux":
+        import ctypes  # noqa: PLC0415
+
+        with suppress(OSError, AttributeError):  # another C library has no such thing
+            ctypes.CDLL(None).mallopt(_MOST_HEAPS, 1)
 
 
 @asynccontextmanager

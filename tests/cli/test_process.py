@@ -1,10 +1,13 @@
-"""Ctrl-C cancels a command between two steps of its event loop, never in the middle of one."""
+"""Ctrl-C cancels a command between two steps of its event loop, never in the middle of one; threads share a heap."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import platform
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -89,3 +92,30 @@ def test_a_shell_that_ignores_ctrl_c_is_heeded() -> None:
         assert run(action()) == "whole"
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+HEAPS = """
+import ctypes, sys, threading
+from orgserver.cli.process import share_one_heap
+
+if "one" in sys.argv:
+    share_one_heap()
+thread = threading.Thread(target=lambda: [bytes(3_000) for _ in range(1_000)])
+thread.start()
+thread.join()
+libc = ctypes.CDLL(None)
+libc.fdopen.restype = ctypes.c_void_p
+libc.malloc_info.argtypes = [ctypes.c_int, ctypes.c_void_p]
+libc.malloc_info(0, libc.fdopen(1, b"w"))
+libc.fflush(None)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="its heaps are glibc's")
+def test_threads_allocate_from_one_heap() -> None:
+    heaps = [
+        subprocess.run([sys.executable, "-c", HEAPS, *words], capture_output=True, text=True, check=True).stdout
+        for words in ([], ["one"])
+    ]
+
+    assert [text.count("<heap nr=") for text in heaps] == [2, 1]

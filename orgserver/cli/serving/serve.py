@@ -12,7 +12,7 @@ import click
 
 from orgserver.cli import completion
 from orgserver.cli.output import tell
-from orgserver.cli.process import collect_again, local_principal, no_core_dumps, run_in_loop
+from orgserver.cli.process import collect_again, local_principal, no_core_dumps, run_in_loop, share_one_heap
 from orgserver.cli.serving.server_options import offer_options, settings_of_offer
 from orgserver.config import Settings, read_settings, unknown_variables
 from orgserver.logs import start_logging
@@ -65,6 +65,7 @@ def serve(**options: Any) -> None:
         if options[name]:
             raise ConfigError(f"--{name.replace('_', '-')} is not in this version yet", hint="serve on stdio")
     no_core_dumps()
+    share_one_heap()
     if sys.stdin is None or sys.stdout is None:  # closed by the parent: uvloop would abort the process
         raise ConfigError("standard input or output is closed", hint="let an MCP client start this command")
     with suppress(KeyboardInterrupt):  # before the server takes it as its end: no call was heard yet
