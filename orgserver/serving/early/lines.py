@@ -51,6 +51,7 @@ class EarlyLines:
         self._is_handed_over = True
         reading, self._reading = self._reading, None
         replay = _Replay(self._lines, self._sink, self._answers.replay, reading)
+        del self._answers  # which nobody needs any more, and a server may live long
         return replay, replay
 
     async def refuse(self) -> None:
@@ -150,6 +151,7 @@ async def open_early_lines(answers: EarlyAnswers) -> AsyncIterator[EarlyLines]:
     """Take over standard input and output, and begin to answer. Not on Windows."""
     async with taken_over() as (lines, sink):
         early_lines = EarlyLines(lines, sink, answers)
+        del answers
         try:
             yield early_lines
         except BaseException:
