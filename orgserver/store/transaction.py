@@ -87,6 +87,8 @@ class Transaction:
     """Microseconds since 1970 UTC."""
     before_commit: list[Callable[[], None]] = field(default_factory=list)
     """Run once, in order, when every change of the group has run."""
+    after_commit: list[Callable[[], None]] = field(default_factory=list)
+    """Run once the group is durable, and never if it is not; none of them fails."""
     state: dict[str, Any] = field(default_factory=dict)
     """What changes of one group keep between them, such as the head of the audit chain."""
 

@@ -205,6 +205,8 @@ class Writer:
                 except BaseException:
                     connection.rollback()
                     raise
+                for step in transaction.after_commit:
+                    step()
         except DBAPIError as error:
             self._reconnect_later()
             failures = writes if current is None or concerns_all(error) else [current]

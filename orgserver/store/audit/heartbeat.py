@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from sqlalchemy import delete, insert, or_, select, update
 
 from orgserver.model.names import new_id
@@ -20,15 +22,18 @@ class Heartbeat:
         self.interval_us = interval_us
         self.abandoned_us = abandoned_us
         self.beat_at = 0
-        """When the row was last written; 0 while there is none."""
+        """When the row was last written for good; 0 while there is none."""
 
     def beat_in(self, tx: Transaction) -> None:
-        """Say that this process is alive."""
+        """Say that this process is alive, once in a group; a group that is taken back has not said it."""
+        if tx.state.get("has_beaten"):
+            return
+        tx.state["has_beaten"] = True
         own = update(_processes).where(_processes.c.id == self.process_id).values(heartbeat_at=tx.now)
         if tx.connection.execute(own).rowcount == 0:
             row = {"id": self.process_id, "started_at": tx.now, "heartbeat_at": tx.now}
             tx.connection.execute(insert(_processes).values(row))
-        self.beat_at = tx.now
+        tx.after_commit.append(partial(setattr, self, "beat_at", tx.now))
 
     def leave_in(self, tx: Transaction) -> None:
         """Take this process off the list."""

@@ -22,8 +22,9 @@ from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.store import tables
 from orgserver.store.audit import chain
 from orgserver.store.calls.idempotency import IdempotencyKey
+from orgserver.store.processes.locks import hold_lock
 from orgserver.store.session import Store
-from orgserver.store.transaction import to_datetime, to_microseconds
+from orgserver.store.transaction import Transaction, to_datetime, to_microseconds
 
 FAR = 1 << 60
 
@@ -69,6 +70,27 @@ async def test_the_first_outcome_wins_and_a_late_one_is_refused(store: Store) ->
     assert await store.audit.finish(one.id, Completion(Outcome.SUCCEEDED))
     assert not await store.audit.finish(one.id, Completion(Outcome.REJECTED))
     assert [entry.outcome for entry in await all_entries(store)] == [Outcome.SUCCEEDED]
+
+
+async def test_an_intent_whose_neighbour_failed_is_not_taken_for_that_of_a_dead_process(
+    store: Store, opener: Callable, store_file: Path
+) -> None:
+    def fail(_tx: Transaction) -> None:
+        raise ValueError("of the neighbour alone")
+
+    other = await opener()
+    one = act()
+    with hold_lock(store_file):  # both wait, so they go into one group
+        beginning = asyncio.create_task(begin(store, one))
+        failing = asyncio.create_task(store.database.write(fail))
+        await asyncio.sleep(0.05)
+    await beginning
+    with pytest.raises(ValueError, match="neighbour"):
+        await failing
+
+    assert await other.audit.adopt() == 0
+    assert await store.audit.finish(one.id, Completion(Outcome.SUCCEEDED))
+    await other.close()
 
 
 async def test_sequences_have_no_holes_whoever_writes(store: Store, opener: Callable) -> None:
