@@ -16,6 +16,7 @@ _MAX_HEAD: Final = 16 * 1024
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})(?: |\r|\Z)")
 _CREATED: Final = 300
 _UNREADABLE: Final = "gave no answer that can be read"
+_HOST: Final = re.compile("[!-~]+")
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -40,7 +41,7 @@ def parse_proxy(url: str) -> Proxy:
         pair = f"{user}:{password}".encode("latin-1")
     except (ValueError, KeyError):
         raise NeverSent("the proxy's address (ORGSERVER_PROXY) is no http or https URL") from None
-    if not parts.hostname or not parts.hostname.isascii() or not parts.hostname.isprintable():
+    if not parts.hostname or not _HOST.fullmatch(parts.hostname):
         raise NeverSent("the proxy's address (ORGSERVER_PROXY) names no host")
     login = parts.username is not None or parts.password is not None
     headers = f"Proxy-Authorization: Basic {b64encode(pair).decode('ascii')}\r\n" if login else ""
