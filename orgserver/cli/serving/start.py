@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import threading
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -40,6 +40,8 @@ _MODULES = (
 """What serving needs, in pieces: between two of them a start can end."""
 _SWITCH_SECONDS = 0.0005
 """So that an answer does not wait for the imports."""
+_FIRST_SECONDS = 0.5
+"""For what a client asks at once; one that asks on and on, or does not read, holds up no start."""
 
 
 async def answer_early(settings: Settings, stack: AsyncExitStack) -> EarlyLines | None:
@@ -53,7 +55,9 @@ async def answer_early(settings: Settings, stack: AsyncExitStack) -> EarlyLines 
     sys.setswitchinterval(_SWITCH_SECONDS)
     stack.enter_context(_EndBySignal())
     early_lines = await stack.enter_async_context(open_early_lines(answers))
-    await early_lines.pause.wait()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_FIRST_SECONDS):
+            await early_lines.pause.wait()
     is_wanted = threading.Event()
     is_wanted.set()
     try:

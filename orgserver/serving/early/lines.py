@@ -28,6 +28,8 @@ _NOT_STARTED = "the server did not start; what it wrote to standard error says w
 _PAUSE_SECONDS = 0.005
 """A client that goes on by itself has written its next line by then."""
 _AT_ONCE_SECONDS = 0.05
+_REFUSING_SECONDS = 1.0
+"""For telling all who wait, when nobody may be there to read it."""
 
 
 class EarlyLines:
@@ -39,7 +41,6 @@ class EarlyLines:
         self._answers = answers
         self._reading: asyncio.Task[bytes] | None = None
         """The next line that is not answered, or will be."""
-        self._is_over = asyncio.Event()
         self._is_handed_over = False
         self.pause = asyncio.Event()
         """Set when there was nothing to answer for a moment."""
@@ -55,8 +56,13 @@ class EarlyLines:
         return replay, replay
 
     async def refuse(self) -> None:
-        """Say to every request that has come and waits that there will be no server."""
+        """Say to every request that has come and waits that there will be no server, as long as somebody reads it."""
         await self._stop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_REFUSING_SECONDS):
+                await self._refuse_each()
+
+    async def _refuse_each(self) -> None:
         while not self._is_handed_over and (line := await self._next_at_once()):
             request = read_fragment(line)
             if request.id is not None and request.method is not None:
@@ -66,7 +72,7 @@ class EarlyLines:
                     await self._sink.write(json.dumps(response).encode() + b"\n")
 
     async def _answer(self) -> None:
-        """Answer one line after the other, until there is a server, or one comes that only the SDK can answer."""
+        """Answer one line after the other, until one comes that only the SDK can answer."""
         try:
             while await self._has_line():
                 answer = self._answers.answer(self._begin_reading().result())
@@ -81,15 +87,13 @@ class EarlyLines:
             self.pause.set()
 
     async def _has_line(self) -> bool:
-        """Wait for a line; False for one that is too long, and when there is a server."""
+        """Wait for a line; False for one that is too long."""
         reading = self._begin_reading()
         await asyncio.wait({reading}, timeout=_PAUSE_SECONDS)
         if not reading.done():
             self.pause.set()
-            over = asyncio.ensure_future(self._is_over.wait())
-            await asyncio.wait({reading, over}, return_when=asyncio.FIRST_COMPLETED)
-            over.cancel()
-        return reading.done() and reading.exception() is None and not self._is_over.is_set()
+            await asyncio.wait({reading})
+        return reading.exception() is None
 
     def _begin_reading(self) -> asyncio.Task[bytes]:
         if self._reading is None:
@@ -97,8 +101,9 @@ class EarlyLines:
         return self._reading
 
     async def _stop(self) -> None:
-        self._is_over.set()
-        await self._answering
+        """Answer no more. An answer that waits for a client to read is on its way, and a line that came stays here."""
+        self._answering.cancel()
+        await asyncio.wait({self._answering})
 
     async def _next_at_once(self) -> bytes:
         """A line that is there already; empty where there is none."""

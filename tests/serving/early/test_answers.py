@@ -245,3 +245,32 @@ async def test_whoever_waits_is_told_when_there_will_be_no_server() -> None:
 
     _, *refusals = map(json.loads, client.written)
     assert [(each["id"], each["error"]["code"]) for each in refusals] == [(5, -32603), ("six", -32603)]
+
+
+class Unread(Client):
+    """A client that asks, and does not read what it is answered."""
+
+    def __init__(self, lines: Sequence[bytes | Exception]) -> None:
+        super().__init__(lines)
+        self.is_full = asyncio.Event()
+
+    async def write(self, data: bytes) -> None:
+        await super().write(data)
+        self.is_full.set()
+        await asyncio.Event().wait()
+
+
+async def test_a_client_that_does_not_read_holds_up_neither_a_server_nor_the_end_of_a_start() -> None:
+    for is_server_made in (True, False):
+        client = Unread([*HANDSHAKE, request(5, "tools/call", name="salesforce_list_orgs")])
+        early_lines = EarlyLines(client, client, answers_of(Scope()))
+        await client.is_full.wait()
+
+        async with asyncio.timeout(5):
+            if is_server_made:
+                lines, _ = await early_lines.hand_over()
+                assert await lines.line() == HANDSHAKE[0]
+            else:
+                await early_lines.refuse()
+
+        assert json.loads(client.written[0])["id"] == json.loads(HANDSHAKE[0])["id"]
