@@ -216,7 +216,10 @@ class ChainAppender:
         if head is None:
             if _identity(self._database.file) != self._opened:
                 raise StoreError("the store's file was removed or replaced while it was open")
-            ((sequence, hash_, sealed, catalog_version),) = tx.fetch(_HEAD)
+            rows = tx.fetch(_HEAD)
+            if len(rows) != 1:
+                raise AuditBroken("the head of the audit chain was changed from outside")
+            sequence, hash_, sealed, catalog_version = rows[0]
             if (sequence, hash_, sealed) != self._sealed_last and self.open_head(sealed) != (sequence, hash_):
                 raise AuditBroken("the head of the audit chain was changed from outside")
             head = tx.state["head"] = _Head(sequence, hash_, catalog_version, [], [])

@@ -86,7 +86,7 @@ _OUT_OF_BOUNDS = text("""
 """)
 """Nothing is found by events that the search tables do not know yet."""
 _STRANGE_TOUCHES = text("""
-    SELECT min(found.sequence) FROM audit_touched AS found
+    SELECT min(CASE typeof(found.sequence) WHEN 'integer' THEN found.sequence ELSE 1 END) FROM audit_touched AS found
     LEFT JOIN audit_entries AS entries ON entries.sequence = found.sequence
     LEFT JOIN audit_events AS begun ON begun.sequence = entries.sequence
     LEFT JOIN audit_events AS ended ON ended.sequence = entries.outcome_sequence

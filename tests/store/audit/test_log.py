@@ -238,6 +238,32 @@ async def test_every_tampering_is_found_at_its_first_sequence(opener: Callable, 
         assert found.first_bad == first_bad, (number, found)
 
 
+@pytest.mark.parametrize(
+    "tampering",
+    [
+        "DELETE FROM audit_head",
+        "UPDATE audit_head SET sequence = 'x'",
+        "UPDATE audit_head SET sequence = x'01'",
+        "INSERT INTO audit_head SELECT 2, sequence, hash, sealed FROM audit_head",
+        "INSERT INTO audit_touched VALUES ('003x', 'x')",
+        "INSERT INTO audit_touched VALUES ('003x', x'ff')",
+        "INSERT INTO audit_touched VALUES ('003x', 9e999)",
+    ],
+)
+async def test_what_can_be_no_row_of_ours_is_told_as_tampering(store: Store, store_file: Path, tampering: str) -> None:
+    await fill(store, 3)
+    with closing(sqlite3.connect(store_file)) as connection, connection:
+        connection.execute(tampering)
+
+    result = await AuditLogReader(store).verify()
+
+    assert result.problem is not None
+    assert result.first_bad is not None
+    if tampering.startswith("DELETE"):
+        with pytest.raises(AuditBroken):
+            await store.audit.record(act(), Completion(Outcome.SUCCEEDED))
+
+
 async def test_a_cut_tail_with_a_moved_head_is_found(opener: Callable, store_file: Path) -> None:
     store = await opener()
     await fill(store, 5)
