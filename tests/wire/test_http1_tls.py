@@ -54,6 +54,27 @@ def test_what_tls_says_by_itself_when_it_begins_is_no_word_of_the_host(
     runner.run(act())
 
 
+def test_where_no_trust_can_be_had_the_connection_is_given_back(runner: asyncio.Runner) -> None:
+    def without_trust() -> ssl.SSLContext:
+        raise OSError("the bundle is gone")
+
+    async def act() -> None:
+        ended = asyncio.Event()
+
+        async def serve(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+            assert await reader.read() == b""
+            ended.set()
+
+        async with listening(serve) as port, sender(tls_context=without_trust) as made:
+            with pytest.raises(NeverSent) as raised:  # its traceback holds the socket: only closing it ends it
+                await made.send(request_to(f"localhost:{port}", scheme="https"), seconds=5)
+            async with asyncio.timeout(5):
+                await ended.wait()
+            del raised
+
+    runner.run(act())
+
+
 def test_an_address_must_be_named_by_the_certificate_too(runner: asyncio.Runner, ours: Certificates) -> None:
     async def act() -> None:
         async with served(ours) as host, sender(tls_context=lambda: trusting(ours)) as made:

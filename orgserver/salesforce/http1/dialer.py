@@ -67,9 +67,9 @@ class Dialer:
 
     async def _wrap(self, sock: socket.socket, tls_name: str | None, make: Callable[[], P]) -> P:
         """A protocol over a socket, with TLS where there is a name that the certificate must have."""
-        tls = self._tls_context() if tls_name is not None else None
         loop = asyncio.get_running_loop()
         try:
+            tls = self._tls_context() if tls_name is not None else None
             _, protocol = await loop.create_connection(make, sock=sock, ssl=tls, server_hostname=tls_name)
         except BaseException:
             sock.close()
