@@ -6,7 +6,6 @@ import asyncio
 import logging
 import sqlite3
 import threading
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
@@ -17,10 +16,10 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from orgserver.model.errors import StoreError
-from orgserver.store.files import APPLICATION_ID, OLDER_SCHEMAS, SCHEMA, prepare_file
+from orgserver.store.files import APPLICATION_ID, OLDER_SCHEMAS, SCHEMA, checking_briefly, lock_path, prepare_file
 from orgserver.store.processes import lock_holders
 from orgserver.store.processes.lock_holders import Patience
-from orgserver.store.processes.locks import PATIENCE, LockFile, hold_lock, hold_lock_if_free, lock_path
+from orgserver.store.processes.locks import PATIENCE, LockFile, hold_lock, hold_lock_if_free
 from orgserver.store.sqlite import make_reader_engine, make_scan_engine, make_writer_engine
 from orgserver.store.transaction import read_clock
 from orgserver.store.writer import Writer
@@ -32,8 +31,6 @@ T = TypeVar("T")
 
 CLOSING_SECONDS = 0.5
 """For the lock when connections are closed; without it they are closed all the same."""
-_CHECK_SECONDS = 0.1
-_CHECK_STEPS = 2_000
 logger = logging.getLogger("orgserver.store")
 
 
@@ -192,19 +189,16 @@ def _schema_of(connection: Connection, file: Path) -> str | None:
 
 
 def _quick_check(connection: Connection, file: Path) -> None:
-    """SQLite's own check, for at most a moment: what is found at once is found; the rest belongs to ``doctor``."""
+    """Have SQLite check the file; StoreError for damage that it finds at once."""
     raw = connection.connection.driver_connection
     assert isinstance(raw, sqlite3.Connection)  # noqa: S101  # the writer's engine has no other driver
-    until = time.monotonic() + _CHECK_SECONDS
-    raw.set_progress_handler(lambda: int(time.monotonic() > until), _CHECK_STEPS)
     try:
-        answer = connection.execute(text("PRAGMA quick_check(1)")).scalar()
+        with checking_briefly(raw):
+            answer = connection.execute(text("PRAGMA quick_check(1)")).scalar()
     except DBAPIError as error:
         if "interrupted" in str(error.orig):
             return
         raise
-    finally:
-        raw.set_progress_handler(None, 0)
     if answer != "ok":
         raise StoreError(f"the store {file} is damaged: {answer}", hint="restore it from a backup")
 

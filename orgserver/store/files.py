@@ -6,6 +6,7 @@ import os
 import re
 import sqlite3
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -24,8 +25,15 @@ NETWORK_FILE_SYSTEMS = frozenset(
 FREE_FLOOR = 64 * 1024 * 1024
 """New acts are refused below this much free space, so that outcomes still fit."""
 _READ_SECONDS = 0.2
+_CHECK_SECONDS = 0.1
+_CHECK_STEPS = 2_000
 _OCTAL = re.compile(r"\\([0-7]{3})")
 """How the kernel writes spaces, tabs, line ends and backslashes of paths there."""
+
+
+def lock_path(file: Path) -> Path:
+    """Where the lock file of a database is."""
+    return file.with_name(file.name + ".lock")
 
 
 def prepare_file(file: Path) -> None:
@@ -94,3 +102,14 @@ def open_to_read(database: Path) -> Iterator[sqlite3.Connection]:
     ) as connection:
         connection.execute("PRAGMA query_only = ON")
         yield connection
+
+
+@contextmanager
+def checking_briefly(connection: sqlite3.Connection) -> Iterator[None]:
+    """Interrupt SQLite's own check after a moment: what it finds at once is found; the rest belongs to ``doctor``."""
+    until = time.monotonic() + _CHECK_SECONDS
+    connection.set_progress_handler(lambda: int(time.monotonic() > until), _CHECK_STEPS)
+    try:
+        yield
+    finally:
+        connection.set_progress_handler(None, 0)

@@ -6,20 +6,18 @@ What a start refuses is refused by those who open the store, in their words. Thi
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from orgserver.model.errors import OrgserverError
-from orgserver.store.files import APPLICATION_ID, SCHEMA, open_to_read, prepare_file
+from orgserver.private_files import lock_file_if_free
+from orgserver.store.files import APPLICATION_ID, SCHEMA, checking_briefly, lock_path, open_to_read, prepare_file
 from orgserver.vault.keys import Context
 from orgserver.vault.ring import RingBehind, Vault
 
 CANARY = b"orgserver canary"
 """What every store seals under its master key, to know it again."""
-CHECK_SECONDS = 0.1
-CHECK_STEPS = 2_000
 
 
 def canary_context(store_id: str) -> Context:
@@ -45,10 +43,9 @@ def is_ready(database: Path, open_vault: Callable[[], Vault], aliases: Collectio
 @contextmanager
 def _hold_still(database: Path) -> Iterator[None]:
     """Keep writers away; BlockingIOError while one is at work."""
-    import fcntl  # noqa: PLC0415  # not on Windows
-
-    with database.with_name(f"{database.name}.lock").open("r+b") as lock:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    with lock_path(database).open("r+b") as lock:
+        if not lock_file_if_free(lock, shared=True):
+            raise BlockingIOError
         yield
 
 
@@ -59,15 +56,12 @@ def _is_whole(connection: sqlite3.Connection) -> bool:
         return False
     if connection.execute("SELECT version_num FROM alembic_version").fetchall() != [(SCHEMA,)]:
         return False
-    until = time.monotonic() + CHECK_SECONDS
-    connection.set_progress_handler(lambda: int(time.monotonic() > until), CHECK_STEPS)
     try:
-        (answer,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        with checking_briefly(connection):
+            (answer,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         return str(answer) == "ok"
     except sqlite3.OperationalError as error:
         return "interrupted" in str(error)
-    finally:
-        connection.set_progress_handler(None, 0)
 
 
 def _is_opened_by(connection: sqlite3.Connection, vault: Vault) -> bool:

@@ -16,7 +16,7 @@ import pytest
 from orgserver.app import App
 from orgserver.model.audit import EntryFilter, Outcome
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.store.processes.locks import lock_path
+from orgserver.store.files import lock_path
 from tests.faults.driving import Served, failed, serving
 from tests.faults.locking import holding
 

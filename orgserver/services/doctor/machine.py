@@ -21,8 +21,8 @@ import orgserver
 from orgserver.config import Settings
 from orgserver.salesforce.auth.token_refusals import GUIDE
 from orgserver.store import diagnostics
-from orgserver.store.files import FREE_FLOOR, NETWORK_FILE_SYSTEMS, OLDER_SCHEMAS, SCHEMA, find_file_system
-from orgserver.store.processes.locks import LockFile, lock_path
+from orgserver.store.files import FREE_FLOOR, NETWORK_FILE_SYSTEMS, OLDER_SCHEMAS, SCHEMA, find_file_system, lock_path
+from orgserver.store.processes.locks import LockFile
 from orgserver.vault.sources import folder_risk
 from orgserver.vault.system_keyring import COMMAND, SystemKeyring
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from orgserver.model.errors import StoreBusy, StoreError
 from orgserver.model.names import new_id
 from orgserver.private_files import lock_file, lock_file_if_free, unlock_file
+from orgserver.store.files import lock_path
 from orgserver.store.processes import lock_holders
 from orgserver.store.processes.lock_holders import Holder, Patience
 
@@ -26,11 +27,6 @@ _LOOK_SECONDS = 0.01
 _WAIT_SECONDS = 0.1
 _WITH_FILE = "locked"
 """Begins the name of a holder that has such a file; older versions have none, and their leases end by time alone."""
-
-
-def lock_path(file: Path) -> Path:
-    """Where the lock file of a database is."""
-    return file.with_name(file.name + ".lock")
 
 
 class LockFile:

@@ -27,9 +27,9 @@ from orgserver.services.doctor import clock as clock_health
 from orgserver.services.doctor import machine, store
 from orgserver.services.doctor.machine import Finding
 from orgserver.store import tables
-from orgserver.store.files import FREE_FLOOR, SCHEMA
+from orgserver.store.files import FREE_FLOOR, SCHEMA, lock_path
 from orgserver.store.orgs.registry import PendingEnrolment
-from orgserver.store.processes.locks import LockFile, lock_path
+from orgserver.store.processes.locks import LockFile
 from orgserver.store.transaction import Transaction, read_clock
 
 NOW = datetime(2026, 11, 24, 20, tzinfo=UTC)

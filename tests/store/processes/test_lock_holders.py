@@ -13,9 +13,10 @@ from orgserver.model.audit import Action, Completion, EntryFilter, Intent, Outco
 from orgserver.model.errors import StoreAway, StoreBusy
 from orgserver.model.names import new_id
 from orgserver.services.audit.log_reader import AuditLogReader
+from orgserver.store.files import lock_path
 from orgserver.store.processes import lock_holders
 from orgserver.store.processes.lock_holders import Patience
-from orgserver.store.processes.locks import LockFile, lock_path
+from orgserver.store.processes.locks import LockFile
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction
 from tests.faults.locking import HOLDS_SQLITE, holding
