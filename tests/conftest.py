@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from orgserver.app import App, open_app
 from orgserver.cli.orgs.pretend_orgs import register
@@ -20,6 +21,10 @@ from orgserver.vault.ring import Vault
 from tests.senders import HttpxSenders
 
 OpenApp = Callable[..., AbstractAsyncContextManager[App]]
+
+# A property holds or not, however busy the machine is: hypothesis would fail an example that takes 200 ms.
+settings.register_profile("orgserver", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("orgserver")
 
 
 @pytest.fixture(autouse=True)
