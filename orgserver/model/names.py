@@ -28,6 +28,8 @@ EVENT = SObjectName("Event")
 
 KEY_PREFIX = {CONTACT: "003", EVENT: "00U"}
 """The first three characters of every id of an object (Salesforce: "Standard Field Record ID Prefix Decoder")."""
+MAX_FIELDS = 800
+"""Salesforce allows 800 custom fields an object and fewer standard ones."""
 
 _USUAL = {name.lower(): name for name in (CONTACT, EVENT)}
 _ALIAS = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")

@@ -15,7 +15,6 @@ from orgserver.salesforce.http1.requests import Sender
 if TYPE_CHECKING:
     import ssl
 
-KEEP_ALIVE_SECONDS = 15.0
 _TOKENS = 500
 _RETRY_COST, _TIMEOUT_COST, _SUCCESS_GAIN = 5, 10, 1
 _FAILURES_TO_OPEN = 10
@@ -117,13 +116,13 @@ class Senders:
         """What sends the requests of one org's calls."""
         from orgserver.salesforce.http1.sender import HttpSender  # noqa: PLC0415  # imported with the first request
 
-        return HttpSender(tls_context=self._get_tls, proxy=self._proxy, keep_alive_seconds=KEEP_ALIVE_SECONDS)
+        return HttpSender(tls_context=self._get_tls, proxy=self._proxy)
 
     def open_login_host(self) -> Sender:
         """What sends to one org's login host."""
         from orgserver.salesforce.httpx_sender import HttpxSender, open_transport  # noqa: PLC0415  # as above
 
-        return HttpxSender(lambda: open_transport(self._get_tls(), self._proxy, self._concurrency, KEEP_ALIVE_SECONDS))
+        return HttpxSender(lambda: open_transport(self._get_tls(), self._proxy, self._concurrency))
 
     def _get_tls(self) -> ssl.SSLContext:
         if self._tls is None:

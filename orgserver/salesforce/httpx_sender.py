@@ -12,7 +12,7 @@ from orgserver.salesforce.http1.failures import NeverSent, ReplyLost, explain_co
 from orgserver.salesforce.http1.proxy import parse_proxy
 from orgserver.salesforce.http1.reply_body import ReplyBody
 from orgserver.salesforce.http1.requests import Grow, HttpReply, HttpRequest
-from orgserver.salesforce.http1.sender import CONNECT_SECONDS
+from orgserver.salesforce.http1.sender import CONNECT_SECONDS, KEEP_ALIVE_SECONDS
 
 _OF_THE_WIRE: Final = ("content-encoding", "content-length", "transfer-encoding")
 _NO_CONNECTION: Final = (httpx.ConnectError, httpx.ProxyError, httpx.PoolTimeout, httpx.UnsupportedProtocol)
@@ -61,15 +61,13 @@ class HttpxSender:
             await transport.aclose()
 
 
-def open_transport(
-    tls: ssl.SSLContext, proxy: str | None, connections: int, keep_alive_seconds: float
-) -> httpx.AsyncBaseTransport:
+def open_transport(tls: ssl.SSLContext, proxy: str | None, connections: int) -> httpx.AsyncBaseTransport:
     """The transport of httpx, without what the environment says; NeverSent for a proxy's address that is none."""
     through = parse_proxy(proxy) if proxy else None
     return httpx.AsyncHTTPTransport(
         verify=tls,
         trust_env=False,
-        limits=httpx.Limits(max_connections=connections, keepalive_expiry=keep_alive_seconds),
+        limits=httpx.Limits(max_connections=connections, keepalive_expiry=KEEP_ALIVE_SECONDS),
         proxy=httpx.Proxy(proxy, ssl_context=tls if through.secure else None) if proxy and through else None,
     )
 

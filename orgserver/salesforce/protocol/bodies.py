@@ -264,7 +264,7 @@ def _no_number(text: str) -> float:
 
 
 def _read_whole(content: bytes | msgspec.Raw, depth: int) -> Any:
-    """Read a value with Python's own reader, in one go; TooDeep if it goes down too far, counted from ``depth``."""
+    """Read a value in one go; TooDeep if it goes down too far, counted from ``depth``."""
     value = _loads(bytes(content))
     if _too_deep(value, depth):
         raise TooDeep

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from orgserver.model.audit import MAX_RECORD_IDS, Completion, Intent, Outcome
 from orgserver.model.errors import CallError, Denied, InvalidArgument, NotSent, StoreBusy, Unanswered
-from orgserver.model.names import SObjectName, new_id
+from orgserver.model.names import MAX_FIELDS, SObjectName, new_id
 from orgserver.model.orgs import Caller, Org, Permission
 from orgserver.model.results import Changed, Created, Page, Record, SearchResult, Usage
 from orgserver.model.text import replace_unsafe
@@ -33,8 +33,6 @@ _ANSWER_SECONDS = 0.5
 """Before the deadline of a call, for telling that the store was busy until then."""
 _OUTCOME_SECONDS = 1.0
 """For writing an outcome, at least, when the store is busy: what was sent is to be on record before the answer."""
-_MAX_FIELDS = 800
-"""Salesforce allows 800 custom fields an object and fewer standard ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +155,7 @@ class Execution(Watched, Generic[T]):
             org_row=org.row_id,
             org_id=org.org_id,
             record_ids=plan.record_ids[:MAX_RECORD_IDS],
-            fields=tuple(sorted({name[:_WORDS] for name in plan.fields}))[:_MAX_FIELDS],
+            fields=tuple(sorted({name[:_WORDS] for name in plan.fields}))[:MAX_FIELDS],
             soql=plan.soql,
             object=plan.object or self.intent.object,
         )

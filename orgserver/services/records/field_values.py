@@ -19,8 +19,6 @@ from orgserver.services.calls.preflight import Preflight, Problem, missing_field
 from orgserver.services.records import event_times, value_shapes
 from orgserver.services.records.draft import WriteAction, read_parent_key
 
-MAX_FIELDS = 800
-"""Salesforce allows 800 custom fields an object and fewer standard ones."""
 _NOT_WRITABLE = "INVALID_FIELD_FOR_INSERT_UPDATE"
 _ACTIONS: dict[WriteAction, str] = {"create": "a create", "update": "an update", "upsert": "an upsert"}
 _BOUNDED = frozenset({"string", "textarea", "phone", "email", "url", "picklist", "combobox", "encryptedstring"})
@@ -79,7 +77,7 @@ def check_field_values(values: Mapping[str, Any], sobject: SObjectName, action: 
     """
     if not values:
         raise InvalidArgument("data is empty; give at least one field", fields=["data"])
-    if len(values) > MAX_FIELDS:
+    if len(values) > names.MAX_FIELDS:
         raise InvalidArgument("data has more fields than an object can have", fields=["data"])
     check_names(values, sobject)
     days_or_times: Collection[str] = ()
