@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _LOOK_SECONDS = 1.0
 _MOST_HEAPS = -8
+_GARBAGE_THRESHOLD = 5_000
+"""Objects made between two looks for garbage: a call makes hundreds, and almost none of them in circles."""
 """``M_ARENA_MAX`` of ``malloc.h``."""
 
 
@@ -198,6 +200,7 @@ class CtrlC:
 def collect_again() -> None:
     """End the start, during which garbage is not collected (see ``__main__``)."""
     gc.freeze()
+    gc.set_threshold(_GARBAGE_THRESHOLD)
     gc.enable()
 
 

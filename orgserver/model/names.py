@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-import secrets
 import time
 from collections.abc import Iterable
 from typing import NewType
+
+from orgserver.model.randomness import take_random_bytes
 
 Alias = NewType("Alias", str)
 """What people and agents call an org: ``[a-z0-9][a-z0-9_-]{0,62}``."""
@@ -41,6 +42,7 @@ _API_VERSION = re.compile(r"v?(\d{2,3})\.0")
 _ALIKE = 0.6
 _CHECKSUM = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 _LOW_BITS = (1 << 62) - 1
+_RANDOM_BYTES, _SPARE_BITS = 10, 6
 
 _FIRST_SURROGATE, _LAST_SURROGATE = "\ud800", "\udfff"
 
@@ -110,7 +112,7 @@ def api_versions(texts: Iterable[str]) -> list[str]:
 
 def new_id() -> str:
     """Make a UUIDv7 (RFC 9562 §5.7): sortable by its millisecond of birth."""
-    random = secrets.randbits(74)
+    random = int.from_bytes(take_random_bytes(_RANDOM_BYTES), "big") >> _SPARE_BITS
     value = (time.time_ns() // 1_000_000) << 80 | 0x7 << 76 | (random >> 62) << 64 | 0b10 << 62 | random & _LOW_BITS
     text = f"{value:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -54,12 +54,14 @@ class Writer:
         self._queue: queue.SimpleQueue[PendingWrite[Any] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._connection: DriverConnection | None = None
+        self._is_running = False
         self._is_last = False
         """Nothing comes after what was taken from the queue."""
 
     def start(self) -> None:
         """Start the thread."""
         self._thread = threading.Thread(target=self._work, name="orgserver-writer", daemon=True)
+        self._is_running = True
         self._thread.start()
 
     async def write(
@@ -81,7 +83,7 @@ class Writer:
         loop = asyncio.get_running_loop()
         until = math.inf if within is None else time.monotonic() + within
         write: PendingWrite[T] = PendingWrite(change, loop, loop.create_future(), until, late)
-        if self._thread is None or not self._thread.is_alive():
+        if not self._is_running:
             raise StoreError("the store is closed")
         self._pending.writes[write] = None
         if self._look is None:
@@ -130,7 +132,7 @@ class Writer:
             self._queue.put(None)
             if not await asyncio.to_thread(self._ended, self._thread):
                 logger.warning("the store is busy, so its connection is left to the end of the process")
-            self._thread = None
+            self._thread, self._is_running = None, False
 
     def _ended(self, thread: threading.Thread) -> bool:
         """Wait for the thread to end, but not for the lock of another process."""
@@ -142,6 +144,12 @@ class Writer:
         return True
 
     def _work(self) -> None:
+        try:
+            self._run_groups()
+        finally:
+            self._is_running = False
+
+    def _run_groups(self) -> None:
         while not self._is_last:
             writes: list[PendingWrite[Any]] = []
             self._take(writes, self._queue.get())

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 
 from orgserver.model.errors import KeyProblem
+from orgserver.model.randomness import take_random_bytes
 from orgserver.model.secret import Secret
 
 VERSION = b"\x01"
@@ -83,7 +84,7 @@ class Key:
 
     def seal(self, plain: bytes, context: Context) -> bytes:
         """Encrypt for one place."""
-        nonce = secrets.token_bytes(_NONCE_SIZE)
+        nonce = take_random_bytes(_NONCE_SIZE)
         return VERSION + self.id + nonce + self._aes.encrypt(nonce, plain, context.associated_data(self.id))
 
     def open(self, sealed: bytes, context: Context) -> bytes:
