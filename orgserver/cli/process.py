@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from orgserver.cli.output import tell, warn
 from orgserver.config import Settings, read_settings, unknown_variables
 from orgserver.logs import start_logging
-from orgserver.model.orgs import Caller, Principal, Scope
+from orgserver.model.orgs import Caller, Scope
+from orgserver.model.principals import Principal
 
 if TYPE_CHECKING:
     from orgserver.app import App

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal, Protocol
 
 from orgserver.model.names import Alias, OrgId, RowId
+from orgserver.model.policies import Policy
+from orgserver.model.principals import Principal
 from orgserver.model.secret import Secret
 
 OrgKind = Literal["production", "sandbox", "scratch", "developer"]
@@ -22,10 +24,8 @@ HOLDS_REFRESH_TOKEN: Mapping[AuthKind, bool] = {
 }
 """Whether a way to log in leaves a token that rotates, dies of idleness and must never be sent twice."""
 REFRESH_TOKEN_KINDS = tuple(auth for auth, holds in HOLDS_REFRESH_TOKEN.items() if holds)
-Permission = Literal["read", "write", "delete"]
 Progress = Callable[[float, float | None, str | None], Awaitable[None]]
 """Tells the client how far a call has come: so much of how much, and in words. It never raises."""
-EVERY_PERMISSION: frozenset[Permission] = frozenset({"read", "write", "delete"})
 
 
 class OrgState(StrEnum):
@@ -40,38 +40,6 @@ class OrgState(StrEnum):
 
 CLOSED_STATES = (OrgState.NEEDS_LOGIN, OrgState.QUARANTINED)
 """Of orgs to which nothing is sent, whatever access token is at hand, until somebody has logged in again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """An org's own limits, binding every principal and every alias of the org."""
-
-    read_only: bool = False
-    confirm_deletes: bool = False
-    keep_values: bool = False
-    """What changes replace is kept, sealed, so that they can be undone."""
-
-    def strictest(self, other: Policy) -> Policy:
-        """Every limit of either; keeping what changes replace counts as one, for it makes them answerable."""
-        return Policy(
-            read_only=self.read_only or other.read_only,
-            confirm_deletes=self.confirm_deletes or other.confirm_deletes,
-            keep_values=self.keep_values or other.keep_values,
-        )
-
-    @property
-    def limits(self) -> tuple[str, ...]:
-        """What is limited, in the words of the options that set it."""
-        return tuple(name.replace("_", "-") for name, on in asdict(self).items() if on)
-
-    def loosened_by(self, changes: Mapping[str, bool]) -> tuple[str, ...]:
-        """Which limits these changes take away, in the words of the options that set them."""
-        return tuple(name for name in self.limits if changes.get(name.replace("-", "_")) is False)
-
-    def changed_to(self, other: Policy) -> tuple[str, ...]:
-        """What is another in ``other``, in the words of the audit log: ``read_only``, ``no_keep_values``."""
-        after = asdict(other)
-        return tuple(name if after[name] else f"no_{name}" for name, on in asdict(self).items() if on != after[name])
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,13 +163,6 @@ class AccessToken:
     instance_url: str
     fencing: int
     """The credential's fencing number when this token was stored: two tokens differ when it differs."""
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Who is calling."""
-
-    name: str
 
 
 class Elicitor(Protocol):

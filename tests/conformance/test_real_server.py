@@ -13,7 +13,7 @@ from mcp_types import PromptReference
 
 from orgserver.app import App
 from orgserver.model.names import CONTACT
-from orgserver.model.orgs import Principal
+from orgserver.model.principals import Principal
 from orgserver.serving.server import build_server
 from tests import operations
 

@@ -23,7 +23,8 @@ from orgserver.model.errors import (
     UnknownOrg,
 )
 from orgserver.model.names import CONTACT, EVENT, alias
-from orgserver.model.orgs import Caller, OrgState, Principal, Scope
+from orgserver.model.orgs import Caller, OrgState, Scope
+from orgserver.model.principals import Principal
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.state import schema
 from orgserver.services.queries.list_query import Listing

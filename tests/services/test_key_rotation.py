@@ -15,7 +15,9 @@ from orgserver.app import App
 from orgserver.model.audit import EntryFilter, Outcome
 from orgserver.model.errors import KeyProblem
 from orgserver.model.names import Alias, RowId, new_id
-from orgserver.model.orgs import AccessToken, Caller, Credential, Org, OrgState, Policy, Principal
+from orgserver.model.orgs import AccessToken, Caller, Credential, Org, OrgState
+from orgserver.model.policies import Policy
+from orgserver.model.principals import Principal
 from orgserver.model.secret import Secret
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.key_rotation import MasterKeys

@@ -9,7 +9,8 @@ from mcp.client.client import Client
 
 from orgserver.app import App
 from orgserver.model.audit import EntryFilter
-from orgserver.model.orgs import Principal, Scope
+from orgserver.model.orgs import Scope
+from orgserver.model.principals import Principal
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.serving.server import build_server
 

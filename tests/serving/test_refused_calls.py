@@ -9,7 +9,8 @@ import pytest
 from orgserver.app import App
 from orgserver.model.audit import AuditEntry, EntryFilter
 from orgserver.model.names import CONTACT
-from orgserver.model.orgs import Caller, Principal, Scope
+from orgserver.model.orgs import Caller, Scope
+from orgserver.model.principals import Principal
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.serving import wire
 from orgserver.serving.refused_calls import record_unreadable

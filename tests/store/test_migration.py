@@ -4,7 +4,6 @@ import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from sqlalchemy import create_engine, text
 
 from orgserver.model.errors import StoreError
 from orgserver.model.names import org_id
-from orgserver.model.orgs import Policy
+from orgserver.model.policies import Policy
 from orgserver.store import tables
 from orgserver.store.database import Database
 from orgserver.store.files import APPLICATION_ID, OLDER_SCHEMAS, SCHEMA
@@ -127,6 +126,6 @@ def _as_before(connection: sqlite3.Connection, newest: Path) -> None:
         names = ", ".join(row[1] for row in connection.execute(f"PRAGMA main.table_info({table})"))
         connection.execute(f"INSERT INTO main.{table} ({names}) SELECT {names} FROM newest.{table}")
     for alias, (known_as, policy) in ALIASES.items():
-        row = ORG | {"row_id": alias, "alias": alias, "org_id": known_as, "policy": json.dumps(asdict(policy))}
+        row = ORG | {"row_id": alias, "alias": alias, "org_id": known_as, "policy": json.dumps(policy.facts())}
         values = ", ".join("?" * len(row))
         connection.execute(f"INSERT INTO orgs ({', '.join(row)}) VALUES ({values})", tuple(row.values()))

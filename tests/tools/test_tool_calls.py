@@ -17,7 +17,8 @@ from orgserver.model.errors import (
     UnknownOrg,
 )
 from orgserver.model.names import CONTACT, EVENT
-from orgserver.model.orgs import Caller, Principal
+from orgserver.model.orgs import Caller
+from orgserver.model.principals import Principal
 from orgserver.model.results import Page
 from orgserver.services.orgs.visible_orgs import OrgPage
 from orgserver.services.queries.list_query import Listing

@@ -18,7 +18,8 @@ from typing import cast
 from orgserver.model import names
 from orgserver.model.errors import ConfigError
 from orgserver.model.names import Alias
-from orgserver.model.orgs import AuthKind, Policy
+from orgserver.model.orgs import AuthKind
+from orgserver.model.policies import Policy
 from orgserver.model.secret import Secret
 from orgserver.salesforce import hosts
 from orgserver.salesforce.auth import audiences

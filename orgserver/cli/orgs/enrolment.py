@@ -16,7 +16,7 @@ from orgserver.cli.process import app_of, operator, run, settings_of, shell_line
 from orgserver.config import Settings
 from orgserver.model import names
 from orgserver.model.errors import ConfigError
-from orgserver.model.orgs import Policy
+from orgserver.model.policies import Policy
 
 if TYPE_CHECKING:
     from orgserver.services.orgs.enrolment import Enrolled, Registration

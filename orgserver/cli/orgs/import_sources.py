@@ -16,7 +16,7 @@ from orgserver.cli.orgs import csv_rows
 from orgserver.model import names
 from orgserver.model.errors import ConfigError
 from orgserver.model.names import Alias, OrgId
-from orgserver.model.orgs import Policy
+from orgserver.model.policies import Policy
 from orgserver.salesforce import hosts
 from orgserver.services.orgs.import_plan import Candidate
 from orgserver.services.orgs.registration import Registration

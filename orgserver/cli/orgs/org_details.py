@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -51,10 +50,13 @@ def changes(before: Org, after: Org) -> list[dict[str, Any]]:
 
     def facts(org: Org) -> dict[str, Any]:
         own = {"alias": org.alias, "state": visible_orgs.state(org).value, "tags": list(org.tags)}
-        return own | asdict(org.policy)
+        return own | org.policy.facts()
 
     old, new = facts(before), facts(after)
-    return [{"field": name, "from": old[name], "to": new[name]} for name in old if old[name] != new[name]]
+    names = dict.fromkeys((*old, *new))
+    return [
+        {"field": name, "from": old.get(name), "to": new.get(name)} for name in names if old.get(name) != new.get(name)
+    ]
 
 
 def warn_of_idleness(org: Org) -> None:

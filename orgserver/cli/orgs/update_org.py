@@ -18,7 +18,8 @@ from orgserver.cli.output import plain, print_json, tell
 from orgserver.cli.process import app_of, operator, run, settings_of
 from orgserver.config import Settings
 from orgserver.model import names
-from orgserver.model.orgs import Caller, Credential, Org, Policy
+from orgserver.model.orgs import Caller, Credential, Org
+from orgserver.model.policies import Policy
 
 if TYPE_CHECKING:
     from orgserver.services.orgs.enrolment import Enrolled
@@ -109,7 +110,7 @@ async def _permission(settings: Settings, alias: str, policy: dict[str, bool]) -
         return operator(), None
     async with app_of(settings) as app:
         org = await app.registry.one(alias)
-        loosened = org.policy.loosened_by(policy)
+        loosened = org.policy.loosened_by(Policy.read(org.policy.facts() | policy))
         if not loosened:
             return operator(), org.policy
         also = "".join(f", {twin}" for twin in await app.registry.twins(org))

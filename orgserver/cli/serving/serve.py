@@ -19,7 +19,8 @@ from orgserver.logs import start_logging
 from orgserver.model import names
 from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import ConfigError
-from orgserver.model.orgs import Caller, Principal
+from orgserver.model.orgs import Caller
+from orgserver.model.principals import Principal
 
 if TYPE_CHECKING:
     from orgserver.app import App

@@ -17,7 +17,8 @@ from enum import StrEnum
 
 from orgserver.model.errors import EnrolmentError, OrgserverError
 from orgserver.model.names import Alias, OrgId
-from orgserver.model.orgs import Caller, Org, OrgState, Policy
+from orgserver.model.orgs import Caller, Org, OrgState
+from orgserver.model.policies import Policy
 from orgserver.model.secret import Secret
 from orgserver.salesforce import hosts
 from orgserver.salesforce.auth import audiences

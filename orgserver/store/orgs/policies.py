@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
@@ -18,7 +18,8 @@ from sqlalchemy import Select, insert, select, update
 from orgserver.model import names
 from orgserver.model.audit import Action, Intent
 from orgserver.model.names import OrgId, RowId, new_id
-from orgserver.model.orgs import Caller, Org, Policy
+from orgserver.model.orgs import Caller, Org
+from orgserver.model.policies import Policy
 from orgserver.store import tables
 from orgserver.store.orgs import rows
 from orgserver.store.transaction import Transaction
@@ -53,7 +54,7 @@ class PolicyChange:
 def policy_in(tx: Transaction, org_id: OrgId) -> Policy | None:
     """The policy of an org id; None if the store never knew that org."""
     policy_json = tx.connection.execute(select(_policies.c.policy).where(_policies.c.org_id == org_id)).scalar()
-    return Policy(**json.loads(policy_json)) if policy_json is not None else None
+    return rows.read_policy(policy_json) if policy_json is not None else None
 
 
 def join_in(tx: Transaction, org: Org) -> tuple[Org, list[PolicyChange]]:
@@ -95,14 +96,14 @@ def limit_in(tx: Transaction, row_id: RowId, change: Callable[[Policy], Policy])
         keep_in(tx, org.org_id, policy)
     else:
         own = tables.orgs.c.row_id == row_id
-        tx.connection.execute(update(tables.orgs).where(own).values(policy=json.dumps(asdict(policy))))
+        tx.connection.execute(update(tables.orgs).where(own).values(policy=json.dumps(policy.facts())))
     rows.changed_in(tx)
     return [PolicyChange(replace(each, policy=policy), org.policy) for each in every]
 
 
 def keep_in(tx: Transaction, org_id: OrgId, policy: Policy) -> None:
     """Write the policy of an org id."""
-    text = json.dumps(asdict(policy))
+    text = json.dumps(policy.facts())
     done = tx.connection.execute(update(_policies).where(_policies.c.org_id == org_id).values(policy=text))
     if done.rowcount == 0:
         tx.connection.execute(insert(_policies).values(org_id=org_id, policy=text))
@@ -127,7 +128,7 @@ def bind_in(tx: Transaction) -> list[PolicyChange]:
     groups: dict[OrgId, list[Org]] = defaultdict(list)
     for row in tx.connection.execute(_unbound().order_by(tables.orgs.c.alias)).all():
         org_id = _whole_id(row.org_id)
-        groups[org_id].append(replace(rows.read_org(row), org_id=org_id, policy=Policy(**json.loads(row.policy))))
+        groups[org_id].append(replace(rows.read_org(row), org_id=org_id, policy=rows.read_policy(row.policy)))
     changes: list[PolicyChange] = []
     for org_id, orgs in groups.items():
         others = aliases_in(tx, org_id) if policy_in(tx, org_id) is not None else []  # written in another form there

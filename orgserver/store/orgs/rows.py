@@ -6,12 +6,14 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Row, select, update
 
 from orgserver.model.names import Alias, OrgId, RowId
-from orgserver.model.orgs import Move, Org, OrgState, OrgUser, Policy, Problem
+from orgserver.model.orgs import Move, Org, OrgState, OrgUser, Problem
+from orgserver.model.policies import Policy
 from orgserver.store import tables
 from orgserver.store.transaction import Transaction, to_datetime, to_microseconds
 
@@ -21,7 +23,7 @@ EVERY = select(tables.orgs, tables.policies.c.policy.label("bound")).select_from
 """Orgs with the policy of their org id, in the form that ``read_org`` reads."""
 ELSEWHERE = "{}"
 """In the row of an org whose id is known: its policy stands with that id."""
-_STRICTEST = Policy(read_only=True, confirm_deletes=True, keep_values=True)
+_STRICTEST = Policy(read_only=True, confirm_deletes=True, keep_values=True, allow_objects=())
 """What holds where the policy of a known id is missing: nobody but a damaged store takes it away."""
 
 
@@ -56,7 +58,7 @@ def columns(org: Org) -> dict[str, Any]:
         "state": org.state.value,
         "cause": org.cause,
         "problem": json.dumps(asdict(problem) | {"since": to_microseconds(problem.since)}) if problem else None,
-        "policy": json.dumps(asdict(org.policy)) if org.org_id is None else ELSEWHERE,
+        "policy": json.dumps(org.policy.facts()) if org.org_id is None else ELSEWHERE,
         "tags": json.dumps(org.tags),
         "source": org.source,
         "auth": org.auth,
@@ -95,7 +97,7 @@ def read_org(row: Row[Any], parse: Callable[[str], Any] = json.loads) -> Org:
         state=OrgState(row.state),
         cause=row.cause,
         problem=Problem(problem["code"], to_datetime(problem["since"]), problem["hint"]) if problem else None,
-        policy=_policy(row, parse),
+        policy=_policy(row),
         tags=tuple(parse(row.tags)),
         source=row.source,
         created_at=to_datetime(row.created_at),
@@ -111,7 +113,13 @@ def _maybe(microseconds: int | None) -> datetime | None:
     return to_datetime(microseconds) if microseconds is not None else None
 
 
-def _policy(row: Row[Any], parse: Callable[[str], Any]) -> Policy:
+def _policy(row: Row[Any]) -> Policy:
     if row.org_id is None:
-        return Policy(**parse(row.policy))
-    return Policy(**parse(row.bound)) if row.bound is not None else _STRICTEST
+        return read_policy(row.policy)
+    return read_policy(row.bound) if row.bound is not None else _STRICTEST
+
+
+@lru_cache(maxsize=256)  # of ten thousand orgs, most have one of a few
+def read_policy(text: str) -> Policy:
+    """A policy from its column."""
+    return Policy.read(json.loads(text))

@@ -16,7 +16,8 @@ from orgserver.app import App
 from orgserver.model.audit import AuditEntry, Completion, EntryFilter, Outcome
 from orgserver.model.errors import PolicyDenied
 from orgserver.model.names import CONTACT, EVENT
-from orgserver.model.orgs import Caller, Org, Principal, Scope
+from orgserver.model.orgs import Caller, Org, Scope
+from orgserver.model.principals import Principal
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.calls.approvals import Approving
 from orgserver.services.calls.plan import Call, Plan

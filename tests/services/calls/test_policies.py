@@ -12,7 +12,8 @@ from orgserver.config import read_settings
 from orgserver.model.audit import AuditEntry, EntryFilter
 from orgserver.model.errors import CallError, NotSent, PolicyDenied
 from orgserver.model.names import CONTACT, alias
-from orgserver.model.orgs import Caller, OrgState, Policy
+from orgserver.model.orgs import Caller, OrgState
+from orgserver.model.policies import Policy
 from orgserver.model.secret import Secret
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.orgs.enrolment import Enrolled, Registration
@@ -24,7 +25,7 @@ from tests import operations
 
 TOOL = "a test"
 LOCKED = Policy(read_only=True)
-STRICT = Policy(read_only=True, confirm_deletes=True, keep_values=True)
+STRICT = Policy(read_only=True, confirm_deletes=True, keep_values=True, allow_objects=())
 Add = Callable[..., Awaitable[Enrolled]]
 
 

@@ -9,7 +9,8 @@ from orgserver.app import App
 from orgserver.model.audit import Action, AuditEntry, Completion, EntryFilter, Intent, Outcome
 from orgserver.model.errors import CallError, NotSent, OperatorError, PolicyDenied, Rejected
 from orgserver.model.names import CONTACT, EVENT, Alias, new_id
-from orgserver.model.orgs import Caller, Principal
+from orgserver.model.orgs import Caller
+from orgserver.model.principals import Principal
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.state import schema
 from orgserver.services.undo import erasure

@@ -16,7 +16,8 @@ from sqlalchemy import select
 from orgserver.model.audit import Action, AuditEntry, Completion, EntryFilter, Intent, Outcome
 from orgserver.model.errors import AuditBroken
 from orgserver.model.names import new_id
-from orgserver.model.orgs import Caller, Principal
+from orgserver.model.orgs import Caller
+from orgserver.model.principals import Principal
 from orgserver.services.audit.export import RENDER, csv_header, event_line
 from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.store import tables

@@ -12,7 +12,8 @@ from sqlalchemy import func, insert, select
 from orgserver.model.audit import Action, Completion, EntryFilter, Intent, Outcome
 from orgserver.model.errors import AuditBroken, OperatorError
 from orgserver.model.names import new_id
-from orgserver.model.orgs import Caller, Principal
+from orgserver.model.orgs import Caller
+from orgserver.model.principals import Principal
 from orgserver.services.audit import evidence
 from orgserver.services.audit.export import event_line
 from orgserver.services.audit.log_reader import AuditLogReader

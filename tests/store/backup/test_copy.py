@@ -20,7 +20,8 @@ from orgserver.app import App
 from orgserver.config import read_settings
 from orgserver.model.errors import KeyProblem, NeedsLogin, StoreError
 from orgserver.model.names import Alias, RowId, new_id
-from orgserver.model.orgs import Caller, OrgState, Principal
+from orgserver.model.orgs import Caller, OrgState
+from orgserver.model.principals import Principal
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
 from orgserver.store import migration, tables
@@ -37,7 +38,8 @@ WRITER = """
 import asyncio, sys
 from orgserver.app import open_app
 from orgserver.config import read_settings
-from orgserver.model.orgs import Caller, Principal
+from orgserver.model.orgs import Caller
+from orgserver.model.principals import Principal
 
 async def main():
     caller = Caller(Principal("local:writer"), "cli")
@@ -59,7 +61,8 @@ from pathlib import Path
 from orgserver.app import open_app
 from orgserver.config import read_settings
 from orgserver.model.errors import StoreError
-from orgserver.model.orgs import Caller, Principal
+from orgserver.model.orgs import Caller
+from orgserver.model.principals import Principal
 from orgserver.store.backup import copy as copying
 
 async def main():

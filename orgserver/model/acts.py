@@ -1,0 +1,57 @@
+"""What a call would do, as far as it matters to whoever decides: objects, fields, and in which way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orgserver.model.policies import ObjectAction
+from orgserver.model.principals import Permission
+
+
+@dataclass(frozen=True, slots=True)
+class PathUse:
+    """What a call touches of one object, before relationships are followed: paths may lead to others."""
+
+    object: str
+    action: ObjectAction
+    children: tuple[str, ...] = ()
+    """Child relationships that lead from the object to the one that is meant (``Contacts`` of an Account)."""
+    shown: frozenset[str] = frozenset()
+    """Paths whose values the agent gets."""
+    compared: frozenset[str] = frozenset()
+    """Paths by which records are chosen, ordered, grouped or summed up: each tells something of their values."""
+    written: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset()
+    """What FIELDS() was asked for: all, standard, custom."""
+    every_field: bool = False
+    """The org gives every field, and what must not be seen is taken out of its answer."""
+    searched: bool = False
+    """Records are found by words in any of its fields."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectUse:
+    """What a call touches of one object, with every relationship followed: names of its own fields alone."""
+
+    object: str
+    action: ObjectAction
+    shown: frozenset[str] = frozenset()
+    compared: frozenset[str] = frozenset()
+    written: frozenset[str] = frozenset()
+    every_field: bool = False
+    searched: bool = False
+    is_certain: bool = True
+    """False of a parent that may be of several objects, of which this is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One act that is to be allowed or not."""
+
+    tool: str
+    permission: Permission
+    uses: tuple[ObjectUse, ...] = ()
+    is_understood: bool = True
+    """False of a text beyond our grammar: refused where objects or fields are limited."""
+    records: int | None = None
+    """How many records it changes, where that is known."""
