@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, settings
 from orgserver.app import App, open_app
 from orgserver.cli.orgs.pretend_orgs import register
 from orgserver.config import read_settings
+from orgserver.model.access.principals import Principal
 from orgserver.model.orgs import Caller, Scope
-from orgserver.model.principals import Principal
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
 from orgserver.store.session import Store, open_store

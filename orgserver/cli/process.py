@@ -24,18 +24,17 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from orgserver.cli.output import tell, warn
 from orgserver.config import Settings, read_settings, unknown_variables
 from orgserver.logs import start_logging
-from orgserver.model.orgs import Caller, Scope
-from orgserver.model.principals import Principal
 
 if TYPE_CHECKING:
     from orgserver.app import App
+    from orgserver.model.orgs import Caller, Scope
 
 T = TypeVar("T")
 _LOOK_SECONDS = 1.0
 _MOST_HEAPS = -8
+"""``M_ARENA_MAX`` of ``malloc.h``."""
 _GARBAGE_THRESHOLD = 5_000
 """Objects made between two looks for garbage: a call makes hundreds, and almost none of them in circles."""
-"""``M_ARENA_MAX`` of ``malloc.h``."""
 
 
 def settings_of(**options: Any) -> Settings:
@@ -130,6 +129,9 @@ def has_store(settings: Settings) -> bool:
 
 def operator() -> Caller:
     """The person at this command line."""
+    from orgserver.model.access.principals import Principal  # noqa: PLC0415  # a start says its first word without it
+    from orgserver.model.orgs import Caller  # noqa: PLC0415
+
     return Caller(Principal(local_principal()), "cli")
 
 

@@ -8,9 +8,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal, Protocol
 
+from orgserver.model.access.policies import Policy
+from orgserver.model.access.principals import Principal
 from orgserver.model.names import Alias, OrgId, RowId
-from orgserver.model.policies import Policy
-from orgserver.model.principals import Principal
 from orgserver.model.secret import Secret
 
 OrgKind = Literal["production", "sandbox", "scratch", "developer"]

@@ -11,10 +11,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
+from orgserver.model.access.principals import Permission
 from orgserver.model.audit import Outcome
 from orgserver.model.errors import CallError, Forbidden, NotSent, PolicyDenied, StoreAway, StoreError, Unanswered
 from orgserver.model.orgs import CLOSED_STATES, Org
-from orgserver.model.principals import Permission
 from orgserver.salesforce.exchange import Trace
 from orgserver.services.calls import confirmation, idempotency, snapshot
 from orgserver.services.calls.access import Access, OrgSession

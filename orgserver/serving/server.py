@@ -21,8 +21,8 @@ from mcp_types import (
 )
 
 import orgserver
+from orgserver.model.access.principals import Principal
 from orgserver.model.orgs import Caller, Scope
-from orgserver.model.principals import Principal
 from orgserver.services.composition import Services
 from orgserver.serving import completion, prompts, resources
 from orgserver.serving.refused_calls import name_error

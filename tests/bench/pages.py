@@ -18,9 +18,9 @@ import httpx
 from orgserver.app import App, open_app
 from orgserver.cli.orgs.pretend_orgs import register
 from orgserver.config import read_settings
+from orgserver.model.access.principals import Principal
 from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller
-from orgserver.model.principals import Principal
 from orgserver.model.results import Page
 from orgserver.sandbox.server import Sandbox
 from orgserver.sandbox.state import schema

@@ -14,10 +14,10 @@ from typing import Any
 
 from orgserver.app import App, open_app
 from orgserver.config import read_settings
+from orgserver.model.access.policies import Policy
 from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.names import Alias, RowId, new_id
 from orgserver.model.orgs import AccessToken, Credential, Org, OrgState
-from orgserver.model.policies import Policy
 from orgserver.model.secret import Secret
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction

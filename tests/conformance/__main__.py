@@ -22,7 +22,7 @@ from pathlib import Path
 from orgserver.app import open_app
 from orgserver.cli.orgs.pretend_orgs import register
 from orgserver.config import read_settings
-from orgserver.model.principals import Principal
+from orgserver.model.access.principals import Principal
 from orgserver.sandbox.server import Sandbox
 from orgserver.serving.server import build_server
 

@@ -12,8 +12,8 @@ from mcp.shared.exceptions import MCPDeprecationWarning
 from mcp_types import PromptReference
 
 from orgserver.app import App
+from orgserver.model.access.principals import Principal
 from orgserver.model.names import CONTACT
-from orgserver.model.principals import Principal
 from orgserver.serving.server import build_server
 from tests import operations
 

@@ -24,8 +24,8 @@ import httpx
 from orgserver.app import open_app
 from orgserver.config import read_settings
 from orgserver.model import names
+from orgserver.model.access.principals import Principal
 from orgserver.model.orgs import Caller
-from orgserver.model.principals import Principal
 from orgserver.model.secret import Secret
 from orgserver.services.orgs.enrolment import Registration
 

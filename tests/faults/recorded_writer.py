@@ -17,10 +17,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from orgserver.model.access.policies import Policy
 from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.names import Alias, RowId, new_id
 from orgserver.model.orgs import AccessToken, Credential, Org, OrgState
-from orgserver.model.policies import Policy
 from orgserver.model.secret import Secret
 from orgserver.store import sqlite
 from orgserver.store.session import Store, open_store

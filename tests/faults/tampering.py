@@ -19,12 +19,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from orgserver.model.access.principals import Principal
 from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.bulk import RecordResult, ResultBatch
 from orgserver.model.errors import OperatorError
 from orgserver.model.names import RowId, new_id
 from orgserver.model.orgs import Caller
-from orgserver.model.principals import Principal
 from orgserver.services.audit.retention import Retention
 from orgserver.store import sqlite
 from orgserver.store.audit import chain, reader, snapshots

@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy import Table, select, update
 
 from orgserver.app import App
+from orgserver.model.access.policies import Policy
 from orgserver.model.errors import KeyProblem
 from orgserver.model.names import Alias, RowId, SObjectName, new_id
 from orgserver.model.orgs import AccessToken, Caller, Credential, Org, OrgState
-from orgserver.model.policies import Policy
 from orgserver.model.secret import Secret
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.store import tables

@@ -21,8 +21,8 @@ from orgserver.app import open_app
 from orgserver.cli.main import cli
 from orgserver.cli.orgs.pretend_orgs import register
 from orgserver.config import read_settings
+from orgserver.model.access.principals import Principal
 from orgserver.model.orgs import Scope
-from orgserver.model.principals import Principal
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
 from orgserver.serving.server import build_server

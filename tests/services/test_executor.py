@@ -7,6 +7,7 @@ from contextlib import closing
 import pytest
 
 from orgserver.app import App
+from orgserver.model.access.principals import Principal
 from orgserver.model.audit import AuditEntry, EntryFilter, Outcome
 from orgserver.model.errors import (
     CallError,
@@ -24,7 +25,6 @@ from orgserver.model.errors import (
 )
 from orgserver.model.names import CONTACT, EVENT, alias
 from orgserver.model.orgs import Caller, OrgState, Scope
-from orgserver.model.principals import Principal
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.state import schema
 from orgserver.services.queries.list_query import Listing

@@ -12,12 +12,12 @@ import pytest
 from sqlalchemy import LargeBinary, select, update
 
 from orgserver.app import App
+from orgserver.model.access.policies import Policy
+from orgserver.model.access.principals import Principal
 from orgserver.model.audit import EntryFilter, Outcome
 from orgserver.model.errors import KeyProblem
 from orgserver.model.names import Alias, RowId, new_id
 from orgserver.model.orgs import AccessToken, Caller, Credential, Org, OrgState
-from orgserver.model.policies import Policy
-from orgserver.model.principals import Principal
 from orgserver.model.secret import Secret
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.key_rotation import MasterKeys

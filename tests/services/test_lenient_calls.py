@@ -8,9 +8,9 @@ from typing import Any
 from mcp.client.client import Client
 
 from orgserver.app import App
+from orgserver.model.access.principals import Principal
 from orgserver.model.audit import EntryFilter
 from orgserver.model.orgs import Scope
-from orgserver.model.principals import Principal
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.serving.server import build_server
 

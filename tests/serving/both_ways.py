@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from orgserver.model.access.principals import Principal
 from orgserver.model.orgs import Caller, Scope
-from orgserver.model.principals import Principal
 from orgserver.services.calls.plan import Call
 from orgserver.serving import wire
 from orgserver.serving.plain_calls import PlainCall, PlainCalls

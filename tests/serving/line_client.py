@@ -12,8 +12,8 @@ from mcp.shared.message import SessionMessage
 from mcp_types import jsonrpc_message_adapter
 
 from orgserver.app import App
+from orgserver.model.access.principals import Principal
 from orgserver.model.orgs import Caller, Scope
-from orgserver.model.principals import Principal
 from orgserver.serving import wire
 from orgserver.serving.plain_calls import PlainCalls
 from orgserver.serving.server import build_server_and_calls

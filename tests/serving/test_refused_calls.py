@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from orgserver.app import App
+from orgserver.model.access.principals import Principal
 from orgserver.model.audit import AuditEntry, EntryFilter
 from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller, Scope
-from orgserver.model.principals import Principal
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.serving import wire
 from orgserver.serving.refused_calls import record_unreadable

@@ -13,8 +13,8 @@ from pydantic import BaseModel
 
 from orgserver.app import open_app
 from orgserver.config import read_settings
+from orgserver.model.access.principals import Principal
 from orgserver.model.orgs import Scope
-from orgserver.model.principals import Principal
 from orgserver.serving.server import build_server
 from tests.serving.line_client import client_past_sdk
 

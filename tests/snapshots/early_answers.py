@@ -10,8 +10,8 @@ from typing import Any, cast
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
 import orgserver
+from orgserver.model.access.principals import Principal
 from orgserver.model.orgs import Scope
-from orgserver.model.principals import Principal
 from orgserver.serving import prompts, resources, wire
 from orgserver.serving.early.answers import FILE
 from orgserver.serving.server import build_server

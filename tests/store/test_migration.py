@@ -12,9 +12,9 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import create_engine, text
 
+from orgserver.model.access.policies import Policy
 from orgserver.model.errors import StoreError
 from orgserver.model.names import org_id
-from orgserver.model.policies import Policy
 from orgserver.store import tables
 from orgserver.store.database import Database
 from orgserver.store.files import APPLICATION_ID, OLDER_SCHEMAS, SCHEMA

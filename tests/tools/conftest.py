@@ -9,10 +9,10 @@ import pytest
 from mcp.client.client import Client
 from mcp_types import CallToolResult, Implementation, ListToolsResult
 
+from orgserver.model.access.principals import Principal
 from orgserver.model.audit import Action, Intent
 from orgserver.model.errors import Denied
 from orgserver.model.orgs import Caller, Scope
-from orgserver.model.principals import Principal
 from orgserver.model.results import Change, Changed, Created, Page, Record
 from orgserver.model.schema import FieldInfo, ObjectInfo, Schema
 from orgserver.services.calls.plan import Call, Operation

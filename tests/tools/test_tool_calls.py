@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from orgserver.model.access.principals import Principal
 from orgserver.model.errors import (
     InvalidArgument,
     NeedsLogin,
@@ -18,7 +19,6 @@ from orgserver.model.errors import (
 )
 from orgserver.model.names import CONTACT, EVENT
 from orgserver.model.orgs import Caller
-from orgserver.model.principals import Principal
 from orgserver.model.results import Page
 from orgserver.services.orgs.visible_orgs import OrgPage
 from orgserver.services.queries.list_query import Listing

@@ -10,8 +10,8 @@ import pytest
 from mcp.client.client import Client
 
 from orgserver.app import App
+from orgserver.model.access.principals import Principal
 from orgserver.model.orgs import Scope
-from orgserver.model.principals import Principal
 from orgserver.salesforce.client import SalesforceClient
 from orgserver.services.calls.access import Access
 from orgserver.services.composition import Services, make_services

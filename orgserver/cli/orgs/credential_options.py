@@ -16,9 +16,9 @@ import click
 
 from orgserver.cli.login.credentials import CredentialParts, complete
 from orgserver.model import names
+from orgserver.model.access.policies import Policy
 from orgserver.model.errors import ConfigError
 from orgserver.model.orgs import AuthKind, Credential, Org
-from orgserver.model.policies import Policy
 
 if TYPE_CHECKING:
     from orgserver.services.orgs.enrolment import Registration

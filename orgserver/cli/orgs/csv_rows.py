@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import cast
 
 from orgserver.model import names
+from orgserver.model.access.policies import Policy
 from orgserver.model.errors import ConfigError
 from orgserver.model.names import Alias
 from orgserver.model.orgs import AuthKind
-from orgserver.model.policies import Policy
 from orgserver.model.secret import Secret
 from orgserver.salesforce import hosts
 from orgserver.salesforce.auth import audiences

@@ -15,8 +15,8 @@ from orgserver.cli.output import print_facts, print_json, tell, warn
 from orgserver.cli.process import app_of, operator, run, settings_of, shell_line
 from orgserver.config import Settings
 from orgserver.model import names
+from orgserver.model.access.policies import Policy
 from orgserver.model.errors import ConfigError
-from orgserver.model.policies import Policy
 
 if TYPE_CHECKING:
     from orgserver.services.orgs.enrolment import Enrolled, Registration

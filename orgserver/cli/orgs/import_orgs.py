@@ -16,8 +16,8 @@ from orgserver.cli.output import Failure, print_json, safe, tell, warn
 from orgserver.cli.process import app_of, operator, run, settings_of
 from orgserver.cli.tables import print_table, wide_option
 from orgserver.config import Settings
+from orgserver.model.access.policies import Policy
 from orgserver.model.errors import ConfigError, OperatorError
-from orgserver.model.policies import Policy
 from orgserver.salesforce import hosts
 from orgserver.services.orgs.import_plan import Candidate, Fate, ImportResult, PlannedOrg
 

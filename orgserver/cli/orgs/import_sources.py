@@ -14,9 +14,9 @@ from orgserver.cli.login.credentials import warn_if_readable
 from orgserver.cli.login.sf_cli import SfOrg
 from orgserver.cli.orgs import csv_rows
 from orgserver.model import names
+from orgserver.model.access.policies import Policy
 from orgserver.model.errors import ConfigError
 from orgserver.model.names import Alias, OrgId
-from orgserver.model.policies import Policy
 from orgserver.salesforce import hosts
 from orgserver.services.orgs.import_plan import Candidate
 from orgserver.services.orgs.registration import Registration

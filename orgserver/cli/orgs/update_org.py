@@ -18,8 +18,8 @@ from orgserver.cli.output import plain, print_json, tell
 from orgserver.cli.process import app_of, operator, run, settings_of
 from orgserver.config import Settings
 from orgserver.model import names
+from orgserver.model.access.policies import Policy
 from orgserver.model.orgs import Caller, Credential, Org
-from orgserver.model.policies import Policy
 
 if TYPE_CHECKING:
     from orgserver.services.orgs.enrolment import Enrolled

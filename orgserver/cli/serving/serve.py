@@ -19,8 +19,6 @@ from orgserver.logs import start_logging
 from orgserver.model import names
 from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import ConfigError
-from orgserver.model.orgs import Caller
-from orgserver.model.principals import Principal
 
 if TYPE_CHECKING:
     from orgserver.app import App
@@ -77,7 +75,6 @@ def serve(**options: Any) -> None:
 
 
 async def _serve(options: dict[str, Any]) -> None:
-    principal = Principal(options["principal"] or local_principal())
     offer = settings_of_offer(options)
     async with AsyncExitStack() as stack:
         early_lines = None
@@ -88,7 +85,10 @@ async def _serve(options: dict[str, Any]) -> None:
             settings = _settings(**offer)
             early_lines = await _answer_early(settings, stack)
         from orgserver.app import serve_stdio  # noqa: PLC0415  # slow to import
+        from orgserver.model.access.principals import Principal  # noqa: PLC0415  # a start says its first word without
+        from orgserver.model.orgs import Caller  # noqa: PLC0415
 
+        principal = Principal(options["principal"] or local_principal())
         app = await stack.enter_async_context(_open(settings, playground=options["sandbox"]))
         await _refuse_unknown_orgs(app, "--org" if options["orgs"] else "ORGSERVER_ORGS:")
         await serve_stdio(app, Caller(principal, "stdio", label=options["label"]), _begin, early_lines)

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from orgserver.model import names
+from orgserver.model.access.principals import Permission
 from orgserver.model.bulk import BulkAction
 from orgserver.model.digests import digest_arguments
 from orgserver.model.errors import InvalidArgument
 from orgserver.model.names import EVENT, SObjectName
-from orgserver.model.principals import Permission
 from orgserver.model.results import FieldValues
 from orgserver.model.text import is_blank
 from orgserver.salesforce import soql as soql_text

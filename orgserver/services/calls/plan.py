@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
+from orgserver.model.access.principals import Permission
 from orgserver.model.audit import MAX_RECORD_IDS, Completion, Intent, Outcome
 from orgserver.model.errors import CallError, Denied, InvalidArgument, NotSent, StoreBusy, Unanswered
 from orgserver.model.names import MAX_FIELDS, SObjectName, new_id
 from orgserver.model.orgs import Caller, Org
-from orgserver.model.principals import Permission
 from orgserver.model.results import Changed, Created, Page, Record, SearchResult, Usage
 from orgserver.model.text import replace_unsafe
 from orgserver.salesforce.exchange import Trace

@@ -14,11 +14,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from orgserver.model.access.policies import Policy
 from orgserver.model.audit import Completion, Outcome
 from orgserver.model.errors import CallError, EnrolmentError, StoreAway
 from orgserver.model.names import Alias, OrgId
 from orgserver.model.orgs import AccessToken, Caller, Credential, Org, OrgHosts, OrgState, OrgUser
-from orgserver.model.policies import Policy
 from orgserver.salesforce import hosts
 from orgserver.services.calls.access import Access
 from orgserver.services.orgs.authentication import Authenticated, Authentication, Session

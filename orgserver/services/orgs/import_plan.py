@@ -15,10 +15,10 @@ from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from orgserver.model.access.policies import Policy
 from orgserver.model.errors import EnrolmentError, OrgserverError
 from orgserver.model.names import Alias, OrgId
 from orgserver.model.orgs import Caller, Org, OrgState
-from orgserver.model.policies import Policy
 from orgserver.model.secret import Secret
 from orgserver.salesforce import hosts
 from orgserver.salesforce.auth import audiences

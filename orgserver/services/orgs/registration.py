@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qs, urlsplit
 
+from orgserver.model.access.policies import Policy
 from orgserver.model.errors import EnrolmentError
 from orgserver.model.names import Alias
 from orgserver.model.orgs import AuthKind, Credential, OrgHosts
-from orgserver.model.policies import Policy
 from orgserver.model.secret import Secret
 from orgserver.model.text import clean_text
 from orgserver.salesforce import hosts

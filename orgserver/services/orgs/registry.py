@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
+from orgserver.model.access.policies import Policy
 from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.errors import CallError, EnrolmentError, Rejected
 from orgserver.model.names import Alias, OrgId, nearest, new_id, org_id
 from orgserver.model.orgs import CLOSED_STATES, Caller, Credential, Org, OrgHosts, OrgKind, OrgState, OrgUser
-from orgserver.model.policies import Policy
 from orgserver.model.secret import Secret
 from orgserver.salesforce.auth import oauth
 from orgserver.salesforce.client import SalesforceClient

@@ -9,11 +9,11 @@ from functools import partial
 from typing import Any
 
 from orgserver.model import times
+from orgserver.model.access.principals import Permission
 from orgserver.model.audit import Action, Completion, Outcome
 from orgserver.model.errors import InvalidArgument, Rejected
 from orgserver.model.names import EVENT, SObjectName
 from orgserver.model.orgs import Caller, Org
-from orgserver.model.principals import Permission
 from orgserver.model.results import Changed, Created, FieldValues, Upserted
 from orgserver.salesforce.protocol import rest
 from orgserver.services.calls import idempotency, questions

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from orgserver.model.access.principals import Permission
 from orgserver.model.audit import Completion, Outcome
 from orgserver.model.errors import InvalidArgument, NotSent, Rejected
 from orgserver.model.names import EVENT, RecordId, SObjectName
 from orgserver.model.orgs import Org
-from orgserver.model.principals import Permission
 from orgserver.model.results import Changed, Created, FieldValues
 from orgserver.salesforce.protocol import rest
 from orgserver.salesforce.protocol.messages import Request

@@ -16,10 +16,10 @@ from typing import Any
 from sqlalchemy import Select, insert, select, update
 
 from orgserver.model import names
+from orgserver.model.access.policies import Policy
 from orgserver.model.audit import Action, Intent
 from orgserver.model.names import OrgId, RowId, new_id
 from orgserver.model.orgs import Caller, Org
-from orgserver.model.policies import Policy
 from orgserver.store import tables
 from orgserver.store.orgs import rows
 from orgserver.store.transaction import Transaction

@@ -11,9 +11,9 @@ from typing import Any
 
 from sqlalchemy import Row, select, update
 
+from orgserver.model.access.policies import Policy
 from orgserver.model.names import Alias, OrgId, RowId
 from orgserver.model.orgs import Move, Org, OrgState, OrgUser, Problem
-from orgserver.model.policies import Policy
 from orgserver.store import tables
 from orgserver.store.transaction import Transaction, to_datetime, to_microseconds
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from orgserver.app import App
+from orgserver.model.access.principals import Principal
 from orgserver.model.audit import AuditEntry, EntryFilter
 from orgserver.model.bulk import BulkResult
 from orgserver.model.errors import CallError, InvalidArgument, NotSent, PolicyDenied, Rejected, Unanswered
 from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller, Scope
-from orgserver.model.principals import Principal
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.state import schema
 from orgserver.services.bulk import recovery_hint

@@ -13,11 +13,11 @@ from mcp_types import CallToolResult, ElicitResult, InputRequiredResult, Result
 from sqlalchemy import update
 
 from orgserver.app import App
+from orgserver.model.access.principals import Principal
 from orgserver.model.audit import AuditEntry, Completion, EntryFilter, Outcome
 from orgserver.model.errors import PolicyDenied
 from orgserver.model.names import CONTACT, EVENT
 from orgserver.model.orgs import Caller, Org, Scope
-from orgserver.model.principals import Principal
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.calls.approvals import Approving
 from orgserver.services.calls.plan import Call, Plan

@@ -10,10 +10,10 @@ import pyotp
 import pytest
 from sqlalchemy import delete, select, update
 
+from orgserver.model.access.principals import Principal
 from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import ConfigError, OperatorError
 from orgserver.model.orgs import Caller
-from orgserver.model.principals import Principal
 from orgserver.model.secret import Secret
 from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.services.calls.one_time_codes import MAX_WRONG, SETUP, OneTimeCodes, new_secret, otpauth_uri

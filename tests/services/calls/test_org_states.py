@@ -11,11 +11,11 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import ResourceTemplateReference
 
 from orgserver.app import App
+from orgserver.model.access.principals import Principal
 from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import CallError, NeedsLogin
 from orgserver.model.names import CONTACT, alias
 from orgserver.model.orgs import Caller, OrgState, Scope
-from orgserver.model.principals import Principal
 from orgserver.model.secret import Secret
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.bulk.request import BulkArguments

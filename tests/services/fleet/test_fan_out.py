@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from orgserver.app import App
+from orgserver.model.access.principals import Principal
 from orgserver.model.audit import AuditEntry, EntryFilter
 from orgserver.model.errors import InvalidArgument
 from orgserver.model.names import alias
 from orgserver.model.orgs import Caller, Scope
-from orgserver.model.principals import Principal
 from orgserver.model.secret import Secret
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.state import schema

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from orgserver.app import App
+from orgserver.model.access.principals import Principal
 from orgserver.model.audit import Action, AuditEntry, Completion, EntryFilter, Intent, Outcome
 from orgserver.model.errors import CallError, NotSent, OperatorError, PolicyDenied, Rejected
 from orgserver.model.names import CONTACT, EVENT, Alias, new_id
 from orgserver.model.orgs import Caller
-from orgserver.model.principals import Principal
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.state import schema
 from orgserver.services.undo import erasure

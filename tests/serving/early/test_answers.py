@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
+from orgserver.model.access.principals import Principal
 from orgserver.model.orgs import Scope
-from orgserver.model.principals import Principal
 from orgserver.serving import wire
 from orgserver.serving.early import answers as early_answers
 from orgserver.serving.early.answers import EarlyAnswers

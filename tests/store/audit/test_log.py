@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
+from orgserver.model.access.principals import Principal
 from orgserver.model.audit import Action, AuditEntry, Completion, EntryFilter, Intent, Outcome
 from orgserver.model.errors import AuditBroken
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
-from orgserver.model.principals import Principal
 from orgserver.services.audit.export import RENDER, csv_header, event_line
 from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.store import tables

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, insert, select
 
+from orgserver.model.access.principals import Principal
 from orgserver.model.audit import Action, Completion, EntryFilter, Intent, Outcome
 from orgserver.model.errors import AuditBroken, OperatorError
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
-from orgserver.model.principals import Principal
 from orgserver.services.audit import evidence
 from orgserver.services.audit.export import event_line
 from orgserver.services.audit.log_reader import AuditLogReader

@@ -18,10 +18,10 @@ from sqlalchemy import create_engine, insert, update
 
 from orgserver.app import App
 from orgserver.config import read_settings
+from orgserver.model.access.principals import Principal
 from orgserver.model.errors import KeyProblem, NeedsLogin, StoreError
 from orgserver.model.names import Alias, RowId, new_id
 from orgserver.model.orgs import Caller, OrgState
-from orgserver.model.principals import Principal
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
 from orgserver.store import migration, tables
@@ -39,7 +39,7 @@ import asyncio, sys
 from orgserver.app import open_app
 from orgserver.config import read_settings
 from orgserver.model.orgs import Caller
-from orgserver.model.principals import Principal
+from orgserver.model.access.principals import Principal
 
 async def main():
     caller = Caller(Principal("local:writer"), "cli")
@@ -62,7 +62,7 @@ from orgserver.app import open_app
 from orgserver.config import read_settings
 from orgserver.model.errors import StoreError
 from orgserver.model.orgs import Caller
-from orgserver.model.principals import Principal
+from orgserver.model.access.principals import Principal
 from orgserver.store.backup import copy as copying
 
 async def main():

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from functools import reduce
 from typing import Any, Literal
 
-from orgserver.model.hours import Hours
+from orgserver.model.access.hours import Hours
 
 ObjectAction = Literal["read", "create", "update", "delete"]
 OBJECT_ACTIONS: tuple[ObjectAction, ...] = ("read", "create", "update", "delete")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orgserver.model.policies import ObjectAction
-from orgserver.model.principals import Permission
+from orgserver.model.access.policies import ObjectAction
+from orgserver.model.access.principals import Permission
 
 
 @dataclass(frozen=True, slots=True)

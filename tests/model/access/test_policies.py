@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orgserver.model.hours import Hours
-from orgserver.model.policies import OBJECT_ACTIONS, Policy
+from orgserver.model.access.hours import Hours
+from orgserver.model.access.policies import OBJECT_ACTIONS, Policy
 
 OBJECTS = st.sampled_from(["Contact", "Account", "Event", "Invoice__c"])
 RULES = st.builds(
