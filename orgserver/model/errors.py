@@ -115,6 +115,8 @@ class CallError(OrgserverError):
         self.http_status = http_status
         self.on_record = False
         """Whether the audit log has an entry of the call that ended so."""
+        self.rule: str | None = None
+        """Which grant, limit or policy decided; for the audit log and for people, never for the agent."""
 
     def as_json(self, org: str | None) -> dict[str, Any]:
         """Give the error object."""

@@ -19,6 +19,7 @@ from orgserver.salesforce.exchange import Trace
 from orgserver.services.calls import confirmation, idempotency, snapshot
 from orgserver.services.calls.access import Access, OrgSession
 from orgserver.services.calls.confirmation import ANSWER_SECONDS, Confirmer, Notify
+from orgserver.services.calls.failures import too_late, unforeseen, with_warning
 from orgserver.services.calls.plan import (
     Call,
     CallLog,
@@ -26,9 +27,6 @@ from orgserver.services.calls.plan import (
     Operation,
     Plan,
     Prepare,
-    too_late,
-    unforeseen,
-    with_warning,
 )
 from orgserver.services.calls.questions import Confirmation
 from orgserver.services.describe import name_hints

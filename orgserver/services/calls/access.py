@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
+from orgserver.model.access.policies import Policy
 from orgserver.model.errors import NotSent, StaleToken, UnknownOrg
 from orgserver.model.orgs import Caller, Org, Scope
 from orgserver.salesforce.client import SalesforceClient
@@ -32,6 +33,11 @@ class OrgSession:
     _tokens: Tokens
     entry_id: str = ""
     """The audit entry of the call."""
+    policy: Policy = field(init=False)
+    """What limits the caller in this org: the org's policy, until it is known what limits the caller beside it."""
+
+    def __post_init__(self) -> None:
+        self.policy = self.org.policy
 
     async def call(self, request: Request, read: Callable[[Reply], T]) -> T:
         """Send with the cached token; a stale one is replaced once by one that was got since.

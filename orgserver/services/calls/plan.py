@@ -8,16 +8,17 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
+from orgserver.model.access.acts import PathUse
 from orgserver.model.access.principals import Permission
 from orgserver.model.audit import MAX_RECORD_IDS, Completion, Intent, Outcome
-from orgserver.model.errors import CallError, Denied, InvalidArgument, NotSent, StoreBusy, Unanswered
+from orgserver.model.errors import CallError, Denied, InvalidArgument, StoreBusy
 from orgserver.model.names import MAX_FIELDS, SObjectName, new_id
 from orgserver.model.orgs import Caller, Org
-from orgserver.model.results import Changed, Created, Page, Record, SearchResult, Usage
 from orgserver.model.text import replace_unsafe
 from orgserver.salesforce.exchange import Trace
 from orgserver.services.calls import idempotency
 from orgserver.services.calls.access import OrgSession
+from orgserver.services.calls.failures import not_recorded
 from orgserver.services.calls.preflight import Preflight
 from orgserver.services.calls.questions import Confirmation
 from orgserver.services.observer import Observer, Watched
@@ -100,6 +101,10 @@ class Plan(Generic[T]):
     """Whether it bounds its own time, as long as it gets on, and renews its entry's deadline."""
     confirm: Confirmation | None = None
     """What a person is asked first, where the org's policy or the number of records says so."""
+    uses: tuple[PathUse, ...] | None = None
+    """Which objects and fields it touches. None: that is not said, so it is refused where either are limited."""
+    understood: bool = True
+    """False of a text beyond our grammar, which is refused there, too."""
 
 
 Prepare = Callable[[OrgSession], Awaitable[Plan[T]]]
@@ -222,9 +227,9 @@ class CallLog:
         try:
             is_recorded = await self._log.finish(intent.id, execution.completion, answer, within=within)
         except StoreBusy as busy:
-            raise _not_recorded(f": {busy}") from busy
+            raise not_recorded(f": {busy}") from busy
         if not is_recorded:
-            raise _not_recorded()
+            raise not_recorded()
 
 
 async def _observe(observer: Observer, watched: Watched, answer: Coroutine[Any, Any, T]) -> T:
@@ -251,43 +256,6 @@ def _add_cost(completion: Completion, trace: Trace, started: float) -> Completio
         record_ids=completion.record_ids[:MAX_RECORD_IDS],
         duration_us=int((time.perf_counter() - started) * 1_000_000),
     )
-
-
-def too_late(trace: Trace, *, given_up: bool) -> CallError:
-    """A call whose time ran out, or whose caller went away."""
-    code = "CANCELLED" if given_up else "TIMEOUT"
-    what = "the call was cancelled" if given_up else "the call took too long"
-    if trace.sent:
-        return Unanswered(f"{what} before an answer came", code=code)
-    if trace.api_calls:  # refused, or read before a change
-        return NotSent(f"{what} before the org did anything", code=code)
-    return NotSent(f"{what} before anything was sent", code=code)
-
-
-def _not_recorded(why: str = "") -> Unanswered:
-    """A call whose outcome is not in the log yet: it is answered as one that nobody knows of."""
-    return Unanswered(
-        f"the outcome of this call could not be recorded in time; the change may exist{why}",
-        code="OUTCOME_NOT_RECORDED",
-        category="internal",
-        hint="read the record before repeating anything",
-    )
-
-
-def with_warning(result: T, trace: Trace) -> T:
-    """Say it when an org's API calls are nearly used up (``Sforce-Limit-Info``), so that the agent can slow down."""
-    warning = trace.warn_of_usage()
-    if warning is None or not isinstance(result, Created | Changed | Page | Record | SearchResult | Usage):
-        return result
-    return replace(result, warnings=(*result.warnings, warning))
-
-
-def unforeseen(trace: Trace) -> CallError:
-    """A call that met a defect of ours."""
-    hint = "this is a defect of orgserver; its log on standard error has the details"
-    if trace.sent:
-        return Unanswered("the answer could not be handled", code="INTERNAL", category="internal", hint=hint)
-    return NotSent("the call could not be sent", code="INTERNAL", category="internal", retryable=False, hint=hint)
 
 
 def _shorten(text: str | None) -> str | None:

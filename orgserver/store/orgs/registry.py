@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from orgserver.model.access.standing import Standing
 from orgserver.model.names import Alias, RowId
 from orgserver.model.orgs import AccessToken, Credential, Move, Org, OrgState, Problem
 from orgserver.model.secret import Secret
@@ -31,6 +32,8 @@ class OrgSnapshot:
 
     version: int
     by_alias: Mapping[str, Org]
+    standings: Mapping[str, Standing] = field(default_factory=dict)
+    """What each principal may do, by its name."""
 
 
 @dataclass(frozen=True, slots=True)

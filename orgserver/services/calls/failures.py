@@ -1,0 +1,49 @@
+"""How calls fail that nobody refused: out of time, not on record, by a defect; and the warning that one may soon."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TypeVar
+
+from orgserver.model.errors import CallError, NotSent, Unanswered
+from orgserver.model.results import Changed, Created, Page, Record, SearchResult, Usage
+from orgserver.salesforce.exchange import Trace
+
+T = TypeVar("T")
+
+
+def too_late(trace: Trace, *, given_up: bool) -> CallError:
+    """A call whose time ran out, or whose caller went away."""
+    code = "CANCELLED" if given_up else "TIMEOUT"
+    what = "the call was cancelled" if given_up else "the call took too long"
+    if trace.sent:
+        return Unanswered(f"{what} before an answer came", code=code)
+    if trace.api_calls:  # refused, or read before a change
+        return NotSent(f"{what} before the org did anything", code=code)
+    return NotSent(f"{what} before anything was sent", code=code)
+
+
+def not_recorded(why: str = "") -> Unanswered:
+    """A call whose outcome is not in the log yet: it is answered as one that nobody knows of."""
+    return Unanswered(
+        f"the outcome of this call could not be recorded in time; the change may exist{why}",
+        code="OUTCOME_NOT_RECORDED",
+        category="internal",
+        hint="read the record before repeating anything",
+    )
+
+
+def with_warning(result: T, trace: Trace) -> T:
+    """Say it when an org's API calls are nearly used up (``Sforce-Limit-Info``), so that the agent can slow down."""
+    warning = trace.warn_of_usage()
+    if warning is None or not isinstance(result, Created | Changed | Page | Record | SearchResult | Usage):
+        return result
+    return replace(result, warnings=(*result.warnings, warning))
+
+
+def unforeseen(trace: Trace) -> CallError:
+    """A call that met a defect of ours."""
+    hint = "this is a defect of orgserver; its log on standard error has the details"
+    if trace.sent:
+        return Unanswered("the answer could not be handled", code="INTERNAL", category="internal", hint=hint)
+    return NotSent("the call could not be sent", code="INTERNAL", category="internal", retryable=False, hint=hint)
