@@ -142,7 +142,7 @@ class Executor:
     async def _check_confirmation(self, execution: Execution[T], org: Org, confirm: Confirmation) -> None:
         """See whether a person is to be asked, and whether one has said yes beforehand."""
         caller = execution.call.caller
-        execution.asks_person, execution.approval = self._confirmer.needs_person(caller, org, confirm), None
+        execution.asks_person, execution.approval = self._confirmer.needs_person(caller, org.policy, confirm), None
         if execution.asks_person:
             execution.approval = await self._confirmer.find_pass(caller, org, execution.intent, confirm)
 

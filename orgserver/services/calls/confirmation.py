@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeVar
 
+from orgserver.model.access.policies import CONFIRM_ABOVE, Policy
 from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.digests import digest_arguments
 from orgserver.model.errors import NotSent, PolicyDenied, StoreAway, StoreError, Unanswered
@@ -33,8 +34,6 @@ Notify = Callable[[str], None]
 """Shows a person at the desktop that a question waits; returns at once and never fails."""
 ANSWER_SECONDS = 300
 """How long a question at the client stands."""
-MANY = 200
-"""More records than this are changed only when a person says so, in every org."""
 
 
 class Confirmer:
@@ -53,11 +52,11 @@ class Confirmer:
         self.answer_seconds = answer_seconds
         self._notify = notify or (lambda _text: None)
 
-    def needs_person(self, caller: Caller, org: Org, confirm: Confirmation) -> bool:
+    def needs_person(self, caller: Caller, policy: Policy, confirm: Confirmation) -> bool:
         """Whether a person is to be asked, as far as that is known before a look."""
         if caller.transport == "cli":  # there a person has just typed it
             return False
-        return confirm.count is None or _needs_person(org, confirm, confirm.count)
+        return confirm.count is None or _needs_person(policy, confirm, confirm.count)
 
     async def find_pass(self, caller: Caller, org: Org, intent: Intent, confirm: Confirmation) -> Pass | None:
         """What lets this call pass; None if a person is still to be asked. PolicyDenied if the person said no."""
@@ -79,9 +78,9 @@ class Confirmer:
         sending: asyncio.Timeout,
     ) -> bool:
         """Ask, unless a pass covers what a look finds now; whether anybody was asked. PolicyDenied without a yes."""
-        org = session.org
+        org, policy = session.org, session.org.policy
         affected = await _look(confirm, session)
-        if not _needs_person(org, confirm, affected.count):
+        if not _needs_person(policy, confirm, affected.count):
             return False
         if passed is not None:
             if affected.count > passed.request.count:
@@ -103,8 +102,9 @@ class Confirmer:
             count=affected.count,
             names=affected.names[: questions.SHOWN],
         )
-        summary = questions.summary(org, confirm, affected.count)
-        if not await self._ask_client(caller, request, questions.question(org, confirm, affected), summary, sending):
+        summary = questions.summary(org, policy, confirm, affected.count)
+        question = questions.question(org, policy, confirm, affected)
+        if not await self._ask_client(caller, request, question, summary, sending):
             raise await self._wait(request, intent, summary)
         await self._store.audit.record(_yes(intent), Completion(Outcome.SUCCEEDED))
         _extend(sending, session, self._call_timeout)
@@ -198,8 +198,9 @@ def _declined() -> PolicyDenied:
     return PolicyDenied("the person said no", code="CONFIRMATION_DECLINED", hint="do not repeat it unless they ask")
 
 
-def _needs_person(org: Org, confirm: Confirmation, count: int) -> bool:
-    return count > MANY or (confirm.verb == "delete" and count > 0 and org.policy.confirm_deletes)
+def _needs_person(policy: Policy, confirm: Confirmation, count: int) -> bool:
+    most = CONFIRM_ABOVE if policy.confirm_above is None else policy.confirm_above
+    return count > most or (confirm.verb == "delete" and count > 0 and policy.confirm_deletes)
 
 
 def _approval_request(caller: Caller, org: Org, intent: Intent, confirm: Confirmation) -> ApprovalRequest:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orgserver.model.access.policies import Policy
 from orgserver.model.errors import Rejected
 from orgserver.model.names import EVENT, RecordId, SObjectName
 from orgserver.model.orgs import Org
@@ -47,8 +48,21 @@ class Confirmation:
     """Reads before anything is changed; needed where ``count`` is None."""
 
 
-def of_record(sobject: SObjectName, record_id: RecordId) -> Confirmation:
-    """The deletion of one record, which is shown with its name."""
+def of_new_record(
+    verb: str, sobject: SObjectName, arguments: Mapping[str, Any], name: Callable[[], tuple[str, ...]]
+) -> Confirmation:
+    """The creation of one record, or its upsert by a key that it is called by."""
+
+    async def name_record(_session: OrgSession) -> AffectedRecords:
+        return AffectedRecords(1, name())
+
+    return Confirmation(verb, sobject, arguments, 1, name_record)
+
+
+def of_record(
+    verb: str, sobject: SObjectName, record_id: RecordId, arguments: Mapping[str, Any] | None = None
+) -> Confirmation:
+    """The change or deletion of one record, which is shown with its name."""
 
     async def look(session: OrgSession) -> AffectedRecords:
         field = _NAME_FIELDS.get(sobject, "Name")
@@ -61,7 +75,7 @@ def of_record(sobject: SObjectName, record_id: RecordId) -> Confirmation:
             return AffectedRecords(1, (record_id,))  # an object without a name, or one that its user may not see
         return AffectedRecords(1, (_quoted(record.get(field), record_id),))
 
-    return Confirmation("delete", sobject, {"object": sobject, "id": record_id}, 1, look)
+    return Confirmation(verb, sobject, {"object": sobject, "id": record_id, **(arguments or {})}, 1, look)
 
 
 async def read_names(session: OrgSession, sobject: str, ids: tuple[str, ...]) -> tuple[str, ...]:
@@ -88,19 +102,26 @@ def given_names(records: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     return tuple(names) if all(names) else ()
 
 
-def summary(org: Org, confirm: Confirmation, count: int) -> str:
-    """What would be done, without anything that an org's records say."""
+def key_name(field: str, key: str) -> str:
+    """What a record is called by which its external id finds."""
+    return f"{field} {_clean(key)}"
+
+
+def summary(org: Org, policy: Policy, confirm: Confirmation, count: int) -> str:
+    """What would be done, and the number that a policy sets for it, without anything that an org's records say."""
     noun = f"{count:,} {confirm.object} record{'s' if count != 1 else ''}"
     kind = f" ({org.kind})" if org.kind else ""
-    return f"{_VERBS[confirm.verb]} {noun} in the Salesforce org {org.alias}{kind}"
+    most = policy.confirm_above
+    reason = f", where each change of more than {most:,} is asked about" if most is not None and count > most else ""
+    return f"{_VERBS[confirm.verb]} {noun} in the Salesforce org {org.alias}{kind}{reason}"
 
 
-def question(org: Org, confirm: Confirmation, affected: AffectedRecords) -> str:
+def question(org: Org, policy: Policy, confirm: Confirmation, affected: AffectedRecords) -> str:
     """The question: ours but for the names, which are quoted and short."""
     shown = ", ".join(affected.names[:SHOWN])
     rest = f" and {affected.count - SHOWN:,} more" if shown and affected.count > SHOWN else ""
     named = f": {shown}{rest}" if shown else ""
-    return f"{summary(org, confirm, affected.count)}{named}?"
+    return f"{summary(org, policy, confirm, affected.count)}{named}?"
 
 
 def _quoted(name: object, record_id: str) -> str:

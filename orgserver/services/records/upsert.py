@@ -14,7 +14,7 @@ from orgserver.model.orgs import Caller, Org
 from orgserver.model.results import FieldValues, Upserted
 from orgserver.model.text import is_blank
 from orgserver.salesforce.protocol import rest
-from orgserver.services.calls import idempotency
+from orgserver.services.calls import idempotency, questions
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Plan
 from orgserver.services.records import field_values, recovery_hints
@@ -54,6 +54,7 @@ def plan_upsert(caller: Caller, org: Org, tool: str, upsert: Upsert, preparation
         )
 
     names_written, paths = tuple(values), field_paths(values)
+    confirm = questions.of_new_record("upsert", sobject, arguments, lambda: (questions.key_name(*key),))
 
     def make(body: FieldValues, fields: FieldValues) -> Plan[Upserted]:
         async def send(session: OrgSession) -> Upserted:
@@ -76,6 +77,7 @@ def plan_upsert(caller: Caller, org: Org, tool: str, upsert: Upsert, preparation
             ),
             snapshot=SnapshotSpec(sobject, fields=tuple(fields), after=fields, key=key),
             preflight=field_values.check_by_describe(sobject, values, "upsert"),
+            confirm=confirm,
         )
 
     draft = Draft(sobject, "upsert", ({key[0]: key[1]} | values,), key=key[0])

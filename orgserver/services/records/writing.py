@@ -108,6 +108,8 @@ class WriteOperations:
             principal = caller.principal.name
             idempotency_key = idempotency.read_key(key, principal=principal, row_id=org.row_id, arguments=arguments)
 
+        confirm = questions.of_new_record("create", sobject, arguments, lambda: questions.given_names([values]))
+
         def make(body: FieldValues, fields: FieldValues) -> Plan[Created]:
             async def send(session: OrgSession) -> Created:
                 warnings = await appointments.overlap_warnings(session, body) if sobject == EVENT else ()
@@ -127,6 +129,7 @@ class WriteOperations:
                 after_unknown=lambda session: recovery_hints.create_hint(session, sobject, body),
                 snapshot=SnapshotSpec(sobject, after=fields),
                 preflight=field_values.check_by_describe(sobject, values, "create"),
+                confirm=confirm,
             )
 
         return Draft(sobject, "create", (values,)).plan(make, partial(self._preparation.prepare, caller))
@@ -150,6 +153,8 @@ class WriteOperations:
         values = field_values.check_field_values(data, sobject, "update")
         since = _modified(if_unmodified_since)
         names_written = tuple(values)
+        arguments = {"data": values, "since": if_unmodified_since, "allow_duplicates": allow_duplicates}
+        confirm = None if preview else questions.of_record("update", sobject, record_id, arguments)
 
         def make(body: FieldValues, fields: FieldValues) -> Plan[Changed]:
             async def send(session: OrgSession) -> Changed:
@@ -183,7 +188,8 @@ class WriteOperations:
                 recovery_hints.update_hint(sobject, record_id, field_paths(values)),
                 preview=preview,
             )
-            return replace(plan, preflight=field_values.check_by_describe(sobject, values, "update"))
+            preflight = field_values.check_by_describe(sobject, values, "update")
+            return replace(plan, preflight=preflight, confirm=confirm)
 
         draft = Draft(sobject, "update", ({"Id": record_id} | values,))
         return draft.plan(make, partial(self._preparation.prepare, caller))
@@ -208,7 +214,7 @@ class WriteOperations:
         snapshot = SnapshotSpec(sobject, record_id)
         after = recovery_hints.delete_hint(sobject, record_id)
         plan = _plan_change(record_id, (), show if preview else send, "delete", snapshot, after, preview=preview)
-        return plan if preview else replace(plan, confirm=questions.of_record(sobject, record_id))
+        return plan if preview else replace(plan, confirm=questions.of_record("delete", sobject, record_id))
 
 
 def _plan_change(

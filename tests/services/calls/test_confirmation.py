@@ -479,3 +479,121 @@ async def test_an_object_whose_name_cannot_be_read_is_asked_about_by_its_id(stri
     await operations.delete(strict, replace(caller, elicitor=person), "t", "acme", EVENT, made.id)
 
     assert f'"Tea" ({made.id})' in person.asked[0]
+
+
+# -- a number of its own
+
+
+@pytest.mark.parametrize(
+    ("most", "count", "now", "asked"),
+    [
+        (5, 5, 5, 0),
+        (5, 6, 6, 1),
+        (5, None, 5, 0),
+        (5, None, 6, 1),
+        (0, None, 0, 0),
+        (1_000, 1_000, 1_000, 0),
+        (1_000, None, 1_001, 1),
+    ],
+)
+async def test_a_policy_says_above_how_many_records_a_person_is_asked(app, caller, most, count, now, asked) -> None:
+    await app.registry.update(caller, "acme", policy={"confirm_above": most})
+    person, sent = Yes(), []
+
+    await run(app, replace(caller, elicitor=person), large(sent, count, now))
+
+    assert sent == [now]
+    assert len(person.asked) == asked
+    assert all(f", where each change of more than {most:,} is asked about" in each for each in person.asked)
+
+
+async def test_a_yes_is_for_as_many_records_as_were_named_also_below_200(app, caller) -> None:
+    await app.registry.update(caller, "acme", policy={"confirm_above": 2})
+    sent: list[int] = []
+    with pytest.raises(PolicyDenied) as refused:
+        await run(app, caller, large(sent, None, 3))
+    assert refused.value.code == "CONFIRMATION_REQUIRED"
+    approving = Approving(app.store, app.access)
+    (request,) = await approving.waiting()
+    await approving.approve(caller, request)
+
+    with pytest.raises(PolicyDenied) as grown:
+        await run(app, caller, large(sent, None, 4))
+    await run(app, caller, large(sent, None, 2))
+
+    assert grown.value.code == "CONFIRMATION_OUTDATED"
+    assert sent == [2]
+
+
+SINGLE = [
+    ("salesforce_create_contact", {"data": {"FirstName": "Grace", "LastName": "Hopper"}}, 'Create 1 Contact record {}: "Grace Hopper"?'),
+    ("salesforce_update_contact", {"contact_id": "{id}", "data": {"Title": "Countess"}}, 'Change 1 Contact record {}: "Ada Lovelace" ({id})?'),
+    ("salesforce_delete_contact", {"contact_id": "{id}"}, 'Delete 1 Contact record {}: "Ada Lovelace" ({id})?'),
+    ("salesforce_upsert_record", {"object": "Contact", "external_id_field": "Email", "external_id": "ada@example.com", "data": {"LastName": "King"}}, 'Create or change 1 Contact record {}: Email "ada@example.com"?'),
+    ("salesforce_create_appointment", {"data": {"Subject": "Tea", "StartDateTime": "2026-02-20T18:00:00Z", "EndDateTime": "2026-02-20T19:00:00Z"}}, 'Create 1 Event record {}: "Tea"?'),
+    ("salesforce_change_records", {"object": "Contact", "action": "update", "records": [{"Id": "{id}", "Title": "x"}]}, 'Change 1 Contact record {}: "Ada Lovelace" ({id})?'),
+]  # fmt: skip
+
+
+def with_id(value: Any, record_id: str) -> Any:
+    return json.loads(json.dumps(value).replace("{id}", record_id))
+
+
+@pytest.mark.parametrize(("tool", "arguments", "question"), SINGLE)
+@pytest.mark.parametrize("action", ["accept", "decline"])
+async def test_with_0_every_change_of_one_record_is_asked_about_and_a_no_sends_nothing(
+    app, acme, caller, generation, tool, arguments, question, action
+) -> None:
+    given = {"FirstName": "Ada", "LastName": "Lovelace"}
+    record_id = (await operations.create(app, caller, "t", "acme", CONTACT, given)).id
+    await app.registry.update(caller, "acme", policy={"confirm_above": 0})
+    person = Person(action)
+    acme.requests.clear()
+
+    async with client_of(app, generation, person) as client:
+        result = await client.call_tool(tool, {"org": "acme"} | with_id(arguments, record_id))
+
+    org = "in the Salesforce org acme (developer), where each change of more than 0 is asked about"
+    assert person.asked == [question.replace("{id}", record_id).replace("{}", org)]
+    changes = [seen for seen in acme.requests if seen.method in ("POST", "PATCH", "DELETE") and "/data/" in seen.path]
+    assert len(changes) == (0 if action == "decline" else 1)
+    if action == "decline":
+        assert error_of(result)["code"] == "CONFIRMATION_DECLINED"
+    else:
+        assert not result.is_error, result.content
+
+
+async def test_with_0_previews_reads_and_other_orgs_ask_nobody(app, caller, generation) -> None:
+    record_id = (await operations.create(app, caller, "t", "acme", CONTACT, {"LastName": "Lovelace"})).id
+    await app.registry.update(caller, "acme", policy={"confirm_above": 0})
+    person, title = Person(), {"Title": "Countess"}
+
+    async with client_of(app, generation, person) as client:
+        about = {"org": "acme", "contact_id": record_id}
+        results = [
+            await client.call_tool("salesforce_update_contact", about | {"data": title, "preview": True}),
+            await client.call_tool("salesforce_delete_contact", about | {"preview": True}),
+            await client.call_tool("salesforce_get_contact", about),
+            await client.call_tool("salesforce_create_contact", {"org": "globex", "data": {"LastName": "Hopper"}}),
+        ]
+
+    assert [result.is_error for result in results] == [False] * 4
+    assert person.asked == []
+
+
+@pytest.mark.parametrize("other", [{"data": {"Title": "Queen"}}, {"if_unmodified_since": "2026-02-20T18:00:00Z"}])
+async def test_with_0_a_yes_is_bound_to_what_is_written(app, caller, other) -> None:
+    record_id = (await operations.create(app, caller, "t", "acme", CONTACT, {"LastName": "Lovelace"})).id
+    await app.registry.update(caller, "acme", policy={"confirm_above": 0})
+    arguments = {"org": "acme", "contact_id": record_id, "data": {"Title": "Countess"}}
+    approving, tool = Approving(app.store, app.access), "salesforce_update_contact"
+
+    async with client_of(app, "auto", None) as client:
+        first = error_of(await client.call_tool(tool, arguments))
+        (request,) = await approving.waiting()
+        await approving.approve(caller, request)
+        moved = error_of(await client.call_tool(tool, arguments | other))
+        passed = await client.call_tool(tool, arguments)
+
+    assert first["code"] == moved["code"] == "CONFIRMATION_REQUIRED"
+    assert not passed.is_error, passed.content
