@@ -9,8 +9,8 @@ from alembic.config import Config
 from sqlalchemy import Connection, text
 
 import orgserver
-from orgserver.store.calls import tables as call_tables
 from orgserver.store.files import APPLICATION_ID
+from orgserver.store.people import tables as people_tables
 
 
 def scripts() -> Path:
@@ -25,7 +25,7 @@ def upgrade(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(scripts()).replace("%", "%%"))
     config.attributes["connection"] = connection
-    config.attributes["metadata"] = call_tables.metadata
+    config.attributes["metadata"] = people_tables.metadata
     with connection.begin():
         command.upgrade(config, "head")
         connection.execute(text(f"PRAGMA application_id = {APPLICATION_ID}"))

@@ -12,7 +12,7 @@ from orgserver.model.names import Alias, RowId
 from orgserver.model.orgs import AccessToken, Credential
 from orgserver.model.secret import Secret
 from orgserver.store import tables
-from orgserver.store.orgs import rows
+from orgserver.store.catalog_version import changed_in
 from orgserver.store.orgs.rewrapping import ORG, renew_data_key_in
 from orgserver.store.transaction import Transaction
 from orgserver.vault.keys import Context, Key
@@ -100,7 +100,7 @@ class Credentials:
         )
         if access is not None:
             self.store_access_token_in(tx, key, row_id, access)
-        rows.changed_in(tx)
+        changed_in(tx)
 
     def store_access_token_in(self, tx: Transaction, key: Key, row_id: RowId, access: AccessToken) -> None:
         """Write an access token over the one that is cached."""

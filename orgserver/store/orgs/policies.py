@@ -21,6 +21,7 @@ from orgserver.model.audit import Action, Intent
 from orgserver.model.names import OrgId, RowId, new_id
 from orgserver.model.orgs import Caller, Org
 from orgserver.store import tables
+from orgserver.store.catalog_version import changed_in
 from orgserver.store.orgs import rows
 from orgserver.store.transaction import Transaction
 
@@ -81,7 +82,7 @@ def pin_in(tx: Transaction, row_id: RowId, org_id: OrgId) -> list[PolicyChange]:
     _, changes = join_in(tx, replace(org, org_id=org_id))
     own = tables.orgs.c.row_id == row_id
     tx.connection.execute(update(tables.orgs).where(own).values(org_id=org_id, policy=rows.ELSEWHERE))
-    rows.changed_in(tx)
+    changed_in(tx)
     return changes
 
 
@@ -97,7 +98,7 @@ def limit_in(tx: Transaction, row_id: RowId, change: Callable[[Policy], Policy])
     else:
         own = tables.orgs.c.row_id == row_id
         tx.connection.execute(update(tables.orgs).where(own).values(policy=json.dumps(policy.facts())))
-    rows.changed_in(tx)
+    changed_in(tx)
     return [PolicyChange(replace(each, policy=policy), org.policy) for each in every]
 
 
@@ -138,7 +139,7 @@ def bind_in(tx: Transaction) -> list[PolicyChange]:
         known = tables.orgs.c.row_id.in_([org.row_id for org in orgs])
         tx.connection.execute(update(tables.orgs).where(known).values(org_id=org_id, policy=rows.ELSEWHERE))
         changes += [PolicyChange(replace(org, policy=policy), org.policy) for org in every if org.policy != policy]
-    rows.changed_in(tx)
+    changed_in(tx)
     return changes
 
 

@@ -18,9 +18,11 @@ from orgserver.model.orgs import AccessToken, Credential, Move, Org, OrgState, P
 from orgserver.model.secret import Secret
 from orgserver.store import tables
 from orgserver.store.calls import tables as call_tables
+from orgserver.store.catalog_version import changed_in
 from orgserver.store.orgs import policies, rows
 from orgserver.store.orgs.credentials import Credentials
 from orgserver.store.orgs.policies import PolicyChange
+from orgserver.store.people.standings import read_standings
 from orgserver.store.transaction import Transaction, to_datetime
 from orgserver.vault.keys import Context
 from orgserver.vault.ring import Vault
@@ -28,7 +30,7 @@ from orgserver.vault.ring import Vault
 
 @dataclass(frozen=True, slots=True)
 class OrgSnapshot:
-    """Every registered org as of one version of the store."""
+    """Every registered org, and what each principal may do, as of one version of the store."""
 
     version: int
     by_alias: Mapping[str, Org]
@@ -107,11 +109,12 @@ class Orgs:
     # -- reading
 
     async def catalog(self, connection: AsyncConnection) -> OrgSnapshot:
-        """Read every org in one snapshot."""
+        """Read every org and every standing in one snapshot."""
         version = (await connection.execute(select(tables.store.c.catalog_version))).scalar_one()
         orgs = (await connection.execute(rows.EVERY.order_by(tables.orgs.c.alias))).all()
         parse = cache(json.loads)  # the same few texts stand in most rows
-        return OrgSnapshot(version, {row.alias: rows.read_org(row, parse) for row in orgs})
+        by_alias = {row.alias: rows.read_org(row, parse) for row in orgs}
+        return OrgSnapshot(version, by_alias, await read_standings(connection))
 
     async def catalog_version(self, connection: AsyncConnection) -> int:
         """Read only the version."""
@@ -158,7 +161,7 @@ class Orgs:
             .values(state=OrgState.READY.value, cause=None, problem=None, held=False, instance_url=access.instance_url)
         )
         if written.rowcount:
-            rows.changed_in(tx)
+            changed_in(tx)
         return True
 
     def move_in(self, tx: Transaction, row_id: RowId, access: AccessToken, move: Move) -> bool:
@@ -177,7 +180,7 @@ class Orgs:
             return False
         values = {"move": rows.move_column(move)}
         tx.connection.execute(update(tables.orgs).where(tables.orgs.c.row_id == row_id).values(values))
-        rows.changed_in(tx)
+        changed_in(tx)
         return True
 
     def change_in(self, tx: Transaction, row_id: RowId, change: Callable[[Org], Org]) -> Org | None:
@@ -190,7 +193,7 @@ class Orgs:
             return None
         org = replace(change(old), org_id=old.org_id, policy=old.policy)
         tx.connection.execute(update(tables.orgs).where(tables.orgs.c.row_id == row_id).values(**rows.columns(org)))
-        rows.changed_in(tx)
+        changed_in(tx)
         return org
 
     def mark_in(
@@ -217,4 +220,4 @@ class Orgs:
         ):
             tx.connection.execute(delete(table).where(table.c.row_id == row_id))
         self.credentials.forget_data_key(row_id)
-        rows.changed_in(tx)
+        changed_in(tx)

@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, select
 
 from orgserver.model.access.policies import Policy
 from orgserver.model.names import Alias, OrgId, RowId
@@ -31,11 +31,6 @@ def one_in(tx: Transaction, row_id: str) -> Org | None:
     """An org as it is now; None if it is gone."""
     row = tx.connection.execute(EVERY.where(tables.orgs.c.row_id == row_id)).first()
     return read_org(row) if row is not None else None
-
-
-def changed_in(tx: Transaction) -> None:
-    """Let every process notice that the orgs are others now."""
-    tx.connection.execute(update(tables.store).values(catalog_version=tables.store.c.catalog_version + 1))
 
 
 def columns(org: Org) -> dict[str, Any]:

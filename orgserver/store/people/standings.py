@@ -1,0 +1,49 @@
+"""What every principal may do, read whole: its own grants and those of its groups."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import Row, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orgserver.model.access.principals import Grant
+from orgserver.model.access.standing import Standing
+from orgserver.store.people import rows, tables
+
+
+async def read_standings(connection: AsyncConnection) -> Mapping[str, Standing]:
+    """Every principal's standing, by name."""
+    principals = (await connection.execute(select(tables.principals))).all()
+    if not principals:
+        return {}
+    members = (await connection.execute(select(tables.group_members))).all()
+    grants = (await connection.execute(select(tables.grants).order_by(tables.grants.c.id))).all()
+    return _join(principals, members, grants)
+
+
+def _join(
+    principals: Iterable[Row[Any]], members: Iterable[Row[Any]], grants: Iterable[Row[Any]]
+) -> Mapping[str, Standing]:
+    own: dict[str, list[Grant]] = defaultdict(list)
+    of_group: dict[str, list[Grant]] = defaultdict(list)
+    for row in grants:
+        holders = own if row.principal is not None else of_group
+        grant = rows.read_grant(row)
+        holders[grant.holder].append(grant)
+    groups: dict[str, list[str]] = defaultdict(list)
+    for row in members:
+        groups[row.principal].append(row.group)
+    return {
+        row.name: Standing(
+            name=row.name,
+            kind=row.kind,
+            enabled=row.enabled,
+            roles=rows.read_roles(row.roles),
+            limits=rows.read_limits(row.limits),
+            grants=(*own[row.name], *(grant for group in sorted(groups[row.name]) for grant in of_group[group])),
+        )
+        for row in principals
+    }
