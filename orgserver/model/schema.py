@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -56,6 +56,8 @@ class FieldInfo:
     controller: str | None = None
     """The field that decides which picklist values fit."""
     help: str | None = None
+    formula: str | None = None
+    """What it is calculated by, where the org tells it: not of a roll-up."""
     picklist: tuple[PicklistValue, ...] = ()
 
     @property
@@ -133,6 +135,10 @@ class Schema:
     @cached_property
     def _children(self) -> Mapping[str, Child]:
         return {each.relationship.lower(): each for each in self.children}
+
+
+SchemaLookup = Callable[[str], Schema | None]
+"""Schemas of objects by their names, as far as they are at hand."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,10 @@ class PathUse:
     """The org gives every field, and what must not be seen is taken out of its answer."""
     searched: bool = False
     """Records are found by words in any of its fields."""
+    alias: str | None = None
+    """What a query calls the object: paths may begin with it."""
+    optional: bool = False
+    """Nobody named the object, and it is left out where it may not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,15 @@ class ObjectUse:
     searched: bool = False
     is_certain: bool = True
     """False of a parent that may be of several objects, of which this is one."""
+    via: str | None = None
+    """What the agent named (``Contact.Score__c``), where that is not the field but tells of it: a formula, a part."""
+    grouped: frozenset[str] = frozenset()
+    """What FIELDS() stands for; all of it is shown."""
+    optional: bool = False
+
+
+UNKNOWN = "?"
+"""Stands for an object that cannot be known: the path to it goes through no relationship that the org tells of."""
 
 
 @dataclass(frozen=True, slots=True)

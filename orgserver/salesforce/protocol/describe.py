@@ -27,6 +27,8 @@ MAX_OBJECTS = 50_000
 """Large orgs have some 5,000."""
 _LABEL = 255
 """The longest label and the longest picklist value."""
+_FORMULA = 15_000
+"""Salesforce allows 3,900 characters, and 5,000 bytes compiled; what is longer is judged as one that is not told."""
 _HEADER = 100
 
 
@@ -128,8 +130,14 @@ def _field(field: Mapping[str, Any]) -> FieldInfo:
         compound=_word(field.get("compoundFieldName")),
         controller=_word(field.get("controllerName")),
         help=_text(field.get("inlineHelpText")) or None,
+        formula=_formula(field.get("calculatedFormula")),
         picklist=tuple(_values(field.get("picklistValues"))),
     )
+
+
+def _formula(text: Any) -> str | None:
+    """A formula as it was written: it is never shown, and judged by the names in it."""
+    return text if isinstance(text, str) and text and len(text) <= _FORMULA and names.encodable(text) else None
 
 
 def _values(values: Any) -> Iterable[PicklistValue]:

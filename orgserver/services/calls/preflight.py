@@ -9,10 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from orgserver.model.errors import InvalidArgument
-from orgserver.model.schema import ObjectList, Schema
+from orgserver.model.schema import ObjectList, Schema, SchemaLookup
 
-SchemaLookup = Callable[[str], Schema | None]
-"""Fresh schemas of other objects, behind relationships."""
 _HINT = "nothing was sent: the org's own describe, read a moment ago, says so"
 _SHOWN = 10
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from orgserver.model.schema import Child, FieldInfo, ObjectInfo, ObjectList, PicklistValue, Schema
 
-_FORM = 1
+_FORM = 2
 """Grows when the parts or their order change; what was packed in another form is asked for anew."""
 _SMALL_WEIGHT, _SMALL_BYTES = 2_000, 16 * 1024
 _MAX_UNPACKED = 16 * 1024 * 1024

@@ -1,12 +1,15 @@
-"""Whether a policy lets a call touch the objects and fields that it touches."""
+"""Which of the things that a call touches its policy forbids: objects and actions, hidden fields, masked fields."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from orgserver.model.access.acts import ObjectUse
-from orgserver.model.access.policies import Policy
+from orgserver.model.access.acts import UNKNOWN, ObjectUse
+from orgserver.model.access.policies import ObjectAction, ObjectRule, Policy
+
+_SHOWN_OF_ANY = frozenset({"id", "type"})
+"""Of a parent that may be of several objects, these tell what it is and no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,14 +19,147 @@ class Refusal:
     rule: str
     """``policy:hide-field Contact.Email``, ``policy:deny-object Contact``: for the audit log and for people."""
     code: str
-    """``OBJECT_NOT_ALLOWED`` or ``FIELD_NOT_ALLOWED``."""
+    """``OBJECT_NOT_ALLOWED``, ``FIELD_NOT_ALLOWED`` or ``QUERY_NOT_UNDERSTOOD``."""
     message: str
     """What the agent is told; it must not say that a hidden field exists."""
     hint: str | None = None
+    argument: str | None = None
 
 
 def first_refusal(policy: Policy, uses: Sequence[ObjectUse]) -> Refusal | None:
-    """The first use that the policy forbids; until rules are told apart, all are where anything is limited."""
-    if not policy.limits_data or not uses:
+    """The first thing that a policy forbids; None where it allows all of it."""
+    rules = _Rules(policy)
+    uses = [use for use in uses if not use.optional]
+    refused = [(use, refusal) for use in uses if (refusal := rules.refusal(use)) is not None]
+    if not refused:
         return None
-    return Refusal("policy:objects", "OBJECT_NOT_ALLOWED", f"{uses[0].object} is limited by this org's policy")
+    labels = {use.via for use, _ in refused if use.via is not None}
+    direct = [refusal for use, refusal in refused if use.via is None and not use.grouped]
+    return (direct or [_with_group(uses, labels, rules, refused[0][1])])[0]
+
+
+def is_object_allowed(policy: Policy, sobject: str, action: ObjectAction = "read") -> bool:
+    """Whether a policy allows an action on an object."""
+    return _Rules(policy).forbidding(sobject, action) is None
+
+
+class _Rules:
+    """A policy, ready to be asked."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._allowed = None if policy.allow_objects is None else _actions(policy.allow_objects)
+        self._denied = _actions(policy.deny_objects)
+        self._hidden = _by_object(policy.hide_fields)
+        self._masked = _by_object(policy.mask_fields)
+
+    def forbidding(self, sobject: str, action: ObjectAction) -> str | None:
+        """The rule that forbids an action on an object."""
+        name = sobject.casefold()
+        if action in self._denied.get(name, ()):
+            return f"policy:deny-object {sobject}"
+        if self._allowed is not None and action not in self._allowed.get(name, ()):
+            return "policy:allow-object"
+        return None
+
+    def hidden(self, sobject: str, name: str) -> str | None:
+        """The rule that hides a field, as it was written."""
+        return _find(self._hidden, sobject, name)
+
+    def refusal(self, use: ObjectUse) -> Refusal | None:
+        """Whether what is touched of one object may be."""
+        return self._object_refusal(use) or self._field_refusal(use)
+
+    def _object_refusal(self, use: ObjectUse) -> Refusal | None:
+        """Whether the object itself may be touched so."""
+        if use.object == UNKNOWN:
+            return _not_understood(use)
+        if not use.is_certain and _tells_kind_alone(use):
+            return None
+        rule = self.forbidding(use.object, use.action)
+        if rule is None:
+            return None
+        if use.via is not None:
+            return Refusal(rule, "OBJECT_NOT_ALLOWED", f"{use.via} may not be used in this org", argument=use.via)
+        hint = "its administrator says which objects agents may use"
+        if not use.is_certain:
+            hint = "of a record that may be of several objects, Id and Type may be read"
+        return Refusal(rule, "OBJECT_NOT_ALLOWED", f"{use.object} may not be {_PAST[use.action]} in this org", hint)
+
+    def _field_refusal(self, use: ObjectUse) -> Refusal | None:
+        """Whether each of the fields may be touched so."""
+        if not use.is_certain and _tells_kind_alone(use):
+            return None
+        for name in _sorted(use.shown | use.compared | use.written):
+            field = self.hidden(use.object, name)
+            if field is not None:
+                return _forbid(use, name, f"policy:hide-field {field}", "may not be used in this org")
+        for name in _sorted(use.compared):
+            field = _find(self._masked, use.object, name)
+            if field is not None:
+                what = "is shown in part in this org: records are not chosen, sorted, grouped or summed up by it"
+                return _forbid(use, name, f"policy:mask-field {field}", what)
+        return None
+
+
+_PAST: Mapping[ObjectAction, str] = {"read": "read", "create": "created", "update": "updated", "delete": "deleted"}
+
+
+def _forbid(use: ObjectUse, name: str, rule: str, what: str) -> Refusal:
+    label = use.via or f"{use.object}.{name}"
+    hint = "its administrator says which fields agents may use"
+    if use.searched:
+        label, what = use.object, "cannot be searched in this org"
+    return Refusal(rule, "FIELD_NOT_ALLOWED", f"{label} {what}", hint, label)
+
+
+def _not_understood(use: ObjectUse) -> Refusal:
+    path = use.via or _sorted(use.shown | use.compared | use.written)[0]
+    return Refusal(
+        "policy:not-understood",
+        "QUERY_NOT_UNDERSTOOD",
+        f"{path} leads nowhere that this org describes, so it cannot be judged by the org's limits",
+        "salesforce_describe_object names fields and relationships",
+        path,
+    )
+
+
+def _with_group(uses: Iterable[ObjectUse], labels: Container[str], rules: _Rules, first: Refusal) -> Refusal:
+    """The refusal of FIELDS(), with what to name instead; else the first one as it is."""
+    for use in uses:
+        bad = {n for n in use.grouped if rules.hidden(use.object, n) is not None or f"{use.object}.{n}" in labels}
+        if bad:
+            names = ", ".join(_sorted(use.grouped - bad))
+            message = f"FIELDS() stands for fields of {use.object} that may not be used in this org"
+            return Refusal(first.rule, first.code, message, f"name fields instead: {names}", "soql")
+    return first
+
+
+def _tells_kind_alone(use: ObjectUse) -> bool:
+    names = {name.lower() for name in use.shown | use.compared | use.written}
+    return bool(names) and names <= _SHOWN_OF_ANY
+
+
+def _find(fields: Mapping[str, Mapping[str, str]], sobject: str, name: str) -> str | None:
+    """The rule's own spelling of a field that it names; Id always passes."""
+    names = fields.get(sobject.casefold())
+    if not names or name.lower() == "id":
+        return None
+    if name == UNKNOWN:
+        return next(iter(names.values()))
+    return names.get(name.casefold())
+
+
+def _actions(rules: Iterable[ObjectRule]) -> dict[str, frozenset[ObjectAction]]:
+    return {rule.object.casefold(): rule.actions for rule in rules}
+
+
+def _by_object(fields: Iterable[str]) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for field in fields:
+        sobject, _, name = field.partition(".")
+        found.setdefault(sobject.casefold(), {})[name.casefold()] = field
+    return found
+
+
+def _sorted(names: Iterable[str]) -> list[str]:
+    return sorted(names, key=str.casefold)

@@ -10,11 +10,11 @@ from typing import Any
 from orgserver.model import names, times
 from orgserver.model.errors import InvalidArgument
 from orgserver.model.names import CONTACT, EVENT, SObjectName
-from orgserver.model.schema import Schema
+from orgserver.model.schema import Schema, SchemaLookup
 from orgserver.salesforce import soql
 from orgserver.salesforce.protocol import standard_fields
 from orgserver.salesforce.soql import RowQuery
-from orgserver.services.calls.preflight import Preflight, Problem, SchemaLookup, path_problems
+from orgserver.services.calls.preflight import Preflight, Problem, path_problems
 from orgserver.services.queries import filter_values
 from orgserver.services.records import appointments
 
