@@ -26,11 +26,13 @@ class Action(StrEnum):
     UNDO = "undo"
     ENROL = "enrol"
     REFRESH = "refresh"
+    GRANT = "grant"
     POLICY = "policy"
     KEY = "key"
     EXPORT = "export"
     PRUNE = "prune"
     VERIFY = "verify"
+    AUTH_FAILED = "auth_failed"
 
 
 class Outcome(StrEnum):
@@ -83,6 +85,8 @@ class Completion:
     """Ids that came back; joined to those acted on, 200 in all."""
     row_count: int | None = None
     duration_us: int = 0
+    decision: str | None = None
+    """The rule that denied it."""
 
 
 REPEATABLE_ACTIONS = frozenset({Action.CREATE, Action.UPSERT, Action.UNDO})
@@ -114,6 +118,7 @@ ENTRY_FIELDS = (
     "attempts",
     "salesforce_request_id",
     "undoes",
+    "decision",
     "hash",
     "outcome_sequence",
     "outcome_hash",
@@ -149,6 +154,8 @@ class AuditEntry:
     attempts: int | None
     salesforce_request_id: str | None
     undoes: str | None
+    decision: str | None
+    """The rule that denied it."""
     hash: str
     outcome_sequence: int | None
     outcome_hash: str | None
@@ -190,3 +197,5 @@ class EntryFilter:
     object: str | None = None
     record_id: str | None = None
     outcome: str | None = None
+    decision: str | None = None
+    """The rule that denied, or what it begins with."""

@@ -50,7 +50,7 @@ def list_(limit: int, as_json: bool, no_pager: bool, wide: bool, **options: Any)
 def print_entries(entries: list[AuditEntry], *, paged: bool = False, wide: bool = False) -> None:
     """Print entries as a table."""
     print_table(
-        ("time (UTC)", "principal", "org", "action", "object", "record", "outcome", "error", "ms", "id"),
+        ("time (UTC)", "principal", "org", "action", "object", "record", "outcome", "error", "decision", "ms", "id"),
         [
             (
                 f"{entry.time:%Y-%m-%d %H:%M:%S}",
@@ -61,12 +61,13 @@ def print_entries(entries: list[AuditEntry], *, paged: bool = False, wide: bool 
                 _records(entry),
                 entry.outcome.value,
                 entry.error_code,
+                entry.decision,
                 None if entry.duration_ms is None else f"{entry.duration_ms:.0f}",
                 entry.id,
             )
             for entry in entries
         ],
-        spare=("ms", "principal", "record", "error", "object", "time (UTC)"),
+        spare=("ms", "principal", "record", "error", "object", "time (UTC)", "decision"),
         ids=("id",),
         paged=paged,
         wide=wide,

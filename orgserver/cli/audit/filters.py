@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from orgserver.app import App
 
 F = TypeVar("F", bound=Callable[..., Any])
-_ACTIONS = (*(each.value for each in Action), "grant", "auth_failed")
+_ACTIONS = tuple(each.value for each in Action)
 _BEGINNING = re.compile(r"(?=\D{0,2}\d)[0-9A-Za-z]{4,14}")
 """Of a record's id; its first three characters, one of them a digit, say only of which object it is."""
 _AGO = re.compile(r"(\d{1,5})([dhm])")
@@ -42,6 +42,13 @@ def parse_time(_ctx: click.Context, option: click.Parameter, text: str | None) -
     except (ValueError, OverflowError):
         raise click.BadParameter("give ISO 8601, such as 2026-02-20T18:00Z, or 7d, 12h, 30m", param=option) from None
     return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+decision_option = click.option(
+    "--decision",
+    metavar="RULE",
+    help="Only what this rule denied, or one that begins so: policy:, policy:hide-field Contact.Email.",
+)
 
 
 def filters(command: F) -> F:
@@ -66,6 +73,7 @@ def filters(command: F) -> F:
         click.option("--object", "object_", metavar="NAME", help="Only this Salesforce object."),
         click.option("--record-id", metavar="ID", help="Only entries that touched this record."),
         click.option("--outcome", type=click.Choice(_OUTCOMES), help="Only this outcome."),
+        decision_option,
     )
     for option in reversed(options):
         command = option(command)
@@ -129,4 +137,5 @@ def read_criteria(options: dict[str, Any]) -> EntryFilter:
         object=options["object_"],
         record_id=record_id(options["record_id"]),
         outcome=options["outcome"],
+        decision=options["decision"],
     )

@@ -52,6 +52,7 @@ def _line(entry: AuditEntry) -> None:
         entry.object or "-",
         entry.outcome.value,
         entry.error_code or "",
+        entry.decision or "",
         entry.id,
     ]
     click.echo("  ".join(safe(part) for part in parts if part))

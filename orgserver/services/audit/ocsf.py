@@ -46,7 +46,13 @@ def event(entry: dict[str, Any]) -> dict[str, Any]:
             "status": status,
             "status_code": entry["error_code"],
             "status_detail": entry["outcome"],
-            "actor": _drop_empty({"user": {"name": entry["principal"]}, "app_name": entry["client"]}),
+            "actor": _drop_empty(
+                {
+                    "user": {"name": entry["principal"]},
+                    "app_name": entry["client"],
+                    "authorizations": _authorizations(entry["decision"]),
+                }
+            ),
             "api": _drop_empty(
                 {
                     "operation": entry["tool"] or entry["action"],
@@ -83,6 +89,11 @@ _UNMAPPED = (
     "outcome_sequence",
     "outcome_hash",
 )
+
+
+def _authorizations(decision: str | None) -> list[dict[str, Any]]:
+    """The rule that denied it, if one did."""
+    return [] if decision is None else [{"decision": "denied", "policy": {"name": decision}}]
 
 
 def _resources(entry: dict[str, Any]) -> list[dict[str, Any]]:

@@ -242,7 +242,12 @@ async def _observe(observer: Observer, watched: Watched, answer: Coroutine[Any, 
 
 
 def _failure(error: CallError, trace: Trace, started: float) -> Completion:
-    completion = Completion(Outcome(error.outcome), error_code=error.code[:_WORDS], http_status=error.http_status)
+    completion = Completion(
+        Outcome(error.outcome),
+        error_code=error.code[:_WORDS],
+        http_status=error.http_status,
+        decision=_shorten(error.rule),
+    )
     return _add_cost(completion, trace, started)
 
 

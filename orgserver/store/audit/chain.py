@@ -125,6 +125,7 @@ def outcome_event(entry_id: str, completion: Completion, now: int) -> dict[str, 
         "record_ids": completion.record_ids,
         "row_count": completion.row_count,
         "duration_us": completion.duration_us,
+        "decision": completion.decision,
     }
 
 

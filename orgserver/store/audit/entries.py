@@ -89,6 +89,7 @@ def _build_fields(row: Sequence[Any], intent: Event, outcome: Event) -> dict[str
         "attempts": of_outcome("attempts"),
         "salesforce_request_id": of_outcome("salesforce_request_id"),
         "undoes": of_intent("undoes"),
+        "decision": of_outcome("decision"),
         "hash": hash_.hex(),
         "outcome_sequence": outcome_sequence,
         "outcome_hash": outcome_hash.hex() if outcome_hash else None,

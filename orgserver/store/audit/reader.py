@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import ColumnElement, Select, Text, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orgserver.model.audit import AuditEntry, EntryFilter
+from orgserver.model.audit import AuditEntry, EntryFilter, Outcome
 from orgserver.store import tables
 from orgserver.store.audit import chain, index
 from orgserver.store.audit.base import read_base
@@ -17,6 +18,8 @@ from orgserver.store.transaction import to_microseconds
 PAGE = 500
 FEW = 20_000
 """So many entries of a span of time are looked up at once; a walk over so many needs no shortcut."""
+_REFUSED = (Outcome.DENIED.value, Outcome.NOT_SENT.value)
+"""How a call ends that a rule stands against."""
 _entries = tables.audit_entries
 _intents = tables.audit_events.alias("intents")
 _outcomes = tables.audit_events.alias("outcomes")
@@ -140,6 +143,8 @@ def select_entries(criteria: EntryFilter) -> Select[Any]:
         value = getattr(criteria, column)
         if value is not None:
             query = query.where(_entries.c[column] == index.folded(value))
+    if criteria.decision is not None:
+        query = query.where(*_denied_by(criteria.decision))
     if criteria.record_id is not None:
         touched = tables.audit_touched
         query = query.join(touched, touched.c.sequence == _entries.c.sequence)
@@ -169,6 +174,13 @@ async def _narrow(connection: AsyncConnection, criteria: EntryFilter, few: int) 
 async def _is_few(connection: AsyncConnection, conditions: list[ColumnElement[bool]], few: int) -> bool:
     some = select(_entries.c.sequence).where(*conditions).limit(few).subquery()
     return bool((await connection.execute(select(func.count()).select_from(some))).scalar_one() < few)
+
+
+def _denied_by(rule: str) -> tuple[ColumnElement[bool], ...]:
+    """Whether a rule that begins so denied it: as its outcome says, which is looked at only where something failed."""
+    beginning = json.dumps(rule, ensure_ascii=False).removesuffix('"')
+    says_so = cast(_outcomes.c.canonical, Text).contains(f'"decision":{beginning}', autoescape=True)
+    return _entries.c.outcome.in_(_REFUSED), says_so
 
 
 def _span(time: ColumnElement[int], criteria: EntryFilter) -> list[ColumnElement[bool]]:

@@ -45,6 +45,7 @@ def acts() -> list[tuple[Intent, Completion | None]]:
     """An act of each kind with its ending; None where it has none yet."""
     bare = without(FULL, *LACKING)
     failed = Completion(Outcome.REJECTED, error_code="REQUIRED_FIELD_MISSING", http_status=400)
+    refused = Completion(Outcome.DENIED, error_code="FIELD_NOT_ALLOWED", decision="policy:hide-field Contact.Größe__c")
     every = [
         (replace(act, action=action), replace(ending, outcome=outcome))
         for action, outcome in itertools.product(Action, (each for each in Outcome if each is not Outcome.PENDING))
@@ -52,7 +53,8 @@ def acts() -> list[tuple[Intent, Completion | None]]:
     ]
     lacking = [(replace(without(FULL, name), action="read"), replace(ENDED, record_ids=())) for name in LACKING]
     pending = [(replace(act, action=action), None) for action in Action for act in (FULL, bare)]
-    return [(replace(act, id=new_id()), ending) for act, ending in (*every, *lacking, *pending)]
+    denied = [(replace(FULL, action="query"), refused)]
+    return [(replace(act, id=new_id()), ending) for act, ending in (*every, *lacking, *pending, *denied)]
 
 
 async def fill(app: App) -> int:
