@@ -1,0 +1,103 @@
+"""What of one object's records a policy hides, and what it masks: as what is refused when a call names it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from orgserver.model.access.acts import PathUse
+from orgserver.model.access.policies import Policy
+from orgserver.model.schema import Schema, SchemaLookup
+from orgserver.services.policies.derived_fields import formula_paths, standard_siblings
+from orgserver.services.policies.field_rules import first_refusal, is_object_allowed
+from orgserver.services.policies.uses import MissingSchemas, resolve
+
+_CUSTOM_PATHS = (("__c", "__r"), ("__pc", "__pr"), ("Id", ""))
+"""How a lookup's relationship is called, by the end of its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectLimits:
+    """What of an object's records may not be seen, by names in lower case, those of relationships too."""
+
+    hidden: frozenset[str] = frozenset()
+    masked: frozenset[str] = frozenset()
+    is_denied: bool = False
+    """Nothing may be seen but which record it is."""
+
+
+NO_LIMITS = ObjectLimits()
+
+
+def limit_by_schema(policy: Policy, schema: Schema, lookup: SchemaLookup) -> ObjectLimits:
+    """What may not be seen of an object that the org has described: formulas and parts of what is hidden, too."""
+    by_name = limit_by_names(policy, schema.name)
+    hidden, masked = set(by_name.hidden), set(by_name.masked)
+    for field in schema.fields:
+        name = field.name.lower()
+        if name == "id":
+            continue
+        try:
+            shown = resolve((PathUse(schema.name, "read", shown=frozenset({field.name})),), lookup)
+        except MissingSchemas as missing:  # a formula that goes through objects which nobody has asked about
+            if field.formula is None or _tells_of_any(policy, missing.names, field.formula):
+                hidden.add(name)
+            continue
+        if first_refusal(policy, shown) is not None:
+            hidden.add(name)
+        elif first_refusal(policy, [replace(use, compared=use.shown) for use in shown]) is not None:
+            masked.add(name)
+    for field in schema.fields:
+        if field.relationship and field.name.lower() in hidden | masked:
+            (hidden if field.name.lower() in hidden else masked).add(field.relationship.lower())
+    return ObjectLimits(frozenset(hidden), frozenset(masked - hidden), by_name.is_denied)
+
+
+def limit_by_names(policy: Policy, sobject: str) -> ObjectLimits:
+    """The same of an object whose describe is not at hand: by what the names of fields tell."""
+    hidden = _related(sobject, _own(policy.hide_fields, sobject))
+    masked = _related(sobject, _own(policy.mask_fields, sobject))
+    return ObjectLimits(hidden, masked - hidden, not is_object_allowed(policy, sobject))
+
+
+def limit_any(policy: Policy) -> ObjectLimits:
+    """What may not be seen of a record of which it is not told what it is."""
+    hidden = {name.lower() for field in policy.hide_fields for name in _family(*field.split(".", 1))}
+    masked = {name.lower() for field in policy.mask_fields for name in _family(*field.split(".", 1))}
+    is_denied = policy.allow_objects is not None or any("read" in rule.actions for rule in policy.deny_objects)
+    return ObjectLimits(frozenset(hidden), frozenset(masked - hidden), is_denied)
+
+
+def _tells_of_any(policy: Policy, sobjects: Iterable[str], formula: str) -> bool:
+    """Whether a formula names what is limited of any of these objects, as far as its last names tell."""
+    names = {path.rpartition(".")[2].lower() for path in formula_paths(formula)}
+    for sobject in sobjects:
+        limits = limit_by_names(policy, sobject)
+        if limits.is_denied or not names.isdisjoint(limits.hidden | limits.masked):
+            return True
+    return False
+
+
+def _own(fields: Iterable[str], sobject: str) -> list[str]:
+    pairs = (field.split(".", 1) for field in fields)
+    return [name for owner, name in pairs if owner.lower() == sobject.lower()]
+
+
+def _related(sobject: str, names: Iterable[str]) -> frozenset[str]:
+    return frozenset(each.lower() for name in names for each in _family(sobject, name))
+
+
+def _family(sobject: str, name: str) -> Iterable[str]:
+    """A field, those that tell of it as far as names show that, and the path that goes on from it."""
+    yield name
+    yield from standard_siblings(sobject, name)
+    yield from lookup_paths(name)
+
+
+def lookup_paths(name: str) -> Iterable[str]:
+    """The relationship's name that a lookup's own gives, if it has such a one."""
+    for end, path_end in _CUSTOM_PATHS:
+        stem = name[: -len(end)]
+        if name.lower().endswith(end.lower()) and stem:
+            yield f"{stem}{path_end}"
+            return
