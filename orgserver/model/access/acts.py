@@ -30,7 +30,7 @@ class PathUse:
     alias: str | None = None
     """What a query calls the object: paths may begin with it."""
     optional: bool = False
-    """Nobody named the object, and it is left out where it may not be read."""
+    """Nobody named the object: it is left out where it may not be read, so it decides nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,8 @@ class ObjectUse:
     """What the agent named (``Contact.Score__c``), where that is not the field but tells of it: a formula, a part."""
     grouped: frozenset[str] = frozenset()
     """What FIELDS() stands for; all of it is shown."""
-    optional: bool = False
+    is_copy: bool = False
+    """Its value stands in another object, too: the limits of the field count, those of its object do not."""
 
 
 UNKNOWN = "?"

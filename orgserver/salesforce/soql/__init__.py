@@ -2,6 +2,7 @@
 
 from orgserver.salesforce.soql.analysis import Read, has_comment, reads, redact, summary, summary_of, understood
 from orgserver.salesforce.soql.grammar import parse
+from orgserver.salesforce.soql.path_uses import path_uses
 from orgserver.salesforce.soql.places import is_plain
 from orgserver.salesforce.soql.quoting import MAX_LITERAL, like, literal
 from orgserver.salesforce.soql.row_query import RowQuery, row_query
@@ -17,6 +18,7 @@ __all__ = [
     "like",
     "literal",
     "parse",
+    "path_uses",
     "reads",
     "redact",
     "row_query",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 MIN_TEXT, MAX_TEXT = 2, 1_000
 """Salesforce wants two characters, and drops words of very long searches."""
@@ -18,7 +19,12 @@ def term(text: str) -> str:
     return _OPERATOR.sub(r'"\g<0>"', _RESERVED.sub(r"\\\g<0>", " ".join(words)))
 
 
-def find(text: str, returning: Mapping[str, Sequence[str]], limit: int) -> str:
-    """Build a search. ``returning`` holds checked names only: objects, and the fields to tell of each."""
+def find(
+    text: str, returning: Mapping[str, Sequence[str]], limit: int, *, scope: Literal["ALL", "NAME"] = "ALL"
+) -> str:
+    """Build a search. ``returning`` holds checked names only: objects, and the fields to tell of each.
+
+    ``scope`` says where the text is looked for: in every field that is indexed, or in those that hold names.
+    """
     objects = [f"{name}({', '.join(fields)})" if fields else name for name, fields in returning.items()]
-    return f"FIND {{{term(text)}}} IN ALL FIELDS RETURNING {', '.join(objects)} LIMIT {limit}"
+    return f"FIND {{{term(text)}}} IN {scope} FIELDS RETURNING {', '.join(objects)} LIMIT {limit}"

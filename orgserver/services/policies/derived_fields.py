@@ -45,10 +45,10 @@ _DERIVED = {
     ("event", "startdatetime"): ("ActivityDateTime",),
 }
 """Standard fields that Salesforce makes of others of the same record."""
-NAME_SEARCH = {
+_NAME_SEARCH = {
     "account": ("Website", "Site", "NameLocal"),
     "asset": ("SerialNumber",),
-    "case": ("SuppliedName", "SuppliedCompany", "Subject"),
+    "case": ("CaseNumber", "SuppliedName", "SuppliedCompany", "Subject"),
     "contact": ("AssistantName", "FirstNameLocal", "LastNameLocal"),
     "event": ("Subject",),
     "lead": ("Company", "CompanyLocal", "FirstNameLocal", "LastNameLocal"),
@@ -62,6 +62,12 @@ _FORMULA = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _PERSON, _PERSON_CUSTOM = "Person", "__pc"
+
+
+def name_search_fields(sobject: str) -> Iterator[str]:
+    """The fields of a standard object in which a search of names looks, whatever its describe says."""
+    yield from ("Name", *standard_siblings(sobject, "Name"))
+    yield from _NAME_SEARCH.get(sobject.lower(), ())
 
 
 def siblings(schema: Schema, field: FieldInfo) -> Iterator[str]:
@@ -98,9 +104,11 @@ def mirror(schema: Schema, name: str) -> tuple[str, str] | None:
         return sobject, field
     if schema.name.lower() != "account":
         return None
+    if name in NAME_PARTS:
+        return "Contact", name
     if name.lower().endswith(_PERSON_CUSTOM):
         return "Contact", f"{name[: -len(_PERSON_CUSTOM)]}__c"
-    if name.startswith(_PERSON) and len(name) > len(_PERSON) and not name.endswith("__c"):
+    if name.startswith(_PERSON) and not name.endswith("__c"):
         return "Contact", name.removeprefix(_PERSON)
     return None
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from orgserver.model.access.acts import UNKNOWN, ObjectUse
 from orgserver.model.access.policies import ObjectAction, ObjectRule, Policy
+from orgserver.services.policies import derived_fields
 
 _SHOWN_OF_ANY = frozenset({"id", "type"})
 """Of a parent that may be of several objects, these tell what it is and no more."""
@@ -29,7 +30,6 @@ class Refusal:
 def first_refusal(policy: Policy, uses: Sequence[ObjectUse]) -> Refusal | None:
     """The first thing that a policy forbids; None where it allows all of it."""
     rules = _Rules(policy)
-    uses = [use for use in uses if not use.optional]
     refused = [(use, refusal) for use in uses if (refusal := rules.refusal(use)) is not None]
     if not refused:
         return None
@@ -41,6 +41,19 @@ def first_refusal(policy: Policy, uses: Sequence[ObjectUse]) -> Refusal | None:
 def is_object_allowed(policy: Policy, sobject: str, action: ObjectAction = "read") -> bool:
     """Whether a policy allows an action on an object."""
     return _Rules(policy).forbidding(sobject, action) is None
+
+
+def limits_fields(policy: Policy, sobject: str) -> bool:
+    """Whether a policy hides or masks any field of an object, or of the contact that an account may be."""
+    objects = {sobject.casefold()} | ({"contact"} if sobject.casefold() == "account" else set())
+    limited = (*policy.hide_fields, *policy.mask_fields)
+    return any(field.partition(".")[0].casefold() in objects for field in limited)
+
+
+def is_searchable(policy: Policy, sobject: str) -> bool:
+    """Whether a policy lets a standard object be searched by the names of its records."""
+    names = frozenset(derived_fields.name_search_fields(sobject))
+    return first_refusal(policy, (ObjectUse(sobject, "read", compared=names),)) is None
 
 
 class _Rules:
@@ -73,7 +86,7 @@ class _Rules:
         """Whether the object itself may be touched so."""
         if use.object == UNKNOWN:
             return _not_understood(use)
-        if not use.is_certain and _tells_kind_alone(use):
+        if use.is_copy or (not use.is_certain and _tells_kind_alone(use)):
             return None
         rule = self.forbidding(use.object, use.action)
         if rule is None:

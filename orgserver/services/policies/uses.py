@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from orgserver.model.access.acts import UNKNOWN, ObjectUse, PathUse
@@ -31,7 +31,8 @@ def resolve(uses: Sequence[PathUse], lookup: SchemaLookup) -> tuple[ObjectUse, .
     """Every object that a call touches, with the names of its own fields; MissingSchemas where describes lack."""
     resolver = _Resolver(lookup)
     for use in uses:
-        resolver.add(use)
+        if not use.optional:
+            resolver.add(use)
     if resolver.missing:
         raise MissingSchemas(resolver.missing)
     return resolver.object_uses()
@@ -47,6 +48,7 @@ class _Target:
     via: str | None = None
     is_hop: bool = False
     """A reference that the path went through: by it the record behind was chosen."""
+    is_copy: bool = False
 
 
 @dataclass(slots=True)
@@ -55,10 +57,9 @@ class _Touched:
     grouped: set[str] = field(default_factory=set)
     every_field: bool = False
     searched: bool = False
-    optional: bool = True
 
 
-_Key = tuple[str, ObjectAction, bool, str | None]
+_Key = tuple[str, ObjectAction, bool, str | None, bool]
 
 
 class _Resolver:
@@ -83,10 +84,10 @@ class _Resolver:
                 searched=touched.searched,
                 is_certain=is_certain,
                 via=via,
+                is_copy=is_copy,
                 grouped=frozenset(touched.grouped),
-                optional=touched.optional,
             )
-            for (sobject, action, is_certain, via), touched in self._touched.items()
+            for (sobject, action, is_certain, via, is_copy), touched in self._touched.items()
         )
 
     def add(self, use: PathUse) -> None:
@@ -96,7 +97,7 @@ class _Resolver:
             schema = self._schema(sobject)
             if schema is None:
                 return
-            child = schema.child(step.rpartition(".")[2])
+            child = schema.child(step)
             if child is None:
                 self._touch(use, _Target(UNKNOWN, step), "shown")
                 return
@@ -126,7 +127,7 @@ class _Resolver:
             for name in _name_fields(schema):
                 self._add_target(use, _Target(schema.name, name), "compared")
         prefixes = {use.object.lower(), schema.name.lower(), (use.alias or use.object).lower()}
-        prefixes |= {use.children[-1].rpartition(".")[2].lower()} if use.children else set()
+        prefixes |= {use.children[-1].lower()} if use.children else set()
         for mode in _MODES:
             for path in getattr(use, mode):
                 for target in self._targets(schema, path, prefixes):
@@ -185,7 +186,7 @@ class _Resolver:
         schema = self._lookup(target.object)
         if schema is not None:
             for source in self._sources(schema, target.name, set()):
-                self._touch(use, _Target(source.object, source.name, source.is_certain, label), mode)
+                self._touch(use, replace(source, via=label), mode)
 
     def _sources(self, schema: Schema, name: str, seen: set[tuple[str, str]]) -> Iterator[_Target]:
         """Fields of which one tells, whatever is between them."""
@@ -193,10 +194,10 @@ class _Resolver:
         if info is None or (schema.name, info.name) in seen:
             return
         seen.add((schema.name, info.name))
-        yield from (_Target(schema.name, each) for each in derived_fields.siblings(schema, info))
-        mirrored = derived_fields.mirror(schema, info.name)
-        if mirrored is not None:
-            yield _Target(*mirrored, is_certain=False)
+        names = (info.name, *derived_fields.siblings(schema, info))
+        yield from (_Target(schema.name, each) for each in names[1:])
+        mirrored = (derived_fields.mirror(schema, each) for each in names)
+        yield from (_Target(*each, is_copy=True) for each in mirrored if each is not None)
         if info.calculated and _is_custom(info):
             yield from self._formula_sources(schema, info, seen)
 
@@ -223,9 +224,8 @@ class _Resolver:
 
     def _at(self, use: PathUse, target: _Target) -> _Touched:
         action: ObjectAction = use.action if target.object == self._own else "read"
-        touched = self._touched.setdefault((target.object, action, target.is_certain, target.via), _Touched())
-        touched.optional &= use.optional
-        return touched
+        key = (target.object, action, target.is_certain, target.via, target.is_copy)
+        return self._touched.setdefault(key, _Touched())
 
     def _schema(self, sobject: str) -> Schema | None:
         schema = self._lookup(sobject)
@@ -246,5 +246,5 @@ def _is_custom(info: FieldInfo) -> bool:
 def _name_fields(schema: Schema) -> set[str]:
     """The fields in which ``IN NAME FIELDS`` looks."""
     names = {each.name for each in schema.fields if each.name_field}
-    others = (schema.field(name) for name in derived_fields.NAME_SEARCH.get(schema.name.lower(), ()))
+    others = (schema.field(name) for name in derived_fields.name_search_fields(schema.name))
     return names | {each.name for each in others if each is not None}

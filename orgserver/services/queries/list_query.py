@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from orgserver.model import names, times
+from orgserver.model.access.acts import ObjectUse, PathUse
+from orgserver.model.access.policies import Policy
 from orgserver.model.errors import InvalidArgument
 from orgserver.model.names import CONTACT, EVENT, SObjectName
 from orgserver.model.schema import Schema, SchemaLookup
@@ -15,6 +17,7 @@ from orgserver.salesforce import soql
 from orgserver.salesforce.protocol import standard_fields
 from orgserver.salesforce.soql import RowQuery
 from orgserver.services.calls.preflight import Preflight, Problem, path_problems
+from orgserver.services.policies.field_rules import first_refusal
 from orgserver.services.queries import filter_values
 from orgserver.services.records import appointments
 
@@ -81,6 +84,25 @@ def check_listing(listing: Listing) -> Preflight:
         ]
 
     return Preflight(listing.sobject, check)
+
+
+def path_uses(listing: Listing) -> tuple[PathUse, ...]:
+    """What a list touches because somebody named it; default fields and the default order give way to limits."""
+    compared = {*(listing.filter or ())}
+    if listing.order_by:
+        compared.add(listing.order_by.split()[0])
+    if listing.sobject == EVENT:
+        compared |= appointments.INTERVAL_FIELDS
+    return (PathUse(listing.sobject, "read", shown=frozenset(listing.fields or ()), compared=frozenset(compared)),)
+
+
+def limit_order(listing: Listing, policy: Policy) -> Listing:
+    """The list in an order that tells nothing of what is hidden or masked, where it names none."""
+    if listing.order_by is not None or not policy.limits_data:
+        return listing
+    field = _DEFAULT_ORDER[listing.sobject].split()[0]
+    use = ObjectUse(listing.sobject, "read", compared=frozenset({field}))
+    return listing if first_refusal(policy, (use,)) is None else replace(listing, order_by="Id")
 
 
 def build(listing: Listing, fields: Sequence[str], *, now: datetime, zone: str) -> RowQuery:

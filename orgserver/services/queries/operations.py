@@ -86,7 +86,8 @@ class QueryOperations:
             )
 
         async def send(session: OrgSession) -> Page:
-            converted = listing if not listing.filter else await self._convert_filter(session, caller, listing)
+            ordered = listings.limit_order(listing, session.policy)
+            converted = ordered if not listing.filter else await self._convert_filter(session, caller, ordered)
 
             def source(fields: tuple[str, ...]) -> Source:
                 if position.soql is not None:
@@ -112,7 +113,12 @@ class QueryOperations:
             return self._page(caller, org, piece, arguments)
 
         return Plan(
-            "read", send, _page_ending, fields=listing.field_names(names), preflight=listings.check_listing(listing)
+            "read",
+            send,
+            _page_ending,
+            fields=listing.field_names(names),
+            preflight=listings.check_listing(listing),
+            uses=listings.path_uses(listing),
         )
 
     def _plan_query(
@@ -157,6 +163,8 @@ class QueryOperations:
             soql=redacted,
             object=_object(object_name),
             preflight=preflight.check_query(_object(object_name), paths) if soql_text.is_plain(text) else None,
+            uses=soql_text.path_uses(query) if query is not None else (),
+            understood=query is not None,
         )
 
     def _position(self, caller: Caller, org: Org, cursor: str | None, arguments: dict[str, Any]) -> Position:
@@ -173,7 +181,7 @@ class QueryOperations:
                 self._cursor_key, piece.rest, org=org.row_id, principal=caller.principal.name, arguments=arguments
             )
         warnings = (*piece.warnings, *subquery_rows.warnings(piece.records))
-        return Page(piece.records, piece.total_size, following, warnings, is_limited=piece.is_limited)
+        return Page(piece.records, piece.total_size, following, warnings)
 
     async def _convert_filter(self, session: OrgSession, caller: Caller, listing: Listing) -> Listing:
         """Read the filter's values by their fields' types: those that not every org has are asked for."""

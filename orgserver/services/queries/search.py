@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from orgserver.model import names
+from orgserver.model.access.acts import PathUse
+from orgserver.model.access.policies import Policy
 from orgserver.model.audit import Action, Completion, Outcome
-from orgserver.model.errors import InvalidArgument, Rejected
+from orgserver.model.errors import InvalidArgument, PolicyDenied, Rejected
 from orgserver.model.results import FieldValues, SearchResult
 from orgserver.salesforce.protocol import rest
 from orgserver.salesforce.soql import sosl
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Operation, Plan
-from orgserver.services.queries import row_quota
+from orgserver.services.policies.field_limits import FieldLimits
+from orgserver.services.policies.field_rules import is_searchable, limits_fields
 from orgserver.services.results import result_size
 from orgserver.services.results.record_list import RecordList
 
@@ -71,6 +74,7 @@ def _plan(search: Search) -> Plan[SearchResult]:
         fields={field for fields in returning.values() for field in fields},
         soql=f"FIND {{?}} RETURNING {', '.join(objects)}",
         object=objects[0] if len(objects) == 1 else None,
+        uses=tuple(PathUse(name, "read", searched=True, optional=search.objects is None) for name in objects),
     )
 
 
@@ -85,8 +89,24 @@ def _objects(objects: Sequence[str] | None) -> tuple[str, ...]:
     return tuple({name.lower(): name for name in sobjects}.values())
 
 
+def _limit(policy: Policy, returning: dict[str, tuple[str, ...]], search: Search) -> dict[str, tuple[str, ...]]:
+    """What may be searched, and told; PolicyDenied where that is nothing."""
+    if not policy.limits_data:
+        return returning
+    limits = FieldLimits.of(policy)
+    searchable = [name for name in returning if search.objects is not None or is_searchable(policy, name)]
+    if not searchable:
+        raise PolicyDenied(
+            "none of the objects that are searched may be searched in this org",
+            code="OBJECT_NOT_ALLOWED",
+            hint="name others in objects",
+        )
+    return {name: limits.visible(name, returning[name]) for name in searchable}
+
+
 async def _ask(session: OrgSession, text: str, returning: dict[str, tuple[str, ...]], search: Search) -> SearchResult:
     """Ask for the default fields; where the org or its user has less, once again for what there must be."""
+    returning = _limit(session.policy, returning, search)
     is_chosen = search.objects is not None
     try:
         return await _send(session, text, returning, search.limit)
@@ -100,22 +120,18 @@ async def _ask(session: OrgSession, text: str, returning: dict[str, tuple[str, .
 
 
 async def _send(session: OrgSession, text: str, returning: dict[str, tuple[str, ...]], limit: int) -> SearchResult:
-    row_limit = session.policy.row_limit
-    limit = limit if row_limit is None else min(limit, row_limit)
-    find = sosl.find(text, returning, min(limit + 1, sosl.MAX_FOUND))
+    by_name = any(limits_fields(session.policy, name) for name in returning)
+    find = sosl.find(text, returning, min(limit + 1, sosl.MAX_FOUND), scope="NAME" if by_name else "ALL")
     request = rest.search(session.org.api_version, find)
-    return await session.call(request, lambda reply: _cut(rest.read_search_results(reply), limit, row_limit))
+    return await session.call(request, lambda reply: _cut(rest.read_search_results(reply), limit))
 
 
-def _cut(rows: list[FieldValues], limit: int, row_limit: int | None) -> SearchResult:
+def _cut(rows: list[FieldValues], limit: int) -> SearchResult:
     page = RecordList()
     for record in map(result_size.without_nulls, rows[:limit]):
         if not page.add(record):
             break
     warnings = page.warnings
     if len(page.records) < len(rows) or len(rows) == sosl.MAX_FOUND:
-        more = "there is more than is shown: narrow text, name objects, or raise limit"
-        if row_limit is not None and len(page.records) == row_limit:
-            more = row_quota.warning(row_limit)
-        warnings = (*warnings, more)
+        warnings = (*warnings, "there is more than is shown: narrow text, name objects, or raise limit")
     return SearchResult(page.records, warnings)

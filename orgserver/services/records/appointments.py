@@ -21,6 +21,8 @@ from orgserver.services.results import result_size
 _TIMES = ("startdatetime", "enddatetime")
 _SERIES = ("IsRecurrence", "IsRecurrence2", "RecurrenceActivityId")
 _COMPANIONS = ("IsAllDayEvent", "DurationInMinutes")
+INTERVAL_FIELDS = frozenset({"IsAllDayEvent", "StartDateTime", "EndDateTime", "DurationInMinutes"})
+"""By these ``interval_conditions`` chooses."""
 _DAY_MINUTES = 1_440
 _OVERLAP_SECONDS = 5.0
 _MAX_OVERLAPS = 5

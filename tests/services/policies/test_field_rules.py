@@ -95,6 +95,12 @@ def test_an_object_that_nobody_named_is_no_reason_to_refuse() -> None:
     assert judge(DENY, PathUse("Account", "read", shown=frozenset({"Name"}), optional=True)) is None
 
 
+def test_an_account_that_is_a_person_is_limited_as_a_contact_and_no_contact() -> None:
+    person = use("Account", shown={"PersonEmail"})
+    assert judge(HIDE, person) is not None
+    assert judge(Policy(deny_objects=(read_object_rule("Contact"),)), person) is None
+
+
 def test_a_reference_that_is_hidden_leads_nowhere() -> None:
     policy = Policy(hide_fields=("Contact.AccountId",))
     assert judge(policy, use(shown={"Account.Name"})) is not None
