@@ -40,7 +40,12 @@ _WORDS = {
     "action": "CASE n % 3 WHEN 0 THEN 'create' WHEN 1 THEN 'read' ELSE 'update' END",
     "object": "'Object' || (n % 10)",
 }
-_OUTCOME = "CASE WHEN n % 1000 = 0 THEN 'unknown' WHEN n % 10 = 0 THEN 'rejected' ELSE 'succeeded' END"
+_OUTCOME = (
+    "CASE WHEN n % 1000 = 0 THEN 'unknown' WHEN n % 20 = 0 THEN 'denied' WHEN n % 10 = 0 THEN 'rejected' "
+    "ELSE 'succeeded' END"
+)
+_RULE = "CASE WHEN n % 250000 = 20 THEN 'policy:hours' ELSE 'policy:hide-field Object' || (n % 10) || '.Email' END"
+_DECISION = f"CASE WHEN {_OUTCOME} = 'denied' THEN '\"decision\":\"' || {_RULE} || '\",' ELSE '' END"
 _SAID = " || ".join(f"',\"{name}\":\"' || {value} || '\"'" for name, value in _WORDS.items())
 FILL = (
     f"""{_NUMBERS} INSERT INTO audit_events
@@ -50,7 +55,7 @@ FILL = (
         randomblob(32), randomblob(32)
     FROM n UNION ALL
     SELECT 2 * n, {_ID}, 'outcome', :start + n * 1000000, NULL, NULL, NULL, NULL, NULL, {_OUTCOME},
-        CAST('{{"duration_us":1,"id":"' || {_ID} || '","kind":"outcome","outcome":"' || {_OUTCOME}
+        CAST('{{' || {_DECISION} || '"duration_us":1,"id":"' || {_ID} || '","kind":"outcome","outcome":"' || {_OUTCOME}
         || '","time":"' || {_TIME} || '","v":1}}' AS BLOB), randomblob(32), randomblob(32)
     FROM n ORDER BY 1""",
     f"""{_NUMBERS} INSERT INTO audit_entries (sequence, entry_id, outcome_sequence, time, {", ".join(_WORDS)}, outcome)
@@ -67,6 +72,10 @@ FILTERS = {
     "action": EntryFilter(action="create"),
     "object": EntryFilter(object="Object7"),
     "outcome": EntryFilter(outcome="unknown"),
+    "decision, one in twenty": EntryFilter(decision="policy:hide-field"),
+    "decision, four of a million": EntryFilter(decision="policy:hours"),
+    "a decision that is not there": EntryFilter(decision="principal:"),
+    "org and decision": EntryFilter(org="org-20", decision="policy:"),
     "record id": EntryFilter(record_id="003Sb0000000007AAA"),
     "since, the later half": EntryFilter(since=to_datetime(START + 500_000 * 1_000_000)),
     "until, the earlier half": EntryFilter(until=to_datetime(START + 500_000 * 1_000_000)),

@@ -44,6 +44,10 @@ def parse_time(_ctx: click.Context, option: click.Parameter, text: str | None) -
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
+org_option = click.option("--org", metavar="ALIAS", help="Only this org.", shell_complete=completion.aliases)
+principal_option = click.option(
+    "--principal", metavar="NAME", help="Only this principal.", shell_complete=completion.principals
+)
 decision_option = click.option(
     "--decision",
     metavar="RULE",
@@ -61,8 +65,8 @@ def filters(command: F) -> F:
             help="From then on: ISO 8601, or 7d, 12h, 30m ago.",
         ),
         click.option("--until", callback=parse_time, metavar="TIME", help="Before then."),
-        click.option("--org", metavar="ALIAS", help="Only this org.", shell_complete=completion.aliases),
-        click.option("--principal", metavar="NAME", help="Only this principal.", shell_complete=completion.principals),
+        org_option,
+        principal_option,
         click.option("--tool", metavar="NAME", help="Only this tool."),
         click.option(
             "--action",

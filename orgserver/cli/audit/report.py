@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orgserver.cli.audit.filters import parse_time
+from orgserver.cli.audit.filters import decision_option, org_option, parse_time, principal_option, warn_of_alias
 from orgserver.cli.output import print_json, safe, tell
 from orgserver.cli.process import app_to_read, operator, run, settings_of
 from orgserver.cli.tables import print_table, wide_option
@@ -34,6 +34,9 @@ _BAR = 30
     help="ISO 8601, or 30d, 12h.",
 )
 @click.option("--until", callback=parse_time, metavar="TIME", help="Before then. [default: now]")
+@org_option
+@principal_option
+@decision_option
 @click.option(
     "--html",
     "output",
@@ -43,8 +46,10 @@ _BAR = 30
 )
 @wide_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def report(since: datetime, until: datetime | None, output: Path | None, wide: bool, as_json: bool) -> None:
-    """Show who did what where: denials and failures, then by day, org, principal, object and action."""
+def report(
+    since: datetime, until: datetime | None, output: Path | None, wide: bool, as_json: bool, **options: str | None
+) -> None:
+    """Show who did what where: denials and failures, then by day, org, principal, object, action and rule."""
     now = datetime.now(UTC)
     if since >= now:
         raise click.UsageError("--since is not in the past")
@@ -57,11 +62,14 @@ def report(since: datetime, until: datetime | None, output: Path | None, wide: b
         if output.exists():
             raise OperatorError(f"{output} exists", hint="choose another name; a report never replaces a file")
 
+    only = {name: value for name, value in options.items() if value is not None}
+
     async def act() -> Report:
         from orgserver.services.audit import report as reporting  # noqa: PLC0415
 
         async with app_to_read(settings_of()) as app:
-            audit_report = await reporting.report(app.store, since, until)
+            warn_of_alias(only.get("org"), (await app.access.catalog()).by_alias)
+            audit_report = await reporting.report(app.store, since, until, only)
             await app.audit_log.record_export(operator(), "audit report", audit_report.total)
             return audit_report
 
@@ -85,10 +93,10 @@ def _write(output: Path, page: str) -> None:
 
 
 def _show(audit_report: Report, *, wide: bool) -> None:
-    from orgserver.cli.audit.report_page import count_repeats, shares  # noqa: PLC0415
+    from orgserver.cli.audit.report_page import count_repeats, say_filter, shares  # noqa: PLC0415
 
     span = f"{audit_report.since:%Y-%m-%d %H:%M} to {audit_report.until:%Y-%m-%d %H:%M} UTC"
-    click.echo(f"{span}: {audit_report.total:,} entries")
+    click.echo(f"{span}: {audit_report.total:,} entries{safe(say_filter(audit_report.only))}")
     if not audit_report.total:
         return
     click.echo(shares(audit_report.counts))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import html
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from importlib.resources import files
 from itertools import count
 
 from orgserver.model.text import escape_text
-from orgserver.services.audit.report import DIMENSIONS, FAILURES, OUTCOMES, Counts, Line, Report
+from orgserver.services.audit.report import DIMENSIONS, FAILURES, OUTCOMES, RULE, Counts, Line, Report
 
 WORDS = {
     "succeeded": "succeeded",
@@ -39,7 +39,7 @@ def page(report: Report, time: datetime, maker: str) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>Audit report, {report.since:%Y-%m-%d} to {report.until:%Y-%m-%d}</title>",
         f"<style>{files('orgserver.cli').joinpath('report.css').read_text('utf-8')}</style></head><body><main>",
-        f"<header><h1>Audit report</h1><p>{span}</p>",
+        f"<header><h1>Audit report</h1><p>{span}{_text(say_filter(report.only))}</p>",
         f'<p class="soft small">Store {_text(report.store_id)}. Made {time:%Y-%m-%d %H:%M} UTC by {_text(maker)}.</p>',
         "</header>",
         _tiles(report),
@@ -47,7 +47,7 @@ def page(report: Report, time: datetime, maker: str) -> str:
         _failures(report),
     ]
     if report.total:
-        parts += [_times(report, outcomes), *(_named(report, name, outcomes) for name in DIMENSIONS)]
+        parts += [_times(report, outcomes), *(_named(report, name, outcomes) for name in (*DIMENSIONS, RULE))]
     parts.append(
         '</main><footer class="soft small">Counted from the audit log by the time an act began. '
         "This page proves nothing by itself: <code>orgserver audit verify</code> shows that the log is whole.</footer>"
@@ -235,6 +235,11 @@ def count_repeats(number: int) -> str:
     """How many of the calls that succeeded were repeats; nothing where none was."""
     verb = "repeats an earlier call" if number == 1 else "repeat earlier calls"
     return f"{number:,} of those that succeeded {verb}: nothing was sent" if number else ""
+
+
+def say_filter(only: Mapping[str, str]) -> str:
+    """Which entries a report is about, where it is not about all of them."""
+    return "".join(f", {name} {value}" for name, value in only.items())
 
 
 def shares(counts: Counts) -> str:

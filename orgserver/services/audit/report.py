@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Text, case, cast, func, select
 
-from orgserver.model.audit import REPEATABLE_ACTIONS, Outcome
+from orgserver.model.audit import REPEATABLE_ACTIONS, EntryFilter, Outcome
+from orgserver.services.audit.report_span import Span, select_span
 from orgserver.store import tables
 from orgserver.store.audit import chain
+from orgserver.store.audit.reader import denied_by
 from orgserver.store.session import Store
 from orgserver.store.transaction import to_datetime, to_microseconds
 
@@ -23,9 +25,10 @@ NO_ORG = "(no such org)"
 """What calls are counted under that named an org which did not exist: agents invent as many names as they like."""
 FAILURES = ("denied", "rejected", "unknown", "not_sent")
 DIMENSIONS = ("org", "principal", "object", "action")
+RULE = "decision"
+"""Beside them, entries are counted by the rule that denied them."""
 _ALIKE = 10
 _BARS = 92
-_FEW = 50_000
 _DAY_US = 86_400_000_000
 _NOTHING_SENT = b'{"api_calls":0,'
 """How the canonical bytes of an outcome begin for which nothing was sent: their keys are sorted."""
@@ -34,7 +37,6 @@ _events = tables.audit_events
 _count = func.count().label("number")
 
 T = TypeVar("T")
-_Span = tuple[ColumnElement[bool], ...]
 Counts = dict[str, int]
 """How many entries, by outcome."""
 
@@ -86,6 +88,8 @@ class Report:
     by: dict[str, list[Line]] = field(default_factory=dict)
     repeats: int = 0
     """Of those that succeeded: answered from memory, for an idempotency key that had been used."""
+    only: dict[str, str] = field(default_factory=dict)
+    """Which of the entries of the span: ``principal``, ``org``, ``decision``."""
 
     @property
     def total(self) -> int:
@@ -96,40 +100,35 @@ class Report:
         """The report as it is printed for machines."""
         values = asdict(self) | {"since": _iso(self.since), "until": _iso(self.until), "total": self.total}
         del values["repeats"]  # the form of this JSON is fixed
+        if not self.only:
+            del values["only"]
         values["failures"] = [asdict(each) | {"last": _iso(each.last)} for each in self.failures]
         return values
 
 
-async def report(store: Store, since: datetime, until: datetime) -> Report:
-    """Count what began in a span of time, the first instant included, the last not."""
+async def report(store: Store, since: datetime, until: datetime, only: dict[str, str] | None = None) -> Report:
+    """Count what began in a span of time, the first instant included, the last not; ``only`` as in ``Report``."""
     await store.audit.catch_up()
-    return await store.database.scan(lambda connection: _report(connection, store.id, since, until))
+    criteria = EntryFilter(since, until, **only or {})
+    counted = await store.database.scan(lambda connection: _report(connection, store.id, since, until, criteria))
+    return replace(counted, only=only or {})
 
 
-def _report(connection: Connection, store_id: str, since: datetime, until: datetime) -> Report:
+def _report(connection: Connection, store_id: str, since: datetime, until: datetime, criteria: EntryFilter) -> Report:
     with connection.begin():
         first = connection.execute(select(func.min(_entries.c.time))).scalar()
         begins = max(since, to_datetime(first)) if first is not None else since
-        span = _span(connection, to_microseconds(begins), to_microseconds(until))
+        span = select_span(connection, replace(criteria, since=begins))
         days = _days(connection, span)
         counts = _sort_counts(_sum_counts(counted for _, counted in days))
         failures, more = _failures(connection, span)
         period, times = _times(days, begins, until)
-        by = {name: _lines(connection, name, span) for name in DIMENSIONS}
+        by = {name: _lines(connection, name, span) for name in DIMENSIONS} | {RULE: _rules(connection, span)}
         repeats = _repeats(connection, span)
     return Report(store_id, since, until, counts, failures, more, period, times, by, repeats)
 
 
-def _span(connection: Connection, since: int, until: int) -> _Span:
-    """The entries of a span: through the index when they are few, for many in the order they lie on the disk."""
-    time = _entries.c.time
-    some = select(time).where(time >= since, time < until).limit(_FEW + 1).subquery()
-    few = connection.execute(select(func.count()).select_from(some)).scalar_one() <= _FEW
-    looked_at = time if few else time + 0  # a sum has no index
-    return looked_at >= since, looked_at < until
-
-
-def _repeats(connection: Connection, span: _Span) -> int:
+def _repeats(connection: Connection, span: Span) -> int:
     """How many calls were answered from memory: see ``AuditEntry.is_repeat``, which asks the same of one entry."""
     nothing_sent = func.substr(_events.c.canonical, 1, len(_NOTHING_SENT)) == _NOTHING_SENT
     succeeded = _entries.c.outcome == Outcome.SUCCEEDED, _entries.c.action.in_(REPEATABLE_ACTIONS)
@@ -140,7 +139,7 @@ def _repeats(connection: Connection, span: _Span) -> int:
 # -- by time
 
 
-def _days(connection: Connection, span: _Span) -> list[tuple[date, Counts]]:
+def _days(connection: Connection, span: Span) -> list[tuple[date, Counts]]:
     day = _entries.c.time.op("/")(_DAY_US).label("day")  # whole numbers, so SQLite's division is whole
     query = select(day, _entries.c.outcome, _count).where(*span).group_by(day, _entries.c.outcome).order_by(day)
     by_date: dict[date, Counts] = {}
@@ -174,7 +173,7 @@ def _start(period: str, day: date) -> date:
 # -- by name
 
 
-def _lines(connection: Connection, dimension: str, span: _Span) -> list[Line]:
+def _lines(connection: Connection, dimension: str, span: Span) -> list[Line]:
     """The names with the most entries, and one line for all others; entries without a name are left out."""
     column = _org() if dimension == "org" else _entries.c[dimension].concat("")  # without its index, read at random
     newest = func.max(_entries.c.sequence).label("newest")
@@ -184,14 +183,35 @@ def _lines(connection: Connection, dimension: str, span: _Span) -> list[Line]:
     for name, outcome, count, sequence in connection.execute(query.group_by(column, _entries.c.outcome)):
         counts.setdefault(name, {})[outcome] = count
         examples[name] = max(sequence, examples.get(name, 0))
-    ranked = sorted(counts, key=lambda name: (-sum(counts[name].values()), name))
-    first = _first(ranked, TOP)
+    first, rest = _rank(counts)
     written = _read_names(connection, dimension, [examples[name] for name in first])
     names = {name: name if name == NO_ORG else written.get(examples[name], name) for name in first}
-    lines = [Line(names[name], _sort_counts(counts[name])) for name in first]
-    if rest := ranked[len(first) :]:
-        lines.append(Line(None, _sort_counts(_sum_counts(counts[name] for name in rest)), len(rest)))
-    return lines
+    return [Line(names[name], _sort_counts(counts[name])) for name in first] + rest
+
+
+def _rank(counts: dict[str, Counts]) -> tuple[Sequence[str], list[Line]]:
+    """The names that most is counted under, and a line for the rest, if there is any."""
+    ranked = sorted(counts, key=lambda name: (-sum(counts[name].values()), name))
+    first = _first(ranked, TOP)
+    rest = ranked[len(first) :]
+    if not rest:
+        return first, []
+    return first, [Line(None, _sort_counts(_sum_counts(counts[name] for name in rest)), len(rest))]
+
+
+def _rules(connection: Connection, span: Span) -> list[Line]:
+    """The rules that denied most often."""
+    text = cast(_events.c.canonical, Text)
+    rule = case((func.json_valid(text), func.json_extract(text, "$.decision"))).label("rule")
+    joined = select(rule, _entries.c.outcome, _count).join_from(
+        _entries, _events, _events.c.sequence == _entries.c.outcome_sequence
+    )
+    rows = connection.execute(joined.where(*span, *denied_by("")).group_by(rule, _entries.c.outcome))
+    counts: dict[str, Counts] = {}
+    for name, outcome, count in rows:
+        counts.setdefault(str(name), {})[outcome] = count
+    first, rest = _rank(counts)
+    return [Line(name, _sort_counts(counts[name])) for name in first] + rest
 
 
 def _org() -> ColumnElement[str]:
@@ -213,7 +233,7 @@ def _read_names(connection: Connection, dimension: str, sequences: list[int]) ->
 # -- failures
 
 
-def _failures(connection: Connection, span: _Span) -> tuple[list[Failure], int]:
+def _failures(connection: Connection, span: Span) -> tuple[list[Failure], int]:
     """What was denied or failed, by who did what where: denials first, then the most frequent."""
     org = _org().label("org")
     alike = [org if name == "org" else _entries.c[name] for name in ("outcome", "principal", "org", "action", "object")]

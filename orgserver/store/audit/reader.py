@@ -18,12 +18,13 @@ from orgserver.store.transaction import to_microseconds
 PAGE = 500
 FEW = 20_000
 """So many entries of a span of time are looked up at once; a walk over so many needs no shortcut."""
-_REFUSED = (Outcome.DENIED.value, Outcome.NOT_SENT.value)
+REFUSED = (Outcome.DENIED.value, Outcome.NOT_SENT.value)
 """How a call ends that a rule stands against."""
 _entries = tables.audit_entries
 _intents = tables.audit_events.alias("intents")
 _outcomes = tables.audit_events.alias("outcomes")
 _events = tables.audit_events
+_ended = tables.audit_events.alias("ended")
 
 
 async def read_newest(
@@ -144,7 +145,7 @@ def select_entries(criteria: EntryFilter) -> Select[Any]:
         if value is not None:
             query = query.where(_entries.c[column] == index.folded(value))
     if criteria.decision is not None:
-        query = query.where(*_denied_by(criteria.decision))
+        query = query.where(*denied_by(criteria.decision))
     if criteria.record_id is not None:
         touched = tables.audit_touched
         query = query.join(touched, touched.c.sequence == _entries.c.sequence)
@@ -176,11 +177,14 @@ async def _is_few(connection: AsyncConnection, conditions: list[ColumnElement[bo
     return bool((await connection.execute(select(func.count()).select_from(some))).scalar_one() < few)
 
 
-def _denied_by(rule: str) -> tuple[ColumnElement[bool], ...]:
+def denied_by(rule: str) -> tuple[ColumnElement[bool], ...]:
     """Whether a rule that begins so denied it: as its outcome says, which is looked at only where something failed."""
     beginning = json.dumps(rule, ensure_ascii=False).removesuffix('"')
-    says_so = cast(_outcomes.c.canonical, Text).contains(f'"decision":{beginning}', autoescape=True)
-    return _entries.c.outcome.in_(_REFUSED), says_so
+    outcome = select(_ended.c.sequence).where(
+        _ended.c.sequence == _entries.c.outcome_sequence,
+        cast(_ended.c.canonical, Text).contains(f'"decision":{beginning}', autoescape=True),
+    )
+    return _entries.c.outcome.in_(REFUSED), outcome.correlate(_entries).exists()
 
 
 def _span(time: ColumnElement[int], criteria: EntryFilter) -> list[ColumnElement[bool]]:

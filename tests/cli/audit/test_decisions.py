@@ -5,6 +5,7 @@ import io
 import json
 import sqlite3
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -114,3 +115,33 @@ async def test_a_log_with_decisions_verifies_and_an_edited_one_does_not(denied: 
 
     assert whole.json["ok"] is True
     assert (edited.code, edited.json["first_bad"]) == (1, 2)
+
+
+async def test_the_tail_shows_what_a_rule_denied(denied: Shell) -> None:
+    lines = (await denied("audit", "tail", "--json", "--decision", "policy:hide")).out.splitlines()
+    nobody = await denied("audit", "tail", "--principal", "somebody", "--org", "acme")
+
+    assert _rules([json.loads(line) for line in lines]) == [RULES[2], RULES[3]]
+    assert nobody.out == ""
+
+
+async def test_a_report_counts_denials_by_rule_and_may_be_about_some_of_them(denied: Shell, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    whole = (await denied("audit", "report", "--json")).json
+    some = await denied("audit", "report", "--decision", "policy:", "--principal", "NIGHTLY", "--org", "acme", "--json")
+    printed = await denied("audit", "report", "--decision", "policy:hide")
+    await denied("audit", "report", "--html", str(page))
+    none = await denied("audit", "report", "--decision", "grant:", "--json")
+
+    assert {line["name"]: line["counts"] for line in whole["by"]["decision"]} == {
+        rule: {"not_sent" if rule.endswith("budget") else "denied": 1} for rule in RULES
+    }
+    assert "only" not in whole
+    assert [line["name"] for line in some.json["by"]["decision"]] == sorted([*RULES[2:5], RULES[6]])
+    assert some.json["total"] == 4
+    assert some.json["only"] == {"org": "acme", "principal": "NIGHTLY", "decision": "policy:"}
+    assert "2 entries, decision policy:hide" in printed.out
+    assert "By decision" in printed.out
+    assert "<h2>By decision</h2>" in page.read_text()
+    assert not {"\x1b", "\u202e"} & set(page.read_text())
+    assert none.json["total"] == 0
