@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from orgserver.services.calls.approvals import Approving
     from orgserver.services.calls.one_time_codes import OneTimeCodes
     from orgserver.services.orgs.import_plan import OrgImport
+    from orgserver.services.people.composition import People
     from orgserver.services.undo.restorer import Restorer
     from orgserver.serving.early.lines import EarlyLines
     from orgserver.serving.plain_calls import PlainCalls
@@ -85,6 +85,13 @@ class App:
         from orgserver.services.orgs.import_plan import OrgImport  # noqa: PLC0415  # no server needs it
 
         return OrgImport(self.store, self.registry, self.enrolment)
+
+    @cached_property
+    def people(self) -> People:
+        """Who may call: principals, groups and API keys."""
+        from orgserver.services.people.composition import make_people  # noqa: PLC0415  # no server on stdio needs it
+
+        return make_people(self.store, self.access)
 
     @cached_property
     def keep_alive(self) -> KeepAlive:
@@ -181,7 +188,9 @@ async def open_app(
 @asynccontextmanager
 async def open_server_app(settings: Settings) -> AsyncIterator[App]:
     """Open everything for a server of the scope that the settings name, with whoever is to see its calls."""
-    with _observer() as observer:  # ends last: it is to tell of every call
+    from orgserver.telemetry.environment import observe  # noqa: PLC0415  # only servers need it
+
+    with observe() as observer:  # ends last: it is to tell of every call
         notify = await _desktop(settings)
         async with open_app(settings, _scope(settings), observer, Patience(tell=logger.warning), notify) as app:
             # By calls: never to their end, and not for somebody who does not go on by himself.
@@ -196,8 +205,9 @@ async def open_playground(
 ) -> AsyncIterator[App]:
     """Open everything over two pretend orgs, which ``register`` adds to the store."""
     from orgserver.sandbox.server import Sandbox  # noqa: PLC0415  # only to play
+    from orgserver.telemetry.environment import observe  # noqa: PLC0415  # as above
 
-    with _observer() as observer:
+    with observe() as observer:
         async with Sandbox.start(2) as sandbox, open_app(settings, _scope(settings), observer) as app:
             await register(app, sandbox)
             yield app
@@ -268,29 +278,6 @@ async def _desktop(settings: Settings) -> Notify | None:
 
     desktop = await asyncio.to_thread(Notifications.of_system) if settings.notifications else None
     return desktop.show if desktop is not None else None
-
-
-@contextmanager
-def _observer() -> Iterator[Observer | None]:
-    """Whoever the environment wants to watch the calls; a server never fails for it."""
-    from orgserver.telemetry import signals  # noqa: PLC0415  # only servers need it
-
-    request = signals.asked(os.environ)
-    for problem in request.problems:
-        logger.warning("telemetry: %s", problem)
-    with ExitStack() as stack:
-        observer = None
-        if request.signals:
-            try:
-                from orgserver.telemetry.starting import started  # noqa: PLC0415  # an extra, and slow to import
-
-                observer = stack.enter_context(started(request.signals))
-                logger.info("telemetry: sending %s", ", ".join(request.signals))
-            except ImportError:
-                logger.info("telemetry: off, for want of: pip install 'orgserver[otel]'")
-            except Exception as error:  # noqa: BLE001  # the environment may be meant for other programs
-                logger.warning("telemetry: off: %s", error)
-        yield observer
 
 
 async def _stop(task: asyncio.Task[None]) -> None:

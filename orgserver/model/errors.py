@@ -85,6 +85,10 @@ class EnrolmentError(OperatorError):
         self.code = code
 
 
+class PeopleError(OperatorError):
+    """A principal, a group, a grant or an API key could not be added, changed or removed."""
+
+
 class AuditBroken(OperatorError):
     """The audit log does not verify."""
 

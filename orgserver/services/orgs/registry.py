@@ -20,8 +20,10 @@ from orgserver.salesforce.client import SalesforceClient
 from orgserver.salesforce.exchange import Trace
 from orgserver.salesforce.protocol import rest
 from orgserver.services.calls.access import Access
+from orgserver.services.people.differences import record_end_in
 from orgserver.services.tokens.token_errors import closed
 from orgserver.store.orgs import policies
+from orgserver.store.people import grants
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction
 
@@ -171,11 +173,13 @@ class Registry:
         return done
 
     async def remove(self, caller: Caller, alias: str, *, keep_token: bool) -> bool:
-        """Remove an org and destroy its secrets; True if its token was revoked at Salesforce."""
+        """Remove an org with the grants on it, and destroy its secrets; True if its token was revoked at Salesforce."""
         org, credential = await self.credential(alias)
         revoked = False if keep_token else await self._revoke(org, credential)
 
         def change(tx: Transaction) -> None:
+            for grant in grants.of_org_in(tx, org.row_id):
+                record_end_in(tx, self._store.audit.record_in, caller, "remove-org", org.alias, grant)
             self._store.orgs.remove_in(tx, org.row_id)
             self.record_in(tx, intent_on(caller, "remove-org", org))
 

@@ -1,0 +1,1 @@
+"""Who calls: principals, groups, what they are granted, and their API keys."""

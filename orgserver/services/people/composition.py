@@ -1,0 +1,25 @@
+"""Everything about people, made over one store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orgserver.services.calls.access import Access
+from orgserver.services.people.groups import Groups
+from orgserver.services.people.keys import ApiKeys
+from orgserver.services.people.principals import Principals
+from orgserver.store.session import Store
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """Who may call, and what they were granted."""
+
+    principals: Principals
+    groups: Groups
+    api_keys: ApiKeys
+
+
+def make_people(store: Store, access: Access) -> People:
+    """Make it."""
+    return People(Principals(store, access), Groups(store, access), ApiKeys(store))

@@ -1,0 +1,127 @@
+"""Groups: added, changed and removed, each change whole and on record. They hold principals, never groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from orgserver.model.errors import PeopleError
+from orgserver.model.orgs import Caller
+from orgserver.model.text import is_blank, replace_unsafe
+from orgserver.services.calls.access import Access
+from orgserver.services.people import differences, grants, names
+from orgserver.services.people.differences import Update
+from orgserver.services.people.requests import GroupChanges
+from orgserver.store.people import changes, records
+from orgserver.store.people.records import GroupRecord
+from orgserver.store.session import Store
+from orgserver.store.transaction import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class GroupUpdate(Update):
+    """What was changed of a group."""
+
+    selectors_of_nothing: tuple[str, ...] = ()
+    """Of new grants, selectors that no registered org matches."""
+
+
+class Groups:
+    """Reads and changes of groups. Each method raises PeopleError with one sentence."""
+
+    def __init__(self, store: Store, access: Access) -> None:
+        self._store = store
+        self._access = access
+
+    async def all(self) -> list[GroupRecord]:
+        """Every group, by name."""
+        async with self._store.database.reading() as connection:
+            return await records.groups(connection)
+
+    async def one(self, name: str) -> GroupRecord:
+        """One group."""
+        every = {record.name: record for record in await self.all()}
+        if name not in every:
+            raise names.unknown("group", name, every)
+        return every[name]
+
+    async def add(self, caller: Caller, name: str, changed: GroupChanges) -> GroupUpdate:
+        """Add a group with all that is to be its own."""
+
+        def change(tx: Transaction) -> GroupUpdate:
+            names.refuse_taken_in(tx, name)
+            changes.add_group_in(tx, name)
+            return GroupUpdate(None, _apply_in(tx, caller, name, changed))
+
+        return await self._write(caller, "add-group", change, changed)
+
+    async def update(self, caller: Caller, name: str, changed: GroupChanges) -> GroupUpdate:
+        """Change a group."""
+
+        def change(tx: Transaction) -> GroupUpdate:
+            return GroupUpdate(_one_in(tx, name), _apply_in(tx, caller, name, changed))
+
+        return await self._write(caller, "update-group", change, changed)
+
+    async def remove(self, caller: Caller, name: str) -> GroupUpdate:
+        """Remove a group with its grants; its members stay."""
+
+        def change(tx: Transaction) -> GroupUpdate:
+            before = _one_in(tx, name)
+            changes.remove_group_in(tx, name)
+            return GroupUpdate(before, None)
+
+        return await self._write(caller, "remove-group", change, GroupChanges())
+
+    async def _write(
+        self, caller: Caller, command: str, change: Callable[[Transaction], GroupUpdate], changed: GroupChanges
+    ) -> GroupUpdate:
+        def change_on_record(tx: Transaction) -> GroupUpdate:
+            update = change(tx)
+            differences.record_in(tx, self._store.audit.record_in, caller, command, update)
+            return update
+
+        update = await self._store.database.write(change_on_record)
+        orgs = (await self._access.reload()).by_alias.values()
+        unmatched = grants.selectors_of_nothing(changed.grants.grants, orgs)
+        return GroupUpdate(update.before, update.after, unmatched)
+
+
+def _apply_in(tx: Transaction, caller: Caller, name: str, changed: GroupChanges) -> GroupRecord:
+    before = _one_in(tx, name)
+    claim = before.claim if changed.claim is None else (changed.claim or None)
+    if claim is not None and (is_blank(claim) or replace_unsafe(claim) != claim):
+        raise PeopleError("a claim is a text of visible characters")
+    for member in changed.no_members:
+        if member not in before.members:
+            raise PeopleError(f"{member} is not in the group {name}")
+        changes.leave_group_in(tx, name, member)
+    if claim is not None and (changed.members or set(before.members) - set(changed.no_members)):
+        raise PeopleError(
+            f"a group that a claim fills has no members by hand, and {name} would have some",
+            hint=f"orgserver update-group {name} --no-member NAME takes one out",
+        )
+    if claim != before.claim:
+        changes.set_claim_in(tx, name, claim)
+    for member in dict.fromkeys(changed.members):
+        _refuse_strangers_in(tx, member)
+        if member not in before.members:
+            changes.join_group_in(tx, name, member)
+    grants.apply_in(tx, "group", name, before.grants, changed.grants, by=caller.principal.name)
+    return _one_in(tx, name)
+
+
+def _one_in(tx: Transaction, name: str) -> GroupRecord:
+    record = records.group_in(tx, name)
+    if record is None:
+        raise names.unknown_in(tx, "group", name)
+    return record
+
+
+def _refuse_strangers_in(tx: Transaction, member: str) -> None:
+    """PeopleError for a member that is no principal."""
+    if records.principal_in(tx, member) is not None:
+        return
+    if changes.taken_name_in(tx, member) == ("group", member):
+        raise PeopleError(f"{member} is a group, and groups hold principals only")
+    raise names.unknown_in(tx, "principal", member)

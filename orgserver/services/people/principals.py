@@ -1,0 +1,155 @@
+"""Principals: added, changed and removed, each change whole and on record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from orgserver.model.access.policies import Policy
+from orgserver.model.errors import PeopleError
+from orgserver.model.orgs import Caller
+from orgserver.services.calls.access import Access
+from orgserver.services.people import differences, grants, keys, names
+from orgserver.services.people.differences import Update
+from orgserver.services.people.keys import NewKey
+from orgserver.services.people.requests import PrincipalChanges
+from orgserver.store.people import changes, records
+from orgserver.store.people.records import PrincipalRecord
+from orgserver.store.session import Store
+from orgserver.store.transaction import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class PrincipalUpdate(Update):
+    """What was changed of a principal, and the key that was made for it."""
+
+    key: NewKey | None = None
+    selectors_of_nothing: tuple[str, ...] = ()
+    """Of new grants, selectors that no registered org matches."""
+
+
+class Principals:
+    """Reads and changes of principals. Each method raises PeopleError with one sentence."""
+
+    def __init__(self, store: Store, access: Access) -> None:
+        self._store = store
+        self._access = access
+
+    async def all(self) -> list[PrincipalRecord]:
+        """Every principal, by name."""
+        async with self._store.database.reading() as connection:
+            return await records.principals(connection)
+
+    async def one(self, name: str) -> PrincipalRecord:
+        """One principal."""
+        every = {record.name: record for record in await self.all()}
+        if name not in every:
+            raise names.unknown("principal", name, every)
+        return every[name]
+
+    async def add(self, caller: Caller, name: str, changed: PrincipalChanges) -> PrincipalUpdate:
+        """Add a principal with all that is to be its own."""
+
+        def change(tx: Transaction) -> PrincipalUpdate:
+            names.refuse_taken_in(tx, name)
+            changes.add_principal_in(tx, name, changed.kind or "person")
+            after, key = self._apply_in(tx, caller, name, changed)
+            return PrincipalUpdate(None, after, key)
+
+        return await self._write(caller, "add-principal", change, changed)
+
+    async def update(
+        self, caller: Caller, name: str, changed: PrincipalChanges, *, seen: Policy | None = None
+    ) -> PrincipalUpdate:
+        """Change a principal; ``seen`` are the limits that a person saw when they agreed: others are not changed."""
+
+        def change(tx: Transaction) -> PrincipalUpdate:
+            before = _one_in(tx, name)
+            if seen is not None and before.limits != seen:
+                raise PeopleError(f"the limits of {name} were changed meanwhile", hint="run the command again")
+            after, key = self._apply_in(tx, caller, name, changed)
+            return PrincipalUpdate(before, after, key)
+
+        return await self._write(caller, "update-principal", change, changed)
+
+    async def remove(self, caller: Caller, name: str) -> PrincipalUpdate:
+        """Remove a principal with its grants and keys; its audit entries stay."""
+
+        def change(tx: Transaction) -> PrincipalUpdate:
+            before = _one_in(tx, name)
+            changes.remove_principal_in(tx, name)
+            return PrincipalUpdate(before, None)
+
+        return await self._write(caller, "remove-principal", change, PrincipalChanges())
+
+    async def _write(
+        self, caller: Caller, command: str, change: Callable[[Transaction], PrincipalUpdate], changed: PrincipalChanges
+    ) -> PrincipalUpdate:
+        def change_on_record(tx: Transaction) -> PrincipalUpdate:
+            update = change(tx)
+            differences.record_in(tx, self._store.audit.record_in, caller, command, update)
+            return update
+
+        update = await self._store.database.write(change_on_record)
+        orgs = (await self._access.reload()).by_alias.values()
+        unmatched = grants.selectors_of_nothing(changed.grants.grants, orgs)
+        return PrincipalUpdate(update.before, update.after, update.key, unmatched)
+
+    def _apply_in(
+        self, tx: Transaction, caller: Caller, name: str, changed: PrincipalChanges
+    ) -> tuple[PrincipalRecord, NewKey | None]:
+        before = _one_in(tx, name)
+        kind = changed.kind or before.kind
+        enabled = before.enabled if changed.enabled is None else changed.enabled
+        roles = before.roles.difference(changed.no_roles).union(changed.roles)
+        limits = changed.limits(before.limits) if changed.limits is not None else before.limits
+        if (kind, enabled, roles, limits) != (before.kind, before.enabled, before.roles, before.limits):
+            changes.change_principal_in(tx, name, kind=kind, enabled=enabled, roles=roles, limits=limits)
+        _move_groups_in(tx, before, changed)
+        _set_subjects_in(tx, before, changed)
+        grants.apply_in(tx, "principal", name, before.grants, changed.grants, by=caller.principal.name)
+        key = keys.apply_in(tx, name, before.keys, changed.keys)
+        return _one_in(tx, name), key
+
+
+def _one_in(tx: Transaction, name: str) -> PrincipalRecord:
+    record = records.principal_in(tx, name)
+    if record is None:
+        raise names.unknown_in(tx, "principal", name)
+    return record
+
+
+def _move_groups_in(tx: Transaction, before: PrincipalRecord, changed: PrincipalChanges) -> None:
+    for group in changed.no_groups:
+        if group not in before.groups:
+            raise PeopleError(f"{before.name} is not in the group {group}")
+        changes.leave_group_in(tx, group, before.name)
+    for group in dict.fromkeys(changed.groups):
+        refuse_members_in(tx, group)
+        if group not in before.groups:
+            changes.join_group_in(tx, group, before.name)
+
+
+def refuse_members_in(tx: Transaction, group: str) -> None:
+    """PeopleError for a group that does not exist, or that its identity provider fills."""
+    record = records.group_in(tx, group)
+    if record is None:
+        raise names.unknown_in(tx, "group", group)
+    if record.claim is not None:
+        raise PeopleError(
+            f"{group} is filled by the claim {record.claim}, so it has no members by hand",
+            hint=f"orgserver update-group {group} --no-claim makes it one that is filled by hand",
+        )
+
+
+def _set_subjects_in(tx: Transaction, before: PrincipalRecord, changed: PrincipalChanges) -> None:
+    for subject in changed.no_subjects:
+        if subject not in before.subjects:
+            raise PeopleError(f"{before.name} is not {subject.subject} of {subject.issuer}")
+        changes.remove_subject_in(tx, subject)
+    for subject in dict.fromkeys(changed.subjects):
+        owner = changes.principal_of_subject_in(tx, subject)
+        if owner is not None and owner != before.name:
+            raise PeopleError(f"{subject.subject} of {subject.issuer} is {owner} already")
+        if owner is None:
+            changes.add_subject_in(tx, before.name, subject)

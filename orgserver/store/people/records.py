@@ -1,0 +1,140 @@
+"""Principals and groups with all that is kept of them, for those who look after them; no secret is in them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import Row, Select, Table, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orgserver.model.access.policies import Policy
+from orgserver.model.access.principals import ApiKey, Grant, PrincipalKind, Role, Subject
+from orgserver.store import tables as org_tables
+from orgserver.store.people import rows, tables
+from orgserver.store.transaction import Transaction, to_datetime
+
+T = TypeVar("T")
+_Rows = Sequence[Row[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class PrincipalRecord:
+    """A principal as it was registered."""
+
+    name: str
+    kind: PrincipalKind
+    enabled: bool
+    roles: frozenset[Role]
+    limits: Policy
+    created_at: datetime
+    groups: tuple[str, ...] = ()
+    """Those that it is in by hand."""
+    subjects: tuple[Subject, ...] = ()
+    grants: tuple[Grant, ...] = ()
+    """Its own; the selector of one on an alias is the org's present alias."""
+    keys: tuple[ApiKey, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRecord:
+    """A group as it was made."""
+
+    name: str
+    claim: str | None
+    created_at: datetime
+    members: tuple[str, ...] = ()
+    grants: tuple[Grant, ...] = ()
+
+
+async def principals(connection: AsyncConnection) -> list[PrincipalRecord]:
+    """Every principal, by name."""
+    return _principals(*[(await connection.execute(query)).all() for query in _principal_queries(None)])
+
+
+async def groups(connection: AsyncConnection) -> list[GroupRecord]:
+    """Every group, by name."""
+    return _groups(*[(await connection.execute(query)).all() for query in _group_queries(None)])
+
+
+def principal_in(tx: Transaction, name: str) -> PrincipalRecord | None:
+    """One principal; None if there is none of this name."""
+    return next(iter(_principals(*[tx.connection.execute(query).all() for query in _principal_queries(name)])), None)
+
+
+def group_in(tx: Transaction, name: str) -> GroupRecord | None:
+    """One group; None if there is none of this name."""
+    return next(iter(_groups(*[tx.connection.execute(query).all() for query in _group_queries(name)])), None)
+
+
+def _principal_queries(name: str | None) -> tuple[Select[Any], ...]:
+    return (
+        _of(tables.principals, "name", name),
+        _of(tables.group_members, "principal", name),
+        _grants("principal", name),
+        _of(tables.api_keys, "principal", name),
+        _of(tables.subjects, "principal", name),
+    )
+
+
+def _group_queries(name: str | None) -> tuple[Select[Any], ...]:
+    return _of(tables.groups, "name", name), _of(tables.group_members, "group", name), _grants("group", name)
+
+
+def _of(table: Table, column: str, name: str | None) -> Select[Any]:
+    query = select(table).order_by(*table.primary_key)
+    return query if name is None else query.where(table.c[column] == name)
+
+
+def _grants(holder: str, name: str | None) -> Select[Any]:
+    """Grants of principals or groups, those on an alias with the one that the org has now."""
+    orgs, grants = org_tables.orgs, tables.grants
+    selector = func.coalesce(orgs.c.alias, grants.c.selector).label("selector")
+    others = [column for column in grants.c if column is not grants.c.selector]
+    query = select(*others, selector).select_from(grants.outerjoin(orgs, orgs.c.row_id == grants.c.row_id))
+    query = query.where(grants.c[holder].is_not(None)).order_by(selector, grants.c.id)
+    return query if name is None else query.where(grants.c[holder] == name)
+
+
+def _principals(own: _Rows, memberships: _Rows, grants: _Rows, keys: _Rows, subjects: _Rows) -> list[PrincipalRecord]:
+    groups_of = _gather(memberships, "principal", lambda row: str(row.group))
+    grants_of = _gather(grants, "principal", rows.read_grant)
+    keys_of = _gather(keys, "principal", rows.read_key)
+    subjects_of = _gather(subjects, "principal", lambda row: Subject(row.issuer, row.subject))
+    return [
+        PrincipalRecord(
+            name=row.name,
+            kind=row.kind,
+            enabled=row.enabled,
+            roles=rows.read_roles(row.roles),
+            limits=rows.read_limits(row.limits),
+            created_at=to_datetime(row.created_at),
+            groups=tuple(groups_of[row.name]),
+            subjects=tuple(subjects_of[row.name]),
+            grants=tuple(grants_of[row.name]),
+            keys=tuple(keys_of[row.name]),
+        )
+        for row in own
+    ]
+
+
+def _groups(own: _Rows, memberships: _Rows, grants: _Rows) -> list[GroupRecord]:
+    members_of = _gather(memberships, "group", lambda row: str(row.principal))
+    grants_of = _gather(grants, "group", rows.read_grant)
+    return [
+        GroupRecord(
+            row.name, row.claim, to_datetime(row.created_at), tuple(members_of[row.name]), tuple(grants_of[row.name])
+        )
+        for row in own
+    ]
+
+
+def _gather(every: _Rows, holder: str, read: Callable[[Row[Any]], T]) -> defaultdict[str, list[T]]:
+    """What rows say, by whose they are."""
+    gathered: defaultdict[str, list[T]] = defaultdict(list)
+    for row in every:
+        gathered[row._mapping[holder]].append(read(row))  # noqa: SLF001  # SQLAlchemy's public name for it
+    return gathered

@@ -1,0 +1,124 @@
+"""An API key opens what it may until it ends, and from then on nothing, whatever process checks it."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orgserver.app import App
+from orgserver.model.access.api_keys import is_api_key, make_api_key
+from orgserver.model.access.principals import Principal
+from orgserver.model.errors import PeopleError
+from orgserver.model.orgs import Caller
+from orgserver.model.secret import Secret
+from orgserver.services.people.keys import KeyRefusal, NewKey
+from orgserver.services.people.requests import KeyChanges, PrincipalChanges
+from tests.conftest import Clock, OpenApp
+
+
+async def new_key(app: App, caller: Caller, name: str = "ada", until: datetime | None = None) -> NewKey:
+    changes = PrincipalChanges(keys=KeyChanges(new=True, until=until))
+    known = {record.name for record in await app.people.principals.all()}
+    do = app.people.principals.update if name in known else app.people.principals.add
+    key = (await do(caller, name, changes)).key
+    assert key is not None
+    return key
+
+
+@given(place=st.integers(min_value=0, max_value=52), letter=st.sampled_from("aZ0_-é "))
+def test_a_mistyped_key_is_known_to_be_none(place: int, letter: str) -> None:
+    text = make_api_key().reveal()
+    mistyped = text[:place] + letter + text[place + 1 :]
+
+    assert re.fullmatch("osk_[0-9A-Za-z]{49}", text)
+    assert is_api_key(text)
+    assert is_api_key(mistyped) == (mistyped == text)
+    assert not is_api_key(text + "a")
+    assert not is_api_key(text[:-1])
+
+
+async def test_a_key_is_its_principals_and_several_open_at_a_time(app: App, caller: Caller) -> None:
+    keys = [await new_key(app, caller), await new_key(app, caller), await new_key(app, caller, "bob")]
+
+    checked = [await app.people.api_keys.check(key.text) for key in keys]
+
+    assert checked == [Principal("ada"), Principal("ada"), Principal("bob")]
+
+
+async def test_a_key_that_is_none_opens_nothing(app: App, caller: Caller) -> None:
+    key = await new_key(app, caller)
+    text = key.text.reveal()
+
+    for none in (make_api_key(), Secret(text[:-1]), Secret(text.lower()), Secret("x"), Secret(f"{text}\n")):
+        assert await app.people.api_keys.check(none) is KeyRefusal.UNKNOWN
+
+
+async def test_a_key_that_was_ended_in_another_process_opens_nothing_with_the_next_request(
+    app: App, caller: Caller, open_again: OpenApp, clock: Clock
+) -> None:
+    first, second = await new_key(app, caller), await new_key(app, caller)
+    ending = await new_key(app, caller, until=datetime.now(UTC) + timedelta(minutes=5))
+    check = app.people.api_keys.check
+    assert [await check(key.text) for key in (first, second, ending)] == [Principal("ada")] * 3
+
+    async with open_again() as other:
+        revoking = PrincipalChanges(keys=KeyChanges(revoked=(first.id,)))
+        await other.people.principals.update(caller, "ada", revoking)
+        assert [await check(key.text) for key in (first, second)] == [KeyRefusal.REVOKED, Principal("ada")]
+        clock.advance(301)
+        assert await check(ending.text) is KeyRefusal.ENDED
+        await other.people.principals.update(caller, "ada", PrincipalChanges(enabled=False))
+        assert await check(second.text) is KeyRefusal.DISABLED
+        await other.people.principals.remove(caller, "ada")
+        assert await check(second.text) is KeyRefusal.UNKNOWN
+
+
+async def test_the_last_use_is_kept_once_a_minute_and_makes_nobody_read_the_orgs_anew(
+    app: App, caller: Caller, clock: Clock
+) -> None:
+    key = await new_key(app, caller)
+    version = (await app.access.catalog()).version
+    uses = []
+
+    for seconds in (0, 30, 31):
+        clock.advance(seconds)
+        await app.people.api_keys.check(key.text)
+        uses.append((await app.people.principals.one("ada")).keys[0].last_used_at)
+
+    assert None not in uses
+    assert uses[0] == uses[1] != uses[2]
+    assert (await app.access.reload()).version == version
+
+
+async def test_a_key_is_revoked_by_an_id_that_is_meant_for_one(app: App, caller: Caller) -> None:
+    first, second = await new_key(app, caller), await new_key(app, caller)
+    common = first.id[:2]
+
+    for beginning, words in (
+        (common, "2 keys of ada begin with"), ("zz", "ada has no key zz"), ("", "ada has no key"),
+        (first.text.reveal(), "revoked by its id, not by its text"),
+    ):  # fmt: skip
+        with pytest.raises(PeopleError, match=words) as refused:
+            await app.people.principals.update(caller, "ada", PrincipalChanges(keys=KeyChanges(revoked=(beginning,))))
+        assert first.text.reveal() not in str(refused.value)
+    await app.people.principals.update(caller, "ada", PrincipalChanges(keys=KeyChanges(revoked=(second.id.upper(),))))
+    with pytest.raises(PeopleError, match="is revoked already"):
+        await app.people.principals.update(caller, "ada", PrincipalChanges(keys=KeyChanges(revoked=(second.id,))))
+
+    assert [await app.people.api_keys.check(key.text) for key in (first, second)] == [
+        Principal("ada"), KeyRefusal.REVOKED,
+    ]  # fmt: skip
+
+
+async def test_no_text_of_a_key_is_in_the_store_or_in_what_is_said_of_it(app: App, caller: Caller) -> None:
+    key = await new_key(app, caller)
+    await app.people.api_keys.check(key.text)
+    record = await app.people.principals.one("ada")
+    await app.store.audit.catch_up()
+
+    stored = b"".join(path.read_bytes() for path in app.settings.database_file.parent.iterdir() if path.is_file())
+
+    assert key.text.reveal().encode() not in stored
+    assert key.text.reveal() not in f"{key!r} {record!r}"
