@@ -18,6 +18,8 @@ class Page:
     """Of the whole result; None where it is not known for certain."""
     next_cursor: str | None = None
     warnings: tuple[str, ...] = ()
+    is_limited: bool = False
+    """Whether there is more, which the org's policy does not let out."""
 
     @property
     def has_more(self) -> bool:

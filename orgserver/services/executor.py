@@ -230,7 +230,7 @@ class Executor:
             if org.row_id != session.org.row_id:
                 raise PolicyDenied("this alias means another org now", code="ORG_CHANGED")
             self._check_policy(org, plan.permission)
-            session.org = org
+            session.org, session.policy = org, org.policy
 
     async def _answer_unsent(self, execution: Execution[T], plan: Plan[T], begun: Begun, org: Org) -> T:
         """Answer a repeated call with what the first one answered; CallError where that is no answer to it."""

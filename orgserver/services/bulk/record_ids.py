@@ -34,6 +34,7 @@ class FirstPage:
         page = await read_first(session, request, _read_ids)
         if page.total_size and not page.rows:  # SELECT COUNT() tells a number and no records
             raise _no_ids()
+        _check_row_limit(session, page.total_size)
         for record in page.records:
             _id_of(record)
         self.page = page
@@ -72,6 +73,7 @@ async def read_ids(run: BulkRun, soql: str, first_page: FirstPage) -> RecordIds:
             raise PolicyDenied(
                 "there are more records now than a moment ago, so nothing was changed", code="CONFIRMATION_OUTDATED"
             )
+        _check_row_limit(run.session, len(ids))
         message = f"{len(ids):,} of {page.total_size:,} records found"
         await run.report_progress(len(ids), 2 * page.total_size, message)
         if page.next_path is None:
@@ -84,6 +86,17 @@ def _read_ids(reply: Reply) -> QueryPage:
     """A page with nothing but the ids of its records: whatever else was selected is let go with the reply."""
     page = rest.read_page(reply)
     return replace(page, rows=[{ID: each[ID]} if ID in each else {} for each in page.rows])
+
+
+def _check_row_limit(session: OrgSession, count: int) -> None:
+    """A change of what a query names goes to no more records than the query might give."""
+    row_limit = session.policy.row_limit
+    if row_limit is not None and count > row_limit:
+        raise PolicyDenied(
+            f"soql names {count:,} records, and this org's policy lets one query give {row_limit:,}",
+            code="ROW_LIMIT",
+            hint="narrow soql",
+        )
 
 
 def _id_of(record: FieldValues) -> bytes:

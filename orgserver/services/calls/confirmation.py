@@ -78,7 +78,7 @@ class Confirmer:
         sending: asyncio.Timeout,
     ) -> bool:
         """Ask, unless a pass covers what a look finds now; whether anybody was asked. PolicyDenied without a yes."""
-        org, policy = session.org, session.org.policy
+        org, policy = session.org, session.policy
         affected = await _look(confirm, session)
         if not _needs_person(policy, confirm, affected.count):
             return False

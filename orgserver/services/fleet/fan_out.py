@@ -213,6 +213,13 @@ def _whole(answer: Page | CallError, merge: Merge) -> Page | CallError:
     """An org whose groups did not all come, or are none, would make the numbers wrong."""
     if isinstance(answer, Page) and not merge.accepts(answer.records):
         return Rejected("the org's answer has groups whose values cannot be added up", code="BAD_REPLY")
+    if isinstance(answer, Page) and answer.is_limited:
+        return NotSent(
+            "this org has more groups than its policy lets one query give, so it was not merged",
+            code="ROW_LIMIT",
+            category="policy",
+            retryable=False,
+        )
     if isinstance(answer, Page) and answer.next_cursor is not None:
         return NotSent(
             "this org has more groups than fit one answer, so it was not merged",

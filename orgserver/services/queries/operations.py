@@ -181,7 +181,7 @@ class QueryOperations:
                 self._cursor_key, piece.rest, org=org.row_id, principal=caller.principal.name, arguments=arguments
             )
         warnings = (*piece.warnings, *subquery_rows.warnings(piece.records))
-        return Page(piece.records, piece.total_size, following, warnings)
+        return Page(piece.records, piece.total_size, following, warnings, is_limited=piece.is_limited)
 
     async def _convert_filter(self, session: OrgSession, caller: Caller, listing: Listing) -> Listing:
         """Read the filter's values by their fields' types: those that not every org has are asked for."""

@@ -18,6 +18,7 @@ from orgserver.salesforce.protocol import rest as protocol
 from orgserver.salesforce.protocol.messages import Reply, Request, remove_attributes
 from orgserver.salesforce.soql import RowQuery
 from orgserver.services.calls.access import OrgSession
+from orgserver.services.queries.row_quota import RowQuota
 from orgserver.services.results.cursors import Position
 from orgserver.services.results.record_list import GROWTH, RecordList
 
@@ -60,10 +61,31 @@ class Piece:
     warnings: tuple[str, ...] = ()
     is_done: bool = True
     """Whether Salesforce has said that nothing follows what it sent."""
+    is_limited: bool = False
+    """Whether there is more, which the org's policy does not let out."""
 
 
 async def fetch(session: OrgSession, source: Source, *, limit: int, position: Position) -> Piece:
-    """Read on from a position until the limit, the size or the end is reached."""
+    """Read on from a position until the limit, the size, the end, or the last row that the policy lets out."""
+    quota = RowQuota.at(session.policy.row_limit, position)
+    if quota.left == 0 and not position.begins:  # it was lowered since
+        return Piece([], None, None, (quota.warning,), is_limited=True)
+    rows = quota.cut_query(source.rows)
+    piece = await _fetch(session, replace(source, rows=rows), min(limit, quota.left), position)
+    if rows is not source.rows and piece.total_size is not None and piece.total_size > quota.row_limit:
+        piece = replace(piece, total_size=None)  # as many as were asked for, and nobody knows how many more
+    if piece.rest is None and not quota.is_limited:
+        return piece
+    records, row_count, is_cut = quota.take(piece.records)
+    if is_cut or (row_count == quota.left and piece.rest is not None):
+        warnings = (*piece.warnings, quota.warning)
+        return replace(piece, records=records, rest=None, warnings=warnings, is_limited=True)
+    if piece.rest is None:
+        return piece
+    return replace(piece, rest=replace(piece.rest, row_count=quota.before + row_count))
+
+
+async def _fetch(session: OrgSession, source: Source, limit: int, position: Position) -> Piece:
     reading = _Reading(session, source, limit)
     if source.rows is None or (position.shown is None and not position.begins):
         return await reading.run(source.text, position, max(limit, _SMALLEST_BATCH))

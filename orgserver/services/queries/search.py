@@ -17,6 +17,7 @@ from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Operation, Plan
 from orgserver.services.policies.field_limits import FieldLimits
 from orgserver.services.policies.field_rules import is_searchable, limits_fields
+from orgserver.services.queries import row_quota
 from orgserver.services.results import result_size
 from orgserver.services.results.record_list import RecordList
 
@@ -120,18 +121,23 @@ async def _ask(session: OrgSession, text: str, returning: dict[str, tuple[str, .
 
 
 async def _send(session: OrgSession, text: str, returning: dict[str, tuple[str, ...]], limit: int) -> SearchResult:
+    row_limit = session.policy.row_limit
+    limit = limit if row_limit is None else min(limit, row_limit)
     by_name = any(limits_fields(session.policy, name) for name in returning)
     find = sosl.find(text, returning, min(limit + 1, sosl.MAX_FOUND), scope="NAME" if by_name else "ALL")
     request = rest.search(session.org.api_version, find)
-    return await session.call(request, lambda reply: _cut(rest.read_search_results(reply), limit))
+    return await session.call(request, lambda reply: _cut(rest.read_search_results(reply), limit, row_limit))
 
 
-def _cut(rows: list[FieldValues], limit: int) -> SearchResult:
+def _cut(rows: list[FieldValues], limit: int, row_limit: int | None) -> SearchResult:
     page = RecordList()
     for record in map(result_size.without_nulls, rows[:limit]):
         if not page.add(record):
             break
     warnings = page.warnings
     if len(page.records) < len(rows) or len(rows) == sosl.MAX_FOUND:
-        warnings = (*warnings, "there is more than is shown: narrow text, name objects, or raise limit")
+        more = "there is more than is shown: narrow text, name objects, or raise limit"
+        if row_limit is not None and len(page.records) == row_limit:
+            more = row_quota.warning(row_limit)
+        warnings = (*warnings, more)
     return SearchResult(page.records, warnings)

@@ -31,6 +31,8 @@ class Position:
     shown: int | None = None
     """How many records of the whole result were handed out, where its order is total, so that it can be begun again;
     None: the query runs as it was written."""
+    row_count: int | None = None
+    """How many rows the whole result has given so far, those of subqueries too; cursors of before do not say it."""
     asked_at: int | None = None
     """When the first page was asked for, in milliseconds since 1970, where the query depends on that."""
     soql: str | None = None
@@ -50,6 +52,7 @@ def write(key: Key, position: Position, *, org: str, principal: str, arguments: 
         "p": position.path,
         "s": position.skip,
         "n": position.shown,
+        "r": position.row_count,
         "t": position.asked_at,
         "o": position.arguments_digest,
     }
@@ -69,7 +72,15 @@ def read(key: Key, cursor: str, *, org: str, principal: str, arguments: Mapping[
         ) from None
     if expires_at < time.time():  # Salesforce forgets the result by the wall clock
         raise InvalidArgument("cursor is too old", fields=["cursor"], hint="start again without a cursor")
-    return Position(note.get("p"), note.get("s", 0), note.get("n"), note.get("t"), note.get("q"), note.get("o"))
+    return Position(
+        path=note.get("p"),
+        skip=note.get("s", 0),
+        shown=note.get("n"),
+        row_count=note.get("r"),
+        asked_at=note.get("t"),
+        soql=note.get("q"),
+        arguments_digest=note.get("o"),
+    )
 
 
 def _context(org: str, principal: str, arguments: Mapping[str, Any]) -> Context:
