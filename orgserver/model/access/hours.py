@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from datetime import datetime, time
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _FORM = re.compile(r"(\S+)\s+(\d\d:\d\d)-(\d\d:\d\d)\s+(\S+)")
 _HINT = "hours look like 'Mon-Fri 08:00-18:00 Europe/Berlin'"
+_DAY_MINUTES = 24 * 60
+_MINUTE = timedelta(minutes=1)
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+_DAYS_AHEAD = 15
+"""For so many days the next opening is looked for: every week is the same, but for changes of the clocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +30,17 @@ class Hours:
     end: time
     """The first moment that is outside; midnight means the day's end."""
     zone: str
+    _zone: ZoneInfo = field(init=False, repr=False, compare=False)
+    _minutes: range = field(init=False, repr=False, compare=False)
+    """Of the day, those within."""
+    _latest: tuple[datetime, datetime, bool] = field(init=False, repr=False, compare=False)
+    """The minute that was asked about last, and the answer: so asking anew costs two comparisons."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_zone", ZoneInfo(self.zone))
+        end = _minute(self.end) or _DAY_MINUTES
+        object.__setattr__(self, "_minutes", range(_minute(self.start), end))
+        object.__setattr__(self, "_latest", (_NEVER, _NEVER, False))
 
     def __str__(self) -> str:
         return self.text
@@ -47,10 +64,55 @@ class Hours:
         return cls(text, days, start, end, zone)
 
     def hold(self, now: datetime) -> bool:
-        """Whether an instant lies within."""
-        local = now.astimezone(ZoneInfo(self.zone))
-        clock = local.time()
-        return local.weekday() in self.days and self.start <= clock and (self.end == time() or clock < self.end)
+        """Whether an instant lies within, by the clock on the wall: an hour that comes twice counts twice."""
+        since, until, answer = self._latest
+        if since <= now < until:
+            return answer
+        local = now.astimezone(self._zone)
+        answer = local.hour * 60 + local.minute in self._minutes and local.weekday() in self.days
+        minute = now.replace(second=0, microsecond=0)
+        object.__setattr__(self, "_latest", (minute, minute + _MINUTE, answer))
+        return answer
+
+    def possible_openings(self, since: datetime, days: int) -> Iterator[datetime]:
+        """Instants from ``since`` on at which these hours may begin: where a day's span does, or the clocks change."""
+        today = since.astimezone(self._zone).date()
+        for number in range(-1, days + 1):
+            day = today + timedelta(days=number)
+            yield from (each for each in (*self._starts(day), *_clock_changes(self._zone, day)) if each >= since)
+
+    def _starts(self, day: date) -> Iterator[datetime]:
+        """When the span of a day begins: twice where the clocks are set back over it."""
+        for fold in (0, 1):
+            yield datetime.combine(day, self.start, self._zone).replace(fold=fold).astimezone(UTC)
+
+
+def next_opening(hours: Collection[Hours], now: datetime) -> datetime | None:
+    """The first instant from now on at which all of these hours hold; None if there is none in two weeks."""
+    if all(each.hold(now) for each in hours):
+        return now
+    instants = sorted({instant for each in hours for instant in each.possible_openings(now, _DAYS_AHEAD)})
+    return next((instant for instant in instants if all(each.hold(instant) for each in hours)), None)
+
+
+def _clock_changes(zone: ZoneInfo, day: date) -> Iterator[datetime]:
+    """The instant at which the clocks of a zone change around a day, to the second."""
+    before = datetime.combine(day, time(), UTC) - timedelta(hours=12)
+    after = before + timedelta(days=2)
+    offset = before.astimezone(zone).utcoffset()
+    if after.astimezone(zone).utcoffset() == offset:
+        return
+    while after - before > timedelta(seconds=1):
+        middle = (before + (after - before) // 2).replace(microsecond=0)
+        if middle.astimezone(zone).utcoffset() == offset:
+            before = middle
+        else:
+            after = middle
+    yield after
+
+
+def _minute(clock: time) -> int:
+    return clock.hour * 60 + clock.minute
 
 
 def _read_days(text: str) -> list[int]:
