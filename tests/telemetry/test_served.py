@@ -154,11 +154,11 @@ def test_unless_asked_the_sdk_is_not_even_imported(environ: dict[str, str]) -> N
         "from orgserver.__main__ import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
-        "print([m for m in sys.modules if m.startswith(('opentelemetry.sdk', 'opentelemetry.exporter', 'orgserver.telemetry.'))])"
+        "print([m for m in sorted(sys.modules) if m.startswith(('opentelemetry.sdk', 'opentelemetry.exporter', 'orgserver.telemetry.'))])"
     )
 
     ran = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=os.environ | environ
     )
 
-    assert ran.stdout == "['orgserver.telemetry.signals']\n"
+    assert ran.stdout == "['orgserver.telemetry.environment', 'orgserver.telemetry.signals']\n"
