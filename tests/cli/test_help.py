@@ -90,10 +90,6 @@ def test_a_misspelled_command_names_the_nearest(words: str, meant: str) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        "add-org acme --allow-object Contact", "add-org acme --deny-object Contact",
-        "add-org acme --hide-field Contact.Email", "add-org acme --row-limit 5", "add-org acme --api-budget 5",
-        "update-org acme --hide-field Contact.Email", "update-org acme --no-row-limit",
-        "update-org acme --no-hide-field",
         "serve --http 127.0.0.1:1", "serve --tls-cert x", "serve --public-url https://x", "serve --allow-host x",
         "serve --allow-origin x", "serve --oauth-issuer x", "serve --oauth-audience x", "serve --tls-key x",
     ],
@@ -121,6 +117,11 @@ def test_what_this_version_does_not_do_yet_is_refused_in_one_line(words: str) ->
         "add-org acme --auth client-credentials --username x",
         "add-org acme --auth jwt --callback-url http://localhost:1/x", "add-org acme --auth password",
         "update-org acme --client-id x", "update-org acme --callback-url http://localhost:1/x",
+        "add-org acme --allow-object Contact:fly", "add-org acme --deny-object Con.tact", "add-org acme --hide-field Email",
+        "add-org acme --mask-field Contact.Owner.Name", "add-org acme --row-limit -1", "add-org acme --api-budget x",
+        "add-org acme --hours always", "update-org acme --hide-field Contact.Email --no-hide-field contact.email",
+        "update-org acme --row-limit 5 --no-row-limit", "update-org acme --no-hide-field Email",
+        "import-orgs --csv x --allow-object Contact:", "add-org acme --no-row-limit",
         "update-org acme --auth web --api-version x", "check-org --try-token", "check-org acme globex --try-token",
     ],
 )  # fmt: skip

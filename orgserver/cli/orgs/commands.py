@@ -10,7 +10,7 @@ import click
 
 from orgserver.cli import completion
 from orgserver.cli.confirmation import agree, agree_guarded
-from orgserver.cli.orgs.org_details import ago, details_of, tell_of_clients, warn_of_idleness, warn_of_move
+from orgserver.cli.orgs.org_details import ago, details_of, lines_of, tell_of_clients, warn_of_idleness, warn_of_move
 from orgserver.cli.output import Failure, print_facts, print_json, safe, tell, warn
 from orgserver.cli.process import app_of, app_to_read, operator, run, settings_of
 from orgserver.cli.tables import print_table, wide_option
@@ -110,7 +110,7 @@ def show_org(alias: str, as_json: bool) -> None:
     if as_json:
         print_json(details_of(org))
     else:
-        print_facts({name: value for name, value in details_of(org).items() if name != "alias"})  # "org" says it
+        print_facts(lines_of(org))
         warn_of_move(org)
         warn_of_idleness(org)
 

@@ -1,8 +1,8 @@
 """Which orgs a CSV file offers, a row each. What is wrong is named by row and column, and never by its value.
 
 Columns: ``alias`` and ``client_id``; ``client_secret``, ``refresh_token``, ``login_url``, ``instance_url``,
-``username``, ``private_key_file``, ``audience``, ``auth``, ``tag``, ``trust_host``, ``read_only``. Rows are counted as
-spreadsheets count them: the first one holds the columns' names.
+``username``, ``private_key_file``, ``audience``, ``auth``, ``tag``, ``trust_host``, and those that set limits. Rows are
+counted as spreadsheets count them: the first one holds the columns' names.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
+from orgserver.cli.policies import columns as limit_columns
 from orgserver.model import names
 from orgserver.model.access.policies import Policy
 from orgserver.model.errors import ConfigError
@@ -40,14 +41,12 @@ COLUMNS = (
     "auth",
     "tag",
     "trust_host",
-    "read_only",
+    *limit_columns.COLUMNS,
 )
 MAX_BYTES = 16 * 1024 * 1024
 _REQUIRED = ("alias", "client_id")
-_OTHER_NAMES = {"tags": "tag", "trust_hosts": "trust_host"}
+_OTHER_NAMES = {"tags": "tag", "trust_hosts": "trust_host", **limit_columns.OTHER_NAMES}
 _DELIMITERS = ",;\t"
-_YES = ("true", "yes", "y", "1", "x")
-_NO = ("", "false", "no", "n", "0")
 _KINDS = ("refresh-token", "jwt", "client-credentials")
 _REQUIRED_BY_KIND = {"refresh-token": "refresh_token", "jwt": "private_key_file", "client-credentials": "client_secret"}
 
@@ -186,7 +185,7 @@ def _registration(row: Mapping[str, str] | None, source: str, csv_file: CsvFile)
         instance_url=instance,
         trusted_hosts=trusted,
         tags=tuple(dict.fromkeys(_words(row["tag"]))),
-        policy=Policy(read_only=_flag(row, "read_only")),
+        policy=_policy(row),
     )
 
 
@@ -254,11 +253,11 @@ def _audience(row: Mapping[str, str], kind: AuthKind, login: str, trusted: tuple
         raise _Fault("audience", str(error)) from None
 
 
-def _flag(row: Mapping[str, str], column: str) -> bool:
-    text = row[column].lower()
-    if text not in (*_YES, *_NO):
-        raise _Fault(column, "neither yes nor no")
-    return text in _YES
+def _policy(row: Mapping[str, str]) -> Policy:
+    try:
+        return limit_columns.read_policy(row)
+    except limit_columns.CellRefused as error:
+        raise _Fault(error.column, str(error)) from None
 
 
 def _private_key(path: Path) -> Secret:

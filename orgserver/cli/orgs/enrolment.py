@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from orgserver.cli import completion
+from orgserver.cli.confirmation import agree_guarded
 from orgserver.cli.orgs.credential_options import api_version_of, credential_options, read_registration
 from orgserver.cli.orgs.org_details import details_of
 from orgserver.cli.output import print_facts, print_json, tell, warn
+from orgserver.cli.policies.options import policy_options, read_policy
 from orgserver.cli.process import app_of, operator, run, settings_of, shell_line
 from orgserver.config import Settings
 from orgserver.model import names
-from orgserver.model.access.policies import Policy
-from orgserver.model.errors import ConfigError
+from orgserver.model.access.policies import CONFIRM_ABOVE, Policy
+from orgserver.model.orgs import Caller
 
 if TYPE_CHECKING:
+    from orgserver.app import App
     from orgserver.services.orgs.enrolment import Enrolled, Registration
 
-F = TypeVar("F", bound=Callable[..., Any])
 _PATIENCE_SECONDS = 0.5
 _OLD_TOKEN: dict[str, tuple[Callable[[str], None], str]] = {
     "revoked": (tell, "The refresh token that {} had before was revoked at Salesforce."),
@@ -40,49 +42,6 @@ _PASSED_BY = {
 }
 """Sources that hold no copy themselves."""
 _REMOVE = dict.fromkeys(_PASSED_BY, "Remove it where it came from")
-_KEEP = "Keep, sealed, what changes replace, so that `audit undo` can restore it."
-_CONFIRM = "Let a person confirm every delete: at the client, or by `orgserver approve`."
-_ENFORCED = ("read_only", "keep_values", "confirm_deletes")
-_LISTS = ("allow-object", "deny-object", "hide-field")
-_NUMBERS = ("row-limit", "api-budget")
-
-
-def policy_options(command: F) -> F:
-    """The options of add-org."""
-    return _later(click.option("--read-only", is_flag=True, help="Refuse every change in this org.")(_shared(command)))
-
-
-def changed_policy_options(command: F) -> F:
-    """The options of update-org, each with its ``--no-…`` form."""
-    for name in (*_LISTS, *_NUMBERS):
-        command = click.option(f"--no-{name}", is_flag=True, default=None, hidden=True)(command)
-    read_only = click.option("--read-only/--no-read-only", default=None, help="Refuse every change in this org.")
-    return _later(read_only(_shared(command)))
-
-
-def _shared(command: F) -> F:
-    command = click.option("--keep-values/--no-keep-values", default=None, help=_KEEP)(command)
-    return click.option("--confirm-deletes/--no-confirm-deletes", default=None, help=_CONFIRM)(command)
-
-
-def _later(command: F) -> F:
-    """What the contract names and this version does not enforce: taken, to be refused in one line."""
-    for name in _LISTS:
-        command = click.option(f"--{name}", multiple=True, hidden=True)(command)
-    for name in _NUMBERS:
-        command = click.option(f"--{name}", hidden=True)(command)
-    return command
-
-
-def policy_of(options: dict[str, Any]) -> dict[str, Any]:
-    """What is set; ConfigError for a limit that this version would not hold."""
-    for name in (*_LISTS, *_NUMBERS, *(f"no-{each}" for each in (*_LISTS, *_NUMBERS))):
-        if options.get(name.replace("-", "_")) not in (None, ()):
-            raise ConfigError(
-                f"--{name} is not enforced by this version, so it is refused",
-                hint="--read-only, --confirm-deletes and --keep-values are enforced",
-            )
-    return {name: options[name] for name in _ENFORCED if options.get(name) is not None}
 
 
 @click.command(
@@ -112,7 +71,7 @@ def add_org(**options: Any) -> None:
     Secrets come from ORGSERVER_CLIENT_SECRET and ORGSERVER_REFRESH_TOKEN, a file, standard input,
     or a hidden prompt; never from an option.
     """
-    policy = Policy(**policy_of(options))
+    policy = read_policy(options)
     try:
         alias = names.alias(options["alias"])
     except ValueError as error:
@@ -130,14 +89,25 @@ async def enrol(settings: Settings, registration: Registration) -> Enrolled:
     from orgserver.cli.login.browser import sign_in  # noqa: PLC0415
 
     async with app_of(settings) as app:
+        undone = f"{registration.alias} was not registered"
+        caller = await permission_to_limit(app, registration.command, [registration.policy], undone)
         try:
-            return await _patiently(app.enrolment.add(operator(), registration, sign_in))
+            return await _patiently(app.enrolment.add(caller, registration, sign_in))
         except asyncio.CancelledError:
             if await app.enrolment.kept_draft(registration.alias):
                 tell("What Salesforce answered so far is kept, sealed: the same command again goes on from there.")
             else:
                 tell("Nothing was changed.")
             raise
+
+
+async def permission_to_limit(app: App, command: str, policies: Iterable[Policy], undone: str) -> Caller:
+    """Ask a person where a new org's policy allows more than none would; whoever registers it."""
+    higher = [policy.confirm_above for policy in policies if Policy().loosened_by(policy) and policy.confirm_above]
+    if not higher:
+        return operator()
+    question = f"Let changes of up to {max(higher)} records pass without a person (usually {CONFIRM_ABOVE})?"
+    return await agree_guarded(app, command, question, undone=undone)
 
 
 async def _patiently(enrolling: Coroutine[Any, Any, Enrolled]) -> Enrolled:

@@ -10,13 +10,13 @@ import click
 
 from orgserver.cli.login.sf_cli import agree
 from orgserver.cli.orgs.csv_rows import COLUMNS
-from orgserver.cli.orgs.enrolment import known_limits, policy_of, policy_options, same_limits
+from orgserver.cli.orgs.enrolment import known_limits, permission_to_limit, same_limits
 from orgserver.cli.orgs.import_sources import STDIN, Common, from_csv, from_sf, place_of
 from orgserver.cli.output import Failure, print_json, safe, tell, warn
-from orgserver.cli.process import app_of, operator, run, settings_of
+from orgserver.cli.policies.options import policy_options, read_policy
+from orgserver.cli.process import app_of, run, settings_of
 from orgserver.cli.tables import print_table, wide_option
 from orgserver.config import Settings
-from orgserver.model.access.policies import Policy
 from orgserver.model.errors import ConfigError, OperatorError
 from orgserver.salesforce import hosts
 from orgserver.services.orgs.import_plan import Candidate, Fate, ImportResult, PlannedOrg
@@ -69,7 +69,7 @@ def _common(options: dict[str, Any]) -> Common:
         trusted = tuple(hosts.check_host(host) for host in options["trust_host"])
     except ValueError as error:
         raise ConfigError(f"--trust-host: {error}") from None
-    return Common(trusted, tuple(options["tags"]), Policy(**policy_of(options)))
+    return Common(trusted, tuple(options["tags"]), read_policy(options))
 
 
 async def _make_plan(settings: Settings, candidates: Sequence[Candidate]) -> list[PlannedOrg]:
@@ -82,7 +82,9 @@ async def _carry_out(settings: Settings, plan: Sequence[PlannedOrg], *, as_json:
         click.echo(safe(_line(result)), err=as_json)
 
     async with app_of(settings) as app:
-        task = asyncio.ensure_future(app.org_import.carry_out(operator(), plan, say))
+        new = [each.candidate.policy for each in plan if each.fate is Fate.NEW]
+        caller = await permission_to_limit(app, "import-orgs", new, "nothing was imported")
+        task = asyncio.ensure_future(app.org_import.carry_out(caller, plan, say))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:

@@ -39,8 +39,13 @@ class Common:
             registration,
             trusted_hosts=tuple(dict.fromkeys((*self.trusted, *registration.trusted_hosts))),
             tags=tuple(dict.fromkeys((*self.tags, *registration.tags))),
-            policy=self.policy.strictest(registration.policy),
+            policy=self.limit(registration.policy),
         )
+
+    def limit(self, policy: Policy) -> Policy:
+        """A policy with these limits, too; of numbers that need a person, only those that were said count."""
+        numbers = [number for number in (self.policy.confirm_above, policy.confirm_above) if number is not None]
+        return replace(self.policy.strictest(policy), confirm_above=min(numbers, default=None))
 
 
 async def from_sf(common: Common) -> list[Candidate]:
@@ -121,7 +126,7 @@ def _with(common: Common, row: Candidate) -> Candidate:
     async def prepare(alias: Alias) -> Registration:
         return common.added_to(await row.prepare(alias))
 
-    return replace(row, prepare=prepare, policy=common.policy.strictest(row.policy))
+    return replace(row, prepare=prepare, policy=common.limit(row.policy))
 
 
 def _read(file: str) -> bytes:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from orgserver.cli.output import tell, warn
+from orgserver.model.access.policies import SWITCHES
 from orgserver.model.orgs import Org
 
 
@@ -36,6 +38,7 @@ def details_of(org: Org) -> dict[str, Any]:
         "read_only": org.policy.read_only,
         "keep_values": org.policy.keep_values,
         "confirm_deletes": org.policy.confirm_deletes,
+        "policy": org.policy.facts(),
         "tags": list(org.tags),
         "source": org.source,
         "created_at": _iso(org.created_at),
@@ -44,15 +47,34 @@ def details_of(org: Org) -> dict[str, Any]:
     }
 
 
+def lines_of(org: Org) -> dict[str, Any]:
+    """The same for a person to read: its limits a line each."""
+    facts: dict[str, Any] = {}
+    for name, value in details_of(org).items():
+        if name == "policy":
+            facts |= {limit: text for limit, text in org.policy.texts().items() if text}
+        elif name != "alias":  # "org" says it
+            facts[name] = value
+    return facts
+
+
 def changes(before: Org, after: Org) -> list[dict[str, Any]]:
     """What a command changed of an org: {field, from, to} each."""
+    off = dict.fromkeys(SWITCHES, False)
+    return own_changes(before, after) + _compare(off | before.policy.facts(), off | after.policy.facts())
+
+
+def own_changes(before: Org, after: Org) -> list[dict[str, Any]]:
+    """What it changed beside its policy."""
     from orgserver.services.orgs import visible_orgs  # noqa: PLC0415  # as above
 
     def facts(org: Org) -> dict[str, Any]:
-        own = {"alias": org.alias, "state": visible_orgs.state(org).value, "tags": list(org.tags)}
-        return own | org.policy.facts()
+        return {"alias": org.alias, "state": visible_orgs.state(org).value, "tags": list(org.tags)}
 
-    old, new = facts(before), facts(after)
+    return _compare(facts(before), facts(after))
+
+
+def _compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[dict[str, Any]]:
     names = dict.fromkeys((*old, *new))
     return [
         {"field": name, "from": old.get(name), "to": new.get(name)} for name in names if old.get(name) != new.get(name)

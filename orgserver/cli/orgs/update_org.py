@@ -12,13 +12,15 @@ from orgserver.cli import completion
 from orgserver.cli.confirmation import agree_guarded
 from orgserver.cli.orgs import enrolment, org_details
 from orgserver.cli.orgs.credential_options import api_version_of, credential_options, read_registration
-from orgserver.cli.orgs.enrolment import changed_policy_options, policy_of
 from orgserver.cli.orgs.org_details import details_of
-from orgserver.cli.output import plain, print_json, tell
+from orgserver.cli.output import plain, print_json, safe, tell, warn
+from orgserver.cli.policies.limit_texts import change_lines, loosening_lines
+from orgserver.cli.policies.options import changed_policy_options, read_edit
 from orgserver.cli.process import app_of, operator, run, settings_of
 from orgserver.config import Settings
 from orgserver.model import names
-from orgserver.model.access.policies import Policy
+from orgserver.model.access.policies import Policy, option
+from orgserver.model.access.policy_edits import PolicyEdit
 from orgserver.model.orgs import Caller, Credential, Org
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ def update_org(alias: str, as_json: bool, **options: Any) -> None:
         raise click.UsageError("nothing to change; see --help")
     api_version_of(options)
     settings = settings_of()
-    caller, policy = run(_permission(settings, alias, changes.get("policy") or {}))
+    caller, policy = run(_permission(settings, alias, changes.get("policy")))
     enrolled = _log_in_again(settings, alias, options) if options["auth"] else None
     before, after, twins = run(_change(settings, caller, alias, changes, policy)) if changes else (None, None, ())
     if enrolled is not None:
@@ -81,9 +83,11 @@ def _show(before: Org, after: Org, twins: Sequence[names.Alias], *, as_json: boo
     if as_json:
         print_json(details_of(after) | {"also_known_as": list(twins), "changed": changes})
         return
-    for change in changes:
-        name = change["field"].replace("_", "-")
+    for change in org_details.own_changes(before, after):
+        name = change["field"]
         click.echo(f"{after.alias}: {name} {plain(change['from']) or 'none'} → {plain(change['to']) or 'none'}")
+    for line in change_lines(before.policy, after.policy):
+        click.echo(safe(f"{after.alias}: {line}"))
     if not changes:
         now = ", ".join((visible_orgs.state(after).value, *after.policy.limits))
         click.echo(f"{after.alias}: nothing changed, it is so already ({now})")
@@ -98,23 +102,26 @@ def _changes(options: dict[str, Any]) -> dict[str, Any]:
     changes = {
         "rename": rename,
         "enabled": None if options["disable"] is None else not options["disable"],
-        "policy": policy_of(options) or None,
+        "policy": read_edit(options) or None,
         "tags": () if options["no_tags"] else (tuple(options["tags"]) or None),
     }
     return {name: value for name, value in changes.items() if value is not None}
 
 
-async def _permission(settings: Settings, alias: str, policy: dict[str, bool]) -> tuple[Caller, Policy | None]:
-    """Ask a person before a limit is taken away: who changes the org, and the limits that the person saw."""
-    if all(policy.values()):
+async def _permission(settings: Settings, alias: str, edit: PolicyEdit | None) -> tuple[Caller, Policy | None]:
+    """Ask a person before a limit is taken away or widened: who changes the org, and the limits that were judged."""
+    if edit is None:
         return operator(), None
     async with app_of(settings) as app:
         org = await app.registry.one(alias)
-        loosened = org.policy.loosened_by(Policy.read(org.policy.facts() | policy))
-        if not loosened:
+        for name, items in edit.absent_from(org.policy).items():
+            warn(f"{org.alias}: {option(name)} does not name {', '.join(items)}, so nothing is taken away there")
+        after = edit.apply(org.policy)
+        if not org.policy.loosened_by(after):
             return operator(), org.policy
         also = "".join(f", {twin}" for twin in await app.registry.twins(org))
-        question = f"Take {', '.join(loosened)} away from {org.alias}{also} ({org.name}, {org.org_id})?"
+        changes = "; ".join(loosening_lines(org.policy, after))
+        question = f"Loosen the limits of {org.alias}{also} ({org.name}, {org.org_id}): {changes}?"
         return await agree_guarded(app, "update-org", question, undone=f"{org.alias} was not changed"), org.policy
 
 

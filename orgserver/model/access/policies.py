@@ -8,6 +8,7 @@ from functools import reduce
 from typing import Any, Literal
 
 from orgserver.model.access.hours import Hours
+from orgserver.model.access.limit_changes import LimitChange, compare
 
 ObjectAction = Literal["read", "create", "update", "delete"]
 OBJECT_ACTIONS: tuple[ObjectAction, ...] = ("read", "create", "update", "delete")
@@ -61,9 +62,9 @@ class Policy:
             confirm_deletes=self.confirm_deletes or other.confirm_deletes,
             keep_values=self.keep_values or other.keep_values,
             allow_objects=_common(self.allow_objects, other.allow_objects),
-            deny_objects=_joined(self.deny_objects, other.deny_objects),
-            hide_fields=_together(self.hide_fields, other.hide_fields),
-            mask_fields=_together(self.mask_fields, other.mask_fields),
+            deny_objects=join_rules(self.deny_objects, other.deny_objects),
+            hide_fields=join_names(self.hide_fields, other.hide_fields),
+            mask_fields=join_names(self.mask_fields, other.mask_fields),
             row_limit=_least(self.row_limit, other.row_limit),
             confirm_above=_least_confirm(self.confirm_above, other.confirm_above),
             api_budget=_least(self.api_budget, other.api_budget),
@@ -110,10 +111,13 @@ class Policy:
         both = _explicit(self).strictest(after)
         return tuple(option(name) for name in _FIELDS if getattr(both, name) != getattr(after, name))
 
+    def changes(self, other: Policy) -> tuple[LimitChange, ...]:
+        """What is another in ``other``; of two lists, item by item."""
+        return tuple(change for name in _FIELDS for change in compare(name, getattr(self, name), getattr(other, name)))
+
     def changed_to(self, other: Policy) -> tuple[str, ...]:
-        """What is another in ``other``, in the words of the audit log: ``read_only``, ``no_keep_values``."""
-        before, after = self.facts(), other.facts()
-        return tuple(name if name in after else f"no_{name}" for name in _FIELDS if before.get(name) != after.get(name))
+        """What is another in ``other``, in the words of the audit log: ``no_keep_values``, ``row_limit:50->20``."""
+        return tuple(str(change) for change in self.changes(other))
 
 
 def option(name: str) -> str:
@@ -143,6 +147,8 @@ def read_policy_field(text: str) -> str:
     return f"{sobject(name)}.{field_name}"
 
 
+SWITCHES = ("read_only", "confirm_deletes", "keep_values")
+"""Limits that are on or off."""
 _NO_LIMITS = Policy()
 _FIELDS = tuple(each.name for each in fields(Policy))
 _SINGULAR = {
@@ -179,11 +185,11 @@ def _list_reader(read: Callable[[str], Any]) -> Callable[[str, Any], tuple[Any, 
 
 
 def _read_rules(name: str, value: Any) -> tuple[ObjectRule, ...]:
-    return _joined(_list_reader(read_object_rule)(name, value), ())
+    return join_rules(_list_reader(read_object_rule)(name, value), ())
 
 
 def _read_fields(name: str, value: Any) -> tuple[str, ...]:
-    return _together(_list_reader(read_policy_field)(name, value), ())
+    return join_names(_list_reader(read_policy_field)(name, value), ())
 
 
 def _read_hours(name: str, value: Any) -> tuple[Hours, ...]:
@@ -215,7 +221,7 @@ def _plain(value: Any) -> Any:
 
 
 def _text(value: Any) -> str:
-    return ", ".join(value) if isinstance(value, list) else str(value)
+    return (", ".join(value) or "nothing") if isinstance(value, list) else str(value)
 
 
 def _least(one: int | None, other: int | None) -> int | None:
@@ -229,12 +235,12 @@ def _least_confirm(one: int | None, other: int | None) -> int | None:
     return min(CONFIRM_ABOVE if number is None else number for number in (one, other))
 
 
-def _together(one: Iterable[str], other: Iterable[str]) -> tuple[str, ...]:
+def join_names(one: Iterable[str], other: Iterable[str]) -> tuple[str, ...]:
     """Names of either, each once whatever its case, sorted."""
     return tuple(sorted({name.casefold(): name for name in (*other, *one)}.values(), key=str.casefold))
 
 
-def _by_object(rules: Iterable[ObjectRule]) -> dict[str, ObjectRule]:
+def rules_by_object(rules: Iterable[ObjectRule]) -> dict[str, ObjectRule]:
     """One rule for each object, whatever the case it is written in: every action of all of them."""
     found: dict[str, ObjectRule] = {}
     for rule in rules:
@@ -245,8 +251,9 @@ def _by_object(rules: Iterable[ObjectRule]) -> dict[str, ObjectRule]:
     return found
 
 
-def _joined(one: Iterable[ObjectRule], other: Iterable[ObjectRule]) -> tuple[ObjectRule, ...]:
-    rules = _by_object((*other, *one))
+def join_rules(one: Iterable[ObjectRule], other: Iterable[ObjectRule]) -> tuple[ObjectRule, ...]:
+    """Rules of either, one for each object."""
+    rules = rules_by_object((*other, *one))
     return tuple(rules[name] for name in sorted(rules))
 
 
@@ -254,7 +261,7 @@ def _common(one: tuple[ObjectRule, ...] | None, other: tuple[ObjectRule, ...] | 
     """What both allow."""
     if one is None or other is None:
         return other if one is None else one
-    mine, yours = _by_object(one), _by_object(other)
+    mine, yours = rules_by_object(one), rules_by_object(other)
     common = {name: mine[name].actions & yours[name].actions for name in sorted(mine) if name in yours}
     return tuple(ObjectRule(mine[name].object, actions) for name, actions in common.items() if actions)
 

@@ -219,7 +219,7 @@ class Enrolment:
             )
         self._store.orgs.credentials.replace_in(tx, org.row_id, credential, access)
         changes = policies.pin_in(tx, org.row_id, org.org_id) if org.org_id is not None else []
-        changes += policies.limit_in(tx, org.row_id, registration.policy.strictest)
+        changes += policies.limit_in(tx, org.row_id, lambda policy: policy.limited_by(registration.policy))
         self._store.orgs.change_in(tx, org.row_id, lambda _old: org)
         return changes
 

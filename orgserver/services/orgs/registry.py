@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Any
 
 from orgserver.model.access.policies import Policy
+from orgserver.model.access.policy_edits import PolicyEdit
 from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.errors import CallError, EnrolmentError, Rejected
 from orgserver.model.names import Alias, OrgId, nearest, new_id, org_id
@@ -123,22 +124,21 @@ class Registry:
         *,
         rename: Alias | None = None,
         enabled: bool | None = None,
-        policy: Mapping[str, Any] | None = None,
+        policy: PolicyEdit | Mapping[str, Any] | None = None,
         tags: tuple[str, ...] | None = None,
         seen: Policy | None = None,
     ) -> Org:
         """Rename, enable, disable, or change an org's policy, which binds its other aliases too.
 
+        A policy's change is an edit, or what its limits are to be, by name.
+
         ``seen`` is the policy that a person saw when they agreed to the change: another one is not changed.
         """
         org = await self.one(alias)
-        changes = _words(
-            enabled=enabled, **(policy or {}), alias=rename is not None or None, tags=tags is not None or None
-        )
+        edit = policy if isinstance(policy, PolicyEdit) else PolicyEdit(policy or {})
+        words = _words(enabled=enabled, alias=rename is not None or None, tags=tags is not None or None)
         intent = replace(
-            intent_on(caller, "update-org", org, Action.POLICY if policy else Action.ENROL),
-            object=rename,
-            fields=changes,
+            intent_on(caller, "update-org", org, Action.POLICY if edit else Action.ENROL), object=rename, fields=words
         )
         if rename is not None and rename != org.alias and rename in (await self._access.catalog()).by_alias:
             raise EnrolmentError(f"an org is already registered as {rename}")
@@ -154,15 +154,15 @@ class Registry:
         def limited_by(old: Policy) -> Policy:
             if seen is not None and old != seen:
                 raise EnrolmentError(f"the limits of {alias} were changed meanwhile", hint="run the command again")
-            return replace(old, **(policy or {}))
+            return edit.apply(old)
 
         def change(tx: Transaction) -> Org | None:
             limited = policies.limit_in(tx, org.row_id, limited_by)
             done = self._store.orgs.change_in(tx, org.row_id, changed)
             if done is not None:
-                self.record_in(tx, intent)
-                others = [each for each in limited if each.org.row_id != org.row_id]
-                for each in others:
+                limits = next((each.words for each in limited if each.org.row_id == org.row_id), ())
+                self.record_in(tx, replace(intent, fields=(*limits, *intent.fields)))
+                for each in (each for each in limited if each.org.row_id != org.row_id):
                     self.record_in(tx, each.intent(intent.tool, caller))
             return done
 

@@ -36,6 +36,11 @@ class PolicyChange:
     """With the policy that it has now."""
     before: Policy
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What it was and what it became, in the words of the audit log."""
+        return self.before.changed_to(self.org.policy)
+
     def intent(self, tool: str | None, caller: Caller | None = None) -> Intent:
         """How the audit log says it; without a caller, the change followed from what an org answered."""
         return Intent(
@@ -48,7 +53,7 @@ class PolicyChange:
             org=self.org.alias,
             org_row=self.org.row_id,
             org_id=self.org.org_id,
-            fields=self.before.changed_to(self.org.policy),
+            fields=self.words,
         )
 
 

@@ -47,6 +47,7 @@ async def test_an_org_is_added_listed_shown_and_checked(shell: Shell, acme: Sand
         "read_only": True,
         "keep_values": False,
         "confirm_deletes": False,
+        "policy": {"read_only": True},
         "tags": ["eu", "pilot"],
         "source": "standard input",
         "created_at": org["created_at"],

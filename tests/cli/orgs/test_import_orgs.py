@@ -179,7 +179,7 @@ async def test_one_sf_runs_at_a_time_and_json_tells_everything(
         ("--from-sf-cli --csv x", 2, "give either --from-sf-cli or --csv FILE"),
         ("--csv nowhere.csv", 1, "nowhere.csv: no such file or directory"),
         ("--csv x --trust-host https://x", 1, "--trust-host: a trusted host is HOST or HOST:PORT"),
-        ("--csv x --row-limit 5", 1, "--row-limit is not enforced by this version"),
+        ("--csv x --hide-field Email", 2, "--hide-field: a field is named with its object, such as Contact.Email"),
         ("--from-sf-cli", 1, "the sf command printed no JSON"),
     ],
 )

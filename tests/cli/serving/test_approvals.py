@@ -247,7 +247,8 @@ async def test_a_limit_is_set_silently_and_taken_away_by_a_person_alone(app, cal
         async with person.at_terminal(*loosen) as terminal:
             question = await terminal.answer("[y/N]", "y")
             assert await terminal.end() == 0
-        assert "Take confirm-deletes away from acme (" in question
+        assert "Loosen the limits of acme (" in question
+        assert question.strip().endswith(": confirm-deletes yes → none? [y/N]")
     elif way == "unattended":
         person.let_run_unattended()
         assert (await person(*loosen)).code == 0
