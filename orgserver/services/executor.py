@@ -19,7 +19,7 @@ from orgserver.salesforce.exchange import Trace
 from orgserver.services.calls import confirmation, idempotency, snapshot
 from orgserver.services.calls.access import Access, OrgSession
 from orgserver.services.calls.confirmation import ANSWER_SECONDS, Confirmer, Notify
-from orgserver.services.calls.failures import too_late, unforeseen, with_warning
+from orgserver.services.calls.failures import too_late, unforeseen, with_warnings
 from orgserver.services.calls.plan import (
     Call,
     CallLog,
@@ -96,6 +96,8 @@ class Executor:
                 org, version = await self._access.org(execution.call.caller, execution.call.org)
                 plan = execution.make_plan(org)
                 self._check_policy(org, plan.permission)
+                lookup = self.schemas.lookup(org)
+                plan = execution.limit(plan, org.policy, lookup)
                 if plan.preflight is not None and not self.schemas.memory.allows(org, plan.preflight):
                     await self.schemas.check_call(execution.call.caller, org, plan.preflight)
                 if plan.confirm is not None:
@@ -115,7 +117,7 @@ class Executor:
             try:
                 begun = await self._begin(execution, version)
                 if begun.verdict != "catalog_changed":
-                    session = OrgSession(org, execution.deadline, Trace(), self._access.tokens)
+                    session = OrgSession(org, execution.deadline, Trace(), self._access.tokens, schemas=lookup)
                     execution.session = session
                     if begun.verdict != "begun":
                         return await self._answer_unsent(execution, execution.plan, begun, org)
@@ -194,7 +196,7 @@ class Executor:
         await self.log.finish(execution, plan, result, error)
         if error is not None:
             raise error
-        return with_warning(result, session.trace)  # type: ignore[return-value]  # without an error there is a result
+        return with_warnings(result, session)  # type: ignore[return-value]  # without an error there is a result
 
     async def _prepare(
         self, execution: Execution[T], plan: Plan[T], prepare: Prepare[T], session: OrgSession

@@ -14,6 +14,7 @@ from orgserver.salesforce.protocol.bulk_csv import Sheet
 from orgserver.salesforce.protocol.messages import Reply, Request
 from orgserver.services.bulk.request import BulkRequest
 from orgserver.services.calls.access import OrgSession
+from orgserver.services.policies.limited_errors import limit_batch, limit_error
 from orgserver.store.audit import result_parts
 from orgserver.store.session import Store
 
@@ -89,6 +90,7 @@ class BulkRun:
 
     def stop(self, reason: CallError) -> None:
         """Begin nothing more."""
+        limit_error(self.session.limits, reason)
         self.stop_reason = self.stop_reason or reason
 
     def stop_cancelled(self) -> None:
@@ -121,6 +123,7 @@ class BulkRun:
 
     async def record_results(self, batch: ResultBatch) -> None:
         """Write results into the log, all of them, and keep some for the answer."""
+        batch = limit_batch(self.session.limits, batch)
         self.counts.count(batch.results)
         for index, result in enumerate(batch.results, batch.first):
             results = self.successes if result.state == "succeeded" else self.failures

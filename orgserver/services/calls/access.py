@@ -7,19 +7,23 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from orgserver.model.access.policies import Policy
-from orgserver.model.errors import NotSent, StaleToken, UnknownOrg
+from orgserver.model.errors import CallError, NotSent, StaleToken, UnknownOrg
 from orgserver.model.orgs import Caller, Org, Scope
+from orgserver.model.schema import SchemaLookup
 from orgserver.salesforce.client import SalesforceClient
 from orgserver.salesforce.exchange import Trace
 from orgserver.salesforce.protocol import rest
 from orgserver.salesforce.protocol.messages import Reply, Request
 from orgserver.services.observer import Observer
+from orgserver.services.policies.field_limits import FieldLimits
+from orgserver.services.policies.limited_errors import limit_error
 from orgserver.services.tokens.cache import LEASE_SECONDS, Tokens
 from orgserver.services.tokens.refresh_outcomes import PAUSES, Pauses
 from orgserver.store.orgs.registry import OrgSnapshot
 from orgserver.store.session import Store
 
 T = TypeVar("T")
+_OF_THE_ORG = Policy()
 
 
 @dataclass(slots=True)
@@ -33,13 +37,43 @@ class OrgSession:
     _tokens: Tokens
     entry_id: str = ""
     """The audit entry of the call."""
-    policy: Policy = field(init=False)
+    policy: Policy = _OF_THE_ORG
     """What limits the caller in this org: the org's policy, until it is known what limits the caller beside it."""
+    schemas: SchemaLookup = lambda _name: None
+    """Schemas of the org's objects, as far as they are at hand."""
+    masked: set[str] = field(default_factory=set)
+    """The masked fields of which parts were read, with their objects."""
 
     def __post_init__(self) -> None:
-        self.policy = self.org.policy
+        if self.policy is _OF_THE_ORG:
+            self.policy = self.org.policy
 
-    async def call(self, request: Request, read: Callable[[Reply], T]) -> T:
+    @property
+    def limits(self) -> FieldLimits:
+        """What the policy hides and masks."""
+        return FieldLimits.of(self.policy)
+
+    async def call(self, request: Request, read: Callable[[Reply], T], *, is_kept: bool = False) -> T:
+        """Send with the cached token, and read what the policy leaves of the reply; or (``is_kept``) all of it.
+
+        All of it is for what nobody is shown: the values that a change replaces. Errors never name what is hidden.
+        """
+        limits = self.limits
+        if limits.is_free:
+            return await self._send(request, read)
+
+        def read_limited(reply: Reply) -> T:
+            if not is_kept:
+                self.masked |= limits.limit_records(reply.body, self.schemas)
+            return read(reply)
+
+        try:
+            return await self._send(request, read_limited)
+        except CallError as error:
+            limit_error(limits, error)
+            raise
+
+    async def _send(self, request: Request, read: Callable[[Reply], T]) -> T:
         """Send with the cached token; a stale one is replaced once by one that was got since.
 
         ``read`` runs in a thread where the reply is large, and what it returns should be small: the reply is gone then.

@@ -1,4 +1,4 @@
-"""How calls fail that nobody refused: out of time, not on record, by a defect; and the warning that one may soon."""
+"""How calls fail that nobody refused: out of time, not on record, by a defect; and warnings beside results."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TypeVar
 from orgserver.model.errors import CallError, NotSent, Unanswered
 from orgserver.model.results import Changed, Created, Page, Record, SearchResult, Usage
 from orgserver.salesforce.exchange import Trace
+from orgserver.services.calls.access import OrgSession
+from orgserver.services.policies.field_limits import masking_warnings
 
 T = TypeVar("T")
 
@@ -33,12 +35,13 @@ def not_recorded(why: str = "") -> Unanswered:
     )
 
 
-def with_warning(result: T, trace: Trace) -> T:
-    """Say it when an org's API calls are nearly used up (``Sforce-Limit-Info``), so that the agent can slow down."""
-    warning = trace.warn_of_usage()
-    if warning is None or not isinstance(result, Created | Changed | Page | Record | SearchResult | Usage):
+def with_warnings(result: T, session: OrgSession) -> T:
+    """Say it when an org's API calls are nearly used up (``Sforce-Limit-Info``), and which values are masked."""
+    usage = session.trace.warn_of_usage()
+    warnings = (*(() if usage is None else (usage,)), *masking_warnings(session.masked))
+    if not warnings or not isinstance(result, Created | Changed | Page | Record | SearchResult | Usage):
         return result
-    return replace(result, warnings=(*result.warnings, warning))
+    return replace(result, warnings=(*result.warnings, *warnings))
 
 
 def unforeseen(trace: Trace) -> CallError:

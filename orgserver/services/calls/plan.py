@@ -9,11 +9,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 from orgserver.model.access.acts import PathUse
+from orgserver.model.access.policies import Policy
 from orgserver.model.access.principals import Permission
 from orgserver.model.audit import MAX_RECORD_IDS, Completion, Intent, Outcome
 from orgserver.model.errors import CallError, Denied, InvalidArgument, StoreBusy
 from orgserver.model.names import MAX_FIELDS, SObjectName, new_id
 from orgserver.model.orgs import Caller, Org
+from orgserver.model.schema import SchemaLookup
 from orgserver.model.text import replace_unsafe
 from orgserver.salesforce.exchange import Trace
 from orgserver.services.calls import idempotency
@@ -22,6 +24,8 @@ from orgserver.services.calls.failures import not_recorded
 from orgserver.services.calls.preflight import Preflight
 from orgserver.services.calls.questions import Confirmation
 from orgserver.services.observer import Observer, Watched
+from orgserver.services.policies.field_limits import FieldLimits
+from orgserver.services.policies.limited_errors import limit_answer
 from orgserver.store.approvals import Pass
 from orgserver.store.audit.log import AuditLog
 from orgserver.store.audit.snapshots import SnapshotSpec
@@ -166,6 +170,20 @@ class Execution(Watched, Generic[T]):
             object=plan.object or self.intent.object,
         )
         return plan
+
+    def limit(self, plan: Plan[T], policy: Policy, lookup: SchemaLookup) -> Plan[T]:
+        """The plan that knows no more than its caller may: what it suggests, remembers and has on record.
+
+        Only of a plan that is allowed: a refused one is on record with the fields that it named.
+        """
+        limits = FieldLimits.of(policy)
+        if limits.is_free:
+            return plan
+        sobject = self.intent.object
+        if sobject is not None:
+            self.intent = replace(self.intent, fields=limits.visible(sobject, self.intent.fields, lookup))
+        preflight = plan.preflight and replace(plan.preflight, limits=limits)
+        return replace(plan, preflight=preflight, recall=lambda answer: limit_answer(limits, plan.recall(answer)))
 
     def complete(self, completion: Completion) -> Completion:
         """The completion of what succeeded, with what the call cost."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from orgserver.model.errors import InvalidArgument
 from orgserver.model.schema import ObjectList, Schema, SchemaLookup
+from orgserver.services.policies.field_limits import NO_LIMITS, FieldLimits
 
 _HINT = "nothing was sent: the org's own describe, read a moment ago, says so"
 _SHOWN = 10
@@ -32,6 +33,8 @@ class Preflight:
     check: Callable[[Schema, SchemaLookup], Sequence[Problem]]
     argument: str = "object"
     """Where the object was named."""
+    limits: FieldLimits = NO_LIMITS
+    """What the caller may know: nothing else is checked by, or suggested."""
 
 
 def check_object(sobject: str) -> Preflight:

@@ -50,7 +50,7 @@ async def _before(spec: SnapshotSpec, session: OrgSession) -> tuple[str, FieldVa
     else:
         return "", None
     try:
-        record = await read_first(session, request, _read_bounded)
+        record = await read_first(session, request, _read_bounded, is_kept=True)
     except Rejected as error:
         if spec.key is not None and error.category == "not_found":
             return "", None
@@ -70,10 +70,10 @@ def _read_bounded(reply: Reply) -> FieldValues:
     return record
 
 
-async def read_first(session: OrgSession, request: Request, read: Callable[[Reply], T]) -> T:
+async def read_first(session: OrgSession, request: Request, read: Callable[[Reply], T], *, is_kept: bool = False) -> T:
     """Read before a change is sent: while no answer came to that, nothing can have changed."""
     try:
-        return await session.call(request, read)
+        return await session.call(request, read, is_kept=is_kept)
     except Unanswered as error:
         raise NotSent(f"{error}, so nothing was changed", code=error.code) from error
     finally:

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from orgserver.model.names import SObjectName
 from orgserver.model.orgs import Org
 from orgserver.model.schema import ObjectList, Schema
 from orgserver.services.calls.preflight import Preflight, Problem, missing_object
+from orgserver.services.policies.limited_schemas import limit_objects, limit_schema
 from orgserver.store.describe_cache import DescribeKey
 
 FRESH_SECONDS = 300
@@ -56,6 +58,11 @@ class DescribeMemory:
         """An object's schema if it is not older than a day."""
         content = self._use(describe_key(org, sobject), STALE_SECONDS, self._clock())
         return content if isinstance(content, Schema) else None
+
+    def known(self, org: Org, sobject: str) -> Schema | None:
+        """An object's schema of any age, for judging fields; it may be asked for in a thread, and moves nothing."""
+        describe = self.describes.get(describe_key(org, sobject))
+        return describe.content if describe is not None and isinstance(describe.content, Schema) else None
 
     def fresh(self, org: Org, sobject: str) -> Schema | None:
         """An object's schema if it was true five minutes ago: only this may refuse a call."""
@@ -110,18 +117,20 @@ class DescribeMemory:
 
     def _problems(self, org: Org, preflight: Preflight, now: int) -> tuple[Sequence[Problem], list[str]]:
         assert preflight.sobject is not None  # noqa: S101  # or nothing could be judged
+        limits, lookup = preflight.limits, partial(self.known, org)
         schema = self._fresh(org, preflight.sobject, now)
         if schema is not None:
             sobjects = [preflight.sobject]
 
             def look_up(sobject: str) -> Schema | None:
                 sobjects.append(sobject)
-                return self._fresh(org, sobject, now)
+                parent = self._fresh(org, sobject, now)
+                return limit_schema(limits, parent, lookup) if parent is not None else None
 
-            return preflight.check(schema, look_up), sobjects
+            return preflight.check(limit_schema(limits, schema, lookup), look_up), sobjects
         objects = self._use(describe_key(org, ALL), FRESH_SECONDS, now)
         if isinstance(objects, ObjectList) and objects.find(preflight.sobject) is None:
-            return [missing_object(preflight, objects)], [ALL]
+            return [missing_object(preflight, limit_objects(limits, objects))], [ALL]
         return (), []
 
     def _fresh(self, org: Org, sobject: str, now: int) -> Schema | None:

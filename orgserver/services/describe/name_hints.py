@@ -21,6 +21,7 @@ from orgserver.salesforce.soql.places import Level, levels
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.describe.memory import ALL
 from orgserver.services.describe.schemas import Schemas
+from orgserver.services.policies.limited_schemas import limit_objects, limit_schema
 
 SECONDS = 5.0
 """How long a refusal may wait for its hint."""
@@ -61,11 +62,13 @@ class OrgNames:
 
     def cached(self, sobject: str) -> Schema | None:
         """An object's schema."""
-        return self._schemas.memory.cached(self._session.org, sobject)
+        schema = self._schemas.memory.cached(self._session.org, sobject)
+        return limit_schema(self._session.limits, schema, self._session.schemas) if schema is not None else None
 
     def names(self) -> ObjectList | None:
         """The org's objects."""
-        return self._schemas.memory.names(self._session.org)
+        objects = self._schemas.memory.names(self._session.org)
+        return limit_objects(self._session.limits, objects) if objects is not None else None
 
     async def ask(self, sobject: str) -> None:
         """Ask the org, within the call that was refused: its entry counts the exchange, and tells of its own answer."""

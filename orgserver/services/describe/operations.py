@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from orgserver.model import names
+from orgserver.model.access.acts import PathUse
 from orgserver.model.audit import Action, Completion, Outcome
 from orgserver.model.errors import InvalidArgument
 from orgserver.model.names import SObjectName
@@ -95,6 +96,7 @@ def _plan_describe(
             lambda schema: Completion(Outcome.SUCCEEDED, row_count=len(schema.fields)),
             fields=fields or (),
             preflight=preflight.check_object(name),
+            uses=(PathUse(name, "read"),),
         )
 
     return plan
@@ -122,7 +124,7 @@ def _plan_objects(
                 following = cursors.write(key, position, org=org.row_id, principal=principal, arguments=arguments)
             return ObjectPage(objects, len(matches), following)
 
-        return Plan("read", send, lambda page: Completion(Outcome.SUCCEEDED, row_count=len(page.objects)))
+        return Plan("read", send, lambda page: Completion(Outcome.SUCCEEDED, row_count=len(page.objects)), uses=())
 
     return plan
 

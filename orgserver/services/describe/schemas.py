@@ -19,7 +19,7 @@ from orgserver.model.audit import Action, Completion, Outcome
 from orgserver.model.errors import CallError, Rejected, StoreError
 from orgserver.model.names import SObjectName
 from orgserver.model.orgs import Caller, Org
-from orgserver.model.schema import ObjectList, Schema
+from orgserver.model.schema import ObjectList, Schema, SchemaLookup
 from orgserver.salesforce.protocol import describe
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Call, Operation, Plan
@@ -34,6 +34,7 @@ from orgserver.services.describe.memory import (
     DescribeMemory,
     describe_key,
 )
+from orgserver.services.policies.limited_schemas import limit_objects, limit_schema
 from orgserver.store import describe_cache
 from orgserver.store.describe_cache import DescribeKey, StoredDescribe
 from orgserver.store.session import Store
@@ -62,6 +63,10 @@ class Schemas:
         """Of asking Salesforce behind a caller's back."""
         self._locks: WeakValueDictionary[DescribeKey, asyncio.Lock] = WeakValueDictionary()
         self._behind: dict[DescribeKey, asyncio.Task[None]] = {}
+
+    def lookup(self, org: Org) -> SchemaLookup:
+        """The schemas of an org as far as memory has them, of whatever age."""
+        return partial(self.memory.known, org)
 
     async def recall(self, org: Org, sobject: str = ALL) -> None:
         """Take an object's schema (or the list of objects) from the store into memory, if it is there and not here."""
@@ -112,7 +117,7 @@ class Schemas:
     async def schema(
         self, session: OrgSession, caller: Caller, sobject: SObjectName, *, sure: bool = False, whole: bool = False
     ) -> Schema:
-        """An object's schema, within a call that has its intent.
+        """An object's schema, as far as its caller may know it, within a call that has its intent.
 
         ``sure``: true now, whatever that costs; ``whole``: read anew even where Salesforce says that it is unchanged.
         """
@@ -120,15 +125,17 @@ class Schemas:
         def ask(version: str, sobject: SObjectName, since: str | None) -> Any:
             return describe.describe(version, sobject, None if whole else since)
 
-        return await self._get(session, caller, sobject, ask, describe.read_schema, Schema, sure=sure or whole)
+        schema = await self._get(session, caller, sobject, ask, describe.read_schema, Schema, sure=sure or whole)
+        return limit_schema(session.limits, schema, session.schemas)
 
     async def objects(self, session: OrgSession, caller: Caller, *, sure: bool = False) -> ObjectList:
-        """Every object of the org, within a call that has its intent."""
+        """Every object of the org that its caller may know, within a call that has its intent."""
 
         def ask(version: str, _sobject: SObjectName, since: str | None) -> Any:
             return describe.objects(version, since)
 
-        return await self._get(session, caller, ALL, ask, describe.read_objects, ObjectList, sure=sure)
+        objects = await self._get(session, caller, ALL, ask, describe.read_objects, ObjectList, sure=sure)
+        return limit_objects(session.limits, objects)
 
     async def ask_again(self, session: OrgSession, caller: Caller, sobject: str) -> None:
         """Learn an object's schema (or the list of objects) anew, within a call; at most once a minute."""
@@ -173,7 +180,7 @@ class Schemas:
                     return await self.objects(session, caller, sure=True)
                 return await self.schema(session, caller, name, sure=True)
 
-            return Plan("read", send, lambda _describe: Completion(Outcome.SUCCEEDED))
+            return Plan("read", send, lambda _describe: Completion(Outcome.SUCCEEDED), uses=())
 
         await self._run(Call(caller, _TOOL, org.alias, name or None), Operation(Action.DESCRIBE, plan))
 

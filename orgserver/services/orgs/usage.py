@@ -36,7 +36,7 @@ def read_limits() -> Operation[Usage]:
         listed += [name for name, each in shaped.items() if name not in _TOLD and each["used_percent"] >= _NEARLY]
         return Usage({name: shaped[name] for name in listed[:_MOST]})
 
-    plan = Plan("read", send, lambda usage: Completion(Outcome.SUCCEEDED, row_count=len(usage.limits)))
+    plan = Plan("read", send, lambda usage: Completion(Outcome.SUCCEEDED, row_count=len(usage.limits)), uses=())
     return Operation(Action.LIMITS, lambda _call, _org: plan)
 
 

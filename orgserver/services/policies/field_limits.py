@@ -11,7 +11,7 @@ from orgserver.model.schema import Schema, SchemaLookup
 from orgserver.services.policies.field_rules import is_object_allowed
 from orgserver.services.policies.masks import mask
 from orgserver.services.policies.object_limits import (
-    NO_LIMITS,
+    NOTHING,
     ObjectLimits,
     limit_any,
     limit_by_names,
@@ -45,12 +45,12 @@ class FieldLimits:
     @staticmethod
     def of(policy: Policy) -> FieldLimits:
         """The limits of a policy, made once."""
-        return _FREE if not policy.limits_data else _make(policy)
+        return NO_LIMITS if not policy.limits_data else _make(policy)
 
     def of_object(self, sobject: str, lookup: SchemaLookup = _no_schema) -> ObjectLimits:
         """What may not be seen of an object's records."""
         if self.is_free:
-            return NO_LIMITS
+            return NOTHING
         schema = lookup(sobject)
         if schema is not None:
             return self.of_schema(schema, lookup)
@@ -80,6 +80,11 @@ class FieldLimits:
             return tuple(paths)
         hidden = self.of_object(sobject, lookup).hidden
         return tuple(path for path in paths if path.split(".", 1)[0].lower() not in hidden)
+
+    def may_compare(self, sobject: str, names: Iterable[str], lookup: SchemaLookup = _no_schema) -> bool:
+        """Whether records of an object may be chosen by these fields of theirs."""
+        own = self.of_object(sobject, lookup)
+        return not own.is_denied and (own.hidden | own.masked).isdisjoint(name.lower() for name in names)
 
     def knows(self, sobject: str) -> bool:
         """Whether agents may be told of an object: they may do something with its records."""
@@ -134,7 +139,7 @@ class FieldLimits:
 
     def _of_record(self, sobject: str | None, lookup: SchemaLookup) -> ObjectLimits:
         if sobject == _GROUPS:
-            return NO_LIMITS
+            return NOTHING
         if sobject is None or sobject == _ANY_OBJECT:
             return self._of_any
         return self.of_object(sobject, lookup)
@@ -151,7 +156,7 @@ def _is_emptied(value: Any) -> bool:
     return isinstance(value, dict) and value.keys() == {"attributes"}
 
 
-def warnings(masked: Iterable[str]) -> Iterator[str]:
+def masking_warnings(masked: Iterable[str]) -> Iterator[str]:
     """What whoever reads masked values must know."""
     names = sorted(masked, key=str.casefold)
     if names:
@@ -163,4 +168,4 @@ def _make(policy: Policy) -> FieldLimits:
     return FieldLimits(policy)
 
 
-_FREE = FieldLimits(Policy())
+NO_LIMITS = FieldLimits(Policy())

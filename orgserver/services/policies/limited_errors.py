@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from orgserver.model.access.policies import Policy
+from orgserver.model.bulk import BulkResult, ResultBatch
 from orgserver.model.errors import CallError, Unanswered
 from orgserver.model.schema import spaced
 from orgserver.services.policies.field_limits import FieldLimits
@@ -29,6 +31,28 @@ def limit_error(limits: FieldLimits, error: CallError) -> None:
     if error.hint is not None and _names(limits, error.hint):
         error.hint = None
     error.fields = visible_fields(limits, error.fields)
+
+
+def limit_answer(limits: FieldLimits, answer: Any) -> Any:
+    """An answer that was remembered, as it may be given now."""
+    if isinstance(answer, CallError):
+        limit_error(limits, answer)
+    elif isinstance(answer, BulkResult) and not limits.is_free:
+        return replace(answer, results=[limit_result(limits, each) for each in answer.results])
+    return answer
+
+
+def limit_batch(limits: FieldLimits, batch: ResultBatch) -> ResultBatch:
+    """The results of some records without what names a hidden field."""
+    if limits.is_free:
+        return batch
+    return replace(
+        batch,
+        results=[
+            each._replace(message=limit_text(limits, each.message), fields=visible_fields(limits, each.fields))
+            for each in batch.results
+        ],
+    )
 
 
 def limit_result(limits: FieldLimits, row: dict[str, Any]) -> dict[str, Any]:

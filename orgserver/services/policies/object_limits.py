@@ -26,7 +26,7 @@ class ObjectLimits:
     """Nothing may be seen but which record it is."""
 
 
-NO_LIMITS = ObjectLimits()
+NOTHING = ObjectLimits()
 
 
 def limit_by_schema(policy: Policy, schema: Schema, lookup: SchemaLookup) -> ObjectLimits:

@@ -28,6 +28,7 @@ _OVERLAP_SECONDS = 5.0
 _MAX_OVERLAPS = 5
 _ATTENDEES = 50
 _ID = 18
+_OVERLAP_FIELDS = ("OwnerId", "IsAllDayEvent", "IsRecurrence", "ShowAs", "StartDateTime", "EndDateTime")
 _ADDED = 256
 """Two times and the names around them."""
 _ESCAPE = 6
@@ -46,7 +47,8 @@ async def overlap_warnings(session: OrgSession, data: FieldValues) -> tuple[str,
     """Warn of what the owner has at that time; looked up before the create, and nothing that fails there stops it."""
     values = {name.lower(): value for name, value in data.items()}
     owner = values.get("ownerid") or (session.org.user.id if session.org.user else None)
-    if owner is None or values.get("isalldayevent") is True:
+    may_look = session.limits.may_compare(EVENT, _OVERLAP_FIELDS, session.schemas)
+    if owner is None or values.get("isalldayevent") is True or not may_look:
         return ()
     try:
         start = datetime.fromisoformat(str(values["startdatetime"])).astimezone(UTC)
@@ -197,7 +199,8 @@ class Attendees:
 
     async def read(self, session: OrgSession, event: RecordId) -> dict[str, Any]:
         """The event's ``attendees``; nothing where the org has none, a word where they could not be read."""
-        if session.org.row_id in self._orgs_without:
+        may_look = session.limits.may_compare("EventRelation", ("EventId", "IsInvitee"), session.schemas)
+        if session.org.row_id in self._orgs_without or not may_look:
             return {}
         try:
             rows = await self._read_rows(session, event)

@@ -39,6 +39,8 @@ class DefaultFields:
         """
         base = field_values.read_field_names(fields, sobject)
         extra = standard_fields.DOUBTFUL_FIELDS.get(sobject, ()) if fields is None else _companions(base, sobject)
+        extra = session.limits.visible(sobject, extra, session.schemas)
+        base = base if fields is not None else session.limits.visible(sobject, base, session.schemas)
         if not base or (fields is not None and not extra):
             return await send(base)
         optional = frozenset(extra if fields is not None else (*base, *extra))

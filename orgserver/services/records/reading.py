@@ -15,7 +15,7 @@ from orgserver.salesforce.protocol import rest
 from orgserver.services.calls import preflight
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Operation, Plan
-from orgserver.services.records import appointments, field_values
+from orgserver.services.records import appointments, field_values, uses
 from orgserver.services.records.appointments import Attendees
 from orgserver.services.records.default_fields import DefaultFields
 from orgserver.services.results import result_size
@@ -68,6 +68,7 @@ class ReadOperations:
             record_ids=(record_id,),
             fields=names_read,
             preflight=preflight.check_fields(sobject, () if fields is None else names_read),
+            uses=uses.read_uses(sobject, fields),
         )
 
 

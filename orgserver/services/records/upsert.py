@@ -20,6 +20,7 @@ from orgserver.services.calls.plan import Plan
 from orgserver.services.records import field_values, recovery_hints
 from orgserver.services.records.draft import Draft, field_paths
 from orgserver.services.records.preparation import Preparation
+from orgserver.services.records.uses import write_uses
 from orgserver.store.audit.snapshots import SnapshotSpec
 
 MAX_EXTERNAL_ID = 255
@@ -78,6 +79,7 @@ def plan_upsert(caller: Caller, org: Org, tool: str, upsert: Upsert, preparation
             snapshot=SnapshotSpec(sobject, fields=tuple(fields), after=fields, key=key),
             preflight=field_values.check_by_describe(sobject, values, "upsert"),
             confirm=confirm,
+            uses=write_uses(sobject, ("create", "update"), ({key[0]: key[1]} | values,), (key[0],)),
         )
 
     draft = Draft(sobject, "upsert", ({key[0]: key[1]} | values,), key=key[0])

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from orgserver.model import times
+from orgserver.model.access.acts import PathUse
 from orgserver.model.access.principals import Permission
 from orgserver.model.audit import Action, Completion, Outcome
 from orgserver.model.errors import InvalidArgument, Rejected
@@ -19,7 +20,7 @@ from orgserver.salesforce.protocol import rest
 from orgserver.services.calls import idempotency, questions
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Call, Operation, Plan
-from orgserver.services.records import appointments, field_values, reading, recovery_hints
+from orgserver.services.records import appointments, field_values, reading, recovery_hints, uses
 from orgserver.services.records.draft import Draft, field_paths
 from orgserver.services.records.preparation import Preparation
 from orgserver.services.records.upsert import Upsert, plan_upsert
@@ -130,6 +131,7 @@ class WriteOperations:
                 snapshot=SnapshotSpec(sobject, after=fields),
                 preflight=field_values.check_by_describe(sobject, values, "create"),
                 confirm=confirm,
+                uses=uses.write_uses(sobject, ("create",), (values,)),
             )
 
         return Draft(sobject, "create", (values,)).plan(make, partial(self._preparation.prepare, caller))
@@ -155,6 +157,7 @@ class WriteOperations:
         names_written = tuple(values)
         arguments = {"data": values, "since": if_unmodified_since, "allow_duplicates": allow_duplicates}
         confirm = None if preview else questions.of_record("update", sobject, record_id, arguments)
+        touched = uses.write_uses(sobject, ("update",), (values,), () if since is None else (uses.GUARD,))
 
         def make(body: FieldValues, fields: FieldValues) -> Plan[Changed]:
             async def send(session: OrgSession) -> Changed:
@@ -186,6 +189,7 @@ class WriteOperations:
                 "write",
                 SnapshotSpec(sobject, record_id, tuple(fields), fields),
                 recovery_hints.update_hint(sobject, record_id, field_paths(values)),
+                uses.preview_uses(touched) if preview else touched,
                 preview=preview,
             )
             preflight = field_values.check_by_describe(sobject, values, "update")
@@ -213,7 +217,11 @@ class WriteOperations:
 
         snapshot = SnapshotSpec(sobject, record_id)
         after = recovery_hints.delete_hint(sobject, record_id)
-        plan = _plan_change(record_id, (), show if preview else send, "delete", snapshot, after, preview=preview)
+        touched: tuple[PathUse, ...] = (PathUse(sobject, "delete"),)
+        if preview:
+            touched = (*touched, *uses.read_uses(sobject, None))
+        send_or_show = show if preview else send
+        plan = _plan_change(record_id, (), send_or_show, "delete", snapshot, after, touched, preview=preview)
         return plan if preview else replace(plan, confirm=questions.of_record("delete", sobject, record_id))
 
 
@@ -224,6 +232,7 @@ def _plan_change(
     permission: Permission,
     snapshot: SnapshotSpec,
     after: str,
+    touched: tuple[PathUse, ...],
     *,
     preview: bool,
 ) -> Plan[Changed]:
@@ -237,6 +246,7 @@ def _plan_change(
         writes=not preview,
         after_unknown=None if preview else (lambda _session: after),
         snapshot=None if preview else snapshot,
+        uses=touched,
     )
 
 

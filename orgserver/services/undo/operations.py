@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from orgserver.model.access.acts import PathUse
+from orgserver.model.access.policies import ObjectAction
 from orgserver.model.access.principals import Permission
 from orgserver.model.audit import Completion, Outcome
 from orgserver.model.errors import InvalidArgument, NotSent, Rejected
@@ -53,7 +55,12 @@ def describe_fields(restore: Restore) -> Callable[[Org], Plan[FieldInfos]]:
         reply = await session.call(request, rest.read_describe)
         return {str(each["name"]).lower(): each for each in reply["fields"]}
 
-    return lambda org: Plan(_check_org(org, restore, "read"), send, lambda _infos: Completion(Outcome.SUCCEEDED))
+    return lambda org: Plan(
+        _check_org(org, restore, "read"),
+        send,
+        lambda _infos: Completion(Outcome.SUCCEEDED),
+        uses=_uses(restore, "read"),
+    )
 
 
 def read_record(restore: Restore, fields: Sequence[str]) -> Callable[[Org], Plan[FieldValues | None]]:
@@ -61,7 +68,7 @@ def read_record(restore: Restore, fields: Sequence[str]) -> Callable[[Org], Plan
 
     async def send(session: OrgSession) -> FieldValues | None:
         try:
-            return await session.call(_read(session, restore, fields), rest.read_record)
+            return await session.call(_read(session, restore, fields), rest.read_record, is_kept=True)
         except Rejected as error:
             if error.category == "not_found":
                 return None
@@ -73,6 +80,7 @@ def read_record(restore: Restore, fields: Sequence[str]) -> Callable[[Org], Plan
         lambda record: Completion(Outcome.SUCCEEDED, row_count=int(record is not None)),
         record_ids=(restore.target,),
         fields=fields,
+        uses=_uses(restore, "read"),
     )
 
 
@@ -87,7 +95,7 @@ def update_record(org: Org, restore: Restore) -> Plan[Changed]:
         await session.call(request, rest.read_changed)
         return Changed(restore.target, tuple(restore.values))
 
-    return _plan_change(org, restore, "write", send, tuple(restore.values))
+    return _plan_change(org, restore, "write", "update", send, tuple(restore.values))
 
 
 def delete_record(org: Org, restore: Restore) -> Plan[Changed]:
@@ -99,7 +107,7 @@ def delete_record(org: Org, restore: Restore) -> Plan[Changed]:
         await session.call(request, rest.read_changed)
         return Changed(restore.target)
 
-    return _plan_change(org, restore, "delete", send, ())
+    return _plan_change(org, restore, "delete", "delete", send, ())
 
 
 def create_record(org: Org, restore: Restore) -> Plan[Created]:
@@ -131,6 +139,7 @@ def create_record(org: Org, restore: Restore) -> Plan[Created]:
         remember=idempotency.remember,
         recall=idempotency.recall,
         after_unknown=lambda _session: "look whether the record was created before undoing this again",
+        uses=_uses(restore, "create"),
     )
 
 
@@ -146,7 +155,14 @@ def pick_createable(sobject: SObjectName, before: FieldValues, field_infos: Fiel
     return values
 
 
-def _plan_change(org: Org, restore: Restore, permission: Permission, send: Any, fields: Sequence[str]) -> Plan[Changed]:
+def _uses(restore: Restore, action: ObjectAction) -> tuple[PathUse, ...]:
+    """An undo touches its object; hidden fields it puts back, too, for whoever undoes is at a terminal."""
+    return (PathUse(restore.sobject, action),)
+
+
+def _plan_change(
+    org: Org, restore: Restore, permission: Permission, action: ObjectAction, send: Any, fields: Sequence[str]
+) -> Plan[Changed]:
     return Plan(
         _check_org(org, restore, permission),
         send,
@@ -155,12 +171,13 @@ def _plan_change(org: Org, restore: Restore, permission: Permission, send: Any, 
         fields=fields,
         writes=True,
         after_unknown=lambda _session: "read the record to see whether the change happened",
+        uses=_uses(restore, action),
     )
 
 
 async def _read_unchanged(session: OrgSession, restore: Restore, fields: Sequence[str]) -> FieldValues:
     """The record as it is just before it is changed; NotSent if it is not as expected."""
-    record = await read_first(session, _read(session, restore, fields), rest.read_record)
+    record = await read_first(session, _read(session, restore, fields), rest.read_record, is_kept=True)
     changed = [] if restore.force else find_differing_fields(record, restore.expected)
     if changed:
         raise _changed_since(f"changed since: {', '.join(changed)}")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orgserver.model.access.policies import Policy, read_object_rule
-from orgserver.services.policies.field_limits import FieldLimits, warnings
+from orgserver.services.policies.field_limits import FieldLimits, masking_warnings
 from orgserver.services.policies.masks import mask
 
 from . import pretend_schemas
@@ -137,10 +137,10 @@ def test_only_what_is_allowed_is_seen_beside_groups() -> None:
 
 
 def test_a_warning_names_what_is_masked() -> None:
-    (warning,) = warnings({"Contact.Phone", "Contact.Email"})
+    (warning,) = masking_warnings({"Contact.Phone", "Contact.Email"})
 
     assert "Contact.Email, Contact.Phone" in warning
-    assert not list(warnings(()))
+    assert not list(masking_warnings(()))
 
 
 @st.composite
