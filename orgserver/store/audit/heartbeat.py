@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from functools import partial
 
-from sqlalchemy import delete, insert, or_, select, update
+from sqlalchemy import bindparam, delete, insert, or_, select, update
 
 from orgserver.model.names import new_id
 from orgserver.store import tables
-from orgserver.store.transaction import Transaction
+from orgserver.store.transaction import PreparedStatement, Transaction
 
 _pending = tables.audit_pending
 _processes = tables.processes
+_RENEW = PreparedStatement(
+    update(_pending).where(_pending.c.entry_id == bindparam("entry")).values(deadline=bindparam("until"))
+)
+_END = PreparedStatement(delete(_pending).where(_pending.c.entry_id == bindparam("entry")))
 
 
 class Heartbeat:
@@ -34,6 +38,14 @@ class Heartbeat:
             row = {"id": self.process_id, "started_at": tx.now, "heartbeat_at": tx.now}
             tx.connection.execute(insert(_processes).values(row))
         tx.after_commit.append(partial(setattr, self, "beat_at", tx.now))
+
+    def renew_in(self, tx: Transaction, entry_id: str, deadline: int) -> bool:
+        """Give an intent another deadline; False if it is not pending any more."""
+        return tx.execute(_RENEW, {"entry": entry_id, "until": deadline}) > 0
+
+    def end_in(self, tx: Transaction, entry_id: str) -> bool:
+        """Take an intent off those that wait for their outcome; False if somebody did so before."""
+        return tx.execute(_END, {"entry": entry_id}) > 0
 
     def leave_in(self, tx: Transaction) -> None:
         """Take this process off the list."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import select
 
 from orgserver.model.audit import Completion, Intent, Outcome
 from orgserver.model.bulk import ResultBatch
@@ -26,20 +26,13 @@ from orgserver.store.audit.heartbeat import Heartbeat
 from orgserver.store.calls import idempotency
 from orgserver.store.calls.idempotency import Begun, IdempotencyKey
 from orgserver.store.database import Database
-from orgserver.store.transaction import PreparedStatement, Transaction
+from orgserver.store.people import api_usage
+from orgserver.store.people.api_usage import CallBudget
+from orgserver.store.transaction import Transaction
 from orgserver.vault.keys import Key
 from orgserver.vault.signed_notes import Signer
 
 logger = logging.getLogger("orgserver.audit")
-
-_RENEW = PreparedStatement(
-    update(tables.audit_pending)
-    .where(tables.audit_pending.c.entry_id == bindparam("entry"))
-    .values(deadline=bindparam("until"))
-)
-_END_PENDING = PreparedStatement(
-    delete(tables.audit_pending).where(tables.audit_pending.c.entry_id == bindparam("entry"))
-)
 
 
 class AuditLog(ChainAppender):
@@ -64,7 +57,7 @@ class AuditLog(ChainAppender):
         self.process_id = self._heartbeat.process_id
         """This process, in every intent that it writes."""
         self._free_floor = free_floor
-        self._pending: set[str] = set()
+        self._pending: dict[str, CallBudget | None] = {}
         self._unwritten: dict[str, Callable[[Transaction], bool]] = {}
 
     # -- durable steps
@@ -76,39 +69,41 @@ class AuditLog(ChainAppender):
         deadline: int,
         catalog_version: int,
         idempotency_key: IdempotencyKey | None = None,
+        budget: CallBudget | None = None,
         spend: Callable[[Transaction], bool] | None = None,
         within: float | None = None,
     ) -> Begun:
         """Write the intent. StoreAway if it is not durable within so many seconds: then nothing may be sent.
 
-        ``spend`` uses what lets the act pass, in the same transaction; when it says no, nothing is written.
+        ``budget`` is what it may use up, if anything limits that; ``spend`` uses what lets the act pass. Both are asked
+        in the same transaction; when one says no, nothing is written.
         """
         await self._write_unwritten(within)
-        self._pending.add(intent.id)
+        self._pending[intent.id] = budget
         try:
             begun: Begun = await self._database.write(
-                lambda tx: self._begin_in(tx, intent, deadline, catalog_version, idempotency_key, spend),
+                lambda tx: self._begin_in(tx, intent, deadline, catalog_version, idempotency_key, budget, spend),
                 within=within,
                 late=partial(self._begun_late, intent.id),
             )
         except StoreBusy as error:
-            self._pending.discard(intent.id)
+            self._pending.pop(intent.id, None)
             raise _away(error) from error
         except StoreError as error:
-            self._pending.discard(intent.id)
+            self._pending.pop(intent.id, None)
             raise StoreAway(
                 "the audit log cannot be written, so nothing was sent",
                 hint=f"{error}; every call is refused until the store takes entries again",
             ) from error
         if begun.verdict != "begun":
-            self._pending.discard(intent.id)
+            self._pending.pop(intent.id, None)
         return begun
 
     def _begun_late(self, entry_id: str, begun: Begun) -> None:
         """An intent went in after its caller was told that nothing was sent: that is its outcome."""
         if begun.verdict == "begun":
             completion = Completion(Outcome.NOT_SENT, error_code="STORE_BUSY")
-            self._pending.add(entry_id)
+            self._pending[entry_id] = None
             self._unwritten[entry_id] = lambda tx: self._finish_in(tx, entry_id, completion, None)
 
     async def finish(
@@ -118,10 +113,7 @@ class AuditLog(ChainAppender):
 
         StoreBusy, and it is tried again too, if another process holds the store for longer than it may be waited for.
         """
-
-        def change(tx: Transaction) -> bool:
-            return self._finish_in(tx, entry_id, completion, answer)
-
+        change = partial(self._finish_in, entry_id=entry_id, completion=completion, answer=answer)
         try:
             written = await self._database.write(change, within=within)
         except StoreError as error:
@@ -132,7 +124,7 @@ class AuditLog(ChainAppender):
             if isinstance(error, StoreBusy):
                 raise
             return False
-        self._pending.discard(entry_id)
+        self._pending.pop(entry_id, None)
         return written
 
     async def go_on(self, entry_id: str, deadline: int, number: int = 0, batches: Sequence[ResultBatch] = ()) -> bool:
@@ -142,7 +134,7 @@ class AuditLog(ChainAppender):
         """
 
         def change(tx: Transaction) -> bool:
-            if tx.execute(_RENEW, {"entry": entry_id, "until": deadline}) == 0:
+            if not self._heartbeat.renew_in(tx, entry_id, deadline):
                 return False
             for offset, part in enumerate(batches, 1):
                 self._append(tx, result_parts.build_event(entry_id, number + offset, part, tx.now))
@@ -211,6 +203,9 @@ class AuditLog(ChainAppender):
         """Give the outcome ``unknown`` to intents whose process is silent or whose deadline is long past."""
         async with self._database.reading() as connection:
             waiting = (await connection.execute(select(tables.audit_pending.c.entry_id).limit(1))).first()
+            has_old_use = await api_usage.has_old(connection, self._database.clock())
+        if has_old_use:
+            await self._database.write(api_usage.forget_old_in)
         if waiting is None:
             return 0
         return await self._database.write(self._adopt_in)
@@ -233,7 +228,7 @@ class AuditLog(ChainAppender):
                     "an earlier outcome cannot be written to the audit log, so nothing was sent", hint=str(error)
                 ) from error
             self._unwritten.pop(entry_id, None)
-            self._pending.discard(entry_id)
+            self._pending.pop(entry_id, None)
 
     # -- changes within a transaction
 
@@ -253,6 +248,7 @@ class AuditLog(ChainAppender):
         deadline: int,
         catalog_version: int,
         idempotency_key: IdempotencyKey | None,
+        budget: CallBudget | None,
         spend: Callable[[Transaction], bool] | None,
     ) -> Begun:
         head = self._head(tx)
@@ -266,9 +262,10 @@ class AuditLog(ChainAppender):
             earlier = idempotency.begin_in(tx, intent, idempotency_key)
             if earlier is not None:
                 return earlier
-        if spend is not None and not spend(tx):
+        use = budget.excess_in(tx) if budget is not None else None
+        if use is not None or (spend is not None and not spend(tx)):
             idempotency.settle_in(tx, intent.id, Outcome.DENIED, None)  # the key is free: nothing was begun
-            return Begun("spent")
+            return Begun("spent" if use is None else "budget_used", use=use)
         self._append_intent(tx, intent, self.process_id)
         head.pending.append({"entry_id": intent.id, "process_id": self.process_id, "deadline": deadline})
         if abs(tx.now - self._heartbeat.beat_at) >= self._heartbeat.interval_us:
@@ -276,9 +273,12 @@ class AuditLog(ChainAppender):
         return Begun("begun")
 
     def _finish_in(self, tx: Transaction, entry_id: str, completion: Completion, answer: bytes | None) -> bool:
-        if tx.execute(_END_PENDING, {"entry": entry_id}) == 0:
+        if not self._heartbeat.end_in(tx, entry_id):
             return False
         self._append_outcome(tx, entry_id, completion)
+        budget = self._pending.get(entry_id)
+        if budget is not None:
+            budget.count_in(tx, completion.api_calls)
         if answer is not None or completion.outcome in idempotency.FREED:
             idempotency.settle_in(tx, entry_id, completion.outcome, answer)
         return True

@@ -7,6 +7,7 @@ from typing import Literal
 
 from sqlalchemy import delete, insert, select, update
 
+from orgserver.model.access.usage import ApiUse
 from orgserver.model.audit import Intent, Outcome
 from orgserver.store.calls import tables as call_tables
 from orgserver.store.transaction import Transaction
@@ -31,12 +32,14 @@ class IdempotencyKey:
 class Begun:
     """What became of an intent."""
 
-    verdict: Literal["begun", "catalog_changed", "replay", "clash", "spent"]
+    verdict: Literal["begun", "catalog_changed", "replay", "clash", "budget_used", "spent"]
     outcome: str | None = None
     """Of the first attempt, for a replay."""
     answer: bytes | None = None
     entry_id: str | None = None
     """The first attempt's entry, for a replay."""
+    use: ApiUse | None = None
+    """Of a budget that is used up."""
 
 
 def begin_in(tx: Transaction, intent: Intent, idempotency_key: IdempotencyKey) -> Begun | None:
