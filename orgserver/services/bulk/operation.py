@@ -26,6 +26,8 @@ from orgserver.services.calls.access import Access, OrgSession
 from orgserver.services.calls.plan import Call, Operation, Plan
 from orgserver.services.calls.preflight import Preflight, check_columns
 from orgserver.services.calls.questions import AffectedRecords, Confirmation
+from orgserver.services.policies.field_limits import FieldLimits
+from orgserver.services.policies.limited_errors import limit_answer
 from orgserver.services.records import field_values
 from orgserver.services.records.preparation import Preparation
 from orgserver.services.results.byte_budget import ByteBudget
@@ -100,6 +102,8 @@ class Bulk:
             fields=request.paths,
             soql=request.query_shape,
             preflight=_preflight(request),
+            uses=request.uses(),
+            understood=request.is_understood,
         )
 
     def _plan(self, caller: Caller, org: Org, tool: str, request: BulkRequest) -> Plan[BulkResult]:
@@ -131,6 +135,8 @@ class Bulk:
             preflight=_preflight(request),
             lasts=True,
             confirm=_confirmation(request, first_page, digest_source),
+            uses=request.uses(),
+            understood=request.is_understood,
         )
 
     def _result(self, caller: Caller, run: BulkRun) -> BulkResult:
@@ -156,7 +162,8 @@ class Bulk:
     async def page(self, caller: Caller, alias: str, arguments: BulkArguments, cursor: str) -> BulkResult:
         """More results of a change that is over. Asks no org, so it is no audit entry."""
         org, _ = await self._access.org(caller, alias)
-        return await result_pages.read_page(self._store, caller, org, arguments, cursor)
+        page = await result_pages.read_page(self._store, caller, org, arguments, cursor)
+        return limit_answer(FieldLimits.of(org.policy), page)
 
 
 # -- what the plan says

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from orgserver.model import names
+from orgserver.model.access.acts import PathUse
+from orgserver.model.access.policies import ObjectAction
 from orgserver.model.access.principals import Permission
 from orgserver.model.bulk import BulkAction
 from orgserver.model.digests import digest_arguments
@@ -17,9 +19,11 @@ from orgserver.model.text import is_blank
 from orgserver.salesforce import soql as soql_text
 from orgserver.salesforce.protocol import bulk_csv
 from orgserver.salesforce.protocol.bulk import MANY
+from orgserver.salesforce.soql import tree
 from orgserver.services.queries.query_text import check_soql
 from orgserver.services.records import event_times, field_values
 from orgserver.services.records.draft import Draft, WriteAction, by_column, field_paths, read_parent_key
+from orgserver.services.records.uses import preview_uses, write_uses
 
 MAX_RECORDS = 20_000
 """Records that one call may write out."""
@@ -64,9 +68,16 @@ class BulkRequest:
     records: tuple[FieldValues, ...] = ()
     query_shape: str | None = None
     """The query without its literals."""
+    query: tree.Query | None = None
+    """The same as it was understood."""
     data: FieldValues = field(default_factory=dict)
     header: tuple[str, ...] = ()
     """The columns of a bulk job's sheets, once they are known: a parent by its key has one of its own."""
+
+    @property
+    def is_understood(self) -> bool:
+        """Whether it is known what all of it touches."""
+        return self.arguments.soql is None or self.query is not None
 
     @property
     def sobject(self) -> SObjectName:
@@ -118,6 +129,17 @@ class BulkRequest:
         header = dict.fromkeys((*self.columns[:1], *(name for cells in by_column(records) for name in cells)))
         return replace(self, records=tuple(records), header=tuple(header))
 
+    def uses(self) -> tuple[PathUse, ...]:
+        """What it touches: what is written, by what records are found, and what the query touches that names them."""
+        actions: tuple[ObjectAction, ...] = ("create", "update") if self.action == "upsert" else (self.action,)
+        is_query, preview = self.arguments.soql is not None, self.arguments.preview
+        key = () if self.by_id or self.action == "create" else self.columns[:1]
+        written = ((self.data,) if is_query else self.records) if self.action != "delete" else ()
+        own = [{name: value for name, value in each.items() if name != ID} for each in written]
+        uses = write_uses(self.sobject, actions, own, key)
+        uses = preview_uses(uses) if preview else uses
+        return uses if self.query is None else (*uses, *soql_text.path_uses(self.query))
+
     def places(self) -> dict[str, str]:
         """Where each field is named first."""
         first: dict[str, str] = {}
@@ -149,7 +171,7 @@ def check_arguments(arguments: BulkArguments) -> BulkRequest:
 
 
 def _check_query(arguments: BulkArguments, soql: str) -> BulkRequest:
-    query_shape = check_soql(soql)
+    query_shape, query = check_soql(soql), soql_text.understood(soql)
     if arguments.action not in _NEED_ID:
         raise _bad(f"soql names records that are there already; {arguments.action} needs records", "soql")
     sobject, _ = soql_text.summary(soql)
@@ -160,7 +182,7 @@ def _check_query(arguments: BulkArguments, soql: str) -> BulkRequest:
     if arguments.action == "delete":
         if arguments.data:
             raise _bad("a delete takes no data", "data")
-        return BulkRequest(arguments, (ID,), query_shape=query_shape)
+        return BulkRequest(arguments, (ID,), query_shape=query_shape, query=query)
     data = field_values.check_field_values(arguments.data or {}, arguments.sobject, "update")
     if arguments.sobject == EVENT and event_times.depends_on_event(data, "update"):
         raise InvalidArgument(
@@ -169,7 +191,7 @@ def _check_query(arguments: BulkArguments, soql: str) -> BulkRequest:
             hint="say IsAllDayEvent, with StartDateTime and EndDateTime; or give records, which may be of both kinds",
         )
     _check_texts(data, "data", sheet=True)
-    return BulkRequest(arguments, (ID, *data), query_shape=query_shape, data=data)
+    return BulkRequest(arguments, (ID, *data), query_shape=query_shape, query=query, data=data)
 
 
 def _check_records(arguments: BulkArguments, records: Sequence[Mapping[str, Any]]) -> BulkRequest:

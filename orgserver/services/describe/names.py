@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from orgserver.model.orgs import CLOSED_STATES, Caller, Org
 from orgserver.services.calls.access import Access
 from orgserver.services.describe.schemas import Schemas
+from orgserver.services.policies.field_limits import FieldLimits
+from orgserver.services.policies.limited_schemas import limit_objects, limit_schema
 
 
 class CachedNames:
@@ -23,7 +25,9 @@ class CachedNames:
             return ()
         await self._schemas.recall(org)
         objects = self._schemas.memory.names(org)
-        return [each.name for each in objects.objects] if objects is not None else ()
+        if objects is None:
+            return ()
+        return [each.name for each in limit_objects(FieldLimits.of(org.policy), objects).objects]
 
     async def fields(self, caller: Caller, alias: str, sobject: str) -> Sequence[str]:
         """The fields of an object; none if nothing is known, or the org is not the caller's."""
@@ -32,7 +36,10 @@ class CachedNames:
             return ()
         await self._schemas.recall(org, sobject)
         schema = self._schemas.memory.cached(org, sobject)
-        return [each.name for each in schema.fields] if schema is not None else ()
+        limits = FieldLimits.of(org.policy)
+        if schema is None or not limits.may_read(schema.name):
+            return ()
+        return [each.name for each in limit_schema(limits, schema, self._schemas.lookup(org)).fields]
 
     async def _org(self, caller: Caller, alias: str) -> Org | None:
         for org in await self._access.visible(caller):

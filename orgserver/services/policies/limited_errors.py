@@ -6,15 +6,17 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from orgserver.model.access.policies import Policy
 from orgserver.model.bulk import BulkResult, ResultBatch
 from orgserver.model.errors import CallError, Unanswered
+from orgserver.model.results import Created
 from orgserver.model.schema import spaced
 from orgserver.services.policies.field_limits import FieldLimits
 from orgserver.services.policies.object_limits import lookup_paths
 
+T = TypeVar("T")
 REFUSED = "Salesforce refused this"
 _FAILED = "Salesforce failed while it worked on this"
 _UNKNOWN_NAME = re.compile(r"No such column '|Didn't understand relationship '")
@@ -33,12 +35,17 @@ def limit_error(limits: FieldLimits, error: CallError) -> None:
     error.fields = visible_fields(limits, error.fields)
 
 
-def limit_answer(limits: FieldLimits, answer: Any) -> Any:
+def limit_answer(limits: FieldLimits, answer: T) -> T:
     """An answer that was remembered, as it may be given now."""
+    if limits.is_free:
+        return answer
     if isinstance(answer, CallError):
         limit_error(limits, answer)
-    elif isinstance(answer, BulkResult) and not limits.is_free:
-        return replace(answer, results=[limit_result(limits, each) for each in answer.results])
+    elif isinstance(answer, BulkResult):
+        warnings = tuple(each for each in answer.warnings if not _names(limits, each))
+        return replace(answer, results=[limit_result(limits, each) for each in answer.results], warnings=warnings)
+    elif isinstance(answer, Created):
+        return replace(answer, warnings=())  # they tell of other records as those were seen then
     return answer
 
 

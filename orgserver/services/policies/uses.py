@@ -103,7 +103,9 @@ class _Resolver:
                 return
             sobject = child.sobject
             self._touch(use, _Target(sobject, child.field), "compared")
-        needs_schema = use.groups or use.searched or any(path.lower() != "id" for path in _paths(use))
+        needs_schema = (
+            use.groups or use.searched or use.every_field or any(path.lower() != "id" for path in _paths(use))
+        )
         schema = self._schema(sobject) if needs_schema else self._lookup(sobject)
         if needs_schema and schema is None:
             return

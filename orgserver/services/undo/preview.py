@@ -7,10 +7,17 @@ from dataclasses import dataclass, field, replace
 
 from orgserver.model.audit import AuditEntry
 from orgserver.model.results import Change, FieldValues
+from orgserver.model.schema import SchemaLookup
+from orgserver.services.policies.field_limits import FieldLimits
+from orgserver.services.policies.masks import mask
 from orgserver.services.undo.eligibility import How
 from orgserver.services.undo.operations import FieldInfos, Restore, pick_createable
 from orgserver.services.undo.values import find_differing_fields, lower_names
 
+HIDDEN = "(hidden)"
+"""Stands for a value that the org's policy hides …"""
+HIDDEN_BEFORE = "(hidden, as it was)"
+"""… and for the one that is put back."""
 NEW_ID = "with a new id: Salesforce's REST API has no undelete, and what pointed at the old id will not find it"
 
 
@@ -44,6 +51,21 @@ class Undo:
         if self.policy_problem is None or self.restore is None:
             return self
         return replace(self, problem=self.policy_problem, forceable=False, kind=None)
+
+    def limited(self, limits: FieldLimits, sobject: str, lookup: SchemaLookup, *, names: bool) -> Undo:
+        """The same as it may be shown: of hidden fields no values, and their names only to who may know them."""
+        if limits.is_free:
+            return self
+        own = limits.of_object(sobject, lookup)
+        changes: list[Change] = []
+        for each in self.changes:
+            if each.field.lower() in own.masked:
+                changes.append(Change(each.field, mask(each.before), mask(each.after)))
+            elif each.field.lower() not in own.hidden:
+                changes.append(each)
+            elif names:
+                changes.append(Change(each.field, HIDDEN, HIDDEN if each.before == each.after else HIDDEN_BEFORE))
+        return replace(self, changes=tuple(changes))
 
     def is_possible(self, *, force: bool) -> bool:
         """Whether it may be done."""

@@ -20,6 +20,7 @@ from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.services.calls.access import Access
 from orgserver.services.calls.plan import Call, Operation, Plan
 from orgserver.services.executor import Executor
+from orgserver.services.policies.field_limits import FieldLimits
 from orgserver.services.undo import operations as undo_operations
 from orgserver.services.undo.eligibility import (
     HAPPENED,
@@ -134,6 +135,12 @@ class Restorer:
             undo = await self._check_later_changes(undo, org, restore, now or {}, simulated)
         if undo.problem is None and any(each.outcome is Outcome.UNKNOWN for each in earlier):
             undo = replace(undo, problem="an earlier undo of it has an unknown outcome", forceable=True)
+        undo = undo.limited(
+            FieldLimits.of(org.policy),
+            restore.sobject,
+            self._executor.schemas.lookup(org),
+            names=caller.principal.is_local,
+        )
         read_only = f"{org.alias} is read-only" if org.policy.read_only else None
         needs_confirmation = how == "delete" and org.policy.confirm_deletes
         return replace(undo, policy_problem=read_only, needs_confirmation=needs_confirmation)
