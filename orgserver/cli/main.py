@@ -29,6 +29,7 @@ _COMMANDS = {
     "check-org": ("orgserver.cli.orgs.commands", "Ask orgs whether their credentials work."),
     "update-org": ("orgserver.cli.orgs.update_org", "Rename, enable, disable or limit an org, or log in to it again."),
     "remove-org": ("orgserver.cli.orgs.commands", "Remove an org and destroy its secrets."),
+    "policy": ("orgserver.cli.policies.commands", "Show, compare and try the limits of an org."),
     "import-orgs": ("orgserver.cli.orgs.import_orgs", "Register many orgs at once."),
     "serve": ("orgserver.cli.serving.serve", "Serve MCP on standard input and output."),
     "connect": ("orgserver.cli.clients.connect", "Have an MCP client start orgserver: write its configuration."),

@@ -12,7 +12,7 @@ from orgserver.cli.main import cli
 from orgserver.tools.toolsets import TOOLSETS
 
 CONTRACT = [
-    "demo", "sandbox", "add-org", "list-orgs", "show-org", "check-org", "update-org", "remove-org", "import-orgs",
+    "demo", "sandbox", "add-org", "list-orgs", "show-org", "check-org", "update-org", "remove-org", "policy", "import-orgs",
     "serve", "connect", "disconnect", "open", "refresh-idle", "approvals", "approve", "audit", "backup", "restore", "rotate-key", "doctor", "migrate",
 ]  # fmt: skip
 

@@ -15,7 +15,7 @@ from orgserver.cli.orgs.credential_options import api_version_of, credential_opt
 from orgserver.cli.orgs.org_details import details_of
 from orgserver.cli.output import plain, print_json, safe, tell, warn
 from orgserver.cli.policies.limit_texts import change_lines, loosening_lines
-from orgserver.cli.policies.options import changed_policy_options, read_edit
+from orgserver.cli.policies.options import changed_policy_options, read_edit, warn_of_contradictions
 from orgserver.cli.process import app_of, operator, run, settings_of
 from orgserver.config import Settings
 from orgserver.model import names
@@ -117,6 +117,7 @@ async def _permission(settings: Settings, alias: str, edit: PolicyEdit | None) -
         for name, items in edit.absent_from(org.policy).items():
             warn(f"{org.alias}: {option(name)} does not name {', '.join(items)}, so nothing is taken away there")
         after = edit.apply(org.policy)
+        warn_of_contradictions(edit, org.policy, after)
         if not org.policy.loosened_by(after):
             return operator(), org.policy
         also = "".join(f", {twin}" for twin in await app.registry.twins(org))

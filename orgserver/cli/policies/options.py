@@ -7,6 +7,9 @@ from typing import Any, TypeVar
 
 import click
 
+from orgserver.cli.output import warn
+from orgserver.cli.policies.files import read_file
+from orgserver.cli.policies.limit_texts import contradictions
 from orgserver.model.access.hours import Hours
 from orgserver.model.access.policies import SWITCHES, Policy, option, read_object_rule, read_policy_field
 from orgserver.model.access.policy_edits import PolicyEdit
@@ -44,7 +47,8 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
 
 def policy_options(command: F) -> F:
     """The options of what has no limits yet."""
-    for declare in reversed([*map(_switch, SWITCHES), *map(_list, _LISTS), *map(_number, _NUMBERS), _hours]):
+    plain = [*map(_switch, SWITCHES), *map(_list, _LISTS), *map(_number, _NUMBERS), _hours, _file]
+    for declare in reversed(plain):
         command = declare(command)
     return command
 
@@ -58,12 +62,25 @@ def changed_policy_options(command: F) -> F:
 
 
 def read_policy(options: Mapping[str, Any]) -> Policy:
-    """The policy that ``policy_options`` name."""
-    return read_edit(options).apply(Policy())
+    """The policy that ``policy_options`` name, with a warning for what contradicts."""
+    edit = read_edit(options)
+    policy = edit.apply(Policy())
+    warn_of_contradictions(edit, Policy(), policy)
+    return policy
+
+
+def warn_of_contradictions(edit: PolicyEdit, before: Policy, after: Policy) -> None:
+    """Say which rules contradict others now; of a whole policy, its file has said it."""
+    old = contradictions(before)
+    for each in contradictions(after) if not edit.is_whole else ():
+        if each not in old:
+            warn(each[-1])
 
 
 def read_edit(options: Mapping[str, Any]) -> PolicyEdit:
     """The change that ``changed_policy_options`` name; wrong usage is one line."""
+    if options.get("policy_file"):
+        return _read_file(options)
     values: dict[str, Any] = {name: options[name] for name in SWITCHES if options.get(name) is not None}
     removed, added = {}, {}
     for name in _LISTS:
@@ -76,6 +93,15 @@ def read_edit(options: Mapping[str, Any]) -> PolicyEdit:
     for name in (*_NUMBERS, "hours"):
         values |= _read_value(name, options)
     return PolicyEdit(values, _without_empty(removed), _without_empty(added))
+
+
+def _read_file(options: Mapping[str, Any]) -> PolicyEdit:
+    limits = (*SWITCHES, *_LISTS, *_NUMBERS, "hours")
+    stray = [option(name) for name in limits if options.get(name) not in (None, ())]
+    stray += [f"no-{option(name)}" for name in limits if options.get(f"no_{name}")]
+    if stray:
+        raise click.UsageError(f"--policy holds every limit, so --{stray[0]} belongs into its file")
+    return PolicyEdit.replacing(read_file(options["policy_file"]))
 
 
 def _read_value(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,6 +161,11 @@ def _number(name: str) -> Callable[[F], F]:
 
 def _hours(command: F) -> F:
     return click.option("--hours", multiple=True, metavar="'DAYS FROM-TO ZONE'", help=_HOURS)(command)
+
+
+def _file(command: F) -> F:
+    text = "Every limit, out of a YAML file; - for standard input."
+    return click.option("--policy", "policy_file", metavar="FILE", type=click.Path(), help=text)(command)
 
 
 def _no_value(name: str) -> Callable[[F], F]:

@@ -26,6 +26,11 @@ class PolicyEdit:
         """Have every limit be as this policy says."""
         return cls({each.name: getattr(policy, each.name) for each in fields(policy)})
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it names every limit."""
+        return len(self.values) == len(fields(Policy))
+
     def __bool__(self) -> bool:
         return bool(self.values or self.removed or self.added)
 
