@@ -180,7 +180,7 @@ class Execution(Watched, Generic[T]):
         if limits.is_free:
             return plan
         sobject = self.intent.object
-        if sobject is not None:
+        if sobject is not None and self.operation.undoes is None:  # what an undo puts back is said whole
             self.intent = replace(self.intent, fields=limits.visible(sobject, self.intent.fields, lookup))
         preflight = plan.preflight and replace(plan.preflight, limits=limits)
         return replace(plan, preflight=preflight, recall=lambda answer: limit_answer(limits, plan.recall(answer)))

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from orgserver.app import App
+from orgserver.model.access.policies import Policy
 from orgserver.model.access.principals import Principal
 from orgserver.model.audit import Action, AuditEntry, Completion, EntryFilter, Intent, Outcome
 from orgserver.model.errors import CallError, NotSent, OperatorError, PolicyDenied, Rejected
@@ -13,9 +14,10 @@ from orgserver.model.names import CONTACT, EVENT, Alias, new_id
 from orgserver.model.orgs import Caller
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.state import schema
+from orgserver.services.policies.field_limits import FieldLimits
 from orgserver.services.undo import erasure
 from orgserver.services.undo.eligibility import CannotUndo
-from orgserver.services.undo.preview import Undo
+from orgserver.services.undo.preview import HIDDEN, HIDDEN_BEFORE, Undo
 from orgserver.services.undo.restorer import Restorer
 from orgserver.store.audit.snapshots import SnapshotFilter
 from tests import operations
@@ -422,3 +424,44 @@ async def test_a_record_that_was_made_again_is_followed_to_its_new_id(
     assert again not in contacts(acme)
     with pytest.raises(CannotUndo, match="undone already"):
         await restorer.preview_entry(caller, changed.id)
+
+
+async def test_a_hidden_value_is_put_back_and_shown_to_nobody(
+    app: App, caller: Caller, acme: SandboxOrg, restorer: Restorer
+) -> None:
+    made = await create(app, caller, ADA | {"Phone": "+49 30 1234567"})
+    await change(app, caller, made, Email="x@y.co", Phone="5", Title="Dr")
+    await app.registry.update(caller, "acme", policy={"hide_fields": ("Contact.Email",)})
+    await app.registry.update(caller, "acme", policy={"mask_fields": ("Contact.Phone",)})
+    changed = await last(app, "update")
+
+    undo = await restorer.preview_entry(caller, changed.id)
+    of_principal = undo.limited(
+        FieldLimits.of(Policy(hide_fields=("Contact.Email",))), "Contact", lambda _name: None, names=False
+    )
+    await do(restorer, caller, undo)
+
+    assert {(each.field, each.before, each.after) for each in undo.changes} == {
+        ("Email", HIDDEN, HIDDEN_BEFORE),
+        ("Phone", "…", "…67"),
+        ("Title", "Dr", None),
+    }
+    assert [each.field for each in of_principal.changes] == ["Phone", "Title"]
+    assert contacts(acme)[made]["Email"] == ADA["Email"]
+    assert contacts(acme)[made]["Phone"] == "+49 30 1234567"
+    assert "Email" in (await last(app, "undo")).fields
+
+
+async def test_what_a_delete_took_away_is_created_again_with_its_hidden_values(
+    app: App, caller: Caller, acme: SandboxOrg, restorer: Restorer
+) -> None:
+    await app.registry.update(caller, "acme", policy={"hide_fields": ("Contact.Email",)})
+    made = next(iter(contacts(acme)))
+    email = contacts(acme)[made]["Email"]
+    await delete(app, caller, made)
+
+    undo = await restorer.preview_entry(caller, (await last(app, "delete")).id)
+    again = await do(restorer, caller, undo)
+
+    assert email not in repr(undo.changes)
+    assert contacts(acme)[again]["Email"] == email
