@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -15,19 +15,21 @@ from orgserver.model.errors import CallError, InvalidArgument, PolicyDenied, Rej
 from orgserver.model.orgs import CLOSED_STATES, Caller, Org
 from orgserver.model.schema import Schema
 from orgserver.services.calls.access import Access
-from orgserver.services.calls.decision import Decision, decide
+from orgserver.services.calls.decision import Decision, api_budget, decide
 from orgserver.services.calls.plan import Call, Operation, Plan
 from orgserver.services.describe.schemas import Schemas
-from orgserver.services.policies import field_rules
+from orgserver.services.policies import field_rules, limit_refusals
 from orgserver.services.policies.uses import MissingSchemas, resolve
 from orgserver.services.tokens import token_errors
+from orgserver.store.people.api_usage import CallBudget
 
 _ROUNDS = 4
 """Each may tell of relationships to objects whose describes are needed in the next."""
 _MOST_DESCRIBES = 30
 _SECONDS = 10.0
 """How long a call waits for all of them."""
-UseReader = Callable[[Caller, Org], ApiUse | None]
+_TERMINAL = "cli"
+"""Hours and budgets are for agents, not for a person at a terminal, undo included."""
 
 
 class NotPinned(Exception):
@@ -41,11 +43,9 @@ class NotPinned(Exception):
 class Authorization:
     """Whether calls are allowed: the only caller of ``decide``."""
 
-    def __init__(self, access: Access, schemas: Schemas, read_use: UseReader | None = None) -> None:
+    def __init__(self, access: Access, schemas: Schemas) -> None:
         self._access = access
         self._schemas = schemas
-        self._read_use = read_use
-        """How much of an org's API budget is used up; it asks nobody."""
 
     async def allow(self, call: Call, org: Org, plan: Plan[Any]) -> Policy:
         """The policy that binds a call that is allowed. CallError where it is not, or the org's state forbids it."""
@@ -66,6 +66,18 @@ class Authorization:
             return Decision(error.rule or "", error=error)
         return await self._decide(call, org, operation.plan(call, org), reader)
 
+    def budget(self, caller: Caller, org: Org) -> CallBudget | None:
+        """What limits a call's use of the API, which its intent asks; None where nothing does."""
+        if caller.transport == _TERMINAL or org.org_id is None:
+            return None
+        budget = api_budget(caller.principal, self._access.standing(caller), org)
+        return CallBudget(org.org_id, caller.principal.name, budget) if budget.is_limited else None
+
+    def refuse_use(self, call: Call, org: Org, plan: Plan[Any], use: ApiUse) -> CallError:
+        """What is said of a call whose intent found the budget used up."""
+        error = self._decide_on(call.caller, org, self._act(call, plan), use).error
+        return error if error is not None else limit_refusals.budget_used(org, self._access.now())
+
     def _check_state(self, org: Org) -> None:
         """NotSent where the org takes no calls now."""
         if not org.enabled:
@@ -78,8 +90,7 @@ class Authorization:
             raise NotPinned(org)  # other limits may bind it, too
 
     async def _decide(self, call: Call, org: Org, plan: Plan[Any], reader: Caller) -> Decision:
-        is_understood = plan.understood and plan.uses is not None
-        act = Act(call.tool, plan.permission, (), is_understood, is_by_agent=call.caller.transport != "cli")
+        act = self._act(call, plan)
         decision = self._decide_on(call.caller, org, act)
         if decision.error is not None or not plan.uses or not decision.policy.limits_data:
             return decision  # whatever is refused anyway asks the org nothing
@@ -89,10 +100,15 @@ class Authorization:
             return Decision(error.rule or "", decision.policy, error)
         return self._decide_on(call.caller, org, replace(act, uses=uses))
 
-    def _decide_on(self, caller: Caller, org: Org, act: Act) -> Decision:
+    @staticmethod
+    def _act(call: Call, plan: Plan[Any]) -> Act:
+        """The act as far as it is known before its relationships are followed."""
+        is_understood = plan.understood and plan.uses is not None
+        return Act(call.tool, plan.permission, (), is_understood, is_by_agent=call.caller.transport != _TERMINAL)
+
+    def _decide_on(self, caller: Caller, org: Org, act: Act, used: ApiUse | None = None) -> Decision:
         access = self._access
         standing = access.standing(caller)
-        used = self._read_use(caller, org) if self._read_use is not None else None
         return decide(caller.principal, standing, access.scope, org, act, access.now(), used)
 
     async def _resolve(
@@ -136,6 +152,8 @@ class Authorization:
         for sobject, answer in zip(missing, answers, strict=True):
             if isinstance(answer, Rejected) and answer.category == "not_found":
                 raise InvalidArgument(f"no object '{sobject}' here", code="INVALID_TYPE")
+            if isinstance(answer, CallError) and answer.rule is not None:  # whatever refused that refuses this, too
+                raise answer
             if isinstance(answer, CallError):
                 raise _refused(f"{sobject} could not be described ({answer})")
             if answer is not None:

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from orgserver.model.access.policies import Policy
+from orgserver.model.access.usage import ApiUse
 from orgserver.model.audit import Outcome
 from orgserver.model.errors import CallError, NotSent, PolicyDenied, StoreAway, StoreError, Unanswered
 from orgserver.model.orgs import Org
@@ -108,7 +109,7 @@ class Executor:
             except StoreError as error:
                 raise StoreAway("the store cannot be read, so nothing was sent", hint=str(error)) from error
             try:
-                begun = await self._begin(execution, version)
+                begun = await self._begin(execution, org, version)
                 if begun.verdict != "catalog_changed":
                     session = OrgSession(org, execution.deadline, Trace(), self._access.tokens, schemas=lookup)
                     session.policy, execution.session = policy, session
@@ -133,7 +134,7 @@ class Executor:
         async with self._store.database.reading() as connection:
             return replace(plan, answer_key=await self._store.orgs.credentials.data_key(connection, org.row_id))
 
-    async def _begin(self, execution: Execution[T], version: int) -> Begun:
+    async def _begin(self, execution: Execution[T], org: Org, version: int) -> Begun:
         """Put the intent on record, if the orgs are still as they were when it was allowed."""
         assert execution.plan is not None  # noqa: S101  # or it would not have come here
         seconds = self._call_timeout
@@ -147,6 +148,7 @@ class Executor:
             deadline=self._store.database.clock() + int(seconds * 1_000_000),
             catalog_version=version,
             idempotency_key=execution.plan.idempotency_key,
+            budget=self.authorization.budget(execution.call.caller, org),
             spend=spend,
             within=execution.seconds_left,
         )
@@ -218,6 +220,8 @@ class Executor:
         answer: T | CallError
         if begun.verdict == "clash":
             answer = idempotency.clash(begun.outcome)
+        elif begun.verdict == "budget_used":
+            answer = self.authorization.refuse_use(execution.call, org, plan, begun.use or ApiUse(0, 0))
         elif begun.verdict == "spent":
             answer = confirmation.spent()
         elif begun.answer is None or begun.entry_id is None:

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from orgserver.model.access.acts import Act
 from orgserver.model.access.policies import Policy
 from orgserver.model.access.principals import EVERY_PERMISSION, Permission, Principal
 from orgserver.model.access.standing import Standing
-from orgserver.model.access.usage import ApiUse
-from orgserver.model.errors import CallError, Forbidden, PolicyDenied, RateLimited, UnknownOrg
+from orgserver.model.access.usage import ApiBudget, ApiUse
+from orgserver.model.errors import CallError, Forbidden, PolicyDenied, UnknownOrg
 from orgserver.model.names import Alias, RowId
 from orgserver.model.orgs import Org, Scope
-from orgserver.services.policies import field_rules
+from orgserver.services.policies import field_rules, limit_refusals
 
 NO_GRANT = "no grant"
 LOCAL_USER = "local user"
@@ -86,10 +86,9 @@ def decide(
             return _refuse(read_only_server(), SERVER_READ_ONLY, policy)
         if policy.read_only:
             return _read_only(org, policy)
-    own_budget = standing.limits.api_budget if standing is not None else None
     return (
         _judge_data(org, policy, act)
-        or _judge_limits(org, policy, own_budget, act, now, used)
+        or _judge_limits(org, policy, api_budget(principal, standing, org), act, now, used)
         or Decision(rule, policy)
     )
 
@@ -137,6 +136,12 @@ def unknown_org(scope: Scope, alias: str) -> UnknownOrg:
     error = UnknownOrg("no org of this name is available to you", hint="salesforce_list_orgs names those that are")
     error.rule = NO_GRANT if scope.orgs is None or alias in scope.orgs else _SERVER_ORGS
     return error
+
+
+def api_budget(principal: Principal, standing: Standing | None, org: Org) -> ApiBudget:
+    """What the day's API calls in an org may be: the org's counts those of all agents, a principal's own its own."""
+    own = None if principal.is_local or standing is None else standing.limits.api_budget
+    return ApiBudget(org.policy.api_budget, own)
 
 
 def read_only_server() -> Forbidden:
@@ -191,38 +196,20 @@ def _judge_data(org: Org, policy: Policy, act: Act) -> Decision | None:
 
 
 def _judge_limits(
-    org: Org, policy: Policy, own_budget: int | None, act: Act, now: datetime, used: ApiUse | None
+    org: Org, policy: Policy, budget: ApiBudget, act: Act, now: datetime, used: ApiUse | None
 ) -> Decision | None:
     """What the policies say of times and numbers: hours first, then the API budget."""
     if not act.is_by_agent:
         return None
     if policy.hours and not all(hours.hold(now) for hours in policy.hours):
         is_own = all(hours.hold(now) for hours in org.policy.hours)
-        error = PolicyDenied(
-            f"agents may not work in {org.alias} at this time",
-            code="OUTSIDE_HOURS",
-            hint=f"they may {' and '.join(hours.text for hours in policy.hours)}",
-        )
+        error = limit_refusals.outside_hours(org, policy.hours, now)
         return _refuse(error, _blame("policy:hours", is_own=is_own), policy)
-    if used is None or policy.api_budget is None:
+    whose = budget.used_up_by(used) if used is not None else None
+    if whose is None:
         return None
-    return _judge_budget(org, policy, own_budget, now, used)
-
-
-def _judge_budget(org: Org, policy: Policy, own_budget: int | None, now: datetime, used: ApiUse) -> Decision | None:
-    """The org's budget counts what all agents use up in it, a principal's own what that principal does."""
-    is_over = org.policy.api_budget is not None and used.org >= org.policy.api_budget
-    is_own = not is_over and own_budget is not None and used.principal >= own_budget
-    if not is_over and not is_own:
-        return None
-    reset = (now.astimezone(UTC) + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
-    error = RateLimited(
-        f"the API calls that agents may make in {org.alias} today are used up",
-        code="API_BUDGET_USED",
-        retryable=False,
-        hint=f"they may again from {reset:%Y-%m-%dT%H:%M:%SZ}",
-    )
-    return _refuse(error, _blame("policy:api-budget", is_own=is_own), policy)
+    error = limit_refusals.budget_used(org, now)
+    return _refuse(error, _blame("policy:api-budget", is_own=whose == "principal"), policy)
 
 
 def _blame(rule: str, *, is_own: bool) -> str:
