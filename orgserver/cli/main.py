@@ -38,6 +38,7 @@ _COMMANDS = {
     "refresh-idle": ("orgserver.cli.orgs.refresh_idle", "Keep the tokens of idle orgs alive, for cron."),
     "approvals": ("orgserver.cli.serving.approvals", "List what agents asked for and a person must allow."),
     "approve": ("orgserver.cli.serving.approvals", "Let one call of an agent pass, once."),
+    "access-report": ("orgserver.cli.audit.access", "Show who may do what where, and when they last did."),
     "audit": ("orgserver.cli.audit.commands", "Read, export and verify the audit log."),
     "backup": ("orgserver.cli.store.backup", "Copy the store while servers use it."),
     "restore": ("orgserver.cli.store.backup", "Put a backup in as the store."),
