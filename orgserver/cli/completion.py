@@ -71,6 +71,26 @@ def principals(_ctx: click.Context, _param: click.Parameter, incomplete: str) ->
     ]
 
 
+def registered_principals(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> Items:
+    """Principals that were added; of several with commas between them, the last."""
+    from orgserver.store import completion_names  # noqa: PLC0415  # as above
+
+    return _last_of_list(completion_names.registered_principals, incomplete)
+
+
+def groups(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> Items:
+    """Groups, in the same way."""
+    from orgserver.store import completion_names  # noqa: PLC0415  # as above
+
+    return _last_of_list(completion_names.groups, incomplete)
+
+
+def selectors(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
+    """What grants are on: aliases, and the other forms a selector has."""
+    forms = [CompletionItem(form) for form in ("*", "tag:") if incomplete and form.startswith(incomplete)]
+    return aliases(ctx, param, incomplete) + forms
+
+
 def holds(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> Items:
     """Holds on the audit log."""
     from orgserver.store import completion_names  # noqa: PLC0415  # as above
@@ -87,6 +107,11 @@ def commands(ctx: click.Context, _param: click.Parameter, incomplete: str) -> It
     if not isinstance(command, click.Group):
         return []
     return [CompletionItem(name) for name in command.list_commands(context) if name.startswith(incomplete)]
+
+
+def _last_of_list(look: Callable[[Path], list[str]], incomplete: str) -> Items:
+    head, comma, last = incomplete.rpartition(",")
+    return [CompletionItem(f"{head}{comma}{name}") for name in _look_up(look) if name.startswith(last)]
 
 
 def _entries(incomplete: str, actions: tuple[str, ...] = ()) -> Items:

@@ -23,9 +23,8 @@ from mcp_types.jsonrpc import RequestId
 from mcp_types.version import is_version_at_least
 from pydantic import ValidationError
 
-from orgserver.model.errors import Denied, InvalidArgument, Unconfirmed
+from orgserver.model.errors import Denied, Forbidden, InvalidArgument, Unconfirmed
 from orgserver.model.orgs import Caller, Elicitor, Progress
-from orgserver.services.calls.decision import read_only_server
 from orgserver.services.composition import Services
 from orgserver.serving.refused_calls import (
     ANSWER,
@@ -134,7 +133,7 @@ class ToolCalls:
             if refusal is not None:
                 raise refusal
             if spec.writes and self._read_only:
-                raise read_only_server()
+                raise Forbidden("this server was started with --read-only")
             return await spec.answer(self._services, caller, arguments)
         except Unconfirmed:
             raise

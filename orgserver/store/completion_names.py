@@ -38,6 +38,18 @@ def principals(database: Path) -> list[str]:
         return [name for (name,) in connection.execute(_PRINCIPALS)]
 
 
+def registered_principals(database: Path) -> list[str]:
+    """Principals that may be granted something."""
+    with open_to_read(database) as connection:
+        return [name for (name,) in connection.execute("SELECT name FROM principals ORDER BY name")]
+
+
+def groups(database: Path) -> list[str]:
+    """Groups of principals."""
+    with open_to_read(database) as connection:
+        return [name for (name,) in connection.execute("SELECT name FROM groups ORDER BY name")]
+
+
 def holds(database: Path) -> list[str]:
     """The names of the holds on the audit log."""
     with open_to_read(database) as connection:

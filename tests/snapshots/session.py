@@ -56,6 +56,7 @@ async def _session() -> dict[str, str]:
             await _connect(shell)
             await _keep_store(shell)
             await _retain(shell)
+            await _look_after_people(shell)
             await _update_orgs(shell, acme)
             await _import(shell, globex)
             return shell.pages()
@@ -161,6 +162,22 @@ async def _connect(shell: Shell) -> None:
         "connect codex --print", "connect codex", "connect codex --org acme --read-only --yes", "connect codex --yes",
         "connect claude-code --print --toolset contacts,query --exclude-tool salesforce_query", "disconnect codex --print",
         "disconnect codex --yes", "disconnect codex --yes", "connect windsurf --project --print",
+    ):  # fmt: skip
+        await shell.run(page, line)
+
+
+async def _look_after_people(shell: Shell) -> None:
+    page = "people"
+    for line in (
+        "list-principals", "list-groups", "add-group emea --grant tag:eu:read",
+        "add-principal ada --grant acme:read,write --group emea --row-limit 50 --key-until 2099-12-31",
+        "add-principal bot --kind service --no-key --json", "add-principal Ada", "add-group ops --member emea",
+        "update-principal ada --grant acme:read --until 2099-12-31 --new-key", "update-principal ada --no-row-limit",
+        "update-principal bot --role auditor --subject https://id.example 42 --disable",
+        "update-group emea --member bot --grant x*:write", "update-group emea --claim Emea", "update-group emea --json",
+        "show-principal ada", "show-principal bot --json", "show-principal adda", "list-principals", "list-groups",
+        "list-groups --json", "remove-group emea", "remove-group emea --yes", "remove-principal ada --yes",
+        "remove-principal bot --yes",
     ):  # fmt: skip
         await shell.run(page, line)
 

@@ -18,6 +18,7 @@ _RULES = [
     (r'("(?:next_)?cursor": )"[^"]{20,}"', r'\1"<cursor>"'),
     (r"orgserver/(<id \d+>)\+[0-9a-f]{8}\+[A-Za-z0-9+/]{44}", r"orgserver/\1+<key>"),
     (r"\b[0-9a-f]{64}\b", "<hash>"),
+    (r"\bosk_[0-9A-Za-z]{49}\b", "<API key>"),
     (r"(?:(?<=\\n)|(?<![\w/\\]))[A-Za-z0-9+/]{43,}={0,2}(?!\w)", "<base64>"),
     (r"(3MVG9)[0-9a-f]{32}", r"\1<hex>"),
     (r"\b[0-9a-f]{32}\b", "<request id>"),

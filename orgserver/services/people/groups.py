@@ -22,6 +22,8 @@ from orgserver.store.transaction import Transaction
 class GroupUpdate(Update):
     """What was changed of a group."""
 
+    before: GroupRecord | None
+    after: GroupRecord | None
     selectors_of_nothing: tuple[str, ...] = ()
     """Of new grants, selectors that no registered org matches."""
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 from enum import Enum
 from functools import partial
 
-from orgserver.model.access.api_keys import is_api_key, make_api_key
+from orgserver.model.access.api_keys import PREFIX, is_api_key, make_api_key
 from orgserver.model.access.principals import ApiKey, Principal
 from orgserver.model.digests import digest_text
 from orgserver.model.errors import PeopleError, StoreError
@@ -55,7 +55,7 @@ def apply_in(tx: Transaction, principal: str, own: Iterable[ApiKey], changes: Ke
 
 
 def _one_of(own: tuple[ApiKey, ...], beginning: str, principal: str) -> ApiKey:
-    if is_api_key(beginning):
+    if beginning.startswith(PREFIX):
         raise PeopleError("a key is revoked by its id, not by its text", hint="it was shown, so do revoke it")
     matches = [key for key in own if beginning and key.id.startswith(beginning.lower())]
     if not matches:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from orgserver.model.access.api_keys import PREFIX
 from orgserver.model.access.principals import read_principal_name
 from orgserver.model.errors import PeopleError
 from orgserver.model.names import nearest
@@ -14,6 +15,7 @@ from orgserver.store.transaction import Transaction
 
 def refuse_taken_in(tx: Transaction, name: str) -> None:
     """PeopleError for a name that is none, or that a principal or a group has, in whatever case."""
+    _refuse_key(name)
     try:
         read_principal_name(name)
     except ValueError as error:
@@ -28,6 +30,7 @@ def refuse_taken_in(tx: Transaction, name: str) -> None:
 
 def unknown(holder: Holder, name: str, names: Iterable[str]) -> PeopleError:
     """The error for a name that no principal or group has."""
+    _refuse_key(name)
     near = nearest(name, names)
     meant = f"did you mean {near}? " if near else ""
     return PeopleError(f"there is no {holder} {name}", hint=f"{meant}orgserver list-{holder}s shows those that are")
@@ -39,3 +42,9 @@ def unknown_in(tx: Transaction, holder: Holder, name: str) -> PeopleError:
     if taken is not None and taken[0] != holder and taken[1] == name:
         return PeopleError(f"{name} is a {taken[0]}, not a {holder}", hint=f"orgserver update-{taken[0]} changes it")
     return unknown(holder, name, changes.names_in(tx, holder))
+
+
+def _refuse_key(name: str) -> None:
+    """PeopleError for the text of a key in place of a name: it is not repeated, and goes into no entry."""
+    if name.startswith(PREFIX):
+        raise PeopleError("this is the text of an API key, not a name", hint="it was shown, so do revoke it")

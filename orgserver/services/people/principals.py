@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from orgserver.model.access.policies import Policy
 from orgserver.model.errors import PeopleError
 from orgserver.model.orgs import Caller
+from orgserver.model.text import is_blank, replace_unsafe
 from orgserver.services.calls.access import Access
 from orgserver.services.people import differences, grants, keys, names
 from orgserver.services.people.differences import Update
@@ -23,6 +24,8 @@ from orgserver.store.transaction import Transaction
 class PrincipalUpdate(Update):
     """What was changed of a principal, and the key that was made for it."""
 
+    before: PrincipalRecord | None
+    after: PrincipalRecord | None
     key: NewKey | None = None
     selectors_of_nothing: tuple[str, ...] = ()
     """Of new grants, selectors that no registered org matches."""
@@ -102,7 +105,7 @@ class Principals:
         kind = changed.kind or before.kind
         enabled = before.enabled if changed.enabled is None else changed.enabled
         roles = before.roles.difference(changed.no_roles).union(changed.roles)
-        limits = changed.limits(before.limits) if changed.limits is not None else before.limits
+        limits = changed.limits.apply(before.limits)
         if (kind, enabled, roles, limits) != (before.kind, before.enabled, before.roles, before.limits):
             changes.change_principal_in(tx, name, kind=kind, enabled=enabled, roles=roles, limits=limits)
         _move_groups_in(tx, before, changed)
@@ -148,6 +151,8 @@ def _set_subjects_in(tx: Transaction, before: PrincipalRecord, changed: Principa
             raise PeopleError(f"{before.name} is not {subject.subject} of {subject.issuer}")
         changes.remove_subject_in(tx, subject)
     for subject in dict.fromkeys(changed.subjects):
+        if any(is_blank(text) or replace_unsafe(text) != text for text in (subject.issuer, subject.subject)):
+            raise PeopleError("an issuer and a subject are texts of visible characters")
         owner = changes.principal_of_subject_in(tx, subject)
         if owner is not None and owner != before.name:
             raise PeopleError(f"{subject.subject} of {subject.issuer} is {owner} already")

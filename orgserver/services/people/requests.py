@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from orgserver.model.access.policies import Policy
+from orgserver.model.access.policy_edits import PolicyEdit
 from orgserver.model.access.principals import (
     Permission,
     PrincipalKind,
@@ -59,8 +59,8 @@ class PrincipalChanges:
     no_groups: tuple[str, ...] = ()
     subjects: tuple[Subject, ...] = ()
     no_subjects: tuple[Subject, ...] = ()
-    limits: Callable[[Policy], Policy] | None = None
-    """What becomes of its own limits."""
+    limits: PolicyEdit = field(default_factory=PolicyEdit)
+    """Of its own limits."""
     grants: GrantChanges = GrantChanges()
     keys: KeyChanges = KeyChanges()
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from orgserver.app import App
-from orgserver.model.access.policies import Policy
+from orgserver.model.access.policy_edits import PolicyEdit
 from orgserver.model.access.principals import Permission, Selector, Subject
 from orgserver.model.audit import AuditEntry, EntryFilter
 from orgserver.model.errors import PeopleError
@@ -95,7 +95,7 @@ async def test_every_change_is_an_entry_with_what_it_was_and_what_it_became(app:
         no_roles=("auditor",),
         no_groups=("ops",),
         subjects=(Subject(issuer, "1"),),
-        limits=lambda _: Policy(read_only=True),
+        limits=PolicyEdit({"read_only": True}),
         keys=KeyChanges(revoked=(added.key.id,)),
     )
     await principals.update(caller, "ada", changes)

@@ -1,0 +1,1 @@
+"""The commands about who calls: principals, groups, grants and API keys."""
