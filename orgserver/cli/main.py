@@ -47,6 +47,7 @@ _COMMANDS = {
     "remove-group": ("orgserver.cli.people.groups", "Remove a group; its members stay."),
     "approvals": ("orgserver.cli.serving.approvals", "List what agents asked for and a person must allow."),
     "approve": ("orgserver.cli.serving.approvals", "Let one call of an agent pass, once."),
+    "access-report": ("orgserver.cli.audit.access", "Show who may do what where, and when they last did."),
     "audit": ("orgserver.cli.audit.commands", "Read, export and verify the audit log."),
     "backup": ("orgserver.cli.store.backup", "Copy the store while servers use it."),
     "restore": ("orgserver.cli.store.backup", "Put a backup in as the store."),

@@ -11,11 +11,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
-from orgserver.model.access.principals import Permission
+from orgserver.model.access.policies import Policy
+from orgserver.model.access.usage import ApiUse
 from orgserver.model.audit import Outcome
-from orgserver.model.errors import CallError, Forbidden, NotSent, PolicyDenied, StoreAway, StoreError, Unanswered
-from orgserver.model.orgs import CLOSED_STATES, Org
+from orgserver.model.errors import CallError, NotSent, PolicyDenied, StoreAway, StoreError, Unanswered
+from orgserver.model.orgs import Org
 from orgserver.salesforce.exchange import Trace
+from orgserver.services.authorization import Authorization, NotPinned
 from orgserver.services.calls import confirmation, idempotency, snapshot
 from orgserver.services.calls.access import Access, OrgSession
 from orgserver.services.calls.confirmation import ANSWER_SECONDS, Confirmer, Notify
@@ -33,20 +35,11 @@ from orgserver.services.describe import name_hints
 from orgserver.services.describe.name_hints import OrgNames
 from orgserver.services.describe.schemas import Schemas
 from orgserver.services.observer import Observer
-from orgserver.services.tokens import token_errors
 from orgserver.store.calls.idempotency import Begun
 from orgserver.store.session import Store
 
 T = TypeVar("T")
 logger = logging.getLogger("orgserver.operations")
-
-
-class _NotPinned(Exception):
-    """An org was registered with ``--no-verify`` and has not said yet which one it is."""
-
-    def __init__(self, org: Org) -> None:
-        super().__init__()
-        self.org = org
 
 
 class Executor:
@@ -67,6 +60,7 @@ class Executor:
         self._call_timeout = call_timeout
         self.log = CallLog(store.audit, observer)
         self.schemas = Schemas(store, self.run)
+        self.authorization = Authorization(access, self.schemas)
         self._confirmer = Confirmer(store, call_timeout=call_timeout, answer_seconds=answer_seconds, notify=notify)
         self._running: dict[asyncio.Task[Any], Execution[Any]] = {}
 
@@ -95,16 +89,16 @@ class Executor:
             try:
                 org, version = await self._access.org(execution.call.caller, execution.call.org)
                 plan = execution.make_plan(org)
-                self._check_policy(org, plan.permission)
+                policy = await self.authorization.allow(execution.call, org, plan)
                 lookup = self.schemas.lookup(org)
-                plan = execution.limit(plan, org.policy, lookup)
+                plan = execution.limit(plan, policy, lookup)
                 if plan.preflight is not None and not self.schemas.memory.allows(org, plan.preflight):
                     await self.schemas.check_call(execution.call.caller, org, plan.preflight)
                 if plan.confirm is not None:
-                    await self._check_confirmation(execution, org, plan.confirm)
+                    await self._check_confirmation(execution, org, policy, plan.confirm)
                 execution.plan = plan if plan.idempotency_key is None else await self._with_answer_key(org, plan)
                 execution.leave = self._access.client.admit(org.row_id)
-            except _NotPinned as unpinned:
+            except NotPinned as unpinned:
                 await self._pin(execution, unpinned.org)
                 continue
             except CallError as error:
@@ -115,10 +109,10 @@ class Executor:
             except StoreError as error:
                 raise StoreAway("the store cannot be read, so nothing was sent", hint=str(error)) from error
             try:
-                begun = await self._begin(execution, version)
+                begun = await self._begin(execution, org, version)
                 if begun.verdict != "catalog_changed":
                     session = OrgSession(org, execution.deadline, Trace(), self._access.tokens, schemas=lookup)
-                    execution.session = session
+                    session.policy, execution.session = policy, session
                     if begun.verdict != "begun":
                         return await self._answer_unsent(execution, execution.plan, begun, org)
                     return await self._send(execution, execution.plan, session)
@@ -126,25 +120,12 @@ class Executor:
                 execution.leave()
             await self._access.reload()
 
-    def _check_policy(self, org: Org, permission: Permission) -> None:
-        """What this server and this org allow: each can only take away. NotSent where the org's state forbids it."""
-        if not org.enabled:
-            raise PolicyDenied(f"{org.alias} is disabled", code="ORG_DISABLED", hint="an administrator enables it")
-        if org.state in CLOSED_STATES:
-            raise token_errors.closed(org, org)
-        if org.org_id is None:
-            raise _NotPinned(org)  # other limits may bind it, too
-        if permission == "read":
-            return
-        if self._access.scope.read_only:
-            raise Forbidden("this server was started with --read-only")
-        if org.policy.read_only:
-            raise PolicyDenied(f"{org.alias} is read-only", code="READ_ONLY", hint="its administrator set it so")
-
-    async def _check_confirmation(self, execution: Execution[T], org: Org, confirm: Confirmation) -> None:
+    async def _check_confirmation(
+        self, execution: Execution[T], org: Org, policy: Policy, confirm: Confirmation
+    ) -> None:
         """See whether a person is to be asked, and whether one has said yes beforehand."""
         caller = execution.call.caller
-        execution.asks_person, execution.approval = self._confirmer.needs_person(caller, org.policy, confirm), None
+        execution.asks_person, execution.approval = self._confirmer.needs_person(caller, policy, confirm), None
         if execution.asks_person:
             execution.approval = await self._confirmer.find_pass(caller, org, execution.intent, confirm)
 
@@ -153,7 +134,7 @@ class Executor:
         async with self._store.database.reading() as connection:
             return replace(plan, answer_key=await self._store.orgs.credentials.data_key(connection, org.row_id))
 
-    async def _begin(self, execution: Execution[T], version: int) -> Begun:
+    async def _begin(self, execution: Execution[T], org: Org, version: int) -> Begun:
         """Put the intent on record, if the orgs are still as they were when it was allowed."""
         assert execution.plan is not None  # noqa: S101  # or it would not have come here
         seconds = self._call_timeout
@@ -167,6 +148,7 @@ class Executor:
             deadline=self._store.database.clock() + int(seconds * 1_000_000),
             catalog_version=version,
             idempotency_key=execution.plan.idempotency_key,
+            budget=self.authorization.budget(execution.call.caller, org),
             spend=spend,
             within=execution.seconds_left,
         )
@@ -216,7 +198,7 @@ class Executor:
         async with execution.limit_time() as limit:
             if execution.asks_person:
                 await self._ask(execution, plan, session, limit)
-            if plan.snapshot is not None and session.org.policy.keep_values:
+            if plan.snapshot is not None and session.policy.keep_values:
                 await snapshot.take_snapshot(self._store, execution.intent, plan.snapshot, session)
             if plan.lasts and not execution.is_given_up:
                 limit.reschedule(None)
@@ -231,14 +213,15 @@ class Executor:
             org, _ = await self._access.org(call.caller, call.org)
             if org.row_id != session.org.row_id:
                 raise PolicyDenied("this alias means another org now", code="ORG_CHANGED")
-            self._check_policy(org, plan.permission)
-            session.org, session.policy = org, org.policy
+            session.org, session.policy = org, await self.authorization.allow(call, org, plan)
 
     async def _answer_unsent(self, execution: Execution[T], plan: Plan[T], begun: Begun, org: Org) -> T:
         """Answer a repeated call with what the first one answered; CallError where that is no answer to it."""
         answer: T | CallError
         if begun.verdict == "clash":
             answer = idempotency.clash(begun.outcome)
+        elif begun.verdict == "budget_used":
+            answer = self.authorization.refuse_use(execution.call, org, plan, begun.use or ApiUse(0, 0))
         elif begun.verdict == "spent":
             answer = confirmation.spent()
         elif begun.answer is None or begun.entry_id is None:

@@ -23,8 +23,9 @@ from mcp_types.jsonrpc import RequestId
 from mcp_types.version import is_version_at_least
 from pydantic import ValidationError
 
-from orgserver.model.errors import Denied, Forbidden, InvalidArgument, Unconfirmed
+from orgserver.model.errors import Denied, InvalidArgument, Unconfirmed
 from orgserver.model.orgs import Caller, Elicitor, Progress
+from orgserver.services.calls.decision import read_only_server
 from orgserver.services.composition import Services
 from orgserver.serving.refused_calls import (
     ANSWER,
@@ -133,7 +134,7 @@ class ToolCalls:
             if refusal is not None:
                 raise refusal
             if spec.writes and self._read_only:
-                raise Forbidden("this server was started with --read-only")
+                raise read_only_server()
             return await spec.answer(self._services, caller, arguments)
         except Unconfirmed:
             raise

@@ -321,7 +321,7 @@ async def test_a_result_ends_at_sixty_kilobytes_and_goes_on_by_cursor(
 @pytest.mark.parametrize("other", ["org", "principal", "arguments"])
 async def test_a_cursor_is_worth_nothing_elsewhere(app: App, caller: Caller, globex: SandboxOrg, other: str) -> None:
     first = await operations.list_(app, caller, "salesforce_list_contacts", "acme", Listing(CONTACT, limit=2))
-    stranger = Caller(Principal("somebody"), "stdio") if other == "principal" else caller
+    stranger = Caller(Principal("local:somebody"), "stdio") if other == "principal" else caller
     target = "globex" if other == "org" else "acme"
     limit = 3 if other == "arguments" else 2
 
@@ -654,7 +654,7 @@ async def test_a_key_is_one_principals_in_one_org(
 ) -> None:
     await create(app, caller, idempotency_key="k1")
     await create(app, caller, "globex", idempotency_key="k1")
-    await create(app, Caller(Principal("other"), "stdio"), idempotency_key="k1")
+    await create(app, Caller(Principal("local:other"), "stdio"), idempotency_key="k1")
 
     assert (len(posts(acme)), len(posts(globex))) == (2, 1)
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 import click
 
 from orgserver.cli.audit.filters import filters, read_criteria, resolve
+from orgserver.cli.audit.new_file import new_file
 from orgserver.cli.output import safe, tell
 from orgserver.cli.process import app_to_follow, app_to_read, operator, run, settings_of, until_signal
 from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import ConfigError, OperatorError, OrgserverError
 from orgserver.model.text import escape_json
-from orgserver.private_files import create, publish, staging_path
 from orgserver.services.audit.export_files import write_text
 
 if TYPE_CHECKING:
@@ -186,16 +186,5 @@ def _destination(output: Path | None) -> Iterator[BinaryIO]:
     if output is None:
         yield sys.stdout.buffer
         return
-    if output.exists():
-        raise OperatorError(f"{output} exists", hint="choose another name; an export never replaces a file")
-    staging = staging_path(output)
-    try:
-        with create(staging) as file:
-            yield file
-        publish(staging, output)
-    except FileExistsError:
-        raise OperatorError(f"{output} exists", hint="choose another name") from None
-    except OSError as error:
-        raise OperatorError(f"{output} cannot be written: {error.strerror or type(error).__name__}") from None
-    finally:
-        staging.unlink(missing_ok=True)
+    with new_file(output, "an export") as file:
+        yield file

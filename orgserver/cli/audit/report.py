@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from orgserver.cli.audit.filters import decision_option, org_option, parse_time, principal_option, warn_of_alias
+from orgserver.cli.audit.new_file import new_file, refuse_existing
 from orgserver.cli.output import print_json, safe, tell
 from orgserver.cli.process import app_to_read, operator, run, settings_of
 from orgserver.cli.tables import print_table, wide_option
-from orgserver.model.errors import OperatorError
-from orgserver.private_files import write_whole
 
 if TYPE_CHECKING:
     from orgserver.services.audit.report import Line, Report
@@ -59,8 +58,7 @@ def report(
     if output is not None:
         from orgserver.cli.audit import report_page  # noqa: PLC0415
 
-        if output.exists():
-            raise OperatorError(f"{output} exists", hint="choose another name; a report never replaces a file")
+        refuse_existing(output, "a report")
 
     only = {name: value for name, value in options.items() if value is not None}
 
@@ -75,21 +73,15 @@ def report(
 
     audit_report = run(act())
     if output is not None:
-        _write(output, report_page.page(audit_report, now, operator().principal.name))
+        with new_file(output, "a report") as file:
+            file.write(
+                report_page.page(audit_report, now, operator().principal.name).encode("utf-8", "backslashreplace")
+            )
         tell(f"{output}: {audit_report.total:,} entries")
     if as_json:
         print_json(audit_report.as_json())
     elif output is None:
         _show(audit_report, wide=wide)
-
-
-def _write(output: Path, page: str) -> None:
-    try:
-        write_whole(output, page.encode("utf-8", "backslashreplace"))
-    except FileExistsError:
-        raise OperatorError(f"{output} exists", hint="choose another name") from None
-    except OSError as error:
-        raise OperatorError(f"{output} cannot be written: {error.strerror or type(error).__name__}") from None
 
 
 def _show(audit_report: Report, *, wide: bool) -> None:

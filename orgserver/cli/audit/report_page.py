@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import html
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from importlib.resources import files
 from itertools import count
 
+from orgserver.cli.audit.page import begin, end, table, text
 from orgserver.model.text import escape_text
 from orgserver.services.audit.report import DIMENSIONS, FAILURES, OUTCOMES, RULE, Counts, Line, Report
 
@@ -25,7 +24,6 @@ _WIDTH = 960
 _LABEL = 28
 _TICKS = 5
 _LABELS = 12
-_CSP = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
 def page(report: Report, time: datetime, maker: str) -> str:
@@ -33,14 +31,9 @@ def page(report: Report, time: datetime, maker: str) -> str:
     outcomes = [outcome for outcome in OUTCOMES if report.counts.get(outcome)]
     span = f"{report.since:%Y-%m-%d %H:%M} to {report.until:%Y-%m-%d %H:%M} UTC"
     parts = [
-        "<!doctype html>",
-        '<html lang="en"><head><meta charset="utf-8">',
-        f'<meta http-equiv="Content-Security-Policy" content="{_CSP}">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>Audit report, {report.since:%Y-%m-%d} to {report.until:%Y-%m-%d}</title>",
-        f"<style>{files('orgserver.cli').joinpath('report.css').read_text('utf-8')}</style></head><body><main>",
-        f"<header><h1>Audit report</h1><p>{span}{_text(say_filter(report.only))}</p>",
-        f'<p class="soft small">Store {_text(report.store_id)}. Made {time:%Y-%m-%d %H:%M} UTC by {_text(maker)}.</p>',
+        begin(f"Audit report, {report.since:%Y-%m-%d} to {report.until:%Y-%m-%d}"),
+        f"<header><h1>Audit report</h1><p>{span}{text(say_filter(report.only))}</p>",
+        f'<p class="soft small">Store {text(report.store_id)}. Made {time:%Y-%m-%d %H:%M} UTC by {text(maker)}.</p>',
         "</header>",
         _tiles(report),
         _repeats(report),
@@ -49,9 +42,10 @@ def page(report: Report, time: datetime, maker: str) -> str:
     if report.total:
         parts += [_times(report, outcomes), *(_named(report, name, outcomes) for name in (*DIMENSIONS, RULE))]
     parts.append(
-        '</main><footer class="soft small">Counted from the audit log by the time an act began. '
-        "This page proves nothing by itself: <code>orgserver audit verify</code> shows that the log is whole.</footer>"
-        "</body></html>"
+        end(
+            "Counted from the audit log by the time an act began. "
+            "This page proves nothing by itself: <code>orgserver audit verify</code> shows that the log is whole."
+        )
     )
     return "\n".join(parts)
 
@@ -75,13 +69,13 @@ def _repeats(report: Report) -> str:
 
 def _failures(report: Report) -> str:
     if not report.failures:
-        text = "Nothing was denied and nothing failed." if report.total else "The audit log has no entry in this span."
-        return f"<section><h2>Denials and failures</h2><p>{text}</p></section>"
+        words = "Nothing was denied and nothing failed." if report.total else "The audit log has no entry in this span."
+        return f"<section><h2>Denials and failures</h2><p>{words}</p></section>"
     number = sum(report.counts.get(outcome, 0) for outcome in FAILURES)
     rows = [
         f'<tr><td class="nowrap {each.outcome}"><span class="mark"></span>{each.outcome.replace("_", " ")}</td>'
-        f'<td>{_words(each.error_code)}</td><td class="name who">{_text(each.principal)}</td>'
-        f'<td class="name">{_text(each.org)}</td><td>{_text(each.action)}</td><td>{_words(each.object)}</td>'
+        f'<td>{_words(each.error_code)}</td><td class="name who">{text(each.principal)}</td>'
+        f'<td class="name">{text(each.org)}</td><td>{text(each.action)}</td><td>{_words(each.object)}</td>'
         f'<td class="number">{each.count:,}</td><td class="nowrap">{each.last:%Y-%m-%d %H:%M}</td></tr>'
         for each in report.failures
     ]
@@ -90,7 +84,7 @@ def _failures(report: Report) -> str:
     return (
         f"<section><h2>Denials and failures</h2><p>{number:,} of {report.total:,} entries "
         f"({100 * number / report.total:.1f} %), what happened most often first within each outcome.</p>"
-        f"{_table(titles, rows)}{more}</section>"
+        f"{table(titles, rows)}{more}</section>"
     )
 
 
@@ -121,20 +115,12 @@ def _key(outcomes: Sequence[str]) -> str:
 
 def _counts_table(title: str, lines: Sequence[Line], outcomes: Sequence[str]) -> str:
     rows = [
-        f'<tr><th scope="row" class="name who">{_text(_name(line))}</th>'
+        f'<tr><th scope="row" class="name who">{text(_name(line))}</th>'
         + "".join(f'<td class="number">{line.counts.get(outcome, 0):,}</td>' for outcome in outcomes)
         + f'<td class="number">{line.total:,}</td></tr>'
         for line in lines
     ]
-    return _table((title, *(f"#{WORDS[each][0].upper()}{WORDS[each][1:]}" for each in outcomes), "#Entries"), rows)
-
-
-def _table(titles: Sequence[str], rows: Sequence[str]) -> str:
-    heads = "".join(
-        f'<th scope="col" class="number">{title[1:]}</th>' if title[0] == "#" else f'<th scope="col">{title}</th>'
-        for title in titles
-    )
-    return f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    return table((title, *(f"#{WORDS[each][0].upper()}{WORDS[each][1:]}" for each in outcomes), "#Entries"), rows)
 
 
 # -- charts
@@ -168,7 +154,7 @@ def _chart(lines: Sequence[Line], labels: Sequence[str], outcomes: Sequence[str]
         chart.x_labels = labels
     for outcome in outcomes:
         chart.add(outcome, [line.counts.get(outcome, 0) for line in bars])
-    label = f"{_text(title)}; the numbers are in the table below"
+    label = f"{text(title)}; the numbers are in the table below"
     return f'<figure role="img" aria-label="{label}">{_bare(chart.render(), outcomes)}</figure>'
 
 
@@ -207,14 +193,9 @@ def _ticks(most: int) -> list[int]:
 # -- words
 
 
-def _text(value: object) -> str:
-    """What strangers wrote: nothing of it is markup, and nothing of it is unseen."""
-    return "" if value is None else html.escape(escape_text(str(value)))
-
-
 def _words(value: object) -> str:
     """A name of Salesforce's, which may break after an underscore."""
-    return _text(value).replace("_", "_<wbr>")
+    return text(value).replace("_", "_<wbr>")
 
 
 def _name(line: Line) -> str:

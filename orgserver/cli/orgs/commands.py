@@ -10,7 +10,16 @@ import click
 
 from orgserver.cli import completion
 from orgserver.cli.confirmation import agree, agree_guarded
-from orgserver.cli.orgs.org_details import ago, details_of, lines_of, tell_of_clients, warn_of_idleness, warn_of_move
+from orgserver.cli.orgs.org_details import (
+    ago,
+    details_of,
+    lines_of,
+    lines_of_use,
+    tell_of_clients,
+    use_of,
+    warn_of_idleness,
+    warn_of_move,
+)
 from orgserver.cli.output import Failure, print_facts, print_json, safe, tell, warn
 from orgserver.cli.process import app_of, app_to_read, operator, run, settings_of
 from orgserver.cli.tables import print_table, wide_option
@@ -102,15 +111,16 @@ def _print_orgs(orgs: list[Org], *, wide: bool) -> None:
 def show_org(alias: str, as_json: bool) -> None:
     """Show all that is known of one org, but its secrets."""
 
-    async def act() -> Org:
+    async def act() -> tuple[Org, dict[str, int]]:
         async with app_to_read(settings_of()) as app:
-            return await app.registry.one(alias)
+            org = await app.registry.one(alias)
+            return org, await app.registry.calls_today(org)
 
-    org = run(act())
+    org, calls = run(act())
     if as_json:
-        print_json(details_of(org))
+        print_json(details_of(org) | use_of(org, calls))
     else:
-        print_facts(lines_of(org))
+        print_facts(lines_of(org) | lines_of_use(org, calls))
         warn_of_move(org)
         warn_of_idleness(org)
 

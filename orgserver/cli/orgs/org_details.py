@@ -58,6 +58,22 @@ def lines_of(org: Org) -> dict[str, Any]:
     return facts
 
 
+def use_of(org: Org, calls: Mapping[str, int]) -> dict[str, Any]:
+    """What agents used up of an org's API today, where that is counted: ``calls`` by principal."""
+    if org.policy.api_budget is None and not calls:
+        return {}
+    return {"api_calls_today": {"total": sum(calls.values()), "by_principal": dict(calls)}}
+
+
+def lines_of_use(org: Org, calls: Mapping[str, int]) -> dict[str, str]:
+    """The same for a person to read."""
+    if not use_of(org, calls):
+        return {}
+    budget = f" of {org.policy.api_budget:,}" if org.policy.api_budget is not None else ""
+    whose = ", ".join(f"{principal} {count:,}" for principal, count in calls.items())
+    return {"api calls today": f"{sum(calls.values()):,}{budget}{f' ({whose})' if whose else ''}"}
+
+
 def changes(before: Org, after: Org) -> list[dict[str, Any]]:
     """What a command changed of an org: {field, from, to} each."""
     off = dict.fromkeys(SWITCHES, False)

@@ -63,9 +63,12 @@ class Act:
     """One act that is to be allowed or not."""
 
     tool: str
-    permission: Permission
+    permission: Permission | None
+    """None: whoever may do anything in the org may do this, such as our own look at a describe."""
     uses: tuple[ObjectUse, ...] = ()
     is_understood: bool = True
     """False of a text beyond our grammar: refused where objects or fields are limited."""
     records: int | None = None
     """How many records it changes, where that is known."""
+    is_by_agent: bool = True
+    """False of what a person did at a terminal: hours and budgets are for agents."""

@@ -81,6 +81,14 @@ class Standing:
             return ()
         return tuple(grant for grant in self._reach(org).grants if not grant.is_over(now))
 
+    def find_grant(self, org: SelectableOrg, permission: Permission | None, now: datetime) -> Grant | None:
+        """The first grant that allows something in an org, or anything at all."""
+        if self.enabled:
+            for grant in self._reach(org).grants:
+                if (permission is None or permission in grant.permissions) and not grant.is_over(now):
+                    return grant
+        return None
+
     def policy_in(self, org: SelectableOrg) -> Policy:
         """What limits it in an org: the org's policy, and its own limits."""
         reach = self._reach(org)
@@ -89,16 +97,20 @@ class Standing:
         return reach.policy
 
     def _reach(self, org: SelectableOrg) -> _Reach:
-        """The grants that select an org, remembered as long as nothing of the org has changed."""
+        """The grants that select an org, remembered as long as nothing of the org has changed.
+
+        Of an org that none selects, nothing is remembered: it must not be told from one that does not exist.
+        """
         reach = self._reaches.get(org.row_id)
         if reach is not None and reach.org is org:
             return reach
         grants = tuple(self._select(org))
         lasting = _NOTHING.union(*(grant.permissions for grant in grants if grant.until is None))
         reach = _Reach(org, grants, lasting, tuple(grant for grant in grants if grant.until is not None))
-        if len(self._reaches) >= _MOST_ORGS:
-            self._reaches.clear()
-        self._reaches[org.row_id] = reach
+        if grants:
+            if len(self._reaches) >= _MOST_ORGS:
+                self._reaches.clear()
+            self._reaches[org.row_id] = reach
         return reach
 
     def _select(self, org: SelectableOrg) -> Iterator[Grant]:

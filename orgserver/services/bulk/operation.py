@@ -89,7 +89,7 @@ class Bulk:
         async def show(session: OrgSession) -> BulkResult:
             total, results, cut = await preview.show(session, request)
             more = [f"this shows the first {len(results)} of {total:,} records"] if len(results) < total else []
-            warnings = (*cut, *more, *([NOT_KEPT] if session.org.policy.keep_values else []))
+            warnings = (*cut, *more, *([NOT_KEPT] if session.policy.keep_values else []))
             return BulkResult(
                 session.entry_id, Counts(unknown=total), results, preview=True, warnings=warnings, sent=False
             )
@@ -147,7 +147,7 @@ class Bulk:
             position = Position(session.entry_id, len(results), arguments_digest=run.request.arguments.digest())
             cursor = result_pages.write_cursor(self._store, caller, session.org, run.request.arguments, position)
         doubt = [f"{counts.unknown:,} unknown; {recovery_hint(session, run.request)}"] if counts.unknown else []
-        warnings = [*run.warnings, *doubt, *([NOT_KEPT] if session.org.policy.keep_values else [])]
+        warnings = [*run.warnings, *doubt, *([NOT_KEPT] if session.policy.keep_values else [])]
         return BulkResult(
             session.entry_id,
             counts,

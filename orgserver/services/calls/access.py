@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TypeVar
 
 from orgserver.model.access.policies import Policy
-from orgserver.model.errors import CallError, NotSent, StaleToken, UnknownOrg
+from orgserver.model.access.principals import Permission
+from orgserver.model.access.standing import Standing
+from orgserver.model.errors import CallError, NotSent, StaleToken
 from orgserver.model.orgs import Caller, Org, Scope
 from orgserver.model.schema import SchemaLookup
 from orgserver.salesforce.client import SalesforceClient
 from orgserver.salesforce.exchange import Trace
 from orgserver.salesforce.protocol import rest
 from orgserver.salesforce.protocol.messages import Reply, Request
+from orgserver.services.calls import decision
 from orgserver.services.observer import Observer
 from orgserver.services.policies.field_limits import FieldLimits
 from orgserver.services.policies.limited_errors import limit_error
@@ -21,6 +25,7 @@ from orgserver.services.tokens.cache import LEASE_SECONDS, Tokens
 from orgserver.services.tokens.refresh_outcomes import PAUSES, Pauses
 from orgserver.store.orgs.registry import OrgSnapshot
 from orgserver.store.session import Store
+from orgserver.store.transaction import to_datetime
 
 T = TypeVar("T")
 _OF_THE_ORG = Policy()
@@ -150,15 +155,36 @@ class Access:
         An org that was added a moment ago is found: before refusing, the store is read again.
         """
         catalog = self._catalog or await self.reload()
-        org = self._granted_org(caller, catalog, alias)
+        org = self._find(caller, catalog, alias)
         if org is None and await self.changed():
             catalog = await self.reload()
-            org = self._granted_org(caller, catalog, alias)
+            org = self._find(caller, catalog, alias)
         if org is None:
-            raise UnknownOrg(
-                "no org of this name is available to you", hint="salesforce_list_orgs names those that are"
-            )
+            raise decision.unknown_org(self.scope, alias)
         return org, catalog.version
+
+    async def current_org(self, caller: Caller, alias: str) -> Org | None:
+        """The org of an alias as the store has it now, for what no intent follows; None where there is none to see."""
+        catalog = await self._current()
+        return self._find(caller, catalog, alias)
+
+    def standing(self, caller: Caller) -> Standing | None:
+        """What the store says of a caller, as the orgs were last read; None of who is no principal there."""
+        if self._catalog is None or caller.principal.is_local:
+            return None
+        return self._catalog.standings.get(caller.principal.name)
+
+    def policy(self, caller: Caller, org: Org) -> Policy:
+        """What limits a caller in an org: the org's policy, and the caller's own limits."""
+        return decision.effective_policy(caller.principal, self.standing(caller), org)
+
+    def permissions(self, caller: Caller, org: Org) -> frozenset[Permission]:
+        """What a caller may do in an org, as far as this server lets anybody."""
+        return decision.permissions_in(caller.principal, self.standing(caller), self.scope, org, self.now())
+
+    def now(self) -> datetime:
+        """The store's time."""
+        return to_datetime(self._store.database.clock())
 
     async def pin(self, org: Org) -> None:
         """Learn which org an alias means, from the answer to a token request; NotSent if it does not say.
@@ -180,16 +206,15 @@ class Access:
 
     async def visible(self, caller: Caller) -> list[Org]:
         """Every org this principal may use, by alias, as the store has them now."""
-        catalog = await self.reload() if await self.changed() else await self.catalog()
-        return [org for org in catalog.by_alias.values() if self._is_granted(caller, org)]
+        catalog = await self._current()
+        principal, standing, now = caller.principal, self.standing(caller), self.now()
+        orgs = catalog.by_alias.values()
+        return [org for org in orgs if decision.permissions_in(principal, standing, self.scope, org, now)]
 
-    def _granted_org(self, caller: Caller, catalog: OrgSnapshot, alias: str) -> Org | None:
+    async def _current(self) -> OrgSnapshot:
+        return await self.reload() if await self.changed() else await self.catalog()
+
+    def _find(self, caller: Caller, catalog: OrgSnapshot, alias: str) -> Org | None:
         """The org of an alias, if the caller may use it: one look-up, however many orgs there are."""
-        org = catalog.by_alias.get(alias)
-        return org if org is not None and self._is_granted(caller, org) else None
-
-    def _is_granted(self, caller: Caller, org: Org) -> bool:
-        """Grants come with principals; until then everybody on stdio holds every org the server was started for."""
-        del caller
-        only = self.scope.orgs
-        return only is None or org.alias in only
+        standing = self.standing(caller)
+        return decision.find_org(caller.principal, standing, self.scope, catalog.by_alias, alias, self.now())

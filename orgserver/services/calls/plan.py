@@ -77,7 +77,8 @@ class Call:
 class Plan(Generic[T]):
     """What is put on record and sent, once the org and the arguments are known."""
 
-    permission: Permission
+    permission: Permission | None
+    """None: whoever may do anything in the org may do it."""
     send: Callable[[OrgSession], Awaitable[T]]
     """Does it, once it is on record."""
     completion: Callable[[T], Completion]

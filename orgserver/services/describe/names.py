@@ -27,7 +27,7 @@ class CachedNames:
         objects = self._schemas.memory.names(org)
         if objects is None:
             return ()
-        return [each.name for each in limit_objects(FieldLimits.of(org.policy), objects).objects]
+        return [each.name for each in limit_objects(FieldLimits.of(self._access.policy(caller, org)), objects).objects]
 
     async def fields(self, caller: Caller, alias: str, sobject: str) -> Sequence[str]:
         """The fields of an object; none if nothing is known, or the org is not the caller's."""
@@ -36,13 +36,11 @@ class CachedNames:
             return ()
         await self._schemas.recall(org, sobject)
         schema = self._schemas.memory.cached(org, sobject)
-        limits = FieldLimits.of(org.policy)
+        limits = FieldLimits.of(self._access.policy(caller, org))
         if schema is None or not limits.may_read(schema.name):
             return ()
         return [each.name for each in limit_schema(limits, schema, self._schemas.lookup(org)).fields]
 
     async def _org(self, caller: Caller, alias: str) -> Org | None:
-        for org in await self._access.visible(caller):
-            if org.alias == alias:
-                return org if org.enabled and org.state not in CLOSED_STATES else None
-        return None
+        org = await self._access.current_org(caller, alias)
+        return org if org is not None and org.enabled and org.state not in CLOSED_STATES else None

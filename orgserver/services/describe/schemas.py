@@ -148,6 +148,13 @@ class Schemas:
         else:
             await self.schema(session, caller, SObjectName(sobject), sure=True)
 
+    async def learn(self, caller: Caller, org: Org, sobject: str) -> None:
+        """See that an object's schema is in memory, not older than a day: from the store, or by an act of its own."""
+        if self.memory.cached(org, sobject) is None:
+            await self.recall(org, sobject)
+        if self.memory.cached(org, sobject) is None:
+            await self._ask_by_itself(caller, org, sobject)
+
     def renew(self, caller: Caller, org: Org, sobject: str) -> None:
         """Ask Salesforce anew behind the caller's back: an act of its own, on record, at most one a minute."""
         key = describe_key(org, sobject)
@@ -171,7 +178,7 @@ class Schemas:
             logger.debug("a describe behind a caller's back did not succeed", extra={"code": error.code})
 
     async def _ask_by_itself(self, caller: Caller, org: Org, sobject: str) -> None:
-        """Ask Salesforce by an act that has its own intent."""
+        """Ask Salesforce by an act that has its own intent. It is ours: nobody is shown what a policy hides of it."""
         name = SObjectName(sobject)
 
         def plan(_call: Call, _org: Org) -> Plan[Any]:
@@ -180,7 +187,7 @@ class Schemas:
                     return await self.objects(session, caller, sure=True)
                 return await self.schema(session, caller, name, sure=True)
 
-            return Plan("read", send, lambda _describe: Completion(Outcome.SUCCEEDED), uses=())
+            return Plan(None, send, lambda _describe: Completion(Outcome.SUCCEEDED), uses=())
 
         await self._run(Call(caller, _TOOL, org.alias, name or None), Operation(Action.DESCRIBE, plan))
 

@@ -24,7 +24,7 @@ from orgserver.services.calls.access import Access
 from orgserver.services.people.differences import record_end_in
 from orgserver.services.tokens.token_errors import closed
 from orgserver.store.orgs import policies
-from orgserver.store.people import grants
+from orgserver.store.people import api_usage, grants
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction
 
@@ -83,6 +83,13 @@ class Registry:
         """The other aliases of the same org."""
         every = (await self._access.catalog()).by_alias.values()
         return tuple(each.alias for each in every if each.is_twin_of(org))
+
+    async def calls_today(self, org: Org) -> dict[str, int]:
+        """What each principal's agents used up of an org's API today (UTC), as far as a budget has it counted."""
+        if org.org_id is None:
+            return {}
+        async with self._store.database.reading() as connection:
+            return await api_usage.calls_on(connection, org.org_id, api_usage.day_of(self._store.database.clock()))
 
     async def credential(self, alias: str) -> tuple[Org, Credential | None]:
         """One registered org, and what it logs in with."""

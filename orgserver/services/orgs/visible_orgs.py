@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from orgserver.model.access.policies import Policy
+from orgserver.model.access.principals import PERMISSIONS, Permission
 from orgserver.model.audit import Action, Completion, Outcome
-from orgserver.model.orgs import Caller, Org, OrgState, Scope
+from orgserver.model.orgs import Caller, Org, OrgState
 from orgserver.model.text import clean_text
 from orgserver.services.calls.access import Access
 from orgserver.services.calls.plan import Call, CallLog
@@ -19,6 +21,8 @@ from orgserver.services.results.cursors import Position
 from orgserver.vault.keys import Key
 
 PAGE = 100
+NO_ORGS = "no org is available to you; an administrator grants them"
+READING: frozenset[Permission] = frozenset({"read"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,46 +58,58 @@ class VisibleOrgs:
         first = 0
         if cursor is not None:
             first = cursors.read(self._key, cursor, org="", principal=principal, arguments=arguments).skip
-        visible_orgs = [org for org in await self._access.visible(caller) if matches(org, match)]
-        shown = self._fitting(visible_orgs[first : first + PAGE])
+        granted_orgs = await self._access.visible(caller)
+        visible_orgs = [org for org in granted_orgs if matches(org, match)]
+        shown = self._fitting(caller, visible_orgs[first : first + PAGE])
         following = None
         if len(visible_orgs) > first + len(shown):
             position = Position(skip=first + len(shown))
             following = cursors.write(self._key, position, org="", principal=principal, arguments=arguments)
-        return OrgPage(shown, following, await self._warnings())
+        return OrgPage(shown, following, await self._warnings(caller, is_empty=not granted_orgs))
 
-    async def _warnings(self) -> tuple[str, ...]:
-        """That nobody has registered an org yet: the store may be another one than the operator thinks."""
+    async def _warnings(self, caller: Caller, *, is_empty: bool) -> tuple[str, ...]:
+        """That nobody has registered an org yet: the store may be another one than the operator thinks.
+
+        Whoever has grants is told of those alone, and not what is in the store.
+        """
+        if not caller.principal.is_local:
+            return (NO_ORGS,) if is_empty else ()
         if (await self._access.catalog()).by_alias:
             return ()
         how = "a person adds one in a terminal, with the ORGSERVER_HOME of this server: orgserver add-org ALIAS"
         return (f"no org is registered in {self._store} yet; {how}",)
 
-    def _fitting(self, orgs: Sequence[Org]) -> list[dict[str, Any]]:
+    def _facts(self, caller: Caller, org: Org) -> dict[str, Any]:
+        """An org as its caller sees it, with what the caller may do there."""
+        policy = self._access.policy(caller, org)
+        is_read_only = policy.read_only or self._access.scope.read_only
+        permissions = self._access.permissions(caller, org)
+        return describe_org(org, policy, permissions & READING if is_read_only else permissions, read_only=is_read_only)
+
+    def _fitting(self, caller: Caller, orgs: Sequence[Org]) -> list[dict[str, Any]]:
         """The first of them, as many as a result holds."""
         budget = ByteBudget()
         shown: list[dict[str, Any]] = []
         for org in orgs:
-            facts = described(org, self._access.scope)
+            facts = self._facts(caller, org)
             if not budget.take(facts) and shown:
                 break
             shown.append(facts)
         return shown
 
 
-def described(org: Org, scope: Scope) -> dict[str, Any]:
+def describe_org(org: Org, policy: Policy, permissions: frozenset[Permission], *, read_only: bool) -> dict[str, Any]:
     """An org as ``salesforce_list_orgs`` tells it."""
-    read_only = org.policy.read_only or scope.read_only
     facts: dict[str, Any] = {
         "org": org.alias,
         "org_id": org.org_id,
         "name": clean_text(org.name),
         "kind": org.kind,
         "state": state(org).value,
-        "permissions": ["read"] if read_only else ["read", "write", "delete"],
+        "permissions": [each for each in PERMISSIONS if each in permissions],
         "user": None,
         "read_only": read_only,
-        "confirm_deletes": org.policy.confirm_deletes,
+        "confirm_deletes": policy.confirm_deletes,
     }
     if org.user is not None:
         facts["user"] = {

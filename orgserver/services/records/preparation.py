@@ -41,7 +41,7 @@ class Preparation:
         """The values of a draft of one record."""
         (record,) = await self.ready(session, caller, draft)
         body, fields = draft.values(record)
-        return body, await _with_parent_ids(session, fields) if session.org.policy.keep_values else fields
+        return body, await _with_parent_ids(session, fields) if session.policy.keep_values else fields
 
     async def ready(self, session: OrgSession, caller: Caller, draft: Draft) -> list[FieldValues]:
         """The records as they will be sent; InvalidArgument names all that is wrong."""

@@ -252,7 +252,7 @@ def _plan_change(
 
 def _costs(session: OrgSession) -> tuple[str, ...]:
     """What a preview says of an org that keeps what changes replace."""
-    return (COSTS,) if session.org.policy.keep_values else ()
+    return (COSTS,) if session.policy.keep_values else ()
 
 
 def _modified(text: str | None) -> datetime | None:

@@ -308,7 +308,7 @@ async def test_the_repeat_of_a_create_names_the_entry_of_the_first(
 async def test_the_repeat_of_an_upsert_names_the_upserts_that_it_may_repeat(
     app: App, caller: Caller, restorer: Restorer
 ) -> None:
-    person = Principal("agent:other")
+    person = Principal("local:agent")
     for principal, fields, api_calls in (
         (caller.principal, ("LastName",), 1),
         (person, ("LastName",), 1),
