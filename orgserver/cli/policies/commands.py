@@ -1,12 +1,16 @@
-"""``orgserver policy``: show an org's limits, compare them with a file."""
+"""``orgserver policy``: show an org's limits, compare them with a file, try what they would say to a call."""
 
 from __future__ import annotations
+
+import json
+import sys
+from typing import Any
 
 import click
 
 from orgserver.cli import completion
 from orgserver.cli.main import Group
-from orgserver.cli.output import Failure, print_json, report, safe, tell
+from orgserver.cli.output import Failure, print_facts, print_json, report, safe, tell
 from orgserver.cli.policies.files import read_file
 from orgserver.cli.policies.limit_texts import change_lines, limit_lines
 from orgserver.cli.process import app_to_read, run, settings_of
@@ -15,12 +19,14 @@ from orgserver.model.errors import OrgserverError
 from orgserver.model.orgs import Org
 
 _TROUBLE = 2
+_MAX_ARGUMENTS = 4 * 1024 * 1024
 
 
 @click.group(
     "policy",
     cls=Group,
-    epilog="Examples:\n\n  orgserver policy show acme --yaml > acme.yaml\n\n  orgserver policy diff acme acme.yaml",
+    epilog="Examples:\n\n  orgserver policy show acme --yaml > acme.yaml\n\n  orgserver policy diff acme acme.yaml\n\n"
+    "  orgserver policy test acme --soql 'SELECT Email FROM Contact'",
 )
 def policy() -> None:
     """Show, compare and try the limits that bind everybody in an org."""
@@ -77,6 +83,65 @@ def diff(alias: str, file: str, as_json: bool) -> None:
             tell(f"That loosens {', '.join(loosened)}: update-org asks a person at a terminal.")
     if changes:
         raise Failure
+
+
+@policy.command(
+    "test",
+    epilog="Examples:\n\n  orgserver policy test acme --soql 'SELECT Id, Email FROM Contact'\n\n"
+    "  orgserver policy test acme --principal ada --tool salesforce_delete_contact "
+    """--arguments '{"contact_id": "003…"}'""",
+)
+@click.argument("alias", shell_complete=completion.aliases)
+@click.option("--principal", metavar="NAME", help="Whose call it would be. [default: this machine's user]")
+@click.option("--soql", metavar="TEXT", help="The query of salesforce_query.")
+@click.option("--tool", metavar="NAME", help="Any tool.", shell_complete=completion.tools)
+@click.option("--arguments", metavar="JSON", help="What the tool is given beside org; - for standard input.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def try_(
+    alias: str, principal: str | None, soql: str | None, tool: str | None, arguments: str | None, as_json: bool
+) -> None:
+    """Say whether a call would be allowed, and why: which grant or limit decides, what would be left out or masked.
+
+    The call is judged as one that is made, but not made, and leaves no entry. The org is asked for describes alone,
+    where limits of objects or fields need them and they are not at hand.
+
+    Exits 0 when it would be allowed, 1 when refused, 2 when that cannot be told.
+    """
+    if (soql is None) == (tool is None) or (soql is not None and arguments is not None):
+        raise click.UsageError("give either --soql TEXT or --tool NAME with --arguments JSON")
+    given = {"soql": soql} if soql is not None else _arguments(arguments or "{}", alias)
+    from orgserver.cli.policies import verdict_texts  # noqa: PLC0415  # the tools' imports
+    from orgserver.cli.policies.trial import Verdict, try_call  # noqa: PLC0415  # as above
+
+    async def act() -> Verdict:
+        async with app_to_read(settings_of()) as app:
+            return await try_call(app, alias, principal, tool or "salesforce_query", given)
+
+    try:
+        verdict = run(act())
+    except OrgserverError as error:
+        report(str(error), error.hint)
+        raise Failure(_TROUBLE) from None
+    if as_json:
+        print_json(verdict_texts.facts_of(verdict))
+    else:
+        word = "allowed" if verdict.decision.allowed else "refused"
+        print_facts(verdict_texts.lines_of(verdict), f"{word}: {verdict.tool} in {alias} by {verdict.principal}")
+    if not verdict.decision.allowed:
+        raise Failure
+
+
+def _arguments(text: str, alias: str) -> dict[str, Any]:
+    """A tool's arguments, which need not name the org."""
+    try:
+        arguments = json.loads(sys.stdin.read(_MAX_ARGUMENTS) if text == "-" else text)
+    except (ValueError, RecursionError):
+        raise click.UsageError("--arguments is not JSON") from None
+    if not isinstance(arguments, dict):
+        raise click.UsageError("--arguments is a JSON object, by the names of the tool's arguments")
+    if arguments.get("org", alias) != alias:
+        raise click.UsageError(f"--arguments name another org than {alias}")
+    return arguments
 
 
 async def _org(alias: str) -> Org:

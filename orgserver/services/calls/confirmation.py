@@ -56,7 +56,7 @@ class Confirmer:
         """Whether a person is to be asked, as far as that is known before a look."""
         if caller.transport == "cli":  # there a person has just typed it
             return False
-        return confirm.count is None or _needs_person(policy, confirm, confirm.count)
+        return may_need_person(policy, confirm)
 
     async def find_pass(self, caller: Caller, org: Org, intent: Intent, confirm: Confirmation) -> Pass | None:
         """What lets this call pass; None if a person is still to be asked. PolicyDenied if the person said no."""
@@ -196,6 +196,11 @@ def spent() -> PolicyDenied:
 
 def _declined() -> PolicyDenied:
     return PolicyDenied("the person said no", code="CONFIRMATION_DECLINED", hint="do not repeat it unless they ask")
+
+
+def may_need_person(policy: Policy, confirm: Confirmation) -> bool:
+    """Whether an agent's call waits for a person; where the number of records is not known, it may."""
+    return confirm.count is None or _needs_person(policy, confirm, confirm.count)
 
 
 def _needs_person(policy: Policy, confirm: Confirmation, count: int) -> bool:
