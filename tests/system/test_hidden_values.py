@@ -33,7 +33,6 @@ from orgserver.model.secret import Secret
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
 from orgserver.services.orgs.enrolment import Registration
-from orgserver.services.policies.field_limits import FieldLimits
 from orgserver.serving.server import build_server
 from orgserver.tools import toolsets
 from orgserver.tools.tool import schema_of
@@ -71,12 +70,22 @@ FIELDS = (
     "Name",
 )
 TEXTS = ("Lovelace", "Ada", "Engineer", "x")
+RECORDS, EXAMPLES = 120, 25
 LONGEST = 20.0
 FORMS = ("jsonl", "csv", "ocsf")
 
 
 MEETING = {"Subject": "x", "StartDateTime": "2030-01-10T09:00:00Z", "DurationInMinutes": 30}
 FITTING: dict[str, list[dict[str, Any]]] = {
+    "salesforce_query": [
+        {"org": ORG, "soql": "SELECT Id, LastName, Email, Fax, Account.Name FROM Contact"},
+        {"org": ORG, "soql": "SELECT Id, (SELECT Id, Fax FROM Contacts) FROM Account"},
+        {"org": ORG, "soql": "SELECT Id, ContactEmail, Contact.Fax, Contact.LastName FROM Case"},
+        {"org": ORG, "soql": "SELECT Id, Who.Id, Who.Type FROM Event"},
+    ],
+    "salesforce_create_contact": [{"org": ORG, "data": {"LastName": "Byron"}}],
+    "salesforce_create_record": [{"org": ORG, "object": "Contact", "data": {"LastName": "Byron"}}],
+    "salesforce_update_record": [{"org": ORG, "object": "Contact", "record_id": "<record_id>", "data": {"Title": "y"}}],
     "salesforce_create_appointment": [{"org": ORG, "data": MEETING}],
     "salesforce_update_appointment": [{"org": ORG, "event_id": "<event_id>", "data": {"Subject": "y"}}],
     "salesforce_update_contact": [{"org": ORG, "contact_id": "<contact_id>", "data": {"Title": "y", "Phone": "1"}}],
@@ -263,10 +272,10 @@ class GuardedOrg:
     def _filled(self, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """The arguments with ids of records that are there, and the cursor that came last."""
         sobject = arguments.get("object", "Event" if "appointment" in tool else "Contact")
-        newest = next(reversed([*self.org.records.tables[sobject]]), to_18("003Sb0000000000"))
-        words = {"<cursor>": self._cursors.get(tool, "none"), "<id>": newest}
-        words |= {f"<{name}>": newest for name in ("contact_id", "event_id", "record_id")}
-        words["<external_id>"] = "x"
+        guarded = (key for key, each in self.org.records.tables[sobject].items() if WORD in repr(each))
+        one = next(guarded, to_18("003Sb0000000000"))
+        words = {"<cursor>": self._cursors.get(tool, "none"), "<id>": one, "<external_id>": "x"}
+        words |= {f"<{name}>": one for name in ("contact_id", "event_id", "record_id")}
 
         def fill_in(value: Any) -> Any:
             if isinstance(value, dict):
@@ -306,10 +315,11 @@ def registration(org: SandboxOrg) -> Registration:
 def fill(org: SandboxOrg) -> None:
     """Canaries in every guarded field of every record; records enough that some are left."""
     org.objects.change("Custom__c", "Key__c", {"externalId": True, "idLookup": True, "unique": True})
-    for number in range(40):
+    for number in range(RECORDS):
         for sobject, values in (
             ("Contact", {"LastName": f"Lovelace{number}", "Title": "Engineer"}),
             ("Custom__c", {"Name": f"Thing {number}", "Status__c": "Open"}),
+            ("Event", MEETING | {"EndDateTime": "2030-01-10T09:30:00.000+0000"}),
             ("Case", {"Subject": f"Broken {number}", "ContactId": next(iter(org.records.tables["Contact"]))}),
         ):
             org.records.add(org.objects.find(sobject), values)
@@ -338,7 +348,7 @@ def ask_often(org: GuardedOrg, tool: str, pool: dict[str, st.SearchStrategy[Any]
     @settings(
         max_examples=examples, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
     )
-    @given(arguments_of(tool, pool), st.sampled_from([None] * 9 + ["refused"]))
+    @given(arguments_of(tool, pool), st.sampled_from([None] * 4 + ["refused"]))
     def ask(arguments: dict[str, Any], accident: str | None) -> None:
         if accident is not None:
             org.org.fault("status", path=".*/(sobjects|query|composite)/.*", status=400, body=REFUSED)
@@ -366,7 +376,7 @@ REFUSED = json.dumps(
 @pytest.mark.timeout(900)
 def test_an_agent_that_names_nothing_hidden_learns_neither_values_nor_names(guarded: GuardedOrg) -> None:
     for tool in SPECS:
-        assert ask_often(guarded, tool, INNOCENT, 25) == []
+        assert ask_often(guarded, tool, INNOCENT, EXAMPLES) == []
     written = guarded.written()
     entries = [json.loads(line) for line in written["jsonl"]]
     of_agent = [json.dumps({**each, "decision": None}) for each in entries if each["principal"] == AGENT]
@@ -381,15 +391,37 @@ def test_an_agent_that_names_nothing_hidden_learns_neither_values_nor_names(guar
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("tool", SPECS)
 def test_an_agent_that_names_what_is_hidden_learns_no_value(guarded: GuardedOrg, tool: str) -> None:
-    assert ask_often(guarded, tool, CURIOUS, 25) == []
+    assert ask_often(guarded, tool, CURIOUS, EXAMPLES) == []
     assert [line for lines in guarded.written().values() for line in lines if sightings(line, VALUES)] == []
 
 
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("tool", ["salesforce_get_contact", "salesforce_list_contacts", "salesforce_query"])
-def test_the_search_finds_a_value_where_nothing_takes_it_out(
-    guarded: GuardedOrg, tool: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(FieldLimits, "limit_records", lambda *_: frozenset())
+BROKEN: dict[str, tuple[str, Any]] = {
+    "records": ("orgserver.services.policies.field_limits.FieldLimits.limit_records", lambda *_: frozenset()),
+    "describes": ("orgserver.services.describe.schemas.limit_schema", lambda _limits, schema, _lookup: schema),
+    "errors": ("orgserver.services.calls.access.limit_error", lambda *_: None),
+}
 
-    assert ask_often(guarded, tool, INNOCENT, 25)
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("filtered", "tool"),
+    [
+        ("records", "salesforce_get_contact"),
+        ("records", "salesforce_get_appointment"),
+        ("records", "salesforce_list_contacts"),
+        ("records", "salesforce_query"),
+        ("records", "salesforce_query_orgs"),
+        ("records", "salesforce_get_record"),
+        ("records", "salesforce_delete_record"),
+        ("describes", "salesforce_describe_object"),
+        ("errors", "salesforce_update_contact"),
+        ("errors", "salesforce_change_records"),
+    ],
+)
+def test_the_search_finds_what_is_not_taken_out(
+    tmp_path: Path, filtered: str, tool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(*BROKEN[filtered])
+
+    with GuardedOrg(tmp_path / "home") as broken:
+        assert ask_often(broken, tool, INNOCENT, 2 * EXAMPLES)
