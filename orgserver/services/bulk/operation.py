@@ -163,7 +163,7 @@ class Bulk:
         """More results of a change that is over. Asks no org, so it is no audit entry."""
         org, _ = await self._access.org(caller, alias)
         page = await result_pages.read_page(self._store, caller, org, arguments, cursor)
-        return limit_answer(FieldLimits.of(org.policy), page)
+        return limit_answer(FieldLimits.of(self._access.policy(caller, org)), page)
 
 
 # -- what the plan says

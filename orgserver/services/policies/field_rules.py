@@ -111,6 +111,10 @@ class _Rules:
             if field is not None:
                 what = "is shown in part in this org: records are not chosen, sorted, grouped or summed up by it"
                 return _forbid(use, name, f"policy:mask-field {field}", what)
+        for name in _sorted(use.written):
+            field = _find(self._masked, use.object, name)
+            if field is not None:
+                return _forbid(use, name, f"policy:mask-field {field}", "is shown in part in this org, and not written")
         return None
 
 

@@ -136,7 +136,7 @@ class Restorer:
         if undo.problem is None and any(each.outcome is Outcome.UNKNOWN for each in earlier):
             undo = replace(undo, problem="an earlier undo of it has an unknown outcome", forceable=True)
         undo = undo.limited(
-            FieldLimits.of(org.policy),
+            FieldLimits.of(self._access.policy(caller, org)),
             restore.sobject,
             self._executor.schemas.lookup(org),
             names=caller.principal.is_local,
