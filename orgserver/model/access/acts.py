@@ -55,7 +55,10 @@ class ObjectUse:
 
 
 UNKNOWN = "?"
-"""Stands for an object that cannot be known: the path to it goes through no relationship that the org tells of."""
+"""Stands for an object that cannot be known (the path to it goes through no relationship that the org tells of), and
+for a field that may be any of its object's."""
+ANY_OBJECT = "*"
+"""Stands for every object: records of any of them may be meant."""
 
 
 @dataclass(frozen=True, slots=True)

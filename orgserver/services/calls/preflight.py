@@ -14,6 +14,8 @@ from orgserver.services.policies.field_limits import NO_LIMITS, FieldLimits
 
 _HINT = "nothing was sent: the org's own describe, read a moment ago, says so"
 _SHOWN = 10
+_KIND = "type"
+"""Of a parent that may be of several objects Salesforce tells which it is, whatever fields that has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,8 @@ def _path_problem(
             return None
         schema = parent
     field = schema.field(last)
+    if field is None and steps and last.lower() == _KIND:
+        return None
     if field is None:
         return missing_field(schema, last, where)
     if ability is not None and not getattr(field, ability):

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from orgserver.model.access.acts import UNKNOWN, ObjectUse
+from orgserver.model.access.acts import ANY_OBJECT, UNKNOWN, ObjectUse
 from orgserver.model.access.policies import ObjectAction, ObjectRule, Policy
 from orgserver.services.policies import derived_fields
 
+_SHOWING_CONTACTS = frozenset({"account", "case"})
+"""An account may be a person, and a case shows how its contact is reached."""
 _SHOWN_OF_ANY = frozenset({"id", "type"})
 """Of a parent that may be of several objects, these tell what it is and no more."""
 
@@ -44,8 +46,8 @@ def is_object_allowed(policy: Policy, sobject: str, action: ObjectAction = "read
 
 
 def limits_fields(policy: Policy, sobject: str) -> bool:
-    """Whether a policy hides or masks any field of an object, or of the contact that an account may be."""
-    objects = {sobject.casefold()} | ({"contact"} if sobject.casefold() == "account" else set())
+    """Whether a policy hides or masks any field of an object, or of a contact whose fields it shows."""
+    objects = {sobject.casefold()} | ({"contact"} if sobject.casefold() in _SHOWING_CONTACTS else set())
     limited = (*policy.hide_fields, *policy.mask_fields)
     return any(field.partition(".")[0].casefold() in objects for field in limited)
 
@@ -68,11 +70,19 @@ class _Rules:
     def forbidding(self, sobject: str, action: ObjectAction) -> str | None:
         """The rule that forbids an action on an object."""
         name = sobject.casefold()
+        if name == ANY_OBJECT:
+            return self._forbidding_any(action)
         if action in self._denied.get(name, ()):
             return f"policy:deny-object {sobject}"
         if self._allowed is not None and action not in self._allowed.get(name, ()):
             return "policy:allow-object"
         return None
+
+    def _forbidding_any(self, action: ObjectAction) -> str | None:
+        denied = next((name for name, actions in self._denied.items() if action in actions), None)
+        if denied is not None:
+            return f"policy:deny-object {denied}"
+        return None if self._allowed is None else "policy:allow-object"
 
     def hidden(self, sobject: str, name: str) -> str | None:
         """The rule that hides a field, as it was written."""
@@ -158,6 +168,8 @@ def _tells_kind_alone(use: ObjectUse) -> bool:
 
 def _find(fields: Mapping[str, Mapping[str, str]], sobject: str, name: str) -> str | None:
     """The rule's own spelling of a field that it names; Id always passes."""
+    if sobject == ANY_OBJECT:
+        return next((field for each in fields if (field := _find(fields, each, name)) is not None), None)
     names = fields.get(sobject.casefold())
     if not names or name.lower() == "id":
         return None

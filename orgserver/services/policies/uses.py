@@ -10,7 +10,7 @@ from typing import Literal
 from orgserver.model.access.acts import UNKNOWN, ObjectUse, PathUse
 from orgserver.model.access.policies import ObjectAction
 from orgserver.model.schema import FieldInfo, Schema, SchemaLookup
-from orgserver.services.policies import derived_fields
+from orgserver.services.policies import derived_fields, shadow_objects
 
 Mode = Literal["shown", "compared", "written"]
 _MODES: tuple[Mode, ...] = ("shown", "compared", "written")
@@ -111,6 +111,9 @@ class _Resolver:
             return
         self._own = schema.name if schema is not None else sobject
         touched = self._at(use, _Target(self._own, ""))
+        origin = shadow_objects.origin(self._own)
+        if origin is not None:
+            self._touch(use, _Target(origin, "Id", via=self._own), "shown")
         touched.every_field |= use.every_field
         touched.searched |= use.searched
         if schema is None:
@@ -200,6 +203,8 @@ class _Resolver:
         yield from (_Target(schema.name, each) for each in names[1:])
         mirrored = (derived_fields.mirror(schema, each) for each in names)
         yield from (_Target(*each, is_copy=True) for each in mirrored if each is not None)
+        for sobject, field_name in shadow_objects.originals(schema.name, info.name):
+            yield _Target(sobject, field_name, is_certain=False)
         if info.calculated and _is_custom(info):
             yield from self._formula_sources(schema, info, seen)
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from orgserver.model.access.acts import PathUse
 from orgserver.model.access.policies import Policy, read_object_rule
@@ -109,3 +113,69 @@ def test_a_reference_that_is_hidden_leads_nowhere() -> None:
 
 def test_id_always_passes() -> None:
     assert judge(Policy(hide_fields=("Contact.Id",)), use(shown={"Id"}, compared={"Id"})) is None
+
+
+NAMES = st.sampled_from(
+    [
+        "Email",
+        "Phone",
+        "Name",
+        "LastName",
+        "MailingCity",
+        "MailingAddress",
+        "Score__c",
+        "Indirect__c",
+        "AccountId",
+        "Account.Phone",
+        "AccountPhone__c",
+        "Owner.Email",
+        "ReportsTo.Email",
+        "Account.Owner.Name",
+        "Title",
+        "Total__c",
+    ]
+)
+POLICIES = st.builds(
+    Policy,
+    hide_fields=st.lists(
+        st.sampled_from(["Contact.Email", "contact.phone", "Contact.LastName", "Account.Phone", "User.Email"])
+        | st.sampled_from(["Contact.MailingAddress", "Contact.MailingCity", "User.LastName", "Contact.AccountId"]),
+        max_size=3,
+        unique_by=str.casefold,
+    ).map(tuple),
+    mask_fields=st.lists(st.sampled_from(["Contact.Email", "Account.Phone", "Contact.Title"]), max_size=2).map(tuple),
+)
+USES = st.builds(
+    lambda shown, compared: PathUse("Contact", "read", shown=frozenset(shown), compared=frozenset(compared)),
+    st.sets(NAMES, max_size=3),
+    st.sets(NAMES, max_size=3),
+)
+
+
+@given(POLICIES, POLICIES, USES)
+def test_a_stricter_policy_refuses_whatever_either_refuses(one: Policy, other: Policy, use: PathUse) -> None:
+    both = judge(one.strictest(other), use)
+    either = [refusal for policy in (one, other) if (refusal := judge(policy, use)) is not None]
+    assert (both is not None) or not either
+
+
+@given(POLICIES, USES)
+def test_what_may_be_compared_may_be_shown_and_more_uses_are_never_more_allowed(policy: Policy, use: PathUse) -> None:
+    shown = replace(use, shown=use.shown | use.compared, compared=frozenset())
+    if judge(policy, use) is None:
+        assert judge(policy, shown) is None
+    for name in use.shown | use.compared:
+        mode = {"compared": frozenset({name})} if name in use.compared else {"shown": frozenset({name})}
+        if judge(policy, PathUse("Contact", "read", **mode)) is not None:  # type: ignore[arg-type]  # a mode
+            assert judge(policy, use) is not None
+
+
+@given(POLICIES, USES)
+def test_a_refusal_names_what_the_agent_named_and_nothing_behind_it(policy: Policy, use: PathUse) -> None:
+    refusal = judge(policy, use)
+    if refusal is not None:
+        ways = {f"contact.{path}".lower() for path in use.shown | use.compared}
+        ends = {path.rpartition(".")[2].lower() for path in use.shown | use.compared}
+        assert refusal.argument is not None
+        named = refusal.argument.lower()
+        assert named in ways or named.rpartition(".")[2] in ends
