@@ -23,6 +23,7 @@ from orgserver.services.bulk.request import BulkArguments, BulkRequest, check_ar
 from orgserver.services.bulk.run import SHOWN, BulkRun, Pace
 from orgserver.services.calls import idempotency, questions
 from orgserver.services.calls.access import Access, OrgSession
+from orgserver.services.calls.decision import unknown_org
 from orgserver.services.calls.plan import Call, Operation, Plan
 from orgserver.services.calls.preflight import Preflight, check_columns
 from orgserver.services.calls.questions import AffectedRecords, Confirmation
@@ -161,7 +162,9 @@ class Bulk:
 
     async def page(self, caller: Caller, alias: str, arguments: BulkArguments, cursor: str) -> BulkResult:
         """More results of a change that is over. Asks no org, so it is no audit entry."""
-        org, _ = await self._access.org(caller, alias)
+        org = await self._access.current_org(caller, alias)
+        if org is None:
+            raise unknown_org(self._access.scope, alias)
         page = await result_pages.read_page(self._store, caller, org, arguments, cursor)
         return limit_answer(FieldLimits.of(self._access.policy(caller, org)), page)
 
