@@ -47,7 +47,7 @@ def make_services(
     return Services(
         executor,
         ReadOperations(default_fields),
-        WriteOperations(preparation),
+        WriteOperations(preparation, default_fields),
         queries,
         Bulk(store, access, preparation, call_timeout=call_timeout),
         DescribeOperations(schemas, cursor_key),

@@ -21,6 +21,7 @@ from orgserver.services.calls import idempotency, questions
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Call, Operation, Plan
 from orgserver.services.records import appointments, field_values, reading, recovery_hints, uses
+from orgserver.services.records.default_fields import DefaultFields
 from orgserver.services.records.draft import Draft, field_paths
 from orgserver.services.records.preparation import Preparation
 from orgserver.services.records.upsert import Upsert, plan_upsert
@@ -31,8 +32,9 @@ from orgserver.store.audit.snapshots import COSTS, SnapshotSpec
 class WriteOperations:
     """Makes plans. Every method raises InvalidArgument naming the argument that is wrong."""
 
-    def __init__(self, preparation: Preparation) -> None:
+    def __init__(self, preparation: Preparation, default_fields: DefaultFields) -> None:
         self._preparation = preparation
+        self._default_fields = default_fields
 
     def create(
         self, values: FieldValues, *, idempotency_key: str | None = None, allow_duplicates: bool = False
@@ -209,10 +211,10 @@ class WriteOperations:
             return Changed(record_id)
 
         async def show(session: OrgSession) -> Changed:
-            fields = field_values.read_field_names(None, sobject)
-            changes, warnings = await reading.read_one(
-                session, sobject, record_id, fields, change_preview.preview_delete
-            )
+            def read(fields: tuple[str, ...]) -> Awaitable[change_preview.Changes]:
+                return reading.read_one(session, sobject, record_id, fields, change_preview.preview_delete)
+
+            changes, warnings = await self._default_fields.ask(session, sobject, None, read)
             return Changed(record_id, preview=True, changes=changes, warnings=(*warnings, *_costs(session)))
 
         snapshot = SnapshotSpec(sobject, record_id)
