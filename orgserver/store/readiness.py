@@ -25,17 +25,24 @@ def canary_context(store_id: str) -> Context:
     return Context(store_id, "store", "canary")
 
 
-def is_ready(database: Path, open_vault: Callable[[], Vault], aliases: Collection[str]) -> bool:
+def is_ready(
+    database: Path, open_vault: Callable[[], Vault], aliases: Collection[str], principal: str | None = None
+) -> bool:
     """Whether a store is there, of the newest schema, whole, nobody's at this moment, opened by the key, with the orgs.
 
-    False also where that is not to be told from here.
+    And with the principal, if one is named, whose grants go on. False also where that is not to be told from here.
     """
     try:
         if not database.is_file():
             return False
         prepare_file(database)
         with _hold_still(database), open_to_read(database) as connection:
-            return _is_whole(connection) and _is_opened_by(connection, open_vault()) and _has(connection, aliases)
+            return (
+                _is_whole(connection)
+                and _is_opened_by(connection, open_vault())
+                and _has(connection, aliases)
+                and (principal is None or _may_call(connection, principal))
+            )
     except (OrgserverError, RingBehind, OSError, sqlite3.Error, ValueError):
         return False
 
@@ -81,3 +88,13 @@ def _is_opened_by(connection: sqlite3.Connection, vault: Vault) -> bool:
 def _has(connection: sqlite3.Connection, aliases: Collection[str]) -> bool:
     """Whether each of these orgs is registered."""
     return set(aliases) <= {alias for (alias,) in connection.execute("SELECT alias FROM orgs")}
+
+
+def _may_call(connection: sqlite3.Connection, principal: str) -> bool:
+    """Whether a principal is there and enabled, and no grant of it has an end."""
+    row = connection.execute("SELECT enabled FROM principals WHERE name = ?", (principal,)).fetchone()
+    if row is None or not row[0]:
+        return False
+    groups = 'SELECT "group" FROM group_members WHERE principal = :name'
+    ending = f'SELECT 1 FROM grants WHERE until IS NOT NULL AND (principal = :name OR "group" IN ({groups}))'  # noqa: S608  # no text of anybody's
+    return connection.execute(ending, {"name": principal}).fetchone() is None

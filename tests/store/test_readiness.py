@@ -18,6 +18,8 @@ from orgserver.vault.ring import Vault
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there a start looks at nothing beforehand")
 VAULT = Vault([Key.new()])
 
+NAMES = ("ada", "off", "ending", "member")
+
 
 @pytest.fixture
 async def database(tmp_path: Path) -> Path:
@@ -88,6 +90,21 @@ def test_another_key_and_a_key_that_cannot_be_read_are_not_ready(database: Path)
 
 def test_orgs_that_are_not_registered_are_not_ready(database: Path) -> None:
     assert not is_ready(database, aliases=("acme",))
+
+
+@pytest.mark.parametrize(
+    ("name", "is_there"), [("ada", True), ("ops", False), ("off", False), ("ending", False), ("member", False)]
+)
+def test_a_principal_is_ready_that_may_call_without_an_end(database: Path, name: str, is_there: bool) -> None:
+    principal = "INSERT INTO principals (name, kind, enabled, roles, limits, created_at) VALUES "
+    grant = 'INSERT INTO grants (id, principal, "group", selector, permissions, until, created_at, created_by) VALUES '
+    change(database, principal + ", ".join(f"('{each}', 'person', {each != 'off'}, '[]', '{{}}', 1)" for each in NAMES))
+    change(database, "INSERT INTO groups (name, created_at) VALUES ('ops', 1)")
+    change(database, "INSERT INTO group_members VALUES ('ops', 'member')")
+    change(database, grant + "('1', 'ada', NULL, '*', '[]', NULL, 1, ''), ('2', 'ending', NULL, '*', '[]', 9, 1, '')")
+    change(database, grant + "('3', NULL, 'ops', '*', '[]', 9, 1, '')")
+
+    assert readiness.is_ready(database, lambda: VAULT, (), name) is is_there
 
 
 def test_a_store_that_another_process_writes_to_is_not_ready(database: Path) -> None:

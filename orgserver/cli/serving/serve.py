@@ -22,6 +22,7 @@ from orgserver.model.errors import ConfigError
 
 if TYPE_CHECKING:
     from orgserver.app import App
+    from orgserver.model.access.principals import Principal
     from orgserver.serving.early.lines import EarlyLines
 
 logger = logging.getLogger("orgserver.serve")
@@ -46,7 +47,7 @@ _REAL = ("database_url", "master_key", "master_key_file", "master_key_command", 
 @click.option(
     "--principal",
     metavar="NAME",
-    help="Who calls, for the audit log. [default: local:<you>]",
+    help="Who calls: only the orgs that are granted to NAME. [default: you, with every org]",
     shell_complete=completion.principals,
 )
 @click.option("--label", metavar="TEXT", help="A word to find this server's calls by in the audit log.")
@@ -83,23 +84,33 @@ async def _serve(options: dict[str, Any]) -> None:
             settings = _settings(home=home, **dict.fromkeys(_REAL), **offer)
         else:
             settings = _settings(**offer)
-            early_lines = await _answer_early(settings, stack)
+            early_lines = await _answer_early(settings, options["principal"], stack)
         from orgserver.app import serve_stdio  # noqa: PLC0415  # slow to import
-        from orgserver.model.access.principals import Principal  # noqa: PLC0415  # a start says its first word without
-        from orgserver.model.orgs import Caller  # noqa: PLC0415
+        from orgserver.model.orgs import Caller  # noqa: PLC0415  # a start says its first word without
 
-        principal = Principal(options["principal"] or local_principal())
         app = await stack.enter_async_context(_open(settings, playground=options["sandbox"]))
         await _refuse_unknown_orgs(app, "--org" if options["orgs"] else "ORGSERVER_ORGS:")
+        principal = await _find_principal(app, options["principal"])
         await serve_stdio(app, Caller(principal, "stdio", label=options["label"]), _begin, early_lines)
 
 
-async def _answer_early(settings: Settings, stack: AsyncExitStack) -> EarlyLines | None:
+async def _find_principal(app: App, name: str | None) -> Principal:
+    """Who calls: the user of this machine, or a principal that may."""
+    from orgserver.model.access.principals import Principal  # noqa: PLC0415  # as above
+
+    if name is None:
+        return Principal(local_principal())
+    from orgserver.services.people.callers import find_caller  # noqa: PLC0415  # not for the user of this machine
+
+    return find_caller((await app.access.catalog()).standings, name, app.access.now())
+
+
+async def _answer_early(settings: Settings, principal: str | None, stack: AsyncExitStack) -> EarlyLines | None:
     if sys.platform == "win32":
         return None
     from orgserver.cli.serving.start import answer_early  # noqa: PLC0415  # not on Windows
 
-    return await answer_early(settings, stack)
+    return await answer_early(settings, principal, stack)
 
 
 def _open(settings: Settings, *, playground: bool) -> AbstractAsyncContextManager[App]:

@@ -44,12 +44,12 @@ _FIRST_SECONDS = 0.5
 """For what a client asks at once; one that asks on and on, or does not read, holds up no start."""
 
 
-async def answer_early(settings: Settings, stack: AsyncExitStack) -> EarlyLines | None:
+async def answer_early(settings: Settings, principal: str | None, stack: AsyncExitStack) -> EarlyLines | None:
     """Begin to answer a client, and import what serves; None where answers have to wait for the server.
 
     What is put on the stack ends it well when a signal comes before there is a server.
     """
-    answers = _make_answers(settings)
+    answers = _make_answers(settings, principal)
     if answers is None:
         return None
     sys.setswitchinterval(_SWITCH_SECONDS)
@@ -67,7 +67,7 @@ async def answer_early(settings: Settings, stack: AsyncExitStack) -> EarlyLines 
     return early_lines
 
 
-def _make_answers(settings: Settings) -> EarlyAnswers | None:
+def _make_answers(settings: Settings, principal: str | None) -> EarlyAnswers | None:
     """The answers that are ready; None where a start may be refused, or what would refuse it is not to be told yet."""
     if settings.master_key_command is not None or "opentelemetry" in sys.modules:
         return None  # a program that prints a key runs once; and who traces the SDK misses nothing of it
@@ -75,7 +75,7 @@ def _make_answers(settings: Settings) -> EarlyAnswers | None:
         settings.toolsets, settings.tools, settings.exclude_tools, read_only=settings.read_only
     )
     if answers is None or not is_ready(
-        settings.database_file, partial(open_vault, settings, create=False), settings.orgs
+        settings.database_file, partial(open_vault, settings, create=False), settings.orgs, principal
     ):
         return None
     return answers

@@ -16,6 +16,7 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 
 from orgserver.sandbox.org import SandboxOrg
 from tests.cli.shells import SECONDS, Shell
+from tests.people import add_principal_at
 
 
 @asynccontextmanager
@@ -38,6 +39,7 @@ def told(result: Any) -> dict[str, Any]:
 
 async def test_from_add_org_to_audit_export(shell: Shell, acme: SandboxOrg, globex: SandboxOrg) -> None:
     await shell.add(acme)
+    await add_principal_at(shell.home, "agent-7", "*:read,write")
     async with connected(shell, "--label", "try", "--principal", "agent-7") as client:
         made = told(
             await client.call_tool("salesforce_create_contact", {"org": "acme", "data": {"LastName": "Lovelace"}})
