@@ -9,6 +9,7 @@ from typing import Any
 from orgserver.app import App, open_app
 from orgserver.config import read_settings
 from orgserver.model.access.policies import Policy
+from orgserver.model.access.policy_edits import PolicyEdit
 from orgserver.model.access.principals import Principal
 from orgserver.model.orgs import Caller
 from orgserver.services.people.requests import GrantChanges, PrincipalChanges, read_grants
@@ -20,8 +21,9 @@ def principal_changes(
     *grants: str, until: datetime | None = None, limits: Policy | None = None, **more: Any
 ) -> PrincipalChanges:
     """What a principal gets: grants as ``acme:read,write``, and its own limits."""
+    edit = PolicyEdit.replacing(limits) if limits is not None else PolicyEdit()
     granted = GrantChanges(read_grants(grants), until)
-    return PrincipalChanges(grants=granted, limits=(lambda _before: limits) if limits is not None else None, **more)
+    return PrincipalChanges(grants=granted, limits=edit, **more)
 
 
 async def add_principal(app: App, name: str, *grants: str, **more: Any) -> Caller:

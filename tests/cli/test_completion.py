@@ -20,6 +20,7 @@ from orgserver.model.orgs import Caller
 from orgserver.tools.toolsets import TOOLSETS
 from tests import operations
 from tests.cli.shells import Command
+from tests.people import add_principal
 
 Offered = Callable[..., list[str]]
 
@@ -71,7 +72,10 @@ async def test_ids_principals_toolsets_and_commands_are_offered(home: Path, app:
     assert len(offered("audit", "undo", "")) == 2  # and no registration
     assert len(offered("audit", "show", "")) == 4
     assert offered("audit", "list", "--principal", "local:te") == ["local:tester"]
-    assert offered("serve", "--principal", "LOCAL:TE") == ["local:tester"]
+    assert offered("audit", "list", "--principal", "LOCAL:TE") == ["local:tester"]
+    assert offered("serve", "--principal", "lo") == []
+    await add_principal(app, "ada", "acme:read")
+    assert offered("serve", "--principal", "a") == ["ada"]
     assert offered("serve", "--toolset", "") == [*TOOLSETS, "all"]
     assert offered("serve", "--toolset", "query,re") == ["query,records"]
     assert offered("connect", "codex", "--tool", "salesforce_q") == ["salesforce_query", "salesforce_query_orgs"]
@@ -124,7 +128,7 @@ async def test_where_there_is_nothing_to_offer_nothing_is_said(
         ("orgserver audit list --principal local :", 5, ["plain,tester"]),
         ("orgserver audit list --principal loc", 4, ["plain,local:tester"]),
         ("orgserver serve --org = ac", 4, ["plain,acme"]),
-        ("orgserver serve --principal = local : te", 6, ["plain,tester"]),
+        ("orgserver audit list --principal = local : te", 7, ["plain,tester"]),
         ("orgserver show-org", 2, ["plain,acme", "plain,globex"]),
     ],
 )

@@ -48,7 +48,7 @@ _REAL = ("database_url", "master_key", "master_key_file", "master_key_command", 
     "--principal",
     metavar="NAME",
     help="Who calls: only the orgs that are granted to NAME. [default: you, with every org]",
-    shell_complete=completion.principals,
+    shell_complete=completion.registered_principals,
 )
 @click.option("--label", metavar="TEXT", help="A word to find this server's calls by in the audit log.")
 @click.option("--sandbox", is_flag=True, help="Serve two pretend orgs; nothing of yours is read or changed.")
