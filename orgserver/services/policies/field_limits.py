@@ -24,6 +24,7 @@ _GROUPS = "AggregateResult"
 """Groups: a query that makes them of anything limited is refused before it is sent."""
 _ANY_OBJECT = "Name"
 """What Salesforce calls a parent that may be of several objects."""
+_ROWS = frozenset({"records", "searchRecords"})
 _MOST_SCHEMAS = 256
 
 
@@ -41,6 +42,11 @@ class FieldLimits:
         self._by_name: dict[str, ObjectLimits] = {}
         self._by_schema: dict[int, tuple[Schema, ObjectLimits]] = {}
         self._of_any = limit_any(policy)
+
+    @property
+    def limits_objects(self) -> bool:
+        """Whether records of some objects may not be read."""
+        return self._of_any.is_denied
 
     @staticmethod
     def of(policy: Policy) -> FieldLimits:
@@ -115,9 +121,17 @@ class FieldLimits:
             if "attributes" in value:
                 self._limit_record(value, lookup, masked)
             else:
-                for each in value.values():
-                    if isinstance(each, dict | list):
+                for name, each in value.items():
+                    if name in _ROWS and isinstance(each, list):
+                        self._limit_rows(each, lookup, masked)
+                    elif isinstance(each, dict | list):
                         self._limit(each, lookup, masked)
+
+    def _limit_rows(self, rows: list[Any], lookup: SchemaLookup, masked: set[str]) -> None:
+        """Rows of a result are records, whether or not they say of which object."""
+        for row in rows:
+            if isinstance(row, dict):
+                self._limit_record(row, lookup, masked)
 
     def _limit_record(self, record: dict[str, Any], lookup: SchemaLookup, masked: set[str]) -> None:
         sobject = _object_of(record)
@@ -146,7 +160,7 @@ class FieldLimits:
 
 
 def _object_of(record: dict[str, Any]) -> str | None:
-    attributes = record["attributes"]
+    attributes = record.get("attributes")
     sobject = attributes.get("type") if isinstance(attributes, dict) else None
     return sobject if isinstance(sobject, str) else None
 

@@ -9,8 +9,8 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from orgserver.model.access.policies import Policy
-from orgserver.model.bulk import BulkResult, ResultBatch
-from orgserver.model.errors import CallError, Unanswered
+from orgserver.model.bulk import BulkResult, RecordResult, ResultBatch
+from orgserver.model.errors import CallError, Rejected, Unanswered
 from orgserver.model.results import Created
 from orgserver.model.schema import spaced
 from orgserver.services.policies.field_limits import FieldLimits
@@ -18,6 +18,9 @@ from orgserver.services.policies.object_limits import lookup_paths
 
 T = TypeVar("T")
 REFUSED = "Salesforce refused this"
+_DUPLICATES = "DUPLICATES_DETECTED"
+_LOOK = "a record like it is there already: look for it"
+"""In place of the ids of records that may be of objects which may not be read."""
 _FAILED = "Salesforce failed while it worked on this"
 _UNKNOWN_NAME = re.compile(r"No such column '|Didn't understand relationship '")
 """Words for a field that is not there: the same as those for one that its user may not see."""
@@ -25,8 +28,12 @@ _UNKNOWN_NAME = re.compile(r"No such column '|Didn't understand relationship '")
 
 def limit_error(limits: FieldLimits, error: CallError) -> None:
     """Take out of an error, in place, what names a hidden field."""
-    if limits.is_free or not limits.policy.hide_fields:
+    if limits.is_free:
         return
+    if error.code == _DUPLICATES and limits.limits_objects:
+        error.hint = _LOOK
+        if isinstance(error, Rejected):
+            error.details = {}
     text = str(error)
     if not _UNKNOWN_NAME.search(text) and _names(limits, text):
         error.args = (_FAILED if isinstance(error, Unanswered) else REFUSED,)
@@ -55,11 +62,14 @@ def limit_batch(limits: FieldLimits, batch: ResultBatch) -> ResultBatch:
         return batch
     return replace(
         batch,
-        results=[
-            each._replace(message=limit_text(limits, each.message), fields=visible_fields(limits, each.fields))
-            for each in batch.results
-        ],
+        results=[_limit_record_result(limits, each) for each in batch.results],
     )
+
+
+def _limit_record_result(limits: FieldLimits, result: RecordResult) -> RecordResult:
+    if result.code == _DUPLICATES and limits.limits_objects:
+        return result._replace(message=_LOOK, fields=visible_fields(limits, result.fields))
+    return result._replace(message=limit_text(limits, result.message), fields=visible_fields(limits, result.fields))
 
 
 def limit_result(limits: FieldLimits, row: dict[str, Any]) -> dict[str, Any]:

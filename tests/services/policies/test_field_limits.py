@@ -205,3 +205,10 @@ def _compare(
         else:
             assert after[name] == value
     assert after.keys() <= before.keys()
+
+
+def test_rows_that_do_not_say_of_which_object_they_are_lose_what_is_hidden_of_any() -> None:
+    body = {"records": [{"Id": "1", "Email": CANARY, "Fax": 1}]}
+    FieldLimits.of(policy(hide_fields=["Contact.Email"])).limit_records(body)
+
+    assert body == {"records": [{"Id": "1", "Fax": 1}]}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orgserver.model.access.policies import Policy
+from orgserver.model.access.policies import Policy, read_object_rule
 from orgserver.model.bulk import BulkResult, Counts, RecordResult, ResultBatch
 from orgserver.model.errors import Rejected, Unanswered
 from orgserver.model.results import Created
@@ -80,3 +80,14 @@ def test_results_of_many_records_and_remembered_answers_are_limited_too() -> Non
     assert limited.warnings == ("slow",)
     assert limit_answer(LIMITS, Created("003", "https://x", ("overlaps with …",))).warnings == ()
     assert limit_answer(FieldLimits.of(Policy()), bulk) is bulk
+
+
+def test_records_that_look_the_same_are_not_named_where_they_may_be_of_objects_that_may_not_be_read() -> None:
+    limits = FieldLimits.of(Policy(deny_objects=(read_object_rule("Lead"),)))
+    error = Rejected("a rule", code="DUPLICATES_DETECTED", hint="these: 00Q1", details={"duplicates": ["00Q1"]})
+    result = RecordResult("failed", None, "DUPLICATES_DETECTED", "a rule; these: 00Q1")
+
+    limit_error(limits, error)
+    (row,) = limit_batch(limits, ResultBatch(0, [result])).results
+
+    assert "00Q1" not in f"{error.hint} {error.details} {row}"
