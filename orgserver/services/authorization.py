@@ -23,7 +23,7 @@ from orgserver.services.policies.uses import MissingSchemas, resolve
 from orgserver.services.tokens import token_errors
 from orgserver.store.people.api_usage import CallBudget
 
-_ROUNDS = 4
+_ROUNDS = 8
 """Each may tell of relationships to objects whose describes are needed in the next."""
 _MOST_DESCRIBES = 30
 _SECONDS = 10.0
@@ -119,6 +119,7 @@ class Authorization:
             if not (use.children or use.optional or field_rules.is_object_allowed(policy, use.object, use.action)):
                 return (ObjectUse(use.object, use.action),)  # whatever its fields are
         stale: set[str] = set()
+        asked: set[str] = set()
 
         def look_up(sobject: str) -> Schema | None:
             schema = self._schemas.memory.cached(org, sobject)
@@ -134,6 +135,11 @@ class Authorization:
                     except MissingSchemas as missing:
                         await self._fetch(reader, org, missing.names)
                         continue
+                    new = {use.object for use in uses if use.undescribed} - asked
+                    if new:  # a field made since may be a formula that tells of a hidden one
+                        await self._fetch(reader, org, new, anew=True)
+                        asked |= new
+                        continue
                     for sobject in stale:
                         self._schemas.renew(reader, org, sobject)
                     return uses
@@ -141,13 +147,13 @@ class Authorization:
             raise _refused("the org did not say in time which fields its objects have") from None
         raise _refused("what this call touches leads through too many objects")
 
-    async def _fetch(self, reader: Caller, org: Org, sobjects: Iterable[str]) -> None:
+    async def _fetch(self, reader: Caller, org: Org, sobjects: Iterable[str], *, anew: bool = False) -> None:
         """Ask for describes at once, by acts of their own; InvalidArgument for an object that the org does not have."""
         missing = list(sobjects)
         if len(missing) > _MOST_DESCRIBES or not all(map(names.is_field, missing)):
             raise _refused("what this call touches leads through too many objects")
         answers = await asyncio.gather(
-            *(self._schemas.learn(reader, org, each) for each in missing), return_exceptions=True
+            *(self._schemas.learn(reader, org, each, anew=anew) for each in missing), return_exceptions=True
         )
         for sobject, answer in zip(missing, answers, strict=True):
             if isinstance(answer, Rejected) and answer.category == "not_found":

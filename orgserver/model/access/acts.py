@@ -50,6 +50,8 @@ class ObjectUse:
     """What the agent named (``Contact.Score__c``), where that is not the field but tells of it: a formula, a part."""
     grouped: frozenset[str] = frozenset()
     """What FIELDS() stands for; all of it is shown."""
+    undescribed: frozenset[str] = frozenset()
+    """Names that the object's describe, as it was at hand, has not: fields that are none, or that are new."""
     is_copy: bool = False
     """Its value stands in another object, too: the limits of the field count, those of its object do not."""
 

@@ -148,11 +148,14 @@ class Schemas:
         else:
             await self.schema(session, caller, SObjectName(sobject), sure=True)
 
-    async def learn(self, caller: Caller, org: Org, sobject: str) -> None:
-        """See that an object's schema is in memory, not older than a day: from the store, or by an act of its own."""
+    async def learn(self, caller: Caller, org: Org, sobject: str, *, anew: bool = False) -> None:
+        """See that an object's schema is in memory, not older than a day: from the store, or by an act of its own.
+
+        ``anew``: as it is now.
+        """
         if self.memory.cached(org, sobject) is None:
             await self.recall(org, sobject)
-        if self.memory.cached(org, sobject) is None:
+        if anew or self.memory.cached(org, sobject) is None:
             await self._ask_by_itself(caller, org, sobject)
 
     def renew(self, caller: Caller, org: Org, sobject: str) -> None:

@@ -55,6 +55,7 @@ class _Target:
 class _Touched:
     fields: dict[Mode, set[str]] = field(default_factory=lambda: defaultdict(set))
     grouped: set[str] = field(default_factory=set)
+    undescribed: set[str] = field(default_factory=set)
     every_field: bool = False
     searched: bool = False
 
@@ -86,6 +87,7 @@ class _Resolver:
                 via=via,
                 is_copy=is_copy,
                 grouped=frozenset(touched.grouped),
+                undescribed=frozenset(touched.undescribed),
             )
             for (sobject, action, is_certain, via, is_copy), touched in self._touched.items()
         )
@@ -190,6 +192,8 @@ class _Resolver:
             return
         schema = self._lookup(target.object)
         if schema is not None:
+            if schema.field(target.name) is None:
+                self._at(use, target).undescribed.add(target.name)
             for source in self._sources(schema, target.name, set()):
                 self._touch(use, replace(source, via=label), mode)
 

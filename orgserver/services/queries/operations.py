@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from orgserver.model.access.policies import Policy
 from orgserver.model.audit import Action, Completion, Outcome
 from orgserver.model.errors import InvalidArgument
 from orgserver.model.names import SObjectName
@@ -86,7 +87,7 @@ class QueryOperations:
             )
 
         async def send(session: OrgSession) -> Page:
-            ordered = listings.limit_order(listing, session.policy)
+            ordered = _in_order(listing, session.policy, position)
             converted = ordered if not listing.filter else await self._convert_filter(session, caller, ordered)
 
             def source(fields: tuple[str, ...]) -> Source:
@@ -110,6 +111,8 @@ class QueryOperations:
                 )
             if piece.rest is not None and listing.depends_on_time:
                 piece = replace(piece, rest=replace(piece.rest, asked_at=asked_at))
+            if piece.rest is not None and ordered is not listing:
+                piece = replace(piece, rest=replace(piece.rest, order=ordered.order_by))
             return self._page(caller, org, piece, arguments)
 
         return Plan(
@@ -192,6 +195,18 @@ class QueryOperations:
         return replace(
             listing, filter=await filter_values.convert_filter(listing.filter or {}, listing.sobject, describe)
         )
+
+
+def _in_order(listing: Listing, policy: Policy, position: Position) -> Listing:
+    """The list in the order that its limits leave, which is the one of its pages before."""
+    if position.order is not None:
+        return replace(listing, order_by=position.order)
+    ordered = listings.limit_order(listing, policy)
+    if ordered is not listing and not position.begins:
+        raise InvalidArgument(
+            "the order of these pages may not be used any more", fields=["cursor"], hint="start again without a cursor"
+        )
+    return ordered
 
 
 def _page_ending(page: Page) -> Completion:

@@ -35,6 +35,8 @@ class Position:
     """How many rows the whole result has given so far, those of subqueries too; cursors of before do not say it."""
     asked_at: int | None = None
     """When the first page was asked for, in milliseconds since 1970, where the query depends on that."""
+    order: str | None = None
+    """What a list is ordered by in place of its usual order, which tells of what is hidden."""
     soql: str | None = None
     """The query as it was built: version 0.1 put it into the cursors of lists."""
     arguments_digest: str | None = None
@@ -54,6 +56,7 @@ def write(key: Key, position: Position, *, org: str, principal: str, arguments: 
         "n": position.shown,
         "r": position.row_count,
         "t": position.asked_at,
+        "b": position.order,
         "o": position.arguments_digest,
     }
     note = {name: value for name, value in note.items() if value}
@@ -78,6 +81,7 @@ def read(key: Key, cursor: str, *, org: str, principal: str, arguments: Mapping[
         shown=note.get("n"),
         row_count=note.get("r"),
         asked_at=note.get("t"),
+        order=note.get("b"),
         soql=note.get("q"),
         arguments_digest=note.get("o"),
     )
