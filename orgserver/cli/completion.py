@@ -19,6 +19,7 @@ VARIABLE = "_ORGSERVER_COMPLETE"
 """Set where a shell asks."""
 _UNDOABLE = ("create", "update", "delete", "upsert")
 _HELP = 60
+_USUAL_OBJECTS = ("Account", "Case", "Contact", "Event", "Lead", "Opportunity", "Task")
 _BREAKS = re.compile(r"[:=]+")
 
 Items = list[CompletionItem]
@@ -76,6 +77,21 @@ def registered_principals(_ctx: click.Context, _param: click.Parameter, incomple
     from orgserver.store import completion_names  # noqa: PLC0415  # as above
 
     return _last_of_list(completion_names.registered_principals, incomplete)
+
+
+def policy_objects(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> Items:
+    """Objects of a policy's rule: usual ones, and those that were described; behind the colon, the actions on it."""
+    from orgserver.model.access.policies import OBJECT_ACTIONS  # noqa: PLC0415  # as above
+    from orgserver.store import completion_names  # noqa: PLC0415  # as above
+
+    sobject, colon, actions = incomplete.partition(":")
+    if colon:
+        head, comma, last = actions.rpartition(",")
+        rest = [each for each in OBJECT_ACTIONS if each.startswith(last) and each not in head.split(",")]
+        return [CompletionItem(f"{sobject}:{head}{comma}{each}") for each in rest]
+    usual = {name.lower(): name for name in _USUAL_OBJECTS}
+    every = dict.fromkeys([*usual, *_look_up(completion_names.described_objects)])
+    return [CompletionItem(usual.get(name, name)) for name in every if name.startswith(incomplete.lower())]
 
 
 def groups(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> Items:

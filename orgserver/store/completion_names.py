@@ -44,6 +44,13 @@ def registered_principals(database: Path) -> list[str]:
         return [name for (name,) in connection.execute("SELECT name FROM principals ORDER BY name")]
 
 
+def described_objects(database: Path) -> list[str]:
+    """Objects of which some org has told the fields, in lower case."""
+    with open_to_read(database) as connection:
+        rows = connection.execute("SELECT DISTINCT object FROM describes WHERE object != '' ORDER BY object")
+        return [name for (name,) in rows]
+
+
 def groups(database: Path) -> list[str]:
     """Groups of principals."""
     with open_to_read(database) as connection:

@@ -53,7 +53,7 @@ def offered() -> Offered:
     [
         "show-org", "check-org", "check-org globex", "update-org", "remove-org", "serve --org", "audit list --org",
         "audit export --org", "audit undo --org", "audit erase --org", "audit hold x --org",
-        "connect codex --org", "open",
+        "connect codex --org", "open", "policy show", "policy diff", "policy test",
     ],
 )  # fmt: skip
 async def test_aliases_are_offered_wherever_one_is_taken(home: Path, offered: Offered, words: str) -> None:
@@ -61,6 +61,21 @@ async def test_aliases_are_offered_wherever_one_is_taken(home: Path, offered: Of
 
     assert set(every) >= {"acme", "globex"}
     assert offered(*words.split(), "gl") == ["globex"]
+
+
+async def test_objects_and_actions_of_rules_are_offered(home: Path, offered: Offered) -> None:
+    with sqlite3.connect(home / "orgserver.db") as store:
+        store.execute("INSERT INTO describes SELECT row_id, '', 'invoice__c', 'v66.0', x'', NULL, 0, 0 FROM orgs")
+    store.close()
+
+    assert offered("update-org", "acme", "--allow-object", "Con") == ["Contact"]
+    assert offered("update-org", "acme", "--deny-object", "") == [
+        "Account", "Case", "Contact", "Event", "Lead", "Opportunity", "Task", "invoice__c",
+    ]  # fmt: skip
+    assert offered("update-org", "acme", "--deny-object", "Contact:") == [
+        f"Contact:{action}" for action in ("read", "create", "update", "delete")
+    ]
+    assert offered("add-org", "acme", "--allow-object", "Lead:read,cr") == ["Lead:read,create"]
 
 
 async def test_ids_principals_toolsets_and_commands_are_offered(home: Path, app: App, offered: Offered) -> None:

@@ -21,6 +21,7 @@ from orgserver.cli.orgs.org_details import (
     warn_of_move,
 )
 from orgserver.cli.output import Failure, print_facts, print_json, safe, tell, warn
+from orgserver.cli.policies.limit_texts import brief
 from orgserver.cli.process import app_of, app_to_read, operator, run, settings_of
 from orgserver.cli.tables import print_table, wide_option
 from orgserver.config import Settings
@@ -87,7 +88,7 @@ def _print_orgs(orgs: list[Org], *, wide: bool) -> None:
                 visible_orgs.state(org).value,
                 org.user.username if org.user else None,
                 org.instance_url.partition("://")[2],
-                ", ".join(org.policy.limits) or None,
+                brief(org.policy) or None,
                 " ".join(org.tags),
                 org.auth,
                 ago(org.refreshed_at),

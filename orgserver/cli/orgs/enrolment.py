@@ -14,6 +14,7 @@ from orgserver.cli.orgs.credential_options import api_version_of, credential_opt
 from orgserver.cli.orgs.org_details import details_of
 from orgserver.cli.output import print_facts, print_json, tell, warn
 from orgserver.cli.policies.options import policy_options, read_policy
+from orgserver.cli.policies.unknown_names import warn_of_unknown
 from orgserver.cli.process import app_of, operator, run, settings_of, shell_line
 from orgserver.config import Settings
 from orgserver.model import names
@@ -92,13 +93,16 @@ async def enrol(settings: Settings, registration: Registration) -> Enrolled:
         undone = f"{registration.alias} was not registered"
         caller = await permission_to_limit(app, registration.command, [registration.policy], undone)
         try:
-            return await _patiently(app.enrolment.add(caller, registration, sign_in))
+            enrolled = await _patiently(app.enrolment.add(caller, registration, sign_in))
         except asyncio.CancelledError:
             if await app.enrolment.kept_draft(registration.alias):
                 tell("What Salesforce answered so far is kept, sealed: the same command again goes on from there.")
             else:
                 tell("Nothing was changed.")
             raise
+        if registration.verify:
+            await warn_of_unknown(app, enrolled.org, registration.policy)
+        return enrolled
 
 
 async def permission_to_limit(app: App, command: str, policies: Iterable[Policy], undone: str) -> Caller:

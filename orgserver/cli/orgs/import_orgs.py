@@ -14,6 +14,7 @@ from orgserver.cli.orgs.enrolment import known_limits, permission_to_limit, same
 from orgserver.cli.orgs.import_sources import STDIN, Common, from_csv, from_sf, place_of
 from orgserver.cli.output import Failure, print_json, safe, tell, warn
 from orgserver.cli.policies.options import policy_options, read_policy
+from orgserver.cli.policies.unknown_names import warn_of_unknown
 from orgserver.cli.process import app_of, run, settings_of
 from orgserver.cli.tables import print_table, wide_option
 from orgserver.config import Settings
@@ -86,13 +87,17 @@ async def _carry_out(settings: Settings, plan: Sequence[PlannedOrg], *, as_json:
         caller = await permission_to_limit(app, "import-orgs", new, "nothing was imported")
         task = asyncio.ensure_future(app.org_import.carry_out(caller, plan, say))
         try:
-            return await asyncio.shield(task)
+            results = await asyncio.shield(task)
         except asyncio.CancelledError:
             tell("Stopping, once no answer of Salesforce is under way that could be lost. Ctrl-C again gives up.")
             task.cancel()
             await asyncio.wait({task})
             tell("What was imported stays. The same command again goes on with what is missing.")
             raise
+        for result in results:
+            if result.enrolled is not None:
+                await warn_of_unknown(app, result.enrolled.org, result.planned.candidate.policy)
+        return results
 
 
 def _ask(plan: Sequence[PlannedOrg], question: str, place: str, *, here: bool, as_json: bool) -> None:

@@ -16,6 +16,7 @@ from orgserver.cli.orgs.org_details import details_of
 from orgserver.cli.output import plain, print_json, safe, tell, warn
 from orgserver.cli.policies.limit_texts import change_lines, loosening_lines
 from orgserver.cli.policies.options import changed_policy_options, read_edit, warn_of_contradictions
+from orgserver.cli.policies.unknown_names import warn_of_unknown
 from orgserver.cli.process import app_of, operator, run, settings_of
 from orgserver.config import Settings
 from orgserver.model import names
@@ -133,6 +134,8 @@ async def _change(
     async with app_of(settings) as app:
         before = await app.registry.one(alias)
         org = await app.registry.update(caller, alias, seen=policy, **changes)
+        if "policy" in changes:
+            await warn_of_unknown(app, org, org.policy, before.policy)
         return before, org, await app.registry.twins(org)
 
 

@@ -13,10 +13,10 @@ from orgserver.cli.main import Group
 from orgserver.cli.output import Failure, print_facts, print_json, report, safe, tell
 from orgserver.cli.policies.files import read_file
 from orgserver.cli.policies.limit_texts import change_lines, limit_lines
+from orgserver.cli.policies.unknown_names import warn_of_unknown
 from orgserver.cli.process import app_to_read, run, settings_of
 from orgserver.model.access.policies import Policy, option
 from orgserver.model.errors import OrgserverError
-from orgserver.model.orgs import Org
 
 _TROUBLE = 2
 _MAX_ARGUMENTS = 4 * 1024 * 1024
@@ -34,13 +34,19 @@ def policy() -> None:
 
 @policy.command(epilog="Examples:\n\n  orgserver policy show acme\n\n  orgserver policy show acme --yaml > acme.yaml")
 @click.argument("alias", shell_complete=completion.aliases)
+@click.option(
+    "--principal",
+    metavar="NAME",
+    help="With the limits that are this principal's own.",
+    shell_complete=completion.registered_principals,
+)
 @click.option("--yaml", "as_yaml", is_flag=True, help="Print what --policy FILE takes.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with the names that a file has.")
-def show(alias: str, as_yaml: bool, as_json: bool) -> None:
+def show(alias: str, principal: str | None, as_yaml: bool, as_json: bool) -> None:
     """Show the limits of an org, whatever alias it is called by."""
     if as_yaml and as_json:
         raise click.UsageError("give either --yaml or --json")
-    limits = run(_org(alias)).policy
+    limits = run(_limits(alias, principal))
     if as_yaml:
         from orgserver.cli.policies import yaml_text  # noqa: PLC0415  # only who writes one waits for PyYAML
 
@@ -67,7 +73,7 @@ def diff(alias: str, file: str, as_json: bool) -> None:
     """
     try:
         after = read_file(file)
-        before = run(_org(alias)).policy
+        before = run(_compare(alias, after))
     except OrgserverError as error:
         report(str(error), error.hint)
         raise Failure(_TROUBLE) from None
@@ -92,7 +98,12 @@ def diff(alias: str, file: str, as_json: bool) -> None:
     """--arguments '{"contact_id": "003…"}'""",
 )
 @click.argument("alias", shell_complete=completion.aliases)
-@click.option("--principal", metavar="NAME", help="Whose call it would be. [default: this machine's user]")
+@click.option(
+    "--principal",
+    metavar="NAME",
+    help="Whose call it would be. [default: this machine's user]",
+    shell_complete=completion.registered_principals,
+)
 @click.option("--soql", metavar="TEXT", help="The query of salesforce_query.")
 @click.option("--tool", metavar="NAME", help="Any tool.", shell_complete=completion.tools)
 @click.option("--arguments", metavar="JSON", help="What the tool is given beside org; - for standard input.")
@@ -144,6 +155,17 @@ def _arguments(text: str, alias: str) -> dict[str, Any]:
     return arguments
 
 
-async def _org(alias: str) -> Org:
+async def _compare(alias: str, after: Policy) -> Policy:
+    """The limits that an org has, with a warning of what it has not and others name."""
     async with app_to_read(settings_of()) as app:
-        return await app.registry.one(alias)
+        org = await app.registry.one(alias)
+        await warn_of_unknown(app, org, after)
+        return org.policy
+
+
+async def _limits(alias: str, principal: str | None) -> Policy:
+    """What limits everybody in an org, or one principal in it."""
+    async with app_to_read(settings_of()) as app:
+        org = await app.registry.one(alias)
+        own = (await app.people.principals.one(principal)).limits if principal is not None else Policy()
+        return org.policy.limited_by(own)

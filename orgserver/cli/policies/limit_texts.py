@@ -15,6 +15,14 @@ def limit_lines(policy: Policy) -> list[str]:
     return lines
 
 
+def brief(policy: Policy) -> str:
+    """Every limit in few words: of a list with several items, how many."""
+    texts = policy.texts()
+    counts = {name: len(value) for name, value in policy.facts().items() if isinstance(value, list)}
+    words = [(option(name), text if counts.get(name, 1) <= 1 else f"×{counts[name]}") for name, text in texts.items()]  # noqa: RUF001
+    return ", ".join(f"{name} {text}".rstrip() for name, text in words)
+
+
 def change_lines(before: Policy, after: Policy) -> list[str]:
     """What is another than it was, a line each: ``row-limit 50 → 20``."""
     return [_line(change) for change in before.changes(after)]

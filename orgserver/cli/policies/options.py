@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from orgserver.cli import completion
 from orgserver.cli.output import warn
 from orgserver.cli.policies.files import read_file
 from orgserver.cli.policies.limit_texts import contradictions
@@ -139,7 +140,11 @@ def _switch(name: str) -> Callable[[F], F]:
 
 def _list(name: str) -> Callable[[F], F]:
     metavar, text = _LISTS[name]
-    return click.option(f"--{option(name)}", name, multiple=True, metavar=metavar, help=f"{text} Repeatable.")
+    offered = completion.policy_objects if metavar == _RULE else None
+    help_text = f"{text} Repeatable."
+    return click.option(
+        f"--{option(name)}", name, multiple=True, metavar=metavar, help=help_text, shell_complete=offered
+    )
 
 
 def _no_list(name: str) -> Callable[[F], F]:

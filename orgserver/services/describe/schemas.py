@@ -158,6 +158,13 @@ class Schemas:
         if anew or self.memory.cached(org, sobject) is None:
             await self._ask_by_itself(caller, org, sobject)
 
+    async def learn_objects(self, caller: Caller, org: Org) -> None:
+        """See that the list of an org's objects is in memory, not older than a day."""
+        if self.memory.names(org) is None:
+            await self.recall(org)
+        if self.memory.names(org) is None:
+            await self._ask_by_itself(caller, org, ALL)
+
     def renew(self, caller: Caller, org: Org, sobject: str) -> None:
         """Ask Salesforce anew behind the caller's back: an act of its own, on record, at most one a minute."""
         key = describe_key(org, sobject)

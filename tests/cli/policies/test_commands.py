@@ -122,3 +122,17 @@ async def test_no_limits_are_said_in_words(shell: Shell, acme: SandboxOrg) -> No
     assert (shown.out, as_yaml.out) == ("", "{}\n")
     assert shown.err.startswith("acme has no limits: ")
     assert json.loads((await shell("policy", "show", "acme", "--json")).out) == {}
+
+
+async def test_a_principals_own_limits_are_shown_with_those_of_the_org(shell: Shell, acme: SandboxOrg) -> None:
+    await shell.add(acme, "--row-limit", "500", "--hide-field", "Contact.Email", "--hide-field", "Contact.Fax")
+    await shell("add-principal", "ada", "--grant", "acme:read", "--row-limit", "50")
+
+    both = await shell("policy", "show", "acme", "--principal", "ada")
+    unknown = await shell("policy", "show", "acme", "--principal", "adda")
+    listed = await shell("list-orgs", "--wide")
+
+    assert both.out.splitlines() == ["hide-field Contact.Email", "hide-field Contact.Fax", "row-limit 50"]
+    assert unknown.code == 1
+    assert "adda" in unknown.lines[0]
+    assert "hide-field ×2, row-limit 500" in listed.out

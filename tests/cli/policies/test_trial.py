@@ -87,7 +87,7 @@ async def test_a_principal_is_judged_by_its_grants_and_its_own_limits(app, calle
     await grant(app, caller, "ben", "globex:read")
     await grant(app, caller, "eve", "*:read", enabled=False)
     own = Policy.read({"hide_fields": ["Contact.Phone"]})
-    await grant(app, caller, "kim", "ac*:read", limits=lambda _old: own)
+    await grant(app, caller, "kim", "ac*:read", limits=PolicyEdit.replacing(own))
     soql = ("acme", "--soql", "SELECT Id, Phone FROM Contact")
     delete = ("acme", "--tool", "salesforce_delete_contact", "--arguments", json.dumps({"contact_id": CONTACT}))
 
