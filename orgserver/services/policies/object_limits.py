@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from orgserver.model.access.acts import PathUse
-from orgserver.model.access.policies import Policy
+from orgserver.model.access.policies import ObjectAction, ObjectRule, Policy
 from orgserver.model.schema import Schema, SchemaLookup
 from orgserver.services.policies.derived_fields import formula_paths, standard_siblings
 from orgserver.services.policies.field_rules import first_refusal, is_object_allowed
 from orgserver.services.policies.uses import MissingSchemas, resolve
 
+_WRITING: tuple[ObjectAction, ...] = ("create", "update", "delete")
 _CUSTOM_PATHS = (("__c", "__r"), ("__pc", "__pr"), ("Id", ""))
 """How a lookup's relationship is called, by the end of its name."""
 
@@ -33,6 +34,8 @@ def limit_by_schema(policy: Policy, schema: Schema, lookup: SchemaLookup) -> Obj
     """What may not be seen of an object that the org has described: formulas and parts of what is hidden, too."""
     by_name = limit_by_names(policy, schema.name)
     hidden, masked = set(by_name.hidden), set(by_name.masked)
+    if by_name.is_denied and any(is_object_allowed(policy, schema.name, action) for action in _WRITING):
+        policy = _with_reading(policy, schema.name)  # whoever may write its records must know its fields
     for field in schema.fields:
         name = field.name.lower()
         if name == "id":
@@ -66,6 +69,20 @@ def limit_any(policy: Policy) -> ObjectLimits:
     masked = {name.lower() for field in policy.mask_fields for name in _family(*field.split(".", 1))}
     is_denied = policy.allow_objects is not None or any("read" in rule.actions for rule in policy.deny_objects)
     return ObjectLimits(frozenset(hidden), frozenset(masked - hidden), is_denied)
+
+
+def _with_reading(policy: Policy, sobject: str) -> Policy:
+    """The same policy, which says nothing against reading one object."""
+    reading = ObjectRule(sobject, frozenset({"read"}))
+    denied = (
+        replace(rule, actions=rule.actions - reading.actions) if rule.object.lower() == sobject.lower() else rule
+        for rule in policy.deny_objects
+    )
+    allowed = policy.allow_objects and (
+        *(r for r in policy.allow_objects if r.object.lower() != sobject.lower()),
+        reading,
+    )
+    return replace(policy, allow_objects=allowed, deny_objects=tuple(rule for rule in denied if rule.actions))
 
 
 def _tells_of_any(policy: Policy, sobjects: Iterable[str], formula: str) -> bool:
