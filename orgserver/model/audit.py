@@ -91,6 +91,20 @@ class Completion:
 
 REPEATABLE_ACTIONS = frozenset({Action.CREATE, Action.UPSERT, Action.UNDO})
 """What takes an idempotency key."""
+ADMINISTRATION = frozenset(
+    {
+        Action.GRANT,
+        Action.POLICY,
+        Action.KEY,
+        Action.ENROL,
+        Action.REFRESH,
+        Action.EXPORT,
+        Action.PRUNE,
+        Action.VERIFY,
+        Action.AUTH_FAILED,
+    }
+)
+"""What is done here and not in an org."""
 MAX_RECORD_IDS = 200
 """An entry names this many records."""
 ENTRY_FIELDS = (

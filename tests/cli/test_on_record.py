@@ -29,7 +29,7 @@ async def test_every_command_is_on_record_with_who_ran_it(shell: Shell, acme: Sa
         (["add-org", "acme", "--credentials-stdin"], {}, ("enrol", "add-org", "succeeded", "acme"), {}),
         (["update-org", "acme", "--read-only"], {}, ("policy", "update-org", "succeeded", "acme"), {"fields": ["read_only"]}),
         (["update-org", "acme", "--no-read-only", "--tag", "eu"], {}, ("policy", "update-org", "succeeded", "acme"),
-         {"fields": ["no_read_only", "tags"], "label": "unattended"}),
+         {"fields": ["no_read_only", "tags:none->eu"], "label": "unattended"}),
         (["update-org", "acme", "--disable"], {}, ("enrol", "update-org", "succeeded", "acme"), {"fields": ["no_enabled"]}),
         (["update-org", "acme", "--enable"], {}, ("enrol", "update-org", "succeeded", "acme"), {"fields": ["enabled"]}),
         (["update-org", "acme", "--rename", "acme-eu"], {}, ("enrol", "update-org", "succeeded", "acme"),

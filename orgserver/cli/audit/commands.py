@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import click
@@ -11,12 +12,15 @@ from orgserver.cli.audit import evidence, export, prune, report, tail, undo
 from orgserver.cli.audit.filters import filters, read_criteria, resolve
 from orgserver.cli.audit.full_disk import readable
 from orgserver.cli.main import Group
-from orgserver.cli.output import print_facts, print_json, tell
+from orgserver.cli.output import print_facts, print_json, safe, tell
 from orgserver.cli.process import app_to_read, run
 from orgserver.cli.tables import print_table, wide_option
 from orgserver.config import Settings
-from orgserver.model.audit import AuditEntry
+from orgserver.model.audit import ADMINISTRATION, AuditEntry
 from orgserver.model.errors import OperatorError
+
+_CHANGE = re.compile(r"((?:tag:)?[^:]*):(.*)->(.*)")
+"""A thing that is another now, as the log names it: ``row_limit:50->20``, ``tag:eu:none->read``."""
 
 
 @click.group(cls=Group, epilog="Example: orgserver audit list --org acme --since 7d")
@@ -95,7 +99,18 @@ def show(entry_id: str, as_json: bool) -> None:
     more: dict[str, Any] = {"soql": entry.soql} if entry.soql else {}
     if entry.is_repeat:
         more["repeats"] = first or "an entry that was pruned"
-    print_facts(entry.as_json() | more | counts)
+    changes = _changes(entry)
+    print_facts(entry.as_json() | {"fields": [each for each in entry.fields if each not in changes]} | more | counts)
+    for change in changes.values():
+        click.echo(f"changed: {safe(change)}")
+
+
+def _changes(entry: AuditEntry) -> dict[str, str]:
+    """What an act of administration made another, in the words of the log and in those for people."""
+    if entry.action not in ADMINISTRATION:
+        return {}
+    matches = [_CHANGE.fullmatch(each) for each in entry.fields]
+    return {match[0]: f"{match[1]} {match[2]} → {match[3]}" for match in matches if match is not None}
 
 
 def _records(entry: AuditEntry) -> str | None:

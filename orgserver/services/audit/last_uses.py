@@ -13,25 +13,13 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
-from orgserver.model.audit import Action, Outcome
+from orgserver.model.audit import ADMINISTRATION, Outcome
 from orgserver.model.names import RowId
 from orgserver.model.orgs import Org
 from orgserver.store import tables
 from orgserver.store.audit import index
 from orgserver.store.transaction import to_datetime, to_microseconds
 
-ADMINISTRATION = (
-    Action.GRANT,
-    Action.POLICY,
-    Action.KEY,
-    Action.ENROL,
-    Action.REFRESH,
-    Action.EXPORT,
-    Action.PRUNE,
-    Action.VERIFY,
-    Action.AUTH_FAILED,
-)
-"""What is done with an org here, not in the org."""
 LastUses = Mapping[str, Mapping[RowId, datetime]]
 """By the principal's name in lower case, and the org."""
 _entries = tables.audit_entries
@@ -39,7 +27,7 @@ _last = func.max(_entries.c.time).label("last")
 _used = (
     _entries.c.org.is_not(None),
     _entries.c.outcome != Outcome.DENIED.value,
-    _entries.c.action.not_in([each.value for each in ADMINISTRATION]),
+    _entries.c.action.not_in([*ADMINISTRATION]),
 )
 
 

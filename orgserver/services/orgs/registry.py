@@ -23,7 +23,7 @@ from orgserver.salesforce.protocol import rest
 from orgserver.services.calls.access import Access
 from orgserver.services.people.differences import record_end_in
 from orgserver.services.tokens.token_errors import closed
-from orgserver.store.orgs import policies
+from orgserver.store.orgs import policies, rows
 from orgserver.store.people import api_usage, grants
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction
@@ -143,7 +143,7 @@ class Registry:
         """
         org = await self.one(alias)
         edit = policy if isinstance(policy, PolicyEdit) else PolicyEdit(policy or {})
-        words = _words(enabled=enabled, alias=rename is not None or None, tags=tags is not None or None)
+        words = _words(enabled=enabled, alias=rename is not None or None)
         intent = replace(
             intent_on(caller, "update-org", org, Action.POLICY if edit else Action.ENROL), object=rename, fields=words
         )
@@ -164,11 +164,11 @@ class Registry:
             return edit.apply(old)
 
         def change(tx: Transaction) -> Org | None:
-            limited = policies.limit_in(tx, org.row_id, limited_by)
+            limited, before = policies.limit_in(tx, org.row_id, limited_by), rows.one_in(tx, org.row_id)
             done = self._store.orgs.change_in(tx, org.row_id, changed)
-            if done is not None:
+            if done is not None and before is not None:
                 limits = next((each.words for each in limited if each.org.row_id == org.row_id), ())
-                self.record_in(tx, replace(intent, fields=(*limits, *intent.fields)))
+                self.record_in(tx, replace(intent, fields=(*limits, *intent.fields, *_tag_words(before, done))))
                 for each in (each for each in limited if each.org.row_id != org.row_id):
                     self.record_in(tx, each.intent(intent.tool, caller))
             return done
@@ -251,6 +251,12 @@ def intent_on(
 def _words(**changes: bool | None) -> tuple[str, ...]:
     """What was changed; of what is on or off, which."""
     return tuple(name if to else f"no_{name}" for name, to in changes.items() if to is not None)
+
+
+def _tag_words(before: Org, after: Org) -> tuple[str, ...]:
+    """Which tags it had and has: grants select by them."""
+    had, has = (",".join(org.tags) or "none" for org in (before, after))
+    return (f"tags:{had}->{has}",) if had != has else ()
 
 
 async def read_identity(client: SalesforceClient, where: OrgHosts, token: Secret, api_version: str | None) -> Identity:

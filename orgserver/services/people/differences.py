@@ -104,7 +104,7 @@ def _intent(caller: Caller, command: str, action: Action, holder: str) -> Intent
 
 
 def _line(difference: Difference) -> str:
-    return f"{difference.field}:{difference.before}→{difference.after}"
+    return f"{difference.field}:{difference.before}->{difference.after}"
 
 
 def _facts(record: Record | None) -> dict[str, str]:

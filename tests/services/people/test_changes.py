@@ -65,7 +65,7 @@ async def test_a_grant_on_an_alias_ends_with_its_org_and_on_record(app: App, cal
     assert await permitted(app, "ada", "acme") == set()
     ended = (await entries(app, "grant"))[-1]
     assert (ended.tool, ended.object, ended.org, ended.fields) == (
-        "remove-org", "ada", "acme", ("acme:read,write→none",),
+        "remove-org", "ada", "acme", ("acme:read,write->none",),
     )  # fmt: skip
 
 
@@ -81,7 +81,7 @@ async def test_a_grant_on_the_same_selector_replaces_what_it_was(app: App, calle
     ]
     assert await permitted(app, "ada", "acme") == {"delete"}
     assert await permitted(app, "ada", "acme", end) == set()
-    assert (await entries(app, "grant"))[-1].fields == (f"acme:read,write→delete until {ends}",)
+    assert (await entries(app, "grant"))[-1].fields == (f"acme:read,write->delete until {ends}",)
 
 
 async def test_every_change_is_an_entry_with_what_it_was_and_what_it_became(app: App, caller: Caller) -> None:
@@ -103,25 +103,25 @@ async def test_every_change_is_an_entry_with_what_it_was_and_what_it_became(app:
 
     grants, keys = await entries(app, "grant"), await entries(app, "key")
     assert [(entry.tool, entry.object, entry.fields) for entry in grants] == [
-        ("add-group", "ops", ("group:none→exists",)),
-        ("add-principal", "ada", ("kind:none→person", "state:none→enabled", "roles:none→auditor", "groups:none→ops")),
+        ("add-group", "ops", ("group:none->exists",)),
+        ("add-principal", "ada", ("kind:none->person", "state:none->enabled", "roles:none->auditor", "groups:none->ops")),
         (
             "update-principal",
             "ada",
             (
-                "state:enabled→disabled", "roles:auditor→none", "groups:ops→none", f"subjects:none→{issuer} 1",
-                "limits:none→read-only",
+                "state:enabled->disabled", "roles:auditor->none", "groups:ops->none", f"subjects:none->{issuer} 1",
+                "limits:none->read-only",
             ),
         ),
         (
             "remove-principal",
             "ada",
-            ("kind:person→none", "state:disabled→none", f"subjects:{issuer} 1→none", "limits:read-only→none"),
+            ("kind:person->none", "state:disabled->none", f"subjects:{issuer} 1->none", "limits:read-only->none"),
         ),
     ]  # fmt: skip
     key_id = added.key.id
     assert [entry.fields for entry in keys] == [
-        (f"{key_id}:none→active",), (f"{key_id}:active→revoked",), (f"{key_id}:revoked→none",),
+        (f"{key_id}:none->active",), (f"{key_id}:active->revoked",), (f"{key_id}:revoked->none",),
     ]  # fmt: skip
     assert {entry.principal for entry in (*grants, *keys)} == {"local:tester"}
 
