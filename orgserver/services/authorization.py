@@ -64,7 +64,14 @@ class Authorization:
             org, _ = await self._access.org(call.caller, call.org)
         except CallError as error:
             return Decision(error.rule or "", error=error)
-        return await self._decide(call, org, operation.plan(call, org), reader)
+        plan = operation.plan(call, org)
+        decision = await self._decide(call, org, plan, reader)
+        budget = self.budget(call.caller, org)
+        if decision.error is None and budget is not None:
+            use = await self._access.api_use(budget)
+            if budget.budget.used_up_by(use) is not None:
+                return self._decide_on(call.caller, org, self._act(call, plan), use)
+        return decision
 
     def budget(self, caller: Caller, org: Org) -> CallBudget | None:
         """What limits a call's use of the API, which its intent asks; None where nothing does."""

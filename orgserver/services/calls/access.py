@@ -10,6 +10,7 @@ from typing import TypeVar
 from orgserver.model.access.policies import Policy
 from orgserver.model.access.principals import Permission
 from orgserver.model.access.standing import Standing
+from orgserver.model.access.usage import ApiUse
 from orgserver.model.errors import CallError, NotSent, StaleToken
 from orgserver.model.orgs import Caller, Org, Scope
 from orgserver.model.schema import SchemaLookup
@@ -24,6 +25,8 @@ from orgserver.services.policies.limited_errors import limit_error
 from orgserver.services.tokens.cache import LEASE_SECONDS, Tokens
 from orgserver.services.tokens.refresh_outcomes import PAUSES, Pauses
 from orgserver.store.orgs.registry import OrgSnapshot
+from orgserver.store.people import api_usage
+from orgserver.store.people.api_usage import CallBudget
 from orgserver.store.session import Store
 from orgserver.store.transaction import to_datetime
 
@@ -185,6 +188,12 @@ class Access:
     def now(self) -> datetime:
         """The store's time."""
         return to_datetime(self._store.database.clock())
+
+    async def api_use(self, budget: CallBudget) -> ApiUse:
+        """What was used up today of what limits a call, as the store has it now."""
+        database = self._store.database
+        async with database.reading() as connection:
+            return await api_usage.read_use(connection, budget.org_id, budget.principal, database.clock())
 
     async def pin(self, org: Org) -> None:
         """Learn which org an alias means, from the answer to a token request; NotSent if it does not say.

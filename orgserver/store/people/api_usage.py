@@ -78,6 +78,12 @@ async def calls_on(connection: AsyncConnection, org_id: str, day: int) -> dict[s
     return {row.principal: row.calls for row in rows}
 
 
+async def read_use(connection: AsyncConnection, org_id: str, principal: str, now: int) -> ApiUse:
+    """What was used up today, where nothing is to be begun."""
+    calls = await calls_on(connection, org_id, day_of(now))
+    return ApiUse(sum(calls.values()), calls.get(principal, 0))
+
+
 async def has_old(connection: AsyncConnection, now: int) -> bool:
     """Whether there are days that nobody asks for any more."""
     first = (await connection.execute(select(func.min(_usage.c.day)))).scalar()

@@ -20,6 +20,7 @@ from orgserver.model.orgs import Caller
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.state import schema
 from orgserver.services.bulk.request import BulkArguments
+from orgserver.services.calls.plan import Call
 from orgserver.services.people.requests import GrantChanges, PrincipalChanges, read_grants
 from orgserver.store.transaction import to_datetime
 from tests import operations
@@ -135,6 +136,22 @@ async def test_a_principals_own_budget_counts_its_calls_in_each_org(
 
     assert (mine.code, mine.rule, theirs.code) == ("API_BUDGET_USED", "principal:api-budget", "API_BUDGET_USED")
     assert await used(app) == {"ada": 2}  # nothing limits bob's, so they are not counted
+
+
+async def test_what_would_be_decided_knows_of_the_budget_and_uses_up_nothing(
+    app: App, caller: Caller, contact: str
+) -> None:
+    await budget(app, caller, 1)
+    executor, operation = app.services.executor, app.services.reading.read(contact, ["LastName"])
+
+    before = await executor.authorization.judge(Call(caller, READ, "acme", CONTACT), operation, caller)
+    await call(app, caller, contact)
+    after = await executor.authorization.judge(Call(caller, READ, "acme", CONTACT), operation, caller)
+
+    assert (before.allowed, after.allowed, after.rule) == (True, False, "policy:api-budget")
+    assert after.error is not None
+    assert after.error.code == "API_BUDGET_USED"
+    assert await used(app) == {"local:tester": 1}
 
 
 async def test_a_person_at_a_terminal_is_no_agent(app: App, caller: Caller, contact: str) -> None:
