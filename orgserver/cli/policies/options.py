@@ -36,7 +36,7 @@ _NUMBERS = {
     "confirm_above": "A person confirms a change of more records than this. [default: 200]",
     "api_budget": "The most API calls a day (UTC) that agents use.",
 }
-_HOURS = "Agents work only then: 'Mon-Fri 08:00-18:00 Europe/Berlin'."
+_HOURS = "Agents work only then: 'Mon-Fri 08:00-18:00, Sat 10:00-14:00 Europe/Berlin'; of several, all must hold."
 _READERS: Mapping[str, Callable[[str], Any]] = {
     "allow_objects": read_object_rule,
     "deny_objects": read_object_rule,

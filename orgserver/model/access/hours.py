@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_FORM = re.compile(r"(\S+)\s+(\d\d:\d\d)-(\d\d:\d\d)\s+(\S+)")
+_SPAN = re.compile(r"([^\s\d]+)\s+(\d\d:\d\d)-(\d\d:\d\d)")
+_FORM = re.compile(rf"({_SPAN.pattern}(?:,\s+{_SPAN.pattern})*)\s+(\S+)")
 _HINT = "hours look like 'Mon-Fri 08:00-18:00 Europe/Berlin'"
 _DAY_MINUTES = 24 * 60
 _MINUTE = timedelta(minutes=1)
@@ -20,7 +21,7 @@ _DAYS_AHEAD = 15
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """Days of the week, a span of each, and the time zone whose clock counts. A span over midnight is two."""
+    """Days of the week, a span of each, and the time zone whose clock counts; further spans where one is not enough."""
 
     text: str
     """As it was written, in one form."""
@@ -30,6 +31,8 @@ class Hours:
     end: time
     """The first moment that is outside; midnight means the day's end."""
     zone: str
+    others: tuple[Hours, ...] = ()
+    """Further spans of the same zone, in any of which agents may work, too: one over midnight is two."""
     _zone: ZoneInfo = field(init=False, repr=False, compare=False)
     _minutes: range = field(init=False, repr=False, compare=False)
     """Of the day, those within."""
@@ -47,21 +50,32 @@ class Hours:
 
     @classmethod
     def read(cls, text: str) -> Hours:
-        """Read ``Mon-Fri 08:00-18:00 Europe/Berlin``; days may be listed with commas. ValueError says what is wrong."""
+        """Read ``Mon-Fri 08:00-18:00 Europe/Berlin``; days may be listed, and spans with a comma and a space.
+
+        ValueError says what is wrong.
+        """
         match = _FORM.fullmatch(text.strip())
         if match is None:
             raise ValueError(_HINT)
-        days_text, start_text, end_text, zone = match.groups()
-        days = frozenset(day for part in days_text.split(",") for day in _read_days(part))
+        zone = match.groups()[-1]
         try:
             ZoneInfo(zone)
         except (KeyError, ValueError, OSError):
             raise ValueError(f"{zone} is no time zone that this machine knows, such as Europe/Berlin or UTC") from None
+        first, *others = (cls._read_span(span[1], span[2], span[3], zone) for span in _SPAN.finditer(match[1]))
+        spans = ", ".join(span.text.removesuffix(f" {zone}") for span in (first, *others))
+        return cls(f"{spans} {zone}", first.days, first.start, first.end, zone, tuple(others))
+
+    @classmethod
+    def _read_span(cls, days_text: str, start_text: str, end_text: str, zone: str) -> Hours:
+        days = frozenset(day for part in days_text.split(",") for day in _read_days(part))
         start, end = _read_time(start_text), _read_time(end_text)
         if end != time() and end <= start:
-            raise ValueError(f"{start_text}-{end_text} ends before it begins; give two spans for one over midnight")
-        text = f"{days_text} {start_text}-{end_text} {zone}"
-        return cls(text, days, start, end, zone)
+            raise ValueError(
+                f"{start_text}-{end_text} ends before it begins; over midnight it is two spans: "
+                f"'{days_text} {start_text}-24:00, {_following(days)} 00:00-{end_text} {zone}'"
+            )
+        return cls(f"{days_text} {start_text}-{end_text} {zone}", days, start, end, zone)
 
     def hold(self, now: datetime) -> bool:
         """Whether an instant lies within, by the clock on the wall: an hour that comes twice counts twice."""
@@ -70,6 +84,7 @@ class Hours:
             return answer
         local = now.astimezone(self._zone)
         answer = local.hour * 60 + local.minute in self._minutes and local.weekday() in self.days
+        answer = answer or any(other.hold(now) for other in self.others)
         minute = now.replace(second=0, microsecond=0)
         object.__setattr__(self, "_latest", (minute, minute + _MINUTE, answer))
         return answer
@@ -80,6 +95,8 @@ class Hours:
         for number in range(-1, days + 1):
             day = today + timedelta(days=number)
             yield from (each for each in (*self._starts(day), *_clock_changes(self._zone, day)) if each >= since)
+        for other in self.others:
+            yield from other.possible_openings(since, days)
 
     def _starts(self, day: date) -> Iterator[datetime]:
         """When the span of a day begins: twice where the clocks are set back over it."""
@@ -113,6 +130,11 @@ def _clock_changes(zone: ZoneInfo, day: date) -> Iterator[datetime]:
 
 def _minute(clock: time) -> int:
     return clock.hour * 60 + clock.minute
+
+
+def _following(days: Iterable[int]) -> str:
+    """The days after some days."""
+    return ",".join(DAYS[day] for day in sorted((day + 1) % len(DAYS) for day in days))
 
 
 def _read_days(text: str) -> list[int]:

@@ -53,7 +53,7 @@ class Policy:
     api_budget: int | None = None
     """Calls of the org's API that agents may use up in a day (UTC); a principal's own counts its calls in each org."""
     hours: tuple[Hours, ...] = ()
-    """When agents may work; all of them must hold."""
+    """When agents may work; all of them must hold, each in one of its spans."""
 
     def strictest(self, other: Policy) -> Policy:
         """Every limit of either; keeping what changes replace counts as one, for it makes them answerable."""

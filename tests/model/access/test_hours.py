@@ -103,3 +103,42 @@ def test_hours_that_exclude_each_other_never_open() -> None:
 
     assert next_opening(apart, CHANGES[0]) is None
     assert next_opening([], CHANGES[0]) == CHANGES[0]
+
+
+NIGHT = "Mon-Fri 22:00-24:00, Tue-Sat 00:00-06:00 Europe/Berlin"
+
+
+@given(instants())
+def test_several_spans_hold_where_one_of_them_does(now: datetime) -> None:
+    parts = [Hours.read(f"{span} Europe/Berlin") for span in NIGHT.removesuffix(" Europe/Berlin").split(", ")]
+
+    assert Hours.read(NIGHT).hold(now) is any(part.hold(now) for part in parts)
+    opening = next_opening([Hours.read(NIGHT)], now)
+    assert opening == min(instant for part in parts if (instant := next_opening([part], now)) is not None)
+
+
+def test_several_spans_are_read_and_written_in_one_form() -> None:
+    hours = Hours.read("  Mon,Wed 22:00-24:00,  Tue 00:00-06:00   Europe/Berlin ")
+
+    assert str(hours) == "Mon,Wed 22:00-24:00, Tue 00:00-06:00 Europe/Berlin"
+    assert Hours.read(str(hours)) == hours
+
+
+def test_a_span_over_midnight_is_refused_with_the_two_that_it_is() -> None:
+    with pytest.raises(ValueError, match="ends before it begins") as refused:
+        Hours.read("Mon-Fri 22:00-06:00 Europe/Berlin")
+
+    suggested = str(refused.value).partition("'")[2].removesuffix("'")
+    night = Hours.read(suggested)
+    assert [night.hold(datetime(2026, 1, day, hour, 30, tzinfo=ZoneInfo("Europe/Berlin"))) for day, hour in
+            ((5, 21), (5, 22), (6, 5), (6, 6), (9, 23), (10, 5), (10, 22))] == [
+        False, True, True, False, True, True, False,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text", ["Mon 08:00-09:00,", "Mon 08:00-09:00, UTC", "Mon 08:00-09:00 Tue 10:00-11:00 UTC", ", Mon 08:00-09:00 UTC"]
+)
+def test_what_is_no_list_of_spans_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        Hours.read(text)
