@@ -1,18 +1,24 @@
 """Calls of every kind over an org that hides, masks and denies: what is refused, and what is left of the rest."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from orgserver.app import App
-from orgserver.model.access.policies import read_object_rule
+from orgserver.model.access.policies import Policy, read_object_rule
+from orgserver.model.access.policy_edits import PolicyEdit
+from orgserver.model.access.principals import Principal
 from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import PolicyDenied, Rejected
 from orgserver.model.names import CONTACT, EVENT
 from orgserver.model.orgs import Caller
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.bulk.request import BulkArguments
+from orgserver.services.people.requests import GrantChanges, PrincipalChanges, read_grants
+from orgserver.services.policies.masks import CUT
+from orgserver.services.queries.list_query import Listing
 from orgserver.services.records.upsert import Upsert
 from tests import operations
 
@@ -163,3 +169,32 @@ async def test_a_parent_is_not_found_by_a_hidden_key(app: App, caller: Caller, a
         await operations.update(app, caller, T, "acme", CONTACT, contact(acme), {"Account": {"Key__c": "x"}})
 
     assert refused.value.code == "FIELD_NOT_ALLOWED"
+
+
+async def test_a_principals_own_limits_hide_from_it_alone(app: App, caller: Caller, acme: SandboxOrg) -> None:
+    limits = Policy(hide_fields=("Contact.Email",), mask_fields=("Contact.Phone",))
+    ada = await add_principal(app, caller, "ada", limits)
+    listing = Listing(CONTACT, limit=2, count=True)
+
+    record = await operations.read(app, ada, T, "acme", CONTACT, contact(acme))
+    page = await operations.list_(app, ada, T, "acme", listing)
+    schema = await operations.describe(app, ada, T, "acme", CONTACT)
+    with pytest.raises(PolicyDenied):
+        await operations.query(app, ada, T, "acme", "SELECT Email FROM Contact")
+    own = await operations.read(app, caller, T, "acme", CONTACT, contact(acme))
+
+    assert "Email" not in record.values
+    assert record.values["Phone"] == "…00"
+    assert page.total_size is not None
+    assert all("Email" not in each and CUT in each["Phone"] for each in page.records)
+    assert schema.field("Email") is None
+    assert "Email" not in await app.services.names.fields(ada, "acme", "Contact")
+    assert "Email" in await app.services.names.fields(caller, "acme", "Contact")
+    assert own.values["Email"]
+
+
+async def add_principal(app: App, caller: Caller, name: str, limits: Policy) -> Caller:
+    grants = GrantChanges(read_grants(["*:read,write,delete"]))
+    changes = PrincipalChanges(grants=grants, limits=PolicyEdit.replacing(limits))
+    await app.people.principals.add(caller, name, changes)
+    return replace(caller, principal=Principal(name))
