@@ -13,13 +13,13 @@ from orgserver.model.access.policies import Policy
 from orgserver.model.access.usage import ApiUse
 from orgserver.model.errors import CallError, InvalidArgument, PolicyDenied, Rejected
 from orgserver.model.orgs import CLOSED_STATES, Caller, Org
-from orgserver.model.schema import Schema
+from orgserver.model.schema import Schema, SchemaLookup
 from orgserver.services.calls.access import Access
 from orgserver.services.calls.decision import Decision, api_budget, decide
 from orgserver.services.calls.plan import Call, Operation, Plan
 from orgserver.services.describe.schemas import Schemas
 from orgserver.services.policies import field_rules, limit_refusals
-from orgserver.services.policies.uses import MissingSchemas, resolve
+from orgserver.services.policies.uses import MissingSchemas, behind_formulas, resolve
 from orgserver.services.tokens import token_errors
 from orgserver.store.people.api_usage import CallBudget
 
@@ -149,10 +149,22 @@ class Authorization:
                         continue
                     for sobject in stale:
                         self._schemas.renew(reader, org, sobject)
+                    await self._learn_formulas(reader, org, path_uses, look_up)
                     return uses
         except TimeoutError:
             raise _refused("the org did not say in time which fields its objects have") from None
         raise _refused("what this call touches leads through too many objects")
+
+    async def _learn_formulas(
+        self, reader: Caller, org: Org, path_uses: Iterable[PathUse], look_up: SchemaLookup
+    ) -> None:
+        """What formulas are made from, where every field is read: one of which that stays unknown is taken out."""
+        schemas = [schema for use in path_uses if use.every_field and (schema := look_up(use.object)) is not None]
+        missing = frozenset[str]().union(*(behind_formulas(schema, look_up) for schema in schemas))
+        learning = (self._schemas.learn(reader, org, each) for each in sorted(missing)[:_MOST_DESCRIBES])
+        for answer in await asyncio.gather(*learning, return_exceptions=True):
+            if answer is not None and not isinstance(answer, CallError):
+                raise answer
 
     async def _fetch(self, reader: Caller, org: Org, sobjects: Iterable[str], *, anew: bool = False) -> None:
         """Ask for describes at once, by acts of their own; InvalidArgument for an object that the org does not have."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -35,6 +36,7 @@ from orgserver.services.describe.memory import (
     describe_key,
 )
 from orgserver.services.policies.limited_schemas import limit_objects, limit_schema
+from orgserver.services.policies.uses import behind_formulas
 from orgserver.store import describe_cache
 from orgserver.store.describe_cache import DescribeKey, StoredDescribe
 from orgserver.store.session import Store
@@ -46,6 +48,8 @@ logger = logging.getLogger("orgserver.metadata")
 LOOK_SECONDS = 5.0
 """How long a call that would be refused waits for a describe that may know better."""
 _TOOL = "metadata"
+_MOST_PARENTS = 20
+"""Objects behind formulas that one describe waits for."""
 
 
 Run = Callable[[Call, Operation[Any]], Awaitable[Any]]
@@ -126,7 +130,24 @@ class Schemas:
             return describe.describe(version, sobject, None if whole else since)
 
         schema = await self._get(session, caller, sobject, ask, describe.read_schema, Schema, sure=sure or whole)
+        if not session.limits.is_free:
+            await self._learn_formulas(session, caller, schema)
         return limit_schema(session.limits, schema, session.schemas)
+
+    async def _learn_formulas(self, session: OrgSession, caller: Caller, schema: Schema) -> None:
+        """What an object's formulas are made from, as far as it can be had: the rest of them is not told."""
+        for name in sorted(behind_formulas(schema, session.schemas))[:_MOST_PARENTS]:
+            if names.is_field(name):
+                with suppress(CallError):
+                    await self._get(
+                        session,
+                        caller,
+                        SObjectName(name),
+                        describe.describe,
+                        describe.read_schema,
+                        Schema,
+                        sure=False,
+                    )
 
     async def objects(self, session: OrgSession, caller: Caller, *, sure: bool = False) -> ObjectList:
         """Every object of the org that its caller may know, within a call that has its intent."""

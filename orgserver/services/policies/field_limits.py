@@ -73,7 +73,8 @@ class FieldLimits:
         limits = limit_by_schema(self.policy, schema, lookup)
         if len(self._by_schema) >= _MOST_SCHEMAS:
             self._by_schema.clear()
-        self._by_schema[id(schema)] = (schema, limits)
+        if limits.is_certain:
+            self._by_schema[id(schema)] = (schema, limits)
         return limits
 
     def hides(self, sobject: str, name: str, lookup: SchemaLookup = _no_schema) -> bool:
@@ -140,7 +141,7 @@ class FieldLimits:
             value, lower = record[name], name.lower()
             if lower == "attributes":
                 continue
-            if lower in limits.hidden or (limits.is_denied and lower not in _IDENTITY):
+            if limits.hides(lower) or (limits.is_denied and lower not in _IDENTITY):
                 del record[name]
             elif lower in limits.masked:
                 if value is not None:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from orgserver.model.access.acts import PathUse
 from orgserver.model.access.policies import ObjectAction, ObjectRule, Policy
 from orgserver.model.schema import Schema, SchemaLookup
-from orgserver.services.policies.derived_fields import formula_paths, standard_siblings
+from orgserver.services.policies.derived_fields import standard_siblings
 from orgserver.services.policies.field_rules import first_refusal, is_object_allowed
 from orgserver.services.policies.uses import MissingSchemas, resolve
 
 _WRITING: tuple[ObjectAction, ...] = ("create", "update", "delete")
+_CUSTOM = ("__c", "__pc")
 _CUSTOM_PATHS = (("__c", "__r"), ("__pc", "__pr"), ("Id", ""))
 """How a lookup's relationship is called, by the end of its name."""
 
@@ -25,6 +26,16 @@ class ObjectLimits:
     masked: frozenset[str] = frozenset()
     is_denied: bool = False
     """Nothing may be seen but which record it is."""
+    described: frozenset[str] | None = None
+    """The fields that the org tells of. A custom one that is not among them may be a formula made since."""
+    is_certain: bool = True
+    """False where more describes may tell better."""
+
+    def hides(self, name: str) -> bool:
+        """Whether a field, by its name in lower case, may not be seen."""
+        if name in self.hidden:
+            return True
+        return self.described is not None and name.endswith(_CUSTOM) and name not in self.described
 
 
 NOTHING = ObjectLimits()
@@ -33,7 +44,7 @@ NOTHING = ObjectLimits()
 def limit_by_schema(policy: Policy, schema: Schema, lookup: SchemaLookup) -> ObjectLimits:
     """What may not be seen of an object that the org has described: formulas and parts of what is hidden, too."""
     by_name = limit_by_names(policy, schema.name)
-    hidden, masked = set(by_name.hidden), set(by_name.masked)
+    hidden, masked, is_certain = set(by_name.hidden), set(by_name.masked), True
     if by_name.is_denied and any(is_object_allowed(policy, schema.name, action) for action in _WRITING):
         policy = _with_reading(policy, schema.name)  # whoever may write its records must know its fields
     for field in schema.fields:
@@ -42,9 +53,9 @@ def limit_by_schema(policy: Policy, schema: Schema, lookup: SchemaLookup) -> Obj
             continue
         try:
             shown = resolve((PathUse(schema.name, "read", shown=frozenset({field.name})),), lookup)
-        except MissingSchemas as missing:  # a formula that goes through objects which nobody has asked about
-            if field.formula is None or _tells_of_any(policy, missing.names, field.formula):
-                hidden.add(name)
+        except MissingSchemas:  # a formula of what lies behind objects that nobody has asked about
+            hidden.add(name)
+            is_certain = False
             continue
         if first_refusal(policy, shown) is not None:
             hidden.add(name)
@@ -53,7 +64,8 @@ def limit_by_schema(policy: Policy, schema: Schema, lookup: SchemaLookup) -> Obj
     for field in schema.fields:
         if field.relationship and field.name.lower() in hidden | masked:
             (hidden if field.name.lower() in hidden else masked).add(field.relationship.lower())
-    return ObjectLimits(frozenset(hidden), frozenset(masked - hidden), by_name.is_denied)
+    described = frozenset(field.name.lower() for field in schema.fields)
+    return ObjectLimits(frozenset(hidden), frozenset(masked - hidden), by_name.is_denied, described, is_certain)
 
 
 def limit_by_names(policy: Policy, sobject: str) -> ObjectLimits:
@@ -83,16 +95,6 @@ def _with_reading(policy: Policy, sobject: str) -> Policy:
         reading,
     )
     return replace(policy, allow_objects=allowed, deny_objects=tuple(rule for rule in denied if rule.actions))
-
-
-def _tells_of_any(policy: Policy, sobjects: Iterable[str], formula: str) -> bool:
-    """Whether a formula names what is limited of any of these objects, as far as its last names tell."""
-    names = {path.rpartition(".")[2].lower() for path in formula_paths(formula)}
-    for sobject in sobjects:
-        limits = limit_by_names(policy, sobject)
-        if limits.is_denied or not names.isdisjoint(limits.hidden | limits.masked):
-            return True
-    return False
 
 
 def _own(fields: Iterable[str], sobject: str) -> list[str]:

@@ -38,6 +38,16 @@ def resolve(uses: Sequence[PathUse], lookup: SchemaLookup) -> tuple[ObjectUse, .
     return resolver.object_uses()
 
 
+def behind_formulas(schema: Schema, lookup: SchemaLookup) -> frozenset[str]:
+    """Objects whose describes lack for telling what the formulas of an object are made from."""
+    resolver = _Resolver(lookup)
+    for info in schema.fields:
+        if info.calculated:
+            for _ in resolver.sources(schema, info.name):
+                pass
+    return frozenset(resolver.missing)
+
+
 @dataclass(frozen=True, slots=True)
 class _Target:
     """One field at the end of a path."""
@@ -196,6 +206,10 @@ class _Resolver:
                 self._at(use, target).undescribed.add(target.name)
             for source in self._sources(schema, target.name, set()):
                 self._touch(use, replace(source, via=label), mode)
+
+    def sources(self, schema: Schema, name: str) -> Iterator[_Target]:
+        """Fields of which one of an object tells."""
+        return self._sources(schema, name, set())
 
     def _sources(self, schema: Schema, name: str, seen: set[tuple[str, str]]) -> Iterator[_Target]:
         """Fields of which one tells, whatever is between them."""

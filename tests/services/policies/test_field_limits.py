@@ -212,3 +212,15 @@ def test_rows_that_do_not_say_of_which_object_they_are_lose_what_is_hidden_of_an
     FieldLimits.of(policy(hide_fields=["Contact.Email"])).limit_records(body)
 
     assert body == {"records": [{"Id": "1", "Fax": 1}]}
+
+
+def test_a_formula_through_an_object_that_is_not_described_is_not_shown_until_that_is_known() -> None:
+    limits = FieldLimits.of(policy(hide_fields=["User.Alias"]))
+    fields = {"AccountPhone__c": CANARY, "Harmless__c": "1815", "Made_Since__c": CANARY, "alias": "1"}
+    lacking, whole = record("Contact", **fields), record("Contact", **fields)
+
+    limits.limit_records(lacking, lambda name: pretend_schemas.schema(name) if name == "Contact" else None)
+    limits.limit_records(whole, pretend_schemas.schema)
+
+    assert lacking == record("Contact", Harmless__c="1815", alias="1")
+    assert whole == record("Contact", AccountPhone__c=CANARY, Harmless__c="1815", alias="1")

@@ -12,7 +12,7 @@ from orgserver.model.access.policy_edits import PolicyEdit
 from orgserver.model.access.principals import Principal
 from orgserver.model.audit import EntryFilter
 from orgserver.model.errors import PolicyDenied, Rejected
-from orgserver.model.names import CONTACT, EVENT
+from orgserver.model.names import CONTACT, EVENT, SObjectName
 from orgserver.model.orgs import Caller
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.bulk.request import BulkArguments
@@ -198,3 +198,26 @@ async def add_principal(app: App, caller: Caller, name: str, limits: Policy) -> 
     changes = PrincipalChanges(grants=grants, limits=PolicyEdit.replacing(limits))
     await app.people.principals.add(caller, name, changes)
     return replace(caller, principal=Principal(name))
+
+
+async def test_what_formulas_are_made_from_is_asked_before_every_field_is_read(
+    app: App, caller: Caller, acme: SandboxOrg, limit: Limit
+) -> None:
+    for name, formula in (("Site__c", "Account.Inner__c"), ("Plain__c", "Account.Name"), ("Own__c", "Title & 'x'")):
+        acme.objects.change("Contact", name, {"calculated": True, "calculatedFormula": formula})
+    acme.objects.change("Account", "Inner__c", {"calculated": True, "calculatedFormula": "Website"})
+    record = acme.records.tables["Contact"][contact(acme)]
+    record |= {"Site__c": "secret", "Plain__c": "Acme", "Own__c": "Drx"}
+    custom = acme.records.add(acme.objects.find("Custom__c"), {"Name": "Thing", "Contact__c": contact(acme)})
+    acme.objects.change("Custom__c", "Deep__c", {"calculated": True, "calculatedFormula": "Contact__r.Site__c"})
+    acme.records.tables["Custom__c"][custom] |= {"Deep__c": "secret", "Status__c": "Open"}
+    await limit(hide_fields=("Account.Website",))
+
+    read = await operations.read(app, caller, T, "acme", SObjectName("Custom__c"), custom)
+    schema = await operations.describe(app, caller, T, "acme", "Contact")
+
+    assert "secret" not in read.values.values()
+    assert read.values["Status__c"] == "Open"
+    assert (schema.field("Site__c"), schema.field("Inner__c")) == (None, None)
+    assert schema.field("Plain__c") is not None
+    assert schema.field("Own__c") is not None
