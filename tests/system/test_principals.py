@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,7 @@ from orgserver.sandbox.state import schema
 from orgserver.services.calls.approvals import Approving
 from orgserver.services.people.requests import GrantChanges, GroupChanges, PrincipalChanges, read_grants
 from tests.services.calls.test_policies import registration
-from tests.system.test_processes import client
+from tests.system.test_processes import client, environment
 
 CONTACT = "Contact"
 NOWHERE = "nowhere"
@@ -349,3 +350,28 @@ async def test_a_principals_own_limits_hold_beside_the_orgs_in_every_server(stag
     assert code_of(free) is None
     denied = {entry.decision for entry in await stage.entries(principal="ada", outcome="denied") if entry.decision}
     assert "principal:api-budget" in denied
+
+
+async def test_show_org_tells_what_agents_used_up_today(stage: Stage, acme: SandboxOrg) -> None:
+    async def show(*options: str) -> str:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "orgserver", "show-org", *options,
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, env=environment(stage.home),
+        )  # fmt: skip
+        out, _ = await process.communicate()
+        assert process.returncode == 0
+        return out.decode()
+
+    before = await show("acme"), json.loads(await show("acme", "--json"))
+    await stage.app.registry.update(stage.admin, "acme", policy={"api_budget": 1_000})
+    await stage.add("ada", "acme:read")
+    server = await stage.server("ada")
+    for _ in range(2):
+        await call(server, "salesforce_query", "acme", soql="SELECT COUNT() FROM Contact")
+    after, facts = await show("acme"), json.loads(await show("acme", "--json"))
+
+    assert "api calls today" not in before[0]
+    assert "api_calls_today" not in before[1]
+    assert "api calls today  2 of 1,000 (ada 2)" in after
+    assert facts["api_calls_today"] == {"total": 2, "by_principal": {"ada": 2}}
+    assert set(facts) == set(before[1]) | {"api_calls_today"}
