@@ -88,7 +88,8 @@ def decide(
             return _read_only(org, policy)
     return (
         _judge_data(org, policy, act)
-        or _judge_limits(org, policy, api_budget(principal, standing, org), act, now, used)
+        or _judge_hours(org, policy, act, now)
+        or (_judge_use(org, policy, api_budget(principal, standing, org), now, used) if used is not None else None)
         or Decision(rule, policy)
     )
 
@@ -195,21 +196,21 @@ def _judge_data(org: Org, policy: Policy, act: Act) -> Decision | None:
     return _refuse(error, _blame(refusal.rule, is_own=is_own), policy)
 
 
-def _judge_limits(
-    org: Org, policy: Policy, budget: ApiBudget, act: Act, now: datetime, used: ApiUse | None
-) -> Decision | None:
-    """What the policies say of times and numbers: hours first, then the API budget."""
-    if not act.is_by_agent:
+def _judge_hours(org: Org, policy: Policy, act: Act, now: datetime) -> Decision | None:
+    """What the policies say of when agents may work."""
+    if not policy.hours or not act.is_by_agent or all(hours.hold(now) for hours in policy.hours):
         return None
-    if policy.hours and not all(hours.hold(now) for hours in policy.hours):
-        is_own = all(hours.hold(now) for hours in org.policy.hours)
-        error = limit_refusals.outside_hours(org, policy.hours, now)
-        return _refuse(error, _blame("policy:hours", is_own=is_own), policy)
-    whose = budget.used_up_by(used) if used is not None else None
+    is_own = all(hours.hold(now) for hours in org.policy.hours)
+    return _refuse(limit_refusals.outside_hours(org, policy.hours, now), _blame("policy:hours", is_own=is_own), policy)
+
+
+def _judge_use(org: Org, policy: Policy, budget: ApiBudget, now: datetime, used: ApiUse) -> Decision | None:
+    """What they say of how much of the API a day may use up."""
+    whose = budget.used_up_by(used)
     if whose is None:
         return None
-    error = limit_refusals.budget_used(org, now)
-    return _refuse(error, _blame("policy:api-budget", is_own=whose == "principal"), policy)
+    rule = _blame("policy:api-budget", is_own=whose == "principal")
+    return _refuse(limit_refusals.budget_used(org, now), rule, policy)
 
 
 def _blame(rule: str, *, is_own: bool) -> str:
