@@ -107,6 +107,10 @@ class Schema:
         """The records behind a child relationship's name (``Contacts`` of an Account)."""
         return self._children.get(relationship.lower())
 
+    def parts(self, compound: str) -> tuple[str, ...]:
+        """The fields that a compound field consists of (``FirstName`` and others of ``Name``)."""
+        return self._parts.get(compound.lower(), ())
+
     def nearest(self, name: str) -> tuple[str, ...]:
         """The fields whose names or labels look most like a name that is none."""
         return nearest(name, {each.name: each.label for each in self.fields})
@@ -127,6 +131,14 @@ class Schema:
     @cached_property
     def _fields(self) -> Mapping[str, FieldInfo]:
         return {each.name.lower(): each for each in self.fields}
+
+    @cached_property
+    def _parts(self) -> Mapping[str, tuple[str, ...]]:
+        parts: dict[str, tuple[str, ...]] = {}
+        for each in self.fields:
+            if each.compound and each.compound.lower() != each.name.lower():  # some say that they are their own part
+                parts[each.compound.lower()] = (*parts.get(each.compound.lower(), ()), each.name)
+        return parts
 
     @cached_property
     def _references(self) -> Mapping[str, FieldInfo]:

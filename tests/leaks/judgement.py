@@ -111,7 +111,7 @@ def _is_within(one: Any, other: Any) -> bool:
 def _without(value: Any, scenario: Scenario) -> Any:
     """An answer without masked fields and the warning of them, and without parents of which nothing is left."""
     names = {name.partition(".")[2] for name in scenario.policy.mask_fields} | {"warnings"}
-    names |= {f"Contact{name}" for name in names if "Contact" in str(scenario.policy.mask_fields)}
+    names |= {f"{way}{name}" for way in ("Contact", "Person") for name in names if "Contact" in str(scenario.policy)}
     if isinstance(value, dict):
         bare = {name: _without(each, scenario) for name, each in value.items() if name not in names}
         return {name: each for name, each in bare.items() if each not in ({}, None)}

@@ -24,6 +24,7 @@ _FIRMS = (("Beta", 7000, "Energy"), ("Gamma", 8000, "Media"), ("Delta", 9000, "E
 
 def fill(org: SandboxOrg, scenario: Scenario, *, is_other: bool) -> None:
     """Give an org its records; ``is_other``: with other values in whatever the policy guards."""
+    org.person_accounts = scenario.has_persons
     for sobject, name, formula, _ in scenario.formulas:
         kind = {"type": "double" if name == "Pipeline__c" else "string", "length": 255, "precision": 18, "scale": 2}
         told = {"calculated": True, "calculatedFormula": formula, "createable": False, "updateable": False}
@@ -52,6 +53,8 @@ class _Filler:
         ]
         people = [self._person(each, firms[number % 3], number) for number, each in enumerate(_PEOPLE)]
         self._leads()
+        if self._scenario.has_persons:
+            self._persons()
         for number, person in enumerate(people):
             case = {"Subject": f"Broken {number}", "ContactId": person, "AccountId": firms[number % 3], "Status": "New"}
             self._add("Case", case | {"Priority": "High" if number % 2 else "Low"})
@@ -69,6 +72,17 @@ class _Filler:
         for number, company in enumerate(("Acorn", "Birch", "Cedar")):
             lead = {"FirstName": f"Lea{number}", "LastName": f"Low{number}", "Company": company, "Status": "Open"}
             self._add("Lead", lead | {"Email": f"lea{number}@two.example", "City": "Bonn", "Country": "DE"})
+
+    def _persons(self) -> None:
+        for number, first in enumerate(("Pia", "Quin", "Rex")):
+            plain = {"FirstName": first, "LastName": "Quist", "Email": f"{first.lower()}@one.example"}
+            self._number += 1
+            person = self._guarded("Contact", plain | {"MobilePhone": f"+1 555 077{number}"})
+            account = {"PersonEmail": person["Email"], "PersonMobilePhone": person["MobilePhone"], "Industry": "None"}
+            account |= {"FirstName": person["FirstName"], "LastName": "Quist", "IsPersonAccount": True}
+            identifier = self._org.records.add(self._org.objects.find("Account"), account)
+            behind = person | {"AccountId": identifier, "IsPersonAccount": True}
+            self._org.records.add(self._org.objects.find("Contact"), behind)
 
     def _event(self, number: int, who: str, what: str) -> None:
         day = f"2030-01-1{number}"

@@ -36,6 +36,8 @@ class Scenario:
     absent_fields: Mapping[str, frozenset[str]]
     absent_objects: frozenset[str] = frozenset()
     formulas: tuple[Formula, ...] = field(default=())
+    has_persons: bool = False
+    """Whether accounts may be persons, so that contacts' fields are theirs, too."""
     is_enforced: bool = True
     """False: nothing guards what the policy says, so that attacks must be seen to succeed."""
 
@@ -132,5 +134,18 @@ SCENARIOS = (
         ),
         _fields(),
         frozenset({"Lead", "Opportunity", "Case", "User"}),
+    ),
+    Scenario(
+        "accounts are persons",
+        Policy(hide_fields=("Contact.Email", "Contact.FirstName"), mask_fields=("Contact.MobilePhone",)),
+        (
+            Target("Account", "PersonEmail", "'pia@one.example'", "pia"),
+            Target("Account", "FirstName", "'Pia'", "Pia"),
+            Target("Account", "Name", "'Pia Quist'", "Pia"),
+            Target("Account", "PersonMobilePhone", "'+1 555 0777'", "0777"),
+            EMAIL,
+        ),
+        _fields(Contact="Email FirstName Name", Account="PersonEmail FirstName Name", Case="ContactEmail"),
+        has_persons=True,
     ),
 )

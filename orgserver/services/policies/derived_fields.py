@@ -33,10 +33,14 @@ _DERIVED = {
     ("opportunity", "isclosed"): ("StageName",),
     ("opportunity", "iswon"): ("StageName",),
     ("opportunity", "forecastcategory"): ("StageName",),
+    ("opportunity", "forecastcategoryname"): ("StageName",),
+    ("opportunity", "probability"): ("StageName",),
     ("opportunity", "fiscal"): ("CloseDate",),
     ("opportunity", "fiscalquarter"): ("CloseDate",),
     ("opportunity", "fiscalyear"): ("CloseDate",),
     ("case", "isclosed"): ("Status",),
+    ("event", "accountid"): ("WhatId", "WhoId"),
+    ("task", "accountid"): ("WhatId", "WhoId"),
     ("event", "activitydatetime"): ("StartDateTime",),
     ("event", "activitydate"): ("StartDateTime",),
     ("event", "enddatetime"): ("StartDateTime", "DurationInMinutes"),
@@ -73,9 +77,7 @@ def name_search_fields(sobject: str) -> Iterator[str]:
 def siblings(schema: Schema, field: FieldInfo) -> Iterator[str]:
     """Fields of the same record of which a field tells: its parts, what it is a part of, what it is made from."""
     lower = field.name.lower()
-    for each in schema.fields:
-        if (each.compound or "").lower() == lower and each.name.lower() != lower:
-            yield each.name
+    yield from schema.parts(lower)
     if field.compound and field.compound.lower() != lower and schema.field(field.compound) is not None:
         yield field.compound
     yield from _DERIVED.get((schema.name.lower(), lower), ())

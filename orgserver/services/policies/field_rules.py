@@ -53,9 +53,15 @@ def limits_fields(policy: Policy, sobject: str) -> bool:
 
 
 def is_searchable(policy: Policy, sobject: str) -> bool:
-    """Whether a policy lets a standard object be searched by the names of its records."""
-    names = frozenset(derived_fields.name_search_fields(sobject))
-    return first_refusal(policy, (ObjectUse(sobject, "read", compared=names),)) is None
+    """Whether a policy lets a standard object be searched by the names of its records.
+
+    An account may be a person, whose name is its contact's.
+    """
+    uses = [ObjectUse(sobject, "read", compared=frozenset(derived_fields.name_search_fields(sobject)))]
+    if sobject.casefold() == "account":
+        parts = frozenset(derived_fields.NAME_PARTS)
+        uses.append(ObjectUse("Contact", "read", compared=parts, is_copy=True))
+    return first_refusal(policy, uses) is None
 
 
 class _Rules:
