@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from .bodies import bodies
+from .decisions import run_decisions
 from .dying import POINTS
 from .kills import kills
 from .many import many
@@ -35,6 +36,7 @@ def runs(seed: int, *, quick: bool, minutes: float, plain: bool) -> dict[str, Ca
         "stopped": lambda: stopped(25 if quick else 250, seed=seed),
         "starving": lambda: starving(1 if quick else 20),
         "bodies": bodies,
+        "decisions": lambda: run_decisions(5_000 if quick else 500_000, seed=seed),
         "power": lambda: powercuts(100 if quick else 2_000, 20 if quick else 200, seed=seed),
         "soak": lambda: soak(10 if quick else minutes * 60, seed=seed, plain=plain),
     }
@@ -45,7 +47,7 @@ async def main() -> int:
     parser.add_argument(
         "faults",
         nargs="*",
-        help="storm, points, kills, many, tamper, servers, stopped, starving, bodies, power, soak; all when none is named",
+        help="storm, points, kills, many, tamper, servers, stopped, starving, bodies, decisions, power, soak; all when none is named",
     )
     parser.add_argument("--quick", action="store_true", help="the sizes of the test suite")
     parser.add_argument("--minutes", type=float, default=1, help="how long the soak lasts")
