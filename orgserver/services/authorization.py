@@ -10,12 +10,14 @@ from typing import Any
 from orgserver.model import names
 from orgserver.model.access.acts import Act, ObjectUse, PathUse
 from orgserver.model.access.policies import Policy
+from orgserver.model.access.principals import Permission
 from orgserver.model.access.usage import ApiUse
+from orgserver.model.audit import Completion, Outcome
 from orgserver.model.errors import CallError, InvalidArgument, PolicyDenied, Rejected
 from orgserver.model.orgs import CLOSED_STATES, Caller, Org
 from orgserver.model.schema import Schema, SchemaLookup
-from orgserver.services.calls.access import Access
-from orgserver.services.calls.decision import Decision, api_budget, decide
+from orgserver.services.calls.access import Access, OrgSession
+from orgserver.services.calls.decision import Decision, api_budget, decide, unknown_org
 from orgserver.services.calls.plan import Call, Operation, Plan
 from orgserver.services.describe.schemas import Schemas
 from orgserver.services.policies import field_rules, limit_refusals
@@ -54,6 +56,22 @@ class Authorization:
         if decision.error is not None:
             raise decision.error
         return decision.policy
+
+    async def allow_look_back(
+        self, call: Call, permission: Permission, uses: tuple[PathUse, ...]
+    ) -> tuple[Org, Policy]:
+        """The org of a call that shows what an earlier one did there, and what binds it; CallError where it may not.
+
+        Asks no org, and has no intent that would tell of a change: so the store is asked first.
+        """
+        org = await self._access.current_org(call.caller, call.org)
+        if org is None:
+            raise unknown_org(self._access.scope, call.org)
+        plan: Plan[None] = Plan(permission, _send_nothing, lambda _none: Completion(Outcome.SUCCEEDED), uses=uses)
+        decision = await self._decide(call, org, plan, call.caller)
+        if decision.error is not None:
+            raise decision.error
+        return org, decision.policy
 
     async def judge(self, call: Call, operation: Operation[Any], reader: Caller) -> Decision:
         """What would be decided of a call that is not made; InvalidArgument for one that means nothing.
@@ -183,6 +201,10 @@ class Authorization:
                 raise _refused(f"{sobject} could not be described ({answer})")
             if answer is not None:
                 raise answer
+
+
+async def _send_nothing(_session: OrgSession) -> None:
+    """What is looked back at was sent before."""
 
 
 def _refused(reason: str) -> PolicyDenied:

@@ -49,7 +49,7 @@ def make_services(
         ReadOperations(default_fields),
         WriteOperations(preparation, default_fields),
         queries,
-        Bulk(store, access, preparation, call_timeout=call_timeout),
+        Bulk(store, executor.authorization, preparation, call_timeout=call_timeout),
         DescribeOperations(schemas, cursor_key),
         Fleet(executor, queries, access),
         VisibleOrgs(access, executor.log, cursor_key, store.database.file),

@@ -64,7 +64,8 @@ async def main() -> int:
         held = figures.holds  # type: ignore[attr-defined]
         bad += not held
         print(
-            f"{name:<8}{'holds' if held else 'DOES NOT HOLD'} ({time.monotonic() - began:.0f} s)  {figures}", flush=True
+            f"{name:<10}{'holds' if held else 'DOES NOT HOLD'} ({time.monotonic() - began:.0f} s)  {figures}",
+            flush=True,
         )
     return int(bool(bad))
 

@@ -92,7 +92,8 @@ class Decided:
 
     def __str__(self) -> str:
         rules = ", ".join(f"{name} {count:,}" for name, count in sorted(self.rules.items()))
-        return f"{self.cases:,} decisions equal the model, but {len(self.differences)}: {rules}{self.differences[:3]}"
+        first = f"; the first: {self.differences[0]}" if self.differences else ""
+        return f"{self.cases:,} decisions, {len(self.differences)} unlike the model: {rules}{first}"
 
 
 # -- the model

@@ -11,10 +11,12 @@ from dataclasses import asdict, replace
 from itertools import takewhile
 from typing import Any
 
+from orgserver.model.access.acts import PathUse
 from orgserver.model.audit import Action, Completion, Outcome
 from orgserver.model.bulk import BulkResult, Counts
 from orgserver.model.errors import CallError
 from orgserver.model.orgs import Caller, Org
+from orgserver.services.authorization import Authorization
 from orgserver.services.bulk import preview, result_pages
 from orgserver.services.bulk.execution import execute
 from orgserver.services.bulk.record_ids import FirstPage
@@ -22,8 +24,7 @@ from orgserver.services.bulk.recovery_hint import recovery_hint
 from orgserver.services.bulk.request import BulkArguments, BulkRequest, check_arguments
 from orgserver.services.bulk.run import SHOWN, BulkRun, Pace
 from orgserver.services.calls import idempotency, questions
-from orgserver.services.calls.access import Access, OrgSession
-from orgserver.services.calls.decision import unknown_org
+from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.plan import Call, Operation, Plan
 from orgserver.services.calls.preflight import Preflight, check_columns
 from orgserver.services.calls.questions import AffectedRecords, Confirmation
@@ -36,6 +37,7 @@ from orgserver.services.results.cursors import Position
 from orgserver.store.session import Store
 
 NOT_KEPT = "this org keeps what changes replace, but not for salesforce_change_records: audit undo cannot undo this"
+_TOOL = "salesforce_change_records"
 _NAMED = 5
 _ID = 18
 _STORED_NAMES = {"counts": "tally", "record_ids": "touched"}
@@ -48,14 +50,14 @@ class Bulk:
     def __init__(
         self,
         store: Store,
-        access: Access,
+        authorization: Authorization,
         preparation: Preparation,
         *,
         call_timeout: float,
         pace: Pace | None = None,
     ) -> None:
         self._store = store
-        self._access = access
+        self._authorization = authorization
         self._preparation = preparation
         self._call_timeout = call_timeout
         self.pace = pace or Pace()
@@ -161,12 +163,12 @@ class Bulk:
         )
 
     async def page(self, caller: Caller, alias: str, arguments: BulkArguments, cursor: str) -> BulkResult:
-        """More results of a change that is over. Asks no org, so it is no audit entry."""
-        org = await self._access.current_org(caller, alias)
-        if org is None:
-            raise unknown_org(self._access.scope, alias)
+        """More results of a change that is over, for whoever may still make it: no act, so no entry."""
+        call = Call(caller, _TOOL, alias, arguments.sobject)
+        uses = tuple(PathUse(arguments.sobject, action) for action in arguments.actions)
+        org, policy = await self._authorization.allow_look_back(call, arguments.permission, uses)
         page = await result_pages.read_page(self._store, caller, org, arguments, cursor)
-        return limit_answer(FieldLimits.of(self._access.policy(caller, org)), page)
+        return limit_answer(FieldLimits.of(policy), page)
 
 
 # -- what the plan says

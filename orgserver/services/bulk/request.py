@@ -52,6 +52,16 @@ class BulkArguments:
         values += [self.all_or_none, *([self.allow_duplicates] if self.allow_duplicates else [])]
         return digest_arguments(values).hex()
 
+    @property
+    def actions(self) -> tuple[ObjectAction, ...]:
+        """What may become of a record."""
+        return ("create", "update") if self.action == "upsert" else (self.action,)
+
+    @property
+    def permission(self) -> Permission:
+        """What the principal must be allowed."""
+        return "delete" if self.action == "delete" else "write"
+
     def has_more_than_action(self) -> bool:
         """Whether it holds more than object and action."""
         values = (self.records, self.soql, self.data, self.external_id_field)
@@ -97,7 +107,7 @@ class BulkRequest:
     @property
     def permission(self) -> Permission:
         """What the principal must be allowed."""
-        return "delete" if self.action == "delete" else "write"
+        return self.arguments.permission
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -131,12 +141,11 @@ class BulkRequest:
 
     def uses(self) -> tuple[PathUse, ...]:
         """What it touches: what is written, by what records are found, and what the query touches that names them."""
-        actions: tuple[ObjectAction, ...] = ("create", "update") if self.action == "upsert" else (self.action,)
         is_query, preview = self.arguments.soql is not None, self.arguments.preview
         key = () if self.by_id or self.action == "create" else self.columns[:1]
         written = ((self.data,) if is_query else self.records) if self.action != "delete" else ()
         own = [{name: value for name, value in each.items() if name != ID} for each in written]
-        uses = write_uses(self.sobject, actions, own, key)
+        uses = write_uses(self.sobject, self.arguments.actions, own, key)
         uses = preview_uses(uses) if preview else uses
         return uses if self.query is None else (*uses, *soql_text.path_uses(self.query))
 

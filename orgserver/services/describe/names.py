@@ -43,4 +43,6 @@ class CachedNames:
 
     async def _org(self, caller: Caller, alias: str) -> Org | None:
         org = await self._access.current_org(caller, alias)
-        return org if org is not None and org.enabled and org.state not in CLOSED_STATES else None
+        if org is None or "read" not in self._access.permissions(caller, org):
+            return None
+        return org if org.enabled and org.state not in CLOSED_STATES else None

@@ -10,10 +10,20 @@ from typing import Any
 import pytest
 
 from orgserver.app import App
+from orgserver.model.access.policies import Policy, read_object_rule
 from orgserver.model.access.principals import Principal
 from orgserver.model.audit import AuditEntry, EntryFilter
 from orgserver.model.bulk import BulkResult
-from orgserver.model.errors import CallError, InvalidArgument, NotSent, PolicyDenied, Rejected, Unanswered
+from orgserver.model.errors import (
+    CallError,
+    Forbidden,
+    InvalidArgument,
+    NotSent,
+    PolicyDenied,
+    Rejected,
+    Unanswered,
+    UnknownOrg,
+)
 from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller, Scope
 from orgserver.sandbox.org import SandboxOrg
@@ -22,6 +32,7 @@ from orgserver.services.bulk import recovery_hint
 from orgserver.services.bulk.request import BulkArguments
 from orgserver.services.bulk.run import Pace
 from tests import operations
+from tests.people import add_principal, change_principal
 
 TOOL = "salesforce_change_records"
 GONE = "003000000000000AAA"
@@ -202,6 +213,26 @@ async def test_a_cursor_belongs_to_its_principal_org_and_change(quick: App, call
     for who, org, action in ((stranger, "acme", "create"), (caller, "globex", "create"), (caller, "acme", "delete")):
         with pytest.raises(InvalidArgument):
             await quick.services.bulk.page(who, org, BulkArguments(CONTACT, action), made.next_cursor)  # type: ignore[arg-type]
+
+
+async def test_the_other_results_are_for_whoever_may_still_make_the_change(quick: App) -> None:
+    ada = await add_principal(quick, "ada", "acme:read,write")
+    made = await change(quick, ada, "create", new(60))
+    assert made.next_cursor
+    same = BulkArguments(CONTACT, "create")
+    assert len((await quick.services.bulk.page(ada, "acme", same, made.next_cursor)).results) == 10
+
+    for grants, limits, refusal in (
+        ("acme:read,write", Policy(read_only=True), PolicyDenied),
+        ("acme:read,write", Policy(deny_objects=(read_object_rule("Contact:create"),)), PolicyDenied),
+        ("acme:read", Policy(), Forbidden),
+    ):
+        await change_principal(quick, "ada", grants, limits=limits)
+        with pytest.raises(refusal):
+            await quick.services.bulk.page(ada, "acme", same, made.next_cursor)
+    await change_principal(quick, "ada", enabled=False)
+    with pytest.raises(UnknownOrg):
+        await quick.services.bulk.page(ada, "acme", same, made.next_cursor)
 
 
 async def test_what_is_given_beside_a_cursor_is_what_the_change_was_given(quick: App, caller: Caller) -> None:
