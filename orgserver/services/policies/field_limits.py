@@ -25,7 +25,7 @@ _GROUPS = "AggregateResult"
 _ANY_OBJECT = "Name"
 """What Salesforce calls a parent that may be of several objects."""
 _ROWS = frozenset({"records", "searchRecords"})
-_MOST_SCHEMAS = 256
+_MOST_SCHEMAS, _MOST_POLICIES = 16, 256
 
 
 def _no_schema(_name: str) -> None:
@@ -42,6 +42,8 @@ class FieldLimits:
         self._by_name: dict[str, ObjectLimits] = {}
         self._by_schema: dict[int, tuple[Schema, ObjectLimits]] = {}
         self._of_any = limit_any(policy)
+        self.limited_schemas: dict[int, tuple[Schema, Schema]] = {}
+        """Describes with what is left of them, by the identity of the whole one."""
 
     @property
     def limits_objects(self) -> bool:
@@ -76,6 +78,12 @@ class FieldLimits:
         if limits.is_certain:
             self._by_schema[id(schema)] = (schema, limits)
         return limits
+
+    def remember(self, schema: Schema, limited: Schema) -> None:
+        """Keep what is left of a describe, which is asked for by every call."""
+        if len(self.limited_schemas) >= _MOST_SCHEMAS:
+            self.limited_schemas.clear()
+        self.limited_schemas[id(schema)] = (schema, limited)
 
     def hides(self, sobject: str, name: str, lookup: SchemaLookup = _no_schema) -> bool:
         """Whether a field of an object may not be seen at all."""
@@ -178,7 +186,7 @@ def masking_warnings(masked: Iterable[str]) -> Iterator[str]:
         yield f"shown in part, or as null where a value has no parts: {', '.join(names)}; never write these values back"
 
 
-@lru_cache(maxsize=1_024)
+@lru_cache(maxsize=_MOST_POLICIES)
 def _make(policy: Policy) -> FieldLimits:
     return FieldLimits(policy)
 

@@ -15,8 +15,17 @@ def limit_schema(limits: FieldLimits, schema: Schema, lookup: SchemaLookup) -> S
     """An object's schema without hidden fields, and without references to objects that may not be read."""
     if limits.is_free:
         return schema
+    known = limits.limited_schemas.get(id(schema))
+    if known is not None and known[0] is schema:
+        return known[1]
     own = limits.of_schema(schema, lookup)
+    limited = _limit(limits, own, schema, lookup)
+    if own.is_certain:
+        limits.remember(schema, limited)
+    return limited
 
+
+def _limit(limits: FieldLimits, own: ObjectLimits, schema: Schema, lookup: SchemaLookup) -> Schema:
     def allows(action: ObjectAction) -> bool:
         return is_object_allowed(limits.policy, schema.name, action)
 
