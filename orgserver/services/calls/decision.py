@@ -86,12 +86,12 @@ def decide(
             return _refuse(read_only_server(), SERVER_READ_ONLY, policy)
         if policy.read_only:
             return _read_only(org, policy)
-    return (
-        _judge_data(org, policy, act)
-        or _judge_hours(org, policy, act, now)
-        or (_judge_use(org, policy, api_budget(principal, standing, org), now, used) if used is not None else None)
-        or Decision(rule, policy)
-    )
+    refusal = _judge_data(org, policy, act)
+    if refusal is None and act.is_by_agent:
+        refusal = _judge_hours(org, policy, now)
+        if refusal is None and used is not None:
+            refusal = _judge_use(org, policy, api_budget(principal, standing, org), now, used)
+    return refusal if refusal is not None else Decision(rule, policy)
 
 
 def find_org(
@@ -196,9 +196,9 @@ def _judge_data(org: Org, policy: Policy, act: Act) -> Decision | None:
     return _refuse(error, _blame(refusal.rule, is_own=is_own), policy)
 
 
-def _judge_hours(org: Org, policy: Policy, act: Act, now: datetime) -> Decision | None:
+def _judge_hours(org: Org, policy: Policy, now: datetime) -> Decision | None:
     """What the policies say of when agents may work."""
-    if not policy.hours or not act.is_by_agent or all(hours.hold(now) for hours in policy.hours):
+    if not policy.hours or all(hours.hold(now) for hours in policy.hours):
         return None
     is_own = all(hours.hold(now) for hours in org.policy.hours)
     return _refuse(limit_refusals.outside_hours(org, policy.hours, now), _blame("policy:hours", is_own=is_own), policy)
