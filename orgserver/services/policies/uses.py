@@ -17,6 +17,7 @@ _MODES: tuple[Mode, ...] = ("shown", "compared", "written")
 _MOST_PARENTS = 8
 """Objects that a parent may be of, where a path goes on behind it: so many describes are worth fetching."""
 _CUSTOM = "__c"
+_GLOBAL_OBJECTS = frozenset({"user", "userrole", "profile", "organization"})
 
 
 class MissingSchemas(Exception):
@@ -202,7 +203,7 @@ class _Resolver:
             return
         schema = self._lookup(target.object)
         if schema is not None:
-            if schema.field(target.name) is None:
+            if mode != "written" and schema.field(target.name) is None:
                 self._at(use, target).undescribed.add(target.name)
             for source in self._sources(schema, target.name, set()):
                 self._touch(use, replace(source, via=label), mode)
@@ -232,17 +233,24 @@ class _Resolver:
             return
         for path in derived_fields.formula_paths(info.formula):
             if path.startswith("$"):
-                if path.lower().startswith("$user."):
-                    yield _Target("User", path.rpartition(".")[2])
+                yield from self._global_sources(path)
                 continue
             steps = [step.partition(":")[0] for step in path.split(".")]
-            if len(steps) == 1 and schema.field(path) is None:
-                continue  # a word of the formula language
+            # A single word may be one of the formula language, or a field that this user is not told of.
             for target in self._follow(schema, steps, path):
                 yield target
                 source = self._lookup(target.object) if target.is_certain else None
                 if source is not None:
                     yield from self._sources(source, target.name, seen)
+
+    @staticmethod
+    def _global_sources(path: str) -> Iterator[_Target]:
+        """What a formula says of who looks, of the org, and of settings: ``$User.Email``, ``$Setup.Rate__c.Sum__c``."""
+        first, *rest = path[1:].split(".")
+        if first.lower() in _GLOBAL_OBJECTS and len(rest) == 1:
+            yield _Target(first, rest[0], is_certain=False)
+        elif first.lower() in ("setup", "custommetadata") and len(rest) > 1:
+            yield _Target(rest[0], rest[-1])
 
     def _touch(self, use: PathUse, target: _Target, mode: Mode) -> None:
         self._at(use, target).fields[mode].add(target.name)

@@ -16,6 +16,7 @@ FORMULAS: dict[str, dict[str, str | None]] = {
         "Indirect__c": "Score__c & 'Title'",
         "AccountPhone__c": "Account.Phone",
         "Mine__c": "$User.Email",
+        "Bonus__c": "Salary__c * $Setup.Rates__c.Bonus__c",
         "Harmless__c": "TEXT(YEAR(Birthdate))",
         "Total__c": None,
         "LoopA__c": "LoopB__c",

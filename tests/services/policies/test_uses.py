@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from orgserver.model.access.acts import UNKNOWN, ObjectUse, PathUse
@@ -39,6 +41,7 @@ def test_a_path_is_the_field_of_the_parent_and_chooses_by_the_reference() -> Non
         ("Indirect__c", {"Contact.Score__c", "Contact.Email"}),
         ("AccountPhone__c", {"Account.Phone", "Contact.AccountId"}),
         ("Mine__c", {"User.Email"}),
+        ("Bonus__c", {"Contact.Salary__c", "Rates__c.Bonus__c"}),
         ("Total__c", {f"Contact.{UNKNOWN}", f"Case.{UNKNOWN}"}),
         ("LoopA__c", {"Contact.LoopB__c", "Contact.Fax"}),
         ("OwnerMail__c", {"User.Email"}),
@@ -104,3 +107,14 @@ def test_what_names_no_fields_needs_no_describe() -> None:
 def test_behind_a_change_other_objects_are_only_read() -> None:
     uses = resolve([PathUse("Contact", "create", written=frozenset({"LastName", "Account.Name"}))], schema)
     assert {(use.object, use.action) for use in uses} == {("Contact", "create"), ("Account", "read")}
+
+
+def test_a_field_that_the_orgs_user_is_not_told_of_is_no_less_in_a_formula() -> None:
+    """A formula shows it all the same: field-level security is not asked behind it."""
+    assert schema("Contact").field("Salary__c") is None  # type: ignore[union-attr]  # the sandbox has it
+    assert "Contact.Salary__c" in touched(shown("Bonus__c"))
+
+
+def test_what_is_shown_and_not_described_is_named_and_what_is_written_is_not() -> None:
+    use = resolve([replace(shown("New__c", "Email"), written=frozenset({"Other__c"}))], schema)[0]
+    assert use.undescribed == {"New__c"}
