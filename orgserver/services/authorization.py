@@ -25,6 +25,7 @@ from orgserver.services.policies.uses import MissingSchemas, behind_formulas, re
 from orgserver.services.tokens import token_errors
 from orgserver.store.people.api_usage import CallBudget
 
+_DISABLED = "org:disabled"
 _ROUNDS = 8
 """Each may tell of relationships to objects whose describes are needed in the next."""
 _MOST_DESCRIBES = 30
@@ -83,6 +84,8 @@ class Authorization:
         except CallError as error:
             return Decision(error.rule or "", error=error)
         plan = operation.plan(call, org)
+        if not org.enabled:
+            return Decision(_DISABLED, error=_disabled(org))
         decision = await self._decide(call, org, plan, reader)
         budget = self.budget(call.caller, org)
         if decision.error is None and budget is not None:
@@ -106,9 +109,7 @@ class Authorization:
     def _check_state(self, org: Org) -> None:
         """NotSent where the org takes no calls now."""
         if not org.enabled:
-            error = PolicyDenied(f"{org.alias} is disabled", code="ORG_DISABLED", hint="an administrator enables it")
-            error.rule = "org:disabled"
-            raise error
+            raise _disabled(org)
         if org.state in CLOSED_STATES:
             raise token_errors.closed(org, org)
         if org.org_id is None:
@@ -205,6 +206,12 @@ class Authorization:
 
 async def _send_nothing(_session: OrgSession) -> None:
     """What is looked back at was sent before."""
+
+
+def _disabled(org: Org) -> PolicyDenied:
+    error = PolicyDenied(f"{org.alias} is disabled", code="ORG_DISABLED", hint="an administrator enables it")
+    error.rule = _DISABLED
+    return error
 
 
 def _refused(reason: str) -> PolicyDenied:

@@ -41,12 +41,17 @@ class Verdict:
     decision: Decision
     standing: Standing | None
     """None of the user of this machine."""
-    grant: Grant | None
-    hidden: tuple[str, ...]
+    hidden: tuple[str, ...] = ()
     """Fields that the result would leave out."""
-    masked: tuple[str, ...]
+    masked: tuple[str, ...] = ()
     """Fields of which it would show a part."""
-    asks_person: bool
+    asks_person: bool = False
+
+    @property
+    def grant(self) -> Grant | None:
+        """The one that decided."""
+        grants = self.standing.grants if self.standing is not None else ()
+        return next((grant for grant in grants if self.decision.rule == f"grant:{grant.id}"), None)
 
 
 class _Captured(Exception):
@@ -78,13 +83,13 @@ async def try_call(app: App, alias: str, principal: str | None, tool: str, argum
     decision = await executor.authorization.judge(captured.call, captured.operation, operator())
     if isinstance(decision.error, InvalidArgument):
         raise decision.error
+    verdict = Verdict(org, caller.principal.name, tool, decision, standing)
+    if not decision.allowed:
+        return verdict
     plan = captured.operation.plan(captured.call, org)
     hidden, masked = _left_out(app, org, decision.policy, plan)
-    grant = standing.find_grant(org, plan.permission, app.access.now()) if standing is not None else None
     asks_person = plan.confirm is not None and may_need_person(decision.policy, plan.confirm)
-    return Verdict(
-        org, caller.principal.name, tool, decision, standing, grant, hidden, masked, asks_person and decision.allowed
-    )
+    return replace(verdict, hidden=hidden, masked=masked, asks_person=asks_person)
 
 
 def _spec(tool: str) -> ToolSpec:

@@ -8,7 +8,10 @@ from orgserver.cli.policies.trial import Verdict
 from orgserver.model.access.policies import Policy
 from orgserver.model.access.principals import Grant
 from orgserver.model.access.standing import Standing
+from orgserver.model.orgs import CLOSED_STATES
+from orgserver.services.orgs import visible_orgs
 
+_DISABLED = "org:disabled"
 _POLICY, _PRINCIPAL, _PERMISSION = "policy:", "principal:", "permission:"
 
 
@@ -26,6 +29,7 @@ def facts_of(verdict: Verdict) -> dict[str, Any]:
         "hidden": list(verdict.hidden),
         "masked": list(verdict.masked),
         "asks_person": verdict.asks_person,
+        "state": visible_orgs.state(verdict.org).value,
         "error": error.as_json(verdict.org.alias)["error"] if error is not None else None,
     }
 
@@ -42,6 +46,8 @@ def lines_of(verdict: Verdict) -> dict[str, str]:
         lines["masked"] = ", ".join(verdict.masked)
     if verdict.asks_person:
         lines["a person"] = "is asked before it is done"
+    if verdict.org.state in CLOSED_STATES:
+        lines["but now"] = f"no call passes: {verdict.org.alias} is {verdict.org.state.value}"
     return lines
 
 
@@ -52,6 +58,8 @@ def explain(verdict: Verdict) -> str:
         return _limit(rule.removeprefix(_POLICY), f"the policy of {alias} has", verdict.org.policy)
     if rule.startswith(_PRINCIPAL) and verdict.standing is not None:
         return _limit(rule.removeprefix(_PRINCIPAL), f"{name}'s own limits have", verdict.standing.limits)
+    if rule == _DISABLED:
+        return f"an operator has disabled {alias}; update-org {alias} --enable takes calls again"
     if rule.startswith(_PERMISSION):
         return f"what {name} is granted in {alias} does not include to {rule.removeprefix(_PERMISSION)}"
     if verdict.standing is None:

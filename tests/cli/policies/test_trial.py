@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from orgserver.model.access.policies import Policy
 from orgserver.model.access.policy_edits import PolicyEdit
 from orgserver.model.access.principals import read_permissions, read_selector
 from orgserver.model.audit import EntryFilter
+from orgserver.model.orgs import OrgState
 from orgserver.services.people.requests import GrantChanges, GrantRequest, PrincipalChanges
 
 Try = Callable[..., Awaitable[tuple[int, dict[str, Any]]]]
@@ -131,6 +133,33 @@ async def test_what_would_be_left_out_masked_or_asked_for_is_said(app, caller, t
     assert (deleting["allowed"], deleting["asks_person"]) == (True, True)
     assert shown.stdout.splitlines()[0].startswith("allowed: salesforce_query in acme by local:")
     assert shown.stdout.splitlines()[-1].split() == ["masked", "Contact.Email"]
+
+
+async def test_an_org_that_takes_no_calls_is_told(app, caller, try_, command) -> None:
+    org = await app.registry.update(caller, "acme", enabled=False)
+    soql = ("acme", "--soql", "SELECT Id FROM Contact")
+    code, disabled = await try_(*soql)
+    await app.registry.update(caller, "acme", enabled=True)
+    mark = partial(
+        app.store.orgs.mark_in, row_id=org.row_id, state=OrgState.NEEDS_LOGIN, cause="invalid_grant", problem=None
+    )
+    await app.store.database.write(mark)
+
+    shown = await command(cli, "policy", "test", *soql)
+
+    assert (code, disabled["rule"], disabled["state"]) == (1, "org:disabled", "disabled")
+    assert disabled["why"].startswith("an operator has disabled acme")
+    assert shown.exit_code == 0
+    assert shown.stdout.splitlines()[-1] == "but now  no call passes: acme is needs_login"
+
+
+async def test_a_wrong_call_in_an_org_that_is_not_granted_is_refused_for_that(app, caller, try_) -> None:
+    await grant(app, caller, "ben", "globex:read")
+    wrong = ("acme", "--tool", "salesforce_get_contact", "--arguments", '{"contact_id": "x"}', "--principal", "ben")
+
+    code, verdict = await try_(*wrong)
+
+    assert (code, verdict["rule"]) == (1, "no grant")
 
 
 @pytest.mark.parametrize(
