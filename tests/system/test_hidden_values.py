@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mcp.client.client import Client
+from mcp_types import PromptReference
 
 from orgserver.app import App, open_app
 from orgserver.cli.process import operator
@@ -269,6 +270,23 @@ class GuardedOrg:
         """Await something of the server's."""
         return asyncio.run_coroutine_threadsafe(awaitable, self._loop).result(LONGEST)
 
+    async def read_beside_tools(self) -> list[str]:
+        """What resources hold of records and objects, and how names of objects and fields are completed."""
+        replies = []
+        for sobject in OBJECTS:
+            one = next(iter(self.org.records.tables[sobject]))
+            for last in ("describe", one):
+                replies.append(
+                    (await self._client.read_resource(f"salesforce://{ORG}/{sobject}/{last}")).model_dump_json()
+                )
+            reference = PromptReference(name="find_duplicates")
+            for argument in ("object", "match_on"):
+                known = await self._client.complete(
+                    reference, {"name": argument, "value": ""}, context_arguments={"org": ORG, "object": sobject}
+                )
+                replies.append(known.model_dump_json())
+        return replies
+
     def _filled(self, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """The arguments with ids of records that are there, and the cursor that came last."""
         sobject = arguments.get("object", "Event" if "appointment" in tool else "Contact")
@@ -393,6 +411,14 @@ def test_an_agent_that_names_nothing_hidden_learns_neither_values_nor_names(guar
 def test_an_agent_that_names_what_is_hidden_learns_no_value(guarded: GuardedOrg, tool: str) -> None:
     assert ask_often(guarded, tool, CURIOUS, EXAMPLES) == []
     assert [line for lines in guarded.written().values() for line in lines if sightings(line, VALUES)] == []
+
+
+@pytest.mark.timeout(120)
+def test_what_is_read_by_address_or_completed_tells_nothing_hidden(guarded: GuardedOrg) -> None:
+    replies = guarded.run(guarded.read_beside_tools())
+
+    assert all(any(word in reply for reply in replies) for word in ("Lovelace", "Status__c", "LastName"))
+    assert [reply for reply in replies if sightings(reply, (*VALUES, *NAMES, "FirstName"))] == []
 
 
 BROKEN: dict[str, tuple[str, Any]] = {
