@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import figures, peers, profile
+from tests.bench import decisions, figures, peers, profile
 from tests.bench.__main__ import parse, participants_of
 from tests.bench.client import BenchError, call, drive, id_of
 from tests.bench.figures import Figure
@@ -136,3 +136,11 @@ def test_figures_that_were_kept_stand_beside_new_ones(tmp_path: Path) -> None:
 def test_the_scenarios_are_named_one_by_one() -> None:
     assert parse(["--only", "list", "--only", "cold"]).only == ["list", "cold"]
     assert not set(EXPECTED) ^ set(SCENARIOS)
+
+
+async def test_decisions_and_pairs_of_refused_calls_are_measured(tmp_path: Path) -> None:
+    costs = decisions.measure_decisions(3, 20, 30)
+    times = await decisions.measure_pairs(2, tmp_path)
+
+    assert len(costs) == 6
+    assert {alias: len(each) for alias, each in times.items()} == {decisions.HIDDEN: 2, decisions.ABSENT: 2}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from fnmatch import translate
 from functools import cached_property
 from typing import Literal
 
@@ -51,6 +52,11 @@ class Selector:
         if self.text.startswith(_TAG):
             return "tag"
         return "glob" if any(letter in self.text for letter in "*?[") else "alias"
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """What a glob matches, compiled once for all who hold the grant."""
+        return re.compile(translate(self.text))
 
     @cached_property
     def tag(self) -> str:

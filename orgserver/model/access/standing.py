@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from fnmatch import translate
 from functools import cached_property
 from typing import Protocol
 
@@ -144,6 +142,6 @@ class _Index:
         elif selector.kind == "tag":
             self.by_tag.setdefault(selector.tag, []).append(grant)
         elif selector.kind == "glob":
-            self.globs.append((re.compile(translate(selector.text)).match, grant))
+            self.globs.append((selector.pattern.match, grant))
         elif grant.row_id is not None:
             self.by_row.setdefault(grant.row_id, []).append(grant)
