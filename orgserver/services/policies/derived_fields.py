@@ -98,12 +98,14 @@ def standard_siblings(sobject: str, name: str) -> Iterator[str]:
     yield from _DERIVED.get((sobject.lower(), name.lower()), ())
 
 
-def mirror(schema: Schema, name: str) -> tuple[str, str] | None:
-    """The object and field that a standard field shows of another record: of a contact, or of the person it is."""
-    mirrored = _MIRRORS.get((schema.name.lower(), name.lower()))
-    if mirrored is not None:
-        sobject, _, field = mirrored.partition(".")
-        return sobject, field
+def parents_field(schema: Schema, name: str) -> tuple[str, str] | None:
+    """The object and field of a parent that a standard field shows."""
+    sobject, dot, field = _MIRRORS.get((schema.name.lower(), name.lower()), "").partition(".")
+    return (sobject, field) if dot else None
+
+
+def persons_field(schema: Schema, name: str) -> tuple[str, str] | None:
+    """The same field of the contact that an account may be."""
     if schema.name.lower() != "account":
         return None
     if name in NAME_PARTS:

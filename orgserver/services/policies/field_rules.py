@@ -46,8 +46,10 @@ def is_object_allowed(policy: Policy, sobject: str, action: ObjectAction = "read
 
 
 def limits_fields(policy: Policy, sobject: str) -> bool:
-    """Whether a policy hides or masks any field of an object, or of a contact whose fields it shows."""
+    """Whether a policy limits any field of an object, or of a contact whose fields it shows."""
     objects = {sobject.casefold()} | ({"contact"} if sobject.casefold() in _SHOWING_CONTACTS else set())
+    if sobject.casefold() == "case" and not is_object_allowed(policy, "Contact"):
+        return True
     limited = (*policy.hide_fields, *policy.mask_fields)
     return any(field.partition(".")[0].casefold() in objects for field in limited)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 from orgserver.model.access.acts import UNKNOWN, ObjectUse, PathUse
@@ -206,7 +206,8 @@ class _Resolver:
             if mode != "written" and schema.field(target.name) is None:
                 self._at(use, target).undescribed.add(target.name)
             for source in self._sources(schema, target.name, set()):
-                self._touch(use, replace(source, via=label), mode)
+                via = _Target(source.object, source.name, source.is_certain, label, is_copy=source.is_copy)
+                self._touch(use, via, mode)
 
     def sources(self, schema: Schema, name: str) -> Iterator[_Target]:
         """Fields of which one of an object tells."""
@@ -220,8 +221,10 @@ class _Resolver:
         seen.add((schema.name, info.name))
         names = (info.name, *derived_fields.siblings(schema, info))
         yield from (_Target(schema.name, each) for each in names[1:])
-        mirrored = (derived_fields.mirror(schema, each) for each in names)
-        yield from (_Target(*each, is_copy=True) for each in mirrored if each is not None)
+        parents = (derived_fields.parents_field(schema, each) for each in names)
+        yield from (_Target(*each) for each in parents if each is not None)
+        persons = (derived_fields.persons_field(schema, each) for each in names)
+        yield from (_Target(*each, is_copy=True) for each in persons if each is not None)
         for sobject, field_name in shadow_objects.originals(schema.name, info.name):
             yield _Target(sobject, field_name, is_certain=False)
         if info.calculated and _is_custom(info):

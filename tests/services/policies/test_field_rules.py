@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from orgserver.model.access.acts import PathUse
 from orgserver.model.access.policies import Policy, read_object_rule
-from orgserver.services.policies.field_rules import Refusal, first_refusal
+from orgserver.services.policies.field_rules import Refusal, first_refusal, limits_fields
 from orgserver.services.policies.uses import resolve
 from tests.services.policies.pretend_schemas import schema
 
@@ -103,6 +103,14 @@ def test_an_account_that_is_a_person_is_limited_as_a_contact_and_no_contact() ->
     person = use("Account", shown={"PersonEmail"})
     assert judge(HIDE, person) is not None
     assert judge(Policy(deny_objects=(read_object_rule("Contact"),)), person) is None
+
+
+def test_a_case_shows_nothing_of_contacts_that_may_not_be_read() -> None:
+    policy = Policy(deny_objects=(read_object_rule("Contact:read"),))
+    assert judge(policy, use("Case", shown={"ContactEmail"})) is not None
+    assert judge(policy, use("Case", shown={"ContactId", "SuppliedEmail"})) is None
+    assert limits_fields(policy, "Case")
+    assert not limits_fields(policy, "Lead")
 
 
 def test_a_reference_that_is_hidden_leads_nowhere() -> None:
