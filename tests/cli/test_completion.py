@@ -17,6 +17,7 @@ from orgserver.cli.main import cli
 from orgserver.model.audit import EntryFilter
 from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller
+from orgserver.services.people.requests import GroupChanges, PrincipalChanges
 from orgserver.tools.toolsets import TOOLSETS
 from tests import operations
 from tests.cli.shells import Command
@@ -206,3 +207,19 @@ async def test_zsh_and_fish_get_what_each_name_is_of(command: Command, app: App,
         (item,) = shell(cli, {}, "orgserver", "_ORGSERVER_COMPLETE").get_completions(["show-org"], "ac")
 
         assert item.help == (await app.registry.one("acme")).name
+
+
+async def test_principals_groups_and_selectors_are_offered(
+    app: App, caller: Caller, offered: Offered, home: Path
+) -> None:
+    await app.people.principals.add(caller, "ada", PrincipalChanges())
+    await app.people.principals.add(caller, "bob", PrincipalChanges())
+    await app.people.groups.add(caller, "emea", GroupChanges())
+
+    for words in ("show-principal", "update-principal", "remove-principal", "update-group emea --no-member"):
+        assert offered(*words.split(), "") == ["ada", "bob"]
+    assert offered("add-group", "x", "--member", "ada,b") == ["ada,bob"]
+    for words in ("update-group", "remove-group", "add-principal x --group", "update-principal ada --no-group"):
+        assert offered(*words.split(), "e") == ["emea"]
+    assert offered("update-principal", "ada", "--grant", "a") == ["acme"]
+    assert offered("update-principal", "ada", "--revoke", "t") == ["tag:"]

@@ -107,7 +107,7 @@ def _apply_in(tx: Transaction, caller: Caller, name: str, changed: GroupChanges)
         changes.set_claim_in(tx, name, claim)
     for member in dict.fromkeys(changed.members):
         _refuse_strangers_in(tx, member)
-        if member not in before.members:
+        if member not in before.members or member in changed.no_members:
             changes.join_group_in(tx, name, member)
     grants.apply_in(tx, "group", name, before.grants, changed.grants, by=caller.principal.name)
     return _one_in(tx, name)

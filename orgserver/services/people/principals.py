@@ -129,7 +129,7 @@ def _move_groups_in(tx: Transaction, before: PrincipalRecord, changed: Principal
         changes.leave_group_in(tx, group, before.name)
     for group in dict.fromkeys(changed.groups):
         refuse_members_in(tx, group)
-        if group not in before.groups:
+        if group not in before.groups or group in changed.no_groups:
             changes.join_group_in(tx, group, before.name)
 
 
