@@ -11,6 +11,7 @@ from orgserver.model.schema import Schema, SchemaLookup
 from orgserver.services.policies.field_rules import is_object_allowed
 from orgserver.services.policies.masks import mask
 from orgserver.services.policies.object_limits import (
+    ATTRIBUTES,
     NOTHING,
     ObjectLimits,
     limit_any,
@@ -18,8 +19,6 @@ from orgserver.services.policies.object_limits import (
     limit_by_schema,
 )
 
-_IDENTITY = frozenset({"attributes", "id", "type"})
-"""What may be seen of a record of an object that may not be read."""
 _GROUPS = "AggregateResult"
 """Groups: a query that makes them of anything limited is refused before it is sent."""
 _ANY_OBJECT = "Name"
@@ -144,25 +143,23 @@ class FieldLimits:
 
     def _limit_record(self, record: dict[str, Any], lookup: SchemaLookup, masked: set[str]) -> None:
         sobject = _object_of(record)
+        if sobject == _GROUPS:
+            return
         limits = self._of_record(sobject, lookup)
-        for name in list(record):
-            value, lower = record[name], name.lower()
-            if lower == "attributes":
-                continue
-            if limits.hides(lower) or (limits.is_denied and lower not in _IDENTITY):
+        for name, value in list(record.items()):
+            verdict = limits.judge(name)
+            if verdict == "hidden":
                 del record[name]
-            elif lower in limits.masked:
+            elif verdict == "masked":
                 if value is not None:
                     record[name] = mask(value)
                     masked.add(f"{sobject}.{name}")
-            elif isinstance(value, dict | list):
+            elif isinstance(value, dict | list) and name != ATTRIBUTES:
                 self._limit(value, lookup, masked)
                 if _is_emptied(value):
                     del record[name]
 
     def _of_record(self, sobject: str | None, lookup: SchemaLookup) -> ObjectLimits:
-        if sobject == _GROUPS:
-            return NOTHING
         if sobject is None or sobject == _ANY_OBJECT:
             return self._of_any
         return self.of_object(sobject, lookup)

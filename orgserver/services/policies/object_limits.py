@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from orgserver.model.access.acts import PathUse
 from orgserver.model.access.policies import ObjectAction, ObjectRule, Policy
@@ -13,6 +14,12 @@ from orgserver.services.policies.field_rules import first_refusal, is_object_all
 from orgserver.services.policies.uses import MissingSchemas, resolve
 
 _WRITING: tuple[ObjectAction, ...] = ("create", "update", "delete")
+Verdict = Literal["shown", "hidden", "masked"]
+ATTRIBUTES = "attributes"
+"""Where a record says of which object it is."""
+_IDENTITY = frozenset({ATTRIBUTES, "id", "type"})
+"""What may be seen of a record of an object that may not be read."""
+_MOST_NAMES = 5_000
 _CUSTOM = ("__c", "__pc")
 _CUSTOM_PATHS = (("__c", "__r"), ("__pc", "__pr"), ("Id", ""))
 """How a lookup's relationship is called, by the end of its name."""
@@ -31,6 +38,19 @@ class ObjectLimits:
     is_certain: bool = True
     """False where more describes may tell better."""
 
+    _verdicts: dict[str, Verdict] = field(default_factory=dict, compare=False, repr=False)
+
+    def judge(self, name: str) -> Verdict:
+        """What becomes of a field of a record, by its name in any case; remembered, for records are many and alike."""
+        verdict = self._verdicts.get(name)
+        if verdict is None:
+            lower = name.lower()
+            is_hidden = self.hides(lower) or (self.is_denied and lower not in _IDENTITY)
+            verdict = "hidden" if is_hidden and lower != ATTRIBUTES else "masked" if lower in self.masked else "shown"
+            if len(self._verdicts) < _MOST_NAMES:
+                self._verdicts[name] = verdict
+        return verdict
+
     def hides(self, name: str) -> bool:
         """Whether a field, by its name in lower case, may not be seen."""
         if name in self.hidden:
@@ -47,12 +67,12 @@ def limit_by_schema(policy: Policy, schema: Schema, lookup: SchemaLookup) -> Obj
     hidden, masked, is_certain = set(by_name.hidden), set(by_name.masked), True
     if by_name.is_denied and any(is_object_allowed(policy, schema.name, action) for action in _WRITING):
         policy = _with_reading(policy, schema.name)  # whoever may write its records must know its fields
-    for field in schema.fields:
-        name = field.name.lower()
+    for info in schema.fields:
+        name = info.name.lower()
         if name == "id":
             continue
         try:
-            shown = resolve((PathUse(schema.name, "read", shown=frozenset({field.name})),), lookup)
+            shown = resolve((PathUse(schema.name, "read", shown=frozenset({info.name})),), lookup)
         except MissingSchemas:  # a formula of what lies behind objects that nobody has asked about
             hidden.add(name)
             is_certain = False
@@ -61,10 +81,10 @@ def limit_by_schema(policy: Policy, schema: Schema, lookup: SchemaLookup) -> Obj
             hidden.add(name)
         elif first_refusal(policy, [replace(use, compared=use.shown) for use in shown]) is not None:
             masked.add(name)
-    for field in schema.fields:
-        if field.relationship and field.name.lower() in hidden | masked:
-            (hidden if field.name.lower() in hidden else masked).add(field.relationship.lower())
-    described = frozenset(field.name.lower() for field in schema.fields)
+    for info in schema.fields:
+        if info.relationship and info.name.lower() in hidden | masked:
+            (hidden if info.name.lower() in hidden else masked).add(info.relationship.lower())
+    described = frozenset(info.name.lower() for info in schema.fields)
     return ObjectLimits(frozenset(hidden), frozenset(masked - hidden), by_name.is_denied, described, is_certain)
 
 
