@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import insert, select
 
 from orgserver.app import App
 from orgserver.model.access.policy_edits import PolicyEdit
@@ -11,6 +12,7 @@ from orgserver.model.audit import AuditEntry, EntryFilter
 from orgserver.model.errors import PeopleError
 from orgserver.model.names import alias
 from orgserver.model.orgs import Caller
+from orgserver.services.people.keys import KeyRefusal
 from orgserver.services.people.requests import (
     GrantChanges,
     GroupChanges,
@@ -18,6 +20,7 @@ from orgserver.services.people.requests import (
     PrincipalChanges,
     read_grants,
 )
+from orgserver.store.calls import tables as call_tables
 
 NOW = datetime.now(UTC)
 
@@ -203,3 +206,24 @@ async def test_a_selector_of_nothing_is_told_of(app: App, caller: Caller) -> Non
     )
 
     assert update.selectors_of_nothing == ("tag:us", "x*")
+
+
+async def test_a_name_used_again_takes_up_nothing_that_it_had(app: App, caller: Caller) -> None:
+    principals = app.people.principals
+    changes = PrincipalChanges(grants=granting("*:read"), keys=KeyChanges(new=True))
+    key = (await principals.add(caller, "ada", changes)).key
+    repeat = {
+        "row_id": "r", "key_digest": b"k", "arguments_digest": b"a", "outcome": "succeeded", "expires_at": 2**62,
+    }  # fmt: skip
+    rows = [repeat | {"principal": name, "entry_id": name} for name in ("ada", "bob")]
+    await app.store.database.write(lambda tx: tx.connection.execute(insert(call_tables.idempotency), rows))
+
+    await principals.remove(caller, "ada")
+    await principals.add(caller, "ada", PrincipalChanges())
+
+    assert await permitted(app, "ada", "acme") == set()
+    assert key is not None
+    assert await app.people.api_keys.check(key.text) is KeyRefusal.UNKNOWN
+    async with app.store.database.reading() as connection:
+        left = (await connection.execute(select(call_tables.idempotency.c.principal))).scalars().all()
+    assert left == ["bob"]
