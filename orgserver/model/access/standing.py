@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from orgserver.model.access.policies import Policy
 from orgserver.model.access.principals import Grant, Permission, PrincipalKind, Role
@@ -36,6 +36,9 @@ class SelectableOrg(Protocol):
     @property
     def policy(self) -> Policy:
         """What limits everybody in it."""
+
+
+AnyOrg = TypeVar("AnyOrg", bound=SelectableOrg)
 
 
 @dataclass(slots=True)
@@ -86,6 +89,26 @@ class Standing:
                 if (permission is None or permission in grant.permissions) and not grant.is_over(now):
                     return grant
         return None
+
+    def select_orgs(self, orgs: Iterable[AnyOrg], now: datetime) -> list[AnyOrg]:
+        """Those of many orgs in which it may do anything, remembered of none."""
+        index = self._index if self.enabled else _Index(())
+
+        def counts(grants: Iterable[Grant]) -> bool:
+            return any(grant.permissions and not grant.is_over(now) for grant in grants)
+
+        if counts(index.everywhere):
+            return list(orgs)
+        rows = {row_id for row_id, grants in index.by_row.items() if counts(grants)}
+        tags = {tag for tag, grants in index.by_tag.items() if counts(grants)}
+        globs = [matches for matches, grant in index.globs if counts((grant,))]
+        return [
+            org
+            for org in orgs
+            if org.row_id in rows
+            or not tags.isdisjoint(org.tags)
+            or (globs and any(matches(org.alias) for matches in globs))
+        ]
 
     def policy_in(self, org: SelectableOrg) -> Policy:
         """What limits it in an org: the org's policy, and its own limits."""

@@ -216,9 +216,8 @@ class Access:
     async def visible(self, caller: Caller) -> list[Org]:
         """Every org this principal may use, by alias, as the store has them now."""
         catalog = await self._current()
-        principal, standing, now = caller.principal, self.standing(caller), self.now()
         orgs = catalog.by_alias.values()
-        return [org for org in orgs if decision.permissions_in(principal, standing, self.scope, org, now)]
+        return decision.find_orgs(caller.principal, self.standing(caller), self.scope, orgs, self.now())
 
     async def _current(self) -> OrgSnapshot:
         return await self.reload() if await self.changed() else await self.catalog()

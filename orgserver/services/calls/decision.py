@@ -6,7 +6,7 @@ the policy → its limits. What nothing allows is refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -114,6 +114,17 @@ def find_org(
     org = by_alias.get(name, _NoOrg(name))
     permissions = standing.permissions_in(org, now) if standing is not None else _NOTHING
     return org if permissions and isinstance(org, Org) else None
+
+
+def find_orgs(
+    principal: Principal, standing: Standing | None, scope: Scope, orgs: Iterable[Org], now: datetime
+) -> list[Org]:
+    """Those of some orgs in which the principal may do anything."""
+    if scope.orgs is not None:
+        orgs = [org for org in orgs if org.alias in scope.orgs]
+    if principal.is_local:
+        return list(orgs)
+    return standing.select_orgs(orgs, now) if standing is not None else []
 
 
 def permissions_in(

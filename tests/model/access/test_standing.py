@@ -66,6 +66,12 @@ def test_grants_add_up_in_the_orgs_they_select_until_they_end(each: list[Grant],
         assert sorted(standing.grants_in(org, NOW), key=id) == sorted(counting, key=id)
 
 
+@given(grants, st.booleans())
+def test_orgs_are_selected_in_which_anything_is_permitted(each: list[Grant], enabled: bool):
+    standing = Standing("ada", "person", enabled, grants=tuple(each))
+    assert standing.select_orgs(iter(ORGS), NOW) == [org for org in ORGS if standing.permissions_in(org, NOW)]
+
+
 def test_a_grant_on_an_alias_follows_its_org_and_not_the_name():
     standing = Standing("ada", "person", grants=(grant("acme", "read", row="row-3"),))
     assert standing.permissions_in(ORGS[3], NOW) == {"read"}

@@ -5,11 +5,13 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from orgserver.app import App
+from orgserver.model.access.principals import Principal
 from orgserver.model.errors import UnknownOrg
 from orgserver.model.names import Alias
 from orgserver.model.orgs import Caller, Org, Scope
 from orgserver.services.calls.access import Access
 from orgserver.store.orgs.registry import OrgSnapshot
+from tests.people import add_principal
 
 
 class LookUpOnly(Mapping[str, Org]):
@@ -58,3 +60,15 @@ async def test_an_org_without_a_grant_is_no_org(app: App, caller: Caller) -> Non
 async def test_a_list_has_the_orgs_with_a_grant_alone(app: App, caller: Caller) -> None:
     access = Access(app.store, app.access.client, Scope(frozenset({Alias("globex")})))
     assert [org.alias for org in await access.visible(caller)] == ["globex"]
+
+
+@pytest.mark.parametrize("only", [None, frozenset({Alias("globex")}), frozenset({Alias("acme"), Alias("globex")})])
+async def test_a_list_has_what_the_look_up_of_each_alias_finds(app: App, only: frozenset[Alias] | None) -> None:
+    access = Access(app.store, app.access.client, Scope(only))
+    for name, grants in (("ada", ("acme:read",)), ("bob", ("glo*:write", "tag:none:read")), ("cyd", ("*:delete",))):
+        caller = await add_principal(app, name, *grants)
+        found = [await access.current_org(caller, alias) for alias in ("acme", "globex", "nobody")]
+        assert await access.visible(caller) == [org for org in found if org is not None]
+    stranger = Caller(Principal("nobody"), "stdio")
+    assert await access.visible(stranger) == []
+    assert await access.current_org(stranger, "acme") is None
