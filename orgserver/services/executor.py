@@ -86,6 +86,7 @@ class Executor:
 
     async def _execute(self, execution: Execution[T]) -> T:
         while True:
+            version: int | None = None
             try:
                 org, version = await self._access.org(execution.call.caller, execution.call.org)
                 plan = execution.make_plan(org)
@@ -102,7 +103,7 @@ class Executor:
                 await self._pin(execution, unpinned.org)
                 continue
             except CallError as error:
-                if await self._reload_if_changed():  # refused by what was true a moment ago
+                if await self._is_outdated(version):  # refused by what was true a moment ago
                     continue
                 await self.log.record(execution, execution.fail(error), execution.seconds_left)
                 raise
@@ -209,7 +210,7 @@ class Executor:
         assert plan.confirm is not None  # noqa: S101  # or nobody would be asked
         call = execution.call
         if await self._confirmer.ask(call.caller, execution.intent, plan.confirm, session, execution.approval, limit):
-            await self._reload_if_changed()
+            await self._is_outdated(None)
             org, _ = await self._access.org(call.caller, call.org)
             if org.row_id != session.org.row_id:
                 raise PolicyDenied("this alias means another org now", code="ORG_CHANGED")
@@ -254,15 +255,12 @@ class Executor:
         await self.log.record(execution, execution.fail(error))
         raise error
 
-    async def _reload_if_changed(self) -> bool:
-        """Read the orgs again if they have changed since they were last read."""
+    async def _is_outdated(self, version: int | None) -> bool:
+        """Whether the orgs are others than those of a version, which what was decided came from."""
         try:
-            changed = await self._access.changed()
-            if changed:
-                await self._access.reload()
+            return await self._access.is_outdated(version)
         except StoreError as error:
             raise StoreAway("the store cannot be read, so nothing was sent", hint=str(error)) from error
-        return changed
 
     def give_up(self) -> None:
         """End every call under way with the outcome that it has by now, of which its caller is told."""

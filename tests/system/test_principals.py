@@ -248,6 +248,31 @@ async def test_a_principal_that_is_disabled_in_the_middle_of_a_bulk_job_sees_not
     assert entry.row_count == done["total"]
 
 
+async def test_under_load_no_call_that_begins_after_a_grant_is_revoked_succeeds(stage: Stage) -> None:
+    await stage.add("ada", "acme:read")
+    servers = [await stage.server("ada"), await stage.server("ada")]
+    count = {"soql": "SELECT COUNT() FROM Contact"}
+    is_over = False
+    codes: set[str | None] = set()
+
+    async def hammer(server: Client) -> None:
+        while not is_over:
+            codes.add(code_of(await call(server, "salesforce_query", "acme", **count)))
+
+    load = [asyncio.create_task(hammer(server)) for server in servers * 3]
+    for _ in range(12):
+        await stage.update("ada", granting(revoked=("acme",)))
+        after = await asyncio.gather(*(call(server, "salesforce_query", "acme", **count) for server in servers * 2))
+        assert [code_of(each) for each in after] == ["UNKNOWN_ORG"] * 4
+        await stage.update("ada", granting("acme:read"))
+        back = await asyncio.gather(*(call(server, "salesforce_query", "acme", **count) for server in servers * 2))
+        assert [code_of(each) for each in back] == [None] * 4
+    is_over = True
+    await asyncio.gather(*load)
+
+    assert codes == {None, "UNKNOWN_ORG"}
+
+
 async def test_a_grant_on_an_alias_follows_its_org_and_never_an_alias_that_is_used_again(
     stage: Stage, acme: SandboxOrg, globex: SandboxOrg
 ) -> None:

@@ -142,6 +142,8 @@ class Access:
         """Read the orgs again."""
         async with self._store.database.reading() as connection:
             catalog = await self._store.orgs.catalog(connection)
+        if self._catalog is not None and catalog.version < self._catalog.version:
+            return self._catalog  # another call has read a newer meanwhile
         self._catalog = catalog
         await self.tokens.follow(catalog.by_alias.values())
         return catalog
@@ -157,14 +159,23 @@ class Access:
 
         An org that was added a moment ago is found: before refusing, the store is read again.
         """
-        catalog = self._catalog or await self.reload()
-        org = self._find(caller, catalog, alias)
-        if org is None and await self.changed():
-            catalog = await self.reload()
+        while True:
+            catalog = await self.catalog()
             org = self._find(caller, catalog, alias)
-        if org is None:
-            raise decision.unknown_org(self.scope, alias)
-        return org, catalog.version
+            if org is not None:
+                return org, catalog.version
+            if not await self.is_outdated(catalog.version):
+                raise decision.unknown_org(self.scope, alias)
+
+    async def is_outdated(self, version: int | None) -> bool:
+        """Whether what was true of a version must be asked anew: the store has a newer, or another call has read one.
+
+        Afterwards the orgs are as the store has them.
+        """
+        changed = await self.changed()
+        if changed:
+            await self.reload()
+        return changed or (version is not None and version != (await self.catalog()).version)
 
     async def current_org(self, caller: Caller, alias: str) -> Org | None:
         """The org of an alias as the store has it now, for what no intent follows; None where there is none to see."""
