@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,14 +12,14 @@ from orgserver.cli.confirmation import agree, agree_guarded
 from orgserver.cli.output import print_facts, print_json, safe, tell
 from orgserver.cli.people import details
 from orgserver.cli.people.options import grant_options, parse_end, read_grant_changes, revoke_option, split_names
-from orgserver.cli.policies.limit_texts import loosening_lines
+from orgserver.cli.policies.limit_texts import limit_lines, loosening_lines
 from orgserver.cli.policies.options import changed_policy_options, policy_options, read_edit
 from orgserver.cli.process import app_of, app_to_read, operator, run, settings_of
 from orgserver.cli.tables import print_table, wide_option
+from orgserver.model.access.policies import Policy
 
 if TYPE_CHECKING:
     from orgserver.app import App
-    from orgserver.model.access.policies import Policy
     from orgserver.model.orgs import Caller
     from orgserver.services.people.principals import PrincipalUpdate
     from orgserver.services.people.requests import PrincipalChanges
@@ -142,7 +143,8 @@ def show_principal(name: str, as_json: bool) -> None:
         return
     lists = {"grants": map(details.grant_line, facts["grants"]), "keys": map(details.key_line, facts["keys"])}
     subjects = [f"{each['subject']} of {each['issuer']}" for each in facts["subjects"]]
-    print_facts({name: value for name, value in facts.items() if name not in lists} | {"subjects": subjects})
+    words = {"subjects": subjects, "limits": limit_lines(Policy.read(facts["limits"]))}
+    print_facts({name: value for name, value in facts.items() if name not in lists} | words)
     for heading, lines in lists.items():
         click.echo(heading)
         for line in lines:
@@ -218,7 +220,7 @@ def remove_principal(name: str, yes: bool) -> None:
         async with app_of(settings_of()) as app:
             record = await app.people.principals.one(name)
             if not yes:
-                question = f"Remove {name} ({len(record.grants)} grants, {len(record.keys)} keys)?"
+                question = f"Remove {name} ({_count(record.grants, 'grant')}, {_count(record.keys, 'key')})?"
                 agree(question, undone=f"{name} was not removed")
             await app.people.principals.remove(operator(), name)
 
@@ -280,3 +282,8 @@ def _show_key(update: PrincipalUpdate) -> None:
     if update.key is not None:
         tell(f"API key {update.key.id}, shown this once:")
         click.echo(update.key.text.reveal())
+
+
+def _count(items: Sequence[object], noun: str) -> str:
+    """How many things there are, as a person says it."""
+    return f"{len(items)} {noun}{'' if len(items) == 1 else 's'}"

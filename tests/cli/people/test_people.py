@@ -191,22 +191,32 @@ async def test_a_selector_that_matches_nothing_is_a_warning(shell: Shell) -> Non
 async def test_removing_asks_where_nobody_said_yes(shell: Shell) -> None:
     await shell("add-principal", "ada", "--grant", "*:read")
     await shell("add-group", "ops", "--member", "ada")
+    questions: list[str] = []
 
     for command, name in (("remove-group", "ops"), ("remove-principal", "ada")):
         silent = await shell(command, name)
         assert silent.code == 1
         assert silent.err.startswith(f"orgserver: error: {name} was not removed: nobody is here to confirm it")
         async with shell.at_terminal(command, name) as terminal:
-            await terminal.answer("[y/N]", "n")
+            questions.append(await terminal.answer("[y/N]", "n"))
             assert await terminal.end() == 1
         assert f"{name} was not removed" in terminal.shown
         async with shell.at_terminal(command, name) as terminal:
             await terminal.answer("[y/N]", "y")
             assert await terminal.end() == 0
         assert f"{name}: removed" in terminal.shown
+    assert "Remove ada (1 grant, 1 key)?" in questions[1]
     with closing(sqlite3.connect(shell.home / "orgserver.db")) as database:
         for table in ("principals", "groups", "group_members", "grants", "api_keys"):
             assert database.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+
+
+async def test_limits_of_a_principal_are_shown_in_the_words_of_their_options(shell: Shell) -> None:
+    await shell("add-principal", "ada", "--no-key", "--read-only", "--hide-field", "Contact.Fax", "--row-limit", "10")
+
+    shown = await shell("show-principal", "ada")
+
+    assert "limits      read-only, hide-field Contact.Fax, row-limit 10\n" in shown.out
 
 
 async def test_taking_a_limit_of_a_principal_away_needs_a_person(shell: Shell) -> None:
