@@ -40,7 +40,8 @@ _REAL = ("database_url", "master_key", "master_key_file", "master_key_command", 
 
 @click.command(
     epilog="Examples:\n\n  orgserver connect claude-code\n\n"
-    "  orgserver serve --org acme,globex --read-only --toolset contacts\n\n  orgserver serve --sandbox"
+    "  orgserver serve --org acme,globex --read-only --toolset contacts\n\n"
+    "  orgserver serve --principal ada\n\n  orgserver serve --sandbox"
 )
 @click.option("--http", metavar="HOST:PORT", hidden=True)
 @offer_options
