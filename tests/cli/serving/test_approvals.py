@@ -248,7 +248,7 @@ async def test_a_limit_is_set_silently_and_taken_away_by_a_person_alone(app, cal
             question = await terminal.answer("[y/N]", "y")
             assert await terminal.end() == 0
         assert "Loosen the limits of acme (" in question
-        assert question.strip().endswith(": confirm-deletes yes → none? [y/N]")
+        assert question.strip().endswith(": confirm-deletes yes → no? [y/N]")
     elif way == "unattended":
         person.let_run_unattended()
         assert (await person(*loosen)).code == 0
