@@ -6,6 +6,9 @@ running servers and by whoever searches.
 
 from __future__ import annotations
 
+import threading
+from typing import Self
+
 from sqlalchemy import Connection, select, text
 
 from orgserver.store import tables
@@ -15,6 +18,7 @@ from orgserver.store.transaction import Transaction
 PAGE = 2_000
 """Events in one transaction: some milliseconds, which is what a call waits at most."""
 
+PAGE_VERIFIED = 8_000
 _ENTRIES = text("""
     INSERT INTO audit_entries (sequence, entry_id, time, principal, org, tool, action, object, outcome)
     SELECT sequence, entry_id, time, lower(principal), lower(org), lower(tool), lower(action), lower(object), 'pending'
@@ -136,28 +140,68 @@ def catch_up_in(tx: Transaction) -> bool:
 # -- verification
 
 
-def verify_index(connection: Connection, began: int, end: int, page: int) -> tuple[int, str] | None:
-    """The first entry after ``began`` that is found by something it does not say, and what is wrong; None if none is.
+class IndexCheck:
+    """Compares the search tables with the events after ``began``, in a thread of its own while these are verified.
 
-    The events up to ``end`` must have been verified. Reads a page in each short read transaction.
+    Reads a page in each short read transaction. What it finds counts only once the events are verified, which
+    ``finish`` is told.
     """
-    with connection.begin():
-        indexed, wrong = _read_end_of_index(connection)
-    if wrong is not None:
-        return wrong
-    upto, bad = min(end, indexed), []
-    for after in range(began, upto, page):
+
+    def __init__(self, connection: Connection, began: int) -> None:
+        self._began = self._end = began
+        self._engine = connection.engine
+        self._bad: list[int | None] = []
+        self._error: BaseException | None = None
+        self._is_given_up = False
+        self._thread = threading.Thread(target=self._run, name="orgserver-verify-index", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_given_up = True
+        self._thread.join()
+
+    def finish(self, connection: Connection, end: int) -> tuple[int, str] | None:
+        """The first entry that is found by something it does not say, and what is wrong; None if none is.
+
+        The events up to ``end`` must have been verified. Entries that came meanwhile are looked at, too.
+        """
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
         with connection.begin():
-            bad += _find_bad_entries(connection, {"after": after, "upto": min(after + page, upto)})
-    with connection.begin():
-        now, _ = _read_end_of_index(connection)
-        bad.append(connection.execute(_OUT_OF_BOUNDS, {"indexed": now}).scalar())
-        span = {"after": began, "upto": upto}
-        if connection.execute(_ENDED, span).scalar():
-            bad.append(connection.execute(_FIRST_LEFT_OVER, span).scalar())
-        bad += [connection.execute(_STRANGE_TOUCHES).scalar(), connection.execute(_STRANGE_BULK).scalar()]
-    first = min((one for one in bad if one is not None), default=None)
-    return None if first is None else (int(first), f"what entry {first} is found by was edited")
+            indexed, wrong = _read_end_of_index(connection)
+        if wrong is not None:
+            return wrong
+        self._check_pages(connection, self._end, min(end, indexed))
+        first = min((one for one in self._bad if one is not None), default=None)
+        return None if first is None else (int(first), f"what entry {first} is found by was edited")
+
+    def _run(self) -> None:
+        try:
+            with self._engine.connect() as connection:
+                with connection.begin():
+                    self._end, _ = _read_end_of_index(connection)
+                self._check_pages(connection, self._began, self._end)
+                with connection.begin():
+                    self._bad += [connection.execute(query).scalar() for query in (_STRANGE_TOUCHES, _STRANGE_BULK)]
+        except Exception as error:  # noqa: BLE001  # such as of an edited event, which is not verified yet
+            self._error = error
+
+    def _check_pages(self, connection: Connection, began: int, upto: int) -> None:
+        for after in range(began, upto, PAGE_VERIFIED):
+            if self._is_given_up:
+                return
+            with connection.begin():
+                self._bad += _find_bad_entries(connection, {"after": after, "upto": min(after + PAGE_VERIFIED, upto)})
+        with connection.begin():
+            now, _ = _read_end_of_index(connection)
+            self._bad.append(connection.execute(_OUT_OF_BOUNDS, {"indexed": now}).scalar())
+            span = {"after": began, "upto": upto}
+            if connection.execute(_ENDED, span).scalar():
+                self._bad.append(connection.execute(_FIRST_LEFT_OVER, span).scalar())
 
 
 def _find_bad_entries(connection: Connection, span: dict[str, int]) -> list[int | None]:

@@ -2,7 +2,8 @@
 
 What detects what: an edit, insertion, removal or reordering breaks the chain; a forged end has no MAC; an end that was
 cut off does not reach the sealed head; a checkpoint that was kept elsewhere tells an older copy that was put back.
-The search tables are compared with the events they were made from, for people look there.
+The search tables are compared with the events they were made from, for people look there; in a second thread, at the
+same time, for SQLite lets go of the interpreter.
 
 It runs in a thread, a page in each short read transaction, and builds nothing per event that it can avoid: a stored
 event is one tuple, and its columns are looked for in its canonical bytes as they must stand there.
@@ -26,7 +27,7 @@ from orgserver.store.audit import chain, snapshots
 from orgserver.store.audit.anchors import Anchors
 from orgserver.store.audit.base import Base, find_problem, is_named_in_chain, read_base_in
 from orgserver.store.audit.columns import all_agree, columns_agree
-from orgserver.store.audit.index import verify_index
+from orgserver.store.audit.index import IndexCheck
 
 PAGE = 8_000
 _ROWS = 1_000
@@ -111,6 +112,12 @@ class Verification:
         return base
 
     def _run(self, connection: Connection, progress: Callable[[int], None], base: Base) -> None:
+        with IndexCheck(connection, self.sequence) as index_check:
+            self._run_chain(connection, progress, base)
+            if self.problem is None:  # only then do the events say what stands beside them
+                self._check_beside(connection, index_check)
+
+    def _run_chain(self, connection: Connection, progress: Callable[[int], None], base: Base) -> None:
         began = self.sequence
         self.anchors.read(connection, self.fail)
         if self.anchors.hashes.get(base.sequence, base.hash) != base.hash:
@@ -127,8 +134,6 @@ class Verification:
             self.anchors.check_claims(connection, began, self.sequence, self.fail)
             if self.problem is None and not self._base_is_named(connection, base, began):
                 self.fail(base.sequence, f"the chain names no base at entry {base.sequence}")
-        if self.problem is None:  # only then do the events say what stands beside them
-            self._check_beside(connection, began)
 
     # -- events
 
@@ -213,9 +218,9 @@ class Verification:
 
     # -- what stands beside the chain
 
-    def _check_beside(self, connection: Connection, began: int) -> None:
+    def _check_beside(self, connection: Connection, index_check: IndexCheck) -> None:
         """The search tables, and what is kept of the values that changes replaced."""
-        problem = verify_index(connection, began, self.sequence, PAGE)
+        problem = index_check.finish(connection, self.sequence)
         if problem is not None:
             self.fail(*problem)
         if self.open_snapshot is not None:
