@@ -20,7 +20,7 @@ from orgserver.salesforce.exchange import Trace
 from orgserver.services.authorization import Authorization, NotPinned
 from orgserver.services.calls import confirmation, idempotency, snapshot
 from orgserver.services.calls.access import Access, OrgSession
-from orgserver.services.calls.confirmation import ANSWER_SECONDS, Confirmer, Notify
+from orgserver.services.calls.confirmation import ANSWER_SECONDS, Confirmer, Notify, naming_rule
 from orgserver.services.calls.failures import too_late, unforeseen, with_warnings
 from orgserver.services.calls.plan import (
     Call,
@@ -128,7 +128,8 @@ class Executor:
         caller = execution.call.caller
         execution.asks_person, execution.approval = self._confirmer.needs_person(caller, policy, confirm), None
         if execution.asks_person:
-            execution.approval = await self._confirmer.find_pass(caller, org, execution.intent, confirm)
+            with naming_rule(org, policy, confirm):
+                execution.approval = await self._confirmer.find_pass(caller, org, execution.intent, confirm)
 
     async def _with_answer_key(self, org: Org, plan: Plan[T]) -> Plan[T]:
         """Open the key for an answer that must be remembered before anything is sent: afterwards it is too late."""
@@ -209,7 +210,11 @@ class Executor:
         """Ask a person; afterwards the org must still be as it was, for they may have taken minutes."""
         assert plan.confirm is not None  # noqa: S101  # or nobody would be asked
         call = execution.call
-        if await self._confirmer.ask(call.caller, execution.intent, plan.confirm, session, execution.approval, limit):
+        with naming_rule(session.org, session.policy, plan.confirm):
+            was_asked = await self._confirmer.ask(
+                call.caller, execution.intent, plan.confirm, session, execution.approval, limit
+            )
+        if was_asked:
             await self._is_outdated(None)
             org, _ = await self._access.org(call.caller, call.org)
             if org.row_id != session.org.row_id:

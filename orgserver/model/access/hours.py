@@ -89,6 +89,15 @@ class Hours:
         object.__setattr__(self, "_latest", (minute, minute + _MINUTE, answer))
         return answer
 
+    def is_within(self, other: Hours) -> bool:
+        """Whether every moment of these hours is one of the other's, by the same clock."""
+        return self.zone == other.zone and self._week() <= other._week()  # of the same class
+
+    def _week(self) -> frozenset[tuple[int, int]]:
+        """Each minute of a week that lies within: its day, and the minute of that."""
+        own = frozenset((day, minute) for day in self.days for minute in self._minutes)
+        return own.union(*(other._week() for other in self.others))  # noqa: SLF001
+
     def possible_openings(self, since: datetime, days: int) -> Iterator[datetime]:
         """Instants from ``since`` on at which these hours may begin: where a day's span does, or the clocks change."""
         today = since.astimezone(self._zone).date()

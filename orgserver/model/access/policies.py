@@ -109,6 +109,8 @@ class Policy:
         """Which of these limits another policy takes away or widens, in the words of the options that set them."""
         after = _explicit(other.strictest(other))  # in the one order that ``strictest`` gives
         both = _explicit(self).strictest(after)
+        if all(any(later.is_within(hours) for later in after.hours) for hours in self.hours):
+            both = replace(both, hours=after.hours)  # narrower by the same clock
         return tuple(option(name) for name in _FIELDS if getattr(both, name) != getattr(after, name))
 
     def changes(self, other: Policy) -> tuple[LimitChange, ...]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TypeVar
 
@@ -206,6 +207,18 @@ def may_need_person(policy: Policy, confirm: Confirmation) -> bool:
 def _needs_person(policy: Policy, confirm: Confirmation, count: int) -> bool:
     most = CONFIRM_ABOVE if policy.confirm_above is None else policy.confirm_above
     return count > most or (confirm.verb == "delete" and count > 0 and policy.confirm_deletes)
+
+
+@contextmanager
+def naming_rule(org: Org, policy: Policy, confirm: Confirmation) -> Iterator[None]:
+    """What is refused in here is refused by the limit that makes a person needed: its name goes on record."""
+    try:
+        yield
+    except PolicyDenied as error:
+        whose = "policy" if may_need_person(org.policy, confirm) else "principal"
+        limit = "confirm-deletes" if confirm.verb == "delete" and policy.confirm_deletes else "confirm-above"
+        error.rule = error.rule or f"{whose}:{limit}"
+        raise
 
 
 def _approval_request(caller: Caller, org: Org, intent: Intent, confirm: Confirmation) -> ApprovalRequest:

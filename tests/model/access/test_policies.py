@@ -66,6 +66,12 @@ def test_two_policies_together_loosen_neither(one: Policy, other: Policy) -> Non
         ({}, {"confirm_above": 20}, ()),
         ({"confirm_above": 20}, {}, ("confirm-above",)),
         ({"api_budget": 5}, {}, ("api-budget",)),
+        ({"hours": ["Mon-Sun 00:00-24:00 UTC"]}, {"hours": ["Mon-Fri 09:00-17:00 UTC"]}, ()),
+        ({"hours": ["Mon-Fri 09:00-17:00 UTC"]}, {"hours": ["Mon-Sat 09:00-17:00 UTC"]}, ("hours",)),
+        ({"hours": ["Mon-Fri 09:00-17:00 UTC"]}, {"hours": ["Mon 09:00-17:00 Europe/Berlin"]}, ("hours",)),
+        ({"hours": ["Mon-Fri 09:00-17:00 UTC"]}, {"hours": ["Mon 09:00-10:00, Tue 16:59-17:00 UTC"]}, ()),
+        ({"hours": ["Mon-Fri 09:00-17:00 UTC"]}, {"hours": ["Mon 09:00-10:00, Tue 16:59-17:01 UTC"]}, ("hours",)),
+        ({"hours": ["Mon-Fri 09:00-17:00 UTC"]}, {}, ("hours",)),
     ],
 )
 def test_loosening_is_noticed(before: dict[str, Any], after: dict[str, Any], loosened: tuple[str, ...]) -> None:

@@ -141,6 +141,7 @@ async def test_an_answer_that_says_nothing_is_no_yes_and_the_request_waits_for_a
     error = error_of(refused)
     assert (error["code"], error["category"], error["outcome"]) == ("CONFIRMATION_REQUIRED", "policy", "denied")
     assert "orgserver approvals" in error["hint"]
+    assert [entry.decision for entry in await entries(strict, outcome="denied")] == ["policy:confirm-deletes"]
     assert deletes(acme) == []
     assert len(await Approving(strict.store, strict.access).waiting()) == 1
     assert [record for record in caplog.records if record.exc_info] == []
