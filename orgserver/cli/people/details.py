@@ -57,7 +57,7 @@ def grant_lines(details: Mapping[str, Any]) -> list[str]:
 
 def grant_line(grant: Mapping[str, Any]) -> str:
     """A grant as people read it."""
-    end = f" until {grant['until']}" if grant["until"] else ""
+    end = f" until {_readable(grant['until'])}" if grant["until"] else ""
     over = ", which is over" if grant["ended"] else ""
     through = f" (group {grant['group']})" if grant.get("group") else ""
     return f"{grant['selector']}: {', '.join(grant['permissions'])}{end}{over}{through}"
@@ -65,8 +65,9 @@ def grant_line(grant: Mapping[str, Any]) -> str:
 
 def key_line(key: Mapping[str, Any]) -> str:
     """What is known of a key, as people read it."""
-    end = f" until {key['until']}" if key["until"] and key["state"] == "active" else ""
-    return f"{key['id']}: {key['state']}{end}, last used {key['last_used_at'] or 'never'}"
+    end = f" until {_readable(key['until'])}" if key["until"] and key["state"] == "active" else ""
+    used = _readable(key["last_used_at"]) if key["last_used_at"] else "never"
+    return f"{key['id']}: {key['state']}{end}, last used {used}"
 
 
 def warn_of_nothing(selectors: Iterable[str]) -> None:
@@ -100,6 +101,11 @@ def _key_details(key: ApiKey) -> dict[str, Any]:
         "last_used_at": _iso(key.last_used_at),
         "revoked_at": _iso(key.revoked_at),
     }
+
+
+def _readable(time: str) -> str:
+    """A time of the details as people read it, to the minute."""
+    return f"{datetime.fromisoformat(time):%Y-%m-%d %H:%M} UTC"
 
 
 def _iso(time: datetime | None) -> str | None:

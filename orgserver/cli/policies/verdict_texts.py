@@ -44,6 +44,8 @@ def lines_of(verdict: Verdict) -> dict[str, str]:
         lines["left out"] = ", ".join(verdict.hidden)
     if verdict.masked and error is None:
         lines["masked"] = ", ".join(verdict.masked)
+    if verdict.decision.policy.row_limit is not None and error is None:
+        lines["rows"] = f"at most {verdict.decision.policy.row_limit} of a query, over all its pages"
     if verdict.asks_person:
         lines["a person"] = "is asked before it is done"
     if verdict.org.state in CLOSED_STATES:

@@ -92,6 +92,7 @@ async def _serve(options: dict[str, Any]) -> None:
         app = await stack.enter_async_context(_open(settings, playground=options["sandbox"]))
         await _refuse_unknown_orgs(app, "--org" if options["orgs"] else "ORGSERVER_ORGS:")
         principal = await _find_principal(app, options["principal"])
+        await _warn_without_orgs(app, principal)
         await serve_stdio(app, Caller(principal, "stdio", label=options["label"]), _begin, early_lines)
 
 
@@ -104,6 +105,15 @@ async def _find_principal(app: App, name: str | None) -> Principal:
     from orgserver.services.people.callers import find_caller  # noqa: PLC0415  # not for the user of this machine
 
     return find_caller((await app.access.catalog()).standings, name, app.access.now())
+
+
+async def _warn_without_orgs(app: App, principal: Principal) -> None:
+    """Tell the operator where nothing can be used: agents are told of no org, which is right and hard to find out."""
+    from orgserver.model.orgs import Caller  # noqa: PLC0415  # as above
+
+    if principal.is_local or await app.access.visible(Caller(principal, "stdio")):
+        return
+    logger.warning("%s may use none of the orgs of this server: orgserver access-report tells why", principal.name)
 
 
 async def _answer_early(settings: Settings, principal: str | None, stack: AsyncExitStack) -> EarlyLines | None:

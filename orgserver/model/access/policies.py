@@ -135,7 +135,7 @@ def read_object_rule(text: str) -> ObjectRule:
     words = [word.strip() for word in actions.split(",")] if colon else list(OBJECT_ACTIONS)
     unknown = [word for word in words if word not in OBJECT_ACTIONS]
     if unknown:
-        raise ValueError(f"{unknown[0] or 'nothing'} is no action; there are {', '.join(OBJECT_ACTIONS)}")
+        raise ValueError(f"{unknown[0] or 'an empty word'} is no action; there are {', '.join(OBJECT_ACTIONS)}")
     return ObjectRule(sobject(name.strip()), frozenset(each for each in OBJECT_ACTIONS if each in words))
 
 

@@ -146,5 +146,5 @@ def read_permissions(text: str) -> frozenset[Permission]:
     words = [word.strip() for word in text.split(",")]
     unknown = [word for word in words if word not in PERMISSIONS]
     if unknown:
-        raise ValueError(f"{unknown[0] or 'nothing'} is no permission; there are {', '.join(PERMISSIONS)}")
+        raise ValueError(f"{unknown[0] or 'an empty word'} is no permission; there are {', '.join(PERMISSIONS)}")
     return frozenset(permission for permission in PERMISSIONS if permission in words)

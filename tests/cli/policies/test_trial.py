@@ -135,6 +135,14 @@ async def test_what_would_be_left_out_masked_or_asked_for_is_said(app, caller, t
     assert shown.stdout.splitlines()[-1].split() == ["masked", "Contact.Email"]
 
 
+async def test_how_many_rows_are_given_at_most_is_said(app, caller, command) -> None:
+    await limit(app, caller, row_limit=2)
+
+    shown = await command(cli, "policy", "test", "acme", "--soql", "SELECT Id FROM Contact LIMIT 500")
+
+    assert shown.stdout.splitlines()[-1].split(maxsplit=1) == ["rows", "at most 2 of a query, over all its pages"]
+
+
 async def test_an_org_that_takes_no_calls_is_told(app, caller, try_, command) -> None:
     org = await app.registry.update(caller, "acme", enabled=False)
     soql = ("acme", "--soql", "SELECT Id FROM Contact")

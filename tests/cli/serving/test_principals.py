@@ -101,3 +101,19 @@ async def test_two_servers_on_one_store_have_the_grants_of_their_principals_as_t
         ("acme", "succeeded", None), ("acme", "denied", "permission:write"),
         ("globex", "succeeded", None), ("globex", "denied", "no grant"),
     }  # fmt: skip
+
+
+async def test_a_server_without_any_org_for_its_principal_says_so_to_its_operator(
+    shell: Shell, acme: SandboxOrg, globex: SandboxOrg
+) -> None:
+    await shell.add(acme)
+    await shell.add(globex)
+    await add_principal_at(shell.home, "ada", "acme:read")
+    warning = "ada may use none of the orgs of this server"
+
+    nothing = await shell("serve", "--principal", "ada", "--org", "globex", stdin=INITIALIZE + "\n")
+    something = await shell("serve", "--principal", "ada", stdin=INITIALIZE + "\n")
+
+    assert (nothing.code, something.code) == (0, 0)
+    assert (warning in nothing.err, warning in something.err) == (True, False)
+    assert warning not in nothing.out
