@@ -167,7 +167,7 @@ def test_every_column_that_is_sealed_under_a_data_key_is_known_to_reseal() -> No
         ("store", "canary"), ("store", "store_key"), ("store", "audit_key"), ("store", "signing_key"), ("data_keys", "wrapped"),
         ("audit_head", "hash"), ("audit_head", "sealed"), ("audit_events", "canonical"), ("audit_events", "hash"),
         ("audit_events", "mac"), ("audit_checkpoints", "hash"), ("kept_values", "salt"), ("audit_base", "hash"), ("approvals", "digest"),
-        ("one_time_codes", "sealed"), ("idempotency", "key_digest"), ("idempotency", "arguments_digest"), ("describes", "body"),
+        ("one_time_codes", "sealed"), ("idempotency", "key_digest"), ("idempotency", "arguments_digest"), ("describes", "body"), ("api_keys", "digest"),
     }  # fmt: skip
     binary = {
         (table.name, column.name)
