@@ -91,7 +91,7 @@ class Hours:
 
     def is_within(self, other: Hours) -> bool:
         """Whether every moment of these hours is one of the other's, by the same clock."""
-        return self.zone == other.zone and self._week() <= other._week()  # of the same class
+        return self.zone == other.zone and self._week() <= other._week()
 
     def _week(self) -> frozenset[tuple[int, int]]:
         """Each minute of a week that lies within: its day, and the minute of that."""

@@ -18,9 +18,7 @@ def find_caller(standings: Mapping[str, Standing], name: str, now: datetime) -> 
             f"{name} is no principal: names that begin with {LOCAL} are those of this machine's own users",
             hint="without --principal the server is yours, with every org",
         )
-    standing = standings.get(name)
-    if standing is None:
-        raise names.unknown("principal", name, standings)
+    standing = names.find("principal", name, standings)
     if not standing.enabled:
         raise PeopleError(f"{name} is disabled", hint=f"orgserver update-principal {name} --enable lets it call again")
     ends = [grant.until for grant in standing.grants if grant.until is not None]

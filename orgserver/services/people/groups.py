@@ -42,10 +42,7 @@ class Groups:
 
     async def one(self, name: str) -> GroupRecord:
         """One group."""
-        every = {record.name: record for record in await self.all()}
-        if name not in every:
-            raise names.unknown("group", name, every)
-        return every[name]
+        return names.find("group", name, {record.name: record for record in await self.all()})
 
     async def add(self, caller: Caller, name: str, changed: GroupChanges) -> GroupUpdate:
         """Add a group with all that is to be its own."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 from orgserver.model.access.api_keys import PREFIX
 from orgserver.model.access.principals import read_principal_name
@@ -11,6 +12,15 @@ from orgserver.model.names import nearest
 from orgserver.store.people import changes
 from orgserver.store.people.changes import Holder
 from orgserver.store.transaction import Transaction
+
+T = TypeVar("T")
+
+
+def find(holder: Holder, name: str, records: Mapping[str, T]) -> T:
+    """The principal or group of a name; PeopleError where nobody has it."""
+    if name not in records:
+        raise unknown(holder, name, records)
+    return records[name]
 
 
 def refuse_taken_in(tx: Transaction, name: str) -> None:

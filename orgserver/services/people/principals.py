@@ -45,10 +45,7 @@ class Principals:
 
     async def one(self, name: str) -> PrincipalRecord:
         """One principal."""
-        every = {record.name: record for record in await self.all()}
-        if name not in every:
-            raise names.unknown("principal", name, every)
-        return every[name]
+        return names.find("principal", name, {record.name: record for record in await self.all()})
 
     async def add(self, caller: Caller, name: str, changed: PrincipalChanges) -> PrincipalUpdate:
         """Add a principal with all that is to be its own."""

@@ -7,7 +7,7 @@ running servers and by whoever searches.
 from __future__ import annotations
 
 import threading
-from typing import Self
+from typing import Any, Self
 
 from sqlalchemy import Connection, select, text
 
@@ -19,6 +19,7 @@ PAGE = 2_000
 """Events in one transaction: some milliseconds, which is what a call waits at most."""
 
 PAGE_VERIFIED = 8_000
+"""Events that are verified in one read transaction."""
 _ENTRIES = text("""
     INSERT INTO audit_entries (sequence, entry_id, time, principal, org, tool, action, object, outcome)
     SELECT sequence, entry_id, time, lower(principal), lower(org), lower(tool), lower(action), lower(object), 'pending'
@@ -169,12 +170,12 @@ class IndexCheck:
         The events up to ``end`` must have been verified. Entries that came meanwhile are looked at, too.
         """
         self._thread.join()
-        if self._error is not None:
-            raise self._error
         with connection.begin():
             indexed, wrong = _read_end_of_index(connection)
         if wrong is not None:
             return wrong
+        if self._error is not None:
+            raise self._error
         self._check_pages(connection, self._end, min(end, indexed))
         first = min((one for one in self._bad if one is not None), default=None)
         return None if first is None else (int(first), f"what entry {first} is found by was edited")
@@ -182,6 +183,8 @@ class IndexCheck:
     def _run(self) -> None:
         try:
             with self._engine.connect() as connection:
+                raw: Any = connection.connection.driver_connection
+                raw.text_factory = bytes  # no text is read here, and what was put in a number's place may be no UTF-8
                 with connection.begin():
                     self._end, _ = _read_end_of_index(connection)
                 self._check_pages(connection, self._began, self._end)

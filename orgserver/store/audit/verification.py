@@ -27,9 +27,8 @@ from orgserver.store.audit import chain, snapshots
 from orgserver.store.audit.anchors import Anchors
 from orgserver.store.audit.base import Base, find_problem, is_named_in_chain, read_base_in
 from orgserver.store.audit.columns import all_agree, columns_agree
-from orgserver.store.audit.index import IndexCheck
+from orgserver.store.audit.index import PAGE_VERIFIED, IndexCheck
 
-PAGE = 8_000
 _ROWS = 1_000
 CHECKS = ("sequence", "chain", "mac", "columns", "index", "head", "checkpoints", "values")
 _e = tables.audit_events
@@ -51,7 +50,7 @@ _EVENTS = (
     )
     .where(_e.c.sequence > bindparam("after"))
     .order_by(_e.c.sequence)
-    .limit(PAGE)
+    .limit(PAGE_VERIFIED)
 )
 _LAST_CHECKPOINT = text("SELECT max(sequence) FROM audit_checkpoints")
 _any_text = partial(str, encoding="utf-8", errors="surrogateescape")
@@ -152,7 +151,7 @@ class Verification:
                     raise
                 self._reads_any_text = True
                 return True
-        return read == PAGE and self.problem is None
+        return read == PAGE_VERIFIED and self.problem is None
 
     def _check(self, rows: Sequence[tuple[Any, ...]]) -> None:
         """Check events one after the other, unless all of them are surely good."""

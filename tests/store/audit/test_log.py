@@ -249,6 +249,8 @@ async def test_every_tampering_is_found_at_its_first_sequence(opener: Callable, 
         "INSERT INTO audit_touched VALUES ('003x', 'x')",
         "INSERT INTO audit_touched VALUES ('003x', x'ff')",
         "INSERT INTO audit_touched VALUES ('003x', 9e999)",
+        "INSERT INTO audit_touched VALUES (CAST(x'ff' AS TEXT), 1)",
+        "UPDATE audit_indexed SET sequence = CAST(x'ff' AS TEXT)",
     ],
 )
 async def test_what_can_be_no_row_of_ours_is_told_as_tampering(store: Store, store_file: Path, tampering: str) -> None:
