@@ -1,6 +1,7 @@
 """What every test shares: an environment without our own variables, and a store that is thrown away."""
 
 import os
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -15,10 +16,12 @@ from orgserver.model.access.principals import Principal
 from orgserver.model.orgs import Caller, Scope
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
+from orgserver.store import migration
 from orgserver.store.session import Store, open_store
 from orgserver.store.transaction import read_clock
 from orgserver.vault.keys import Key
 from orgserver.vault.ring import Vault
+from tests.new_stores import Schema
 from tests.senders import HttpxSenders
 
 OpenApp = Callable[..., AbstractAsyncContextManager[App]]
@@ -26,6 +29,21 @@ OpenApp = Callable[..., AbstractAsyncContextManager[App]]
 # A property holds or not, however busy the machine is: hypothesis would fail an example that takes 200 ms.
 settings.register_profile("orgserver", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("orgserver")
+
+
+def pytest_configure() -> None:
+    """A run in the background has Ctrl-C ignored, and so would have every process that a test starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def schema() -> Schema:
+    return Schema()
+
+
+@pytest.fixture(autouse=True)
+def _quick_new_stores(monkeypatch: pytest.MonkeyPatch, schema: Schema) -> None:
+    monkeypatch.setattr(migration, "upgrade", schema.upgrade)
 
 
 @pytest.fixture(autouse=True)

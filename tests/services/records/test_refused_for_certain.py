@@ -37,7 +37,7 @@ async def test_a_stale_token_and_then_none_in_time_is_not_unknown(
     app: Any, open_again: Any, acme: SandboxOrg, caller: Caller, kind: Any
 ) -> None:
     acme.expire_access_tokens()
-    acme.fault(kind, path=TOKEN, seconds=30, times=9, status=500)
+    acme.fault(kind, path=TOKEN, seconds=3 * SECONDS, times=9, status=500)
 
     error, entry, _ = await refusal(open_again, caller)
 
