@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from orgserver.services.audit.retention import Retention
     from orgserver.services.calls.approvals import Approving
     from orgserver.services.calls.one_time_codes import OneTimeCodes
+    from orgserver.services.orgs.alerts import Alerts
     from orgserver.services.orgs.import_plan import OrgImport
     from orgserver.services.people.composition import People
     from orgserver.services.undo.restorer import Restorer
@@ -147,12 +148,13 @@ async def open_app(
     notify: Notify | None = None,
     senders: Senders | None = None,
     clock: Callable[[], int] = read_clock,
+    warn: Callable[[str], None] = logger.warning,
 ) -> AsyncIterator[App]:
     """Open the store and everything above it; OperatorError with one sentence when something stands in the way.
 
     ``patience`` is for a store that another process holds. ``notify`` shows a person that a question waits; without it
     nobody is shown anything. ``senders`` opens what sends to orgs in place of the usual ones. ``clock`` tells the
-    store's time.
+    store's time; ``warn`` is told what the operator should know and nothing fails of.
     """
     # The store's thread and the event loop hand the interpreter to each other twice a call; the default of
     # 5 ms between forced handovers shows in every p99.
@@ -167,6 +169,10 @@ async def open_app(
             clock=clock,
         )
         stack.push_async_callback(store.close)
+        if settings.alert_command is not None:
+            alerts = _alerts(settings.alert_command, warn)
+            store.orgs.on_state_change = alerts.add
+            stack.push_async_callback(alerts.close)
         client = SalesforceClient(
             concurrency=settings.org_concurrency,
             queue=settings.org_queue,
@@ -278,6 +284,12 @@ async def _desktop(settings: Settings) -> Notify | None:
 
     desktop = await asyncio.to_thread(Notifications.of_system) if settings.notifications else None
     return desktop.show if desktop is not None else None
+
+
+def _alerts(command: tuple[str, ...], warn: Callable[[str], None]) -> Alerts:
+    from orgserver.services.orgs.alerts import Alerts  # noqa: PLC0415  # only where a command is set
+
+    return Alerts(command, warn=warn)
 
 
 async def _stop(task: asyncio.Task[None]) -> None:

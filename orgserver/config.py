@@ -31,10 +31,9 @@ INPUTS = frozenset({"client_id", "client_secret", "refresh_token"})
 LATER = frozenset({
     "http_max_body", "http_rate", "http_in_flight",
     "signin_issuer", "signin_client_id", "signin_client_secret", "signin_new", "signin_groups_claim",
-    "alert_command",
 })  # fmt: skip
 """Settings that this version does not act on: whoever sets one must know."""
-FILE_ONLY = frozenset({"unattended"})
+FILE_ONLY = frozenset({"unattended", "alert_command"})
 """Settings that ``config.toml`` alone can hold: whoever starts a command sets its environment."""
 _SERVICE = re.compile(r"ORGSERVER_(?:SERVICE_(?:HOST|PORT)(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP)\w*)?)")
 """What Kubernetes and Docker set for a service called ``orgserver``."""
@@ -73,6 +72,8 @@ class Settings(BaseModel):
     """Whether each question to a person is shown as a desktop notification, too."""
     unattended: Literal["allow"] | None = None
     """``allow``: commands that loosen or destroy run with nobody at a terminal. Only ``config.toml`` can say so."""
+    alert_command: tuple[str, ...] | None = Field(None, min_length=1)
+    """A program and its arguments that gets each change of an org's state; only ``config.toml`` can name it."""
 
     master_key: SecretStr | None = Field(None, repr=False)
 

@@ -139,7 +139,7 @@ def test_an_unknown_setting_in_the_file_is_named(tmp_path: Path) -> None:
         ("log_levle", "is no setting; did you mean log_level?"),
         ("Keep_Alive_Days", "is no setting; did you mean keep_alive_days?"),
         ("client_id", "is no setting"),
-        ("alert_command", "this version does not act on it"),
+        ("signin_issuer", "this version does not act on it"),
     ],
 )
 def test_the_nearest_name_of_an_unknown_key_is_told(tmp_path: Path, name: str, told: str) -> None:

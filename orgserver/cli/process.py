@@ -80,7 +80,7 @@ async def app_of(settings: Settings, scope: Scope | None = None) -> AsyncIterato
     from orgserver.app import open_app  # noqa: PLC0415  # the store's and client's imports
     from orgserver.store.processes.lock_holders import Patience  # noqa: PLC0415  # as above
 
-    async with open_app(settings, scope, patience=Patience(tell=tell)) as app:
+    async with open_app(settings, scope, patience=Patience(tell=tell), warn=warn) as app:
         yield app
 
 

@@ -129,9 +129,24 @@ class Org:
         return self.org_id is not None and self.org_id == other.org_id and self.row_id != other.row_id
 
     @property
+    def visible_state(self) -> OrgState:
+        """The state as people see it: an operator's ``disabled`` covers what lies under it."""
+        return self.state if self.enabled else OrgState.DISABLED
+
+    @property
     def holds_refresh_token(self) -> bool:
         """Whether there is a token that rotates, dies of idleness and must never be sent twice."""
         return self.auth in REFRESH_TOKEN_KINDS
+
+
+@dataclass(frozen=True, slots=True)
+class StateChange:
+    """An org's state, as people see it, has become another."""
+
+    org: Org
+    """As it is now."""
+    before: OrgState
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,7 +124,7 @@ def describe_org(org: Org, policy: Policy, permissions: frozenset[Permission], *
 
 def state(org: Org) -> OrgState:
     """The state as people see it: an operator's ``disabled`` covers what lies under it."""
-    return org.state if org.enabled else OrgState.DISABLED
+    return org.visible_state
 
 
 def problem(org: Org) -> dict[str, Any] | None:

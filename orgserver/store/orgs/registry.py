@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.access.standing import Standing
 from orgserver.model.names import Alias, RowId
-from orgserver.model.orgs import AccessToken, Credential, Move, Org, OrgState, Problem
+from orgserver.model.orgs import AccessToken, Credential, Move, Org, OrgState, Problem, StateChange
 from orgserver.model.secret import Secret
 from orgserver.store import tables
 from orgserver.store.calls import tables as call_tables
@@ -105,6 +105,8 @@ class Orgs:
     def __init__(self, vault: Vault) -> None:
         self.credentials = Credentials(vault)
         self.enrolments = PendingEnrolments(self.credentials)
+        self.on_state_change: Callable[[StateChange], None] | None = None
+        """Told of each change of an org's state that this process has made durable, in the writer's thread."""
 
     # -- reading
 
@@ -155,6 +157,7 @@ class Orgs:
             orgs.c.held.is_(True),
             orgs.c.instance_url != access.instance_url,
         )
+        before = rows.one_in(tx, row_id) if self.on_state_change is not None else None
         written = tx.connection.execute(
             update(orgs)
             .where(orgs.c.row_id == row_id, news)
@@ -162,6 +165,8 @@ class Orgs:
         )
         if written.rowcount:
             changed_in(tx)
+            if before is not None:
+                self._tell_in(tx, before, replace(before, state=OrgState.READY, cause=None, problem=None))
         return True
 
     def move_in(self, tx: Transaction, row_id: RowId, access: AccessToken, move: Move) -> bool:
@@ -194,7 +199,15 @@ class Orgs:
         org = replace(change(old), org_id=old.org_id, policy=old.policy)
         tx.connection.execute(update(tables.orgs).where(tables.orgs.c.row_id == row_id).values(**rows.columns(org)))
         changed_in(tx)
+        self._tell_in(tx, old, org)
         return org
+
+    def _tell_in(self, tx: Transaction, before: Org, after: Org) -> None:
+        """Tell of another state once it is durable: that is in one process, and once."""
+        listener = self.on_state_change
+        if listener is not None and before.visible_state is not after.visible_state:
+            change = StateChange(after, before.visible_state, to_datetime(tx.now))
+            tx.after_commit.append(lambda: listener(change))
 
     def mark_in(
         self, tx: Transaction, row_id: RowId, *, state: OrgState | None, cause: str | None, problem: Problem | None
