@@ -121,7 +121,7 @@ class _Reading:
             org, name, last = _parts(uri)
             content = await self._read(self._who(ctx), org, name, last)
         except Exception as error:  # the outermost place; what is not foreseen is logged in _named
-            raise _protocol_error(self._named(error), org) from error
+            raise _protocol_error(self._named(error), org, uri) from error
         _, text = results.written(content)
         return ReadResourceResult(contents=[TextResourceContents(uri=uri, mime_type=JSON, text=text)])
 
@@ -156,9 +156,12 @@ def _parts(uri: str) -> tuple[str, str, str]:
     return match[1], match[2], match[3]
 
 
-def _protocol_error(error: CallError, org: str | None) -> MCPError:
-    """Our text and, as data, the contract's error; ``internal`` is the server's fault, the rest the address's."""
+def _protocol_error(error: CallError, org: str | None, uri: str) -> MCPError:
+    """Our text and, as data, the contract's error and the address (SEP-2164).
+
+    ``internal`` is the server's fault, the rest the address's.
+    """
     code = INTERNAL_ERROR if error.category == "internal" else INVALID_PARAMS
     text = f"{error}; {error.hint}" if error.hint else str(error)
-    data: dict[str, Any] = results.encodable(error.as_json(org))["error"]
+    data: dict[str, Any] = results.encodable(error.as_json(org)["error"] | {"uri": uri})
     return MCPError(code, results.encodable(text), data)

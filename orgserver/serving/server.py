@@ -44,10 +44,10 @@ _CACHE_HINTS: dict[CacheableMethod, CacheHint] = {
     "resources/read": CacheHint(ttl_ms=0, scope="private"),
 }
 _ICON = (
-    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Cpath fill='%230b5cab' "
-    "d='M1 3h9v3H1zm5 4h9v3H6zm-3 4h9v3H3z'/%3E%3C/svg%3E"
+    "data:image/svg+xml,%3Csvg%20xmlns='http://www.w3.org/2000/svg'%20viewBox='0%200%2016%2016'%3E"
+    "%3Cpath%20fill='%230b5cab'%20d='M1%203h9v3H1zm5%204h9v3H6zm-3%204h9v3H3z'/%3E%3C/svg%3E"
 )
-"""Three orgs in one place, small enough to be said in the handshake."""
+"""Three orgs in one place, small enough to be said in the handshake; a URI may hold no blank."""
 
 
 def build_server(
