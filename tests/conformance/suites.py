@@ -1,0 +1,129 @@
+"""The two sets of the official suite: which package each is, how it is run, and what it found."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .expected_failures import REQUIREMENTS, STABLE, ExpectedFailure
+
+_NODE = "node@22"
+_PACKAGE = "@modelcontextprotocol/conformance"
+_LONGEST = 180
+_FOLDER = re.compile(r"server-(.+?)-\d{4}-\d\d-\d\dT[\d-]+Z")
+
+
+@dataclass(frozen=True)
+class Suite:
+    """One set of scenarios, pinned."""
+
+    version: str
+    title: str
+    options: tuple[str, ...]
+    expected: Sequence[ExpectedFailure]
+
+
+SUITES = (
+    Suite("0.1.16", "protocols up to 2025-11-25", ("--suite", "all"), STABLE),
+    Suite("0.2.0-alpha.12", "protocol 2026-07-28", ("--requirements", "2026-07-28"), REQUIREMENTS),
+)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One assertion of the suite."""
+
+    scenario: str
+    id: str
+    status: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a set found."""
+
+    suite: Suite
+    checks: Sequence[Check]
+
+    def __str__(self) -> str:
+        counts = {status: sum(each.status == status for each in self.checks) for status in ("SUCCESS", "FAILURE")}
+        warnings = sum(each.status == "WARNING" for each in self.checks)
+        scenarios = {each.scenario for each in self.checks}
+        red = {each.scenario for each in self.checks if each.status == "FAILURE"}
+        return (
+            f"{self.suite.title} ({_PACKAGE}@{self.suite.version}): "
+            f"{counts['SUCCESS']} assertions passed, {counts['FAILURE']} failed, {warnings} warnings; "
+            f"{len(scenarios - red)} of {len(scenarios)} scenarios without a failure"
+        )
+
+    @property
+    def unexpected(self) -> list[Check]:
+        """What is red, and is not listed."""
+        return [
+            each for each in self._red if not any(one.covers(each.scenario, each.id) for one in self.suite.expected)
+        ]
+
+    @property
+    def stale(self) -> list[ExpectedFailure]:
+        """What is listed, and is not red any more."""
+        return [one for one in self.suite.expected if not any(one.covers(each.scenario, each.id) for each in self._red)]
+
+    @property
+    def _red(self) -> list[Check]:
+        return [each for each in self.checks if each.status in ("FAILURE", "WARNING")]
+
+
+async def run_suite(suite: Suite, packages: Path, results: Path, url: str) -> Findings:
+    """Install a set where it is not yet there, and have it judge the server at an address."""
+    modules = packages / suite.version / "node_modules"
+    path = os.pathsep.join([str(modules / "node" / "bin"), str(modules / ".bin"), os.environ["PATH"]])
+    environment = os.environ | {"PATH": path}
+    if not (modules / ".bin" / "conformance").exists():
+        await _install(suite, modules.parent, environment)
+    output = results / suite.version
+    process = await asyncio.create_subprocess_exec(
+        "conformance", "server", "--url", url, *suite.options, "--output-dir", str(output),
+        env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(_LONGEST):
+            said, _ = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        raise SystemExit(f"the suite did not end within {_LONGEST} s") from None
+    checks = list(_read_results(output)) if output.exists() else []
+    if not checks:
+        raise SystemExit(f"the suite judged nothing:\n{said.decode()}")
+    return Findings(suite, checks)
+
+
+async def _install(suite: Suite, folder: Path, environment: dict[str, str]) -> None:
+    if shutil.which("npm") is None:
+        raise SystemExit("npm is not on the path")
+    folder.mkdir(parents=True, exist_ok=True)
+    process = await asyncio.create_subprocess_exec(
+        "npm", "install", "--no-audit", "--no-fund", "--loglevel=error", "--prefix", ".",
+        _NODE, f"{_PACKAGE}@{suite.version}",
+        cwd=folder, env=environment, stdout=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    if await process.wait() != 0:
+        raise SystemExit("npm could not install the suite")
+
+
+def _read_results(output: Path) -> Iterator[Check]:
+    for folder in sorted(output.iterdir()):
+        match = _FOLDER.fullmatch(folder.name)
+        if match is None:
+            continue
+        checks: list[dict[str, Any]] = json.loads((folder / "checks.json").read_text(encoding="utf-8"))
+        for check in checks:
+            message = str(check.get("errorMessage") or "").splitlines()
+            yield Check(match[1], check["id"], check["status"], message[0] if message else "")
