@@ -40,7 +40,7 @@ class Packages:
 
 
 async def install(folder: Path, needed: tuple[str, ...] = NEEDED) -> Packages:
-    """Install what is not there yet."""
+    """Install what is not there yet: the latest, or the version that a name is pinned to (``name@1.2.3``)."""
     packages = Packages(folder)
     folder.mkdir(parents=True, exist_ok=True)
     if shutil.which("npm") is None:
@@ -48,10 +48,17 @@ async def install(folder: Path, needed: tuple[str, ...] = NEEDED) -> Packages:
     # Node first: under an older one npm silently takes an older sf command, which loses rotated refresh tokens.
     if not packages.node.exists():
         await _npm(packages, "node@22")
-    if not all((packages.folder / "node_modules" / name).exists() for name in needed):
-        await _npm(packages, *(f"{name}@latest" for name in needed))
-    print(", ".join(packages.version(name) for name in ("node", *needed)))
+    pins = dict(_split(each) for each in needed)
+    if not all((packages.folder / "node_modules" / name).exists() for name in pins):
+        await _npm(packages, *(f"{name}@{version}" for name, version in pins.items()))
+    print(", ".join(packages.version(name) for name in ("node", *pins)))
     return packages
+
+
+def _split(needed: str) -> tuple[str, str]:
+    """A package's name, which may begin with a scope, and its version."""
+    name, at, version = needed.rpartition("@")
+    return (name, version) if at and name else (needed, "latest")
 
 
 async def _npm(packages: Packages, *names: str) -> None:

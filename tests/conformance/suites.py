@@ -6,15 +6,15 @@ import asyncio
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.clients import npm
+
 from .expected_failures import REQUIREMENTS, STABLE, ExpectedFailure
 
-_NODE = "node@22"
 _PACKAGE = "@modelcontextprotocol/conformance"
 _LONGEST = 180
 _FOLDER = re.compile(r"server-(.+?)-\d{4}-\d\d-\d\dT[\d-]+Z")
@@ -83,15 +83,11 @@ class Findings:
 
 async def run_suite(suite: Suite, packages: Path, results: Path, url: str) -> Findings:
     """Install a set where it is not yet there, and have it judge the server at an address."""
-    modules = packages / suite.version / "node_modules"
-    path = os.pathsep.join([str(modules / "node" / "bin"), str(modules / ".bin"), os.environ["PATH"]])
-    environment = os.environ | {"PATH": path}
-    if not (modules / ".bin" / "conformance").exists():
-        await _install(suite, modules.parent, environment)
+    installed = await npm.install(packages / suite.version, (f"{_PACKAGE}@{suite.version}",))
     output = results / suite.version
     process = await asyncio.create_subprocess_exec(
         "conformance", "server", "--url", url, *suite.options, "--output-dir", str(output),
-        env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        env=os.environ | {"PATH": installed.path}, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     try:
         async with asyncio.timeout(_LONGEST):
@@ -103,19 +99,6 @@ async def run_suite(suite: Suite, packages: Path, results: Path, url: str) -> Fi
     if not checks:
         raise SystemExit(f"the suite judged nothing:\n{said.decode()}")
     return Findings(suite, checks)
-
-
-async def _install(suite: Suite, folder: Path, environment: dict[str, str]) -> None:
-    if shutil.which("npm") is None:
-        raise SystemExit("npm is not on the path")
-    folder.mkdir(parents=True, exist_ok=True)
-    process = await asyncio.create_subprocess_exec(
-        "npm", "install", "--no-audit", "--no-fund", "--loglevel=error", "--prefix", ".",
-        _NODE, f"{_PACKAGE}@{suite.version}",
-        cwd=folder, env=environment, stdout=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    if await process.wait() != 0:
-        raise SystemExit("npm could not install the suite")
 
 
 def _read_results(output: Path) -> Iterator[Check]:

@@ -21,13 +21,16 @@ from sqlalchemy import Engine, event
 
 import orgserver
 from orgserver.app import App
+from orgserver.cli.orgs.pretend_orgs import register
 from orgserver.model.access.principals import Principal
 from orgserver.model.audit import EntryFilter
 from orgserver.model.orgs import Scope
+from orgserver.sandbox.server import Sandbox
 from orgserver.serving.prompts import JOBS
 from orgserver.serving.server import build_server
 from orgserver.store.transaction import DriverConnection
 from orgserver.tools import toolsets
+from tests.conftest import OpenApp
 from tests.people import OPERATOR, add_principal
 
 HIDDEN, ABSENT, GRANTED = "globex", "glohex", "acme"
@@ -70,10 +73,17 @@ MANY: list[tuple[str, Callable[[str], dict[str, Any]]]] = [
     ("salesforce_list_orgs", lambda org: {"match": org}),
 ]
 EVERY = [(tool, arguments) for tool, calls in CALLS.items() for arguments in calls]
+QUIET_SECONDS = 600
 PRODUCT = str(Path(orgserver.__file__).parent)
-_OF_A_HEARTBEAT = ("audit_checkpoints", "processes")
-"""Tables that no call touches."""
 _CLOCKED = {"time", "id", "sequence", "hash", "duration_ms", "request_id", "outcome_hash", "outcome_sequence"}
+
+
+@pytest.fixture
+async def app(open_again: OpenApp, sandbox: Sandbox) -> AsyncIterator[App]:
+    """An app whose heartbeat and checkpoints fall into no call."""
+    async with open_again(heartbeat_seconds=QUIET_SECONDS) as opened:
+        await register(opened, sandbox)
+        yield opened
 
 
 @asynccontextmanager
@@ -132,7 +142,6 @@ def traced(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) ->
             sys.setprofile(None)
             gc.enable()
             event.remove(Engine, "before_cursor_execute", listen)
-    seen.statements = [each for each in seen.statements if not any(table in each for table in _OF_A_HEARTBEAT)]
     seen.lines = [f"{each.levelname} {each.getMessage()} {_facts(each)}" for each in caplog.records]
 
 

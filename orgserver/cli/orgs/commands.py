@@ -75,7 +75,7 @@ def _none_listed(every: list[Org], match: str | None, *, problems: bool) -> str:
 
 
 def _print_orgs(orgs: list[Org], *, wide: bool) -> None:
-    from orgserver.services.orgs import keepalive, visible_orgs  # noqa: PLC0415  # as above
+    from orgserver.services.orgs import keepalive  # noqa: PLC0415  # as above
 
     print_table(
         _COLUMNS,
@@ -85,7 +85,7 @@ def _print_orgs(orgs: list[Org], *, wide: bool) -> None:
                 org.org_id,
                 org.name,
                 org.kind,
-                visible_orgs.state(org).value,
+                org.visible_state.value,
                 org.user.username if org.user else None,
                 org.instance_url.partition("://")[2],
                 brief(org.policy) or None,
@@ -244,7 +244,7 @@ def _facts_of(check: Any) -> dict[str, Any]:
     return {
         "alias": check.org.alias,
         "ok": error is None,
-        "state": visible_orgs.state(check.org).value,
+        "state": check.org.visible_state.value,
         "username": check.username,
         "code": error.code if error else None,
         "error": str(error) if error else None,

@@ -22,7 +22,7 @@ def details_of(org: Org) -> dict[str, Any]:
         "name": org.name,
         "kind": org.kind,
         "edition": org.edition,
-        "state": visible_orgs.state(org).value,
+        "state": org.visible_state.value,
         "cause": org.cause,
         "problem": visible_orgs.problem(org),
         "held": org.refresh_suspended,
@@ -82,10 +82,9 @@ def changes(before: Org, after: Org) -> list[dict[str, Any]]:
 
 def own_changes(before: Org, after: Org) -> list[dict[str, Any]]:
     """What it changed beside its policy."""
-    from orgserver.services.orgs import visible_orgs  # noqa: PLC0415  # as above
 
     def facts(org: Org) -> dict[str, Any]:
-        return {"alias": org.alias, "state": visible_orgs.state(org).value, "tags": list(org.tags)}
+        return {"alias": org.alias, "state": org.visible_state.value, "tags": list(org.tags)}
 
     return _compare(facts(before), facts(after))
 

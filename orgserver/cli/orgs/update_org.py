@@ -78,8 +78,6 @@ def update_org(alias: str, as_json: bool, **options: Any) -> None:
 
 def _show(before: Org, after: Org, twins: Sequence[names.Alias], *, as_json: bool) -> None:
     """Say what is another than it was, old and new; or that nothing is."""
-    from orgserver.services.orgs import visible_orgs  # noqa: PLC0415  # a shell that completes waits for none of it
-
     changes = org_details.changes(before, after)
     if as_json:
         print_json(details_of(after) | {"also_known_as": list(twins), "changed": changes})
@@ -90,7 +88,7 @@ def _show(before: Org, after: Org, twins: Sequence[names.Alias], *, as_json: boo
     for line in change_lines(before.policy, after.policy):
         click.echo(safe(f"{after.alias}: {line}"))
     if not changes:
-        now = ", ".join((visible_orgs.state(after).value, *after.policy.limits))
+        now = ", ".join((after.visible_state.value, *after.policy.limits))
         click.echo(f"{after.alias}: nothing changed, it is so already ({now})")
 
 

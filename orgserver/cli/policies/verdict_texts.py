@@ -9,7 +9,6 @@ from orgserver.model.access.policies import Policy
 from orgserver.model.access.principals import Grant
 from orgserver.model.access.standing import Standing
 from orgserver.model.orgs import CLOSED_STATES
-from orgserver.services.orgs import visible_orgs
 
 _DISABLED = "org:disabled"
 _POLICY, _PRINCIPAL, _PERMISSION = "policy:", "principal:", "permission:"
@@ -29,7 +28,7 @@ def facts_of(verdict: Verdict) -> dict[str, Any]:
         "hidden": list(verdict.hidden),
         "masked": list(verdict.masked),
         "asks_person": verdict.asks_person,
-        "state": visible_orgs.state(verdict.org).value,
+        "state": verdict.org.visible_state.value,
         "error": error.as_json(verdict.org.alias)["error"] if error is not None else None,
     }
 

@@ -11,7 +11,6 @@ from orgserver.cli.output import Failure, print_json, report, safe, tell, warn
 from orgserver.cli.process import app_of, operator, run, settings_of
 from orgserver.config import Settings
 from orgserver.model.orgs import Org
-from orgserver.services.orgs import visible_orgs
 from orgserver.store.backup import copy
 from orgserver.store.backup.copy import StoreCopy
 from orgserver.vault.sources import open_vault
@@ -64,9 +63,7 @@ def restore(file: Path, as_json: bool) -> None:
 
     copied, orgs = run(act())
     if as_json:
-        facts = [
-            {"alias": org.alias, "state": visible_orgs.state(org).value, "held": org.refresh_suspended} for org in orgs
-        ]
+        facts = [{"alias": org.alias, "state": org.visible_state.value, "held": org.refresh_suspended} for org in orgs]
         print_json({"file": str(source), "store": str(copied.path)} | _facts_of(copied) | {"orgs": facts})
     else:
         _tell_restored(copied, orgs, file, settings)

@@ -1,5 +1,7 @@
 """Tells the operator's own program of each change of an org's state: one run for each, by the process that made it.
 
+A change is told after its commit, and never twice: of a process that is killed between the two nobody hears.
+
 The program is started from an argument list, without a shell, with the change as JSON on its standard input, in a
 process group of its own that ends after ten seconds. A few run at once; the others wait their turn. That one fails,
 hangs or is missing is said once, and no call or command fails of it.
@@ -18,6 +20,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from orgserver.model.orgs import StateChange
@@ -134,8 +137,8 @@ def describe_change(change: StateChange) -> dict[str, Any]:
     }
 
 
-def _time(time: Any) -> str:
-    return str(time.isoformat(timespec="milliseconds"))
+def _time(time: datetime) -> str:
+    return time.isoformat(timespec="milliseconds")
 
 
 def _end_group(process: asyncio.subprocess.Process) -> None:

@@ -105,7 +105,7 @@ def describe_org(org: Org, policy: Policy, permissions: frozenset[Permission], *
         "org_id": org.org_id,
         "name": clean_text(org.name),
         "kind": org.kind,
-        "state": state(org).value,
+        "state": org.visible_state.value,
         "permissions": [each for each in PERMISSIONS if each in permissions],
         "user": None,
         "read_only": read_only,
@@ -120,11 +120,6 @@ def describe_org(org: Org, policy: Policy, permissions: frozenset[Permission], *
     if org.problem is not None:
         facts["problem"] = problem(org)
     return facts
-
-
-def state(org: Org) -> OrgState:
-    """The state as people see it: an operator's ``disabled`` covers what lies under it."""
-    return org.visible_state
 
 
 def problem(org: Org) -> dict[str, Any] | None:
