@@ -43,10 +43,10 @@ async def _judge(packages: Path, folder: Path) -> int:
     ):
         await register(app, sandbox)
         async with serving_suite(app) as url:
-            found = [await run_suite(suite, packages, folder / "results", url) for suite in SUITES]
-    for findings in found:
+            judgements = [await run_suite(suite, packages, folder / "results", url) for suite in SUITES]
+    for findings in judgements:
         _print(findings)
-    return 1 if any(findings.unexpected or findings.stale for findings in found) else 0
+    return 1 if any(findings.unexpected or findings.stale for findings in judgements) else 0
 
 
 def _print(findings: Findings) -> None:

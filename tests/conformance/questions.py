@@ -79,8 +79,8 @@ class Dialogue:
             return self.end
         capabilities = ctx.session.client_capabilities
         questions = [each for each in self.rounds[number] if each.may_be_asked(capabilities)]
-        asked = {each.key: {"method": each.method, "params": each.params} for each in questions}
-        result = {"resultType": "input_required", "inputRequests": asked}
+        requests = {each.key: {"method": each.method, "params": each.params} for each in questions}
+        result = {"resultType": "input_required", "inputRequests": requests}
         return result | ({"requestState": self._seal(number)} if self.has_state else {})
 
     def _seal(self, number: int) -> str:

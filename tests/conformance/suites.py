@@ -91,13 +91,13 @@ async def run_suite(suite: Suite, packages: Path, results: Path, url: str) -> Fi
     )  # fmt: skip
     try:
         async with asyncio.timeout(_LONGEST):
-            said, _ = await process.communicate()
+            stdout, _ = await process.communicate()
     except TimeoutError:
         process.kill()
         raise SystemExit(f"the suite did not end within {_LONGEST} s") from None
     checks = list(_read_results(output)) if output.exists() else []
     if not checks:
-        raise SystemExit(f"the suite judged nothing:\n{said.decode()}")
+        raise SystemExit(f"the suite judged nothing:\n{stdout.decode()}")
     return Findings(suite, checks)
 
 
