@@ -32,6 +32,8 @@ from .driving import CALL_SECONDS, Served, serving
 SERVERS, CALLERS = 2, 4
 WARM = 0.25
 """The part of the time after which a server holds what it needs."""
+FIRST_CALLS = SERVERS * CALLERS * 14
+"""Those that open what stays open, before the time begins: two rounds of each caller, however long they take."""
 FAULT_SECONDS = 0.25
 EXPIRY_SECONDS = 3.0
 GROWTH, GROWTH_MIB = 1.2, 24
@@ -167,6 +169,8 @@ async def _work(done: Soaked, servers: list[Served], orgs: list[SandboxOrg], cha
     ]
     done.held = [Held() for _ in servers]
     trouble = asyncio.create_task(_trouble(done, orgs, chance, stop))
+    while done.answers.total() < FIRST_CALLS and not any(caller.done() for caller in callers):
+        await asyncio.sleep(0.05)
     ends = time.monotonic() + done.seconds
     while time.monotonic() < ends and not any(caller.done() for caller in callers):
         for held, served in zip(done.held, servers, strict=True):
