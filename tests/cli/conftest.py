@@ -16,6 +16,7 @@ from orgserver.model.orgs import Caller
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
 from tests import operations
+from tests.cli.forked import Template
 from tests.cli.shells import TOOL, Command, Shell
 
 
@@ -38,9 +39,23 @@ def secrets(sandbox: Sandbox) -> Iterator[set[str]]:
     known.clear()
 
 
+@pytest.fixture(scope="session")
+def template() -> Iterator[Template]:
+    made = Template()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def started() -> set[str]:
+    return set()
+
+
 @pytest.fixture
-async def shell(tmp_path: Path, sandbox: Sandbox, secrets: set[str]) -> AsyncIterator[Shell]:
-    made = Shell(tmp_path / "home")
+async def shell(
+    tmp_path: Path, sandbox: Sandbox, secrets: set[str], template: Template, started: set[str]
+) -> AsyncIterator[Shell]:
+    made = Shell(tmp_path / "home", started=started, template=template)
     yield made
     for org in sandbox.orgs:
         secrets |= {org.client_secret, org.refresh_token, *org.spent, *org.access_tokens} - {""}

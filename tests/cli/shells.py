@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from orgserver.sandbox.org import SandboxOrg
+from tests.cli.forked import Template
 
 SECONDS = 30
+NEVER_COPIED = {"serve"}
+"""Its input is a pipe that is waited for, and how it imports is its own affair."""
 TOOL = "salesforce_create_contact"
 Command = Callable[..., Any]
 """Runs a command in this process: the command, its words, the environment by keyword; awaited, click's result."""
@@ -43,6 +46,9 @@ class Shell:
     home: Path
     env: dict[str, str] = field(default_factory=dict)
     printed: list[str] = field(default_factory=list)
+    started: set[str] = field(default_factory=set)
+    """Commands that were run from the beginning of a Python of their own; later ones may be copies."""
+    template: Template | None = None
 
     def environment(self, **more: str) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("ORGSERVER_")}
@@ -62,12 +68,19 @@ class Shell:
         )
 
     async def __call__(self, *args: str, stdin: str = "", **more: str) -> Ran:
+        environment = self.environment(**more)
+        if args[0] in self.started - NEVER_COPIED and self.template and self.template.fits(environment):
+            code, out, err = await self.template.run(args, environment, stdin.encode())
+            return self._keep(Ran(code, out.decode(), err.decode()))
+        self.started.add(args[0])
         return await self.end(await self.start(*args, **more), stdin)
 
     async def end(self, process: asyncio.subprocess.Process, stdin: str = "") -> Ran:
         async with asyncio.timeout(SECONDS):
             out, err = await process.communicate(stdin.encode())
-        ran = Ran(process.returncode or 0, out.decode(), err.decode())
+        return self._keep(Ran(process.returncode or 0, out.decode(), err.decode()))
+
+    def _keep(self, ran: Ran) -> Ran:
         self.printed += [ran.out, ran.err]
         return ran
 
