@@ -87,13 +87,14 @@ class SalesforceClient:
 
     # -- records
 
-    def admit(self, key: str) -> Callable[[], None]:
+    def admit(self, key: str, caller: str = "") -> Callable[[], None]:
         """Take a place for one call to the org of this key; the function that comes back gives it up again.
 
-        Refuses at once what could not be sent anyway: before the audit log is written, not after.
+        Refuses at once what could not be sent anyway: before the audit log is written, not after. ``caller`` tells
+        those who share an org apart, and means nothing else here.
         Raises RateLimited when too much is under way, NoConnection while the org is left alone.
         """
-        return self._pool.admit(key, self._max_calls)
+        return self._pool.admit(key, self._max_calls, caller)
 
     async def send(self, hosts: OrgHosts, token: Secret, request: Request, *, deadline: float, trace: Trace) -> Reply:
         """Send a request and return its successful reply.
@@ -111,12 +112,13 @@ class SalesforceClient:
         *,
         deadline: float,
         trace: Trace,
+        caller: str = "",
     ) -> T:
         """Send a request and read its successful reply; a large one is read in a thread, and is gone afterwards.
 
-        Raises what ``send`` and ``read`` raise.
+        The callers of an org take turns. Raises what ``send`` and ``read`` raise.
         """
-        return await self._call(self._pool.get(hosts.key), hosts, token, request, read, deadline, trace)
+        return await self._call(self._pool.get(hosts.key), hosts, token, request, read, deadline, trace, caller)
 
     async def _call(
         self,
@@ -127,10 +129,11 @@ class SalesforceClient:
         read: Callable[[Reply], T],
         deadline: float,
         trace: Trace,
+        caller: str = "",
     ) -> T:
         outgoing = build_request(hosts, token, request)
         try:
-            async with asyncio.timeout_at(deadline), connections.slots:
+            async with asyncio.timeout_at(deadline), connections.slots.slot(caller):
                 return await self._send_and_read(connections, outgoing, request, read, trace, deadline)
         except ReplyTooLarge as error:
             connections.breaker.answered()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orgserver.model.errors import NoConnection, RateLimited
 from orgserver.salesforce.exchange import OrgReplyMemory
+from orgserver.salesforce.fair_slots import FairSlots
 from orgserver.salesforce.http1.requests import Sender
 
 if TYPE_CHECKING:
@@ -72,30 +75,33 @@ class OrgConnections:
     """One org's connections and what is under way on them."""
 
     sender: Sender
-    slots: asyncio.Semaphore
-    calls: int = 0
-    """Those under way, waiting ones too."""
+    slots: FairSlots
+    calls: Counter[str] = field(default_factory=Counter)
+    """How many calls of each caller are under way, waiting ones too."""
     memory: OrgReplyMemory = field(default_factory=OrgReplyMemory)
     budget: Budget = field(default_factory=Budget)
     breaker: Breaker = field(default_factory=Breaker)
 
-    def admit(self, max_calls: int) -> Callable[[], None]:
+    def admit(self, max_calls: int, caller: str) -> Callable[[], None]:
         """Count one more call; the function that comes back counts it off again.
 
-        Raises RateLimited when there are too many, NoConnection while the org is left alone.
+        A caller without any is let in also when others' floods take every place, as long as there are fewer callers
+        than places. Raises RateLimited when there are too many, NoConnection while the org is left alone.
         """
-        if self.calls >= max_calls:
+        if self.calls.total() >= max_calls and (caller in self.calls or len(self.calls) >= max_calls):
             raise RateLimited(
                 "too many calls to this org are under way",
                 hint="wait for some to end; ORGSERVER_ORG_CONCURRENCY and ORGSERVER_ORG_QUEUE set the limits",
             )
         if not self.breaker.admits(asyncio.get_running_loop().time()):
             raise NoConnection("this org has not answered lately and is left alone for a few seconds", code="ORG_DOWN")
-        self.calls += 1
-        return self._leave
+        self.calls[caller] += 1
+        return partial(self._leave, caller)
 
-    def _leave(self) -> None:
-        self.calls -= 1
+    def _leave(self, caller: str) -> None:
+        self.calls[caller] -= 1
+        if not self.calls[caller]:
+            del self.calls[caller]
 
     def succeeded(self) -> None:
         """The org did what it was asked for."""
@@ -152,9 +158,9 @@ class ConnectionPool:
         self._orgs: dict[str, OrgConnections] = {}
         self._login_hosts: dict[str, OrgConnections] = {}
 
-    def admit(self, key: str, max_calls: int) -> Callable[[], None]:
+    def admit(self, key: str, max_calls: int, caller: str) -> Callable[[], None]:
         """Count one more call to the org of this key, as ``OrgConnections.admit``."""
-        return self.get(key).admit(max_calls)
+        return self.get(key).admit(max_calls, caller)
 
     def get(self, key: str) -> OrgConnections:
         """The connections to the org of this key."""
@@ -182,4 +188,4 @@ class ConnectionPool:
             await self.close(key)
 
     def _make(self, sender: Sender) -> OrgConnections:
-        return OrgConnections(sender, asyncio.Semaphore(self._concurrency))
+        return OrgConnections(sender, FairSlots(self._concurrency))

@@ -98,7 +98,7 @@ class Executor:
                 if plan.confirm is not None:
                     await self._check_confirmation(execution, org, policy, plan.confirm)
                 execution.plan = plan if plan.idempotency_key is None else await self._with_answer_key(org, plan)
-                execution.leave = self._access.client.admit(org.row_id)
+                execution.leave = self._access.client.admit(org.row_id, execution.call.caller.principal.name)
             except NotPinned as unpinned:
                 await self._pin(execution, unpinned.org)
                 continue
@@ -113,7 +113,8 @@ class Executor:
                 begun = await self._begin(execution, org, version)
                 if begun.verdict != "catalog_changed":
                     session = OrgSession(org, execution.deadline, Trace(), self._access.tokens, schemas=lookup)
-                    session.policy, execution.session = policy, session
+                    session.caller, session.policy = execution.call.caller.principal.name, policy
+                    execution.session = session
                     if begun.verdict != "begun":
                         return await self._answer_unsent(execution, execution.plan, begun, org)
                     return await self._send(execution, execution.plan, session)

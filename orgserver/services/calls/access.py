@@ -43,6 +43,8 @@ class OrgSession:
     """In the event loop's time."""
     trace: Trace
     _tokens: Tokens
+    caller: str = ""
+    """Who waits for the org's slots in turn with others."""
     entry_id: str = ""
     """The audit entry of the call."""
     policy: Policy = _OF_THE_ORG
@@ -95,7 +97,7 @@ class OrgSession:
             try:
                 where = self.org.hosts_with(token.instance_url)
                 result = await self._tokens.client.call(
-                    where, token.token, request, read, deadline=self.deadline, trace=self.trace
+                    where, token.token, request, read, deadline=self.deadline, trace=self.trace, caller=self.caller
                 )
                 break
             except StaleToken as error:
