@@ -10,7 +10,7 @@ OrgserverError
 │   └── AuditBroken              the audit log does not verify
 └── CallError                    a tool call did not succeed; becomes our error JSON
     ├── Denied                   refused by our checks; nothing was sent
-    │   ├── UnknownOrg, Forbidden, InvalidArgument, Conflict
+    │   ├── UnknownOrg, Forbidden, InvalidArgument, Conflict, Throttled
     │   ├── PolicyDenied
     │   │   └── Unconfirmed      … until a person was asked
     ├── NotSent                  allowed, but nothing left
@@ -181,6 +181,16 @@ class Conflict(Denied):
     """An idempotency key is in use for something else, or for something unfinished."""
 
     code, category = "IDEMPOTENCY_CONFLICT", "conflict"
+
+
+class Throttled(Denied):
+    """Its principal, or its key, calls too often or too much at once: it may be repeated after ``seconds``."""
+
+    code, category = "RATE_LIMITED", "rate_limited"
+
+    def __init__(self, message: str, *, seconds: float, hint: str | None = None) -> None:
+        super().__init__(message, retryable=True, hint=hint)
+        self.seconds = seconds
 
 
 class NotSent(CallError):

@@ -21,6 +21,7 @@ from orgserver.services.authorization import Authorization, NotPinned
 from orgserver.services.calls import confirmation, idempotency, snapshot
 from orgserver.services.calls.access import Access, OrgSession
 from orgserver.services.calls.confirmation import ANSWER_SECONDS, Confirmer, Notify, naming_rule
+from orgserver.services.calls.denials import DenialGroups
 from orgserver.services.calls.failures import too_late, unforeseen, with_warnings
 from orgserver.services.calls.plan import (
     Call,
@@ -58,7 +59,7 @@ class Executor:
         self._store = store
         self._access = access
         self._call_timeout = call_timeout
-        self.log = CallLog(store.audit, observer)
+        self.log = CallLog(store.audit, DenialGroups(store.database, store.audit), observer)
         self.schemas = Schemas(store, self.run)
         self.authorization = Authorization(access, self.schemas)
         self._confirmer = Confirmer(store, call_timeout=call_timeout, answer_seconds=answer_seconds, notify=notify)

@@ -20,6 +20,7 @@ from orgserver.model.text import replace_unsafe
 from orgserver.salesforce.exchange import Trace
 from orgserver.services.calls import idempotency
 from orgserver.services.calls.access import OrgSession
+from orgserver.services.calls.denials import DenialGroups
 from orgserver.services.calls.failures import not_recorded
 from orgserver.services.calls.preflight import Preflight
 from orgserver.services.calls.questions import Confirmation
@@ -213,8 +214,9 @@ class Execution(Watched, Generic[T]):
 class CallLog:
     """Puts calls on record, for the audit log and for whoever observes."""
 
-    def __init__(self, log: AuditLog, observer: Observer | None) -> None:
+    def __init__(self, log: AuditLog, denials: DenialGroups, observer: Observer | None) -> None:
         self._log = log
+        self._denials = denials
         self._observer = observer
 
     def observe(self, watched: Watched, answer: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
@@ -225,6 +227,12 @@ class CallLog:
         """Put on record that a call was refused before it was run, for its arguments."""
         watched = Watched(intent)
         await self.observe(watched, self.record(watched, _failure(error, Trace(), time.perf_counter())))
+        error.on_record = True
+
+    async def refuse_in_group(self, intent: Intent, error: Denied) -> None:
+        """Put on record, together with others, that a call was refused before it was read: there may be a flood."""
+        completion = _failure(error, Trace(), time.perf_counter())
+        await self.observe(Watched(intent, completion), self._denials.record(intent, completion))
         error.on_record = True
 
     async def record(self, watched: Watched, completion: Completion, within: float | None = None) -> None:

@@ -14,7 +14,6 @@ from orgserver.config import read_settings
 from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.errors import PolicyDenied
 from orgserver.model.names import new_id
-from orgserver.services.calls.plan import CallLog
 from tests.cli.shells import Ran, Shell
 
 RULES = (
@@ -69,7 +68,7 @@ async def test_the_entry_of_a_refused_call_has_the_rule_of_its_error(shell: Shel
     error.rule = "policy:read-only"
     async with open_app(read_settings({"home": shell.home}, {})) as app:
         intent = Intent(new_id(), "nightly", "stdio", Action.DELETE, org="acme")
-        await CallLog(app.store.audit, None).refuse(intent, error)
+        await app.services.executor.log.refuse(intent, error)
 
     assert await _listed(shell, "policy:read-only") == ["policy:read-only"]
 
