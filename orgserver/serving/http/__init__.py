@@ -1,0 +1,1 @@
+"""MCP over HTTP: many people and machines, each with a key or token of their own."""
