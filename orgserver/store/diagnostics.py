@@ -1,17 +1,22 @@
-"""What the store says of its own health: its schema before it is opened, and its figures when it is open."""
+"""What the store says of its own health: its schema before it is opened, its figures and its orgs' when it is open."""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import func, select, text
+from sqlalchemy import and_, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from orgserver.model.orgs import REFRESH_TOKEN_KINDS, OrgState
 from orgserver.store import tables
 from orgserver.store.processes.locks import hold_lock
+from orgserver.store.transaction import Transaction
+
+_DAY_US = 86_400_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,19 @@ class Diagnostics:
     """Events of the audit log that should be there and are not; fewer than none where there are too many."""
     unfinished: tuple[str, ...]
     """Aliases of enrolments that were begun and not finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrgCounts:
+    """How many orgs there are, by what matters to whoever looks after them."""
+
+    by_state: dict[OrgState, int]
+    problems: int
+    """Orgs whose last token answer was a refusal that did not kill the credential."""
+    idle: dict[int, int]
+    """Refresh tokens that were not used for at least so many days."""
+    longest_idle_us: int | None
+    """The time for which the refresh token that was idle longest was not used."""
 
 
 _AUDIT_LOG = select(  # one statement: what is written meanwhile must not look like a gap
@@ -74,3 +92,45 @@ async def read_diagnostics(connection: AsyncConnection, late: int) -> Diagnostic
         missing_events=log.written - (log.pruned or 0) - log.stored,
         unfinished=tuple(unfinished.scalars()),
     )
+
+
+def write_in(tx: Transaction) -> bytes:
+    """Write a page of the store anew without changing what it says; what the master key seals to be known again."""
+    tx.connection.execute(update(tables.store).values(catalog_version=tables.store.c.catalog_version))
+    return bytes(tx.connection.execute(select(tables.store.c.canary)).scalar_one())
+
+
+async def find_overdue_holders(connection: AsyncConnection, before: int) -> list[str]:
+    """Who has held a lease since before an instant on which it was over, and has not said what became of its refresh.
+
+    The state of an org whose answer was lost says so by itself.
+    """
+    leases, orgs, credentials = tables.leases, tables.orgs, tables.credentials
+    overdue = (
+        select(leases.c.holder)
+        .join(orgs, orgs.c.row_id == leases.c.row_id)
+        .join(credentials, and_(credentials.c.row_id == leases.c.row_id, credentials.c.fencing == leases.c.fencing))
+        .where(leases.c.expires_at < before, leases.c.sent_at.is_not(None), orgs.c.state == OrgState.READY.value)
+    )
+    return list((await connection.execute(overdue)).scalars())
+
+
+async def count_orgs(connection: AsyncConnection, now: int, days: Sequence[int]) -> OrgCounts:
+    """Count the orgs in one look at their table."""
+    orgs = tables.orgs
+    groups = await connection.execute(
+        select(orgs.c.state, orgs.c.enabled, func.count(), func.count(orgs.c.problem)).group_by(
+            orgs.c.state, orgs.c.enabled
+        )
+    )
+    by_state, problems = dict.fromkeys(OrgState, 0), 0
+    for state, enabled, count, with_problem in groups:
+        by_state[OrgState(state) if enabled else OrgState.DISABLED] += count
+        problems += with_problem
+    last = orgs.c.refreshed_at
+    over = [func.count().filter(last <= now - each * _DAY_US) for each in days]
+    living = select(func.min(last), *over).where(
+        orgs.c.auth.in_(REFRESH_TOKEN_KINDS), orgs.c.state != OrgState.NEEDS_LOGIN.value
+    )
+    first, *idle = (await connection.execute(living)).one()
+    return OrgCounts(by_state, problems, dict(zip(days, idle, strict=True)), None if first is None else now - first)
