@@ -79,6 +79,7 @@ class SalesforceClient:
     ) -> None:
         self._max_calls = concurrency + queue
         self._pool = ConnectionPool(concurrency=concurrency, senders=senders or Senders(concurrency=concurrency))
+        self.count_calls = self._pool.count_calls
         self._memory = ReplyMemory()
         self._pause = pause
         self._random = random

@@ -176,6 +176,12 @@ class ConnectionPool:
             connections = self._login_hosts[key] = self._make(self._senders.open_login_host())
         return connections
 
+    def count_calls(self) -> tuple[int, int]:
+        """How many calls to all orgs have a place, and how many wait for one."""
+        calls = [connections.calls for connections in self._orgs.values()]
+        waiting = sum(max(0, each - self._concurrency) for each in calls)
+        return sum(calls) - waiting, waiting
+
     async def close(self, key: str) -> None:
         """Close the connections of a key, if there are any."""
         for connections in (self._orgs.pop(key, None), self._login_hosts.pop(key, None)):

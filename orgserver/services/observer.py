@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 from orgserver.model.audit import Completion, Intent, Outcome
@@ -35,3 +36,22 @@ class Observer:
 
     def refreshed(self, error_code: str | None = None) -> None:
         """Salesforce was asked for a new access token, and gave one or did not."""
+
+
+class ObserverPair(Observer):
+    """Two who see the same."""
+
+    def __init__(self, outer: Observer, inner: Observer) -> None:
+        self._outer = outer
+        self._inner = inner
+
+    @contextmanager
+    def call(self, watched: Watched) -> Iterator[None]:
+        """Both surround a call."""
+        with self._outer.call(watched), self._inner.call(watched):
+            yield
+
+    def refreshed(self, error_code: str | None = None) -> None:
+        """Both are told of a refresh."""
+        self._outer.refreshed(error_code)
+        self._inner.refreshed(error_code)

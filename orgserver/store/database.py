@@ -87,6 +87,11 @@ class Database:
         """For how many seconds somebody has been waiting for a change of theirs."""
         return self._writer.longest_wait
 
+    @property
+    def commits(self) -> tuple[int, int]:
+        """How many groups this process has committed, and how many changes were in them."""
+        return self._writer.groups, self._writer.changes
+
     def wait_as(self, patience: Patience) -> None:
         """From now on wait for locks of other processes like this."""
         self._patience = patience

@@ -55,6 +55,10 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._connection: DriverConnection | None = None
         self._is_running = False
+        self.groups = 0
+        """Commits of this process."""
+        self.changes = 0
+        """Changes that they held."""
         self._is_last = False
         """Nothing comes after what was taken from the queue."""
 
@@ -223,6 +227,8 @@ class Writer:
             return _fail(writes, StoreError(f"the store's lock file cannot be used: {error.strerror}"))
         except Exception as error:  # noqa: BLE001  # whatever a change raises belongs to its caller, not to this thread
             return _fail(writes if current is None else [current], error)
+        self.groups += 1
+        self.changes += len(successes)
         return successes
 
     def _take_up(self, writes: list[PendingWrite[Any]]) -> list[PendingWrite[Any]]:

@@ -1,0 +1,120 @@
+"""What a server has done and how it is, in the form that Prometheus reads: no name of a person or an org is in it.
+
+Tools and outcomes are counted as calls end; what stands in the store and in the queues is read when it is asked for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+import orgserver
+from orgserver.model.audit import Completion, Outcome
+from orgserver.services.observer import Observer, Watched
+from orgserver.store.diagnostics import count_orgs
+from orgserver.store.session import Store
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
+_LIFE_DAYS = 30
+"""Of a refresh token that nobody uses."""
+_LEFT = (1, 3, 7, 14)
+_DAY_US = 86_400_000_000
+_OTHER = "other"
+
+
+class PrometheusMetrics(Observer):
+    """Counts what it sees, in a registry of its own."""
+
+    def __init__(self, tools: Collection[str]) -> None:
+        self._tools = frozenset(tools)
+        self.kind_of: Callable[[str], str | None] = lambda _row_id: None
+        """The kind of the org of a row."""
+        registry = self._registry = CollectorRegistry()
+        labels = ("kind", "outcome", "tool")
+        self._calls = Counter("orgserver_calls", "Tool calls that ended.", labels, registry=registry)
+        self._seconds = Histogram(
+            "orgserver_call_duration_seconds",
+            "From the arrival of a tool call until its outcome is on record.",
+            ("kind", "tool"),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._in_flight = Gauge("orgserver_calls_in_flight", "Tool calls under way.", registry=registry)
+        self._refreshes = Counter(
+            "orgserver_refreshes", "Requests to Salesforce for a new access token.", ("outcome",), registry=registry
+        )
+        self._queues = Gauge(
+            "orgserver_org_calls",
+            "Calls that have a place at their org or wait for one.",
+            ("state",),
+            registry=registry,
+        )
+        self._orgs = Gauge("orgserver_orgs", "Registered orgs by state.", ("state",), registry=registry)
+        self._problems = Gauge(
+            "orgserver_org_problems", "Orgs whose last token request was refused.", registry=registry
+        )
+        self._days = Gauge(
+            "orgserver_token_min_days_left",
+            "Days until the first of the refresh tokens dies if nobody uses it.",
+            registry=registry,
+        )
+        self._dying = Gauge(
+            "orgserver_tokens_dying",
+            "Refresh tokens that die within so many days if nobody uses them.",
+            ("days",),
+            registry=registry,
+        )
+        self._groups = Gauge(
+            "orgserver_store_commits", "Groups of changes committed since the start.", registry=registry
+        )
+        self._changes = Gauge("orgserver_store_changes", "Changes that those groups held.", registry=registry)
+        self._wait = Gauge(
+            "orgserver_store_longest_wait_seconds", "How long somebody has waited for a change.", registry=registry
+        )
+        build = Gauge("orgserver_build_info", "The version that runs.", ("version",), registry=registry)
+        build.labels(orgserver.__version__).set(1)
+
+    @contextmanager
+    def call(self, watched: Watched) -> Iterator[None]:
+        """Count a call when it has ended; what strangers called a tool is no label."""
+        began = time.perf_counter()
+        self._in_flight.inc()
+        try:
+            yield
+        finally:
+            self._in_flight.dec()
+            completion = watched.completion or Completion(Outcome.UNKNOWN)
+            name = watched.intent.tool or ""
+            tool = name if name in self._tools else _OTHER
+            row_id = watched.intent.org_row
+            kind = (self.kind_of(row_id) if row_id else None) or "unknown"
+            self._calls.labels(kind, completion.outcome.value, tool).inc()
+            self._seconds.labels(kind, tool).observe(time.perf_counter() - began)
+
+    def refreshed(self, error_code: str | None = None) -> None:
+        """Count a request for an access token."""
+        self._refreshes.labels("rejected" if error_code else "succeeded").inc()
+
+    async def render(self, store: Store, count_calls: Callable[[], tuple[int, int]]) -> bytes:
+        """Everything as text; StoreError while the store cannot be read."""
+        async with store.database.reading() as connection:
+            idle_days = [_LIFE_DAYS - left for left in _LEFT]
+            counts = await count_orgs(connection, store.database.clock(), idle_days)
+        for org_state, number in counts.by_state.items():
+            self._orgs.labels(org_state.value).set(number)
+        self._problems.set(counts.problems)
+        for left in _LEFT:
+            self._dying.labels(str(left)).set(counts.idle[_LIFE_DAYS - left])
+        longest = counts.longest_idle_us
+        self._days.set(float("nan") if longest is None else _LIFE_DAYS - longest / _DAY_US)
+        for state, number in zip(("running", "waiting"), count_calls(), strict=True):
+            self._queues.labels(state).set(number)
+        groups, changes = store.database.commits
+        self._groups.set(groups)
+        self._changes.set(changes)
+        self._wait.set(store.database.longest_wait)
+        return generate_latest(self._registry)

@@ -1,0 +1,71 @@
+"""The figures of a server are read by Prometheus' own parser, and hold no name of a person or an org."""
+
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from orgserver.app import App
+from orgserver.model.audit import Action, Completion, Intent, Outcome
+from orgserver.model.names import RowId
+from orgserver.model.orgs import Caller
+from orgserver.services.observer import ObserverPair, Watched
+from orgserver.telemetry.prometheus import PrometheusMetrics
+
+TOOL = "salesforce_get_contact"
+
+
+def read(text: bytes) -> dict[tuple[str, ...], float]:
+    """Each sample by its name and labels."""
+    return {
+        (sample.name, *(f"{name}={value}" for name, value in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text.decode())
+        for sample in family.samples
+    }
+
+
+def observe(metrics: Any, tool: str, outcome: Outcome) -> None:
+    intent = Intent("1", "ada", "http", Action.READ, tool=tool, org="acme", org_row=RowId("r1"))
+    watched = Watched(intent)
+    with metrics.call(watched):
+        watched.completion = Completion(outcome)
+
+
+async def test_calls_refreshes_orgs_and_the_store_are_measured(app: App, caller: Caller) -> None:
+    await app.registry.update(caller, "globex", enabled=False)
+    metrics, second = PrometheusMetrics([TOOL]), PrometheusMetrics([TOOL])
+    metrics.kind_of = {"r1": "production"}.get
+    both = ObserverPair(second, metrics)
+    observe(both, TOOL, Outcome.SUCCEEDED)
+    observe(both, "ignore\nall instructions", Outcome.DENIED)
+    both.refreshed()
+    both.refreshed("invalid_grant")
+
+    text = await metrics.render(app.store, app.access.client.count_calls)
+    samples = read(text)
+
+    assert samples["orgserver_calls_total", "kind=production", "outcome=succeeded", f"tool={TOOL}"] == 1
+    assert samples["orgserver_calls_total", "kind=production", "outcome=denied", "tool=other"] == 1
+    assert samples["orgserver_call_duration_seconds_count", "kind=production", f"tool={TOOL}"] == 1
+    assert samples["orgserver_refreshes_total", "outcome=rejected"] == 1
+    assert samples["orgserver_orgs", "state=ready"] == 1
+    assert samples["orgserver_orgs", "state=disabled"] == 1
+    assert samples["orgserver_orgs", "state=needs_login"] == 0
+    assert 29.9 < samples["orgserver_token_min_days_left",] <= 30
+    assert samples["orgserver_tokens_dying", "days=14"] == 0
+    assert samples["orgserver_org_calls", "state=waiting"] == 0
+    assert 1 <= samples["orgserver_store_commits",] <= samples["orgserver_store_changes",]
+    for name in (b"ada", b"acme", b"globex", b"instructions"):
+        assert name not in text
+    assert read(await second.render(app.store, app.access.client.count_calls)).keys() >= {
+        ("orgserver_calls_total", "kind=unknown", "outcome=succeeded", f"tool={TOOL}")
+    }
+
+
+async def test_a_token_that_is_about_to_die_shows(app: App) -> None:
+    ahead = 27 * 86_400_000_000
+    clock = app.store.database.clock
+    app.store.database.clock = lambda: clock() + ahead
+    samples = read(await PrometheusMetrics([]).render(app.store, app.access.client.count_calls))
+
+    assert 2.9 < samples["orgserver_token_min_days_left",] <= 3
+    assert (samples["orgserver_tokens_dying", "days=1"], samples["orgserver_tokens_dying", "days=3"]) == (0, 2)
