@@ -7,13 +7,12 @@ import logging
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from orgserver.config import Settings
-from orgserver.model.errors import StoreError
-from orgserver.model.orgs import Caller, Scope
+from orgserver.model.orgs import Scope
 from orgserver.salesforce.client import SalesforceClient
 from orgserver.salesforce.connections import Senders
 from orgserver.services.audit.log_reader import AuditLogReader
@@ -32,8 +31,6 @@ from orgserver.store.transaction import read_clock
 from orgserver.vault.sources import open_vault
 
 if TYPE_CHECKING:
-    from mcp.server.lowlevel import Server
-
     from orgserver.sandbox.server import Sandbox
     from orgserver.services.audit.retention import Retention
     from orgserver.services.calls.approvals import Approving
@@ -42,14 +39,9 @@ if TYPE_CHECKING:
     from orgserver.services.orgs.import_plan import OrgImport
     from orgserver.services.people.composition import People
     from orgserver.services.undo.restorer import Restorer
-    from orgserver.serving.early.lines import EarlyLines
-    from orgserver.serving.plain_calls import PlainCalls
-    from orgserver.serving.tool_calls import ToolCalls
 
 logger = logging.getLogger("orgserver.serve")
 _SWITCH_SECONDS = 0.0005
-_BUSY_SECONDS, _HASTE_SECONDS = 1.0, 0.3
-"""How long the store is waited for when the server ends, and how long when that was in vain: 5 s in all."""
 _SHARE = 0.8
 """Of what a call may take, for a wait for the store that knows no deadline of its own."""
 _STOPPED_SECONDS = 0.5
@@ -217,55 +209,6 @@ async def open_playground(
         async with Sandbox.start(2) as sandbox, open_app(settings, _scope(settings), observer) as app:
             await register(app, sandbox)
             yield app
-
-
-async def serve_stdio(app: App, caller: Caller, ready: Callable[[], None], early: EarlyLines | None = None) -> None:
-    """Serve MCP on standard input and output, as the caller, until the client goes away or a signal comes.
-
-    ``ready`` is called once everything is made; ``early`` has answered the client until then.
-    """
-    from orgserver.serving import stdio  # noqa: PLC0415  # as the next
-    from orgserver.serving.refused_calls import record_unreadable  # noqa: PLC0415  # as the next
-    from orgserver.serving.server import build_server_and_calls  # noqa: PLC0415  # the SDK is slow to import
-    from orgserver.serving.shutdown import Ending  # noqa: PLC0415  # as above
-
-    server, tool_calls = build_server_and_calls(app.services, caller, app.access.scope)
-
-    async def refuse(tool: str | None, request_id: str | int | None) -> None:
-        request = None if request_id is None else str(request_id)
-        await record_unreadable(app.services, replace(caller, request_id=request), tool)
-
-    ending = None
-    if sys.platform != "win32":
-        ending = Ending(partial(_drain_seconds, app), app.services.executor.give_up)
-        ending.on_signals()
-    ready()
-    refreshing = asyncio.create_task(app.keep_alive.run())
-    try:
-        await stdio.serve_stdio(server, ending, refuse, _past_sdk(server, tool_calls), early)
-    finally:
-        refreshing.cancel()  # a refresh under way is waited for when the app closes
-
-
-def _past_sdk(server: Server[Any], tool_calls: ToolCalls) -> PlainCalls | None:
-    """What answers calls past the SDK; None where another program's tracer is to see the SDK's own spans of them."""
-    from orgserver.serving.plain_calls import PlainCalls  # noqa: PLC0415  # as above
-    from orgserver.telemetry.trace_context import has_spans_of_sdk, trace_members  # noqa: PLC0415  # as above
-
-    return None if has_spans_of_sdk() else PlainCalls(server, tool_calls, trace_members())
-
-
-async def _drain_seconds(app: App) -> float:
-    """How long calls under way may take when the end was asked for: not long where the store is busy anyway."""
-    from orgserver.serving.shutdown import DRAIN_SECONDS  # noqa: PLC0415  # as above
-
-    app.store.database.hurry(_BUSY_SECONDS)
-    try:
-        await app.store.database.write(lambda _tx: None)
-    except StoreError:
-        app.store.database.hurry(_HASTE_SECONDS)
-        return _HASTE_SECONDS
-    return DRAIN_SECONDS
 
 
 def _scope(settings: Settings) -> Scope:

@@ -91,8 +91,7 @@ class SalesforceClient:
     def admit(self, key: str, caller: str = "") -> Callable[[], None]:
         """Take a place for one call to the org of this key; the function that comes back gives it up again.
 
-        Refuses at once what could not be sent anyway: before the audit log is written, not after. ``caller`` tells
-        those who share an org apart, and means nothing else here.
+        Refuses at once what could not be sent: before the audit log is written. ``caller``: who shares an org.
         Raises RateLimited when too much is under way, NoConnection while the org is left alone.
         """
         return self._pool.admit(key, self._max_calls, caller)

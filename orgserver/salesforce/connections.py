@@ -178,7 +178,7 @@ class ConnectionPool:
 
     def count_calls(self) -> tuple[int, int]:
         """How many calls to all orgs have a place, and how many wait for one."""
-        calls = [connections.calls for connections in self._orgs.values()]
+        calls = [connections.calls.total() for connections in self._orgs.values()]
         waiting = sum(max(0, each - self._concurrency) for each in calls)
         return sum(calls) - waiting, waiting
 

@@ -19,10 +19,10 @@ from mcp.shared.message import SessionMessage
 from mcp_types.jsonrpc import RequestId
 from pydantic_core import from_json
 
-from orgserver.model.orgs import Progress
+from orgserver.model.orgs import Caller, Progress
 from orgserver.serving.clients import PROGRESS, Client, Clients
 from orgserver.serving.envelopes import Response
-from orgserver.serving.tool_calls import ToolCalls
+from orgserver.serving.tool_calls import ToolCalls, complete_caller
 
 logger = logging.getLogger("orgserver.serving")
 
@@ -62,14 +62,17 @@ class PlainCall:
 
 
 class PlainCalls:
-    """The plain tool calls of one connection.
+    """The plain tool calls of one connection, all of them ``caller``'s.
 
     ``trace_members`` are those of ``_meta`` in which a client says of which trace a call is a part: the SDK reads them.
     """
 
-    def __init__(self, server: Server[Any], tool_calls: ToolCalls, trace_members: frozenset[str]) -> None:
+    def __init__(
+        self, server: Server[Any], tool_calls: ToolCalls, caller: Caller, trace_members: frozenset[str]
+    ) -> None:
         self._clients = Clients(server)
         self._tool_calls = tool_calls
+        self._caller = caller
         self._trace_members = trace_members
         self._running: dict[RequestId, PlainCall] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -122,7 +125,7 @@ class PlainCalls:
     async def _answer(self, call: PlainCall, answers: Answers) -> None:
         client, progress = call.client, _report_progress(call, answers)
         try:
-            caller = self._tool_calls.make_caller(call.id, client.name, client.elicitor, progress)
+            caller = complete_caller(self._caller, call.id, client.name, client.elicitor, progress)
             result = await self._tool_calls.call(call.tool, call.arguments, caller)
             response = client.envelope.make_response(call.id, result)
         except asyncio.CancelledError:

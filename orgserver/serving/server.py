@@ -26,7 +26,7 @@ from orgserver.model.orgs import Caller, Scope
 from orgserver.services.composition import Services
 from orgserver.serving import completion, prompts, resources
 from orgserver.serving.refused_calls import name_error
-from orgserver.serving.tool_calls import ToolCalls
+from orgserver.serving.tool_calls import FindCaller, ToolCalls
 from orgserver.tools import toolsets
 from orgserver.tools.arguments import ArgumentForms
 
@@ -59,16 +59,17 @@ def build_server(
     transport: Literal["stdio", "http"] = "stdio",
 ) -> Server[Any]:
     """Make a server over the services; ConfigError for tools that do not exist, or where none is left to offer."""
-    return build_server_and_calls(services, Caller(principal, transport, label=label), scope or Scope())[0]
+    caller = Caller(principal, transport, label=label)
+    return build_server_and_calls(services, lambda _ctx: caller, scope or Scope())[0]
 
 
-def build_server_and_calls(services: Services, caller: Caller, within: Scope) -> tuple[Server[Any], ToolCalls]:
+def build_server_and_calls(services: Services, find_caller: FindCaller, within: Scope) -> tuple[Server[Any], ToolCalls]:
     """Make a server as above, and give with it what answers its tool calls, for those that go past the SDK."""
     specs = toolsets.of_scope(within)
     tools = {name: spec.listed() for name, spec in specs.items()}
     listed = ListToolsResult(tools=[tools[name] for name in specs if not (within.read_only and specs[name].writes)])
     forms = {name: ArgumentForms(tool.input_schema) for name, tool in tools.items()}
-    calls = ToolCalls(services, specs, forms, caller, read_only=within.read_only)
+    calls = ToolCalls(services, specs, forms, find_caller, read_only=within.read_only)
 
     async def list_tools(_ctx: ServerRequestContext[Any], _params: PaginatedRequestParams | None) -> ListToolsResult:
         return listed

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -48,6 +48,10 @@ _YES_OR_NO: dict[str, Any] = {"type": "object", "properties": {}}
 _UNREADABLE = "the client's answer to a question says neither accept, decline nor cancel"
 
 
+FindCaller = Callable[[ServerRequestContext[Any]], Caller]
+"""Who sent a request, as the transport knows it: always the same on standard input and output."""
+
+
 class ToolCalls:
     """Every tool call comes through here."""
 
@@ -56,14 +60,14 @@ class ToolCalls:
         services: Services,
         specs: Mapping[str, ToolSpec],
         forms: Mapping[str, ArgumentForms],
-        caller: Caller,
+        find_caller: FindCaller,
         *,
         read_only: bool,
     ) -> None:
         self._services = services
         self._specs = specs
         self._forms = forms
-        self._caller = caller
+        self._find_caller = find_caller
         self._read_only = read_only
 
     async def guard(self, ctx: ServerRequestContext[Any], call_next: CallNext) -> HandlerResult:
@@ -145,14 +149,19 @@ class ToolCalls:
 
     def caller_of(self, ctx: ServerRequestContext[Any], elicitor: Elicitor | None = None) -> Caller:
         """Who calls, and how, of a request that came by the SDK."""
-        return self.make_caller(ctx.request_id, client_name(ctx.session), elicitor, _report_progress(ctx))
+        base = self._find_caller(ctx)
+        return complete_caller(base, ctx.request_id, client_name(ctx.session), elicitor, _report_progress(ctx))
 
-    def make_caller(
-        self, request_id: RequestId | None, client: str | None, elicitor: Elicitor | None, progress: Progress | None
-    ) -> Caller:
-        """Who calls, and how."""
-        ours = self._caller
-        return Caller(ours.principal, ours.transport, client, str(request_id), ours.label, elicitor, progress)
+
+def complete_caller(
+    base: Caller,
+    request_id: RequestId | None,
+    client: str | None,
+    elicitor: Elicitor | None,
+    progress: Progress | None,
+) -> Caller:
+    """Who calls, and how: what the transport knows, and what the request says."""
+    return Caller(base.principal, base.transport, client, str(request_id), base.label, elicitor, progress)
 
 
 def client_name(client: Connection | ServerSession) -> str | None:

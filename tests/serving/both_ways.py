@@ -126,8 +126,12 @@ async def connected(version: str, *, past_sdk: bool, capabilities: Any = None) -
     """A connection that has shaken hands, or discovered what the server speaks."""
     operations = Operations()
     caller = Caller(Principal("local:ada"), "stdio")
-    server, tool_calls = build_server_and_calls(operations, caller, Scope(toolsets=frozenset({"all"})))  # type: ignore[arg-type]
-    plain = Counting(server, tool_calls, TRACE)
+    server, tool_calls = build_server_and_calls(
+        operations,  # type: ignore[arg-type]
+        lambda _ctx: caller,
+        Scope(toolsets=frozenset({"all"})),
+    )
+    plain = Counting(server, tool_calls, caller, TRACE)
     connection = Connection(operations, plain if past_sdk else None)
     incoming, outgoing = wire.streams(connection, connection, None, connection.plain)
     options = server.create_initialization_options()

@@ -73,8 +73,8 @@ async def client_past_sdk(
 ) -> AsyncIterator[Client]:
     """A client of the app's server, whose calls go past the SDK."""
     caller = Caller(Principal(principal), "stdio", label=label)
-    server, tool_calls = build_server_and_calls(app.services, caller, scope or Scope())
-    plain = Counting(server, tool_calls, TRACE)
+    server, tool_calls = build_server_and_calls(app.services, lambda _ctx: caller, scope or Scope())
+    plain = Counting(server, tool_calls, caller, TRACE)
     async with Client(_serving(server, plain), **options) as client:
         await client.list_tools()  # the SDK's part in getting to know each other is over then
         yield client

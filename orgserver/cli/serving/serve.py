@@ -6,6 +6,7 @@ import logging
 import sys
 import tempfile
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -43,7 +44,7 @@ _REAL = ("database_url", "master_key", "master_key_file", "master_key_command", 
     "  orgserver serve --org acme,globex --read-only --toolset contacts\n\n"
     "  orgserver serve --principal ada\n\n  orgserver serve --sandbox"
 )
-@click.option("--http", metavar="HOST:PORT", hidden=True)
+@click.option("--http", metavar="HOST:PORT", help="Serve many over HTTP, each with a key, in place of one on stdio.")
 @offer_options
 @click.option(
     "--principal",
@@ -61,12 +62,17 @@ _REAL = ("database_url", "master_key", "master_key_file", "master_key_command", 
 @click.option("--oauth-issuer", hidden=True)
 @click.option("--oauth-audience", hidden=True)
 def serve(**options: Any) -> None:
-    """Serve MCP on standard input and output until the client goes away."""
-    for name in ("http", *_LATER):
+    """Serve MCP on standard input and output until the client goes away; or over HTTP."""
+    for name in _LATER:
         if options[name]:
             raise ConfigError(f"--{name.replace('_', '-')} is not in this version yet", hint="serve on stdio")
     no_core_dumps()
     share_one_heap()
+    if options["http"]:
+        _refuse_one_caller(options)
+        with suppress(KeyboardInterrupt):  # as below
+            run_in_loop(_serve_http(options), _fast_loop())
+        return
     if sys.stdin is None or sys.stdout is None:  # closed by the parent: uvloop would abort the process
         raise ConfigError("standard input or output is closed", hint="let an MCP client start this command")
     with suppress(KeyboardInterrupt):  # before the server takes it as its end: no call was heard yet
@@ -86,14 +92,43 @@ async def _serve(options: dict[str, Any]) -> None:
         else:
             settings = _settings(**offer)
             early_lines = await _answer_early(settings, options["principal"], stack)
-        from orgserver.app import serve_stdio  # noqa: PLC0415  # slow to import
         from orgserver.model.orgs import Caller  # noqa: PLC0415  # a start says its first word without
+        from orgserver.servers import serve_stdio  # noqa: PLC0415  # slow to import
 
         app = await stack.enter_async_context(_open(settings, playground=options["sandbox"]))
         await _refuse_unknown_orgs(app, "--org" if options["orgs"] else "ORGSERVER_ORGS:")
         principal = await _find_principal(app, options["principal"])
         await _warn_without_orgs(app, principal)
         await serve_stdio(app, Caller(principal, "stdio", label=options["label"]), _begin, early_lines)
+
+
+def _refuse_one_caller(options: dict[str, Any]) -> None:
+    """Over HTTP each request says who calls."""
+    if options["principal"]:
+        raise ConfigError(
+            "--principal is for standard input and output: over HTTP each caller has a key",
+            hint="orgserver update-principal NAME --new-key makes one",
+        )
+    if options["sandbox"]:
+        raise ConfigError("--sandbox is for standard input and output", hint="orgserver sandbox serves pretend orgs")
+
+
+async def _serve_http(options: dict[str, Any]) -> None:
+    from orgserver.app import open_server_app  # noqa: PLC0415  # slow to import
+    from orgserver.servers import serve_http  # noqa: PLC0415  # slow to import
+    from orgserver.serving.http.options import HttpOptions, read_address, refuse_open_address  # noqa: PLC0415  # HTTP
+
+    host, port = read_address(options["http"], "--http")
+    refuse_open_address(host)
+    async with open_server_app(_settings(**settings_of_offer(options))) as app:
+        await _refuse_unknown_orgs(app, "--org" if options["orgs"] else "ORGSERVER_ORGS:")
+        await serve_http(app, HttpOptions(host, port), options["label"], partial(_begin_http, host))
+
+
+def _begin_http(host: str, port: int) -> None:
+    collect_again()
+    address = f"[{host}]" if ":" in host else host
+    logger.info("serving at http://%s:%d/mcp", address, port)
 
 
 async def _find_principal(app: App, name: str | None) -> Principal:

@@ -1,0 +1,107 @@
+"""The servers over an app: on standard input and output, and over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from orgserver.model.errors import StoreError
+from orgserver.model.orgs import Caller
+
+if TYPE_CHECKING:
+    from mcp.server.lowlevel import Server
+
+    from orgserver.app import App
+    from orgserver.serving.early.lines import EarlyLines
+    from orgserver.serving.http.options import HttpOptions
+    from orgserver.serving.plain_calls import PlainCalls
+    from orgserver.serving.shutdown import Ending
+    from orgserver.serving.tool_calls import ToolCalls
+
+_BUSY_SECONDS, _HASTE_SECONDS = 1.0, 0.3
+"""How long the store is waited for when the server ends, and how long when that was in vain: 5 s in all."""
+
+
+async def serve_stdio(app: App, caller: Caller, ready: Callable[[], None], early: EarlyLines | None = None) -> None:
+    """Serve MCP on standard input and output, as the caller, until the client goes away or a signal comes.
+
+    ``ready`` is called once everything is made; ``early`` has answered the client until then.
+    """
+    from orgserver.serving import stdio  # noqa: PLC0415  # as the next
+    from orgserver.serving.refused_calls import record_unreadable  # noqa: PLC0415  # as the next
+    from orgserver.serving.server import build_server_and_calls  # noqa: PLC0415  # the SDK is slow to import
+
+    server, tool_calls = build_server_and_calls(app.services, lambda _ctx: caller, app.access.scope)
+
+    async def refuse(tool: str | None, request_id: str | int | None) -> None:
+        request = None if request_id is None else str(request_id)
+        await record_unreadable(app.services, replace(caller, request_id=request), tool)
+
+    ending = _end_by_signals(app)
+    ready()
+    refreshing = asyncio.create_task(app.keep_alive.run())
+    try:
+        await stdio.serve_stdio(server, ending, refuse, _past_sdk(server, tool_calls, caller), early)
+    finally:
+        refreshing.cancel()  # a refresh under way is waited for when the app closes
+
+
+async def serve_http(
+    app: App, options: HttpOptions, label: str | None, ready: Callable[[int], None], ending: Ending | None = None
+) -> None:
+    """Serve MCP over HTTP until a signal comes, or ``ending`` is requested; ``ready`` is told the port."""
+    from orgserver.serving.http import server as http  # noqa: PLC0415  # no server on stdio needs it
+    from orgserver.serving.http.app import HttpApp  # noqa: PLC0415  # as above
+    from orgserver.serving.http.authentication import Authenticator  # noqa: PLC0415  # as above
+    from orgserver.serving.http.door import Door  # noqa: PLC0415  # as above
+    from orgserver.serving.http.endpoint import McpEndpoint, caller_of_request  # noqa: PLC0415  # as above
+    from orgserver.serving.server import build_server_and_calls  # noqa: PLC0415  # the SDK is slow to import
+
+    with http.listen(options) as listening:
+        port = listening.getsockname()[1]
+        options = replace(options, port=port)
+        server, _ = build_server_and_calls(app.services, caller_of_request, app.access.scope)
+        ending = ending or _end_by_signals(app)
+        refreshing = asyncio.create_task(app.keep_alive.run())
+        try:
+            async with McpEndpoint(server, options).running() as endpoint:
+                http_app = HttpApp(Door(options), Authenticator(app.people.api_keys), endpoint, label)
+                await http.serve(http_app, listening, ending, partial(ready, port))
+        finally:
+            refreshing.cancel()  # as above
+
+
+def _end_by_signals(app: App) -> Ending | None:
+    """How a server ends when a signal comes; None where the system has no such signals."""
+    from orgserver.serving.shutdown import Ending  # noqa: PLC0415  # only servers need it
+
+    if sys.platform == "win32":
+        return None
+    ending = Ending(partial(_drain_seconds, app), app.services.executor.give_up)
+    ending.on_signals()
+    return ending
+
+
+def _past_sdk(server: Server[Any], tool_calls: ToolCalls, caller: Caller) -> PlainCalls | None:
+    """What answers calls past the SDK; None where another program's tracer is to see the SDK's own spans of them."""
+    from orgserver.serving.plain_calls import PlainCalls  # noqa: PLC0415  # as above
+    from orgserver.telemetry.trace_context import has_spans_of_sdk, trace_members  # noqa: PLC0415  # as above
+
+    return None if has_spans_of_sdk() else PlainCalls(server, tool_calls, caller, trace_members())
+
+
+async def _drain_seconds(app: App) -> float:
+    """How long calls under way may take when the end was asked for: not long where the store is busy anyway."""
+    from orgserver.serving.shutdown import DRAIN_SECONDS  # noqa: PLC0415  # as above
+
+    app.store.database.hurry(_BUSY_SECONDS)
+    try:
+        await app.store.database.write(lambda _tx: None)
+    except StoreError:
+        app.store.database.hurry(_HASTE_SECONDS)
+        return _HASTE_SECONDS
+    return DRAIN_SECONDS

@@ -1,0 +1,43 @@
+"""Replies that need no MCP: a status, a few headers, and a short body."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from mcp_types import INVALID_REQUEST
+from starlette.types import Send
+
+JSON = b"application/json"
+_TEXT = b"text/plain; charset=utf-8"
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What is sent in answer to one request."""
+
+    status: int
+    body: bytes = b""
+    content_type: bytes = JSON
+    headers: Headers = ()
+
+
+def make_text_reply(status: int, text: str, headers: Headers = ()) -> Reply:
+    """A line for people."""
+    return Reply(status, f"{text}\n".encode(), _TEXT, headers)
+
+
+def make_error_reply(status: int, message: str, *, code: int = INVALID_REQUEST, headers: Headers = ()) -> Reply:
+    """A refusal of a request to ``/mcp`` in JSON-RPC's form, of which no id is known."""
+    error = {"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": message}}
+    return Reply(status, json.dumps(error).encode(), JSON, headers)
+
+
+async def send_reply(send: Send, reply: Reply) -> None:
+    """Send it whole."""
+    headers = [(b"content-length", str(len(reply.body)).encode()), *reply.headers]
+    if reply.body:
+        headers.append((b"content-type", reply.content_type))
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body})
