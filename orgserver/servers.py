@@ -65,7 +65,7 @@ async def serve_http(
         port = listening.getsockname()[1]
         options = replace(options, port=port)
         server, _ = build_server_and_calls(app.services, caller_of_request, app.access.scope)
-        ending = ending or _end_by_signals(app)
+        ending = ending or _end_by_signals(app) or _make_ending(app)
         refreshing = asyncio.create_task(app.keep_alive.run())
         try:
             async with McpEndpoint(server, options).running() as endpoint:
@@ -77,13 +77,17 @@ async def serve_http(
 
 def _end_by_signals(app: App) -> Ending | None:
     """How a server ends when a signal comes; None where the system has no such signals."""
-    from orgserver.serving.shutdown import Ending  # noqa: PLC0415  # only servers need it
-
     if sys.platform == "win32":
         return None
-    ending = Ending(partial(_drain_seconds, app), app.services.executor.give_up)
+    ending = _make_ending(app)
     ending.on_signals()
     return ending
+
+
+def _make_ending(app: App) -> Ending:
+    from orgserver.serving.shutdown import Ending  # noqa: PLC0415  # only servers need it
+
+    return Ending(partial(_drain_seconds, app), app.services.executor.give_up)
 
 
 def _past_sdk(server: Server[Any], tool_calls: ToolCalls, caller: Caller) -> PlainCalls | None:

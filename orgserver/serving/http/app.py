@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from starlette.types import Receive, Scope, Send
@@ -10,11 +11,14 @@ from orgserver.model.orgs import Caller
 from orgserver.serving.http.authentication import Authenticator
 from orgserver.serving.http.door import Door
 from orgserver.serving.http.endpoint import McpEndpoint
+from orgserver.serving.http.exchange import Exchange
 from orgserver.serving.http.replies import Reply, make_error_reply, make_text_reply, send_reply
 
 logger = logging.getLogger("orgserver.http")
 
 _MCP = "/mcp"
+_ENDING = make_error_reply(503, "this server is ending")
+_FAILED = make_error_reply(500, "this request failed inside orgserver")
 
 
 class HttpApp:
@@ -30,13 +34,16 @@ class HttpApp:
         """Answer one request."""
         if scope["type"] != "http":
             raise RuntimeError(f"no {scope['type']} is served here")
+        exchange = Exchange(scope, send)
         try:
-            reply = await self._answer(scope, receive, send)
+            reply = await self._answer(scope, receive, exchange.send)
+        except asyncio.CancelledError:  # only when the server ends
+            reply = _ENDING
         except Exception:
             logger.exception("a request failed in a way that is not foreseen")
-            reply = make_error_reply(500, "this request failed inside orgserver")
-        if reply is not None:
-            await send_reply(send, reply)
+            reply = _FAILED
+        if reply is not None and not exchange.status:
+            await send_reply(exchange.send, reply)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> Reply | None:
         """The reply; None where it is sent already."""

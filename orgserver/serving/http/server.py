@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import uvicorn
 
 from orgserver.model.errors import ConfigError
 from orgserver.serving.http.app import HttpApp
 from orgserver.serving.http.options import HttpOptions
-from orgserver.serving.shutdown import DRAIN_SECONDS, GIVEN_UP_SECONDS, Ending
+from orgserver.serving.shutdown import Ending
 
 _BACKLOG = 1_024
 _IDLE_SECONDS = 75
+_TICK_SECONDS = 1.0
+_LOOK_SECONDS = 0.02
+_CUT_OFF_SECONDS = 0.5
 
 
 def listen(options: HttpOptions) -> socket.socket:
@@ -35,7 +38,7 @@ def listen(options: HttpOptions) -> socket.socket:
     return listening
 
 
-async def serve(app: HttpApp, listening: socket.socket, ending: Ending | None, ready: Callable[[], None]) -> None:
+async def serve(app: HttpApp, listening: socket.socket, ending: Ending, ready: Callable[[], None]) -> None:
     """Serve on a socket that listens; what is under way when the end is asked for is answered first."""
     config = uvicorn.Config(
         app,
@@ -48,28 +51,57 @@ async def serve(app: HttpApp, listening: socket.socket, ending: Ending | None, r
         proxy_headers=False,
         server_header=False,
         timeout_keep_alive=_IDLE_SECONDS,
-        timeout_graceful_shutdown=int(DRAIN_SECONDS + GIVEN_UP_SECONDS),
     )
-    server = _Server(config)
-    serving = asyncio.create_task(server.serve(sockets=[listening]))
-    listening_to_end = asyncio.create_task(_end(server, ending)) if ending is not None else None
+    serving = asyncio.create_task(_Server(config, ending).serve(sockets=[listening]))
     ready()
-    try:
-        await serving
-    finally:
-        if listening_to_end is not None:
-            listening_to_end.cancel()
-
-
-async def _end(server: uvicorn.Server, ending: Ending) -> None:
-    await ending.requested.wait()
-    server.should_exit = True
+    await serving
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's, without its hands on the process's signals: they are ours."""
+    """uvicorn's, without its hands on the process's signals: they are ours, and so is how it ends."""
+
+    def __init__(self, config: uvicorn.Config, ending: Ending) -> None:
+        super().__init__(config)
+        self._ending = ending
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Capture none."""
         yield
+
+    async def main_loop(self) -> None:
+        """Serve until the end is asked for; once a second the ``Date`` of answers is made anew."""
+        while not self._ending.requested.is_set():
+            await self.on_tick(0)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_TICK_SECONDS):
+                    await self._ending.requested.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more connections, close those on which nothing is asked, and answer what is under way."""
+        for server in self.servers:
+            server.close()
+        for each in sockets or ():
+            each.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()  # the others close with their answers
+        idle = asyncio.Event()
+        waiting = asyncio.create_task(self._wait_until_idle(idle))
+        await self._ending.drain(idle)
+        waiting.cancel()
+        await self._cut_off()
+
+    async def _wait_until_idle(self, idle: asyncio.Event) -> None:
+        while self.server_state.tasks or self.server_state.connections:  # noqa: ASYNC110  # uvicorn tells nobody
+            await asyncio.sleep(_LOOK_SECONDS)
+        idle.set()
+
+    async def _cut_off(self) -> None:
+        """End the requests that did not come whole until now, and close on those who do not read their answers."""
+        tasks = list(self.server_state.tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=_CUT_OFF_SECONDS)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()

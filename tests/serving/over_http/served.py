@@ -30,6 +30,12 @@ class Served:
     url: str
     """Without a path."""
     ending: Ending
+    task: asyncio.Task[None]
+
+    async def end(self) -> None:
+        """Ask it to end, and wait until it has."""
+        self.ending.requested.set()
+        await self.task
 
     async def make_key(self, name: str, *grants: str, **more: Any) -> str:
         """Add a principal with grants; its API key."""
@@ -71,7 +77,7 @@ async def serving(app: App, **options: Any) -> AsyncIterator[Served]:
         await asyncio.wait([port, task], return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             await task
-        yield Served(app, f"http://127.0.0.1:{port.result()}", ending)
+        yield Served(app, f"http://127.0.0.1:{port.result()}", ending, task)
     finally:
         ending.requested.set()
         await task
