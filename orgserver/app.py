@@ -129,6 +129,8 @@ class App:
         """End what runs by itself."""
         if "services" in vars(self):
             await self.services.executor.close()
+        if "people" in vars(self):
+            await self.people.api_keys.close()
 
 
 @asynccontextmanager

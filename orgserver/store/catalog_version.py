@@ -1,13 +1,50 @@
-"""The number that grows with every change of orgs, principals, grants and policies, so that they are read anew."""
+"""The number that grows with each change of orgs, principals, grants, keys and policies, so that they are read anew."""
 
 from __future__ import annotations
 
+import sqlite3
+from pathlib import Path
+
 from sqlalchemy import update
 
-from orgserver.store import tables
+from orgserver.store import sqlite, tables
 from orgserver.store.transaction import Transaction
+
+_QUERY = "SELECT catalog_version FROM store"
 
 
 def changed_in(tx: Transaction) -> None:
-    """Let every process notice that orgs, principals, grants or policies are others now."""
+    """Let every process notice that orgs, principals, grants, keys or policies are others now."""
     tx.connection.execute(update(tables.store).values(catalog_version=tables.store.c.catalog_version + 1))
+
+
+class VersionReader:
+    """Reads the number in the thread that asks, at each request over HTTP: one row, which SQLite has in memory.
+
+    A reader waits for no writer, and this one not for SQLite's own locks either.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._connection: sqlite3.Connection | None = None
+
+    def open(self) -> None:
+        """Connect; sqlite3.Error where that fails. Not for the event loop's thread."""
+        if self._connection is None:
+            self._connection = sqlite.connect_reader(self._file)
+
+    def read(self) -> int | None:
+        """The number as it is now; None where it must be asked for in another way: not opened, or SQLite is busy."""
+        if self._connection is None:
+            return None
+        try:
+            (row,) = self._connection.execute(_QUERY).fetchall()
+        except (sqlite3.Error, ValueError):
+            return None
+        return int(row[0])
+
+    def close(self) -> None:
+        """Disconnect."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from orgserver.model.errors import StoreError
+from orgserver.store.catalog_version import VersionReader
 from orgserver.store.files import APPLICATION_ID, OLDER_SCHEMAS, SCHEMA, checking_briefly, lock_path, prepare_file
 from orgserver.store.processes import lock_holders
 from orgserver.store.processes.lock_holders import Patience
@@ -47,6 +48,8 @@ class Database:
         self.write = self._writer.write
         """Runs a change, and returns its result when it is durable."""
         self._reads: AsyncEngine | None = None
+        self.version_reader = VersionReader(file)
+        """Tells whether orgs and principals are others than those that were read."""
 
     @classmethod
     async def open(
@@ -141,6 +144,7 @@ class Database:
         self.hurry(CLOSING_SECONDS)
         if self._reads is not None:
             with await asyncio.to_thread(self._hold_lock_if_free):
+                self.version_reader.close()
                 await self._reads.dispose()
         await self._writer.close()
 

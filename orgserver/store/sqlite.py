@@ -1,10 +1,11 @@
 """How connections to SQLite are made.
 
-One connection is the writer's, one each has a long scan, and some serve short reads.
+One connection is the writer's, one each has a long scan, some serve short reads, and one reads a single number.
 """
 
 from __future__ import annotations
 
+import sqlite3
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,6 +72,14 @@ def make_reader_engine(file: Path) -> AsyncEngine:
     event.listen(engine.sync_engine, "connect", _prepare_reader)
     event.listen(engine.sync_engine, "begin", _BEGIN_DEFERRED)
     return engine
+
+
+def connect_reader(file: Path) -> sqlite3.Connection:
+    """For single rows, past SQLAlchemy and without a thread; it waits for no lock."""
+    connection = sqlite3.connect(str(file), timeout=0, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA query_only = ON")
+    connection.execute("PRAGMA trusted_schema = OFF")
+    return connection
 
 
 def _prepare_writer(connection: Any, _record: object) -> None:

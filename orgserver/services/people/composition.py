@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from orgserver.services.calls.access import Access
 from orgserver.services.people.groups import Groups
+from orgserver.services.people.identities import Identities
 from orgserver.services.people.keys import ApiKeys
 from orgserver.services.people.principals import Principals
 from orgserver.store.session import Store
@@ -22,4 +23,4 @@ class People:
 
 def make_people(store: Store, access: Access) -> People:
     """Make it."""
-    return People(Principals(store, access), Groups(store, access), ApiKeys(store))
+    return People(Principals(store, access), Groups(store, access), ApiKeys(store, Identities(store)))

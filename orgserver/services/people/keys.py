@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
 from enum import Enum
-from functools import partial
 
 from orgserver.model.access.api_keys import PREFIX, is_api_key, make_api_key
 from orgserver.model.access.principals import ApiKey, Principal
 from orgserver.model.digests import digest_text
-from orgserver.model.errors import PeopleError, StoreError
+from orgserver.model.errors import PeopleError
 from orgserver.model.secret import Secret
 from orgserver.services.people.grants import refuse_past
+from orgserver.services.people.identities import Identities
+from orgserver.services.people.key_uses import KeyUses
 from orgserver.services.people.requests import KeyChanges
 from orgserver.store.people import keys
 from orgserver.store.session import Store
-from orgserver.store.transaction import Transaction, to_datetime
-
-LAST_USE_PAUSE = timedelta(minutes=1)
-"""The last use of a key is written down at most so often."""
+from orgserver.store.transaction import Transaction
 
 
 class KeyRefusal(Enum):
@@ -32,6 +28,14 @@ class KeyRefusal(Enum):
     ENDED = "ended"
     REVOKED = "revoked"
     DISABLED = "disabled"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeyOwner:
+    """Whose key a request brought."""
+
+    principal: Principal
+    key_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,36 +76,31 @@ def _one_of(own: tuple[ApiKey, ...], beginning: str, principal: str) -> ApiKey:
 class ApiKeys:
     """Checks keys that requests bring."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, identities: Identities) -> None:
+        self._identities = identities
+        self._clock = store.database.clock
+        self._uses = KeyUses(store)
 
-    async def check(self, key: Secret) -> Principal | KeyRefusal:
-        """Whose key it is, asked of the store each time; or why it opens nothing."""
+    async def check(self, key: Secret) -> ApiKeyOwner | KeyRefusal:
+        """Whose key it is, as the store has it now; or why it opens nothing."""
         text = key.reveal()
         if not is_api_key(text):
             return KeyRefusal.UNKNOWN
+        snapshot = await self._identities.current()
         digest = digest_text(text)
-        async with self._store.database.reading() as connection:
-            stored = await keys.by_digest(connection, digest)
+        stored = snapshot.keys.get(digest)
         if stored is None or not hmac.compare_digest(stored.digest, digest):
             return KeyRefusal.UNKNOWN
-        refusal = self._refusal(stored)
-        if refusal is not None:
-            return refusal
-        await self._note_use(stored.key)
-        return Principal(stored.key.principal)
-
-    def _refusal(self, stored: keys.StoredKey) -> KeyRefusal | None:
-        if stored.key.revoked_at is not None:
+        now = self._clock()
+        if stored.revoked_at is not None:
             return KeyRefusal.REVOKED
-        if stored.key.is_over(to_datetime(self._store.database.clock())):
+        if stored.until is not None and now >= stored.until:
             return KeyRefusal.ENDED
-        return None if stored.is_enabled else KeyRefusal.DISABLED
+        if stored.principal in snapshot.disabled:
+            return KeyRefusal.DISABLED
+        self._uses.note(stored, now)
+        return ApiKeyOwner(Principal(stored.principal), stored.id)
 
-    async def _note_use(self, key: ApiKey) -> None:
-        now = to_datetime(self._store.database.clock())
-        if key.last_used_at is not None and now - key.last_used_at < LAST_USE_PAUSE:
-            return
-        pause_us = LAST_USE_PAUSE // timedelta(microseconds=1)
-        with suppress(StoreError):  # when it was used last is a courtesy: no request fails for it
-            await self._store.database.write(partial(keys.touch_in, key_id=key.id, pause_us=pause_us))
+    async def close(self) -> None:
+        """Write down which keys were used."""
+        await self._uses.close()

@@ -38,10 +38,10 @@ class Authenticator:
         token = _read_bearer(authorization)
         if token is None:
             return _challenge("a bearer token is needed: an API key of orgserver")
-        principal = await self._api_keys.check(token)
-        if isinstance(principal, KeyRefusal):
+        owner = await self._api_keys.check(token)
+        if isinstance(owner, KeyRefusal):
             return _challenge("this key opens nothing here", error=b', error="invalid_token"')
-        return Authenticated(principal)
+        return Authenticated(owner.principal, owner.key_id)
 
 
 def _read_bearer(authorization: list[bytes]) -> Secret | None:

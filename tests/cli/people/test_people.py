@@ -25,7 +25,8 @@ Checked = Principal | KeyRefusal
 async def check(shell: Shell, *keys: str) -> list[Checked]:
     """What a server would say to these keys now."""
     async with open_app(read_settings({"home": shell.home}, {})) as app:
-        return [await app.people.api_keys.check(Secret(key)) for key in keys]
+        owners = [await app.people.api_keys.check(Secret(key)) for key in keys]
+        return [owner if isinstance(owner, KeyRefusal) else owner.principal for owner in owners]
 
 
 def key_id(ran: Ran) -> str:
