@@ -5,7 +5,8 @@ What went wrong is told by how far the request is proven to have come.
 A reply is counted as it grows: above 256 KiB it needs one of the places for middle-sized replies, above 2 MiB one of
 those for large ones, and whoever finds none waits with the rest unread, so that it stays with the sender. An org has
 fewer places than there are, and waits for its own first: one that sends nothing but large replies, or a byte a second,
-fills its own places and leaves the others'. What such replies say is read one after another, in a thread.
+fills its own places and leaves the others'. What such replies say is read one after another, in a thread, and that of
+smaller ones (above 64 KiB) two at a time, one of each org.
 
 A place is kept until the reply has been read into what is wanted of it, which is small. At most two replies of 32 MiB,
 eight of 2 MiB and one that has been read (``bodies.MAX_COST``) are in memory at once.
@@ -36,6 +37,7 @@ SMALL_BYTES = 256 * 1024
 MIDDLE_BYTES = 2 * 1024 * 1024
 _MIDDLE, _LARGE = 8, 2
 _MIDDLE_OF_ORG, _LARGE_OF_ORG = 2, 1
+_SMALL_READ, _SMALL_READ_OF_ORG = 2, 1
 _OK = 200
 _REQUEST_ID = 100
 """Characters of one that are kept."""
@@ -100,6 +102,7 @@ class OrgReplyMemory:
 
     middle: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, _MIDDLE_OF_ORG))
     large: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, _LARGE_OF_ORG))
+    small_read: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, _SMALL_READ_OF_ORG))
 
 
 @dataclass(slots=True)
@@ -110,6 +113,8 @@ class ReplyMemory:
     large: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, _LARGE))
     reading: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, 1))
     """Whoever has it has its reply read."""
+    small_read: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, _SMALL_READ))
+    """The same for those below the middle size: each thread that reads makes the event loop wait for its turn."""
 
 
 @dataclass(slots=True)
@@ -147,9 +152,12 @@ class Reservation:
         raise failure
 
     async def _aside(self, size: int, work: Callable[[], T]) -> T:
-        if size > SMALL_BYTES and not self._reading:
+        if not self._reading:
             await self.grow(size)
-            await _take(self._reading, self._all.reading)
+            if size > SMALL_BYTES:
+                await _take(self._reading, self._all.reading)
+            else:
+                await _take(self._reading, self._org.small_read, self._all.small_read)
         self._thread = asyncio.get_running_loop().run_in_executor(None, work)
         return await asyncio.shield(self._thread)
 

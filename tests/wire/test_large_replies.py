@@ -6,6 +6,7 @@ import threading
 import traceback
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 
 import pytest
 
@@ -13,7 +14,15 @@ from orgserver.model.errors import CallError, Unanswered
 from orgserver.model.orgs import OrgHosts
 from orgserver.model.secret import Secret
 from orgserver.salesforce.client import SalesforceClient
-from orgserver.salesforce.exchange import MIDDLE_BYTES, SMALL_BYTES, OrgReplyMemory, ReplyMemory, Reservation, Trace
+from orgserver.salesforce.exchange import (
+    INLINE_BYTES,
+    MIDDLE_BYTES,
+    SMALL_BYTES,
+    OrgReplyMemory,
+    ReplyMemory,
+    Reservation,
+    Trace,
+)
 from orgserver.salesforce.protocol.messages import Reply, Request
 from tests.wire import upstream as acts
 from tests.wire.upstream import Act, Form, Upstream
@@ -210,3 +219,27 @@ async def test_an_error_does_not_keep_the_reply_that_it_was_found_in(
         error = error.__cause__ or error.__context__
 
     assert [len(value) for value in kept if value is not content] == []
+
+
+async def test_replies_below_the_middle_size_are_read_two_at_a_time_and_one_of_each_org() -> None:
+    memory, orgs = ReplyMemory(), [OrgReplyMemory() for _ in range(3)]
+    begun, end = list[int](), threading.Event()
+
+    def work(org: int) -> None:
+        begun.append(org)
+        end.wait(10)
+
+    async def exchange(org: int) -> None:
+        with reserving(memory, orgs[org]) as reservation:
+            await reservation.read(INLINE_BYTES + 1, partial(work, org))
+
+    tasks = [asyncio.ensure_future(exchange(org)) for org in (0, 0, 0, 1, 2)]
+    async with asyncio.timeout(10):
+        while len(begun) < 2:
+            await asyncio.sleep(0.005)
+    await asyncio.sleep(0.05)
+
+    assert begun == [0, 1]
+    end.set()
+    await asyncio.gather(*tasks)
+    assert sorted(begun) == [0, 0, 0, 1, 2]

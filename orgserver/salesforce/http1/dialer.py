@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 import aiohappyeyeballs
 
+from orgserver.salesforce.http1.addresses import AddressLookup
 from orgserver.salesforce.http1.connection import Connection
 from orgserver.salesforce.http1.failures import NeverSent, explain_connect_failure
 from orgserver.salesforce.http1.proxy import Proxy, Tunnel, parse_proxy
@@ -28,6 +29,7 @@ class Dialer:
     """Makes connections to origins, through a proxy where there is one."""
 
     def __init__(self, *, tls_context: MakeTlsContext, proxy: str | None, seconds: float) -> None:
+        self._addresses = AddressLookup()
         self._tls_context = tls_context
         self._proxy_url = proxy
         self._seconds = seconds
@@ -52,10 +54,10 @@ class Dialer:
     async def _dial(self, origin: Origin, on_end: OnEnd) -> Connection:
         proxy = self.proxy
         if proxy is None:
-            sock = await _open_socket(origin.host, origin.port)
+            sock = await self._open_socket(origin.host, origin.port)
             return await self._wrap(sock, origin.host if origin.secure else None, lambda: Connection(origin, on_end))
         try:
-            sock = await _open_socket(proxy.host, proxy.port)
+            sock = await self._open_socket(proxy.host, proxy.port)
         except (OSError, RuntimeError, UnicodeError) as error:  # uvloop has the second where asyncio has the first
             raise NeverSent("the proxy (ORGSERVER_PROXY) could not be reached") from error
         name = proxy.host if proxy.secure else None
@@ -64,6 +66,12 @@ class Dialer:
         tunnel = await self._wrap(sock, name, Tunnel)
         await tunnel.open(proxy, origin)
         return await self._secure(tunnel, origin, on_end)
+
+    async def _open_socket(self, host: str, port: int) -> socket.socket:
+        addresses = await self._addresses.find(host, port)
+        return await aiohappyeyeballs.start_connection(
+            addresses, happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS, loop=asyncio.get_running_loop()
+        )
 
     async def _wrap(self, sock: socket.socket, tls_name: str | None, make: Callable[[], P]) -> P:
         """A protocol over a socket, with TLS where there is a name that the certificate must have."""
@@ -86,9 +94,3 @@ class Dialer:
             raise NeverSent("no TLS connection could be made")
         connection.connection_made(transport)
         return connection
-
-
-async def _open_socket(host: str, port: int) -> socket.socket:
-    loop = asyncio.get_running_loop()
-    addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS, loop=loop)

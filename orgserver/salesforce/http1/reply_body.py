@@ -21,8 +21,10 @@ from orgserver.salesforce.http1.requests import Grow
 
 MAX_BODY: Final = 32 * 1024 * 1024
 """The largest reply we read, in bytes, compressed or not."""
-PIECE: Final = 1024 * 1024
+PIECE: Final = 256 * 1024
 """The most that comes out at once, in bytes: whoever reads can let others go on in between."""
+JOINED_INLINE: Final = 1024 * 1024
+"""Bytes that are put together on the event loop; for more, 10 ms at most, others would wait."""
 MAX_CODINGS: Final = 3
 MAX_MEMBERS: Final = 1_000
 """How many gzip members a body may have: an empty one costs 20 bytes to send, and far more to read."""
@@ -57,11 +59,16 @@ class ReplyBody:
             if len(part) == PIECE:
                 await asyncio.sleep(0)  # a few bytes may unpack to very many: other orgs go on meanwhile
 
-    def content(self) -> bytes:
+    async def content(self) -> bytes:
         """The whole body; ReplyLost if it ends before what was packed into it does."""
         if self._unpacker is not None:
             self._unpacker.finish()
-        return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        if len(self._parts) == 1:
+            return self._parts[0]
+        parts, self._parts = self._parts, []
+        if self._size <= JOINED_INLINE:
+            return b"".join(parts)
+        return await asyncio.to_thread(b"".join, parts)
 
     async def _keep(self, part: bytes) -> None:
         self._size += len(part)

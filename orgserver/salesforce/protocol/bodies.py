@@ -45,8 +45,9 @@ _EACH = 64
 _OBJECT = 232
 """An object with one to five names."""
 _SCANNED = 256 * 1024
-_WIDE = tuple(bytes([first]) for first in range(0xF0, 0xF5))
-"""What UTF-8 begins a character with that takes four bytes in a Python text, and with it every other of that text."""
+_WIDE = (*(bytes([first]) for first in range(0xF0, 0xF5)), b"\\ud", b"\\uD")
+"""What begins a character that takes four bytes in a Python text, and with it every other of that text."""
+_LONGEST_SIGN = 3
 _BOM = b"\xef\xbb\xbf"
 _NESTED = (dict, list)
 
@@ -140,7 +141,7 @@ def _check_cost(content: bytes) -> None:
     texts = len(content) * _width(content)
     # signs inside texts are counted, too, at first: that is quick, and nearly always enough
     if (
-        texts + _cost_of_signs(content) > MAX_COST
+        texts + sum(map(_cost_of_signs, _pieces(content))) > MAX_COST
         and texts + sum(map(_cost_of_signs, outside_texts(content))) > MAX_COST
     ):
         raise TooCostly(f"it would take more than {MAX_COST >> 20} MiB of memory")
@@ -152,9 +153,18 @@ def _cost_of_signs(content: bytes) -> int:
 
 def _width(content: bytes) -> int:
     """Bytes for a character, if all of it were one text."""
-    if any(first in content for first in _WIDE) or b"\\ud" in content or b"\\uD" in content:
-        return 4
-    return 1 if content.isascii() and b"\\u" not in content else 2
+    width = 1
+    for piece in _pieces(content, _LONGEST_SIGN - 1):
+        if any(sign in piece for sign in _WIDE):
+            return 4
+        if width == 1 and (b"\\u" in piece or not piece.isascii()):
+            width = 2
+    return width
+
+
+def _pieces(content: bytes, overlap: int = 0) -> Iterator[bytes]:
+    """A long text in parts, each of which is searched in one go: no search holds the interpreter for long."""
+    return (content[start : start + _SCANNED + overlap] for start in range(0, len(content), _SCANNED))
 
 
 def outside_texts(content: bytes, step: int = _SCANNED) -> Iterator[bytes]:

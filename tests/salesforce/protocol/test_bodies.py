@@ -150,3 +150,14 @@ def test_a_refusal_that_is_too_large_has_no_words() -> None:
 
     assert bodies.read(400, {"content-type": "application/json"}, content) is None
     assert bodies.read(400, {"content-type": "application/json"}, content[:10]) is None
+
+
+@pytest.mark.parametrize(
+    ("sign", "width"), [(r"\ud83d\ude00", 4), ("\U0001f600", 4), (r"\u00e9", 2), ("é", 2), ("x", 1)]
+)
+@pytest.mark.parametrize("offset", range(8))
+def test_how_wide_a_text_is_is_seen_also_where_two_parts_of_it_meet(sign: str, width: int, offset: int) -> None:
+    step = 256 * 1024
+    content = b"x" * (step - offset) + sign.encode() + b"x" * step
+
+    assert bodies._width(content) == width
