@@ -1,7 +1,8 @@
 """Refusals that come in a flood, put on record in groups: each is an entry of its own, and few commits have many.
 
 The first is written at once, and those that come after it together, four times a second. Whoever was refused is
-answered when its entry is durable, so a flood waits for its own groups. There are never more of them than connections.
+answered when its entry is durable, so a flood waits for its own groups; and of one round one after another, or all of
+them would call again in the same moment. There are never more of them than connections.
 """
 
 from __future__ import annotations
@@ -74,10 +75,15 @@ class DenialGroups:
             failure = StoreAway("the audit log cannot be written", hint=str(error))
         except Exception as error:  # noqa: BLE001  # it belongs to those who wait, or they would wait for ever
             failure = error
-        for denial in denials:
-            if denial.recorded.done():
-                continue  # nobody waits for it any more
-            if failure is None:
-                denial.recorded.set_result(None)
-            else:
-                denial.recorded.set_exception(failure)
+        loop = asyncio.get_running_loop()
+        for number, denial in enumerate(denials):
+            loop.call_later(number * self._pause_seconds / GROUP, _answer, denial.recorded, failure)
+
+
+def _answer(recorded: asyncio.Future[None], failure: Exception | None) -> None:
+    if recorded.done():
+        return  # nobody waits for it any more
+    if failure is None:
+        recorded.set_result(None)
+    else:
+        recorded.set_exception(failure)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 
@@ -75,7 +76,7 @@ async def test_the_first_refusal_is_written_at_once_and_those_after_it_in_the_ne
     for _ in range(3):
         await denials.record(refused(), DENIED)
 
-    pauses = [after - before for before, after in zip(writes.times, writes.times[1:], strict=False)]
+    pauses = [after - before for before, after in pairwise(writes.times)]
     assert len(pauses) == 3
     assert min(pauses) >= PAUSE * 0.99
 
@@ -110,3 +111,17 @@ async def test_where_the_store_is_away_each_is_told_so_and_the_next_is_tried_aga
     await denials.record(refused("later"), DENIED)
 
     assert [entry.principal for entry in await entries_of(store)] == ["later"]
+
+
+async def test_those_of_one_round_are_answered_one_after_another(denials: DenialGroups) -> None:
+    await denials.record(refused(), DENIED)
+    answered = list[float]()
+
+    async def record() -> None:
+        await denials.record(refused(), DENIED)
+        answered.append(asyncio.get_running_loop().time())
+
+    await asyncio.gather(*(record() for _ in range(GROUP)))
+
+    assert answered[-1] - answered[0] >= PAUSE * 0.9
+    assert sum(after - before > PAUSE / GROUP / 4 for before, after in pairwise(answered)) >= 8
