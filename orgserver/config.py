@@ -29,7 +29,6 @@ _PREFIX = "ORGSERVER_"
 INPUTS = frozenset({"client_id", "client_secret", "refresh_token"})
 """What ``add-org`` takes from the environment; no settings of a file."""
 LATER = frozenset({
-    "http_max_body", "http_rate", "http_in_flight",
     "signin_issuer", "signin_client_id", "signin_client_secret", "signin_new", "signin_groups_claim",
 })  # fmt: skip
 """Settings that this version does not act on: whoever sets one must know."""
@@ -56,6 +55,9 @@ class Settings(BaseModel):
     org_concurrency: int = Field(10, ge=1, le=1_000)
     org_queue: int = Field(500, ge=0, le=100_000)
     call_timeout: float = Field(50.0, gt=0, le=3_600)
+    http_max_body: int = Field(1024 * 1024, ge=1024, le=64 * 1024 * 1024)
+    http_rate: float = Field(60.0, ge=0.1, le=1_000_000)
+    http_in_flight: int = Field(16, ge=1, le=100_000)
     keep_alive_days: float = Field(7.0, ge=0, le=29)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] = "console"

@@ -59,6 +59,8 @@ async def serve_http(
     from orgserver.serving.http.authentication import Authenticator  # noqa: PLC0415  # as above
     from orgserver.serving.http.door import Door  # noqa: PLC0415  # as above
     from orgserver.serving.http.endpoint import McpEndpoint, caller_of_request  # noqa: PLC0415  # as above
+    from orgserver.serving.http.limits import Limits  # noqa: PLC0415  # as above
+    from orgserver.serving.http.throttling import Throttling  # noqa: PLC0415  # as above
     from orgserver.serving.server import build_server_and_calls  # noqa: PLC0415  # the SDK is slow to import
 
     with http.listen(options) as listening:
@@ -69,7 +71,8 @@ async def serve_http(
         refreshing = asyncio.create_task(app.keep_alive.run())
         try:
             async with McpEndpoint(server, options).running() as endpoint:
-                http_app = HttpApp(Door(options), Authenticator(app.people.api_keys), endpoint, label)
+                throttling = Throttling(Limits(options.rate, options.in_flight), app.services, server)
+                http_app = HttpApp(Door(options), Authenticator(app.people.api_keys), throttling, endpoint, label)
                 await http.serve(http_app, listening, ending, partial(ready, port))
         finally:
             refreshing.cancel()  # as above

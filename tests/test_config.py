@@ -161,7 +161,7 @@ def test_the_nearest_name_of_an_unknown_key_is_told(tmp_path: Path, name: str, t
         ("ORGSERVER_HOEM", "ORGSERVER_HOEM in the environment is no setting; did you mean ORGSERVER_HOME?"),
         ("ORGSERVER_home", "ORGSERVER_home in the environment is no setting; did you mean ORGSERVER_HOME?"),
         ("ORGSERVER_REFRESH_TOKN", "ORGSERVER_REFRESH_TOKN in the environment is no setting; did you mean ORGSERVER_REFRESH_TOKEN?"),
-        ("ORGSERVER_HTTP_RATE", "ORGSERVER_HTTP_RATE in the environment: this version does not act on it"),
+        ("ORGSERVER_SIGNIN_NEW", "ORGSERVER_SIGNIN_NEW in the environment: this version does not act on it"),
         ("ORGSERVER_XYZZY", "ORGSERVER_XYZZY in the environment is no setting"),
     ],
 )  # fmt: skip

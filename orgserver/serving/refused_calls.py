@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from mcp_types import ElicitResult
 from pydantic import ValidationError
 
-from orgserver.model.audit import Action
+from orgserver.model.audit import Action, Intent
 from orgserver.model.errors import CallError, Denied, InvalidArgument, OrgserverError, StoreAway, Unanswered
 from orgserver.model.json_text import read_json_text
 from orgserver.model.orgs import Caller
@@ -94,13 +95,25 @@ async def record_refusal(
     services: Services, caller: Caller, tool: str, arguments: Mapping[str, Any], error: Denied
 ) -> None:
     """Put a refusal on record before it is answered, as what the call would have been."""
+    await services.executor.log.refuse(_intent_of(caller, tool, arguments), error)
+
+
+async def record_throttled(
+    services: Services, caller: Caller, request_id: object, tool: str, arguments: Mapping[str, Any], error: Denied
+) -> None:
+    """Put on record, together with others, what was refused because its caller calls too often."""
+    caller = replace(caller, request_id=str(request_id))
+    await services.executor.log.refuse_in_group(_intent_of(caller, tool, arguments), error)
+
+
+def _intent_of(caller: Caller, tool: str, arguments: Mapping[str, Any]) -> Intent:
     spec = toolsets.EVERY.get(tool)
     call = spec.call(caller, arguments) if spec is not None else Call(caller, tool, org_of(arguments))
     # Nobody knows what a tool that does not exist would have done: it is recorded as the least that a call can do.
     action = spec.action if spec is not None else Action.READ
     if arguments.get("preview") is True:
         action = Action.PREVIEW
-    await services.executor.log.refuse(call.intent(action), error)
+    return call.intent(action)
 
 
 def name_error(error: Exception, spec: ToolSpec | None) -> CallError:

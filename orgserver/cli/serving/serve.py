@@ -122,7 +122,9 @@ async def _serve_http(options: dict[str, Any]) -> None:
     refuse_open_address(host)
     async with open_server_app(_settings(**settings_of_offer(options))) as app:
         await _refuse_unknown_orgs(app, "--org" if options["orgs"] else "ORGSERVER_ORGS:")
-        await serve_http(app, HttpOptions(host, port), options["label"], partial(_begin_http, host))
+        limits = app.settings
+        http_options = HttpOptions(host, port, limits.http_max_body, limits.http_rate, limits.http_in_flight)
+        await serve_http(app, http_options, options["label"], partial(_begin_http, host))
 
 
 def _begin_http(host: str, port: int) -> None:

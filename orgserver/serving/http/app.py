@@ -13,6 +13,7 @@ from orgserver.serving.http.door import Door
 from orgserver.serving.http.endpoint import McpEndpoint
 from orgserver.serving.http.exchange import Exchange
 from orgserver.serving.http.replies import Reply, make_error_reply, make_text_reply, send_reply
+from orgserver.serving.http.throttling import Throttling
 
 logger = logging.getLogger("orgserver.http")
 
@@ -24,9 +25,17 @@ _FAILED = make_error_reply(500, "this request failed inside orgserver")
 class HttpApp:
     """Every request comes through here."""
 
-    def __init__(self, door: Door, authenticator: Authenticator, endpoint: McpEndpoint, label: str | None) -> None:
+    def __init__(
+        self,
+        door: Door,
+        authenticator: Authenticator,
+        throttling: Throttling,
+        endpoint: McpEndpoint,
+        label: str | None,
+    ) -> None:
         self._door = door
         self._authenticator = authenticator
+        self._throttling = throttling
         self._endpoint = endpoint
         self._label = label
 
@@ -57,5 +66,11 @@ class HttpApp:
         if isinstance(authenticated, Reply):
             return authenticated
         caller = Caller(authenticated.principal, "http", label=self._label)
-        await self._endpoint.answer(caller, scope, receive, send)
+        leave = await self._throttling.admit(caller, authenticated.key_id, scope, receive)
+        if isinstance(leave, Reply):
+            return leave
+        try:
+            await self._endpoint.answer(caller, scope, receive, send)
+        finally:
+            leave()
         return None

@@ -19,6 +19,10 @@ class HttpOptions:
     port: int
     max_body: int = MAX_BODY
     """Of a request, in bytes."""
+    rate: float = 60.0
+    """Requests of a principal in a second."""
+    in_flight: int = 16
+    """Requests of a principal at once."""
 
 
 def read_address(text: str, option: str) -> tuple[str, int]:
