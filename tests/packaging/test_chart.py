@@ -1,0 +1,135 @@
+"""The chart runs one server, with nothing that it does not need, and refuses values that would not serve."""
+
+from typing import Any
+
+import pytest
+
+from orgserver import __version__
+from tests.packaging import containerfile
+from tests.packaging.published import content
+from tests.packaging.rendering import CHART, VALUES, read_objects, render
+
+PEER = {"podSelector": {"matchLabels": {"app": "caller"}}}
+FULL = VALUES | {
+    "ingress": {"enabled": True, "className": "nginx", "tlsSecretName": "certificate"},
+    "tls": {"secretName": "inner-certificate"},
+    "metrics": {"enabled": True, "from": [PEER]},
+    "networkPolicy": {"from": [PEER]},
+    "extraArgs": ["--read-only"],
+    "env": {"ORGSERVER_KEEP_ALIVE_DAYS": "3"},
+}
+WRONG: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "no TLS anywhere": VALUES | {"trustProxy": []},
+    "an address in the clear": VALUES | {"publicUrl": "http://mcp.example.com"},
+    "two servers": VALUES | {"replicas": 2},
+    "no key": VALUES | {"masterKey": {"existingSecret": ""}},
+    "a key in the values": VALUES | {"env": {"ORGSERVER_MASTER_KEY": "x"}},
+    "another address to listen on": VALUES | {"extraArgs": ["--http=0.0.0.0:1"]},
+    "everybody's proxy by name": VALUES | {"trustProxy": ["ingress"]},
+}
+
+
+@pytest.fixture(scope="module")
+def renderings() -> list[dict[str, Any]]:
+    return render(VALUES, FULL, *WRONG.values())
+
+
+@pytest.fixture(scope="module")
+def pod(renderings: list[dict[str, Any]]) -> dict[str, Any]:
+    return read_objects(renderings[0])["StatefulSet"]["spec"]["template"]["spec"]
+
+
+def test_helm_finds_nothing_but_a_missing_icon(renderings: list[dict[str, Any]]) -> None:
+    findings = [finding["error"] for rendering in renderings[:2] for finding in rendering["findings"]]
+
+    assert set(findings) == {"icon is recommended"}
+    assert f"appVersion: {__version__}" in (CHART / "Chart.yaml").read_text("utf-8")
+
+
+@pytest.mark.parametrize("number", range(len(WRONG)), ids=list(WRONG))
+def test_values_that_would_not_serve_are_refused(renderings: list[dict[str, Any]], number: int) -> None:
+    assert "schema" in renderings[2 + number]["error"]
+
+
+def test_one_server_keeps_its_store_on_a_volume_that_stays(renderings: list[dict[str, Any]]) -> None:
+    spec = read_objects(renderings[0])["StatefulSet"]["spec"]
+    (volume,) = spec["volumeClaimTemplates"]
+
+    assert spec["replicas"] == 1
+    assert volume["spec"]["accessModes"] == ["ReadWriteOnce"]
+    assert spec["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": "Retain", "whenScaled": "Retain"}
+
+
+def test_the_server_is_nobody_special_and_writes_its_volume_alone(pod: dict[str, Any]) -> None:
+    (container,) = pod["containers"]
+    user, group = (int(number) for number in containerfile.last("USER").text.split(":"))
+    (volume,) = containerfile.last("VOLUME").arguments
+
+    assert pod["securityContext"] == {
+        "runAsNonRoot": True, "runAsUser": user, "runAsGroup": group, "fsGroup": group,
+        "fsGroupChangePolicy": "OnRootMismatch", "seccompProfile": {"type": "RuntimeDefault"},
+    }  # fmt: skip
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
+    }  # fmt: skip
+    assert [mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")] == [volume, "/tmp"]
+    assert pod["automountServiceAccountToken"] is False
+    assert {each["name"]: each["value"] for each in container["env"]}["ORGSERVER_HOME"].startswith(f"{volume}/")
+
+
+def test_it_is_asked_whether_it_lives_and_whether_it_can_work(renderings: list[dict[str, Any]]) -> None:
+    for rendering, scheme in zip(renderings[:2], ("HTTP", "HTTPS"), strict=True):
+        (container,) = read_objects(rendering)["StatefulSet"]["spec"]["template"]["spec"]["containers"]
+        probes = {name: container[name]["httpGet"] for name in ("startupProbe", "livenessProbe", "readinessProbe")}
+
+        assert {name: probe["path"] for name, probe in probes.items()} == {
+            "startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": "/readyz",
+        }  # fmt: skip
+        for probe in probes.values():
+            assert (probe["port"], probe["scheme"]) == ("http", scheme)
+            assert probe["httpHeaders"] == [{"name": "Host", "value": "mcp.example.com"}]
+
+
+def test_the_master_key_comes_from_a_secret_and_stands_in_no_object(renderings: list[dict[str, Any]]) -> None:
+    objects = read_objects(renderings[1])
+    pod = objects["StatefulSet"]["spec"]["template"]["spec"]
+    environment = {each["name"]: each for each in pod["containers"][0]["env"]}
+    (volume,) = [each for each in pod["volumes"] if each["name"] == "master-key"]
+
+    assert volume["secret"]["secretName"] == "orgserver-key"
+    assert environment["ORGSERVER_MASTER_KEY_COMMAND"]["value"] == "cat /run/secrets/orgserver/master-key"
+    assert environment["ORGSERVER_KEEP_ALIVE_DAYS"]["value"] == "3"
+    assert "Secret" not in objects
+
+
+def test_only_those_who_are_named_reach_it_and_it_reaches_names_and_salesforce(
+    renderings: list[dict[str, Any]],
+) -> None:
+    policies = [read_objects(rendering)["NetworkPolicy"]["spec"] for rendering in renderings[:2]]
+    ports = [{port["port"] for port in rule["ports"]} for rule in policies[0]["egress"]]
+
+    assert policies[0]["ingress"] == []
+    assert [(rule["from"], rule["ports"][0]["port"]) for rule in policies[1]["ingress"]] == [
+        ([PEER], "http"), ([PEER], "metrics"),
+    ]  # fmt: skip
+    assert ports == [{53}, {443}]
+    assert all(policy["policyTypes"] == ["Ingress", "Egress"] for policy in policies)
+
+
+def test_the_ingress_leads_to_what_clients_need_and_nothing_more(renderings: list[dict[str, Any]]) -> None:
+    spec = read_objects(renderings[1])["Ingress"]["spec"]
+    (rule,) = spec["rules"]
+
+    assert "Ingress" not in read_objects(renderings[0])
+    assert spec["tls"] == [{"hosts": ["mcp.example.com"], "secretName": "certificate"}]
+    assert [path["path"] for path in rule["http"]["paths"]] == ["/mcp", "/.well-known/oauth-protected-resource"]
+
+
+def test_every_value_is_described_by_the_schema() -> None:
+    import yaml
+
+    schema = content(CHART / "values.schema.json")["properties"]
+    values = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
+
+    assert set(values) | {"global", "nameOverride", "fullnameOverride"} == set(schema)

@@ -1,0 +1,60 @@
+"""The compose file keeps its specification, shows nobody but the proxy, and has its key from a file."""
+
+import re
+
+import pytest
+
+from orgserver.config import Settings
+from tests.packaging.composition import FILE, read_services
+from tests.packaging.published import PACKAGING
+
+TEXT = FILE.read_text("utf-8")
+SERVICES = read_services(TEXT)
+ORGSERVER, CADDY = SERVICES["orgserver"], SERVICES["caddy"]
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("cap_drop:", "cap_dropp:"),
+        ("      - master_key\n", "      - another\n"),
+        ("      inside:\n", "      outside:\n"),
+    ],
+    ids=["no such word", "no such secret", "no such network"],
+)
+def test_a_file_that_compose_would_refuse_is_refused_here(right: str, wrong: str) -> None:
+    """The hostile twin: the specification is read, not only the file."""
+    assert right in TEXT
+    with pytest.raises(ValueError, match=r"\w"):
+        read_services(TEXT.replace(right, wrong))
+
+
+def test_the_server_runs_behind_the_proxy_and_believes_it_alone() -> None:
+    words = [word.partition("=")[0] for word in ORGSERVER["command"]]
+    (trusted,) = [word.partition("=")[2] for word in ORGSERVER["command"] if word.startswith("--trust-proxy")]
+
+    assert words[0] == "serve"
+    assert set(words[1:]) == {"--http", "--public-url", "--trust-proxy"}
+    assert trusted == CADDY["networks"]["inside"]["ipv4_address"]
+    assert "ports" not in ORGSERVER
+
+
+def test_the_server_is_hardened_and_its_key_stands_in_a_file() -> None:
+    variables = {name.removeprefix("ORGSERVER_").lower() for name in ORGSERVER["environment"]}
+
+    assert variables <= set(Settings.model_fields)
+    assert ORGSERVER["environment"]["ORGSERVER_MASTER_KEY_COMMAND"] == "cat /run/secrets/master_key"
+    assert ORGSERVER["read_only"] is True
+    assert ORGSERVER["cap_drop"] == ["ALL"]
+    assert ORGSERVER["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_the_proxies_replace_what_a_client_says_of_its_way() -> None:
+    caddy, nginx = ((PACKAGING / "proxies" / name).read_text("utf-8") for name in ("Caddyfile", "nginx.conf"))
+
+    assert "header_up -Forwarded" in caddy
+    assert not re.search(r"^\s*(flush_interval|trusted_proxies)", caddy, re.MULTILINE)
+    for line in ('Forwarded ""', "X-Forwarded-For $remote_addr", "X-Forwarded-Proto $scheme", "Host $http_host"):
+        assert f"proxy_set_header {line};" in nginx
+    assert "proxy_buffering off;" in nginx
+    assert "proxy_next_upstream off;" in nginx
