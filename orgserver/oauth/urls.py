@@ -1,0 +1,126 @@
+"""Which URLs of an issuer are fetched: its own, and keys where it says they are, but never what only this machine sees.
+
+An issuer is the operator's choice; where its keys are is the issuer's, and it may lie.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
+
+_HTTPS_PORT = 443
+_DEFAULT_PORTS = {"https": _HTTPS_PORT, "http": 80}
+_UNSAFE = re.compile(r"[\x00-\x20\x7f\\<>\"^`{|}]")
+_LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
+_PATH = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@-]+)*/?")
+_MAX_HOST = 253
+_MAX_URL = 2_048
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedUrl:
+    """A URL in its parts, of which each was checked."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+    query: str
+
+    @property
+    def origin(self) -> str:
+        """``https://host[:port]``."""
+        return f"{self.scheme}://{self.authority}"
+
+    @property
+    def authority(self) -> str:
+        """``host[:port]``."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host + (f":{self.port}" if self.port != _DEFAULT_PORTS[self.scheme] else "")
+
+    @property
+    def text(self) -> str:
+        """What is fetched."""
+        return self.origin + self.path + (f"?{self.query}" if self.query else "")
+
+    def text_at(self, address: str) -> str:
+        """The same at an address that its host has."""
+        return replace(self, host=address).text
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether it is on this machine by name."""
+        return _is_loopback(self.host)
+
+
+def check_issuer(text: str) -> CheckedUrl:
+    """Read the URL of an issuer, by https unless it is on this machine; ValueError says what is wrong with it."""
+    url = _read_url(text)
+    if url.query or "?" in text:
+        raise ValueError("an issuer has no query")
+    return url
+
+
+def check_keys_url(text: str, issuer: CheckedUrl) -> CheckedUrl:
+    """Read where an issuer says its keys are; ValueError where it may not send us.
+
+    At its own origin; on this machine if it is there itself; else by https on port 443 of a name.
+    """
+    url = _read_url(text)
+    if url.origin == issuer.origin or (url.is_loopback and issuer.is_loopback):
+        return url
+    if url.is_loopback or url.scheme != "https" or url.port != _HTTPS_PORT:
+        raise ValueError("its keys are at an address that another host may not name")
+    return url
+
+
+def find_metadata_urls(issuer: CheckedUrl) -> list[CheckedUrl]:
+    """Where an issuer's metadata may be, in the order of MCP: RFC 8414, OpenID Connect in its form, and in its own."""
+    path = issuer.path.rstrip("/")
+    kinds = ("oauth-authorization-server", "openid-configuration")
+    paths = [f"/.well-known/{kind}{path}" for kind in kinds]
+    if path:
+        paths.append(f"{path}/.well-known/openid-configuration")
+    return [replace(issuer, path=each) for each in paths]
+
+
+def _read_url(text: str) -> CheckedUrl:
+    if len(text) > _MAX_URL or _UNSAFE.search(text) or not text.isascii():
+        raise ValueError("the URL has characters that no issuer's URL has, or too many")
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise ValueError("the URL has a host or port that does not exist") from None
+    if parts.scheme not in _DEFAULT_PORTS or not text.startswith(f"{parts.scheme}://"):
+        raise ValueError("the URL must begin with https://")
+    if "@" in parts.netloc or "%" in parts.netloc or "#" in text:
+        raise ValueError("the URL must hold no user name, no fragment, and a plain host")
+    host = (parts.hostname or "").lower()
+    _check_host(host)
+    if parts.scheme == "http" and not _is_loopback(host):
+        raise ValueError("the URL must be https, for it is not on this machine")
+    if port == 0 or parts.netloc.endswith(":"):
+        raise ValueError("the URL has a host or port that does not exist")
+    if not _PATH.fullmatch(parts.path) or any(step in (".", "..") for step in parts.path.split("/")):
+        raise ValueError("the URL has a path that no issuer has")
+    return CheckedUrl(parts.scheme, host, port or _DEFAULT_PORTS[parts.scheme], parts.path, parts.query)
+
+
+def _check_host(host: str) -> None:
+    if _is_loopback(host):
+        return
+    labels = host.split(".")
+    if len(host) > _MAX_HOST or not all(_LABEL.fullmatch(label) for label in labels):
+        raise ValueError("the URL's host is no host name")
+    if labels[-1].isdigit() or labels[-1].startswith("0x"):  # 127.1 and 2130706433 are addresses in disguise
+        raise ValueError("the URL's host is an address, not a name")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
