@@ -20,7 +20,7 @@ from orgserver.services.calls.access import Access
 from orgserver.services.calls.confirmation import Notify
 from orgserver.services.composition import Services, make_services
 from orgserver.services.key_rotation import MasterKeys
-from orgserver.services.observer import Observer
+from orgserver.services.observer import Observer, ObserverPair
 from orgserver.services.orgs.enrolment import Enrolment
 from orgserver.services.orgs.keepalive import KeepAlive
 from orgserver.services.orgs.registry import Registry
@@ -186,11 +186,12 @@ async def open_app(
 
 
 @asynccontextmanager
-async def open_server_app(settings: Settings) -> AsyncIterator[App]:
+async def open_server_app(settings: Settings, metrics: Observer | None = None) -> AsyncIterator[App]:
     """Open everything for a server of the scope that the settings name, with whoever is to see its calls."""
     from orgserver.telemetry.environment import observe  # noqa: PLC0415  # only servers need it
 
-    with observe() as observer:  # ends last: it is to tell of every call
+    with observe() as telemetry:  # ends last: it is to tell of every call
+        observer = ObserverPair(telemetry, metrics) if telemetry and metrics else telemetry or metrics
         notify = await _desktop(settings)
         async with open_app(settings, _scope(settings), observer, Patience(tell=logger.warning), notify) as app:
             # By calls: never to their end, and not for somebody who does not go on by himself.

@@ -11,7 +11,10 @@ from datetime import UTC, datetime
 from orgserver.config import Settings
 from orgserver.model.text import escape_json, escape_text
 
-FIELDS = ("request", "org", "tool", "outcome", "ms", "entry", "rotated", "count")
+FIELDS = (
+    "request", "org", "tool", "outcome", "source", "method", "path", "status", "ms", "bytes", "principal", "key",
+    "entry", "rotated", "count",
+)  # fmt: skip
 """What callers may attach with ``extra=``; never values, tokens or record names."""
 
 _LOUD = ("httpx", "httpcore", "sqlalchemy", "alembic", "mcp", "asyncio", "aiosqlite", "uvicorn")

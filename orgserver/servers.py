@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,11 +17,15 @@ if TYPE_CHECKING:
     from mcp.server.lowlevel import Server
 
     from orgserver.app import App
+    from orgserver.model.access.principals import Principal
     from orgserver.serving.early.lines import EarlyLines
+    from orgserver.serving.http.exchange import Exchange
+    from orgserver.serving.http.monitoring.pages import MonitoringPages
     from orgserver.serving.http.options import HttpOptions
     from orgserver.serving.plain_calls import PlainCalls
     from orgserver.serving.shutdown import Ending
     from orgserver.serving.tool_calls import ToolCalls
+    from orgserver.telemetry.prometheus import PrometheusMetrics
 
 _BUSY_SECONDS, _HASTE_SECONDS = 1.0, 0.3
 """How long the store is waited for when the server ends, and how long when that was in vain: 5 s in all."""
@@ -50,32 +55,76 @@ async def serve_stdio(app: App, caller: Caller, ready: Callable[[], None], early
         refreshing.cancel()  # a refresh under way is waited for when the app closes
 
 
+def make_metrics() -> PrometheusMetrics:
+    """What counts the calls of a server over HTTP, from before the first of them."""
+    from orgserver.telemetry.prometheus import PrometheusMetrics  # noqa: PLC0415  # no server on stdio needs it
+
+    return PrometheusMetrics()
+
+
 async def serve_http(
-    app: App, options: HttpOptions, label: str | None, ready: Callable[[int], None], ending: Ending | None = None
+    app: App,
+    options: HttpOptions,
+    label: str | None,
+    ready: Callable[[int], None],
+    ending: Ending | None = None,
+    metrics: PrometheusMetrics | None = None,
 ) -> None:
-    """Serve MCP over HTTP until a signal comes, or ``ending`` is requested; ``ready`` is told the port."""
+    """Serve MCP over HTTP until a signal comes, or ``ending`` is requested; ``ready`` is told the port.
+
+    ``metrics`` are those that see the app's calls.
+    """
     from orgserver.serving.http import server as http  # noqa: PLC0415  # no server on stdio needs it
     from orgserver.serving.http.app import HttpApp  # noqa: PLC0415  # as above
     from orgserver.serving.http.authentication import Authenticator  # noqa: PLC0415  # as above
     from orgserver.serving.http.door import Door  # noqa: PLC0415  # as above
     from orgserver.serving.http.endpoint import McpEndpoint, caller_of_request  # noqa: PLC0415  # as above
     from orgserver.serving.http.limits import Limits  # noqa: PLC0415  # as above
+    from orgserver.serving.http.monitoring.listener import MonitoringApp  # noqa: PLC0415  # as above
     from orgserver.serving.http.throttling import Throttling  # noqa: PLC0415  # as above
     from orgserver.serving.server import build_server_and_calls  # noqa: PLC0415  # the SDK is slow to import
+    from orgserver.tools import toolsets  # noqa: PLC0415  # as above
 
-    with http.listen(options) as listening:
+    metrics = metrics or make_metrics()
+    metrics.tools = toolsets.of_scope(app.access.scope).keys()
+    with ExitStack() as stack:
+        listening = stack.enter_context(http.listen(options.host, options.port, "--http"))
         port = listening.getsockname()[1]
         options = replace(options, port=port)
         server, _ = build_server_and_calls(app.services, caller_of_request, app.access.scope)
         ending = ending or _end_by_signals(app) or _make_ending(app)
+        pages, watch = _monitor(app, metrics)
+        apart = []
+        if options.metrics is not None:
+            port_apart = stack.enter_context(http.listen(*options.metrics, "--metrics"))
+            apart.append(http.serve(MonitoringApp(pages), port_apart, ending, lambda: None))
         refreshing = asyncio.create_task(app.keep_alive.run())
         try:
             async with McpEndpoint(server, options).running() as endpoint:
                 throttling = Throttling(Limits(options.rate, options.in_flight), app.services, server)
-                http_app = HttpApp(Door(options), Authenticator(app.people.api_keys), throttling, endpoint, label)
-                await http.serve(http_app, listening, ending, partial(ready, port))
+                authenticator = Authenticator(app.people.api_keys)
+                http_app = HttpApp(Door(options), authenticator, throttling, endpoint, pages, watch, label)
+                await asyncio.gather(http.serve(http_app, listening, ending, partial(ready, port)), *apart)
         finally:
             refreshing.cancel()  # as above
+
+
+def _monitor(app: App, metrics: PrometheusMetrics) -> tuple[MonitoringPages, Callable[[Exchange], None]]:
+    """What a server tells of itself, and what hears of each request that is answered."""
+    from orgserver.services.doctor.readiness import Readiness  # noqa: PLC0415  # no server on stdio needs it
+    from orgserver.serving.http.monitoring.access_log import log_exchange  # noqa: PLC0415  # as above
+    from orgserver.serving.http.monitoring.pages import MonitoringPages, name_route  # noqa: PLC0415  # as above
+
+    async def is_admin(principal: Principal) -> bool:
+        return await app.access.has_role(principal, "admin")
+
+    def watch(exchange: Exchange) -> None:
+        log_exchange(exchange)
+        route = name_route(exchange.scope["path"])
+        metrics.count_request(route, exchange.status, exchange.seconds, is_limited=exchange.is_limited)
+
+    render = partial(metrics.render, app.store, app.access.client.count_calls)
+    return MonitoringPages(Readiness(app.store), render, is_admin), watch
 
 
 def _end_by_signals(app: App) -> Ending | None:

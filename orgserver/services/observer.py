@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from orgserver.model.audit import Completion, Intent, Outcome
 from orgserver.model.errors import CallError
+from orgserver.model.orgs import OrgKind
 
 
 @dataclass(slots=True)
@@ -16,6 +17,8 @@ class Watched:
 
     intent: Intent
     completion: Completion | None = None
+    org_kind: OrgKind | None = None
+    """Of the org that is known for certain."""
 
     def failed(self, error: BaseException) -> None:
         """What the agent is told stands above what was recorded: the store may have been away."""

@@ -24,15 +24,15 @@ _LIFE_DAYS = 30
 _LEFT = (1, 3, 7, 14)
 _DAY_US = 86_400_000_000
 _OTHER = "other"
+_UNAUTHORIZED = 401
 
 
 class PrometheusMetrics(Observer):
     """Counts what it sees, in a registry of its own."""
 
-    def __init__(self, tools: Collection[str]) -> None:
-        self._tools = frozenset(tools)
-        self.kind_of: Callable[[str], str | None] = lambda _row_id: None
-        """The kind of the org of a row."""
+    def __init__(self, tools: Collection[str] = ()) -> None:
+        self.tools = tools
+        """Those that are counted by name; what strangers called a tool is no label."""
         registry = self._registry = CollectorRegistry()
         labels = ("kind", "outcome", "tool")
         self._calls = Counter("orgserver_calls", "Tool calls that ended.", labels, registry=registry)
@@ -75,12 +75,30 @@ class PrometheusMetrics(Observer):
         self._wait = Gauge(
             "orgserver_store_longest_wait_seconds", "How long somebody has waited for a change.", registry=registry
         )
+        self._requests = Counter(
+            "orgserver_http_requests", "Answered HTTP requests.", ("route", "status"), registry=registry
+        )
+        self._request_seconds = Histogram(
+            "orgserver_http_request_duration_seconds",
+            "From the head of a request until its answer was sent.",
+            ("route",),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._auth_failures = Counter(
+            "orgserver_auth_failures",
+            "Requests whose key or token opened nothing, or that had none.",
+            registry=registry,
+        )
+        self._rate_limited = Counter(
+            "orgserver_rate_limited", "Requests that came too soon, or beside too many.", registry=registry
+        )
         build = Gauge("orgserver_build_info", "The version that runs.", ("version",), registry=registry)
         build.labels(orgserver.__version__).set(1)
 
     @contextmanager
     def call(self, watched: Watched) -> Iterator[None]:
-        """Count a call when it has ended; what strangers called a tool is no label."""
+        """Count a call when it has ended."""
         began = time.perf_counter()
         self._in_flight.inc()
         try:
@@ -89,15 +107,23 @@ class PrometheusMetrics(Observer):
             self._in_flight.dec()
             completion = watched.completion or Completion(Outcome.UNKNOWN)
             name = watched.intent.tool or ""
-            tool = name if name in self._tools else _OTHER
-            row_id = watched.intent.org_row
-            kind = (self.kind_of(row_id) if row_id else None) or "unknown"
+            tool = name if name in self.tools else _OTHER
+            kind = watched.org_kind or "unknown"
             self._calls.labels(kind, completion.outcome.value, tool).inc()
             self._seconds.labels(kind, tool).observe(time.perf_counter() - began)
 
     def refreshed(self, error_code: str | None = None) -> None:
         """Count a request for an access token."""
         self._refreshes.labels("rejected" if error_code else "succeeded").inc()
+
+    def count_request(self, route: str, status: int, seconds: float, *, is_limited: bool) -> None:
+        """Count a request over HTTP; without a status, its client went away before it was answered."""
+        self._requests.labels(route, str(status or "none")).inc()
+        self._request_seconds.labels(route).observe(seconds)
+        if status == _UNAUTHORIZED:
+            self._auth_failures.inc()
+        if is_limited:
+            self._rate_limited.inc()
 
     async def render(self, store: Store, count_calls: Callable[[], tuple[int, int]]) -> bytes:
         """Everything as text; StoreError while the store cannot be read."""

@@ -93,7 +93,7 @@ async def _refuse(shell: Shell) -> None:
         "audit undo", "audit undo 01a20d8b-0000-7000-8000-000000000000 --dry-run", "audit verify {folder}/none.jsonl",
         "audit prune --before 400d", "audit erase", "restore {folder}/none.db", "connect nope",
         "connect codex --org acne --print", "connect codex --toolset nope --print", "serve --toolset nope",
-        "serve --org acne", "serve --http 127.0.0.1:1", "import-orgs", "import-orgs --csv {folder}/none.csv",
+        "serve --org acne", "serve --http 8080", "import-orgs", "import-orgs --csv {folder}/none.csv",
         "sandbox --orgs 0",
     ):  # fmt: skip
         await shell.run(page, line)

@@ -25,7 +25,7 @@ def read(text: bytes) -> dict[tuple[str, ...], float]:
 
 def observe(metrics: Any, tool: str, outcome: Outcome) -> None:
     intent = Intent("1", "ada", "http", Action.READ, tool=tool, org="acme", org_row=RowId("r1"))
-    watched = Watched(intent)
+    watched = Watched(intent, org_kind="production")
     with metrics.call(watched):
         watched.completion = Completion(outcome)
 
@@ -33,12 +33,15 @@ def observe(metrics: Any, tool: str, outcome: Outcome) -> None:
 async def test_calls_refreshes_orgs_and_the_store_are_measured(app: App, caller: Caller) -> None:
     await app.registry.update(caller, "globex", enabled=False)
     metrics, second = PrometheusMetrics([TOOL]), PrometheusMetrics([TOOL])
-    metrics.kind_of = {"r1": "production"}.get
     both = ObserverPair(second, metrics)
     observe(both, TOOL, Outcome.SUCCEEDED)
     observe(both, "ignore\nall instructions", Outcome.DENIED)
     both.refreshed()
     both.refreshed("invalid_grant")
+    metrics.count_request("/mcp", 200, 0.01, is_limited=False)
+    metrics.count_request("/mcp", 401, 0.01, is_limited=False)
+    metrics.count_request("/mcp", 429, 0.01, is_limited=True)
+    metrics.count_request("/mcp", 0, 0.01, is_limited=False)
 
     text = await metrics.render(app.store, app.access.client.count_calls)
     samples = read(text)
@@ -47,6 +50,10 @@ async def test_calls_refreshes_orgs_and_the_store_are_measured(app: App, caller:
     assert samples["orgserver_calls_total", "kind=production", "outcome=denied", "tool=other"] == 1
     assert samples["orgserver_call_duration_seconds_count", "kind=production", f"tool={TOOL}"] == 1
     assert samples["orgserver_refreshes_total", "outcome=rejected"] == 1
+    assert samples["orgserver_http_requests_total", "route=/mcp", "status=200"] == 1
+    assert samples["orgserver_http_requests_total", "route=/mcp", "status=none"] == 1
+    assert samples["orgserver_http_request_duration_seconds_count", "route=/mcp"] == 4
+    assert samples["orgserver_auth_failures_total",] == samples["orgserver_rate_limited_total",] == 1
     assert samples["orgserver_orgs", "state=ready"] == 1
     assert samples["orgserver_orgs", "state=disabled"] == 1
     assert samples["orgserver_orgs", "state=needs_login"] == 0
@@ -57,7 +64,7 @@ async def test_calls_refreshes_orgs_and_the_store_are_measured(app: App, caller:
     for name in (b"ada", b"acme", b"globex", b"instructions"):
         assert name not in text
     assert read(await second.render(app.store, app.access.client.count_calls)).keys() >= {
-        ("orgserver_calls_total", "kind=unknown", "outcome=succeeded", f"tool={TOOL}")
+        ("orgserver_calls_total", "kind=production", "outcome=succeeded", f"tool={TOOL}")
     }
 
 

@@ -53,6 +53,7 @@ _REAL = ("database_url", "master_key", "master_key_file", "master_key_command", 
     shell_complete=completion.registered_principals,
 )
 @click.option("--label", metavar="TEXT", help="A word to find this server's calls by in the audit log.")
+@click.option("--metrics", metavar="HOST:PORT", help="Where Prometheus reads figures over HTTP, without a key.")
 @click.option("--sandbox", is_flag=True, help="Serve two pretend orgs; nothing of yours is read or changed.")
 @click.option("--tls-cert", hidden=True)
 @click.option("--tls-key", hidden=True)
@@ -115,16 +116,18 @@ def _refuse_one_caller(options: dict[str, Any]) -> None:
 
 async def _serve_http(options: dict[str, Any]) -> None:
     from orgserver.app import open_server_app  # noqa: PLC0415  # slow to import
-    from orgserver.servers import serve_http  # noqa: PLC0415  # slow to import
+    from orgserver.servers import make_metrics, serve_http  # noqa: PLC0415  # slow to import
     from orgserver.serving.http.options import HttpOptions, read_address, refuse_open_address  # noqa: PLC0415  # HTTP
 
     host, port = read_address(options["http"], "--http")
     refuse_open_address(host)
-    async with open_server_app(_settings(**settings_of_offer(options))) as app:
+    metrics = make_metrics()
+    async with open_server_app(_settings(**settings_of_offer(options)), metrics) as app:
         await _refuse_unknown_orgs(app, "--org" if options["orgs"] else "ORGSERVER_ORGS:")
         limits = app.settings
-        http_options = HttpOptions(host, port, limits.http_max_body, limits.http_rate, limits.http_in_flight)
-        await serve_http(app, http_options, options["label"], partial(_begin_http, host))
+        apart = read_address(options["metrics"], "--metrics") if options["metrics"] else None
+        http_options = HttpOptions(host, port, limits.http_max_body, limits.http_rate, limits.http_in_flight, apart)
+        await serve_http(app, http_options, options["label"], partial(_begin_http, host), metrics=metrics)
 
 
 def _begin_http(host: str, port: int) -> None:

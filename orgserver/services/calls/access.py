@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from orgserver.model.access.policies import Policy
-from orgserver.model.access.principals import Permission
+from orgserver.model.access.principals import Permission, Principal, Role
 from orgserver.model.access.standing import Standing
 from orgserver.model.access.usage import ApiUse
 from orgserver.model.errors import CallError, NotSent, StaleToken
@@ -191,6 +191,11 @@ class Access:
         if self._catalog is None or caller.principal.is_local:
             return None
         return self._catalog.standings.get(caller.principal.name)
+
+    async def has_role(self, principal: Principal, role: Role) -> bool:
+        """Whether a principal has a role, as the store has it now."""
+        standing = (await self._current()).standings.get(principal.name)
+        return standing is not None and standing.enabled and role in standing.roles
 
     def policy(self, caller: Caller, org: Org) -> Policy:
         """What limits a caller in an org: the org's policy, and the caller's own limits."""

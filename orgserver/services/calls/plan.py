@@ -156,6 +156,7 @@ class Execution(Watched, Generic[T]):
 
     def make_plan(self, org: Org) -> Plan[T]:
         """Plan the operation in its org; its intent says what is known of it also when the arguments are wrong."""
+        self.org_kind = org.kind
         try:
             plan = self.operation.plan(self.call, org)
         except BaseException:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from starlette.types import Receive, Scope, Send
 
 from orgserver.model.orgs import Caller
-from orgserver.serving.http.authentication import Authenticator
+from orgserver.serving.http.authentication import Authenticated, Authenticator
 from orgserver.serving.http.door import Door
 from orgserver.serving.http.endpoint import McpEndpoint
 from orgserver.serving.http.exchange import Exchange
+from orgserver.serving.http.monitoring.pages import PAGES, PROBES, MonitoringPages, has_host_within
 from orgserver.serving.http.replies import Reply, make_error_reply, make_text_reply, send_reply
 from orgserver.serving.http.throttling import Throttling
 
@@ -31,12 +33,16 @@ class HttpApp:
         authenticator: Authenticator,
         throttling: Throttling,
         endpoint: McpEndpoint,
+        pages: MonitoringPages,
+        watch: Callable[[Exchange], None],
         label: str | None,
     ) -> None:
         self._door = door
         self._authenticator = authenticator
         self._throttling = throttling
         self._endpoint = endpoint
+        self._pages = pages
+        self._watch = watch
         self._label = label
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -45,7 +51,7 @@ class HttpApp:
             raise RuntimeError(f"no {scope['type']} is served here")
         exchange = Exchange(scope, send)
         try:
-            reply = await self._answer(scope, receive, exchange.send)
+            reply = await self._answer(exchange, receive)
         except asyncio.CancelledError:  # only when the server ends
             reply = _ENDING
         except Exception:
@@ -53,24 +59,39 @@ class HttpApp:
             reply = _FAILED
         if reply is not None and not exchange.status:
             await send_reply(exchange.send, reply)
+        self._watch(exchange)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> Reply | None:
+    async def _answer(self, exchange: Exchange, receive: Receive) -> Reply | None:
         """The reply; None where it is sent already."""
+        scope, path = exchange.scope, exchange.scope["path"]
         admitted = self._door.admit(scope)
         if isinstance(admitted, Reply):
-            return admitted
-        if scope["path"] != _MCP:
+            is_probe = path in PROBES and has_host_within(scope["headers"])
+            return await self._pages.answer(path, scope["method"], None) if is_probe else admitted
+        exchange.source = admitted.source
+        if path != _MCP and path not in PAGES:
             return make_text_reply(404, "nothing is here; MCP is at /mcp")
         authorization = [value for name, value in scope["headers"] if name == b"authorization"]
+        if path in PROBES and not authorization:
+            return await self._pages.answer(path, scope["method"], None)
         authenticated = await self._authenticator.authenticate(authorization, admitted.source)
         if isinstance(authenticated, Reply):
             return authenticated
+        exchange.principal, exchange.key_id = authenticated.principal.name, authenticated.key_id
+        if path in PAGES:
+            return await self._pages.answer(path, scope["method"], authenticated.principal)
+        return await self._answer_mcp(exchange, authenticated, receive)
+
+    async def _answer_mcp(self, exchange: Exchange, authenticated: Authenticated, receive: Receive) -> Reply | None:
+        """Answer whoever is known, within its limits."""
+        scope = exchange.scope
         caller = Caller(authenticated.principal, "http", label=self._label)
         leave = await self._throttling.admit(caller, authenticated.key_id, scope, receive)
         if isinstance(leave, Reply):
+            exchange.is_limited = True
             return leave
         try:
-            await self._endpoint.answer(caller, scope, receive, send)
+            await self._endpoint.answer(caller, scope, receive, exchange.send)
         finally:
             leave()
         return None

@@ -8,19 +8,36 @@ from starlette.types import Message, Scope, Send
 
 
 class Exchange:
-    """Sends the answer to one request, and remembers of it what is told afterwards."""
+    """Sends the answer to one request, and remembers of both what is told afterwards."""
 
-    __slots__ = ("_send", "began", "is_complete", "scope", "sent_bytes", "status")
+    __slots__ = (
+        "_began", "_send", "is_complete", "is_limited", "key_id", "principal", "request_id", "scope", "sent_bytes",
+        "source", "status",
+    )  # fmt: skip
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self.scope = scope
         self._send = send
-        self.began = time.perf_counter()
+        self._began = time.perf_counter()
+        client = scope.get("client")
+        self.source: str = client[0] if client else ""
+        """Where it came from, as far as that is known by now."""
+        self.principal: str | None = None
+        self.key_id: str | None = None
+        self.request_id: str | None = None
+        """Of the message in it, where it was read."""
+        self.is_limited = False
+        """Whether it came too soon, or beside too many."""
         self.status = 0
         """Of the answer; 0 until one has begun."""
         self.sent_bytes = 0
         """Of its body."""
         self.is_complete = False
+
+    @property
+    def seconds(self) -> float:
+        """How long it has taken until now."""
+        return time.perf_counter() - self._began
 
     async def send(self, message: Message) -> None:
         """Send a part of the answer."""

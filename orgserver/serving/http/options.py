@@ -23,6 +23,8 @@ class HttpOptions:
     """Requests of a principal in a second."""
     in_flight: int = 16
     """Requests of a principal at once."""
+    metrics: tuple[str, int] | None = None
+    """Host and port where figures are read without a key."""
 
 
 def read_address(text: str, option: str) -> tuple[str, int]:

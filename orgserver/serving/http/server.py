@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from orgserver.model.errors import ConfigError
-from orgserver.serving.http.app import HttpApp
-from orgserver.serving.http.options import HttpOptions
 from orgserver.serving.shutdown import Ending
 
 _BACKLOG = 1_024
@@ -21,24 +20,24 @@ _LOOK_SECONDS = 0.02
 _CUT_OFF_SECONDS = 0.5
 
 
-def listen(options: HttpOptions) -> socket.socket:
-    """Take the address; ConfigError where somebody else has it."""
-    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+def listen(host: str, port: int, option: str) -> socket.socket:
+    """Take an address that an option names; ConfigError where somebody else has it."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((options.host, options.port))
+        listening.bind((host, port))
         listening.listen(_BACKLOG)
     except OSError as error:
         listening.close()
         raise ConfigError(
-            f"--http {options.host}:{options.port}: {error.strerror or error}",
+            f"{option} {host}:{port}: {error.strerror or error}",
             hint="give another port, or 0 for a free one",
         ) from None
     return listening
 
 
-async def serve(app: HttpApp, listening: socket.socket, ending: Ending, ready: Callable[[], None]) -> None:
+async def serve(app: ASGIApp, listening: socket.socket, ending: Ending, ready: Callable[[], None]) -> None:
     """Serve on a socket that listens; what is under way when the end is asked for is answered first."""
     config = uvicorn.Config(
         app,

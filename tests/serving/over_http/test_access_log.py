@@ -1,0 +1,88 @@
+"""One line a request: who, what, how it ended; no query, header or body, and no line that a stranger made up."""
+
+import asyncio
+import io
+import json
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from orgserver.app import App
+from orgserver.config import Settings
+from orgserver.logs import start_logging
+from tests.serving.over_http.served import serving
+from tests.serving.over_http.test_ending import ACCEPTED, CREATE
+
+FIELDS = {
+    "time", "level", "logger", "message", "source", "method", "path", "status", "ms", "bytes", "principal", "key",
+}  # fmt: skip
+
+
+Log = Callable[..., io.StringIO]
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Log]:
+    """Starts logging into a buffer; what the test changed is put back."""
+    root, ours = logging.getLogger(), logging.getLogger("orgserver")
+    before = root.handlers[:], root.level, ours.level
+
+    def start(**settings: str) -> io.StringIO:
+        out = io.StringIO()
+        monkeypatch.setattr("sys.stderr", out)
+        start_logging(Settings(home=tmp_path, **settings))  # type: ignore[arg-type]
+        return out
+
+    yield start
+    root.handlers[:] = before[0]
+    root.setLevel(before[1])
+    ours.setLevel(before[2])
+    logging.captureWarnings(capture=False)
+
+
+async def access_lines(out: io.StringIO, number: int) -> list[str]:
+    """So many lines; each comes when its answer is gone."""
+    async with asyncio.timeout(5):
+        while len(lines := [line for line in out.getvalue().splitlines() if "orgserver.access" in line]) < number:
+            await asyncio.sleep(0.01)
+    return lines
+
+
+async def test_a_line_tells_who_asked_what_and_how_it_ended(app: App, log: Log) -> None:
+    async with serving(app) as served:
+        key = await served.make_key("ada", "acme:read,write")
+        out = log(log_format="json")
+        async with served.raw(key, cookie="c00kie-of-ada") as client:
+            await client.post("/mcp?token=c4nary-in-query", json=CREATE, headers=ACCEPTED)
+            await client.get("/forged%0A12:00:00%20info%1B[2J")
+            await client.get("/healthz")
+        async with served.raw("osk_" + "x" * 49) as client:
+            await client.post("/mcp", json=CREATE)
+        lines = [json.loads(line) for line in await access_lines(out, 3)]
+
+    call, refused, forged = sorted(lines, key=lambda line: (line["path"] != "/mcp", line["status"]))
+    assert call.keys() - {"request"} == FIELDS
+    assert (call["method"], call["path"], call["status"], call["principal"]) == ("POST", "/mcp", 200, "ada")
+    assert (call["source"], call["message"], call["level"]) == ("127.0.0.1", "request", "info")
+    assert 0 < call["ms"] < 60_000 and call["bytes"] > 20
+    (record,) = await app.people.principals.all()
+    assert call["key"] == record.keys[0].id
+    assert (forged["status"], forged["path"]) == (404, "/forged\n12:00:00 info\x1b[2J")
+    assert refused["status"] == 401 and "principal" not in refused
+    assert "\x1b" not in out.getvalue()
+    for secret in (key, key[4:20], "c00kie", "c4nary", "Byron", "Bearer"):
+        assert secret not in out.getvalue()
+
+
+async def test_nothing_is_told_above_the_level_that_is_set(app: App, log: Log) -> None:
+    async with serving(app) as served, served.raw(None) as client:
+        quiet = log(log_level="warning")
+        await client.get("/mcp")
+        loud = log(log_level="debug")
+        await client.get("/healthz")
+        (line,) = await access_lines(loud, 1)
+        assert quiet.getvalue() == ""
+
+    assert "request source=127.0.0.1 method=GET path=/healthz status=200 ms=" in line
