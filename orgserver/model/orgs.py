@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Literal, Protocol
 
 from orgserver.model.access.policies import Policy
-from orgserver.model.access.principals import Principal
+from orgserver.model.access.principals import Permission, Principal
 from orgserver.model.names import Alias, OrgId, RowId
 from orgserver.model.secret import Secret
 
@@ -206,6 +206,8 @@ class Caller:
     elicitor: Elicitor | None = field(default=None, compare=False, repr=False)
     """None where the client cannot ask anybody."""
     progress: Progress | None = field(default=None, compare=False, repr=False)
+    scopes: frozenset[Permission] | None = None
+    """What its access token is narrowed to; None: nothing but the grants limits it."""
 
     async def tell(self, done: float, total: float | None, message: str) -> None:
         """Say how far the call has come, if anybody listens. What is said must grow from one time to the next."""

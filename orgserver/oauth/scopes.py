@@ -1,4 +1,4 @@
-"""The scopes of this server, and those of them that a token has. None implies another."""
+"""The scopes of this server that a token has. None implies another."""
 
 from __future__ import annotations
 
@@ -6,14 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from orgserver.model.access.principals import PERMISSIONS, Permission
+from orgserver.model.access.scopes import scope_of
 
-_PREFIX = "orgs:"
-_BY_SCOPE: dict[str, Permission] = {f"{_PREFIX}{permission}": permission for permission in PERMISSIONS}
-
-
-def scope_text(permissions: Iterable[Permission]) -> str:
-    """The scopes that stand for permissions, always in one order: ``orgs:read orgs:write``."""
-    return " ".join(f"{_PREFIX}{each}" for each in PERMISSIONS if each in permissions)
+_BY_SCOPE: dict[str, Permission] = {scope_of(permission): permission for permission in PERMISSIONS}
 
 
 def read_scopes(claims: Mapping[str, Any]) -> frozenset[Permission]:

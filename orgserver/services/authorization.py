@@ -135,7 +135,7 @@ class Authorization:
     def _decide_on(self, caller: Caller, org: Org, act: Act, used: ApiUse | None = None) -> Decision:
         access = self._access
         standing = access.standing(caller)
-        return decide(caller.principal, standing, access.scope, org, act, access.now(), used)
+        return decide(caller.principal, standing, access.scope, org, act, access.now(), used, caller.scopes)
 
     async def _resolve(
         self, reader: Caller, org: Org, policy: Policy, path_uses: tuple[PathUse, ...]

@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from orgserver.model.access.acts import Act
 from orgserver.model.access.policies import Policy, read_object_rule
-from orgserver.model.access.principals import PERMISSIONS, Grant, Principal, Selector
+from orgserver.model.access.principals import PERMISSIONS, Grant, Permission, Principal, Selector
 from orgserver.model.access.standing import Standing
 from orgserver.model.access.usage import ApiUse
 from orgserver.model.names import Alias, OrgId, RowId, SObjectName
@@ -75,6 +75,7 @@ class Case:
     is_understood: bool = True
     is_by_agent: bool = True
     used: ApiUse | None = None
+    scopes: frozenset[Permission] | None = None
 
 
 @dataclass
@@ -88,7 +89,7 @@ class Decided:
     @property
     def holds(self) -> bool:
         """Whether the two agree on every case, and every kind of rule was seen."""
-        return not self.differences and len(self.rules) >= 18
+        return not self.differences and len(self.rules) >= 19
 
     def __str__(self) -> str:
         rules = ", ".join(f"{name} {count:,}" for name, count in sorted(self.rules.items()))
@@ -124,6 +125,8 @@ def grant(world: World, case: Case) -> tuple[set[str], set[str]]:
     ]
     granting = {f"grant:{id_}" for id_, permissions in grants if case.permission in permissions}
     missing = {f"permission:{case.permission}"} if grants else {"no grant"}
+    if granting and case.scopes is not None and case.permission not in case.scopes:
+        return granting, {f"scope:{case.permission}"}
     return granting, set() if granting else missing
 
 
@@ -195,7 +198,7 @@ def actual(world: World, case: Case) -> str:
     plan = case.operation.plan(call, org)
     uses = resolve(plan.uses or (), schema)
     act = Act(call.tool, plan.permission, uses, plan.understood, is_by_agent=case.is_by_agent)
-    decision = decide(principal, standing, case.scope, org, act, NOW, case.used)
+    decision = decide(principal, standing, case.scope, org, act, NOW, case.used, case.scopes)
     assert decision.allowed is decision.rule.startswith(("grant:", "local"))
     assert decision.error is None or decision.error.rule == decision.rule
     return decision.rule
@@ -293,7 +296,10 @@ def make_case(chance: random.Random, tools: Tools, world: World) -> Case:
     permission, operation, sobject, touches, is_understood = tools.pick(chance)
     used = ApiUse(chance.randint(0, 12), chance.randint(0, 8)) if chance.random() < 0.5 else None
     by_agent = chance.random() < 0.9
-    return Case(name, alias, scope, permission, operation, sobject, touches, is_understood, by_agent, used)
+    scopes = None
+    if not name.startswith("local:") and chance.random() < 0.3:
+        scopes = frozenset(each for each in PERMISSIONS if chance.random() < 0.6)
+    return Case(name, alias, scope, permission, operation, sobject, touches, is_understood, by_agent, used, scopes)
 
 
 class Tools:

@@ -203,7 +203,8 @@ class Access:
 
     def permissions(self, caller: Caller, org: Org) -> frozenset[Permission]:
         """What a caller may do in an org, as far as this server lets anybody."""
-        return decision.permissions_in(caller.principal, self.standing(caller), self.scope, org, self.now())
+        granted = decision.permissions_in(caller.principal, self.standing(caller), self.scope, org, self.now())
+        return granted if caller.scopes is None else granted & caller.scopes
 
     def now(self) -> datetime:
         """The store's time."""
@@ -235,6 +236,8 @@ class Access:
 
     async def visible(self, caller: Caller) -> list[Org]:
         """Every org this principal may use, by alias, as the store has them now."""
+        if caller.scopes is not None and "read" not in caller.scopes:
+            return []
         catalog = await self._current()
         orgs = catalog.by_alias.values()
         return decision.find_orgs(caller.principal, self.standing(caller), self.scope, orgs, self.now())

@@ -13,6 +13,7 @@ from datetime import datetime
 from orgserver.model.access.acts import Act
 from orgserver.model.access.policies import Policy
 from orgserver.model.access.principals import EVERY_PERMISSION, Permission, Principal
+from orgserver.model.access.scopes import scope_of
 from orgserver.model.access.standing import Standing
 from orgserver.model.access.usage import ApiBudget, ApiUse
 from orgserver.model.errors import CallError, Forbidden, PolicyDenied, UnknownOrg
@@ -66,10 +67,12 @@ def decide(
     act: Act,
     now: datetime,
     used: ApiUse | None = None,
+    scopes: frozenset[Permission] | None = None,
 ) -> Decision:
     """Decide on one act. ``standing`` is what the store says of the principal, ``scope`` what the server is for.
 
-    ``used`` is how much of the API budget is used up; None where that does not matter.
+    ``used`` is how much of the API budget is used up; None where that does not matter. ``scopes`` are those of the
+    caller's access token, which take away from what grants allow; None where none narrows it.
     """
     policy = org.policy
     if scope.orgs is not None and org.alias not in scope.orgs:
@@ -81,6 +84,9 @@ def decide(
         if standing is None or grant is None:
             return _without_grant(standing, org, act, now)
         rule, policy = f"grant:{grant.id}", standing.policy_in(org)
+    needed = act.permission or "read"
+    if scopes is not None and needed not in scopes:
+        return _refuse(_missing_scope(needed), f"scope:{needed}", policy)
     if act.permission not in _READING:
         if scope.read_only:
             return _refuse(read_only_server(), SERVER_READ_ONLY, policy)
@@ -177,6 +183,14 @@ def _without_grant(standing: Standing | None, org: Org, act: Act, now: datetime)
         hint="salesforce_list_orgs shows your permissions in each org; an administrator grants them",
     )
     return _refuse(error, f"permission:{act.permission}", standing.policy_in(org))
+
+
+def _missing_scope(permission: Permission) -> Forbidden:
+    return Forbidden(
+        f"your access token lacks the scope {scope_of(permission)}",
+        code="INSUFFICIENT_SCOPE",
+        hint="sign in again and allow it",
+    )
 
 
 def _read_only(org: Org, policy: Policy) -> Decision:
