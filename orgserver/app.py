@@ -130,7 +130,7 @@ class App:
         if "services" in vars(self):
             await self.services.executor.close()
         if "people" in vars(self):
-            await self.people.api_keys.close()
+            await self.people.close()
 
 
 @asynccontextmanager

@@ -81,6 +81,11 @@ class ApiKeys:
         self._clock = store.database.clock
         self._uses = KeyUses(store)
 
+    async def identify(self, key: Secret) -> ApiKeyOwner | None:
+        """Whose key it is or was, whether or not it opens anything; None where it is nobody's."""
+        stored = (await self._identities.current()).keys.get(digest_text(key.reveal()))
+        return ApiKeyOwner(Principal(stored.principal), stored.id) if stored is not None else None
+
     async def check(self, key: Secret) -> ApiKeyOwner | KeyRefusal:
         """Whose key it is, as the store has it now; or why it opens nothing."""
         text = key.reveal()
