@@ -88,7 +88,6 @@ def test_it_is_asked_whether_it_lives_and_whether_it_can_work(renderings: list[d
         }  # fmt: skip
         for probe in probes.values():
             assert (probe["port"], probe["scheme"]) == ("http", scheme)
-            assert probe["httpHeaders"] == [{"name": "Host", "value": "mcp.example.com"}]
 
 
 def test_the_master_key_comes_from_a_secret_and_stands_in_no_object(renderings: list[dict[str, Any]]) -> None:

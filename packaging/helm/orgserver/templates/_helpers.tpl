@@ -46,7 +46,4 @@ httpGet:
   path: {{ .path }}
   port: http
   scheme: {{ ternary "HTTPS" "HTTP" (not (empty .root.Values.tls.secretName)) }}
-  httpHeaders:
-    - name: Host
-      value: {{ include "orgserver.publicHost" .root | quote }}
 {{- end }}
