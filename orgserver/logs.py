@@ -6,7 +6,12 @@ import json
 import logging
 import re
 import sys
+import threading
+import time
+from collections import deque
+from contextlib import suppress
 from datetime import UTC, datetime
+from typing import TextIO
 
 from orgserver.config import Settings
 from orgserver.model.text import escape_json, escape_text
@@ -26,6 +31,8 @@ _TOKENS = re.compile(
     r"|eyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]+\.[0-9A-Za-z_-]+"
     r"|osk_[0-9A-Za-z]{8,}"
 )
+_BATCH_SECONDS = 0.05
+_MOST_LINES = 5_000
 _encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
 
@@ -52,6 +59,42 @@ class _Json(logging.Formatter):
         return escape_json(_encode(read_fields(record)))
 
 
+class _Batches(logging.StreamHandler[TextIO]):
+    """Writes what is less than a warning in batches, in a thread of its own: no call waits for who reads the log."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._lines: deque[str] = deque()
+        self._has_lines = threading.Event()
+        self._writing = threading.Lock()
+        threading.Thread(target=self._write_on, name="log", daemon=True).start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take a line; a warning is written before this returns, and so are the lines before it."""
+        try:
+            self._lines.append(self.format(record) + self.terminator)
+            self._has_lines.set()
+            if record.levelno >= logging.WARNING or len(self._lines) >= _MOST_LINES:
+                self.flush()
+        except Exception:  # noqa: BLE001  # logging's own rule: a handler never fails its caller
+            self.handleError(record)
+
+    def flush(self) -> None:
+        """Write what there is."""
+        with self._writing:
+            lines = [self._lines.popleft() for _ in range(len(self._lines))]
+            if lines:
+                self.stream.write("".join(lines))
+                self.stream.flush()
+
+    def _write_on(self) -> None:
+        while self._has_lines.wait():
+            time.sleep(_BATCH_SECONDS)
+            self._has_lines.clear()
+            with suppress(OSError, ValueError):  # nobody reads the log any more
+                self.flush()
+
+
 def read_fields(record: logging.LogRecord) -> dict[str, object]:
     """What a log record says, by name; masked before it takes any form, which a mask could break."""
     fields: dict[str, object] = {
@@ -66,12 +109,14 @@ def read_fields(record: logging.LogRecord) -> dict[str, object]:
     return {name: mask_tokens(value) if isinstance(value, str) else value for name, value in fields.items()}
 
 
-def start_logging(settings: Settings, *, quiet: bool = False) -> None:
+def start_logging(settings: Settings, *, quiet: bool = False, in_batches: bool = False) -> None:
     """Send logs to standard error in the chosen form; other libraries' logs only from warnings on.
 
     ``quiet`` is for commands, which say themselves how they ended: only errors, unless a level was chosen.
+    ``in_batches`` is for servers of many callers, which write many lines; it costs a line a twentieth of a second.
     """
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Batches(sys.stderr) if in_batches else logging.StreamHandler(sys.stderr)
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # no line says them
     handler.setFormatter(_Json() if settings.log_format == "json" else _Console())
     root = logging.getLogger()
     root.handlers[:] = [handler]

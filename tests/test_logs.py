@@ -3,6 +3,9 @@
 import io
 import json
 import logging
+import os
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -28,10 +31,10 @@ def log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Log]:
     root = logging.getLogger()
     before = root.handlers[:], root.level, logging.getLogger("orgserver").level
 
-    def start(*, quiet: bool = False, **settings: str) -> io.StringIO:
+    def start(*, quiet: bool = False, in_batches: bool = False, **settings: str) -> io.StringIO:
         out = io.StringIO()
         monkeypatch.setattr("sys.stderr", out)
-        start_logging(Settings(home=tmp_path, **settings), quiet=quiet)  # type: ignore[arg-type]
+        start_logging(Settings(home=tmp_path, **settings), quiet=quiet, in_batches=in_batches)  # type: ignore[arg-type]
         return out
 
     yield start
@@ -100,3 +103,48 @@ def test_escaping_leaves_ordinary_text_and_json_alone() -> None:
     shown = escape_json(json.dumps({"a": "x\u202e\x9b\U000e0041", "b": [1]}, ensure_ascii=False, indent=2))
     assert json.loads(shown) == {"a": "x\u202e\x9b\U000e0041", "b": [1]}
     assert "\u202e" not in shown
+
+
+def test_lines_in_batches_come_all_and_in_order_and_a_warning_at_once(log: Log) -> None:
+    out = log(in_batches=True)
+    logger = logging.getLogger("orgserver.x")
+
+    def write(thread: int) -> None:
+        for number in range(500):
+            logger.info("%d %d", thread, number)
+
+    threads = [threading.Thread(target=write, args=(each,)) for each in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    logger.warning("now")
+
+    lines = [line.split(": ")[1] for line in out.getvalue().splitlines()]
+    assert lines[-1] == "now"
+    for each in range(4):
+        assert [line for line in lines if line.startswith(f"{each} ")] == [f"{each} {n}" for n in range(500)]
+
+
+def test_a_line_in_a_batch_comes_without_another(log: Log) -> None:
+    out = log(in_batches=True)
+    logging.getLogger("orgserver.x").info("alone")
+
+    assert out.getvalue() == ""
+    until = time.monotonic() + 5
+    while not out.getvalue() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert out.getvalue().endswith("alone\n")
+
+
+def test_nobody_who_logs_waits_for_a_reader(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    log(in_batches=True)
+    ends = os.pipe()
+    with os.fdopen(ends[0]) as reader, os.fdopen(ends[1], "w") as writer, monkeypatch.context() as patch:
+        patch.setattr(logging.getLogger().handlers[0], "stream", writer)
+        began = time.monotonic()
+        for _ in range(1_000):
+            logging.getLogger("orgserver.x").info("%s", "x" * 1_000)  # more than a pipe holds
+
+        assert time.monotonic() - began < 2
+        assert sum(len(reader.readline()) > 1_000 for _ in range(1_000)) == 1_000

@@ -121,8 +121,9 @@ async def _serve_http(options: dict[str, Any]) -> None:
 
     host, port = read_address(options["http"], "--http")
     refuse_open_address(host)
-    metrics = make_metrics()
-    async with open_server_app(_settings(**settings_of_offer(options)), metrics) as app:
+    settings, metrics = _settings(**settings_of_offer(options)), make_metrics()
+    start_logging(settings, in_batches=True)
+    async with open_server_app(settings, metrics) as app:
         await _refuse_unknown_orgs(app, "--org" if options["orgs"] else "ORGSERVER_ORGS:")
         limits = app.settings
         apart = read_address(options["metrics"], "--metrics") if options["metrics"] else None
