@@ -92,6 +92,26 @@ class PendingWrites:
         write.loop.call_soon_threadsafe(_refuse, write, error)
 
 
+def resolve_writes(writes: list[PendingWrite[Any]], go_on: Callable[[], None] | None) -> None:
+    """Give callers what became of their changes, in their event loop; ``go_on`` is called when they have gone on."""
+    try:
+        for write in writes:
+            _resolve(write)
+    finally:
+        if go_on is not None:
+            asyncio.get_running_loop().call_soon(go_on)
+
+
+def _resolve(write: PendingWrite[Any]) -> None:
+    if not write.future.done():
+        if write.error is not None:
+            write.future.set_exception(write.error)
+        else:
+            write.future.set_result(write.result)
+    elif write.late is not None and write.error is None and write.under_way:
+        write.late(write.result)
+
+
 def _refuse(write: PendingWrite[Any], error: StoreBusy) -> None:
     if not write.future.done():
         write.future.set_exception(error)

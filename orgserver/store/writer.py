@@ -22,7 +22,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from orgserver.model.errors import StoreError
-from orgserver.store.pending_writes import PendingWrite, PendingWrites, concerns_all, write_error
+from orgserver.store.pending_writes import PendingWrite, PendingWrites, concerns_all, resolve_writes, write_error
 from orgserver.store.processes.lock_holders import Patience
 from orgserver.store.processes.locks import PATIENCE, LockFile
 from orgserver.store.sqlite import BEGIN
@@ -52,6 +52,9 @@ class Writer:
         """The next look at those who wait, while anybody does."""
         self._clock = clock
         self._queue: queue.SimpleQueue[PendingWrite[Any] | None] = queue.SimpleQueue()
+        self._wake_ups: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._is_awake = False
+        """The thread runs a group, or callers of the last one have not gone on yet."""
         self._thread: threading.Thread | None = None
         self._connection: DriverConnection | None = None
         self._is_running = False
@@ -93,10 +96,26 @@ class Writer:
         if self._look is None:
             self._look = loop.call_later(LOOK_SECONDS, self._look_after_callers, loop)
         self._queue.put(write)
+        if not self._is_awake:
+            self._wake_up()
         try:
             return await write.future
         finally:
             self._pending.writes.pop(write, None)
+
+    def _wake_up(self) -> None:
+        self._is_awake = True
+        self._wake_ups.put(None)
+
+    def _go_on(self) -> None:
+        """Begin the next group, if anything waits; called when the callers of the last one have gone on.
+
+        What they write at once is in it, too. A thread that did not wait for them would commit less at a time, and take
+        the interpreter from them while they go on.
+        """
+        self._is_awake = False
+        if not self._queue.empty():
+            self._wake_up()
 
     def _look_after_callers(self, loop: asyncio.AbstractEventLoop) -> None:
         """While anybody waits, see now and then whether somebody has waited for too long."""
@@ -134,6 +153,7 @@ class Writer:
         """
         if self._thread is not None:
             self._queue.put(None)
+            self._wake_up()
             if not await asyncio.to_thread(self._ended, self._thread):
                 logger.warning("the store is busy, so its connection is left to the end of the process")
             self._thread, self._is_running = None, False
@@ -155,8 +175,9 @@ class Writer:
 
     def _run_groups(self) -> None:
         while not self._is_last:
+            self._wake_ups.get()
             writes: list[PendingWrite[Any]] = []
-            self._take(writes, self._queue.get())
+            self._top_up(writes)
             if writes:
                 self._run_group(writes)
         with self._lock.hold():
@@ -164,34 +185,31 @@ class Writer:
             self._engine.dispose()
         self._lock.close()
 
-    def _take(self, writes: list[PendingWrite[Any]], write: PendingWrite[Any] | None) -> None:
-        if write is None:
-            self._is_last = True
-        else:
-            writes.append(write)
-
     def _top_up(self, writes: list[PendingWrite[Any]]) -> None:
-        """Take in whatever came while this process waited for the lock: it would wait for one more turn otherwise."""
+        """Take in what waits; again with the lock, for what came meanwhile would wait for one more turn otherwise."""
         while len(writes) < GROUP_LIMIT and not self._is_last:
             try:
-                self._take(writes, self._queue.get_nowait())
+                write = self._queue.get_nowait()
             except queue.Empty:
                 return
+            if write is None:
+                self._is_last = True
+            else:
+                writes.append(write)
 
     def _run_group(self, writes: list[PendingWrite[Any]]) -> None:
         """Commit all that can be committed: a change that fails is taken out, and its neighbours run again.
 
         A group that takes longer than a turn is cut, so that other processes get the lock in between.
         """
+        loop = writes[0].loop
         while writes:
             answers = self._attempt(writes)
-            _wake_callers(answers)
-            if len(answers) == len(writes):
-                return
             ids = set(map(id, answers))
             rest = [write for write in writes if id(write) not in ids]
             self._pending.put_back(rest)
             writes = [write for write in rest if not write.given_up]
+            self._wake_callers(answers, None if writes else loop)
 
     def _attempt(self, writes: list[PendingWrite[Any]]) -> list[PendingWrite[Any]]:
         """Run changes in one transaction, for one turn, and those that came meanwhile: the callers to be answered."""
@@ -239,6 +257,20 @@ class Writer:
                 write.under_way = True
         return live
 
+    def _wake_callers(self, writes: list[PendingWrite[Any]], last: asyncio.AbstractEventLoop | None) -> None:
+        """One call into each event loop, however many wait there; the ``last`` begins the next group after that."""
+        by_loop: dict[asyncio.AbstractEventLoop, list[PendingWrite[Any]]] = {} if last is None else {last: []}
+        for write in writes:
+            by_loop.setdefault(write.loop, []).append(write)
+        for loop, its_writes in by_loop.items():
+            go_on = self._go_on if loop is last else None
+            try:
+                loop.call_soon_threadsafe(resolve_writes, its_writes, go_on)
+            except RuntimeError:  # that loop is closed: nobody waits any more
+                logger.debug("a caller of the store went away")
+                if go_on is not None:
+                    go_on()
+
     def _reconnect_later(self) -> None:
         try:
             with self._lock.hold():
@@ -266,27 +298,3 @@ def _fail(writes: list[PendingWrite[Any]], error: BaseException) -> list[Pending
     for write in writes:
         write.error = error
     return writes
-
-
-def _wake_callers(writes: list[PendingWrite[Any]]) -> None:
-    """One call into each event loop, however many wait there."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[PendingWrite[Any]]] = {}
-    for write in writes:
-        by_loop.setdefault(write.loop, []).append(write)
-    for loop, its_writes in by_loop.items():
-        try:
-            loop.call_soon_threadsafe(_resolve, its_writes)
-        except RuntimeError:  # that loop is closed: nobody waits any more
-            logger.debug("a caller of the store went away")
-
-
-def _resolve(writes: list[PendingWrite[Any]]) -> None:
-    """Give callers what became of their changes; in their event loop."""
-    for write in writes:
-        if not write.future.done():
-            if write.error is not None:
-                write.future.set_exception(write.error)
-            else:
-                write.future.set_result(write.result)
-        elif write.late is not None and write.error is None and write.under_way:
-            write.late(write.result)

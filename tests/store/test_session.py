@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -223,6 +224,24 @@ async def test_what_comes_while_another_process_has_its_turn_goes_into_the_next_
 
     assert len(groups) == 21
     assert len(set(map(id, groups))) == 1
+
+
+async def test_what_the_callers_of_one_commit_write_next_goes_into_one_commit_however_long_they_take(
+    store: Store,
+) -> None:
+    groups: list[list[Transaction]] = [[], []]
+
+    async def write_twice() -> None:
+        await store.database.write(groups[0].append)
+        time.sleep(0.005)  # noqa: ASYNC251  # holds up the event loop, not the writer's thread
+        await store.database.write(groups[1].append)
+
+    with hold_lock(store.database.file):
+        callers = [asyncio.ensure_future(write_twice()) for _ in range(8)]
+        await asyncio.sleep(0)
+    await asyncio.gather(*callers)
+
+    assert [len(set(map(id, each))) for each in groups] == [1, 1]
 
 
 async def test_a_statement_that_fails_says_so_without_the_values_it_was_given(store: Store) -> None:
