@@ -1,0 +1,22 @@
+"""What serves over HTTP alone costs a server on standard input and output nothing."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+ONLY_OVER_HTTP = ("prometheus_client", "orgserver.telemetry.prometheus", "orgserver.serving.http", "jwt")
+
+
+async def test_a_server_on_standard_input_and_output_imports_nothing_of_http(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-X", "importtime", "-m", "orgserver", "serve",
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+        env=os.environ | {"ORGSERVER_HOME": str(tmp_path / "home")},
+    )  # fmt: skip
+    _, told = await process.communicate()
+    imported = {line.rpartition("|")[2].strip() for line in told.decode().splitlines()}
+
+    assert process.returncode == 0
+    assert "orgserver.serving.stdio" in imported
+    assert not {name for name in imported if name.startswith(ONLY_OVER_HTTP)}
