@@ -82,6 +82,7 @@ async def serve_http(
     from orgserver.serving.http.limits import Limits  # noqa: PLC0415  # as above
     from orgserver.serving.http.monitoring.listener import MonitoringApp  # noqa: PLC0415  # as above
     from orgserver.serving.http.throttling import Throttling  # noqa: PLC0415  # as above
+    from orgserver.serving.refused_calls import record_unreadable  # noqa: PLC0415  # as above
     from orgserver.serving.server import build_server_and_calls  # noqa: PLC0415  # the SDK is slow to import
     from orgserver.tools import toolsets  # noqa: PLC0415  # as above
 
@@ -91,7 +92,8 @@ async def serve_http(
         listening = stack.enter_context(http.listen(options.host, options.port, "--http"))
         port = listening.getsockname()[1]
         options = replace(options, port=port)
-        server, _ = build_server_and_calls(app.services, caller_of_request, app.access.scope)
+        server, tool_calls = build_server_and_calls(app.services, caller_of_request, app.access.scope)
+        record_refusal = partial(record_unreadable, app.services)
         ending = ending or _end_by_signals(app) or _make_ending(app)
         pages, watch = _monitor(app, metrics)
         apart = []
@@ -100,7 +102,8 @@ async def serve_http(
             apart.append(http.serve(MonitoringApp(pages), port_apart, ending, lambda: None))
         refreshing = asyncio.create_task(app.keep_alive.run())
         try:
-            async with McpEndpoint(server, options).running() as endpoint:
+            mcp = McpEndpoint(server, tool_calls, options, record_refusal, _trace_members_past_sdk())
+            async with mcp.running() as endpoint:
                 throttling = Throttling(Limits(options.rate, options.in_flight), app.services, server)
                 authenticator = Authenticator(app.people.api_keys)
                 http_app = HttpApp(Door(options), authenticator, throttling, endpoint, pages, watch, label)
@@ -143,11 +146,18 @@ def _make_ending(app: App) -> Ending:
 
 
 def _past_sdk(server: Server[Any], tool_calls: ToolCalls, caller: Caller) -> PlainCalls | None:
-    """What answers calls past the SDK; None where another program's tracer is to see the SDK's own spans of them."""
+    """What answers calls past the SDK, where anything may."""
     from orgserver.serving.plain_calls import PlainCalls  # noqa: PLC0415  # as above
+
+    trace_members = _trace_members_past_sdk()
+    return None if trace_members is None else PlainCalls(server, tool_calls, caller, trace_members)
+
+
+def _trace_members_past_sdk() -> frozenset[str] | None:
+    """The members of a request that name a trace; None where another program's tracer is to see the SDK's spans."""
     from orgserver.telemetry.trace_context import has_spans_of_sdk, trace_members  # noqa: PLC0415  # as above
 
-    return None if has_spans_of_sdk() else PlainCalls(server, tool_calls, caller, trace_members())
+    return None if has_spans_of_sdk() else trace_members()
 
 
 async def _drain_seconds(app: App) -> float:

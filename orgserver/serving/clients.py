@@ -14,8 +14,8 @@ from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.session import ServerSession
 from mcp.shared.inbound import InboundLadderRejection, classify_inbound_request
-from mcp_types import PROTOCOL_VERSION_META_KEY, CallToolRequestParams, methods
-from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from mcp_types import DEFAULT_NEGOTIATED_VERSION, PROTOCOL_VERSION_META_KEY, CallToolRequestParams, methods
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 from pydantic_core import to_json
 
@@ -38,17 +38,67 @@ class Client:
     """Of the responses to it."""
 
 
+class Envelopes:
+    """The envelopes of a server's responses, one for each version of the protocol."""
+
+    def __init__(self, server: Server[Any]) -> None:
+        self._server = server
+        self._by_version: dict[str, Envelope] = {}
+
+    def of_version(self, version: str) -> Envelope:
+        """The envelope of one version, made when it is first needed."""
+        envelope = self._by_version.get(version)
+        if envelope is None:
+            envelope = self._by_version[version] = Envelope(self._server, version)
+        return envelope
+
+    def describe(self, client: Connection | ServerSession, session: ServerSession | None) -> Client:
+        """What a call has to know of a client that the SDK has accepted."""
+        return Client(client_name(client), make_elicitor(client, session), self.of_version(client.protocol_version))
+
+
+class ModernClients:
+    """The clients that say in each request who they are, as many as there are envelopes."""
+
+    def __init__(self, envelopes: Envelopes) -> None:
+        self._envelopes = envelopes
+        self._by_envelope: dict[bytes, Client | None] = {}
+        """None for an envelope that the SDK refuses."""
+
+    def identify(self, meta: dict[str, Any]) -> Client | None:
+        """The client that sent a request with this ``_meta``; None where that is for the SDK to say, or to refuse."""
+        key = to_json({name: value for name, value in meta.items() if name != PROGRESS})
+        if len(key) > _MAX_ENVELOPE_BYTES:
+            return None
+        if key not in self._by_envelope:
+            if len(self._by_envelope) >= _MAX_ENVELOPES:
+                self._by_envelope.clear()
+            self._by_envelope[key] = self._read({"name": "", "_meta": meta})
+        return self._by_envelope[key]
+
+    def _read(self, params: dict[str, Any]) -> Client | None:
+        """Put an envelope through everything that the SDK checks of it."""
+        route = classify_inbound_request({"method": "tools/call", "params": params})
+        if isinstance(route, InboundLadderRejection):
+            return None
+        try:
+            methods.validate_client_request("tools/call", route.protocol_version, params)
+            CallToolRequestParams.model_validate(params, by_name=False)
+        except ValidationError:
+            return None
+        connection = Connection.from_envelope(route.protocol_version, route.client_info, route.client_capabilities)
+        return self._envelopes.describe(connection, None)
+
+
 class Clients:
     """The clients of one connection: one with a handshake, else as many as there are envelopes."""
 
     def __init__(self, server: Server[Any]) -> None:
-        self._server = server
-        self._envelopes: dict[str, Envelope] = {}
+        self._envelopes = Envelopes(server)
+        self._by_envelope = ModernClients(self._envelopes)
         self._handshakes = 0
         self._by_handshake: Client | None = None
         self._is_modern = False
-        self._by_envelope: dict[bytes, Client | None] = {}
-        """None for an envelope that the SDK refuses."""
         server.middleware.append(self._meet)
 
     @property
@@ -65,38 +115,31 @@ class Clients:
         """The client that sent a request with this ``_meta``; None where that is for the SDK to say, or to refuse."""
         if not self._is_modern:
             return self._by_handshake if PROTOCOL_VERSION_META_KEY not in meta else None
-        key = to_json({name: value for name, value in meta.items() if name != PROGRESS})
-        if len(key) > _MAX_ENVELOPE_BYTES:
-            return None
-        if key not in self._by_envelope:
-            if len(self._by_envelope) >= _MAX_ENVELOPES:
-                self._by_envelope.clear()
-            self._by_envelope[key] = self._read({"name": "", "_meta": meta})
-        return self._by_envelope[key]
+        return self._by_envelope.identify(meta)
 
     async def _meet(self, ctx: ServerRequestContext[Any], call_next: CallNext) -> HandlerResult:
         """Learn from what comes through the SDK."""
         if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
             self._is_modern = True
         elif self._by_handshake is None and self._handshakes == 1 and ctx.session.client_params is not None:
-            self._by_handshake = self._describe(ctx.session, ctx.session)
+            self._by_handshake = self._envelopes.describe(ctx.session, ctx.session)
         return await call_next(ctx)
 
-    def _read(self, params: dict[str, Any]) -> Client | None:
-        """Put an envelope through everything that the SDK checks of it."""
-        route = classify_inbound_request({"method": "tools/call", "params": params})
-        if isinstance(route, InboundLadderRejection):
-            return None
-        try:
-            methods.validate_client_request("tools/call", route.protocol_version, params)
-            CallToolRequestParams.model_validate(params, by_name=False)
-        except ValidationError:
-            return None
-        connection = Connection.from_envelope(route.protocol_version, route.client_info, route.client_capabilities)
-        return self._describe(connection, None)
 
-    def _describe(self, client: Connection | ServerSession, session: ServerSession | None) -> Client:
-        version = client.protocol_version
-        if version not in self._envelopes:
-            self._envelopes[version] = Envelope(self._server, version)
-        return Client(client_name(client), make_elicitor(client, session), self._envelopes[version])
+class StatelessClients:
+    """The clients over HTTP, where nothing is known of one but what its request says.
+
+    Up to 2025-11-25 that is the version of the protocol in a header, and nothing of who the client is.
+    """
+
+    def __init__(self, server: Server[Any]) -> None:
+        self._envelopes = Envelopes(server)
+        self._by_envelope = ModernClients(self._envelopes)
+
+    def identify(self, version: str | None, meta: dict[str, Any]) -> Client | None:
+        """The client that sent a request of this version; None where that is for the SDK to say, or to refuse."""
+        if version is None or version in HANDSHAKE_PROTOCOL_VERSIONS:
+            if PROTOCOL_VERSION_META_KEY in meta:
+                return None
+            return Client(None, None, self._envelopes.of_version(version or DEFAULT_NEGOTIATED_VERSION))
+        return self._by_envelope.identify(meta) if meta.get(PROTOCOL_VERSION_META_KEY) == version else None

@@ -10,7 +10,7 @@ from typing import Any
 
 from mcp_types import INVALID_REQUEST, PARSE_ERROR, JSONRPCMessage, JSONRPCNotification, jsonrpc_message_adapter
 from pydantic import ValidationError
-from pydantic_core import from_json
+from pydantic_core import PydanticSerializationError, from_json
 
 from orgserver.model.json_text import is_deeper
 from orgserver.model.names import encodable
@@ -40,6 +40,14 @@ def read_message(line: bytes) -> JSONRPCMessage:
     return message
 
 
+def encode_message(message: JSONRPCMessage) -> bytes:
+    """A message of ours as JSON."""
+    try:
+        return message.model_dump_json(by_alias=True, exclude_unset=True).encode()
+    except (PydanticSerializationError, UnicodeEncodeError):  # half a surrogate pair that a client sent comes back
+        return json.dumps(message.model_dump(by_alias=True, exclude_unset=True)).encode()
+
+
 def _reread(line: bytes) -> JSONRPCMessage:
     """Read a line that the strict reader refuses: a call may hold half a surrogate pair and must be answered as one."""
     try:
@@ -48,18 +56,18 @@ def _reread(line: bytes) -> JSONRPCMessage:
     except RecursionError:
         content, too_deep = None, True
     except ValueError:
-        raise Unreadable(PARSE_ERROR, "this line is not JSON", read_fragment(line)) from None
+        raise Unreadable(PARSE_ERROR, "this is not JSON", read_fragment(line)) from None
     if too_deep:
-        raise Unreadable(PARSE_ERROR, "this line is nested too deeply", read_fragment(line))
+        raise Unreadable(PARSE_ERROR, "this is nested too deeply", read_fragment(line))
     if isinstance(content, list):
-        raise Unreadable(INVALID_REQUEST, "batches are not part of MCP; send one message a line", Fragment())
+        raise Unreadable(INVALID_REQUEST, "batches are not part of MCP; send one message at a time", Fragment())
     if not isinstance(content, dict) or "result" in content or "error" in content:
-        raise Unreadable(INVALID_REQUEST, "this line is not a JSON-RPC message", Fragment())
+        raise Unreadable(INVALID_REQUEST, "this is not a JSON-RPC message", Fragment())
     _check_id(content)
     try:
         return jsonrpc_message_adapter.validate_python(content, by_name=False)
     except ValidationError:
-        why = "this line is not a JSON-RPC 2.0 request"
+        why = "this is not a JSON-RPC 2.0 request"
         raise Unreadable(INVALID_REQUEST, why, _fragment(content)) from None
 
 

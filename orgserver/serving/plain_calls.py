@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -36,11 +37,15 @@ _CLOSING_SECONDS = 1.0
 """For the last answers, when nobody may be there to read them."""
 
 
-class Answers(Protocol):
-    """Where answers go."""
+class Notices(Protocol):
+    """Where goes what a call tells before its answer."""
 
     async def send(self, item: SessionMessage, /) -> None:
         """Write a message; BrokenResourceError when the client is gone."""
+
+
+class Answers(Notices, Protocol):
+    """Where answers go, too."""
 
     async def answer(self, request_id: RequestId, response: Response) -> None:
         """Write the response to a request; BrokenResourceError when the client is gone."""
@@ -81,18 +86,7 @@ class PlainCalls:
         """The call that a line is; None where the SDK is to read it, and to refuse it where it must."""
         if not self._clients.are_met or b'"tools/call"' not in line:
             return None
-        try:
-            message = from_json(line)
-        except ValueError:  # no JSON, or nested too deeply; or half a surrogate pair, which a call may hold
-            return None
-        if not _is_plain(message):
-            return None
-        params = message["params"]
-        meta = params.get("_meta", _NOTHING)
-        client = self._clients.identify(meta) if self._trace_members.isdisjoint(meta) else None
-        if client is None:
-            return None
-        return PlainCall(message["id"], params["name"], params.get("arguments", _NOTHING), meta, client)
+        return read_plain_call(line, self._trace_members, self._clients.identify)
 
     def start(self, call: PlainCall, answers: Answers) -> None:
         """Answer a call by and by."""
@@ -123,17 +117,11 @@ class PlainCalls:
             await asyncio.wait(tasks, timeout=_CLOSING_SECONDS)
 
     async def _answer(self, call: PlainCall, answers: Answers) -> None:
-        client, progress = call.client, _report_progress(call, answers)
+        response: Response
         try:
-            caller = complete_caller(self._caller, call.id, client.name, client.elicitor, progress)
-            result = await self._tool_calls.call(call.tool, call.arguments, caller)
-            response = client.envelope.make_response(call.id, result)
+            response = await run_plain_call(call, self._tool_calls, self._caller, answers)
         except asyncio.CancelledError:
             response = mcp.JSONRPCError(jsonrpc="2.0", id=call.id, error=_CLOSED)
-        except Exception:
-            logger.exception("the result of a call could not be written")
-            response = mcp.JSONRPCError(jsonrpc="2.0", id=call.id, error=_INVALID)
-        call.is_over = True
         if self._running.get(key := coerce_request_id(call.id)) is call:
             del self._running[key]
         try:
@@ -141,6 +129,38 @@ class PlainCalls:
                 await answers.answer(call.id, response)
         except anyio.BrokenResourceError:
             logger.debug("nobody was there to be answered")
+
+
+def read_plain_call(
+    message: bytes, trace_members: frozenset[str], identify: Callable[[dict[str, Any]], Client | None]
+) -> PlainCall | None:
+    """The call that a message is, of the client that its ``_meta`` identifies; None where the SDK is to read it."""
+    try:
+        content = from_json(message)
+    except ValueError:  # no JSON, or nested too deeply; or half a surrogate pair, which a call may hold
+        return None
+    if not _is_plain(content):
+        return None
+    params = content["params"]
+    meta = params.get("_meta", _NOTHING)
+    client = identify(meta) if trace_members.isdisjoint(meta) else None
+    if client is None:
+        return None
+    return PlainCall(content["id"], params["name"], params.get("arguments", _NOTHING), meta, client)
+
+
+async def run_plain_call(call: PlainCall, tool_calls: ToolCalls, base: Caller, notices: Notices) -> Response:
+    """The response to a call of ``base``; what it tells of its progress goes to ``notices`` before that."""
+    client, progress = call.client, _report_progress(call, notices)
+    try:
+        caller = complete_caller(base, call.id, client.name, client.elicitor, progress)
+        result = await tool_calls.call(call.tool, call.arguments, caller)
+        return client.envelope.make_response(call.id, result)
+    except Exception:
+        logger.exception("the result of a call could not be written")
+        return mcp.JSONRPCError(jsonrpc="2.0", id=call.id, error=_INVALID)
+    finally:
+        call.is_over = True
 
 
 def _is_plain(message: Any) -> bool:
@@ -166,7 +186,7 @@ def _has_plain_parameters(params: Any) -> bool:
     )
 
 
-def _report_progress(call: PlainCall, answers: Answers) -> Progress | None:
+def _report_progress(call: PlainCall, notices: Notices) -> Progress | None:
     """Tells how far a call has come; None where the client did not ask for that."""
     if PROGRESS not in call.meta:
         return None
@@ -178,7 +198,7 @@ def _report_progress(call: PlainCall, answers: Answers) -> Progress | None:
         params = {name: value for name, value in values.items() if value is not None}
         try:
             notification = mcp.JSONRPCNotification(jsonrpc="2.0", method="notifications/progress", params=params)
-            await answers.send(SessionMessage(notification))
+            await notices.send(SessionMessage(notification))
         except anyio.BrokenResourceError:  # a client that is gone is no reason to stop
             logger.debug("progress could not be told")
 

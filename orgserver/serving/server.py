@@ -11,6 +11,7 @@ from typing import Any, Literal
 from mcp.server.caching import CacheableMethod, CacheHint
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
+from mcp.shared.inbound import X_MCP_HEADER_KEY
 from mcp_types import (
     CallToolRequestParams,
     EmptyResult,
@@ -18,7 +19,9 @@ from mcp_types import (
     ListToolsResult,
     PaginatedRequestParams,
     SetLevelRequestParams,
+    Tool,
 )
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 import orgserver
 from orgserver.model.access.principals import Principal
@@ -43,6 +46,8 @@ _CACHE_HINTS: dict[CacheableMethod, CacheHint] = {
     **{method: CacheHint(ttl_ms=_LIST_SECONDS * 1_000, scope="private") for method in _LISTS},
     "resources/read": CacheHint(ttl_ms=0, scope="private"),
 }
+ORG_HEADER = "Org"
+"""Over HTTP, from 2026-07-28 on, a call says its org in ``Mcp-Param-Org``, too, so that gateways can route by it."""
 _ICON = (
     "data:image/svg+xml,%3Csvg%20xmlns='http://www.w3.org/2000/svg'%20viewBox='0%200%2016%2016'%3E"
     "%3Cpath%20fill='%230b5cab'%20d='M1%203h9v3H1zm5%204h9v3H6zm-3%204h9v3H3z'/%3E%3C/svg%3E"
@@ -67,12 +72,17 @@ def build_server_and_calls(services: Services, find_caller: FindCaller, within: 
     """Make a server as above, and give with it what answers its tool calls, for those that go past the SDK."""
     specs = toolsets.of_scope(within)
     tools = {name: spec.listed() for name, spec in specs.items()}
-    listed = ListToolsResult(tools=[tools[name] for name in specs if not (within.read_only and specs[name].writes)])
+    names = [name for name in specs if not (within.read_only and specs[name].writes)]
+    listed = ListToolsResult(tools=[tools[name] for name in names])
+    routed = {name: _mirror_org(tool) for name, tool in tools.items()}
+    listed_for_gateways = ListToolsResult(tools=[routed[name] for name in names])
+    schemas = {name: tool.input_schema for name, tool in routed.items() if tool is not tools[name]}
     forms = {name: ArgumentForms(tool.input_schema) for name, tool in tools.items()}
     calls = ToolCalls(services, specs, forms, find_caller, read_only=within.read_only)
 
-    async def list_tools(_ctx: ServerRequestContext[Any], _params: PaginatedRequestParams | None) -> ListToolsResult:
-        return listed
+    async def list_tools(ctx: ServerRequestContext[Any], _params: PaginatedRequestParams | None) -> ListToolsResult:
+        is_routed = ctx.request is not None and ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
+        return listed_for_gateways if is_routed else listed
 
     server = Server[Any](
         "orgserver",
@@ -82,6 +92,7 @@ def build_server_and_calls(services: Services, find_caller: FindCaller, within: 
         icons=[Icon(src=_ICON, mime_type="image/svg+xml", sizes=["any"])],
         cache_hints=_CACHE_HINTS,
         on_list_tools=list_tools,
+        get_tool_input_schema=schemas.get,
     )
     server.middleware.append(calls.guard)
     server.add_request_handler("tools/call", CallToolRequestParams, calls.answer)
@@ -90,6 +101,15 @@ def build_server_and_calls(services: Services, find_caller: FindCaller, within: 
     resources.offer(server, services, specs, calls.caller_of, lambda error: name_error(error, None))
     completion.offer(server, services, calls.caller_of)
     return server, calls
+
+
+def _mirror_org(tool: Tool) -> Tool:
+    """The tool with a header for its org; itself where it takes none."""
+    properties = tool.input_schema["properties"]
+    if "org" not in properties:
+        return tool
+    org = properties["org"] | {X_MCP_HEADER_KEY: ORG_HEADER}
+    return tool.model_copy(update={"input_schema": tool.input_schema | {"properties": properties | {"org": org}}})
 
 
 async def _set_level(_ctx: ServerRequestContext[Any], _params: SetLevelRequestParams) -> EmptyResult:

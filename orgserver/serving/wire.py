@@ -25,11 +25,10 @@ from mcp_types import (
     JSONRPCResponse,
 )
 from mcp_types.jsonrpc import RequestId
-from pydantic_core import PydanticSerializationError
 
 from orgserver.serving.envelopes import Response
 from orgserver.serving.fragments import MAX_LINE, LineTooLong, read_fragment
-from orgserver.serving.messages import Unreadable, read_message
+from orgserver.serving.messages import Unreadable, encode_message, read_message
 from orgserver.serving.plain_calls import PlainCalls
 from orgserver.serving.shutdown import Ending
 
@@ -132,12 +131,12 @@ class Outgoing(_Stream):
         if isinstance(message, JSONRPCResponse | JSONRPCError) and message.id is not None:
             await self.answer(message.id, message)
         else:
-            await self._write(_encoded(message))
+            await self._write(encode_message(message))
 
     async def answer(self, request_id: RequestId, response: Response) -> None:
         """Write the response to a request; BrokenResourceError when the client is gone."""
         try:
-            await self._write(response if isinstance(response, bytes) else _encoded(response))
+            await self._write(response if isinstance(response, bytes) else encode_message(response))
         finally:
             self._requests.close(request_id)
 
@@ -282,10 +281,3 @@ def streams(
     requests = _Open()
     outgoing = Outgoing(sink, requests)
     return Incoming(lines, requests, outgoing, refused, plain), outgoing
-
-
-def _encoded(message: JSONRPCMessage) -> bytes:
-    try:
-        return message.model_dump_json(by_alias=True, exclude_unset=True).encode()
-    except (PydanticSerializationError, UnicodeEncodeError):  # half a surrogate pair that a client sent comes back
-        return json.dumps(message.model_dump(by_alias=True, exclude_unset=True)).encode()
