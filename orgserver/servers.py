@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from orgserver.app import App
     from orgserver.model.access.principals import Principal
+    from orgserver.oauth.access_tokens import AccessTokenVerifier
     from orgserver.serving.early.lines import EarlyLines
     from orgserver.serving.http.exchange import Exchange
     from orgserver.serving.http.monitoring.pages import MonitoringPages
@@ -77,6 +78,8 @@ async def serve_http(
     from orgserver.serving.http import server as http  # noqa: PLC0415  # no server on stdio needs it
     from orgserver.serving.http.app import HttpApp  # noqa: PLC0415  # as above
     from orgserver.serving.http.authentication import Authenticator  # noqa: PLC0415  # as above
+    from orgserver.serving.http.bearer.challenges import Challenges  # noqa: PLC0415  # as above
+    from orgserver.serving.http.bearer.step_up import StepUp  # noqa: PLC0415  # as above
     from orgserver.serving.http.door import Door  # noqa: PLC0415  # as above
     from orgserver.serving.http.endpoint import McpEndpoint, caller_of_request  # noqa: PLC0415  # as above
     from orgserver.serving.http.limits import Limits  # noqa: PLC0415  # as above
@@ -101,15 +104,33 @@ async def serve_http(
             port_apart = stack.enter_context(http.listen(*options.metrics, "--metrics"))
             apart.append(http.serve(MonitoringApp(pages), port_apart, ending, lambda: None))
         refreshing = asyncio.create_task(app.keep_alive.run())
+        verifier = _make_verifier(app, options)
         try:
             mcp = McpEndpoint(server, tool_calls, options, record_refusal, _trace_members_past_sdk())
             async with mcp.running() as endpoint:
                 throttling = Throttling(Limits(options.rate, options.in_flight), app.services, server)
-                authenticator = Authenticator(app.people.api_keys)
-                http_app = HttpApp(Door(options), authenticator, throttling, endpoint, pages, watch, label)
+                challenges = Challenges(options.issuer)
+                authenticator = Authenticator(app.people, challenges, verifier)
+                step_up = StepUp(challenges, app.services, toolsets.of_scope(app.access.scope), options.max_body)
+                http_app = HttpApp(
+                    Door(options), authenticator, throttling, endpoint, challenges, step_up, pages, watch, label
+                )
                 await asyncio.gather(http.serve(http_app, listening, ending, partial(ready, port)), *apart)
         finally:
             refreshing.cancel()  # as above
+            if verifier is not None:
+                await verifier.aclose()
+
+
+def _make_verifier(app: App, options: HttpOptions) -> AccessTokenVerifier | None:
+    """What checks access tokens; None without an issuer of them."""
+    if options.issuer is None or options.audience is None:
+        return None
+    from orgserver.oauth.issuer import make_verifier  # noqa: PLC0415  # only with an issuer
+    from orgserver.salesforce.connections import build_tls_context  # noqa: PLC0415  # as above
+
+    settings = app.settings
+    return make_verifier(options.issuer, options.audience, partial(build_tls_context, settings.ca_file), settings.proxy)
 
 
 def _monitor(app: App, metrics: PrometheusMetrics) -> tuple[MonitoringPages, Callable[[Exchange], None]]:

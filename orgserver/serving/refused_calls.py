@@ -101,7 +101,7 @@ async def record_refusal(
 async def record_throttled(
     services: Services, caller: Caller, request_id: object, tool: str, arguments: Mapping[str, Any], error: Denied
 ) -> None:
-    """Put on record, together with others, what was refused because its caller calls too often."""
+    """Put on record, together with others, what was refused before any tool saw it."""
     caller = replace(caller, request_id=str(request_id))
     await services.executor.log.refuse_in_group(_intent_of(caller, tool, arguments), error)
 

@@ -9,6 +9,7 @@ from typing import Any
 from mcp_types import Tool, ToolAnnotations
 from pydantic import BaseModel, ValidationError
 
+from orgserver.model.access.principals import Permission
 from orgserver.model.audit import Action
 from orgserver.model.names import SObjectName
 from orgserver.model.names import sobject as sobject_name
@@ -55,6 +56,13 @@ class ToolSpec:
         except ValidationError as error:
             raise explain(error) from None
         return await self.run(services, self.call(caller, arguments), values)
+
+    def find_permission(self, arguments: Mapping[str, Any]) -> Permission:
+        """What a call needs to be allowed, as far as it can be told from arguments that may be wrong."""
+        if not self.writes or arguments.get("preview") is True:
+            return "read"
+        destroys = self.action is Action.DELETE or (self.action is Action.BULK and arguments.get("action") == "delete")
+        return "delete" if destroys else "write"
 
     def _object(self, arguments: Mapping[str, Any]) -> SObjectName | None:
         named = arguments.get("object")

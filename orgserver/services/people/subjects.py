@@ -21,10 +21,15 @@ class Subjects:
     def __init__(self, identities: Identities) -> None:
         self._identities = identities
 
+    async def identify(self, *subjects: Subject) -> str | None:
+        """Who is the first of some subjects that anybody is, whether or not they may call."""
+        known = (await self._identities.current()).subjects
+        return next((known[each] for each in subjects if each in known), None)
+
     async def find(self, *subjects: Subject) -> Principal | SubjectRefusal:
-        """The principal of the first of some subjects that anybody is; or why there is none that may call."""
+        """The same, if they may call; or why not."""
         snapshot = await self._identities.current()
-        name = next((snapshot.subjects[each] for each in subjects if each in snapshot.subjects), None)
+        name = await self.identify(*subjects)
         if name is None:
             return SubjectRefusal.UNKNOWN
         return SubjectRefusal.DISABLED if name in snapshot.disabled else Principal(name)

@@ -10,7 +10,9 @@ from starlette.types import Receive, Scope, Send
 
 from orgserver.model.orgs import Caller
 from orgserver.serving.http.authentication import Authenticated, Authenticator
-from orgserver.serving.http.door import Door
+from orgserver.serving.http.bearer.challenges import METADATA_PATHS, Challenges
+from orgserver.serving.http.bearer.step_up import StepUp
+from orgserver.serving.http.door import Admitted, Door
 from orgserver.serving.http.endpoint import McpEndpoint
 from orgserver.serving.http.exchange import Exchange
 from orgserver.serving.http.monitoring.pages import PAGES, PROBES, MonitoringPages, has_host_within
@@ -33,6 +35,8 @@ class HttpApp:
         authenticator: Authenticator,
         throttling: Throttling,
         endpoint: McpEndpoint,
+        challenges: Challenges,
+        step_up: StepUp,
         pages: MonitoringPages,
         watch: Callable[[Exchange], None],
         label: str | None,
@@ -41,6 +45,8 @@ class HttpApp:
         self._authenticator = authenticator
         self._throttling = throttling
         self._endpoint = endpoint
+        self._challenges = challenges
+        self._step_up = step_up
         self._pages = pages
         self._watch = watch
         self._label = label
@@ -69,29 +75,41 @@ class HttpApp:
             is_probe = path in PROBES and has_host_within(scope["headers"])
             return await self._pages.answer(path, scope["method"], None) if is_probe else admitted
         exchange.source = admitted.source
+        return await self._serve(exchange, admitted, receive)
+
+    async def _serve(self, exchange: Exchange, admitted: Admitted, receive: Receive) -> Reply | None:
+        """The reply to a request that may come in; None as above."""
+        scope, path = exchange.scope, exchange.scope["path"]
+        if path in METADATA_PATHS:
+            return self._challenges.answer_metadata(admitted.url, scope["method"])
         if path != _MCP and path not in PAGES:
             return make_text_reply(404, "nothing is here; MCP is at /mcp")
         authorization = [value for name, value in scope["headers"] if name == b"authorization"]
         if path in PROBES and not authorization:
             return await self._pages.answer(path, scope["method"], None)
-        authenticated = await self._authenticator.authenticate(authorization, admitted.source)
+        authenticated = await self._authenticator.authenticate(authorization, admitted)
         if isinstance(authenticated, Reply):
             return authenticated
         exchange.principal, exchange.key_id = authenticated.principal.name, authenticated.key_id
         if path in PAGES:
             return await self._pages.answer(path, scope["method"], authenticated.principal)
-        return await self._answer_mcp(exchange, authenticated, receive)
+        return await self._answer_mcp(exchange, authenticated, admitted.url, receive)
 
-    async def _answer_mcp(self, exchange: Exchange, authenticated: Authenticated, receive: Receive) -> Reply | None:
-        """Answer whoever is known, within its limits."""
+    async def _answer_mcp(
+        self, exchange: Exchange, authenticated: Authenticated, url: str, receive: Receive
+    ) -> Reply | None:
+        """Answer whoever is known, within its limits and the scopes of its token."""
         scope = exchange.scope
-        caller = Caller(authenticated.principal, "http", label=self._label)
+        caller = Caller(authenticated.principal, "http", label=self._label, scopes=authenticated.scopes)
         leave = await self._throttling.admit(caller, authenticated.key_id, scope, receive)
         if isinstance(leave, Reply):
             exchange.is_limited = True
             return leave
         try:
-            await self._endpoint.answer(caller, scope, receive, exchange.send)
+            receiving = await self._step_up.check(caller, url, receive)
+            if isinstance(receiving, Reply):
+                return receiving
+            await self._endpoint.answer(caller, scope, receiving, exchange.send)
         finally:
             leave()
         return None

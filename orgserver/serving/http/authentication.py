@@ -1,15 +1,28 @@
-"""Who sends a request: the principal of its bearer token, asked anew at each request."""
+"""Who sends a request: the principal of its API key or access token, asked anew at each request."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from orgserver.model.access.principals import Permission, Principal
+from orgserver.model.access.api_keys import PREFIX
+from orgserver.model.access.principals import Permission, Principal, Subject
+from orgserver.model.errors import StoreError
 from orgserver.model.secret import Secret
-from orgserver.services.people.keys import ApiKeys, KeyRefusal
-from orgserver.serving.http.replies import Reply, make_error_reply
+from orgserver.model.text import replace_unsafe
+from orgserver.oauth.access_tokens import AccessToken, AccessTokenVerifier
+from orgserver.oauth.refusals import IssuerUnavailable, TokenRefused
+from orgserver.services.people.auth_failures import AuthFailure
+from orgserver.services.people.composition import People
+from orgserver.services.people.keys import KeyRefusal
+from orgserver.services.people.subjects import SubjectRefusal
+from orgserver.serving.http.bearer.challenges import Challenges
+from orgserver.serving.http.door import Admitted
+from orgserver.serving.http.replies import Headers, Reply, make_error_reply
 
 _SCHEME = b"bearer"
+_NO_KEY = "this key opens nothing here"
+_LEAST_PAUSE = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,24 +37,88 @@ class Authenticated:
 
 
 class Authenticator:
-    """Finds the principal of a request."""
+    """Finds the principal of a request. ``verifier`` checks access tokens, where there is an issuer of them."""
 
-    def __init__(self, api_keys: ApiKeys) -> None:
-        self._api_keys = api_keys
+    def __init__(self, people: People, challenges: Challenges, verifier: AccessTokenVerifier | None) -> None:
+        self._people = people
+        self._challenges = challenges
+        self._verifier = verifier
 
-    async def authenticate(self, authorization: list[bytes], source: str) -> Authenticated | Reply:
-        """Whose request it is, by its ``Authorization`` headers; or the 401 that says what is missing.
-
-        ``source`` is the address that it came from.
-        """
-        del source
+    async def authenticate(self, authorization: list[bytes], admitted: Admitted) -> Authenticated | Reply:
+        """Whose request it is, by its ``Authorization`` headers; or the reply that says why it is nobody's."""
+        if not authorization:
+            return self._challenges.ask_token(admitted.url, self._what_is_needed())
         token = _read_bearer(authorization)
-        if token is None:
-            return _challenge("a bearer token is needed: an API key of orgserver")
-        owner = await self._api_keys.check(token)
-        if isinstance(owner, KeyRefusal):
-            return _challenge("this key opens nothing here", error=b', error="invalid_token"')
-        return Authenticated(owner.principal, owner.key_id)
+        try:
+            if token is None:
+                return await self._refuse(admitted, "MALFORMED_AUTHORIZATION", self._what_is_needed())
+            if self._verifier is not None and not token.reveal().startswith(PREFIX):
+                return await self._check_token(self._verifier, token, admitted)
+            return await self._check_key(token, admitted)
+        except StoreError:
+            return make_error_reply(503, "nobody can be recognised, for the store is away", headers=_pause(1.0))
+
+    def _what_is_needed(self) -> str:
+        either = "" if self._verifier is None else ", or an access token of its identity provider"
+        return f"a bearer token is needed: an API key of orgserver{either}"
+
+    async def _check_key(self, key: Secret, admitted: Admitted) -> Authenticated | Reply:
+        owner = await self._people.api_keys.check(key)
+        if not isinstance(owner, KeyRefusal):
+            return Authenticated(owner.principal, owner.key_id)
+        was = await self._people.api_keys.identify(key)
+        code = f"{owner.name}_KEY"
+        if was is None:
+            return await self._refuse(admitted, code, _NO_KEY)
+        return await self._refuse(admitted, code, _NO_KEY, principal=was.principal.name, key_id=was.key_id)
+
+    async def _check_token(
+        self, verifier: AccessTokenVerifier, token: Secret, admitted: Admitted
+    ) -> Authenticated | Reply:
+        try:
+            access_token = await verifier.verify(token)
+        except TokenRefused as refused:
+            return await self._refuse(admitted, "INVALID_TOKEN", refused.reason)
+        except IssuerUnavailable as unavailable:
+            await self._people.auth_failures.record(AuthFailure(admitted.source, "ISSUER_UNAVAILABLE", 503))
+            message = "access tokens cannot be checked now: their issuer does not tell its keys"
+            return make_error_reply(503, message, headers=_pause(unavailable.retry_after))
+        return await self._find_caller(access_token, admitted)
+
+    async def _find_caller(self, token: AccessToken, admitted: Admitted) -> Authenticated | Reply:
+        """The principal of a good token; 403 where it is nobody here, or somebody who is disabled."""
+        subjects = [token.subject] + ([token.client] if token.client is not None else [])
+        principal = await self._people.subjects.find(*subjects)
+        if isinstance(principal, Principal):
+            return Authenticated(principal, scopes=token.scopes)
+        if principal is SubjectRefusal.DISABLED:
+            code, message = "PRINCIPAL_DISABLED", "your access was suspended; an administrator of orgserver knows why"
+        else:
+            code, message = "UNKNOWN_SUBJECT", _describe_unknown(token.subject)
+        name = await self._people.subjects.identify(*subjects)
+        failure = AuthFailure(admitted.source, code, 403, name, subject=token.subject)
+        await self._people.auth_failures.record(failure)
+        return self._challenges.refuse_caller(admitted.url, message)
+
+    async def _refuse(
+        self,
+        admitted: Admitted,
+        code: str,
+        message: str,
+        *,
+        principal: str | None = None,
+        key_id: str | None = None,
+    ) -> Reply:
+        await self._people.auth_failures.record(AuthFailure(admitted.source, code, 401, principal, key_id))
+        return self._challenges.refuse_token(admitted.url, message)
+
+
+def _describe_unknown(subject: Subject) -> str:
+    issuer, name = replace_unsafe(subject.issuer), replace_unsafe(subject.subject)
+    return (
+        f"no principal here is the subject {name} of {issuer}; "
+        "an administrator of orgserver adds it with update-principal NAME --subject ISSUER SUBJECT"
+    )
 
 
 def _read_bearer(authorization: list[bytes]) -> Secret | None:
@@ -55,6 +132,5 @@ def _read_bearer(authorization: list[bytes]) -> Secret | None:
     return Secret(token.decode("ascii"))
 
 
-def _challenge(message: str, error: bytes = b"") -> Reply:
-    value = b'Bearer realm="orgserver"' + error
-    return make_error_reply(401, message, headers=((b"www-authenticate", value),))
+def _pause(seconds: float) -> Headers:
+    return ((b"retry-after", str(max(math.ceil(seconds), _LEAST_PAUSE)).encode()),)

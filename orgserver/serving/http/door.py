@@ -18,6 +18,15 @@ class Admitted:
 
     source: str
     """The address that it came from."""
+    scheme: str = "http"
+    """That its client speaks."""
+    host: str = ""
+    """With its port, as its client names it."""
+
+    @property
+    def url(self) -> str:
+        """The server's, as its client names it."""
+        return f"{self.scheme}://{self.host}"
 
 
 class Door:
@@ -37,4 +46,4 @@ class Door:
         if any(origin not in self._origins for origin in origins):
             return make_error_reply(403, "requests from this origin are not allowed")
         client = scope.get("client")
-        return Admitted(client[0] if client else "")
+        return Admitted(client[0] if client else "", "http", hosts[0].decode("latin-1"))

@@ -25,6 +25,10 @@ class HttpOptions:
     """Requests of a principal at once."""
     metrics: tuple[str, int] | None = None
     """Host and port where figures are read without a key."""
+    issuer: str | None = None
+    """Whose access tokens are taken beside API keys: its name to the letter."""
+    audience: str | None = None
+    """Whom those must be for."""
 
 
 def read_address(text: str, option: str) -> tuple[str, int]:
