@@ -1,9 +1,10 @@
 """Clients that nobody here wrote work over HTTP with a key: ``python -m tests.clients.over_http``.
 
-The Python and TypeScript SDKs, Vercel's AI SDK, the Inspector's command line, Claude Code (with a stand-in for its model)
-and Gemini; straight, with TLS of the server's own, and through nginx and Caddy, set up by the files of
-``packaging/proxies``, which have the TLS. Beside them somebody without a key, and somebody who goes away in the middle of
-a call. It needs npm with its registry in reach, and nginx and Caddy on the path; what is missing is told.
+The Python and TypeScript SDKs, Vercel's AI SDK, the Inspector's command line, Claude Code and Codex (with a stand-in for
+their models) and Gemini; straight, with TLS of the server's own, and through nginx and Caddy, set up by the files of
+``packaging/proxies``, which have the TLS. Beside them somebody without a key, somebody with forged headers, and somebody
+who goes away in the middle of a call. It needs npm with its registry in reach, and nginx and Caddy on the path; what is
+missing is told.
 
 ``--packages FOLDER`` uses, or fills, a folder that stays; doors (``straight tls nginx caddy``) as arguments choose. The
 exit code is 0 if every session went through.
@@ -38,6 +39,8 @@ from .sessions import (
     Visit,
     ai_sdk,
     claude_code,
+    codex,
+    forger,
     gemini,
     gone,
     inspector,
@@ -48,10 +51,10 @@ from .sessions import (
 
 NEEDED = (
     "@modelcontextprotocol/sdk", "@modelcontextprotocol/inspector", "@ai-sdk/mcp", "zod",
-    "@anthropic-ai/claude-code", "@google/gemini-cli",
+    "@anthropic-ai/claude-code", "@openai/codex", "@google/gemini-cli",
 )  # fmt: skip
 SESSIONS: tuple[Callable[[Visit], Awaitable[None]], ...] = (
-    strangers, python_sdk, gone, typescript_sdk, ai_sdk, inspector, claude_code, gemini,
+    strangers, forger, python_sdk, gone, typescript_sdk, ai_sdk, inspector, claude_code, codex, gemini,
 )  # fmt: skip
 _LONGEST = 180
 

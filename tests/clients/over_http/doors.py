@@ -17,6 +17,7 @@ from orgserver.sandbox import tls
 ROOT = Path(__file__).parents[3]
 PROXIES = ROOT / "packaging" / "proxies"
 _BEGIN_SECONDS = 30
+_LOG = "server.log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +27,17 @@ class Door:
     name: str
     url: str
     """Without a path."""
+    log: Path
+    """Where the server's log goes."""
     ca_file: Path | None = None
     """The authority that its certificate is of, where it has one."""
 
     @property
     def environment(self) -> dict[str, str]:
-        """What makes Node trust it."""
-        return {} if self.ca_file is None else {"NODE_EXTRA_CA_CERTS": str(self.ca_file)}
+        """What makes Node, and Codex, trust it."""
+        if self.ca_file is None:
+            return {}
+        return {"NODE_EXTRA_CA_CERTS": str(self.ca_file), "SSL_CERT_FILE": str(self.ca_file)}
 
 
 def find_free_port() -> int:
@@ -48,7 +53,7 @@ async def server(home: Path, folder: Path, *options: str) -> AsyncIterator[int]:
     port = find_free_port()
     command = [sys.executable, "-m", "orgserver", "serve", "--http", f"127.0.0.1:{port}", "--toolset", "all", *options]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ORGSERVER_")}
-    async with _process(command, folder / "server.log", environment | {"ORGSERVER_HOME": str(home)}, port):
+    async with _process(command, folder / _LOG, environment | {"ORGSERVER_HOME": str(home)}, port):
         yield port
 
 
@@ -56,7 +61,7 @@ async def server(home: Path, folder: Path, *options: str) -> AsyncIterator[int]:
 async def straight(home: Path, folder: Path) -> AsyncIterator[Door]:
     """No proxy, on loopback."""
     async with server(home, folder) as port:
-        yield Door("straight", f"http://127.0.0.1:{port}")
+        yield Door("straight", f"http://127.0.0.1:{port}", folder / _LOG)
 
 
 @asynccontextmanager
@@ -65,7 +70,7 @@ async def with_own_tls(home: Path, folder: Path) -> AsyncIterator[Door]:
     files = tls.certificates(folder)
     own = ("--tls-cert", str(files.certificate_file), "--tls-key", str(files.key_file))
     async with server(home, folder, *own) as port:
-        yield Door("tls", f"https://localhost:{port}", files.ca_file)
+        yield Door("tls", f"https://localhost:{port}", folder / _LOG, files.ca_file)
 
 
 def _behind(port: int) -> tuple[str, ...]:
@@ -99,7 +104,7 @@ async def through_nginx(home: Path, folder: Path) -> AsyncIterator[Door]:
         )
         command = ["nginx", "-e", str(folder / "error.log"), "-p", str(folder), "-c", str(main)]
         async with _process(command, folder / "nginx.log", dict(os.environ), port):
-            yield Door("nginx", f"https://localhost:{port}", files.ca_file)
+            yield Door("nginx", f"https://localhost:{port}", folder / _LOG, files.ca_file)
 
 
 @asynccontextmanager
@@ -120,7 +125,7 @@ async def through_caddy(home: Path, folder: Path) -> AsyncIterator[Door]:
         command = ["caddy", "run", "--adapter", "caddyfile", "--config", str(config)]
         async with _process(command, folder / "caddy.log", environment, port):
             ca_file = folder / "data" / "caddy" / "pki" / "authorities" / "local" / "root.crt"
-            yield Door("caddy", f"https://localhost:{port}", ca_file)
+            yield Door("caddy", f"https://localhost:{port}", folder / _LOG, ca_file)
 
 
 DOORS = {"straight": straight, "tls": with_own_tls, "nginx": through_nginx, "caddy": through_caddy}

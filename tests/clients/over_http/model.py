@@ -1,4 +1,4 @@
-"""A model that always wants the same call, behind the API that Claude Code asks: no account, no network, no model."""
+"""A model that always wants the same call, behind the APIs that Claude Code and Codex ask: no account, no model."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+Event = dict[str, Any]
+_DONE = "It is done."
+
 
 @dataclass
 class Model:
-    """Asks for one call of a tool, then says that it is done."""
+    """Asks for one call of a tool of the server ``orgserver``, then says that it is done."""
 
     tool: str
     arguments: dict[str, Any]
@@ -20,8 +23,14 @@ class Model:
     results: list[str] = field(default_factory=list)
     """What the tool answered, as the client told it."""
 
-    def answer(self, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """The events of the reply to one request."""
+    def answer(self, path: str, request: dict[str, Any]) -> Iterator[Event] | None:
+        """The events of the reply to one request; None for an address that no model is asked at."""
+        if path.endswith("/v1/messages"):
+            return self._answer_messages(request)
+        return self._answer_responses(request) if path.endswith("/v1/responses") else None
+
+    def _answer_messages(self, request: dict[str, Any]) -> Iterator[Event]:
+        """As Anthropic's Messages API."""
         content = request["messages"][-1]["content"]
         blocks = [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
         results = [json.dumps(block["content"]) for block in blocks if block.get("type") == "tool_result"]
@@ -30,19 +39,28 @@ class Model:
         message = {"id": "msg_1", "type": "message", "role": "assistant", "model": request["model"], "content": []}
         yield {"type": "message_start", "message": message | {"stop_reason": None, "usage": usage}}
         if results:
-            yield from _block({"type": "text", "text": ""}, {"type": "text_delta", "text": "It is done."})
+            start, delta = {"type": "text", "text": ""}, {"type": "text_delta", "text": _DONE}
         else:
-            call = {"type": "tool_use", "id": "toolu_1", "name": self.tool, "input": {}}
-            yield from _block(call, {"type": "input_json_delta", "partial_json": json.dumps(self.arguments)})
-        delta = {"stop_reason": "end_turn" if results else "tool_use"}
-        yield {"type": "message_delta", "delta": delta, "usage": {"output_tokens": 1}}
+            start = {"type": "tool_use", "id": "toolu_1", "name": f"mcp__orgserver__{self.tool}", "input": {}}
+            delta = {"type": "input_json_delta", "partial_json": json.dumps(self.arguments)}
+        yield {"type": "content_block_start", "index": 0, "content_block": start}
+        yield {"type": "content_block_delta", "index": 0, "delta": delta}
+        yield {"type": "content_block_stop", "index": 0}
+        end = {"stop_reason": "end_turn" if results else "tool_use"}
+        yield {"type": "message_delta", "delta": end, "usage": {"output_tokens": 1}}
         yield {"type": "message_stop"}
 
-
-def _block(start: dict[str, Any], delta: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield {"type": "content_block_start", "index": 0, "content_block": start}
-    yield {"type": "content_block_delta", "index": 0, "delta": delta}
-    yield {"type": "content_block_stop", "index": 0}
+    def _answer_responses(self, request: dict[str, Any]) -> Iterator[Event]:
+        """As OpenAI's Responses API."""
+        results = [json.dumps(item["output"]) for item in request["input"] if item["type"] == "function_call_output"]
+        self.results += results
+        call = {"name": self.tool, "namespace": "mcp__orgserver", "arguments": json.dumps(self.arguments)}
+        text = {"role": "assistant", "content": [{"type": "output_text", "text": _DONE}]}
+        item = {"type": "message", "id": "m1"} | text if results else {"type": "function_call", "call_id": "c1"} | call
+        yield {"type": "response.created", "response": {"id": "r1"}}
+        yield {"type": "response.output_item.done", "output_index": 0, "item": item}
+        usage = {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
+        yield {"type": "response.completed", "response": {"id": "r1", "usage": usage}}
 
 
 @asynccontextmanager
@@ -52,16 +70,9 @@ async def serving_model(model: Model) -> AsyncIterator[Model]:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
-                line, length = await _read_head(reader)
-                request = json.loads(await reader.readexactly(length) or b"null")
-                if request is None or b"/v1/messages" not in line or b"count_tokens" in line:
-                    writer.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
-                else:
-                    events = "".join(f"event: {e['type']}\ndata: {json.dumps(e)}\n\n" for e in model.answer(request))
-                    head = (
-                        f"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {len(events)}\r\n\r\n"
-                    )
-                    writer.write((head + events).encode())
+                path, length = await _read_head(reader)
+                body = await reader.readexactly(length)
+                writer.write(_write_reply(model.answer(path, json.loads(body)) if body else None))
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
@@ -71,8 +82,16 @@ async def serving_model(model: Model) -> AsyncIterator[Model]:
         yield model
 
 
-async def _read_head(reader: asyncio.StreamReader) -> tuple[bytes, int]:
-    """A request's first line, and the length of its body."""
-    line, *headers = (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")
-    lengths = [header.partition(b":")[2] for header in headers if header.lower().startswith(b"content-length:")]
-    return line, int(lengths[0]) if lengths else 0
+async def _read_head(reader: asyncio.StreamReader) -> tuple[str, int]:
+    """A request's path, and the length of its body."""
+    line, *headers = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+    lengths = [header.partition(":")[2] for header in headers if header.lower().startswith("content-length:")]
+    return line.split()[1].partition("?")[0], int(lengths[0]) if lengths else 0
+
+
+def _write_reply(events: Iterator[Event] | None) -> bytes:
+    if events is None:
+        return b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"
+    body = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events).encode()
+    head = f"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {len(body)}\r\n\r\n"
+    return head.encode() + body

@@ -29,6 +29,10 @@ _CHANGE = {
     "org": "acme", "object": "Contact", "action": "update", "soql": "SELECT Id FROM Contact", "data": {"Department": "R"},
 }  # fmt: skip
 _UNAUTHORIZED = 401
+_PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+_FORGED = "203.0.113.9"
+_WANTED = ("salesforce_list_contacts", {"org": "acme", "limit": 1})
+"""What the stand-in for a model has its client call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +95,29 @@ def _slowly(acme: SandboxOrg) -> Iterator[None]:
 
 async def strangers(visit: Visit) -> None:
     """Without a key, and with one that opens nothing, there is no answer but 401."""
-    ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
     accept = {"accept": "application/json, text/event-stream"}
     for key in (None, "osk_" + "a" * 48):
         async with visit.http(key) as client:
-            reply = await client.post(visit.url, json=ping, headers=accept)
+            reply = await client.post(visit.url, json=_PING, headers=accept)
         say("no key" if key is None else "wrong key", f"{reply.status_code} {reply.headers['www-authenticate']}")
         assert reply.status_code == _UNAUTHORIZED
+
+
+async def forger(visit: Visit) -> None:
+    """What a client says of its way here is not believed: neither its address, nor for which host it asks."""
+    headers = {
+        "accept": "application/json, text/event-stream",
+        "forwarded": f"for={_FORGED};host=evil.example;proto=http",
+        "x-forwarded-for": _FORGED,
+        "x-forwarded-host": "evil.example",
+        "x-forwarded-proto": "http",
+    }
+    async with visit.http(visit.key) as client:
+        reply = await client.post(visit.url, json=_PING, headers=headers)
+    await asyncio.sleep(1)  # the log is written in batches
+    log = visit.door.log.read_text("utf-8")
+    say("forged", f"{reply.status_code}; in the log {'stands' if _FORGED in log else 'does not stand'} {_FORGED}")
+    assert (reply.status_code, _FORGED in log, "source=127.0.0.1" in log) == (200, False, True), reply.text
 
 
 async def python_sdk(visit: Visit) -> None:
@@ -187,17 +207,32 @@ async def claude_code(visit: Visit) -> None:
     health = await visit.run("claude", "mcp", "list")
     say("  result", health.strip().splitlines()[-1])
     assert "Connected" in health
-    tool = "mcp__orgserver__salesforce_list_contacts"
-    async with serving_model(Model(tool, {"org": "acme", "limit": 1})) as model:
+    async with serving_model(Model(*_WANTED)) as model:
         variables = {
             "ANTHROPIC_BASE_URL": model.url,
             "ANTHROPIC_API_KEY": "none",
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
         }
-        answer = await visit.run("claude", "--print", "List a contact of acme.", "--allowedTools", tool, **variables)
-    say("  result", answer.strip())
+        allowed = f"mcp__orgserver__{model.tool}"
+        await visit.run("claude", "--print", "List a contact of acme.", "--allowedTools", allowed, **variables)
+    _show_result(model)
+
+
+async def codex(visit: Visit) -> None:
+    """Codex reads the name of the variable that has the key, and calls what a stand-in for a model wants."""
+    await visit.run("codex", "mcp", "add", "orgserver", "--url", visit.url, "--bearer-token-env-var", "MCP_KEY")
+    async with serving_model(Model(*_WANTED)) as model:
+        provider = f'{{name="stand-in",base_url="{model.url}/v1",wire_api="responses",env_key="NO_KEY"}}'
+        settings = ('model="none"', 'model_provider="stand-in"', f"model_providers.stand-in={provider}")
+        words = [word for setting in settings for word in ("--config", setting)]
+        begin = ("codex", "exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox")
+        await visit.run(*begin, *words, "List a contact of acme.", NO_KEY="none")
+    _show_result(model)
+
+
+def _show_result(model: Model) -> None:
     (result,) = model.results
-    say("  tool", json.loads(result) if result.startswith('"') else result)
+    say("  tool", result)
     assert "records" in result
 
 
