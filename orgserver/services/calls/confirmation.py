@@ -33,6 +33,12 @@ from orgserver.vault.sealed_tokens import bind_token, open_token, seal_token
 T = TypeVar("T")
 Notify = Callable[[str], None]
 """Shows a person at the desktop that a question waits; returns at once and never fails."""
+_AT_A_TERMINAL = "a person allows it at a terminal, where orgserver approvals shows it"
+_WHO_ALLOWS = {
+    "stdio": _AT_A_TERMINAL,
+    "cli": _AT_A_TERMINAL,
+    "http": "an operator of this server allows it, to whom orgserver approvals shows it",
+}
 ANSWER_SECONDS = 300
 """How long a question at the client stands."""
 
@@ -106,7 +112,7 @@ class Confirmer:
         summary = questions.summary(org, policy, confirm, affected.count)
         question = questions.question(org, policy, confirm, affected)
         if not await self._ask_client(caller, request, question, summary, sending):
-            raise await self._wait(request, intent, summary)
+            raise await self._wait(caller, request, intent, summary)
         await self._store.audit.record(_yes(intent), Completion(Outcome.SUCCEEDED))
         _extend(sending, session, self._call_timeout)
         return True
@@ -140,7 +146,7 @@ class Confirmer:
             raise _declined()
         return True
 
-    async def _wait(self, request: ApprovalRequest, intent: Intent, summary: str) -> PolicyDenied:
+    async def _wait(self, caller: Caller, request: ApprovalRequest, intent: Intent, summary: str) -> PolicyDenied:
         """Let the request wait for a person. Its code is theirs: no result, log or export has it."""
         try:
             queued = await self._store.database.write(
@@ -159,8 +165,7 @@ class Confirmer:
         return PolicyDenied(
             "a person must allow this, and this client cannot ask one",
             code="CONFIRMATION_REQUIRED",
-            hint="a person allows it at a terminal, where orgserver approvals shows it; "
-            "repeat exactly this call within 15 minutes after that",
+            hint=f"{_WHO_ALLOWS[caller.transport]}; repeat exactly this call within 15 minutes after that",
         )
 
     # -- what goes through the client between a question and its answer
