@@ -1,6 +1,7 @@
-"""A real server process over HTTP, from its start to its end by a signal."""
+"""A real server process over HTTP, from its start to its end by a signal, and no secret in anything it says."""
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -9,16 +10,24 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
+from mcp.client import Client
+from mcp.client.streamable_http import streamable_http_client
 
 from orgserver.app import App
+from orgserver.model.access.api_keys import make_api_key
 from orgserver.model.audit import EntryFilter, Outcome
 from orgserver.sandbox.org import SandboxOrg
+from orgserver.sandbox.server import Sandbox
 from orgserver.services.people.requests import KeyChanges
 from tests.people import OPERATOR, principal_changes
-from tests.serving.over_http.test_ending import ACCEPTED, begin_create, result_of
+from tests.serving.over_http.test_ending import ACCEPTED, CREATE, begin_create, result_of
+from tests.serving.over_http.test_monitoring import find_free_port
+from tests.system.test_canaries import VALUE, hits, sessions
+from tests.telemetry.test_prometheus import read
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 
@@ -70,14 +79,105 @@ async def serving(home: Path, *options: str, **settings: str) -> AsyncIterator[H
         await process.wait()
 
 
-async def make_key(app: App, name: str, *grants: str) -> str:
-    changed = await app.people.principals.add(OPERATOR, name, principal_changes(*grants, keys=KeyChanges(new=True)))
+async def make_key(app: App, name: str, *grants: str, **more: Any) -> str:
+    changes = principal_changes(*grants, keys=KeyChanges(new=True), **more)
+    changed = await app.people.principals.add(OPERATOR, name, changes)
     assert changed.key is not None
     return changed.key.text.reveal()
 
 
 async def outcomes(app: App) -> list[tuple[Outcome, str | None]]:
     return [(e.outcome, e.transport) async for e in app.audit_log.entries(EntryFilter(action="create"))]
+
+
+def secrets_of(orgs: list[SandboxOrg]) -> set[str]:
+    """What those orgs have given out or taken."""
+    secrets = {secret for org in orgs for secret in (org.client_secret, org.refresh_token, *org.spent)}
+    return (secrets | sessions({token for org in orgs for token in org.access_tokens})) - {""}
+
+
+async def work(served: HttpProcess, key: str, mode: str) -> list[str]:
+    """Calls of one client, in one generation of the protocol: what it was answered."""
+    async with (
+        served.client(key) as http,
+        Client(streamable_http_client(f"{served.url}/mcp", http_client=http), mode=mode) as client,
+    ):
+        answers = [
+            await client.list_tools(),
+            *[
+                await client.call_tool(tool, {"org": "acme"} | arguments)
+                for tool, arguments in (
+                    ("salesforce_list_contacts", {"limit": 1}),
+                    ("salesforce_create_contact", {"data": {"LastName": VALUE}}),
+                    ("salesforce_create_contact", {"data": {"LastName": VALUE * 10}}),
+                    ("salesforce_query", {"soql": f"SELECT Id FROM Contact WHERE LastName = '{VALUE}'"}),
+                    ("salesforce_query", {"soql": f"SELECT Id FROM Contact WHERE LastName = '{VALUE}"}),
+                )
+            ],
+        ]
+    return [answer.model_dump_json() for answer in answers]
+
+
+async def revoke_key(home: Path, principal: str, key_id: str) -> bytes:
+    """As an operator does, while the server runs; what is printed."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "orgserver", "update-principal", principal, "--revoke-key", key_id,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        env=os.environ | {"ORGSERVER_HOME": str(home)},
+    )  # fmt: skip
+    printed, _ = await process.communicate()
+    assert process.returncode == 0, printed
+    return printed
+
+
+async def test_a_life_of_a_server_with_keys_leaves_no_secret_anywhere(
+    app: App, sandbox: Sandbox, acme: SandboxOrg, tmp_path: Path
+) -> None:
+    home, wrong, free_port = tmp_path / "home", make_api_key().reveal(), find_free_port()
+    key, admin = await make_key(app, "ada", "acme:read,write"), await make_key(app, "root", roles=("admin",))
+    secrets, places = {key, admin, wrong}, {}
+    settings = {"ORGSERVER_LOG_LEVEL": "debug", "ORGSERVER_LOG_FORMAT": "json"}
+    async with serving(home, "--metrics", f"127.0.0.1:{free_port}", **settings) as served:
+        for mode in ("legacy", "2026-07-28"):
+            places[mode] = "".join(await work(served, key, mode)).encode()
+            secrets |= secrets_of(sandbox.orgs)
+            acme.expire_access_tokens()
+        async with served.client(key) as client, served.client(wrong) as stranger, served.client(admin) as root:
+            refused = await stranger.post(f"/mcp?key={wrong}", json=CREATE)
+            figures = await root.get("/metrics")
+            apart = await root.get(f"http://127.0.0.1:{free_port}/metrics")
+            ready = await root.get("/readyz")
+            before = await client.post("/mcp", json=CREATE)
+            (record,) = [each for each in await app.people.principals.all() if each.name == "ada"]
+            places["update-principal"] = await revoke_key(home, "ada", record.keys[0].id)
+            after = await client.post("/mcp", json=CREATE)
+        served.process.send_signal(signal.SIGTERM)
+        assert await served.read_end() == 0
+
+    assert [reply.status_code for reply in (refused, figures, apart, ready, before, after)] == [
+        401, 200, 200, 200, 200, 401,
+    ]  # fmt: skip
+    assert ready.json() == {"ready": True, "problems": []}
+    done = [entry async for entry in app.audit_log.entries(EntryFilter(action="create", outcome=Outcome.SUCCEEDED))]
+    assert [(entry.principal, entry.transport, entry.org) for entry in done] == [("ada", "http", "acme")] * 3
+    samples = read(apart.content)
+    label = ("kind=developer", "outcome=succeeded", "tool=salesforce_create_contact")
+    assert samples["orgserver_calls_total", *label] == 2
+    assert samples["orgserver_refreshes_total", "outcome=succeeded"] >= 1
+
+    log = "".join(served.lines)
+    lines = [json.loads(line) for line in log.splitlines()]
+    access = [line for line in lines if line["logger"] == "orgserver.access"]
+    assert {line.get("principal") for line in access} == {"ada", "root", None}
+    assert {line["status"] for line in access if line.get("principal") is None} == {401}
+    secrets |= secrets_of(sandbox.orgs) | {(home / "master.key").read_text().strip()}
+    places |= {str(file): file.read_bytes() for file in home.rglob("*") if file.is_file() and file.name != "master.key"}
+    places |= {f"body {n}": reply.content for n, reply in enumerate((refused, figures, apart, ready, before, after))}
+    assert not hits(secrets, places | {"log": log.encode()})
+    for place, content in (places | {"log": log.encode()}).items():
+        assert place in ("legacy", "2026-07-28") or VALUE.encode() not in content, place
+    for name in (b"ada", b"root", b"acme", b"globex"):
+        assert name not in figures.content + apart.content
 
 
 async def test_a_call_under_way_when_a_signal_comes_is_answered_and_on_record(

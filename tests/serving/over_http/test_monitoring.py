@@ -12,8 +12,7 @@ from tests.serving.over_http.served import Served, serving
 from tests.telemetry.test_prometheus import read
 
 
-@pytest.fixture
-def free_port() -> int:
+def find_free_port() -> int:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port: int = taken.getsockname()[1]
@@ -100,7 +99,8 @@ async def test_figures_are_for_administrators_until_they_are_none(app: App) -> N
     assert b"root" not in figures.content and b"acme" not in figures.content
 
 
-async def test_a_port_of_its_own_tells_figures_and_probes_and_nothing_else(app: App, free_port: int) -> None:
+async def test_a_port_of_its_own_tells_figures_and_probes_and_nothing_else(app: App) -> None:
+    free_port = find_free_port()
     async with serving(app, metrics=("127.0.0.1", free_port)) as served:
         apart = Served(app, f"http://127.0.0.1:{free_port}", served.ending, served.task)
         replies = [await get(apart, path) for path in ("/metrics", "/healthz", "/readyz", "/mcp")]
