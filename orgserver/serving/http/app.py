@@ -92,7 +92,8 @@ class HttpApp:
             return authenticated
         exchange.principal, exchange.key_id = authenticated.principal.name, authenticated.key_id
         if path in PAGES:
-            return await self._pages.answer(path, scope["method"], authenticated.principal)
+            is_whole = authenticated.scopes is None  # no scope of an access token is about these
+            return await self._pages.answer(path, scope["method"], authenticated.principal if is_whole else None)
         return await self._answer_mcp(exchange, authenticated, admitted.url, receive)
 
     async def _answer_mcp(

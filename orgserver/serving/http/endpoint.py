@@ -11,6 +11,7 @@ from mcp.server.lowlevel import Server
 from starlette.types import Receive, Scope, Send
 
 from orgserver.model.orgs import Caller
+from orgserver.serving.http.exchange import note_request_id
 from orgserver.serving.http.messages.body import Gone, read_body
 from orgserver.serving.http.messages.headers import read_headers
 from orgserver.serving.http.messages.plain_calls import PlainPosts
@@ -74,6 +75,7 @@ class McpEndpoint:
         if call is None:
             await self._sdk.answer(caller, headers, body, scope, receive, send)
             return
+        note_request_id(scope, call.id)
         await self._answer_plain(call, caller, receive, CallResponse(send, takes_events=headers.takes_events))
 
     async def _answer_plain(self, call: PlainCall, caller: Caller, receive: Receive, response: CallResponse) -> None:

@@ -6,12 +6,15 @@ import time
 
 from starlette.types import Message, Scope, Send
 
+_REQUEST_ID = "orgserver.request_id"
+_LONGEST = 80
+
 
 class Exchange:
     """Sends the answer to one request, and remembers of both what is told afterwards."""
 
     __slots__ = (
-        "_began", "_send", "is_complete", "is_limited", "key_id", "principal", "request_id", "scope", "sent_bytes",
+        "_began", "_send", "is_complete", "is_limited", "key_id", "principal", "scope", "sent_bytes",
         "source", "status",
     )  # fmt: skip
 
@@ -24,8 +27,6 @@ class Exchange:
         """Where it came from, as far as that is known by now."""
         self.principal: str | None = None
         self.key_id: str | None = None
-        self.request_id: str | None = None
-        """Of the message in it, where it was read."""
         self.is_limited = False
         """Whether it came too soon, or beside too many."""
         self.status = 0
@@ -33,6 +34,12 @@ class Exchange:
         self.sent_bytes = 0
         """Of its body."""
         self.is_complete = False
+
+    @property
+    def request_id(self) -> str | None:
+        """Of the message in it, where it was read."""
+        request_id: str | None = self.scope.get(_REQUEST_ID)
+        return request_id
 
     @property
     def seconds(self) -> float:
@@ -47,3 +54,8 @@ class Exchange:
             self.sent_bytes += len(message.get("body", b""))
             self.is_complete = not message.get("more_body", False)
         await self._send(message)
+
+
+def note_request_id(scope: Scope, request_id: str | int) -> None:
+    """Remember of which message a request is the carrier."""
+    scope[_REQUEST_ID] = str(request_id)[:_LONGEST]

@@ -6,8 +6,11 @@ import httpx2
 import pytest
 
 from orgserver.app import App
+from orgserver.model.access.principals import Subject
 from orgserver.model.errors import ConfigError, StoreBusy
-from tests.people import change_principal
+from tests.oauth.issuers import AUDIENCE
+from tests.people import add_principal, change_principal
+from tests.serving.over_http.issuer import running_issuer
 from tests.serving.over_http.served import Served, serving
 from tests.telemetry.test_prometheus import read
 
@@ -97,6 +100,17 @@ async def test_figures_are_for_administrators_until_they_are_none(app: App) -> N
     assert samples["orgserver_auth_failures_total",] == 1
     assert samples["orgserver_orgs", "state=ready"] == 2
     assert b"root" not in figures.content and b"acme" not in figures.content
+
+
+async def test_an_access_token_reads_no_figures_for_no_scope_is_about_them(app: App) -> None:
+    async with running_issuer() as issuer:
+        await add_principal(app, "root", "*:read", roles=("admin",), subjects=(Subject(issuer.url, "ada@idp"),))
+        async with serving(app, issuer=issuer.url, audience=AUDIENCE) as served:
+            token = issuer.token(scope="orgs:read")
+            assert (await get(served, "/metrics", token)).status_code == 403
+            assert (await get(served, "/readyz", token)).text == "ready\n"
+            async with served.client(token) as client:
+                assert not (await client.call_tool("salesforce_list_orgs")).is_error
 
 
 async def test_a_port_of_its_own_tells_figures_and_probes_and_nothing_else(app: App) -> None:

@@ -25,6 +25,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from orgserver.model.orgs import Caller
 from orgserver.serving.fragments import read_fragment
+from orgserver.serving.http.exchange import note_request_id
 from orgserver.serving.http.messages.headers import Headers
 from orgserver.serving.http.messages.watch import Watch
 from orgserver.serving.http.replies import Reply, send_reply
@@ -64,6 +65,8 @@ class SdkMessages:
         except Unreadable as problem:
             await self._refuse(caller, problem, send)
             return
+        if isinstance(message, JSONRPCRequest):
+            note_request_id(scope, message.id)
         if self._is_refused_call(message, headers, scope):
             assert isinstance(message, JSONRPCRequest)  # noqa: S101  # for mypy
             await self._record(caller, message.id, (message.params or {}).get("name"))
