@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -89,7 +88,7 @@ class AuthFailures:
         self._counts = {failure.source: (failure, 0) for failure, _ in taken}  # their second begins anew
         return taken
 
-    async def _write(self, failures: Iterable[tuple[AuthFailure, int]]) -> None:
+    async def _write(self, failures: list[tuple[AuthFailure, int]]) -> None:
         entries = [_make_entry(failure, count) for failure, count in failures]
         if not entries:
             return
@@ -99,9 +98,15 @@ class AuthFailures:
                 self._store.audit.record_in(tx, intent, completion)
 
         try:
-            await self._store.database.write(record)
-        except StoreError as error:  # nothing was let in, so nothing is refused for it
-            logger.warning("failed authentications could not be put on record: %s", error)
+            await self._store.database.write(record, within=SECONDS)
+        except StoreError as error:  # nobody was let in, and whoever was refused does not wait for it
+            logger.warning("failed authentications are put on record later: %s", error)
+            self._count_again(failures)
+
+    def _count_again(self, failures: list[tuple[AuthFailure, int]]) -> None:
+        for failure, count in failures:
+            newest, more = self._counts.get(failure.source, (failure, 0))
+            self._counts[failure.source] = (newest, more + count)
 
 
 def _make_entry(failure: AuthFailure, count: int) -> tuple[Intent, Completion]:

@@ -7,6 +7,7 @@ import pytest
 from orgserver.app import App
 from orgserver.model.access.principals import Principal, Subject
 from orgserver.model.audit import AuditEntry, EntryFilter
+from orgserver.model.errors import StoreError
 from orgserver.model.orgs import Caller
 from orgserver.services.people import auth_failures
 from orgserver.services.people.auth_failures import NOBODY, AuthFailure
@@ -68,6 +69,24 @@ async def test_what_was_counted_is_written_at_the_end(open_again: OpenApp) -> No
             await app.people.auth_failures.record(failure())
     async with open_again() as app:
         assert [entry.row_count for entry in await entries(app)] == [2, 1]
+
+
+async def test_what_the_store_does_not_take_now_is_counted_and_written_later(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auth_failures, "SECONDS", 0.2)
+    write = app.store.database.write
+
+    async def refuse(*_arguments: object, **_options: object) -> None:
+        raise StoreError("the store is away")
+
+    monkeypatch.setattr(app.store.database, "write", refuse)
+    for _ in range(4):
+        await app.people.auth_failures.record(failure())
+    monkeypatch.setattr(app.store.database, "write", write)
+    await asyncio.sleep(0.5)
+
+    assert [entry.row_count for entry in await entries(app)] == [4]
 
 
 async def test_an_entry_says_who_it_was_as_far_as_that_is_known(app: App) -> None:
