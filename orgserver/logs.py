@@ -106,6 +106,9 @@ def read_fields(record: logging.LogRecord) -> dict[str, object]:
     fields |= _fields(record)
     if record.exc_info:
         fields["exception"] = logging.Formatter().formatException(record.exc_info)
+    # One look at all of them, for hardly a line has anything to mask.
+    if not _TOKENS.search("\n".join([value for value in fields.values() if isinstance(value, str)])):
+        return fields
     return {name: mask_tokens(value) if isinstance(value, str) else value for name, value in fields.items()}
 
 
