@@ -115,7 +115,8 @@ async def serve_http(
                 http_app = HttpApp(
                     Door(options), authenticator, throttling, endpoint, challenges, step_up, pages, watch, label
                 )
-                await asyncio.gather(http.serve(http_app, listening, ending, partial(ready, port)), *apart)
+                serving = http.serve(http_app, listening, ending, partial(ready, port), http.open_certificate(options))
+                await asyncio.gather(serving, *apart)
         finally:
             refreshing.cancel()  # as above
             if verifier is not None:

@@ -6,6 +6,7 @@ import logging
 import sys
 import tempfile
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import click
 from orgserver.cli import completion
 from orgserver.cli.output import tell
 from orgserver.cli.process import collect_again, local_principal, no_core_dumps, run_in_loop, share_one_heap
+from orgserver.cli.serving.http_options import http_options, read_http_options, refuse_http_options
 from orgserver.cli.serving.server_options import offer_options, settings_of_offer
 from orgserver.config import Settings, read_settings, unknown_variables
 from orgserver.logs import start_logging
@@ -25,9 +27,10 @@ if TYPE_CHECKING:
     from orgserver.app import App
     from orgserver.model.access.principals import Principal
     from orgserver.serving.early.lines import EarlyLines
+    from orgserver.serving.http.options import HttpOptions
 
 logger = logging.getLogger("orgserver.serve")
-_LATER = ("tls_cert", "tls_key", "public_url", "allow_host", "allow_origin", "oauth_issuer", "oauth_audience")
+_LATER = ("oauth_issuer", "oauth_audience")
 
 _ON_A_TERMINAL = (
     "This speaks MCP on standard input and output: an MCP client should start it.",
@@ -55,11 +58,7 @@ _REAL = ("database_url", "master_key", "master_key_file", "master_key_command", 
 @click.option("--label", metavar="TEXT", help="A word to find this server's calls by in the audit log.")
 @click.option("--metrics", metavar="HOST:PORT", help="Where Prometheus reads figures over HTTP, without a key.")
 @click.option("--sandbox", is_flag=True, help="Serve two pretend orgs; nothing of yours is read or changed.")
-@click.option("--tls-cert", hidden=True)
-@click.option("--tls-key", hidden=True)
-@click.option("--public-url", hidden=True)
-@click.option("--allow-host", hidden=True)
-@click.option("--allow-origin", hidden=True)
+@http_options
 @click.option("--oauth-issuer", hidden=True)
 @click.option("--oauth-audience", hidden=True)
 def serve(**options: Any) -> None:
@@ -74,6 +73,7 @@ def serve(**options: Any) -> None:
         with suppress(KeyboardInterrupt):  # as below
             run_in_loop(_serve_http(options), _fast_loop())
         return
+    refuse_http_options(options)
     if sys.stdin is None or sys.stdout is None:  # closed by the parent: uvloop would abort the process
         raise ConfigError("standard input or output is closed", hint="let an MCP client start this command")
     with suppress(KeyboardInterrupt):  # before the server takes it as its end: no call was heard yet
@@ -117,24 +117,18 @@ def _refuse_one_caller(options: dict[str, Any]) -> None:
 async def _serve_http(options: dict[str, Any]) -> None:
     from orgserver.app import open_server_app  # noqa: PLC0415  # slow to import
     from orgserver.servers import make_metrics, serve_http  # noqa: PLC0415  # slow to import
-    from orgserver.serving.http.options import HttpOptions, read_address, refuse_open_address  # noqa: PLC0415  # HTTP
 
-    host, port = read_address(options["http"], "--http")
-    refuse_open_address(host)
     settings, metrics = _settings(**settings_of_offer(options)), make_metrics()
+    http = read_http_options(options, settings)
     start_logging(settings, in_batches=True)
     async with open_server_app(settings, metrics) as app:
         await _refuse_unknown_orgs(app, "--org" if options["orgs"] else "ORGSERVER_ORGS:")
-        limits = app.settings
-        apart = read_address(options["metrics"], "--metrics") if options["metrics"] else None
-        http_options = HttpOptions(host, port, limits.http_max_body, limits.http_rate, limits.http_in_flight, apart)
-        await serve_http(app, http_options, options["label"], partial(_begin_http, host), metrics=metrics)
+        await serve_http(app, http, options["label"], partial(_begin_http, http), metrics=metrics)
 
 
-def _begin_http(host: str, port: int) -> None:
+def _begin_http(http: HttpOptions, port: int) -> None:
     collect_again()
-    address = f"[{host}]" if ":" in host else host
-    logger.info("serving at http://%s:%d/mcp", address, port)
+    logger.info("serving at %s/mcp", replace(http, port=port).url)
 
 
 async def _find_principal(app: App, name: str | None) -> Principal:

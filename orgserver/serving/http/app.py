@@ -74,7 +74,7 @@ class HttpApp:
         if isinstance(admitted, Reply):
             is_probe = path in PROBES and has_host_within(scope["headers"])
             return await self._pages.answer(path, scope["method"], None) if is_probe else admitted
-        exchange.source = admitted.source
+        exchange.source, exchange.headers = admitted.source, admitted.cors
         return await self._serve(exchange, admitted, receive)
 
     async def _serve(self, exchange: Exchange, admitted: Admitted, receive: Receive) -> Reply | None:

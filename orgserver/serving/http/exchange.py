@@ -6,6 +6,8 @@ import time
 
 from starlette.types import Message, Scope, Send
 
+from orgserver.serving.http.replies import Headers
+
 _REQUEST_ID = "orgserver.request_id"
 _LONGEST = 80
 
@@ -14,7 +16,7 @@ class Exchange:
     """Sends the answer to one request, and remembers of both what is told afterwards."""
 
     __slots__ = (
-        "_began", "_send", "is_complete", "is_limited", "key_id", "principal", "scope", "sent_bytes",
+        "_began", "_send", "headers", "is_complete", "is_limited", "key_id", "principal", "scope", "sent_bytes",
         "source", "status",
     )  # fmt: skip
 
@@ -25,6 +27,8 @@ class Exchange:
         client = scope.get("client")
         self.source: str = client[0] if client else ""
         """Where it came from, as far as that is known by now."""
+        self.headers: Headers = ()
+        """Of the answer, beside its own."""
         self.principal: str | None = None
         self.key_id: str | None = None
         self.is_limited = False
@@ -50,6 +54,8 @@ class Exchange:
         """Send a part of the answer."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            if self.headers:
+                message = {**message, "headers": [*message.get("headers", ()), *self.headers]}
         else:
             self.sent_bytes += len(message.get("body", b""))
             self.is_complete = not message.get("more_body", False)

@@ -10,6 +10,7 @@ from starlette.types import Send
 
 JSON = b"application/json"
 _TEXT = b"text/plain; charset=utf-8"
+_NO_CONTENT = 204
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
@@ -36,7 +37,9 @@ def make_error_reply(status: int, message: str, *, code: int = INVALID_REQUEST, 
 
 async def send_reply(send: Send, reply: Reply) -> None:
     """Send it whole."""
-    headers = [(b"content-length", str(len(reply.body)).encode()), *reply.headers]
+    headers = list(reply.headers)
+    if reply.status != _NO_CONTENT:
+        headers.append((b"content-length", str(len(reply.body)).encode()))
     if reply.body:
         headers.append((b"content-type", reply.content_type))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from orgserver.model.errors import ConfigError
+from orgserver.serving.http.certificates import Certificate
+from orgserver.serving.http.options import HttpOptions
 from orgserver.serving.shutdown import Ending
 
 _BACKLOG = 1_024
 _IDLE_SECONDS = 75
+_HANDSHAKE_SECONDS = 10
 _TICK_SECONDS = 1.0
 _LOOK_SECONDS = 0.02
 _CUT_OFF_SECONDS = 0.5
@@ -37,8 +44,23 @@ def listen(host: str, port: int, option: str) -> socket.socket:
     return listening
 
 
-async def serve(app: ASGIApp, listening: socket.socket, ending: Ending, ready: Callable[[], None]) -> None:
+def open_certificate(options: HttpOptions) -> Certificate | None:
+    """The certificate that is served; None where nothing is encrypted here."""
+    if options.tls_cert is None or options.tls_key is None:
+        return None
+    return Certificate(options.tls_cert, options.tls_key)
+
+
+async def serve(
+    app: ASGIApp,
+    listening: socket.socket,
+    ending: Ending,
+    ready: Callable[[], None],
+    certificate: Certificate | None = None,
+) -> None:
     """Serve on a socket that listens; what is under way when the end is asked for is answered first."""
+    if certificate is not None and sys.platform != "win32":
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, certificate.reload)
     config = uvicorn.Config(
         app,
         http="httptools",
@@ -51,7 +73,7 @@ async def serve(app: ASGIApp, listening: socket.socket, ending: Ending, ready: C
         server_header=False,
         timeout_keep_alive=_IDLE_SECONDS,
     )
-    serving = asyncio.create_task(_Server(config, ending).serve(sockets=[listening]))
+    serving = asyncio.create_task(_Server(config, certificate, ending).serve(sockets=[listening]))
     ready()
     await serving
 
@@ -59,14 +81,29 @@ async def serve(app: ASGIApp, listening: socket.socket, ending: Ending, ready: C
 class _Server(uvicorn.Server):
     """uvicorn's, without its hands on the process's signals: they are ours, and so is how it ends."""
 
-    def __init__(self, config: uvicorn.Config, ending: Ending) -> None:
+    def __init__(self, config: uvicorn.Config, certificate: Certificate | None, ending: Ending) -> None:
         super().__init__(config)
+        self._certificate = certificate
         self._ending = ending
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Capture none."""
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take connections, and encrypt them where there is a certificate."""
+        loop = asyncio.get_running_loop()
+        encryption: dict[str, Any] = {}
+        if self._certificate is not None:
+            encryption = {"ssl": self._certificate.context, "ssl_handshake_timeout": _HANDSHAKE_SECONDS}
+        protocol: Any = self.config.http_protocol_class
+        make = partial(protocol, config=self.config, server_state=self.server_state, app_state={})
+        self.servers = [
+            await loop.create_server(make, sock=listening, backlog=_BACKLOG, **encryption)
+            for listening in sockets or ()
+        ]
+        self.started = True
 
     async def main_loop(self) -> None:
         """Serve until the end is asked for; once a second the ``Date`` of answers is made anew."""

@@ -1,0 +1,77 @@
+"""The options of ``serve`` that say how it is reached over HTTP; on standard input and output they mean nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from orgserver.model import names
+from orgserver.model.errors import ConfigError
+
+if TYPE_CHECKING:
+    from orgserver.config import Settings
+    from orgserver.serving.http.options import HttpOptions
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_LOOPBACK = "127.0.0.1,::1"
+_OPTIONS = {
+    "tls_cert": "--tls-cert",
+    "tls_key": "--tls-key",
+    "public_url": "--public-url",
+    "trusted_proxies": "--trust-proxy",
+    "allowed_hosts": "--allow-host",
+    "allowed_origins": "--allow-origin",
+    "metrics": "--metrics",
+}
+
+
+def http_options(command: F) -> F:
+    """Add the options; each list may be repeated or take commas."""
+    command = _list("--allow-origin", "allowed_origins", "ORIGIN", "Web pages of ORIGIN may call, too.")(command)
+    command = _list("--allow-host", "allowed_hosts", "HOST[:PORT]", "Clients may call it so, too.")(command)
+    command = _list(
+        "--trust-proxy",
+        "trusted_proxies",
+        "[ADDRESS|NETWORK]",
+        "Believe what this proxy says of whom it forwards for. [without a value: one on this machine]",
+        is_flag=False,
+        flag_value=_LOOPBACK,
+    )(command)
+    command = click.option(
+        "--public-url", metavar="URL", help="How clients reach it through a proxy: https://HOST[:PORT]."
+    )(command)
+    command = click.option("--tls-key", metavar="FILE", help="The private key of the certificate.")(command)
+    return click.option("--tls-cert", metavar="FILE", help="Speak TLS by this certificate. SIGHUP reads it anew.")(
+        command
+    )
+
+
+def refuse_http_options(options: Mapping[str, Any]) -> None:
+    """ConfigError for an option of HTTP where nothing is served over HTTP."""
+    for name, option in _OPTIONS.items():
+        if options[name]:
+            raise ConfigError(f"{option} is for a server on HTTP", hint="--http HOST:PORT makes it one")
+
+
+def read_http_options(options: Mapping[str, Any], settings: Settings) -> HttpOptions:
+    """What was given, checked."""
+    from orgserver.serving.http.options import read_options  # noqa: PLC0415  # no server on stdio needs it
+
+    return read_options(
+        options["http"],
+        **{name: options[name] for name in _OPTIONS},
+        max_body=settings.http_max_body,
+        rate=settings.http_rate,
+        in_flight=settings.http_in_flight,
+    )
+
+
+def _list(option: str, name: str, metavar: str, words: str, **more: Any) -> Callable[[F], F]:
+    return click.option(option, name, multiple=True, metavar=metavar, help=words, callback=_split, **more)
+
+
+def _split(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for value in values for name in names.split_list(value))
