@@ -49,6 +49,10 @@ class Participant:
         """How its command line is called."""
         return [*_orgserver(self.python), *arguments]
 
+    def run(self, home: Path, *arguments: str) -> str:
+        """Run a command in a home; what it prints."""
+        return _run(self.command(*arguments), home)
+
     def make_home(self, home: Path, *, fast: int, slow: int) -> Path:
         """A home with the quick org and the slow one."""
         register(home, fast, "bench", self.python)
@@ -65,9 +69,10 @@ def _orgserver(python: str) -> list[str]:
     return [str(script)] if script.exists() else [python, "-P", "-m", "orgserver"]
 
 
-def _run(command: list[str], home: Path | str, text: str = "") -> None:
+def _run(command: list[str], home: Path | str, text: str = "") -> str:
     done = subprocess.run(
         command, check=False, input=text, env=environment(home), capture_output=True, text=True, cwd="/"
     )
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr[-2_000:]}")
+    return done.stdout

@@ -10,11 +10,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from tests.bench import homes
+from tests.bench import homes, over_http
 from tests.bench.client import call, drive
 from tests.bench.figures import Figure
 from tests.bench.homes import Participant
-from tests.bench.world import CALLERS, CREATE, LIST, REFUSED, SLOW, Burst, Contender, World
+from tests.bench.world import CALLERS, CREATE, ECHO, LIST, REFUSED, SLOW, Burst, Contender, World
 
 PROCESSES = 4
 SLOW_CALLS = 8
@@ -170,6 +170,35 @@ def calls_s(world: World, contender: Contender, processes: int) -> float:
         return CALLERS * each / drive(callers)
 
 
+def measure_http(world: World) -> list[Figure]:
+    """A list of ten contacts over HTTP, with keys, grants, policy and audit, against the SDK's own echo over HTTP."""
+    figures = {version: http_figures(version) for version in ("2025-11-25", over_http.MODERN)}
+    keys = {}
+    for participant in world.participants:
+        home = world.home(participant, "http")
+        keys[participant] = over_http.add_principals(participant, home)
+    for _ in alternations(world, "http"):
+        for version, of_version in figures.items():
+            echo = world.burst(over_http.make_echo(ECHO, version, CALLERS))
+            for participant in world.participants:
+                home = world.home(participant, "http")
+                own = over_http.make_contender(participant, home, keys[participant], LIST, version, CALLERS)
+                add_burst(of_version, participant.name, echo, world.burst(own))
+    return [figure for of_version in figures.values() for figure in of_version.values()]
+
+
+def http_figures(version: str) -> dict[str, Figure]:
+    """The figures of one version of the protocol."""
+    return {
+        "p50_ms": Figure(f"HTTP {version}: p50", "ms", "echo", must=2.5),
+        "p99_ms": Figure(f"HTTP {version}: p99", "ms", "echo"),
+        "calls_s": Figure(f"HTTP {version}: 64 connections", "calls/s", "echo", must=1.0, is_least=True),
+        "cpu_us_alone": Figure(f"HTTP {version}: CPU a call, one caller", "µs", "echo"),
+        "cpu_us": Figure(f"HTTP {version}: CPU a call, 64 connections", "µs", "echo"),
+        "rss_mb": Figure(f"HTTP {version}: memory", "MB", "echo"),
+    }
+
+
 def measure_cold(world: World) -> list[Figure]:
     """From the start of the process to the answer to the first ``tools/list``."""
     figure = Figure("cold start to tools/list", "ms", "echo", aim=1.0)
@@ -247,5 +276,6 @@ SCENARIOS: dict[str, Callable[[World], list[Figure]]] = {
     "processes": measure_processes,
     "cold": measure_cold,
     "floor": measure_floor,
+    "http": measure_http,
     "verify": measure_verify,
 }

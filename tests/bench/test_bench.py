@@ -24,6 +24,7 @@ EXPECTED = {
     "processes": 2,
     "cold": 2,
     "floor": 8,
+    "http": 12,
     "verify": 1,
 }
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import homes
-from tests.bench.client import Server, call, drive
+from tests.bench.client import Caller, Server, call, drive
 from tests.bench.homes import Participant
+from tests.bench.over_http import HttpContender
 
 HERE = Path(__file__).parent
 CALLERS = 64
@@ -57,6 +58,11 @@ class Contender:
 
     def start(self, folder: Path) -> Server:
         return Server(self.command, {**homes.environment(self.home), **self.variables}, folder)
+
+    def caller(self, server: Server, number: int, calls: int) -> Caller:
+        """One of those who call at once; ``number`` tells which, where that makes a difference."""
+        del number
+        return call(server, self.params, calls, is_error=self.is_error)
 
 
 @dataclass(frozen=True)
@@ -110,14 +116,14 @@ class World:
             shutil.copytree(template, home)
         return home
 
-    def burst(self, contender: Contender) -> Burst:
+    def burst(self, contender: Contender | HttpContender) -> Burst:
         """Start it, warm it up, and let one caller call it, then 64."""
         with contender.start(self.folder) as server:
             server.begin()
 
-            def callers(count: int, calls: int) -> list[Any]:
+            def callers(count: int, calls: int) -> list[Caller]:
                 each = max(calls // count, 1)
-                return [call(server, contender.params, each, is_error=contender.is_error) for _ in range(count)]
+                return [contender.caller(server, number, each) for number in range(count)]
 
             drive(callers(1, self.sizes.warm_up))
             before = server.cpu_us()
