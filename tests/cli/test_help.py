@@ -89,14 +89,16 @@ def test_a_misspelled_command_names_the_nearest(words: str, meant: str) -> None:
     assert refused.stderr.startswith(f"orgserver: error: there is no command {words.rsplit(maxsplit=1)[-1]!r}{meant}")
 
 
-@pytest.mark.parametrize("words", ["serve --oauth-issuer x", "serve --oauth-audience x"])
-def test_what_this_version_does_not_do_yet_is_refused_in_one_line(words: str) -> None:
+@pytest.mark.parametrize(
+    "words", ["serve --oauth-issuer x", "serve --oauth-audience x", "serve --tls-cert x", "serve --allow-host x"]
+)
+def test_what_means_nothing_on_standard_input_and_output_is_refused_in_one_line(words: str) -> None:
     refused = CliRunner().invoke(cli, words.split())
 
     assert refused.exit_code == 1
     assert refused.stdout == ""
     assert refused.stderr.startswith("orgserver: error: --")
-    assert "this version" in refused.stderr
+    assert "is for a server on HTTP" in refused.stderr
 
 
 @pytest.mark.parametrize(

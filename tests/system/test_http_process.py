@@ -19,11 +19,14 @@ from mcp.client.streamable_http import streamable_http_client
 
 from orgserver.app import App
 from orgserver.model.access.api_keys import make_api_key
+from orgserver.model.access.principals import Subject
 from orgserver.model.audit import EntryFilter, Outcome
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
 from orgserver.services.people.requests import KeyChanges
-from tests.people import OPERATOR, principal_changes
+from tests.oauth.issuers import AUDIENCE
+from tests.people import OPERATOR, add_principal, principal_changes
+from tests.serving.over_http.issuer import RunningIssuer, running_issuer
 from tests.serving.over_http.test_ending import ACCEPTED, CREATE, begin_create, result_of
 from tests.serving.over_http.test_monitoring import find_free_port
 from tests.system.test_canaries import VALUE, hits, sessions
@@ -130,18 +133,29 @@ async def revoke_key(home: Path, principal: str, key_id: str) -> bytes:
     return printed
 
 
-async def test_a_life_of_a_server_with_keys_leaves_no_secret_anywhere(
-    app: App, sandbox: Sandbox, acme: SandboxOrg, tmp_path: Path
+@pytest.fixture
+async def issuer() -> AsyncIterator[RunningIssuer]:
+    async with running_issuer() as running:
+        yield running
+
+
+async def test_a_life_of_a_server_with_keys_and_tokens_leaves_no_secret_anywhere(
+    app: App, sandbox: Sandbox, acme: SandboxOrg, issuer: RunningIssuer, tmp_path: Path
 ) -> None:
     home, wrong, free_port = tmp_path / "home", make_api_key().reveal(), find_free_port()
     key, admin = await make_key(app, "ada", "acme:read,write"), await make_key(app, "root", roles=("admin",))
-    secrets, places = {key, admin, wrong}, {}
+    await add_principal(app, "cyd", "acme:read", subjects=(Subject(issuer.url, "ada@idp"),))
+    token, expired = issuer.token(), issuer.token(exp=1_000_000_000)
+    secrets, places = {key, admin, wrong, token, expired}, {}
     settings = {"ORGSERVER_LOG_LEVEL": "debug", "ORGSERVER_LOG_FORMAT": "json"}
-    async with serving(home, "--metrics", f"127.0.0.1:{free_port}", **settings) as served:
+    options = ("--metrics", f"127.0.0.1:{free_port}", "--oauth-issuer", issuer.url, "--oauth-audience", AUDIENCE)
+    async with serving(home, *options, **settings) as served:
         for mode in ("legacy", "2026-07-28"):
             places[mode] = "".join(await work(served, key, mode)).encode()
             secrets |= secrets_of(sandbox.orgs)
             acme.expire_access_tokens()
+        async with served.client(token) as cyd, served.client(expired) as late:
+            by_token = [await each.post("/mcp", json=CREATE) for each in (cyd, late)]
         async with served.client(key) as client, served.client(wrong) as stranger, served.client(admin) as root:
             refused = await stranger.post(f"/mcp?key={wrong}", json=CREATE)
             figures = await root.get("/metrics")
@@ -157,6 +171,8 @@ async def test_a_life_of_a_server_with_keys_leaves_no_secret_anywhere(
     assert [reply.status_code for reply in (refused, figures, apart, ready, before, after)] == [
         401, 200, 200, 200, 200, 401,
     ]  # fmt: skip
+    assert [reply.status_code for reply in by_token] == [200, 401]
+    assert result_of(by_token[0])["isError"]  # she may only read
     assert ready.json() == {"ready": True, "problems": []}
     done = [entry async for entry in app.audit_log.entries(EntryFilter(action="create", outcome=Outcome.SUCCEEDED))]
     assert [(entry.principal, entry.transport, entry.org) for entry in done] == [("ada", "http", "acme")] * 3
@@ -168,15 +184,17 @@ async def test_a_life_of_a_server_with_keys_leaves_no_secret_anywhere(
     log = "".join(served.lines)
     lines = [json.loads(line) for line in log.splitlines()]
     access = [line for line in lines if line["logger"] == "orgserver.access"]
-    assert {line.get("principal") for line in access} == {"ada", "root", None}
+    assert {line.get("principal") for line in access} == {"ada", "cyd", "root", None}
     assert {line["status"] for line in access if line.get("principal") is None} == {401}
     secrets |= secrets_of(sandbox.orgs) | {(home / "master.key").read_text().strip()}
     places |= {str(file): file.read_bytes() for file in home.rglob("*") if file.is_file() and file.name != "master.key"}
-    places |= {f"body {n}": reply.content for n, reply in enumerate((refused, figures, apart, ready, before, after))}
+    places |= {
+        f"body {n}": reply.content for n, reply in enumerate((refused, figures, apart, ready, before, after, *by_token))
+    }
     assert not hits(secrets, places | {"log": log.encode()})
     for place, content in (places | {"log": log.encode()}).items():
         assert place in ("legacy", "2026-07-28") or VALUE.encode() not in content, place
-    for name in (b"ada", b"root", b"acme", b"globex"):
+    for name in (b"ada", b"cyd", b"root", b"acme", b"globex"):
         assert name not in figures.content + apart.content
 
 

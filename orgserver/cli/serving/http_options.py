@@ -25,11 +25,19 @@ _OPTIONS = {
     "allowed_hosts": "--allow-host",
     "allowed_origins": "--allow-origin",
     "metrics": "--metrics",
+    "issuer": "--oauth-issuer",
+    "audience": "--oauth-audience",
 }
 
 
 def http_options(command: F) -> F:
     """Add the options; each list may be repeated or take commas."""
+    command = click.option(
+        "--oauth-audience", "audience", metavar="TEXT", help="Only tokens of that issuer that are meant for TEXT."
+    )(command)
+    command = click.option(
+        "--oauth-issuer", "issuer", metavar="URL", help="Take access tokens of this identity provider beside API keys."
+    )(command)
     command = _list("--allow-origin", "allowed_origins", "ORIGIN", "Web pages of ORIGIN may call, too.")(command)
     command = _list("--allow-host", "allowed_hosts", "HOST[:PORT]", "Clients may call it so, too.")(command)
     command = _list(

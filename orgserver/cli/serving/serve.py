@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from orgserver.serving.http.options import HttpOptions
 
 logger = logging.getLogger("orgserver.serve")
-_LATER = ("oauth_issuer", "oauth_audience")
 
 _ON_A_TERMINAL = (
     "This speaks MCP on standard input and output: an MCP client should start it.",
@@ -59,13 +58,8 @@ _REAL = ("database_url", "master_key", "master_key_file", "master_key_command", 
 @click.option("--metrics", metavar="HOST:PORT", help="Where Prometheus reads figures over HTTP, without a key.")
 @click.option("--sandbox", is_flag=True, help="Serve two pretend orgs; nothing of yours is read or changed.")
 @http_options
-@click.option("--oauth-issuer", hidden=True)
-@click.option("--oauth-audience", hidden=True)
 def serve(**options: Any) -> None:
     """Serve MCP on standard input and output until the client goes away; or over HTTP."""
-    for name in _LATER:
-        if options[name]:
-            raise ConfigError(f"--{name.replace('_', '-')} is not in this version yet", hint="serve on stdio")
     no_core_dumps()
     share_one_heap()
     if options["http"]:

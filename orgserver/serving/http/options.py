@@ -9,6 +9,7 @@ from pathlib import Path
 from orgserver.model.errors import ConfigError
 from orgserver.serving.http import addresses
 from orgserver.serving.http.addresses import Network
+from orgserver.serving.http.bearer.issuers import refuse_bad_issuer
 from orgserver.serving.http.certificates import Certificate, read_host_names
 
 MAX_BODY = 1024 * 1024
@@ -68,6 +69,8 @@ def read_options(
     rate: float = RATE,
     in_flight: int = IN_FLIGHT,
     metrics: str | None = None,
+    issuer: str | None = None,
+    audience: str | None = None,
 ) -> HttpOptions:
     """Read what the operator gave; ConfigError for what is wrong by itself or together."""
     host, port = addresses.read_address(address, "--http")
@@ -88,9 +91,12 @@ def read_options(
         rate=rate,
         in_flight=in_flight,
         metrics=addresses.read_address(metrics, "--metrics") if metrics is not None else None,
+        issuer=issuer,
+        audience=audience,
     )
     _refuse_clear_text(options)
     _refuse_unreachable(options)
+    refuse_bad_issuer(issuer, audience, options.url)
     return options
 
 

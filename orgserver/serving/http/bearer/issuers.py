@@ -1,0 +1,29 @@
+"""The issuer of access tokens, and whom they must be for, as the operator gives them."""
+
+from __future__ import annotations
+
+from orgserver.model.errors import ConfigError
+from orgserver.model.text import is_blank, replace_unsafe
+from orgserver.oauth.urls import check_issuer
+
+
+def refuse_bad_issuer(issuer: str | None, audience: str | None, url: str) -> None:
+    """ConfigError for an issuer that is none, or without an audience; ``url`` is how clients reach the server."""
+    if issuer is None:
+        if audience is not None:
+            raise ConfigError("--oauth-audience needs --oauth-issuer: nobody's tokens are taken without it")
+        return
+    try:
+        check_issuer(issuer)
+    except ValueError as error:
+        raise ConfigError(
+            f"--oauth-issuer {replace_unsafe(issuer)}: {error}",
+            hint="give it to the letter as its tokens do, such as https://idp.example.com/realms/company",
+        ) from None
+    if audience is None:
+        raise ConfigError(
+            "--oauth-issuer needs --oauth-audience: or tokens would be taken that are meant for others",
+            hint=f"--oauth-audience {url}/mcp, if that is the audience that the issuer gives tokens for this server",
+        )
+    if is_blank(audience) or replace_unsafe(audience) != audience:
+        raise ConfigError("--oauth-audience must be a text of visible characters")
