@@ -132,7 +132,7 @@ def test_what_a_proxy_tells_must_be_one_story_of_a_host_of_ours(headers: list[tu
 
 
 def test_who_is_not_trusted_is_not_believed(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.WARNING, "orgserver.http"):
         admitted = admit(
             LOCAL,
             ("host", "127.0.0.1:8080"),

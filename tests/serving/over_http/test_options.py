@@ -112,7 +112,7 @@ def test_an_end_that_has_come_is_told(
     monkeypatch.setattr(tls, "datetime", _Yesterday)
     expired = tls.certificates(tmp_path)
 
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.WARNING, "orgserver.http"):
         options_with(expired)
 
     assert "clients will refuse it" in caplog.text
