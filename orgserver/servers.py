@@ -102,7 +102,7 @@ async def serve_http(
         apart = []
         if options.metrics is not None:
             port_apart = stack.enter_context(http.listen(*options.metrics, "--metrics"))
-            apart.append(http.serve(MonitoringApp(pages), port_apart, ending, lambda: None))
+            apart.append(http.serve(MonitoringApp(pages, options.allowed_hosts), port_apart, ending, lambda: None))
         refreshing = asyncio.create_task(app.keep_alive.run())
         verifier = _make_verifier(app, options)
         try:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from .bodies import bodies
 from .decisions import run_decisions
 from .dying import POINTS
+from .ending import ended
 from .kills import kills
 from .many import many
 from .powercut import powercuts
@@ -34,6 +35,7 @@ def runs(seed: int, *, quick: bool, minutes: float, plain: bool) -> dict[str, Ca
         "tamper": lambda: tamperings(2_000 if quick else 50_000, 40 if quick else 1_000, seed=seed),
         "servers": lambda: servers(30 if quick else 500, seed=seed),
         "stopped": lambda: stopped(25 if quick else 250, seed=seed),
+        "ended": lambda: ended(2 if quick else 100, seed=seed),
         "starving": lambda: starving(1 if quick else 20),
         "bodies": bodies,
         "decisions": lambda: run_decisions(5_000 if quick else 500_000, seed=seed),
@@ -47,7 +49,7 @@ async def main() -> int:
     parser.add_argument(
         "faults",
         nargs="*",
-        help="storm, points, kills, many, tamper, servers, stopped, starving, bodies, decisions, power, soak; all when none is named",
+        help="storm, points, kills, many, tamper, servers, stopped, ended, starving, bodies, decisions, power, soak; all when none is named",
     )
     parser.add_argument("--quick", action="store_true", help="the sizes of the test suite")
     parser.add_argument("--minutes", type=float, default=1, help="how long the soak lasts")

@@ -3,12 +3,10 @@
 import asyncio
 import json
 import os
-import re
 import signal
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,62 +22,16 @@ from orgserver.model.audit import EntryFilter, Outcome
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
 from orgserver.services.people.requests import KeyChanges
+from tests.faults.http_process import HttpProcess, serving_http
 from tests.oauth.issuers import AUDIENCE
 from tests.people import OPERATOR, add_principal, principal_changes
 from tests.serving.over_http.issuer import RunningIssuer, running_issuer
-from tests.serving.over_http.test_ending import ACCEPTED, CREATE, begin_create, result_of
+from tests.serving.over_http.test_ending import CREATE, begin_create, result_of
 from tests.serving.over_http.test_monitoring import find_free_port
 from tests.system.test_canaries import VALUE, hits, sessions
 from tests.telemetry.test_prometheus import read
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
-
-START_SECONDS = 30
-
-
-class HttpProcess:
-    """A server process that listens."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-        self.lines: list[str] = []
-        self.url = ""
-
-    async def read_start(self) -> None:
-        assert self.process.stderr is not None
-        async with asyncio.timeout(START_SECONDS):
-            while not (match := re.search(r"(http://\S+)/mcp", self.lines[-1] if self.lines else "")):
-                line = (await self.process.stderr.readline()).decode()
-                assert line, "".join(self.lines)
-                self.lines.append(line)
-        self.url = match[1]
-
-    async def read_end(self) -> int:
-        assert self.process.stderr is not None
-        async with asyncio.timeout(START_SECONDS):
-            self.lines.append((await self.process.stderr.read()).decode())
-            return await self.process.wait()
-
-    def client(self, key: str) -> httpx2.AsyncClient:
-        headers = ACCEPTED | {"authorization": f"Bearer {key}"}
-        return httpx2.AsyncClient(base_url=self.url, headers=headers, trust_env=False, timeout=30)
-
-
-@asynccontextmanager
-async def serving(home: Path, *options: str, **settings: str) -> AsyncIterator[HttpProcess]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "orgserver", "serve", "--http", "127.0.0.1:0", *options,
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
-        env=os.environ | {"ORGSERVER_HOME": str(home)} | settings,
-    )  # fmt: skip
-    served = HttpProcess(process)
-    try:
-        await served.read_start()
-        yield served
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
 
 
 async def make_key(app: App, name: str, *grants: str, **more: Any) -> str:
@@ -149,7 +101,7 @@ async def test_a_life_of_a_server_with_keys_and_tokens_leaves_no_secret_anywhere
     secrets, places = {key, admin, wrong, token, expired}, {}
     settings = {"ORGSERVER_LOG_LEVEL": "debug", "ORGSERVER_LOG_FORMAT": "json"}
     options = ("--metrics", f"127.0.0.1:{free_port}", "--oauth-issuer", issuer.url, "--oauth-audience", AUDIENCE)
-    async with serving(home, *options, **settings) as served:
+    async with serving_http(home, *options, **settings) as served:
         for mode in ("legacy", "2026-07-28"):
             places[mode] = "".join(await work(served, key, mode)).encode()
             secrets |= secrets_of(sandbox.orgs)
@@ -181,7 +133,7 @@ async def test_a_life_of_a_server_with_keys_and_tokens_leaves_no_secret_anywhere
     assert samples["orgserver_calls_total", *label] == 2
     assert samples["orgserver_refreshes_total", "outcome=succeeded"] >= 1
 
-    log = "".join(served.lines)
+    log = served.log
     lines = [json.loads(line) for line in log.splitlines()]
     access = [line for line in lines if line["logger"] == "orgserver.access"]
     assert {line.get("principal") for line in access} == {"ada", "cyd", "root", None}
@@ -202,7 +154,7 @@ async def test_a_call_under_way_when_a_signal_comes_is_answered_and_on_record(
     app: App, acme: SandboxOrg, tmp_path: Path
 ) -> None:
     key = await make_key(app, "ada", "acme:read,write")
-    async with serving(tmp_path / "home") as served, served.client(key) as client:
+    async with serving_http(tmp_path / "home") as served, served.client(key) as client:
         acme.fault("delay", path=".*/sobjects/Contact", seconds=1.0)
         call = await begin_create(client, acme)
         served.process.send_signal(signal.SIGTERM)
@@ -211,12 +163,12 @@ async def test_a_call_under_way_when_a_signal_comes_is_answered_and_on_record(
         assert await served.read_end() == 0
 
     assert await outcomes(app) == [(Outcome.SUCCEEDED, "http")]
-    assert "Traceback" not in "".join(served.lines)
+    assert "Traceback" not in served.log
 
 
 async def test_a_second_signal_ends_at_once(app: App, acme: SandboxOrg, tmp_path: Path) -> None:
     key = await make_key(app, "ada", "acme:read,write")
-    async with serving(tmp_path / "home") as served, served.client(key) as client:
+    async with serving_http(tmp_path / "home") as served, served.client(key) as client:
         acme.fault("hang", path=".*/sobjects/Contact", seconds=60)
         call = await begin_create(client, acme)
         served.process.send_signal(signal.SIGINT)

@@ -12,8 +12,9 @@ import pytest
 from orgserver.app import App
 from orgserver.config import Settings
 from orgserver.logs import start_logging
+from tests.faults.http_process import ACCEPTED
 from tests.serving.over_http.served import serving
-from tests.serving.over_http.test_ending import ACCEPTED, CREATE
+from tests.serving.over_http.test_ending import CREATE
 
 FIELDS = {
     "time", "level", "logger", "message", "source", "method", "path", "status", "ms", "bytes", "principal", "key",

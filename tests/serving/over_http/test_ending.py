@@ -10,6 +10,7 @@ import pytest
 from orgserver.app import App
 from orgserver.model.audit import EntryFilter, Outcome
 from orgserver.sandbox.org import SandboxOrg
+from tests.faults.http_process import ACCEPTED
 from tests.serving.over_http.served import Served, serving
 
 CREATE = {
@@ -21,7 +22,6 @@ CREATE = {
         "arguments": {"org": "acme", "data": {"LastName": "Byron"}},
     },
 }
-ACCEPTED = {"accept": "application/json, text/event-stream", "mcp-protocol-version": "2025-11-25"}
 HALF = b"POST /mcp HTTP/1.1\r\nhost: %s\r\nauthorization: Bearer %s\r\ncontent-type: application/json\r\naccept: application/json, text/event-stream\r\ncontent-length: 100\r\n\r\n{"
 
 

@@ -115,10 +115,11 @@ async def test_an_access_token_reads_no_figures_for_no_scope_is_about_them(app: 
 
 async def test_a_port_of_its_own_tells_figures_and_probes_and_nothing_else(app: App) -> None:
     free_port = find_free_port()
-    async with serving(app, metrics=("127.0.0.1", free_port)) as served:
+    async with serving(app, metrics=("127.0.0.1", free_port), allowed_hosts=("figures.example",)) as served:
         apart = Served(app, f"http://127.0.0.1:{free_port}", served.ending, served.task)
         replies = [await get(apart, path) for path in ("/metrics", "/healthz", "/readyz", "/mcp")]
         named = await get(apart, "/metrics", host="evil.example")
+        allowed = await get(apart, "/metrics", host=f"figures.example:{free_port}")
         with pytest.raises(ConfigError, match=f"--metrics 127.0.0.1:{free_port}: Address already in use"):
             async with serving(app, metrics=("127.0.0.1", free_port)):
                 pass
@@ -126,4 +127,4 @@ async def test_a_port_of_its_own_tells_figures_and_probes_and_nothing_else(app: 
     assert [reply.status_code for reply in replies] == [200, 200, 200, 404]
     assert replies[0].headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert ("orgserver_http_requests_total", "route=/mcp", "status=404") not in read(replies[0].content)
-    assert named.status_code == 421
+    assert (named.status_code, allowed.status_code) == (421, 200)

@@ -34,7 +34,8 @@ def has_host_within(headers: Iterable[tuple[bytes, bytes]], hosts: Collection[by
     names = [value for name, value in headers if name == b"host"]
     if len(names) != 1 or any(name == b"origin" for name, _ in headers):
         return False
-    return _NO_WEB_SITE.fullmatch(names[0]) is not None or names[0].rpartition(b":")[0].lower() in hosts
+    host = names[0].lower()
+    return _NO_WEB_SITE.fullmatch(host) is not None or host in hosts or host.rpartition(b":")[0] in hosts
 
 
 def name_route(path: str) -> str:

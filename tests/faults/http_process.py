@@ -1,0 +1,64 @@
+"""A real server process over HTTP."""
+
+import asyncio
+import os
+import re
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx2
+
+ACCEPTED = {"accept": "application/json, text/event-stream", "mcp-protocol-version": "2025-11-25"}
+"""What an old client says with each request."""
+START_SECONDS = 30
+
+
+class HttpProcess:
+    """A server process that listens."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.lines: list[str] = []
+        self.url = ""
+
+    async def read_start(self) -> None:
+        assert self.process.stderr is not None
+        async with asyncio.timeout(START_SECONDS):
+            while not (match := re.search(r"(http://\S+)/mcp", self.lines[-1] if self.lines else "")):
+                line = (await self.process.stderr.readline()).decode()
+                assert line, "".join(self.lines)
+                self.lines.append(line)
+        self.url = match[1]
+
+    async def read_end(self) -> int:
+        assert self.process.stderr is not None
+        async with asyncio.timeout(START_SECONDS):
+            self.lines.append((await self.process.stderr.read()).decode())
+            return await self.process.wait()
+
+    @property
+    def log(self) -> str:
+        return "".join(self.lines)
+
+    def client(self, key: str) -> httpx2.AsyncClient:
+        headers = ACCEPTED | {"authorization": f"Bearer {key}"}
+        return httpx2.AsyncClient(base_url=self.url, headers=headers, trust_env=False, timeout=30)
+
+
+@asynccontextmanager
+async def serving_http(home: Path, *options: str, **settings: str) -> AsyncIterator[HttpProcess]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "orgserver", "serve", "--http", "127.0.0.1:0", *options,
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+        env=os.environ | {"ORGSERVER_HOME": str(home)} | settings,
+    )  # fmt: skip
+    served = HttpProcess(process)
+    try:
+        await served.read_start()
+        yield served
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
