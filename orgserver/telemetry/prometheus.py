@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -96,6 +97,16 @@ class PrometheusMetrics(Observer):
         build = Gauge("orgserver_build_info", "The version that runs.", ("version",), registry=registry)
         build.labels(orgserver.__version__).set(1)
 
+        # Looking a series up by its labels costs more than counting in it.
+        self._series_of_call = cache(self._find_series_of_call)
+        self._series_of_request = cache(self._find_series_of_request)
+
+    def _find_series_of_call(self, kind: str, outcome: Outcome, tool: str) -> tuple[Counter, Histogram]:
+        return self._calls.labels(kind, outcome.value, tool), self._seconds.labels(kind, tool)
+
+    def _find_series_of_request(self, route: str, status: int) -> tuple[Counter, Histogram]:
+        return self._requests.labels(route, str(status or "none")), self._request_seconds.labels(route)
+
     @contextmanager
     def call(self, watched: Watched) -> Iterator[None]:
         """Count a call when it has ended."""
@@ -109,8 +120,9 @@ class PrometheusMetrics(Observer):
             name = watched.intent.tool or ""
             tool = name if name in self.tools else _OTHER
             kind = watched.org_kind or "unknown"
-            self._calls.labels(kind, completion.outcome.value, tool).inc()
-            self._seconds.labels(kind, tool).observe(time.perf_counter() - began)
+            count, seconds = self._series_of_call(kind, completion.outcome, tool)
+            count.inc()
+            seconds.observe(time.perf_counter() - began)
 
     def refreshed(self, error_code: str | None = None) -> None:
         """Count a request for an access token."""
@@ -118,8 +130,9 @@ class PrometheusMetrics(Observer):
 
     def count_request(self, route: str, status: int, seconds: float, *, is_limited: bool) -> None:
         """Count a request over HTTP; without a status, its client went away before it was answered."""
-        self._requests.labels(route, str(status or "none")).inc()
-        self._request_seconds.labels(route).observe(seconds)
+        count, durations = self._series_of_request(route, status)
+        count.inc()
+        durations.observe(seconds)
         if status == _UNAUTHORIZED:
             self._auth_failures.inc()
         if is_limited:

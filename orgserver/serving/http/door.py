@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from starlette.types import Scope
@@ -22,6 +23,8 @@ from orgserver.serving.http.replies import Headers, Reply, make_error_reply, mak
 
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _HTTPS = "https"
+_CACHE = 4_096
+"""Addresses that are not parsed anew at each request."""
 _PREFLIGHT = b"access-control-request-method"
 _NAMES = proxies.HEADERS | {b"host", b"origin", _PREFLIGHT}
 _HEADERS_OF_PAGES = (
@@ -68,6 +71,7 @@ class Door:
         self._public_scheme = public.scheme
         self._public_host = public.netloc if options.public_url is not None else None
         self._proxies = TrustedProxies(options.trusted_proxies)
+        self._is_loopback = lru_cache(_CACHE)(is_loopback)
         self._hosts = _hosts(options, self._scheme)
         self._pages = frozenset(origin.encode() for origin in options.allowed_origins)
         own = {f"{scheme}://".encode() + host for scheme in (self._scheme, self._public_scheme) for host in self._hosts}
@@ -112,7 +116,7 @@ class Door:
         if forwarding.is_proxied:
             scheme = forwarding.scheme or self._public_scheme
             return None if scheme != _HTTPS == self._public_scheme and forwarding.source != peer else scheme
-        return "http" if is_loopback(peer) else None
+        return "http" if self._is_loopback(peer) else None
 
 
 def _read_headers(scope: Scope) -> dict[bytes, bytes]:

@@ -20,6 +20,11 @@ BATCH = b'[{"jsonrpc":"2.0","id":1,"method":"tools/list"}]'
 RESPONSE = b'{"jsonrpc":"2.0","id":1,"result":{}}'
 
 
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orgserver.serving.http.messages.watch.SOON_SECONDS", 0.02)
+
+
 @pytest.mark.parametrize("version", ["2025-11-25", MODERN])
 async def test_what_is_no_message_of_a_client_is_refused_as_the_protocol_says(version: str) -> None:
     notification = b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}'

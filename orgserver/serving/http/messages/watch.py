@@ -9,7 +9,7 @@ from typing import Self
 
 from starlette.types import Receive
 
-_SOON_SECONDS = 0.05
+SOON_SECONDS = 0.25
 """Most requests are answered by then, and need not be watched; a client that has left meanwhile is noticed then."""
 PING_SECONDS = 15.0
 
@@ -30,7 +30,7 @@ class Watch:
         if task is None:
             raise RuntimeError("a request is answered by a task")
         self._task = task
-        self._timer = asyncio.get_running_loop().call_later(_SOON_SECONDS, self._begin)
+        self._timer = asyncio.get_running_loop().call_later(SOON_SECONDS, self._begin)
         return self
 
     def __exit__(
