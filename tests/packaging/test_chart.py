@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from orgserver import __version__
+from orgserver.model.errors import ConfigError
 from tests.packaging import containerfile
+from tests.packaging.command_line import read_command_line
 from tests.packaging.published import content
 from tests.packaging.rendering import CHART, VALUES, read_objects, render
 
@@ -76,6 +78,23 @@ def test_the_server_is_nobody_special_and_writes_its_volume_alone(pod: dict[str,
     assert [mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")] == [volume, "/tmp"]
     assert pod["automountServiceAccountToken"] is False
     assert {each["name"]: each["value"] for each in container["env"]}["ORGSERVER_HOME"].startswith(f"{volume}/")
+
+
+def test_it_is_started_with_options_that_there_are(renderings: list[dict[str, Any]]) -> None:
+    plain, full = [
+        read_objects(rendering)["StatefulSet"]["spec"]["template"]["spec"]["containers"][0]["args"]
+        for rendering in renderings[:2]
+    ]
+    options = read_command_line(plain)
+
+    assert (options.host, options.port, options.public_url) == ("0.0.0.0", 8080, "https://mcp.example.com")
+    assert [str(network) for network in options.trusted_proxies] == VALUES["trustProxy"]
+    assert set(full) - set(plain) == {
+        "--tls-cert=/run/secrets/orgserver-tls/tls.crt", "--tls-key=/run/secrets/orgserver-tls/tls.key",
+        "--metrics=0.0.0.0:9464", "--read-only",
+    }  # fmt: skip
+    with pytest.raises(ConfigError, match="tls.crt"):
+        read_command_line(full)
 
 
 def test_it_is_asked_whether_it_lives_and_whether_it_can_work(renderings: list[dict[str, Any]]) -> None:

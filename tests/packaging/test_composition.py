@@ -5,6 +5,7 @@ import re
 import pytest
 
 from orgserver.config import Settings
+from tests.packaging.command_line import read_command_line
 from tests.packaging.composition import FILE, read_services
 from tests.packaging.published import PACKAGING
 
@@ -30,12 +31,14 @@ def test_a_file_that_compose_would_refuse_is_refused_here(right: str, wrong: str
 
 
 def test_the_server_runs_behind_the_proxy_and_believes_it_alone() -> None:
-    words = [word.partition("=")[0] for word in ORGSERVER["command"]]
-    (trusted,) = [word.partition("=")[2] for word in ORGSERVER["command"] if word.startswith("--trust-proxy")]
+    words = [re.sub(r"\$\{MCP_SITE.*?\}", "mcp.example.com", word) for word in ORGSERVER["command"]]
+    options = read_command_line(words)
 
-    assert words[0] == "serve"
-    assert set(words[1:]) == {"--http", "--public-url", "--trust-proxy"}
-    assert trusted == CADDY["networks"]["inside"]["ipv4_address"]
+    assert (options.host, options.port) == ("0.0.0.0", int(CADDY["environment"]["MCP_UPSTREAM"].partition(":")[2]))
+    assert options.public_url == "https://mcp.example.com"
+    assert [str(network) for network in options.trusted_proxies] == [
+        f"{CADDY['networks']['inside']['ipv4_address']}/32"
+    ]
     assert "ports" not in ORGSERVER
 
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from orgserver.app import App
+from orgserver.sandbox.tls import certificates
 from tests.packaging.published import PACKAGING
 from tests.serving.over_http.served import serving
 
@@ -24,6 +25,15 @@ async def test_a_server_over_http_is_healthy_while_it_answers(
         assert [await asyncio.to_thread(check, each) for each in (words, everywhere)] == [0, 0]
     assert await asyncio.to_thread(check, words) == 1
     assert "/healthz: " in capfd.readouterr().out
+
+
+async def test_a_server_that_speaks_tls_is_asked_so_whatever_its_certificate_names(app: App, tmp_path: Path) -> None:
+    files = certificates(tmp_path)
+    async with serving(app, tls_cert=files.certificate_file, tls_key=files.key_file) as served:
+        address = urlsplit(served.url).netloc
+        words = ["orgserver", "serve", "--tls-cert", str(files.certificate_file), f"--http={address}"]
+        assert await asyncio.to_thread(check, words) == 0
+        assert await asyncio.to_thread(check, [words[0], words[1], words[-1]]) == 1
 
 
 def test_a_server_on_standard_input_and_output_is_healthy_while_its_store_opens(

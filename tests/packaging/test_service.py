@@ -3,6 +3,7 @@
 import click
 
 from orgserver.cli.main import cli
+from tests.packaging.command_line import read_command_line
 from tests.packaging.published import PACKAGING
 from tests.packaging.service import UNIT, read_unit
 
@@ -15,8 +16,9 @@ def test_it_starts_serve_over_http_behind_a_proxy() -> None:
 
     assert SERVICE["ExecStart"].split()[1:] == ["serve", "$SERVE_OPTIONS"]
     assert "serve" in cli.list_commands(click.Context(cli))
-    assert "--http" in words
-    assert "--trust-proxy" in words
+    options = read_command_line(["serve", *words])
+    assert (options.host, options.public_url) == ("127.0.0.1", "https://mcp.example.com")
+    assert [str(network) for network in options.trusted_proxies] == ["127.0.0.1/32"]
 
 
 def test_its_account_is_made_and_owns_the_home() -> None:
