@@ -56,7 +56,7 @@ class DocumentFetcher:
             headers["host"], extensions["sni_hostname"] = url.authority, url.host
         target = url.text if address is None else url.text_at(address)
         async with (
-            self._open() as client,
+            self._open(None if url.is_loopback else self._proxy) as client,
             client.stream("GET", target, headers=headers, extensions=extensions) as response,
         ):
             if response.status_code == _OK:
@@ -67,11 +67,13 @@ class DocumentFetcher:
             kind = "a redirect, which is not followed" if is_redirect else f"HTTP status {response.status_code}"
             raise IssuerUnavailable(f"{url.text} was answered by {kind}")
 
-    def _open(self) -> httpx.AsyncClient:
+    def _open(self, proxy: str | None) -> httpx.AsyncClient:
         if self._tls is None:
             self._tls = self._make_tls()
+        is_secure = proxy is not None and proxy.startswith("https://")
+        through = httpx.Proxy(proxy, ssl_context=self._tls if is_secure else None) if proxy is not None else None
         return httpx.AsyncClient(
-            verify=self._tls, proxy=self._proxy, trust_env=False, follow_redirects=False, timeout=SECONDS
+            verify=self._tls, proxy=through, trust_env=False, follow_redirects=False, timeout=SECONDS
         )
 
 

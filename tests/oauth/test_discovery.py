@@ -161,6 +161,23 @@ async def test_keys_at_another_host_are_fetched_from_the_public_address_that_was
     assert call.request.extensions["sni_hostname"] == "keys.example.net"
 
 
+async def test_a_proxy_is_used_but_for_what_is_on_this_machine() -> None:
+    lines: list[bytes] = []
+
+    async def note_line(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        lines.append(await reader.readline())
+        writer.close()
+
+    async with await asyncio.start_server(note_line, "127.0.0.1") as proxy:
+        port = proxy.sockets[0].getsockname()[1]
+        fetcher = DocumentFetcher(ssl.create_default_context, f"http://127.0.0.1:{port}")
+        for url in (ISSUER, "http://127.0.0.1:9"):
+            with pytest.raises(IssuerUnavailable):
+                await fetcher.fetch(check_issuer(url))
+
+    assert lines == [b"CONNECT idp.example.com:443 HTTP/1.1\r\n"]
+
+
 @pytest.mark.parametrize(
     "address",
     ["10.0.0.7", "127.0.0.1", "169.254.169.254", "192.168.1.1", "::1", "fd00::1", "::ffff:10.0.0.1", "224.0.0.1"],

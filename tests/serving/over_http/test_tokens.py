@@ -8,6 +8,11 @@ from typing import Any
 
 import httpx2
 import pytest
+from mcp.client import Client
+from mcp.client.auth import TokenStorage
+from mcp.client.auth.extensions.client_credentials import ClientCredentialsOAuthProvider
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.auth import OAuthClientInformationFull, OAuthToken
 
 from orgserver.app import App
 from orgserver.model.access.principals import Subject
@@ -259,3 +264,48 @@ async def test_metadata_tell_where_tokens_are_had_at_both_places_and_nothing_wit
         reply = await client.post("/mcp", headers={"authorization": f"Bearer {work.token()}"})
         assert reply.headers["www-authenticate"].startswith('Bearer realm="orgserver", error="invalid_token"')
         assert "resource_metadata" not in reply.headers["www-authenticate"]
+
+
+async def test_a_machine_finds_the_issuer_by_what_it_is_told_and_asks_for_more_when_a_call_needs_it(
+    work: Company,
+) -> None:
+    agent = Subject(work.issuer.url, "agent")
+    await add_principal(work.served.app, "agent", "acme:read,write", kind="service", subjects=(agent,))
+    work.issuer.first_scopes = ["orgs:read"]
+    provider = ClientCredentialsOAuthProvider(
+        f"{work.served.url}/mcp", Storage(), "agent", "secret", issuer=work.issuer.url
+    )
+    async with (
+        httpx2.AsyncClient(auth=provider, trust_env=False) as http,
+        Client(streamable_http_client(f"{work.served.url}/mcp", http_client=http), mode="2026-07-28") as client,
+    ):
+        listed = await client.call_tool(*LIST)
+        made = await client.call_tool(*CREATE)
+
+    assert not listed.is_error
+    assert not made.is_error
+    assert [request["resource"] for request in work.issuer.requests] == [f"{work.served.url}/mcp"] * 2
+    assert [request["scope"] for request in work.issuer.requests] == [SCOPES] * 2  # it adds to what it asked before
+    assert [entry.outcome for entry in await work.entries(action="create", principal="agent")] == [
+        "succeeded",
+        "denied",
+    ]
+
+
+class Storage(TokenStorage):
+    """Keeps a client's token for a test."""
+
+    def __init__(self) -> None:
+        self._tokens: OAuthToken | None = None
+
+    async def get_tokens(self) -> OAuthToken | None:
+        return self._tokens
+
+    async def set_tokens(self, tokens: OAuthToken) -> None:
+        self._tokens = tokens
+
+    async def get_client_info(self) -> OAuthClientInformationFull | None:
+        return None
+
+    async def set_client_info(self, client_info: OAuthClientInformationFull) -> None:
+        """It is always told who it is."""
