@@ -115,7 +115,7 @@ async def serve_http(
                 http_app = HttpApp(
                     Door(options), authenticator, throttling, endpoint, challenges, step_up, pages, watch, label
                 )
-                serving = http.serve(http_app, listening, ending, partial(ready, port), http.open_certificate(options))
+                serving = http.serve(http_app, listening, ending, partial(ready, port), options)
                 await asyncio.gather(serving, *apart)
         finally:
             refreshing.cancel()  # as above

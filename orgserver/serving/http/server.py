@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,11 +17,12 @@ from starlette.types import ASGIApp
 
 from orgserver.model.errors import ConfigError
 from orgserver.serving.http.certificates import Certificate
+from orgserver.serving.http.connections import Connection, ConnectionLimits, Connections
 from orgserver.serving.http.options import HttpOptions
+from orgserver.serving.http.proxies import TrustedProxies
 from orgserver.serving.shutdown import Ending
 
 _BACKLOG = 1_024
-_IDLE_SECONDS = 75
 _HANDSHAKE_SECONDS = 10
 _TICK_SECONDS = 1.0
 _LOOK_SECONDS = 0.02
@@ -44,26 +46,25 @@ def listen(host: str, port: int, option: str) -> socket.socket:
     return listening
 
 
-def open_certificate(options: HttpOptions) -> Certificate | None:
-    """The certificate that is served; None where nothing is encrypted here."""
-    if options.tls_cert is None or options.tls_key is None:
-        return None
-    return Certificate(options.tls_cert, options.tls_key)
-
-
 async def serve(
     app: ASGIApp,
     listening: socket.socket,
     ending: Ending,
     ready: Callable[[], None],
-    certificate: Certificate | None = None,
+    options: HttpOptions | None = None,
+    limits: ConnectionLimits | None = None,
 ) -> None:
-    """Serve on a socket that listens; what is under way when the end is asked for is answered first."""
+    """Serve on a socket that listens; what is under way when the end is asked for is answered first.
+
+    Without ``options`` nothing is encrypted, and no proxy is trusted.
+    """
+    certificate = _open_certificate(options) if options is not None else None
     if certificate is not None and sys.platform != "win32":
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, certificate.reload)
+    connections = _make_connections(options, limits or ConnectionLimits(in_all=_count_places()))
+    watching = asyncio.create_task(connections.watch())
     config = uvicorn.Config(
         app,
-        http="httptools",
         loop="none",
         ws="none",
         lifespan="off",
@@ -71,18 +72,47 @@ async def serve(
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        timeout_keep_alive=_IDLE_SECONDS,
     )
-    serving = asyncio.create_task(_Server(config, certificate, ending).serve(sockets=[listening]))
+    serving = asyncio.create_task(_Server(config, connections, certificate, ending).serve(sockets=[listening]))
     ready()
-    await serving
+    try:
+        await serving
+    finally:
+        watching.cancel()
+
+
+def _open_certificate(options: HttpOptions) -> Certificate | None:
+    if options.tls_cert is None or options.tls_key is None:
+        return None
+    return Certificate(options.tls_cert, options.tls_key)
+
+
+def _make_connections(options: HttpOptions | None, limits: ConnectionLimits) -> Connections:
+    if options is None:
+        return Connections(limits, lambda _source: False)
+    limits = replace(limits, body_bytes=options.max_body)
+    return Connections(limits, TrustedProxies(options.trusted_proxies).holds)
+
+
+def _count_places() -> int:
+    """How many clients may be connected: each half of what the process may open is theirs and the orgs'."""
+    most = ConnectionLimits().in_all
+    if sys.platform == "win32":
+        return most
+    import resource  # noqa: PLC0415  # not on Windows
+
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return most if files == resource.RLIM_INFINITY else min(most, files // 2)
 
 
 class _Server(uvicorn.Server):
     """uvicorn's, without its hands on the process's signals: they are ours, and so is how it ends."""
 
-    def __init__(self, config: uvicorn.Config, certificate: Certificate | None, ending: Ending) -> None:
+    def __init__(
+        self, config: uvicorn.Config, connections: Connections, certificate: Certificate | None, ending: Ending
+    ) -> None:
         super().__init__(config)
+        self._connections = connections
         self._certificate = certificate
         self._ending = ending
 
@@ -97,8 +127,7 @@ class _Server(uvicorn.Server):
         encryption: dict[str, Any] = {}
         if self._certificate is not None:
             encryption = {"ssl": self._certificate.context, "ssl_handshake_timeout": _HANDSHAKE_SECONDS}
-        protocol: Any = self.config.http_protocol_class
-        make = partial(protocol, config=self.config, server_state=self.server_state, app_state={})
+        make = partial(Connection, self._connections, config=self.config, server_state=self.server_state, app_state={})
         self.servers = [
             await loop.create_server(make, sock=listening, backlog=_BACKLOG, **encryption)
             for listening in sockets or ()
