@@ -26,6 +26,7 @@ _BACKLOG = 1_024
 _HANDSHAKE_SECONDS = 10
 _TICK_SECONDS = 1.0
 _LOOK_SECONDS = 0.02
+_GOODBYE_SECONDS = 1.0
 _CUT_OFF_SECONDS = 0.5
 
 
@@ -157,8 +158,14 @@ class _Server(uvicorn.Server):
         await self._cut_off()
 
     async def _wait_until_idle(self, idle: asyncio.Event) -> None:
-        while self.server_state.tasks or self.server_state.connections:  # noqa: ASYNC110  # uvicorn tells nobody
+        """Until every request is answered, and then a moment for whoever is slow to read, or to say goodbye by TLS."""
+        state = self.server_state
+        while state.tasks:  # noqa: ASYNC110  # uvicorn tells nobody
             await asyncio.sleep(_LOOK_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_GOODBYE_SECONDS):
+                while state.connections:  # noqa: ASYNC110  # as above
+                    await asyncio.sleep(_LOOK_SECONDS)
         idle.set()
 
     async def _cut_off(self) -> None:

@@ -2,6 +2,10 @@
 
 import asyncio
 import json
+import socket
+import ssl
+import time
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -9,6 +13,7 @@ import pytest
 
 from orgserver.app import App
 from orgserver.model.audit import EntryFilter, Outcome
+from orgserver.sandbox import tls
 from orgserver.sandbox.org import SandboxOrg
 from tests.faults.http_process import ACCEPTED
 from tests.serving.over_http.served import Served, serving
@@ -110,3 +115,25 @@ async def test_a_request_that_never_comes_whole_and_one_that_never_begins_hold_u
 
     assert answer.startswith(b"HTTP/1.1 503")
     assert nothing == b""
+
+
+async def test_a_client_that_keeps_an_encrypted_connection_and_never_says_goodbye_holds_up_nothing(
+    app: App, tmp_path: Path
+) -> None:
+    pair = tls.certificates(tmp_path)
+    async with serving(app, tls_cert=pair.certificate_file, tls_key=pair.key_file) as served:
+        host, port = served.url.removeprefix("http://").split(":")
+
+        def ask() -> ssl.SSLSocket:
+            trusted = ssl.create_default_context(cafile=pair.ca_file)
+            keeping = trusted.wrap_socket(socket.create_connection((host, int(port))), server_hostname="localhost")
+            keeping.sendall(f"GET /healthz HTTP/1.1\r\nhost: {host}:{port}\r\n\r\n".encode())
+            assert keeping.recv(100).startswith(b"HTTP/1.1 200")
+            return keeping
+
+        keeping = await asyncio.to_thread(ask)
+        began = time.monotonic()
+        await served.end()
+        keeping.close()
+
+    assert time.monotonic() - began < 4  # what is under way has five
