@@ -1,7 +1,7 @@
 """An org whose replies are as large or as dear as they can be, for `tests.faults.bodies`: `python -m tests.faults.hostile`.
 
 The query says what comes: ``SELECT Id FROM Contact WHERE Name = 'empty lists'``. What is not in ``BODIES`` is answered
-as any org would. It packs nothing unless the body says so.
+as any org would. It packs nothing unless the body says so. What is in ``WAYS`` is not a matter of bodies.
 """
 
 import asyncio
@@ -121,6 +121,10 @@ HONEST: dict[str, Callable[[], bytes]] = {
     "5,000 objects": _objects,
 }
 BODIES = HOSTILE | HONEST
+WAYS = ("hang", "drip", "flood")
+"""No answer at all; a byte of one now and then; one that does not end."""
+_DRIP_SECONDS, _DRIP_BYTES = 0.2, 100_000
+_FLOOD_BYTES, _FLOOD_PIECE = 1 << 40, bytes(256 * 1024)
 
 
 @cache
@@ -136,9 +140,18 @@ class Hostile(asyncio.Protocol):
     def __init__(self, usual: dict[str, bytes]) -> None:
         self._usual = usual
         self._buffer = b""
+        self._writable, self._floods = True, False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # of TCP
         self._transport = transport
+
+    def pause_writing(self) -> None:
+        self._writable = False
+
+    def resume_writing(self) -> None:
+        self._writable = True
+        if self._floods:
+            asyncio.get_running_loop().call_soon(self._flood)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -155,10 +168,35 @@ class Hostile(asyncio.Protocol):
         if kind is None:
             self._transport.write(self._usual[route(head)])
             return
+        if kind in WAYS:
+            self._misbehave(kind)
+            return
         content = body(kind)
         packed = "Content-Encoding: gzip\r\n" if kind.startswith("packed") else ""
         lines = f"HTTP/1.1 200 OK\r\nContent-Type: application/json;charset=UTF-8\r\n{packed}"
         self._transport.write(f"{lines}Content-Length: {len(content)}\r\n\r\n".encode() + content)
+
+    def _misbehave(self, way: str) -> None:
+        length = {"drip": _DRIP_BYTES, "flood": _FLOOD_BYTES}.get(way)
+        if length is None:
+            return
+        lines = "HTTP/1.1 200 OK\r\nContent-Type: application/json;charset=UTF-8\r\n"
+        self._transport.write(f"{lines}Content-Length: {length}\r\n\r\n".encode())
+        if way == "drip":
+            self._drip()
+        else:
+            self._floods = True
+            self._flood()
+
+    def _drip(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(b"[")
+            asyncio.get_running_loop().call_later(_DRIP_SECONDS, self._drip)
+
+    def _flood(self) -> None:
+        if self._writable and not self._transport.is_closing():
+            self._transport.write(_FLOOD_PIECE)
+            asyncio.get_running_loop().call_soon(self._flood)
 
 
 def _asked(target: str) -> str | None:
@@ -167,7 +205,7 @@ def _asked(target: str) -> str | None:
     if target.endswith("/sobjects"):
         return "5,000 objects"
     kind = target.partition("Name = '")[2].partition("'")[0]
-    return kind if kind in BODIES else None
+    return kind if kind in BODIES or kind in WAYS else None
 
 
 async def main() -> None:

@@ -1,0 +1,295 @@
+"""`python -m tests.bench.isolation`: what one org's trouble, or one principal's flood, is to everybody else.
+
+A server on HTTP, some callers at an even pace in a healthy org, and in turns calm and trouble: an org that hangs, drips,
+floods or answers bombs, called by principals of its own, or a principal that floods the healthy org. What is compared
+is the p99 of the paced callers, of each trouble with the calm before it; the difference is the median of all rounds.
+Exit 1 where one is above 10 ms. The callers that make trouble, and the troubled org, give way to everybody else.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from orgserver.app import open_app
+from orgserver.config import read_settings
+from orgserver.services.people.requests import KeyChanges
+from tests.bench import homes
+from tests.bench.figures import markdown
+from tests.bench.http_load import Connection, Paced, kind_of, make_request
+from tests.bench.timeline import Timeline
+from tests.bench.world import upstream
+from tests.people import OPERATOR, principal_changes
+
+MOST_MS = 10.0
+CALLERS, PER_SECOND = 6, 20.0
+"""Who is measured: so many principals, and how often each calls."""
+TROUBLEMAKERS, CONNECTIONS = 4, 16
+"""Principals that call the troubled org, and connections of each: as many as may be in flight."""
+FLOOD_CONNECTIONS = 60
+SETTLING = 1.0
+"""Seconds after each change that are not looked at."""
+CALL_TIMEOUT = 3.0
+"""Of the server: so hanging calls are over when the next calm begins."""
+_LIST = "salesforce_list_contacts"
+TROUBLES = {
+    "hangs": "hang",
+    "drips": "drip",
+    "floods": "flood",
+    "answers bombs": "packed bomb",
+    "answers packed blanks": "packed blanks",
+    "answers as many tiny records as pass": "as many tiny records as pass",
+    "answers as many lists as pass": "as many empty lists as pass",
+    "answers 2,000 records of 100 fields": "2,000 records of 100 fields",
+}
+"""What the troubled org does, and the name that has it do so."""
+FLOOD = "a principal floods"
+
+
+@dataclass
+class Trouble:
+    """One kind's rounds."""
+
+    calm: list[float] = field(default_factory=list)
+    """The p99 of each, in ms."""
+    trouble: list[float] = field(default_factory=list)
+    answers: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def difference(self) -> float:
+        """By how much the p99 is higher; negative where it is lower."""
+        return statistics.median(after - before for before, after in zip(self.calm, self.trouble, strict=True))
+
+
+@dataclass
+class World:
+    """A server with its callers."""
+
+    port: int
+    keys: dict[str, str]
+    paced: Paced
+    loader: asyncio.subprocess.Process
+
+    async def begin(self, kind: str) -> None:
+        """Let a trouble begin."""
+        if kind == FLOOD:
+            requests = [self._request("flood", "healthy", {"limit": 10})] * FLOOD_CONNECTIONS
+        else:
+            names = [f"trouble-{number}" for number in range(TROUBLEMAKERS)] * CONNECTIONS
+            soql = f"SELECT Id FROM Contact WHERE Name = '{TROUBLES[kind]}'"
+            requests = [self._request(name, "troubled", {"soql": soql}, "salesforce_query") for name in names]
+        await self._tell(json.dumps({"port": self.port, "requests": [each.decode() for each in requests]}))
+
+    async def end(self) -> Counter[str]:
+        """End all troubles; what the callers were answered."""
+        await self._tell("")
+        assert self.loader.stdout is not None
+        return Counter(json.loads(await self.loader.stdout.readline()))
+
+    async def _tell(self, line: str) -> None:
+        assert self.loader.stdin is not None
+        self.loader.stdin.write(f"{line}\n".encode())
+        await self.loader.stdin.drain()
+
+    def _request(self, name: str, org: str, arguments: dict[str, object], tool: str = _LIST) -> bytes:
+        return make_request(self.port, self.keys[name], tool, {"org": org} | arguments)
+
+
+@asynccontextmanager
+async def open_world() -> AsyncIterator[World]:
+    """Everything, in processes of its own, until the block ends."""
+    async with AsyncExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="orgserver-bench-"))
+        home = Path(folder) / "home"
+        healthy, _ = stack.enter_context(upstream(packed=True))
+        troubled = stack.enter_context(_troubled_org())
+        homes.register(home, healthy, "healthy")
+        homes.register(home, troubled, "troubled")
+        keys = await _make_keys(home)
+        port = stack.enter_context(_server(home))
+        requests = [
+            make_request(port, keys[f"caller-{number}"], _LIST, {"org": "healthy", "limit": 10})
+            for number in range(CALLERS)
+        ]
+        await _wait_for(port, requests[0])
+        loader = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.bench.http_load", stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        world = World(port, keys, Paced(port, requests, PER_SECOND), loader)
+        calling = asyncio.create_task(world.paced.run())
+        calling.add_done_callback(_say_why)
+        try:
+            yield world
+        finally:
+            calling.cancel()
+            assert loader.stdin is not None
+            loader.stdin.close()
+            await loader.wait()
+            with suppress(asyncio.CancelledError):
+                await calling
+
+
+def _say_why(calling: asyncio.Task[None]) -> None:
+    if not calling.cancelled() and (error := calling.exception()):
+        print(f"the callers ended: {error!r}", file=sys.stderr)
+
+
+@contextmanager
+def _troubled_org() -> Iterator[int]:
+    command = ["nice", "-n", "15", sys.executable, "-m", "tests.faults.hostile"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdin is not None
+        try:
+            yield int(process.stdout.readline())
+        finally:
+            process.stdin.close()
+
+
+@contextmanager
+def _server(home: Path) -> Iterator[int]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    command = homes.Participant.of("orgserver", sys.executable).command("serve", "--http", f"127.0.0.1:{port}")
+    environment = homes.environment(home) | {
+        "ORGSERVER_CALL_TIMEOUT": str(CALL_TIMEOUT),
+        "ORGSERVER_LOG_LEVEL": "error",
+    }
+    with (
+        (home / "server.log").open("wb") as log,
+        subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stderr=log) as process,
+    ):
+        try:
+            yield port
+        finally:
+            process.terminate()
+
+
+async def _wait_for(port: int, request: bytes) -> None:
+    """Wait until the server answers."""
+    async with asyncio.timeout(30):
+        while True:
+            with suppress(OSError):
+                connection = await Connection.open(port)
+                answer = kind_of(await connection.send(request))
+                connection.close()
+                if answer != "answered":
+                    raise RuntimeError(f"the healthy org's call was answered {answer}")
+                return
+            await asyncio.sleep(0.1)
+
+
+async def _make_keys(home: Path) -> dict[str, str]:
+    """Principals with a key each."""
+    names = [f"caller-{number}" for number in range(CALLERS)] + [f"trouble-{n}" for n in range(TROUBLEMAKERS)]
+    keys = {}
+    async with open_app(read_settings({"home": home}, {})) as app:
+        for name in [*names, "flood"]:
+            changes = principal_changes("*:read", keys=KeyChanges(new=True))
+            key = (await app.people.principals.add(OPERATOR, name, changes)).key
+            assert key is not None
+            keys[name] = key.text.reveal()
+    return keys
+
+
+def p99(times: Sequence[float]) -> float:
+    return statistics.quantiles(times, n=100, method="inclusive")[98]
+
+
+async def measure(world: World, kinds: Sequence[str], rounds: int, seconds: float) -> dict[str, Trouble]:
+    """Calm and trouble in turns, round by round."""
+    troubles = {kind: Trouble() for kind in kinds}
+    for number in range(rounds):
+        for kind, trouble in troubles.items():
+            print(f"\rround {number + 1} of {rounds}: {kind:<40}", end="", file=sys.stderr, flush=True)
+            trouble.calm.append(await _p99_of(world, seconds))
+            await world.begin(kind)
+            trouble.trouble.append(await _p99_of(world, seconds))
+            trouble.answers += await world.end()
+            await asyncio.sleep(CALL_TIMEOUT if kind in ("hangs", "drips") else 0)
+    print("\r" + " " * 60 + "\r", end="", file=sys.stderr, flush=True)
+    return troubles
+
+
+async def _p99_of(world: World, seconds: float) -> float:
+    await asyncio.sleep(SETTLING)
+    began = time.monotonic()
+    await asyncio.sleep(seconds)
+    return p99(await world.paced.between(began, time.monotonic()))
+
+
+def table(troubles: dict[str, Trouble]) -> str:
+    """What was measured, as Markdown."""
+    rows = [["one org …", "p99 calm", "p99 beside it", "difference (range)", "must", "its callers were answered"]]
+    for kind, each in troubles.items():
+        differences = [after - before for before, after in zip(each.calm, each.trouble, strict=True)]
+        answers = ", ".join(f"{count} × {what}" for what, count in each.answers.most_common(4))
+        rows.append(
+            [
+                kind,
+                f"{statistics.median(each.calm):.1f} ms",
+                f"{statistics.median(each.trouble):.1f} ms",
+                f"{each.difference:+.1f} ms ({min(differences):+.1f} to {max(differences):+.1f})",
+                f"≤ {MOST_MS:g} {'met' if each.difference <= MOST_MS else 'NOT MET'}",
+                answers,
+            ]
+        )
+    return markdown(rows)
+
+
+async def draw(world: World, file: Path, minutes: float) -> None:
+    """Calm, each trouble, and all of them together with the flood, for equal times; drawn."""
+    stages: list[tuple[str, list[str]]] = [("calm", [])]
+    stages += [(f"an org {kind}", [kind]) for kind in ("hangs", "drips", "floods", "answers bombs")]
+    wide = "answers as many tiny records as pass"
+    stages += [("wide JSON", [wide]), (FLOOD, [FLOOD]), ("both", [wide, FLOOD])]
+    timeline = Timeline(time.monotonic())
+    for title, kinds in stages:
+        print(f"\r{title:<50}", end="", file=sys.stderr, flush=True)
+        timeline.stages.append((time.monotonic(), title))
+        for kind in kinds:
+            await world.begin(kind)
+        await asyncio.sleep(minutes * 60 / len(stages))
+        if kinds:
+            await world.end()
+    print("\r" + " " * 60 + "\r", end="", file=sys.stderr, flush=True)
+    file.write_text(timeline.draw(world.paced.times), "utf-8")
+
+
+async def main() -> int:
+    """Measure or draw."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.isolation", description=__doc__)
+    kinds = (*TROUBLES, FLOOD)
+    parser.add_argument("--only", action="append", choices=kinds, metavar="TROUBLE", help="; ".join(kinds))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each calm and each trouble")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw an SVG of four minutes instead")
+    parser.add_argument("--minutes", type=float, default=4.0, help="of the picture")
+    options = parser.parse_args()
+    load = os.getloadavg()[0]
+    print(f"{os.cpu_count()} cores, Python {platform.python_version()}; load {load:.1f}", end="\n\n", flush=True)
+    async with open_world() as world:
+        if options.picture:
+            await draw(world, options.picture, options.minutes)
+            return 0
+        troubles = await measure(world, options.only or kinds, options.rounds, options.seconds)
+        failures = world.paced.failures
+    print(table(troubles), end="\n\n")
+    print(f"{len(world.paced.times):,} calls at an even pace, not answered: {dict(failures) or 'none'}")
+    return int(bool(failures) or any(each.difference > MOST_MS for each in troubles.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))
