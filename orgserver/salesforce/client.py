@@ -20,7 +20,6 @@ from orgserver.salesforce.connections import ConnectionPool, OrgConnections, Sen
 from orgserver.salesforce.exchange import (
     INLINE_BYTES,
     ReadBody,
-    ReplyMemory,
     ReplyTooLarge,
     Reservation,
     Trace,
@@ -80,7 +79,6 @@ class SalesforceClient:
         self._max_calls = concurrency + queue
         self._pool = ConnectionPool(concurrency=concurrency, senders=senders or Senders(concurrency=concurrency))
         self.count_calls = self._pool.count_calls
-        self._memory = ReplyMemory()
         self._pause = pause
         self._random = random
         self._read_seconds = read_seconds
@@ -156,7 +154,7 @@ class SalesforceClient:
         trace: Trace,
         deadline: float,
     ) -> T:
-        reservation = Reservation(self._memory, connections.memory)
+        reservation = Reservation(self._pool.memory, connections.memory)
         try:
             reply = await self._send_until_answered(connections, reservation, outgoing, request, trace, deadline)
             if reply.size <= INLINE_BYTES:
@@ -256,7 +254,7 @@ class SalesforceClient:
         self, hosts: OrgHosts, outgoing: HttpRequest, trace: Trace, seconds: float, read: ReadBody
     ) -> Reply:
         connections = self._pool.get_login_host(hosts.key)
-        reservation = Reservation(self._memory, connections.memory)
+        reservation = Reservation(self._pool.memory, connections.memory)
         try:
             async with asyncio.timeout(seconds):
                 return await send_once(connections.sender, outgoing, seconds, reservation, trace, read=read)

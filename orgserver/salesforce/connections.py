@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orgserver.model.errors import NoConnection, RateLimited
-from orgserver.salesforce.exchange import OrgReplyMemory
+from orgserver.salesforce.exchange import OrgReplyMemory, ReplyMemory
 from orgserver.salesforce.fair_slots import FairSlots
 from orgserver.salesforce.http1.requests import Sender
 
@@ -157,10 +157,17 @@ class ConnectionPool:
         self._senders = senders
         self._orgs: dict[str, OrgConnections] = {}
         self._login_hosts: dict[str, OrgConnections] = {}
+        self.memory = ReplyMemory()
 
     def admit(self, key: str, max_calls: int, caller: str) -> Callable[[], None]:
         """Count one more call to the org of this key, as ``OrgConnections.admit``."""
-        return self.get(key).admit(max_calls, caller)
+        leave = self.get(key).admit(max_calls, caller)
+        self.memory.calls += 1
+        return partial(self._leave, leave)
+
+    def _leave(self, leave: Callable[[], None]) -> None:
+        self.memory.calls -= 1
+        leave()
 
     def get(self, key: str) -> OrgConnections:
         """The connections to the org of this key."""

@@ -15,17 +15,20 @@ eight of 2 MiB and one that has been read (``bodies.MAX_COST``) are in memory at
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from orgserver.model.text import clean_text
 from orgserver.salesforce.http1.failures import ReplyLost
 from orgserver.salesforce.http1.requests import HttpRequest, Sender
 from orgserver.salesforce.protocol import bodies
+from orgserver.salesforce.protocol.json_values import TooCostly
 from orgserver.salesforce.protocol.messages import Reply, read_date
 
 T = TypeVar("T")
@@ -38,6 +41,8 @@ MIDDLE_BYTES = 2 * 1024 * 1024
 _MIDDLE, _LARGE = 8, 2
 _MIDDLE_OF_ORG, _LARGE_OF_ORG = 2, 1
 _SMALL_READ, _SMALL_READ_OF_ORG = 2, 1
+_WORK, _RESTS, _LONGEST_REST = 0.001, 4.0, 0.02
+"""A thread that reads rests when it has worked so long, for so many times as long, and how long at most."""
 _OK = 200
 _REQUEST_ID = 100
 """Characters of one that are kept."""
@@ -96,6 +101,47 @@ class ReplyTooLarge(Exception):
     """The reply came, and is more than we take in."""
 
 
+class _Reader(asyncio.Semaphore):
+    """The place of the one that has a large reply read. Meanwhile nobody looks for circles among objects.
+
+    JSON has none, and each look at a million values of a reply would hold the interpreter for 20 to 50 ms.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self._collects = False
+
+    async def acquire(self) -> Literal[True]:
+        """Wait for the place."""
+        await super().acquire()
+        self._collects = gc.isenabled()
+        gc.disable()
+        return True
+
+    def release(self) -> None:
+        """Give the place to the next."""
+        if self._collects:
+            gc.enable()
+        super().release()
+
+
+class _Rests:
+    """Lets others go on while a thread reads, if there are any: it takes the interpreter from them with each step."""
+
+    def __init__(self, memory: ReplyMemory) -> None:
+        self._memory = memory
+        self._began: float | None = None
+
+    def __call__(self) -> None:
+        """Rest, after enough work; by the processor's time of this thread."""
+        now = time.thread_time()
+        worked = now - self._began if self._began is not None else 0.0
+        if worked > _WORK and self._memory.calls > 1:
+            time.sleep(min(worked * _RESTS, _LONGEST_REST))
+        if self._began is None or worked > _WORK:
+            self._began = now
+
+
 @dataclass(slots=True)
 class OrgReplyMemory:
     """The places of one org."""
@@ -109,9 +155,11 @@ class OrgReplyMemory:
 class ReplyMemory:
     """The places of all orgs."""
 
+    calls: int = 0
+    """Under way, whatever they do at present."""
     middle: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, _MIDDLE))
     large: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, _LARGE))
-    reading: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, 1))
+    reading: asyncio.Semaphore = field(default_factory=_Reader)
     """Whoever has it has its reply read."""
     small_read: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, _SMALL_READ))
     """The same for those below the middle size: each thread that reads makes the event loop wait for its turn."""
@@ -127,6 +175,10 @@ class Reservation:
     _large: list[asyncio.Semaphore] = field(default_factory=list)
     _reading: list[asyncio.Semaphore] = field(default_factory=list)
     _thread: asyncio.Future[Any] | None = None
+
+    def rests(self) -> Callable[[], None]:
+        """What a thread calls between the steps of its reading."""
+        return _Rests(self._all)
 
     async def grow(self, size: int) -> None:
         """Take what a reply of so many bytes needs; waits until there is room."""
@@ -197,11 +249,13 @@ async def send_once(
     size = len(content)
     # what has a reader of its own, a token reply, is small or not read, and must not wait for anything
     waits = size if read is bodies.read else 0
+    if waits > INLINE_BYTES:
+        read = partial(bodies.read, rest=reservation.rests())
     reading = reservation.read(waits, partial(read, status, headers, content, accept))
     del reply, content  # an error would keep them
     try:
         body = await reading
-    except bodies.TooCostly as error:
+    except TooCostly as error:
         raise ReplyTooLarge(str(error)) from None
     except ValueError as error:
         raise ReplyLost(str(error)) from None

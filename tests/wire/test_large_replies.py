@@ -1,6 +1,7 @@
 """Large replies wait for memory; small ones, and those of other orgs, do not."""
 
 import asyncio
+import gc
 import json
 import threading
 import traceback
@@ -23,6 +24,7 @@ from orgserver.salesforce.exchange import (
     Reservation,
     Trace,
 )
+from orgserver.salesforce.protocol import bodies
 from orgserver.salesforce.protocol.messages import Reply, Request
 from tests.wire import upstream as acts
 from tests.wire.upstream import Act, Form, Upstream
@@ -243,3 +245,33 @@ async def test_replies_below_the_middle_size_are_read_two_at_a_time_and_one_of_e
     end.set()
     await asyncio.gather(*tasks)
     assert sorted(begun) == [0, 0, 0, 1, 2]
+
+
+async def test_who_reads_a_large_reply_rests_while_other_calls_are_under_way_and_not_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    content = b"[" + b"[1]," * 100_000 + b"1]"
+    rests = list[float]()
+    monkeypatch.setattr("orgserver.salesforce.exchange.time.sleep", rests.append)
+
+    async def read(calls: int) -> None:
+        with reserving(ReplyMemory(calls=calls), OrgReplyMemory()) as reservation:
+            work = partial(bodies.read, 200, {"content-type": "application/json"}, content, rest=reservation.rests())
+            assert len(await reservation.read(len(content), work)) == 100_001
+
+    await read(calls=1)
+    assert rests == []
+
+    await read(calls=2)
+    assert len(rests) > 5
+    assert all(0.004 <= rest <= 0.02 for rest in rests)
+
+
+async def test_nobody_looks_for_circles_of_objects_while_a_large_reply_is_read() -> None:
+    memory = ReplyMemory()
+
+    with reserving(memory, OrgReplyMemory()) as reservation:
+        assert not await reservation.read(SMALL_BYTES + 1, gc.isenabled)
+        assert not gc.isenabled()
+
+    assert gc.isenabled()

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orgserver.salesforce.protocol import bodies
-from orgserver.salesforce.protocol.bodies import PIECE, TooCostly, TooDeep
+from orgserver.salesforce.protocol.bodies import PIECE
+from orgserver.salesforce.protocol.json_values import TooCostly, TooDeep
 from tests.faults import hostile
 
 MIB = 1 << 20

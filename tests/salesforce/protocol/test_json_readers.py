@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from orgserver.salesforce.protocol import bodies
-from orgserver.salesforce.protocol.bodies import TooDeep
+from orgserver.salesforce.protocol.json_values import MAX_DEPTH, TooDeep
 from orgserver.salesforce.protocol.messages import Reply, remove_attributes, strip_attributes
 from orgserver.salesforce.protocol.rest import read_page
 
@@ -42,7 +42,7 @@ def read_by_python(content: bytes) -> Any:
         value = json.loads(content, parse_constant=refuse, parse_float=finite)
     except (ValueError, RecursionError):
         return ValueError
-    return value if depth(value) <= bodies.MAX_DEPTH else TooDeep
+    return value if depth(value) <= MAX_DEPTH else TooDeep
 
 
 def read_by_us(content: bytes) -> Any:
