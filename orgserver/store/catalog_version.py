@@ -28,6 +28,11 @@ class VersionReader:
         self._file = file
         self._connection: sqlite3.Connection | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is connected."""
+        return self._connection is not None
+
     def open(self) -> None:
         """Connect; sqlite3.Error where that fails. Not for the event loop's thread."""
         if self._connection is None:

@@ -142,10 +142,11 @@ class Database:
     async def close(self) -> None:
         """Close everything, under the lock file: the last connection to close checkpoints."""
         self.hurry(CLOSING_SECONDS)
-        if self._reads is not None:
+        if self._reads is not None or self.version_reader.is_open:
             with await asyncio.to_thread(self._hold_lock_if_free):
                 self.version_reader.close()
-                await self._reads.dispose()
+                if self._reads is not None:
+                    await self._reads.dispose()
         await self._writer.close()
 
     def _hold_lock_if_free(self) -> ExitStack:
