@@ -105,6 +105,8 @@ async def serve_http(
             apart.append(http.serve(MonitoringApp(pages, options.allowed_hosts), port_apart, ending, lambda: None))
         refreshing = asyncio.create_task(app.keep_alive.run())
         verifier = _make_verifier(app, options)
+        if verifier is not None:
+            verifier.load_keys_ahead()
         try:
             mcp = McpEndpoint(server, tool_calls, options, record_refusal, _trace_members_past_sdk())
             async with mcp.running() as endpoint:

@@ -58,6 +58,10 @@ class AccessTokenVerifier:
         self._audience = audience
         self._keys = keys
 
+    def load_keys_ahead(self) -> None:
+        """Ask the issuer for its keys, in a task of its own."""
+        self._keys.load_ahead()
+
     async def verify(self, token: Secret) -> AccessToken:
         """What a token says; TokenRefused for one that opens nothing, IssuerUnavailable where nobody can tell."""
         text = token.reveal()

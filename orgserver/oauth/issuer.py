@@ -16,7 +16,7 @@ from orgserver.oauth.urls import check_issuer
 def make_verifier(
     issuer: str, audience: str, make_tls: Callable[[], ssl.SSLContext], proxy: str | None = None
 ) -> AccessTokenVerifier:
-    """What checks tokens of an issuer for an audience; it is asked for its keys when the first token comes.
+    """What checks tokens of an issuer for an audience; it is not asked for its keys yet.
 
     ValueError for a URL that is none, and without an audience: a token for anybody is for nobody.
     """

@@ -54,6 +54,10 @@ class KeyCache:
             key = keys.find(key_id, algorithm) if keys is not None else None
         return key
 
+    def load_ahead(self) -> None:
+        """Ask for the keys before a token needs them: an issuer that is away is in the log at once."""
+        self._start_loading()
+
     async def aclose(self) -> None:
         """Ask no more."""
         if self._loading is not None:

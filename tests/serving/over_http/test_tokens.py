@@ -1,5 +1,6 @@
 """Access tokens of an issuer open what their principal was granted and their scopes leave of it; others are told why not."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -57,8 +58,9 @@ class Company:
 
 
 @asynccontextmanager
-async def company(app: App) -> AsyncIterator[Company]:
+async def company(app: App, **overrides: Any) -> AsyncIterator[Company]:
     async with running_issuer() as issuer:
+        issuer.overrides |= overrides
         await add_principal(app, "ada", "acme:read,write", subjects=(Subject(issuer.url, "ada@idp"),))
         async with serving(app, issuer=issuer.url, audience=AUDIENCE) as served:
             yield Company(served, issuer)
@@ -217,12 +219,9 @@ async def test_a_machine_s_own_token_is_its_service_principal_and_a_person_behin
 
 
 async def test_an_issuer_that_is_away_or_lies_lets_nobody_in_and_comes_back(app: App) -> None:
-    async with company(app) as work:
+    lie = {"issuer": "https://evil.example.com", "jwks_uri": ""}
+    async with company(app, **{"/.well-known/oauth-authorization-server": lie}) as work:
         issuer = work.issuer
-        issuer.overrides["/.well-known/oauth-authorization-server"] = {
-            "issuer": "https://evil.example.com",
-            "jwks_uri": "",
-        }
         reply = await work.post(work.token(), *LIST)
         assert (reply.status_code, reply.headers["retry-after"]) == (503, "1")
         assert "www-authenticate" not in reply.headers
@@ -234,6 +233,7 @@ async def test_an_issuer_that_is_away_or_lies_lets_nobody_in_and_comes_back(app:
             reply = await work.post(work.token(), *LIST)
             if reply.status_code != 503:
                 break
+            await asyncio.sleep(0.1)
         assert is_done(result_of(reply))
         assert "ISSUER_UNAVAILABLE" in {entry.error_code for entry in await work.entries(action="auth_failed")}
 
