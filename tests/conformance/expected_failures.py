@@ -53,9 +53,4 @@ REQUIREMENTS = (
             "mrtr-composition",
         )
     ),
-    ExpectedFailure(
-        "http-header-validation",
-        "the HTTP parser leaves blanks behind a header's value, and the SDK compares it so; the set does not score it",
-        ("sep-2243-server-accepts-whitespace-header-value",),
-    ),
 )

@@ -1,4 +1,4 @@
-"""A server of the SDK's low level behind its streamable HTTP app, on loopback."""
+"""A server of the SDK's low level behind its streamable HTTP app, on loopback, over our own connections."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import uvicorn
 from mcp.server.lowlevel import Server
+
+from orgserver.serving.http.connections.places import ConnectionLimits, Connections
+from orgserver.serving.http.connections.protocol import Connection
 
 _LONGEST = 10.0
 
@@ -21,7 +25,8 @@ async def serving(server: Server[Any], **options: Any) -> AsyncIterator[str]:
         listening.bind(("127.0.0.1", 0))
         port = listening.getsockname()[1]
         app = server.streamable_http_app(**options)
-        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, ws="none")
+        protocol: Any = partial(Connection, Connections(ConnectionLimits(per_source=1_000), lambda _source: False))
+        config = uvicorn.Config(app, http=protocol, log_level="warning", timeout_graceful_shutdown=1, ws="none")
         web = uvicorn.Server(config)
         web.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # the runner's, not this server's
         task = asyncio.create_task(web.serve(sockets=[listening]))

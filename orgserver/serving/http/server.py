@@ -17,7 +17,8 @@ from starlette.types import ASGIApp
 
 from orgserver.model.errors import ConfigError
 from orgserver.serving.http.certificates import Certificate
-from orgserver.serving.http.connections import Connection, ConnectionLimits, Connections
+from orgserver.serving.http.connections.places import ConnectionLimits, Connections
+from orgserver.serving.http.connections.protocol import Connection
 from orgserver.serving.http.options import HttpOptions
 from orgserver.serving.http.proxies import TrustedProxies
 from orgserver.serving.shutdown import Ending

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from orgserver.serving.http import server
-from orgserver.serving.http.connections import ConnectionLimits
+from orgserver.serving.http.connections.places import ConnectionLimits
 from orgserver.serving.shutdown import Ending
 from tests.serving.over_http.served import DRAIN_SECONDS
 

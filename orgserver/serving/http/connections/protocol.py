@@ -1,4 +1,4 @@
-"""Connections of clients: what one may send, how long it may take, how many there are of each source.
+"""One client's connection: what may come over it, and how long it may take.
 
 uvicorn's protocol on httptools, held to RFC 9112 where that lets a server be lenient: what two parsers could read in
 two ways is refused, and the connection closed.
@@ -7,15 +7,13 @@ two ways is refused, and the connection closed.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from orgserver.serving.http.connections.places import Connections
 from orgserver.serving.http.replies import Reply, make_text_reply
 
 METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
@@ -29,28 +27,6 @@ _BODY = make_text_reply(413, "the body is larger than this server reads")
 _LONG_TARGET = make_text_reply(414, "the path is longer than this server reads")
 _CROWD = make_text_reply(429, "too many connections are open")
 _HEAD = make_text_reply(431, "the headers are more than this server reads")
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionLimits:
-    """Of one connection, and of all."""
-
-    target_bytes: int = 4 * 1024
-    head_bytes: int = 16 * 1024
-    headers: int = 100
-    body_bytes: int = 1024 * 1024
-    head_seconds: float = 10.0
-    body_seconds: float = 30.0
-    idle_seconds: float = 75.0
-    unread_seconds: float = 30.0
-    """A client may take so long to read what was sent before more is."""
-    linger_seconds: float = 2.0
-    """A refused client may go on sending for so long, and so gets to read why."""
-    linger_bytes: int = 1024 * 1024
-    tick_seconds: float = 1.0
-    """How often it is looked who takes too long."""
-    per_source: int = 64
-    in_all: int = 1_000
 
 
 class Phase(Enum):
@@ -69,42 +45,6 @@ class _Refusal(Exception):
     def __init__(self, reply: Reply) -> None:
         super().__init__(reply.status)
         self.reply = reply
-
-
-class Connections:
-    """All that are open, by their sources; those that take too long are ended."""
-
-    def __init__(self, limits: ConnectionLimits, is_proxy: Callable[[str], bool]) -> None:
-        self.limits = limits
-        self._is_proxy = is_proxy
-        """Whether many clients come from an address, to which only the limit of all applies."""
-        self._by_source: Counter[str] = Counter()
-        self._open: set[Connection] = set()
-
-    def enter(self, connection: Connection) -> bool:
-        """Count one in; whether there is a place for it."""
-        self._open.add(connection)
-        source = connection.source
-        self._by_source[source] += 1
-        if len(self._open) > self.limits.in_all:
-            return False
-        return self._by_source[source] <= self.limits.per_source or self._is_proxy(source)
-
-    def leave(self, connection: Connection) -> None:
-        """Count one out."""
-        self._open.discard(connection)
-        self._by_source[connection.source] -= 1
-        if self._by_source[connection.source] <= 0:
-            del self._by_source[connection.source]
-
-    async def watch(self) -> None:
-        """End those that take too long, until cancelled."""
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(self.limits.tick_seconds)
-            now = loop.time()
-            for connection in list(self._open):
-                connection.end_if_late(now)
 
 
 class Connection(HttpToolsProtocol):
