@@ -12,7 +12,7 @@ import stat
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from orgserver.model.errors import ConfigError
 from orgserver.serving.fragments import MAX_LINE, LineTooLong
@@ -36,9 +36,7 @@ async def taken_over() -> AsyncIterator[tuple[Lines, Sink]]:
             both = await stack.enter_async_context(_duplex(wire_in))
             yield both, both
             return
-        lines = await stack.enter_async_context(_reading(wire_in))
-        sink = await stack.enter_async_context(_writing(wire_out))
-        yield lines, sink
+        yield await stack.enter_async_context(_reading(wire_in)), await stack.enter_async_context(_writing(wire_out))
 
 
 class _PolledLines:
@@ -113,13 +111,18 @@ class _FileLines:
         self._file.close()
 
 
-class _Flow(asyncio.Protocol):
-    """Tells a writer when to wait."""
+class _PolledSink(asyncio.Protocol):
+    """The writing end of a pipe, a socket or a terminal. What comes in one turn of the event loop goes at once."""
 
     def __init__(self) -> None:
+        self._unwritten: list[bytes] = []
         self._writable = asyncio.Event()
         self._writable.set()
         self.lost = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast("asyncio.WriteTransport", transport)
 
     def pause_writing(self) -> None:
         """The other side is slow."""
@@ -134,25 +137,21 @@ class _Flow(asyncio.Protocol):
         self.lost.set()
         self._writable.set()
 
-    async def writable(self) -> None:
-        """Wait while the other side is slow."""
+    async def write(self, data: bytes) -> None:
+        """Write, and wait while the other side is slow."""
+        if self.lost.is_set() or self._transport.is_closing():
+            raise BrokenPipeError
+        if not self._unwritten:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self._unwritten.append(data)
         if not self._writable.is_set():
             await self._writable.wait()
 
-
-class _PolledSink:
-    """The writing end of a pipe, a socket or a terminal."""
-
-    def __init__(self, transport: asyncio.WriteTransport, flow: _Flow) -> None:
-        self._transport = transport
-        self._flow = flow
-
-    async def write(self, data: bytes) -> None:
-        """Write, and wait while the other side is slow."""
-        if self._flow.lost.is_set() or self._transport.is_closing():
-            raise BrokenPipeError
-        self._transport.write(data)
-        await self._flow.writable()
+    def flush(self) -> None:
+        """Write what has come together."""
+        lines, self._unwritten = self._unwritten, []
+        if lines and not self._transport.is_closing():
+            self._transport.writelines(lines)
 
 
 class _FileSink:
@@ -208,15 +207,17 @@ async def _writing(wire: int) -> AsyncIterator[Sink]:
     if own is None:
         yield _FileSink(wire)
         return
-    transport, flow = await asyncio.get_running_loop().connect_write_pipe(_Flow, os.fdopen(own, "wb", buffering=0))
+    pipe = os.fdopen(own, "wb", buffering=0)
+    transport, sink = await asyncio.get_running_loop().connect_write_pipe(_PolledSink, pipe)
     transport.set_write_buffer_limits(high=_HIGH_WATER)
     try:
-        yield _PolledSink(transport, flow)
+        yield sink
     finally:
+        sink.flush()
         transport.close()  # after what is still to be written
         try:
             async with asyncio.timeout(_FLUSH_SECONDS):
-                await flow.lost.wait()
+                await sink.lost.wait()
         except TimeoutError:
             transport.abort()
         os.set_blocking(wire, True)

@@ -35,6 +35,8 @@ from orgserver.serving.shutdown import Ending
 logger = logging.getLogger("orgserver.serving")
 
 _DISCOVER = "server/discover"
+_CALLS_A_TURN = 16
+"""How many calls may begin in one turn of the event loop: lines that have come already are read without a pause."""
 DRAIN_SECONDS = 60.0
 """A call has ended by then: its own limit is shorter (``ORGSERVER_CALL_TIMEOUT``)."""
 
@@ -170,6 +172,8 @@ class Incoming(_Stream):
         self._refused = refused
         self._plain = plain
         self._ending: Ending | None = None
+        self._starting = 0
+        """How many calls were started since others last had their turn."""
         self._asked: str | None = None
         """The method of the last request, until one has decided the generation of the protocol."""
         self._handshake: JSONRPCRequest | None = None
@@ -238,12 +242,20 @@ class Incoming(_Stream):
         """Let a call be answered that needs nothing of the SDK, which knows what to do with two requests of one id."""
         call = self._plain.read(line) if self._plain is not None else None
         if self._plain is None or call is None or call.id in self._requests:
+            await self._let_calls_begin()  # for this may cancel one
             return False
         self._asked = "tools/call"
         self._requests.open(call.id)
         self._plain.start(call, self._outgoing)
-        await asyncio.sleep(0)  # lines that have come already are read without a pause, and may be many
+        self._starting += 1
+        if self._starting == _CALLS_A_TURN:
+            await self._let_calls_begin()
         return True
+
+    async def _let_calls_begin(self) -> None:
+        if self._starting:
+            self._starting = 0
+            await asyncio.sleep(0)
 
     def _is_late_handshake(self, message: JSONRPCMessage) -> bool:
         """Whether this is the handshake of a client that has asked for nothing but ``server/discover``."""

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from orgserver.tools.tool import schema_of
 from tests.tools.conftest import CONTACT_ID
 from tests.tools.test_fuzz import of_schema
 
-from .both_ways import FORM, MODERN, VERSIONS, call_of, connected, envelope, heard, line_of
+from .both_ways import FORM, MODERN, VERSIONS, Counting, call_of, connected, envelope, heard, line_of
 
 GET = "salesforce_get_contact"
 LIST = "salesforce_list_contacts"
@@ -304,6 +305,19 @@ async def test_a_call_that_is_cancelled_in_the_same_breath_was_begun(version: st
 
     assert answers == []
     assert len(connection.operations.cut_off) == 1
+
+
+async def test_of_many_lines_that_have_come_a_few_are_read_before_others_have_their_turn(version: str) -> None:
+    async with connected(version, past_sdk=True) as connection:
+        assert isinstance(connection.plain, Counting)
+        for number in range(100):
+            connection.lines.put_nowait(call_of(version, LIST, number, org="acme"))
+        counts = [0]
+        while counts[-1] < 100:
+            await asyncio.sleep(0)
+            counts.append(connection.plain.count)
+
+    assert max(after - before for before, after in pairwise(counts)) == 16
 
 
 def test_a_call_that_is_part_of_a_trace_is_the_sdks(both: BothWays, version: str) -> None:
