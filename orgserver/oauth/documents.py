@@ -79,8 +79,8 @@ class DocumentFetcher:
 
 async def _find_public_address(url: CheckedUrl) -> str:
     """An address of a host that is not this machine's or of the network around it; IssuerUnavailable for any other."""
-    found = await asyncio.get_running_loop().getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
-    addresses = [str(sockaddr[0]) for *_, sockaddr in found]
+    answers = await asyncio.get_running_loop().getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
+    addresses = [str(sockaddr[0]) for *_, sockaddr in answers]
     if not addresses or not all(map(_is_public, addresses)):
         raise IssuerUnavailable(f"{url.host} is at an address that only this network can reach")
     return addresses[0]

@@ -84,9 +84,9 @@ def decide(
         if standing is None or grant is None:
             return _without_grant(standing, org, act, now)
         rule, policy = f"grant:{grant.id}", standing.policy_in(org)
-    needed = act.permission or "read"
-    if scopes is not None and needed not in scopes:
-        return _refuse(_missing_scope(needed), f"scope:{needed}", policy)
+    permission = act.permission or "read"
+    if scopes is not None and permission not in scopes:
+        return _refuse(_missing_scope(permission), f"scope:{permission}", policy)
     if act.permission not in _READING:
         if scope.read_only:
             return _refuse(read_only_server(), SERVER_READ_ONLY, policy)

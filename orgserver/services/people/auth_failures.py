@@ -84,9 +84,9 @@ class AuthFailures:
 
     def _take_counted(self) -> list[tuple[AuthFailure, int]]:
         counts, self._counts = self._counts, {}
-        taken = [(failure, count) for failure, count in counts.values() if count]
-        self._counts = {failure.source: (failure, 0) for failure, _ in taken}  # their second begins anew
-        return taken
+        failures = [(failure, count) for failure, count in counts.values() if count]
+        self._counts = {failure.source: (failure, 0) for failure, _ in failures}  # their second begins anew
+        return failures
 
     async def _write(self, failures: list[tuple[AuthFailure, int]]) -> None:
         entries = [_make_entry(failure, count) for failure, count in failures]

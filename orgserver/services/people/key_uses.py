@@ -22,17 +22,17 @@ class KeyUses:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._noted: dict[str, int] = {}
+        self._last_uses: dict[str, int] = {}
         """The last use that was written down or is about to be, by key."""
-        self._unwritten: dict[str, int] = {}
+        self._new_uses: dict[str, int] = {}
         self._writing: asyncio.Task[None] | None = None
 
     def note(self, key: StoredKey, now: int) -> None:
         """Note that a key is used now."""
-        last = self._noted.get(key.id, key.last_used_at)
+        last = self._last_uses.get(key.id, key.last_used_at)
         if last is not None and now - last < PAUSE_US:
             return
-        self._noted[key.id] = self._unwritten[key.id] = now
+        self._last_uses[key.id] = self._new_uses[key.id] = now
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write_later())
 
@@ -44,12 +44,12 @@ class KeyUses:
         await self._write()
 
     async def _write_later(self) -> None:
-        while self._unwritten:
+        while self._new_uses:
             await asyncio.sleep(WAIT_SECONDS)
             await self._write()
 
     async def _write(self) -> None:
-        uses, self._unwritten = self._unwritten, {}
+        uses, self._new_uses = self._new_uses, {}
         if uses:
             with suppress(StoreError):
                 await self._store.database.write(partial(keys.touch_in, uses=uses))

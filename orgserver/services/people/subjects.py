@@ -23,8 +23,8 @@ class Subjects:
 
     async def identify(self, *subjects: Subject) -> str | None:
         """Who is the first of some subjects that anybody is, whether or not they may call."""
-        known = (await self._identities.current()).subjects
-        return next((known[each] for each in subjects if each in known), None)
+        principals = (await self._identities.current()).subjects
+        return next((principals[each] for each in subjects if each in principals), None)
 
     async def find(self, *subjects: Subject) -> Principal | SubjectRefusal:
         """The same, if they may call; or why not."""

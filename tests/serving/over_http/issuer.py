@@ -16,7 +16,7 @@ from tests.oauth.issuers import Issuer
 class RunningIssuer(Issuer):
     """One that can be asked, for tokens too: a client gets the scopes that it asks for, or first those of a list."""
 
-    asked: list[str]
+    paths: list[str]
     first_scopes: list[str]
     requests: list[dict[str, str]]
     """For tokens."""
@@ -45,12 +45,12 @@ class RunningIssuer(Issuer):
 async def running_issuer() -> AsyncIterator[RunningIssuer]:
     """Run one until the block ends."""
     issuer = RunningIssuer()
-    issuer.asked, issuer.overrides, issuer.first_scopes, issuer.requests = [], {}, [], []
+    issuer.paths, issuer.overrides, issuer.first_scopes, issuer.requests = [], {}, [], []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         path = head.split(b" ")[1].decode()
-        issuer.asked.append(path)
+        issuer.paths.append(path)
         length = re.search(rb"(?i)content-length: (\d+)", head)
         content = issuer.document(path, await reader.readexactly(int(length[1]) if length else 0))
         status, body = (content, b"") if isinstance(content, int) else (200, json.dumps(content).encode())

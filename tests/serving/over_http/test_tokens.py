@@ -68,8 +68,8 @@ async def company(app: App, **overrides: Any) -> AsyncIterator[Company]:
 
 @pytest.fixture
 async def work(app: App) -> AsyncIterator[Company]:
-    async with company(app) as made:
-        yield made
+    async with company(app) as running:
+        yield running
 
 
 def result_of(reply: httpx2.Response) -> dict[str, Any]:
@@ -103,7 +103,7 @@ async def test_a_token_opens_what_its_principal_was_granted(work: Company, mode:
     assert not made.is_error
     assert json.loads(other.content[0].text)["error"]["category"] == "unknown_org"
     assert {entry.outcome for entry in await work.entries(org="acme", principal="ada")} == {"succeeded"}
-    assert work.issuer.asked == ["/.well-known/oauth-authorization-server", "/jwks"]
+    assert work.issuer.paths == ["/.well-known/oauth-authorization-server", "/jwks"]
 
 
 async def test_scopes_narrow_and_a_call_that_needs_more_is_told_all_that_it_needs_before_it_begins(
@@ -147,6 +147,23 @@ async def test_what_is_not_seen_early_is_refused_where_calls_are_decided(
     assert [(org["org"], org["permissions"]) for org in listed] == [("acme", ["read"])]
     resource = {"jsonrpc": "2.0", "id": 1, "method": "resources/read", "params": {"uri": "orgserver://orgs"}}
     assert (await work.send(writing, resource)).status_code == 403
+
+
+async def test_a_body_that_is_no_request_is_answered_to_a_narrowed_token_as_to_any_other(work: Company) -> None:
+    create = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"salesforce_create_contact"}}'
+    for content in (
+        b"", b"{", b"[]", b"7", b"\xff", b"[" * 5_000, b'{"method":[]}', b'{"method":{}}', b'{"method":"tools/call"}',
+        b'{"method":"tools/call","params":[]}', b'{"method":"tools/call","params":{"name":[]}}', b"[" + create + b"]",
+        create + create,
+    ):  # fmt: skip
+        answers = []
+        for token in (work.token(scope="orgs:read"), work.token()):
+            headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
+            async with work.served.raw(token, **headers) as client:
+                reply = await client.post("/mcp", content=content)
+            answers.append((reply.status_code, reply.text))
+        assert answers[0] == answers[1], content
+        assert 400 <= answers[0][0] < 500, content
 
 
 async def test_api_keys_are_not_narrowed(work: Company) -> None:

@@ -46,16 +46,16 @@ class StepUp:
             return receive
         body, receive_again = await _read_ahead(receive, self._max_body)
         message = _parse(body)
-        needed = self._find_needed(message)
-        if needed is None or needed in caller.scopes:
+        permission = self._find_permission(message)
+        if permission is None or permission in caller.scopes:
             return receive_again
         if message["method"] == "tools/call":
-            await self._record(caller, message, needed)
-        return self._challenges.ask_scopes(url, {needed, *caller.scopes})
+            await self._record(caller, message, permission)
+        return self._challenges.ask_scopes(url, {permission, *caller.scopes})
 
-    def _find_needed(self, message: Mapping[str, Any]) -> Permission | None:
+    def _find_permission(self, message: Mapping[str, Any]) -> Permission | None:
         method, params = message.get("method"), message.get("params")
-        if method in _READING:
+        if isinstance(method, str) and method in _READING:
             return "read"
         if method != "tools/call" or not isinstance(params, dict):
             return None
@@ -63,9 +63,9 @@ class StepUp:
         spec = self._specs.get(name) if isinstance(name, str) else None
         return spec.find_permission(arguments if isinstance(arguments, dict) else {}) if spec is not None else None
 
-    async def _record(self, caller: Caller, message: Mapping[str, Any], needed: Permission) -> None:
-        error = Forbidden(f"the access token lacks the scope {scope_of(needed)}", code="INSUFFICIENT_SCOPE")
-        error.rule = f"scope:{needed}"
+    async def _record(self, caller: Caller, message: Mapping[str, Any], permission: Permission) -> None:
+        error = Forbidden(f"the access token lacks the scope {scope_of(permission)}", code="INSUFFICIENT_SCOPE")
+        error.rule = f"scope:{permission}"
         params = message["params"]
         arguments = params.get("arguments")
         arguments = arguments if isinstance(arguments, dict) else {}
