@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from orgserver.model.access.principals import Principal
     from orgserver.oauth.access_tokens import AccessTokenVerifier
     from orgserver.serving.early.lines import EarlyLines
-    from orgserver.serving.http.exchange import Exchange
     from orgserver.serving.http.monitoring.pages import MonitoringPages
     from orgserver.serving.http.options import HttpOptions
     from orgserver.serving.plain_calls import PlainCalls
@@ -83,6 +82,7 @@ async def serve_http(
     from orgserver.serving.http.door import Door  # noqa: PLC0415  # as above
     from orgserver.serving.http.endpoint import McpEndpoint, caller_of_request  # noqa: PLC0415  # as above
     from orgserver.serving.http.limits import Limits  # noqa: PLC0415  # as above
+    from orgserver.serving.http.monitoring.access_log import AccessLog  # noqa: PLC0415  # as above
     from orgserver.serving.http.monitoring.listener import MonitoringApp  # noqa: PLC0415  # as above
     from orgserver.serving.http.throttling import Throttling  # noqa: PLC0415  # as above
     from orgserver.serving.refused_calls import record_unreadable  # noqa: PLC0415  # as above
@@ -98,7 +98,7 @@ async def serve_http(
         server, tool_calls = build_server_and_calls(app.services, caller_of_request, app.access.scope)
         record_refusal = partial(record_unreadable, app.services)
         ending = ending or _end_by_signals(app) or _make_ending(app)
-        pages, watch = _monitor(app, metrics)
+        pages, access_log = _make_pages(app, metrics), AccessLog(metrics.count_request)
         apart = []
         if options.metrics is not None:
             port_apart = stack.enter_context(http.listen(*options.metrics, "--metrics"))
@@ -115,9 +115,11 @@ async def serve_http(
                 authenticator = Authenticator(app.people, challenges, verifier)
                 step_up = StepUp(challenges, app.services, toolsets.of_scope(app.access.scope), options.max_body)
                 http_app = HttpApp(
-                    Door(options), authenticator, throttling, endpoint, challenges, step_up, pages, watch, label
+                    Door(options), authenticator, throttling, endpoint, challenges, step_up, pages, access_log, label
                 )
-                serving = http.serve(http_app, listening, ending, partial(ready, port), options)
+                serving = http.serve(
+                    http_app, listening, ending, partial(ready, port), options, on_refusal=access_log.add_refusal
+                )
                 await asyncio.gather(serving, *apart)
         finally:
             refreshing.cancel()  # as above
@@ -136,22 +138,16 @@ def _make_verifier(app: App, options: HttpOptions) -> AccessTokenVerifier | None
     return make_verifier(options.issuer, options.audience, partial(build_tls_context, settings.ca_file), settings.proxy)
 
 
-def _monitor(app: App, metrics: PrometheusMetrics) -> tuple[MonitoringPages, Callable[[Exchange], None]]:
-    """What a server tells of itself, and what hears of each request that is answered."""
+def _make_pages(app: App, metrics: PrometheusMetrics) -> MonitoringPages:
+    """What a server tells of itself."""
     from orgserver.services.doctor.readiness import Readiness  # noqa: PLC0415  # no server on stdio needs it
-    from orgserver.serving.http.monitoring.access_log import log_exchange  # noqa: PLC0415  # as above
-    from orgserver.serving.http.monitoring.pages import MonitoringPages, name_route  # noqa: PLC0415  # as above
+    from orgserver.serving.http.monitoring.pages import MonitoringPages  # noqa: PLC0415  # as above
 
     async def is_admin(principal: Principal) -> bool:
         return await app.access.has_role(principal, "admin")
 
-    def watch(exchange: Exchange) -> None:
-        log_exchange(exchange)
-        route = name_route(exchange.scope["path"])
-        metrics.count_request(route, exchange.status, exchange.seconds, is_limited=exchange.is_limited)
-
     render = partial(metrics.render, app.store, app.access.client.count_calls)
-    return MonitoringPages(Readiness(app.store), render, is_admin), watch
+    return MonitoringPages(Readiness(app.store), render, is_admin)
 
 
 def _end_by_signals(app: App) -> Ending | None:

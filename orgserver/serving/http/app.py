@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 
 from starlette.types import Receive, Scope, Send
 
@@ -15,6 +14,7 @@ from orgserver.serving.http.bearer.step_up import StepUp
 from orgserver.serving.http.door import Admitted, Door
 from orgserver.serving.http.endpoint import McpEndpoint
 from orgserver.serving.http.exchange import Exchange
+from orgserver.serving.http.monitoring.access_log import AccessLog
 from orgserver.serving.http.monitoring.pages import PAGES, PROBES, MonitoringPages, has_host_within
 from orgserver.serving.http.replies import Reply, make_error_reply, make_text_reply, send_reply
 from orgserver.serving.http.throttling import Throttling
@@ -38,7 +38,7 @@ class HttpApp:
         challenges: Challenges,
         step_up: StepUp,
         pages: MonitoringPages,
-        watch: Callable[[Exchange], None],
+        access_log: AccessLog,
         label: str | None,
     ) -> None:
         self._door = door
@@ -48,7 +48,7 @@ class HttpApp:
         self._challenges = challenges
         self._step_up = step_up
         self._pages = pages
-        self._watch = watch
+        self._access_log = access_log
         self._label = label
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,7 +65,7 @@ class HttpApp:
             reply = _FAILED
         if reply is not None and not exchange.status:
             await send_reply(exchange.send, reply)
-        self._watch(exchange)
+        self._access_log.add_exchange(exchange)
 
     async def _answer(self, exchange: Exchange, receive: Receive) -> Reply | None:
         """The reply; None where it is sent already."""

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 
 from orgserver.model.errors import ConfigError
 from orgserver.serving.http.certificates import Certificate
-from orgserver.serving.http.connections.places import ConnectionLimits, Connections
+from orgserver.serving.http.connections.places import ConnectionLimits, Connections, OnRefusal
 from orgserver.serving.http.connections.protocol import Connection
 from orgserver.serving.http.options import HttpOptions
 from orgserver.serving.http.proxies import TrustedProxies
@@ -55,15 +55,18 @@ async def serve(
     ready: Callable[[], None],
     options: HttpOptions | None = None,
     limits: ConnectionLimits | None = None,
+    on_refusal: OnRefusal | None = None,
 ) -> None:
     """Serve on a socket that listens; what is under way when the end is asked for is answered first.
 
-    Without ``options`` nothing is encrypted, and no proxy is trusted.
+    Without ``options`` nothing is encrypted, and no proxy is trusted. ``on_refusal`` is told of what is no request.
     """
     certificate = _open_certificate(options) if options is not None else None
     if certificate is not None and sys.platform != "win32":
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, certificate.reload)
     connections = _make_connections(options, limits or ConnectionLimits(in_all=_count_places()))
+    if on_refusal is not None:
+        connections.on_refusal = on_refusal
     watching = asyncio.create_task(connections.watch())
     config = uvicorn.Config(
         app,

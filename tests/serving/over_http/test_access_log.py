@@ -15,6 +15,7 @@ from orgserver.logs import start_logging
 from tests.faults.http_process import ACCEPTED
 from tests.serving.over_http.served import serving
 from tests.serving.over_http.test_ending import CREATE
+from tests.telemetry.test_prometheus import read
 
 FIELDS = {
     "time", "level", "logger", "message", "source", "method", "path", "status", "ms", "bytes", "principal", "key",
@@ -89,3 +90,22 @@ async def test_nothing_is_told_above_the_level_that_is_set(app: App, log: Log) -
         assert quiet.getvalue() == ""
 
     assert "request source=127.0.0.1 method=GET path=/healthz status=200 ms=" in line
+
+
+async def test_what_is_no_request_is_told_by_its_source_and_status_alone(app: App, log: Log) -> None:
+    async with serving(app) as served:
+        admin = await served.make_key("root", roles=("admin",))
+        out = log(log_format="json")
+        host, port = served.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"GET / HTTP/1.1\r\nhost: c4nary\r\n x-folded: c4nary\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 400")
+        writer.close()
+        (line,) = await access_lines(out, 1)
+        async with served.raw(admin) as client:
+            figures = read((await client.get("/metrics")).content)
+
+    told = json.loads(line)
+    assert (told["message"], told["source"], told["status"]) == ("no request", "127.0.0.1", 400)
+    assert figures["orgserver_http_requests_total", "route=none", "status=400"] == 1
+    assert "c4nary" not in out.getvalue()

@@ -31,6 +31,10 @@ class ConnectionLimits:
     in_all: int = 1_000
 
 
+OnRefusal = Callable[[str, int], None]
+"""Told of a source that was refused before it had made a whole request, and of the status it got."""
+
+
 class Client(Protocol):
     """A connection, as it is counted."""
 
@@ -49,6 +53,7 @@ class Connections:
         self.limits = limits
         self._is_proxy = is_proxy
         """Whether many clients come from an address, to which only the limit of all applies."""
+        self.on_refusal: OnRefusal = lambda _source, _status: None
         self._by_source: Counter[str] = Counter()
         self._open: set[Client] = set()
 

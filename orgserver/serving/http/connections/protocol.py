@@ -235,6 +235,7 @@ class Connection(HttpToolsProtocol):
             self.cycle.message_event.set()
         if not is_in_body or not self.cycle.response_started:
             self.transport.write(_render(reply, self.server_state.default_headers))
+            self._connections.on_refusal(self.source, reply.status)
         if self.transport.can_write_eof():
             self.transport.write_eof()
 
