@@ -70,6 +70,9 @@ class ToolCalls:
         self._find_caller = find_caller
         self._read_only = read_only
 
+    def __contains__(self, tool: object) -> bool:
+        return tool in self._specs
+
     async def guard(self, ctx: ServerRequestContext[Any], call_next: CallNext) -> HandlerResult:
         """Let a call arrive whose parameters can be read, and put one on record that the SDK refuses all the same."""
         if ctx.method != "tools/call":

@@ -41,8 +41,11 @@ class HttpServer(Server):
         connections: int,
     ) -> None:
         super().__init__(command, environment, folder)
-        self._wait_until_listening(port)
-        self.connections = [Connection(self, port, heads[number % len(heads)]) for number in range(connections)]
+        first = self._connect_when_listening(port)  # there may be no more connections of one source than these
+        rest = [socket.create_connection(("127.0.0.1", port)) for _ in range(connections - 1)]
+        self.connections = [
+            Connection(self, each, heads[number % len(heads)]) for number, each in enumerate([first, *rest])
+        ]
 
     def begin(self) -> bytes:
         """Nothing is remembered of a client, so none shakes hands."""
@@ -55,11 +58,11 @@ class HttpServer(Server):
         self.process.terminate()
         super().end()
 
-    def _wait_until_listening(self, port: int) -> None:
+    def _connect_when_listening(self, port: int) -> socket.socket:
         until = time.monotonic() + _START_SECONDS
         while time.monotonic() < until and self.process.poll() is None:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                return
+            with suppress(OSError):
+                return socket.create_connection(("127.0.0.1", port))
             time.sleep(0.05)
         self.process.kill()
         raise BenchError(f"{' '.join(self.command)} does not listen: {self.stderr()}")
@@ -68,10 +71,10 @@ class HttpServer(Server):
 class Connection:
     """One connection, on which a caller makes one request after the other."""
 
-    def __init__(self, server: HttpServer, port: int, head: bytes) -> None:
+    def __init__(self, server: HttpServer, connected: socket.socket, head: bytes) -> None:
         self.command, self.stderr = server.command, server.stderr
         self.waiting: dict[int, tuple[Caller, float]] = {}
-        self._socket = socket.create_connection(("127.0.0.1", port))
+        self._socket = connected
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.output = self._socket.fileno()
         self._head = head

@@ -35,7 +35,11 @@ def add_suite(server: Server[Any]) -> None:
     """Give a server of ours everything that the suite wants to find."""
     bus = InMemorySubscriptionBus()
     tools = make_tools(bus)
-    _lengthen(server, "tools/list", "tools", [Tool.model_validate(describe_tool(name)) for name in tools])
+    described = {name: Tool.model_validate(describe_tool(name)) for name in tools}
+    _lengthen(server, "tools/list", "tools", list(described.values()))
+    find_schema = server.get_tool_input_schema
+    assert find_schema is not None
+    server.get_tool_input_schema = lambda name: described[name].input_schema if name in described else find_schema(name)
     _lengthen(server, "prompts/list", "prompts", [Prompt.model_validate(each) for each in describe_prompts()])
     _lengthen(server, "resources/list", "resources", [Resource.model_validate(each) for each in describe_resources()])
     templates = [ResourceTemplate.model_validate(TEMPLATE)]

@@ -50,7 +50,7 @@ class McpEndpoint:
         self._tool_calls = tool_calls
         self._max_body = options.max_body
         self._sdk = SdkMessages(server, options.max_body, record_refusal)
-        self._plain = PlainPosts(server, trace_members) if trace_members is not None else None
+        self._plain = PlainPosts(server, tool_calls, trace_members) if trace_members is not None else None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:

@@ -17,6 +17,7 @@ from orgserver.serving.clients import StatelessClients
 from orgserver.serving.http.messages.headers import Headers
 from orgserver.serving.plain_calls import PlainCall, read_plain_call
 from orgserver.serving.server import ORG_HEADER
+from orgserver.serving.tool_calls import ToolCalls
 
 _METHOD, _NAME = MCP_METHOD_HEADER.encode(), MCP_NAME_HEADER.encode()
 _ORG = f"{MCP_PARAM_HEADER_PREFIX}{ORG_HEADER}".lower().encode()
@@ -28,9 +29,10 @@ class PlainPosts:
     ``trace_members`` are those of ``_meta`` in which a client says of which trace a call is a part: the SDK reads them.
     """
 
-    def __init__(self, server: Server[Any], trace_members: frozenset[str]) -> None:
+    def __init__(self, server: Server[Any], tool_calls: ToolCalls, trace_members: frozenset[str]) -> None:
         self._clients = StatelessClients(server)
         self._find_schema = server.get_tool_input_schema
+        self._tool_calls = tool_calls
         self._trace_members = trace_members
 
     def read(self, headers: Headers, body: bytes) -> PlainCall | None:
@@ -39,7 +41,9 @@ class PlainPosts:
             return None
         version = headers.version
         call = read_plain_call(body, self._trace_members, partial(self._clients.identify, version))
-        if call is None or version is None or version in HANDSHAKE_PROTOCOL_VERSIONS:
+        if call is None or call.tool not in self._tool_calls:  # the server may have been given other tools than ours
+            return None
+        if version is None or version in HANDSHAKE_PROTOCOL_VERSIONS:
             return call
         return call if self._is_mirrored(call, headers.values) else None
 
