@@ -11,6 +11,7 @@ from .bodies import bodies
 from .decisions import run_decisions
 from .dying import POINTS
 from .ending import ended
+from .hostile_http import attack_process
 from .kills import kills
 from .many import many
 from .powercut import powercuts
@@ -38,6 +39,7 @@ def runs(seed: int, *, quick: bool, minutes: float, plain: bool) -> dict[str, Ca
         "ended": lambda: ended(2 if quick else 100, seed=seed),
         "starving": lambda: starving(1 if quick else 20),
         "bodies": bodies,
+        "http": lambda: attack_process(1_000 if quick else 20_000, seed=seed, slow=0 if quick else 40),
         "decisions": lambda: run_decisions(5_000 if quick else 500_000, seed=seed),
         "power": lambda: powercuts(100 if quick else 2_000, 20 if quick else 200, seed=seed),
         "soak": lambda: soak(10 if quick else minutes * 60, seed=seed, plain=plain),
@@ -49,7 +51,7 @@ async def main() -> int:
     parser.add_argument(
         "faults",
         nargs="*",
-        help="storm, points, kills, many, tamper, servers, stopped, ended, starving, bodies, decisions, power, soak; all when none is named",
+        help="storm, points, kills, many, tamper, servers, stopped, ended, starving, bodies, http, decisions, power, soak; all when none is named",
     )
     parser.add_argument("--quick", action="store_true", help="the sizes of the test suite")
     parser.add_argument("--minutes", type=float, default=1, help="how long the soak lasts")
