@@ -124,6 +124,20 @@ class Paced:
         return [took for due, took in self.times if begin <= due < end]
 
 
+async def wait_for_answer(port: int, request: bytes) -> None:
+    """Wait until a server answers a request."""
+    async with asyncio.timeout(30):
+        while True:
+            with suppress(OSError):
+                connection = await Connection.open(port)
+                answer = kind_of(await connection.send(request))
+                connection.close()
+                if answer != "answered":
+                    raise RuntimeError(f"the first call was answered {answer}")
+                return
+            await asyncio.sleep(0.1)
+
+
 async def call_on(port: int, request: bytes, answers: Counter[str]) -> None:
     """Call as fast as the server answers."""
     while True:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import decisions, figures, peers, profile
+from tests.bench import decisions, figures, isolation, peers, profile
 from tests.bench.__main__ import parse, participants_of
 from tests.bench.client import BenchError, call, drive, id_of
 from tests.bench.figures import Figure
 from tests.bench.scenarios import SCENARIOS
+from tests.bench.timeline import Timeline
 from tests.bench.upstream import request_end
 from tests.bench.world import CREATE, LIST, REFUSED, Sizes, World, upstream
 
@@ -145,3 +146,15 @@ async def test_decisions_and_pairs_of_refused_calls_are_measured(tmp_path: Path)
 
     assert len(costs) == 6
     assert {alias: len(each) for alias, each in times.items()} == {decisions.HIDDEN: 2, decisions.ABSENT: 2}
+
+
+async def test_what_ones_trouble_is_to_others_is_measured_and_drawn() -> None:
+    trouble = await isolation.measure("answers bombs", rounds=1, seconds=0.4, per_second=10)
+
+    assert not trouble.failures
+    assert len(trouble.calm) == len(trouble.trouble) == 1
+    assert "| answers bombs |" in isolation.table({"answers bombs": trouble})
+
+    drawing = Timeline(0.0, [(0.0, "calm"), (2.0, "a flood")]).draw([(number / 10, number / 4) for number in range(40)])
+    assert drawing.startswith("<?xml")
+    assert "a flood" in drawing
