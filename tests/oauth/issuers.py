@@ -41,6 +41,13 @@ def public_jwk(key: Any, key_id: str | None, algorithm: str, **more: Any) -> dic
     return entry | ({"kid": key_id} if key_id is not None else {}) | more
 
 
+@dataclass(frozen=True)
+class FromNow:
+    """A time, so far from when a token is made."""
+
+    seconds: float
+
+
 @dataclass
 class Issuer:
     """An identity provider that tells the truth, unless a test has it lie."""
@@ -60,6 +67,7 @@ class Issuer:
     def claims(self, **more: Any) -> dict[str, Any]:
         """Those of a good access token; None takes one away."""
         now = int(time.time())
+        more = {name: now + value.seconds if isinstance(value, FromNow) else value for name, value in more.items()}
         every = {
             "iss": self.url, "sub": "ada@idp", "aud": AUDIENCE, "iat": now, "exp": now + 300,
             "client_id": "agent", "scope": "openid orgs:read orgs:write",

@@ -17,7 +17,7 @@ from orgserver.oauth.access_tokens import LEEWAY_SECONDS, AccessToken, AccessTok
 from orgserver.oauth.key_cache import KeyCache
 from orgserver.oauth.key_sets import ALGORITHMS, KeySet, read_key_set
 from orgserver.oauth.refusals import IssuerUnavailable, TokenRefused
-from tests.oauth.issuers import AUDIENCE, ISSUER, Issuer, key_for, rsa_key, sign
+from tests.oauth.issuers import AUDIENCE, ISSUER, FromNow, Issuer, key_for, rsa_key, sign
 
 ISSUED = Issuer()
 
@@ -77,9 +77,9 @@ async def test_each_algorithm_of_public_keys_is_taken(algorithm: str) -> None:
         ({"exp": True}, ""),
         ({"exp": 1e400}, ""),
         ({"exp": str(2**40)}, "no JWT that can be read"),
-        ({"exp": int(time.time()) - LEEWAY_SECONDS - 2}, "has expired"),
-        ({"nbf": int(time.time()) + LEEWAY_SECONDS + 30}, "not valid yet"),
-        ({"iat": int(time.time()) + LEEWAY_SECONDS + 30}, "not valid yet"),
+        ({"exp": FromNow(-LEEWAY_SECONDS - 2)}, "has expired"),
+        ({"nbf": FromNow(LEEWAY_SECONDS + 30)}, "not valid yet"),
+        ({"iat": FromNow(LEEWAY_SECONDS + 30)}, "not valid yet"),
         ({"cnf": {"jkt": "x"}}, "bound to a key"),
         ({"typ": "Refresh"}, "no access token"),
         ({"typ": "ID"}, "no access token"),
@@ -94,10 +94,10 @@ async def test_claims_that_are_wrong_open_nothing(claims: dict[str, Any], reason
     "claims",
     [
         {"aud": ["https://other.example.com", AUDIENCE]},
-        {"exp": int(time.time()) - LEEWAY_SECONDS + 20},
-        {"nbf": int(time.time()) + LEEWAY_SECONDS - 20, "iat": int(time.time()) + LEEWAY_SECONDS - 20},
+        {"exp": FromNow(20 - LEEWAY_SECONDS)},
+        {"nbf": FromNow(LEEWAY_SECONDS - 20), "iat": FromNow(LEEWAY_SECONDS - 20)},
         {"iat": None, "nbf": None},
-        {"exp": time.time() + 5.5},
+        {"exp": FromNow(5.5)},
         {"token_use": "access"},
     ],
 )
