@@ -88,7 +88,7 @@ async def _serve(options: dict[str, Any]) -> None:
             settings = _settings(**offer)
             early_lines = await _answer_early(settings, options["principal"], stack)
         from orgserver.model.orgs import Caller  # noqa: PLC0415  # a start says its first word without
-        from orgserver.servers import serve_stdio  # noqa: PLC0415  # slow to import
+        from orgserver.servers.stdio import serve_stdio  # noqa: PLC0415  # slow to import
 
         app = await stack.enter_async_context(_open(settings, playground=options["sandbox"]))
         await _refuse_unknown_orgs(app, "--org" if options["orgs"] else "ORGSERVER_ORGS:")
@@ -110,7 +110,7 @@ def _refuse_one_caller(options: dict[str, Any]) -> None:
 
 async def _serve_http(options: dict[str, Any]) -> None:
     from orgserver.app import open_server_app  # noqa: PLC0415  # slow to import
-    from orgserver.servers import make_metrics, serve_http  # noqa: PLC0415  # slow to import
+    from orgserver.servers.http import make_metrics, serve_http  # noqa: PLC0415  # slow to import
 
     settings, metrics = _settings(**settings_of_offer(options)), make_metrics()
     http = read_http_options(options, settings)

@@ -13,7 +13,7 @@ from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from orgserver.app import App
-from orgserver.servers import serve_http
+from orgserver.servers.http import serve_http
 from orgserver.services.people.requests import KeyChanges
 from orgserver.serving.http.options import HttpOptions
 from orgserver.serving.shutdown import Ending

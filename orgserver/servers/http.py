@@ -1,0 +1,132 @@
+"""The server over HTTP, over an app: what serves and what watches over it, put together."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+from functools import partial
+
+from orgserver.app import App
+from orgserver.model.access.principals import Principal
+from orgserver.oauth.access_tokens import AccessTokenVerifier
+from orgserver.oauth.issuer import make_verifier
+from orgserver.salesforce.connections import build_tls_context
+from orgserver.servers.shared import end_by_signals, make_ending, trace_members_past_sdk
+from orgserver.services.doctor.readiness import Readiness
+from orgserver.serving.http import server as http
+from orgserver.serving.http.app import HttpApp
+from orgserver.serving.http.authentication import Authenticator
+from orgserver.serving.http.bearer.challenges import Challenges
+from orgserver.serving.http.bearer.step_up import StepUp
+from orgserver.serving.http.door import Door
+from orgserver.serving.http.endpoint import McpEndpoint, caller_of_request
+from orgserver.serving.http.limits import Limits
+from orgserver.serving.http.monitoring.access_log import AccessLog
+from orgserver.serving.http.monitoring.listener import MonitoringApp
+from orgserver.serving.http.monitoring.pages import MonitoringPages
+from orgserver.serving.http.options import HttpOptions
+from orgserver.serving.http.throttling import Throttling
+from orgserver.serving.refused_calls import record_unreadable
+from orgserver.serving.server import build_server_and_calls
+from orgserver.serving.shutdown import Ending
+from orgserver.telemetry.prometheus import PrometheusMetrics
+from orgserver.tools import toolsets
+
+
+def make_metrics() -> PrometheusMetrics:
+    """What counts the calls of a server over HTTP, from before the first of them."""
+    return PrometheusMetrics()
+
+
+async def serve_http(
+    app: App,
+    options: HttpOptions,
+    label: str | None,
+    ready: Callable[[int], None],
+    ending: Ending | None = None,
+    metrics: PrometheusMetrics | None = None,
+) -> None:
+    """Serve MCP over HTTP until a signal comes, or ``ending`` is requested; ``ready`` is told the port.
+
+    ``metrics`` are those that see the app's calls.
+    """
+    metrics = metrics or make_metrics()
+    metrics.tools = toolsets.of_scope(app.access.scope).keys()
+    with _listening(options) as (listening, listening_apart):
+        port = listening.getsockname()[1]
+        options = replace(options, port=port)
+        ending = ending or end_by_signals(app) or make_ending(app)
+        pages, access_log = _make_pages(app, metrics), AccessLog(metrics.count_request)
+        refreshing = asyncio.create_task(app.keep_alive.run())
+        try:
+            async with _http_app(app, options, pages, access_log, label) as http_app:
+                begin = partial(ready, port)
+                serving = http.serve(http_app, listening, ending, begin, options, on_refusal=access_log.add_refusal)
+                await asyncio.gather(serving, _serve_apart(listening_apart, pages, options, ending))
+        finally:
+            refreshing.cancel()  # a refresh under way is waited for when the app closes
+
+
+@contextmanager
+def _listening(options: HttpOptions) -> Iterator[tuple[socket.socket, socket.socket | None]]:
+    """The server's address and that of its figures, both taken."""
+    with http.listen(options.host, options.port, "--http") as listening:
+        if options.metrics is None:
+            yield listening, None
+            return
+        with http.listen(*options.metrics, "--metrics") as listening_apart:
+            yield listening, listening_apart
+
+
+async def _serve_apart(
+    listening: socket.socket | None, pages: MonitoringPages, options: HttpOptions, ending: Ending
+) -> None:
+    """Serve figures at an address of their own, if there is one."""
+    if listening is not None:
+        await http.serve(MonitoringApp(pages, options.allowed_hosts), listening, ending, lambda: None)
+
+
+@asynccontextmanager
+async def _http_app(
+    app: App, options: HttpOptions, pages: MonitoringPages, access_log: AccessLog, label: str | None
+) -> AsyncIterator[HttpApp]:
+    """What answers requests, from their door to their tools."""
+    server, tool_calls = build_server_and_calls(app.services, caller_of_request, app.access.scope)
+    record_refusal = partial(record_unreadable, app.services)
+    challenges = Challenges(options.issuer)
+    step_up = StepUp(challenges, app.services, toolsets.of_scope(app.access.scope), options.max_body)
+    throttling = Throttling(Limits(options.rate, options.in_flight), app.services, server)
+    mcp = McpEndpoint(server, tool_calls, options, record_refusal, trace_members_past_sdk())
+    async with _verifier(app, options) as verifier, mcp.running() as endpoint:
+        authenticator = Authenticator(app.people, challenges, verifier)
+        door = Door(options)
+        yield HttpApp(door, authenticator, throttling, endpoint, challenges, step_up, pages, access_log, label)
+
+
+@asynccontextmanager
+async def _verifier(app: App, options: HttpOptions) -> AsyncIterator[AccessTokenVerifier | None]:
+    """What checks access tokens; None without an issuer of them."""
+    if options.issuer is None or options.audience is None:
+        yield None
+        return
+    settings = app.settings
+    make_context = partial(build_tls_context, settings.ca_file)
+    verifier = make_verifier(options.issuer, options.audience, make_context, settings.proxy)
+    verifier.load_keys_ahead()
+    try:
+        yield verifier
+    finally:
+        await verifier.aclose()
+
+
+def _make_pages(app: App, metrics: PrometheusMetrics) -> MonitoringPages:
+    """What a server tells of itself."""
+
+    async def is_admin(principal: Principal) -> bool:
+        return await app.access.has_role(principal, "admin")
+
+    render = partial(metrics.render, app.store, app.access.client.count_calls)
+    return MonitoringPages(Readiness(app.store), render, is_admin)
