@@ -44,7 +44,7 @@ class DocumentFetcher:
                 content = await self._get(url, address)
         except TimeoutError:
             raise IssuerUnavailable(f"{url.text}: no answer in {SECONDS:g} s") from None
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:  # the last: of a redirect's host
             reason = f"{url.text}: no connection, or no valid answer ({type(error).__name__})"
             raise IssuerUnavailable(reason) from None
         return _read_object(url, content) if content is not None else None

@@ -31,7 +31,7 @@ CONNECTIONS = 48
 ANSWER_SECONDS = 20.0
 UNKNOWN_SECONDS = 0.25
 """How long an answer to a request is waited for that may never become whole for the server."""
-CLOSE_SECONDS = 5.0
+CLOSE_SECONDS = 15.0
 SLOW_SECONDS = 45.0
 """A body may take 30 s; the server looks once a second."""
 _STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) [A-Z]")
