@@ -11,6 +11,7 @@ import pytest
 
 from orgserver.serving.http import server
 from orgserver.serving.http.connections.places import ConnectionLimits
+from orgserver.serving.http.options import HttpOptions
 from orgserver.serving.shutdown import Ending
 from tests.serving.over_http.served import DRAIN_SECONDS
 
@@ -69,14 +70,16 @@ class Echo:
 
 
 @asynccontextmanager
-async def serving(echo: Echo, limits: ConnectionLimits = LIMITS) -> AsyncIterator[Echo]:
+async def serving(
+    echo: Echo, limits: ConnectionLimits = LIMITS, options: HttpOptions | None = None
+) -> AsyncIterator[Echo]:
     async def drain_seconds() -> float:
         return DRAIN_SECONDS
 
     ending = Ending(drain_seconds, lambda: None)
     with server.listen("127.0.0.1", 0, "--http") as listening:
         echo.port = listening.getsockname()[1]
-        task = asyncio.create_task(server.serve(echo, listening, ending, lambda: None, limits=limits))
+        task = asyncio.create_task(server.serve(echo, listening, ending, lambda: None, options, limits))
         await asyncio.sleep(0)
         try:
             yield echo
