@@ -8,8 +8,7 @@ turns, and nobody waits for more than one request of each other caller. Callers 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from types import TracebackType
 
 _MOST_TURNS = 256
 """How many callers' turns are remembered before those that no longer say anything are looked for."""
@@ -33,16 +32,12 @@ class FairSlots:
         """How many requests wait."""
         return sum(map(len, self._waiting.values()))
 
-    @asynccontextmanager
-    async def slot(self, caller: str) -> AsyncIterator[None]:
+    def slot(self, caller: str) -> _Slot:
         """Have a slot, as soon as it is the caller's turn."""
-        await self._take(caller)
-        try:
-            yield
-        finally:
-            self._give_back()
+        return _Slot(self, caller)
 
-    async def _take(self, caller: str) -> None:
+    async def take(self, caller: str) -> None:
+        """Wait for a slot until it is the caller's turn; it is given back later."""
         if self._free:
             self._free -= 1
             self._let_in(caller)
@@ -55,10 +50,11 @@ class FairSlots:
             if place.cancelled():
                 self._leave(caller, place)
             else:  # the slot came in the same moment
-                self._give_back()
+                self.give_back()
             raise
 
-    def _give_back(self) -> None:
+    def give_back(self) -> None:
+        """Let the next one have a slot that was taken."""
         while self._waiting:
             caller = min(self._waiting, key=self._turn_of)  # of equal turns, who began to wait first
             place = next(iter(self._waiting[caller]))
@@ -87,3 +83,21 @@ class FairSlots:
         places.pop(place, None)
         if places:
             self._waiting[caller] = places
+
+
+class _Slot:
+    """A slot of a caller's, for as long as the context lasts; a generator in its place would cost each request more."""
+
+    __slots__ = ("_caller", "_slots")
+
+    def __init__(self, slots: FairSlots, caller: str) -> None:
+        self._slots = slots
+        self._caller = caller
+
+    async def __aenter__(self) -> None:
+        await self._slots.take(self._caller)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._slots.give_back()

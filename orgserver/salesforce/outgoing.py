@@ -26,6 +26,8 @@ LONGEST_ADDRESS = 8_000
 """Bytes of path and query that are sent as they are: what common proxies let through."""
 MAX_ADDRESS = 16_384
 """Bytes of an address that Salesforce takes at all; what is longer and no part of another request is not tried."""
+_SHORT_QUERY = 1_000
+"""Characters of the values of a query whose encoded form is remembered."""
 _WRAPPABLE = re.compile(r"(/services/data/v\d{2,3}\.0)/(?:query|queryAll|sobjects/.+)")
 
 
@@ -61,7 +63,13 @@ def build_request(hosts: OrgHosts, token: Secret, request: Request) -> HttpReque
 
 def request_target(request: Request) -> str:
     """Path and query string as they are sent."""
-    return f"{request.path}?{urlencode(request.query)}" if request.query else request.path
+    if not request.query:
+        return request.path
+    is_short = sum(len(value) for _, value in request.query) <= _SHORT_QUERY
+    return f"{request.path}?{_encode_short(request.query) if is_short else urlencode(request.query)}"
+
+
+_encode_short = lru_cache(maxsize=128)(urlencode)  # agents ask the same of many orgs
 
 
 def _wrap_read(match: re.Match[str], target: str, request: Request) -> Request:

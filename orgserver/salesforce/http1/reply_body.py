@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Generator, Iterator
+from functools import lru_cache
 from typing import Final
 
 from orgserver.salesforce.http1.failures import ReplyLost
@@ -94,7 +95,7 @@ class _Unpacker:
 
         Raises ReplyLost; who hands the bytes over bounds what comes in.
         """
-        return self._through(0, data)
+        return self._layers[0].unpack(data) if len(self._layers) == 1 else self._through(0, data)
 
     def finish(self) -> None:
         """Be told that the body has ended; raises ReplyLost if it should not have."""
@@ -170,13 +171,14 @@ class _Layer:
                 return b""
 
 
-def _codings(content_encoding: str) -> list[str]:
+@lru_cache(maxsize=16)
+def _codings(content_encoding: str) -> tuple[str, ...]:
     """The codings, in the order in which they were applied."""
     names = [name.strip().lower() for name in content_encoding.split(",")]
     codings = [name for name in names if name not in ("", "identity")]
     if len(codings) > MAX_CODINGS or not _CODINGS.keys() >= set(codings):
         raise ReplyLost("the answer is packed in a way that was not asked for")
-    return [_CODINGS[name] for name in codings]
+    return tuple(_CODINGS[name] for name in codings)
 
 
 def _deflate_bits(data: bytes) -> int:

@@ -92,6 +92,11 @@ class Sender(Protocol):
         """Close every connection; what is under way on one is lost. It can be used again."""
 
 
+@lru_cache(maxsize=256)
+def _may_be_sent(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None and name.lower() not in _OF_THE_CONNECTION
+
+
 def build_http_request(
     method: str, origin: Origin, target: str, headers: Iterable[tuple[str, str]], body: bytes | None
 ) -> HttpRequest:
@@ -107,7 +112,7 @@ def build_http_request(
         raise ValueError("the path has a segment that leads to another path")
     lines = [f"Host: {origin.authority}\r\n"]
     for name, value in headers:
-        if not _NAME.fullmatch(name) or name.lower() in _OF_THE_CONNECTION:
+        if not _may_be_sent(name):
             raise ValueError("a header has a name that may not be sent")
         if not _VALUE.fullmatch(value):
             raise ValueError("a header has characters that may not be sent")

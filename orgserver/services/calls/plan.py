@@ -280,19 +280,20 @@ def _failure(error: CallError, trace: Trace, started: float) -> Completion:
 
 
 def _add_cost(completion: Completion, trace: Trace, started: float) -> Completion:
-    return replace(
-        completion,
+    return Completion(
+        completion.outcome,
+        completion.error_code,
         http_status=completion.http_status if trace.http_status is None else trace.http_status,
         api_calls=trace.api_calls,
         attempts=trace.attempts,
         salesforce_request_id=_shorten(trace.salesforce_request_id),
         record_ids=completion.record_ids[:MAX_RECORD_IDS],
+        row_count=completion.row_count,
         duration_us=int((time.perf_counter() - started) * 1_000_000),
+        decision=completion.decision,
     )
 
 
 def _shorten(text: str | None) -> str | None:
     """A stranger's text as the log keeps it: bounded, and without control characters."""
-    if not text:
-        return None
-    return replace_unsafe(text[:_WORDS])
+    return replace_unsafe(text[:_WORDS]) if text else None

@@ -71,7 +71,8 @@ async def fetch(session: OrgSession, source: Source, *, limit: int, position: Po
     if quota.left == 0 and not position.begins:  # it was lowered since
         return Piece([], None, None, (quota.warning,), is_limited=True)
     rows = quota.cut_query(source.rows)
-    piece = await _fetch(session, replace(source, rows=rows), min(limit, quota.left), position)
+    cut = source if rows is source.rows else replace(source, rows=rows)
+    piece = await _fetch(session, cut, min(limit, quota.left), position)
     if rows is not source.rows and piece.total_size is not None and piece.total_size > quota.row_limit:
         piece = replace(piece, total_size=None)  # as many as were asked for, and nobody knows how many more
     if piece.rest is None and not quota.is_limited:
@@ -82,7 +83,8 @@ async def fetch(session: OrgSession, source: Source, *, limit: int, position: Po
         return replace(piece, records=records, rest=None, warnings=warnings, is_limited=True)
     if piece.rest is None:
         return piece
-    return replace(piece, rest=replace(piece.rest, row_count=quota.before + row_count))
+    rest = piece.rest.after_rows(quota.before + row_count)
+    return Piece(piece.records, piece.total_size, rest, piece.warnings, piece.is_done)
 
 
 async def _fetch(session: OrgSession, source: Source, limit: int, position: Position) -> Piece:

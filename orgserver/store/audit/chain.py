@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +69,19 @@ def link(previous: bytes, sequence: int, canonical: bytes) -> bytes:
 
 def canonical(event: dict[str, Any]) -> bytes:
     """The bytes of one event, as they are kept for good."""
-    return _encode({name: value for name, value in event.items() if value not in (None, (), "")}).encode(
-        "utf-8", "backslashreplace"
-    )
+    values = {name: value for name, value in event.items() if value not in (None, (), "")}
+    try:
+        return _encoder()(values)
+    except (UnicodeEncodeError, TypeError):  # half a surrogate pair, which is spelled as JSON may; a kind of text
+        return _encode(values).encode("utf-8", "backslashreplace")
+
+
+@cache
+def _encoder() -> Callable[[Any], bytes]:
+    """What makes the bytes of most events, the same ones, in less time."""
+    import msgspec  # noqa: PLC0415  # not every command writes events
+
+    return msgspec.json.Encoder(order="sorted").encode
 
 
 @lru_cache(maxsize=64)  # all rows of a transaction have one time

@@ -130,6 +130,22 @@ def test_canonical_bytes_do_not_depend_on_order(event: dict) -> None:
     assert chain.canonical(event) == chain.canonical(turned)
 
 
+_ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=9)
+_JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), _ANY_TEXT, st.sampled_from(Outcome)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(_ANY_TEXT, inner, max_size=3)),
+    max_leaves=9,
+)
+
+
+@given(st.dictionaries(_ANY_TEXT, _JSON))
+def test_canonical_bytes_are_those_of_the_standard_librarys_json(event: dict) -> None:
+    values = {name: value for name, value in event.items() if value not in (None, (), "")}
+
+    text = json.dumps(values, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    assert chain.canonical(event) == text.encode("utf-8", "backslashreplace")
+
+
 @given(st.integers(0, 1 << 52))
 def test_times_are_read_as_they_were_written(microseconds: int) -> None:
     assert chain.microseconds_of(chain.time_text(microseconds)) == microseconds
