@@ -18,6 +18,8 @@ from orgserver.salesforce.http1.requests import Sender
 if TYPE_CHECKING:
     import ssl
 
+    from orgserver.salesforce.http1.addresses import AddressLookup
+
 _TOKENS = 500
 _RETRY_COST, _TIMEOUT_COST, _SUCCESS_GAIN = 5, 10, 1
 _FAILURES_TO_OPEN = 10
@@ -117,6 +119,7 @@ class Senders:
         self._proxy = proxy
         self._ca_file = ca_file
         self._tls: ssl.SSLContext | None = None
+        self._addresses: AddressLookup | None = None
 
     def open_org(self) -> Sender:
         """What sends the requests of one org's calls."""
@@ -126,9 +129,14 @@ class Senders:
 
     def open_login_host(self) -> Sender:
         """What sends to one org's login host."""
+        from orgserver.salesforce.http1.addresses import AddressLookup  # noqa: PLC0415  # as above
         from orgserver.salesforce.httpx_sender import HttpxSender, open_transport  # noqa: PLC0415  # as above
 
-        return HttpxSender(lambda: open_transport(self._get_tls(), self._proxy, self._concurrency))
+        self._addresses = self._addresses or AddressLookup()
+        return HttpxSender(
+            lambda: open_transport(self._get_tls(), self._proxy, self._concurrency),
+            self._addresses if self._proxy is None else None,
+        )
 
     def _get_tls(self) -> ssl.SSLContext:
         if self._tls is None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Callable
 from typing import Final
 
 import httpx
 
+from orgserver.salesforce.http1.addresses import AddressLookup
 from orgserver.salesforce.http1.failures import NeverSent, ReplyLost, explain_connect_failure
 from orgserver.salesforce.http1.proxy import parse_proxy
 from orgserver.salesforce.http1.reply_body import ReplyBody
-from orgserver.salesforce.http1.requests import Grow, HttpReply, HttpRequest
+from orgserver.salesforce.http1.requests import Grow, HttpReply, HttpRequest, Origin
 from orgserver.salesforce.http1.sender import CONNECT_SECONDS, KEEP_ALIVE_SECONDS
 
 _OF_THE_WIRE: Final = ("content-encoding", "content-length", "transfer-encoding")
@@ -25,14 +27,20 @@ class HttpxSender:
     The transport is asked itself: httpx's client above it knows redirects, cookies and passwords by URL.
     """
 
-    def __init__(self, open_transport: Callable[[], httpx.AsyncBaseTransport]) -> None:
+    def __init__(
+        self, open_transport: Callable[[], httpx.AsyncBaseTransport], addresses: AddressLookup | None = None
+    ) -> None:
+        """``addresses`` looks hosts up before httpx does; None where there is nothing to look up, as with a proxy."""
         self._open_transport = open_transport
+        self._addresses = addresses
         self._transport: httpx.AsyncBaseTransport | None = None
 
     async def send(self, request: HttpRequest, *, seconds: float, grow: Grow | None = None) -> HttpReply:
         """Send a request by httpx; as ``Sender.send``."""
         request.written = False
         transport = self._transport = self._transport or self._open_transport()
+        if self._addresses is not None:
+            await _look_up(self._addresses, request.origin)
         outgoing = _to_httpx(request, seconds)
         request.written = True
         try:
@@ -83,6 +91,20 @@ def _to_httpx(request: HttpRequest, seconds: float) -> httpx.Request:
         content=request.body,
         extensions={"timeout": timeout},
     )
+
+
+async def _look_up(addresses: AddressLookup, origin: Origin) -> None:
+    """See that a host's name is answered; httpx asks for it again, in one of a few threads that all hosts share.
+
+    A name that is not answered would hold such a thread up, and nothing can stop it.
+    """
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await addresses.find(origin.host, origin.port)
+    except TimeoutError as error:
+        raise NeverSent("no connection in time") from error
+    except (OSError, UnicodeError) as error:
+        raise NeverSent(explain_connect_failure(error)) from error
 
 
 async def _read(response: httpx.Response, grow: Grow | None) -> HttpReply:

@@ -32,7 +32,7 @@ class Timeline:
                 points["p50"].append((middle, round(statistics.median(took), 2)))
         chart = pygal.XY(
             title="Calls of the others, in ms",
-            x_title="seconds",
+            x_title=f"{end:.0f} seconds",
             width=1_200,
             height=480,
             range=(0, max(25.0, *(took for _, took in points["p99"]))),

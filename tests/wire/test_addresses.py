@@ -6,9 +6,14 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 
+from orgserver.salesforce import httpx_sender
 from orgserver.salesforce.http1.addresses import AddressLookup
+from orgserver.salesforce.http1.failures import NeverSent
+from orgserver.salesforce.http1.requests import HttpRequest, parse_origin
+from orgserver.salesforce.httpx_sender import HttpxSender
 
 FOUND: list[Any] = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.7", 443))]
 
@@ -78,3 +83,22 @@ async def test_an_address_needs_no_name_server() -> None:
     (found,) = await AddressLookup().find("127.0.0.1", 8080)
 
     assert found[4] == ("127.0.0.1", 8080)
+
+
+async def test_a_login_host_whose_name_is_not_answered_is_not_handed_on(
+    names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(httpx_sender, "CONNECT_SECONDS", 0.1)
+    transport = httpx.MockTransport(lambda _request: httpx.Response(200, content=b"{}"))
+    sender = HttpxSender(lambda: transport, AddressLookup())
+
+    def request(host: str) -> HttpRequest:
+        return HttpRequest("GET", parse_origin(f"https://{host}"), "/", b"\r\n", b"")
+
+    assert (await sender.send(request("quick.example"), seconds=5)).status == 200
+    with pytest.raises(NeverSent, match="no connection in time"):
+        await sender.send(request("dead.example"), seconds=5)
+    names.answer.set()
+    with pytest.raises(NeverSent, match="its name could not be looked up"):
+        await sender.send(request("nowhere.example"), seconds=5)
+    assert names.names == ["quick.example", "dead.example", "nowhere.example"]

@@ -23,7 +23,7 @@ from orgserver.salesforce.http1.requests import Grow
 MAX_BODY: Final = 32 * 1024 * 1024
 """The largest reply we read, in bytes, compressed or not."""
 PIECE: Final = 256 * 1024
-"""The most that comes out at once, in bytes: whoever reads can let others go on in between."""
+"""The most that comes out at once, in bytes; of what is larger in all, each part is unpacked in a thread."""
 JOINED_INLINE: Final = 1024 * 1024
 """Bytes that are put together on the event loop; for more, 10 ms at most, others would wait."""
 MAX_CODINGS: Final = 3
@@ -55,10 +55,15 @@ class ReplyBody:
         if self._unpacker is None:
             await self._keep(data)
             return
-        for part in self._unpacker.unpack(data):
+        parts = self._unpacker.unpack(data)
+        while (part := await self._next(parts)) is not None:
             await self._keep(part)
-            if len(part) == PIECE:
-                await asyncio.sleep(0)  # a few bytes may unpack to very many: other orgs go on meanwhile
+
+    async def _next(self, parts: Iterator[bytes]) -> bytes | None:
+        """The next part; in a thread once there are many: a few bytes may unpack to very many."""
+        if self._size < PIECE:
+            return next(parts, None)
+        return await asyncio.get_running_loop().run_in_executor(None, next, parts, None)
 
     async def content(self) -> bytes:
         """The whole body; ReplyLost if it ends before what was packed into it does."""
