@@ -88,6 +88,7 @@ class Connection(HttpToolsProtocol):
         else:
             self._wire_bytes += len(data)
         try:
+            self._check_body_bytes()  # before the parser makes something else of it
             self.parser.feed_data(data)
             self._check_bytes()
         except _Refusal as refusal:
@@ -102,6 +103,9 @@ class Connection(HttpToolsProtocol):
         """What the parser holds back or skips, as an endless header or chunk extension, is bounded too."""
         if self._phase is Phase.HEAD and self._head_bytes > self._limits.head_bytes:
             raise _Refusal(_HEAD)
+        self._check_body_bytes()
+
+    def _check_body_bytes(self) -> None:
         if self._phase is Phase.BODY and self._wire_bytes > 2 * self._limits.body_bytes + self._limits.head_bytes:
             raise _Refusal(_BODY)
 
