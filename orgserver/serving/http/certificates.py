@@ -112,4 +112,4 @@ def _refuse_password() -> str:
 
 
 def _reason(error: ssl.SSLError) -> str:
-    return (error.reason or "it is not understood").replace("_", " ").lower()
+    return (error.reason or "they are not understood").replace("_", " ").lower()

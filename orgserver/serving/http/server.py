@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 
 from orgserver.model.errors import ConfigError
 from orgserver.serving.http.certificates import Certificate
+from orgserver.serving.http.connections.handshakes import Handshakes
 from orgserver.serving.http.connections.places import ConnectionLimits, Connections, OnRefusal
 from orgserver.serving.http.connections.protocol import Connection
 from orgserver.serving.http.options import HttpOptions
@@ -24,7 +25,6 @@ from orgserver.serving.http.proxies import TrustedProxies
 from orgserver.serving.shutdown import Ending
 
 _BACKLOG = 1_024
-_HANDSHAKE_SECONDS = 10
 _TICK_SECONDS = 1.0
 _LOOK_SECONDS = 0.02
 _GOODBYE_SECONDS = 1.0
@@ -128,16 +128,15 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Take connections, and encrypt them where there is a certificate."""
-        loop = asyncio.get_running_loop()
-        encryption: dict[str, Any] = {}
-        if self._certificate is not None:
-            encryption = {"ssl": self._certificate.context, "ssl_handshake_timeout": _HANDSHAKE_SECONDS}
         make = partial(Connection, self._connections, config=self.config, server_state=self.server_state, app_state={})
-        self.servers = [
-            await loop.create_server(make, sock=listening, backlog=_BACKLOG, **encryption)
-            for listening in sockets or ()
-        ]
+        self.servers = [await self._take(listening, make) for listening in sockets or ()]
         self.started = True
+
+    async def _take(self, listening: socket.socket, make: Callable[[], Connection]) -> Any:
+        """What takes connections from a socket, until it is closed."""
+        if self._certificate is not None:
+            return Handshakes(listening, self._certificate.context, self._connections, make)
+        return await asyncio.get_running_loop().create_server(make, sock=listening, backlog=_BACKLOG)
 
     async def main_loop(self) -> None:
         """Serve until the end is asked for; once a second the ``Date`` of answers is made anew."""

@@ -5,14 +5,14 @@ import os
 import signal
 import ssl
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from orgserver.sandbox.tls import Certificates, certificates
-from orgserver.serving.http import server
 from orgserver.serving.http.options import HttpOptions
-from tests.serving.over_http.test_connections import ANSWER, GET, Echo, serving
+from tests.serving.over_http.test_connections import ANSWER, GET, LIMITS, Echo, serving
 
 CLOSING = GET.replace(b"Host", b"Connection: close\r\nHost")
 
@@ -64,12 +64,18 @@ async def test_requests_come_by_tls_of_today_and_by_nothing_else(pair: Certifica
     assert b"HTTP/" not in in_the_clear
 
 
-async def test_a_handshake_that_does_not_end_is_not_waited_for(
-    pair: Certificates, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(server, "_HANDSHAKE_SECONDS", 0.2)
-    async with serving(Echo(), options=options_of(pair)) as echo:
-        assert await echo.exchange(b"") == b""
+async def test_a_handshake_that_does_not_end_takes_a_place_and_is_not_waited_for(pair: Certificates) -> None:
+    limits = replace(LIMITS, handshake_seconds=0.5, per_source=4)
+    async with serving(Echo(), limits, options_of(pair)) as echo:
+        silent = [await asyncio.open_connection("127.0.0.1", echo.port) for _ in range(4)]
+        with pytest.raises((ssl.SSLError, ConnectionError)):  # no place is left
+            await ask(echo.port, trusting(pair))
+        for reader, writer in silent:
+            assert await reader.read() == b""
+            writer.close()
+        answer, _, _ = await ask(echo.port, trusting(pair))
+
+    assert answer.startswith(ANSWER)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")

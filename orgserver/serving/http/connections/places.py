@@ -17,6 +17,8 @@ class ConnectionLimits:
     head_bytes: int = 16 * 1024
     headers: int = 100
     body_bytes: int = 1024 * 1024
+    handshake_seconds: float = 10.0
+    """Of TLS."""
     head_seconds: float = 10.0
     body_seconds: float = 30.0
     idle_seconds: float = 75.0
@@ -56,6 +58,24 @@ class Connections:
         self.on_refusal: OnRefusal = lambda _source, _status: None
         self._by_source: Counter[str] = Counter()
         self._open: set[Client] = set()
+        self._reservations: Counter[str] = Counter()
+        """Of those who are still at their handshakes."""
+
+    def reserve(self, source: str) -> bool:
+        """Keep a place for one whose handshake begins; whether there is one."""
+        if len(self._open) + self._reservations.total() >= self.limits.in_all:
+            return False
+        at_source = self._by_source[source] + self._reservations[source]
+        if at_source >= self.limits.per_source and not self._is_proxy(source):
+            return False
+        self._reservations[source] += 1
+        return True
+
+    def free(self, source: str) -> None:
+        """Give up a place that was kept."""
+        self._reservations[source] -= 1
+        if self._reservations[source] <= 0:
+            del self._reservations[source]
 
     def enter(self, connection: Client) -> bool:
         """Count one in; whether there is a place for it."""
