@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -17,6 +18,7 @@ from orgserver.salesforce.connections import build_tls_context
 from orgserver.servers.shared import end_by_signals, make_ending, trace_members_past_sdk
 from orgserver.services.doctor.readiness import Readiness
 from orgserver.serving.http import server as http
+from orgserver.serving.http.addresses import bracket
 from orgserver.serving.http.app import HttpApp
 from orgserver.serving.http.authentication import Authenticator
 from orgserver.serving.http.bearer.challenges import Challenges
@@ -34,6 +36,8 @@ from orgserver.serving.server import build_server_and_calls
 from orgserver.serving.shutdown import Ending
 from orgserver.telemetry.prometheus import PrometheusMetrics
 from orgserver.tools import toolsets
+
+logger = logging.getLogger("orgserver.serve")
 
 
 def make_metrics() -> PrometheusMetrics:
@@ -78,6 +82,8 @@ def _listening(options: HttpOptions) -> Iterator[tuple[socket.socket, socket.soc
             yield listening, None
             return
         with http.listen(*options.metrics, "--metrics") as listening_apart:
+            host, port = listening_apart.getsockname()[:2]
+            logger.info("figures at http://%s:%d/metrics", bracket(host), port)
             yield listening, listening_apart
 
 

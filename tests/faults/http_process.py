@@ -32,6 +32,12 @@ class HttpProcess:
                 self.lines.append(line)
         self.url = match[1]
 
+    def find_figures(self) -> str:
+        """Where figures are, of a server that was told to have a port for them."""
+        match = re.search(r"figures at (http://[0-9.:]+/metrics)", self.log)
+        assert match is not None, self.log
+        return match[1]
+
     async def read_end(self) -> int:
         assert self.process.stderr is not None
         async with asyncio.timeout(START_SECONDS):

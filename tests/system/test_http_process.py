@@ -27,7 +27,6 @@ from tests.oauth.issuers import AUDIENCE
 from tests.people import OPERATOR, add_principal, principal_changes
 from tests.serving.over_http.issuer import RunningIssuer, running_issuer
 from tests.serving.over_http.test_ending import CREATE, begin_create, result_of
-from tests.serving.over_http.test_monitoring import find_free_port
 from tests.system.test_canaries import VALUE, hits, sessions
 from tests.telemetry.test_prometheus import read
 
@@ -94,13 +93,13 @@ async def issuer() -> AsyncIterator[RunningIssuer]:
 async def test_a_life_of_a_server_with_keys_and_tokens_leaves_no_secret_anywhere(
     app: App, sandbox: Sandbox, acme: SandboxOrg, issuer: RunningIssuer, tmp_path: Path
 ) -> None:
-    home, wrong, free_port = tmp_path / "home", make_api_key().reveal(), find_free_port()
+    home, wrong = tmp_path / "home", make_api_key().reveal()
     key, admin = await make_key(app, "ada", "acme:read,write"), await make_key(app, "root", roles=("admin",))
     await add_principal(app, "cyd", "acme:read", subjects=(Subject(issuer.url, "ada@idp"),))
     token, expired = issuer.token(), issuer.token(exp=1_000_000_000)
     secrets, places = {key, admin, wrong, token, expired}, {}
     settings = {"ORGSERVER_LOG_LEVEL": "debug", "ORGSERVER_LOG_FORMAT": "json"}
-    options = ("--metrics", f"127.0.0.1:{free_port}", "--oauth-issuer", issuer.url, "--oauth-audience", AUDIENCE)
+    options = ("--metrics", "127.0.0.1:0", "--oauth-issuer", issuer.url, "--oauth-audience", AUDIENCE)
     async with serving_http(home, *options, **settings) as served:
         for mode in ("legacy", "2026-07-28"):
             places[mode] = "".join(await work(served, key, mode)).encode()
@@ -111,7 +110,7 @@ async def test_a_life_of_a_server_with_keys_and_tokens_leaves_no_secret_anywhere
         async with served.client(key) as client, served.client(wrong) as stranger, served.client(admin) as root:
             refused = await stranger.post(f"/mcp?key={wrong}", json=CREATE)
             figures = await root.get("/metrics")
-            apart = await root.get(f"http://127.0.0.1:{free_port}/metrics")
+            apart = await root.get(served.find_figures())
             ready = await root.get("/readyz")
             before = await client.post("/mcp", json=CREATE)
             (record,) = [each for each in await app.people.principals.all() if each.name == "ada"]
