@@ -24,7 +24,8 @@ from orgserver.serving.http.options import HttpOptions
 from orgserver.serving.http.proxies import TrustedProxies
 from orgserver.serving.shutdown import Ending
 
-_BACKLOG = 1_024
+_BACKLOG = 128
+"""All that wait may be taken at once, before anybody can look whether there is a place for them."""
 _TICK_SECONDS = 1.0
 _LOOK_SECONDS = 0.02
 _GOODBYE_SECONDS = 1.0

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 import pytest
 
 from orgserver.serving.http import server
-from orgserver.serving.http.connections.places import ConnectionLimits
+from orgserver.serving.http.connections.places import ConnectionLimits, Connections
 from orgserver.serving.http.options import HttpOptions
 from orgserver.serving.shutdown import Ending
 from tests.serving.over_http.served import DRAIN_SECONDS
 
 LIMITS = ConnectionLimits(
     body_bytes=1024, head_seconds=0.3, body_seconds=0.3, idle_seconds=0.6, unread_seconds=0.3, linger_seconds=0.3,
-    per_source=8, tick_seconds=0.05,
+    per_source=8, refused=4, tick_seconds=0.05,
 )  # fmt: skip
 HEAD = b"POST /mcp HTTP/1.1\r\nHost: a\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -224,3 +224,44 @@ async def test_a_source_has_its_share_of_connections() -> None:
 
     assert refusal.startswith(b"HTTP/1.1 429 ")
     assert answer.startswith(ANSWER)
+
+
+async def test_a_crowd_from_one_source_takes_no_place_from_others() -> None:
+    async with serving(Echo()) as echo:
+        crowd = [
+            await asyncio.open_connection("127.0.0.1", echo.port) for _ in range(LIMITS.per_source + LIMITS.refused + 4)
+        ]
+        await asyncio.sleep(LIMITS.linger_seconds / 3)
+        ends = [reader.at_eof() or reader.exception() is not None for reader, _ in crowd]
+        told = [b"429" in await reader.read(12) for reader, _ in crowd[LIMITS.per_source : -4]]
+        for _, writer in crowd:
+            writer.close()
+
+    assert ends[-4:] == [True] * 4  # cut off, without a word
+    assert not any(ends[: LIMITS.per_source])
+    assert told == [True] * LIMITS.refused
+
+
+@dataclass(eq=False)
+class Stranger:
+    """A client of whom nothing is known but the address."""
+
+    source: str
+
+    def end_if_late(self, now: float) -> None:
+        """Stay."""
+
+
+def test_who_is_refused_takes_no_place_while_being_told_so() -> None:
+    connections = Connections(ConnectionLimits(in_all=10, per_source=4, refused=3), lambda _source: False)
+    crowd = [Stranger("192.0.2.1") for _ in range(20)]
+    entered = [(connections.enter(each), connections.can_explain) for each in crowd]
+    other = Stranger("192.0.2.2")
+
+    assert entered == [(True, True)] * 4 + [(False, True)] * 3 + [(False, False)] * 13
+    assert connections.enter(other)
+    assert connections.reserve("192.0.2.3")
+    for each in (*crowd, other):
+        connections.leave(each)
+    assert all(connections.enter(Stranger("192.0.2.1")) for _ in range(4))
+    assert not connections.enter(Stranger("192.0.2.1"))

@@ -31,6 +31,8 @@ class ConnectionLimits:
     """How often it is looked who takes too long."""
     per_source: int = 64
     in_all: int = 1_000
+    refused: int = 64
+    """So many that found no place are told why at a time; more are cut off."""
 
 
 OnRefusal = Callable[[str, int], None]
@@ -58,12 +60,14 @@ class Connections:
         self.on_refusal: OnRefusal = lambda _source, _status: None
         self._by_source: Counter[str] = Counter()
         self._open: set[Client] = set()
+        self._refused: set[Client] = set()
+        """Those of them that found no place, and take none from others while they are told so."""
         self._reservations: Counter[str] = Counter()
         """Of those who are still at their handshakes."""
 
     def reserve(self, source: str) -> bool:
         """Keep a place for one whose handshake begins; whether there is one."""
-        if len(self._open) + self._reservations.total() >= self.limits.in_all:
+        if self._taken + self._reservations.total() >= self.limits.in_all:
             return False
         at_source = self._by_source[source] + self._reservations[source]
         if at_source >= self.limits.per_source and not self._is_proxy(source):
@@ -79,19 +83,35 @@ class Connections:
 
     def enter(self, connection: Client) -> bool:
         """Count one in; whether there is a place for it."""
+        source, at_source = connection.source, self._by_source[connection.source]
+        is_crowded = at_source >= self.limits.per_source and not self._is_proxy(source)
+        has_place = self._taken < self.limits.in_all and not is_crowded
         self._open.add(connection)
-        source = connection.source
-        self._by_source[source] += 1
-        if len(self._open) > self.limits.in_all:
-            return False
-        return self._by_source[source] <= self.limits.per_source or self._is_proxy(source)
+        if has_place:
+            self._by_source[source] += 1
+        else:
+            self._refused.add(connection)
+        return has_place
+
+    @property
+    def can_explain(self) -> bool:
+        """Whether whoever found no place may stay to be told why."""
+        return len(self._refused) <= self.limits.refused
 
     def leave(self, connection: Client) -> None:
         """Count one out."""
         self._open.discard(connection)
+        if connection in self._refused:
+            self._refused.discard(connection)
+            return
         self._by_source[connection.source] -= 1
         if self._by_source[connection.source] <= 0:
             del self._by_source[connection.source]
+
+    @property
+    def _taken(self) -> int:
+        """How many places are."""
+        return len(self._open) - len(self._refused)
 
     async def watch(self) -> None:
         """End those that take too long, until cancelled."""

@@ -69,8 +69,13 @@ class Connection(HttpToolsProtocol):
         """Take it, where its source has a place left."""
         super().connection_made(transport)
         self._enter(Phase.IDLE, self._limits.head_seconds)
-        if not self._connections.enter(self):
+        if self._connections.enter(self):
+            return
+        if self._connections.can_explain:
             self._refuse(_CROWD)
+        else:
+            self._enter(Phase.CLOSE, None)
+            self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Free its place."""
