@@ -168,6 +168,16 @@ async def test_bodies_in_chunks_and_requests_one_after_another_are_served() -> N
     assert b"b'hello!'" in answer
 
 
+async def test_who_waits_for_leave_to_send_its_body_gets_it() -> None:
+    async with serving(Echo()) as echo:
+        head = HEAD + b"Expect: 100-Continue\r\nConnection: close\r\nContent-Length: 5\r\n\r\n"
+        answer = await echo.exchange(head, b"hello", pause=0.1)
+        refusal = await echo.exchange(head.replace(b": 5", b": 5000"))
+
+    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\n" + ANSWER)
+    assert refusal.startswith(b"HTTP/1.1 413 ")
+
+
 async def test_who_sends_a_second_request_before_it_has_its_answer_gets_the_first_one_s_and_the_end() -> None:
     async with serving(Echo(pause=0.2)) as echo:
         answer = await echo.exchange(GET + GET)

@@ -114,6 +114,21 @@ def test_a_proxy_that_is_trusted_tells_the_source(headers: list[tuple[str, str]]
 
 
 @pytest.mark.parametrize(
+    ("headers", "peer", "url"),
+    [
+        ([("host", "127.0.0.1:8080")], "10.0.0.9", "https://orgs.example.com"),
+        ([("host", "inner.example.com:8080"), ("x-forwarded-host", "orgs.example.com")], "10.0.0.9", "https://orgs.example.com"),
+        ([("host", "127.0.0.1:8080")], "127.0.0.1", "http://127.0.0.1:8080"),
+    ],
+)  # fmt: skip
+def test_the_server_is_named_as_its_client_names_it(headers: list[tuple[str, str]], peer: str, url: str) -> None:
+    admitted = admit(PROXIED, *headers, peer=peer)
+
+    assert isinstance(admitted, Admitted)
+    assert admitted.url == url
+
+
+@pytest.mark.parametrize(
     ("headers", "expected"),
     [
         ([("forwarded", "for=203.0.113.5"), ("x-forwarded-for", "198.51.100.1")], 400),

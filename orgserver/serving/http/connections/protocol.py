@@ -17,7 +17,7 @@ from orgserver.serving.http.connections.places import Connections
 from orgserver.serving.http.replies import Reply, make_text_reply
 
 METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
-_FRAMING = frozenset({b"content-length", b"transfer-encoding", b"upgrade"})
+_FRAMING = frozenset({b"content-length", b"expect", b"transfer-encoding", b"upgrade"})
 _VERSIONS = frozenset({"1.0", "1.1"})
 _BAD = make_text_reply(400, "this is no request, or one of more than one meaning")
 _TARGET = make_text_reply(400, "a request names a path, beginning with /")
@@ -58,7 +58,7 @@ class Connection(HttpToolsProtocol):
         self._phase = Phase.IDLE
         self._deadline: float | None = None
         self._unread_deadline: float | None = None
-        self._head_bytes = self._header_count = self._field_bytes = self._body_bytes = self._wire_bytes = 0
+        self._head_bytes = self._field_bytes = self._body_bytes = self._wire_bytes = 0
 
     @property
     def source(self) -> str:
@@ -121,7 +121,7 @@ class Connection(HttpToolsProtocol):
             raise _Refusal(_BAD)  # who sends more before it has its answer gets that one, and then the end
         super().on_message_begin()
         self._enter(Phase.HEAD, self._limits.head_seconds)
-        self._header_count = self._field_bytes = self._body_bytes = self._wire_bytes = 0
+        self._field_bytes = self._body_bytes = self._wire_bytes = 0
 
     def on_url(self, url: bytes) -> None:
         """Take a part of its target."""
@@ -134,18 +134,17 @@ class Connection(HttpToolsProtocol):
         if self._phase is not Phase.HEAD:
             raise _Refusal(_BAD)  # a trailer would come to stand among the headers
         name, value = name.lower(), value.rstrip(b" \t")
-        self._header_count += 1
-        if self._header_count > self._limits.headers:
-            raise _Refusal(_HEAD)
         self._field_bytes += len(name) + len(value)
         if name in _FRAMING:
             self._check_framing(name, value)
-        super().on_header(name, value)
+        self.headers.append((name, value))
 
     def _check_framing(self, name: bytes, value: bytes) -> None:
         if name == b"upgrade":
             raise _Refusal(_UPGRADE)
-        if name == b"content-length":
+        if name == b"expect":
+            self.expect_100_continue = value.lower() == b"100-continue"
+        elif name == b"content-length":
             if int(value) > self._limits.body_bytes:
                 raise _Refusal(_BODY)
         elif value.lower() != b"chunked" or self.parser.get_http_version() == "1.0":
@@ -154,7 +153,7 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Hand the request to the app, whose body may still come."""
         limits = self._limits
-        if self._field_bytes > limits.head_bytes:
+        if self._field_bytes > limits.head_bytes or len(self.headers) > limits.headers:
             raise _Refusal(_HEAD)
         self._check_head()
         self._head_bytes = 0
