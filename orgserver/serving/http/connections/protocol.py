@@ -13,6 +13,7 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from orgserver.serving.http.connections.joined_writes import JoinedWrites
 from orgserver.serving.http.connections.places import Connections
 from orgserver.serving.http.replies import Reply, make_text_reply
 
@@ -68,6 +69,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Take it, where its source has a place left."""
         super().connection_made(transport)
+        self._writes = JoinedWrites(transport, self.loop)
         self._enter(Phase.IDLE, self._limits.head_seconds)
         if self._connections.enter(self):
             return
@@ -159,6 +161,7 @@ class Connection(HttpToolsProtocol):
         self._head_bytes = 0
         self._enter(Phase.BODY, limits.body_seconds)
         super().on_headers_complete()
+        self.cycle.transport = self._writes  # type: ignore[assignment]  # what it uses of one
 
     def _check_head(self) -> None:
         version = self.parser.get_http_version()
@@ -186,6 +189,7 @@ class Connection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Wait for the next request; uvicorn would forget how long, once a byte of it has come."""
+        self._writes.flush()
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
