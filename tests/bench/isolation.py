@@ -28,7 +28,7 @@ from orgserver.config import read_settings
 from orgserver.services.people.requests import KeyChanges
 from tests.bench import homes
 from tests.bench.figures import markdown
-from tests.bench.http_load import Paced, make_request, wait_for_answer
+from tests.bench.http_load import Paced, cpu_seconds, make_request, wait_for_answer
 from tests.bench.timeline import Timeline
 from tests.bench.world import upstream
 from tests.people import OPERATOR, principal_changes
@@ -64,6 +64,8 @@ class Trouble:
     calm: list[float] = field(default_factory=list)
     """The p99 of each, in ms."""
     trouble: list[float] = field(default_factory=list)
+    cores: list[tuple[float, float]] = field(default_factory=list)
+    """How many the server kept busy, in calm and in trouble."""
     answers: Counter[str] = field(default_factory=Counter)
     """Of those who make the trouble."""
     calls: int = 0
@@ -81,6 +83,7 @@ class World:
     """A server with its callers."""
 
     port: int
+    pid: int
     keys: dict[str, str]
     paced: Paced
     loader: asyncio.subprocess.Process
@@ -121,7 +124,7 @@ async def open_world(per_second: float) -> AsyncIterator[World]:
         homes.register(home, healthy, "healthy")
         homes.register(home, troubled, "troubled")
         keys = await _make_keys(home)
-        port = stack.enter_context(_server(home))
+        port, pid = stack.enter_context(_server(home))
         requests = [
             make_request(port, keys[f"caller-{number}"], _LIST, {"org": "healthy", "limit": 10})
             for number in range(CALLERS)
@@ -130,7 +133,7 @@ async def open_world(per_second: float) -> AsyncIterator[World]:
         loader = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "tests.bench.http_load", stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
-        world = World(port, keys, Paced(port, requests, per_second), loader)
+        world = World(port, pid, keys, Paced(port, requests, per_second), loader)
         calling = asyncio.create_task(world.paced.run())
         calling.add_done_callback(_say_why)
         try:
@@ -161,7 +164,7 @@ def _troubled_org() -> Iterator[int]:
 
 
 @contextmanager
-def _server(home: Path) -> Iterator[int]:
+def _server(home: Path) -> Iterator[tuple[int, int]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
@@ -172,7 +175,7 @@ def _server(home: Path) -> Iterator[int]:
         subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stderr=log) as process,
     ):
         try:
-            yield port
+            yield port, process.pid
         finally:
             process.terminate()
 
@@ -200,24 +203,30 @@ async def measure(kind: str, rounds: int, seconds: float, per_second: float) -> 
     async with open_world(per_second) as world:
         for number in range(rounds):
             print(f"\r{kind}: round {number + 1} of {rounds}", end=" " * 20, file=sys.stderr, flush=True)
-            trouble.calm.append(await _p99_of(world, seconds))
+            calm, cores_calm = await _measure(world, seconds)
             await world.begin(kind)
-            trouble.trouble.append(await _p99_of(world, seconds))
+            beside, cores = await _measure(world, seconds)
+            trouble.calm.append(calm)
+            trouble.trouble.append(beside)
+            trouble.cores.append((cores_calm, cores))
             trouble.answers += await world.end()
         trouble.calls, trouble.failures = len(world.paced.times), world.paced.failures
     return trouble
 
 
-async def _p99_of(world: World, seconds: float) -> float:
+async def _measure(world: World, seconds: float) -> tuple[float, float]:
+    """The p99 of the others, and how many cores the server kept busy."""
     await asyncio.sleep(SETTLING)
-    began = time.monotonic()
+    began, worked = time.monotonic(), cpu_seconds(world.pid)
     await asyncio.sleep(seconds)
-    return p99(await world.paced.between(began, time.monotonic()))
+    end, cores = time.monotonic(), (cpu_seconds(world.pid) - worked) / seconds
+    return p99(await world.paced.between(began, end)), cores
 
 
 def table(troubles: dict[str, Trouble]) -> str:
     """What was measured, as Markdown."""
-    rows = [["one org …", "p99 calm", "p99 beside it", "difference (range)", "must", "its callers were answered"]]
+    head = ["one org …", "p99 calm", "p99 beside it", "difference (range)", "must", "cores busy", "its answers"]
+    rows = [head]
     for kind, each in troubles.items():
         differences = [after - before for before, after in zip(each.calm, each.trouble, strict=True)]
         answers = ", ".join(f"{count} × {what}" for what, count in each.answers.most_common(4))
@@ -228,6 +237,7 @@ def table(troubles: dict[str, Trouble]) -> str:
                 f"{statistics.median(each.trouble):.1f} ms",
                 f"{each.difference:+.1f} ms ({min(differences):+.1f} to {max(differences):+.1f})",
                 f"≤ {MOST_MS:g} {'met' if each.difference <= MOST_MS else 'NOT MET'}",
+                " → ".join(f"{statistics.median(cores):.2f}" for cores in zip(*each.cores, strict=True)),
                 answers,
             ]
         )

@@ -16,6 +16,8 @@ STEP = 32 * 1024
 """Bytes of a step."""
 Rest = Callable[[], None]
 """Called between two steps; it may let others go on."""
+_MOST_BRACKETS, _SHORTEST_STEP = 2_000, 4 * 1024
+"""Lists and objects that are looked for in one step, which is shorter where there are many."""
 _SCANS, _MORE_SCANS = 8, 2 * MAX_DEPTH
 """How often a text may be gone through, on average, to find its parts: honest ones need two to five. And steps more."""
 _LONGEST_WIDE = 8 * 1024 * 1024
@@ -90,7 +92,7 @@ class LargeReader:
 
     def _read_part(self) -> None:
         """Read what can be read at once of the innermost list or object, or open what is too large for that."""
-        window = self._content[self._position : self._position + self._step]
+        window = self._next_window()
         self._scanned += len(window)
         if self._scanned > _SCANS * len(self._content) + _MORE_SCANS * self._step:
             raise TooDeep
@@ -109,6 +111,12 @@ class LargeReader:
             if window[part.end : part.end + 1] != inner.end:
                 raise _invalid()
             self._close()
+
+    def _next_window(self) -> bytes:
+        window = self._content[self._position : self._position + self._step]
+        while len(window) > _SHORTEST_STEP and window.count(b"[") + window.count(b"{") > _MOST_BRACKETS:
+            window = window[: len(window) // 2]
+        return window
 
     def _close(self) -> None:
         """Go on with what the innermost list or object is in."""

@@ -18,8 +18,8 @@ from orgserver.store.transaction import Transaction
 
 PAUSE_SECONDS = 0.25
 """From the beginning of one round of groups to that of the next."""
-GROUP = 32
-"""So many are written in one go, for some 3 ms: what calls under way write comes in between."""
+GROUP = 16
+"""So many are written in one go, for some 2 ms: what calls under way write comes in between."""
 
 
 class _Denial(NamedTuple):
