@@ -5,6 +5,7 @@ import re
 import pytest
 
 from orgserver.config import Settings
+from orgserver.serving.http.connections.places import ConnectionLimits
 from tests.packaging.command_line import read_command_line
 from tests.packaging.composition import FILE, read_services
 from tests.packaging.published import PACKAGING
@@ -61,3 +62,13 @@ def test_the_proxies_replace_what_a_client_says_of_its_way() -> None:
         assert f"proxy_set_header {line};" in nginx
     assert "proxy_buffering off;" in nginx
     assert "proxy_next_upstream off;" in nginx
+
+
+def test_the_proxies_give_up_an_idle_connection_before_the_server_does() -> None:
+    texts = [(PACKAGING / "proxies" / name).read_text("utf-8") for name in ("Caddyfile", "nginx.conf")]
+    seconds = [
+        int(each) for text in texts for each in re.findall(r"^\s*keepalive(?:_timeout)? (\d+)s", text, re.MULTILINE)
+    ]
+
+    assert len(seconds) == 2
+    assert max(seconds) < ConnectionLimits().idle_seconds
