@@ -44,7 +44,9 @@ _REAL = ("database_url", "master_key", "master_key_file", "master_key_command", 
 @click.command(
     epilog="Examples:\n\n  orgserver connect claude-code\n\n"
     "  orgserver serve --org acme,globex --read-only --toolset contacts\n\n"
-    "  orgserver serve --principal ada\n\n  orgserver serve --sandbox"
+    "  orgserver serve --principal ada\n\n  orgserver serve --sandbox\n\n"
+    "  orgserver serve --http 127.0.0.1:8080\n\n"
+    "  orgserver serve --http 127.0.0.1:8080 --public-url https://mcp.example.com --trust-proxy"
 )
 @click.option("--http", metavar="HOST:PORT", help="Serve many over HTTP, each with a key, in place of one on stdio.")
 @offer_options
