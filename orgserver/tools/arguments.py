@@ -39,6 +39,10 @@ class Arguments(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True)
 
 
+_MOST_FIELDS = 1_000
+"""Salesforce has at most 800 custom fields on an object."""
+
+
 class RecordData(BaseModel):
     """Field values: the usual ones typed, any other field of the object as it is."""
 
@@ -51,6 +55,8 @@ class RecordData(BaseModel):
         """Read a typed field's name in any letters, as Salesforce does; one that is there twice is refused later."""
         if not isinstance(data, dict):
             return data
+        if len(data) > _MOST_FIELDS:
+            raise PydanticCustomError("many_fields", "has more fields than any object")
         known = {name.lower(): name for name in cls.model_fields if name not in data}
         return {known.pop(name.lower(), name): value for name, value in data.items()}
 

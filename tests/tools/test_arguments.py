@@ -246,3 +246,11 @@ async def test_a_refused_preview_is_recorded_as_one_in_every_form(client, operat
         assert (await client.call_tool("salesforce_delete_contact", {"org": "acme", "preview": preview})).is_error
 
     assert [what.value for _, what, *_ in operations.refusals] == ["preview", "preview"]
+
+
+async def test_more_fields_than_an_object_has_are_refused_at_once(client, operations, error_of) -> None:
+    data = {f"F{n}__c": 1 for n in range(1_001)}
+    error = error_of(await client.call_tool(CREATE, {"org": "acme", "data": data}))
+
+    assert (error["message"], error["outcome"]) == ("data has more fields than any object", "denied")
+    assert operations.calls == []

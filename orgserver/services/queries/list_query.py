@@ -119,6 +119,8 @@ def build(listing: Listing, fields: Sequence[str], *, now: datetime, zone: str) 
 def _conditions(filter_: Mapping[str, Any] | None, sobject: SObjectName) -> list[str]:
     conditions: list[str] = []
     for name, condition in (filter_ or {}).items():
+        if len(conditions) > MAX_CONDITIONS:
+            break
         if not names.is_field_path(name):
             raise InvalidArgument("filter names something that is no field", fields=["filter"])
         operators = condition if isinstance(condition, dict) else {"eq": condition}

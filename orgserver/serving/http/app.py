@@ -17,7 +17,7 @@ from orgserver.serving.http.exchange import Exchange
 from orgserver.serving.http.monitoring.access_log import AccessLog
 from orgserver.serving.http.monitoring.pages import PAGES, PROBES, MonitoringPages, has_host_within
 from orgserver.serving.http.replies import Reply, make_error_reply, make_text_reply, send_reply
-from orgserver.serving.http.throttling import Throttling
+from orgserver.serving.http.throttling import Throttling, meter
 
 logger = logging.getLogger("orgserver.http")
 
@@ -107,7 +107,7 @@ class HttpApp:
             exchange.is_limited = True
             return leave
         try:
-            receiving = await self._step_up.check(caller, url, receive)
+            receiving = await self._step_up.check(caller, url, meter(receive, leave))
             if isinstance(receiving, Reply):
                 return receiving
             await self._endpoint.answer(caller, scope, receiving, exchange.send)

@@ -1,6 +1,7 @@
 """How often a principal may call, and how much at once: with all of its keys together, and each key beside the others.
 
-A principal has a bucket of tokens, which fills at its rate up to what that is in a second; each request takes one. Keys
+A principal has a bucket of tokens, which fills at its rate up to what that is in a second; each request takes one, and
+one with a long body more. Keys
 that have called lately share what there is: one that uses more than its share leaves each of the others a token and a
 place, so that a flood by one key does not lock out another; while nobody else calls it has everything.
 """
@@ -44,9 +45,9 @@ class _Bucket:
         self._at = max(now, self._at)
         return self._tokens
 
-    def take(self) -> None:
-        """Take one; where there is none, the next has to wait for two."""
-        self._tokens -= 1.0
+    def take(self, tokens: float = 1.0) -> None:
+        """Take some; where there are none, the next has to wait for these, too."""
+        self._tokens -= tokens
 
 
 @dataclass(slots=True)
@@ -93,7 +94,7 @@ class Limits:
         """How many principals are remembered."""
         return len(self._uses)
 
-    def admit(self, principal: str, key_id: str | None) -> Callable[[], None] | Refusal:
+    def admit(self, principal: str, key_id: str | None) -> Leave | Refusal:
         """Count a request in; the function that comes back counts it out at its end. Or say why it must wait."""
         now = self._clock()
         self._forget_idle(now)
@@ -107,7 +108,7 @@ class Limits:
         for each in (use, key):
             each.bucket.take()
             each.in_flight += 1
-        return _Leave(use, key)
+        return Leave(use, key)
 
     def _refuse(self, use: _PrincipalUse, key: _KeyUse, now: float) -> Refusal | None:
         keys = len(use.keys)
@@ -130,7 +131,7 @@ class Limits:
                 self._uses.move_to_end(principal)
 
 
-class _Leave:
+class Leave:
     """Counts a request out, once."""
 
     __slots__ = ("_uses",)
@@ -139,6 +140,12 @@ class _Leave:
         self._uses = uses
 
     def __call__(self) -> None:
+        """Count it out."""
         for use in self._uses:
             use.in_flight -= 1
         self._uses = ()
+
+    def charge(self, tokens: float) -> None:
+        """Take more tokens for it: they may be missing, and who comes next waits until they are there."""
+        for use in self._uses:
+            use.bucket.take(tokens)

@@ -7,19 +7,19 @@ come in a flood: little is read of them, and they are put on record in groups, w
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 from mcp.server.lowlevel import Server
 from mcp_types.version import LATEST_HANDSHAKE_VERSION, SUPPORTED_PROTOCOL_VERSIONS
 from pydantic_core import from_json
-from starlette.types import Receive, Scope
+from starlette.types import Message, Receive, Scope
 
 from orgserver.model.errors import CallError, Throttled
 from orgserver.model.orgs import Caller
 from orgserver.services.composition import Services
 from orgserver.serving.envelopes import Envelope
-from orgserver.serving.http.limits import Limits, Refusal
+from orgserver.serving.http.limits import Leave, Limits, Refusal
+from orgserver.serving.http.messages.body import has_many_values
 from orgserver.serving.http.replies import Reply, make_error_reply
 from orgserver.serving.refused_calls import record_throttled
 from orgserver.tools import results
@@ -27,6 +27,10 @@ from orgserver.tools.tool import org_of
 
 MOST_READ = 64 * 1024
 """Bytes of a refused request's body that are read: of a longer one it is not known which tool it calls."""
+MOST_VALUES = 2_000
+"""In it; of more it is not known, either."""
+TOKEN_BYTES = 32 * 1024
+"""A body takes a token of its caller's rate for so many: what is long takes long to read, which others wait for."""
 _TOO_MANY_REQUESTS = 429
 _RATE_LIMITED = -32_000
 _WORDS = {
@@ -43,9 +47,7 @@ class Throttling:
         self._services = services
         self._envelopes = {version: Envelope(server, version) for version in SUPPORTED_PROTOCOL_VERSIONS}
 
-    async def admit(
-        self, caller: Caller, key_id: str | None, scope: Scope, receive: Receive
-    ) -> Callable[[], None] | Reply:
+    async def admit(self, caller: Caller, key_id: str | None, scope: Scope, receive: Receive) -> Leave | Reply:
         """Count a request in, or refuse it; the function that comes back counts it out at its end."""
         admitted = self._limits.admit(caller.principal.name, key_id)
         if not isinstance(admitted, Refusal):
@@ -73,6 +75,22 @@ class Throttling:
         response = self._envelopes[_version_of(scope)].make_response(request["id"], result)
         assert isinstance(response, bytes)  # noqa: S101  # a failure is always spliced
         return _with_pause(Reply(200, response), error)
+
+
+def meter(receive: Receive, leave: Leave) -> Receive:
+    """Receives a request that was admitted, and charges its caller for a long body."""
+    size = 0
+
+    async def receive_metered() -> Message:
+        nonlocal size
+        message = await receive()
+        before, size = size, size + len(message.get("body", b""))
+        tokens = size // TOKEN_BYTES - before // TOKEN_BYTES
+        if tokens:
+            leave.charge(tokens)
+        return message
+
+    return receive_metered
 
 
 def _make_error(refusal: Refusal) -> Throttled:
@@ -106,7 +124,7 @@ async def _read_body(receive: Receive) -> bytes:
 def _read_request(body: bytes) -> dict[str, Any] | None:
     """The JSON-RPC request in a body; None where there is none that can be answered."""
     try:
-        request = from_json(body) if body else None
+        request = from_json(body) if body and not has_many_values(body, MOST_VALUES) else None
     except ValueError:
         return None
     has_id = isinstance(request, dict) and type(request.get("id")) in (int, str)

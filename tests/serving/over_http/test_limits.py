@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orgserver.serving.http.limits import IN_FLIGHT_SECONDS, LATELY_SECONDS, Limits, Refusal
+from orgserver.serving.http.limits import IN_FLIGHT_SECONDS, LATELY_SECONDS, Leave, Limits, Refusal
 
 
 class Clock:
@@ -183,3 +183,19 @@ def test_nobody_ever_has_more_than_allowed_and_waiting_as_told_is_enough(
         assert len(under_way[principal]) <= in_flight
         for first, since in enumerate(times[principal]):
             assert len(times[principal]) - first <= rate + (clock.now - since) * rate + 1e-3
+
+
+def test_what_is_charged_beside_is_waited_for_by_its_caller_alone(clock: Clock) -> None:
+    limits = Limits(10, 5, clock)
+    leave = limits.admit("ada", "k1")
+    assert isinstance(leave, Leave)
+    leave.charge(29)
+    leave()
+
+    refusal = limits.admit("ada", "k1")
+    assert isinstance(refusal, Refusal)
+    assert refusal.seconds == pytest.approx(2.1)
+    assert passes(limits, "bob")
+    clock.now += refusal.seconds
+    assert passes(limits)
+    assert not passes(limits)

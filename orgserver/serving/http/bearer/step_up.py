@@ -18,6 +18,7 @@ from orgserver.model.errors import CallError, Forbidden
 from orgserver.model.orgs import Caller
 from orgserver.services.composition import Services
 from orgserver.serving.http.bearer.challenges import Challenges
+from orgserver.serving.http.messages.body import has_many_values
 from orgserver.serving.http.replies import Reply
 from orgserver.serving.refused_calls import record_throttled
 from orgserver.tools.tool import ToolSpec
@@ -93,7 +94,7 @@ async def _read_ahead(receive: Receive, most: int) -> tuple[bytes, Receive]:
 def _parse(body: bytes) -> dict[str, Any]:
     """The one message of a body; nothing where it holds none: whoever answers it says what is wrong."""
     try:
-        message = from_json(body) if body else None
+        message = from_json(body) if body and not has_many_values(body) else None
     except ValueError:
         return {}
     return message if isinstance(message, dict) else {}
