@@ -49,19 +49,15 @@ class Participant:
         """How its command line is called."""
         return [*_orgserver(self.python), *arguments]
 
-    def run(self, home: Path, *arguments: str) -> str:
-        """Run a command in a home; what it prints."""
-        return _run(self.command(*arguments), home)
-
     def make_home(self, home: Path, *, fast: int, slow: int) -> Path:
         """A home with the quick org and the slow one."""
         register(home, fast, "bench", self.python)
         register(home, slow, "slow", self.python)
         return home
 
-    def fill(self, what: str, home: Path, count: int) -> None:
-        """Put many rows into a home's store, by this version's own code."""
-        _run([self.python, "-P", str(STORES), what, str(home), str(count)], home)
+    def fill(self, what: str, home: Path, count: int) -> str:
+        """Put many rows into a home's store, by this version's own code; what that prints."""
+        return _run([self.python, "-P", str(STORES), what, str(home), str(count)], home)
 
 
 def _orgserver(python: str) -> list[str]:

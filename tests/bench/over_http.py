@@ -18,7 +18,6 @@ MODERN = "2026-07-28"
 PRINCIPALS = 8
 """With a key each; none of them has more calls under way than a principal may."""
 _VARIABLES = {"ORGSERVER_HTTP_RATE": "1000000"}
-_LIMITS = ("--row-limit", "500", "--confirm-above", "100")
 _START_SECONDS = 20
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 _ENVELOPE = {
@@ -169,9 +168,7 @@ def make_contender(
 
 def add_principals(participant: Participant, home: Path) -> list[str]:
     """Put principals with grants into a home, and limits on its org; the keys."""
-    participant.run(home, "update-org", "bench", *_LIMITS)
-    names = [f"agent-{number}" for number in range(PRINCIPALS)]
-    return [participant.run(home, "add-principal", name, "--grant", "bench:read,write").strip() for name in names]
+    return participant.fill("principals", home, PRINCIPALS).split()
 
 
 def _find_port() -> int:

@@ -1,6 +1,6 @@
 """Stores that are large: of many orgs, or of many entries of the audit log, written by the product's own code.
 
-Also a command, ``stores.py orgs|entries HOME COUNT``, that needs orgserver and nothing of the tests: so that the Python
+Also a command, ``stores.py orgs|entries|principals HOME COUNT``, that needs orgserver and nothing of the tests: so that the Python
 of another checkout can run it.
 """
 
@@ -15,10 +15,12 @@ from typing import Any
 from orgserver.app import App, open_app
 from orgserver.config import read_settings
 from orgserver.model.access.policies import Policy
+from orgserver.model.access.principals import Principal
 from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.names import Alias, RowId, new_id
-from orgserver.model.orgs import AccessToken, Credential, Org, OrgState
+from orgserver.model.orgs import AccessToken, Caller, Credential, Org, OrgState
 from orgserver.model.secret import Secret
+from orgserver.services.people.requests import GrantChanges, KeyChanges, PrincipalChanges, read_grants
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction
 
@@ -88,6 +90,19 @@ async def add_entries(home: Path, count: int) -> None:
         await store.audit.catch_up()
 
 
+async def add_principals(home: Path, count: int) -> None:
+    """Let so many principals call the quick org, which has limits; print their keys."""
+    operator = Caller(Principal("local:operator"), "cli")
+    changes = PrincipalChanges(grants=GrantChanges(read_grants(["bench:read,write"])), keys=KeyChanges(new=True))
+    async with open_app(read_settings({"home": home, "log_level": "error"}, {})) as app:
+        await app.registry.update(operator, "bench", policy={"row_limit": 500, "confirm_above": 100})
+        for number in range(count):
+            changed = await app.people.principals.add(operator, f"agent-{number}", changes)
+            if changed.key is not None:
+                print(changed.key.text.reveal())
+
+
 if __name__ == "__main__":
     what, folder, number = sys.argv[1:]
-    asyncio.run({"orgs": add_orgs, "entries": add_entries}[what](Path(folder), int(number)))
+    fillings = {"orgs": add_orgs, "entries": add_entries, "principals": add_principals}
+    asyncio.run(fillings[what](Path(folder), int(number)))
