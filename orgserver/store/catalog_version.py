@@ -5,12 +5,13 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from sqlalchemy import update
+from sqlalchemy import select, update
+from sqlalchemy.dialects.sqlite import dialect
 
 from orgserver.store import sqlite, tables
-from orgserver.store.transaction import Transaction
+from orgserver.store.transaction import PreparedStatement, Transaction
 
-_QUERY = "SELECT catalog_version FROM store"
+_VERSION = PreparedStatement(select(tables.store.c.catalog_version))
 
 
 def changed_in(tx: Transaction) -> None:
@@ -27,6 +28,7 @@ class VersionReader:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._connection: sqlite3.Connection | None = None
+        self._query = ""
 
     @property
     def is_open(self) -> bool:
@@ -36,6 +38,7 @@ class VersionReader:
     def open(self) -> None:
         """Connect; sqlite3.Error where that fails. Not for the event loop's thread."""
         if self._connection is None:
+            (self._query,) = _VERSION.bind(dialect(), ())
             self._connection = sqlite.connect_reader(self._file)
 
     def read(self) -> int | None:
@@ -43,7 +46,7 @@ class VersionReader:
         if self._connection is None:
             return None
         try:
-            (row,) = self._connection.execute(_QUERY).fetchall()
+            (row,) = self._connection.execute(self._query).fetchall()
         except (sqlite3.Error, ValueError):
             return None
         return int(row[0])
