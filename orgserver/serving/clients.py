@@ -38,6 +38,11 @@ class Client:
     """Of the responses to it."""
 
 
+def is_handshake_version(version: str | None) -> bool:
+    """Whether a version begins with a handshake: those up to 2025-11-25, and of whoever says none."""
+    return version is None or version in HANDSHAKE_PROTOCOL_VERSIONS
+
+
 class Envelopes:
     """The envelopes of a server's responses, one for each version of the protocol."""
 
@@ -138,7 +143,7 @@ class StatelessClients:
 
     def identify(self, version: str | None, meta: dict[str, Any]) -> Client | None:
         """The client that sent a request of this version; None where that is for the SDK to say, or to refuse."""
-        if version is None or version in HANDSHAKE_PROTOCOL_VERSIONS:
+        if is_handshake_version(version):
             if PROTOCOL_VERSION_META_KEY in meta:
                 return None
             return Client(None, None, self._envelopes.of_version(version or DEFAULT_NEGOTIATED_VERSION))

@@ -18,7 +18,6 @@ from orgserver.services.observer import Observer, Watched
 from orgserver.store.diagnostics import count_orgs
 from orgserver.store.session import Store
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
 _LIFE_DAYS = 30
 """Of a refresh token that nobody uses."""

@@ -16,12 +16,11 @@ from orgserver.serving.http.endpoint import McpEndpoint
 from orgserver.serving.http.exchange import Exchange
 from orgserver.serving.http.monitoring.access_log import AccessLog
 from orgserver.serving.http.monitoring.pages import PAGES, PROBES, MonitoringPages, has_host_within
-from orgserver.serving.http.replies import Reply, make_error_reply, make_text_reply, send_reply
+from orgserver.serving.http.replies import MCP_PATH, Reply, make_error_reply, make_not_found_reply, send_reply
 from orgserver.serving.http.throttling import Throttling, meter
 
 logger = logging.getLogger("orgserver.http")
 
-_MCP = "/mcp"
 _ENDING = make_error_reply(503, "this server is ending")
 _FAILED = make_error_reply(500, "this request failed inside orgserver")
 
@@ -82,8 +81,8 @@ class HttpApp:
         scope, path = exchange.scope, exchange.scope["path"]
         if path in METADATA_PATHS:
             return self._challenges.answer_metadata(admitted.url, scope["method"])
-        if path != _MCP and path not in PAGES:
-            return make_text_reply(404, "nothing is here; MCP is at /mcp")
+        if path != MCP_PATH and path not in PAGES:
+            return make_not_found_reply()
         authorization = [value for name, value in scope["headers"] if name == b"authorization"]
         if path in PROBES and not authorization:
             return await self._pages.answer(path, scope["method"], None)

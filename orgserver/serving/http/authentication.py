@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from orgserver.model.access.api_keys import PREFIX
@@ -18,11 +17,10 @@ from orgserver.services.people.keys import KeyRefusal
 from orgserver.services.people.subjects import SubjectRefusal
 from orgserver.serving.http.bearer.challenges import Challenges
 from orgserver.serving.http.door import Admitted
-from orgserver.serving.http.replies import Headers, Reply, make_error_reply
+from orgserver.serving.http.replies import Reply, make_error_reply, retry_after
 
 _SCHEME = b"bearer"
 _NO_KEY = "this key opens nothing here"
-_LEAST_PAUSE = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,33 +54,33 @@ class Authenticator:
                 return await self._check_token(self._verifier, token, admitted)
             return await self._check_key(token, admitted)
         except StoreError:
-            return make_error_reply(503, "nobody can be recognised, for the store is away", headers=_pause(1.0))
+            return make_error_reply(503, "nobody can be recognised, for the store is away", headers=retry_after(1.0))
 
     def _what_is_needed(self) -> str:
         either = "" if self._verifier is None else ", or an access token of its identity provider"
         return f"a bearer token is needed: an API key of orgserver{either}"
 
     async def _check_key(self, key: Secret, admitted: Admitted) -> Authenticated | Reply:
-        owner = await self._people.api_keys.check(key)
-        if not isinstance(owner, KeyRefusal):
-            return Authenticated(owner.principal, owner.key_id)
-        was = await self._people.api_keys.identify(key)
-        code = f"{owner.name}_KEY"
-        if was is None:
+        answer = await self._people.api_keys.check(key)
+        if not isinstance(answer, KeyRefusal):
+            return Authenticated(answer.principal, answer.key_id)
+        code = f"{answer.name}_KEY"
+        owner = await self._people.api_keys.identify(key)
+        if owner is None:
             return await self._refuse(admitted, code, _NO_KEY)
-        return await self._refuse(admitted, code, _NO_KEY, principal=was.principal.name, key_id=was.key_id)
+        return await self._refuse(admitted, code, _NO_KEY, principal=owner.principal.name, key_id=owner.key_id)
 
     async def _check_token(
         self, verifier: AccessTokenVerifier, token: Secret, admitted: Admitted
     ) -> Authenticated | Reply:
         try:
             access_token = await verifier.verify(token)
-        except TokenRefused as refused:
-            return await self._refuse(admitted, "INVALID_TOKEN", refused.reason)
-        except IssuerUnavailable as unavailable:
+        except TokenRefused as refusal:
+            return await self._refuse(admitted, "INVALID_TOKEN", refusal.reason)
+        except IssuerUnavailable as error:
             await self._people.auth_failures.record(AuthFailure(admitted.source, "ISSUER_UNAVAILABLE", 503))
             message = "access tokens cannot be checked now: their issuer does not tell its keys"
-            return make_error_reply(503, message, headers=_pause(unavailable.retry_after))
+            return make_error_reply(503, message, headers=retry_after(error.retry_after))
         return await self._find_caller(access_token, admitted)
 
     async def _find_caller(self, token: AccessToken, admitted: Admitted) -> Authenticated | Reply:
@@ -130,7 +128,3 @@ def _read_bearer(authorization: list[bytes]) -> Secret | None:
     if scheme.lower() != _SCHEME or not token or not token.isascii():
         return None
     return Secret(token.decode("ascii"))
-
-
-def _pause(seconds: float) -> Headers:
-    return ((b"retry-after", str(max(math.ceil(seconds), _LEAST_PAUSE)).encode()),)

@@ -10,6 +10,7 @@ from pathlib import Path
 from cryptography import x509
 
 from orgserver.model.errors import ConfigError
+from orgserver.serving.http.addresses import bracket
 
 logger = logging.getLogger("orgserver.http")
 
@@ -42,8 +43,8 @@ class Certificate:
         leaf = _leaf(certificate)
         now = datetime.now(UTC)
         if now > leaf.not_valid_after_utc:
-            ended = leaf.not_valid_after_utc.date()
-            logger.warning("--tls-cert %s ended on %s: clients will refuse it", certificate, ended)
+            last_day = leaf.not_valid_after_utc.date()
+            logger.warning("--tls-cert %s ended on %s: clients will refuse it", certificate, last_day)
         elif now < leaf.not_valid_before_utc:
             logger.warning("--tls-cert %s begins on %s only", certificate, leaf.not_valid_before_utc.date())
 
@@ -73,9 +74,7 @@ def read_host_names(certificate: Path) -> tuple[str, ...]:
     names = _parse(certificate)
     hosts = names.get_values_for_type(x509.DNSName) if names is not None else []
     addresses = names.get_values_for_type(x509.IPAddress) if names is not None else []
-    texts = [str(address) for address in addresses]
-    brackets = [f"[{text}]" if ":" in text else text for text in texts]
-    return (*(host.lower() for host in hosts if "*" not in host), *brackets)
+    return (*(host.lower() for host in hosts if "*" not in host), *(bracket(str(address)) for address in addresses))
 
 
 def _parse(certificate: Path) -> x509.SubjectAlternativeName | None:

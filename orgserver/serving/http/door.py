@@ -19,7 +19,7 @@ from orgserver.serving.http.addresses import (
 )
 from orgserver.serving.http.options import HttpOptions
 from orgserver.serving.http.proxies import BadForwarding, Forwarding, TrustedProxies
-from orgserver.serving.http.replies import Headers, Reply, make_error_reply, make_text_reply
+from orgserver.serving.http.replies import Headers, Reply, make_error_reply, make_not_found_reply
 
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _HTTPS = "https"
@@ -39,7 +39,7 @@ _PREFLIGHT_HEADERS: Headers = (
 
 _WRONG_HOST = make_error_reply(421, "this host is not served here")
 _WRONG_ORIGIN = make_error_reply(403, "requests from this origin are not allowed")
-_WRONG_PATH = make_text_reply(404, "nothing is here; MCP is at /mcp")
+_WRONG_PATH = make_not_found_reply()
 _IN_THE_CLEAR = make_error_reply(403, "this request came unencrypted: use https")
 
 

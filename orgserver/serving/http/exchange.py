@@ -16,7 +16,7 @@ class Exchange:
     """Sends the answer to one request, and remembers of both what is told afterwards."""
 
     __slots__ = (
-        "_began", "_send", "headers", "is_complete", "is_limited", "key_id", "principal", "scope", "sent_bytes",
+        "_began", "_send", "headers", "is_limited", "key_id", "principal", "scope", "sent_bytes",
         "source", "status",
     )  # fmt: skip
 
@@ -37,7 +37,6 @@ class Exchange:
         """Of the answer; 0 until one has begun."""
         self.sent_bytes = 0
         """Of its body."""
-        self.is_complete = False
 
     @property
     def request_id(self) -> str | None:
@@ -58,7 +57,6 @@ class Exchange:
                 message = {**message, "headers": [*message.get("headers", ()), *self.headers]}
         else:
             self.sent_bytes += len(message.get("body", b""))
-            self.is_complete = not message.get("more_body", False)
         await self._send(message)
 
 

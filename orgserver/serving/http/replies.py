@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 
 from mcp_types import INVALID_REQUEST
 from starlette.types import Send
 
 JSON = b"application/json"
+MCP_PATH = "/mcp"
 _TEXT = b"text/plain; charset=utf-8"
 _NO_CONTENT = 204
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -33,6 +35,16 @@ def make_error_reply(status: int, message: str, *, code: int = INVALID_REQUEST, 
     """A refusal of a request to ``/mcp`` in JSON-RPC's form, of which no id is known."""
     error = {"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": message}}
     return Reply(status, json.dumps(error).encode(), JSON, headers)
+
+
+def make_not_found_reply() -> Reply:
+    """For a path at which nothing is."""
+    return make_text_reply(404, f"nothing is here; MCP is at {MCP_PATH}")
+
+
+def retry_after(seconds: float) -> Headers:
+    """The header that says when to try again: in a second, at least."""
+    return ((b"retry-after", str(max(math.ceil(seconds), 1)).encode()),)
 
 
 async def send_reply(send: Send, reply: Reply) -> None:

@@ -6,12 +6,10 @@ come in a flood: little is read of them, and they are put on record in groups, w
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from mcp.server.lowlevel import Server
 from mcp_types.version import LATEST_HANDSHAKE_VERSION, SUPPORTED_PROTOCOL_VERSIONS
-from pydantic_core import from_json
 from starlette.types import Message, Receive, Scope
 
 from orgserver.model.errors import CallError, Throttled
@@ -19,8 +17,8 @@ from orgserver.model.orgs import Caller
 from orgserver.services.composition import Services
 from orgserver.serving.envelopes import Envelope
 from orgserver.serving.http.limits import Leave, Limits, Refusal
-from orgserver.serving.http.messages.body import has_many_values
-from orgserver.serving.http.replies import Reply, make_error_reply
+from orgserver.serving.http.messages.body import Gone, read_body, read_object
+from orgserver.serving.http.replies import Reply, make_error_reply, retry_after
 from orgserver.serving.refused_calls import record_throttled
 from orgserver.tools import results
 from orgserver.tools.tool import org_of
@@ -53,7 +51,7 @@ class Throttling:
         if not isinstance(admitted, Refusal):
             return admitted
         error = _make_error(admitted)
-        request = _read_request(await _read_body(receive)) if scope["method"] == "POST" else None
+        request = await _read_request(receive) if scope["method"] == "POST" else None
         if request is not None and request.get("method") == "tools/call":
             return await self._refuse_call(caller, request, error, scope)
         return _with_pause(make_error_reply(_TOO_MANY_REQUESTS, f"{error}; {error.hint}", code=_RATE_LIMITED), error)
@@ -104,35 +102,21 @@ def _make_error(refusal: Refusal) -> Throttled:
 
 
 def _with_pause(reply: Reply, error: Throttled) -> Reply:
-    pause = (b"retry-after", str(max(math.ceil(error.seconds), 1)).encode())
-    return Reply(reply.status, reply.body, reply.content_type, (*reply.headers, pause))
+    return Reply(reply.status, reply.body, reply.content_type, reply.headers + retry_after(error.seconds))
 
 
-async def _read_body(receive: Receive) -> bytes:
-    """The body, or nothing where it is long or its client goes away."""
-    body = b""
-    while len(body) <= MOST_READ:
-        message = await receive()
-        if message["type"] != "http.request":
-            return b""
-        body += message.get("body", b"")
-        if not message.get("more_body", False):
-            return body if len(body) <= MOST_READ else b""
-    return b""
-
-
-def _read_request(body: bytes) -> dict[str, Any] | None:
-    """The JSON-RPC request in a body; None where there is none that can be answered."""
+async def _read_request(receive: Receive) -> dict[str, Any] | None:
+    """The JSON-RPC request in a body; None where there is none that can be answered, or its client goes away."""
     try:
-        request = from_json(body) if body and not has_many_values(body, MOST_VALUES) else None
-    except ValueError:
+        body = await read_body(receive, 0, MOST_READ)
+    except Gone:
         return None
-    has_id = isinstance(request, dict) and type(request.get("id")) in (int, str)
-    return request if has_id else None
+    request = read_object(body, MOST_VALUES) if isinstance(body, bytes) else {}
+    return request if type(request.get("id")) in (int, str) else None
 
 
 def _version_of(scope: Scope) -> str:
     """The version of the protocol that a request says it speaks."""
-    named = [value for name, value in scope["headers"] if name == b"mcp-protocol-version"]
-    version = named[0].decode("latin-1") if named else ""
+    versions = [value for name, value in scope["headers"] if name == b"mcp-protocol-version"]
+    version = versions[0].decode("latin-1") if versions else ""
     return version if version in SUPPORTED_PROTOCOL_VERSIONS else LATEST_HANDSHAKE_VERSION

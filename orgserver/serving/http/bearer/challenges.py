@@ -11,11 +11,18 @@ from collections.abc import Iterable
 
 from orgserver.model.access.principals import PERMISSIONS, Permission
 from orgserver.model.access.scopes import scope_text
-from orgserver.serving.http.replies import JSON, Headers, Reply, make_error_reply, make_text_reply
+from orgserver.serving.http.replies import (
+    JSON,
+    MCP_PATH,
+    Headers,
+    Reply,
+    make_error_reply,
+    make_not_found_reply,
+    make_text_reply,
+)
 
 _WELL_KNOWN = "/.well-known/oauth-protected-resource"
-_MCP = "/mcp"
-METADATA_PATHS = frozenset({_WELL_KNOWN, _WELL_KNOWN + _MCP})
+METADATA_PATHS = frozenset({_WELL_KNOWN, _WELL_KNOWN + MCP_PATH})
 """At the address that belongs to ``/mcp``, and where older clients look."""
 _METHODS = ("GET", "HEAD")
 _FORBIDDEN = 403
@@ -50,11 +57,11 @@ class Challenges:
     def answer_metadata(self, url: str, method: str) -> Reply:
         """The metadata of this server as a protected resource (RFC 9728); 404 where no issuer protects it."""
         if self._issuer is None:
-            return make_text_reply(404, "nothing is here; MCP is at /mcp")
+            return make_not_found_reply()
         if method not in _METHODS:
             return make_text_reply(405, "only GET is answered here", ((b"allow", b"GET, HEAD"),))
         document = {
-            "resource": url + _MCP,
+            "resource": url + MCP_PATH,
             "authorization_servers": [self._issuer],
             "scopes_supported": scope_text(PERMISSIONS).split(" "),
             "bearer_methods_supported": ["header"],
@@ -65,5 +72,5 @@ class Challenges:
     def _headers(self, url: str, error: str = "", scopes: str = scope_text(PERMISSIONS)) -> Headers:
         parts = ['realm="orgserver"'] + ([error] if error else [])
         if self._issuer is not None:
-            parts += [f'resource_metadata="{url}{_WELL_KNOWN}{_MCP}"', f'scope="{scopes}"']
+            parts += [f'resource_metadata="{url}{_WELL_KNOWN}{MCP_PATH}"', f'scope="{scopes}"']
         return ((b"www-authenticate", f"Bearer {', '.join(parts)}".encode()),)

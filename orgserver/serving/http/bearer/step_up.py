@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from pydantic_core import from_json
 from starlette.types import Message, Receive
 
 from orgserver.model.access.principals import Permission
@@ -18,7 +17,7 @@ from orgserver.model.errors import CallError, Forbidden
 from orgserver.model.orgs import Caller
 from orgserver.services.composition import Services
 from orgserver.serving.http.bearer.challenges import Challenges
-from orgserver.serving.http.messages.body import has_many_values
+from orgserver.serving.http.messages.body import read_object
 from orgserver.serving.http.replies import Reply
 from orgserver.serving.refused_calls import record_throttled
 from orgserver.tools.tool import ToolSpec
@@ -46,7 +45,7 @@ class StepUp:
         if caller.scopes is None:
             return receive
         body, receive_again = await _read_ahead(receive, self._max_body)
-        message = _parse(body)
+        message = read_object(body)
         permission = self._find_permission(message)
         if permission is None or permission in caller.scopes:
             return receive_again
@@ -89,12 +88,3 @@ async def _read_ahead(receive: Receive, most: int) -> tuple[bytes, Receive]:
         return next(waiting, None) or await receive()
 
     return body if size <= most else b"", receive_again
-
-
-def _parse(body: bytes) -> dict[str, Any]:
-    """The one message of a body; nothing where it holds none: whoever answers it says what is wrong."""
-    try:
-        message = from_json(body) if body and not has_many_values(body) else None
-    except ValueError:
-        return {}
-    return message if isinstance(message, dict) else {}

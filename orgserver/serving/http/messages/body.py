@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from pydantic_core import from_json
 from starlette.types import Receive
 
 from orgserver.serving.http.replies import Reply, make_error_reply
@@ -17,13 +20,13 @@ class Gone(Exception):
     """The client left before it had said all."""
 
 
-async def read_body(receive: Receive, said_length: int, max_body: int) -> bytes | Reply:
+async def read_body(receive: Receive, content_length: int, max_body: int) -> bytes | Reply:
     """Read it; or the reply to one that is too long, of which the rest is not read, or that holds too much."""
-    if said_length > max_body:
+    if content_length > max_body:
         return _refuse(max_body)
     parts: list[bytes] = []
-    length, is_more = 0, True
-    while is_more:
+    length, has_more = 0, True
+    while has_more:
         message = await receive()
         if message["type"] != "http.request":
             raise Gone
@@ -32,7 +35,7 @@ async def read_body(receive: Receive, said_length: int, max_body: int) -> bytes 
         if length > max_body:
             return _refuse(max_body)
         parts.append(part)
-        is_more = message.get("more_body", False)
+        has_more = message.get("more_body", False)
     body = parts[0] if len(parts) == 1 else b"".join(parts)
     return _MUCH if has_many_values(body) else body
 
@@ -40,6 +43,15 @@ async def read_body(receive: Receive, said_length: int, max_body: int) -> bytes 
 def has_many_values(body: bytes, most: int = MOST_VALUES) -> bool:
     """Whether JSON may hold more values than that, by the signs that begin one, in its texts too."""
     return len(body) > most and sum(map(body.count, _SIGNS)) > most
+
+
+def read_object(body: bytes, most_values: int = MOST_VALUES) -> dict[str, Any]:
+    """The JSON object that a body is; an empty one where it is none, or holds too much: who answers it says why."""
+    try:
+        message = from_json(body) if body and not has_many_values(body, most_values) else None
+    except ValueError:
+        return {}
+    return message if isinstance(message, dict) else {}
 
 
 def _refuse(max_body: int) -> Reply:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from mcp.shared.inbound import MCP_PROTOCOL_VERSION_HEADER
 from starlette.types import Scope
 
+from orgserver.serving.clients import is_handshake_version
 from orgserver.serving.http.replies import JSON, Reply, make_error_reply
 
 _EVENTS = b"text/event-stream"
@@ -30,6 +31,11 @@ class Headers:
         """The version of the protocol, where it is said."""
         version = self.values.get(_VERSION)
         return version.decode("latin-1") if version is not None else None
+
+    @property
+    def is_modern(self) -> bool:
+        """Whether that is one without a handshake: 2026-07-28 or later."""
+        return not is_handshake_version(self.version)
 
     @property
     def length(self) -> int:

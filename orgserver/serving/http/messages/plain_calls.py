@@ -11,7 +11,6 @@ from typing import Any
 
 from mcp.server.lowlevel import Server
 from mcp.shared.inbound import MCP_METHOD_HEADER, MCP_NAME_HEADER, MCP_PARAM_HEADER_PREFIX, decode_header_value
-from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
 from orgserver.serving.clients import StatelessClients
 from orgserver.serving.http.messages.headers import Headers
@@ -39,19 +38,16 @@ class PlainPosts:
         """The call that a request is; None where the SDK is to read it, and to refuse it where it must."""
         if headers.has_duplicates or b'"tools/call"' not in body:
             return None
-        version = headers.version
-        call = read_plain_call(body, self._trace_members, partial(self._clients.identify, version))
+        call = read_plain_call(body, self._trace_members, partial(self._clients.identify, headers.version))
         if call is None or call.tool not in self._tool_calls:  # the server may have been given other tools than ours
             return None
-        if version is None or version in HANDSHAKE_PROTOCOL_VERSIONS:
-            return call
-        return call if self._is_mirrored(call, headers.values) else None
+        return None if headers.is_modern and not self._is_mirrored(call, headers.values) else call
 
     def _is_mirrored(self, call: PlainCall, headers: dict[bytes, bytes]) -> bool:
         return (
             headers.get(_METHOD) == b"tools/call"
             and _decode(headers.get(_NAME)) == call.tool
-            and (self._is_org_mirrored(call, headers.get(_ORG)))
+            and self._is_org_mirrored(call, headers.get(_ORG))
         )
 
     def _is_org_mirrored(self, call: PlainCall, header: bytes | None) -> bool:

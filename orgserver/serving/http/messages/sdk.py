@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from mcp.server.lowlevel import Server
@@ -18,7 +19,6 @@ from mcp.shared.inbound import (
     validate_mcp_param_headers,
 )
 from mcp_types import PARSE_ERROR, JSONRPCMessage, JSONRPCRequest
-from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from pydantic_core import from_json
 from starlette.datastructures import Headers as RawHeaders
 from starlette.types import Message, Receive, Scope, Send
@@ -43,12 +43,8 @@ class SdkMessages:
     def __init__(self, server: Server[Any], max_body: int, record_refusal: RecordRefusal) -> None:
         self._find_schema = server.get_tool_input_schema
         self._record_refusal = record_refusal
-        self._by_json, self._by_events = (
-            StreamableHTTPSessionManager(
-                server, stateless=True, json_response=json_response, max_request_body_size=max_body
-            )
-            for json_response in (True, False)
-        )
+        make_manager = partial(StreamableHTTPSessionManager, server, stateless=True, max_request_body_size=max_body)
+        self._by_json, self._by_events = make_manager(json_response=True), make_manager(json_response=False)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -83,12 +79,12 @@ class SdkMessages:
         await send_reply(send, Reply(400, json.dumps(content).encode()))
 
     async def _record(self, caller: Caller, request_id: str | int | None, tool: object) -> None:
-        named = replace(caller, request_id=None if request_id is None else str(request_id))
-        await self._record_refusal(named, tool if isinstance(tool, str) else None)
+        caller = replace(caller, request_id=None if request_id is None else str(request_id))
+        await self._record_refusal(caller, tool if isinstance(tool, str) else None)
 
     def _is_refused_call(self, message: JSONRPCMessage, headers: Headers, scope: Scope) -> bool:
         """Whether the SDK will refuse a call for what its headers or its envelope say, before we hear of it."""
-        if not isinstance(message, JSONRPCRequest) or message.method != "tools/call" or _is_legacy(headers):
+        if not isinstance(message, JSONRPCRequest) or message.method != "tools/call" or not headers.is_modern:
             return False
         raw = RawHeaders(scope=scope)
         params = message.params or {}
@@ -106,7 +102,7 @@ class SdkMessages:
 
 def _read(body: bytes, headers: Headers) -> JSONRPCMessage:
     message = read_message(body)
-    if _is_legacy(headers):
+    if not headers.is_modern:
         try:
             from_json(body)
         except ValueError:  # half a surrogate pair, which the SDK reads only from 2026-07-28 on
@@ -114,15 +110,11 @@ def _read(body: bytes, headers: Headers) -> JSONRPCMessage:
     return message
 
 
-def _is_legacy(headers: Headers) -> bool:
-    return headers.version is None or headers.version in HANDSHAKE_PROTOCOL_VERSIONS
-
-
 def _may_stream(message: JSONRPCMessage, headers: Headers) -> bool:
     """Whether the answer may be a stream; up to 2025-11-25 the SDK makes one always or never."""
     if not headers.takes_events or not isinstance(message, JSONRPCRequest):
         return False
-    return not _is_legacy(headers) or message.method == "tools/call"
+    return headers.is_modern or message.method == "tools/call"
 
 
 def _replay(body: bytes) -> Receive:

@@ -11,12 +11,12 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 from orgserver.model.access.principals import Principal
 from orgserver.model.errors import StoreError
 from orgserver.services.doctor.readiness import Readiness
-from orgserver.serving.http.replies import JSON, Reply, make_text_reply
+from orgserver.serving.http.replies import JSON, MCP_PATH, Reply, make_text_reply
 
 HEALTH, READINESS, METRICS = "/healthz", "/readyz", "/metrics"
 PROBES = frozenset({HEALTH, READINESS})
 PAGES = PROBES | {METRICS}
-_ROUTES = PAGES | {"/mcp"}
+_ROUTES = PAGES | {MCP_PATH}
 _METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 _FRESH_SECONDS = 1.0
 """How long figures serve: whoever asks without a pause costs the store nothing."""
