@@ -115,7 +115,7 @@ async def _read(response: httpx.Response, grow: Grow | None) -> HttpReply:
     body = ReplyBody(headers.get("content-encoding"), grow)
     async for chunk in stream:
         await body.add(chunk)
-    content = body.content()
+    content = await body.content()
     for name in _OF_THE_WIRE:
         headers.pop(name, None)
     return HttpReply(response.status_code, headers, content)

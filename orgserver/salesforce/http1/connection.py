@@ -124,7 +124,7 @@ class Connection(asyncio.Protocol):
         headers = parser.headers
         for name in ("content-encoding", "content-length", "transfer-encoding"):
             headers.pop(name, None)
-        return HttpReply(parser.status, headers, body.content())
+        return HttpReply(parser.status, headers, await body.content())
 
     @staticmethod
     def _begin(transport: asyncio.Transport, head: bytes, body: bytes) -> memoryview:

@@ -12,7 +12,6 @@ all the same: ``x-gzip``, ``deflate`` (zlib's form, which RFC 9110 means, and th
 from __future__ import annotations
 
 import asyncio
-import io
 import zlib
 from collections.abc import Generator, Iterator
 from functools import lru_cache
@@ -25,6 +24,8 @@ MAX_BODY: Final = 32 * 1024 * 1024
 """The largest reply we read, in bytes, compressed or not."""
 PIECE: Final = 256 * 1024
 """The most that comes out at once, in bytes; of what is larger in all, each part is unpacked in a thread."""
+JOINED_INLINE: Final = 1024 * 1024
+"""Bytes that are put together on the event loop; for more, 10 ms at most, others would wait."""
 MAX_CODINGS: Final = 3
 MAX_MEMBERS: Final = 1_000
 """How many gzip members a body may have: an empty one costs 20 bytes to send, and far more to read."""
@@ -39,9 +40,7 @@ class ReplyBody:
     def __init__(self, content_encoding: str | None, grow: Grow | None) -> None:
         """Begin; ``content_encoding`` has its headers' values in their order. ReplyLost for a coding not known."""
         self._grow = grow
-        self._first = b""
-        self._all: io.BytesIO | None = None
-        """What has come, once it is more than one part: to put 32 MiB together at the end would take 10 ms at once."""
+        self._parts: list[bytes] = []
         self._received = self._size = 0
         self._unpacker = _Unpacker(content_encoding, MAX_BODY) if content_encoding else None
 
@@ -66,24 +65,29 @@ class ReplyBody:
             return next(parts, None)
         return await asyncio.get_running_loop().run_in_executor(None, next, parts, None)
 
-    def content(self) -> bytes:
+    async def content(self) -> bytes:
         """The whole body; ReplyLost if it ends before what was packed into it does."""
         if self._unpacker is not None:
             self._unpacker.finish()
-        return self._first if self._all is None else self._all.getvalue()
+        if len(self._parts) == 1:
+            return self._parts[0]
+        parts, self._parts = self._parts, []
+        if self._size <= JOINED_INLINE:
+            return b"".join(parts)
+        return await asyncio.to_thread(_join, parts)
 
     async def _keep(self, part: bytes) -> None:
-        if not self._size:
-            self._first = part
-        else:
-            if self._all is None:
-                self._all = io.BytesIO()
-                self._all.write(self._first)
-                self._first = b""
-            self._all.write(part)
         self._size += len(part)
+        self._parts.append(part)
         if self._grow is not None:
             await self._grow(self._size)
+
+
+def _join(parts: list[bytes]) -> bytes:
+    content = b"".join(parts)
+    while parts:
+        parts.pop()  # one by one: to give all of them back at once takes as long as to put them together
+    return content
 
 
 def too_large() -> ReplyLost:
