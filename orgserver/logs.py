@@ -31,6 +31,7 @@ _TOKENS = re.compile(
     r"|eyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]+\.[0-9A-Za-z_-]+"
     r"|osk_[0-9A-Za-z]{8,}"
 )
+_UNPLAIN = re.compile(r'[\s="]')
 _BATCH_SECONDS = 0.05
 _MOST_LINES = 5_000
 _encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
@@ -41,9 +42,14 @@ def mask_tokens(text: str) -> str:
     return _TOKENS.sub("•••", text)
 
 
+def _quote(value: object) -> object:
+    """A field's value in quotes where it could be read as more fields: clients choose some of them."""
+    return _encode(value) if isinstance(value, str) and _UNPLAIN.search(value) else value
+
+
 class _Console(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        fields = " ".join(f"{name}={value}" for name, value in _fields(record).items())
+        fields = " ".join(f"{name}={_quote(value)}" for name, value in _fields(record).items())
         time = _time(record)[11:19]
         line = escape_text(
             f"{time} {record.levelname.lower():7} {record.name}: {record.getMessage()} {fields}".rstrip()

@@ -148,3 +148,15 @@ def test_nobody_who_logs_waits_for_a_reader(log: Log, monkeypatch: pytest.Monkey
 
         assert time.monotonic() - began < 2
         assert sum(len(reader.readline()) > 1_000 for _ in range(1_000)) == 1_000
+
+
+def test_what_a_client_chose_is_no_other_field(log) -> None:
+    out = log()
+    logging.getLogger("orgserver.access").info(
+        "request", extra={"request": 'a status=200 principal="root"', "path": "/a b\nc", "principal": "ada"}
+    )
+
+    (line,) = out.getvalue().splitlines()
+    assert line.endswith(
+        r'orgserver.access: request request="a status=200 principal=\"root\"" path="/a b\nc" principal=ada'
+    )
