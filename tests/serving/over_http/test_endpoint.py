@@ -56,6 +56,18 @@ async def test_what_is_no_message_of_a_client_is_refused_as_the_protocol_says(ve
             assert (answer.status, answer.headers[b"allow"]) == (405, b"POST")
 
 
+@pytest.mark.parametrize("version", ["2025-11-25", MODERN])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "utf-8-sig", "latin-1"])
+async def test_a_message_in_another_encoding_is_none(version: str, encoding: str) -> None:
+    body = call_of(version, LIST, 7, org="acme").decode()
+    async with serving(past_sdk=True) as posts:
+        odd = body.replace("acme", "acm\u00e9").encode(encoding)
+        answer = await posts.post(odd, headers_of(version, body.encode()))
+
+        assert (answer.status, answer.messages[0]["error"]["code"]) == (400, -32700)
+        assert posts.operations.calls == []
+
+
 async def test_both_generations_begin_without_a_session() -> None:
     async with serving(past_sdk=True) as posts:
         hello = line_of("initialize", INITIALIZE)

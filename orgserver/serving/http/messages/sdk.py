@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from codecs import BOM_UTF8
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -101,6 +102,9 @@ class SdkMessages:
 
 
 def _read(body: bytes, headers: Headers) -> JSONRPCMessage:
+    """Read a message; Unreadable for what others would read otherwise: JSON between programs is in UTF-8 (RFC 8259)."""
+    if not _is_utf_8(body):
+        raise Unreadable(PARSE_ERROR, "this is not JSON in UTF-8", read_fragment(body))
     message = read_message(body)
     if not headers.is_modern:
         try:
@@ -108,6 +112,17 @@ def _read(body: bytes, headers: Headers) -> JSONRPCMessage:
         except ValueError:  # half a surrogate pair, which the SDK reads only from 2026-07-28 on
             raise Unreadable(PARSE_ERROR, "this is not JSON in UTF-8", read_fragment(body)) from None
     return message
+
+
+def _is_utf_8(body: bytes) -> bool:
+    """Whether it is; Python's reader would take UTF-16 and UTF-32, too, whose ASCII has zeros, and marks of order."""
+    if b"\0" in body or body.startswith(BOM_UTF8):
+        return False
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _may_stream(message: JSONRPCMessage, headers: Headers) -> bool:
