@@ -5,17 +5,14 @@ An issuer is the operator's choice; where its keys are is the issuer's, and it m
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-_HTTPS_PORT = 443
-_DEFAULT_PORTS = {"https": _HTTPS_PORT, "http": 80}
+from orgserver.model.hosts import DEFAULT_PORTS, bracket, is_host_name, is_loopback, parse_address
+
 _UNSAFE = re.compile(r"[\x00-\x20\x7f\\<>\"^`{|}]")
-_LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 _PATH = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@-]+)*/?")
-_MAX_HOST = 253
 _MAX_URL = 2_048
 
 
@@ -37,8 +34,7 @@ class CheckedUrl:
     @property
     def authority(self) -> str:
         """``host[:port]``."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host + (f":{self.port}" if self.port != _DEFAULT_PORTS[self.scheme] else "")
+        return bracket(self.host) + (f":{self.port}" if self.port != DEFAULT_PORTS[self.scheme] else "")
 
     @property
     def text(self) -> str:
@@ -52,7 +48,7 @@ class CheckedUrl:
     @property
     def is_loopback(self) -> bool:
         """Whether it is on this machine by name."""
-        return _is_loopback(self.host)
+        return is_loopback(self.host)
 
 
 def check_issuer(text: str) -> CheckedUrl:
@@ -71,7 +67,7 @@ def check_keys_url(text: str, issuer: CheckedUrl) -> CheckedUrl:
     url = _read_url(text)
     if url.origin == issuer.origin or (url.is_loopback and issuer.is_loopback):
         return url
-    if url.is_loopback or url.scheme != "https" or url.port != _HTTPS_PORT:
+    if url.is_loopback or url.scheme != "https" or url.port != DEFAULT_PORTS["https"]:
         raise ValueError("its keys are at an address that another host may not name")
     return url
 
@@ -94,33 +90,25 @@ def _read_url(text: str) -> CheckedUrl:
         port = parts.port
     except ValueError:
         raise ValueError("the URL has a host or port that does not exist") from None
-    if parts.scheme not in _DEFAULT_PORTS or not text.startswith(f"{parts.scheme}://"):
+    if parts.scheme not in DEFAULT_PORTS or not text.startswith(f"{parts.scheme}://"):
         raise ValueError("the URL must begin with https://")
     if "@" in parts.netloc or "%" in parts.netloc or "#" in text:
         raise ValueError("the URL must hold no user name, no fragment, and a plain host")
     host = (parts.hostname or "").lower()
     _check_host(host)
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         raise ValueError("the URL must be https, for it is not on this machine")
     if port == 0 or parts.netloc.endswith(":"):
         raise ValueError("the URL has a host or port that does not exist")
     if not _PATH.fullmatch(parts.path) or any(step in (".", "..") for step in parts.path.split("/")):
         raise ValueError("the URL has a path that no issuer has")
-    return CheckedUrl(parts.scheme, host, port or _DEFAULT_PORTS[parts.scheme], parts.path, parts.query)
+    return CheckedUrl(parts.scheme, host, port or DEFAULT_PORTS[parts.scheme], parts.path, parts.query)
 
 
 def _check_host(host: str) -> None:
-    if _is_loopback(host):
+    if is_loopback(host):
         return
-    labels = host.split(".")
-    if len(host) > _MAX_HOST or not all(_LABEL.fullmatch(label) for label in labels):
-        raise ValueError("the URL's host is no host name")
-    if labels[-1].isdigit() or labels[-1].startswith("0x"):  # 127.1 and 2130706433 are addresses in disguise
+    if parse_address(host) is not None:
         raise ValueError("the URL's host is an address, not a name")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    if not is_host_name(host):
+        raise ValueError("the URL's host is no host name")

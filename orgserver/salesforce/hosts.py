@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
+
+from orgserver.model.hosts import DEFAULT_PORTS, bracket, is_host_name, is_loopback, parse_address
 
 SUFFIXES = (
     ".salesforce.com",
@@ -18,10 +19,7 @@ SUFFIXES = (
 )
 """Salesforce's domains; a host must end in one on a label boundary."""
 
-_LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
-_MAX_HOST = 253
-_HTTPS_PORT = 443
-_DEFAULT_PORTS = {"https": _HTTPS_PORT, "http": 80}
+_HTTPS_PORT = DEFAULT_PORTS["https"]
 _UNSAFE = re.compile(r"[\x00-\x20\x7f\\<>\"^`{|}]")
 
 
@@ -37,16 +35,14 @@ def check_url(text: str, trusted: Sequence[str] = ()) -> str:
     trusting the host would help.
     """
     scheme, host, port = _parts(text)
-    literal = _literal(host)
-    if literal is None:
-        _check_labels(host)
-    host_part = f"[{host}]" if ":" in host else host
-    name = host_part if port == _DEFAULT_PORTS[scheme] else f"{host_part}:{port}"
+    is_address = _check_host(host)
+    host_part = bracket(host)
+    name = host_part if port == DEFAULT_PORTS[scheme] else f"{host_part}:{port}"
     if _is_trusted(host_part, port, trusted):
-        if scheme == "http" and not _is_loopback(host, literal):
+        if scheme == "http" and not is_loopback(host):
             raise ValueError(f"{name} is not on this machine, so it must be https")
         return f"{scheme}://{name}"
-    if literal is not None or not host.endswith(SUFFIXES):
+    if is_address or not host.endswith(SUFFIXES):
         raise ForeignHost(f"{name} is not one of Salesforce's own hosts")
     if scheme != "https" or port != _HTTPS_PORT:
         raise ValueError(f"{name} must be reached by https on port 443")
@@ -79,13 +75,13 @@ def _parts(text: str) -> tuple[str, str, int]:
         port = parts.port
     except ValueError:
         raise ValueError("the URL has a host or port that does not exist") from None
-    if parts.scheme not in _DEFAULT_PORTS:
+    if parts.scheme not in DEFAULT_PORTS:
         raise ValueError("the URL must begin with https://")
     if "@" in parts.netloc:
         raise ValueError("the URL must not hold a user name")
     if not parts.hostname:
         raise ValueError("the URL names no host")
-    return parts.scheme, parts.hostname.lower(), _DEFAULT_PORTS[parts.scheme] if port is None else port
+    return parts.scheme, parts.hostname.lower(), DEFAULT_PORTS[parts.scheme] if port is None else port
 
 
 def check_host(text: str) -> str:
@@ -100,8 +96,7 @@ def check_host(text: str) -> str:
         good = False
     if not good or _UNSAFE.search(name) or not name.isascii():
         raise ValueError("a trusted host is HOST or HOST:PORT, without scheme or path")
-    if _literal(parts.hostname or "") is None:
-        _check_labels(parts.hostname or "")
+    _check_host(parts.hostname or "")
     return name
 
 
@@ -113,19 +108,9 @@ def _is_trusted(host_part: str, port: int, trusted: Sequence[str]) -> bool:
     return False
 
 
-def _check_labels(host: str) -> None:
-    if len(host) > _MAX_HOST or not all(_LABEL.fullmatch(label) for label in host.split(".")):
+def _check_host(host: str) -> bool:
+    """Whether a host is an address; ValueError where it is no name either."""
+    is_address = parse_address(host) is not None
+    if not is_address and not is_host_name(host):
         raise ValueError("the URL's host is no valid host name")
-    if host.rsplit(".", 1)[-1].isdigit():  # 127.1 and 2130706433 are addresses in disguise
-        raise ValueError("the URL's host is no valid host name")
-
-
-def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        return None
-
-
-def _is_loopback(host: str, literal: ipaddress.IPv4Address | ipaddress.IPv6Address | None) -> bool:
-    return literal.is_loopback if literal is not None else host == "localhost"
+    return is_address

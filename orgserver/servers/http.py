@@ -12,13 +12,13 @@ from functools import partial
 
 from orgserver.app import App
 from orgserver.model.access.principals import Principal
+from orgserver.model.hosts import bracket
 from orgserver.oauth.access_tokens import AccessTokenVerifier
 from orgserver.oauth.issuer import make_verifier
 from orgserver.salesforce.connections import build_tls_context
 from orgserver.servers.shared import end_by_signals, make_ending, trace_members_past_sdk
 from orgserver.services.doctor.readiness import Readiness
 from orgserver.serving.http import server as http
-from orgserver.serving.http.addresses import bracket
 from orgserver.serving.http.app import HttpApp
 from orgserver.serving.http.authentication import Authenticator
 from orgserver.serving.http.bearer.challenges import Challenges

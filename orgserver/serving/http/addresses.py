@@ -8,14 +8,11 @@ import socket
 from urllib.parse import SplitResult, urlsplit
 
 from orgserver.model.errors import ConfigError
+from orgserver.model.hosts import DEFAULT_PORTS, bracket, is_host_name, is_loopback, parse_address
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-DEFAULT_PORTS = {"http": 80, "https": 443}
 _HIGHEST_PORT = 65_535
-_LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
-_MAX_NAME = 253
 _URL = re.compile(r"[!-~]+")
 
 
@@ -107,32 +104,10 @@ def read_network(text: str) -> Network:
     return network
 
 
-def parse_address(text: str) -> _Address | None:
-    """An IP address, one of IPv4 in its own form; None if it is none."""
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return None
-    if isinstance(address, ipaddress.IPv6Address):
-        return None if address.scope_id else address.ipv4_mapped or address
-    return address
-
-
-def is_loopback(text: str) -> bool:
-    """Whether only this machine reaches it."""
-    address = parse_address(text)
-    return address.is_loopback if address is not None else text == "localhost"
-
-
 def is_unspecified(text: str) -> bool:
     """Whether it stands for every address of the machine."""
     address = parse_address(text)
     return address is not None and address.is_unspecified
-
-
-def bracket(host: str) -> str:
-    """A host as it stands in a URL."""
-    return f"[{host}]" if ":" in host else host
 
 
 def split_port(host: str) -> tuple[str, int | None]:
@@ -160,14 +135,9 @@ def _split(text: str) -> SplitResult | None:
         has_port = parts.port is None or parts.port > 0
     except ValueError:
         return None
-    return parts if has_port and not parts.netloc.endswith(":") and _is_host(parts.hostname or "") else None
-
-
-def _is_host(host: str) -> bool:
-    if parse_address(host) is not None:
-        return True
-    labels = host.split(".")
-    return len(host) <= _MAX_NAME and not labels[-1].isdigit() and all(_LABEL.fullmatch(each) for each in labels)
+    host = parts.hostname or ""
+    is_host = parse_address(host) is not None or is_host_name(host)
+    return parts if has_port and not parts.netloc.endswith(":") and is_host else None
 
 
 def _without_user(text: str) -> str:

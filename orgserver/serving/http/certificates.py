@@ -10,7 +10,7 @@ from pathlib import Path
 from cryptography import x509
 
 from orgserver.model.errors import ConfigError
-from orgserver.serving.http.addresses import bracket
+from orgserver.model.hosts import bracket
 
 logger = logging.getLogger("orgserver.http")
 

@@ -8,15 +8,9 @@ from urllib.parse import urlsplit
 
 from starlette.types import Scope
 
+from orgserver.model.hosts import DEFAULT_PORTS, bracket, is_loopback, parse_address
 from orgserver.serving.http import proxies
-from orgserver.serving.http.addresses import (
-    DEFAULT_PORTS,
-    bracket,
-    is_loopback,
-    is_unspecified,
-    parse_address,
-    split_port,
-)
+from orgserver.serving.http.addresses import is_unspecified, split_port
 from orgserver.serving.http.options import HttpOptions
 from orgserver.serving.http.proxies import BadForwarding, Forwarding, TrustedProxies
 from orgserver.serving.http.replies import Headers, Reply, make_error_reply, make_not_found_reply

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orgserver.model.errors import ConfigError
+from orgserver.model.hosts import bracket, is_loopback
 from orgserver.serving.http import addresses
 from orgserver.serving.http.addresses import Network
 from orgserver.serving.http.bearer.issuers import refuse_bad_issuer
@@ -53,7 +54,7 @@ class HttpOptions:
         if self.public_url is not None:
             return self.public_url
         scheme = "https" if self.tls_cert is not None else "http"
-        return f"{scheme}://{addresses.bracket(self.host)}:{self.port}"
+        return f"{scheme}://{bracket(self.host)}:{self.port}"
 
 
 def read_options(
@@ -126,7 +127,7 @@ def _refuse_clear_text(options: HttpOptions) -> None:
             f"--public-url {options.public_url} is https, and nothing here speaks it",
             hint="--trust-proxy ADDRESS names the proxy that does; or give --tls-cert and --tls-key",
         )
-    if not addresses.is_loopback(options.host) and not is_encrypted_outside:
+    if not is_loopback(options.host) and not is_encrypted_outside:
         raise ConfigError(
             f"--http {options.host}: keys would cross the network in the clear",
             hint="give --tls-cert and --tls-key, or --public-url https://… with --trust-proxy; or listen on 127.0.0.1",

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from orgserver.serving.http.addresses import Network, parse_address
+from orgserver.model.hosts import parse_address
+from orgserver.serving.http.addresses import Network
 
 logger = logging.getLogger("orgserver.http")
 
