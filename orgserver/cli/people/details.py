@@ -57,7 +57,7 @@ def grant_lines(details: Mapping[str, Any]) -> list[str]:
 
 def grant_line(grant: Mapping[str, Any]) -> str:
     """A grant as people read it."""
-    end = f" until {_readable(grant['until'])}" if grant["until"] else ""
+    end = f" until {readable_time(grant['until'])}" if grant["until"] else ""
     over = ", which is over" if grant["ended"] else ""
     through = f" (group {grant['group']})" if grant.get("group") else ""
     return f"{grant['selector']}: {', '.join(grant['permissions'])}{end}{over}{through}"
@@ -65,8 +65,8 @@ def grant_line(grant: Mapping[str, Any]) -> str:
 
 def key_line(key: Mapping[str, Any]) -> str:
     """What is known of a key, as people read it."""
-    end = f" until {_readable(key['until'])}" if key["until"] and key["state"] == "active" else ""
-    used = _readable(key["last_used_at"]) if key["last_used_at"] else "never"
+    end = f" until {readable_time(key['until'])}" if key["until"] and key["state"] == "active" else ""
+    used = readable_time(key["last_used_at"]) if key["last_used_at"] else "never"
     return f"{key['id']}: {key['state']}{end}, last used {used}"
 
 
@@ -103,7 +103,7 @@ def _key_details(key: ApiKey) -> dict[str, Any]:
     }
 
 
-def _readable(time: str) -> str:
+def readable_time(time: str) -> str:
     """A time of the details as people read it, to the minute."""
     return f"{datetime.fromisoformat(time):%Y-%m-%d %H:%M} UTC"
 

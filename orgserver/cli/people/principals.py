@@ -114,6 +114,7 @@ def list_principals(wide: bool, as_json: bool) -> None:
 
 def _row(each: dict[str, Any]) -> tuple[object, ...]:
     active = [key for key in each["keys"] if key["state"] == "active"]
+    last_use = max((key["last_used_at"] for key in each["keys"] if key["last_used_at"]), default=None)
     return (
         each["name"],
         each["kind"],
@@ -122,7 +123,7 @@ def _row(each: dict[str, Any]) -> tuple[object, ...]:
         ", ".join(each["groups"]),
         "; ".join(details.grant_lines(each)),
         len(active) or None,
-        max((key["last_used_at"] for key in each["keys"] if key["last_used_at"]), default=None),
+        details.readable_time(last_use) if last_use else None,
     )
 
 
