@@ -31,7 +31,7 @@ _COMMANDS = {
     "remove-org": ("orgserver.cli.orgs.commands", "Remove an org and destroy its secrets."),
     "policy": ("orgserver.cli.policies.commands", "Show, compare and try the limits of an org."),
     "import-orgs": ("orgserver.cli.orgs.import_orgs", "Register many orgs at once."),
-    "serve": ("orgserver.cli.serving.serve", "Serve MCP on standard input and output."),
+    "serve": ("orgserver.cli.serving.serve", "Serve MCP on standard input and output, or over HTTP."),
     "connect": ("orgserver.cli.clients.connect", "Have an MCP client start orgserver: write its configuration."),
     "disconnect": ("orgserver.cli.clients.connect", "Take orgserver out of a client's configuration."),
     "open": ("orgserver.cli.orgs.open_org", "Open an org, or a record in it, in the browser."),

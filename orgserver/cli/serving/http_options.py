@@ -38,8 +38,15 @@ def http_options(command: F) -> F:
     command = click.option(
         "--oauth-issuer", "issuer", metavar="URL", help="Take access tokens of this identity provider beside API keys."
     )(command)
-    command = _list("--allow-origin", "allowed_origins", "ORIGIN", "Web pages of ORIGIN may call, too.")(command)
-    command = _list("--allow-host", "allowed_hosts", "HOST[:PORT]", "Clients may call it so, too.")(command)
+    command = _list(
+        "--allow-origin", "allowed_origins", "ORIGIN", "Web pages of ORIGIN may call, as https://app.example.com."
+    )(command)
+    command = _list(
+        "--allow-host",
+        "allowed_hosts",
+        "HOST[:PORT]",
+        "Another name that clients call it by.",
+    )(command)
     command = _list(
         "--trust-proxy",
         "trusted_proxies",
@@ -49,7 +56,9 @@ def http_options(command: F) -> F:
         flag_value=_LOOPBACK,
     )(command)
     command = click.option(
-        "--public-url", metavar="URL", help="How clients reach it through a proxy: https://HOST[:PORT]."
+        "--public-url",
+        metavar="URL",
+        help="How clients reach it, through a proxy or by TLS of its own: https://HOST[:PORT].",
     )(command)
     command = click.option("--tls-key", metavar="FILE", help="The private key of the certificate.")(command)
     return click.option("--tls-cert", metavar="FILE", help="Speak TLS by this certificate. SIGHUP reads it anew.")(

@@ -45,7 +45,9 @@ _REAL = ("database_url", "master_key", "master_key_file", "master_key_command", 
     epilog="Examples:\n\n  orgserver connect claude-code\n\n"
     "  orgserver serve --org acme,globex --read-only --toolset contacts\n\n"
     "  orgserver serve --principal ada\n\n  orgserver serve --sandbox\n\n"
+    "Over HTTP each caller has a key, which orgserver add-principal prints:\n\n"
     "  orgserver serve --http 127.0.0.1:8080\n\n"
+    "  orgserver serve --http 0.0.0.0:8443 --tls-cert chain.pem --tls-key key.pem\n\n"
     "  orgserver serve --http 127.0.0.1:8080 --public-url https://mcp.example.com --trust-proxy"
 )
 @click.option("--http", metavar="HOST:PORT", help="Serve many over HTTP, each with a key, in place of one on stdio.")
@@ -119,12 +121,17 @@ async def _serve_http(options: dict[str, Any]) -> None:
     start_logging(settings, in_batches=True)
     async with open_server_app(settings, metrics) as app:
         await _refuse_unknown_orgs(app, "--org" if options["orgs"] else "ORGSERVER_ORGS:")
+        await _warn_without_keys(app, http)
         await serve_http(app, http, options["label"], partial(_begin_http, http), metrics=metrics)
 
 
 def _begin_http(http: HttpOptions, port: int) -> None:
+    from orgserver.serving.http.addresses import is_unspecified  # noqa: PLC0415  # as above
+
     collect_again()
     logger.info("serving at %s/mcp", replace(http, port=port).url)
+    if http.public_url is None and is_unspecified(http.host):
+        logger.info("clients call it %s; --allow-host adds a name", ", ".join(http.allowed_hosts))
 
 
 async def _find_principal(app: App, name: str | None) -> Principal:
@@ -145,6 +152,15 @@ async def _warn_without_orgs(app: App, principal: Principal) -> None:
     if principal.is_local or await app.access.visible(Caller(principal, "stdio")):
         return
     logger.warning("%s may use none of the orgs of this server: orgserver access-report tells why", principal.name)
+
+
+async def _warn_without_keys(app: App, http: HttpOptions) -> None:
+    """Tell the operator where nobody can call: whoever tries is told of a wrong key alone."""
+    if http.issuer is not None:
+        return
+    now, principals = app.access.now(), await app.people.principals.all()
+    if all(key.is_over(now) for principal in principals for key in principal.keys):
+        logger.warning("nobody has a key yet: orgserver add-principal NAME --grant ALIAS:read prints one")
 
 
 async def _answer_early(settings: Settings, principal: str | None, stack: AsyncExitStack) -> EarlyLines | None:

@@ -18,6 +18,8 @@ _URL = re.compile(r"[!-~]+")
 
 def read_address(text: str, option: str) -> tuple[str, int]:
     """Host and port of ``HOST:PORT``; an IPv6 address stands in brackets. ConfigError says what is wrong."""
+    if "://" in text:
+        raise ConfigError(f"{option} {_without_user(text)} is a URL, no HOST:PORT", hint="127.0.0.1:8080, for example")
     host, colon, port = text.rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]

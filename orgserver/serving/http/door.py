@@ -31,7 +31,7 @@ _PREFLIGHT_HEADERS: Headers = (
     (b"access-control-max-age", b"600"),
 )
 
-_WRONG_HOST = make_error_reply(421, "this host is not served here")
+_WRONG_HOST = make_error_reply(421, "this host is not served here; --allow-host names it")
 _WRONG_ORIGIN = make_error_reply(403, "requests from this origin are not allowed")
 _WRONG_PATH = make_not_found_reply()
 _IN_THE_CLEAR = make_error_reply(403, "this request came unencrypted: use https")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import signal
 import socket
 import sys
@@ -26,6 +27,12 @@ from orgserver.serving.shutdown import Ending
 
 _BACKLOG = 128
 """All that wait may be taken at once, before anybody can look whether there is a place for them."""
+_ADVICE = {
+    errno.EADDRINUSE: "give another port, or 0 for a free one",
+    errno.EADDRNOTAVAIL: "give an address of this machine; 0.0.0.0 is every one of them",
+    errno.EACCES: "ports below 1024 are for root: give a higher one",
+}
+"""What to do about an address that cannot be had."""
 _TICK_SECONDS = 1.0
 _LOOK_SECONDS = 0.02
 _GOODBYE_SECONDS = 1.0
@@ -45,7 +52,7 @@ def listen(host: str, port: int, option: str) -> socket.socket:
         listening.close()
         raise ConfigError(
             f"{option} {host}:{port}: {error.strerror or error}",
-            hint="give another port, or 0 for a free one",
+            hint=_ADVICE.get(error.errno or 0, "give another address, or another port"),
         ) from None
     return listening
 

@@ -1,5 +1,7 @@
 """What ``serve`` refuses of its options over HTTP: in one line, before a store is made."""
 
+import asyncio
+import logging
 import socket
 from pathlib import Path
 
@@ -7,6 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from orgserver.cli.main import cli
+from orgserver.cli.serving.serve import _begin_http
+from orgserver.serving.http.options import HttpOptions
+from tests.faults.http_process import serving_http
 
 
 @pytest.mark.parametrize(
@@ -46,4 +51,37 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
 
     assert refusal.exit_code == 1
     assert f"--http {address}: Address already in use" in refusal.stderr
+    assert "hint: give another port" in refusal.stderr
     assert "Traceback" not in refusal.stderr
+
+
+def test_an_address_of_another_machine_is_named(tmp_path: Path) -> None:
+    words = ["serve", "--http", "203.0.113.7:0", "--public-url", "https://orgs.example.com", "--trust-proxy"]
+    refusal = CliRunner().invoke(cli, words, env={"ORGSERVER_HOME": str(tmp_path / "home")})
+
+    assert refusal.exit_code == 1
+    assert "hint: give an address of this machine" in refusal.stderr
+
+
+def test_on_every_address_the_names_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "orgserver.serve"):
+        _begin_http(HttpOptions("0.0.0.0", 0, tls_cert=Path("c.pem"), allowed_hosts=("orgs.example.com",)), 8443)
+
+    assert "serving at https://0.0.0.0:8443/mcp" in caplog.text
+    assert "clients call it orgs.example.com" in caplog.text
+
+
+def test_a_server_that_nobody_can_call_says_so(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    without_key = asyncio.run(_log_of_start(home))
+    added = CliRunner().invoke(cli, ["add-principal", "ada"], env={"ORGSERVER_HOME": str(home)})
+    with_key = asyncio.run(_log_of_start(home))
+
+    assert added.exit_code == 0
+    assert "nobody has a key yet" in without_key
+    assert "nobody has a key yet" not in with_key
+
+
+async def _log_of_start(home: Path) -> str:
+    async with serving_http(home) as served:
+        return served.log

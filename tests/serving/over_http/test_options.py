@@ -61,6 +61,8 @@ def options_with(pair: tls.Certificates, address: str = "0.0.0.0:0", **more) -> 
         ("127.0.0.1:http", {}, "is no HOST:PORT"),
         ("127.0.0.1:70000", {}, "is no HOST:PORT"),
         ("::1:8080", {}, "in brackets"),
+        ("http://127.0.0.1:8080", {}, "is a URL, no HOST:PORT"),
+        ("https://ada:geheim@127.0.0.1:8080", {}, "is a URL, no HOST:PORT"),
     ],
 )
 def test_a_bad_combination_is_refused(address: str, more: dict, message: str) -> None:
