@@ -41,6 +41,8 @@ MIDDLE_BYTES = 2 * 1024 * 1024
 _MIDDLE, _LARGE = 8, 2
 _MIDDLE_OF_ORG, _LARGE_OF_ORG = 2, 1
 _SMALL_READ, _SMALL_READ_OF_ORG = 2, 1
+_PAUSE = 0.002
+"""Between 256 KiB of a large reply and the next, for other calls: 128 MB/s are more than any org sends."""
 _WORK, _RESTS, _LONGEST_REST = 0.001, 4.0, 0.02
 """A thread that reads rests when it has worked so long, for so many times as long, and how long at most."""
 _OK = 200
@@ -175,6 +177,7 @@ class Reservation:
     _large: list[asyncio.Semaphore] = field(default_factory=list)
     _reading: list[asyncio.Semaphore] = field(default_factory=list)
     _thread: asyncio.Future[Any] | None = None
+    _pause_at: int = MIDDLE_BYTES
 
     def rests(self) -> Callable[[], None]:
         """What a thread calls between the steps of its reading."""
@@ -187,6 +190,9 @@ class Reservation:
             _give_back(self._middle)
         elif size > SMALL_BYTES and not self._middle and not self._large:
             await _take(self._middle, self._org.middle, self._all.middle)
+        if size > self._pause_at and self._all.calls > 1:
+            self._pause_at = size + SMALL_BYTES
+            await asyncio.sleep(_PAUSE)
 
     async def read(self, size: int, work: Callable[[], T]) -> T:
         """Do what reads a reply of so many bytes: in a thread if it is not small.
@@ -216,6 +222,7 @@ class Reservation:
     def release(self) -> None:
         """Give everything back, once no thread works on it any more: nothing can stop a thread."""
         thread, self._thread = self._thread, None
+        self._pause_at = MIDDLE_BYTES
         places = [*self._middle, *self._large, *self._reading]
         self._middle, self._large, self._reading = [], [], []
         if thread is None or thread.done():

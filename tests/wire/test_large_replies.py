@@ -275,3 +275,26 @@ async def test_nobody_looks_for_circles_of_objects_while_a_large_reply_is_read()
         assert not gc.isenabled()
 
     assert gc.isenabled()
+
+
+async def test_a_large_reply_comes_with_pauses_while_other_calls_are_under_way_and_not_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pauses = list[float]()
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr("orgserver.salesforce.exchange.asyncio.sleep", pause)
+
+    async def grow(calls: int, size: int) -> int:
+        pauses.clear()
+        with reserving(ReplyMemory(calls=calls), OrgReplyMemory()) as reservation:
+            for part in range(0, size + 1, SMALL_BYTES // 4):
+                await reservation.grow(part)
+        return len(pauses)
+
+    assert await grow(1, 2 * MIDDLE_BYTES) == 0
+    assert await grow(2, MIDDLE_BYTES) == 0
+    assert MIDDLE_BYTES // SMALL_BYTES - 2 <= await grow(2, 2 * MIDDLE_BYTES) <= MIDDLE_BYTES // SMALL_BYTES
+    assert sum(pauses) < 0.02
