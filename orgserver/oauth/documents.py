@@ -88,8 +88,8 @@ async def _find_public_address(url: CheckedUrl) -> str:
 
 def _is_public(text: str) -> bool:
     address = ipaddress.ip_address(text.partition("%")[0])
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_global and not address.is_multicast
+    ipv4 = getattr(address, "ipv4_mapped", None)
+    return (ipv4 or address).is_global and not address.is_multicast
 
 
 async def _read_body(response: httpx.Response) -> bytes:

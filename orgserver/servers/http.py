@@ -59,8 +59,8 @@ async def serve_http(
     """
     metrics = metrics or make_metrics()
     metrics.tools = toolsets.of_scope(app.access.scope).keys()
-    with _listening(options) as (listening, listening_apart):
-        port = listening.getsockname()[1]
+    with _listen(options) as (listener, metrics_listener):
+        port = listener.getsockname()[1]
         options = replace(options, port=port)
         ending = ending or end_by_signals(app) or make_ending(app)
         pages, access_log = _make_pages(app, metrics), AccessLog(metrics.count_request)
@@ -68,31 +68,31 @@ async def serve_http(
         try:
             async with _http_app(app, options, pages, access_log, label) as http_app:
                 begin = partial(ready, port)
-                serving = http.serve(http_app, listening, ending, begin, options, on_refusal=access_log.add_refusal)
-                await asyncio.gather(serving, _serve_apart(listening_apart, pages, options, ending))
+                serving = http.serve(http_app, listener, ending, begin, options, on_refusal=access_log.add_refusal)
+                await asyncio.gather(serving, _serve_metrics(metrics_listener, pages, options, ending))
         finally:
             refreshing.cancel()  # a refresh under way is waited for when the app closes
 
 
 @contextmanager
-def _listening(options: HttpOptions) -> Iterator[tuple[socket.socket, socket.socket | None]]:
+def _listen(options: HttpOptions) -> Iterator[tuple[socket.socket, socket.socket | None]]:
     """The server's address and that of its figures, both taken."""
-    with http.listen(options.host, options.port, "--http") as listening:
+    with http.listen(options.host, options.port, "--http") as listener:
         if options.metrics is None:
-            yield listening, None
+            yield listener, None
             return
-        with http.listen(*options.metrics, "--metrics") as listening_apart:
-            host, port = listening_apart.getsockname()[:2]
+        with http.listen(*options.metrics, "--metrics") as metrics_listener:
+            host, port = metrics_listener.getsockname()[:2]
             logger.info("figures at http://%s:%d/metrics", bracket(host), port)
-            yield listening, listening_apart
+            yield listener, metrics_listener
 
 
-async def _serve_apart(
-    listening: socket.socket | None, pages: MonitoringPages, options: HttpOptions, ending: Ending
+async def _serve_metrics(
+    listener: socket.socket | None, pages: MonitoringPages, options: HttpOptions, ending: Ending
 ) -> None:
     """Serve figures at an address of their own, if there is one."""
-    if listening is not None:
-        await http.serve(MonitoringApp(pages, options.allowed_hosts), listening, ending, lambda: None)
+    if listener is not None:
+        await http.serve(MonitoringApp(pages, options.allowed_hosts), listener, ending, lambda: None)
 
 
 @asynccontextmanager

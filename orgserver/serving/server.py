@@ -73,16 +73,16 @@ def build_server_and_calls(services: Services, find_caller: FindCaller, within: 
     specs = toolsets.of_scope(within)
     tools = {name: spec.listed() for name, spec in specs.items()}
     names = [name for name in specs if not (within.read_only and specs[name].writes)]
-    listed = ListToolsResult(tools=[tools[name] for name in names])
-    routed = {name: _mirror_org(tool) for name, tool in tools.items()}
-    listed_for_gateways = ListToolsResult(tools=[routed[name] for name in names])
-    schemas = {name: tool.input_schema for name, tool in routed.items() if tool is not tools[name]}
+    tool_list = ListToolsResult(tools=[tools[name] for name in names])
+    tools_for_gateways = {name: _mirror_org(tool) for name, tool in tools.items()}
+    tool_list_for_gateways = ListToolsResult(tools=[tools_for_gateways[name] for name in names])
+    schemas = {name: tool.input_schema for name, tool in tools_for_gateways.items() if tool is not tools[name]}
     forms = {name: ArgumentForms(tool.input_schema) for name, tool in tools.items()}
     calls = ToolCalls(services, specs, forms, find_caller, read_only=within.read_only)
 
     async def list_tools(ctx: ServerRequestContext[Any], _params: PaginatedRequestParams | None) -> ListToolsResult:
-        is_routed = ctx.request is not None and ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
-        return listed_for_gateways if is_routed else listed
+        has_headers = ctx.request is not None and ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
+        return tool_list_for_gateways if has_headers else tool_list
 
     server = Server[Any](
         "orgserver",

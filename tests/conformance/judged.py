@@ -34,10 +34,10 @@ _END_SECONDS = 1.0
 async def serving_suite(app: App) -> AsyncIterator[str]:
     """Serve an app with the suite's tools until the block ends; gives the URL."""
     ending = Ending(_drain_seconds, app.services.executor.give_up)
-    with listen(_HOST, 0, "--http") as listening:
-        options = HttpOptions(_HOST, listening.getsockname()[1])
+    with listen(_HOST, 0, "--http") as listener:
+        options = HttpOptions(_HOST, listener.getsockname()[1])
         ready = asyncio.Event()
-        task = asyncio.create_task(_serve(app, options, listening, ending, ready))
+        task = asyncio.create_task(_serve(app, options, listener, ending, ready))
         starting = asyncio.create_task(ready.wait())
         await asyncio.wait([task, starting], return_when=asyncio.FIRST_COMPLETED)
         if task.done():
@@ -49,14 +49,12 @@ async def serving_suite(app: App) -> AsyncIterator[str]:
             await task
 
 
-async def _serve(
-    app: App, options: HttpOptions, listening: socket.socket, ending: Ending, ready: asyncio.Event
-) -> None:
+async def _serve(app: App, options: HttpOptions, listener: socket.socket, ending: Ending, ready: asyncio.Event) -> None:
     server, tool_calls = build_server_and_calls(app.services, caller_of_request, ServerScope())
     add_suite(server)
     record_refusal = partial(record_unreadable, app.services)
     async with McpEndpoint(server, tool_calls, options, record_refusal, frozenset()).running() as endpoint:
-        await serve(_open_door(Door(options), endpoint), listening, ending, ready.set, options)
+        await serve(_open_door(Door(options), endpoint), listener, ending, ready.set, options)
 
 
 def _open_door(door: Door, endpoint: McpEndpoint) -> ASGIApp:

@@ -203,8 +203,8 @@ class Access:
 
     def permissions(self, caller: Caller, org: Org) -> frozenset[Permission]:
         """What a caller may do in an org, as far as this server lets anybody."""
-        granted = decision.permissions_in(caller.principal, self.standing(caller), self.scope, org, self.now())
-        return granted if caller.scopes is None else granted & caller.scopes
+        permissions = decision.permissions_in(caller.principal, self.standing(caller), self.scope, org, self.now())
+        return permissions if caller.scopes is None else permissions & caller.scopes
 
     def now(self) -> datetime:
         """The store's time."""

@@ -49,10 +49,10 @@ class Readiness:
                 holders = await diagnostics.find_overdue_holders(connection, before)
             if not await asyncio.to_thread(self._opens, canary):
                 return ("the master key does not open the store",)
-            stuck = await asyncio.to_thread(lambda: list(filter(self._store.process_lock.is_alive, holders)))
+            holders = await asyncio.to_thread(lambda: list(filter(self._store.process_lock.is_alive, holders)))
         except (OperatorError, OSError) as error:
             return (f"the store cannot be used: {error}",)
-        return (f"{len(stuck)} refreshes hang",) if stuck else ()
+        return (f"{len(holders)} refreshes hang",) if holders else ()
 
     def _opens(self, canary: bytes) -> bool:
         vault = self._store.wrapped_keys.vault

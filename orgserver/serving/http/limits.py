@@ -116,8 +116,8 @@ class Limits:
         if use.in_flight >= self._in_flight - for_others:
             return Refusal("in_flight", IN_FLIGHT_SECONDS)
         is_within_share = key.bucket.fill(self._rate / keys, now) >= 1.0
-        needed = 1.0 if is_within_share else min(float(keys), max(self._rate, 1.0))
-        missing = needed - use.bucket.fill(self._rate, now)
+        tokens = 1.0 if is_within_share else min(float(keys), max(self._rate, 1.0))
+        missing = tokens - use.bucket.fill(self._rate, now)
         return Refusal("rate", missing / self._rate) if missing > _ROUNDING else None
 
     def _forget_idle(self, now: float) -> None:

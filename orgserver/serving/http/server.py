@@ -42,24 +42,24 @@ _CUT_OFF_SECONDS = 0.5
 def listen(host: str, port: int, option: str) -> socket.socket:
     """Take an address that an option names; ConfigError where somebody else has it."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         if sys.platform != "win32":  # where it would let two programs have one port
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
-        listening.listen(_BACKLOG)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
     except OSError as error:
-        listening.close()
+        listener.close()
         raise ConfigError(
             f"{option} {host}:{port}: {error.strerror or error}",
             hint=_ADVICE.get(error.errno or 0, "give another address, or another port"),
         ) from None
-    return listening
+    return listener
 
 
 async def serve(
     app: ASGIApp,
-    listening: socket.socket,
+    listener: socket.socket,
     ending: Ending,
     ready: Callable[[], None],
     options: HttpOptions | None = None,
@@ -87,7 +87,7 @@ async def serve(
         proxy_headers=False,
         server_header=False,
     )
-    serving = asyncio.create_task(_Server(config, connections, certificate, ending).serve(sockets=[listening]))
+    serving = asyncio.create_task(_Server(config, connections, certificate, ending).serve(sockets=[listener]))
     ready()
     try:
         await serving
@@ -138,14 +138,14 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Take connections, and encrypt them where there is a certificate."""
         make = partial(Connection, self._connections, config=self.config, server_state=self.server_state, app_state={})
-        self.servers = [await self._take(listening, make) for listening in sockets or ()]
+        self.servers = [await self._take(listener, make) for listener in sockets or ()]
         self.started = True
 
-    async def _take(self, listening: socket.socket, make: Callable[[], Connection]) -> Any:
+    async def _take(self, listener: socket.socket, make: Callable[[], Connection]) -> Any:
         """What takes connections from a socket, until it is closed."""
         if self._certificate is not None:
-            return Handshakes(listening, self._certificate.context, self._connections, make)
-        return await asyncio.get_running_loop().create_server(make, sock=listening, backlog=_BACKLOG)
+            return Handshakes(listener, self._certificate.context, self._connections, make)
+        return await asyncio.get_running_loop().create_server(make, sock=listener, backlog=_BACKLOG)
 
     async def main_loop(self) -> None:
         """Serve until the end is asked for; once a second the ``Date`` of answers is made anew."""

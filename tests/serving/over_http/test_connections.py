@@ -77,9 +77,9 @@ async def serving(
         return DRAIN_SECONDS
 
     ending = Ending(drain_seconds, lambda: None)
-    with server.listen("127.0.0.1", 0, "--http") as listening:
-        echo.port = listening.getsockname()[1]
-        task = asyncio.create_task(server.serve(echo, listening, ending, lambda: None, options, limits))
+    with server.listen("127.0.0.1", 0, "--http") as listener:
+        echo.port = listener.getsockname()[1]
+        task = asyncio.create_task(server.serve(echo, listener, ending, lambda: None, options, limits))
         await asyncio.sleep(0)
         try:
             yield echo

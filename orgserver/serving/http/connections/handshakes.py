@@ -23,18 +23,18 @@ class Handshakes:
 
     def __init__(
         self,
-        listening: socket.socket,
+        listener: socket.socket,
         context: ssl.SSLContext,
         connections: Connections,
         make_protocol: Callable[[], asyncio.Protocol],
     ) -> None:
-        self._listening = listening
+        self._listener = listener
         self._context = context
         self._connections = connections
         self._make_protocol = make_protocol
         self._loop = asyncio.get_running_loop()
         self._under_way: set[asyncio.Task[None]] = set()
-        listening.setblocking(False)
+        listener.setblocking(False)
         self._accepting = self._loop.create_task(self._accept())
 
     def close(self) -> None:
@@ -45,7 +45,7 @@ class Handshakes:
     async def _accept(self) -> None:
         while True:
             try:
-                connection, address = await self._loop.sock_accept(self._listening)
+                connection, address = await self._loop.sock_accept(self._listener)
             except OSError:
                 await asyncio.sleep(_PAUSE_SECONDS)
                 continue
