@@ -11,6 +11,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
+from msgspec import structs
+
 from orgserver.model.access.policies import Policy
 from orgserver.model.access.usage import ApiUse
 from orgserver.model.audit import Outcome
@@ -136,7 +138,7 @@ class Executor:
     async def _with_answer_key(self, org: Org, plan: Plan[T]) -> Plan[T]:
         """Open the key for an answer that must be remembered before anything is sent: afterwards it is too late."""
         async with self._store.database.reading() as connection:
-            return replace(plan, answer_key=await self._store.orgs.credentials.data_key(connection, org.row_id))
+            return structs.replace(plan, answer_key=await self._store.orgs.credentials.data_key(connection, org.row_id))
 
     async def _begin(self, execution: Execution[T], org: Org, version: int) -> Begun:
         """Put the intent on record, if the orgs are still as they were when it was allowed."""
@@ -195,7 +197,7 @@ class Executor:
             raise NotSent(f"{error}, so nothing was changed", code=error.code) from error
         finally:
             session.trace.sent = False
-        return replace(ready, idempotency_key=plan.idempotency_key, answer_key=plan.answer_key)
+        return structs.replace(ready, idempotency_key=plan.idempotency_key, answer_key=plan.answer_key)
 
     async def _send_in_time(self, execution: Execution[T], plan: Plan[T], session: OrgSession) -> T:
         session.entry_id = execution.intent.id

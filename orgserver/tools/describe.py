@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated, Any
 
+from msgspec import structs
 from pydantic import Field, WithJsonSchema
 
 from orgserver.model.audit import Action
@@ -49,7 +49,7 @@ class ListObjects(Arguments):
 async def describe(services: Services, call: Call, arguments: DescribeObject) -> dict[str, Any]:
     """Tell what fields an object has."""
     operation = services.describe.describe(arguments.object, arguments.fields, refresh=arguments.refresh)
-    named = replace(call, sobject=read_object_name(arguments.object))
+    named = structs.replace(call, sobject=read_object_name(arguments.object))
     schema = await services.executor.run(named, operation)
     if arguments.fields is not None:
         view = schema_view.chosen(schema, arguments.fields)

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from itertools import takewhile
 from typing import Any
+
+from msgspec import structs
 
 from orgserver.model.access.acts import PathUse
 from orgserver.model.audit import Action, Completion, Outcome
@@ -86,7 +88,7 @@ class Bulk:
         async def prepare(session: OrgSession) -> Plan[BulkResult]:
             return make(request.with_values(await self._preparation.ready(session, caller, draft)))
 
-        return replace(make(request), prepare=prepare)
+        return structs.replace(make(request), prepare=prepare)
 
     def _preview(self, request: BulkRequest) -> Plan[BulkResult]:
         async def show(session: OrgSession) -> BulkResult:

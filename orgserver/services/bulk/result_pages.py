@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 
+from msgspec import structs
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.bulk import BulkResult, Counts
@@ -43,7 +43,7 @@ async def read_page(store: Store, caller: Caller, org: Org, arguments: BulkArgum
         raise InvalidArgument("these results were pruned from the audit log", fields=["cursor"])
     next_cursor, end = None, position.skip + len(results)
     if end < counts.total:
-        next_cursor = write_cursor(store, caller, org, arguments, replace(position, skip=end))
+        next_cursor = write_cursor(store, caller, org, arguments, structs.replace(position, skip=end))
     return BulkResult(entry_id, counts, results, next_cursor)
 
 

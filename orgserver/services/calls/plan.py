@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
+import msgspec
+
 from orgserver.model.access.acts import PathUse
 from orgserver.model.access.policies import Policy
 from orgserver.model.access.principals import Permission
@@ -42,8 +44,7 @@ _OUTCOME_SECONDS = 1.0
 """For writing an outcome, at least, when the store is busy: what was sent is to be on record before the answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """Who calls, by which tool, which org is meant by its alias, and which object it is about."""
 
     caller: Caller
@@ -74,8 +75,7 @@ class Call:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Plan(Generic[T]):
+class Plan(msgspec.Struct, Generic[T], frozen=True):
     """What is put on record and sent, once the org and the arguments are known."""
 
     permission: Permission | None
@@ -116,8 +116,7 @@ class Plan(Generic[T]):
 Prepare = Callable[[OrgSession], Awaitable[Plan[T]]]
 
 
-@dataclass(frozen=True, slots=True)
-class Operation(Generic[T]):
+class Operation(msgspec.Struct, Generic[T], frozen=True):
     """What a call asks for; its plan is made, and its arguments are checked, when the org is known."""
 
     action: str
@@ -186,7 +185,9 @@ class Execution(Watched, Generic[T]):
         if sobject is not None and self.operation.undoes is None:  # what an undo puts back is said whole
             self.intent = replace(self.intent, fields=limits.visible(sobject, self.intent.fields, lookup))
         preflight = plan.preflight and replace(plan.preflight, limits=limits)
-        return replace(plan, preflight=preflight, recall=lambda answer: limit_answer(limits, plan.recall(answer)))
+        return msgspec.structs.replace(
+            plan, preflight=preflight, recall=lambda answer: limit_answer(limits, plan.recall(answer))
+        )
 
     def complete(self, completion: Completion) -> Completion:
         """The completion of what succeeded, with what the call cost."""

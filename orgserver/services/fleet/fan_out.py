@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
+
+from msgspec import structs
 
 from orgserver.model.audit import Action
 from orgserver.model.errors import CallError, InvalidArgument, NotSent, Rejected
@@ -114,7 +116,7 @@ class Fleet:
         async with fan_out.slots:
             try:
                 query = self._queries.query(fan_out.soql, limit=fan_out.limit, seconds=self._seconds)
-                answer: Page | CallError = await self._executor.run(replace(fan_out.call, org=alias), query)
+                answer: Page | CallError = await self._executor.run(structs.replace(fan_out.call, org=alias), query)
             except CallError as error:
                 answer = error
         fan_out.finished += 1

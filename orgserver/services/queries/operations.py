@@ -8,6 +8,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from msgspec import structs
+
 from orgserver.model.access.policies import Policy
 from orgserver.model.audit import Action, Completion, Outcome
 from orgserver.model.errors import InvalidArgument
@@ -110,9 +112,9 @@ class QueryOperations:
                     session, source(names), read_default, limit=listing.limit, position=position
                 )
             if piece.rest is not None and listing.depends_on_time:
-                piece = replace(piece, rest=replace(piece.rest, asked_at=asked_at))
+                piece = structs.replace(piece, rest=structs.replace(piece.rest, asked_at=asked_at))
             if piece.rest is not None and ordered is not listing:
-                piece = replace(piece, rest=replace(piece.rest, order=ordered.order_by))
+                piece = structs.replace(piece, rest=structs.replace(piece.rest, order=ordered.order_by))
             return self._page(caller, org, piece, arguments)
 
         return Plan(
@@ -172,7 +174,7 @@ class QueryOperations:
 
     def _position(self, caller: Caller, org: Org, cursor: str | None, arguments: dict[str, Any]) -> Position:
         if cursor is None:
-            return Position()
+            return cursors.BEGINNING
         return cursors.read(
             self._cursor_key, cursor, org=org.row_id, principal=caller.principal.name, arguments=arguments
         )

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import partial
+
+import msgspec
+from msgspec.structs import replace
 
 from orgserver.model.errors import CallError, Rejected
 from orgserver.model.results import FieldValues
@@ -19,7 +21,7 @@ from orgserver.salesforce.protocol.messages import Reply, Request, remove_attrib
 from orgserver.salesforce.soql import RowQuery
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.queries.row_quota import RowQuota
-from orgserver.services.results.cursors import Position
+from orgserver.services.results.cursors import BEGINNING, Position
 from orgserver.services.results.record_list import GROWTH, RecordList
 
 _SMALLEST_BATCH, _LARGEST_BATCH = 200, 2_000
@@ -31,8 +33,7 @@ _ADDITIONS = re.compile(r"\bsort|\border(?:ed|ing)? by\b|\blimit\b", re.IGNORECA
 """Words of a refusal that names no place, where it is about what was added to a query."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(msgspec.Struct, frozen=True):
     """A query and how it is read."""
 
     text: str
@@ -50,8 +51,7 @@ class Source:
     """How many bytes a record may take more in its shape."""
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(msgspec.Struct, frozen=True):
     """Some records, and where the rest begins."""
 
     records: list[FieldValues]
@@ -96,8 +96,7 @@ async def _fetch(session: OrgSession, source: Source, limit: int, position: Posi
     return await reading.rest(source.rows, position, position.shown or 0)
 
 
-@dataclass(frozen=True, slots=True)
-class _Reading:
+class _Reading(msgspec.Struct, frozen=True):
     """One piece on its way."""
 
     session: OrgSession
@@ -107,11 +106,11 @@ class _Reading:
     async def first(self, rows: RowQuery) -> Piece:
         """The first piece. Of objects that cannot be ordered by Id, it is that of the query as it was written."""
         try:
-            piece = await self._run_again(rows.first(self.limit + 1), Position(), Position(), self.limit + 1)
+            piece = await self._run_again(rows.first(self.limit + 1), BEGINNING, BEGINNING, self.limit + 1)
         except Rejected as error:
             if self.source.is_ours or not _blames_additions(error, rows):
                 raise
-            return await self.run(self.source.text, Position(), max(self.limit, _SMALLEST_BATCH))
+            return await self.run(self.source.text, BEGINNING, max(self.limit, _SMALLEST_BATCH))
         if piece.rest is None:
             return await self._check_offset(piece, rows, self.limit + 1)
         shown = len(piece.records)
@@ -186,8 +185,7 @@ def _blames_additions(error: Rejected, rows: RowQuery) -> bool:
     return error.code == "MALFORMED_QUERY" or "UNSUPPORTED" in error.code or _ADDITIONS.search(message) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class _PageRest:
+class _PageRest(msgspec.Struct, frozen=True):
     """What was left of a page when some of its records were taken."""
 
     total_size: int

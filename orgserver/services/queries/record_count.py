@@ -7,6 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from msgspec import structs
+
 from orgserver.salesforce.exchange import Trace
 from orgserver.salesforce.soql import RowQuery
 from orgserver.services.calls.access import OrgSession
@@ -58,9 +60,9 @@ async def _with_total(piece: Piece, rows: RowQuery, counter: asyncio.Task[int | 
     await asyncio.wait({counter}, timeout=max(min(seconds, WAIT_SECONDS), 0.0))
     row_count = counter.result() if counter.done() else "TIMEOUT"
     if isinstance(row_count, int):
-        return replace(piece, total_size=rows.total(row_count))
+        return structs.replace(piece, total_size=rows.total(row_count))
     return _with_warning(piece, f"the records could not be counted ({row_count}), so total_size is left out")
 
 
 def _with_warning(piece: Piece, warning: str) -> Piece:
-    return replace(piece, warnings=(*piece.warnings, warning))
+    return structs.replace(piece, warnings=(*piece.warnings, warning))

@@ -9,8 +9,10 @@ guide, "Relationship Fields in a Header Row").
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
+
+from msgspec import structs
 
 from orgserver.model import names
 from orgserver.model.names import EVENT, SObjectName
@@ -58,7 +60,7 @@ class Draft:
         async def prepare_plan(session: OrgSession) -> Plan[T]:
             return make(*await prepare(session, self))
 
-        return replace(plan, prepare=prepare_plan)
+        return structs.replace(plan, prepare=prepare_plan)
 
     def values(self, record: FieldValues) -> Values:
         """What is written of a record: of one that is found by its key, all but that."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any
+
+from msgspec import structs
 
 from orgserver.model import times
 from orgserver.model.access.acts import PathUse
@@ -195,7 +196,7 @@ class WriteOperations:
                 preview=preview,
             )
             preflight = field_values.check_by_describe(sobject, values, "update")
-            return replace(plan, preflight=preflight, confirm=confirm)
+            return structs.replace(plan, preflight=preflight, confirm=confirm)
 
         draft = Draft(sobject, "update", ({"Id": record_id} | values,))
         return draft.plan(make, partial(self._preparation.prepare, caller))
@@ -224,7 +225,7 @@ class WriteOperations:
             touched = (*touched, *uses.read_uses(sobject, None))
         send_or_show = show if preview else send
         plan = _plan_change(record_id, (), send_or_show, "delete", snapshot, after, touched, preview=preview)
-        return plan if preview else replace(plan, confirm=questions.of_record("delete", sobject, record_id))
+        return plan if preview else structs.replace(plan, confirm=questions.of_record("delete", sobject, record_id))
 
 
 def _plan_change(

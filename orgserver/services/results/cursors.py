@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from orgserver.model.digests import digest_arguments
 from orgserver.model.errors import InvalidArgument
@@ -21,8 +22,7 @@ LIFE_SECONDS = 47 * 3_600
 """Salesforce keeps a result open for two days (Limits cheat sheet, "API Query Cursor Limits")."""
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(msgspec.Struct, frozen=True):
     """Where to go on."""
 
     path: str | None = None
@@ -52,6 +52,9 @@ class Position:
         return Position(
             self.path, self.skip, self.shown, row_count, self.asked_at, self.order, self.soql, self.arguments_digest
         )
+
+
+BEGINNING = Position()
 
 
 def write(key: Key, position: Position, *, org: str, principal: str, arguments: Mapping[str, Any]) -> str:
