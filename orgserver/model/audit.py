@@ -7,6 +7,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+import msgspec
+
 
 class Action(StrEnum):
     """What was done."""
@@ -46,8 +48,7 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
+class Intent(msgspec.Struct, frozen=True):
     """What is about to be done: becomes the intent event."""
 
     id: str
@@ -70,9 +71,12 @@ class Intent:
     """With every literal replaced by ``?``."""
     undoes: str | None = None
 
+    def about(self, fields: tuple[str, ...], sobject: str | None = None) -> Intent:
+        """The same, about these fields, and about this object where one is named."""
+        return msgspec.structs.replace(self, fields=fields, object=sobject or self.object)
 
-@dataclass(frozen=True, slots=True)
-class Completion:
+
+class Completion(msgspec.Struct, frozen=True):
     """How an act ended: becomes the outcome event."""
 
     outcome: Outcome

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -243,7 +242,7 @@ class Executor:
         if isinstance(answer, CallError):
             await self.log.record(execution, execution.fail(answer))
             raise answer
-        completion = replace(plan.completion(answer), outcome=Outcome(begun.outcome or ""))
+        completion = structs.replace(plan.completion(answer), outcome=Outcome(begun.outcome or ""))
         await self.log.record(execution, execution.complete(completion))
         return answer
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec import structs
 
 from orgserver.model.audit import Completion, Intent, Outcome
 from orgserver.model.errors import CallError
@@ -24,9 +26,9 @@ class Watched:
         """What the agent is told stands above what was recorded: the store may have been away."""
         known = self.completion or Completion(Outcome.UNKNOWN)
         if isinstance(error, CallError):
-            self.completion = replace(known, outcome=Outcome(error.outcome), error_code=error.code)
+            self.completion = structs.replace(known, outcome=Outcome(error.outcome), error_code=error.code)
         else:
-            self.completion = replace(known, outcome=Outcome.UNKNOWN, error_code="INTERNAL")
+            self.completion = structs.replace(known, outcome=Outcome.UNKNOWN, error_code="INTERNAL")
 
 
 class Observer:

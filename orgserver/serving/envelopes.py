@@ -16,7 +16,6 @@ from pydantic_core import to_json
 
 _ID, _TEXT, _STRUCTURE = "<id>", "<text>", {"<structure>": 0}
 _MARKS = re.compile(b"|".join(re.escape(to_json(mark)) for mark in (_ID, _TEXT, _STRUCTURE)))
-_NOT_FINITE = (b"NaN", b"Infinity")
 
 
 Response = bytes | JSONRPCResponse | JSONRPCError
@@ -40,7 +39,7 @@ class Envelope:
             before, content, after = self._failure
             return b"".join((before, to_json(request_id), content, to_json(text), after))
         text = result["content"][0]["text"].encode() if "structuredContent" in result else None
-        if text is None or any(number in text for number in _NOT_FINITE):
+        if text is None or b"NaN" in text or b"Infinity" in text:
             # A question to a person; or a number that is none, which the text has and the SDK writes as null.
             return self._shape(request_id, result)
         before, content, structure, after = self._success

@@ -4,11 +4,11 @@ import asyncio
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from orgserver.app import open_app
 from orgserver.config import read_settings
@@ -35,7 +35,7 @@ async def pager(shell: Shell, tmp_path: Path) -> Path:
 
         def fill(tx: Any) -> None:
             for _ in range(3 * ROWS):
-                app.store.audit.record_in(tx, replace(act, id=new_id()), Completion(Outcome.SUCCEEDED))
+                app.store.audit.record_in(tx, structs.replace(act, id=new_id()), Completion(Outcome.SUCCEEDED))
 
         await app.store.database.write(fill)
     program, seen = tmp_path / "less", tmp_path / "seen"

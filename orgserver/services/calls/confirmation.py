@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TypeVar
 
+from msgspec import structs
+
 from orgserver.model.access.policies import CONFIRM_ABOVE, Policy
 from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.digests import digest_arguments
@@ -259,8 +261,10 @@ async def _reading(session: OrgSession, reading: Awaitable[T]) -> T:
 
 def _yes(intent: Intent) -> Intent:
     """The entry of a yes that was given at the client: ``request_id`` is the entry of the call that it lets pass."""
-    bare = replace(intent, fields=(), soql=None, undoes=None)
-    return replace(bare, id=new_id(), action=Action.POLICY, tool="approve", label="client", request_id=intent.id)
+    bare = structs.replace(intent, fields=(), soql=None, undoes=None)
+    return structs.replace(
+        bare, id=new_id(), action=Action.POLICY, tool="approve", label="client", request_id=intent.id
+    )
 
 
 def _context(request: ApprovalRequest) -> Context:

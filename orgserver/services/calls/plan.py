@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -159,9 +159,9 @@ class Execution(Watched, Generic[T]):
         try:
             plan = self.operation.plan(self.call, org)
         except BaseException:
-            self.intent = replace(self.intent, org=org.alias, org_row=org.row_id, org_id=org.org_id)
+            self.intent = msgspec.structs.replace(self.intent, org=org.alias, org_row=org.row_id, org_id=org.org_id)
             raise
-        self.intent = replace(
+        self.intent = msgspec.structs.replace(
             self.intent,
             org=org.alias,
             org_row=org.row_id,
@@ -183,8 +183,8 @@ class Execution(Watched, Generic[T]):
             return plan
         sobject = self.intent.object
         if sobject is not None and self.operation.undoes is None:  # what an undo puts back is said whole
-            self.intent = replace(self.intent, fields=limits.visible(sobject, self.intent.fields, lookup))
-        preflight = plan.preflight and replace(plan.preflight, limits=limits)
+            self.intent = self.intent.about(limits.visible(sobject, self.intent.fields, lookup))
+        preflight = plan.preflight and msgspec.structs.replace(plan.preflight, limits=limits)
         return msgspec.structs.replace(
             plan, preflight=preflight, recall=lambda answer: limit_answer(limits, plan.recall(answer))
         )

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from orgserver.model.errors import InvalidArgument
 from orgserver.model.schema import ObjectList, Schema, SchemaLookup
 from orgserver.services.policies.field_limits import NO_LIMITS, FieldLimits
@@ -27,8 +29,7 @@ class Problem:
     argument: str
 
 
-@dataclass(frozen=True, slots=True)
-class Preflight:
+class Preflight(msgspec.Struct, frozen=True):
     """The check of one call: its object, and what that object's schema says against the rest."""
 
     sobject: str | None

@@ -198,7 +198,7 @@ class Enrolment:
             others = [each for each in changes if each.org.row_id != org.row_id]
             intent = intent_on(caller, registration.command if existing is None else "update-org", now)
             if existing is None:
-                intent = replace(intent, fields=Policy().changed_to(now.policy))
+                intent = intent.about(Policy().changed_to(now.policy))
             intents = (each.intent(intent.tool, caller) for each in (others if existing is None else changes))
             for each_intent in (intent, *intents):
                 self._store.audit.record_in(tx, each_intent, Completion(Outcome.SUCCEEDED))

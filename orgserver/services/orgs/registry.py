@@ -144,9 +144,7 @@ class Registry:
         org = await self.one(alias)
         edit = policy if isinstance(policy, PolicyEdit) else PolicyEdit(policy or {})
         words = _words(enabled=enabled, alias=rename is not None or None)
-        intent = replace(
-            intent_on(caller, "update-org", org, Action.POLICY if edit else Action.ENROL), object=rename, fields=words
-        )
+        intent = intent_on(caller, "update-org", org, Action.POLICY if edit else Action.ENROL).about(words, rename)
         if rename is not None and rename != org.alias and rename in (await self._access.catalog()).by_alias:
             raise EnrolmentError(f"an org is already registered as {rename}")
 
@@ -168,7 +166,7 @@ class Registry:
             done = self._store.orgs.change_in(tx, org.row_id, changed)
             if done is not None and before is not None:
                 limits = next((each.words for each in limited if each.org.row_id == org.row_id), ())
-                self.record_in(tx, replace(intent, fields=(*limits, *intent.fields, *_tag_words(before, done))))
+                self.record_in(tx, intent.about((*limits, *intent.fields, *_tag_words(before, done))))
                 for each in (each for each in limited if each.org.row_id != org.row_id):
                     self.record_in(tx, each.intent(intent.tool, caller))
             return done

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import structs
 
 from orgserver.model.access.policies import Policy
 from orgserver.model.access.principals import PERMISSIONS, Permission
@@ -48,7 +50,7 @@ class VisibleOrgs:
 
         Asks no org, so it is no audit entry.
         """
-        intent = replace(call.intent(Action.LIST), id="")
+        intent = structs.replace(call.intent(Action.LIST), id="")
         watched = Watched(intent, Completion(Outcome.SUCCEEDED))
         return await self._log.observe(watched, self._page(call.caller, match, cursor))
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from msgspec import structs
+
 from orgserver.model.access.principals import PERMISSIONS, ApiKey, Grant
 from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.names import new_id
@@ -59,7 +61,7 @@ def record_in(tx: Transaction, record: RecordIn, caller: Caller, command: str, u
     facts = [each for each in update.differences if " " not in each.field]
     if facts:
         intent = _intent(caller, command, Action.GRANT, holder.name)
-        record(tx, replace(intent, fields=tuple(map(_line, facts))), Completion(Outcome.SUCCEEDED))
+        record(tx, intent.about(tuple(map(_line, facts))), Completion(Outcome.SUCCEEDED))
     for difference in update.differences:
         if difference not in facts:
             record(tx, _single(tx, caller, command, holder.name, difference), Completion(Outcome.SUCCEEDED))
@@ -88,13 +90,13 @@ def _end(until: datetime | None) -> str:
 
 def _single(tx: Transaction, caller: Caller, command: str, holder: str, difference: Difference) -> Intent:
     kind, _, name = difference.field.partition(" ")
-    intent = replace(
+    intent = structs.replace(
         _intent(caller, command, Action.GRANT if kind == "grant" else Action.KEY, holder),
         fields=(_line(replace(difference, field=name)),),
     )
     row_id = difference.grant.row_id if difference.grant is not None else None
     org = org_rows.one_in(tx, row_id) if row_id is not None else None
-    return intent if org is None else replace(intent, org=org.alias, org_row=org.row_id, org_id=org.org_id)
+    return intent if org is None else structs.replace(intent, org=org.alias, org_row=org.row_id, org_id=org.org_id)
 
 
 def _intent(caller: Caller, command: str, action: Action, holder: str) -> Intent:

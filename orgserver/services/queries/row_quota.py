@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from orgserver.model.errors import InvalidArgument
@@ -63,6 +64,8 @@ class RowQuota:
     def take(self, records: list[FieldValues]) -> tuple[list[FieldValues], int, bool]:
         """As many of some records as may be given, how many rows they are, and whether anything was left out."""
         left, is_cut = self.left, False
+        if len(records) <= left and dict not in set(map(type, chain.from_iterable(map(dict.values, records)))):
+            return records, len(records), False  # nothing is inside of any, as in most results
         for place, record in enumerate(records):
             if left == 0:
                 return records[:place], self.left, True

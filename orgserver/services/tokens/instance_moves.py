@@ -92,7 +92,7 @@ class Moves:
     async def _pin(self, org: Org, access: AccessToken) -> AccessToken:
         """Let the org's token go to the new host from now on; the change is an entry."""
         move = Move(org.instance_url, access.instance_url, present_time(), proven=True)
-        intent = replace(intent_on(org, Action.ENROL), object=_host(access.instance_url), fields=("instance_url",))
+        intent = intent_on(org, Action.ENROL).about(("instance_url",), _host(access.instance_url))
 
         def change(tx: Transaction) -> bool:
             moved = self._store.orgs.move_in(tx, org.row_id, access, move)

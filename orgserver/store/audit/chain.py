@@ -69,7 +69,7 @@ def link(previous: bytes, sequence: int, canonical: bytes) -> bytes:
 
 def canonical(event: dict[str, Any]) -> bytes:
     """The bytes of one event, as they are kept for good."""
-    values = {name: value for name, value in event.items() if value not in (None, (), "")}
+    values = {name: value for name, value in event.items() if value or value not in (None, (), "")}
     try:
         return _encoder()(values)
     except (UnicodeEncodeError, TypeError):  # half a surrogate pair, which is spelled as JSON may; a kind of text

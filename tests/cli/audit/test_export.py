@@ -8,11 +8,11 @@ import resource
 import stat
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 from pyarrow import parquet
 
 from orgserver.app import open_app
@@ -47,7 +47,7 @@ async def long_log(shell: Shell) -> None:
 
         def fill(tx: Any) -> None:
             for _ in range(MANY):
-                app.store.audit.record_in(tx, replace(act, id=new_id()), Completion(Outcome.SUCCEEDED))
+                app.store.audit.record_in(tx, structs.replace(act, id=new_id()), Completion(Outcome.SUCCEEDED))
 
         await app.store.database.write(fill)
         await app.store.audit.catch_up()

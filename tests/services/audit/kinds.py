@@ -1,7 +1,8 @@
 """Every kind of entry there is: each action and outcome, with and without what an entry may lack."""
 
 import itertools
-from dataclasses import fields, replace
+
+from msgspec import structs
 
 from orgserver.app import App
 from orgserver.model.audit import Action, Completion, Intent, Outcome
@@ -34,11 +35,11 @@ ENDED = Completion(
     duration_us=1_234_567,
 )
 LACKING = ("tool", "client", "request_id", "label", "org", "org_id", "object", "record_ids", "fields", "undoes")
-_EMPTY = {field.name: field.default for field in fields(Intent)}
+_EMPTY = {field.name: field.default for field in structs.fields(Intent)}
 
 
 def without(act: Intent, *names: str) -> Intent:
-    return replace(act, **{name: _EMPTY[name] for name in names})  # type: ignore[arg-type]
+    return structs.replace(act, **{name: _EMPTY[name] for name in names})
 
 
 def acts() -> list[tuple[Intent, Completion | None]]:
@@ -47,14 +48,16 @@ def acts() -> list[tuple[Intent, Completion | None]]:
     failed = Completion(Outcome.REJECTED, error_code="REQUIRED_FIELD_MISSING", http_status=400)
     refused = Completion(Outcome.DENIED, error_code="FIELD_NOT_ALLOWED", decision="policy:hide-field Contact.Größe__c")
     every = [
-        (replace(act, action=action), replace(ending, outcome=outcome))
+        (structs.replace(act, action=action), structs.replace(ending, outcome=outcome))
         for action, outcome in itertools.product(Action, (each for each in Outcome if each is not Outcome.PENDING))
         for act, ending in ((FULL, ENDED), (bare, Completion(outcome)), (without(FULL, "record_ids"), failed))
     ]
-    lacking = [(replace(without(FULL, name), action="read"), replace(ENDED, record_ids=())) for name in LACKING]
-    pending = [(replace(act, action=action), None) for action in Action for act in (FULL, bare)]
-    denied = [(replace(FULL, action="query"), refused)]
-    return [(replace(act, id=new_id()), ending) for act, ending in (*every, *lacking, *pending, *denied)]
+    lacking = [
+        (structs.replace(without(FULL, name), action="read"), structs.replace(ENDED, record_ids=())) for name in LACKING
+    ]
+    pending = [(structs.replace(act, action=action), None) for action in Action for act in (FULL, bare)]
+    denied = [(structs.replace(FULL, action="query"), refused)]
+    return [(structs.replace(act, id=new_id()), ending) for act, ending in (*every, *lacking, *pending, *denied)]
 
 
 async def fill(app: App) -> int:
