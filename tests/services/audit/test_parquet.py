@@ -6,13 +6,13 @@ import secrets
 import subprocess
 import sys
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from msgspec import structs
 from pyarrow import parquet
 
 from orgserver.app import App, open_app
@@ -86,7 +86,7 @@ async def test_each_page_is_a_row_group_of_its_own(tmp_path: Path) -> None:
 
         def fill(tx: Any) -> None:
             for number in range(count):
-                act = replace(kinds.FULL, id=new_id(), action="read", request_id=str(number))
+                act = structs.replace(kinds.FULL, id=new_id(), action="read", request_id=str(number))
                 app.store.audit.record_in(tx, act, kinds.ENDED)
 
         await app.store.database.write(fill)
@@ -101,7 +101,7 @@ async def test_each_page_is_a_row_group_of_its_own(tmp_path: Path) -> None:
 async def test_what_is_no_text_is_shown_as_in_json(tmp_path: Path) -> None:
     """JSON can spell half a character, as a log that somebody edited may."""
     async with open_app(read_settings({"home": tmp_path}, {})) as app:
-        act = replace(kinds.FULL, id=new_id(), action="read", label="caf\udce9", fields=("caf\udce9",))
+        act = structs.replace(kinds.FULL, id=new_id(), action="read", label="caf\udce9", fields=("caf\udce9",))
         await app.store.audit.record(act, kinds.ENDED)
         (row,) = (await exported(app)).read(["label", "fields"]).to_pylist()
 
