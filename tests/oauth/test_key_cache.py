@@ -28,6 +28,11 @@ class Source:
             raise self.error
         return read_key_set(self.issuer.jwks())
 
+    async def finish_loading(self) -> None:
+        """Wait until nothing is being asked any more."""
+        if self.cache._loading is not None:
+            await self.cache._loading
+
     async def has(self, key_id: str) -> bool:
         return await self.cache.find(key_id, "RS256") is not None
 
@@ -56,7 +61,7 @@ async def test_a_withdrawn_key_of_which_nobody_asks_anew_ends_when_the_keys_have
 
     source.now += FRESH_SECONDS + 1
     assert await source.has("k1")  # nobody waits for the renewal
-    await asyncio.sleep(0.05)
+    await source.finish_loading()
     assert not await source.has("k1")
 
 
@@ -86,7 +91,7 @@ async def test_an_issuer_that_is_away_is_asked_ever_more_seldom_and_its_keys_las
     source.error = IssuerUnavailable("it is away")
     source.now += LONGEST_SECONDS - 1
     assert await source.has("k1")
-    await asyncio.sleep(0.05)
+    await source.finish_loading()
     source.now += 2
     with pytest.raises(IssuerUnavailable, match="away"):
         await source.has("k1")
@@ -140,6 +145,6 @@ async def test_a_token_without_a_key_s_id_means_the_one_key_that_there_is_and_no
     source.issuer.keys["k2"] = (rsa_key(1), "RS256")
     source.now += FRESH_SECONDS + 1
     await source.has("k1")
-    await asyncio.sleep(0.05)
+    await source.finish_loading()
 
     assert await source.cache.find(None, "RS256") is None

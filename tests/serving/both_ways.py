@@ -52,9 +52,11 @@ class Operations(PretendOperations):
         super().__init__()
         self.asks = False
         self.blocked: asyncio.Event | None = None
+        self.began = asyncio.Event()
         self.cut_off: list[asyncio.Task[None]] = []
 
     async def run(self, call: Call, operation: Any) -> Any:
+        self.began.set()
         await call.caller.tell(1, None, "begun")
         await call.caller.tell(1.5, 3, "half \u2028 way")
         if self.blocked is not None:

@@ -96,7 +96,7 @@ async def test_a_client_that_goes_away_cancels_its_call(
         gone = asyncio.Event()
         body = call_of(version, LIST, org="acme")
         posting = asyncio.create_task(posts.post(body, headers_of(version, body) | {"Accept": accept}, gone=gone))
-        await asyncio.sleep(0.02)
+        await asyncio.wait_for(posts.operations.began.wait(), 5)
         gone.set()
         answer = await asyncio.wait_for(posting, 5)
         async with asyncio.timeout(5):

@@ -126,8 +126,9 @@ async def test_so_many_calls_may_be_under_way_and_others_are_not_held_up(narrow:
             assert error_of(await post(client, request(number))) is None
         acme.fault("hang", path=".*/query", seconds=5, times=100)
         hanging = [asyncio.create_task(post(client, request(number))) for number in range(IN_FLIGHT)]
-        while len(narrow.app.services.executor._running) < IN_FLIGHT:
-            await asyncio.sleep(0.005)
+        async with asyncio.timeout(10):
+            while len(narrow.app.services.executor._running) < IN_FLIGHT:
+                await asyncio.sleep(0.005)
 
         error = error_of(await post(client, request(7)))
         answer = await post(other, request(8, arguments={"org": "globex", "limit": 1}))
