@@ -35,10 +35,14 @@ _KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (dict, "an object"),
 )
 _SHOWN = 10
+_MOST_ERRORS = 2_000
+"""That are looked through: each takes time that others wait for, and nobody mends so many one by one."""
 
 
 def explain(error: ValidationError) -> InvalidArgument:
     """Say which argument is wrong and how, never what it held."""
+    if error.error_count() > _MOST_ERRORS:
+        return InvalidArgument("hundreds of values are of a wrong kind", hint="try one record, or one argument, first")
     problems: dict[str, str] = {}
     details = error.errors(include_url=False, include_context=False)
     for detail in details:

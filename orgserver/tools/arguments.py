@@ -28,7 +28,7 @@ _JSON_BEGINS = re.compile(r"\s*[\[{\"]")
 _NO_JSON = object()
 _BOOLEANS = {"true": True, "false": False}
 _Number = Annotated[float, Field(allow_inf_nan=False)]
-_Parent = dict[str, str | int | _Number | dict[str, str]]
+_Parent = Annotated[dict[str, str | int | _Number | dict[str, str]], Field(max_length=10)]
 """A parent by an external id, with its type where there may be several: ``{"Ext__c": "x", "type": "Account"}``."""
 _FieldValue = str | int | _Number | bool | list[str | int] | _Parent | None
 

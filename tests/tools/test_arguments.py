@@ -254,3 +254,11 @@ async def test_more_fields_than_an_object_has_are_refused_at_once(client, operat
 
     assert (error["message"], error["outcome"]) == ("data has more fields than any object", "denied")
     assert operations.calls == []
+
+
+async def test_more_wrong_values_than_anybody_mends_are_not_told_one_by_one(client, operations, error_of) -> None:
+    fields = {f"F{n}__c": {"a": []} for n in range(900)}
+    for data in (fields, {"F__c": [{}] * 10_000}):
+        error = error_of(await client.call_tool(CREATE, {"org": "acme", "data": {"LastName": "x"} | data}))
+        assert (error["message"], error["outcome"]) == ("hundreds of values are of a wrong kind", "denied")
+    assert operations.calls == []

@@ -17,7 +17,7 @@ from orgserver.model.orgs import Caller
 from orgserver.services.composition import Services
 from orgserver.serving.envelopes import Envelope
 from orgserver.serving.http.limits import Leave, Limits, Refusal
-from orgserver.serving.http.messages.body import Gone, read_body, read_object
+from orgserver.serving.http.messages.body import Gone, count_values, read_body, read_object
 from orgserver.serving.http.replies import Reply, make_error_reply, retry_after
 from orgserver.serving.refused_calls import record_throttled
 from orgserver.tools import results
@@ -27,8 +27,10 @@ MOST_READ = 64 * 1024
 """Bytes of a refused request's body that are read: of a longer one it is not known which tool it calls."""
 MOST_VALUES = 2_000
 """In it; of more it is not known, either."""
-TOKEN_BYTES = 32 * 1024
-"""A body takes a token of its caller's rate for so many: what is long takes long to read, which others wait for."""
+FREE_BYTES = 4 * 1024
+"""A body that is no longer takes nothing more than any request."""
+TOKEN_BYTES, TOKEN_VALUES = 32 * 1024, 1_000
+"""Of a longer one so much takes a token more of its caller's rate: others wait while it is read."""
 _TOO_MANY_REQUESTS = 429
 _RATE_LIMITED = -32_000
 _WORDS = {
@@ -82,10 +84,10 @@ def meter(receive: Receive, leave: Leave) -> Receive:
     async def receive_metered() -> Message:
         nonlocal size
         message = await receive()
-        before, size = size, size + len(message.get("body", b""))
-        tokens = size // TOKEN_BYTES - before // TOKEN_BYTES
-        if tokens:
-            leave.charge(tokens)
+        body = message.get("body", b"")
+        size += len(body)
+        if size > FREE_BYTES:
+            leave.charge(len(body) / TOKEN_BYTES + count_values(body) / TOKEN_VALUES)
         return message
 
     return receive_metered

@@ -42,7 +42,12 @@ async def read_body(receive: Receive, content_length: int, max_body: int) -> byt
 
 def has_many_values(body: bytes, most: int = MOST_VALUES) -> bool:
     """Whether JSON may hold more values than that, by the signs that begin one, in its texts too."""
-    return len(body) > most and sum(map(body.count, _SIGNS)) > most
+    return len(body) > most and count_values(body) > most
+
+
+def count_values(body: bytes) -> int:
+    """At most how many values JSON holds, by those signs; a part of it, too."""
+    return sum(map(body.count, _SIGNS))
 
 
 def read_object(body: bytes, most_values: int = MOST_VALUES) -> dict[str, Any]:
