@@ -12,7 +12,6 @@ ONLY_OVER_HTTP = (
     "orgserver.servers.http",
     "orgserver.oauth",
     "jwt",
-    "uvicorn",
 )
 
 
