@@ -14,7 +14,7 @@ MAX_LINE = 16 * 1024 * 1024
 """Far above any honest request; Salesforce takes 6 MB at most for one record."""
 KEPT_BYTES = 64 * 1024
 """So much of the beginning and of the end of a line that is too long is looked at."""
-_MOST_TEXTS = 100_000
+_MOST_TEXTS = 10_000
 _TEXT = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
 _WHOLE_NUMBER = rb"-?(?:0|[1-9][0-9]{0,399})(?=\s*[,}])"
 # A text that does not end is taken to the end of the line, or each quote in it would be tried anew.
