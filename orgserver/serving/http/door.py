@@ -13,7 +13,7 @@ from orgserver.serving.http import proxies
 from orgserver.serving.http.addresses import is_unspecified, split_port
 from orgserver.serving.http.options import HttpOptions
 from orgserver.serving.http.proxies import BadForwarding, Forwarding, TrustedProxies
-from orgserver.serving.http.replies import Headers, Reply, make_error_reply, make_not_found_reply
+from orgserver.serving.http.replies import WRONG_HOST, Headers, Reply, make_error_reply, make_not_found_reply
 
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _HTTPS = "https"
@@ -31,7 +31,7 @@ _PREFLIGHT_HEADERS: Headers = (
     (b"access-control-max-age", b"600"),
 )
 
-_WRONG_HOST = make_error_reply(421, "this host is not served here; --allow-host names it")
+_WRONG_HOST = make_error_reply(421, WRONG_HOST)
 _WRONG_ORIGIN = make_error_reply(403, "requests from this origin are not allowed")
 _WRONG_PATH = make_not_found_reply()
 _IN_THE_CLEAR = make_error_reply(403, "this request came unencrypted: use https")

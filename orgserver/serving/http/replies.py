@@ -11,6 +11,7 @@ from starlette.types import Send
 
 JSON = b"application/json"
 MCP_PATH = "/mcp"
+WRONG_HOST = "this host is not served here; --allow-host names it"
 _TEXT = b"text/plain; charset=utf-8"
 _NO_CONTENT = 204
 Headers = tuple[tuple[bytes, bytes], ...]

@@ -13,7 +13,7 @@ MOST_VALUES = 100_000
 """In one message: as many as the largest change has, and few enough to be read while others wait."""
 _SIGNS = (b"[", b"{", b",")
 _CLOSE = ((b"connection", b"close"),)
-_MUCH = make_error_reply(413, f"a message holds at most {MOST_VALUES:,} values")
+_TOO_MANY_VALUES = make_error_reply(413, f"a message holds at most {MOST_VALUES:,} values")
 
 
 class Gone(Exception):
@@ -37,7 +37,7 @@ async def read_body(receive: Receive, content_length: int, max_body: int) -> byt
         parts.append(part)
         has_more = message.get("more_body", False)
     body = parts[0] if len(parts) == 1 else b"".join(parts)
-    return _MUCH if has_many_values(body) else body
+    return _TOO_MANY_VALUES if has_many_values(body) else body
 
 
 def has_many_values(body: bytes, most: int = MOST_VALUES) -> bool:

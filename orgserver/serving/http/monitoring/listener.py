@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from starlette.types import Receive, Scope, Send
 
 from orgserver.serving.http.monitoring.pages import PAGES, MonitoringPages, has_host_within
-from orgserver.serving.http.replies import Reply, make_text_reply, send_reply
+from orgserver.serving.http.replies import WRONG_HOST, Reply, make_text_reply, send_reply
 
 logger = logging.getLogger("orgserver.http")
 
@@ -33,7 +33,7 @@ class MonitoringApp:
     async def _answer(self, scope: Scope) -> Reply:
         path, method = scope["path"], scope["method"]
         if not has_host_within(scope["headers"], self._hosts):
-            return make_text_reply(421, "this host is not served here; --allow-host names it")
+            return make_text_reply(421, WRONG_HOST)
         if path not in PAGES:
             return make_text_reply(404, "nothing is here but /metrics, /healthz and /readyz")
         return await self._pages.answer_unguarded(path, method)
