@@ -21,6 +21,7 @@ from orgserver.config import Settings, read_settings, unknown_variables
 from orgserver.logs import start_logging
 from orgserver.model import names
 from orgserver.model.errors import ConfigError
+from orgserver.model.hosts import bracket
 
 if TYPE_CHECKING:
     from orgserver.app import App
@@ -128,8 +129,11 @@ def _begin_http(http: HttpOptions, port: int) -> None:
     from orgserver.serving.http.addresses import is_unspecified  # noqa: PLC0415  # as above
 
     collect_again()
+    if http.public_url is not None:
+        logger.info("serving at %s/mcp, listening at %s:%d", http.public_url, bracket(http.host), port)
+        return
     logger.info("serving at %s/mcp", replace(http, port=port).url)
-    if http.public_url is None and is_unspecified(http.host):
+    if is_unspecified(http.host):
         logger.info("clients call it %s; --allow-host adds a name", ", ".join(http.allowed_hosts))
 
 

@@ -71,6 +71,13 @@ def test_on_every_address_the_names_are_told(caplog: pytest.LogCaptureFixture) -
     assert "clients call it orgs.example.com" in caplog.text
 
 
+def test_behind_a_proxy_both_addresses_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "orgserver.serve"):
+        _begin_http(HttpOptions("127.0.0.1", 0, public_url="https://orgs.example.com"), 8080)
+
+    assert "serving at https://orgs.example.com/mcp, listening at 127.0.0.1:8080" in caplog.text
+
+
 def test_a_server_that_nobody_can_call_says_so(tmp_path: Path) -> None:
     home = tmp_path / "home"
     without_key = asyncio.run(_log_of_start(home))
