@@ -69,6 +69,8 @@ class Door:
         self._hosts = _hosts(options, self._scheme)
         self._pages = frozenset(origin.encode() for origin in options.allowed_origins)
         own = {f"{scheme}://".encode() + host for scheme in (self._scheme, self._public_scheme) for host in self._hosts}
+        if self._public_scheme == _HTTPS:  # what stands under the public name in the clear, anybody on the way wrote
+            own -= {f"http://{host}".encode() for host in _public_forms(options)}
         self._origins = self._pages | own
 
     def admit(self, scope: Scope) -> Admitted | Reply:
@@ -132,13 +134,19 @@ def _hosts(options: HttpOptions, scheme: str) -> frozenset[bytes]:
         names = set(_LOOPBACK)
     hosts = {host for name in names for host in _forms(name, options.port, scheme)}
     public = urlsplit(options.url)
-    if options.public_url is not None and public.hostname is not None:
-        hosts |= _forms(bracket(public.hostname), public.port or DEFAULT_PORTS[public.scheme], public.scheme)
+    hosts |= _public_forms(options)
     for host in options.allowed_hosts:
         name, port = split_port(host)
         ports = (options.port, DEFAULT_PORTS[public.scheme]) if port is None else (port,)
         hosts |= {form for each in ports for form in _forms(name, each, public.scheme)}
     return frozenset(host.encode() for host in hosts)
+
+
+def _public_forms(options: HttpOptions) -> set[str]:
+    public = urlsplit(options.url)
+    if options.public_url is None or public.hostname is None:
+        return set()
+    return _forms(bracket(public.hostname), public.port or DEFAULT_PORTS[public.scheme], public.scheme)
 
 
 def _forms(name: str, port: int, scheme: str) -> set[str]:

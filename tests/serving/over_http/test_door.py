@@ -92,6 +92,14 @@ def test_an_origin_is_one_of_ours_or_none(origin: str, expected: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("origin", "expected"),
+    [("https://orgs.example.com", 200), ("http://orgs.example.com", 403), ("http://orgs.example.com:443", 403)],
+)
+def test_a_page_of_the_public_name_came_encrypted(origin: str, expected: int) -> None:
+    assert status(admit(PROXIED, PUBLIC_HOST, ("origin", origin), peer="10.0.0.9")) == expected
+
+
+@pytest.mark.parametrize(
     ("headers", "source", "scheme"),
     [
         ([], "10.0.0.9", "https"),
