@@ -53,6 +53,8 @@ class AuthFailures:
         self._store = store
         self._counts: dict[str, tuple[AuthFailure, int]] = {}
         """Sources of the last second: the last failure of each, and how many are in no entry yet."""
+        self._new_sources: set[str] = set()
+        """Those of them whose first entry may be less than a second old when the others' are written."""
         self._writing: asyncio.Task[None] | None = None
 
     async def record(self, failure: AuthFailure) -> None:
@@ -66,6 +68,7 @@ class AuthFailures:
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write_counted())
         if is_first:
+            self._new_sources.add(source)
             await self._write([(self._counts[source][0], 1)])
 
     async def close(self) -> None:
@@ -84,9 +87,11 @@ class AuthFailures:
 
     def _take_counted(self) -> list[tuple[AuthFailure, int]]:
         counts, self._counts = self._counts, {}
-        failures = [(failure, count) for failure, count in counts.values() if count]
-        self._counts = {failure.source: (failure, 0) for failure, _ in failures}  # their second begins anew
-        return failures
+        new_sources, self._new_sources = self._new_sources, set()
+        for source, (failure, count) in counts.items():
+            if count or source in new_sources:
+                self._counts[source] = (failure, 0)  # its second begins anew, or is not over
+        return [(failure, count) for failure, count in counts.values() if count]
 
     async def _write(self, failures: list[tuple[AuthFailure, int]]) -> None:
         entries = [_make_entry(failure, count) for failure, count in failures]

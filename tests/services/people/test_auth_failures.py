@@ -55,6 +55,19 @@ async def test_the_first_of_a_source_is_on_record_at_once_and_those_after_it_are
     assert [entry.row_count for entry in await entries(app)] == [1, 50, 1, 1]
 
 
+async def test_an_entry_follows_another_of_its_source_after_a_second_at_the_soonest(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auth_failures, "SECONDS", 60)
+
+    await app.people.auth_failures.record(failure())
+    await end_second(app)  # which may have begun long before that failure
+    await app.people.auth_failures.record(failure())
+    assert [entry.row_count for entry in await entries(app)] == [1]
+    await end_second(app)
+    assert [entry.row_count for entry in await entries(app)] == [1, 1]
+
+
 async def test_of_sources_without_number_there_is_one_entry(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auth_failures, "SECONDS", 60)
     monkeypatch.setattr(auth_failures, "MOST_SOURCES", 3)
