@@ -205,6 +205,8 @@ class Reservation:
             return await self._aside(size, work)
         except Exception as error:  # noqa: BLE001  # it is raised again
             failure = error.with_traceback(None)
+        if self._thread is not None and self._thread.done():
+            self._thread = None  # a future has a traceback of its own
         failure.__cause__ = failure.__context__ = None
         del work
         raise failure
@@ -216,15 +218,14 @@ class Reservation:
                 await _take(self._reading, self._all.reading)
             else:
                 await _take(self._reading, self._org.small_read, self._all.small_read)
-        self._thread = asyncio.get_running_loop().run_in_executor(None, work)
+        self._thread = asyncio.get_running_loop().run_in_executor(None, lambda works: works.pop()(), [work])
         return await asyncio.shield(self._thread)
 
     def release(self) -> None:
         """Give everything back, once no thread works on it any more: nothing can stop a thread."""
         thread, self._thread = self._thread, None
-        self._pause_at = MIDDLE_BYTES
         places = [*self._middle, *self._large, *self._reading]
-        self._middle, self._large, self._reading = [], [], []
+        self._middle, self._large, self._reading, self._pause_at = [], [], [], MIDDLE_BYTES
         if thread is None or thread.done():
             _give_back(places)
         else:

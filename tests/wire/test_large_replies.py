@@ -5,8 +5,9 @@ import gc
 import json
 import threading
 import traceback
+import weakref
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import partial
 
 import pytest
@@ -298,3 +299,27 @@ async def test_a_large_reply_comes_with_pauses_while_other_calls_are_under_way_a
     assert await grow(2, MIDDLE_BYTES) == 0
     assert MIDDLE_BYTES // SMALL_BYTES - 2 <= await grow(2, 2 * MIDDLE_BYTES) <= MIDDLE_BYTES // SMALL_BYTES
     assert sum(pauses) < 0.02
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_reply_is_gone_before_its_place_is(fails: bool) -> None:
+    """Or the collector, which goes on then, would look at all of it."""
+
+    class Body(list[int]):
+        pass
+
+    def read(reply: Reply) -> int:
+        if fails:
+            raise ValueError("not what was asked for")
+        return len(reply.body)
+
+    with reserving(ReplyMemory(), OrgReplyMemory()) as reservation:
+        body = await reservation.read(SMALL_BYTES + 1, Body)
+        alive = weakref.ref(body)
+        reading = reservation.read(SMALL_BYTES + 1, partial(read, Reply(200, {}, body, 1)))
+        del body
+        with suppress(ValueError):
+            await reading
+        async with asyncio.timeout(5):
+            while alive() is not None:  # the thread may be about to let go of it
+                await asyncio.sleep(0.001)
