@@ -108,6 +108,7 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "one text": lambda: _long("x", MOST),
     "one text of 20 MiB": lambda: _long("x", 20 * MIB),
     "one text with an emoji": lambda: _long("x" * (30 * MIB) + EMOJI, 30 * MIB + 210),
+    "as long a text with an emoji as passes": lambda: _long("x" * (8 * MIB - 1) + EMOJI, 8 * MIB + 210),
     "escapes": lambda: _long("\\u0000", MOST),
     "many names": lambda: _names(1_400_000),
     "blanks": lambda: _HEAD + b" " * (MOST - 100) + _TAIL,

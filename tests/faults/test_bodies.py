@@ -8,7 +8,7 @@ from .hostile import HONEST
 HOSTILE = {
     "empty lists, 5 MiB": "error REPLY_TOO_LARGE",
     "as many tiny records as pass": "50 records",
-    "one text with an emoji": "1 records and warnings",
+    "as long a text with an emoji as passes": "1 records and warnings",
 }
 
 

@@ -29,13 +29,13 @@ async def test_a_principals_single_call_is_sent_next_however_many_calls_of_anoth
             callers.append(replace(caller, principal=Principal(name)))
         flood, single = callers
         acme.requests.clear()
-        acme.fault("delay", path=".*/sobjects/Contact/.*", seconds=0.1, times=2, work=True)
+        acme.fault("delay", path=".*/sobjects/Contact/.*", seconds=0.5, times=2, work=True)
 
         def read(who: Caller, record_id: str) -> asyncio.Task[object]:
             return asyncio.create_task(operations.read(shared, who, READ, "acme", CONTACT, record_id, ["LastName"]))
 
         tasks = [read(flood, each) for each in ids[:FLOOD]]
-        while not acme.requests:  # the first is with the org, and the rest have every place of the queue
+        while shared.access.client.count_calls() != (1, FLOOD - 1):  # one is with the org, the rest fill its queue
             await asyncio.sleep(0.005)
         tasks.append(read(single, ids[FLOOD]))
         await asyncio.gather(*tasks)
