@@ -16,7 +16,9 @@ from orgserver.store.audit import result_parts
 from orgserver.store.transaction import Transaction
 
 PAGE = 2_000
-"""Events in one transaction: some milliseconds, which is what a call waits at most."""
+"""Events in one transaction: what whoever searches takes in at once."""
+SHORT_PAGE = 250
+"""The same for a running server: a list names ten records, so more would hold up its calls for tens of milliseconds."""
 
 PAGE_VERIFIED = 8_000
 """Events that are verified in one read transaction."""
@@ -127,12 +129,12 @@ def step(connection: Connection, after: int, upto: int) -> None:
     connection.execute(text("UPDATE audit_indexed SET sequence = :upto"), {"upto": upto})
 
 
-def catch_up_in(tx: Transaction) -> bool:
+def catch_up_in(tx: Transaction, page: int = PAGE) -> bool:
     """Take a page of events in; True while there are more."""
     indexed, head = tx.connection.execute(_SPAN).one()
     if indexed >= head:
         return False
-    upto = min(indexed + PAGE, head)
+    upto = min(indexed + page, head)
     upto = result_parts.find_first(tx.connection, indexed, upto) or upto  # one of them names thousands of records
     step(tx.connection, indexed, upto)
     return bool(upto < head)

@@ -184,12 +184,12 @@ class AuditLog(ChainAppender):
         if due:
             await self._database.write(self._checkpoint_in)
         await self._file.follow(self._database)
-        await self.catch_up()
+        await self.catch_up(index.SHORT_PAGE)
 
-    async def catch_up(self) -> None:
-        """Bring what the log is searched by up to its end."""
+    async def catch_up(self, page: int = index.PAGE) -> None:
+        """Bring what the log is searched by up to its end, so many events at a time."""
         try:
-            while await self._database.write(index.catch_up_in):
+            while await self._database.write(partial(index.catch_up_in, page=page)):
                 pass
         except StoreError as error:
             if "malformed JSON" not in str(error):
