@@ -6,19 +6,28 @@ running servers and by whoever searches.
 
 from __future__ import annotations
 
+import asyncio
 import threading
+import time
+from functools import partial
 from typing import Any, Self
 
 from sqlalchemy import Connection, select, text
 
+from orgserver.model.errors import StoreError
 from orgserver.store import tables
 from orgserver.store.audit import result_parts
+from orgserver.store.database import Database
 from orgserver.store.transaction import Transaction
 
 PAGE = 2_000
 """Events in one transaction: what whoever searches takes in at once."""
-SHORT_PAGE = 250
-"""The same for a running server: a list names ten records, so more would hold up its calls for tens of milliseconds."""
+_SHORT_PAGE = 250
+"""Events in one transaction beside calls: a list names ten records, so more would hold calls up for 10 ms."""
+_REST = 4
+"""So many times as long as a page took, calls have the store for themselves."""
+_SECONDS = 5.0
+"""Of each heartbeat: the next must not come late. What is left waits for it, or for whoever searches."""
 
 PAGE_VERIFIED = 8_000
 """Events that are verified in one read transaction."""
@@ -129,7 +138,7 @@ def step(connection: Connection, after: int, upto: int) -> None:
     connection.execute(text("UPDATE audit_indexed SET sequence = :upto"), {"upto": upto})
 
 
-def catch_up_in(tx: Transaction, page: int = PAGE) -> bool:
+def catch_up_in(tx: Transaction, page: int) -> bool:
     """Take a page of events in; True while there are more."""
     indexed, head = tx.connection.execute(_SPAN).one()
     if indexed >= head:
@@ -138,6 +147,34 @@ def catch_up_in(tx: Transaction, page: int = PAGE) -> bool:
     upto = result_parts.find_first(tx.connection, indexed, upto) or upto  # one of them names thousands of records
     step(tx.connection, indexed, upto)
     return bool(upto < head)
+
+
+async def catch_up(database: Database) -> None:
+    """Take in all events that there are."""
+    while await _take_in(database, PAGE):
+        pass
+
+
+async def catch_up_beside_calls(database: Database) -> None:
+    """Take in what has come, in short pages with rests between them, as far as the time goes."""
+    end = time.monotonic() + _SECONDS
+    is_more = True
+    while is_more and (began := time.monotonic()) < end:
+        is_more = await _take_in(database, _SHORT_PAGE)
+        await asyncio.sleep(_REST * (time.monotonic() - began))
+
+
+async def _take_in(database: Database, page: int) -> bool:
+    """Take a page in; True while there are more."""
+    try:
+        return await database.write(partial(catch_up_in, page=page))
+    except StoreError as error:
+        if "malformed JSON" not in str(error):
+            raise
+        raise StoreError(
+            "the audit log cannot be searched: an entry was edited and cannot be read",
+            hint="orgserver audit verify names it; audit export --format events takes out what is there",
+        ) from error
 
 
 # -- verification

@@ -184,20 +184,11 @@ class AuditLog(ChainAppender):
         if due:
             await self._database.write(self._checkpoint_in)
         await self._file.follow(self._database)
-        await self.catch_up(index.SHORT_PAGE)
+        await index.catch_up_beside_calls(self._database)
 
-    async def catch_up(self, page: int = index.PAGE) -> None:
-        """Bring what the log is searched by up to its end, so many events at a time."""
-        try:
-            while await self._database.write(partial(index.catch_up_in, page=page)):
-                pass
-        except StoreError as error:
-            if "malformed JSON" not in str(error):
-                raise
-            raise StoreError(
-                "the audit log cannot be searched: an entry was edited and cannot be read",
-                hint="orgserver audit verify names it; audit export --format events takes out what is there",
-            ) from error
+    async def catch_up(self) -> None:
+        """Bring what the log is searched by up to its end."""
+        await index.catch_up(self._database)
 
     async def adopt(self) -> int:
         """Give the outcome ``unknown`` to intents whose process is silent or whose deadline is long past."""
