@@ -281,17 +281,14 @@ def _failure(error: CallError, trace: Trace, started: float) -> Completion:
 
 
 def _add_cost(completion: Completion, trace: Trace, started: float) -> Completion:
-    return Completion(
-        completion.outcome,
-        completion.error_code,
+    return msgspec.structs.replace(
+        completion,
         http_status=completion.http_status if trace.http_status is None else trace.http_status,
         api_calls=trace.api_calls,
         attempts=trace.attempts,
         salesforce_request_id=_shorten(trace.salesforce_request_id),
         record_ids=completion.record_ids[:MAX_RECORD_IDS],
-        row_count=completion.row_count,
         duration_us=int((time.perf_counter() - started) * 1_000_000),
-        decision=completion.decision,
     )
 
 

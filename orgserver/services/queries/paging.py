@@ -83,8 +83,7 @@ async def fetch(session: OrgSession, source: Source, *, limit: int, position: Po
         return replace(piece, records=records, rest=None, warnings=warnings, is_limited=True)
     if piece.rest is None:
         return piece
-    rest = piece.rest.after_rows(quota.before + row_count)
-    return Piece(piece.records, piece.total_size, rest, piece.warnings, piece.is_done)
+    return replace(piece, rest=replace(piece.rest, row_count=quota.before + row_count))
 
 
 async def _fetch(session: OrgSession, source: Source, limit: int, position: Position) -> Piece:

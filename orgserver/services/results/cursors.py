@@ -47,12 +47,6 @@ class Position(msgspec.Struct, frozen=True):
         """Whether nothing was handed out yet."""
         return self.path is None and self.skip == 0
 
-    def after_rows(self, row_count: int) -> Position:
-        """The same position, of a result that has given so many rows so far."""
-        return Position(
-            self.path, self.skip, self.shown, row_count, self.asked_at, self.order, self.soql, self.arguments_digest
-        )
-
 
 BEGINNING = Position()
 
