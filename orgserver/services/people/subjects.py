@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 
 from orgserver.model.access.principals import Principal, Subject
 from orgserver.services.people.identities import Identities
+from orgserver.store.people.identities import IdentitySnapshot
 
 
 class SubjectRefusal(Enum):
@@ -23,13 +25,16 @@ class Subjects:
 
     async def identify(self, *subjects: Subject) -> str | None:
         """Who is the first of some subjects that anybody is, whether or not they may call."""
-        principals = (await self._identities.current()).subjects
-        return next((principals[each] for each in subjects if each in principals), None)
+        return _find_name(await self._identities.current(), subjects)
 
     async def find(self, *subjects: Subject) -> Principal | SubjectRefusal:
         """The same, if they may call; or why not."""
         snapshot = await self._identities.current()
-        name = await self.identify(*subjects)
+        name = _find_name(snapshot, subjects)
         if name is None:
             return SubjectRefusal.UNKNOWN
         return SubjectRefusal.DISABLED if name in snapshot.disabled else Principal(name)
+
+
+def _find_name(snapshot: IdentitySnapshot, subjects: Iterable[Subject]) -> str | None:
+    return next((snapshot.subjects[each] for each in subjects if each in snapshot.subjects), None)
