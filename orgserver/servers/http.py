@@ -69,7 +69,9 @@ async def serve_http(
             async with _http_app(app, options, pages, access_log, label) as http_app:
                 begin = partial(ready, port)
                 serving = http.serve(http_app, listener, ending, begin, options, on_refusal=access_log.add_refusal)
-                await asyncio.gather(serving, _serve_metrics(metrics_listener, pages, options, ending))
+                async with asyncio.TaskGroup() as group:  # where one fails, the other ends
+                    group.create_task(serving)
+                    group.create_task(_serve_metrics(metrics_listener, pages, options, ending))
         finally:
             refreshing.cancel()  # a refresh under way is waited for when the app closes
 
