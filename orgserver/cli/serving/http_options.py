@@ -33,6 +33,9 @@ _OPTIONS = {
 def http_options(command: F) -> F:
     """Add the options; each list may be repeated or take commas."""
     command = click.option(
+        "--metrics", metavar="HOST:PORT", help="Where Prometheus reads figures over HTTP, without a key."
+    )(command)
+    command = click.option(
         "--oauth-audience", "audience", metavar="TEXT", help="Only tokens of that issuer that are meant for TEXT."
     )(command)
     command = click.option(

@@ -59,7 +59,6 @@ _REAL = ("database_url", "master_key", "master_key_file", "master_key_command", 
     shell_complete=completion.registered_principals,
 )
 @click.option("--label", metavar="TEXT", help="A word to find this server's calls by in the audit log.")
-@click.option("--metrics", metavar="HOST:PORT", help="Where Prometheus reads figures over HTTP, without a key.")
 @click.option("--sandbox", is_flag=True, help="Serve two pretend orgs; nothing of yours is read or changed.")
 @http_options
 def serve(**options: Any) -> None:
