@@ -98,7 +98,7 @@ async def record_refusal(
     await services.executor.log.refuse(_intent_of(caller, tool, arguments), error)
 
 
-async def record_throttled(
+async def record_early_refusal(
     services: Services, caller: Caller, request_id: object, tool: str, arguments: Mapping[str, Any], error: Denied
 ) -> None:
     """Put on record, together with others, what was refused before any tool saw it."""

@@ -1,9 +1,9 @@
 """How often a principal may call, and how much at once: with all of its keys together, and each key beside the others.
 
 A principal has a bucket of tokens, which fills at its rate up to what that is in a second; each request takes one, and
-one with a long body more. Keys
-that have called lately share what there is: one that uses more than its share leaves each of the others a token and a
-place, so that a flood by one key does not lock out another; while nobody else calls it has everything.
+one with a long body more. Keys that have called lately share what there is: one that uses more than its share leaves
+each of the others a token and a place, so that a flood by one key does not lock out another; while nobody else calls it
+has everything.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from orgserver.serving.envelopes import Envelope
 from orgserver.serving.http.limits import Leave, Limits, Refusal
 from orgserver.serving.http.messages.body import Gone, count_values, read_body, read_object
 from orgserver.serving.http.replies import Reply, make_error_reply, retry_after
-from orgserver.serving.refused_calls import record_throttled
+from orgserver.serving.refused_calls import record_early_refusal
 from orgserver.tools import results
 from orgserver.tools.tool import org_of
 
@@ -66,7 +66,7 @@ class Throttling:
         arguments = arguments if isinstance(arguments, dict) else {}
         answer: CallError = error
         try:
-            await record_throttled(
+            await record_early_refusal(
                 self._services, caller, request.get("id"), tool if isinstance(tool, str) else "", arguments, error
             )
         except CallError as away:

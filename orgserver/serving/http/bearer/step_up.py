@@ -19,7 +19,7 @@ from orgserver.services.composition import Services
 from orgserver.serving.http.bearer.challenges import Challenges
 from orgserver.serving.http.messages.body import read_object
 from orgserver.serving.http.replies import Reply
-from orgserver.serving.refused_calls import record_throttled
+from orgserver.serving.refused_calls import record_early_refusal
 from orgserver.tools.tool import ToolSpec
 
 _READING = frozenset({"resources/read", "completion/complete"})
@@ -70,7 +70,7 @@ class StepUp:
         arguments = params.get("arguments")
         arguments = arguments if isinstance(arguments, dict) else {}
         with suppress(CallError):  # it is refused all the same
-            await record_throttled(self._services, caller, message.get("id"), params["name"], arguments, error)
+            await record_early_refusal(self._services, caller, message.get("id"), params["name"], arguments, error)
 
 
 async def _read_ahead(receive: Receive, most: int) -> tuple[bytes, Receive]:
