@@ -22,12 +22,10 @@ from orgserver.store.transaction import Transaction
 
 PAGE = 2_000
 """Events in one transaction: what whoever searches takes in at once."""
-_SHORT_PAGE = 250
+SHORT_PAGE = 250
 """Events in one transaction beside calls: a list names ten records, so more would hold calls up for 10 ms."""
 _REST = 4
 """So many times as long as a page took, calls have the store for themselves."""
-_SECONDS = 5.0
-"""Of each heartbeat: the next must not come late. What is left waits for it, or for whoever searches."""
 
 PAGE_VERIFIED = 8_000
 """Events that are verified in one read transaction."""
@@ -155,12 +153,12 @@ async def catch_up(database: Database) -> None:
         pass
 
 
-async def catch_up_beside_calls(database: Database) -> None:
-    """Take in what has come, in short pages with rests between them, as far as the time goes."""
-    end = time.monotonic() + _SECONDS
+async def catch_up_beside_calls(database: Database, seconds: float) -> None:
+    """Take in what has come, in short pages with rests between them; what is left when the time is over waits."""
+    end = time.monotonic() + seconds
     is_more = True
     while is_more and (began := time.monotonic()) < end:
-        is_more = await _take_in(database, _SHORT_PAGE)
+        is_more = await _take_in(database, SHORT_PAGE)
         await asyncio.sleep(_REST * (time.monotonic() - began))
 
 

@@ -160,7 +160,7 @@ class AuditLog(ChainAppender):
             since_sweep += interval
             try:
                 await self.beat()
-                await self.look_after()
+                await self.look_after(interval / 2)  # the next must not come late
                 if since_sweep >= sweep:
                     since_sweep = 0.0
                     await self.adopt()
@@ -177,14 +177,17 @@ class AuditLog(ChainAppender):
         if self._pending:
             await self._database.write(self._heartbeat.beat_in)
 
-    async def look_after(self, *, idle_us: int = CHECKPOINT_US) -> None:
-        """Make a checkpoint if the last is older than ``idle_us``, and bring its file and the index up to date."""
+    async def look_after(self, seconds: float = 5.0, *, idle_us: int = CHECKPOINT_US) -> None:
+        """Make a checkpoint if the last is older than ``idle_us``, and bring its file and the index up to date.
+
+        Not much longer than so many ``seconds``: what the index lacks then, the next time or a search brings.
+        """
         async with self._database.reading() as connection:
             due = await checkpoints.is_due(connection, self._database.clock(), idle_us)
         if due:
             await self._database.write(self._checkpoint_in)
         await self._file.follow(self._database)
-        await index.catch_up_beside_calls(self._database)
+        await index.catch_up_beside_calls(self._database, seconds)
 
     async def catch_up(self) -> None:
         """Bring what the log is searched by up to its end."""
