@@ -114,10 +114,13 @@ async def forger(visit: Visit) -> None:
     }
     async with visit.http(visit.key) as client:
         reply = await client.post(visit.url, json=_PING, headers=headers)
-    await asyncio.sleep(1)  # the log is written in batches
-    log = visit.door.log.read_text("utf-8")
+    log = ""
+    async with asyncio.timeout(10):
+        while "source=127.0.0.1" not in log:  # it is written in batches
+            await asyncio.sleep(0.05)
+            log = visit.door.log.read_text("utf-8")
     say("forged", f"{reply.status_code}; in the log {'stands' if _FORGED in log else 'does not stand'} {_FORGED}")
-    assert (reply.status_code, _FORGED in log, "source=127.0.0.1" in log) == (200, False, True), reply.text
+    assert (reply.status_code, _FORGED in log) == (200, False), reply.text
 
 
 async def python_sdk(visit: Visit) -> None:

@@ -105,7 +105,8 @@ async def test_a_request_that_never_comes_whole_and_one_that_never_begins_hold_u
         half = await asyncio.open_connection(host, int(port))
         half[1].write(HALF % (f"{host}:{port}".encode(), key.encode()))
         silent = await asyncio.open_connection(host, int(port))
-        await asyncio.sleep(0.2)
+        async with served.raw(None) as client:
+            await client.get("/healthz")  # by then the server has read what came before it
         served.ending.requested.set()
         async with asyncio.timeout(3):
             await served.end()
