@@ -15,9 +15,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # the profiled process has no such modules
+    from tests.bench.homes import Participant
+    from tests.bench.over_http import HttpContender
+    from tests.bench.world import Contender, World
 
 Functions = dict[str, tuple[int, float]]
 """By name: how often it was called, and the seconds that were its own."""
@@ -55,11 +60,11 @@ def write(profiles: Sequence[cProfile.Profile], file: Path) -> None:
     file.write_text(json.dumps(functions))
 
 
-def serve(file: str) -> None:
-    """The server, in this process."""
+def serve(file: str, address: str | None) -> None:
+    """The server, in this process: over HTTP where there is an address."""
     from orgserver.__main__ import main as orgserver
 
-    sys.argv = ["orgserver", "serve"]
+    sys.argv = ["orgserver", "serve", *(["--http", address] if address else [])]
 
     def run() -> None:
         try:
@@ -78,26 +83,28 @@ class Plain:
     kernel_us: float
 
 
-def measure(python: str, tool: str, *, calls: int, callers: int, packed: bool) -> tuple[Functions, Plain]:
-    """What so many calls cost, by function, and what one costs without profiling."""
-    from tests.bench.client import call, drive
+def measure(
+    python: str, tool: str, *, calls: int, callers: int, packed: bool, version: str | None
+) -> tuple[Functions, Plain]:
+    """What so many calls cost, by function, and what one costs without profiling; over HTTP in a version of MCP."""
+    from tests.bench.client import drive
     from tests.bench.homes import Participant
-    from tests.bench.world import CREATE, LIST, REFUSED, Contender, Sizes, World, upstream
+    from tests.bench.world import CREATE, LIST, REFUSED, Sizes, World, upstream
 
     params = {"list": LIST, "create": CREATE, "refused": REFUSED}[tool]
     with upstream(packed=packed) as (fast, slow), tempfile.TemporaryDirectory(prefix="orgserver-profile-") as folder:
         participant = Participant.of("orgserver", python)
         world = World(Sizes(), Path(folder), [participant], packed, fast, slow)
-        home = world.home(participant)
         file = Path(folder) / "functions.json"
-        profiled = Contender([python, "-P", __file__, "--serve", str(file)], params, home)
+        command = [python, "-P", __file__, "--serve", str(file)]
+        profiled, bare = make_contenders(world, participant, command, params, callers, version)
 
-        def run(contender: Contender, each: int) -> Plain:
+        def run(contender: "Contender | HttpContender", each: int) -> Plain:
             with contender.start(world.folder) as server:
                 server.begin()
-                drive([call(server, params, 50, is_error=tool == "refused")])
+                drive([contender.caller(server, 0, 50)])
                 cpu, kernel = server.cpu_us(), server.kernel_us()
-                drive([call(server, params, each, is_error=tool == "refused") for _ in range(callers)])
+                drive([contender.caller(server, number, each) for number in range(callers)])
                 made = each * callers
                 return Plain((server.cpu_us() - cpu) / made, (server.kernel_us() - kernel) / made)
 
@@ -106,8 +113,31 @@ def measure(python: str, tool: str, *, calls: int, callers: int, packed: bool) -
             return {name: (count, own) for name, (count, own) in json.loads(file.read_text()).items()}
 
         few, many = 1, calls // callers + 1
-        plain = run(world.contender(participant, params), many)
+        plain = run(bare, many)
         return difference(functions(few), functions(many), (many - few) * callers), plain
+
+
+def make_contenders(
+    world: "World",
+    participant: "Participant",
+    profiled: list[str],
+    params: dict[str, Any],
+    callers: int,
+    version: str | None,
+) -> "tuple[Contender | HttpContender, Contender | HttpContender]":
+    """The server with a profiler, and the same without one."""
+    from tests.bench import over_http
+    from tests.bench.world import REFUSED, Contender
+
+    is_error = params is REFUSED
+    if version is None:
+        home = world.home(participant)
+        bare = world.contender(participant, params, is_error=is_error)
+        return Contender(profiled, params, home, is_error), bare
+    home = world.home(participant, "http")
+    keys = over_http.add_principals(participant, home)
+    over = replace(over_http.make_contender(participant, home, keys, params, version, callers), is_error=is_error)
+    return replace(over, command=[*profiled, "--http", "127.0.0.1:"]), over
 
 
 def difference(few: Functions, many: Functions, calls: int) -> Functions:
@@ -168,6 +198,7 @@ def main() -> None:
     """Parse, measure, show."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.profile", description=__doc__)
     parser.add_argument("--serve", metavar="FILE", help=argparse.SUPPRESS)
+    parser.add_argument("--http", metavar="VERSION", help="over HTTP, in this version of MCP")
     parser.add_argument("--tool", choices=("list", "create", "refused"), default="list")
     parser.add_argument("--callers", type=int, default=1, help="calls in flight (default 1; the bench also has 64)")
     parser.add_argument("--calls", type=int, default=640)
@@ -176,10 +207,15 @@ def main() -> None:
     parser.add_argument("--server", default=sys.executable, metavar="PYTHON", help="the Python of another environment")
     options = parser.parse_args()
     if options.serve:
-        serve(options.serve)
+        serve(options.serve, options.http)
         return
     functions, plain = measure(
-        options.server, options.tool, calls=options.calls, callers=options.callers, packed=not options.plain
+        options.server,
+        options.tool,
+        calls=options.calls,
+        callers=options.callers,
+        packed=not options.plain,
+        version=options.http,
     )
     show(functions, plain, options.top)
 
