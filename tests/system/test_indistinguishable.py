@@ -1,6 +1,7 @@
 """An org that a principal may not use is one that does not exist: the same answers, the same steps, the same statements."""
 
 import asyncio
+import difflib
 import gc
 import json
 import logging
@@ -182,6 +183,7 @@ async def test_answers_entries_statements_steps_and_log_lines_are_the_same(
                 await measure(app, client, monkeypatch, caplog, tool, {"org": org, **arguments})
                 for org in (HIDDEN, ABSENT)
             ]
+            assert list(difflib.unified_diff(absent.steps, hidden.steps, n=1)) == [], tool
             assert hidden == absent, tool
             assert len(hidden.steps) > 20
             assert hidden.statements
