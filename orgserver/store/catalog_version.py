@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from pathlib import Path
 
@@ -29,6 +30,7 @@ class VersionReader:
         self._file = file
         self._connection: sqlite3.Connection | None = None
         self._query = ""
+        self._of_turn: int | None = None
 
     @property
     def is_open(self) -> bool:
@@ -50,6 +52,21 @@ class VersionReader:
         except (sqlite3.Error, ValueError):
             return None
         return int(row[0])
+
+    def read_of_turn(self) -> int | None:
+        """The number as it was in this turn of the event loop, read once for all who ask in it; None as above.
+
+        Whoever was woken before it was read asks for nothing later, and whoever is woken afterwards comes behind what
+        forgets it. So this is for tasks, and not for what a transport calls in the midst of a turn.
+        """
+        if self._of_turn is None:
+            self._of_turn = self.read()
+            if self._of_turn is not None:
+                asyncio.get_running_loop().call_soon(self._forget)
+        return self._of_turn
+
+    def _forget(self) -> None:
+        self._of_turn = None
 
     def close(self) -> None:
         """Disconnect."""

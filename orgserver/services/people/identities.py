@@ -18,10 +18,14 @@ class Identities:
         self._snapshot: IdentitySnapshot | None = None
         self._reading = asyncio.Lock()
 
+    def has_key(self, digest: bytes) -> bool:
+        """Whether there was a key of this digest when they were last read."""
+        return self._snapshot is not None and digest in self._snapshot.keys
+
     async def current(self) -> IdentitySnapshot:
         """Them as the store has them now; without a wait where nothing has changed."""
         snapshot = self._snapshot
-        if snapshot is not None and self._store.database.version_reader.read() == snapshot.version:
+        if snapshot is not None and self._store.database.version_reader.read_of_turn() == snapshot.version:
             return snapshot
         return await self._reload()
 

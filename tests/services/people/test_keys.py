@@ -1,6 +1,9 @@
 """An API key opens what it may until it ends, and from then on nothing, whatever process checks it."""
 
+import asyncio
 import re
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -126,6 +129,47 @@ async def test_a_check_that_finds_nothing_changed_does_not_wait(app: App, caller
 
     with pytest.raises(StopIteration):
         checking.send(None)  # it is over without a turn of the event loop
+
+
+async def test_requests_of_one_turn_look_once_whether_the_store_has_changed(
+    app: App, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = await new_key(app, caller)
+    await check(app, key)
+    await asyncio.sleep(0)
+    reads: list[int | None] = []
+    read = VersionReader.read
+
+    def note(reader: VersionReader) -> int | None:
+        reads.append(read(reader))
+        return reads[-1]
+
+    monkeypatch.setattr(VersionReader, "read", note)
+    for turns in (1, 2):
+        assert await asyncio.gather(*(check(app, key) for _ in range(5))) == ["ada"] * 5
+        assert len(reads) == turns
+
+
+async def test_whoever_comes_after_a_key_was_revoked_is_refused_in_the_midst_of_a_turn_too(
+    app: App, caller: Caller
+) -> None:
+    key = await new_key(app, caller)
+    assert await check(app, key) == "ada"
+    await asyncio.sleep(0)
+    after: list[asyncio.Task[str | KeyRefusal]] = []
+
+    def revoke_and_ask() -> None:
+        with closing(sqlite3.connect(app.settings.database_file)) as store, store:
+            store.execute("UPDATE api_keys SET revoked_at = 1")
+            store.execute("UPDATE store SET catalog_version = catalog_version + 1")
+        after.append(asyncio.create_task(check(app, key)))
+
+    loop = asyncio.get_running_loop()
+    before = loop.create_task(check(app, key))
+    loop.call_soon(revoke_and_ask)
+
+    assert await before == "ada"
+    assert await after[0] is KeyRefusal.REVOKED
 
 
 async def test_keys_are_checked_the_long_way_while_the_version_cannot_be_read_at_once(
