@@ -6,19 +6,24 @@ Tools and outcomes are counted as calls end; what stands in the store and in the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
-from functools import cache
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from types import TracebackType
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 import orgserver
-from orgserver.model.audit import Completion, Outcome
+from orgserver.model.audit import Outcome
 from orgserver.services.observer import Observer, Watched
 from orgserver.store.diagnostics import count_orgs
 from orgserver.store.session import Store
+from orgserver.telemetry.counts import SECONDS, Count, Durations
 
-_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
+_Labels = tuple[str, ...]
+_BOUNDS = (*map(floatToGoString, SECONDS), "+Inf")
 _LIFE_DAYS = 30
 """Of a refresh token that nobody uses."""
 _LEFT = (1, 3, 7, 14)
@@ -34,16 +39,11 @@ class PrometheusMetrics(Observer):
         self.tools = tools
         """Those that are counted by name; what strangers called a tool is no label."""
         registry = self._registry = CollectorRegistry()
-        labels = ("kind", "outcome", "tool")
-        self._calls = Counter("orgserver_calls", "Tool calls that ended.", labels, registry=registry)
-        self._seconds = Histogram(
-            "orgserver_call_duration_seconds",
-            "From the arrival of a tool call until its outcome is on record.",
-            ("kind", "tool"),
-            buckets=_SECONDS,
-            registry=registry,
-        )
-        self._in_flight = Gauge("orgserver_calls_in_flight", "Tool calls under way.", registry=registry)
+        self._counted = _Counted()
+        registry.register(self._counted)
+        self._under_way = 0
+        in_flight = Gauge("orgserver_calls_in_flight", "Tool calls under way.", registry=registry)
+        in_flight.set_function(lambda: self._under_way)
         self._refreshes = Counter(
             "orgserver_refreshes", "Requests to Salesforce for a new access token.", ("outcome",), registry=registry
         )
@@ -75,16 +75,6 @@ class PrometheusMetrics(Observer):
         self._wait = Gauge(
             "orgserver_store_longest_wait_seconds", "How long somebody has waited for a change.", registry=registry
         )
-        self._requests = Counter(
-            "orgserver_http_requests", "Answered HTTP requests.", ("route", "status"), registry=registry
-        )
-        self._request_seconds = Histogram(
-            "orgserver_http_request_duration_seconds",
-            "From the head of a request until its answer was sent.",
-            ("route",),
-            buckets=_SECONDS,
-            registry=registry,
-        )
         self._auth_failures = Counter(
             "orgserver_auth_failures",
             "Requests whose key or token opened nothing, or that had none.",
@@ -96,32 +86,23 @@ class PrometheusMetrics(Observer):
         build = Gauge("orgserver_build_info", "The version that runs.", ("version",), registry=registry)
         build.labels(orgserver.__version__).set(1)
 
-        # Looking a series up by its labels costs more than counting in it.
-        self._series_of_call = cache(self._find_series_of_call)
-        self._series_of_request = cache(self._find_series_of_request)
-
-    def _find_series_of_call(self, kind: str, outcome: Outcome, tool: str) -> tuple[Counter, Histogram]:
-        return self._calls.labels(kind, outcome.value, tool), self._seconds.labels(kind, tool)
-
-    def _find_series_of_request(self, route: str, status: int) -> tuple[Counter, Histogram]:
-        return self._requests.labels(route, str(status or "none")), self._request_seconds.labels(route)
-
-    @contextmanager
-    def call(self, watched: Watched) -> Iterator[None]:
+    def call(self, watched: Watched) -> _Call:
         """Count a call when it has ended."""
-        began = time.perf_counter()
-        self._in_flight.inc()
-        try:
-            yield
-        finally:
-            self._in_flight.dec()
-            completion = watched.completion or Completion(Outcome.UNKNOWN)
-            name = watched.intent.tool or ""
-            tool = name if name in self.tools else _OTHER
-            kind = watched.org_kind or "unknown"
-            count, seconds = self._series_of_call(kind, completion.outcome, tool)
-            count.inc()
-            seconds.observe(time.perf_counter() - began)
+        return _Call(self, watched)
+
+    def begin_call(self) -> None:
+        """Count a call as under way."""
+        self._under_way += 1
+
+    def end_call(self, watched: Watched, seconds: float) -> None:
+        """Count a call that was under way."""
+        self._under_way -= 1
+        name = watched.intent.tool or ""
+        tool = name if name in self.tools else _OTHER
+        kind = watched.org_kind or "unknown"
+        outcome = watched.completion.outcome if watched.completion is not None else Outcome.UNKNOWN
+        self._counted.calls[kind, outcome, tool].number += 1
+        self._counted.call_seconds[kind, tool].add(seconds)
 
     def refreshed(self, error_code: str | None = None) -> None:
         """Count a request for an access token."""
@@ -129,9 +110,8 @@ class PrometheusMetrics(Observer):
 
     def count_request(self, route: str, status: int, seconds: float, *, is_limited: bool) -> None:
         """Count a request over HTTP; without a status, its client went away before it was answered."""
-        count, durations = self._series_of_request(route, status)
-        count.inc()
-        durations.observe(seconds)
+        self._counted.requests[route, str(status) if status else "none"].number += 1
+        self._counted.request_seconds[(route,)].add(seconds)
         if status == _UNAUTHORIZED:
             self._auth_failures.inc()
         if is_limited:
@@ -156,3 +136,64 @@ class PrometheusMetrics(Observer):
         self._changes.set(changes)
         self._wait.set(store.database.longest_wait)
         return generate_latest(self._registry)
+
+
+class _Call:
+    """One call, counted when the block is left."""
+
+    __slots__ = ("_began", "_metrics", "_watched")
+
+    def __init__(self, metrics: PrometheusMetrics, watched: Watched) -> None:
+        self._metrics = metrics
+        self._watched = watched
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter()
+        self._metrics.begin_call()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._metrics.end_call(self._watched, time.perf_counter() - self._began)
+
+
+class _Counted(Collector):
+    """What is counted with each call and each request, by its labels: the client's own counters cost ten times that."""
+
+    def __init__(self) -> None:
+        self.calls: dict[_Labels, Count] = defaultdict(Count)
+        self.call_seconds: dict[_Labels, Durations] = defaultdict(Durations)
+        self.requests: dict[_Labels, Count] = defaultdict(Count)
+        self.request_seconds: dict[_Labels, Durations] = defaultdict(Durations)
+
+    def collect(self) -> Iterable[Metric]:
+        """All of it, as the client has it."""
+        yield _make_counter("orgserver_calls", "Tool calls that ended.", ("kind", "outcome", "tool"), self.calls)
+        yield _make_histogram(
+            "orgserver_call_duration_seconds",
+            "From the arrival of a tool call until its outcome is on record.",
+            ("kind", "tool"),
+            self.call_seconds,
+        )
+        yield _make_counter("orgserver_http_requests", "Answered HTTP requests.", ("route", "status"), self.requests)
+        yield _make_histogram(
+            "orgserver_http_request_duration_seconds",
+            "From the head of a request until its answer was sent.",
+            ("route",),
+            self.request_seconds,
+        )
+
+
+def _make_counter(name: str, about: str, labels: _Labels, counts: Mapping[_Labels, Count]) -> Metric:
+    family = CounterMetricFamily(name, about, labels=labels)
+    for values, count in counts.items():
+        family.add_metric(values, count.number, created=count.began)
+    return family
+
+
+def _make_histogram(name: str, about: str, labels: _Labels, durations: Mapping[_Labels, Durations]) -> Metric:
+    family = HistogramMetricFamily(name, about, labels=labels)
+    for values, each in durations.items():
+        family.add_metric(values, list(zip(_BOUNDS, each.cumulate(), strict=True)), each.seconds)
+        family.add_sample(f"{name}_created", dict(zip(labels, values, strict=True)), each.began)
+    return family

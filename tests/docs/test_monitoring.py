@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 from prometheus_client.metrics import MetricWrapperBase
 
@@ -22,5 +23,8 @@ def test_it_lists_every_figure_with_its_labels() -> None:
 
 
 def label_names(metrics: PrometheusMetrics) -> dict[str, set[str]]:
-    figures = [each for each in metrics._registry._collector_to_names if isinstance(each, MetricWrapperBase)]
-    return {each._name + ("_total" if each._type == "counter" else ""): set(each._labelnames) for each in figures}
+    collectors = metrics._registry._collector_to_names
+    own: Any = [family for each in collectors if not isinstance(each, MetricWrapperBase) for family in each.collect()]
+    figures = [(each._name, each._type, each._labelnames) for each in collectors if isinstance(each, MetricWrapperBase)]
+    figures += [(each.name, each.type, each._labelnames) for each in own]
+    return {name + ("_total" if kind == "counter" else ""): set(labels) for name, kind, labels in figures}

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from orgserver.app import App
@@ -9,6 +11,7 @@ from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.names import RowId
 from orgserver.model.orgs import Caller
 from orgserver.services.observer import ObserverPair, Watched
+from orgserver.telemetry.counts import SECONDS
 from orgserver.telemetry.prometheus import PrometheusMetrics
 
 TOOL = "salesforce_get_contact"
@@ -76,3 +79,37 @@ async def test_a_token_that_is_about_to_die_shows(app: App) -> None:
 
     assert 2.9 < samples["orgserver_token_min_days_left",] <= 3
     assert (samples["orgserver_tokens_dying", "days=1"], samples["orgserver_tokens_dying", "days=3"]) == (0, 2)
+
+
+async def test_durations_are_told_as_the_client_library_tells_its_own(app: App) -> None:
+    name, registry = "orgserver_http_request_duration_seconds", CollectorRegistry()
+    library = Histogram(name, "Text.", ("route",), buckets=SECONDS, registry=registry)
+    metrics = PrometheusMetrics()
+    for seconds in (0.0, *SECONDS, *(each + 0.001 for each in SECONDS)):
+        library.labels("/mcp").observe(seconds)
+        metrics.count_request("/mcp", 200, seconds, is_limited=False)
+
+    expected = read(generate_latest(registry))
+    samples = read(await metrics.render(app.store, app.access.client.count_calls))
+    times = (f"{name}_created", "route=/mcp")
+
+    assert abs(expected.pop(times) - samples.pop(times)) < 60
+    assert {each: samples[each] for each in samples if each[0].startswith(name)} == expected
+
+
+async def test_calls_under_way_are_counted_until_they_end_whatever_becomes_of_them(app: App) -> None:
+    metrics = PrometheusMetrics([TOOL])
+    numbers: list[float] = []
+
+    async def count() -> float:
+        return read(await metrics.render(app.store, app.access.client.count_calls))["orgserver_calls_in_flight",]
+
+    async def fail() -> None:
+        with metrics.call(Watched(Intent("1", "ada", "http", Action.READ, tool=TOOL))):
+            numbers.append(await count())
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await fail()
+
+    assert [*numbers, await count()] == [1, 0]
