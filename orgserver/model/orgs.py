@@ -208,6 +208,10 @@ class Caller:
     progress: Progress | None = field(default=None, compare=False, repr=False)
     scopes: frozenset[Permission] | None = None
     """What its access token is narrowed to; None: nothing but the grants limits it."""
+    session_id: str | None = None
+    """Of own sign-in, where the person came by it."""
+    approval_url: str | None = None
+    """Where that person allows what waits for them."""
 
     async def tell(self, done: float, total: float | None, message: str) -> None:
         """Say how far the call has come, if anybody listens. What is said must grow from one time to the next."""

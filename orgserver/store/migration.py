@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 import orgserver
 from orgserver.store.files import APPLICATION_ID
-from orgserver.store.people import tables as people_tables
+from orgserver.store.signin import tables as signin_tables
 
 
 def scripts() -> Path:
@@ -25,7 +25,7 @@ def upgrade(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(scripts()).replace("%", "%%"))
     config.attributes["connection"] = connection
-    config.attributes["metadata"] = people_tables.metadata
+    config.attributes["metadata"] = signin_tables.metadata
     with connection.begin():
         command.upgrade(config, "head")
         connection.execute(text(f"PRAGMA application_id = {APPLICATION_ID}"))

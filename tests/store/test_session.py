@@ -209,7 +209,10 @@ async def test_two_processes_share_the_store_by_turns(store: Store, opener: Call
     await other.close()
 
 
-async def test_what_comes_while_another_process_has_its_turn_goes_into_the_next_commit_together(store: Store) -> None:
+async def test_what_comes_while_another_process_has_its_turn_goes_into_the_next_commit_together(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orgserver.store.writer.TURN_SECONDS", 5.0)  # a slow machine cuts no turn
     writer = store.database._writer
     groups: list[Transaction] = []
     with hold_lock(store.database.file):

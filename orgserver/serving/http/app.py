@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Protocol
 
 from starlette.types import Receive, Scope, Send
 
@@ -25,6 +26,16 @@ _ENDING = make_error_reply(503, "this server is ending")
 _FAILED = make_error_reply(500, "this request failed inside orgserver")
 
 
+class SignInEndpoints(Protocol):
+    """What people and their clients reach to sign in."""
+
+    def serves(self, path: str) -> bool:
+        """Whether a path is one of them."""
+
+    async def answer(self, exchange: Exchange, admitted: Admitted, receive: Receive) -> Reply:
+        """Answer a request to one."""
+
+
 class HttpApp:
     """Every request comes through here."""
 
@@ -39,6 +50,7 @@ class HttpApp:
         pages: MonitoringPages,
         access_log: AccessLog,
         label: str | None,
+        sign_in: SignInEndpoints | None = None,
     ) -> None:
         self._door = door
         self._authenticator = authenticator
@@ -49,6 +61,7 @@ class HttpApp:
         self._pages = pages
         self._access_log = access_log
         self._label = label
+        self._sign_in = sign_in
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -74,6 +87,8 @@ class HttpApp:
             is_probe = path in PROBES and has_host_within(scope["headers"])
             return await self._pages.answer(path, scope["method"], None) if is_probe else admitted
         exchange.source, exchange.headers = admitted.source, admitted.cors
+        if self._sign_in is not None and self._sign_in.serves(path):
+            return await self._sign_in.answer(exchange, admitted, receive)
         return await self._serve(exchange, admitted, receive)
 
     async def _serve(self, exchange: Exchange, admitted: Admitted, receive: Receive) -> Reply | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from mcp_types import INVALID_REQUEST
@@ -25,6 +26,8 @@ class Reply:
     body: bytes = b""
     content_type: bytes = JSON
     headers: Headers = ()
+    chunks: AsyncIterator[bytes] | None = None
+    """In place of a body whose length is not known yet."""
 
 
 def make_text_reply(status: int, text: str, headers: Headers = ()) -> Reply:
@@ -50,6 +53,9 @@ def retry_after(seconds: float) -> Headers:
 
 async def send_reply(send: Send, reply: Reply) -> None:
     """Send it whole."""
+    if reply.chunks is not None:
+        await _send_chunks(send, reply, reply.chunks)
+        return
     headers = list(reply.headers)
     if reply.status != _NO_CONTENT:
         headers.append((b"content-length", str(len(reply.body)).encode()))
@@ -57,3 +63,11 @@ async def send_reply(send: Send, reply: Reply) -> None:
         headers.append((b"content-type", reply.content_type))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": reply.body})
+
+
+async def _send_chunks(send: Send, reply: Reply, chunks: AsyncIterator[bytes]) -> None:
+    headers = [*reply.headers, (b"content-type", reply.content_type)]
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    async for chunk in chunks:
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})

@@ -46,6 +46,7 @@ approvals = Table(
     Column("expires_at", BigInteger, nullable=False),
     Column("entry_id", Text),  # of the call that was refused
     Column("client", Text),  # what that call's client calls itself
+    Column("session_id", Text),  # of the person's sign-in that asked; none on standard input and with an API key
     Index("ix_approvals_digest", "digest"),
     Index("ix_approvals_expires_at", "expires_at"),
 )

@@ -1,0 +1,1 @@
+"""Pages for people: templates, and what a signed-in person sees and does at /me."""

@@ -1,0 +1,1 @@
+"""Endpoints of own sign-in: metadata, registration, authorization, consent, tokens."""

@@ -1,0 +1,1 @@
+"""Who is signed in: clients, requests under way, sessions, and digests of what they hold."""
