@@ -76,7 +76,7 @@ class McpEndpoint:
             await self._sdk.answer(caller, headers, body, scope, receive, send)
             return
         note_request_id(scope, call.id)
-        await self._answer_plain(call, caller, receive, CallResponse(send, takes_events=headers.takes_events))
+        await self._answer_plain(call, caller, receive, CallResponse(scope, send, takes_events=headers.takes_events))
 
     async def _answer_plain(self, call: PlainCall, caller: Caller, receive: Receive, response: CallResponse) -> None:
         with Watch(receive, response.ping):

@@ -6,8 +6,9 @@ import time
 
 from starlette.types import Message, Scope, Send
 
-from orgserver.serving.http.replies import Headers
+from orgserver.serving.http.replies import JSON_ANSWER, Headers, Reply, send_reply
 
+_OK = 200
 _REQUEST_ID = "orgserver.request_id"
 _LONGEST = 80
 
@@ -51,7 +52,12 @@ class Exchange:
 
     async def send(self, message: Message) -> None:
         """Send a part of the answer."""
-        if message["type"] == "http.response.start":
+        if message["type"] == JSON_ANSWER:
+            if self.headers:  # which only an answer in parts has a place for
+                await send_reply(self.send, Reply(_OK, message["body"]))
+                return
+            self.status, self.sent_bytes = _OK, len(message["body"])
+        elif message["type"] == "http.response.start":
             self.status = message["status"]
             if self.headers:
                 message = {**message, "headers": [*message.get("headers", ()), *self.headers]}

@@ -11,6 +11,9 @@ from mcp_types import INVALID_REQUEST
 from starlette.types import Send
 
 JSON = b"application/json"
+JSON_ANSWER = "orgserver.json_answer"
+"""A message of ASGI of our own: a ``body`` of JSON that answers with 200, and is whole. Who takes it says so among the
+extensions of a request's scope."""
 MCP_PATH = "/mcp"
 WRONG_HOST = "this host is not served here; --allow-host names it"
 _TEXT = b"text/plain; charset=utf-8"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import pytest
 from orgserver.serving.http import server
 from orgserver.serving.http.connections.places import ConnectionLimits, Connections
 from orgserver.serving.http.options import HttpOptions
+from orgserver.serving.http.replies import JSON_ANSWER
 from orgserver.serving.shutdown import Ending
 from tests.serving.over_http.served import DRAIN_SECONDS
 
@@ -33,6 +35,8 @@ class Echo:
     count: int = 0
     pause: float = 0.0
     size: int = 0
+    is_whole: bool = False
+    """Whether it answers in one message."""
 
     async def __call__(self, scope, receive, send) -> None:
         self.count += 1
@@ -49,7 +53,10 @@ class Echo:
             (scope["method"], body, [value for name, value in scope["headers"] if name.startswith(b"x")])
         ).encode()
         text += b" " * self.size
-        headers = [(b"content-length", str(len(text)).encode())]
+        if self.is_whole:
+            await send({"type": JSON_ANSWER, "body": text})
+            return
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(text)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": text})
 
@@ -277,3 +284,40 @@ def test_who_is_refused_takes_no_place_while_being_told_so() -> None:
         connections.leave(each)
     assert all(connections.enter(Stranger("192.0.2.1")) for _ in range(4))
     assert not connections.enter(Stranger("192.0.2.1"))
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        HEAD + b"Content-Length: 5\r\n\r\nhello",
+        HEAD + b"Content-Length: 5\r\nConnection: close\r\n\r\nhello",
+        HEAD + b"Content-Length: 5\r\nExpect: 100-continue\r\n\r\nhello",
+        HEAD.replace(b"1.1", b"1.0") + b"Content-Length: 5\r\n\r\nhello",
+        HEAD + b"Content-Length: 5\r\n\r\nhello" + HEAD + b"Content-Length: 5\r\n\r\nagain",
+    ],
+)
+async def test_an_answer_in_one_message_is_the_same_as_one_in_parts(request_bytes: bytes) -> None:
+    answers = []
+    for is_whole in (False, True):
+        async with serving(Echo(is_whole=is_whole)) as echo:
+            answers.append(re.sub(rb"date: [^\r]+", b"date", await echo.exchange(request_bytes)))
+
+    assert answers[0] == answers[1]
+    assert answers[0].count(ANSWER) == 1
+
+
+async def test_an_answer_in_one_message_waits_for_who_does_not_read_the_one_before_but_not_for_ever() -> None:
+    async with serving(Echo(is_whole=True, size=20_000_000)) as echo:
+        _, writer = await asyncio.open_connection("127.0.0.1", echo.port, limit=2**10)
+        for _ in range(2):
+            writer.write(HEAD + b"Content-Length: 0\r\n\r\n")
+            await asyncio.sleep(0.1)
+
+        async def write_on() -> None:
+            while True:
+                await asyncio.sleep(0.05)
+                writer.write(b"G")
+                await writer.drain()
+
+        with pytest.raises(ConnectionResetError):
+            await asyncio.wait_for(write_on(), 3)

@@ -145,3 +145,19 @@ async def test_a_silent_call_is_kept_alive_and_still_answered(monkeypatch: pytes
     assert answer.is_stream and answer.is_complete
     assert answer.body.startswith(b": ping\r\n\r\n: ping\r\n\r\n")
     assert json.loads(json.dumps(answer.messages))[0]["result"]["structuredContent"]["org"] == "acme"
+
+
+async def test_a_page_that_may_read_answers_is_told_so_by_the_answer_to_a_call(app: App) -> None:
+    body = call_of("2025-11-25", LIST, 7, org="acme")
+    page = "https://app.example.com"
+    async with serving_app(app, allowed_origins=(page,)) as served:
+        key = await served.make_key("ada", "acme:read")
+        headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
+        answers = []
+        async with served.raw(key, **headers) as client:
+            for origin in ({}, {"origin": page}):
+                answers.append(await client.post("/mcp", content=body, headers=origin))
+
+    assert [answer.headers.get("access-control-allow-origin") for answer in answers] == [None, page]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert [answer.json()["id"] for answer in answers] == [7, 7]

@@ -13,6 +13,9 @@ class Transport:
         self.writes: list[bytes] = []
         self.is_closed = False
 
+    def write(self, data: bytes) -> None:
+        self.writelines([data])
+
     def writelines(self, parts: list[bytes]) -> None:
         assert not self.is_closed
         self.writes.append(b"".join(parts))
@@ -53,3 +56,16 @@ async def test_a_whole_answer_and_a_close_do_not_wait_for_the_turn_to_end() -> N
 
     assert transport.writes == [b"headbody", b"last"]
     assert writes.is_closing()
+
+
+async def test_what_is_whole_is_written_at_once_behind_what_has_come() -> None:
+    transport, writes = open_writes()
+    writes.write(b"continue")
+    writes.write_now(b"answer")
+    writes.write_now(b"next")
+    assert transport.writes == [b"continueanswer", b"next"]
+    transport.close()
+    writes.write_now(b"late")
+    await asyncio.sleep(0)
+
+    assert transport.writes == [b"continueanswer", b"next"]

@@ -21,6 +21,14 @@ class JoinedWrites:
             self._loop.call_soon(self.flush)
         self._parts.append(data)
 
+    def write_now(self, data: bytes) -> None:
+        """Write it, and before it what has come."""
+        if self._parts:
+            self._parts.append(data)
+            self.flush()
+        elif not self._transport.is_closing():
+            self._transport.write(data)
+
     def flush(self) -> None:
         """Write what has come."""
         if self._parts:

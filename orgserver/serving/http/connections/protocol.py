@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from enum import Enum
+from itertools import chain
 from typing import Any
+from urllib.parse import unquote
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from orgserver.serving.http.connections.cycle import Cycle, make_scope, render_refusal
 from orgserver.serving.http.connections.joined_writes import JoinedWrites
 from orgserver.serving.http.connections.places import Connections
 from orgserver.serving.http.replies import Reply, make_text_reply
@@ -59,7 +62,7 @@ class Connection(HttpToolsProtocol):
         self._phase = Phase.IDLE
         self._deadline: float | None = None
         self._unread_deadline: float | None = None
-        self._head_bytes = self._field_bytes = self._body_bytes = self._wire_bytes = 0
+        self._head_bytes = self._body_bytes = self._wire_bytes = 0
 
     @property
     def source(self) -> str:
@@ -70,6 +73,7 @@ class Connection(HttpToolsProtocol):
         """Take it, where its source has a place left."""
         super().connection_made(transport)
         self._writes = JoinedWrites(transport, self.loop)
+        self._scope_of_connection = make_scope(self.server, self.client, self.scheme)
         self._enter(Phase.IDLE, self._limits.head_seconds)
         if self._connections.enter(self):
             return
@@ -121,9 +125,10 @@ class Connection(HttpToolsProtocol):
         """Begin a request."""
         if self._is_answering():
             raise _Refusal(_BAD)  # who sends more before it has its answer gets that one, and then the end
-        super().on_message_begin()
-        self._enter(Phase.HEAD, self._limits.head_seconds)
-        self._field_bytes = self._body_bytes = self._wire_bytes = 0
+        self.url, self.headers, self.expect_100_continue = b"", [], False
+        if self._phase is not Phase.HEAD:  # which it is since its first byte
+            self._enter(Phase.HEAD, self._limits.head_seconds)
+        self._body_bytes = self._wire_bytes = 0
 
     def on_url(self, url: bytes) -> None:
         """Take a part of its target."""
@@ -136,7 +141,6 @@ class Connection(HttpToolsProtocol):
         if self._phase is not Phase.HEAD:
             raise _Refusal(_BAD)  # a trailer would come to stand among the headers
         name, value = name.lower(), value.rstrip(b" \t")
-        self._field_bytes += len(name) + len(value)
         if name in _FRAMING:
             self._check_framing(name, value)
         self.headers.append((name, value))
@@ -155,22 +159,48 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Hand the request to the app, whose body may still come."""
         limits = self._limits
-        if self._field_bytes > limits.head_bytes or len(self.headers) > limits.headers:
+        if len(self.headers) > limits.headers or sum(map(len, chain.from_iterable(self.headers))) > limits.head_bytes:
             raise _Refusal(_HEAD)
-        self._check_head()
+        version, method = self.parser.get_http_version(), self.parser.get_method()
+        self._check_head(version, method)
         self._head_bytes = 0
         self._enter(Phase.BODY, limits.body_seconds)
-        super().on_headers_complete()
-        self.cycle.transport = self._writes  # type: ignore[assignment]  # what it uses of one
+        self.cycle = Cycle(
+            scope=self._make_scope(version, method),  # type: ignore[arg-type]  # it has them all
+            transport=self._writes,  # type: ignore[arg-type]  # what it uses of one
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        self._start_asgi_task(self.cycle, self.app)
 
-    def _check_head(self) -> None:
-        version = self.parser.get_http_version()
+    def _check_head(self, version: str, method: bytes) -> None:
         if version not in _VERSIONS:
             raise _Refusal(_UPGRADE)
-        if self.parser.get_method() not in METHODS:
+        if method not in METHODS:
             raise _Refusal(_METHOD)
         if not self.url.startswith(b"/") or b"#" in self.url:
             raise _Refusal(_TARGET)
+
+    def _make_scope(self, version: str, method: bytes) -> dict[str, Any]:
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        return {
+            **self._scope_of_connection,
+            "http_version": version,
+            "method": method.decode("ascii"),
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": url.path,
+            "query_string": url.query or b"",
+            "headers": self.headers,
+            "state": {},
+        }
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body."""
@@ -250,7 +280,7 @@ class Connection(HttpToolsProtocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if not is_in_body or not self.cycle.response_started:
-            self.transport.write(_render(reply, self.server_state.default_headers))
+            self.transport.write(render_refusal(reply, self.server_state.default_headers))
             self._connections.on_refusal(self.source, reply.status)
         if self.transport.can_write_eof():
             self.transport.write_eof()
@@ -260,15 +290,3 @@ class Connection(HttpToolsProtocol):
         self._wire_bytes += len(data)
         if self._wire_bytes > self._limits.linger_bytes:
             self.transport.abort()
-
-
-def _render(reply: Reply, headers: list[tuple[bytes, bytes]]) -> bytes:
-    lines = [
-        *headers,
-        *reply.headers,
-        (b"content-type", reply.content_type),
-        (b"content-length", str(len(reply.body)).encode()),
-        (b"connection", b"close"),
-    ]
-    head = b"".join(name + b": " + value + b"\r\n" for name, value in lines)
-    return b"".join((STATUS_LINE[reply.status], head, b"\r\n", reply.body))

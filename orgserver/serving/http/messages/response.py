@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 
 from mcp.shared.message import SessionMessage
-from starlette.types import Send
+from starlette.types import Scope, Send
 
 from orgserver.serving.envelopes import Response
-from orgserver.serving.http.replies import JSON
+from orgserver.serving.http.replies import JSON_ANSWER, Reply, send_reply
 from orgserver.serving.messages import encode_message
 
 _STREAM_HEADERS = (
@@ -21,17 +21,18 @@ _STREAM_HEADERS = (
     (b"x-accel-buffering", b"no"),
 )
 _PING = b": ping\r\n\r\n"
-_CONTENT_TYPE = (b"content-type", JSON)
 
 
 class CallResponse:
     """Sends what a call tells, and its answer."""
 
-    __slots__ = ("_is_stream", "_lock", "_send", "_takes_events")
+    __slots__ = ("_is_stream", "_lock", "_send", "_takes_events", "_takes_json")
 
-    def __init__(self, send: Send, *, takes_events: bool) -> None:
+    def __init__(self, scope: Scope, send: Send, *, takes_events: bool) -> None:
         self._send = send
         self._takes_events = takes_events
+        self._takes_json = JSON_ANSWER in scope.get("extensions", ())
+        """Whether what sends takes an answer in one message."""
         self._is_stream = False
         self._lock: asyncio.Lock | None = None
         """One event after the other, where several tasks have something to tell."""
@@ -52,10 +53,11 @@ class CallResponse:
         if self._is_stream:
             await self._send_event(_encode_event(body), is_last=True)
             return
-        headers = [_CONTENT_TYPE, (b"content-length", str(len(body)).encode())]
         self._takes_events = False
-        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
-        await self._send({"type": "http.response.body", "body": body})
+        if self._takes_json:
+            await self._send({"type": JSON_ANSWER, "body": body})
+        else:
+            await send_reply(self._send, Reply(200, body))
 
     async def _send_event(self, event: bytes, *, is_last: bool = False) -> None:
         self._lock = self._lock or asyncio.Lock()
