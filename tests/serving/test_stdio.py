@@ -252,50 +252,47 @@ def test_a_client_that_stops_reading_does_not_break_the_server(command: list[str
         assert served.process.stderr.read() == b"ended cleanly\n"
 
 
-@pytest.mark.parametrize(
-    ("line", "code", "number"),
-    [
-        (b"{not json}", -32700, None),
-        (b"\xff\xfe", -32700, None),
-        (b'{"jsonrpc":"2.0","id":9,"method":"ping","params":"\\ud800"}', -32600, 9),
-        (b'{"jsonrpc":"2.0","id":9,"method":"ping","params":{"a":' + b"[" * 5_000 + b"]" * 5_000 + b"}}", -32700, 9),
-        (
-            b'{"jsonrpc":"2.0","method":"ping","params":{"a":' + b"[" * 500 + b"]" * 500 + b'},"id":"nine"}',
-            -32700,
-            "nine",
-        ),
-        (b'{"jsonrpc":"2.0","id":9,"method":"ping","params":{"a":' + b"[" * 5_000, -32700, 9),
-        (b'{"jsonrpc":"2.0","id":9,"method":"ping",}', -32700, 9),
-        (b'{"jsonrpc":"2.0","id":9,"method":"ping","params":{"a":"\xff"}}', -32700, 9),
-        (b'{"jsonrpc":"2.0","id":9,"method":"ping","params":{"a":' + b"9" * 5_000 + b"}}", -32700, 9),
-        (b'{"jsonrpc":"2.0","id":"\\ud800","method":"ping"}', -32600, "\ud800"),
-        (b'{"jsonrpc":"2.0","id":null,"method":"ping"}', -32600, None),
-        (b'{"jsonrpc":"2.0","\\u0069d":null,"method":"ping"}', -32600, None),
-        (b'{"jsonrpc":"2.0","id":true,"method":"ping"}', -32600, None),
-        (b'{"jsonrpc":"2.0","id":1.0,"method":"ping"}', -32600, None),
-        (b'{"jsonrpc":"2.0","id":1e400,"method":"ping"}', -32600, None),
-        (b'{"jsonrpc":"2.0","id":[9],"method":"ping"}', -32600, None),
-        (b'{"jsonrpc":"2.0","id":{"id":9},"method":"ping"}', -32600, None),
-        (b'{"jsonrpc":"2.0","id":9}', -32600, 9),
-        (b'{"jsonrpc":"2.0","id":9,"method":"ping","params":[1]}', -32600, 9),
-        (b"[" * 5_000, -32700, None),
-        (b'[{"jsonrpc":"2.0","id":9,"method":"ping"}]', -32600, None),
-        (b'{"id":9,"method":"ping"}', -32600, 9),
-        (b'{"jsonrpc":"2.0","id":"nine","method":7}', -32600, "nine"),
-        (b"7", -32600, None),
-    ],
-)
-def test_a_line_that_is_no_message_is_answered_and_the_next_is_served(
-    command: list[str], line: bytes, code: int, number: Any
-) -> None:
+BAD_LINES: list[tuple[bytes, int, Any]] = [
+    (b"{not json}", -32700, None),
+    (b"\xff\xfe", -32700, None),
+    (b'{"jsonrpc":"2.0","id":9,"method":"ping","params":"\\ud800"}', -32600, 9),
+    (b'{"jsonrpc":"2.0","id":9,"method":"ping","params":{"a":' + b"[" * 5_000 + b"]" * 5_000 + b"}}", -32700, 9),
+    (
+        b'{"jsonrpc":"2.0","method":"ping","params":{"a":' + b"[" * 500 + b"]" * 500 + b'},"id":"nine"}',
+        -32700,
+        "nine",
+    ),
+    (b'{"jsonrpc":"2.0","id":9,"method":"ping","params":{"a":' + b"[" * 5_000, -32700, 9),
+    (b'{"jsonrpc":"2.0","id":9,"method":"ping",}', -32700, 9),
+    (b'{"jsonrpc":"2.0","id":9,"method":"ping","params":{"a":"\xff"}}', -32700, 9),
+    (b'{"jsonrpc":"2.0","id":9,"method":"ping","params":{"a":' + b"9" * 5_000 + b"}}", -32700, 9),
+    (b'{"jsonrpc":"2.0","id":"\\ud800","method":"ping"}', -32600, "\ud800"),
+    (b'{"jsonrpc":"2.0","id":null,"method":"ping"}', -32600, None),
+    (b'{"jsonrpc":"2.0","\\u0069d":null,"method":"ping"}', -32600, None),
+    (b'{"jsonrpc":"2.0","id":true,"method":"ping"}', -32600, None),
+    (b'{"jsonrpc":"2.0","id":1.0,"method":"ping"}', -32600, None),
+    (b'{"jsonrpc":"2.0","id":1e400,"method":"ping"}', -32600, None),
+    (b'{"jsonrpc":"2.0","id":[9],"method":"ping"}', -32600, None),
+    (b'{"jsonrpc":"2.0","id":{"id":9},"method":"ping"}', -32600, None),
+    (b'{"jsonrpc":"2.0","id":9}', -32600, 9),
+    (b'{"jsonrpc":"2.0","id":9,"method":"ping","params":[1]}', -32600, 9),
+    (b"[" * 5_000, -32700, None),
+    (b'[{"jsonrpc":"2.0","id":9,"method":"ping"}]', -32600, None),
+    (b'{"id":9,"method":"ping"}', -32600, 9),
+    (b'{"jsonrpc":"2.0","id":"nine","method":7}', -32600, "nine"),
+    (b"7", -32600, None),
+]
+
+
+def test_a_line_that_is_no_message_is_answered_and_the_next_is_served(command: list[str]) -> None:
     with serving(command) as served:
         served.greet()
-        served.stdin.write(line + b"\n\n")
-        served.send(call(1, text="next"))
-        answers = [served.receive(), served.receive()]
-
-    assert (answers[0]["id"], answers[0]["error"]["code"]) == (number, code)
-    assert text_of(answers[1]) == "next"
+        for line, code, number in BAD_LINES:
+            served.stdin.write(line + b"\n\n")
+            served.send(call(1, text="next"))
+            answers = [served.receive(), served.receive()]
+            assert (answers[0]["id"], answers[0]["error"]["code"]) == (number, code), line[:80]
+            assert text_of(answers[1]) == "next"
 
 
 def test_a_line_beyond_the_limit_is_skipped_and_the_next_is_served(command: list[str]) -> None:
