@@ -72,6 +72,22 @@ def check_keys_url(text: str, issuer: CheckedUrl) -> CheckedUrl:
     return url
 
 
+def check_client_id(text: str, *, may_be_loopback: bool) -> CheckedUrl:
+    """Read the URL that is a client's id and says what the client is; ValueError where it may not send us.
+
+    In the one spelling that it has, for ids are compared to the letter. By https also on this machine, which it may
+    name only where it ``may_be_loopback``.
+    """
+    url = _read_url(text)
+    if url.scheme != "https" or url.text != text or url.path in ("", "/"):
+        raise ValueError("a client's id is an https URL with a path, its host in lower case, without a needless port")
+    if url.is_loopback and not may_be_loopback:
+        raise ValueError("a client's id does not name this machine")
+    if not url.is_loopback and url.port != DEFAULT_PORTS["https"]:
+        raise ValueError("a client's id names no port")
+    return url
+
+
 def find_metadata_urls(issuer: CheckedUrl) -> list[CheckedUrl]:
     """Where an issuer's metadata may be, in the order of MCP: RFC 8414, OpenID Connect in its form, and in its own."""
     path = issuer.path.rstrip("/")
