@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.dialects.sqlite import dialect
@@ -13,6 +14,7 @@ from orgserver.store import sqlite, tables
 from orgserver.store.transaction import PreparedStatement, Transaction
 
 _VERSION = PreparedStatement(select(tables.store.c.catalog_version))
+_DIALECT = dialect()
 
 
 def changed_in(tx: Transaction) -> None:
@@ -29,7 +31,6 @@ class VersionReader:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._connection: sqlite3.Connection | None = None
-        self._query = ""
         self._of_turn: int | None = None
 
     @property
@@ -40,18 +41,22 @@ class VersionReader:
     def open(self) -> None:
         """Connect; sqlite3.Error where that fails. Not for the event loop's thread."""
         if self._connection is None:
-            (self._query,) = _VERSION.bind(dialect(), ())
+            _VERSION.bind(_DIALECT, ())
             self._connection = sqlite.connect_reader(self._file)
 
     def read(self) -> int | None:
         """The number as it is now; None where it must be asked for in another way: not opened, or SQLite is busy."""
+        rows = self.fetch(_VERSION)
+        return int(rows[0][0]) if rows else None
+
+    def fetch(self, query: PreparedStatement, **values: Any) -> list[Any] | None:
+        """The few rows of another query, as plain tuples; None where they must be asked for in another way."""
         if self._connection is None:
             return None
         try:
-            (row,) = self._connection.execute(self._query).fetchall()
-        except (sqlite3.Error, ValueError):
+            return self._connection.execute(*query.bind(_DIALECT, (values,) if values else ())).fetchall()
+        except sqlite3.Error:
             return None
-        return int(row[0])
 
     def read_of_turn(self) -> int | None:
         """The number as it was in this turn of the event loop, read once for all who ask in it; None as above.

@@ -50,6 +50,15 @@ group_members = Table(
     Index("ix_group_members_principal", "principal"),
 )
 
+# Who is in a group because the identity provider says so; members by hand stand apart.
+claim_members = Table(
+    "claim_members",
+    metadata,
+    Column("group", Text, ForeignKey("groups.name", ondelete="CASCADE"), primary_key=True),
+    Column("principal", Text, ForeignKey("principals.name", ondelete="CASCADE"), primary_key=True),
+    Index("ix_claim_members_principal", "principal"),
+)
+
 grants = Table(
     "grants",
     metadata,

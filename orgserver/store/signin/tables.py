@@ -1,4 +1,4 @@
-"""The tables about people who sign in: their clients, requests under way, sessions, tokens, and groups by claim.
+"""The tables about people who sign in: their clients, requests under way, sessions and tokens.
 
 Times are microseconds since 1970 UTC. Of what a client or a browser holds there is its digest alone; ``sealed`` and
 ``provider_token`` open only through the vault.
@@ -98,13 +98,4 @@ tokens = Table(
     Column("used_by", Text),  # the attempt that spent it
     Index("ix_signin_tokens_session_id", "session_id"),
     Index("ix_signin_tokens_expires_at", "expires_at"),
-)
-
-# Who is in a group because the identity provider says so; members by hand stand apart.
-claim_members = Table(
-    "claim_members",
-    metadata,
-    Column("group", Text, ForeignKey("groups.name", ondelete="CASCADE"), primary_key=True),
-    Column("principal", Text, ForeignKey("principals.name", ondelete="CASCADE"), primary_key=True),
-    Index("ix_claim_members_principal", "principal"),
 )

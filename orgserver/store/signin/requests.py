@@ -1,0 +1,222 @@
+"""Sign-ins that have begun and are not over: at the provider, with its answer, at the question of consent.
+
+Each is bound to the browser that began it. What is secret of it is sealed for its row and its stage, so that a row of
+an earlier stage that is put back does not open.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any, Literal
+
+from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orgserver.model.access.principals import Subject
+from orgserver.model.secret import Secret
+from orgserver.store.signin import tables
+from orgserver.store.transaction import Transaction, read_clock
+from orgserver.vault.keys import Context, Key, Unsealable
+
+Stage = Literal["provider", "exchange", "consent"]
+LIFE_US = 10 * 60 * 1_000_000
+"""For the provider, and again for consent."""
+MAX_OF_BROWSER = 20
+MAX_REQUESTS = 10_000
+_requests = tables.requests
+
+
+@dataclass(frozen=True, slots=True)
+class SignInRequest:
+    """A sign-in under way: what it is for, what the provider is asked, and at consent who it is."""
+
+    id: str
+    kind: Literal["client", "me"]
+    nonce: str
+    """Which the id token must repeat."""
+    verifier: Secret
+    """Of the proof key (RFC 7636) shown to the provider."""
+    purpose: Literal["open", "approve"] | None = None
+    """Of one for /me."""
+    client_id: str | None = None
+    redirect_uri: str | None = None
+    has_redirect_uri: bool = False
+    """Whether the client named it, and must name it again for its token."""
+    scopes: tuple[str, ...] = ()
+    resource: str | None = None
+    code_challenge: str | None = None
+    client_state: str | None = None
+    """What the client wants to get back with its code."""
+    principal: str | None = None
+    """From consent on, as what follows."""
+    person_name: str | None = None
+    subject: Subject | None = None
+    auth_time: int | None = None
+    """When the person last showed the provider who they are, in seconds since 1970 UTC."""
+    provider_token: Secret | None = None
+    """The provider's refresh token."""
+
+
+class RequestRefusal(Enum):
+    """Why there is nothing to go on with."""
+
+    UNKNOWN = "unknown"
+    EXPIRED = "expired"
+    SPENT = "spent"
+    OTHER_BROWSER = "other browser"
+
+
+class Requests:
+    """Reads, writes and opens them. Methods ``…_in`` are changes for the writer."""
+
+    def __init__(self, key: Key, store_id: str, clock: Callable[[], int] = read_clock) -> None:
+        self._key = key
+        self._store_id = store_id
+        self._clock = clock
+
+    def add_in(self, tx: Transaction, request: SignInRequest, state_digest: bytes, browser_digest: bytes) -> bool:
+        """Keep one that begins; False where too many are under way, in this browser or in all."""
+        tx.connection.execute(delete(_requests).where(_requests.c.expires_at <= tx.now))
+        every = select(func.count()).select_from(_requests)
+        own = every.where(_requests.c.browser_digest == browser_digest)
+        if tx.connection.execute(own).scalar_one() >= MAX_OF_BROWSER:
+            return False
+        if tx.connection.execute(every).scalar_one() >= MAX_REQUESTS:
+            return False
+        values = {
+            "id": request.id,
+            "kind": request.kind,
+            "purpose": request.purpose,
+            "state_digest": state_digest,
+            "browser_digest": browser_digest,
+            "client_id": request.client_id,
+            "redirect_uri": request.redirect_uri,
+            "has_redirect_uri": request.has_redirect_uri,
+            "scopes": json.dumps(request.scopes),
+            "resource": request.resource,
+            "code_challenge": request.code_challenge,
+            "created_at": tx.now,
+            "expires_at": tx.now + LIFE_US,
+            **self._stage(request, "provider"),
+        }
+        tx.connection.execute(insert(_requests).values(values))
+        return True
+
+    def take_in(
+        self, tx: Transaction, state_digest: bytes, browser_digest: bytes | None
+    ) -> SignInRequest | RequestRefusal:
+        """Go on with the one of a provider's answer, once and in the browser that began it."""
+        row = tx.connection.execute(select(_requests).where(_requests.c.state_digest == state_digest)).first()
+        request = self._read(row, browser_digest, tx.now, "provider")
+        if isinstance(request, SignInRequest):
+            own = update(_requests).where(_requests.c.id == request.id)
+            tx.connection.execute(own.values(self._stage(request, "exchange")))
+        return request
+
+    def await_consent_in(
+        self,
+        tx: Transaction,
+        request: SignInRequest,
+        *,
+        principal: str,
+        person_name: str,
+        subject: Subject,
+        auth_time: int | None,
+        provider_token: Secret | None,
+    ) -> bool:
+        """Write down who it is that must consent; False where it is not under way any more."""
+        at_consent = replace(
+            request,
+            principal=principal,
+            person_name=person_name,
+            subject=subject,
+            auth_time=auth_time,
+            provider_token=provider_token,
+        )
+        values = {"principal": principal, "auth_time": auth_time, "expires_at": tx.now + LIFE_US}
+        own = (_requests.c.id == request.id, _requests.c.stage == "exchange")
+        statement = update(_requests).where(*own).values(**values, **self._stage(at_consent, "consent"))
+        return tx.connection.execute(statement).rowcount == 1
+
+    async def find(
+        self, connection: AsyncConnection, request_id: str, browser_digest: bytes | None
+    ) -> SignInRequest | RequestRefusal:
+        """One that waits for consent in this browser."""
+        row = (await connection.execute(select(_requests).where(_requests.c.id == request_id))).first()
+        return self._read(row, browser_digest, self._clock(), "consent")
+
+    def finish_in(
+        self, tx: Transaction, request_id: str, browser_digest: bytes | None
+    ) -> SignInRequest | RequestRefusal:
+        """End one that waits for consent in this browser: whoever gets it answers it, once."""
+        row = tx.connection.execute(select(_requests).where(_requests.c.id == request_id)).first()
+        request = self._read(row, browser_digest, tx.now, "consent")
+        if isinstance(request, SignInRequest):
+            self.drop_in(tx, request.id)
+        return request
+
+    def drop_in(self, tx: Transaction, request_id: str) -> None:
+        """Forget one."""
+        tx.connection.execute(delete(_requests).where(_requests.c.id == request_id))
+
+    def _read(
+        self, row: Row[Any] | None, browser_digest: bytes | None, now: int, stage: Stage
+    ) -> SignInRequest | RequestRefusal:
+        if row is None:
+            return RequestRefusal.UNKNOWN
+        if row.browser_digest != browser_digest:
+            return RequestRefusal.OTHER_BROWSER
+        if row.expires_at <= now:
+            return RequestRefusal.EXPIRED
+        if row.stage != stage:
+            return RequestRefusal.SPENT
+        try:
+            return self._open(row)
+        except Unsealable:  # put back or changed by other hands: not one that this server began
+            return RequestRefusal.UNKNOWN
+
+    def _stage(self, request: SignInRequest, stage: Stage) -> dict[str, Any]:
+        return {"stage": stage, "sealed": self._key.seal(_encode(request), self._context(request.id, stage))}
+
+    def _open(self, row: Row[Any]) -> SignInRequest:
+        secrets = json.loads(self._key.open(row.sealed, self._context(row.id, row.stage)))
+        token = secrets["provider_token"]
+        return SignInRequest(
+            id=row.id,
+            kind=row.kind,
+            nonce=secrets["nonce"],
+            verifier=Secret(secrets["verifier"]),
+            purpose=row.purpose,
+            client_id=row.client_id,
+            redirect_uri=row.redirect_uri,
+            has_redirect_uri=row.has_redirect_uri,
+            scopes=tuple(json.loads(row.scopes)),
+            resource=row.resource,
+            code_challenge=row.code_challenge,
+            client_state=secrets["client_state"],
+            principal=row.principal,
+            person_name=secrets["person_name"],
+            subject=Subject(*secrets["subject"]) if secrets["subject"] else None,
+            auth_time=row.auth_time,
+            provider_token=Secret(token) if token else None,
+        )
+
+    def _context(self, request_id: str, stage: str) -> Context:
+        return Context(self._store_id, _requests.name, "sealed", f"{request_id}:{stage}")
+
+
+def _encode(request: SignInRequest) -> bytes:
+    """What of a request may not be read in the store."""
+    subject, token = request.subject, request.provider_token
+    secrets = {
+        "nonce": request.nonce,
+        "verifier": request.verifier.reveal(),
+        "client_state": request.client_state,
+        "person_name": request.person_name,
+        "subject": [subject.issuer, subject.subject] if subject else None,
+        "provider_token": token.reveal() if token else None,
+    }
+    return json.dumps(secrets).encode()

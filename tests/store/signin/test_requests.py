@@ -1,0 +1,93 @@
+"""Sign-ins under way: once, in the browser that began them, for ten minutes, and secret in the store."""
+
+from pathlib import Path
+
+from sqlalchemy import select, update
+
+from orgserver.model.access.principals import Subject
+from orgserver.store.signin import tables
+from orgserver.store.signin.requests import MAX_OF_BROWSER, RequestRefusal, SignInRequest
+
+from .world import BROWSER, ISSUER, MINUTE, OTHER, World
+
+
+async def test_what_a_client_asked_comes_back_with_the_providers_answer_once(world: World) -> None:
+    request = await world.begin()
+
+    assert await world.take() == request
+    assert await world.take() is RequestRefusal.SPENT
+    assert await world.take("another state") is RequestRefusal.UNKNOWN
+
+
+async def test_no_browser_but_the_one_that_began_goes_on(world: World) -> None:
+    request = await world.begin()
+
+    assert await world.take(browser=OTHER) is RequestRefusal.OTHER_BROWSER
+    assert await world.take(browser=None) is RequestRefusal.OTHER_BROWSER
+    assert await world.take() == request
+
+
+async def test_after_ten_minutes_it_is_over(world: World) -> None:
+    await world.begin()
+    world.clock.now += 10 * MINUTE
+
+    assert await world.take() is RequestRefusal.EXPIRED
+    await world.begin("another")
+    assert await world.take() is RequestRefusal.UNKNOWN, "what begins takes out what is over"
+
+
+async def test_consent_is_asked_in_the_same_browser_and_answered_once(world: World) -> None:
+    await world.add_people("ada")
+    request_id = await world.await_consent()
+
+    waiting = await world.read(lambda connection: world.requests.find(connection, request_id, BROWSER))
+    foreign = await world.read(lambda connection: world.requests.find(connection, request_id, OTHER))
+    assert isinstance(waiting, SignInRequest)
+    assert (waiting.principal, waiting.person_name, waiting.subject) == ("ada", "Ada", Subject(ISSUER, "ada"))
+    assert waiting.provider_token is not None
+    assert waiting.provider_token.reveal() == "prt"
+    assert foreign is RequestRefusal.OTHER_BROWSER
+    finish = lambda browser: world.write(lambda tx: world.requests.finish_in(tx, request_id, browser))  # noqa: E731
+    assert await finish(OTHER) is RequestRefusal.OTHER_BROWSER
+    assert await finish(BROWSER) == waiting
+    assert await finish(BROWSER) is RequestRefusal.UNKNOWN
+
+
+async def test_nobody_consents_before_the_provider_has_answered(world: World) -> None:
+    request = await world.begin()
+    assert request is not None
+    before = await world.read(lambda connection: world.requests.find(connection, request.id, BROWSER))
+    await world.take()
+
+    assert before is RequestRefusal.SPENT
+    assert await world.write(lambda tx: world.requests.finish_in(tx, request.id, BROWSER)) is RequestRefusal.SPENT
+
+
+async def test_one_browser_begins_no_more_than_twenty(world: World) -> None:
+    begun = [await world.begin(f"state {each}") for each in range(MAX_OF_BROWSER + 1)]
+
+    assert None not in begun[:-1]
+    assert begun[-1] is None
+    assert await world.begin("in another", OTHER) is not None
+
+
+async def test_a_row_of_an_earlier_stage_that_is_put_back_does_not_open(world: World) -> None:
+    request = await world.begin()
+    assert request is not None
+    own = tables.requests.c.id == request.id
+    sealed = await world.write(lambda tx: tx.connection.execute(select(tables.requests.c.sealed).where(own)).scalar())
+    await world.take()
+    back = {"sealed": sealed, "stage": "consent"}
+    await world.write(lambda tx: tx.connection.execute(update(tables.requests).where(own).values(back)))
+
+    assert await world.write(lambda tx: world.requests.finish_in(tx, request.id, BROWSER)) is RequestRefusal.UNKNOWN
+
+
+async def test_no_secret_of_it_lies_in_the_store(world: World, store_file: Path) -> None:
+    await world.add_people("ada")
+    await world.begin("first")
+    await world.await_consent("second", token="provider-canary")
+
+    kept = b"".join(each.read_bytes() for each in store_file.parent.iterdir() if each.is_file())
+    assert b"https://client.example/cb" in kept
+    assert b"-canary" not in kept
