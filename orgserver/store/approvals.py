@@ -48,6 +48,8 @@ class ApprovalRequest:
     object: str | None
     count: int
     names: tuple[str, ...] = ()
+    session_id: str | None = None
+    """Of the sign-in by which a person's client asked: that person may allow it. None with a key, and on stdio."""
 
 
 class QueueResult(Enum):
@@ -91,7 +93,11 @@ def wait_in(tx: Transaction, orgs: Orgs, request: ApprovalRequest, intent: Inten
     mine = (_approvals.c.row_id == request.row_id, _approvals.c.principal == request.principal)
     open_ = (_approvals.c.used_at.is_(None), _approvals.c.approved_at.is_(None))
     same = select(_approvals.c.code).where(*mine, *open_, _approvals.c.digest == request.digest)
-    if tx.connection.execute(same).first() is not None:
+    code = tx.connection.execute(same).scalar()
+    if code is not None:
+        if request.session_id is not None:  # the person asks for it, too, by whatever way the first call came
+            own = update(_approvals).where(_approvals.c.code == code)
+            tx.connection.execute(own.values(session_id=request.session_id))
         return QueueResult.ALREADY
     waiting = tx.connection.execute(select(func.count()).select_from(_approvals).where(*mine, *open_)).scalar_one()
     if waiting >= MAX_WAITING:
@@ -168,7 +174,7 @@ async def _read_row(connection: AsyncConnection, orgs: Orgs, row: Row[Any]) -> A
         except Unsealable:  # one that does not open is no reason to show none of the others
             names = (UNREADABLE,)
     request = ApprovalRequest(
-        row.row_id, row.principal, row.tool, row.digest, row.action, row.object, row.records, names
+        row.row_id, row.principal, row.tool, row.digest, row.action, row.object, row.records, names, row.session_id
     )
     return Approval(
         row.code, request, row.created_at, row.approved_at, row.approved_by, row.expires_at, row.entry_id, row.client
@@ -191,6 +197,7 @@ def _add(tx: Transaction, code: str, request: ApprovalRequest, **more: Any) -> N
             action=request.action,
             object=request.object,
             records=request.count,
+            session_id=request.session_id,
             created_at=tx.now,
             **more,
         )

@@ -224,5 +224,5 @@ def _as_json(request: Request) -> dict[str, Any]:
     facts = {
         name: value.isoformat() if isinstance(value, datetime) else value for name, value in asdict(request).items()
     }
-    del facts["code"]
+    del facts["code"], facts["session_id"]
     return facts

@@ -39,6 +39,8 @@ class Request:
     """The audit entry of the call that was refused."""
     client: str | None
     """What the client that asked calls itself."""
+    session_id: str | None
+    """Of the person's sign-in by which that client called."""
 
 
 class Approving:
@@ -121,6 +123,7 @@ def _shown(approval: Approval, alias: str) -> Request:
         _time(approval.expires_at),
         approval.entry_id,
         approval.client,
+        request.session_id,
     )
 
 

@@ -236,9 +236,15 @@ def _approval_request(caller: Caller, org: Org, intent: Intent, confirm: Confirm
         "verb": confirm.verb,
         "arguments": confirm.arguments,
     }
-    digest, tool = digest_arguments(bound), intent.tool or ""
     return ApprovalRequest(
-        org.row_id, caller.principal.name, tool, digest, confirm.verb, confirm.object, confirm.count or 0
+        org.row_id,
+        caller.principal.name,
+        intent.tool or "",
+        digest_arguments(bound),
+        confirm.verb,
+        confirm.object,
+        confirm.count or 0,
+        session_id=caller.session_id,
     )
 
 
