@@ -7,12 +7,16 @@ from typing import Any
 from orgserver.oauth.documents import DocumentFetcher
 from orgserver.oauth.key_sets import KeySet, read_key_set
 from orgserver.oauth.refusals import IssuerUnavailable
-from orgserver.oauth.urls import CheckedUrl, check_keys_url, find_metadata_urls
+from orgserver.oauth.urls import CheckedUrl, check_endpoint_url, find_metadata_urls
 
 
 async def fetch_keys(fetcher: DocumentFetcher, issuer: str, url: CheckedUrl) -> KeySet:
     """An issuer's keys, by its metadata; IssuerUnavailable with the reason. ``issuer`` is its name to the letter."""
-    keys_url = await _find_keys_url(fetcher, issuer, url)
+    return await fetch_keys_at(fetcher, await _find_keys_url(fetcher, issuer, url), url)
+
+
+async def fetch_keys_at(fetcher: DocumentFetcher, keys_url: CheckedUrl, url: CheckedUrl) -> KeySet:
+    """The keys at a URL that an issuer, itself at another, has named; IssuerUnavailable with the reason."""
     is_elsewhere = keys_url.origin != url.origin
     document = await fetcher.fetch(keys_url, must_be_public=is_elsewhere and not url.is_loopback)
     if document is None:
@@ -40,6 +44,6 @@ def _read_keys_url(document: dict[str, Any], issuer: str, url: CheckedUrl) -> Ch
     if not isinstance(keys_url, str):
         raise IssuerUnavailable(f"the metadata of {issuer} does not say where its keys are")
     try:
-        return check_keys_url(keys_url, url)
+        return check_endpoint_url(keys_url, url)
     except ValueError as error:
-        raise IssuerUnavailable(f"the metadata of {issuer}: {error}") from None
+        raise IssuerUnavailable(f"the metadata of {issuer}, of its keys: {error}") from None

@@ -1,12 +1,14 @@
-"""Fetches JSON documents of an issuer: bounded in size and time, never redirected, never unpacked."""
+"""Asks issuers and others for JSON, and posts forms to them: bounded in size and time, never redirected or unpacked."""
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -22,50 +24,109 @@ _OK = 200
 _ABSENT = (400, 401, 403, 404, 405, 410)
 """What says that no document is there."""
 _REDIRECTS = range(300, 400)
+_ANSWERS = (*range(200, 300), *range(400, 500))
+"""Of an endpoint that has made up its mind."""
 _HEADERS = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "orgserver"}
+_FORM = {"content-type": "application/x-www-form-urlencoded"}
+_SECONDS = re.compile(r"[0-9]{1,10}")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A JSON object from elsewhere."""
+
+    object: dict[str, Any]
+    fresh_seconds: float | None
+    """How long it may be used without being asked for again, as it says itself; None: it does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class FormReply:
+    """What an endpoint answered to a form."""
+
+    status: int
+    object: dict[str, Any]
+    """Empty where it answered with something else than a JSON object."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    status: int
+    headers: httpx.Headers
+    content: bytes
 
 
 class DocumentFetcher:
-    """Asks an issuer over connections that are closed after each document: it is asked seldom."""
+    """Asks over connections that are closed after each answer: it asks seldom."""
 
     def __init__(self, make_tls: Callable[[], ssl.SSLContext], proxy: str | None = None) -> None:
         self._make_tls = make_tls
         self._proxy = proxy
         self._tls: ssl.SSLContext | None = None
 
-    async def fetch(self, url: CheckedUrl, *, must_be_public: bool = False) -> dict[str, Any] | None:
+    async def fetch(
+        self, url: CheckedUrl, *, must_be_public: bool = False, max_bytes: int = MAX_BYTES
+    ) -> dict[str, Any] | None:
         """The object at a URL; None where there is none. IssuerUnavailable for whatever else comes, or does not.
 
         ``must_be_public``: not at an address of this machine or of the network around it. A proxy sees to that itself.
         """
+        document = await self.fetch_document(url, must_be_public=must_be_public, max_bytes=max_bytes)
+        return document.object if document is not None else None
+
+    async def fetch_document(
+        self,
+        url: CheckedUrl,
+        *,
+        headers: Mapping[str, str] | None = None,
+        must_be_public: bool = False,
+        max_bytes: int = MAX_BYTES,
+    ) -> Document | None:
+        """The same with how long it is fresh."""
+        request = httpx.Request("GET", url.text, headers=_HEADERS | dict(headers or {}))
+        reply = await self._send(request, url, must_be_public, max_bytes)
+        if reply.status in _ABSENT:
+            return None
+        if reply.status != _OK:
+            raise IssuerUnavailable(f"{url.text} was answered by HTTP status {reply.status}")
+        return Document(_read_object(url, reply.content), _read_freshness(reply.headers))
+
+    async def post_form(
+        self, url: CheckedUrl, form: str, headers: Mapping[str, str], *, must_be_public: bool = False
+    ) -> FormReply:
+        """What an endpoint answers to a form, given as it is sent; IssuerUnavailable where it does not, or not yet."""
+        request = httpx.Request("POST", url.text, headers=_HEADERS | _FORM | dict(headers), content=form)
+        reply = await self._send(request, url, must_be_public, MAX_BYTES)
+        if reply.status not in _ANSWERS:
+            raise IssuerUnavailable(f"{url.text} answered by HTTP status {reply.status}")
+        try:
+            return FormReply(reply.status, _read_object(url, reply.content))
+        except IssuerUnavailable:
+            return FormReply(reply.status, {})
+
+    async def _send(self, request: httpx.Request, url: CheckedUrl, must_be_public: bool, max_bytes: int) -> _Reply:
         try:
             async with asyncio.timeout(SECONDS):
-                address = await _find_public_address(url) if must_be_public and self._proxy is None else None
-                content = await self._get(url, address)
+                if must_be_public and self._proxy is None:
+                    _direct(request, url, await _find_public_address(url))
+                return await self._exchange(request, url, max_bytes)
         except TimeoutError:
             raise IssuerUnavailable(f"{url.text}: no answer in {SECONDS:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:  # the last: of a redirect's host
             reason = f"{url.text}: no connection, or no valid answer ({type(error).__name__})"
             raise IssuerUnavailable(reason) from None
-        return _read_object(url, content) if content is not None else None
 
-    async def _get(self, url: CheckedUrl, address: str | None) -> bytes | None:
-        """The content; of the address that was looked at, and no other that the name may mean a moment later."""
-        headers, extensions = dict(_HEADERS), {}
-        if address is not None:
-            headers["host"], extensions["sni_hostname"] = url.authority, url.host
-        target = url.text if address is None else url.text_at(address)
-        async with (
-            self._open(None if url.is_loopback else self._proxy) as client,
-            client.stream("GET", target, headers=headers, extensions=extensions) as response,
-        ):
-            if response.status_code == _OK:
-                return await _read_body(response)
-            if response.status_code in _ABSENT:
-                return None
-            is_redirect = response.status_code in _REDIRECTS
-            kind = "a redirect, which is not followed" if is_redirect else f"HTTP status {response.status_code}"
-            raise IssuerUnavailable(f"{url.text} was answered by {kind}")
+    async def _exchange(self, request: httpx.Request, url: CheckedUrl, max_bytes: int) -> _Reply:
+        async with self._open(None if url.is_loopback else self._proxy) as client:
+            response = await client.send(request, stream=True)
+            try:
+                if response.status_code in _REDIRECTS:
+                    raise IssuerUnavailable(f"{url.text} was answered by a redirect, which is not followed")
+                is_document = response.status_code not in _ABSENT or request.method == "POST"
+                content = await _read_body(response, max_bytes) if is_document else b""
+                return _Reply(response.status_code, response.headers, content)
+            finally:
+                await response.aclose()
 
     def _open(self, proxy: str | None) -> httpx.AsyncClient:
         if self._tls is None:
@@ -75,6 +136,13 @@ class DocumentFetcher:
         return httpx.AsyncClient(
             verify=self._tls, proxy=through, trust_env=False, follow_redirects=False, timeout=SECONDS
         )
+
+
+def _direct(request: httpx.Request, url: CheckedUrl, address: str) -> None:
+    """Send a request to the address that was looked at, and no other that the name may mean a moment later."""
+    request.url = httpx.URL(url.text_at(address))
+    request.headers["host"] = url.authority
+    request.extensions = {"sni_hostname": url.host}
 
 
 async def _find_public_address(url: CheckedUrl) -> str:
@@ -92,14 +160,15 @@ def _is_public(text: str) -> bool:
     return (ipv4 or address).is_global and not address.is_multicast
 
 
-async def _read_body(response: httpx.Response) -> bytes:
+async def _read_body(response: httpx.Response, max_bytes: int) -> bytes:
+    host = response.url.host
     if response.headers.get("content-encoding", "identity").lower() != "identity":
-        raise IssuerUnavailable(f"{response.url.host}: the document came packed, which was not asked for")
+        raise IssuerUnavailable(f"{host}: the document came packed, which was not asked for")
     content = bytearray()
     async for chunk in response.aiter_raw():
         content += chunk
-        if len(content) > MAX_BYTES:
-            raise IssuerUnavailable(f"{response.url.host}: the document has more than {MAX_BYTES // 1024} KiB")
+        if len(content) > max_bytes:
+            raise IssuerUnavailable(f"{host}: the document has more than {max_bytes // 1024} KiB")
     return bytes(content)
 
 
@@ -111,3 +180,15 @@ def _read_object(url: CheckedUrl, content: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise IssuerUnavailable(f"{url.text} holds no JSON object")
     return document
+
+
+def _read_freshness(headers: httpx.Headers) -> float | None:
+    """Seconds by ``Cache-Control``, less those for which it lay in a cache (RFC 9111); None where it does not say."""
+    directives = [each.strip().lower() for each in headers.get("cache-control", "").split(",")]
+    if any(name in directives for name in ("no-store", "no-cache")):
+        return 0.0
+    ages = [each.partition("=")[2].strip('"') for each in directives if each.startswith("max-age=")]
+    if len(ages) != 1 or not _SECONDS.fullmatch(ages[0]):
+        return None
+    age = headers.get("age", "0")
+    return max(0.0, float(ages[0]) - (float(age) if _SECONDS.fullmatch(age) else 0.0))

@@ -26,8 +26,14 @@ _MOST_BACK_OFF = 60.0
 class KeyCache:
     """Keys of one issuer."""
 
-    def __init__(self, fetch: Callable[[], Awaitable[KeySet]], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        fetch: Callable[[], Awaitable[KeySet]],
+        clock: Callable[[], float] = time.monotonic,
+        name: str = "the issuer of access tokens",
+    ) -> None:
         self._fetch = fetch
+        self._name = name
         self._clock = clock
         self._keys: KeySet | None = None
         self._fetched_at = 0.0
@@ -40,11 +46,7 @@ class KeyCache:
         """The key that a token's header names; None where the issuer has none. IssuerUnavailable without any keys."""
         keys = self._usable()
         if keys is None:
-            await self._load()
-            keys = self._usable()
-            if keys is None:
-                raise IssuerUnavailable(self._reason, max(0.0, self._ask_not_before - self._clock()))
-            return keys.find(key_id, algorithm)
+            return (await self.load()).find(key_id, algorithm)
         if self._clock() - self._fetched_at > FRESH_SECONDS:
             self._start_loading()
         key = keys.find(key_id, algorithm)
@@ -53,6 +55,15 @@ class KeyCache:
             keys = self._usable()
             key = keys.find(key_id, algorithm) if keys is not None else None
         return key
+
+    async def load(self) -> KeySet:
+        """The keys, asked for if there are none; IssuerUnavailable where the issuer does not tell them."""
+        if self._usable() is None:
+            await self._load()
+        keys = self._usable()
+        if keys is None:
+            raise IssuerUnavailable(self._reason, max(0.0, self._ask_not_before - self._clock()))
+        return keys
 
     def load_ahead(self) -> None:
         """Ask for the keys before a token needs them: an issuer that is away is in the log at once."""
@@ -103,7 +114,7 @@ class KeyCache:
             self._fail("the issuer's keys could not be read")
         else:
             if self._failures:
-                logger.warning("the issuer of access tokens tells its keys again")
+                logger.warning("%s tells its keys again", self._name)
             self._failures = 0
             self._keys, self._fetched_at = keys, self._clock()
         finally:
@@ -113,4 +124,4 @@ class KeyCache:
         self._failures += 1
         self._reason = reason
         self._ask_not_before = self._clock() + min(2.0 ** (self._failures - 1), _MOST_BACK_OFF)
-        logger.warning("the issuer of access tokens does not tell its keys: %s", reason)
+        logger.warning("%s does not tell its keys: %s", self._name, reason)

@@ -1,6 +1,6 @@
 """Which URLs of an issuer are fetched: its own, and keys where it says they are, but never what only this machine sees.
 
-An issuer is the operator's choice; where its keys are is the issuer's, and it may lie.
+An issuer is the operator's choice; where its keys and endpoints are is the issuer's, and it may lie.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ def check_issuer(text: str) -> CheckedUrl:
     return url
 
 
-def check_keys_url(text: str, issuer: CheckedUrl) -> CheckedUrl:
-    """Read where an issuer says its keys are; ValueError where it may not send us.
+def check_endpoint_url(text: str, issuer: CheckedUrl) -> CheckedUrl:
+    """Read where an issuer says that its keys are, or an endpoint of it; ValueError where it may not send us.
 
     At its own origin; on this machine if it is there itself; else by https on port 443 of a name.
     """
@@ -68,7 +68,7 @@ def check_keys_url(text: str, issuer: CheckedUrl) -> CheckedUrl:
     if url.origin == issuer.origin or (url.is_loopback and issuer.is_loopback):
         return url
     if url.is_loopback or url.scheme != "https" or url.port != DEFAULT_PORTS["https"]:
-        raise ValueError("its keys are at an address that another host may not name")
+        raise ValueError(f"{url.origin} is an address that another host may not name")
     return url
 
 
@@ -96,6 +96,12 @@ def find_metadata_urls(issuer: CheckedUrl) -> list[CheckedUrl]:
     if path:
         paths.append(f"{path}/.well-known/openid-configuration")
     return [replace(issuer, path=each) for each in paths]
+
+
+def find_openid_urls(issuer: CheckedUrl) -> list[CheckedUrl]:
+    """Where the metadata of an OpenID Connect provider may be: in its own form first."""
+    own = replace(issuer, path=issuer.path.rstrip("/") + "/.well-known/openid-configuration")
+    return [own, *(each for each in find_metadata_urls(issuer) if each != own)]
 
 
 def _read_url(text: str) -> CheckedUrl:

@@ -14,7 +14,7 @@ from orgserver.oauth import documents
 from orgserver.oauth.discovery import fetch_keys
 from orgserver.oauth.documents import MAX_BYTES, DocumentFetcher
 from orgserver.oauth.refusals import IssuerUnavailable
-from orgserver.oauth.urls import check_issuer, check_keys_url, find_metadata_urls
+from orgserver.oauth.urls import check_endpoint_url, check_issuer, find_metadata_urls
 from tests.oauth.issuers import ISSUER, Issuer
 
 ISSUED = Issuer()
@@ -232,8 +232,8 @@ def test_an_issuer_is_reached_by_https_or_on_this_machine(text: str, first: str)
 def test_an_issuer_elsewhere_names_nothing_on_this_machine_and_one_on_this_machine_may() -> None:
     elsewhere, here = check_issuer(ISSUER), check_issuer("http://localhost:9000")
 
-    assert check_keys_url("https://keys.example.net/x", elsewhere).text == "https://keys.example.net/x"
-    assert check_keys_url("http://127.0.0.1:9001/x", here).port == 9001
+    assert check_endpoint_url("https://keys.example.net/x", elsewhere).text == "https://keys.example.net/x"
+    assert check_endpoint_url("http://127.0.0.1:9001/x", here).port == 9001
     for text in ("https://localhost/x", "http://127.0.0.1/x", "https://keys.example.net:8443/x"):
         with pytest.raises(ValueError, match="another host may not name"):
-            check_keys_url(text, elsewhere)
+            check_endpoint_url(text, elsewhere)

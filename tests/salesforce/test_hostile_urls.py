@@ -16,7 +16,7 @@ from orgserver.model.errors import CallError, Rejected
 from orgserver.model.orgs import Credential, OrgHosts
 from orgserver.model.secret import Secret
 from orgserver.oauth.discovery import fetch_keys
-from orgserver.oauth.documents import DocumentFetcher
+from orgserver.oauth.documents import MAX_BYTES, DocumentFetcher
 from orgserver.oauth.refusals import IssuerUnavailable
 from orgserver.oauth.urls import CheckedUrl, check_issuer
 from orgserver.salesforce.auth import oauth
@@ -152,7 +152,9 @@ class _Liar(DocumentFetcher):
         super().__init__(ssl.create_default_context)
         self._keys_url = keys_url
 
-    async def fetch(self, url: CheckedUrl, *, must_be_public: bool = False) -> dict[str, Any] | None:
+    async def fetch(
+        self, url: CheckedUrl, *, must_be_public: bool = False, max_bytes: int = MAX_BYTES
+    ) -> dict[str, Any] | None:
         if "/.well-known/" in url.path and url.host == "idp.example.com":
             return {"issuer": ISSUER, "jwks_uri": self._keys_url}
-        return await super().fetch(url, must_be_public=must_be_public)
+        return await super().fetch(url, must_be_public=must_be_public, max_bytes=max_bytes)
