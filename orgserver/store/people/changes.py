@@ -38,6 +38,12 @@ def names_in(tx: Transaction, holder: Holder) -> list[str]:
     return list(tx.connection.execute(select(table.c.name).order_by(table.c.name)).scalars())
 
 
+def is_enabled_in(tx: Transaction, name: str) -> bool:
+    """Whether there is a principal of a name who may use anything."""
+    enabled = select(tables.principals.c.enabled).where(tables.principals.c.name == name)
+    return bool(tx.connection.execute(enabled).scalar())
+
+
 def add_principal_in(tx: Transaction, name: str, kind: PrincipalKind) -> None:
     """Add a principal that has nothing yet."""
     values = {"name": name, "kind": kind, "enabled": True, "roles": "[]", "limits": "{}", "created_at": tx.now}
