@@ -1,0 +1,123 @@
+"""Browsers of people at /me: their sessions, and what shows that a form was filled in on a page of ours.
+
+A session's cookie is a secret of which the store has the digest. It opens pages, never MCP.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Literal, Protocol
+
+from orgserver.model.access.principals import Principal
+from orgserver.model.audit import Action
+from orgserver.model.digests import digest_text
+from orgserver.model.names import new_id
+from orgserver.model.secret import Secret
+from orgserver.services.people.identities import Identities
+from orgserver.services.signin.entries import record_in
+from orgserver.store.session import Store
+from orgserver.store.signin.requests import Requests, SignInRequest
+from orgserver.store.signin.rows import Session
+from orgserver.store.signin.sessions import Sessions
+from orgserver.store.signin.token_reader import TokenReader
+from orgserver.store.transaction import Transaction, to_datetime
+
+Purpose = Literal["open", "approve"]
+SIGN_OUT = "sign-out"
+_COOKIE_BYTES = 32
+
+
+class AuthorizationUrls(Protocol):
+    """As much of the identity provider as begins a sign-in."""
+
+    async def make_authorization_url(self, *, state: str, nonce: str, verifier: Secret, fresh: bool) -> str:
+        """Where a person signs in."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserSession:
+    """Somebody who is signed in at /me."""
+
+    id: str
+    principal: Principal
+    person: str
+    """As the provider calls them."""
+    auth_time: int | None
+    """When they last showed the provider who they are, in seconds since 1970 UTC."""
+    expires_at: datetime
+
+
+class Browsers:
+    """Begins, finds and ends them."""
+
+    def __init__(self, store: Store, identities: Identities, provider: AuthorizationUrls) -> None:
+        self._store = store
+        self._identities = identities
+        self._provider = provider
+        self._requests = Requests(store.cursors, store.id, store.database.clock)
+        self._sessions = Sessions(store.cursors, store.id, store.database.clock)
+        self._reader = TokenReader(store.database)
+        self._mac: Callable[[bytes], bytes] = store.cursors.make_mac()
+
+    async def find(self, cookie: Secret | None) -> BrowserSession | None:
+        """Whose browser brings this cookie; None without a live session, and for a principal who is disabled."""
+        if cookie is None:
+            return None
+        session = await self._reader.find_browser(digest_text(cookie.reveal()))
+        if session is None or session.principal in (await self._identities.current()).disabled:
+            return None
+        return _show(session)
+
+    async def begin(self, purpose: Purpose, browser: Secret) -> str | None:
+        """Where this browser's person signs in; None where too many sign-ins are under way.
+
+        To ``approve`` the provider is to ask them anew. Raises what the provider raises where it is away.
+        """
+        state, nonce, verifier = (secrets.token_urlsafe(_COOKIE_BYTES) for _ in range(3))
+        request = SignInRequest(new_id(), "me", nonce, Secret(verifier), purpose)
+        url = await self._provider.make_authorization_url(
+            state=state, nonce=nonce, verifier=request.verifier, fresh=purpose == "approve"
+        )
+        add = partial(
+            self._requests.add_in,
+            request=request,
+            state_digest=digest_text(state),
+            browser_digest=digest_text(browser.reveal()),
+        )
+        return url if await self._store.database.write(add) else None
+
+    async def end(self, session: BrowserSession) -> None:
+        """Sign out, on record."""
+
+        def end_in(tx: Transaction) -> None:
+            if self._sessions.end_in(tx, session.id, "signed out"):
+                name = session.principal.name
+                record_in(tx, self._store.audit, name, Action.KEY, SIGN_OUT, facts={"session": session.id})
+
+        await self._store.database.write(end_in)
+
+    def make_csrf(self, purpose: str, id_: str, cookie: Secret) -> str:
+        """What a form of ours brings: it holds for one purpose, one request or session, and one browser."""
+        message = b"\0".join((b"csrf", purpose.encode(), id_.encode(), cookie.reveal().encode()))
+        return base64.urlsafe_b64encode(self._mac(message)).rstrip(b"=").decode()
+
+    def check_csrf(self, text: str | None, purpose: str, id_: str, cookie: Secret) -> bool:
+        """Whether a form brings what our page gave it."""
+        expected = self.make_csrf(purpose, id_, cookie)
+        return text is not None and hmac.compare_digest(expected.encode(), text.encode("utf-8", "replace"))
+
+
+def _show(session: Session) -> BrowserSession:
+    return BrowserSession(
+        session.id,
+        Principal(session.principal),
+        session.person,
+        session.auth_time,
+        to_datetime(session.expires_at),
+    )
