@@ -7,7 +7,6 @@ which the request runs, so that an answer and what it changes are one.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from authlib.oauth2 import AuthorizationServer, OAuth2Error
@@ -28,7 +27,7 @@ from orgserver.model.access.people import OAuthClient
 from orgserver.model.access.principals import PERMISSIONS
 from orgserver.model.access.scopes import scope_of
 from orgserver.oauth.clients.redirect_uris import is_same_redirect
-from orgserver.services.signin.issuance import Issuance
+from orgserver.services.signin.issuance import Issuance, OAuthAnswer
 from orgserver.services.signin.options import SignInOptions
 from orgserver.services.signin.parameters import Parameters
 from orgserver.store.signin.tokens import StoredToken
@@ -46,26 +45,6 @@ _KNOWN = (
     "request", "request_uri",
 )  # fmt: skip
 """Parameters that mean something here; others are ignored (RFC 6749 §3.1)."""
-
-
-@dataclass(frozen=True, slots=True)
-class OAuthAnswer:
-    """What a client is answered: JSON."""
-
-    status: int
-    body: Mapping[str, Any]
-    headers: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def error(self) -> str | None:
-        """Its error's code; None where there is none."""
-        code: str | None = self.body.get("error")
-        return code
-
-
-def make_error_answer(status: int, error: str, description: str) -> OAuthAnswer:
-    """A refusal in OAuth's form."""
-    return OAuthAnswer(status, {"error": error, "error_description": description})
 
 
 class FormRequest(OAuth2Request):

@@ -1,11 +1,12 @@
-"""What one request to the token endpoint reads and writes: codes, tokens and their session, and what is on record.
+"""What one request to the token endpoint reads, writes and answers: codes, tokens, their session, and the entries.
 
 All of it happens in the transaction of the request. What a request has spent stays spent, whatever comes of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from orgserver.model.access.bearer_tokens import ACCESS, CODE, REFRESH, is_token, make_token
@@ -36,6 +37,26 @@ class TokenBody(dict[str, Any]):
 
     def __repr__(self) -> str:
         return "TokenBody(…)"
+
+
+@dataclass(frozen=True, slots=True)
+class OAuthAnswer:
+    """What a client is answered: JSON."""
+
+    status: int
+    body: Mapping[str, Any]
+    headers: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def error(self) -> str | None:
+        """Its error's code; None where there is none."""
+        code: str | None = self.body.get("error")
+        return code
+
+
+def make_error_answer(status: int, error: str, description: str) -> OAuthAnswer:
+    """A refusal in OAuth's form."""
+    return OAuthAnswer(status, {"error": error, "error_description": description})
 
 
 class Issuance:

@@ -13,14 +13,8 @@ from orgserver.model.digests import digest_text
 from orgserver.model.names import new_id
 from orgserver.services.people.auth_failures import AuthFailure, AuthFailures
 from orgserver.services.signin.authorization import make_return_url
-from orgserver.services.signin.grants import (
-    OTHER_RESOURCE,
-    FormRequest,
-    OAuthAnswer,
-    RequestServer,
-    make_error_answer,
-)
-from orgserver.services.signin.issuance import Issuance
+from orgserver.services.signin.grants import OTHER_RESOURCE, FormRequest, RequestServer
+from orgserver.services.signin.issuance import Issuance, OAuthAnswer, make_error_answer
 from orgserver.services.signin.options import SignInOptions
 from orgserver.services.signin.parameters import Parameters
 from orgserver.store.session import Store
