@@ -27,6 +27,8 @@ MOST_SOURCES = 1_000
 NOBODY = "(unknown)"
 """In an entry's place for a principal: no principal can be called so."""
 _OTHERS = "(others)"
+_LONGEST = 300
+"""Characters of a stranger's text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,10 @@ class AuthFailure:
     key_id: str | None = None
     subject: Subject | None = None
     """Of a token that its issuer has signed."""
+    client_id: str | None = None
+    """Of the client that came, where one was named."""
+    reason: str | None = None
+    """One short clause, which holds nothing secret."""
 
 
 class AuthFailures:
@@ -118,6 +124,7 @@ def _make_entry(failure: AuthFailure, count: int) -> tuple[Intent, Completion]:
     facts = {"source": failure.source, "key": failure.key_id}
     if failure.subject is not None:
         facts |= {"issuer": failure.subject.issuer, "subject": failure.subject.subject}
+    facts |= {"client": (failure.client_id or "")[:_LONGEST], "reason": (failure.reason or "")[:_LONGEST]}
     intent = Intent(
         new_id(),
         failure.principal or NOBODY,
