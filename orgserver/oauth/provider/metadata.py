@@ -1,0 +1,157 @@
+"""What the provider publishes of itself, read from its discovery document and remembered for ten minutes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from orgserver.oauth.documents import DocumentFetcher
+from orgserver.oauth.provider.refusals import ProviderUnavailable
+from orgserver.oauth.refusals import IssuerUnavailable
+from orgserver.oauth.urls import CheckedUrl, check_endpoint_url, find_openid_urls
+
+logger = logging.getLogger("orgserver.oauth")
+
+FRESH_SECONDS = 600.0
+LOAD_SECONDS = 10.0
+"""For all of its well-known addresses."""
+_MOST_BACK_OFF = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderMetadata:
+    """Its endpoints, each at an address where it may send us, and what it says that it can do."""
+
+    authorization_endpoint: CheckedUrl
+    token_endpoint: CheckedUrl
+    keys_url: CheckedUrl
+    userinfo_endpoint: CheckedUrl | None
+    scopes: frozenset[str]
+    """Empty: it does not say."""
+    claims: frozenset[str]
+    """Empty: it does not say."""
+    challenge_methods: frozenset[str]
+    """Empty: it does not say."""
+    client_methods: frozenset[str]
+    """How clients may authenticate at its token endpoint."""
+    has_claims_parameter: bool
+    has_response_issuer: bool
+    """Whether each of its authorization responses names it (RFC 9207)."""
+
+
+def read_metadata(document: dict[str, Any], issuer: str, url: CheckedUrl) -> ProviderMetadata:
+    """Read a discovery document (OpenID Connect Discovery §3, §4.3); ValueError says why it is not this provider's."""
+    name = document.get("issuer")
+    if name != issuer:
+        is_template = isinstance(name, str) and "{tenantid}" in name
+        raise ValueError("it names no tenant: name yours" if is_template else "it is in another issuer's name")
+    methods = _read_texts(document, "token_endpoint_auth_methods_supported")
+    return ProviderMetadata(
+        authorization_endpoint=_read_endpoint(document, "authorization_endpoint", url),
+        token_endpoint=_read_endpoint(document, "token_endpoint", url),
+        keys_url=_read_endpoint(document, "jwks_uri", url),
+        userinfo_endpoint=_read_endpoint(document, "userinfo_endpoint", url)
+        if "userinfo_endpoint" in document
+        else None,
+        scopes=_read_texts(document, "scopes_supported"),
+        claims=_read_texts(document, "claims_supported"),
+        challenge_methods=_read_texts(document, "code_challenge_methods_supported"),
+        client_methods=methods or frozenset(("client_secret_basic",)),  # the default of Discovery §3
+        has_claims_parameter=document.get("claims_parameter_supported") is True,
+        has_response_issuer=document.get("authorization_response_iss_parameter_supported") is True,
+    )
+
+
+class MetadataCache:
+    """The metadata of one provider: asked for once however many wait, and not in floods while it is away."""
+
+    def __init__(
+        self, fetcher: DocumentFetcher, issuer: str, url: CheckedUrl, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._fetcher = fetcher
+        self._issuer = issuer
+        self._url = url
+        self._clock = clock
+        self._metadata: ProviderMetadata | None = None
+        self._read_at = self._ask_not_before = clock()
+        self._failures = 0
+        self._reason = "the provider has not been asked yet"
+        self._loading: asyncio.Task[None] | None = None
+
+    async def load(self) -> ProviderMetadata:
+        """The metadata; ProviderUnavailable with the reason. What is older than ten minutes counts for nothing."""
+        if self._fresh() is None:
+            await self._ask()
+        metadata = self._fresh()
+        if metadata is None:
+            raise ProviderUnavailable(self._reason, max(0.0, self._ask_not_before - self._clock()))
+        return metadata
+
+    async def aclose(self) -> None:
+        """Ask no more."""
+        if self._loading is not None:
+            self._loading.cancel()
+            await asyncio.gather(self._loading, return_exceptions=True)
+
+    def _fresh(self) -> ProviderMetadata | None:
+        return self._metadata if self._clock() - self._read_at <= FRESH_SECONDS else None
+
+    async def _ask(self) -> None:
+        """Ask the provider, or wait for whoever asks it already; nothing where it is not to be asked again yet."""
+        if self._loading is None and self._clock() >= self._ask_not_before:
+            self._loading = asyncio.create_task(self._run())
+        if self._loading is not None:
+            await asyncio.shield(self._loading)
+
+    async def _run(self) -> None:
+        try:
+            async with asyncio.timeout(LOAD_SECONDS):
+                self._metadata = await _fetch_metadata(self._fetcher, self._issuer, self._url)
+        except IssuerUnavailable as error:
+            self._fail(error.reason)
+        except TimeoutError:
+            self._fail(f"{self._issuer} did not tell its metadata within {LOAD_SECONDS:g} s")
+        else:
+            self._failures, self._read_at = 0, self._clock()
+        finally:
+            self._loading = None
+
+    def _fail(self, reason: str) -> None:
+        self._failures += 1
+        self._reason = reason
+        self._ask_not_before = self._clock() + min(2.0 ** (self._failures - 1), _MOST_BACK_OFF)
+        logger.warning("the identity provider of sign-in cannot be used: %s", reason)
+
+
+async def _fetch_metadata(fetcher: DocumentFetcher, issuer: str, url: CheckedUrl) -> ProviderMetadata:
+    """The first that is the provider's own; IssuerUnavailable with what was wrong with the first that was there."""
+    reasons = []
+    for place in find_openid_urls(url):
+        try:
+            document = await fetcher.fetch(place)
+            if document is not None:
+                return read_metadata(document, issuer, url)
+        except IssuerUnavailable as error:
+            reasons.append(error.reason)
+        except ValueError as error:
+            reasons.append(f"the metadata of {issuer}: {error}")
+    raise IssuerUnavailable(reasons[0] if reasons else f"{issuer} publishes no metadata at its well-known addresses")
+
+
+def _read_endpoint(document: dict[str, Any], name: str, url: CheckedUrl) -> CheckedUrl:
+    text = document.get(name)
+    if not isinstance(text, str):
+        raise ValueError(f"it does not say its {name}")  # noqa: TRY004  # of a document, not of an argument
+    try:
+        return check_endpoint_url(text, url)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+def _read_texts(document: dict[str, Any], name: str) -> frozenset[str]:
+    values = document.get(name)
+    return frozenset(each for each in values if isinstance(each, str)) if isinstance(values, list) else frozenset()
