@@ -85,8 +85,8 @@ class Transaction:
     driver: DriverConnection
     now: int
     """Microseconds since 1970 UTC."""
-    before_commit: list[Callable[[], None]] = field(default_factory=list)
-    """Run once, in order, when every change of the group has run."""
+    before_commit: list[Callable[[Transaction], None]] = field(default_factory=list)
+    """Run once with this, in order, when every change of the group has run; bound to it they would be a circle."""
     after_commit: list[Callable[[], None]] = field(default_factory=list)
     """Run once the group is durable, and never if it is not; none of them fails."""
     state: dict[str, Any] = field(default_factory=dict)

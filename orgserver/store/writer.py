@@ -229,8 +229,8 @@ class Writer:
                         if time.monotonic() > until:
                             break
                     current = None
-                    for step in transaction.before_commit:
-                        step()
+                    for flush in transaction.before_commit:
+                        flush(transaction)
                     connection.commit()
                 except BaseException:
                     connection.rollback()

@@ -235,7 +235,7 @@ class ChainAppender:
             if (sequence, hash_, sealed) != self._sealed_last and self.open_head(sealed) != (sequence, hash_):
                 raise AuditBroken("the head of the audit chain was changed from outside")
             head = tx.state["head"] = _Head(sequence, hash_, catalog_version, [], [])
-            tx.before_commit.append(lambda: self._flush(tx))
+            tx.before_commit.append(self._flush)
         return head
 
     def _checkpoint_in(self, tx: Transaction) -> None:

@@ -1,6 +1,7 @@
 """The audit log: intent before, one outcome after, chained; what is edited, removed or left behind is found."""
 
 import asyncio
+import gc
 import json
 import random
 import sqlite3
@@ -62,6 +63,15 @@ async def test_an_intent_is_on_the_disk_before_anybody_goes_on(store: Store, sto
 
     assert rows == [("intent", one.id)]
     assert (await all_entries(store))[0].outcome is Outcome.PENDING
+
+
+async def test_events_leave_no_circles_of_objects_to_be_looked_for(store: Store) -> None:
+    await fill(store, 1)
+    gc.collect()
+
+    await fill(store, 20)
+
+    assert gc.collect() < 20
 
 
 async def test_the_first_outcome_wins_and_a_late_one_is_refused(store: Store) -> None:
