@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-from orgserver.model.errors import CallError, NoConnection, NotSent, Rejected, StaleToken, Unanswered
+from orgserver.model.errors import NoConnection, NotSent, Unanswered
 from orgserver.model.orgs import OrgHosts
 from orgserver.model.secret import Secret
 from orgserver.salesforce import clock_difference
@@ -29,8 +29,9 @@ from orgserver.salesforce.exchange import (
 from orgserver.salesforce.http1.failures import NeverSent, ReplyLost
 from orgserver.salesforce.http1.requests import HttpRequest
 from orgserver.salesforce.outgoing import build_date_request, build_form, build_request
-from orgserver.salesforce.protocol import bodies, refusals
+from orgserver.salesforce.protocol import bodies
 from orgserver.salesforce.protocol.messages import Reply, Request
+from orgserver.salesforce.retry import READ_TRIES, may_repeat, read_refusal
 
 T = TypeVar("T")
 logger = logging.getLogger("orgserver.salesforce")
@@ -41,9 +42,6 @@ TOKEN_SECONDS = 30.0
 BASE_SECONDS = 0.2
 CAP_SECONDS = 20.0
 NEVER_SENT_TRIES = 3
-READ_TRIES = 4
-LOCK_TRIES = 4
-"""The first try, and up to three more after ``UNABLE_TO_LOCK_ROW``."""
 _ERROR = 300
 _NOT_MODIFIED = 304
 
@@ -200,13 +198,14 @@ class SalesforceClient:
                     connections.succeeded()
                     return reply
                 breaker.answered()
-                wait = reply.retry_after
-                refusal = refusals.refusal(reply.status, reply.body, writes=request.writes, retry_after=wait)
-                trace.sent = sent_before or isinstance(refusal, Unanswered)
-                in_time = loop.time() + (wait or 0.0) < deadline  # waiting longer would only hide this answer
-                if not in_time or not _may_repeat(refusal, reply, request, tries, wait) or not budget.spend():
-                    raise refusal
-                await self._pause(wait or 0.0)
+                reading = reservation.read(reply.size, partial(read_refusal, reply, writes=request.writes))
+                del reply  # an error would keep it
+                refusal = await reading
+                trace.sent = sent_before or isinstance(refusal.error, Unanswered)
+                in_time = loop.time() + refusal.wait < deadline  # waiting longer would only hide this answer
+                if not in_time or not may_repeat(refusal, request, tries) or not budget.spend():
+                    raise refusal.error
+                await self._pause(refusal.wait)
             reservation.release()
             # full jitter: anything up to a bound that doubles with each try
             await self._pause(self._random() * min(CAP_SECONDS, BASE_SECONDS * 2.0 ** (tries - 1)))
@@ -283,16 +282,3 @@ def _warn_of_clock(login_url: str, reply: FormReply) -> None:
     ahead = reply.ahead(time.time())
     if ahead is not None and abs(ahead) > clock_difference.NOTICEABLE:
         logger.warning("%s, by the answer of %s", clock_difference.describe(ahead), login_url)
-
-
-def _may_repeat(refusal: CallError, reply: Reply, request: Request, tries: int, wait: float | None) -> bool:
-    """Tell whether a request may be sent again after a reply that refused it, the last of so many ``tries``."""
-    if isinstance(refusal, StaleToken):
-        return False
-    if refusal.code == "UNABLE_TO_LOCK_ROW":  # the change was rolled back
-        return tries < LOCK_TRIES
-    if tries >= READ_TRIES:
-        return False
-    if request.writes:
-        return refusals.rejected_before_work(reply.status, reply.body, retry_after=wait)
-    return isinstance(refusal, Rejected) and refusal.retryable

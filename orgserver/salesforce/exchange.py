@@ -15,21 +15,22 @@ eight of 2 MiB and one that has been read (``bodies.MAX_COST``) are in memory at
 from __future__ import annotations
 
 import asyncio
-import gc
 import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from orgserver.model.text import clean_text
 from orgserver.salesforce.http1.failures import ReplyLost
 from orgserver.salesforce.http1.requests import HttpRequest, Sender
 from orgserver.salesforce.protocol import bodies
 from orgserver.salesforce.protocol.json_values import TooCostly
+from orgserver.salesforce.protocol.large_containers import LargeContainers
 from orgserver.salesforce.protocol.messages import Reply, read_date
+from orgserver.salesforce.reply_reading import ReadingPlace, work_and_free
 
 T = TypeVar("T")
 ReadBody = Callable[[int, Mapping[str, str], bytes, str], Any]
@@ -103,30 +104,6 @@ class ReplyTooLarge(Exception):
     """The reply came, and is more than we take in."""
 
 
-class _Reader(asyncio.Semaphore):
-    """The place of the one that has a large reply read. Meanwhile nobody looks for circles among objects.
-
-    JSON has none, and each look at a million values of a reply would hold the interpreter for 20 to 50 ms.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(1)
-        self._collects = False
-
-    async def acquire(self) -> Literal[True]:
-        """Wait for the place."""
-        await super().acquire()
-        self._collects = gc.isenabled()
-        gc.disable()
-        return True
-
-    def release(self) -> None:
-        """Give the place to the next."""
-        if self._collects:
-            gc.enable()
-        super().release()
-
-
 class _Rests:
     """Lets others go on while a thread reads, if there are any: it takes the interpreter from them with each step."""
 
@@ -161,7 +138,7 @@ class ReplyMemory:
     """Under way, whatever they do at present."""
     middle: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, _MIDDLE))
     large: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, _LARGE))
-    reading: asyncio.Semaphore = field(default_factory=_Reader)
+    reading: asyncio.Semaphore = field(default_factory=ReadingPlace)
     """Whoever has it has its reply read."""
     small_read: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, _SMALL_READ))
     """The same for those below the middle size: each thread that reads makes the event loop wait for its turn."""
@@ -176,8 +153,12 @@ class Reservation:
     _middle: list[asyncio.Semaphore] = field(default_factory=list)
     _large: list[asyncio.Semaphore] = field(default_factory=list)
     _reading: list[asyncio.Semaphore] = field(default_factory=list)
-    _thread: asyncio.Future[Any] | None = None
+    _thread: asyncio.Future[None] | None = None
+    _results: list[Any] = field(default_factory=list)
+    """What the thread has read, until it is taken."""
     _pause_at: int = MIDDLE_BYTES
+    containers: LargeContainers = field(default_factory=LargeContainers)
+    """What is large in the reply that was read."""
 
     def rests(self) -> Callable[[], None]:
         """What a thread calls between the steps of its reading."""
@@ -201,35 +182,53 @@ class Reservation:
         """
         if size <= INLINE_BYTES:
             return work()
+        works = [work]
+        del work  # the thread alone has it, and what it reads
         try:
-            return await self._aside(size, work)
+            return await self._aside(size, works)
         except Exception as error:  # noqa: BLE001  # it is raised again
             failure = error.with_traceback(None)
         if self._thread is not None and self._thread.done():
             self._thread = None  # a future has a traceback of its own
         failure.__cause__ = failure.__context__ = None
-        del work
         raise failure
 
-    async def _aside(self, size: int, work: Callable[[], T]) -> T:
+    async def _aside(self, size: int, works: list[Callable[[], T]]) -> T:
         if not self._reading:
             await self.grow(size)
             if size > SMALL_BYTES:
                 await _take(self._reading, self._all.reading)
             else:
                 await _take(self._reading, self._org.small_read, self._all.small_read)
-        self._thread = asyncio.get_running_loop().run_in_executor(None, lambda works: works.pop()(), [work])
-        return await asyncio.shield(self._thread)
+        results: list[T] = []
+        self._results = results
+        loop = asyncio.get_running_loop()
+        self._thread = loop.run_in_executor(None, work_and_free, works, results, self.containers, self.rests())
+        await asyncio.shield(self._thread)
+        return results.pop()
 
     def release(self) -> None:
         """Give everything back, once no thread works on it any more: nothing can stop a thread."""
         thread, self._thread = self._thread, None
         places = [*self._middle, *self._large, *self._reading]
+        containers, self.containers = self.containers, LargeContainers()
         self._middle, self._large, self._reading, self._pause_at = [], [], [], MIDDLE_BYTES
+        give_back = partial(self._free_and_give_back, self._results, containers, places)
         if thread is None or thread.done():
-            _give_back(places)
+            give_back()
         else:
-            thread.add_done_callback(partial(_ended, places))
+            thread.add_done_callback(partial(_ended, give_back))
+
+    def _free_and_give_back(
+        self, results: list[Any], containers: LargeContainers, places: list[asyncio.Semaphore]
+    ) -> None:
+        """Give back what was read before its places: in a thread where it is large, and nobody has it any more."""
+        results.clear()
+        if not containers.are_unused:
+            _give_back(places)
+            return
+        freeing = asyncio.get_running_loop().run_in_executor(None, containers.free, self.rests())
+        freeing.add_done_callback(lambda _freeing: _give_back(places))
 
 
 async def send_once(
@@ -258,7 +257,7 @@ async def send_once(
     # what has a reader of its own, a token reply, is small or not read, and must not wait for anything
     waits = size if read is bodies.read else 0
     if waits > INLINE_BYTES:
-        read = partial(bodies.read, rest=reservation.rests())
+        read = partial(bodies.read, rest=reservation.rests(), containers=reservation.containers)
     reading = reservation.read(waits, partial(read, status, headers, content, accept))
     del reply, content  # an error would keep them
     try:
@@ -289,10 +288,10 @@ async def _take(into: list[asyncio.Semaphore], *places: asyncio.Semaphore) -> No
         into.append(place)
 
 
-def _ended(places: list[asyncio.Semaphore], thread: asyncio.Future[Any]) -> None:
+def _ended(give_back: Callable[[], None], thread: asyncio.Future[None]) -> None:
     if not thread.cancelled():
         thread.exception()  # nobody waits for it any more
-    _give_back(places)
+    give_back()
 
 
 def _give_back(places: list[asyncio.Semaphore]) -> None:

@@ -3,16 +3,18 @@
 import asyncio
 import gc
 import json
+import sys
 import threading
 import traceback
 import weakref
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import partial
+from itertools import pairwise
 
 import pytest
 
-from orgserver.model.errors import CallError, Unanswered
+from orgserver.model.errors import CallError, Rejected, Unanswered
 from orgserver.model.orgs import OrgHosts
 from orgserver.model.secret import Secret
 from orgserver.salesforce.client import SalesforceClient
@@ -27,6 +29,7 @@ from orgserver.salesforce.exchange import (
 )
 from orgserver.salesforce.protocol import bodies
 from orgserver.salesforce.protocol.messages import Reply, Request
+from orgserver.salesforce.retry import Refusal, read_refusal
 from tests.wire import upstream as acts
 from tests.wire.upstream import Act, Form, Upstream
 
@@ -54,6 +57,21 @@ async def send(client: SalesforceClient, org: Upstream, request: Request = READ,
     hosts = OrgHosts(address, f"http://{address}", f"http://{address}", (address,))
     deadline = asyncio.get_running_loop().time() + seconds
     return await client.send(hosts, Secret("00Dx!y"), request, deadline=deadline, trace=Trace())
+
+
+def count_blocks_at_rests(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many blocks of memory are taken at each rest of a thread that reads, which then rests at each step."""
+    blocks = list[int]()
+    monkeypatch.setattr("orgserver.salesforce.exchange._WORK", -1.0)
+    monkeypatch.setattr(
+        "orgserver.salesforce.exchange.time.sleep", lambda _seconds: blocks.append(sys.getallocatedblocks())
+    )
+    return blocks
+
+
+def most_freed(blocks: list[int]) -> int:
+    """How many blocks were given back in one go."""
+    return max(earlier - later for earlier, later in pairwise([*blocks, sys.getallocatedblocks()]))
 
 
 def unfinished(body: object, open_: asyncio.Event) -> Act:
@@ -323,3 +341,61 @@ async def test_a_reply_is_gone_before_its_place_is(fails: bool) -> None:
         async with asyncio.timeout(5):
             while alive() is not None:  # the thread may be about to let go of it
                 await asyncio.sleep(0.001)
+
+
+RECORDS = b"[" + b'{"a":0},' * 200_000 + b"1]"
+"""Which take 400,000 blocks of memory."""
+READ_RECORDS = partial(bodies.read, 200, {"content-type": "application/json"}, RECORDS)
+MOST_FREED = 10_000
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_what_a_large_reply_said_is_given_back_in_steps(fails: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(body: list[object]) -> int:
+        return len(body) if not fails else int("no number")
+
+    with reserving(ReplyMemory(calls=2), OrgReplyMemory()) as reservation:
+        work = partial(READ_RECORDS, containers=reservation.containers)
+        reading = reservation.read(len(RECORDS), partial(read, await reservation.read(len(RECORDS), work)))
+        blocks = count_blocks_at_rests(monkeypatch)
+        before = sys.getallocatedblocks()
+        with suppress(ValueError):
+            await reading
+
+    assert before - sys.getallocatedblocks() > 390_000
+    assert most_freed(blocks) < MOST_FREED
+
+
+async def test_what_nobody_reads_is_given_back_in_steps_before_its_place_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = ReplyMemory(calls=2)
+    with reserving(memory, OrgReplyMemory()) as reservation:
+        await reservation.read(len(RECORDS), partial(READ_RECORDS, containers=reservation.containers))
+        blocks = count_blocks_at_rests(monkeypatch)
+        before = sys.getallocatedblocks()
+
+    assert memory.reading.locked()
+    async with asyncio.timeout(10):
+        await memory.reading.acquire()
+    assert before - sys.getallocatedblocks() > 390_000
+    assert most_freed(blocks) < MOST_FREED
+    memory.reading.release()
+
+
+async def test_a_large_refusal_is_read_in_a_thread_and_given_back_in_steps(
+    client: SalesforceClient, orgs: list[Upstream], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = b'{"errorCode":"INVALID_FIELD","message":"No such column","fields":["Rating"]},'
+    content = b"[" + entry * 13_000 + b"{}]"
+    orgs[0].usual = acts.written(lambda form: form.reply(content, 400))
+    threads = set[int]()
+
+    def read(reply: Reply, *, writes: bool) -> Refusal:
+        threads.add(threading.get_ident())
+        return read_refusal(reply, writes=writes)
+
+    monkeypatch.setattr("orgserver.salesforce.client.read_refusal", read)
+    with pytest.raises(Rejected, match="and 12990 more") as refused:
+        await send(client, orgs[0])
+
+    assert (refused.value.code, refused.value.fields) == ("INVALID_FIELD", ("Rating",))
+    assert threads and threading.get_ident() not in threads

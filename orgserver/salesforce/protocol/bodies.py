@@ -15,7 +15,8 @@ from itertools import islice
 from typing import Any
 
 from orgserver.salesforce.protocol.json_values import MAX_DEPTH, TooCostly, TooDeep, is_too_deep, read_value
-from orgserver.salesforce.protocol.large_json import LargeReader, Rest
+from orgserver.salesforce.protocol.large_containers import LargeContainers, Rest
+from orgserver.salesforce.protocol.large_json import LargeReader
 
 JSON = "application/json"
 _FIRST_ERROR = 300
@@ -47,10 +48,17 @@ _LONGEST_SIGN = 3
 _BOM, _LONGEST_BOM = b"\xef\xbb\xbf", 4
 
 
-def read(status: int, headers: Mapping[str, str], content: bytes, accept: str = JSON, rest: Rest | None = None) -> Any:
+def read(
+    status: int,
+    headers: Mapping[str, str],
+    content: bytes,
+    accept: str = JSON,
+    rest: Rest | None = None,
+    containers: LargeContainers | None = None,
+) -> Any:
     """The JSON of a reply, or its bytes where another kind of success was asked for; None where there is none.
 
-    ``rest`` is called now and then while a large one is read.
+    ``rest`` is called now and then while a large one is read, and ``containers`` has what is large in it.
     ValueError for what cannot be understood: a success that is not JSON is no answer. TooCostly is one, too.
     """
     if not content:
@@ -64,13 +72,13 @@ def read(status: int, headers: Mapping[str, str], content: bytes, accept: str = 
             raise ValueError("it is not JSON")
         return None
     if status >= _FIRST_ERROR:
-        return _refusal(content, rest)
-    return parse_json(content, rest)
+        return _refusal(content, rest, containers)
+    return parse_json(content, rest, containers)
 
 
-def _refusal(content: bytes, rest: Rest | None) -> Any:
+def _refusal(content: bytes, rest: Rest | None, containers: LargeContainers | None) -> Any:
     try:
-        return parse_json(content, rest) if len(content) <= _LONGEST_REFUSAL else None
+        return parse_json(content, rest, containers) if len(content) <= _LONGEST_REFUSAL else None
     except ValueError:
         return None
 
@@ -109,11 +117,11 @@ def _refresh_token_alone(text: str) -> dict[str, Any] | None:
     return {"refresh_token": refresh_token} if refresh_token is not None else None
 
 
-def parse_json(content: bytes, rest: Rest | None = None) -> Any:
+def parse_json(content: bytes, rest: Rest | None = None, containers: LargeContainers | None = None) -> Any:
     """The value of a JSON text; ValueError where it is none, among them TooDeep and TooCostly."""
     if len(content) > PIECE:
         _check_cost(content, rest)
-        return LargeReader(_to_utf8(content), rest).read()
+        return LargeReader(_to_utf8(content), rest, containers=containers).read()
     body = read_value(content)
     # what opens fewer lists and objects than may be inside of each other, in its texts too, cannot be too deep
     if content.count(b"[") + content.count(b"{") > MAX_DEPTH and is_too_deep(body):

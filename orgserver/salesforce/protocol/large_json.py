@@ -7,15 +7,13 @@ a list or an object, up to 32 KiB at a time. What is larger is opened here, and 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from orgserver.salesforce.protocol.json_values import MAX_DEPTH, TooCostly, TooDeep, read_value
+from orgserver.salesforce.protocol.large_containers import LargeContainers, Rest
 
 STEP = 32 * 1024
 """Bytes of a step."""
-Rest = Callable[[], None]
-"""Called between two steps; it may let others go on."""
 _MOST_BRACKETS, _SHORTEST_STEP = 2_000, 4 * 1024
 """Lists and objects that are looked for in one step, which is shorter where there are many."""
 _SCANS, _MORE_SCANS = 8, 2 * MAX_DEPTH
@@ -43,12 +41,13 @@ class _Part(NamedTuple):
 class _Container:
     """A list or an object that is being read, and the name that its next value has there."""
 
-    __slots__ = ("begin", "end", "must_go_on", "name", "values")
+    __slots__ = ("_large", "begin", "end", "must_go_on", "name", "values")
 
-    def __init__(self, begin: bytes) -> None:
+    def __init__(self, begin: bytes, containers: LargeContainers) -> None:
         self.begin = begin
         self.end = b"]" if begin == b"[" else b"}"
         self.values: Any = [] if begin == b"[" else {}
+        self._large = containers.add(self.values)
         self.name: Any = None
         self.must_go_on = False
         """Whether a comma was the last that came."""
@@ -58,24 +57,34 @@ class _Container:
             self.values.append(value)
         else:
             self.values[self.name] = value
+        self._large.end_step()
 
     def put_all(self, values: Any) -> None:
         if self.begin == b"[":
             self.values += values
         else:
             self.values.update(values)
+        self._large.end_step()
 
 
 class LargeReader:
     """Reads one text."""
 
-    def __init__(self, content: bytes, rest: Rest | None = None, step: int = STEP) -> None:
+    def __init__(
+        self,
+        content: bytes,
+        rest: Rest | None = None,
+        step: int = STEP,
+        containers: LargeContainers | None = None,
+    ) -> None:
+        """``containers`` has what is larger than a step, for whoever gives it back."""
+        self._containers = containers if containers is not None else LargeContainers()
         self._content = content
         self._rest = rest
         self._step = step
         self._position = 0
         self._scanned = 0
-        self._open = [_Container(b"[")]
+        self._open = [_Container(b"[", LargeContainers())]
         """What is being read, in a list that has the value of the whole text."""
 
     def read(self) -> Any:
@@ -142,7 +151,7 @@ class LargeReader:
             if len(self._open) > MAX_DEPTH:
                 raise TooDeep
             self._position += 1
-            self._open.append(_Container(sign))
+            self._open.append(_Container(sign, self._containers))
             return
         if sign == b'"':
             value = self._read_text()

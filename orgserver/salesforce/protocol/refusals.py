@@ -152,10 +152,10 @@ def rejected_before_work(status: int, body: Any, *, retry_after: float | None) -
 
     A 503 says so only when it names a time to come back (``Retry-After``).
     """
-    entries = _entries(body)
-    if not entries:
+    first = read_entries(body[:1] if isinstance(body, list) else body)
+    if not first:
         return False
-    code, message = entries[0].code or "", entries[0].message
+    code, message = first[0].code or "", first[0].message
     if status == 429 or (status == 503 and retry_after is not None):  # noqa: PLR2004  # Too Many Requests, Service Unavailable
         return code in ("SERVER_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
     return refusal_hints.is_concurrent(code, message)
