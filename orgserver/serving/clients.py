@@ -140,11 +140,19 @@ class StatelessClients:
     def __init__(self, server: Server[Any]) -> None:
         self._envelopes = Envelopes(server)
         self._by_envelope = ModernClients(self._envelopes)
+        self._by_version: dict[str, Client] = {}
+        """Those of a handshake: of each version they are all the same."""
 
     def identify(self, version: str | None, meta: dict[str, Any]) -> Client | None:
         """The client that sent a request of this version; None where that is for the SDK to say, or to refuse."""
         if is_handshake_version(version):
             if PROTOCOL_VERSION_META_KEY in meta:
                 return None
-            return Client(None, None, self._envelopes.of_version(version or DEFAULT_NEGOTIATED_VERSION))
+            return self._of_version(version or DEFAULT_NEGOTIATED_VERSION)
         return self._by_envelope.identify(meta) if meta.get(PROTOCOL_VERSION_META_KEY) == version else None
+
+    def _of_version(self, version: str) -> Client:
+        client = self._by_version.get(version)
+        if client is None:
+            client = self._by_version[version] = Client(None, None, self._envelopes.of_version(version))
+        return client

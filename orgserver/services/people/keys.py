@@ -6,6 +6,7 @@ import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from orgserver.model.access.api_keys import PREFIX, is_api_key, make_api_key
 from orgserver.model.access.principals import ApiKey, Principal
@@ -30,8 +31,7 @@ class KeyRefusal(Enum):
     DISABLED = "disabled"
 
 
-@dataclass(frozen=True, slots=True)
-class ApiKeyOwner:
+class ApiKeyOwner(NamedTuple):
     """Whose key a request brought."""
 
     principal: Principal

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from orgserver.model.access.api_keys import PREFIX
 from orgserver.model.access.principals import Permission, Principal, Subject
@@ -23,8 +23,7 @@ _SCHEME = b"bearer"
 _NO_KEY = "this key opens nothing here"
 
 
-@dataclass(frozen=True, slots=True)
-class Authenticated:
+class Authenticated(NamedTuple):
     """Whose request it is, and by what."""
 
     principal: Principal

@@ -30,6 +30,7 @@ _PREFLIGHT_HEADERS: Headers = (
     (b"access-control-allow-headers", _HEADERS_OF_PAGES),
     (b"access-control-max-age", b"600"),
 )
+_NO_HEADERS: dict[bytes, bytes] = {}
 
 _WRONG_HOST = make_error_reply(421, WRONG_HOST)
 _WRONG_ORIGIN = make_error_reply(403, "requests from this origin are not allowed")
@@ -72,6 +73,8 @@ class Door:
         if self._public_scheme == _HTTPS:  # what stands under the public name in the clear, anybody on the way wrote
             own -= {f"http://{host}".encode() for host in _public_forms(options)}
         self._origins = self._pages | own
+        self._follow_direct = lru_cache(_CACHE)(self._follow)
+        """Remembers what became of requests with no more than a peer and a host: there are few of those."""
 
     def admit(self, scope: Scope) -> Admitted | Reply:
         """Let a request in, or say why not."""
@@ -87,12 +90,17 @@ class Door:
         cors = _allow_reading(origin) if origin is not None and origin in self._pages else ()
         if cors and _PREFLIGHT in headers and scope["method"] == "OPTIONS":
             return Reply(204, headers=cors + _PREFLIGHT_HEADERS)
-        return self._follow(scope, host, headers, cors)
-
-    def _follow(self, scope: Scope, host: bytes, headers: dict[bytes, bytes], cors: Headers) -> Admitted | Reply:
-        """Let a request in that came by a way which is allowed."""
         client = scope.get("client")
-        peer = _plain(client[0]) if client else ""
+        peer = client[0] if client else ""
+        if len(headers) == 1:
+            return self._follow_direct(peer, host)
+        return self._follow(peer, host, headers, cors)
+
+    def _follow(
+        self, peer: str, host: bytes, headers: dict[bytes, bytes] = _NO_HEADERS, cors: Headers = ()
+    ) -> Admitted | Reply:
+        """Let a request in that came by a way which is allowed."""
+        peer = _plain(peer)
         try:
             forwarding = self._proxies.read(peer, headers)
         except BadForwarding as error:

@@ -69,16 +69,26 @@ class _PrincipalUse:
     keys: dict[str | None, _KeyUse] = field(default_factory=dict)
     """The keys that called lately; None is whatever came without one."""
 
+    def is_idle(self, rate: float, now: float) -> bool:
+        """Whether nothing need be known of it: it has called nothing lately, and its bucket is full."""
+        is_late = now - self.called_at > LATELY_SECONDS and not self.in_flight
+        return is_late and self.bucket.fill(rate, now) >= max(rate, 1.0)
+
     def find_key(self, key_id: str | None, rate: float, now: float) -> _KeyUse:
         """What a key has in use; those that have not called lately are forgotten."""
-        for other, use in list(self.keys.items()):
-            if not use.in_flight and now - use.called_at > LATELY_SECONDS:
-                del self.keys[other]
         key = self.keys.get(key_id)
+        if key is None or len(self.keys) > 1 or now - key.called_at > LATELY_SECONDS:
+            self._forget_idle(now)
+            key = self.keys.get(key_id)
         if key is None:
             key = self.keys[key_id] = _KeyUse(_Bucket(rate / (len(self.keys) + 1), now), now)
         key.called_at = self.called_at = now
         return key
+
+    def _forget_idle(self, now: float) -> None:
+        for key_id, use in list(self.keys.items()):
+            if not use.in_flight and now - use.called_at > LATELY_SECONDS:
+                del self.keys[key_id]
 
 
 class Limits:
@@ -124,8 +134,7 @@ class Limits:
         """Look at two principals in turn, and forget one of whom nothing need be known: so there are never many."""
         for _ in range(min(_LOOKED_AT, len(self._uses))):
             principal, use = next(iter(self._uses.items()))
-            is_full = use.bucket.fill(self._rate, now) >= max(self._rate, 1.0)
-            if is_full and not use.in_flight and now - use.called_at > LATELY_SECONDS:
+            if use.is_idle(self._rate, now):
                 del self._uses[principal]
             else:
                 self._uses.move_to_end(principal)

@@ -25,12 +25,8 @@ class Headers:
     has_duplicates: bool
     takes_events: bool
     """Whether the answer may be a stream of events."""
-
-    @property
-    def version(self) -> str | None:
-        """The version of the protocol, where it is said."""
-        version = self.values.get(_VERSION)
-        return version.decode("latin-1") if version is not None else None
+    version: str | None
+    """Of the protocol, where it is said."""
 
     @property
     def is_modern(self) -> bool:
@@ -56,7 +52,10 @@ def read_headers(scope: Scope) -> Headers | Reply:
     takes_json, takes_events = _read_accept(values.get(b"accept", b""))
     if not takes_json:
         return make_error_reply(406, "a client accepts application/json, and text/event-stream for progress")
-    return Headers(values, len(values) != len(raw), takes_events)
+    version = values.get(_VERSION)
+    return Headers(
+        values, len(values) != len(raw), takes_events, version.decode("latin-1") if version is not None else None
+    )
 
 
 def _read_accept(accept: bytes) -> tuple[bool, bool]:
