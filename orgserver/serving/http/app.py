@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import lru_cache, partial
 from typing import Protocol
 
 from starlette.types import Receive, Scope, Send
 
+from orgserver.model.access.principals import Permission, Principal
 from orgserver.model.orgs import Caller
 from orgserver.serving.http.authentication import Authenticated, Authenticator
 from orgserver.serving.http.bearer.challenges import METADATA_PATHS, Challenges
@@ -22,6 +24,7 @@ from orgserver.serving.http.throttling import Throttling, meter
 
 logger = logging.getLogger("orgserver.http")
 
+_CACHE = 4_096
 _ENDING = make_error_reply(503, "this server is ending")
 _FAILED = make_error_reply(500, "this request failed inside orgserver")
 
@@ -60,7 +63,8 @@ class HttpApp:
         self._step_up = step_up
         self._pages = pages
         self._access_log = access_log
-        self._label = label
+        self._make_caller = lru_cache(_CACHE)(partial(_make_caller, label))
+        """Most who call have called before."""
         self._sign_in = sign_in
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -115,7 +119,7 @@ class HttpApp:
     ) -> Reply | None:
         """Answer whoever is known, within its limits and the scopes of its token."""
         scope = exchange.scope
-        caller = Caller(authenticated.principal, "http", label=self._label, scopes=authenticated.scopes)
+        caller = self._make_caller(authenticated.principal.name, authenticated.scopes)
         leave = await self._throttling.admit(caller, authenticated.key_id, scope, receive)
         if isinstance(leave, Reply):
             exchange.is_limited = True
@@ -128,3 +132,7 @@ class HttpApp:
         finally:
             leave()
         return None
+
+
+def _make_caller(label: str | None, principal: str, scopes: frozenset[Permission] | None) -> Caller:
+    return Caller(Principal(principal), "http", label=label, scopes=scopes)

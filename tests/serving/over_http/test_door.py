@@ -1,11 +1,12 @@
 """Host, origin and the way a request came are compared exactly; who is not trusted is not believed."""
 
+import itertools
 import logging
 
 import pytest
 
 from orgserver.serving.http.door import Admitted, Door
-from orgserver.serving.http.options import read_options
+from orgserver.serving.http.options import HttpOptions, read_options
 from orgserver.serving.http.replies import Reply
 
 LOCAL = read_options("127.0.0.1:8080")
@@ -21,9 +22,10 @@ PAGE = ("origin", "https://app.example.com")
 
 
 def admit(
-    options, *headers: tuple[str, str], peer="127.0.0.1", method="POST", path="/mcp", raw_path=None
+    options: HttpOptions | Door, *headers: tuple[str, str], peer="127.0.0.1", method="POST", path="/mcp", raw_path=None
 ) -> Admitted | Reply:
-    return Door(options).admit(
+    door = options if isinstance(options, Door) else Door(options)
+    return door.admit(
         {
             "type": "http",
             "method": method,
@@ -198,3 +200,16 @@ def test_a_page_that_is_named_may_ask_and_read_without_credentials_of_the_browse
     assert dict(admitted.cors)[b"access-control-allow-origin"] == b"https://app.example.com"
     assert isinstance(admit(PROXIED, PUBLIC_HOST, peer="10.0.0.9"), Admitted)
     assert status(foreign) == 403
+
+
+def test_what_became_of_one_request_says_nothing_of_another() -> None:
+    door = Door(PROXIED)
+    peers = ("10.0.0.1", "192.0.2.1", "127.0.0.1")
+    hosts = ("orgs.example.com", "inner.example.com:8080", "evil.example")
+    more: list[list[tuple[str, str]]] = [
+        [], [("x-forwarded-for", "198.51.100.7")], [("origin", "https://evil.example")], [PAGE], [],
+    ]  # fmt: skip
+    for _ in range(2):
+        for peer, host, headers in itertools.product(peers, hosts, more):
+            requests = [("host", host), *headers]
+            assert admit(door, *requests, peer=peer) == admit(PROXIED, *requests, peer=peer)
