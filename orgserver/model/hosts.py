@@ -1,4 +1,4 @@
-"""Hosts as URLs name them: names of DNS and IP addresses, and which of them are this machine."""
+"""Hosts as URLs name them: names of DNS and IP addresses, which of them are this machine, and which the world's."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 DEFAULT_PORTS = {"https": 443, "http": 80}
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 _MAX_NAME = 253
+_UNICAST = ipaddress.IPv6Network("2000::/3")
+"""All of IPv6 that is routed between networks (RFC 4291 §2.4)."""
+_TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
+"""Addresses of IPv4 as a network that speaks IPv6 alone writes them (RFC 6052)."""
 
 
 def is_host_name(host: str) -> bool:
@@ -34,6 +38,19 @@ def is_loopback(host: str) -> bool:
     """Whether only this machine reaches it."""
     address = parse_address(host)
     return address.is_loopback if address is not None else host == "localhost"
+
+
+def is_public(text: str) -> bool:
+    """Whether an address is one of the whole world's, also by the address of IPv4 that one of IPv6 leads to."""
+    address = ipaddress.ip_address(text.partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address):
+        ipv4 = address.ipv4_mapped or address.sixtofour
+        if address in _TRANSLATED:
+            ipv4 = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        if ipv4 is None:
+            return address in _UNICAST and address.is_global
+        address = ipv4
+    return address.is_global and not address.is_multicast
 
 
 def bracket(host: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import re
 import socket
 import ssl
@@ -13,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from orgserver.model.hosts import is_public
 from orgserver.model.json_text import read_json_text
 from orgserver.oauth.refusals import IssuerUnavailable
 from orgserver.oauth.urls import CheckedUrl
@@ -149,15 +149,9 @@ async def _find_public_address(url: CheckedUrl) -> str:
     """An address of a host that is not this machine's or of the network around it; IssuerUnavailable for any other."""
     answers = await asyncio.get_running_loop().getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
     addresses = [str(sockaddr[0]) for *_, sockaddr in answers]
-    if not addresses or not all(map(_is_public, addresses)):
+    if not addresses or not all(map(is_public, addresses)):
         raise IssuerUnavailable(f"{url.host} is at an address that only this network can reach")
     return addresses[0]
-
-
-def _is_public(text: str) -> bool:
-    address = ipaddress.ip_address(text.partition("%")[0])
-    ipv4 = getattr(address, "ipv4_mapped", None)
-    return (ipv4 or address).is_global and not address.is_multicast
 
 
 async def _read_body(response: httpx.Response, max_bytes: int) -> bytes:
