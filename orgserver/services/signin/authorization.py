@@ -101,17 +101,18 @@ class Authorization:
             code_challenge=request.code_challenge,
             client_state=request.state,
         )
-        return await self.begin_request(sign_in, browser, fresh=False)
-
-    async def begin_request(self, request: SignInRequest, browser: Secret, *, fresh: bool) -> str | None:
-        """The same for any; ``fresh`` has people show the provider anew who they are."""
         state = secrets.token_urlsafe(_BYTES)
         url = await self._provider.make_authorization_url(
-            state=state, nonce=request.nonce, verifier=request.verifier, fresh=fresh
+            state=state, nonce=sign_in.nonce, verifier=sign_in.verifier, fresh=False
         )
         digests = digest_text(state), digest_text(browser.reveal())
-        has_begun = await self._store.database.write(lambda tx: self._requests.add_in(tx, request, *digests))
+        has_begun = await self._store.database.write(lambda tx: self._requests.add_in(tx, sign_in, *digests))
         return url if has_begun else None
+
+    def refuse(self, request: AuthorizationRequest, error: str, description: str) -> str:
+        """Where the browser tells the client of a request why it gets nothing."""
+        answer = {"error": error, "error_description": description}
+        return make_return_url(self._options.issuer, request.redirect_uri, request.state, answer)
 
     def _check(self, parameters: Parameters, client: OAuthClient) -> tuple[str, ...]:
         response_type = parameters.one("response_type")

@@ -1,16 +1,28 @@
 """The token endpoint, and what goes back to clients from a sign-in: codes, tokens, refusals and revocations.
 
-A request runs whole inside one transaction of the store, with its entry: it is answered when that is durable.
+A request runs whole inside one transaction of the store, with its entry: it is answered when that is durable. Only a
+refresh of a session that the provider vouches for takes two, with the provider asked between them.
 """
 
 from __future__ import annotations
 
+import asyncio
+import math
+import typing
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 
 from orgserver.model.access.bearer_tokens import CODE, make_token
 from orgserver.model.access.people import OAuthClient
+from orgserver.model.access.principals import Subject
 from orgserver.model.digests import digest_text
+from orgserver.model.errors import StoreError
 from orgserver.model.names import new_id
+from orgserver.model.secret import Secret
+from orgserver.oauth.provider.client import ProviderAnswer
+from orgserver.oauth.provider.refusals import GrantEnded, ProviderRefused, ProviderUnavailable
 from orgserver.services.people.auth_failures import AuthFailure, AuthFailures
 from orgserver.services.signin.authorization import make_return_url
 from orgserver.services.signin.grants import OTHER_RESOURCE, FormRequest, RequestServer
@@ -21,37 +33,82 @@ from orgserver.store.session import Store
 from orgserver.store.signin import clients, tokens
 from orgserver.store.signin.requests import SignInRequest
 from orgserver.store.signin.sessions import CODE_US, Sessions
+from orgserver.store.signin.tokens import StoredToken
 from orgserver.store.transaction import Transaction
 
-_Answer = tuple[OAuthAnswer, str | None]
-"""With the principal that a request turned out to be about, where it did."""
+PROVIDER_ENDED = "the provider ended it"
+PROVIDER_NOT_BELIEVED = "the provider's answer is not to be believed"
+TRIES, PAUSE_SECONDS = 3, 0.5
+"""Of the store, where the provider's newest token waits for it."""
+RETRY_SECONDS = 5.0
+T = typing.TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """What a request comes to."""
+
+    answer: OAuthAnswer
+    principal: str | None = None
+    """Whom it turned out to be about, where it did."""
+    code: str | None = None
+    """Of the entry of a refusal, where the answer's own says too little."""
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """A refresh whose token is spent, and whose session the provider must vouch for."""
+
+    attempt: str
+    token: StoredToken
+    provider_token: Secret
+
+
+class ProviderGrants(typing.Protocol):
+    """As much of the identity provider as says whether a grant of a person still stands."""
+
+    async def refresh(self, refresh_token: Secret, subject: Subject) -> ProviderAnswer:
+        """Use the provider's refresh token."""
 
 
 class Protocol:
     """Answers clients."""
 
-    def __init__(self, store: Store, options: SignInOptions, sessions: Sessions, failures: AuthFailures) -> None:
+    def __init__(
+        self,
+        store: Store,
+        options: SignInOptions,
+        sessions: Sessions,
+        failures: AuthFailures,
+        provider: ProviderGrants,
+    ) -> None:
         self._store = store
         self._options = options
         self._sessions = sessions
         self._failures = failures
+        self._provider = provider
+        self._refreshes: set[asyncio.Task[_Result]] = set()
 
     async def answer_token(self, parameters: Parameters, source: str) -> OAuthAnswer:
         """Tokens for a code or a refresh token; ``source`` is where the request came from."""
         request = FormRequest("POST", self._options.url, parameters)
         if not all(map(self._options.reads_resource, request.resources)):
-            answer: _Answer = make_error_answer(400, "invalid_target", OTHER_RESOURCE), None
+            result = _Result(make_error_answer(400, "invalid_target", OTHER_RESOURCE))
         elif request.payload.grant_type == "refresh_token":
-            answer = await self._store.database.write(partial(self._refresh_in, request=request))
+            result = await self._finish_anyhow(self._refresh(request))
         else:
-            answer = await self._store.database.write(partial(self._exchange_in, request=request))
-        return await self._record(answer, source)
+            result = await self._store.database.write(partial(self._exchange_in, request=request))
+        return await self._record(result, source)
 
     async def answer_revocation(self, parameters: Parameters, source: str) -> OAuthAnswer:
         """End what a token is of, for its own client."""
         request = FormRequest("POST", self._options.url, parameters)
-        answer: _Answer = await self._store.database.write(partial(self._revoke_in, request=request))
-        return await self._record(answer, source)
+        return await self._record(await self._store.database.write(partial(self._revoke_in, request=request)), source)
+
+    async def close(self) -> None:
+        """Wait for refreshes under way: a provider's new token must reach the store."""
+        await asyncio.gather(*self._refreshes, return_exceptions=True)
 
     def issue_code_in(self, tx: Transaction, request: SignInRequest, session_id: str) -> str:
         """Give the client of a sign-in its code; where the browser takes it."""
@@ -80,34 +137,98 @@ class Protocol:
         assert request.redirect_uri is not None  # noqa: S101  # it was begun by a client
         return make_return_url(self._options.issuer, request.redirect_uri, request.client_state, answer)
 
-    def _exchange_in(self, tx: Transaction, request: FormRequest) -> _Answer:
+    async def _finish_anyhow(self, refresh: Coroutine[None, None, _Result]) -> _Result:
+        """Go on with a refresh whose client has left: its provider may have given the next token already."""
+        task = asyncio.create_task(refresh)
+        self._refreshes.add(task)
+        task.add_done_callback(self._refreshes.discard)
+        return await asyncio.shield(task)
+
+    async def _refresh(self, request: FormRequest) -> _Result:
+        attempt = new_id()
+        pending = await self._store.database.write(partial(self._refresh_in, request=request, attempt=attempt))
+        if isinstance(pending, _Result):
+            return pending
+        try:
+            answer = await self._provider.refresh(pending.provider_token, pending.token.session.subject)
+        except ProviderUnavailable as error:
+            return await self._put_off(pending, error)
+        except (GrantEnded, ProviderRefused) as error:
+            return await self._write_surely(partial(self._end_in, pending=pending, error=error))
+        return await self._write_surely(partial(self._renew_in, request=request, pending=pending, answer=answer))
+
+    async def _put_off(self, pending: _Pending, error: ProviderUnavailable) -> _Result:
+        """Give the client its token back: it may come again with it."""
+        digest, principal = pending.token.digest, pending.token.session.principal
+        await self._write_surely(lambda tx: tokens.unspend_in(tx, digest, pending.attempt))
+        seconds = max(error.retry_after, RETRY_SECONDS)
+        answer = OAuthAnswer(
+            503,
+            {"error": "temporarily_unavailable", "error_description": "the identity provider cannot be asked now"},
+            (("retry-after", str(math.ceil(seconds))),),
+        )
+        return _Result(answer, principal, "PROVIDER_UNAVAILABLE", error.reason)
+
+    async def _write_surely(self, change: Callable[[Transaction], T]) -> T:
+        """Write what nobody could find out again, also where the store is busy for a while."""
+        for _ in range(TRIES - 1):
+            with suppress(StoreError):
+                return await self._store.database.write(change)
+            await asyncio.sleep(PAUSE_SECONDS)
+        return await self._store.database.write(change)
+
+    def _exchange_in(self, tx: Transaction, request: FormRequest) -> _Result:
         issuance, server = self._serve(tx, new_id())
         answer = server.create_token_response(request)
         if answer.error is not None:
             issuance.refuse_code()
-        return answer, issuance.principal
+        return _Result(answer, issuance.principal)
 
-    def _refresh_in(self, tx: Transaction, request: FormRequest) -> _Answer:
-        issuance, server = self._serve(tx, new_id())
+    def _refresh_in(self, tx: Transaction, request: FormRequest, attempt: str) -> _Result | _Pending:
+        """Spend the token, and give the next ones at once where nobody has to be asked."""
+        issuance, server = self._serve(tx, attempt)
         token = server.begin_refresh(request)
-        answer = token if isinstance(token, OAuthAnswer) else server.create_token_response(request)
-        return answer, issuance.principal
+        if isinstance(token, OAuthAnswer):
+            return _Result(token, issuance.principal)
+        provider_token = self._sessions.open_provider_token_in(tx, token.session.id)
+        if provider_token is not None:
+            return _Pending(attempt, token, provider_token)
+        return _Result(server.create_token_response(request), issuance.principal)
 
-    def _revoke_in(self, tx: Transaction, request: FormRequest) -> _Answer:
+    def _renew_in(self, tx: Transaction, request: FormRequest, pending: _Pending, answer: ProviderAnswer) -> _Result:
+        """Give the next tokens, and write down what the provider says now."""
+        issuance, server = self._serve(tx, pending.attempt)
+        issuance.provider_token = answer.refresh_token
+        reply = server.create_token_response(request)
+        if reply.error is None and answer.person.groups is not None:
+            issuance.set_groups(pending.token.session.principal, answer.person.groups)
+        return _Result(reply, issuance.principal)
+
+    def _end_in(self, tx: Transaction, pending: _Pending, error: GrantEnded | ProviderRefused) -> _Result:
+        """End a session that the provider does not vouch for any more."""
+        issuance, _ = self._serve(tx, pending.attempt)
+        is_over = isinstance(error, GrantEnded)
+        issuance.end_session(pending.token.session, PROVIDER_ENDED if is_over else PROVIDER_NOT_BELIEVED)
+        answer = make_error_answer(400, "invalid_grant", "the identity provider does not confirm this session any more")
+        code = "PROVIDER_ENDED" if is_over else "SIGNIN_ID_TOKEN"
+        return _Result(answer, pending.token.session.principal, code, error.reason)
+
+    def _revoke_in(self, tx: Transaction, request: FormRequest) -> _Result:
         issuance, server = self._serve(tx, new_id())
-        answer: OAuthAnswer = server.create_endpoint_response("revocation", request)
-        return answer, issuance.principal
+        return _Result(server.create_endpoint_response("revocation", request), issuance.principal)
 
     def _serve(self, tx: Transaction, attempt: str) -> tuple[Issuance, RequestServer]:
         issuance = Issuance(tx, self._sessions, self._store.audit, self._options, attempt)
         return issuance, RequestServer(self._options, partial(_find_client_in, tx), issuance)
 
-    async def _record(self, answer: _Answer, source: str) -> OAuthAnswer:
+    async def _record(self, result: _Result, source: str) -> OAuthAnswer:
         """Put a refusal on record."""
-        reply, principal = answer
-        if reply.error is not None:
-            await self._failures.record(AuthFailure(source, reply.error.upper(), reply.status, principal))
-        return reply
+        answer = result.answer
+        if answer.error is not None:
+            code = result.code or answer.error.upper()
+            failure = AuthFailure(source, code, answer.status, result.principal, reason=result.reason)
+            await self._failures.record(failure)
+        return answer
 
 
 def _find_client_in(tx: Transaction, client_id: str) -> OAuthClient | None:
