@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 
 from mcp.shared.auth import OAuthMetadata
+from starlette.types import Receive
 
 from orgserver.model.access.principals import PERMISSIONS
 from orgserver.model.access.scopes import scope_of
 from orgserver.services.signin.options import SignInOptions
+from orgserver.serving.http.door import Admitted
+from orgserver.serving.http.exchange import Exchange
 from orgserver.serving.http.replies import JSON, Reply
+from orgserver.serving.http.signin.endpoints import Answer
 
 METADATA_PATH = "/.well-known/oauth-authorization-server"
 AUTHORIZE_PATH = "/authorize"
@@ -19,11 +23,16 @@ REGISTER_PATH = "/register"
 _CACHE = (b"cache-control", b"public, max-age=300")
 
 
-def make_metadata_reply(options: SignInOptions) -> Reply:
-    """The document: the same for everybody, as long as the server runs."""
+def answer_metadata(options: SignInOptions) -> Answer:
+    """Answers with the document: the same for everybody, as long as the server runs."""
     document = _describe(options).model_dump(mode="json", exclude_none=True)
-    document |= {"issuer": options.issuer}  # to the letter, as tokens and answers name it
-    return Reply(200, json.dumps(document).encode(), JSON, (_CACHE,))
+    document |= {"issuer": options.issuer}  # to the letter, as answers to clients name it
+    reply = Reply(200, json.dumps(document).encode(), JSON, (_CACHE,))
+
+    async def answer(_exchange: Exchange, _admitted: Admitted, _receive: Receive) -> Reply:
+        return reply
+
+    return answer
 
 
 def _describe(options: SignInOptions) -> OAuthMetadata:
