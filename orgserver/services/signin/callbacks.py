@@ -1,0 +1,243 @@
+"""What the identity provider's answer makes of a sign-in: a question of consent, a session at /me, or nothing.
+
+Each answer is taken once, and only from the browser that began it. Whatever goes wrong ends the sign-in, and is on
+record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol as TypingProtocol
+from typing import TypeVar
+
+from orgserver.model.access.people import Person
+from orgserver.model.access.principals import Principal
+from orgserver.model.audit import Action
+from orgserver.model.digests import digest_text
+from orgserver.model.secret import Secret
+from orgserver.oauth.provider.client import ProviderAnswer
+from orgserver.oauth.provider.refusals import AuthTimeMissing, GrantEnded, ProviderRefused, ProviderUnavailable
+from orgserver.services.people.auth_failures import AuthFailure, AuthFailures
+from orgserver.services.signin.entries import record_in
+from orgserver.services.signin.identities import COMMAND, PersonIdentities, Stranger, Suspended
+from orgserver.services.signin.options import SignInOptions
+from orgserver.services.signin.parameters import Parameters
+from orgserver.services.signin.protocol import Protocol
+from orgserver.store.session import Store
+from orgserver.store.signin.requests import RequestRefusal, Requests, SignInRequest
+from orgserver.store.signin.sessions import Sessions
+from orgserver.store.transaction import Transaction
+
+T = TypeVar("T")
+_HOUR_US = 3_600 * 1_000_000
+_DENIALS = frozenset({"access_denied", "consent_required", "interaction_required", "login_required"})
+"""Errors of the provider that mean that the person does not sign in now."""
+
+
+class FailureKind(Enum):
+    """Why nobody is signed in."""
+
+    NO_COOKIE = "no cookie"
+    OTHER_BROWSER = "other browser"
+    OVER = "over"
+    DENIED = "denied"
+    PROVIDER_AWAY = "provider away"
+    PROVIDER_REFUSED = "provider refused"
+    NO_AUTH_TIME = "no auth_time"
+    STRANGER = "stranger"
+    SUSPENDED = "suspended"
+
+
+_CODES = {
+    FailureKind.NO_COOKIE: ("SIGNIN_BROWSER", 400),
+    FailureKind.OTHER_BROWSER: ("SIGNIN_BROWSER", 400),
+    FailureKind.OVER: ("SIGNIN_STATE", 410),
+    FailureKind.DENIED: ("SIGNIN_DENIED", 403),
+    FailureKind.PROVIDER_AWAY: ("SIGNIN_PROVIDER_AWAY", 503),
+    FailureKind.PROVIDER_REFUSED: ("SIGNIN_PROVIDER", 502),
+    FailureKind.NO_AUTH_TIME: ("SIGNIN_AUTH_TIME", 502),
+    FailureKind.STRANGER: ("SIGNIN_STRANGER", 403),
+    FailureKind.SUSPENDED: ("PRINCIPAL_DISABLED", 403),
+}
+"""What is put on record of each, with what it is answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A sign-in that is over."""
+
+    kind: FailureKind
+    reason: str | None = None
+    """One short clause for the operator."""
+    person: Person | None = None
+    principal: str | None = None
+    return_url: str | None = None
+    """Takes the browser back to its client, and tells that why."""
+
+    @property
+    def status(self) -> int:
+        """What it is answered."""
+        return _CODES[self.kind][1]
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitsConsent:
+    """A person who is known, and must say yes or no to what a client asks for."""
+
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class MeSession:
+    """A browser that is signed in at /me."""
+
+    cookie: Secret
+    seconds: int
+
+
+class Provider(TypingProtocol):
+    """As much of the identity provider as an answer of it needs."""
+
+    async def check_response_issuer(self, iss: str | None) -> None:
+        """ProviderRefused for an answer of another."""
+
+    async def exchange(self, code: Secret, *, verifier: Secret, nonce: str, fresh: bool = False) -> ProviderAnswer:
+        """Who has signed in."""
+
+
+class Callbacks:
+    """Takes the provider's answers. ``make_cookie`` makes the cookie of a browser at /me."""
+
+    def __init__(
+        self,
+        store: Store,
+        options: SignInOptions,
+        provider: Provider,
+        protocol: Protocol,
+        failures: AuthFailures,
+        make_cookie: Callable[[], Secret],
+    ) -> None:
+        self._store = store
+        self._options = options
+        self._provider = provider
+        self._protocol = protocol
+        self._failures = failures
+        self._make_cookie = make_cookie
+        self._identities = PersonIdentities(options, store.audit)
+        self._requests = Requests(store.cursors, store.id, store.database.clock)
+        self._sessions = Sessions(store.cursors, store.id, store.database.clock)
+
+    async def take(
+        self, parameters: Parameters, browser: Secret | None, source: str
+    ) -> AwaitsConsent | MeSession | Failure:
+        """Take one answer, which came from an address with a browser's cookie. StoreError where the store is away."""
+        result = await self._take(parameters, browser)
+        if isinstance(result, Failure):
+            code, status = _CODES[result.kind]
+            subject = result.person.subject if result.person is not None else None
+            failure = AuthFailure(source, code, status, result.principal, subject=subject, reason=result.reason)
+            await self._failures.record(failure)
+        return result
+
+    async def _take(self, parameters: Parameters, browser: Secret | None) -> AwaitsConsent | MeSession | Failure:
+        if browser is None:
+            return Failure(FailureKind.NO_COOKIE)
+        state = digest_text(parameters.one("state") or "")
+        digest = digest_text(browser.reveal())
+        request = await self._write(lambda tx: self._requests.take_in(tx, state, digest))
+        if request is RequestRefusal.OTHER_BROWSER:
+            return Failure(FailureKind.OTHER_BROWSER)
+        if isinstance(request, RequestRefusal):
+            return Failure(FailureKind.OVER, request.value)
+        answer = await self._ask(request, parameters)
+        if isinstance(answer, Failure):
+            await self._write(lambda tx: self._requests.drop_in(tx, request.id))
+            return answer
+        cookie = self._make_cookie()
+        return await self._write(lambda tx: self._settle_in(tx, request, answer, cookie))
+
+    async def _ask(self, request: SignInRequest, parameters: Parameters) -> ProviderAnswer | Failure:
+        """Who the provider says it is."""
+        try:
+            await self._provider.check_response_issuer(parameters.one("iss"))
+            error, code = parameters.one("error"), parameters.one("code")
+            if error in _DENIALS:
+                return self._fail(FailureKind.DENIED, request, f"the provider answered {error}")
+            if error is not None or code is None:
+                text = "the provider answered with an error, or without a code"
+                return self._fail(FailureKind.PROVIDER_REFUSED, request, text)
+            return await self._provider.exchange(
+                Secret(code), verifier=request.verifier, nonce=request.nonce, fresh=request.purpose == "approve"
+            )
+        except AuthTimeMissing as refused:
+            return self._fail(FailureKind.NO_AUTH_TIME, request, refused.reason)
+        except (ProviderRefused, GrantEnded) as refused:
+            return self._fail(FailureKind.PROVIDER_REFUSED, request, refused.reason)
+        except ProviderUnavailable as away:
+            return self._fail(FailureKind.PROVIDER_AWAY, request, away.reason)
+
+    def _fail(self, kind: FailureKind, request: SignInRequest, reason: str) -> Failure:
+        if request.kind == "me":
+            return Failure(kind, reason)
+        if kind is FailureKind.PROVIDER_AWAY:
+            error, text = "temporarily_unavailable", "the identity provider cannot be reached"
+        elif kind is FailureKind.DENIED:
+            error, text = "access_denied", "the person did not sign in"
+        else:
+            error, text = "server_error", "the identity provider's answer could not be used"
+        return Failure(kind, reason, return_url=self._protocol.refuse(request, error, text))
+
+    def _settle_in(
+        self, tx: Transaction, request: SignInRequest, answer: ProviderAnswer, cookie: Secret
+    ) -> AwaitsConsent | MeSession | Failure:
+        """Find out who it is, and go on; or end it where that is nobody."""
+        person = answer.person
+        identity = self._identities.settle_in(tx, person)
+        if isinstance(identity, Principal):
+            if request.kind == "me":
+                return self._sign_in_in(tx, request, person, identity, cookie)
+            return self._await_consent_in(tx, request, answer, identity)
+        self._requests.drop_in(tx, request.id)
+        return_url = None if request.kind == "me" else self._protocol.deny(request)
+        if isinstance(identity, Suspended):
+            return Failure(FailureKind.SUSPENDED, principal=identity.principal, person=person, return_url=return_url)
+        assert isinstance(identity, Stranger)  # noqa: S101  # the third of three
+        return Failure(FailureKind.STRANGER, person=person, return_url=return_url)
+
+    def _await_consent_in(
+        self, tx: Transaction, request: SignInRequest, answer: ProviderAnswer, principal: Principal
+    ) -> AwaitsConsent | Failure:
+        person = answer.person
+        awaits = self._requests.await_consent_in(
+            tx,
+            request,
+            principal=principal.name,
+            person_name=person.name,
+            subject=person.subject,
+            auth_time=person.auth_time,
+            provider_token=answer.refresh_token,
+        )
+        return AwaitsConsent(request.id) if awaits else Failure(FailureKind.OVER, "it ended meanwhile")
+
+    def _sign_in_in(
+        self, tx: Transaction, request: SignInRequest, person: Person, principal: Principal, cookie: Secret
+    ) -> MeSession:
+        self._requests.drop_in(tx, request.id)
+        life_us = round(self._options.session_hours * _HOUR_US)
+        session_id = self._sessions.add_browser_in(
+            tx,
+            principal=principal.name,
+            person_name=person.name,
+            subject=person.subject,
+            cookie_digest=digest_text(cookie.reveal()),
+            auth_time=person.auth_time,
+            expires_at=tx.now + life_us,
+        )
+        facts = {"session": session_id, "issuer": person.subject.issuer, "subject": person.subject.subject}
+        record_in(tx, self._store.audit, principal.name, Action.KEY, COMMAND, facts=facts, label="me")
+        return MeSession(cookie, life_us // 1_000_000)
+
+    async def _write(self, change: Callable[[Transaction], T]) -> T:
+        return await self._store.database.write(change)

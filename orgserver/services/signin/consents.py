@@ -1,0 +1,167 @@
+"""A person's yes or no to what a client asks for: asked every time, of the person who has just signed in.
+
+A yes makes a session and a code, in one transaction with its entry; the client sees nothing before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from orgserver.model.access.people import OAuthClient
+from orgserver.model.access.principals import PERMISSIONS, Permission, Principal
+from orgserver.model.audit import Action, Outcome
+from orgserver.model.digests import digest_text
+from orgserver.model.orgs import Caller
+from orgserver.model.secret import Secret
+from orgserver.oauth.clients.redirect_uris import host_of, is_same_redirect
+from orgserver.services.calls.access import Access
+from orgserver.services.signin.callbacks import FailureKind
+from orgserver.services.signin.entries import record_in
+from orgserver.services.signin.protocol import Protocol
+from orgserver.store.people import changes
+from orgserver.store.session import Store
+from orgserver.store.signin import clients
+from orgserver.store.signin.requests import RequestRefusal, Requests, SignInRequest
+from orgserver.store.signin.sessions import Sessions
+from orgserver.store.transaction import Transaction
+
+MOST_ORGS = 20
+"""Shown by name."""
+COMMAND = "consent"
+
+
+@dataclass(frozen=True, slots=True)
+class GrantedOrg:
+    """An org that a person reaches."""
+
+    alias: str
+    permissions: tuple[Permission, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentView:
+    """What a person is asked."""
+
+    request: SignInRequest
+    client: OAuthClient
+    scopes: tuple[str, ...]
+    """To be allowed or not."""
+    allowed_scopes: tuple[str, ...]
+    """Of those that the client asks for: allowed already."""
+    orgs: Sequence[GrantedOrg]
+    org_count: int
+
+
+class Consents:
+    """Asks, and takes the answers."""
+
+    def __init__(self, store: Store, access: Access, protocol: Protocol) -> None:
+        self._store = store
+        self._access = access
+        self._protocol = protocol
+        self._requests = Requests(store.cursors, store.id, store.database.clock)
+        self._sessions = Sessions(store.cursors, store.id, store.database.clock)
+
+    async def find(self, request_id: str, browser: Secret | None) -> ConsentView | FailureKind:
+        """What is to be asked in this browser; or why nothing is."""
+        async with self._store.database.reading() as connection:
+            request = await self._requests.find(connection, request_id, _digest(browser))
+            if isinstance(request, RequestRefusal):
+                return _name(request)
+            stored = await clients.find(connection, request.client_id or "")
+            sessions = await self._sessions.all(connection, request.principal)
+        if stored is None:
+            return FailureKind.OVER
+        alike = [each for each in sessions if _is_alike(each.client_id, each.redirect_uri, request)]
+        allowed = {scope for session in alike for scope in session.scopes}
+        orgs, count = await self._find_orgs(request.principal or "")
+        return ConsentView(
+            request,
+            stored.client,
+            tuple(scope for scope in request.scopes if scope not in allowed),
+            tuple(scope for scope in request.scopes if scope in allowed),
+            orgs,
+            count,
+        )
+
+    async def allow(self, view: ConsentView, browser: Secret, scopes: frozenset[str]) -> str | FailureKind | None:
+        """Take a yes to some of the scopes that were asked for; where the browser goes with its code.
+
+        None where everything was taken away: then it is still to be asked.
+        """
+        chosen = tuple(
+            scope
+            for scope in view.request.scopes
+            if scope in view.allowed_scopes or (scope in view.scopes and scope in scopes)
+        )
+        if not chosen:
+            return None
+
+        def allow_in(tx: Transaction) -> str | FailureKind:
+            request = self._requests.finish_in(tx, view.request.id, _digest(browser))
+            if isinstance(request, RequestRefusal):
+                return _name(request)
+            if not changes.is_enabled_in(tx, request.principal or ""):
+                return FailureKind.SUSPENDED
+            narrowed = replace(request, scopes=chosen)
+            clients.use_in(tx, view.client.client_id)
+            session_id = self._sessions.add_client_in(tx, narrowed, view.client)
+            self._record_in(tx, narrowed, view.client, session_id, Outcome.SUCCEEDED)
+            return self._protocol.issue_code_in(tx, narrowed, session_id)
+
+        return await self._store.database.write(allow_in)
+
+    async def deny(self, view: ConsentView, browser: Secret) -> str | FailureKind:
+        """Take a no; where the browser goes with it."""
+
+        def deny_in(tx: Transaction) -> str | FailureKind:
+            request = self._requests.finish_in(tx, view.request.id, _digest(browser))
+            if isinstance(request, RequestRefusal):
+                return _name(request)
+            self._record_in(tx, request, view.client, None, Outcome.DENIED)
+            return self._protocol.deny(request)
+
+        return await self._store.database.write(deny_in)
+
+    async def _find_orgs(self, principal: str) -> tuple[list[GrantedOrg], int]:
+        caller = Caller(Principal(principal), "http")
+        orgs = await self._access.visible(caller)
+        shown = []
+        for org in orgs[:MOST_ORGS]:
+            permissions = self._access.permissions(caller, org)
+            shown.append(GrantedOrg(org.alias, tuple(each for each in PERMISSIONS if each in permissions)))
+        return shown, len(orgs)
+
+    def _record_in(
+        self, tx: Transaction, request: SignInRequest, client: OAuthClient, session_id: str | None, outcome: Outcome
+    ) -> None:
+        facts = {
+            "client": client.client_id,
+            "redirect": host_of(request.redirect_uri or ""),
+            "scopes": " ".join(request.scopes),
+            "session": session_id,
+        }
+        record_in(
+            tx,
+            self._store.audit,
+            request.principal or "",
+            Action.GRANT,
+            COMMAND,
+            object_name=client.client_id,
+            facts=facts,
+            outcome=outcome,
+        )
+
+
+def _digest(browser: Secret | None) -> bytes | None:
+    return digest_text(browser.reveal()) if browser is not None else None
+
+
+def _name(refusal: RequestRefusal) -> FailureKind:
+    return FailureKind.OTHER_BROWSER if refusal is RequestRefusal.OTHER_BROWSER else FailureKind.OVER
+
+
+def _is_alike(client_id: str | None, redirect_uri: str | None, request: SignInRequest) -> bool:
+    """Whether a session is of the same client at the same place: on this computer its port is another each time."""
+    return client_id == request.client_id and is_same_redirect(request.redirect_uri or "", redirect_uri or "")

@@ -1,0 +1,118 @@
+"""Who somebody is here whom the identity provider has named: found, bound, made, or nobody.
+
+A subject is bound once, and decides from then on. Names and addresses out of claims are shown; the one that can find a
+principal is a verified address, where the operator says so. What is found or changed is on record with the sign-in.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from orgserver.model.access.people import Person
+from orgserver.model.access.principals import Principal, Subject
+from orgserver.model.audit import Action
+from orgserver.model.orgs import Caller
+from orgserver.services.people import differences
+from orgserver.services.people.differences import Update
+from orgserver.services.signin.entries import record_in
+from orgserver.services.signin.options import SignInOptions
+from orgserver.store.audit.log import AuditLog
+from orgserver.store.people import changes, claims, records, tables
+from orgserver.store.people.records import PrincipalRecord
+from orgserver.store.transaction import Transaction
+
+COMMAND = "sign-in"
+_PREFIX = "person-"
+_DIGITS = 10
+"""Of a name that is made; more where another has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """Somebody who is nobody here."""
+
+    person: Person
+
+
+@dataclass(frozen=True, slots=True)
+class Suspended:
+    """Somebody whose principal may use nothing."""
+
+    principal: str
+
+
+class PersonIdentities:
+    """Finds and makes principals of people. Its methods are changes for the writer."""
+
+    def __init__(self, options: SignInOptions, audit: AuditLog) -> None:
+        self._options = options
+        self._audit = audit
+
+    def settle_in(self, tx: Transaction, person: Person) -> Principal | Stranger | Suspended:
+        """The principal of a person who has just signed in, in the groups that the provider says."""
+        name = changes.principal_of_subject_in(tx, person.subject)
+        if name is None:
+            name = self._bind_in(tx, person) or self._create_in(tx, person)
+        if name is None:
+            return Stranger(person)
+        if not changes.is_enabled_in(tx, name):
+            return Suspended(name)
+        self.follow_groups_in(tx, name, person)
+        return Principal(name)
+
+    def follow_groups_in(self, tx: Transaction, principal: str, person: Person) -> None:
+        """Put a principal into the groups that the provider says, if it says any; on record where something changes."""
+        if person.groups is None:
+            return
+        before, after = claims.set_groups_in(tx, principal, person.groups)
+        if before != after:
+            facts = {"groups": f"{', '.join(before) or 'none'}->{', '.join(after) or 'none'}"}
+            record_in(tx, self._audit, principal, Action.GRANT, COMMAND, object_name=principal, facts=facts)
+
+    def _bind_in(self, tx: Transaction, person: Person) -> str | None:
+        """The one person of this name, where the address is verified and names find people; bound for good."""
+        if not self._options.match_email or not person.is_email_verified or not person.email:
+            return None
+        found = [record for record in self._alike_in(tx, person.email) if record.kind == "person"]
+        if len(found) != 1 or not found[0].enabled or _has_issuer(found[0], person.subject.issuer):
+            return None
+        changes.add_subject_in(tx, found[0].name, person.subject)
+        self._record_in(tx, found[0].name, found[0])
+        return found[0].name
+
+    def _create_in(self, tx: Transaction, person: Person) -> str | None:
+        """A new principal without grants, whose name nobody can choose; None where none is made."""
+        if self._options.new != "create":
+            return None
+        name = _make_name(tx, person.subject)
+        changes.add_principal_in(tx, name, "person")
+        changes.add_subject_in(tx, name, person.subject)
+        self._record_in(tx, name, None)
+        return name
+
+    def _alike_in(self, tx: Transaction, email: str) -> list[PrincipalRecord]:
+        """Principals whose name is an address, whatever the case of its letters."""
+        if not email.isascii():
+            return []
+        names = tx.connection.execute(select(tables.principals.c.name)).scalars()
+        alike = [name for name in names if name.lower() == email.lower()]
+        return [record for name in alike if (record := records.principal_in(tx, name)) is not None]
+
+    def _record_in(self, tx: Transaction, name: str, before: PrincipalRecord | None) -> None:
+        update = Update(before, records.principal_in(tx, name))
+        differences.record_in(tx, self._audit.record_in, Caller(Principal(name), "http"), COMMAND, update)
+
+
+def _has_issuer(record: PrincipalRecord, issuer: str) -> bool:
+    return any(subject.issuer == issuer for subject in record.subjects)
+
+
+def _make_name(tx: Transaction, subject: Subject) -> str:
+    digest = hashlib.sha256(f"{subject.issuer}\0{subject.subject}".encode()).digest()
+    digits = base64.b32encode(digest).decode().rstrip("=").lower()
+    lengths = range(_DIGITS, len(digits) + 1)
+    return next(name for length in lengths if changes.taken_name_in(tx, name := _PREFIX + digits[:length]) is None)

@@ -1,0 +1,121 @@
+"""Where the identity provider sends people back to, and what a browser is shown that does not get on from there."""
+
+from __future__ import annotations
+
+from shlex import quote
+
+from starlette.types import Receive
+
+from orgserver.model.access.people import Person
+from orgserver.services.signin.callbacks import AwaitsConsent, Callbacks, Failure, FailureKind
+from orgserver.services.signin.parameters import BadParameters
+from orgserver.serving.http.door import Admitted
+from orgserver.serving.http.exchange import Exchange
+from orgserver.serving.http.people.pages import Pages
+from orgserver.serving.http.replies import Headers, Reply
+from orgserver.serving.http.signin import cookies
+from orgserver.serving.http.signin.forms import read_query
+
+CONSENT_PATH = "/signin/consent/"
+_BEGIN_AGAIN = "Begin again at your client, in this browser: connect it once more."
+_WORDS = {
+    FailureKind.NO_COOKIE: (
+        "This sign-in cannot go on",
+        "It was begun in another browser, or this one keeps no cookies of this server.",
+        "Allow cookies for this server, then begin again at your client, and stay in one browser.",
+    ),
+    FailureKind.OTHER_BROWSER: (
+        "This sign-in cannot go on",
+        "It was begun in another browser. If somebody sent you this address, do not use it.",
+        _BEGIN_AGAIN,
+    ),
+    FailureKind.OVER: (
+        "This sign-in is over",
+        "It has been answered already, or it took too long.",
+        _BEGIN_AGAIN,
+    ),
+    FailureKind.DENIED: (
+        "You are not signed in",
+        "Your company's identity provider says that the sign-in was called off, or is not allowed.",
+        "Begin again; if it happens again, ask whoever looks after your company's sign-in.",
+    ),
+    FailureKind.PROVIDER_AWAY: (
+        "You cannot be signed in now",
+        "Your company's identity provider cannot be reached from here, or takes too long. Nothing was done.",
+        "Wait a few minutes, then begin again.",
+    ),
+    FailureKind.PROVIDER_REFUSED: (
+        "You are not signed in",
+        "What your company's identity provider said cannot be used here. Nothing was done.",
+        "Begin again; if it happens again, give your administrator the number below: the log says what was wrong.",
+    ),
+    FailureKind.NO_AUTH_TIME: (
+        "You are not signed in anew",
+        "Your identity provider does not say when you signed in (claim auth_time), so nothing can be allowed by it.",
+        "Ask an administrator to add the claim auth_time at the provider, or to allow the request in a terminal.",
+    ),
+    FailureKind.STRANGER: (
+        "Nobody here knows you yet",
+        "Your company's identity provider says who you are, and orgserver has no principal for you.",
+        "Give these lines to an administrator of orgserver, who adds you; then begin again.",
+    ),
+    FailureKind.SUSPENDED: (
+        "Your access is suspended",
+        "An administrator of orgserver has disabled it.",
+        "Ask an administrator of orgserver.",
+    ),
+}
+
+
+class CallbackEndpoint:
+    """Takes the provider's answers."""
+
+    def __init__(self, callbacks: Callbacks, pages: Pages, me_path: str) -> None:
+        self._callbacks = callbacks
+        self._pages = pages
+        self._me_path = me_path
+
+    async def answer(self, exchange: Exchange, admitted: Admitted, _receive: Receive) -> Reply:
+        """Send a browser on, or say why it does not get on."""
+        browser = cookies.read_cookie(exchange.scope, cookies.SIGN_IN)
+        try:
+            parameters = read_query(exchange.scope)
+        except BadParameters as bad:
+            return fail(self._pages, Failure(FailureKind.OVER, bad.text))
+        result = await self._callbacks.take(parameters, browser, admitted.source)
+        if isinstance(result, Failure):
+            return fail(self._pages, result)
+        if isinstance(result, AwaitsConsent):
+            return see_other(CONSENT_PATH + result.request_id)
+        return see_other(self._me_path, cookies.keep_cookie(cookies.ME, result.cookie, result.seconds))
+
+
+def fail(pages: Pages, failure: Failure) -> Reply:
+    """A page that says why nobody is signed in, and what to do."""
+    title, text, todo = _WORDS[failure.kind]
+    person = failure.person if failure.kind is FailureKind.STRANGER else None
+    facts = _describe(person) if person is not None else None
+    return pages.fail(
+        failure.status,
+        title,
+        text,
+        todo,
+        facts=facts,
+        command=_command(person) if person is not None else None,
+        return_url=failure.return_url,
+    )
+
+
+def see_other(url: str, headers: Headers = ()) -> Reply:
+    """Have a browser get something else, whatever it has sent (RFC 9700 §4.12: never 307)."""
+    return Reply(303, headers=((b"location", url.encode("ascii")), (b"cache-control", b"no-store"), *headers))
+
+
+def _describe(person: Person) -> dict[str, str]:
+    facts = {"Issuer": person.subject.issuer, "Subject": person.subject.subject, "Name": person.name}
+    return facts | ({"Address": person.email} if person.email else {})
+
+
+def _command(person: Person) -> str:
+    """What adds the person, for a shell: nothing of it can be more than one word."""
+    return f"orgserver update-principal NAME --subject {quote(person.subject.issuer)} {quote(person.subject.subject)}"

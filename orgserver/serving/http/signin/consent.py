@@ -1,0 +1,90 @@
+"""The page on which a person allows a client, or does not, and what becomes of the answer."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from starlette.types import Receive
+
+from orgserver.model.secret import Secret
+from orgserver.oauth.clients.redirect_uris import host_of, is_loopback_only
+from orgserver.services.signin.browsers import Browsers
+from orgserver.services.signin.callbacks import Failure, FailureKind
+from orgserver.services.signin.consents import Consents, ConsentView
+from orgserver.services.signin.parameters import BadParameters, Parameters
+from orgserver.serving.http.door import Admitted
+from orgserver.serving.http.exchange import Exchange
+from orgserver.serving.http.people.pages import Pages, find_forms
+from orgserver.serving.http.replies import Reply
+from orgserver.serving.http.signin import cookies
+from orgserver.serving.http.signin.callback import CONSENT_PATH, fail, see_other
+from orgserver.serving.http.signin.forms import UnreadableBody, read_form
+
+PURPOSE = "consent"
+_NOTHING_TICKED = "Leave at least one tick, or choose not to allow it."
+
+
+class ConsentEndpoint:
+    """Asks a person, and takes the answer."""
+
+    def __init__(self, consents: Consents, browsers: Browsers, pages: Pages) -> None:
+        self._consents = consents
+        self._browsers = browsers
+        self._pages = pages
+
+    async def answer(self, exchange: Exchange, _admitted: Admitted, receive: Receive) -> Reply:
+        """Show the question, or take its answer."""
+        scope = exchange.scope
+        browser = cookies.read_cookie(scope, cookies.SIGN_IN)
+        if browser is None:
+            return fail(self._pages, Failure(FailureKind.NO_COOKIE))
+        view = await self._consents.find(scope["path"].removeprefix(CONSENT_PATH), browser)
+        if not isinstance(view, ConsentView):
+            return fail(self._pages, Failure(view))
+        if scope["method"] != "POST":
+            return self._ask(view, browser)
+        try:
+            form = await read_form(scope, receive)
+        except (BadParameters, UnreadableBody):
+            return self._ask(view, browser, "The form did not come whole.")
+        if not self._browsers.check_csrf(form.one("csrf"), PURPOSE, view.request.id, browser):
+            return self._ask(view, browser, "The form was not the one of this page. Look at it, and choose again.")
+        return await self._take(view, browser, form)
+
+    async def _take(self, view: ConsentView, browser: Secret, form: Parameters) -> Reply:
+        decision = form.one("decision")
+        if decision == "deny":
+            result: str | FailureKind | None = await self._consents.deny(view, browser)
+        elif decision == "allow":
+            ticked = frozenset(scope for scope in view.scopes if form.one(scope) is not None)
+            result = await self._consents.allow(view, browser, ticked)
+        else:
+            return self._ask(view, browser, "The form says neither yes nor no.")
+        if result is None:
+            return self._ask(view, browser, _NOTHING_TICKED)
+        return see_other(result) if isinstance(result, str) else fail(self._pages, Failure(result))
+
+    def _ask(self, view: ConsentView, browser: Secret, problem: str | None = None) -> Reply:
+        request, client = view.request, view.client
+        redirect_uri = request.redirect_uri or ""
+        return self._pages.render(
+            "consent.html",
+            400 if problem else 200,
+            forms=find_forms(redirect_uri),
+            action=CONSENT_PATH + request.id,
+            csrf=self._browsers.make_csrf(PURPOSE, request.id, browser),
+            problem=problem,
+            client_name=client.name,
+            client_id=client.client_id,
+            client_host=urlsplit(client.client_id).netloc if client.kind == "document" else None,
+            redirect_host=host_of(redirect_uri),
+            is_on_this_computer=is_loopback_only(client.redirect_uris),
+            resource=request.resource,
+            person=request.person_name,
+            email=None,
+            principal=request.principal,
+            scopes=view.scopes,
+            allowed_scopes=view.allowed_scopes,
+            orgs=view.orgs,
+            org_count=view.org_count,
+        )
