@@ -7,7 +7,7 @@ import re
 import socket
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -45,7 +45,7 @@ class FormReply:
     """What an endpoint answered to a form."""
 
     status: int
-    object: dict[str, Any]
+    object: dict[str, Any] = field(repr=False)
     """Empty where it answered with something else than a JSON object."""
 
 
@@ -53,7 +53,7 @@ class FormReply:
 class _Reply:
     status: int
     headers: httpx.Headers
-    content: bytes
+    content: bytes = field(repr=False)
 
 
 class DocumentFetcher:

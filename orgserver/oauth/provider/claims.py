@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,8 @@ MAX_NAME = 200
 _MAX_EMAIL = 320
 MAX_GROUPS = 1_000
 _MAX_GROUP = 256
+_HALF = re.compile("[\ud800-\udfff]")
+"""Of a surrogate pair: no text that can be stored."""
 _TRUE = (True, "true")
 _DOMAIN_OWNED = (True, "true", 1, "1")
 """Entra's optional claim xms_edov: the address is of a domain that the company has shown to be its own."""
@@ -24,7 +27,7 @@ _DOMAIN_OWNED = (True, "true", 1, "1")
 def read_person(claims: Mapping[str, Any], groups_claim: str | None) -> Person:
     """A person by the claims of an id token that was checked, and of userinfo; without the groups' claim: in none."""
     email = claims.get("email")
-    is_address = isinstance(email, str) and len(email) <= _MAX_EMAIL and "@" in email[1:-1]
+    is_address = isinstance(email, str) and len(email) <= _MAX_EMAIL and "@" in email[1:-1] and email.isprintable()
     auth_time = claims.get("auth_time")
     return Person(
         Subject(claims["iss"], claims["sub"]),
@@ -76,7 +79,7 @@ def _read_groups(claims: Mapping[str, Any], groups_claim: str) -> tuple[str, ...
         logger.warning("the identity provider's claim of groups is no list of at most %s texts", MAX_GROUPS)
         return ()
     texts = [each for each in values if isinstance(each, str) and 0 < len(each) <= _MAX_GROUP]
-    return tuple(dict.fromkeys(texts))
+    return tuple(each for each in dict.fromkeys(texts) if not _HALF.search(each))
 
 
 def _is_elsewhere(claims: Mapping[str, Any], groups_claim: str) -> bool:

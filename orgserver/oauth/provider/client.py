@@ -96,7 +96,10 @@ class Provider:
         )
 
     async def check_response_issuer(self, iss: str | None) -> None:
-        """ProviderRefused where a response to an authorization request is not of this provider (RFC 9207 §2.4)."""
+        """ProviderRefused where a response to an authorization request is not of this provider (RFC 9207 §2.4).
+
+        ProviderUnavailable where nobody knows whether it should have said so.
+        """
         metadata = await self._metadata.load()
         if iss is None and metadata.has_response_issuer:
             raise ProviderRefused("the response does not say which provider it is of (iss)")
@@ -201,8 +204,9 @@ class Provider:
                     claims = await self._fetch_userinfo(metadata, reply, claims["sub"]) | claims
             except (TimeoutError, ProviderUnavailable):
                 is_silent = True
-        person = read_person(claims, self._groups_claim)
-        return replace(person, groups=None) if is_silent and not self._says_groups(claims) else person
+        if is_silent and not self._says_groups(claims):
+            return replace(read_person(claims, None), groups=None)
+        return read_person(claims, self._groups_claim)
 
     def _says_groups(self, claims: dict[str, Any]) -> bool:
         return self._groups_claim is None or says_groups(claims, self._groups_claim)

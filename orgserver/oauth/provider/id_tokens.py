@@ -5,6 +5,7 @@ Rules are those of OpenID Connect Core §3.1.3.7.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -23,7 +24,9 @@ from orgserver.oauth.refusals import IssuerUnavailable
 LEEWAY_SECONDS = 60
 """How far the provider's clock and ours may differ."""
 MAX_CHARACTERS = 64 * 1_024
-_MAX_SUBJECT = 255
+_SUBJECT = re.compile(r"[ -~]{1,255}")
+"""ASCII of such a length, by §2."""
+_LAST_TIME = 2.0**52
 _TYPES = ("", "jwt", "application/jwt")
 _REFUSALS: tuple[tuple[type[jwt.PyJWTError], str], ...] = (
     (jwt.ExpiredSignatureError, "the id token has expired (do the clocks differ?)"),
@@ -102,7 +105,7 @@ class IdTokens:
         subject = claims["sub"]
         if any(not _is_time(claims[name]) for name in _TIMES if name in claims):
             raise ProviderRefused(_MALFORMED)
-        if not isinstance(subject, str) or not 0 < len(subject) <= _MAX_SUBJECT:
+        if not isinstance(subject, str) or not _SUBJECT.fullmatch(subject):
             raise ProviderRefused("the id token has no subject that anybody could be")
         return claims
 
@@ -159,4 +162,5 @@ def _read_header(text: str) -> Mapping[str, Any]:
 
 
 def _is_time(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Neither true, nor infinite or no number: JSON as Python reads it has these, too."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _LAST_TIME

@@ -115,6 +115,9 @@ class MetadataCache:
             self._fail(error.reason)
         except TimeoutError:
             self._fail(f"{self._issuer} did not tell its metadata within {LOAD_SECONDS:g} s")
+        except Exception:
+            logger.exception("the identity provider's metadata could not be read, in a way that is not foreseen")
+            self._fail("the metadata could not be read")
         else:
             self._failures, self._read_at = 0, self._clock()
         finally:
