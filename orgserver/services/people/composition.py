@@ -23,6 +23,8 @@ class People:
     api_keys: ApiKeys
     subjects: Subjects
     auth_failures: AuthFailures
+    identities: Identities
+    """What proves who calls, as the store has it."""
 
     async def close(self) -> None:
         """Write down what was put off."""
@@ -39,4 +41,5 @@ def make_people(store: Store, access: Access) -> People:
         ApiKeys(store, identities),
         Subjects(identities),
         AuthFailures(store),
+        identities,
     )

@@ -1,0 +1,92 @@
+"""Own sign-in of a server over HTTP: its parts, and the paths at which people and clients reach them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from starlette.types import Receive
+
+from orgserver.app import App
+from orgserver.oauth.documents import DocumentFetcher
+from orgserver.oauth.provider.client import make_provider
+from orgserver.salesforce.connections import build_tls_context
+from orgserver.services.signin.composition import SignIn, make_sign_in, sweep_now_and_then
+from orgserver.services.signin.options import CALLBACK_PATH, ME_PATH, SignInOptions
+from orgserver.serving.http.door import Admitted
+from orgserver.serving.http.exchange import Exchange
+from orgserver.serving.http.people.pages import STYLE_PATH, Pages
+from orgserver.serving.http.replies import Reply
+from orgserver.serving.http.signin import metadata
+from orgserver.serving.http.signin.authorize import AuthorizeEndpoint
+from orgserver.serving.http.signin.callback import CONSENT_PATH, CallbackEndpoint
+from orgserver.serving.http.signin.consent import ConsentEndpoint
+from orgserver.serving.http.signin.cookies import make_cookie_value
+from orgserver.serving.http.signin.endpoints import Endpoint, Endpoints
+from orgserver.serving.http.signin.register import Registration
+from orgserver.serving.http.signin.token import TokenEndpoint
+
+_READ, _SENT = ("GET",), ("POST",)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSignIn:
+    """Own sign-in of a server that runs."""
+
+    services: SignIn
+    endpoints: Endpoints
+
+
+@asynccontextmanager
+async def open_sign_in(app: App, options: SignInOptions) -> AsyncIterator[OpenSignIn]:
+    """Make it, and close it behind whoever uses it. The provider is not asked for anything yet."""
+    settings = app.settings
+    make_tls = partial(build_tls_context, settings.ca_file)
+    provider = make_provider(
+        options.provider_issuer,
+        options.client_id,
+        options.client_secret,
+        options.groups_claim,
+        options.callback_url,
+        make_tls,
+        settings.proxy,
+    )
+    fetcher = DocumentFetcher(make_tls, settings.proxy)
+    services = make_sign_in(app.store, app.access, app.people, options, provider, fetcher, make_cookie_value)
+    sweeping = asyncio.create_task(sweep_now_and_then(app.store))
+    try:
+        yield OpenSignIn(services, make_endpoints(options, services))
+    finally:
+        sweeping.cancel()
+        await services.protocol.close()
+        await services.clients.close()
+        await provider.aclose()
+
+
+def make_endpoints(options: SignInOptions, services: SignIn) -> Endpoints:
+    """What is answered where."""
+    pages = Pages(options.url)
+    token = TokenEndpoint(services.protocol, services.failures)
+    authorize = AuthorizeEndpoint(services.authorization, services.clients, services.failures, pages)
+    callback = CallbackEndpoint(services.callbacks, pages, ME_PATH)
+    consent = ConsentEndpoint(services.consents, services.browsers, pages)
+    paths = {
+        metadata.METADATA_PATH: Endpoint(metadata.answer_metadata(options), _READ, is_page=False),
+        metadata.AUTHORIZE_PATH: Endpoint(authorize.answer, _READ + _SENT, is_page=True),
+        metadata.TOKEN_PATH: Endpoint(token.answer_token, _SENT, is_page=False),
+        metadata.REVOKE_PATH: Endpoint(token.answer_revocation, _SENT, is_page=False),
+        CALLBACK_PATH: Endpoint(callback.answer, _READ, is_page=True),
+        CONSENT_PATH: Endpoint(consent.answer, _READ + _SENT, is_page=True),
+        STYLE_PATH: Endpoint(partial(_answer_style, pages), _READ, is_page=True),
+    }
+    if options.allow_registration:
+        register = Registration(services.clients, services.failures)
+        paths[metadata.REGISTER_PATH] = Endpoint(register.answer, _SENT, is_page=False)
+    return Endpoints(options, paths, pages)
+
+
+async def _answer_style(pages: Pages, _exchange: Exchange, _admitted: Admitted, _receive: Receive) -> Reply:
+    return pages.answer_style()

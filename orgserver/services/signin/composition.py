@@ -1,0 +1,82 @@
+"""Own sign-in over one store, put together from its parts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from orgserver.model.errors import StoreError
+from orgserver.model.secret import Secret
+from orgserver.oauth.documents import DocumentFetcher
+from orgserver.oauth.provider.client import Provider
+from orgserver.services.calls.access import Access
+from orgserver.services.people.auth_failures import AuthFailures
+from orgserver.services.people.composition import People
+from orgserver.services.signin.access_tokens import AccessTokens
+from orgserver.services.signin.authorization import Authorization
+from orgserver.services.signin.browsers import Browsers
+from orgserver.services.signin.callbacks import Callbacks
+from orgserver.services.signin.clients import Clients
+from orgserver.services.signin.consents import Consents
+from orgserver.services.signin.options import SignInOptions
+from orgserver.services.signin.protocol import Protocol
+from orgserver.store.session import Store
+from orgserver.store.signin.requests import Requests
+from orgserver.store.signin.sessions import Sessions
+from orgserver.store.signin.sweep import sweep_in
+
+logger = logging.getLogger("orgserver.signin")
+
+SWEEP_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """Everything that people and their clients need to sign in."""
+
+    clients: Clients
+    authorization: Authorization
+    callbacks: Callbacks
+    consents: Consents
+    protocol: Protocol
+    access_tokens: AccessTokens
+    browsers: Browsers
+    failures: AuthFailures
+
+
+def make_sign_in(
+    store: Store,
+    access: Access,
+    people: People,
+    options: SignInOptions,
+    provider: Provider,
+    fetcher: DocumentFetcher,
+    make_cookie: Callable[[], Secret],
+) -> SignIn:
+    """Make it; ``fetcher`` reads descriptions of clients, ``make_cookie`` makes cookies of browsers at /me."""
+    failures = people.auth_failures
+    requests = Requests(store.cursors, store.id, store.database.clock)
+    sessions = Sessions(store.cursors, store.id, store.database.clock)
+    protocol = Protocol(store, options, sessions, failures, provider)
+    return SignIn(
+        clients=Clients(store, options, fetcher),
+        authorization=Authorization(store, options, requests, provider),
+        callbacks=Callbacks(store, options, provider, protocol, failures, make_cookie),
+        consents=Consents(store, access, protocol),
+        protocol=protocol,
+        access_tokens=AccessTokens(store, people.identities, options),
+        browsers=Browsers(store, people.identities, provider),
+        failures=failures,
+    )
+
+
+async def sweep_now_and_then(store: Store) -> None:
+    """Each minute, take out what is over; for as long as a server runs."""
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS)
+        try:
+            await store.database.write(sweep_in)
+        except StoreError as error:
+            logger.warning("what is over of sign-ins is taken out later: %s", error)
