@@ -176,10 +176,7 @@ class Reservation:
             await asyncio.sleep(_PAUSE)
 
     async def read(self, size: int, work: Callable[[], T]) -> T:
-        """Do what reads a reply of so many bytes: in a thread if it is not small.
-
-        An error comes without its traceback and what led to it: they would keep the reply in memory with them.
-        """
+        """Do what reads a reply of so many bytes: in a thread if it is not small (``work_and_free``)."""
         if size <= INLINE_BYTES:
             return work()
         works = [work]
@@ -266,7 +263,9 @@ async def send_once(
         raise ReplyTooLarge(str(error)) from None
     except ValueError as error:
         raise ReplyLost(str(error)) from None
-    return Reply(status, headers, body, size)
+    if waits <= INLINE_BYTES:
+        return Reply(status, headers, body, size)
+    return Reply(status, headers, body, size, reservation.rests())
 
 
 def unwrap_read(reply: Reply, trace: Trace) -> Reply:

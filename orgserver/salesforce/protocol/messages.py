@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeGuard
 
 from orgserver.model.errors import Rejected
+from orgserver.salesforce.protocol.large_containers import Rest
 
 _READS = frozenset({"GET", "HEAD"})
 _LARGEST_WHOLE = 2**53 - 1
@@ -46,6 +47,10 @@ class Request:
         return any(name == "If-Modified-Since" for name, _ in self.headers)
 
 
+def _go_on() -> None:
+    """Rest for no time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What came back: header names in lower case, and the body's JSON or None."""
@@ -55,6 +60,8 @@ class Reply:
     body: Any
     size: int = 0
     """Of the body as it came, in bytes."""
+    rest: Rest = field(default=_go_on, repr=False, compare=False)
+    """Called between two steps by whoever goes through a body, which may be large: it lets others go on."""
 
     @property
     def retry_after(self) -> float | None:
@@ -115,13 +122,14 @@ def is_count(value: Any) -> TypeGuard[int]:
     return is_whole(value) and value >= 0
 
 
-def read_records(value: Any) -> list[dict[str, Any]]:
+def read_records(value: Any, rest: Rest = _go_on) -> list[dict[str, Any]]:
     """A list of records; Rejected for anything else."""
     if not isinstance(value, list):
         raise unreadable()
-    starts = range(0, len(value), _CHECKED)
-    if not all({dict}.issuperset(map(type, value[start : start + _CHECKED])) for start in starts):
-        raise Rejected("the org's answer has records that are no objects", code="BAD_REPLY")
+    for start in range(0, len(value), _CHECKED):
+        if not {dict}.issuperset(map(type, value[start : start + _CHECKED])):
+            raise Rejected("the org's answer has records that are no objects", code="BAD_REPLY")
+        rest()
     return value
 
 

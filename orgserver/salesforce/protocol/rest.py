@@ -139,8 +139,12 @@ def search(version: str, sosl: str) -> Request:
 def read_search_results(reply: Reply) -> list[FieldValues]:
     """The records found, each with its ``object`` first; a bare list is the form before v37.0."""
     body = reply.body
-    records = read_records(body.get("searchRecords") if isinstance(body, dict) else body)
-    return [{"object": _type(each)} | strip_attributes(each) for each in records]
+    records = read_records(body.get("searchRecords") if isinstance(body, dict) else body, reply.rest)
+    rows: list[FieldValues] = []
+    for record in records:
+        rows.append({"object": _type(record)} | strip_attributes(record))
+        reply.rest()
+    return rows
 
 
 def limits(version: str) -> Request:
@@ -195,7 +199,7 @@ def read_page(reply: Reply) -> QueryPage:
     body = reply.body
     if not isinstance(body, dict):
         raise unreadable()
-    rows = read_records(body.get("records"))
+    rows = read_records(body.get("records"), reply.rest)
     next_path = body.get("nextRecordsUrl")
     if next_path is not None and not (isinstance(next_path, str) and _NEXT_PAGE.fullmatch(next_path)):
         raise Rejected("the org named a next page outside its query paths, which is not followed", code="BAD_NEXT_PAGE")

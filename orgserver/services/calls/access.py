@@ -74,7 +74,7 @@ class OrgSession:
 
         def read_limited(reply: Reply) -> T:
             if not is_kept:
-                self.masked |= limits.limit_records(reply.body, self.schemas)
+                self.masked |= limits.limit_records(reply.body, self.schemas, reply.rest)
             return read(reply)
 
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -110,38 +110,44 @@ class FieldLimits:
 
     # -- records
 
-    def limit_records(self, body: Any, lookup: SchemaLookup = _no_schema) -> frozenset[str]:
+    def limit_records(
+        self, body: Any, lookup: SchemaLookup = _no_schema, rest: Callable[[], None] = lambda: None
+    ) -> frozenset[str]:
         """Take out of an org's answer, in place, what may not be seen of its records, however deep they are.
 
-        What is masked is named: ``Contact.Email``.
+        What is masked is named: ``Contact.Email``. ``rest`` is called at each record.
         """
         masked: set[str] = set()
         if not self.is_free:
-            self._limit(body, lookup, masked)
+            self._limit(body, lookup, masked, rest)
         return frozenset(masked)
 
-    def _limit(self, value: Any, lookup: SchemaLookup, masked: set[str]) -> None:
+    def _limit(self, value: Any, lookup: SchemaLookup, masked: set[str], rest: Callable[[], None]) -> None:
+        rest()
         if isinstance(value, list):
             for each in value:
                 if isinstance(each, dict | list):
-                    self._limit(each, lookup, masked)
+                    self._limit(each, lookup, masked, rest)
         elif isinstance(value, dict):
             if "attributes" in value:
-                self._limit_record(value, lookup, masked)
+                self._limit_record(value, lookup, masked, rest)
             else:
                 for name, each in value.items():
                     if name in _ROWS and isinstance(each, list):
-                        self._limit_rows(each, lookup, masked)
+                        self._limit_rows(each, lookup, masked, rest)
                     elif isinstance(each, dict | list):
-                        self._limit(each, lookup, masked)
+                        self._limit(each, lookup, masked, rest)
 
-    def _limit_rows(self, rows: list[Any], lookup: SchemaLookup, masked: set[str]) -> None:
+    def _limit_rows(self, rows: list[Any], lookup: SchemaLookup, masked: set[str], rest: Callable[[], None]) -> None:
         """Rows of a result are records, whether or not they say of which object."""
         for row in rows:
             if isinstance(row, dict):
-                self._limit_record(row, lookup, masked)
+                self._limit_record(row, lookup, masked, rest)
 
-    def _limit_record(self, record: dict[str, Any], lookup: SchemaLookup, masked: set[str]) -> None:
+    def _limit_record(
+        self, record: dict[str, Any], lookup: SchemaLookup, masked: set[str], rest: Callable[[], None]
+    ) -> None:
+        rest()
         sobject = _object_of(record)
         if sobject == _GROUPS:
             return
@@ -155,7 +161,7 @@ class FieldLimits:
                     record[name] = mask(value)
                     masked.add(f"{sobject}.{name}")
             elif isinstance(value, dict | list) and name != ATTRIBUTES:
-                self._limit(value, lookup, masked)
+                self._limit(value, lookup, masked, rest)
                 if _is_emptied(value):
                     del record[name]
 

@@ -207,6 +207,15 @@ def _compare(
     assert after.keys() <= before.keys()
 
 
+def test_whoever_goes_through_many_records_rests_at_each() -> None:
+    rests = list[None]()
+    body = {"records": [record("Contact", Email=CANARY, Account=record("Account")) for _ in range(100)]}
+
+    FieldLimits.of(policy(hide_fields=["Contact.Email"])).limit_records(body, rest=lambda: rests.append(None))
+
+    assert len(rests) > 200
+
+
 def test_rows_that_do_not_say_of_which_object_they_are_lose_what_is_hidden_of_any() -> None:
     body = {"records": [{"Id": "1", "Email": CANARY, "Fax": 1}]}
     FieldLimits.of(policy(hide_fields=["Contact.Email"])).limit_records(body)
