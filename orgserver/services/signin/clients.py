@@ -69,21 +69,15 @@ class Clients:
         """The client of an id, whose description is read where that is due; or why there is none."""
         if len(client_id) > LONGEST_ID:
             return ClientRefusal("UNKNOWN_CLIENT", "no client's id is so long")
-        stored = await self._find_stored(client_id)
         if not client_id.startswith(PREFIX):
+            stored = await self._find_stored(client_id)
             unknown = ClientRefusal("UNKNOWN_CLIENT", "no client of this id is registered")
             return stored.client if stored is not None else unknown
         try:
             url = check_client_id(client_id, may_be_loopback=self._may_be_loopback)
         except ValueError as error:
             return ClientRefusal("CLIENT_DOCUMENT", str(error))
-        is_fresh = stored is not None and (stored.fresh_until or 0) > self._store.database.clock()
-        return stored.client if stored is not None and is_fresh else await self._read_once(url)
-
-    async def find_known(self, client_id: str) -> OAuthClient | None:
-        """A client that has been here, as it was then: one whose session lives needs no new description."""
-        stored = await self._find_stored(client_id)
-        return stored.client if stored is not None else None
+        return await self._find_fresh(client_id) or await self._read_once(url)
 
     async def register(self, metadata: Mapping[str, Any], source: str) -> OAuthClient | RegistrationRefusal:
         """Register a client with what was checked, under the id that it was given."""
@@ -116,6 +110,12 @@ class Clients:
         async with self._store.database.reading() as connection:
             return await clients.find(connection, client_id)
 
+    async def _find_fresh(self, client_id: str) -> OAuthClient | None:
+        """A client whose description need not be read again yet."""
+        stored = await self._find_stored(client_id)
+        is_fresh = stored is not None and (stored.fresh_until or 0) > self._store.database.clock()
+        return stored.client if stored is not None and is_fresh else None
+
     async def _read_once(self, url: CheckedUrl) -> OAuthClient | ClientRefusal:
         """Read a description, once for all who want it at a time."""
         reading = self._readings.get(url.text)
@@ -127,6 +127,9 @@ class Clients:
         return await asyncio.shield(reading)
 
     async def _read(self, url: CheckedUrl) -> OAuthClient | ClientRefusal:
+        client = await self._find_fresh(url.text)  # whoever looked before us may have read it meanwhile
+        if client is not None:
+            return client
         try:
             document = await self._fetcher.fetch_document(url, must_be_public=not url.is_loopback, max_bytes=MAX_BYTES)
             if document is None:

@@ -18,6 +18,7 @@ from orgserver.services.signin import clients as signin_clients
 from orgserver.services.signin.clients import ClientRefusal, Clients
 from orgserver.services.signin.options import SignInOptions
 from orgserver.store.session import Store
+from orgserver.store.signin import clients as stored_clients
 from tests.conftest import Clock
 from tests.salesforce.test_hosts import BAD
 
@@ -130,8 +131,14 @@ def resolve_to(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
 async def reason_of(clients: Clients, client_id: str) -> str:
     refusal = await clients.find(client_id)
     assert isinstance(refusal, ClientRefusal) and refusal.code == "CLIENT_DOCUMENT"
-    assert await clients.find_known(client_id) is None
+    assert await find_stored(clients._store, client_id) is None
     return refusal.reason
+
+
+async def find_stored(store: Store, client_id: str) -> OAuthClient | None:
+    async with store.database.reading() as connection:
+        stored = await stored_clients.find(connection, client_id)
+    return stored.client if stored is not None else None
 
 
 async def test_a_description_is_read_once_and_by_nothing_that_says_who_we_are(clients: Clients, web: Web) -> None:
@@ -176,7 +183,7 @@ async def test_it_is_read_again_when_it_is_no_longer_fresh(
 
 
 async def test_a_description_that_cannot_be_read_any_more_is_none_however_good_it_was(
-    clients: Clients, web: Web, clock: Clock
+    store: Store, clients: Clients, web: Web, clock: Clock
 ) -> None:
     client = await clients.find(web.url)
     clock.advance(3_605)
@@ -184,7 +191,7 @@ async def test_a_description_that_cannot_be_read_any_more_is_none_however_good_i
 
     refusal = await clients.find(web.url)
     assert refusal == ClientRefusal("CLIENT_DOCUMENT", f"{web.url} was answered by HTTP status 503")
-    assert await clients.find_known(web.url) == client  # for whom a session of it lives
+    assert await find_stored(store, web.url) == client  # for whom a session of it lives
     web.status = "200 OK"
     assert await clients.find(web.url) == client  # what fails is never kept
     assert len(web.heads) == 3
@@ -277,19 +284,22 @@ async def cut(writer: asyncio.StreamWriter) -> None:
     writer.write(make_head("200 OK", "", 10_000) + b"{")
 
 
-@pytest.mark.parametrize(
-    ("write", "words"),
-    [
-        (drip, "no answer in"),
-        (say_nothing, "no answer in"),
-        (send_without_end, "more than 16 KiB"),
-        (cut, "no connection, or no valid answer"),
-    ],
-)
+@pytest.mark.parametrize("write", [drip, say_nothing])
 async def test_a_host_that_takes_its_time_is_not_waited_for(
-    clients: Clients, web: Web, monkeypatch: pytest.MonkeyPatch, write: Write, words: str
+    clients: Clients, web: Web, monkeypatch: pytest.MonkeyPatch, write: Write
 ) -> None:
     monkeypatch.setattr(documents, "SECONDS", 0.4)
+    web.write = write
+
+    assert "no answer in" in await reason_of(clients, web.url)
+
+
+@pytest.mark.parametrize(
+    ("write", "words"), [(send_without_end, "more than 16 KiB"), (cut, "no connection, or no valid answer")]
+)
+async def test_a_host_that_sends_too_much_or_too_little_describes_nobody(
+    clients: Clients, web: Web, write: Write, words: str
+) -> None:
     web.write = write
 
     assert words in await reason_of(clients, web.url)
@@ -306,15 +316,37 @@ async def test_only_so_many_descriptions_are_read_at_once(
     clients: Clients, web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(signin_clients, "MOST_READINGS", 2)
-    monkeypatch.setattr(documents, "SECONDS", 0.4)
-    web.write = say_nothing
+    asked, may_end = asyncio.Semaphore(0), asyncio.Event()
 
-    found = await asyncio.gather(*(clients.find(f"{web.url}?{number}") for number in range(5)))
-    reasons = [each.reason for each in found if isinstance(each, ClientRefusal)]
-    assert reasons.count("too many descriptions are being read") == 3 and len(reasons) == 5
-    assert len(web.heads) == 2
+    async def wait(_writer: asyncio.StreamWriter) -> None:
+        asked.release()
+        await may_end.wait()
+
+    web.write = wait
+    first = [asyncio.create_task(clients.find(f"{web.url}?{number}")) for number in range(2)]
+    for _ in first:
+        await asked.acquire()
+    assert await reason_of(clients, web.url) == "too many descriptions are being read"
+    may_end.set()
+    assert all(isinstance(each, ClientRefusal) for each in await asyncio.gather(*first))
     web.write = None
     assert isinstance(await clients.find(web.url), OAuthClient)
+    assert len(web.heads) == 3
+
+
+async def test_what_is_being_read_ends_with_the_server(store: Store, web: Web, pair: Certificates) -> None:
+    clients, asked = make_clients(store, LOCAL, pair), asyncio.Event()
+
+    async def wait(_writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await asyncio.sleep(1)
+
+    web.write = wait
+    finding = asyncio.create_task(clients.find(web.url))
+    await asked.wait()
+    await clients.close()
+    with pytest.raises(asyncio.CancelledError):
+        await finding
 
 
 # RFC 9700 and the draft, §6: an id leads to no host that only this machine or its network sees.
