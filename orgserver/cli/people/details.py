@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def principal_details(record: PrincipalRecord, groups: Mapping[str, GroupRecord]) -> dict[str, Any]:
     """Everything about a principal, with the grants that it has through groups."""
     grants = [_grant_details(grant) for grant in record.grants]
-    through = [(name, groups[name].grants) for name in record.groups if name in groups]
+    through = [(name, groups[name].grants) for name in (*record.groups, *record.claim_groups) if name in groups]
     grants += [_grant_details(grant, name) for name, others in through for grant in others]
     return {
         "name": record.name,
@@ -26,6 +26,7 @@ def principal_details(record: PrincipalRecord, groups: Mapping[str, GroupRecord]
         "enabled": record.enabled,
         "roles": sorted(record.roles),
         "groups": list(record.groups),
+        "claim_groups": list(record.claim_groups),
         "subjects": [{"issuer": each.issuer, "subject": each.subject} for each in record.subjects],
         "limits": record.limits.facts(),
         "grants": grants,
@@ -40,9 +41,15 @@ def group_details(record: GroupRecord) -> dict[str, Any]:
         "name": record.name,
         "claim": record.claim,
         "members": list(record.members),
+        "claim_members": list(record.claim_members),
         "grants": [_grant_details(grant) for grant in record.grants],
         "created_at": _iso(record.created_at),
     }
+
+
+def names_and_by_claim(names: Iterable[str], by_claim: Iterable[str]) -> str:
+    """Groups of a principal, or members of a group, in one line: those by hand, and those by claim."""
+    return ", ".join((*names, *(f"{name} (by claim)" for name in by_claim)))
 
 
 def change_details(update: Update) -> list[dict[str, Any]]:

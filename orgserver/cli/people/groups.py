@@ -9,7 +9,13 @@ import click
 from orgserver.cli import completion
 from orgserver.cli.confirmation import agree
 from orgserver.cli.output import print_json, safe, tell
-from orgserver.cli.people.details import change_details, grant_lines, group_details, warn_of_nothing
+from orgserver.cli.people.details import (
+    change_details,
+    grant_lines,
+    group_details,
+    names_and_by_claim,
+    warn_of_nothing,
+)
 from orgserver.cli.people.options import grant_options, read_grant_changes, revoke_option, split_names
 from orgserver.cli.process import app_of, app_to_read, operator, run, settings_of
 from orgserver.cli.tables import print_table, wide_option
@@ -71,7 +77,13 @@ def list_groups(wide: bool, as_json: bool) -> None:
         tell("There is no group yet. Add one with: orgserver add-group NAME")
         return
     rows = [
-        (each["name"], each["claim"], ", ".join(each["members"]), "; ".join(grant_lines(each)), each["created_at"])
+        (
+            each["name"],
+            each["claim"],
+            names_and_by_claim(each["members"], each["claim_members"]),
+            "; ".join(grant_lines(each)),
+            each["created_at"],
+        )
         for each in every
     ]
     print_table(("group", "claim", "members", "grants", "since"), rows, spare=("since", "claim"), wide=wide)
@@ -130,7 +142,7 @@ def remove_group(name: str, yes: bool) -> None:
         async with app_of(settings_of()) as app:
             record = await app.people.groups.one(name)
             if not yes:
-                question = f"Remove the group {name} ({len(record.members)} members, {len(record.grants)} grants)?"
+                question = f"Remove the group {name} ({len(record.every_member)} members, {len(record.grants)} grants)?"
                 agree(question, undone=f"{name} was not removed")
             await app.people.groups.remove(operator(), name)
 

@@ -120,7 +120,7 @@ def _row(each: dict[str, Any]) -> tuple[object, ...]:
         each["kind"],
         "enabled" if each["enabled"] else "disabled",
         ", ".join(each["roles"]),
-        ", ".join(each["groups"]),
+        details.names_and_by_claim(each["groups"], each["claim_groups"]),
         "; ".join(details.grant_lines(each)),
         len(active) or None,
         details.readable_time(last_use) if last_use else None,
@@ -144,7 +144,8 @@ def show_principal(name: str, as_json: bool) -> None:
         return
     lists = {"grants": map(details.grant_line, facts["grants"]), "keys": map(details.key_line, facts["keys"])}
     subjects = [f"{each['subject']} of {each['issuer']}" for each in facts["subjects"]]
-    words = {"subjects": subjects, "limits": limit_lines(Policy.read(facts["limits"]))}
+    words: dict[str, object] = {"subjects": subjects, "limits": limit_lines(Policy.read(facts["limits"]))}
+    words["groups"] = details.names_and_by_claim(facts["groups"], facts.pop("claim_groups"))
     print_facts({name: value for name, value in facts.items() if name not in lists} | words)
     for heading, lines in lists.items():
         click.echo(heading)
@@ -200,11 +201,11 @@ def update_principal(name: str, as_json: bool, new_key: bool, **options: Any) ->
             return update, {group.name: group for group in await app.people.groups.all()}
 
     update, groups = run(act())
-    changed = details.change_details(update)
     if as_json:
-        print_json(_after(update, groups) | {"changed": changed} | _key_facts(update))
+        print_json(_after(update, groups) | _what_changed(update) | _key_facts(update))
     else:
-        lines = [f"{name}: {each['field']} {each['from']} → {each['to']}" for each in changed]
+        lines = [f"{name}: {each['field']} {each['from']} → {each['to']}" for each in details.change_details(update)]
+        lines += [f"{name}: session {each} has ended" for each in update.ended_sessions]
         for line in lines or [f"{name}: nothing changed, it is so already"]:
             click.echo(safe(line), err=update.key is not None)
         _show_key(update)
@@ -272,6 +273,10 @@ async def _permission(app: App, name: str, changes: PrincipalChanges) -> tuple[C
 def _after(update: PrincipalUpdate, groups: dict[str, GroupRecord]) -> dict[str, Any]:
     assert update.after is not None  # noqa: S101  # it was added or changed
     return details.principal_details(update.after, groups)
+
+
+def _what_changed(update: PrincipalUpdate) -> dict[str, Any]:
+    return {"changed": details.change_details(update), "ended_sessions": list(update.ended_sessions)}
 
 
 def _key_facts(update: PrincipalUpdate) -> dict[str, str]:

@@ -220,7 +220,7 @@ class _Lines:
         self._one_org = orgs[0] if question.org is not None else None
         self._groups_of: dict[str, list[GroupRecord]] = {}
         for group in groups:
-            for member in group.members:
+            for member in group.every_member:
                 self._groups_of.setdefault(member, []).append(group)
 
     def all(self, principals: Iterable[PrincipalRecord]) -> Iterator[Access]:

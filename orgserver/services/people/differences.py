@@ -73,6 +73,15 @@ def record_end_in(tx: Transaction, record: RecordIn, caller: Caller, command: st
     record(tx, _single(tx, caller, command, grant.holder, difference), Completion(Outcome.SUCCEEDED))
 
 
+def record_sessions_in(
+    tx: Transaction, record: RecordIn, caller: Caller, command: str, principal: str, sessions: Iterable[str], why: str
+) -> None:
+    """Put on record that sign-in sessions of a principal have ended: an entry for each."""
+    for session_id in sessions:
+        intent = _intent(caller, command, Action.KEY, principal)
+        record(tx, intent.about((f"session:{session_id}", f"why:{why}")), Completion(Outcome.SUCCEEDED))
+
+
 def grant_text(grant: Grant) -> str:
     """A grant's permissions and its end: ``read,write until 2027-01-01T00:00:00+00:00``."""
     permissions = ",".join(each for each in PERMISSIONS if each in grant.permissions)
@@ -113,12 +122,18 @@ def _facts(record: Record | None) -> dict[str, str]:
     if record is None:
         return {}
     if isinstance(record, GroupRecord):
-        return {"group": "exists", "claim": record.claim or NONE, "members": _list(record.members)}
+        return {
+            "group": "exists",
+            "claim": record.claim or NONE,
+            "members": _list(record.members),
+            "claim_members": _list(record.claim_members),
+        }
     return {
         "kind": record.kind,
         "state": "enabled" if record.enabled else "disabled",
         "roles": _list(sorted(record.roles)),
         "groups": _list(record.groups),
+        "claim_groups": _list(record.claim_groups),
         "subjects": _list(f"{each.issuer} {each.subject}" for each in record.subjects),
         "limits": _list(record.limits.limits),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orgserver.model.access.policies import Policy
 from orgserver.model.errors import PeopleError
@@ -17,7 +17,12 @@ from orgserver.services.people.requests import PrincipalChanges
 from orgserver.store.people import changes, records
 from orgserver.store.people.records import PrincipalRecord
 from orgserver.store.session import Store
+from orgserver.store.signin.sessions import Sessions
 from orgserver.store.transaction import Transaction
+
+DISABLED = "its principal was disabled"
+NO_SUBJECT = "its person is no longer the principal"
+"""Why a session ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,8 @@ class PrincipalUpdate(Update):
     key: NewKey | None = None
     selectors_of_nothing: tuple[str, ...] = ()
     """Of new grants, selectors that no registered org matches."""
+    ended_sessions: tuple[str, ...] = ()
+    """Of sign-in, those that this has ended."""
 
 
 class Principals:
@@ -37,6 +44,7 @@ class Principals:
     def __init__(self, store: Store, access: Access) -> None:
         self._store = store
         self._access = access
+        self._sessions = Sessions(store.cursors, store.id, store.database.clock)
 
     async def all(self) -> list[PrincipalRecord]:
         """Every principal, by name."""
@@ -67,8 +75,9 @@ class Principals:
             before = _one_in(tx, name)
             if seen is not None and before.limits != seen:
                 raise PeopleError(f"the limits of {name} were changed meanwhile", hint="run the command again")
+            ended = self._end_sessions_in(tx, caller, name, changed)
             after, key = self._apply_in(tx, caller, name, changed)
-            return PrincipalUpdate(before, after, key)
+            return PrincipalUpdate(before, after, key, ended_sessions=ended)
 
         return await self._write(caller, "update-principal", change, changed)
 
@@ -93,7 +102,25 @@ class Principals:
         update = await self._store.database.write(change_on_record)
         orgs = (await self._access.reload()).by_alias.values()
         unmatched = grants.selectors_of_nothing(changed.grants.grants, orgs)
-        return PrincipalUpdate(update.before, update.after, update.key, unmatched)
+        return replace(update, selectors_of_nothing=unmatched)
+
+    def _end_sessions_in(
+        self, tx: Transaction, caller: Caller, name: str, changed: PrincipalChanges
+    ) -> tuple[str, ...]:
+        """End what a principal that is disabled is signed in with, and what was of subjects that it is no longer."""
+        ended: list[str] = []
+        for subject in changed.no_subjects:
+            ids = self._sessions.end_of_subject_in(tx, subject, NO_SUBJECT)
+            self._record_ends_in(tx, caller, name, ids, NO_SUBJECT)
+            ended += ids
+        if changed.enabled is False:
+            ids = self._sessions.end_of_principal_in(tx, name, DISABLED)
+            self._record_ends_in(tx, caller, name, ids, DISABLED)
+            ended += ids
+        return tuple(ended)
+
+    def _record_ends_in(self, tx: Transaction, caller: Caller, name: str, ids: list[str], why: str) -> None:
+        differences.record_sessions_in(tx, self._store.audit.record_in, caller, "update-principal", name, ids, why)
 
     def _apply_in(
         self, tx: Transaction, caller: Caller, name: str, changed: PrincipalChanges

@@ -1,7 +1,8 @@
 """Backups: a copy of the store made while servers write to it, and a copy put in as the store.
 
-A copy holds no access token, no lease and no unfinished enrolment, and it is marked (``store.copied_at``): the original
-may go on and rotate the refresh tokens, so whoever opens a copy holds each of them back (``Store.hold_copied``).
+A copy holds no access token, no lease, no unfinished enrolment and nobody's sign-in, and it is marked
+(``store.copied_at``): the original may go on and rotate the refresh tokens, so whoever opens a copy holds each of them
+back (``Store.hold_copied``).
 The live file is read through SQLite alone: closing any other descriptor of it would drop SQLite's locks.
 """
 
@@ -30,10 +31,15 @@ from orgserver.store.audit.verification import Verification
 from orgserver.store.backup import staging
 from orgserver.store.backup.source import BackupSource, refuse_damaged, take_file
 from orgserver.store.backup.staging import BESIDE
+from orgserver.store.people.tables import claim_members
 from orgserver.store.processes.locks import PATIENCE, hold_lock, hold_lock_if_free
 from orgserver.store.session import Store, open_store
+from orgserver.store.signin import tables as signin_tables
 from orgserver.store.transaction import to_datetime
 from orgserver.vault.ring import Vault
+
+_SIGNED_IN = (signin_tables.requests, signin_tables.tokens, signin_tables.sessions, claim_members)
+"""What people are signed in with, and groups that last as long: a copy that is put in revives nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +146,7 @@ def _strip(connection: Connection, made_at: int) -> tuple[str, ...]:
     left_out = connection.execute(select(tables.enrolments.c.alias).order_by(tables.enrolments.c.alias)).scalars().all()
     owner = tables.data_keys.c.owner
     connection.execute(delete(tables.data_keys).where(owner.in_(pending), owner.not_in(orgs)))
-    for table in (tables.enrolments, tables.access_tokens, tables.leases, tables.processes):
+    for table in (tables.enrolments, tables.access_tokens, tables.leases, tables.processes, *_SIGNED_IN):
         connection.execute(delete(table))
     connection.execute(update(tables.store).values(copied_at=made_at))
     return tuple(left_out)

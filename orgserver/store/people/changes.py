@@ -80,7 +80,9 @@ def add_group_in(tx: Transaction, name: str) -> None:
 
 
 def set_claim_in(tx: Transaction, name: str, claim: str | None) -> None:
-    """Say by which value of a claim an identity provider fills a group, if it does."""
+    """Say by which value of a claim an identity provider fills a group, if it does; those of the last one leave."""
+    members = tables.claim_members
+    tx.connection.execute(delete(members).where(members.c.group == name))
     tx.connection.execute(update(tables.groups).where(tables.groups.c.name == name).values(claim=claim))
     changed_in(tx)
 

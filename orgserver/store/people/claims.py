@@ -37,12 +37,6 @@ def groups_in(tx: Transaction, principal: str) -> tuple[str, ...]:
     return tuple(tx.connection.execute(own).scalars())
 
 
-def empty_in(tx: Transaction, group: str) -> None:
-    """Take everybody out of a group whose claim is another now."""
-    tx.connection.execute(delete(_members).where(_members.c.group == group))
-    changed_in(tx)
-
-
 def _groups_of_in(tx: Transaction, values: frozenset[str]) -> tuple[str, ...]:
     """Of all groups that a claim fills, those of some values; compared here, to the letter."""
     groups = tables.groups

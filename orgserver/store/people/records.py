@@ -33,6 +33,8 @@ class PrincipalRecord:
     created_at: datetime
     groups: tuple[str, ...] = ()
     """Those that it is in by hand."""
+    claim_groups: tuple[str, ...] = ()
+    """Those that it is in because its identity provider says so."""
     subjects: tuple[Subject, ...] = ()
     grants: tuple[Grant, ...] = ()
     """Its own; the selector of one on an alias is the org's present alias."""
@@ -47,7 +49,15 @@ class GroupRecord:
     claim: str | None
     created_at: datetime
     members: tuple[str, ...] = ()
+    """Those by hand."""
+    claim_members: tuple[str, ...] = ()
+    """Those whose identity provider says so."""
     grants: tuple[Grant, ...] = ()
+
+    @property
+    def every_member(self) -> tuple[str, ...]:
+        """Whoever has its grants."""
+        return self.members + self.claim_members
 
 
 async def principals(connection: AsyncConnection) -> list[PrincipalRecord]:
@@ -74,6 +84,7 @@ def _principal_queries(name: str | None) -> tuple[Select[Any], ...]:
     return (
         _of(tables.principals, "name", name),
         _of(tables.group_members, "principal", name),
+        _of(tables.claim_members, "principal", name),
         _grants("principal", name),
         _of(tables.api_keys, "principal", name),
         _of(tables.subjects, "principal", name),
@@ -81,7 +92,12 @@ def _principal_queries(name: str | None) -> tuple[Select[Any], ...]:
 
 
 def _group_queries(name: str | None) -> tuple[Select[Any], ...]:
-    return _of(tables.groups, "name", name), _of(tables.group_members, "group", name), _grants("group", name)
+    return (
+        _of(tables.groups, "name", name),
+        _of(tables.group_members, "group", name),
+        _of(tables.claim_members, "group", name),
+        _grants("group", name),
+    )
 
 
 def _of(table: Table, column: str, name: str | None) -> Select[Any]:
@@ -99,8 +115,11 @@ def _grants(holder: str, name: str | None) -> Select[Any]:
     return query if name is None else query.where(grants.c[holder] == name)
 
 
-def _principals(own: _Rows, memberships: _Rows, grants: _Rows, keys: _Rows, subjects: _Rows) -> list[PrincipalRecord]:
+def _principals(
+    own: _Rows, memberships: _Rows, by_claim: _Rows, grants: _Rows, keys: _Rows, subjects: _Rows
+) -> list[PrincipalRecord]:
     groups_of = _gather(memberships, "principal", lambda row: str(row.group))
+    claim_groups_of = _gather(by_claim, "principal", lambda row: str(row.group))
     grants_of = _gather(grants, "principal", rows.read_grant)
     keys_of = _gather(keys, "principal", rows.read_key)
     subjects_of = _gather(subjects, "principal", lambda row: Subject(row.issuer, row.subject))
@@ -113,6 +132,7 @@ def _principals(own: _Rows, memberships: _Rows, grants: _Rows, keys: _Rows, subj
             limits=rows.read_limits(row.limits),
             created_at=to_datetime(row.created_at),
             groups=tuple(groups_of[row.name]),
+            claim_groups=tuple(claim_groups_of[row.name]),
             subjects=tuple(subjects_of[row.name]),
             grants=tuple(grants_of[row.name]),
             keys=tuple(keys_of[row.name]),
@@ -121,12 +141,18 @@ def _principals(own: _Rows, memberships: _Rows, grants: _Rows, keys: _Rows, subj
     ]
 
 
-def _groups(own: _Rows, memberships: _Rows, grants: _Rows) -> list[GroupRecord]:
+def _groups(own: _Rows, memberships: _Rows, by_claim: _Rows, grants: _Rows) -> list[GroupRecord]:
     members_of = _gather(memberships, "group", lambda row: str(row.principal))
+    claim_members_of = _gather(by_claim, "group", lambda row: str(row.principal))
     grants_of = _gather(grants, "group", rows.read_grant)
     return [
         GroupRecord(
-            row.name, row.claim, to_datetime(row.created_at), tuple(members_of[row.name]), tuple(grants_of[row.name])
+            name=row.name,
+            claim=row.claim,
+            created_at=to_datetime(row.created_at),
+            members=tuple(members_of[row.name]),
+            claim_members=tuple(claim_members_of[row.name]),
+            grants=tuple(grants_of[row.name]),
         )
         for row in own
     ]

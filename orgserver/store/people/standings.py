@@ -1,4 +1,4 @@
-"""What every principal may do, read whole: its own grants and those of its groups."""
+"""What every principal may do, read whole: its own grants and those of its groups, by hand or by claim."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.access.principals import Grant
 from orgserver.model.access.standing import Standing
 from orgserver.store.people import rows, tables
+
+_MEMBERS = union_all(select(tables.group_members), select(tables.claim_members))
 
 
 async def read_standings(connection: AsyncConnection) -> Mapping[str, Standing]:
@@ -19,7 +21,7 @@ async def read_standings(connection: AsyncConnection) -> Mapping[str, Standing]:
     principals = (await connection.execute(select(tables.principals))).all()
     if not principals:
         return {}
-    members = (await connection.execute(select(tables.group_members))).all()
+    members = (await connection.execute(_MEMBERS)).all()
     grants = (await connection.execute(select(tables.grants).order_by(tables.grants.c.id))).all()
     return _join(principals, members, grants)
 

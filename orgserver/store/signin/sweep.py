@@ -24,10 +24,11 @@ _clients, _requests, _sessions, _tokens = tables.clients, tables.requests, table
 
 
 def sweep_in(tx: Transaction) -> int:
-    """Take out what is over, and end what has run out; how many rows went."""
+    """Take out what is over, and end what has run out; how many rows went.
+
+    Groups by claim stay here: whoever takes somebody out of them puts it on record.
+    """
     end_expired_in(tx)
-    for principal in principals_without_session_in(tx):
-        claims.clear_in(tx, principal)
     never_begun = and_(_sessions.c.redeemed_at.is_(None), _sessions.c.created_at <= tx.now - CODE_REPLAY_US)
     return (
         _delete_in(tx, _requests, _requests.c.expires_at <= tx.now)

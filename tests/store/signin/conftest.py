@@ -5,7 +5,16 @@ from typing import Any
 
 import pytest
 
+from orgserver.store import migration
+from tests.new_stores import Schema
+
 from .world import Clock, World
+
+
+@pytest.fixture(autouse=True)
+def _quick_new_stores(monkeypatch: pytest.MonkeyPatch, schema: Schema) -> None:
+    """The migrations have tests of their own."""
+    monkeypatch.setattr(migration, "upgrade", schema.upgrade)
 
 
 @pytest.fixture

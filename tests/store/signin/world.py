@@ -40,13 +40,14 @@ class World:
     """The store, and short forms of what is done with it."""
 
     store: Store
-    clock: Clock
+    clock: Clock = field(default_factory=Clock)
+    """Of a store that tells the time by it: what the test turns."""
     requests: Requests = field(init=False)
     sessions: Sessions = field(init=False)
 
     def __post_init__(self) -> None:
-        self.requests = Requests(self.store.cursors, self.store.id, self.clock)
-        self.sessions = Sessions(self.store.cursors, self.store.id, self.clock)
+        self.requests = Requests(self.store.cursors, self.store.id, self.store.database.clock)
+        self.sessions = Sessions(self.store.cursors, self.store.id, self.store.database.clock)
 
     async def write(self, change: Callable[[Transaction], T]) -> T:
         """Run a change."""
