@@ -9,6 +9,7 @@ import json
 import secrets
 import ssl
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -82,6 +83,11 @@ class Grant:
         return merge(form, changes)
 
 
+@lru_cache
+def make_pages(url: str) -> Pages:
+    return Pages(url)
+
+
 class World:
     """The server, and short forms of what is done with it."""
 
@@ -107,7 +113,7 @@ class World:
         self.http = httpx2.AsyncClient(transport=transport, base_url=url, trust_env=False)
 
     def _make_endpoints(self) -> Endpoints:
-        pages = Pages(self.options.url)
+        pages = make_pages(self.options.url)
         token = TokenEndpoint(self.protocol, self.failures)
         authorize = AuthorizeEndpoint(self.authorization, self.clients, self.failures, pages)
         endpoints = {
@@ -137,6 +143,9 @@ class World:
                 clients.register_in(tx, each, {})
 
         await self.store.database.write(prepare)
+
+    async def register(self, client: OAuthClient) -> None:
+        await self.store.database.write(lambda tx: clients.register_in(tx, client, {}))
 
     async def close(self) -> None:
         await self.http.aclose()
