@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from orgserver.model.text import clean_text
-from orgserver.oauth.clients.redirect_uris import check_redirect_uri, host_of
+from orgserver.oauth.clients.redirect_uris import check_redirect_uri, has_own_scheme, host_of
 
 MAX_BYTES = 16 * 1024
 """Of all of it."""
@@ -17,6 +17,8 @@ _TEXTS = (
     "client_id", "client_name", "client_uri", "logo_uri", "tos_uri", "policy_uri", "scope", "software_id",
     "software_version", "application_type", "token_endpoint_auth_method",
 )  # fmt: skip
+_KEY_METHODS = ("private_key_jwt", "tls_client_auth", "self_signed_tls_client_auth")
+"""Of clients that show no secret, but prove that they have a key."""
 _LISTS = ("redirect_uris", "grant_types", "response_types", "contacts")
 
 
@@ -40,16 +42,31 @@ def read_metadata(document: dict[str, Any]) -> dict[str, Any]:
     return metadata
 
 
+def can_be_public(document: dict[str, Any]) -> bool:
+    """Whether a client gets its tokens without proving who it is, where nobody asks it to; ChatGPT would rather sign.
+
+    ``token_endpoint_auth_methods_supported`` of a client is of OpenID Connect Relying Party Metadata Choices 1.0.
+    """
+    method = document.get("token_endpoint_auth_method")
+    methods = document.get("token_endpoint_auth_methods_supported")
+    is_offered = isinstance(methods, list) and "none" in methods
+    return method in (None, "none") or (method in _KEY_METHODS and is_offered)
+
+
 def read_redirect_uris(metadata: dict[str, Any]) -> tuple[str, ...]:
-    """Where people may be sent back to; ValueError says what is wrong with one."""
+    """Where people may be sent back to; ValueError says what is wrong with one.
+
+    One of a scheme of its own is left out where there are others: clients such as Cursor name both, and use either.
+    """
     uris: list[str] = metadata.get("redirect_uris", [])
     if not uris:
         raise ValueError("redirect_uris names no place to go back to")
     if len(uris) > MOST_REDIRECT_URIS:
         raise ValueError(f"redirect_uris names more than {MOST_REDIRECT_URIS} places")
-    for uri in uris:
+    usable = [uri for uri in uris if not has_own_scheme(uri)]
+    for uri in usable or uris:
         check_redirect_uri(uri)
-    return tuple(uris)
+    return tuple(usable)
 
 
 def read_name(metadata: dict[str, Any], redirect_uris: tuple[str, ...]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from orgserver.model.access.people import OAuthClient
-from orgserver.oauth.clients.metadata import read_metadata, read_name, read_redirect_uris
+from orgserver.oauth.clients.metadata import can_be_public, read_metadata, read_name, read_redirect_uris
 from orgserver.oauth.urls import CheckedUrl
 
 PREFIX = "https://"
@@ -18,7 +18,7 @@ def read_client(document: dict[str, Any], url: CheckedUrl) -> tuple[OAuthClient,
         raise ValueError("client_id is not the URL that it was read from")
     if any(name.startswith("client_secret") for name in document):
         raise ValueError("it holds a secret, which everybody can read there")
-    if document.get("token_endpoint_auth_method", "none") != "none":
+    if not can_be_public(document):
         raise ValueError("token_endpoint_auth_method is not none: only public clients are served")
     metadata = read_metadata(document)
     if "client_name" not in metadata:

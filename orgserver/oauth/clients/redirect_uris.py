@@ -24,6 +24,7 @@ _URI = re.compile(
 _LOOPBACK = re.compile(
     r"http://(?P<host>localhost|127\.0\.0\.1|\[::1\])(?::(?P<port>[1-9][0-9]{0,4}))?(?P<rest>(?:[/?].*)?)"
 )
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=:)")
 _DOTS = re.compile(r"(?:\.|%2e){1,2}", re.IGNORECASE)
 _OURS = frozenset({"code", "state", "iss", "error", "error_description", "error_uri"})
 """Parameters that an answer has: one that is there already would be there twice."""
@@ -45,6 +46,12 @@ def check_redirect_uri(text: str) -> None:
         raise ValueError("a redirect URI's path has no steps . and ..")
     if any(name in _OURS for name, _ in parse_qsl(parts["query"] or "", keep_blank_values=True)):
         raise ValueError("a redirect URI's query has no parameter that the answer adds")
+
+
+def has_own_scheme(text: str) -> bool:
+    """Whether it is of a scheme that programs claim, as ``cursor://`` is: any other program may claim it, too."""
+    scheme = _SCHEME.match(text)
+    return scheme is not None and scheme[0].lower() not in DEFAULT_PORTS
 
 
 def is_same_redirect(requested: str, registered: str) -> bool:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from orgserver.oauth.clients.metadata import read_metadata, read_redirect_uris
+from orgserver.oauth.clients.metadata import can_be_public, read_metadata, read_redirect_uris
 
-_KEY_METHODS = ("private_key_jwt", "tls_client_auth", "self_signed_tls_client_auth")
-"""Of clients that show no secret, but prove that they have a key: none of them would do so where nobody asks."""
+_SECRET_METHODS = ("client_secret_basic", "client_secret_post", "client_secret_jwt")
+"""Of clients that ask for a secret, and get on without one."""
 
 
 class RegistrationRefused(Exception):
@@ -20,8 +20,8 @@ class RegistrationRefused(Exception):
 
 
 def read_registration(document: dict[str, Any]) -> dict[str, Any]:
-    """What a client is registered with: what it asks for, and ``none`` in place of any secret (RFC 7591 §3.2.1)."""
-    if document.get("token_endpoint_auth_method") in _KEY_METHODS:
+    """What a client is registered with: what it asks for, as far as it is offered (RFC 7591 §3.2.1)."""
+    if not can_be_public(document) and document["token_endpoint_auth_method"] not in _SECRET_METHODS:
         raise RegistrationRefused("invalid_client_metadata", "only public clients are served")
     if "jwks" in document and "jwks_uri" in document:  # RFC 7591 §2
         raise RegistrationRefused("invalid_client_metadata", "jwks and jwks_uri exclude each other")
@@ -30,8 +30,8 @@ def read_registration(document: dict[str, Any]) -> dict[str, Any]:
     except ValueError as error:
         raise RegistrationRefused("invalid_client_metadata", str(error)) from None
     try:
-        read_redirect_uris(metadata)
+        redirect_uris = read_redirect_uris(metadata)
     except ValueError as error:
         raise RegistrationRefused("invalid_redirect_uri", str(error)) from None
     metadata.pop("client_id", None)  # it is ours to choose
-    return metadata | {"token_endpoint_auth_method": "none"}
+    return metadata | {"redirect_uris": list(redirect_uris), "token_endpoint_auth_method": "none"}

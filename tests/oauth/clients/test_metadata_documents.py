@@ -44,7 +44,22 @@ def test_a_document_is_a_client() -> None:
         ({"client_secret_expires_at": 0}, "a secret"),
         ({"token_endpoint_auth_method": "client_secret_post"}, "only public clients"),
         ({"token_endpoint_auth_method": "private_key_jwt"}, "only public clients"),
-        ({"token_endpoint_auth_method": None}, "only public clients"),
+        ({"token_endpoint_auth_method": "private_key_jwt", "token_endpoint_auth_methods_supported": "none"}, "public"),
+        (
+            {
+                "token_endpoint_auth_method": "private_key_jwt",
+                "token_endpoint_auth_methods_supported": ["private_key_jwt"],
+            },
+            "only public clients",
+        ),
+        (
+            {
+                "token_endpoint_auth_method": "client_secret_post",
+                "token_endpoint_auth_methods_supported": ["none", "client_secret_post"],
+            },
+            "only public clients",
+        ),
+        ({"token_endpoint_auth_method": ["none"]}, "only public clients"),
         ({"grant_types": ["refresh_token"]}, "grant_types does not hold authorization_code"),
         ({"response_types": ["token"]}, "response_types does not hold code"),
         ({"client_name": ...}, "client_name is missing"),
@@ -53,7 +68,10 @@ def test_a_document_is_a_client() -> None:
         ({"redirect_uris": []}, "no place to go back to"),
         ({"redirect_uris": "https://app.example.com/cb"}, "redirect_uris is no list of texts"),
         ({"redirect_uris": [1]}, "redirect_uris is no list of texts"),
-        ({"redirect_uris": ["https://app.example.com/cb", "cursor://cb"]}, "begins with https://"),
+        ({"redirect_uris": ["cursor://cb", "app.example:/cb"]}, "begins with https://"),
+        ({"redirect_uris": ["https://app.example.com/cb", "HTTPS://app.example.com/cb"]}, "begins with https://"),
+        ({"redirect_uris": ["https://app.example.com/cb", "app.example.com/cb"]}, "begins with https://"),
+        ({"redirect_uris": ["https://app.example.com/cb", "http://app.example.com/cb"]}, "https, but for http to"),
         ({"redirect_uris": [f"https://app.example.com/{each}" for each in range(21)]}, "more than 20"),
         ({"contacts": ["x" * 16_384]}, "more than 16 KiB"),
     ],
@@ -61,6 +79,23 @@ def test_a_document_is_a_client() -> None:
 def test_what_is_no_client_for_us_says_why(more: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         read(**more)
+
+
+def test_a_client_that_would_rather_sign_is_one_where_it_can_do_without() -> None:
+    client, _ = read(  # as ChatGPT describes itself
+        token_endpoint_auth_method="private_key_jwt",
+        token_endpoint_auth_methods_supported=["none", "private_key_jwt"],
+        token_endpoint_auth_signing_alg="RS256",
+        jwks_uri="https://app.example.com/oauth/jwks.json",
+    )
+
+    assert client.client_id == URL
+
+
+def test_schemes_of_programs_are_left_out_where_there_are_others() -> None:
+    client, _ = read(redirect_uris=["mcpjam://oauth/callback", "https://app.example.com/cb", "javascript:alert(1)"])
+
+    assert client.redirect_uris == ("https://app.example.com/cb",)
 
 
 def test_a_name_is_one_short_line() -> None:

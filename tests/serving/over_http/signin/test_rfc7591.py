@@ -145,7 +145,14 @@ async def test_no_client_gets_a_secret(server: Server, method: Any) -> None:
     assert response.json()["token_endpoint_auth_method"] == "none" and "secret" not in response.text
 
 
-@pytest.mark.parametrize("method", ["private_key_jwt", "tls_client_auth"])
+async def test_a_client_that_can_do_without_its_key_is_told_that_nobody_asks(server: Server) -> None:
+    methods = {"token_endpoint_auth_methods_supported": ["none", "private_key_jwt"]}
+
+    response = await server.register(token_endpoint_auth_method="private_key_jwt", **methods)
+    assert (response.status_code, response.json()["token_endpoint_auth_method"]) == (201, "none")
+
+
+@pytest.mark.parametrize("method", ["private_key_jwt", "tls_client_auth", "other", 7, [["none"]], {}])
 async def test_a_client_that_would_prove_that_it_has_a_key_is_told_that_nobody_asks(
     server: Server, method: str
 ) -> None:
@@ -157,7 +164,7 @@ async def test_a_client_that_would_prove_that_it_has_a_key_is_told_that_nobody_a
 
 # §2: clients that use redirects MUST register where to; §5: by https, or on the person's own computer.
 async def test_a_redirect_uri_that_nobody_may_have_is_refused_and_on_record(server: Server) -> None:
-    several = [..., [], None, [CALLBACK, "javascript:alert(1)"], *([uri] for uri in REFUSED)]
+    several = [..., [], None, ["cursor://x", "x:y"], [CALLBACK, "http://x.example/cb"], *([uri] for uri in REFUSED)]
 
     for uris in several:
         await assert_refused(server, await server.register(redirect_uris=uris), "invalid_redirect_uri")
@@ -169,6 +176,19 @@ async def test_a_redirect_uri_that_nobody_may_have_is_refused_and_on_record(serv
             "INVALID_REDIRECT_URI", "auth:invalid-redirect-uri", "denied",
         )  # fmt: skip
         assert f"source:{SOURCE}" in entry.fields and any(field.startswith("reason:") for field in entry.fields)
+
+
+# §3.2.1: as Cursor registers, which uses any of the three.
+async def test_a_client_that_has_a_scheme_of_its_own_too_is_registered_without_it(server: Server) -> None:
+    hosted, local = "https://www.cursor.com/agents/mcp/oauth/callback", "http://localhost:8787/callback"
+
+    answer = (
+        await server.register(redirect_uris=["cursor://anysphere.cursor-mcp/oauth/callback", hosted, local])
+    ).json()
+
+    assert answer["redirect_uris"] == [hosted, local]
+    client = await server.clients.find(answer["client_id"])
+    assert client.redirect_uris == (hosted, local)
 
 
 async def test_redirect_uris_are_registered_to_the_letter(server: Server) -> None:
