@@ -7,7 +7,8 @@ Salesforce guarantees no order without ORDER BY, and none among equals (SOQL and
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 from orgserver.salesforce.soql import tree
 
@@ -19,8 +20,7 @@ _FIELDS_LIMIT = 200
 _PLACE = re.compile(r"ERROR at Row:(\d{1,9}):Column:(\d{1,9})")
 
 
-@dataclass(frozen=True, slots=True)
-class RowQuery:
+class RowQuery(msgspec.Struct, frozen=True):
     """A query of rows whose order is total."""
 
     ordered: str

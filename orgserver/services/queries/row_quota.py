@@ -7,9 +7,11 @@ tells is not limited.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
+
+from msgspec import structs
 
 from orgserver.model.errors import InvalidArgument
 from orgserver.model.results import FieldValues
@@ -59,7 +61,7 @@ class RowQuota:
         most = self.row_limit + 1
         if rows is None or not self.is_limited or (rows.limit is not None and rows.limit <= most):
             return rows
-        return replace(rows, limit=most)
+        return structs.replace(rows, limit=most)
 
     def take(self, records: list[FieldValues]) -> tuple[list[FieldValues], int, bool]:
         """As many of some records as may be given, how many rows they are, and whether anything was left out."""
