@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from orgserver.model.errors import CallError, Category, Rejected, StaleToken, Unanswered
 from orgserver.model.names import is_field_path
@@ -67,6 +67,8 @@ _SERVER_ERROR = 500
 _LONGEST_WAIT = 86_400.0
 """In seconds; beyond it the exact time says nothing more."""
 _SHOWN = 10
+_ENTRY_MEMBERS = frozenset({"errorCode", "statusCode", "message"})
+"""An entry has one of them."""
 _ID = re.compile(r"[0-9A-Za-z]{15}(?:[0-9A-Za-z]{3})?")
 DUPLICATES = "DUPLICATES_DETECTED"
 MAX_FIELDS = 50
@@ -94,9 +96,8 @@ class Duplicates:
         return (same if self.ids else "look for the record that is there already") + _ALLOWED[self.allow_save]
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorEntry:
-    """One thing that is wrong."""
+class ErrorEntry(NamedTuple):
+    """One thing that is wrong; a reply may hold thousands."""
 
     code: str | None
     message: str
@@ -247,7 +248,7 @@ def _describe_entry(entry: ErrorEntry) -> str:
 
 
 def _is_entry(value: Any) -> bool:
-    return isinstance(value, dict) and any(name in value for name in ("errorCode", "statusCode", "message"))
+    return isinstance(value, dict) and not _ENTRY_MEMBERS.isdisjoint(value)
 
 
 def _entry(error: dict[str, Any]) -> ErrorEntry:
