@@ -7,6 +7,7 @@ is then read a part at a time (``large_json``), so that no single step holds the
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -41,7 +42,7 @@ _EACH = 64
 """A list without items, a name, a short text or a number, with its place in what is around it."""
 _OBJECT = 232
 """An object with one to five names."""
-_SCANNED = 256 * 1024
+_SCANNED = 64 * 1024
 _WIDE = (*(bytes([first]) for first in range(0xF0, 0xF5)), b"\\ud", b"\\uD")
 """What begins a character that takes four bytes in a Python text, and with it every other of that text."""
 _LONGEST_SIGN = 3
@@ -121,7 +122,7 @@ def parse_json(content: bytes, rest: Rest | None = None, containers: LargeContai
     """The value of a JSON text; ValueError where it is none, among them TooDeep and TooCostly."""
     if len(content) > PIECE:
         _check_cost(content, rest)
-        return LargeReader(_to_utf8(content), rest, containers=containers).read()
+        return LargeReader(_to_utf8(content, rest), rest, containers=containers).read()
     body = read_value(content)
     # what opens fewer lists and objects than may be inside of each other, in its texts too, cannot be too deep
     if content.count(b"[") + content.count(b"{") > MAX_DEPTH and is_too_deep(body):
@@ -129,14 +130,21 @@ def parse_json(content: bytes, rest: Rest | None = None, containers: LargeContai
     return body
 
 
-def _to_utf8(content: bytes) -> bytes:
+def _to_utf8(content: bytes, rest: Rest | None) -> bytes:
     """A text without its byte order mark; in UTF-8 also where it came in another form that JSON once allowed."""
     if content.startswith(_BOM):
         return content[len(_BOM) :]
     encoding = json.detect_encoding(content[:_LONGEST_BOM])
     if encoding == "utf-8":
         return content
-    return content.decode(encoding, "surrogatepass").encode("utf-8", "surrogatepass")
+    decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
+    parts = []
+    for piece in _pieces(content):
+        parts.append(decoder.decode(piece).encode("utf-8", "surrogatepass"))
+        if rest is not None:
+            rest()
+    parts.append(decoder.decode(b"", final=True).encode("utf-8", "surrogatepass"))
+    return b"".join(parts)
 
 
 def _check_cost(content: bytes, rest: Rest | None) -> None:

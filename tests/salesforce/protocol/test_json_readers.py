@@ -164,3 +164,15 @@ def test_attributes_go_from_a_row_in_place_as_they_do_from_a_copy(row: dict[str,
     same = remove_attributes(row)
     assert same is row
     assert repr(same) == repr(expected)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("end", ["", "\ud83d", "\ude00x", "é"], ids=ascii)
+def test_a_large_text_in_another_form_of_unicode_is_read_as_python_reads_it(encoding: str, end: str) -> None:
+    """Whatever stands where one of the pieces ends in which it is brought to UTF-8: half a surrogate pair, too."""
+    for number in range(4):
+        text = json.dumps(["x" * number + "\U0001f600" * 40_000 + end, 1], ensure_ascii=False)
+        content = text.encode(encoding, "surrogatepass")
+        assert bodies.parse_json(content) == json.loads(content)
+        with pytest.raises(ValueError, match="utf-"):
+            bodies.parse_json(content[:-1])
