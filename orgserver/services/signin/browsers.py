@@ -36,7 +36,9 @@ _COOKIE_BYTES = 32
 class AuthorizationUrls(Protocol):
     """As much of the identity provider as begins a sign-in."""
 
-    async def make_authorization_url(self, *, state: str, nonce: str, verifier: Secret, fresh: bool) -> str:
+    async def make_authorization_url(
+        self, *, state: str, nonce: str, verifier: Secret, fresh: bool, offline: bool
+    ) -> str:
         """Where a person signs in."""
 
 
@@ -82,7 +84,7 @@ class Browsers:
         state, nonce, verifier = (secrets.token_urlsafe(_COOKIE_BYTES) for _ in range(3))
         request = SignInRequest(new_id(), "me", nonce, Secret(verifier), purpose)
         url = await self._provider.make_authorization_url(
-            state=state, nonce=nonce, verifier=request.verifier, fresh=purpose == "approve"
+            state=state, nonce=nonce, verifier=request.verifier, fresh=purpose == "approve", offline=False
         )
         add = partial(
             self._requests.add_in,

@@ -20,8 +20,11 @@ class UrlsAlone:
     def __init__(self) -> None:
         self.asked: list[dict[str, object]] = []
 
-    async def make_authorization_url(self, *, state: str, nonce: str, verifier: Secret, fresh: bool) -> str:
-        self.asked.append({"state": state, "nonce": nonce, "verifier": verifier.reveal(), "fresh": fresh})
+    async def make_authorization_url(
+        self, *, state: str, nonce: str, verifier: Secret, fresh: bool, offline: bool
+    ) -> str:
+        asked = {"state": state, "nonce": nonce, "verifier": verifier.reveal(), "fresh": fresh, "offline": offline}
+        self.asked.append(asked)
         return f"{ISSUER}/authorize?state={state}"
 
 

@@ -79,7 +79,7 @@ async def test_a_sign_in_is_bound_to_its_browser_and_to_a_proof_key(app, browser
 
     (asked,) = urls.asked
     assert url.endswith(asked["state"])
-    assert asked["fresh"] is fresh
+    assert (asked["fresh"], asked["offline"]) == (fresh, False)
     assert len({asked["state"], asked["nonce"], asked["verifier"]}) == 3
     assert all(len(asked[each]) == 43 for each in ("state", "nonce", "verifier"))
     requests = Requests(app.store.cursors, app.store.id)
