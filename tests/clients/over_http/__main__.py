@@ -3,8 +3,8 @@
 The Python and TypeScript SDKs, Vercel's AI SDK, the Inspector's command line, Claude Code and Codex (with a stand-in for
 their models) and Gemini; straight, with TLS of the server's own, and through nginx and Caddy, set up by the files of
 ``packaging/proxies``, which have the TLS. Beside them somebody without a key, somebody with forged headers, and somebody
-who goes away in the middle of a call. It needs npm with its registry in reach, and nginx and Caddy on the path; what is
-missing is told.
+who goes away in the middle of a call. Before them a person signs in, by our client of OpenID Connect, at npm's
+oidc-provider. It needs npm with its registry in reach, and nginx and Caddy on the path; what is missing is told.
 
 ``--packages FOLDER`` uses, or fills, a folder that stays; doors (``straight tls nginx caddy``) as arguments choose. The
 exit code is 0 if every session went through.
@@ -28,6 +28,7 @@ from orgserver.cli.orgs.pretend_orgs import register
 from orgserver.cli.process import operator
 from orgserver.config import read_settings
 from orgserver.model.audit import EntryFilter
+from orgserver.oauth.provider.refusals import GrantEnded, ProviderRefused, ProviderUnavailable
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
 from orgserver.services.people.requests import KeyChanges
@@ -35,6 +36,7 @@ from tests.clients.npm import Packages, install
 from tests.people import principal_changes
 
 from .doors import DOORS, is_there
+from .identity_provider import sign_in_at_oidc_provider
 from .sessions import (
     Visit,
     ai_sdk,
@@ -52,6 +54,7 @@ from .sessions import (
 NEEDED = (
     "@modelcontextprotocol/sdk", "@modelcontextprotocol/inspector", "@ai-sdk/mcp", "zod",
     "@anthropic-ai/claude-code", "@openai/codex", "@google/gemini-cli",
+    "oidc-provider",
 )  # fmt: skip
 SESSIONS: tuple[Callable[[Visit], Awaitable[None]], ...] = (
     strangers, forger, python_sdk, gone, typescript_sdk, ai_sdk, inspector, claude_code, codex, gemini,
@@ -86,6 +89,7 @@ def main() -> int:
 
 async def _play(folder: Path, where: Path, doors: list[str]) -> int:
     packages = await install(where, NEEDED)
+    is_signed_in = await _sign_in(packages)
     outcomes: dict[str, list[bool]] = {}
     async with _ground(folder / "home") as ground:
         for name in doors:
@@ -97,7 +101,20 @@ async def _play(folder: Path, where: Path, doors: list[str]) -> int:
         await _show_audit(ground.home)
     for name, went_well in outcomes.items():
         print(f"{name:<10} {sum(went_well)} of {len(SESSIONS)} sessions went through")
-    return 0 if all(all(went_well) for went_well in outcomes.values()) else 1
+    print(f"sign-in    {'went' if is_signed_in else 'did not go'} through")
+    return 0 if is_signed_in and all(all(went_well) for went_well in outcomes.values()) else 1
+
+
+async def _sign_in(packages: Packages) -> bool:
+    """Be the client of an identity provider that nobody here wrote."""
+    print("\n==== oidc-provider", flush=True)
+    try:
+        async with asyncio.timeout(_LONGEST):
+            await sign_in_at_oidc_provider(packages)
+    except (AssertionError, KeyError, OSError, TimeoutError, ProviderUnavailable, ProviderRefused, GrantEnded) as error:
+        print(f"FAILED: {error!r}")
+        return False
+    return True
 
 
 async def _visit(name: str, ground: Ground, packages: Packages, folder: Path) -> list[bool]:
