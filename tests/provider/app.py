@@ -155,7 +155,10 @@ class Provider:
                 self._state.rotate_key()
             if (login := order.pop("end", None)) is not None:
                 self._state.end_grants(login)
-            self._state.change(order)
+            try:
+                self._state.change(order)
+            except ValueError as error:
+                return Response(str(error), 400)
         return Response(json.dumps(self._state.describe()), media_type="application/json")  # lies may hold NaN
 
 
