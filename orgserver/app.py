@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from orgserver.services.orgs.alerts import Alerts
     from orgserver.services.orgs.import_plan import OrgImport
     from orgserver.services.people.composition import People
+    from orgserver.services.signin.sessions import SignInSessions
     from orgserver.services.undo.restorer import Restorer
 
 logger = logging.getLogger("orgserver.serve")
@@ -85,6 +86,12 @@ class App:
         from orgserver.services.people.composition import make_people  # noqa: PLC0415  # no server on stdio needs it
 
         return make_people(self.store, self.access)
+
+    def sessions(self) -> SignInSessions:
+        """Who is signed in."""
+        from orgserver.services.signin.sessions import SignInSessions  # noqa: PLC0415  # no server on stdio needs it
+
+        return SignInSessions(self.store)
 
     @cached_property
     def keep_alive(self) -> KeepAlive:

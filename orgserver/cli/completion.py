@@ -107,6 +107,14 @@ def selectors(ctx: click.Context, param: click.Parameter, incomplete: str) -> It
     return aliases(ctx, param, incomplete) + forms
 
 
+def sessions(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> Items:
+    """Sessions of sign-in that have not been ended, the newest first."""
+    from orgserver.store import completion_names  # noqa: PLC0415  # as above
+
+    rows = _look_up(completion_names.sessions)
+    return [CompletionItem(id_, help=_words(of)) for id_, of in rows if id_.startswith(incomplete.lower())]
+
+
 def holds(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> Items:
     """Holds on the audit log."""
     from orgserver.store import completion_names  # noqa: PLC0415  # as above

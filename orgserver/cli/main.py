@@ -45,6 +45,8 @@ _COMMANDS = {
     "list-groups": ("orgserver.cli.people.groups", "List the groups, their members and what they are granted."),
     "update-group": ("orgserver.cli.people.groups", "Change who is in a group, and what it is granted."),
     "remove-group": ("orgserver.cli.people.groups", "Remove a group; its members stay."),
+    "list-sessions": ("orgserver.cli.people.sessions", "List who is signed in, from which client."),
+    "revoke-session": ("orgserver.cli.people.sessions", "End sessions: their clients may do nothing any more."),
     "approvals": ("orgserver.cli.serving.approvals", "List what agents asked for and a person must allow."),
     "approve": ("orgserver.cli.serving.approvals", "Let one call of an agent pass, once."),
     "access-report": ("orgserver.cli.audit.access", "Show who may do what where, and when they last did."),

@@ -57,6 +57,16 @@ def groups(database: Path) -> list[str]:
         return [name for (name,) in connection.execute("SELECT name FROM groups ORDER BY name")]
 
 
+def sessions(database: Path) -> list[tuple[str, str]]:
+    """Sessions of sign-in that have not been ended, each with whose it is and from where."""
+    query = (
+        "SELECT id, principal || ' ' || coalesce(client_name, '/me') FROM signin_sessions "
+        "WHERE redeemed_at IS NOT NULL AND ended_at IS NULL ORDER BY id DESC LIMIT 500"
+    )
+    with open_to_read(database) as connection:
+        return connection.execute(query).fetchall()
+
+
 def holds(database: Path) -> list[str]:
     """The names of the holds on the audit log."""
     with open_to_read(database) as connection:

@@ -18,10 +18,12 @@ from orgserver.model.audit import EntryFilter
 from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller
 from orgserver.services.people.requests import GroupChanges, PrincipalChanges
+from orgserver.services.signin.sessions import SignInSessions
 from orgserver.tools.toolsets import TOOLSETS
 from tests import operations
 from tests.cli.shells import Command
 from tests.people import add_principal
+from tests.store.signin.world import World
 
 Offered = Callable[..., list[str]]
 
@@ -207,6 +209,18 @@ async def test_zsh_and_fish_get_what_each_name_is_of(command: Command, app: App,
         (item,) = shell(cli, {}, "orgserver", "_ORGSERVER_COMPLETE").get_completions(["show-org"], "ac")
 
         assert item.help == (await app.registry.one("acme")).name
+
+
+async def test_sessions_that_are_live_are_offered(app: App, caller: Caller, offered: Offered, home: Path) -> None:
+    world = World(app.store)
+    await world.add_people("ada")
+    first, second = await world.sign_in("1"), await world.sign_in("2")
+
+    assert offered("revoke-session", "") == [second, first]
+    assert offered("revoke-session", second.upper()) == [second]
+    await SignInSessions(app.store).end(caller, first)
+    assert offered("revoke-session", second, "") == [second]
+    assert offered("revoke-session", "--principal", "") == offered("list-sessions", "--principal", "a") == ["ada"]
 
 
 async def test_principals_groups_and_selectors_are_offered(
