@@ -1,6 +1,7 @@
 """Client ID metadata documents (the draft of that name, MCP 2026-07-28): read once, within bounds, from public hosts."""
 
 import asyncio
+import html
 import json
 import socket
 import ssl
@@ -21,6 +22,8 @@ from orgserver.store.session import Store
 from orgserver.store.signin import clients as stored_clients
 from tests.conftest import Clock
 from tests.salesforce.test_hosts import BAD
+
+from .world import World
 
 PUBLIC, LOCAL = "https://orgs.example.com", "http://127.0.0.1:8000"
 PATH = "/oauth/client.json"
@@ -391,3 +394,26 @@ async def test_an_id_that_is_no_url_is_of_a_registered_client_or_of_none(clients
     refusal = await clients.find(client_id)
 
     assert isinstance(refusal, ClientRefusal) and refusal.code == "UNKNOWN_CLIENT"
+
+
+@pytest.mark.parametrize(
+    ("client_id", "reason"),
+    [
+        ("https://169.254.169.254/latest/meta-data/", "the URL's host is an address, not a name"),
+        ("https://localhost/client.json", "a client's id does not name this machine"),
+        ("https://app.example.com:22/client.json", "a client's id names no port"),
+        ("https://app.example.com/c", "app.example.com is at an address that only this network can reach"),
+    ],
+)
+async def test_people_read_why_and_it_is_on_record(
+    world: World, places: list[Any], monkeypatch: pytest.MonkeyPatch, client_id: str, reason: str
+) -> None:
+    resolve_to(monkeypatch, "10.0.0.1")
+
+    reply = await world.authorize(client_id=client_id)
+    assert (reply.status_code, "location" in reply.headers) == (400, False)
+    assert "description cannot be read" in html.unescape(reply.text) and reason in html.unescape(reply.text)
+    (entry,) = await world.entries()
+    assert (entry.error_code, entry.decision) == ("CLIENT_DOCUMENT", "auth:client-document")
+    assert {f"client:{client_id}", f"reason:{reason}"} <= set(entry.fields)
+    assert places == []

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,10 @@ from starlette.types import Receive, Scope, Send
 from orgserver.model.access.people import OAuthClient
 from orgserver.model.audit import AuditEntry, EntryFilter
 from orgserver.oauth.documents import DocumentFetcher
+from orgserver.servers.signin import open_sign_in
 from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.services.people.auth_failures import AuthFailures
+from orgserver.services.signin.access_tokens import SignedIn
 from orgserver.services.signin.clients import Clients
 from orgserver.services.signin.options import SignInOptions
 from orgserver.serving.http.door import Admitted
@@ -29,7 +31,10 @@ from orgserver.serving.http.signin.register import Registration
 from orgserver.store.session import Store
 from orgserver.store.signin import clients as stored_clients
 from orgserver.store.signin import tables
+from tests.conftest import OpenApp
 from tests.oauth.clients.test_redirect_uris import GOOD, REFUSED
+
+from .world import World
 
 URL = "https://orgs.example.com"
 SOURCE = "192.0.2.7"
@@ -317,3 +322,26 @@ async def test_a_name_is_shown_as_one_short_line(server: Server) -> None:
         answer = (await server.register(client_name=name)).json()
         client = await server.clients.find(answer["client_id"])
         assert client.name == shown
+
+
+# §3.2.1: the id is one that the authorization endpoint knows; where a client returns to is its own (RFC 8252 §7.3).
+async def test_whoever_registered_gets_tokens_by_its_id(opener: Callable[..., Any]) -> None:
+    store = await opener()
+    world = World(store, allow_registration=True)
+    await world.prepare()
+    metadata = {"client_name": "Desktop", "redirect_uris": ["http://localhost:3118/callback"]}
+    client_id = (await world.http.post(REGISTER_PATH, json=metadata)).json()["client_id"]
+    own = {"client_id": client_id, "redirect_uri": "http://localhost:50123/callback"}
+
+    tokens = (await world.token((await world.grant(**own)).form(**own))).json()
+    assert isinstance(await world.check(tokens["access_token"]), SignedIn)
+    await world.close()
+    await store.close()
+
+
+@pytest.mark.parametrize("is_allowed", [True, False])
+async def test_nobody_registers_where_the_operator_has_not_allowed_it(open_again: OpenApp, is_allowed: bool) -> None:
+    options = SignInOptions(URL, "https://idp.example.com", "orgserver", allow_registration=is_allowed)
+
+    async with open_again() as app, open_sign_in(app, options) as sign_in:
+        assert sign_in.endpoints.serves(REGISTER_PATH) == is_allowed

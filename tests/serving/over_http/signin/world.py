@@ -40,10 +40,12 @@ from orgserver.serving.http.signin.endpoints import Endpoint, Endpoints
 from orgserver.serving.http.signin.metadata import (
     AUTHORIZE_PATH,
     METADATA_PATH,
+    REGISTER_PATH,
     REVOKE_PATH,
     TOKEN_PATH,
     answer_metadata,
 )
+from orgserver.serving.http.signin.register import Registration
 from orgserver.serving.http.signin.token import TokenEndpoint
 from orgserver.store.people import changes
 from orgserver.store.session import Store
@@ -122,6 +124,8 @@ class World:
             TOKEN_PATH: Endpoint(token.answer_token, ("POST",), is_page=False),
             REVOKE_PATH: Endpoint(token.answer_revocation, ("POST",), is_page=False),
         }
+        if self.options.allow_registration:
+            endpoints[REGISTER_PATH] = Endpoint(Registration(self.clients, self.failures).answer, ("POST",), False)
         return Endpoints(self.options, endpoints, pages)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
