@@ -17,6 +17,7 @@ from orgserver.services.people.requests import PrincipalChanges
 from orgserver.store.people import changes, records
 from orgserver.store.people.records import PrincipalRecord
 from orgserver.store.session import Store
+from orgserver.store.signin.requests import Requests
 from orgserver.store.signin.sessions import Sessions
 from orgserver.store.transaction import Transaction
 
@@ -44,6 +45,7 @@ class Principals:
     def __init__(self, store: Store, access: Access) -> None:
         self._store = store
         self._access = access
+        self._requests = Requests(store.cursors, store.id, store.database.clock)
         self._sessions = Sessions(store.cursors, store.id, store.database.clock)
 
     async def all(self) -> list[PrincipalRecord]:
@@ -86,6 +88,7 @@ class Principals:
 
         def change(tx: Transaction) -> PrincipalUpdate:
             before = _one_in(tx, name)
+            self._requests.drop_of_principal_in(tx, name)
             changes.remove_principal_in(tx, name)
             return PrincipalUpdate(before, None)
 
@@ -107,8 +110,13 @@ class Principals:
     def _end_sessions_in(
         self, tx: Transaction, caller: Caller, name: str, changed: PrincipalChanges
     ) -> tuple[str, ...]:
-        """End what a principal that is disabled is signed in with, and what was of subjects that it is no longer."""
+        """End what a principal that is disabled is signed in with, and what was of subjects that it is no longer.
+
+        Nobody says yes for it any more to what was begun before.
+        """
         ended: list[str] = []
+        if changed.no_subjects or changed.enabled is False:
+            self._requests.drop_of_principal_in(tx, name)
         for subject in changed.no_subjects:
             ids = self._sessions.end_of_subject_in(tx, subject, NO_SUBJECT)
             self._record_ends_in(tx, caller, name, ids, NO_SUBJECT)

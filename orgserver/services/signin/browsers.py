@@ -18,9 +18,11 @@ from orgserver.model.access.principals import Principal
 from orgserver.model.audit import Action
 from orgserver.model.digests import digest_text
 from orgserver.model.names import new_id
+from orgserver.model.orgs import Caller
 from orgserver.model.secret import Secret
 from orgserver.services.people.identities import Identities
 from orgserver.services.signin.entries import record_in
+from orgserver.services.signin.sessions import record_groups_in
 from orgserver.store.session import Store
 from orgserver.store.signin.requests import Requests, SignInRequest
 from orgserver.store.signin.rows import Session
@@ -98,9 +100,10 @@ class Browsers:
         """Sign out, on record."""
 
         def end_in(tx: Transaction) -> None:
-            if self._sessions.end_in(tx, session.id, "signed out"):
-                name = session.principal.name
-                record_in(tx, self._store.audit, name, Action.KEY, SIGN_OUT, facts={"session": session.id})
+            name, log = session.principal.name, self._store.audit
+            with record_groups_in(tx, log, Caller(session.principal, "http"), SIGN_OUT, name):
+                if self._sessions.end_in(tx, session.id, "signed out"):
+                    record_in(tx, log, name, Action.KEY, SIGN_OUT, facts={"session": session.id})
 
         await self._store.database.write(end_in)
 

@@ -22,10 +22,10 @@ from orgserver.services.signin.clients import Clients
 from orgserver.services.signin.consents import Consents
 from orgserver.services.signin.options import SignInOptions
 from orgserver.services.signin.protocol import Protocol
+from orgserver.services.signin.sessions import SignInSessions
 from orgserver.store.session import Store
 from orgserver.store.signin.requests import Requests
 from orgserver.store.signin.sessions import Sessions
-from orgserver.store.signin.sweep import sweep_in
 
 logger = logging.getLogger("orgserver.signin")
 
@@ -74,9 +74,10 @@ def make_sign_in(
 
 async def sweep_now_and_then(store: Store) -> None:
     """Each minute, take out what is over; for as long as a server runs."""
+    sessions = SignInSessions(store)
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
         try:
-            await store.database.write(sweep_in)
+            await sessions.sweep()
         except StoreError as error:
             logger.warning("what is over of sign-ins is taken out later: %s", error)

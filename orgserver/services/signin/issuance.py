@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from orgserver.model.access.bearer_tokens import ACCESS, CODE, REFRESH, is_token, make_token
+from orgserver.model.access.principals import Principal
 from orgserver.model.audit import Action
 from orgserver.model.digests import digest_text
+from orgserver.model.orgs import Caller
 from orgserver.model.secret import Secret
 from orgserver.services.signin.entries import record_in
 from orgserver.services.signin.options import SignInOptions
+from orgserver.services.signin.sessions import record_groups_in
 from orgserver.store.audit.log import AuditLog
 from orgserver.store.people import claims
 from orgserver.store.people.changes import is_enabled_in
@@ -133,8 +136,10 @@ class Issuance:
 
     def end_session(self, session: Session, why: str, tool: str = "sign-in") -> None:
         """End one, on record; one that is over stays as it is."""
-        if self._sessions.end_in(self._tx, session.id, why):
-            self._record(session, Action.KEY, tool, ended=why)
+        caller = Caller(Principal(session.principal), "http")
+        with record_groups_in(self._tx, self._log, caller, tool, session.principal):
+            if self._sessions.end_in(self._tx, session.id, why):
+                self._record(session, Action.KEY, tool, ended=why)
 
     def set_groups(self, principal: str, values: Iterable[str]) -> None:
         """Have a principal follow the claim that holds groups, on record."""

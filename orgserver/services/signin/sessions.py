@@ -11,6 +11,7 @@ from orgserver.model.errors import PeopleError
 from orgserver.model.orgs import Caller
 from orgserver.services.people import differences
 from orgserver.services.people.differences import Update
+from orgserver.store.audit.log import AuditLog
 from orgserver.store.people import claims, records
 from orgserver.store.session import Store
 from orgserver.store.signin import sweep
@@ -65,7 +66,7 @@ class SignInSessions:
     def _sweep_in(self, tx: Transaction) -> int:
         count = sweep.sweep_in(tx)
         for principal in sweep.principals_without_session_in(tx):
-            with record_groups_in(tx, self._store, _NOBODY, SIGN_IN, principal):
+            with record_groups_in(tx, self._store.audit, _NOBODY, SIGN_IN, principal):
                 claims.clear_in(tx, principal)
         return count
 
@@ -77,7 +78,7 @@ def end_in(
     session = sessions.find_in(tx, session_id)
     if session is None:
         return False
-    with record_groups_in(tx, store, caller, tool, session.principal):
+    with record_groups_in(tx, store.audit, caller, tool, session.principal):
         if not sessions.end_in(tx, session_id, why):
             return False
         record = store.audit.record_in
@@ -86,11 +87,11 @@ def end_in(
 
 
 @contextmanager
-def record_groups_in(tx: Transaction, store: Store, caller: Caller, tool: str, principal: str) -> Iterator[None]:
+def record_groups_in(tx: Transaction, log: AuditLog, caller: Caller, tool: str, principal: str) -> Iterator[None]:
     """Put on record which groups a principal is in after what is done within, if they are others."""
     find: Callable[[], records.PrincipalRecord | None] = partial(records.principal_in, tx, principal)
     before = find()
     yield
     after = find()
     if before is not None and after is not None and before != after:
-        differences.record_in(tx, store.audit.record_in, caller, tool, Update(before, after))
+        differences.record_in(tx, log.record_in, caller, tool, Update(before, after))

@@ -162,6 +162,10 @@ class Requests:
         """Forget one."""
         tx.connection.execute(delete(_requests).where(_requests.c.id == request_id))
 
+    def drop_of_principal_in(self, tx: Transaction, principal: str) -> None:
+        """Forget those at consent that a principal is asked for: whoever came may not be it any more."""
+        tx.connection.execute(delete(_requests).where(_requests.c.principal == principal))
+
     def _read(
         self, row: Row[Any] | None, browser_digest: bytes | None, now: int, stage: Stage
     ) -> SignInRequest | RequestRefusal:

@@ -17,8 +17,9 @@ from orgserver.services.signin.sessions import SIGN_OUT, SIGNED_OUT, SignInSessi
 from orgserver.store.backup import copy
 from orgserver.store.people import claims
 from orgserver.store.signin import tables, tokens
+from orgserver.store.signin.requests import RequestRefusal
 from tests.conftest import OpenApp
-from tests.store.signin.world import HOUR, ISSUER, World
+from tests.store.signin.world import BROWSER, HOUR, ISSUER, World
 
 OPERATOR = Caller(Principal("local:op"), "cli")
 
@@ -137,6 +138,21 @@ async def test_taking_a_subject_back_ends_what_it_signed_in_with(app: App, world
 
     assert update.ended_sessions == (first,)
     assert (f"session:{first}", f"why:{NO_SUBJECT}") in {each.fields for each in await entries(app, "update-principal")}
+
+
+@pytest.mark.parametrize("change", ["disable", "subject", "remove"])
+async def test_nobody_consents_for_a_principal_that_they_are_no_longer(app: App, world: World, change: str) -> None:
+    request_id = await world.await_consent()
+    if change == "remove":
+        await app.people.principals.remove(OPERATOR, "ada")
+    elif change == "disable":
+        await app.people.principals.update(OPERATOR, "ada", PrincipalChanges(enabled=False))
+    else:
+        changes = PrincipalChanges(no_subjects=(Subject(ISSUER, "ada"),))
+        await app.people.principals.update(OPERATOR, "ada", changes)
+
+    finish = world.requests.finish_in
+    assert await world.write(lambda tx: finish(tx, request_id, BROWSER)) is RequestRefusal.UNKNOWN
 
 
 async def test_an_update_that_is_refused_ends_no_session(app: App, world: World) -> None:
