@@ -21,23 +21,20 @@ from orgserver.model.errors import ConfigError
 from orgserver.model.names import Alias, alias, split_list
 from orgserver.model.secret import Secret
 
-SECRET_NAMES = ("master_key", "client_secret", "refresh_token")
+SECRET_NAMES = ("master_key", "client_secret", "refresh_token", "signin_client_secret")
 """Settings that a file in plain text may not hold."""
 
 FILE_NAME = "config.toml"
 _PREFIX = "ORGSERVER_"
 INPUTS = frozenset({"client_id", "client_secret", "refresh_token"})
 """What ``add-org`` takes from the environment; no settings of a file."""
-LATER = frozenset({
-    "signin_issuer", "signin_client_id", "signin_client_secret", "signin_new", "signin_groups_claim",
-})  # fmt: skip
-"""Settings that this version does not act on: whoever sets one must know."""
 FILE_ONLY = frozenset({"unattended", "alert_command"})
 """Settings that ``config.toml`` alone can hold: whoever starts a command sets its environment."""
 _SERVICE = re.compile(r"ORGSERVER_(?:SERVICE_(?:HOST|PORT)(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP)\w*)?)")
 """What Kubernetes and Docker set for a service called ``orgserver``."""
 _ALIKE = 0.6
 _ENVIRONMENT = "the environment"
+_TAKEN_OUT = ("master_key", "signin_client_secret")
 _MEND = "correct the variable, or unset it"
 
 
@@ -77,6 +74,13 @@ class Settings(BaseModel):
     alert_command: tuple[str, ...] | None = Field(None, min_length=1)
     """A program and its arguments that gets each change of an org's state; only ``config.toml`` can name it."""
 
+    signin_issuer: str | None = None
+    """The company's OpenID Connect provider, at which people sign in; its name to the letter."""
+    signin_client_id: str | None = None
+    signin_new: Literal["refuse", "create"] = "refuse"
+    signin_groups_claim: str | None = None
+
+    signin_client_secret: SecretStr | None = Field(None, repr=False)
     master_key: SecretStr | None = Field(None, repr=False)
 
     @field_validator("master_key_command", mode="before")
@@ -118,6 +122,12 @@ class Settings(BaseModel):
             raise ValueError("ORGSERVER_LEASE_SECONDS must be longer than ORGSERVER_TOKEN_SECONDS")
         return self
 
+    @model_validator(mode="after")
+    def _sign_in_is_whole(self) -> Self:
+        if (self.signin_issuer is None) != (self.signin_client_id is None):
+            raise ValueError("ORGSERVER_SIGNIN_ISSUER and ORGSERVER_SIGNIN_CLIENT_ID go together")
+        return self
+
     @property
     def database_file(self) -> Path:
         """The SQLite file; ConfigError for a URL this version cannot serve."""
@@ -138,6 +148,11 @@ class Settings(BaseModel):
             )
         return Path(path)
 
+    def take_signin_secret(self) -> Secret | None:
+        """Give the secret that this server has at the identity provider."""
+        secret = self.signin_client_secret
+        return Secret(secret.get_secret_value()) if secret is not None else None
+
     def take_master_key(self) -> Secret | None:
         """Give the key that the environment held."""
         return Secret(self.master_key.get_secret_value()) if self.master_key is not None else None
@@ -156,7 +171,7 @@ def read_settings(
     *,
     unknown: list[str] | None = None,
 ) -> Settings:
-    """Read the settings; the master key is taken out of the environment, so that no child inherits it.
+    """Read the settings; secrets are taken out of the environment, so that no child inherits them.
 
     Raises ConfigError naming each setting that is wrong, never its value; and before a byte of ``config.toml`` is used,
     where somebody else may change it: it can name the program that prints the key. A key of the file that is no
@@ -179,7 +194,8 @@ def read_settings(
             dict.fromkeys(in_file, str(file)) | dict.fromkeys(environment, _ENVIRONMENT) | dict.fromkeys(flags, "")
         )
         raise _invalid(error, sources) from None
-    environ.pop("ORGSERVER_MASTER_KEY", None)
+    for name in _TAKEN_OUT:
+        environ.pop(_variable(name), None)
     return settings
 
 
@@ -271,8 +287,6 @@ def _explain_name(where: str, name: str, settings: Collection[str], prefix: str)
     """Why a name is no setting, and which was probably meant."""
     if prefix and name in FILE_ONLY:
         return f"{where}: {name} is read from config.toml only, and this is not acted on"
-    if name in LATER:
-        return f"{where}: this version does not act on it"
     near = get_close_matches(name, sorted(settings), n=1, cutoff=_ALIKE)
     if not near:
         return f"{where} is no setting"

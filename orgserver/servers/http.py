@@ -6,9 +6,10 @@ import asyncio
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from orgserver.app import App
 from orgserver.model.access.principals import Principal
@@ -36,6 +37,10 @@ from orgserver.serving.server import build_server_and_calls
 from orgserver.serving.shutdown import Ending
 from orgserver.telemetry.prometheus import PrometheusMetrics
 from orgserver.tools import toolsets
+
+if TYPE_CHECKING:
+    from orgserver.servers.signin import OpenSignIn
+    from orgserver.services.signin.options import SignInOptions
 
 logger = logging.getLogger("orgserver.serve")
 
@@ -104,14 +109,45 @@ async def _http_app(
     """What answers requests, from their door to their tools."""
     server, tool_calls = build_server_and_calls(app.services, caller_of_request, app.access.scope)
     record_refusal = partial(record_unreadable, app.services)
-    challenges = Challenges(options.issuer)
+    door = Door(options)
+    sign_in = _read_sign_in(app, options, door)
+    issuers = (sign_in.issuer if sign_in is not None else None, options.issuer)
+    challenges = Challenges(*(issuer for issuer in issuers if issuer is not None))
     step_up = StepUp(challenges, app.services, toolsets.of_scope(app.access.scope), options.max_body)
     throttling = Throttling(Limits(options.rate, options.in_flight), app.services, server)
     mcp = McpEndpoint(server, tool_calls, options, record_refusal, trace_members_past_sdk())
-    async with _verifier(app, options) as verifier, mcp.running() as endpoint:
-        authenticator = Authenticator(app.people, challenges, verifier)
-        door = Door(options)
-        yield HttpApp(door, authenticator, throttling, endpoint, challenges, step_up, pages, access_log, label)
+    async with AsyncExitStack() as stack:
+        verifier = await stack.enter_async_context(_verifier(app, options))
+        own = await stack.enter_async_context(_open_sign_in(app, sign_in)) if sign_in is not None else None
+        endpoint = await stack.enter_async_context(mcp.running())
+        yield HttpApp(
+            door,
+            Authenticator(app.people, challenges, verifier, own.services.access_tokens if own is not None else None),
+            throttling,
+            endpoint,
+            challenges,
+            step_up,
+            pages,
+            access_log,
+            label,
+            own.endpoints if own is not None else None,
+            sign_in.me_url if sign_in is not None else None,
+        )
+
+
+def _read_sign_in(app: App, options: HttpOptions, door: Door) -> SignInOptions | None:
+    """What people sign in by; None where no identity provider is set. ConfigError where they cannot."""
+    if app.settings.signin_issuer is None:
+        return None
+    from orgserver.servers.signin import make_options  # noqa: PLC0415  # with Authlib and Jinja: only where it is used
+
+    return make_options(app.settings, options, door.hosts)
+
+
+def _open_sign_in(app: App, options: SignInOptions) -> AbstractAsyncContextManager[OpenSignIn]:
+    from orgserver.servers.signin import open_sign_in  # noqa: PLC0415  # as above
+
+    return open_sign_in(app, options)
 
 
 @asynccontextmanager

@@ -7,17 +7,24 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from urllib.parse import urlsplit
 
 from starlette.types import Receive
 
 from orgserver.app import App
+from orgserver.config import Settings
+from orgserver.model.errors import ConfigError
+from orgserver.model.hosts import is_loopback
+from orgserver.model.text import replace_unsafe
 from orgserver.oauth.documents import DocumentFetcher
 from orgserver.oauth.provider.client import make_provider
+from orgserver.oauth.urls import check_issuer
 from orgserver.salesforce.connections import build_tls_context
 from orgserver.services.signin.composition import SignIn, make_sign_in, sweep_now_and_then
 from orgserver.services.signin.options import CALLBACK_PATH, ME_PATH, SignInOptions
 from orgserver.serving.http.door import Admitted
 from orgserver.serving.http.exchange import Exchange
+from orgserver.serving.http.options import HttpOptions
 from orgserver.serving.http.people.pages import STYLE_PATH, Pages
 from orgserver.serving.http.replies import Reply
 from orgserver.serving.http.signin import metadata
@@ -38,6 +45,36 @@ class OpenSignIn:
 
     services: SignIn
     endpoints: Endpoints
+
+
+def make_options(settings: Settings, options: HttpOptions, names: frozenset[str]) -> SignInOptions:
+    """What sign-in is told; ConfigError where people's browsers or the provider could not trust this server."""
+    assert settings.signin_issuer is not None and settings.signin_client_id is not None  # noqa: S101, PT018  # go together
+    parts = urlsplit(options.url)
+    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+        raise ConfigError(
+            f"people cannot sign in at {options.url}: it is no https",
+            hint="--public-url https://NAME with --trust-proxy, or --tls-cert and --tls-key",
+        )
+    try:
+        check_issuer(settings.signin_issuer)
+    except ValueError as error:
+        raise ConfigError(
+            f"ORGSERVER_SIGNIN_ISSUER {replace_unsafe(settings.signin_issuer)}: {error}",
+            hint="give it to the letter as the provider does, such as https://login.microsoftonline.com/TENANT/v2.0",
+        ) from None
+    return SignInOptions(
+        url=options.url,
+        provider_issuer=settings.signin_issuer,
+        client_id=settings.signin_client_id,
+        client_secret=settings.take_signin_secret(),
+        new=settings.signin_new,
+        groups_claim=settings.signin_groups_claim,
+        match_email=options.match_email,
+        session_hours=options.session_hours,
+        allow_registration=options.allow_registration,
+        names=names,
+    )
 
 
 @asynccontextmanager

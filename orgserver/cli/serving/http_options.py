@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 _LOOPBACK = "127.0.0.1,::1"
+_OF_SIGN_IN = {
+    "allow_registration": "--allow-registration",
+    "match_claim": "--match-claim",
+    "session_hours": "--session-hours",
+}
 _OPTIONS = {
     "tls_cert": "--tls-cert",
     "tls_key": "--tls-key",
@@ -27,11 +32,25 @@ _OPTIONS = {
     "metrics": "--metrics",
     "issuer": "--oauth-issuer",
     "audience": "--oauth-audience",
+    **_OF_SIGN_IN,
 }
 
 
 def http_options(command: F) -> F:
     """Add the options; each list may be repeated or take commas."""
+    command = click.option(
+        "--session-hours",
+        type=click.FloatRange(0.1, 720),
+        help="How long a sign-in lasts where the identity provider gives no refresh token. [default: 12]",
+    )(command)
+    command = click.option(
+        "--match-claim",
+        type=click.Choice(["email"]),
+        help="A verified address finds the principal of that name when somebody signs in first.",
+    )(command)
+    command = click.option(
+        "--allow-registration", is_flag=True, help="Clients without a description at a URL may register themselves."
+    )(command)
     command = click.option(
         "--metrics", metavar="HOST:PORT", help="Where Prometheus reads figures over HTTP, without a key."
     )(command)
@@ -79,6 +98,13 @@ def refuse_http_options(options: Mapping[str, Any]) -> None:
 def read_http_options(options: Mapping[str, Any], settings: Settings) -> HttpOptions:
     """What was given, checked."""
     from orgserver.serving.http.options import read_options  # noqa: PLC0415  # no server on stdio needs it
+
+    for name, option in _OF_SIGN_IN.items():
+        if options[name] and settings.signin_issuer is None:
+            raise ConfigError(
+                f"{option} is for people's sign-in, and no identity provider is set",
+                hint="ORGSERVER_SIGNIN_ISSUER and ORGSERVER_SIGNIN_CLIENT_ID name one",
+            )
 
     return read_options(
         options["http"],

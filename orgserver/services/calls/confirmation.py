@@ -167,7 +167,7 @@ class Confirmer:
         return PolicyDenied(
             "a person must allow this, and this client cannot ask one",
             code="CONFIRMATION_REQUIRED",
-            hint=f"{_WHO_ALLOWS[caller.transport]}; repeat exactly this call within 15 minutes after that",
+            hint=f"{_who_allows(caller)}; repeat exactly this call within 15 minutes after that",
         )
 
     # -- what goes through the client between a question and its answer
@@ -226,6 +226,12 @@ def naming_rule(org: Org, policy: Policy, confirm: Confirmation) -> Iterator[Non
         limit = "confirm-deletes" if confirm.verb == "delete" and policy.confirm_deletes else "confirm-above"
         error.rule = error.rule or f"{whose}:{limit}"
         raise
+
+
+def _who_allows(caller: Caller) -> str:
+    if caller.approval_url is not None:
+        return f"the person whose sign-in this is allows it at {caller.approval_url}, after signing in there again"
+    return _WHO_ALLOWS[caller.transport]
 
 
 def _approval_request(caller: Caller, org: Org, intent: Intent, confirm: Confirmation) -> ApprovalRequest:

@@ -54,6 +54,7 @@ class HttpApp:
         access_log: AccessLog,
         label: str | None,
         sign_in: SignInEndpoints | None = None,
+        approval_url: str | None = None,
     ) -> None:
         self._door = door
         self._authenticator = authenticator
@@ -63,7 +64,7 @@ class HttpApp:
         self._step_up = step_up
         self._pages = pages
         self._access_log = access_log
-        self._make_caller = lru_cache(_CACHE)(partial(_make_caller, label))
+        self._make_caller = lru_cache(_CACHE)(partial(_make_caller, label, approval_url))
         """Most who call have called before."""
         self._sign_in = sign_in
 
@@ -119,8 +120,9 @@ class HttpApp:
     ) -> Reply | None:
         """Answer whoever is known, within its limits and the scopes of its token."""
         scope = exchange.scope
-        caller = self._make_caller(authenticated.principal.name, authenticated.scopes)
-        leave = await self._throttling.admit(caller, authenticated.key_id, scope, receive)
+        key_id, session_id = authenticated.key_id, authenticated.session_id
+        caller = self._make_caller(authenticated.principal.name, authenticated.scopes, session_id)
+        leave = await self._throttling.admit(caller, key_id or session_id, scope, receive)
         if isinstance(leave, Reply):
             exchange.is_limited = True
             return leave
@@ -134,5 +136,13 @@ class HttpApp:
         return None
 
 
-def _make_caller(label: str | None, principal: str, scopes: frozenset[Permission] | None) -> Caller:
-    return Caller(Principal(principal), "http", label=label, scopes=scopes)
+def _make_caller(
+    label: str | None,
+    approval_url: str | None,
+    principal: str,
+    scopes: frozenset[Permission] | None,
+    session_id: str | None,
+) -> Caller:
+    """Whoever came by a person's sign-in is told where that person allows what waits for them."""
+    url = approval_url if session_id is not None else None
+    return Caller(Principal(principal), "http", label=label, scopes=scopes, session_id=session_id, approval_url=url)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from orgserver.model.access.api_keys import PREFIX
+from orgserver.model.access.bearer_tokens import ACCESS
 from orgserver.model.access.principals import Permission, Principal, Subject
 from orgserver.model.errors import StoreError
 from orgserver.model.secret import Secret
@@ -15,12 +16,20 @@ from orgserver.services.people.auth_failures import AuthFailure
 from orgserver.services.people.composition import People
 from orgserver.services.people.keys import KeyRefusal
 from orgserver.services.people.subjects import SubjectRefusal
+from orgserver.services.signin.access_tokens import AccessTokens, SignedIn, TokenRefusal
 from orgserver.serving.http.bearer.challenges import Challenges
 from orgserver.serving.http.door import Admitted
 from orgserver.serving.http.replies import Reply, make_error_reply, retry_after
 
 _SCHEME = b"bearer"
 _NO_KEY = "this key opens nothing here"
+_SUSPENDED = "your access was suspended; an administrator of orgserver knows why"
+_TOKEN_REFUSALS = {
+    TokenRefusal.UNKNOWN: "this access token opens nothing here",
+    TokenRefusal.EXPIRED: "this access token has expired",
+    TokenRefusal.ENDED: "the sign-in of this access token has ended",
+    TokenRefusal.OTHER_RESOURCE: "this access token is for another server",
+}
 
 
 class Authenticated(NamedTuple):
@@ -31,15 +40,27 @@ class Authenticated(NamedTuple):
     """The API key that it came with, if it did."""
     scopes: frozenset[Permission] | None = None
     """What its token is narrowed to; None: nothing but the grants limits it."""
+    session_id: str | None = None
+    """Of own sign-in, where the token is of that."""
 
 
 class Authenticator:
-    """Finds the principal of a request. ``verifier`` checks access tokens, where there is an issuer of them."""
+    """Finds the principal of a request.
 
-    def __init__(self, people: People, challenges: Challenges, verifier: AccessTokenVerifier | None) -> None:
+    ``verifier`` checks access tokens of an issuer, where there is one; ``own_tokens`` those of own sign-in.
+    """
+
+    def __init__(
+        self,
+        people: People,
+        challenges: Challenges,
+        verifier: AccessTokenVerifier | None,
+        own_tokens: AccessTokens | None = None,
+    ) -> None:
         self._people = people
         self._challenges = challenges
         self._verifier = verifier
+        self._own_tokens = own_tokens
 
     async def authenticate(self, authorization: list[bytes], admitted: Admitted) -> Authenticated | Reply:
         """Whose request it is, by its ``Authorization`` headers; or the reply that says why it is nobody's."""
@@ -49,15 +70,34 @@ class Authenticator:
         try:
             if token is None:
                 return await self._refuse(admitted, "MALFORMED_AUTHORIZATION", self._what_is_needed())
-            if self._verifier is not None and not token.reveal().startswith(PREFIX):
-                return await self._check_token(self._verifier, token, admitted)
-            return await self._check_key(token, admitted)
+            return await self._check(token, admitted)
         except StoreError:
             return make_error_reply(503, "nobody can be recognised, for the store is away", headers=retry_after(1.0))
 
     def _what_is_needed(self) -> str:
-        either = "" if self._verifier is None else ", or an access token of its identity provider"
+        either = "" if self._verifier is None and self._own_tokens is None else ", or an access token"
         return f"a bearer token is needed: an API key of orgserver{either}"
+
+    async def _check(self, token: Secret, admitted: Admitted) -> Authenticated | Reply:
+        """Whose it is, by what it begins with."""
+        text = token.reveal()
+        if self._own_tokens is not None and text.startswith(ACCESS):
+            return await self._check_own_token(self._own_tokens, token, admitted)
+        if self._verifier is not None and not text.startswith(PREFIX):
+            return await self._check_token(self._verifier, token, admitted)
+        return await self._check_key(token, admitted)
+
+    async def _check_own_token(
+        self, own_tokens: AccessTokens, token: Secret, admitted: Admitted
+    ) -> Authenticated | Reply:
+        answer = await own_tokens.check(token)
+        if isinstance(answer, SignedIn):
+            return Authenticated(answer.principal, scopes=answer.scopes, session_id=answer.session_id)
+        name = await own_tokens.identify(token)
+        if answer is TokenRefusal.DISABLED:
+            await self._people.auth_failures.record(AuthFailure(admitted.source, "PRINCIPAL_DISABLED", 403, name))
+            return self._challenges.refuse_caller(admitted.url, _SUSPENDED)
+        return await self._refuse(admitted, f"{answer.name}_TOKEN", _TOKEN_REFUSALS[answer], principal=name)
 
     async def _check_key(self, key: Secret, admitted: Admitted) -> Authenticated | Reply:
         answer = await self._people.api_keys.check(key)
@@ -89,7 +129,7 @@ class Authenticator:
         if isinstance(principal, Principal):
             return Authenticated(principal, scopes=token.scopes)
         if principal is SubjectRefusal.DISABLED:
-            code, message = "PRINCIPAL_DISABLED", "your access was suspended; an administrator of orgserver knows why"
+            code, message = "PRINCIPAL_DISABLED", _SUSPENDED
         else:
             code, message = "UNKNOWN_SUBJECT", _describe_unknown(token.subject)
         name = await self._people.subjects.identify(*subjects)

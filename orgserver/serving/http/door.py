@@ -68,6 +68,8 @@ class Door:
         self._proxies = TrustedProxies(options.trusted_proxies)
         self._is_loopback = lru_cache(_CACHE)(is_loopback)
         self._hosts = _hosts(options, self._scheme)
+        self.hosts = frozenset(host.decode() for host in self._hosts)
+        """What a request may name this server, with the port where that is not the scheme's own."""
         self._pages = frozenset(origin.encode() for origin in options.allowed_origins)
         own = {f"{scheme}://".encode() + host for scheme in (self._scheme, self._public_scheme) for host in self._hosts}
         if self._public_scheme == _HTTPS:  # what stands under the public name in the clear, anybody on the way wrote

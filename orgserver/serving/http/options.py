@@ -15,6 +15,7 @@ from orgserver.serving.http.certificates import Certificate, read_host_names
 
 MAX_BODY = 1024 * 1024
 RATE, IN_FLIGHT = 60.0, 16
+SESSION_HOURS = 12.0
 _HTTPS = "https://"
 
 
@@ -47,6 +48,12 @@ class HttpOptions:
     """Whose access tokens are taken beside API keys: its name to the letter."""
     audience: str | None = None
     """Whom those must be for."""
+    allow_registration: bool = False
+    """Whether clients of own sign-in may register themselves."""
+    match_email: bool = False
+    """Whether a verified address finds the principal of that name, the first time."""
+    session_hours: float = SESSION_HOURS
+    """How long a session lasts where the identity provider gives no refresh token."""
 
     @property
     def url(self) -> str:
@@ -72,6 +79,9 @@ def read_options(
     metrics: str | None = None,
     issuer: str | None = None,
     audience: str | None = None,
+    allow_registration: bool = False,
+    match_claim: str | None = None,
+    session_hours: float | None = None,
 ) -> HttpOptions:
     """Read what the operator gave; ConfigError for what is wrong by itself or together."""
     host, port = addresses.read_address(address, "--http")
@@ -94,6 +104,9 @@ def read_options(
         metrics=addresses.read_address(metrics, "--metrics") if metrics is not None else None,
         issuer=issuer,
         audience=audience,
+        allow_registration=allow_registration,
+        match_email=match_claim is not None,
+        session_hours=SESSION_HOURS if session_hours is None else session_hours,
     )
     _refuse_clear_text(options)
     _refuse_unreachable(options)

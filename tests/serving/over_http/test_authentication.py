@@ -21,7 +21,7 @@ class Asked:
 
     def __init__(self, app: App, key: str) -> None:
         self.key = key.encode()
-        self._authenticator = Authenticator(app.people, Challenges(None), None)
+        self._authenticator = Authenticator(app.people, Challenges(), None)
 
     async def status(self, *headers: bytes) -> int:
         """What a request with these headers is answered; 200: it is its principal's."""

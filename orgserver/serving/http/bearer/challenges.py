@@ -30,10 +30,10 @@ _CACHE = (b"cache-control", b"public, max-age=300")
 
 
 class Challenges:
-    """What is said of tokens of an issuer, or of API keys alone. ``url`` is the server's, as its client names it."""
+    """What is said of tokens of issuers, or of API keys alone. ``url`` is the server's, as its client names it."""
 
-    def __init__(self, issuer: str | None) -> None:
-        self._issuer = issuer
+    def __init__(self, *issuers: str) -> None:
+        self._issuers = issuers
 
     def ask_token(self, url: str, message: str) -> Reply:
         """401 for a request that brings no token."""
@@ -56,13 +56,13 @@ class Challenges:
 
     def answer_metadata(self, url: str, method: str) -> Reply:
         """The metadata of this server as a protected resource (RFC 9728); 404 where no issuer protects it."""
-        if self._issuer is None:
+        if not self._issuers:
             return make_not_found_reply()
         if method not in _METHODS:
             return make_text_reply(405, "only GET is answered here", ((b"allow", b"GET, HEAD"),))
         document = {
             "resource": url + MCP_PATH,
-            "authorization_servers": [self._issuer],
+            "authorization_servers": list(self._issuers),
             "scopes_supported": scope_text(PERMISSIONS).split(" "),
             "bearer_methods_supported": ["header"],
             "resource_name": "orgserver",
@@ -71,6 +71,6 @@ class Challenges:
 
     def _headers(self, url: str, error: str = "", scopes: str = scope_text(PERMISSIONS)) -> Headers:
         parts = ['realm="orgserver"'] + ([error] if error else [])
-        if self._issuer is not None:
+        if self._issuers:
             parts += [f'resource_metadata="{url}{_WELL_KNOWN}{MCP_PATH}"', f'scope="{scopes}"']
         return ((b"www-authenticate", f"Bearer {', '.join(parts)}".encode()),)
