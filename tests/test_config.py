@@ -139,7 +139,6 @@ def test_an_unknown_setting_in_the_file_is_named(tmp_path: Path) -> None:
         ("log_levle", "is no setting; did you mean log_level?"),
         ("Keep_Alive_Days", "is no setting; did you mean keep_alive_days?"),
         ("client_id", "is no setting"),
-        ("signin_issuer", "this version does not act on it"),
     ],
 )
 def test_the_nearest_name_of_an_unknown_key_is_told(tmp_path: Path, name: str, told: str) -> None:
@@ -161,7 +160,6 @@ def test_the_nearest_name_of_an_unknown_key_is_told(tmp_path: Path, name: str, t
         ("ORGSERVER_HOEM", "ORGSERVER_HOEM in the environment is no setting; did you mean ORGSERVER_HOME?"),
         ("ORGSERVER_home", "ORGSERVER_home in the environment is no setting; did you mean ORGSERVER_HOME?"),
         ("ORGSERVER_REFRESH_TOKN", "ORGSERVER_REFRESH_TOKN in the environment is no setting; did you mean ORGSERVER_REFRESH_TOKEN?"),
-        ("ORGSERVER_SIGNIN_NEW", "ORGSERVER_SIGNIN_NEW in the environment: this version does not act on it"),
         ("ORGSERVER_XYZZY", "ORGSERVER_XYZZY in the environment is no setting"),
     ],
 )  # fmt: skip

@@ -19,6 +19,7 @@ from orgserver.oauth.issuer import make_verifier
 from orgserver.salesforce.connections import build_tls_context
 from orgserver.servers.shared import end_by_signals, make_ending, trace_members_past_sdk
 from orgserver.services.doctor.readiness import Readiness
+from orgserver.services.signin.options import FORM_PATHS
 from orgserver.serving.http import server as http
 from orgserver.serving.http.app import HttpApp
 from orgserver.serving.http.authentication import Authenticator
@@ -109,7 +110,7 @@ async def _http_app(
     """What answers requests, from their door to their tools."""
     server, tool_calls = build_server_and_calls(app.services, caller_of_request, app.access.scope)
     record_refusal = partial(record_unreadable, app.services)
-    door = Door(options)
+    door = Door(options, FORM_PATHS if app.settings.signin_issuer is not None else ())
     sign_in = _read_sign_in(app, options, door)
     issuers = (sign_in.issuer if sign_in is not None else None, options.issuer)
     challenges = Challenges(*(issuer for issuer in issuers if issuer is not None))

@@ -21,7 +21,7 @@ from orgserver.oauth.provider.client import make_provider
 from orgserver.oauth.urls import check_issuer
 from orgserver.salesforce.connections import build_tls_context
 from orgserver.services.signin.composition import SignIn, make_sign_in, sweep_now_and_then
-from orgserver.services.signin.options import CALLBACK_PATH, ME_PATH, SignInOptions
+from orgserver.services.signin.options import CALLBACK_PATH, CONSENT_PATH, ME_PATH, SignInOptions
 from orgserver.serving.http.door import Admitted
 from orgserver.serving.http.exchange import Exchange
 from orgserver.serving.http.options import HttpOptions
@@ -29,7 +29,7 @@ from orgserver.serving.http.people.pages import STYLE_PATH, Pages
 from orgserver.serving.http.replies import Reply
 from orgserver.serving.http.signin import metadata
 from orgserver.serving.http.signin.authorize import AuthorizeEndpoint
-from orgserver.serving.http.signin.callback import CONSENT_PATH, CallbackEndpoint
+from orgserver.serving.http.signin.callback import CallbackEndpoint
 from orgserver.serving.http.signin.consent import ConsentEndpoint
 from orgserver.serving.http.signin.cookies import make_cookie_value
 from orgserver.serving.http.signin.endpoints import Endpoint, Endpoints

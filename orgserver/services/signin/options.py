@@ -11,6 +11,9 @@ from orgserver.model.secret import Secret
 MCP_PATH = "/mcp"
 CALLBACK_PATH = "/signin/callback"
 ME_PATH = "/me"
+CONSENT_PATH = "/signin/consent/"
+FORM_PATHS = (ME_PATH, CONSENT_PATH)
+"""Where forms of pages for people lead, or begin the paths."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,8 @@ _HTTPS = "https"
 _CACHE = 4_096
 """Addresses that are not parsed anew at each request."""
 _PREFLIGHT = b"access-control-request-method"
-_NAMES = proxies.HEADERS | {b"host", b"origin", _PREFLIGHT}
+_FETCH_SITE = b"sec-fetch-site"
+_NAMES = proxies.HEADERS | {b"host", b"origin", _FETCH_SITE, _PREFLIGHT}
 _HEADERS_OF_PAGES = (
     b"authorization, content-type, accept, mcp-protocol-version, mcp-method, mcp-name, mcp-param-org, "
     b"mcp-session-id, last-event-id, traceparent, tracestate"
@@ -58,9 +59,13 @@ class Admitted:
 
 
 class Door:
-    """Compares the host and origin that a request names, exactly, with those that are allowed."""
+    """Compares the host and origin that a request names, exactly, with those that are allowed.
 
-    def __init__(self, options: HttpOptions) -> None:
+    ``form_paths`` are where forms of pages for people lead, or begin the paths.
+    """
+
+    def __init__(self, options: HttpOptions, form_paths: tuple[str, ...] = ()) -> None:
+        self._form_paths = form_paths
         self._scheme = _HTTPS if options.tls_cert is not None else "http"
         public = urlsplit(options.url)
         self._public_scheme = public.scheme
@@ -87,7 +92,7 @@ class Door:
         if b"%" in scope["raw_path"]:
             return _WRONG_PATH
         origin = headers.get(b"origin")
-        if origin is not None and origin not in self._origins:
+        if origin is not None and origin not in self._origins and not self._is_own_form(scope, headers):
             return _WRONG_ORIGIN
         cors = _allow_reading(origin) if origin is not None and origin in self._pages else ()
         if cors and _PREFLIGHT in headers and scope["method"] == "OPTIONS":
@@ -97,6 +102,16 @@ class Door:
         if len(headers) == 1:
             return self._follow_direct(peer, host)
         return self._follow(peer, host, headers, cors)
+
+    def _is_own_form(self, scope: Scope, headers: dict[bytes, bytes]) -> bool:
+        """Whether a form of a page of ours was sent, whose referrer policy leaves no origin.
+
+        The browser says whose it is, which no page can (``Sec-Fetch-Site``); what the form brings is checked as well.
+        """
+        if headers.get(b"origin") != b"null" or headers.get(_FETCH_SITE) != b"same-origin":
+            return False
+        path: str = scope["path"]
+        return scope["method"] == "POST" and path.startswith(self._form_paths)
 
     def _follow(
         self, peer: str, host: bytes, headers: dict[bytes, bytes] = _NO_HEADERS, cors: Headers = ()

@@ -206,17 +206,14 @@ async def test_the_sandbox_ends_well_and_says_where_it_is(shell: Shell) -> None:
 async def test_the_demo_holds_and_leaves_nothing(shell: Shell, tmp_path: Path) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
-    started = time.monotonic()
 
     done = await shell("demo", "--json", TMPDIR=str(temporary))
-    taken = time.monotonic() - started
 
     assert done.code == 0, done.out + done.err
     assert done.json["ok"] is True
     assert len(done.json["steps"]) > 20
     assert all(set(step) == {"name", "ok", "ms", "detail"} and step["ok"] for step in done.json["steps"])
     assert {entry["outcome"] for entry in done.json["audit"]} == {"succeeded", "rejected", "denied"}
-    assert taken < 10
     assert not shell.home.exists()
     assert list(temporary.iterdir()) == []
 

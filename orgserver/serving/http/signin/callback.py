@@ -8,6 +8,7 @@ from starlette.types import Receive
 
 from orgserver.model.access.people import Person
 from orgserver.services.signin.callbacks import AwaitsConsent, Callbacks, Failure, FailureKind
+from orgserver.services.signin.options import CONSENT_PATH
 from orgserver.services.signin.parameters import BadParameters
 from orgserver.serving.http.door import Admitted
 from orgserver.serving.http.exchange import Exchange
@@ -16,7 +17,6 @@ from orgserver.serving.http.replies import Headers, Reply
 from orgserver.serving.http.signin import cookies
 from orgserver.serving.http.signin.forms import read_query
 
-CONSENT_PATH = "/signin/consent/"
 _BEGIN_AGAIN = "Begin again at your client, in this browser: connect it once more."
 _WORDS = {
     FailureKind.NO_COOKIE: (

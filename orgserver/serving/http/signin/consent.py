@@ -11,13 +11,14 @@ from orgserver.oauth.clients.redirect_uris import host_of, is_loopback_only
 from orgserver.services.signin.browsers import Browsers
 from orgserver.services.signin.callbacks import Failure, FailureKind
 from orgserver.services.signin.consents import Consents, ConsentView
+from orgserver.services.signin.options import CONSENT_PATH
 from orgserver.services.signin.parameters import BadParameters, Parameters
 from orgserver.serving.http.door import Admitted
 from orgserver.serving.http.exchange import Exchange
 from orgserver.serving.http.people.pages import Pages, find_forms
 from orgserver.serving.http.replies import Reply
 from orgserver.serving.http.signin import cookies
-from orgserver.serving.http.signin.callback import CONSENT_PATH, fail, see_other
+from orgserver.serving.http.signin.callback import fail, see_other
 from orgserver.serving.http.signin.forms import UnreadableBody, read_form
 
 PURPOSE = "consent"

@@ -1,0 +1,166 @@
+"""A person's way through sign-in over real HTTP: a client that begins it, a browser that keeps cookies, a provider."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import httpx2
+
+from orgserver.app import App
+from tests.provider.running import CLIENT_ID, CLIENT_SECRET, RunningProvider
+from tests.serving.over_http.served import Served, serving
+
+REDIRECT = "http://127.0.0.1/callback"
+HERE = "http://127.0.0.1:4711/callback"
+"""The same, where the client listens this time."""
+_CSRF = re.compile(r'name="csrf" value="([^"]+)"')
+
+
+class CookieJar:
+    """Keeps cookies as browsers do on their own machine, where ``Secure`` does not ask for TLS."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+
+    async def add(self, request: httpx2.Request) -> None:
+        """Send them."""
+        if self.values:
+            request.headers["cookie"] = "; ".join(f"{name}={value}" for name, value in self.values.items())
+
+    async def take(self, response: httpx2.Response) -> None:
+        """Keep what an answer sets."""
+        for header in response.headers.get_list("set-cookie"):
+            pair, *flags = header.split("; ")
+            name, _, value = pair.partition("=")
+            assert {"Path=/", "Secure", "HttpOnly", "SameSite=Lax"} <= set(flags), header
+            self.values.pop(name, None)
+            if "Max-Age=0" not in flags:
+                self.values[name] = value
+
+
+@asynccontextmanager
+async def browsing(url: str, jar: CookieJar | None = None) -> AsyncIterator[httpx2.AsyncClient]:
+    """A browser, which follows nothing by itself."""
+    jar = jar or CookieJar()
+    hooks: dict[str, list[Any]] = {"request": [jar.add], "response": [jar.take]}
+    async with httpx2.AsyncClient(base_url=url, trust_env=False, event_hooks=hooks) as browser:
+        yield browser
+
+
+@dataclass
+class Walk:
+    """One person's."""
+
+    served: Served
+    provider: RunningProvider
+    browser: httpx2.AsyncClient
+    client_id: str
+    login: str = "ada"
+    verifier: str = field(default_factory=lambda: secrets.token_urlsafe(48))
+    state: str = "the client's state"
+
+    def authorize_url(self, scope: str = "orgs:read orgs:write", **more: str | None) -> str:
+        """Where the client sends the person."""
+        challenge = base64.urlsafe_b64encode(hashlib.sha256(self.verifier.encode()).digest()).rstrip(b"=").decode()
+        values = {
+            "response_type": "code",
+            "client_id": self.client_id,
+            "redirect_uri": HERE,
+            "scope": scope,
+            "state": self.state,
+            "code_challenge": challenge,
+            "code_challenge_method": "S256",
+            "resource": f"{self.served.url}/mcp",
+        } | more
+        return "/authorize?" + urlencode({name: value for name, value in values.items() if value is not None})
+
+    async def reach_provider(self, scope: str = "orgs:read orgs:write", **more: str | None) -> str:
+        """Begin; the provider's URL."""
+        response = await self.browser.get(self.authorize_url(scope, **more))
+        assert response.status_code == 303, response.text
+        return response.headers["location"]
+
+    async def reach_consent(self, scope: str = "orgs:read orgs:write") -> httpx2.Response:
+        """Begin, sign in, and come to the question."""
+        back = await self.provider.sign_in(await self.reach_provider(scope), self.login)
+        response = await self.browser.get(back)
+        assert response.status_code == 303, response.text
+        return await self.browser.get(response.headers["location"])
+
+    async def answer(self, page: httpx2.Response, decision: str = "allow", *scopes: str) -> httpx2.Response:
+        """Answer the question."""
+        found = _CSRF.search(page.text)
+        assert found is not None, page.text
+        form = {"csrf": found[1], "decision": decision, **dict.fromkeys(scopes, "on")}
+        return await self.browser.post(
+            str(page.url), data=form, headers={"origin": "null", "sec-fetch-site": "same-origin"}
+        )
+
+    async def get_code(self, *scopes: str) -> str:
+        """Allow these scopes; the code that the client gets."""
+        response = await self.answer(await self.reach_consent(" ".join(scopes)), "allow", *scopes)
+        assert response.status_code == 303, response.text
+        answer = read_answer(response)
+        assert (answer["state"], answer["iss"]) == (self.state, self.served.url)
+        return answer["code"]
+
+    async def ask_tokens(self, **values: str) -> httpx2.Response:
+        """The token endpoint's answer."""
+        async with httpx2.AsyncClient(base_url=self.served.url, trust_env=False) as client:
+            return await client.post("/token", data={"client_id": self.client_id} | values)
+
+    async def get_tokens(self, *scopes: str) -> dict[str, Any]:
+        """Allow these scopes; the client's tokens."""
+        code = await self.get_code(*scopes)
+        values = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": HERE,
+            "code_verifier": self.verifier,
+        }
+        response = await self.ask_tokens(**values)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+
+def read_answer(response: httpx2.Response) -> dict[str, str]:
+    """What a redirect tells the client."""
+    url = response.headers["location"]
+    assert url.startswith(HERE + "?"), url
+    return dict(parse_qsl(urlsplit(url).query))
+
+
+def settings_of(provider: RunningProvider, **more: Any) -> dict[str, Any]:
+    """What a server is set to that has this provider."""
+    return {
+        "signin_issuer": provider.issuer,
+        "signin_client_id": CLIENT_ID,
+        "signin_client_secret": CLIENT_SECRET,
+        "signin_groups_claim": "groups",
+    } | more
+
+
+async def register(served: Served, name: str = "Walker", *redirect_uris: str) -> str:
+    """A client's id."""
+    async with httpx2.AsyncClient(base_url=served.url, trust_env=False) as client:
+        metadata = {"client_name": name, "redirect_uris": list(redirect_uris or (REDIRECT,))}
+        response = await client.post("/register", json=metadata)
+        assert response.status_code == 201, response.text
+        return str(response.json()["client_id"])
+
+
+@asynccontextmanager
+async def walking(app: App, provider: RunningProvider, **options: Any) -> AsyncIterator[Walk]:
+    """A server with sign-in, a client that is registered there, and a browser."""
+    async with serving(app, allow_registration=True, **options) as served:
+        await provider.set(redirect_uris=[f"{served.url}/signin/callback"])
+        async with browsing(served.url) as browser:
+            yield Walk(served, provider, browser, await register(served))
