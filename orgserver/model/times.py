@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 _NAME = r"[A-Za-z][A-Za-z0-9_+\-]{0,40}(?:/[A-Za-z0-9_+\-]{1,40}){0,2}"
@@ -27,6 +27,8 @@ _DAY_MONTH = re.compile(
 _MONTH_DAY = re.compile(r"(?P<month>[A-Za-z]{3,9})\.? (?P<day>[0-9]{1,2})(?:st|nd|rd|th)?,? (?P<year>[0-9]{4})")
 _MONTHS = ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october",
            "november", "december")  # fmt: skip
+_AGO = re.compile(r"(\d{1,5})([dhm])")
+_UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 DATE_EXAMPLE = "2026-02-20"
 TIME_EXAMPLES = "2026-02-20T18:00:00Z or 2026-02-20T19:00 Europe/Berlin"
 
@@ -140,6 +142,18 @@ def read_instant(text: str) -> datetime:
     except OverflowError:
         raise ValueError("is out of range") from None
     raise ValueError(f"must be a time with its offset or zone, such as {TIME_EXAMPLES}")
+
+
+def read_moment(text: str, now: datetime) -> datetime:
+    """A time of ISO 8601, UTC without an offset, or ``7d``, ``12h``, ``30m`` before now; ValueError if it is none."""
+    match = _AGO.fullmatch(text)
+    try:
+        if match:
+            return now - timedelta(**{_UNITS[match[2]]: int(match[1])})
+        at = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        raise ValueError("give ISO 8601, such as 2026-02-20T18:00Z, or 7d, 12h, 30m") from None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _in_zone(local: datetime, where: ZoneInfo) -> datetime:

@@ -20,10 +20,15 @@ from orgserver.oauth.documents import DocumentFetcher
 from orgserver.oauth.provider.client import make_provider
 from orgserver.oauth.urls import check_issuer
 from orgserver.salesforce.connections import build_tls_context
+from orgserver.services.people.approvers import Approvers
+from orgserver.services.people.holdings import Holdings
 from orgserver.services.signin.composition import SignIn, make_sign_in, sweep_now_and_then
 from orgserver.services.signin.options import CALLBACK_PATH, CONSENT_PATH, ME_PATH, SignInOptions
+from orgserver.services.signin.sessions import SignInSessions
 from orgserver.serving.http.door import Admitted
 from orgserver.serving.http.exchange import Exchange
+from orgserver.serving.http.me import endpoints as me
+from orgserver.serving.http.me.endpoints import MeServices
 from orgserver.serving.http.options import HttpOptions
 from orgserver.serving.http.people.pages import STYLE_PATH, Pages
 from orgserver.serving.http.replies import Reply
@@ -95,7 +100,7 @@ async def open_sign_in(app: App, options: SignInOptions) -> AsyncIterator[OpenSi
     services = make_sign_in(app.store, app.access, app.people, options, provider, fetcher, make_cookie_value)
     sweeping = asyncio.create_task(sweep_now_and_then(app.store))
     try:
-        yield OpenSignIn(services, make_endpoints(options, services))
+        yield OpenSignIn(services, make_endpoints(app, options, services))
     finally:
         sweeping.cancel()
         await services.protocol.close()
@@ -103,7 +108,7 @@ async def open_sign_in(app: App, options: SignInOptions) -> AsyncIterator[OpenSi
         await provider.aclose()
 
 
-def make_endpoints(options: SignInOptions, services: SignIn) -> Endpoints:
+def make_endpoints(app: App, options: SignInOptions, services: SignIn) -> Endpoints:
     """What is answered where."""
     pages = Pages(options.url)
     token = TokenEndpoint(services.protocol, services.failures)
@@ -122,7 +127,20 @@ def make_endpoints(options: SignInOptions, services: SignIn) -> Endpoints:
     if options.allow_registration:
         register = Registration(services.clients, services.failures)
         paths[metadata.REGISTER_PATH] = Endpoint(register.answer, _SENT, is_page=False)
-    return Endpoints(options, paths, pages)
+    return Endpoints(options, paths | me.make_endpoints(_make_me_services(app, services), pages), pages)
+
+
+def _make_me_services(app: App, services: SignIn) -> MeServices:
+    """What people have at ``/me``."""
+    return MeServices(
+        app.access,
+        services.browsers,
+        Holdings(app.store, app.access, app.people.principals),
+        Approvers(app.store, app.access),
+        SignInSessions(app.store),
+        app.audit_log,
+        services.failures,
+    )
 
 
 async def _answer_style(pages: Pages, _exchange: Exchange, _admitted: Admitted, _receive: Receive) -> Reply:

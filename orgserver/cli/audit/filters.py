@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -17,6 +17,7 @@ from orgserver.cli import completion
 from orgserver.cli.output import warn
 from orgserver.model import names
 from orgserver.model.audit import Action, EntryFilter
+from orgserver.model.times import read_moment
 
 if TYPE_CHECKING:
     from orgserver.app import App
@@ -25,8 +26,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 _ACTIONS = tuple(each.value for each in Action)
 _BEGINNING = re.compile(r"(?=\D{0,2}\d)[0-9A-Za-z]{4,14}")
 """Of a record's id; its first three characters, one of them a digit, say only of which object it is."""
-_AGO = re.compile(r"(\d{1,5})([dhm])")
-_UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 _OUTCOMES = ("pending", "succeeded", "rejected", "denied", "not_sent", "unknown")
 
 
@@ -34,14 +33,10 @@ def parse_time(_ctx: click.Context, option: click.Parameter, text: str | None) -
     """Read a time; a time without an offset is UTC. Wrong usage names the option."""
     if text is None:
         return None
-    match = _AGO.fullmatch(text)
     try:
-        if match:
-            return datetime.now(UTC) - timedelta(**{_UNITS[match[2]]: int(match[1])})
-        time = datetime.fromisoformat(text)
-    except (ValueError, OverflowError):
-        raise click.BadParameter("give ISO 8601, such as 2026-02-20T18:00Z, or 7d, 12h, 30m", param=option) from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
+        return read_moment(text, datetime.now(UTC))
+    except ValueError as error:
+        raise click.BadParameter(str(error), param=option) from None
 
 
 org_option = click.option("--org", metavar="ALIAS", help="Only this org.", shell_complete=completion.aliases)

@@ -15,23 +15,19 @@ from functools import partial
 from typing import Literal, Protocol
 
 from orgserver.model.access.principals import Principal
-from orgserver.model.audit import Action
 from orgserver.model.digests import digest_text
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
 from orgserver.model.secret import Secret
 from orgserver.services.people.identities import Identities
-from orgserver.services.signin.entries import record_in
-from orgserver.services.signin.sessions import record_groups_in
+from orgserver.services.signin.sessions import SIGN_OUT, SIGNED_OUT, SignInSessions
 from orgserver.store.session import Store
 from orgserver.store.signin.requests import Requests, SignInRequest
 from orgserver.store.signin.rows import Session
-from orgserver.store.signin.sessions import Sessions
 from orgserver.store.signin.token_reader import TokenReader
-from orgserver.store.transaction import Transaction, to_datetime
+from orgserver.store.transaction import to_datetime
 
 Purpose = Literal["open", "approve"]
-SIGN_OUT = "sign-out"
 _COOKIE_BYTES = 32
 
 
@@ -65,7 +61,7 @@ class Browsers:
         self._identities = identities
         self._provider = provider
         self._requests = Requests(store.cursors, store.id, store.database.clock)
-        self._sessions = Sessions(store.cursors, store.id, store.database.clock)
+        self._sessions = SignInSessions(store)
         self._reader = TokenReader(store.database)
         self._mac: Callable[[bytes], bytes] = store.cursors.make_mac()
 
@@ -96,16 +92,9 @@ class Browsers:
         )
         return url if await self._store.database.write(add) else None
 
-    async def end(self, session: BrowserSession) -> None:
+    async def end(self, session: BrowserSession, caller: Caller) -> None:
         """Sign out, on record."""
-
-        def end_in(tx: Transaction) -> None:
-            name, log = session.principal.name, self._store.audit
-            with record_groups_in(tx, log, Caller(session.principal, "http"), SIGN_OUT, name):
-                if self._sessions.end_in(tx, session.id, "signed out"):
-                    record_in(tx, log, name, Action.KEY, SIGN_OUT, facts={"session": session.id})
-
-        await self._store.database.write(end_in)
+        await self._sessions.end(caller, session.id, tool=SIGN_OUT, why=SIGNED_OUT)
 
     def make_csrf(self, purpose: str, id_: str, cookie: Secret) -> str:
         """What a form of ours brings: it holds for one purpose, one request or session, and one browser."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from mcp_types import INVALID_REQUEST
@@ -29,7 +30,7 @@ class Reply:
     body: bytes = b""
     content_type: bytes = JSON
     headers: Headers = ()
-    chunks: AsyncIterator[bytes] | None = None
+    chunks: AsyncGenerator[bytes, None] | None = None
     """In place of a body whose length is not known yet."""
 
 
@@ -68,9 +69,10 @@ async def send_reply(send: Send, reply: Reply) -> None:
     await send({"type": "http.response.body", "body": reply.body})
 
 
-async def _send_chunks(send: Send, reply: Reply, chunks: AsyncIterator[bytes]) -> None:
+async def _send_chunks(send: Send, reply: Reply, chunks: AsyncGenerator[bytes, None]) -> None:
     headers = [*reply.headers, (b"content-type", reply.content_type)]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    async for chunk in chunks:
-        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
     await send({"type": "http.response.body", "body": b""})

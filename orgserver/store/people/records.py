@@ -65,6 +65,12 @@ async def principals(connection: AsyncConnection) -> list[PrincipalRecord]:
     return _principals(*[(await connection.execute(query)).all() for query in _principal_queries(None)])
 
 
+async def find_principal(connection: AsyncConnection, name: str) -> PrincipalRecord | None:
+    """One principal; None if there is none of this name."""
+    rows_of_name = [(await connection.execute(query)).all() for query in _principal_queries(name)]
+    return next(iter(_principals(*rows_of_name)), None)
+
+
 async def groups(connection: AsyncConnection) -> list[GroupRecord]:
     """Every group, by name."""
     return _groups(*[(await connection.execute(query)).all() for query in _group_queries(None)])

@@ -7,6 +7,7 @@ import pytest
 from orgserver.app import App
 from orgserver.model.audit import EntryFilter
 from orgserver.model.digests import digest_text
+from orgserver.model.orgs import Caller
 from orgserver.model.secret import Secret
 from orgserver.services.people.identities import Identities
 from orgserver.services.signin.browsers import Browsers
@@ -64,13 +65,13 @@ async def test_signing_out_ends_it_on_record_once(app, browsers) -> None:
     session_id = await add_browser(app, "ada", COOKIE.reveal())
     session = await browsers.find(COOKIE)
 
-    await browsers.end(session)
-    await browsers.end(session)
+    await browsers.end(session, Caller(session.principal, "http", label="me"))
+    await browsers.end(session, Caller(session.principal, "http", label="me"))
 
     assert await browsers.find(COOKIE) is None
     (entry,) = await app.audit_log.newest(EntryFilter(tool="sign-out"), 10)
     assert (entry.principal, entry.action, entry.transport) == ("ada", "key", "http")
-    assert entry.fields == (f"session:{session_id}",)
+    assert entry.fields == (f"session:{session_id}", "why:signed out")
 
 
 @pytest.mark.parametrize(("purpose", "fresh"), [("open", False), ("approve", True)])

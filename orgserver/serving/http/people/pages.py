@@ -65,7 +65,7 @@ class Pages:
     ) -> Reply:
         """A page; ``forms`` says where its forms may lead, as CSP's ``form-action`` does."""
         body = self._templates.get_template(name).render(values)
-        return Reply(status, body.encode("utf-8", "replace"), _HTML, (*_make_headers(forms), *headers))
+        return Reply(status, body.encode("utf-8", "replace"), _HTML, (*make_headers(forms), *headers))
 
     def fail(
         self,
@@ -130,7 +130,8 @@ def describe_time(time: datetime) -> str:
     return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def _make_headers(forms: str) -> Headers:
+def make_headers(forms: str = OWN_FORMS) -> Headers:
+    """What every page is sent with."""
     csp = f"default-src 'none'; style-src 'self'; form-action {forms}; frame-ancestors 'none'; base-uri 'none'"
     return ((b"content-security-policy", csp.encode("ascii")), *_FIXED)
 

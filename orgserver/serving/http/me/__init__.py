@@ -1,0 +1,1 @@
+"""``/me``: what people who are signed in see of what is theirs, end, and allow."""
