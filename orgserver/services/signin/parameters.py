@@ -8,6 +8,9 @@ from collections.abc import Iterable
 LONGEST = 2_048
 """Characters of one value."""
 LONGEST_STATE = 1_024
+LONGEST_CODE = 4_096
+"""A provider's may be long: Entra's are."""
+_LONGEST = {"state": LONGEST_STATE, "code": LONGEST_CODE}
 _MANY = frozenset({"resource"})
 """RFC 8707 lets a client name several."""
 _FIRST, _LAST = 0x20, 0x7E
@@ -45,7 +48,7 @@ def read_parameters(pairs: Iterable[tuple[str, str]]) -> Parameters:
         counts[name] += 1
         if counts[name] > 1 and name not in _MANY:
             raise BadParameters(f"{_shown(name)} came more than once")
-        if len(value) > (LONGEST_STATE if name == "state" else LONGEST):
+        if len(value) > _LONGEST.get(name, LONGEST):
             raise BadParameters(f"{_shown(name)} is too long")
         if not all(_FIRST <= ord(each) <= _LAST for each in value):
             raise BadParameters(f"{_shown(name)} holds characters that it may not hold")

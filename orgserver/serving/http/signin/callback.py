@@ -17,6 +17,8 @@ from orgserver.serving.http.replies import Headers, Reply
 from orgserver.serving.http.signin import cookies
 from orgserver.serving.http.signin.forms import read_query
 
+_PARAMETERS = frozenset({"state", "code", "error", "iss"})
+"""Whatever else a provider says in its answer is ignored (RFC 6749 §4.1.2)."""
 _BEGIN_AGAIN = "Begin again at your client, in this browser: connect it once more."
 _WORDS = {
     FailureKind.NO_COOKIE: (
@@ -79,7 +81,7 @@ class CallbackEndpoint:
         """Send a browser on, or say why it does not get on."""
         browser = cookies.read_cookie(exchange.scope, cookies.SIGN_IN)
         try:
-            parameters = read_query(exchange.scope)
+            parameters = read_query(exchange.scope, _PARAMETERS)
         except BadParameters as bad:
             return fail(self._pages, Failure(FailureKind.OVER, bad.text))
         result = await self._callbacks.take(parameters, browser, admitted.source)

@@ -29,9 +29,9 @@ class ClientGone(Exception):
     """Whoever asked left before all was said."""
 
 
-def read_query(scope: Scope) -> Parameters:
-    """The parameters of a URL; BadParameters says what is wrong with them."""
-    return _read(scope["query_string"])
+def read_query(scope: Scope, names: frozenset[str] | None = None) -> Parameters:
+    """The parameters of a URL; BadParameters says what is wrong with them. Others than ``names`` are not looked at."""
+    return _read(scope["query_string"], names)
 
 
 async def read_form(scope: Scope, receive: Receive) -> Parameters:
@@ -72,13 +72,14 @@ def read_headers(scope: Scope) -> Mapping[bytes, bytes]:
     return headers
 
 
-def _read(text: bytes) -> Parameters:
+def _read(text: bytes, names: frozenset[str] | None = None) -> Parameters:
+    errors = "strict" if names is None else "replace"  # what is replaced is no character of a parameter that counts
     try:
         pairs = parse_qsl(
-            text.decode("ascii"), keep_blank_values=True, encoding="utf-8", errors="strict", max_num_fields=MOST_FIELDS
+            text.decode("ascii"), keep_blank_values=True, encoding="utf-8", errors=errors, max_num_fields=MOST_FIELDS
         )
     except UnicodeDecodeError:
         raise BadParameters("parameters are UTF-8, percent-encoded") from None
     except ValueError:
         raise BadParameters(f"there are more than {MOST_FIELDS} parameters") from None
-    return read_parameters(pairs)
+    return read_parameters(pairs if names is None else [pair for pair in pairs if pair[0] in names])
