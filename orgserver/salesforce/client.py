@@ -204,7 +204,10 @@ class SalesforceClient:
                 trace.sent = sent_before or isinstance(refusal.error, Unanswered)
                 in_time = loop.time() + refusal.wait < deadline  # waiting longer would only hide this answer
                 if not in_time or not may_repeat(refusal, request, tries) or not budget.spend():
-                    raise refusal.error
+                    try:
+                        raise refusal.error
+                    finally:
+                        del refusal  # with its traceback it would be a circle of objects
                 await self._pause(refusal.wait)
             reservation.release()
             # full jitter: anything up to a bound that doubles with each try

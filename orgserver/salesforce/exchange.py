@@ -1,7 +1,6 @@
 """One request sent once, and its reply read, in a bounded part of our memory.
 
 What went wrong is told by how far the request is proven to have come.
-
 A reply is counted as it grows: above 256 KiB it needs one of the places for middle-sized replies, above 2 MiB one of
 those for large ones, and whoever finds none waits with the rest unread, so that it stays with the sender. An org has
 fewer places than there are, and waits for its own first: one that sends nothing but large replies, or a byte a second,
@@ -188,7 +187,10 @@ class Reservation:
         if self._thread is not None and self._thread.done():
             self._thread = None  # a future has a traceback of its own
         failure.__cause__ = failure.__context__ = None
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure  # with its traceback it would be a circle of objects
 
     async def _aside(self, size: int, works: list[Callable[[], T]]) -> T:
         if not self._reading:

@@ -242,6 +242,25 @@ async def test_an_error_does_not_keep_the_reply_that_it_was_found_in(
     assert [len(value) for value in kept if value is not content] == []
 
 
+@pytest.mark.parametrize("status", [400, 200], ids=["refused", "cut off"])
+async def test_an_error_is_in_no_circle_of_objects_that_would_have_to_be_looked_for(
+    status: int, client: SalesforceClient, orgs: list[Upstream]
+) -> None:
+    content = b'[{"errorCode":"INVALID_FIELD","message":"x"}]' if status == 400 else b'{"a":' * 20_000
+    orgs[0].usual = acts.written(lambda form: form.reply(content, status))
+
+    async def fail(times: int) -> None:
+        for _ in range(times):
+            with suppress(CallError):
+                await send(client, orgs[0], WRITE)
+
+    await fail(1)
+    gc.collect()
+    await fail(5)
+
+    assert gc.collect() < 10
+
+
 async def test_replies_below_the_middle_size_are_read_two_at_a_time_and_one_of_each_org() -> None:
     memory, orgs = ReplyMemory(), [OrgReplyMemory() for _ in range(3)]
     begun, end = list[int](), threading.Event()
