@@ -1,0 +1,191 @@
+"""What a person is shown whose sign-in does not get on: what happened, what to do; it is on record, and nothing is done."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from orgserver.app import App
+from orgserver.model.access.principals import Subject
+from orgserver.model.audit import EntryFilter
+from orgserver.sandbox.server import Sandbox
+from orgserver.store.signin import tables
+from tests.conftest import OpenApp, register
+from tests.people import add_principal, change_principal
+from tests.provider.running import RunningProvider, running_provider
+from tests.serving.over_http.signin.walk import Walk, browsing, read_answer, settings_of, walking
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[RunningProvider]:
+    with running_provider() as running:
+        yield running
+
+
+@pytest.fixture
+async def app(open_again: OpenApp, sandbox: Sandbox, provider: RunningProvider) -> AsyncIterator[App]:
+    await provider.reset()
+    async with open_again(**settings_of(provider)) as opened:
+        await register(opened, sandbox)
+        await add_principal(opened, "ada", "acme:read", subjects=(Subject(provider.issuer, "sub-ada"),))
+        yield opened
+
+
+@pytest.fixture
+async def walk(app: App, provider: RunningProvider) -> AsyncIterator[Walk]:
+    async with walking(app, provider) as begun:
+        yield begun
+
+
+async def failures(app: App) -> list[str]:
+    """What is on record of failed sign-ins, newest first."""
+    await app.people.auth_failures.close()  # writes what was counted
+    return [each.error_code or "" for each in await app.audit_log.newest(EntryFilter(action="auth_failed"), 20)]
+
+
+async def count_rows(app: App, table: str) -> int:
+    async with app.store.database.reading() as connection:
+        rows = (await connection.execute(getattr(tables, table).select())).all()
+    return len(rows)
+
+
+async def test_cookies_are_off(walk: Walk, app: App) -> None:
+    back = await walk.provider.sign_in(await walk.reach_provider())
+    async with browsing(walk.served.url) as other:
+        page = await other.get(back)
+
+    assert (page.status_code, "Allow cookies" in page.text) == (400, True)
+    assert await failures(app) == ["SIGNIN_BROWSER"]
+    assert (await walk.browser.get(back)).status_code == 303, "the browser that began it still gets on"
+
+
+async def test_an_answer_in_a_browser_that_began_something_else_is_not_taken(walk: Walk, app: App) -> None:
+    """Login CSRF: somebody sends me the end of a sign-in of theirs."""
+    theirs = await walk.provider.sign_in(await walk.reach_provider(), "ada")
+    async with browsing(walk.served.url) as mine:
+        await mine.get(walk.authorize_url())
+        page = await mine.get(theirs)
+
+    assert (page.status_code, "another browser" in page.text) == (400, True)
+    assert await failures(app) == ["SIGNIN_BROWSER"]
+    assert await count_rows(app, "sessions") == 0
+
+
+async def test_an_answer_is_taken_once_and_an_old_bookmark_says_what_to_do(walk: Walk, app: App) -> None:
+    back = await walk.provider.sign_in(await walk.reach_provider())
+    consent = (await walk.browser.get(back)).headers["location"]
+    again = await walk.browser.get(back)
+    unknown = await walk.browser.get("/signin/callback?state=nonsense&code=x")
+    assert (again.status_code, unknown.status_code) == (410, 410)
+    page = await walk.browser.get(consent)
+    await walk.answer(page, "allow", "orgs:read")
+
+    old = await walk.browser.get(consent)
+    second = await walk.answer(page, "allow", "orgs:read")
+
+    assert (old.status_code, second.status_code) == (410, 410)
+    assert "Begin again" in old.text
+    assert await failures(app) == ["SIGNIN_STATE", "SIGNIN_STATE"]
+
+
+async def test_two_tabs_are_two_sign_ins(walk: Walk) -> None:
+    first, second = await walk.reach_consent("orgs:read"), await walk.reach_consent("orgs:write")
+
+    answers = [await walk.answer(second, "allow", "orgs:write"), await walk.answer(first, "allow", "orgs:read")]
+
+    assert len({read_answer(each)["code"] for each in answers}) == 2
+
+
+async def test_a_form_that_is_not_of_this_page_is_asked_again(walk: Walk) -> None:
+    page = await walk.reach_consent()
+    forged = await walk.browser.post(
+        str(page.url),
+        data={"csrf": "x", "decision": "allow", "orgs:read": "on"},
+        headers={"origin": "null", "sec-fetch-site": "same-origin"},
+    )
+    foreign = await walk.browser.post(str(page.url), data={"decision": "allow"}, headers={"origin": "null"})
+    nothing = await walk.answer(page, "allow")
+
+    assert (forged.status_code, foreign.status_code, nothing.status_code) == (400, 403, 400)
+    assert "at least one tick" in nothing.text
+    assert read_answer(await walk.answer(page, "allow", "orgs:read"))["code"].startswith("osc_")
+
+
+async def test_a_no_is_told_to_the_client_and_on_record(walk: Walk, app: App) -> None:
+    answer = read_answer(await walk.answer(await walk.reach_consent(), "deny"))
+
+    assert (answer["error"], answer["state"], answer["iss"]) == ("access_denied", walk.state, walk.served.url)
+    (newest,) = await app.audit_log.newest(EntryFilter(principal="ada"), 1)
+    assert (newest.tool, newest.outcome) == ("consent", "denied")
+
+
+async def test_a_stranger_reads_what_to_tell_the_administrator(walk: Walk, app: App) -> None:
+    walk.login = "grace"
+    page = await walk.browser.get(await walk.provider.sign_in(await walk.reach_provider(), "grace"))
+
+    assert page.status_code == 403
+    assert "sub-grace" in page.text
+    assert "orgserver update-principal NAME --subject" in page.text
+    assert await failures(app) == ["SIGNIN_STRANGER"]
+    assert await count_rows(app, "requests") == 0
+
+
+async def test_whoever_is_disabled_is_told_so_at_whatever_step(walk: Walk, app: App) -> None:
+    page = await walk.reach_consent()
+    await change_principal(app, "ada", enabled=False)
+    late = await walk.answer(page, "allow", "orgs:read")
+    early = await walk.browser.get(await walk.provider.sign_in(await walk.reach_provider()))
+
+    assert (late.status_code, early.status_code) == (410, 403)
+    assert "suspended" in early.text
+    assert await count_rows(app, "tokens") == 0
+
+
+@pytest.mark.parametrize(
+    ("conduct", "status", "code"),
+    [
+        ({"claims": {"nonce": "another"}}, 502, "SIGNIN_PROVIDER"),
+        ({"claims": {"aud": "another"}}, 502, "SIGNIN_PROVIDER"),
+        ({"claims": {"iss": "https://other.example"}}, 502, "SIGNIN_PROVIDER"),
+        ({"claims": {"exp": {"from_now": -120}}}, 502, "SIGNIN_PROVIDER"),
+        ({"claims": {"iat": {"from_now": 120}}}, 502, "SIGNIN_PROVIDER"),
+        ({"signature": "other key"}, 502, "SIGNIN_PROVIDER"),
+        ({"signature": "none"}, 502, "SIGNIN_PROVIDER"),
+        ({"signature": "missing"}, 502, "SIGNIN_PROVIDER"),
+        ({"response": {"iss": "https://other.example"}}, 502, "SIGNIN_PROVIDER"),
+        ({"authorization_error": "server_error"}, 502, "SIGNIN_PROVIDER"),
+        ({"authorization_error": "access_denied"}, 403, "SIGNIN_DENIED"),
+    ],
+)
+async def test_a_provider_that_lies_signs_nobody_in(
+    walk: Walk, app: App, conduct: dict[str, object], status: int, code: str
+) -> None:
+    await walk.provider.set(**conduct)
+    page = await walk.browser.get(await walk.provider.sign_in(await walk.reach_provider()))
+
+    assert page.status_code == status, page.text
+    assert f"{walk.state}".replace(" ", "+").replace("'", "%27") in page.text, "a link takes the person back"
+    assert await failures(app) == [code]
+    assert (await count_rows(app, "requests"), await count_rows(app, "sessions")) == (0, 0)
+
+
+async def test_a_provider_that_rotates_its_key_is_read_anew(walk: Walk) -> None:
+    await walk.get_tokens("orgs:read")
+    await walk.provider.set(rotate_key=True)
+
+    assert (await walk.get_tokens("orgs:read"))["scope"] == "orgs:read"
+
+
+async def test_a_clock_that_is_off_by_less_than_a_minute_is_no_matter(walk: Walk) -> None:
+    await walk.provider.set(claims={"iat": {"from_now": 50}, "exp": {"from_now": -30}})
+
+    assert (await walk.get_tokens("orgs:read"))["scope"] == "orgs:read"
+
+
+async def test_a_provider_that_is_away_is_told_and_nothing_is_done(walk: Walk, app: App) -> None:
+    url = await walk.provider.sign_in(await walk.reach_provider())
+    await walk.provider.set(answers={"/token": {"kind": "status", "status": 503}})
+    page = await walk.browser.get(url)
+
+    assert (page.status_code, "cannot be reached" in page.text) == (503, True), page.text
+    assert "temporarily_unavailable" in page.text
+    assert await failures(app) == ["SIGNIN_PROVIDER_AWAY"]
