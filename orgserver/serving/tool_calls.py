@@ -164,7 +164,8 @@ def complete_caller(
     progress: Progress | None,
 ) -> Caller:
     """Who calls, and how: what the transport knows, and what the request says."""
-    return Caller(base.principal, base.transport, client, str(request_id), base.label, elicitor, progress, base.scopes)
+    said = (client, str(request_id), base.label, elicitor, progress)
+    return Caller(base.principal, base.transport, *said, base.scopes, base.session_id, base.approval_url)
 
 
 def client_name(client: Connection | ServerSession) -> str | None:

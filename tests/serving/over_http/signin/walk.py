@@ -69,14 +69,13 @@ class Walk:
 
     def authorize_url(self, scope: str = "orgs:read orgs:write", **more: str | None) -> str:
         """Where the client sends the person."""
-        challenge = base64.urlsafe_b64encode(hashlib.sha256(self.verifier.encode()).digest()).rstrip(b"=").decode()
         values = {
             "response_type": "code",
             "client_id": self.client_id,
             "redirect_uri": HERE,
             "scope": scope,
             "state": self.state,
-            "code_challenge": challenge,
+            "code_challenge": make_challenge(self.verifier),
             "code_challenge_method": "S256",
             "resource": f"{self.served.url}/mcp",
         } | more
@@ -129,6 +128,11 @@ class Walk:
         response = await self.ask_tokens(**values)
         assert response.status_code == 200, response.text
         return response.json()
+
+
+def make_challenge(verifier: str) -> str:
+    """What a client shows of its verifier beforehand (RFC 7636 §4.2)."""
+    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
 
 
 def read_answer(response: httpx2.Response) -> dict[str, str]:
