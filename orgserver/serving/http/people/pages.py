@@ -126,8 +126,8 @@ def shorten(text: object, longest: int = LONGEST) -> str:
 
 
 def describe_time(time: datetime) -> str:
-    """A time as people read it: no page knows in which zone they are."""
-    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    """A time as people read it, in UTC: no page knows in which zone they are."""
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
 def make_headers(forms: str = OWN_FORMS) -> Headers:
