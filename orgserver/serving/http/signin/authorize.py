@@ -15,7 +15,7 @@ from orgserver.services.signin.parameters import BadParameters, Parameters
 from orgserver.serving.http.door import Admitted
 from orgserver.serving.http.exchange import Exchange
 from orgserver.serving.http.people.pages import Pages
-from orgserver.serving.http.replies import Headers, Reply, retry_after
+from orgserver.serving.http.replies import Reply, retry_after
 from orgserver.serving.http.signin.cookies import (
     SIGN_IN,
     SIGN_IN_SECONDS,
@@ -24,11 +24,11 @@ from orgserver.serving.http.signin.cookies import (
     read_cookie,
 )
 from orgserver.serving.http.signin.forms import UnreadableBody, read_form, read_query
+from orgserver.serving.http.signin.returns import return_error, see_other
 
-SEE_OTHER = 303
-"""Never 307, which would send a form on to others (RFC 9700 §4.12)."""
 _RETRY_SECONDS = 60.0
-_HEADERS: Headers = ((b"cache-control", b"no-store"), (b"referrer-policy", b"no-referrer"))
+_WRONG_REQUEST = "The client asked in a wrong way"
+_RETURN = "If you know the client, go back to it and connect again; it is told what was wrong."
 _CLIENT_IS_WRONG = "Go back to the client and connect again. If this page comes again, tell whoever makes the client."
 
 
@@ -70,7 +70,7 @@ class AuthorizeEndpoint:
             return self._put_off(request, text, max(error.retry_after, 1.0))
         if url is None:
             return self._put_off(request, "Too many sign-ins are under way.", _RETRY_SECONDS)
-        return _redirect(url, keep_cookie(SIGN_IN, browser, SIGN_IN_SECONDS))
+        return see_other(url, keep_cookie(SIGN_IN, browser, SIGN_IN_SECONDS))
 
     def _put_off(self, request: AuthorizationRequest, text: str, seconds: float) -> Reply:
         return self._pages.fail(
@@ -87,9 +87,11 @@ class AuthorizeEndpoint:
         code, reason = refusal.error.upper(), refusal.description
         if refusal.return_url is None:
             return await self._fail(exchange, 400, code, reason, client_id)
-        failure = AuthFailure(exchange.source, code, SEE_OTHER, client_id=client_id, reason=reason)
+        text = f"The client's request cannot be answered: {reason}."
+        reply = return_error(self._pages, refusal.return_url, 400, _WRONG_REQUEST, text, _RETURN)
+        failure = AuthFailure(exchange.source, code, reply.status, client_id=client_id, reason=reason)
         await self._failures.record(failure)
-        return _redirect(refusal.return_url)
+        return reply
 
     async def _refuse_client(self, exchange: Exchange, client_id: str, refusal: ClientRefusal) -> Reply:
         failure = AuthFailure(exchange.source, refusal.code, 400, client_id=client_id, reason=refusal.reason)
@@ -105,14 +107,10 @@ class AuthorizeEndpoint:
         failure = AuthFailure(exchange.source, code, status, client_id=client_id, reason=reason)
         await self._failures.record(failure)
         text = f"The client's request cannot be answered: {reason}."
-        return self._pages.fail(status, "The client asked in a wrong way", text, _CLIENT_IS_WRONG)
+        return self._pages.fail(status, _WRONG_REQUEST, text, _CLIENT_IS_WRONG)
 
 
 async def _read(exchange: Exchange, receive: Receive) -> Parameters:
     if exchange.scope["method"] == "POST":
         return await read_form(exchange.scope, receive)
     return read_query(exchange.scope)
-
-
-def _redirect(url: str, headers: Headers = ()) -> Reply:
-    return Reply(SEE_OTHER, headers=((b"location", url.encode("ascii")), *_HEADERS, *headers))

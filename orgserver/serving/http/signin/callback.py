@@ -13,9 +13,10 @@ from orgserver.services.signin.parameters import BadParameters
 from orgserver.serving.http.door import Admitted
 from orgserver.serving.http.exchange import Exchange
 from orgserver.serving.http.people.pages import Pages
-from orgserver.serving.http.replies import Headers, Reply
+from orgserver.serving.http.replies import Reply
 from orgserver.serving.http.signin import cookies
 from orgserver.serving.http.signin.forms import read_query
+from orgserver.serving.http.signin.returns import see_other
 
 _PARAMETERS = frozenset({"state", "code", "error", "iss"})
 """Whatever else a provider says in its answer is ignored (RFC 6749 §4.1.2)."""
@@ -106,11 +107,6 @@ def fail(pages: Pages, failure: Failure) -> Reply:
         command=_command(person) if person is not None else None,
         return_url=failure.return_url,
     )
-
-
-def see_other(url: str, headers: Headers = ()) -> Reply:
-    """Have a browser get something else, whatever it has sent (RFC 9700 §4.12: never 307)."""
-    return Reply(303, headers=((b"location", url.encode("ascii")), (b"cache-control", b"no-store"), *headers))
 
 
 def _describe(person: Person) -> dict[str, str]:

@@ -18,10 +18,16 @@ from orgserver.serving.http.exchange import Exchange
 from orgserver.serving.http.people.pages import Pages, find_forms
 from orgserver.serving.http.replies import Reply
 from orgserver.serving.http.signin import cookies
-from orgserver.serving.http.signin.callback import fail, see_other
+from orgserver.serving.http.signin.callback import fail
 from orgserver.serving.http.signin.forms import UnreadableBody, read_form
+from orgserver.serving.http.signin.returns import return_error, see_other
 
 PURPOSE = "consent"
+_DENIED = (
+    "You did not allow it",
+    "The client gets nothing. If you did not know it, close this page.",
+    "If you know the client, the link tells it that you said no.",
+)
 _NOTHING_TICKED = "Leave at least one tick, or choose not to allow it."
 
 
@@ -61,6 +67,8 @@ class ConsentEndpoint:
             result = await self._consents.allow(view, browser, ticked)
         else:
             return self._ask(view, browser, "The form says neither yes nor no.")
+        if decision == "deny" and isinstance(result, str):
+            return return_error(self._pages, result, 200, *_DENIED)
         if result is None:
             return self._ask(view, browser, _NOTHING_TICKED)
         return see_other(result) if isinstance(result, str) else fail(self._pages, Failure(result))

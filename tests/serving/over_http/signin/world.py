@@ -58,7 +58,7 @@ from orgserver.store.transaction import Transaction
 from .identity_provider import IDP, Provider
 
 URL, ELSEWHERE = "https://orgs.example.com", "https://other.example.com"
-CALLBACK = "https://agent.example.com/callback"
+CALLBACK = "http://127.0.0.1:53682/callback"
 AGENT = OAuthClient("agent-1", "registered", "Agent", (CALLBACK,))
 STRANGER = OAuthClient("stranger-1", "registered", "Stranger", ("https://stranger.example.com/cb",))
 DESKTOP = OAuthClient("desktop-1", "registered", "Desktop", ("http://localhost/cb", "http://127.0.0.1/cb"))
