@@ -7,14 +7,16 @@ import pytest
 
 from orgserver.model.access.people import Person
 from orgserver.model.access.policies import Policy
+from orgserver.model.digests import digest_text
 from orgserver.model.errors import StoreError
 from orgserver.model.secret import Secret
 from orgserver.oauth.provider.client import ProviderAnswer
 from orgserver.oauth.provider.refusals import GrantEnded, ProviderRefused, ProviderUnavailable
 from orgserver.services.signin.access_tokens import SignedIn, TokenRefusal
-from orgserver.services.signin.issuance import REFRESH_REUSED
+from orgserver.services.signin.issuance import CODE_REFUSED, REFRESH_REUSED
 from orgserver.services.signin.protocol import PROVIDER_ENDED, PROVIDER_NOT_BELIEVED
 from orgserver.store.people import changes, claims
+from orgserver.store.signin import tokens
 from orgserver.store.transaction import Transaction
 from tests.conftest import Clock
 
@@ -39,6 +41,16 @@ async def test_the_provider_is_asked_each_time_with_its_newest_token(world: Worl
         tokens = reply.json()
 
     assert world.provider.refreshes == ["prt-first-canary", "prt-second-canary", "prt-second-canary"]
+
+
+async def test_a_code_shown_without_its_proof_leaves_no_grant_of_the_provider_behind(world: World) -> None:
+    grant = await world.grant(provider_token="prt-canary")
+
+    assert error_of(await world.token(grant.form(code_verifier="w" * 43))) == (400, "invalid_grant")
+
+    code = await world.store.database.write(lambda tx: tokens.find_in(tx, digest_text(grant.code)))
+    assert code is not None
+    assert (code.session.ended_why, code.session.has_provider_token) == (CODE_REFUSED, False)
 
 
 async def test_a_session_that_the_provider_vouches_for_ends_thirty_days_after_its_last_use(
