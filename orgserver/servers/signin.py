@@ -113,7 +113,7 @@ def make_endpoints(app: App, options: SignInOptions, services: SignIn) -> Endpoi
     pages = Pages(options.url)
     token = TokenEndpoint(services.protocol, services.failures)
     authorize = AuthorizeEndpoint(services.authorization, services.clients, services.failures, pages)
-    callback = CallbackEndpoint(services.callbacks, pages, ME_PATH)
+    callback = CallbackEndpoint(services.callbacks, services.browsers, pages, ME_PATH)
     consent = ConsentEndpoint(services.consents, services.browsers, pages)
     paths = {
         metadata.METADATA_PATH: Endpoint(metadata.answer_metadata(options), _READ, is_page=False),

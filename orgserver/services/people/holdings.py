@@ -54,10 +54,11 @@ class Holdings:
         async with self._store.database.reading() as connection:
             record = await records.find_principal(connection, caller.principal.name)
         now, standing = self._access.now(), self._access.standing(caller)
+        grants = sorted(standing.grants, key=lambda each: each.selector.text) if standing is not None else ()
         return OwnAccess(
             orgs,
             org_count,
-            tuple(each for each in standing.grants if not each.is_over(now)) if standing is not None else (),
+            tuple(each for each in grants if not each.is_over(now)),
             tuple(each for each in record.keys if not each.is_over(now)) if record is not None else (),
             record.roles if record is not None else frozenset(),
         )

@@ -28,6 +28,8 @@ from orgserver.store.signin.token_reader import TokenReader
 from orgserver.store.transaction import to_datetime
 
 Purpose = Literal["open", "approve"]
+LABEL = "me"
+"""Of the entries of what people do there."""
 _COOKIE_BYTES = 32
 
 

@@ -12,7 +12,7 @@ from orgserver.model.orgs import Caller
 from orgserver.model.secret import Secret
 from orgserver.services.calls.access import Access
 from orgserver.services.people.auth_failures import AuthFailure, AuthFailures
-from orgserver.services.signin.browsers import Browsers, BrowserSession
+from orgserver.services.signin.browsers import LABEL, Browsers, BrowserSession
 from orgserver.services.signin.parameters import BadParameters, Parameters
 from orgserver.serving.http.door import Admitted
 from orgserver.serving.http.exchange import Exchange
@@ -21,8 +21,6 @@ from orgserver.serving.http.replies import Reply
 from orgserver.serving.http.signin import cookies
 from orgserver.serving.http.signin.forms import UnreadableBody, read_form, read_query
 
-LABEL = "me"
-"""Of the entries of what people do here."""
 CSRF = "me"
 
 

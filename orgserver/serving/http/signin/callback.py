@@ -7,6 +7,9 @@ from shlex import quote
 from starlette.types import Receive
 
 from orgserver.model.access.people import Person
+from orgserver.model.orgs import Caller
+from orgserver.model.secret import Secret
+from orgserver.services.signin.browsers import LABEL, Browsers
 from orgserver.services.signin.callbacks import AwaitsConsent, Callbacks, Failure, FailureKind
 from orgserver.services.signin.options import CONSENT_PATH
 from orgserver.services.signin.parameters import BadParameters
@@ -73,8 +76,9 @@ _WORDS = {
 class CallbackEndpoint:
     """Takes the provider's answers."""
 
-    def __init__(self, callbacks: Callbacks, pages: Pages, me_path: str) -> None:
+    def __init__(self, callbacks: Callbacks, browsers: Browsers, pages: Pages, me_path: str) -> None:
         self._callbacks = callbacks
+        self._browsers = browsers
         self._pages = pages
         self._me_path = me_path
 
@@ -90,7 +94,14 @@ class CallbackEndpoint:
             return fail(self._pages, result)
         if isinstance(result, AwaitsConsent):
             return see_other(CONSENT_PATH + result.request_id)
+        await self._end_replaced(cookies.read_cookie(exchange.scope, cookies.ME))
         return see_other(self._me_path, cookies.keep_cookie(cookies.ME, result.cookie, result.seconds))
+
+    async def _end_replaced(self, cookie: Secret | None) -> None:
+        """End the session that this browser had at /me before: nobody has its cookie any more."""
+        session = await self._browsers.find(cookie)
+        if session is not None:
+            await self._browsers.end(session, Caller(session.principal, "http", label=LABEL))
 
 
 def fail(pages: Pages, failure: Failure) -> Reply:

@@ -12,6 +12,7 @@ from orgserver.model.audit import EntryFilter
 from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller
 from orgserver.sandbox.server import Sandbox
+from orgserver.services.signin.sessions import SignInSessions
 from tests import operations
 from tests.conftest import OpenApp, register
 from tests.people import add_principal
@@ -96,6 +97,17 @@ async def test_signing_in_makes_a_new_cookie_and_knows_no_address_to_go_on_to(wa
     cookies = [each.headers["set-cookie"].partition(";")[0] for each in (first, second)]
     assert all(each.startswith("__Host-orgserver-me=") for each in cookies)
     assert cookies[0] != cookies[1]
+
+
+async def test_a_sign_in_ends_the_one_before_it_in_the_same_browser(walk: Walk, app: App) -> None:
+    await sign_in(walk, "open")
+    await sign_in(walk, "approve")
+
+    (session,) = await SignInSessions(app.store).all("ada")
+    (ended,) = [each for each in await SignInSessions(app.store).all("ada", ended=True) if each.id != session.id]
+    assert ended.ended_why == "signed out"
+    (entry,) = await app.audit_log.newest(EntryFilter(tool="sign-out"), 10)
+    assert (entry.principal, entry.label) == ("ada", "me")
 
 
 async def test_a_provider_that_does_not_say_when_lets_nobody_say_yes(walk: Walk) -> None:
