@@ -29,7 +29,8 @@ _TOKENS = re.compile(
     r"|Bearer\s+\S+"
     r"|force://\S+"
     r"|eyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]+\.[0-9A-Za-z_-]+"
-    r"|osk_[0-9A-Za-z]{8,}"
+    r"|os[kcrt]_[0-9A-Za-z]{8,}"
+    r"|=(?:(?<=code=)|(?<=state=))(?!-?\d{1,5}(?![\w.-]))[^\s&\"'#<>]{4,}"
 )
 _UNPLAIN = re.compile(r'[\s="]')
 _BATCH_SECONDS = 0.05

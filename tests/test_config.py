@@ -64,7 +64,7 @@ def test_a_list_that_names_nothing_or_no_alias_is_refused(tmp_path: Path, name: 
         settings(tmp_path, **{name: value})
 
 
-@pytest.mark.parametrize("name", ["master_key", "client_secret", "refresh_token"])
+@pytest.mark.parametrize("name", ["master_key", "client_secret", "refresh_token", "signin_client_secret"])
 def test_a_secret_in_the_file_is_refused_and_not_shown(tmp_path: Path, name: str) -> None:
     (tmp_path / "config.toml").write_text(f'{name} = "hunter2"\n')
 
@@ -194,6 +194,30 @@ def test_the_master_key_leaves_the_environment_and_is_not_shown(tmp_path: Path) 
     assert "ORGSERVER_MASTER_KEY" not in environ
     assert KEY not in repr(read) + str(read)
     assert open_vault(read, create=False).open(Vault([Key(b"k" * 32)]).seal(b"x", WHERE), WHERE) == b"x"
+
+
+def test_the_secret_at_the_identity_provider_leaves_the_environment_and_is_not_shown(tmp_path: Path) -> None:
+    environ = {
+        "ORGSERVER_HOME": str(tmp_path),
+        "ORGSERVER_SIGNIN_ISSUER": "https://idp.example.com",
+        "ORGSERVER_SIGNIN_CLIENT_ID": "orgs",
+        "ORGSERVER_SIGNIN_CLIENT_SECRET": "canary-of-the-provider",
+    }
+
+    read = read_settings(environ=environ)
+    secret = read.take_signin_secret()
+
+    assert "canary-of-the-provider" not in " ".join([*environ.values(), repr(read), str(read), repr(secret)])
+    assert secret is not None
+    assert secret.reveal() == "canary-of-the-provider"
+
+
+def test_a_wrong_setting_of_sign_in_shows_no_secret(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        settings(tmp_path, SIGNIN_CLIENT_ID="orgs", SIGNIN_CLIENT_SECRET="canary-of-the-provider")
+
+    assert "ORGSERVER_SIGNIN_ISSUER" in str(caught.value)
+    assert "canary" not in f"{caught.value!r} {caught.value} {caught.value.hint}"
 
 
 def test_a_database_url_of_another_kind_is_refused(tmp_path: Path) -> None:

@@ -21,6 +21,12 @@ TOKENS = [
     "Bearer abcdef0123456789",
     "force://PlatformCLI::5Aepsecret@acme.my.salesforce.com",
     "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
+    "osk_3Jx9mPq7Rt2Vw8Yz",
+    "ost_3Jx9mPq7Rt2Vw8Yz",
+    "osr_3Jx9mPq7Rt2Vw8Yz",
+    "osc_3Jx9mPq7Rt2Vw8Yz",
+    "/signin/callback?code=0.AXoA-b_c.d~e%2F",
+    "https://app.example.com/cb?iss=x&state=af0ifjsldkj",
 ]
 Log = Callable[..., io.StringIO]
 
@@ -55,6 +61,14 @@ def test_what_looks_like_a_token_is_masked(log: Log, token: str, form: str) -> N
     assert token[-12:] not in out.getvalue()
     if form == "json":
         assert json.loads(out.getvalue())["level"] == "warning"
+
+
+def test_codes_that_are_no_secrets_can_be_read(log: Log) -> None:
+    out = log()
+
+    logging.getLogger("orgserver.x").info("McpError(code=-32602, status_code=503) state=ok")
+
+    assert "McpError(code=-32602, status_code=503) state=ok" in out.getvalue()
 
 
 def test_a_text_cannot_pretend_to_be_a_line_of_its_own(log: Log) -> None:

@@ -7,24 +7,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from urllib.parse import urlsplit
 
 from starlette.types import Receive
 
 from orgserver.app import App
 from orgserver.config import Settings
-from orgserver.model.errors import ConfigError
-from orgserver.model.hosts import is_loopback
-from orgserver.model.text import replace_unsafe
 from orgserver.oauth.documents import DocumentFetcher
 from orgserver.oauth.provider.client import make_provider
-from orgserver.oauth.urls import check_issuer
 from orgserver.salesforce.connections import build_tls_context
 from orgserver.services.people.approvers import Approvers
 from orgserver.services.people.holdings import Holdings
 from orgserver.services.signin.composition import SignIn, make_sign_in, sweep_now_and_then
 from orgserver.services.signin.options import CALLBACK_PATH, CONSENT_PATH, ME_PATH, SignInOptions
 from orgserver.services.signin.sessions import SignInSessions
+from orgserver.serving.http.bearer.issuers import refuse_bad_sign_in
 from orgserver.serving.http.door import Admitted
 from orgserver.serving.http.exchange import Exchange
 from orgserver.serving.http.me import endpoints as me
@@ -55,19 +51,7 @@ class OpenSignIn:
 def make_options(settings: Settings, options: HttpOptions, names: frozenset[str]) -> SignInOptions:
     """What sign-in is told; ConfigError where people's browsers or the provider could not trust this server."""
     assert settings.signin_issuer is not None and settings.signin_client_id is not None  # noqa: S101, PT018  # go together
-    parts = urlsplit(options.url)
-    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
-        raise ConfigError(
-            f"people cannot sign in at {options.url}: it is no https",
-            hint="--public-url https://NAME with --trust-proxy, or --tls-cert and --tls-key",
-        )
-    try:
-        check_issuer(settings.signin_issuer)
-    except ValueError as error:
-        raise ConfigError(
-            f"ORGSERVER_SIGNIN_ISSUER {replace_unsafe(settings.signin_issuer)}: {error}",
-            hint="give it to the letter as the provider does, such as https://login.microsoftonline.com/TENANT/v2.0",
-        ) from None
+    refuse_bad_sign_in(settings.signin_issuer, options.url)
     return SignInOptions(
         url=options.url,
         provider_issuer=settings.signin_issuer,

@@ -97,7 +97,8 @@ def refuse_http_options(options: Mapping[str, Any]) -> None:
 
 def read_http_options(options: Mapping[str, Any], settings: Settings) -> HttpOptions:
     """What was given, checked."""
-    from orgserver.serving.http.options import read_options  # noqa: PLC0415  # no server on stdio needs it
+    from orgserver.serving.http.bearer.issuers import refuse_bad_sign_in  # noqa: PLC0415  # no server on stdio needs it
+    from orgserver.serving.http.options import read_options  # noqa: PLC0415  # as above
 
     for name, option in _OF_SIGN_IN.items():
         if options[name] and settings.signin_issuer is None:
@@ -105,14 +106,16 @@ def read_http_options(options: Mapping[str, Any], settings: Settings) -> HttpOpt
                 f"{option} is for people's sign-in, and no identity provider is set",
                 hint="ORGSERVER_SIGNIN_ISSUER and ORGSERVER_SIGNIN_CLIENT_ID name one",
             )
-
-    return read_options(
+    http_options = read_options(
         options["http"],
         **{name: options[name] for name in _OPTIONS},
         max_body=settings.http_max_body,
         rate=settings.http_rate,
         in_flight=settings.http_in_flight,
     )
+    if settings.signin_issuer is not None:
+        refuse_bad_sign_in(settings.signin_issuer, http_options.url)
+    return http_options
 
 
 def _list(option: str, name: str, metavar: str, words: str, **more: Any) -> Callable[[F], F]:

@@ -120,19 +120,22 @@ async def _serve_http(options: dict[str, Any]) -> None:
     start_logging(settings, in_batches=True)
     async with open_server_app(settings, metrics) as app:
         await _refuse_unknown_orgs(app, "--org" if options["orgs"] else "ORGSERVER_ORGS:")
-        await _warn_without_keys(app, http)
-        await serve_http(app, http, options["label"], partial(_begin_http, http), metrics=metrics)
+        await _warn_without_callers(app, http)
+        await serve_http(app, http, options["label"], partial(_begin_http, http, settings), metrics=metrics)
 
 
-def _begin_http(http: HttpOptions, port: int) -> None:
+def _begin_http(http: HttpOptions, settings: Settings, port: int) -> None:
     from orgserver.serving.http.addresses import is_unspecified  # noqa: PLC0415  # as above
 
     collect_again()
+    url = replace(http, port=port).url
     if http.public_url is not None:
-        logger.info("serving at %s/mcp, listening at %s:%d", http.public_url, bracket(http.host), port)
-        return
-    logger.info("serving at %s/mcp", replace(http, port=port).url)
-    if is_unspecified(http.host):
+        logger.info("serving at %s/mcp, listening at %s:%d", url, bracket(http.host), port)
+    else:
+        logger.info("serving at %s/mcp", url)
+    if settings.signin_issuer is not None:
+        logger.info("people sign in with %s, and see what is theirs at %s/me", settings.signin_issuer, url)
+    if http.public_url is None and is_unspecified(http.host):
         logger.info("clients call it %s; --allow-host adds a name", ", ".join(http.allowed_hosts))
 
 
@@ -156,13 +159,22 @@ async def _warn_without_orgs(app: App, principal: Principal) -> None:
     logger.warning("%s may use none of the orgs of this server: orgserver access-report tells why", principal.name)
 
 
-async def _warn_without_keys(app: App, http: HttpOptions) -> None:
+async def _warn_without_callers(app: App, http: HttpOptions) -> None:
     """Tell the operator where nobody can call: whoever tries is told of a wrong key alone."""
     if http.issuer is not None:
         return
     now, principals = app.access.now(), await app.people.principals.all()
-    if all(key.is_over(now) for principal in principals for key in principal.keys):
-        logger.warning("nobody has a key yet: orgserver add-principal NAME --grant ALIAS:read prints one")
+    issuer = app.settings.signin_issuer
+    if issuer is None:
+        if all(key.is_over(now) for principal in principals for key in principal.keys):
+            logger.warning("nobody has a key yet: orgserver add-principal NAME --grant ALIAS:read prints one")
+        return
+    subjects = [subject for principal in principals for subject in principal.subjects if subject.issuer == issuer]
+    if not subjects and app.settings.signin_new == "refuse" and not http.match_email:
+        logger.warning(
+            "nobody may sign in yet: update-principal NAME --subject ISSUER SUBJECT says who, --match-claim email "
+            "finds people by their verified addresses, ORGSERVER_SIGNIN_NEW=create takes everybody"
+        )
 
 
 async def _answer_early(settings: Settings, principal: str | None, stack: AsyncExitStack) -> EarlyLines | None:

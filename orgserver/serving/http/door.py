@@ -27,7 +27,7 @@ _HEADERS_OF_PAGES = (
     b"mcp-session-id, last-event-id, traceparent, tracestate"
 )
 _PREFLIGHT_HEADERS: Headers = (
-    (b"access-control-allow-methods", b"POST"),
+    (b"access-control-allow-methods", b"GET, POST"),
     (b"access-control-allow-headers", _HEADERS_OF_PAGES),
     (b"access-control-max-age", b"600"),
 )

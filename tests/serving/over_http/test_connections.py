@@ -137,7 +137,7 @@ async def serving(
         (GET.replace(b"/mcp", b"*"), 400),
         (GET.replace(b"/mcp", b"/mcp#a"), 400),
         (GET.replace(b"/mcp", b"/m\xffcp"), 400),
-        (GET.replace(b"/mcp", b"/" + b"a" * 5_000), 414),
+        (GET.replace(b"/mcp", b"/" + b"a" * 9_000), 414),
         (b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n", 405),
         (GET.replace(b"GET", b"TRACE"), 405),
         (GET.replace(b"GET", b"get"), 400),
@@ -156,6 +156,13 @@ async def test_what_could_be_read_in_two_ways_is_refused(request_bytes: bytes, e
         assert each.startswith(b"HTTP/1.1 %d " % expected)
         assert b"connection: close" in each
         assert each.count(b"HTTP/1.1 ") == 1
+
+
+async def test_a_target_may_hold_a_long_code_and_state() -> None:
+    async with serving(Echo()) as echo:
+        answer = await echo.exchange(GET.replace(b"/mcp", b"/signin/callback?code=" + b"a" * 8_000))
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
 
 
 async def test_blanks_around_a_header_s_value_are_none_of_it() -> None:

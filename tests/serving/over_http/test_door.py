@@ -195,6 +195,7 @@ def test_a_page_that_is_named_may_ask_and_read_without_credentials_of_the_browse
     assert isinstance(preflight, Reply)
     assert preflight.status == 204
     assert dict(preflight.headers)[b"access-control-allow-origin"] == b"https://app.example.com"
+    assert dict(preflight.headers)[b"access-control-allow-methods"] == b"GET, POST"  # it reads the metadata, too
     assert b"access-control-allow-credentials" not in dict(preflight.headers)
     assert isinstance(admitted, Admitted)
     assert dict(admitted.cors)[b"access-control-allow-origin"] == b"https://app.example.com"

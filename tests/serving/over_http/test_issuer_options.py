@@ -3,6 +3,7 @@
 import pytest
 
 from orgserver.model.errors import ConfigError
+from orgserver.serving.http.bearer.issuers import refuse_bad_sign_in
 from orgserver.serving.http.options import read_options
 
 ISSUER, AUDIENCE = "https://idp.example.com/realms/company", "https://orgs.example.com/mcp"
@@ -40,3 +41,10 @@ def test_the_audience_that_it_may_be_is_told() -> None:
     with pytest.raises(ConfigError) as refused:
         read_options("127.0.0.1:0", issuer=ISSUER, public_url=PUBLIC, trusted_proxies=("127.0.0.1",))
     assert f"--oauth-audience {AUDIENCE}" in (refused.value.hint or "")
+
+
+def test_people_sign_in_by_https_or_on_their_own_machine() -> None:
+    with pytest.raises(ConfigError, match="no https"):
+        refuse_bad_sign_in(ISSUER, "http://orgs.example.com")
+    refuse_bad_sign_in(ISSUER, PUBLIC)
+    refuse_bad_sign_in("http://127.0.0.1:9000", "http://127.0.0.1:8080")

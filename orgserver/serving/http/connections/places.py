@@ -13,7 +13,8 @@ from typing import Protocol
 class ConnectionLimits:
     """Of one connection, and of all."""
 
-    target_bytes: int = 4 * 1024
+    target_bytes: int = 8 * 1024
+    """Identity providers send people back with codes and states of several thousand bytes."""
     head_bytes: int = 16 * 1024
     headers: int = 100
     body_bytes: int = 1024 * 1024
