@@ -16,6 +16,7 @@ from .kills import kills
 from .many import many
 from .powercut import powercuts
 from .servers import servers
+from .signin import sign_in
 from .soak import soak
 from .starving import starving
 from .stopping import stopped
@@ -41,6 +42,7 @@ def runs(seed: int, *, quick: bool, minutes: float, plain: bool) -> dict[str, Ca
         "bodies": bodies,
         "http": lambda: attack_process(1_000 if quick else 20_000, seed=seed, slow=0 if quick else 40),
         "decisions": lambda: run_decisions(5_000 if quick else 500_000, seed=seed),
+        "signin": lambda: sign_in(2_000 if quick else 100_000, seed=seed),
         "power": lambda: powercuts(100 if quick else 2_000, 20 if quick else 200, seed=seed),
         "soak": lambda: soak(10 if quick else minutes * 60, seed=seed, plain=plain),
     }
@@ -51,7 +53,7 @@ async def main() -> int:
     parser.add_argument(
         "faults",
         nargs="*",
-        help="storm, points, kills, many, tamper, servers, stopped, ended, starving, bodies, http, decisions, power, soak; all when none is named",
+        help="storm, points, kills, many, tamper, servers, stopped, ended, starving, bodies, http, decisions, signin, power, soak; all when none is named",
     )
     parser.add_argument("--quick", action="store_true", help="the sizes of the test suite")
     parser.add_argument("--minutes", type=float, default=1, help="how long the soak lasts")
