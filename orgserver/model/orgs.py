@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal, Protocol
 
+import msgspec
+
 from orgserver.model.access.policies import Policy
 from orgserver.model.access.principals import Permission, Principal
 from orgserver.model.names import Alias, OrgId, RowId
@@ -74,8 +76,7 @@ class OrgUser:
     time_zone: str
 
 
-@dataclass(frozen=True, slots=True)
-class OrgHosts:
+class OrgHosts(msgspec.Struct, frozen=True):
     """Where one org's token and credential may go, and the key of its connections."""
 
     key: str

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
-import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from functools import partial
@@ -32,9 +30,9 @@ from orgserver.salesforce.outgoing import build_date_request, build_form, build_
 from orgserver.salesforce.protocol import bodies
 from orgserver.salesforce.protocol.messages import Reply, Request
 from orgserver.salesforce.retry import READ_TRIES, may_repeat, read_refusal
+from orgserver.salesforce.time_limits import TimeLimits
 
 T = TypeVar("T")
-logger = logging.getLogger("orgserver.salesforce")
 
 READ_SECONDS = 45.0
 TOKEN_SECONDS = 30.0
@@ -77,6 +75,7 @@ class SalesforceClient:
         self._max_calls = concurrency + queue
         self._pool = ConnectionPool(concurrency=concurrency, senders=senders or Senders(concurrency=concurrency))
         self.count_calls = self._pool.count_calls
+        self._time_limits = TimeLimits()
         self._pause = pause
         self._random = random
         self._read_seconds = read_seconds
@@ -99,7 +98,7 @@ class SalesforceClient:
         """
         return await self.call(hosts, token, request, lambda reply: reply, deadline=deadline, trace=trace)
 
-    async def call(
+    def call(
         self,
         hosts: OrgHosts,
         token: Secret,
@@ -109,12 +108,12 @@ class SalesforceClient:
         deadline: float,
         trace: Trace,
         caller: str = "",
-    ) -> T:
+    ) -> Awaitable[T]:
         """Send a request and read its successful reply; a large one is read in a thread, and is gone afterwards.
 
         The callers of an org take turns. Raises what ``send`` and ``read`` raise.
         """
-        return await self._call(self._pool.get(hosts.key), hosts, token, request, read, deadline, trace, caller)
+        return self._call(self._pool.get(hosts.key), hosts, token, request, read, deadline, trace, caller)
 
     async def _call(
         self,
@@ -129,8 +128,8 @@ class SalesforceClient:
     ) -> T:
         outgoing = build_request(hosts, token, request)
         try:
-            async with asyncio.timeout_at(deadline), connections.slots.slot(caller):
-                return await self._send_and_read(connections, outgoing, request, read, trace, deadline)
+            with self._time_limits.until(deadline):
+                return await self._send_and_read(connections, caller, outgoing, request, read, trace, deadline)
         except ReplyTooLarge as error:
             connections.breaker.answered()
             raise Unanswered(
@@ -146,6 +145,7 @@ class SalesforceClient:
     async def _send_and_read(
         self,
         connections: OrgConnections,
+        caller: str,
         outgoing: HttpRequest,
         request: Request,
         read: Callable[[Reply], T],
@@ -153,6 +153,7 @@ class SalesforceClient:
         deadline: float,
     ) -> T:
         reservation = Reservation(self._pool.memory, connections.memory)
+        await connections.slots.take(caller)
         try:
             reply = await self._send_until_answered(connections, reservation, outgoing, request, trace, deadline)
             if reply.size <= INLINE_BYTES:
@@ -162,6 +163,7 @@ class SalesforceClient:
             return await reading
         finally:
             reservation.release()
+            connections.slots.give_back()
 
     async def _send_until_answered(
         self,
@@ -219,7 +221,7 @@ class SalesforceClient:
         """Ask the login host's token endpoint, once: a refresh token must not be sent twice."""
         reply = await self.post_form(hosts, oauth.TOKEN_PATH, form, bodies.read_token_reply)
         # Said a moment later: between an answer and its way to the store nothing happens that could fail.
-        asyncio.get_running_loop().call_soon(_warn_of_clock, hosts.login_url, reply)
+        asyncio.get_running_loop().call_soon(clock_difference.warn, reply.ahead, hosts.login_url)
         return reply
 
     async def post_form(self, hosts: OrgHosts, path: str, form: oauth.Form, read: ReadBody = bodies.read) -> FormReply:
@@ -278,10 +280,3 @@ class SalesforceClient:
     async def aclose(self) -> None:
         """Close everything."""
         await self._pool.close_all()
-
-
-def _warn_of_clock(login_url: str, reply: FormReply) -> None:
-    """Say when our clock is off, by the date of a token reply."""
-    ahead = reply.ahead(time.time())
-    if ahead is not None and abs(ahead) > clock_difference.NOTICEABLE:
-        logger.warning("%s, by the answer of %s", clock_difference.describe(ahead), login_url)

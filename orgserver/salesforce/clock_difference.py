@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import time
+from collections.abc import Callable
 from datetime import timedelta
+
+logger = logging.getLogger("orgserver.salesforce")
 
 NOTICEABLE = timedelta(seconds=30)
 """Beyond this a clock is called off; below it, whole seconds and the way of the reply may explain the difference."""
@@ -12,6 +17,13 @@ _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 def describe(ahead: timedelta, whose: str = "Salesforce's") -> str:
     """A difference for people: ``this machine's clock is 1 h 2 min behind Salesforce's``."""
     return f"this machine's clock is {_length(ahead)} {'behind' if ahead < timedelta() else 'ahead of'} {whose}"
+
+
+def warn(measure: Callable[[float], timedelta | None], login_url: str) -> None:
+    """Say when our clock is off, by a login host's answer, which measures by what time it is here."""
+    ahead = measure(time.time())
+    if ahead is not None and abs(ahead) > NOTICEABLE:
+        logger.warning("%s, by the answer of %s", describe(ahead), login_url)
 
 
 def _length(ahead: timedelta) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -78,8 +77,10 @@ class OrgConnections:
 
     sender: Sender
     slots: FairSlots
-    calls: Counter[str] = field(default_factory=Counter)
+    calls: dict[str, int] = field(default_factory=dict)
     """How many calls of each caller are under way, waiting ones too."""
+    call_count: int = 0
+    """All of them."""
     memory: OrgReplyMemory = field(default_factory=OrgReplyMemory)
     budget: Budget = field(default_factory=Budget)
     breaker: Breaker = field(default_factory=Breaker)
@@ -90,17 +91,19 @@ class OrgConnections:
         A caller without any is let in also when others' floods take every place, as long as there are fewer callers
         than places. Raises RateLimited when there are too many, NoConnection while the org is left alone.
         """
-        if self.calls.total() >= max_calls and (caller in self.calls or len(self.calls) >= max_calls):
+        if self.call_count >= max_calls and (caller in self.calls or len(self.calls) >= max_calls):
             raise RateLimited(
                 "too many calls to this org are under way",
                 hint="wait for some to end; ORGSERVER_ORG_CONCURRENCY and ORGSERVER_ORG_QUEUE set the limits",
             )
         if not self.breaker.admits(asyncio.get_running_loop().time()):
             raise NoConnection("this org has not answered lately and is left alone for a few seconds", code="ORG_DOWN")
-        self.calls[caller] += 1
+        self.calls[caller] = self.calls.get(caller, 0) + 1
+        self.call_count += 1
         return partial(self._leave, caller)
 
     def _leave(self, caller: str) -> None:
+        self.call_count -= 1
         self.calls[caller] -= 1
         if not self.calls[caller]:
             del self.calls[caller]
@@ -193,7 +196,7 @@ class ConnectionPool:
 
     def count_calls(self) -> tuple[int, int]:
         """How many calls to all orgs have a place, and how many wait for one."""
-        calls = [connections.calls.total() for connections in self._orgs.values()]
+        calls = [connections.call_count for connections in self._orgs.values()]
         waiting = sum(max(0, each - self._concurrency) for each in calls)
         return sum(calls) - waiting, waiting
 

@@ -22,6 +22,8 @@ from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
+import msgspec
+
 from orgserver.model.text import clean_text
 from orgserver.salesforce.http1.failures import ReplyLost
 from orgserver.salesforce.http1.requests import HttpRequest, Sender
@@ -53,8 +55,7 @@ _API_USAGE = re.compile(r"(?<![\w-])api-usage=(\d{1,12})/(\d{1,12})")
 _WARN_FROM = 0.9
 
 
-@dataclass(slots=True)
-class Trace:
+class Trace(msgspec.Struct):
     """What one call cost and met; filled while it runs."""
 
     api_calls: int = 0

@@ -65,7 +65,7 @@ def request_target(request: Request) -> str:
     """Path and query string as they are sent."""
     if not request.query:
         return request.path
-    is_short = sum(len(value) for _, value in request.query) <= _SHORT_QUERY
+    is_short = sum([len(value) for _, value in request.query]) <= _SHORT_QUERY
     return f"{request.path}?{_encode_short(request.query) if is_short else urlencode(request.query)}"
 
 

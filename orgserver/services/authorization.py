@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
+
+from msgspec import structs
 
 from orgserver.model import names
 from orgserver.model.access.acts import Act, ObjectUse, PathUse
@@ -124,7 +125,7 @@ class Authorization:
             uses = await self._resolve(reader, org, decision.policy, plan.uses)
         except CallError as error:
             return Decision(error.rule or "", decision.policy, error)
-        return self._decide_on(call.caller, org, replace(act, uses=uses))
+        return self._decide_on(call.caller, org, structs.replace(act, uses=uses))
 
     @staticmethod
     def _act(call: Call, plan: Plan[Any]) -> Act:

@@ -18,6 +18,7 @@ from orgserver.model.audit import Outcome
 from orgserver.model.errors import CallError, NotSent, PolicyDenied, StoreAway, StoreError, Unanswered
 from orgserver.model.orgs import Org
 from orgserver.salesforce.exchange import Trace
+from orgserver.salesforce.time_limits import TimeLimit, TimeLimits
 from orgserver.services.authorization import Authorization, NotPinned
 from orgserver.services.calls import confirmation, idempotency, snapshot
 from orgserver.services.calls.access import Access, OrgSession
@@ -60,6 +61,7 @@ class Executor:
         self._store = store
         self._access = access
         self._call_timeout = call_timeout
+        self._time_limits = TimeLimits()
         self.log = CallLog(store.audit, DenialGroups(store.database, store.audit), observer)
         self.schemas = Schemas(store, self.run)
         self.authorization = Authorization(access, self.schemas)
@@ -176,7 +178,7 @@ class Executor:
         except Exception:
             logger.exception("a call failed in a way that is not foreseen", extra={"entry": execution.intent.id})
             error = unforeseen(session.trace)
-        execution.timeout = None
+        execution.time_limit = None
         if isinstance(error, Unanswered):
             error.retryable = plan.repeatable or not plan.writes
             error.hint = error.hint or (plan.after_unknown(session) if plan.after_unknown else None)
@@ -190,7 +192,7 @@ class Executor:
     ) -> Plan[T]:
         """The plan with what it has to learn from the org; while that is read, nothing is changed."""
         try:
-            async with execution.limit_time():
+            with execution.limit_time(self._time_limits):
                 ready = await prepare(session)
         except Unanswered as error:
             raise NotSent(f"{error}, so nothing was changed", code=error.code) from error
@@ -200,7 +202,7 @@ class Executor:
 
     async def _send_in_time(self, execution: Execution[T], plan: Plan[T], session: OrgSession) -> T:
         session.entry_id = execution.intent.id
-        async with execution.limit_time() as limit:
+        with execution.limit_time(self._time_limits) as limit:
             if execution.asks_person:
                 await self._ask(execution, plan, session, limit)
             if plan.snapshot is not None and session.policy.keep_values:
@@ -209,7 +211,7 @@ class Executor:
                 limit.reschedule(None)
             return await plan.send(session)
 
-    async def _ask(self, execution: Execution[T], plan: Plan[T], session: OrgSession, limit: asyncio.Timeout) -> None:
+    async def _ask(self, execution: Execution[T], plan: Plan[T], session: OrgSession, limit: TimeLimit) -> None:
         """Ask a person; afterwards the org must still be as it was, for they may have taken minutes."""
         assert plan.confirm is not None  # noqa: S101  # or nobody would be asked
         call = execution.call

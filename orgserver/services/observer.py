@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 
+import msgspec
 from msgspec import structs
 
 from orgserver.model.audit import Completion, Intent, Outcome
@@ -13,8 +13,7 @@ from orgserver.model.errors import CallError
 from orgserver.model.orgs import OrgKind
 
 
-@dataclass(slots=True)
-class Watched:
+class Watched(msgspec.Struct):
     """One tool call: its act as far as it is known, and how it ended as the agent is told."""
 
     intent: Intent

@@ -8,12 +8,15 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import msgspec
 from mcp.server.lowlevel import Server
 from mcp_types import SERVER_INFO_META_KEY, JSONRPCError, JSONRPCResponse, methods
 from mcp_types.jsonrpc import RequestId
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic_core import to_json
 
+_encode = msgspec.json.Encoder().encode
+"""Writes texts and whole numbers as the SDK does, in less time."""
 _ID, _TEXT, _STRUCTURE = "<id>", "<text>", {"<structure>": 0}
 _MARKS = re.compile(b"|".join(re.escape(to_json(mark)) for mark in (_ID, _TEXT, _STRUCTURE)))
 
@@ -37,13 +40,13 @@ class Envelope:
         if "isError" in result:
             text = result["content"][0]["text"]
             before, content, after = self._failure
-            return b"".join((before, to_json(request_id), content, to_json(text), after))
-        text = result["content"][0]["text"].encode() if "structuredContent" in result else None
-        if text is None or b"NaN" in text or b"Infinity" in text:
+            return b"".join((before, _encode(request_id), content, _encode(text), after))
+        text = result["content"][0]["text"] if "structuredContent" in result else None
+        if text is None or "NaN" in text or "Infinity" in text:
             # A question to a person; or a number that is none, which the text has and the SDK writes as null.
             return self._shape(request_id, result)
         before, content, structure, after = self._success
-        return b"".join((before, to_json(request_id), content, to_json(text), structure, text, after))
+        return b"".join((before, _encode(request_id), content, _encode(text), structure, text.encode(), after))
 
     def _shape(self, request_id: RequestId, result: dict[str, Any]) -> JSONRPCResponse:
         """The response as the SDK makes it: shaped for the version, and signed by the server from 2026-07-28 on."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import anyio
 import mcp_types as mcp
+import msgspec
 from mcp.server.lowlevel import Server
 from mcp.shared.dispatcher import as_request_id, coerce_request_id
 from mcp.shared.message import SessionMessage
@@ -51,8 +51,7 @@ class Answers(Notices, Protocol):
         """Write the response to a request; BrokenResourceError when the client is gone."""
 
 
-@dataclass(slots=True)
-class PlainCall:
+class PlainCall(msgspec.Struct):
     """A call, and how far it has come."""
 
     id: RequestId

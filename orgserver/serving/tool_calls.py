@@ -111,16 +111,17 @@ class ToolCalls:
         except Exception as error:  # noqa: BLE001  # the outermost loop: what is not foreseen is logged in name_error
             known = name_error(error, spec)
             result, outcome = results.failure(known, org), known.outcome
-        logger.info(
-            "call",
-            extra={
-                "tool": tool[:_LOGGED],
-                "org": org,
-                "request": (caller.request_id or "")[:_LOGGED],
-                "outcome": outcome,
-                "ms": round((time.perf_counter() - started) * 1_000, 1),
-            },
-        )
+        if logger.isEnabledFor(logging.INFO):
+            logger.info(
+                "call",
+                extra={
+                    "tool": tool[:_LOGGED],
+                    "org": org,
+                    "request": (caller.request_id or "")[:_LOGGED],
+                    "outcome": outcome,
+                    "ms": round((time.perf_counter() - started) * 1_000, 1),
+                },
+            )
         return result
 
     async def _run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
 from sqlalchemy import and_, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -28,8 +29,7 @@ class Bounds:
 BOUNDS = Bounds()
 
 
-@dataclass(frozen=True, slots=True)
-class DescribeKey:
+class DescribeKey(msgspec.Struct, frozen=True):
     """What is described: an object (or, empty, the list of all) of an org, for one of its users."""
 
     row_id: str

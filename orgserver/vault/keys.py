@@ -14,8 +14,8 @@ import hashlib
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -39,8 +39,7 @@ LATE_SECONDS = 24 * 3_600
 _LATE_TABLES = frozenset({"idempotency", "rescue"})
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """Where a sealed value belongs; it opens nowhere else."""
 
     owner: str

@@ -12,6 +12,8 @@ import binascii
 import json
 from typing import Any
 
+import msgspec
+
 from orgserver.vault.keys import Context, Key, Unsealable
 
 _MAX_LENGTH = 4_096
@@ -24,7 +26,7 @@ def bind_token(purpose: str, owner: str, principal: str, arguments_digest: bytes
 
 def seal_token(key: Key, note: dict[str, Any], expires_at: int, context: Context) -> str:
     """Make a token."""
-    sealed = key.seal(json.dumps(note | {"x": expires_at}).encode(), context)
+    sealed = key.seal(msgspec.json.encode(note | {"x": expires_at}), context)
     return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
 
 

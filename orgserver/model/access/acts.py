@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
+
 from orgserver.model.access.policies import ObjectAction
 from orgserver.model.access.principals import Permission
 
 
-@dataclass(frozen=True, slots=True)
-class PathUse:
+class PathUse(msgspec.Struct, frozen=True):
     """What a call touches of one object, before relationships are followed: paths may lead to others."""
 
     object: str
@@ -63,8 +64,7 @@ ANY_OBJECT = "*"
 """Stands for every object: records of any of them may be meant."""
 
 
-@dataclass(frozen=True, slots=True)
-class Act:
+class Act(msgspec.Struct, frozen=True):
     """One act that is to be allowed or not."""
 
     tool: str

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 
 @dataclass(frozen=True, slots=True)
 class ApiUse:
@@ -16,8 +18,7 @@ class ApiUse:
     """By those of the principal who calls."""
 
 
-@dataclass(frozen=True, slots=True)
-class ApiBudget:
+class ApiBudget(msgspec.Struct, frozen=True):
     """API calls that a day may have in one org; None where nothing limits them."""
 
     org: int | None = None

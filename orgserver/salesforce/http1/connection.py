@@ -8,13 +8,15 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from orgserver.salesforce.http1.failures import ReplyLost
-from orgserver.salesforce.http1.reply_body import MAX_BODY, ReplyBody, too_large
+from orgserver.salesforce.http1.reply_body import MAX_BODY, ReplyBody, too_large, unpack_small
 from orgserver.salesforce.http1.reply_parser import ReplyParser
 from orgserver.salesforce.http1.requests import Grow, HttpReply, HttpRequest, Origin
 
 PIECE: Final = 64 * 1024
 """So much of a body is written, or waits to be taken, before anybody looks again."""
 _PROVE_THEIR_END: Final = frozenset({"gzip", "x-gzip", "deflate"})
+_OF_ITS_WAY: Final = ("content-encoding", "content-length", "transfer-encoding")
+"""Headers that are true of a body only on its way."""
 _ENDED: Final = "the connection ended before the answer"
 
 
@@ -118,13 +120,16 @@ class Connection(asyncio.Protocol):
                 raise ReplyLost(self._failure)
         if unwritten:  # an early answer: the rest will not be written, so nothing else can be
             parser.reusable = False
-        body = body or ReplyBody(parser.headers.get("content-encoding"), grow)
-        await body.add(parser.take())
+        headers, rest = parser.headers, parser.take()
+        content = unpack_small(headers.get("content-encoding"), rest) if body is None else None
+        if content is None:
+            body = body or ReplyBody(headers.get("content-encoding"), grow)
+            await body.add(rest)
+            content = await body.content()
         self._resume_reading(transport)
-        headers = parser.headers
-        for name in ("content-encoding", "content-length", "transfer-encoding"):
+        for name in _OF_ITS_WAY:
             headers.pop(name, None)
-        return HttpReply(parser.status, headers, await body.content())
+        return HttpReply(parser.status, headers, content)
 
     @staticmethod
     def _begin(transport: asyncio.Transport, head: bytes, body: bytes) -> memoryview:

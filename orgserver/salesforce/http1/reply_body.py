@@ -32,6 +32,22 @@ MAX_MEMBERS: Final = 1_000
 _CODINGS: Final = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _GZIP_BITS: Final = 16 + zlib.MAX_WBITS
+_SMALL: Final = 64 * 1024
+"""What comes of a body that is unpacked in one step, in bytes at most."""
+
+
+def unpack_small(content_encoding: str | None, data: bytes) -> bytes | None:
+    """A whole body that is small, as nearly all are; None where it takes more than one step, or cannot be read."""
+    if not content_encoding:
+        return data if len(data) <= _SMALL else None
+    if content_encoding != "gzip" or len(data) > _SMALL:
+        return None
+    stream = zlib.decompressobj(_GZIP_BITS)
+    try:
+        content = stream.decompress(data, _SMALL)
+    except zlib.error:
+        return None
+    return content if stream.eof and not stream.unused_data else None
 
 
 class ReplyBody:

@@ -6,7 +6,7 @@ A request is checked when it is built, so that no text in it can begin another h
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple, Protocol
@@ -98,7 +98,7 @@ def _may_be_sent(name: str) -> bool:
 
 
 def build_http_request(
-    method: str, origin: Origin, target: str, headers: Iterable[tuple[str, str]], body: bytes | None
+    method: str, origin: Origin, target: str, headers: Sequence[tuple[str, str]], body: bytes | None
 ) -> HttpRequest:
     """Check every text of a request and write down its headers.
 
@@ -110,13 +110,11 @@ def build_http_request(
         raise ValueError("the path or query has characters that no URL has")
     if _DOT_SEGMENT.search(target.partition("?")[0]):
         raise ValueError("the path has a segment that leads to another path")
-    lines = [f"Host: {origin.authority}\r\n"]
-    for name, value in headers:
-        if not _may_be_sent(name):
-            raise ValueError("a header has a name that may not be sent")
-        if not _VALUE.fullmatch(value):
-            raise ValueError("a header has characters that may not be sent")
-        lines.append(f"{name}: {value}\r\n")
+    if not all(_may_be_sent(name) for name, _ in headers):
+        raise ValueError("a header has a name that may not be sent")
+    if not _VALUE.fullmatch("".join([value for _, value in headers])):
+        raise ValueError("a header has characters that may not be sent")
+    lines = [f"Host: {origin.authority}\r\n", *[f"{name}: {value}\r\n" for name, value in headers]]
     content = body or b""
     if content or method not in _BODILESS:
         lines.append(f"Content-Length: {len(content)}\r\n")

@@ -6,11 +6,14 @@ Beside them what may stand in a reply: dates, counts, records without their ``at
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from itertools import chain
 from typing import Any, TypeGuard
+
+import msgspec
 
 from orgserver.model.errors import Rejected
 from orgserver.salesforce.protocol.large_containers import Rest
@@ -19,12 +22,12 @@ _READS = frozenset({"GET", "HEAD"})
 _LARGEST_WHOLE = 2**53 - 1
 _SECONDS = re.compile(r"[0-9]+")
 _NESTED = (dict, list)
+_NESTED_TYPES = frozenset(_NESTED)
 _CHECKED = 4_096
 """Records that are looked at in one go: more would hold the interpreter for long."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """What to ask; the client adds host and token."""
 
     method: str
@@ -110,6 +113,22 @@ def remove_attributes(row: dict[str, Any]) -> dict[str, Any]:
         if isinstance(inner, _NESTED):
             row[name] = strip_attributes(inner)
     return row
+
+
+def clean_rows(rows: Sequence[dict[str, Any]]) -> bool:
+    """Take ``attributes`` out of rows that nobody else has, in place; whether nothing else is inside of any of them."""
+    for row in rows:
+        row.pop("attributes", None)
+    if is_flat(rows):
+        return True
+    for row in rows:
+        remove_attributes(row)
+    return False
+
+
+def is_flat(rows: Iterable[dict[str, Any]]) -> bool:
+    """Whether rows of a reply have only plain values, as most have: seen of all of them sooner than of each."""
+    return _NESTED_TYPES.isdisjoint(map(type, chain.from_iterable(map(dict.values, rows))))
 
 
 def is_whole(value: Any) -> TypeGuard[int]:

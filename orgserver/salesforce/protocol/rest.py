@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
+
+import msgspec
 
 from orgserver.model.errors import InvalidArgument, Rejected, Unanswered
 from orgserver.model.names import RecordId, SObjectName, api_versions, is_field, org_id
@@ -33,8 +34,7 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-@dataclass(frozen=True, slots=True)
-class QueryPage:
+class QueryPage(msgspec.Struct, frozen=True):
     """One page of a query's result."""
 
     rows: list[dict[str, Any]]

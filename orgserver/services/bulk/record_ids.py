@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec import structs
 
 from orgserver.model import names
 from orgserver.model.errors import InvalidArgument, PolicyDenied
@@ -85,7 +87,7 @@ async def read_ids(run: BulkRun, soql: str, first_page: FirstPage) -> RecordIds:
 def _read_ids(reply: Reply) -> QueryPage:
     """A page with nothing but the ids of its records: whatever else was selected is let go with the reply."""
     page = rest.read_page(reply)
-    return replace(page, rows=[{ID: each[ID]} if ID in each else {} for each in page.rows])
+    return structs.replace(page, rows=[{ID: each[ID]} if ID in each else {} for each in page.rows])
 
 
 def _check_row_limit(session: OrgSession, count: int) -> None:

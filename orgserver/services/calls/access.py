@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import TypeVar
+
+import msgspec
 
 from orgserver.model.access.policies import Policy
 from orgserver.model.access.principals import Permission, Principal, Role
@@ -28,14 +29,12 @@ from orgserver.store.orgs.registry import OrgSnapshot
 from orgserver.store.people import api_usage
 from orgserver.store.people.api_usage import CallBudget
 from orgserver.store.session import Store
-from orgserver.store.transaction import to_datetime
 
 T = TypeVar("T")
 _OF_THE_ORG = Policy()
 
 
-@dataclass(slots=True)
-class OrgSession:
+class OrgSession(msgspec.Struct):
     """One call's session with one org; nothing else reaches it."""
 
     org: Org
@@ -51,7 +50,7 @@ class OrgSession:
     """What limits the caller in this org: the org's policy, until it is known what limits the caller beside it."""
     schemas: SchemaLookup = lambda _name: None
     """Schemas of the org's objects, as far as they are at hand."""
-    masked: set[str] = field(default_factory=set)
+    masked: set[str] = msgspec.field(default_factory=set)
     """The masked fields of which parts were read, with their objects."""
 
     def __post_init__(self) -> None:
@@ -63,15 +62,19 @@ class OrgSession:
         """What the policy hides and masks."""
         return FieldLimits.of(self.policy)
 
-    async def call(self, request: Request, read: Callable[[Reply], T], *, is_kept: bool = False) -> T:
+    def call(self, request: Request, read: Callable[[Reply], T], *, is_kept: bool = False) -> Awaitable[T]:
         """Send with the cached token, and read what the policy leaves of the reply; or (``is_kept``) all of it.
 
         All of it is for what nobody is shown: the values that a change replaces. Errors never name what is hidden.
         """
         limits = self.limits
         if limits.is_free:
-            return await self._send(request, read)
+            return self._send(request, read)
+        return self._send_limited(limits, request, read, is_kept=is_kept)
 
+    async def _send_limited(
+        self, limits: FieldLimits, request: Request, read: Callable[[Reply], T], *, is_kept: bool
+    ) -> T:
         def read_limited(reply: Reply) -> T:
             if not is_kept:
                 self.masked |= limits.limit_records(reply.body, self.schemas, reply.rest)
@@ -164,7 +167,7 @@ class Access:
         An org that was added a moment ago is found: before refusing, the store is read again.
         """
         while True:
-            catalog = await self.catalog()
+            catalog = self._catalog or await self.reload()
             org = self._find(caller, catalog, alias)
             if org is not None:
                 return org, catalog.version
@@ -208,7 +211,7 @@ class Access:
 
     def now(self) -> datetime:
         """The store's time."""
-        return to_datetime(self._store.database.clock())
+        return datetime.fromtimestamp(self._store.database.clock() / 1_000_000, UTC)  # exact, until the year 2242
 
     async def api_use(self, budget: CallBudget) -> ApiUse:
         """What was used up today of what limits a call, as the store has it now."""

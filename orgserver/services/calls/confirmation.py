@@ -22,6 +22,7 @@ from orgserver.model.digests import digest_arguments
 from orgserver.model.errors import NotSent, PolicyDenied, StoreAway, StoreError, Unanswered
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller, Org
+from orgserver.salesforce.time_limits import TimeLimit
 from orgserver.services.calls import questions
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.questions import AffectedRecords, Confirmation
@@ -84,7 +85,7 @@ class Confirmer:
         confirm: Confirmation,
         session: OrgSession,
         passed: Pass | None,
-        sending: asyncio.Timeout,
+        sending: TimeLimit,
     ) -> bool:
         """Ask, unless a pass covers what a look finds now; whether anybody was asked. PolicyDenied without a yes."""
         org, policy = session.org, session.policy
@@ -128,7 +129,7 @@ class Confirmer:
         return True
 
     async def _ask_client(
-        self, caller: Caller, request: ApprovalRequest, text: str, summary: str, sending: asyncio.Timeout
+        self, caller: Caller, request: ApprovalRequest, text: str, summary: str, sending: TimeLimit
     ) -> bool:
         """Ask at the client; False where it cannot be asked."""
         if caller.elicitor is None:
@@ -283,12 +284,11 @@ def _context(request: ApprovalRequest) -> Context:
     return bind_token("confirmation", request.row_id, request.principal, request.digest)
 
 
-def _reschedule(sending: asyncio.Timeout, seconds: float) -> None:
-    if not sending.expired():
-        sending.reschedule(asyncio.get_running_loop().time() + seconds)
+def _reschedule(sending: TimeLimit, seconds: float) -> None:
+    sending.reschedule(asyncio.get_running_loop().time() + seconds)
 
 
-def _extend(sending: asyncio.Timeout, session: OrgSession, seconds: float) -> None:
+def _extend(sending: TimeLimit, session: OrgSession, seconds: float) -> None:
     """Thinking took the person's time, not the call's."""
     _reschedule(sending, seconds)
     session.deadline = asyncio.get_running_loop().time() + seconds

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
+
 from orgserver.model.access.acts import Act
 from orgserver.model.access.policies import Policy
 from orgserver.model.access.principals import EVERY_PERMISSION, Permission, Principal
@@ -32,8 +34,7 @@ _NO_ROW = RowId("")
 _READING = ("read", None)
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """Whether an act is allowed, by which rule, and what limits the principal in the org."""
 
     rule: str

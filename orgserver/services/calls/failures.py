@@ -38,6 +38,8 @@ def not_recorded(why: str = "") -> Unanswered:
 def with_warnings(result: T, session: OrgSession) -> T:
     """Say it when an org's API calls are nearly used up (``Sforce-Limit-Info``), and which values are masked."""
     usage = session.trace.warn_of_usage()
+    if usage is None and not session.masked:
+        return result
     warnings = (*(() if usage is None else (usage,)), *masking_warnings(session.masked))
     if not warnings or not isinstance(result, Created | Changed | Page | Record | SearchResult | Usage):
         return result

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine
-from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -20,6 +19,7 @@ from orgserver.model.orgs import Caller, Org
 from orgserver.model.schema import SchemaLookup
 from orgserver.model.text import replace_unsafe
 from orgserver.salesforce.exchange import Trace
+from orgserver.salesforce.time_limits import TimeLimit, TimeLimits
 from orgserver.services.calls import idempotency
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.denials import DenialGroups
@@ -128,15 +128,14 @@ class Operation(msgspec.Struct, Generic[T], frozen=True):
     """How long it may take, where that is not what every call may."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Execution(Watched, Generic[T]):
+class Execution(Watched, Generic[T], kw_only=True):
     """A call under way: its operation, its intent as far as that is known, and its way to the org once that is open."""
 
     call: Call
     operation: Operation[T]
     deadline: float
     """In the event loop's time."""
-    started: float = field(default_factory=time.perf_counter)
+    started: float = msgspec.field(default_factory=time.perf_counter)
     plan: Plan[T] | None = None
     session: OrgSession | None = None
     leave: Callable[[], None] = lambda: None
@@ -145,7 +144,7 @@ class Execution(Watched, Generic[T]):
     approval: Pass | None = None
     """What a person allowed beforehand."""
     is_given_up: bool = False
-    timeout: asyncio.Timeout | None = None
+    time_limit: TimeLimit | None = None
 
     @property
     def seconds_left(self) -> float:
@@ -201,16 +200,16 @@ class Execution(Watched, Generic[T]):
     def _trace(self) -> Trace:
         return self.session.trace if self.session is not None else Trace()
 
-    def limit_time(self) -> asyncio.Timeout:
+    def limit_time(self, limits: TimeLimits) -> TimeLimit:
         """A time limit up to the deadline, which ends at once when the call is given up."""
-        self.timeout = asyncio.timeout_at(0.0 if self.is_given_up else self.deadline)
-        return self.timeout
+        self.time_limit = limits.until(0.0 if self.is_given_up else self.deadline)
+        return self.time_limit
 
     def give_up(self) -> None:
         """The caller is gone: stop sending, but still write the outcome."""
         self.is_given_up = True
-        if self.timeout is not None and not self.timeout.expired():
-            self.timeout.reschedule(asyncio.get_running_loop().time())
+        if self.time_limit is not None:
+            self.time_limit.reschedule(asyncio.get_running_loop().time())
 
 
 class CallLog:

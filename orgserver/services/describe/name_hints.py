@@ -9,8 +9,9 @@ import asyncio
 import logging
 import re
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Protocol
+
+from msgspec import structs
 
 from orgserver.model.audit import Intent
 from orgserver.model.errors import CallError, Rejected
@@ -73,7 +74,7 @@ class OrgNames:
     async def ask(self, sobject: str) -> None:
         """Ask the org, within the call that was refused: its entry counts the exchange, and tells of its own answer."""
         trace = self._session.trace
-        beside = replace(self._session, trace=Trace())
+        beside = structs.replace(self._session, trace=Trace())
         try:
             async with asyncio.timeout(SECONDS):
                 await self._schemas.ask_again(beside, self._caller, sobject)

@@ -140,7 +140,7 @@ class Enrolment:
                 outcome="denied",
                 code="HOST_NOT_TRUSTED",
             ) from None
-        where = replace(where, key=authenticated.row_id, instance_url=instance)
+        where = OrgHosts(authenticated.row_id, instance, where.login_url, where.trusted)
         try:
             return await read_identity(self._access.client, where, session.token, registration.api_version)
         except CallError as error:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
+
+import msgspec
 
 from orgserver.model import names, times
 from orgserver.model.access.acts import ObjectUse, PathUse
@@ -32,8 +33,7 @@ _DEFAULT_ORDER = {CONTACT: "LastModifiedDate DESC, Id", EVENT: "StartDateTime, I
 _DATE_TYPES = frozenset({"date", "datetime"})
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(msgspec.Struct, frozen=True):
     """The arguments of a list tool."""
 
     sobject: SObjectName
@@ -64,12 +64,12 @@ class Listing:
             "end": self.end,
         }
 
-    def field_names(self, fields: Sequence[str]) -> tuple[str, ...]:
+    def field_names(self, fields: Sequence[str]) -> set[str]:
         """The names of every field that the list reads (these), filters by or orders by."""
         names = {*fields, *(self.filter or ())}
         if self.order_by:
             names.add(self.order_by.split()[0])
-        return tuple(sorted(names))
+        return names
 
 
 def check_listing(listing: Listing) -> Preflight:
@@ -102,7 +102,7 @@ def limit_order(listing: Listing, policy: Policy) -> Listing:
         return listing
     field = _DEFAULT_ORDER[listing.sobject].split()[0]
     use = ObjectUse(listing.sobject, "read", compared=frozenset({field}))
-    return listing if first_refusal(policy, (use,)) is None else replace(listing, order_by="Id")
+    return listing if first_refusal(policy, (use,)) is None else msgspec.structs.replace(listing, order_by="Id")
 
 
 def build(listing: Listing, fields: Sequence[str], *, now: datetime, zone: str) -> RowQuery:

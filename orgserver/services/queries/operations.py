@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -80,6 +79,7 @@ class QueryOperations:
         asked_at = position.asked_at or time.time_ns() // 1_000_000
         now = _EPOCH + timedelta(milliseconds=asked_at)
         names = field_values.read_field_names(listing.fields, listing.sobject)
+        named = names if listing.fields is not None else None
         query = listings.build(listing, names, now=now, zone=zone)  # its arguments are checked before anything is sent
         if len(query.ordered) > MAX_SOQL:
             raise InvalidArgument(
@@ -99,11 +99,11 @@ class QueryOperations:
                 rows = query if is_same else listings.build(converted, fields, now=now, zone=zone)
                 return Source(rows.ordered, rows, is_ours=True, shape=shape, added=added)
 
-            async def read(fields: tuple[str, ...]) -> Piece:
-                return await paging.fetch(session, source(fields), limit=listing.limit, position=position)
+            def read(fields: tuple[str, ...]) -> Awaitable[Piece]:
+                return paging.fetch(session, source(fields), limit=listing.limit, position=position)
 
             def read_default() -> Awaitable[Piece]:
-                return self._default_fields.ask(session, listing.sobject, listing.fields, read)
+                return self._default_fields.ask(session, listing.sobject, named, read)
 
             if not listing.count:
                 piece = await read_default()
@@ -185,7 +185,7 @@ class QueryOperations:
             following = cursors.write(
                 self._cursor_key, piece.rest, org=org.row_id, principal=caller.principal.name, arguments=arguments
             )
-        warnings = (*piece.warnings, *subquery_rows.warnings(piece.records))
+        warnings = piece.warnings if piece.is_flat else (*piece.warnings, *subquery_rows.warnings(piece.records))
         return Page(piece.records, piece.total_size, following, warnings, is_limited=piece.is_limited)
 
     async def _convert_filter(self, session: OrgSession, caller: Caller, listing: Listing) -> Listing:
@@ -194,7 +194,7 @@ class QueryOperations:
         async def describe(sobject: SObjectName) -> Schema:
             return await self._schemas.schema(session, caller, sobject)
 
-        return replace(
+        return structs.replace(
             listing, filter=await filter_values.convert_filter(listing.filter or {}, listing.sobject, describe)
         )
 
@@ -202,7 +202,7 @@ class QueryOperations:
 def _in_order(listing: Listing, policy: Policy, position: Position) -> Listing:
     """The list in the order that its limits leave, which is the one of its pages before."""
     if position.order is not None:
-        return replace(listing, order_by=position.order)
+        return structs.replace(listing, order_by=position.order)
     ordered = listings.limit_order(listing, policy)
     if ordered is not listing and not position.begins:
         raise InvalidArgument(

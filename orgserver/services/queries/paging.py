@@ -8,7 +8,7 @@ to its end, however far that is, where OFFSET leads to 2,000.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import msgspec
@@ -17,12 +17,13 @@ from msgspec.structs import replace
 from orgserver.model.errors import CallError, Rejected
 from orgserver.model.results import FieldValues
 from orgserver.salesforce.protocol import rest as protocol
-from orgserver.salesforce.protocol.messages import Reply, Request, remove_attributes
+from orgserver.salesforce.protocol.messages import Reply, Request, clean_rows, remove_attributes
 from orgserver.salesforce.soql import RowQuery
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.queries.row_quota import RowQuota
 from orgserver.services.results.cursors import BEGINNING, Position
 from orgserver.services.results.record_list import GROWTH, RecordList
+from orgserver.services.results.result_size import without_nulls
 
 _SMALLEST_BATCH, _LARGEST_BATCH = 200, 2_000
 _OFFSET_CUTS = (
@@ -63,22 +64,25 @@ class Piece(msgspec.Struct, frozen=True):
     """Whether Salesforce has said that nothing follows what it sent."""
     is_limited: bool = False
     """Whether there is more, which the org's policy does not let out."""
+    is_flat: bool = False
+    """Whether it is known that nothing is inside of any record."""
 
 
 async def fetch(session: OrgSession, source: Source, *, limit: int, position: Position) -> Piece:
     """Read on from a position until the limit, the size, the end, or the last row that the policy lets out."""
     quota = RowQuota.at(session.policy.row_limit, position)
-    if quota.left == 0 and not position.begins:  # it was lowered since
+    left = quota.left
+    if left == 0 and not position.begins:  # it was lowered since
         return Piece([], None, None, (quota.warning,), is_limited=True)
     rows = quota.cut_query(source.rows)
     cut = source if rows is source.rows else replace(source, rows=rows)
-    piece = await _fetch(session, cut, min(limit, quota.left), position)
+    piece = await _fetch(session, cut, min(limit, left), position)
     if rows is not source.rows and piece.total_size is not None and piece.total_size > quota.row_limit:
         piece = replace(piece, total_size=None)  # as many as were asked for, and nobody knows how many more
     if piece.rest is None and not quota.is_limited:
         return piece
-    records, row_count, is_cut = quota.take(piece.records)
-    if is_cut or (row_count == quota.left and piece.rest is not None):
+    records, row_count, is_cut = quota.take(piece.records, is_flat=piece.is_flat)
+    if is_cut or (row_count == left and piece.rest is not None):
         warnings = (*piece.warnings, quota.warning)
         return replace(piece, records=records, rest=None, warnings=warnings, is_limited=True)
     if piece.rest is None:
@@ -86,13 +90,13 @@ async def fetch(session: OrgSession, source: Source, *, limit: int, position: Po
     return replace(piece, rest=replace(piece.rest, row_count=quota.before + row_count))
 
 
-async def _fetch(session: OrgSession, source: Source, limit: int, position: Position) -> Piece:
+def _fetch(session: OrgSession, source: Source, limit: int, position: Position) -> Awaitable[Piece]:
     reading = _Reading(session, source, limit)
     if source.rows is None or (position.shown is None and not position.begins):
-        return await reading.run(source.text, position, max(limit, _SMALLEST_BATCH))
+        return reading.run(source.text, position, max(limit, _SMALLEST_BATCH))
     if position.begins:
-        return await reading.first(source.rows)
-    return await reading.rest(source.rows, position, position.shown or 0)
+        return reading.first(source.rows)
+    return reading.rest(source.rows, position, position.shown or 0)
 
 
 class _Reading(msgspec.Struct, frozen=True):
@@ -113,7 +117,9 @@ class _Reading(msgspec.Struct, frozen=True):
         if piece.rest is None:
             return await self._check_offset(piece, rows, self.limit + 1)
         shown = len(piece.records)
-        return Piece(piece.records, None, Position(None, shown, shown), piece.warnings, piece.is_done)
+        return Piece(
+            piece.records, None, Position(None, shown, shown), piece.warnings, piece.is_done, is_flat=piece.is_flat
+        )
 
     async def rest(self, rows: RowQuery, position: Position, shown: int) -> Piece:
         """A later piece."""
@@ -154,7 +160,14 @@ class _Reading(msgspec.Struct, frozen=True):
             request = self._request(soql, position, batch)
             page = await self.session.call(request, partial(take, position))
             if page.rest is None or page.full or len(records.records) == self.limit:
-                return Piece(records.records, page.total_size, page.rest, records.warnings, page.is_done)
+                return Piece(
+                    records.records,
+                    page.total_size,
+                    page.rest,
+                    records.warnings,
+                    page.is_done,
+                    is_flat=records.is_flat,
+                )
             position = page.rest
 
     def _request(self, soql: str, position: Position, batch: int) -> Request:
@@ -203,11 +216,16 @@ def _take_records(records: RecordList, source: Source, limit: int, position: Pos
     page = protocol.read_page(reply)
     rows, shape = page.rows, source.shape
     most = min(len(rows), position.skip + limit - len(records.records))
-    shown = map(remove_attributes, rows[position.skip : most])
-    shown = map(shape, shown) if shape is not None else shown
-    if not (reply.size and records.add_all(shown, GROWTH * reply.size + source.added * len(rows))):
-        for place, record in enumerate(shown, position.skip):
-            if not records.add(record):
+    shown, most_bytes = rows[position.skip : most], GROWTH * reply.size + source.added * len(rows)
+    if reply.size and records.has_room(most_bytes):
+        is_flat = clean_rows(shown)
+        if shape is not None:
+            shown, is_flat = list(map(shape, shown)), is_flat and shape is without_nulls
+        records.add_all(shown, most_bytes, is_flat=is_flat)
+    else:
+        for place, row in enumerate(shown, position.skip):
+            record = remove_attributes(row)
+            if not records.add(record if shape is None else shape(record)):
                 return _full_page(page, position, place)
     if position.skip <= most < len(rows):
         return _full_page(page, position, most)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 from msgspec import structs
 
@@ -36,7 +35,7 @@ async def with_total(
         piece = await read()
         return _with_warning(piece, _GROUPS) if source.grouped else piece
     trace = Trace()  # of its own: two requests at once would write over each other's
-    counter = asyncio.create_task(_count(replace(session, trace=trace), source, rows))
+    counter = asyncio.create_task(_count(structs.replace(session, trace=trace), source, rows))
     try:
         piece = await read()
         return piece if piece.total_size is not None else await _with_total(piece, rows, counter, session.deadline)

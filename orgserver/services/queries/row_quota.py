@@ -7,22 +7,20 @@ tells is not limited.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
-from msgspec import structs
+import msgspec
 
 from orgserver.model.errors import InvalidArgument
 from orgserver.model.results import FieldValues
+from orgserver.salesforce.protocol import messages
 from orgserver.salesforce.soql import RowQuery
 from orgserver.services.results.cursors import Position
 
 _NO_LIMIT = sys.maxsize
 
 
-@dataclass(frozen=True, slots=True)
-class RowQuota:
+class RowQuota(msgspec.Struct, frozen=True):
     """The rows that a policy leaves for one page."""
 
     row_limit: int
@@ -61,13 +59,16 @@ class RowQuota:
         most = self.row_limit + 1
         if rows is None or not self.is_limited or (rows.limit is not None and rows.limit <= most):
             return rows
-        return structs.replace(rows, limit=most)
+        return msgspec.structs.replace(rows, limit=most)
 
-    def take(self, records: list[FieldValues]) -> tuple[list[FieldValues], int, bool]:
-        """As many of some records as may be given, how many rows they are, and whether anything was left out."""
+    def take(self, records: list[FieldValues], *, is_flat: bool = False) -> tuple[list[FieldValues], int, bool]:
+        """As many of some records as may be given, how many rows they are, and whether anything was left out.
+
+        ``is_flat``: it is known that nothing is inside of any of them.
+        """
         left, is_cut = self.left, False
-        if len(records) <= left and dict not in set(map(type, chain.from_iterable(map(dict.values, records)))):
-            return records, len(records), False  # nothing is inside of any, as in most results
+        if len(records) <= left and (is_flat or messages.is_flat(records)):
+            return records, len(records), False
         for place, record in enumerate(records):
             if left == 0:
                 return records[:place], self.left, True

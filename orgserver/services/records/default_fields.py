@@ -26,18 +26,29 @@ class DefaultFields:
     def __init__(self) -> None:
         self._lacking: dict[tuple[str, SObjectName], frozenset[str]] = {}
 
-    async def ask(
+    def ask(
         self,
         session: OrgSession,
         sobject: SObjectName,
-        fields: Sequence[str] | None,
+        fields: tuple[str, ...] | None,
+        send: Callable[[tuple[str, ...]], Awaitable[T]],
+    ) -> Awaitable[T]:
+        """Ask for fields, whose names were read, or (None) the default ones: again without those that may be lacking.
+
+        Once for each. Any of the default ones may be lacking; of others only those that are read beside what was named.
+        """
+        if fields is not None and not _companions(fields, sobject):
+            return send(fields)
+        return self._ask(session, sobject, fields, send)
+
+    async def _ask(
+        self,
+        session: OrgSession,
+        sobject: SObjectName,
+        fields: tuple[str, ...] | None,
         send: Callable[[tuple[str, ...]], Awaitable[T]],
     ) -> T:
-        """Ask for fields, or (None) the default ones: again without those that may be lacking, once for each.
-
-        Any of the default ones may be lacking; of others only those that are read beside what was named.
-        """
-        base = field_values.read_field_names(fields, sobject)
+        base = fields if fields is not None else field_values.read_field_names(None, sobject)
         extra = standard_fields.DOUBTFUL_FIELDS.get(sobject, ()) if fields is None else _companions(base, sobject)
         extra = session.limits.visible(sobject, extra, session.schemas)
         base = base if fields is not None else session.limits.visible(sobject, base, session.schemas)

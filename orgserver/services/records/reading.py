@@ -47,7 +47,7 @@ class ReadOperations:
             record = await self._default_fields.ask(
                 session,
                 sobject,
-                fields,
+                names_read if fields is not None else None,
                 lambda names: read_one(
                     session,
                     sobject,

@@ -19,27 +19,35 @@ class RecordList:
     def __init__(self) -> None:
         self.records: list[FieldValues] = []
         self.warnings: tuple[str, ...] = ()
+        self.is_flat = True
+        """Whether it is known that nothing is inside of any of them."""
         self._budget = ByteBudget()
         self._unmeasured: list[FieldValues] = []
         self._most = 0
         """Bytes that the unmeasured ones take at most."""
 
-    def add_all(self, records: Iterable[FieldValues], most: int) -> bool:
-        """Add records that take so many bytes at most together; False, and none is added, if they may not fit.
+    def has_room(self, most: int) -> bool:
+        """Whether records fit for certain that take so many bytes at most together.
 
-        Whether records fit that are few and short is certain without writing each of them out.
+        Of those that are few and short it is, without writing each of them out.
         """
-        if not self._budget.has(self._most + most):
+        return self._budget.has(self._most + most)
+
+    def add_all(self, records: Iterable[FieldValues], most: int, *, is_flat: bool = False) -> bool:
+        """Add records that take so many bytes at most together; False, and none is added, if they may not fit."""
+        if not self.has_room(most):
             return False
         new = list(records)
         self.records += new
         self._unmeasured += new
         self._most += most
+        self.is_flat = self.is_flat and is_flat
         return True
 
     def add(self, record: FieldValues) -> bool:
         """Add a record; False if there is no room for it."""
         self._measure()
+        self.is_flat = False
         if not self._budget.take(record):
             if self.records:
                 return False

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from msgspec import structs
+
 from orgserver.model.errors import CallError
 from orgserver.model.orgs import Credential, OrgHosts
 from orgserver.salesforce import clock_difference
@@ -69,7 +71,7 @@ async def ask(
     """Show one assertion to one recipient, once."""
     signed_at = time.time()
     form = oauth.build_token_form(replace(credential, audience=recipient.audience), signed_at)
-    reply = await client.request_token(replace(where, login_url=recipient.token_host), form)
+    reply = await client.request_token(structs.replace(where, login_url=recipient.token_host), form)
     try:
         return AssertionAnswer(oauth.read_tokens(reply.status, reply.body), recipient)
     except oauth.TokenRefused as refusal:

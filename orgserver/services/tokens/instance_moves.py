@@ -12,6 +12,8 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from msgspec import structs
+
 from orgserver.model.audit import Action, Completion, Outcome
 from orgserver.model.errors import CallError, StoreError
 from orgserver.model.orgs import AccessToken, Move, Org, OrgState
@@ -78,7 +80,7 @@ class Moves:
         """Returns if it is so; raises _Contradiction, or whatever keeps the answer away."""
         request = identity.request_identity(answer, hosts.check_url(login_host, org.trusted_hosts), org.trusted_hosts)
         deadline = asyncio.get_running_loop().time() + SECONDS
-        where = replace(org.hosts_with(org.instance_url), login_url=login_host)
+        where = structs.replace(org.hosts_with(org.instance_url), login_url=login_host)
         reply = await self._client.send_to_login_host(where, access.token, request, deadline=deadline)
         identity_reply = identity.read_identity(reply, org.trusted_hosts)
         if identity_reply.org_id != (org.org_id or answer.org_id):

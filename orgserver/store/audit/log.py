@@ -78,7 +78,8 @@ class AuditLog(ChainAppender):
         ``budget`` is what it may use up, if anything limits that; ``spend`` uses what lets the act pass. Both are asked
         in the same transaction; when one says no, nothing is written.
         """
-        await self._write_unwritten(within)
+        if self._unwritten:
+            await self._write_unwritten(within)
         self._pending[intent.id] = budget
         try:
             begun: Begun = await self._database.write(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
 from sqlalchemy import delete, insert, select, update
 
 from orgserver.model.access.usage import ApiUse
@@ -28,8 +29,7 @@ class IdempotencyKey:
     arguments_digest: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Begun:
+class Begun(msgspec.Struct, frozen=True):
     """What became of an intent."""
 
     verdict: Literal["begun", "catalog_changed", "replay", "clash", "budget_used", "spent"]

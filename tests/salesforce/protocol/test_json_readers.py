@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from orgserver.salesforce.protocol import bodies
 from orgserver.salesforce.protocol.json_values import MAX_DEPTH, TooDeep
-from orgserver.salesforce.protocol.messages import Reply, remove_attributes, strip_attributes
+from orgserver.salesforce.protocol.messages import Reply, clean_rows, is_flat, remove_attributes, strip_attributes
 from orgserver.salesforce.protocol.rest import read_page
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -176,3 +176,12 @@ def test_a_large_text_in_another_form_of_unicode_is_read_as_python_reads_it(enco
         assert bodies.parse_json(content) == json.loads(content)
         with pytest.raises(ValueError, match="utf-"):
             bodies.parse_json(content[:-1])
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(["attributes", "Id", "Account", "Contacts"]), nested()), max_size=3))
+def test_many_rows_are_cleaned_as_each_of_them_is(rows: list[dict[str, Any]]) -> None:
+    expected = [strip_attributes(row) for row in rows]
+    has_nothing_inside = clean_rows(rows)
+    assert repr(rows) == repr(expected)
+    assert has_nothing_inside is is_flat(rows)
+    assert has_nothing_inside is not any(isinstance(value, dict | list) for row in rows for value in row.values())

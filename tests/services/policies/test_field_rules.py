@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from orgserver.model.access.acts import PathUse
 from orgserver.model.access.policies import Policy, read_object_rule

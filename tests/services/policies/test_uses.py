@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from orgserver.model.access.acts import UNKNOWN, ObjectUse, PathUse
 from orgserver.services.policies.uses import MissingSchemas, resolve

@@ -3,12 +3,12 @@
 import asyncio
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import parse_qs
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from orgserver.app import App
 from orgserver.model.audit import AuditEntry, EntryFilter

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from orgserver.app import App
 from orgserver.model.audit import EntryFilter
@@ -295,7 +296,7 @@ async def test_a_host_outside_the_trusted_ones_quarantines_without_asking(
 async def test_the_login_host_is_asked_at_its_own_address_alone(app: App, acme: SandboxOrg) -> None:
     from orgserver.salesforce.protocol.messages import Request
 
-    where = replace((await org(app)).hosts_with(acme.url), login_url="https://evil.example")
+    where = structs.replace((await org(app)).hosts_with(acme.url), login_url="https://evil.example")
 
     with pytest.raises(CallError, match="may not be called"):
         await app.access.client.send_to_login_host(where, Secret("x"), Request("GET", "/id/x/y"), deadline=1e9)
