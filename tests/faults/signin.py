@@ -151,14 +151,21 @@ class Sequence:
     # -- steps
 
     async def _sign_in(self) -> None:
-        """The usual way, to the end."""
+        """The usual way, to the end; now and then with something between."""
         client = self.random.choice((*CLIENTS, *CLIENTS, "me"))
         request = await self._begin(client)
         await self._answer(request, is_denied=False)
         if self.model.requests.get(request, ("",))[0] == "consent":
+            await self._interrupt()
             await self._consent(request, frozenset(SCOPES))
+        if request in self.model.sessions and client != "me":
             code = self.codes[-1]
-            await self._redeem(code, self.model.tokens[code][1], has_proof=True)
+            await self._interrupt()
+            await self._redeem(code, client, has_proof=True)
+
+    async def _interrupt(self) -> None:
+        if self.random.random() < 0.1:
+            await self.random.choice((self._change, self._begin, self._compare_groups))()
 
     async def _begin(self, client: str | None = None) -> str:
         client = client or self.random.choice((*CLIENTS, "me"))
