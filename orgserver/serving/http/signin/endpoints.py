@@ -44,7 +44,7 @@ class Endpoint:
 
     answer: Answer
     methods: tuple[str, ...]
-    """HEAD comes with GET."""
+    """HEAD comes with GET, where clients read the answers."""
     is_page: bool
     """Whether people read its answers; else clients do."""
 
@@ -109,7 +109,8 @@ class Endpoints:
         return Reply(302, headers=((b"location", self._url.encode() + scope["raw_path"].partition(b"?")[0] + query),))
 
     def _refuse_method(self, endpoint: Endpoint, method: str) -> Reply | None:
-        methods = endpoint.methods + (("HEAD",) if "GET" in endpoint.methods else ())
+        has_head = "GET" in endpoint.methods and not endpoint.is_page  # whoever looks at a page's head begins nothing
+        methods = endpoint.methods + (("HEAD",) if has_head else ())
         if method in methods:
             return None
         allowed = ", ".join(methods)
