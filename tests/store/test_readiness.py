@@ -18,7 +18,7 @@ from orgserver.vault.ring import Vault
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there a start looks at nothing beforehand")
 VAULT = Vault([Key.new()])
 
-NAMES = ("ada", "off", "ending", "member")
+NAMES = ("ada", "off", "ending", "member", "claimed")
 
 
 @pytest.fixture
@@ -93,7 +93,8 @@ def test_orgs_that_are_not_registered_are_not_ready(database: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "is_there"), [("ada", True), ("ops", False), ("off", False), ("ending", False), ("member", False)]
+    ("name", "is_there"),
+    [("ada", True), ("ops", False), ("off", False), ("ending", False), ("member", False), ("claimed", False)],
 )
 def test_a_principal_is_ready_that_may_call_without_an_end(database: Path, name: str, is_there: bool) -> None:
     principal = "INSERT INTO principals (name, kind, enabled, roles, limits, created_at) VALUES "
@@ -101,6 +102,7 @@ def test_a_principal_is_ready_that_may_call_without_an_end(database: Path, name:
     change(database, principal + ", ".join(f"('{each}', 'person', {each != 'off'}, '[]', '{{}}', 1)" for each in NAMES))
     change(database, "INSERT INTO groups (name, created_at) VALUES ('ops', 1)")
     change(database, "INSERT INTO group_members VALUES ('ops', 'member')")
+    change(database, "INSERT INTO claim_members VALUES ('ops', 'claimed')")
     change(database, grant + "('1', 'ada', NULL, '*', '[]', NULL, 1, ''), ('2', 'ending', NULL, '*', '[]', 9, 1, '')")
     change(database, grant + "('3', NULL, 'ops', '*', '[]', 9, 1, '')")
 

@@ -1,5 +1,6 @@
 """Sessions end at once and on record, and groups by claim with the last of them."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ from orgserver.model.audit import AuditEntry, EntryFilter
 from orgserver.model.digests import digest_text
 from orgserver.model.errors import PeopleError
 from orgserver.model.orgs import Caller
+from orgserver.services.audit.access_report import Question, report_access
 from orgserver.services.people.principals import DISABLED, NO_SUBJECT
-from orgserver.services.people.requests import GroupChanges, PrincipalChanges
+from orgserver.services.people.requests import GrantChanges, GroupChanges, PrincipalChanges, read_grants
 from orgserver.services.signin.sessions import SIGN_OUT, SIGNED_OUT, SignInSessions
 from orgserver.store.backup import copy
 from orgserver.store.people import claims
@@ -187,3 +189,19 @@ async def test_a_restored_copy_revives_nobody(app: App, world: World, tmp_path: 
         assert (await restored.people.principals.one("ada")).claim_groups == ()
         assert (await restored.people.principals.one("ada")).subjects == (Subject(ISSUER, "ada"),)
     assert [each.id for each in await SignInSessions(app.store).all()] == [session_id]
+
+
+async def test_a_group_by_claim_gives_its_grants_and_is_told_apart(app: App, world: World) -> None:
+    await app.people.groups.update(OPERATOR, "ops", GroupChanges(grants=GrantChanges(read_grants(["acme:read"]))))
+    await world.sign_in()
+    await world.write(lambda tx: claims.set_groups_in(tx, "ada", ["group-ops"]))
+
+    caller = Caller(Principal("ada"), "http")
+    assert [org.alias for org in await app.access.visible(caller)] == ["acme"]
+    report = await report_access(app.store, Question(principal="ada"), "local:op", datetime.now(UTC))
+    assert [(each.principal, each.group) for each in report.access] == [("ada", "ops")]
+    update = await app.people.groups.update(OPERATOR, "ops", GroupChanges(claim="others"))
+    assert [(each.field, each.before, each.after) for each in update.differences] == [
+        ("claim", "group-ops", "others"), ("claim_members", "ada", "none"),
+    ]  # fmt: skip
+    assert await app.access.visible(caller) == []
