@@ -1,6 +1,7 @@
 """A person's way through all pages in a real browser: as eyes, as a keyboard and as a screen reader meet them.
 
-Connect at a client, sign in, consent, a first call, a call that waits, a fresh sign-in, the yes, the log.
+Connect at a client, sign in, consent, a first call, a second round, a call that waits, a fresh sign-in, the yes, the log,
+sessions; and pages for those who lost the way.
 """
 
 from __future__ import annotations
@@ -8,9 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
+from sqlalchemy import update
+
+from orgserver.store.signin import tables
 from tests.browser.chromium import Chromium, Tab
 from tests.browser.world import World
 from tests.provider.state import PASSWORD
@@ -48,12 +51,18 @@ class Walk:
     # -- the parts of it
 
     async def _connect(self, tab: Tab) -> None:
-        """From a client's connect to a first call."""
+        """From a client's connect to a first call, and to a second round for what it may do beside that."""
         agent = self._world.agent
-        await tab.go(await agent.connect("Claude Code"))
+        await tab.go(await agent.connect("Claude Code", "orgs:read"))
         self._expect(await tab.text(), "Sign in at the provider")
         await self._sign_in(tab, "ada")
         await self._look(tab, "consent", "Allow Claude Code to work in your Salesforce orgs?")
+        await self._untick(tab)
+        await self._tab_to(tab, "Allow")
+        async with tab.loading():
+            await tab.press("Enter")
+        self._expect(await tab.text(), "Nothing was allowed yet.")
+        await self._look(tab, "consent-nothing-ticked", "Allow Claude Code to work in your Salesforce orgs?")
         await self._tab_to(tab, "Allow")
         async with tab.loading():
             await tab.press("Enter")
@@ -61,6 +70,14 @@ class Walk:
         await agent.take_tokens()
         listed = await agent.call("salesforce_list_contacts", org="acme")
         self._expect(json.dumps(sorted(listed)), "records")
+        await tab.go(agent.make_url())
+        await self._look(tab, "consent-step-up", "Allow Claude Code to work in your Salesforce orgs?")
+        self._expect(await tab.text(), "You have allowed this client already: read.")
+        await self._tab_to(tab, "Allow")
+        async with tab.loading():
+            await tab.press("Enter")
+        self._expect(await tab.text(), "Connected")
+        await agent.take_tokens()
 
     async def _ask_and_allow(self, tab: Tab) -> None:
         """A call that waits for a person, and the person's yes."""
@@ -74,12 +91,10 @@ class Walk:
         await self._tab_to(tab, "Sign in with your company's login")
         async with tab.loading():
             await tab.press("Enter")
-        await self._world.provider.set(people={})  # nobody new: the provider knows this browser
         await self._look(tab, "me-waiting", "Ada Lovelace")
         await self._age_sign_in()
         await tab.go(f"{url}/me")
         await self._look(tab, "me-sign-in-again", "Ada Lovelace")
-        await self._world.provider.set(people=_people())
         await self._tab_to(tab, "Sign in again to allow it")
         async with tab.loading():
             await tab.press("Enter")
@@ -116,6 +131,12 @@ class Walk:
         url, agent = self._world.served.url, self._world.agent
         await tab.go(f"{url}/signin/consent/01900000-0000-7000-8000-000000000000")
         await self._look(tab, "old-bookmark", None)
+        await tab.go(agent.make_url())
+        await self._tab_to(tab, "Do not allow")
+        async with tab.loading():
+            await tab.press("Enter")
+        self._expect(await tab.text(), "Connected")  # the client is told: this one always says so
+        self._expect(json.dumps(await agent.answers.get()), '"error": "access_denied"')
         stranger = await self._chromium.open_tab()
         await stranger.call("Network.clearBrowserCookies")
         await stranger.go(agent.make_url())
@@ -199,12 +220,18 @@ class Walk:
                 return
         raise AssertionError(f"no tab comes to {words!r} on {await tab.url}: {await tab.text()}")
 
+    async def _untick(self, tab: Tab) -> None:
+        """Take every tick away, by keyboard alone."""
+        for _ in range(_MOST_TABS):
+            if not await tab.evaluate("document.querySelectorAll(':checked').length"):
+                return
+            await tab.press("Tab")
+            if await tab.evaluate("document.activeElement.matches(':checked')"):
+                await tab.press("Space")
+        raise AssertionError(f"ticks stay on {await tab.url}")
+
     async def _age_sign_in(self) -> None:
         """Let the sign-in at /me have been six minutes ago."""
-        from sqlalchemy import update
-
-        from orgserver.store.signin import tables
-
         older = update(tables.sessions).where(tables.sessions.c.kind == "browser")
         older = older.values(auth_time=tables.sessions.c.auth_time - 360)
         await self._world.app.store.database.write(lambda tx: tx.connection.execute(older))
@@ -223,9 +250,3 @@ class Walk:
             for each in tab.complaints
             if not each.startswith("Failed to load resource: the server responded with a status of")
         ]
-
-
-def _people() -> dict[str, Any]:
-    from tests.provider.state import PEOPLE
-
-    return {name: dict(each) for name, each in PEOPLE.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from typing import Any
@@ -46,7 +47,8 @@ class LogPages:
         except UnreadableFilter as error:
             problem = str(error)
         values = _values(visit.parameters)
-        return self._pages.render(
+        return await asyncio.to_thread(
+            self._pages.render,
             "log.html",
             200 if problem is None else 400,
             me=visit,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from starlette.types import Receive, Scope
 
 from orgserver.oauth.provider.refusals import ProviderUnavailable
@@ -19,7 +21,7 @@ from orgserver.serving.http.replies import Reply, retry_after
 from orgserver.serving.http.signin import cookies
 from orgserver.serving.http.signin.forms import read_query
 
-MOST_ORGS = 200
+MOST_ORGS, MOST_REQUESTS = 200, 100
 """That a page shows."""
 _RETRY_SECONDS = 60
 _PURPOSES: dict[str, Purpose] = {"open": "open", "approve": "approve"}
@@ -41,10 +43,13 @@ class OwnPages:
         """All of it."""
         name = visit.caller.principal.name
         sessions = await self._sessions.all(name)
-        return self._pages.render(
+        requests = await self._approvers.waiting(visit.caller)
+        return await asyncio.to_thread(
+            self._pages.render,
             "me.html",
             me=visit,
-            requests=await self._approvers.waiting(visit.caller),
+            requests=requests[:MOST_REQUESTS],
+            request_count=len(requests),
             is_fresh=self._approvers.is_fresh(visit.session.auth_time),
             own=await self._holdings.read(visit.caller, MOST_ORGS),
             sessions=[show_session(each, visit.session.id) for each in sessions],

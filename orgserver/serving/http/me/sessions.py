@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
@@ -14,7 +15,7 @@ from orgserver.store.signin.rows import Session
 from orgserver.store.transaction import to_datetime
 
 PATH = "/me/sessions"
-MOST = 500
+MOST = 200
 """That a page shows."""
 
 
@@ -50,7 +51,9 @@ class SessionPages:
             return find_nothing(self._pages)
         sessions = await self._sessions.all()
         newest = [show_session(each, visit.session.id) for each in reversed(sessions[-MOST:])]
-        return self._pages.render("sessions.html", me=visit, sessions=newest, count=len(sessions))
+        return await asyncio.to_thread(
+            self._pages.render, "sessions.html", me=visit, sessions=newest, count=len(sessions)
+        )
 
     async def end(self, visit: Visit) -> Reply:
         """End one: ``/me/sessions/ID/end``. It is the person's own, or the person is an admin."""

@@ -63,7 +63,7 @@ class Pages:
     def render(
         self, name: str, status: int = 200, *, forms: str = OWN_FORMS, headers: Headers = (), **values: Any
     ) -> Reply:
-        """A page; ``forms`` says where its forms may lead, as CSP's ``form-action`` does."""
+        """A page; ``forms`` says where its forms may lead, as CSP's ``form-action`` does. A long one in a thread."""
         body = self._templates.get_template(name).render(values)
         return Reply(status, body.encode("utf-8", "replace"), _HTML, (*make_headers(forms), *headers))
 
