@@ -23,6 +23,7 @@ from orgserver.store.people import changes
 from orgserver.store.session import Store
 from orgserver.store.signin import clients
 from orgserver.store.signin.requests import RequestRefusal, Requests, SignInRequest
+from orgserver.store.signin.rows import Session
 from orgserver.store.signin.sessions import Sessions
 from orgserver.store.transaction import Transaction
 
@@ -73,7 +74,7 @@ class Consents:
             sessions = await self._sessions.all(connection, request.principal)
         if stored is None:
             return FailureKind.OVER
-        alike = [each for each in sessions if _is_alike(each.client_id, each.redirect_uri, request)]
+        alike = [each for each in sessions if _is_alike(each, request)]
         allowed = {scope for session in alike for scope in session.scopes}
         orgs, count = await self._find_orgs(request.principal or "")
         return ConsentView(
@@ -162,6 +163,11 @@ def _name(refusal: RequestRefusal) -> FailureKind:
     return FailureKind.OTHER_BROWSER if refusal is RequestRefusal.OTHER_BROWSER else FailureKind.OVER
 
 
-def _is_alike(client_id: str | None, redirect_uri: str | None, request: SignInRequest) -> bool:
-    """Whether a session is of the same client at the same place: on this computer its port is another each time."""
-    return client_id == request.client_id and is_same_redirect(request.redirect_uri or "", redirect_uri or "")
+def _is_alike(session: Session, request: SignInRequest) -> bool:
+    """Whether a session is of the same client at the same place, for the same server.
+
+    On this computer the place's port is another each time.
+    """
+    return (session.client_id, session.resource) == (request.client_id, request.resource) and is_same_redirect(
+        request.redirect_uri or "", session.redirect_uri or ""
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -61,17 +62,9 @@ class PersonIdentities:
             return Stranger(person)
         if not changes.is_enabled_in(tx, name):
             return Suspended(name)
-        self.follow_groups_in(tx, name, person)
+        if person.groups is not None:
+            follow_groups_in(tx, self._audit, name, person.groups)
         return Principal(name)
-
-    def follow_groups_in(self, tx: Transaction, principal: str, person: Person) -> None:
-        """Put a principal into the groups that the provider says, if it says any; on record where something changes."""
-        if person.groups is None:
-            return
-        before, after = claims.set_groups_in(tx, principal, person.groups)
-        if before != after:
-            facts = {"groups": f"{', '.join(before) or 'none'}->{', '.join(after) or 'none'}"}
-            record_in(tx, self._audit, principal, Action.GRANT, COMMAND, object_name=principal, facts=facts)
 
     def _bind_in(self, tx: Transaction, person: Person) -> str | None:
         """The one person of this name, where the address is verified and names find people; bound for good."""
@@ -105,6 +98,14 @@ class PersonIdentities:
     def _record_in(self, tx: Transaction, name: str, before: PrincipalRecord | None) -> None:
         update = Update(before, records.principal_in(tx, name))
         differences.record_in(tx, self._audit.record_in, Caller(Principal(name), "http"), COMMAND, update)
+
+
+def follow_groups_in(tx: Transaction, log: AuditLog, principal: str, values: Iterable[str]) -> None:
+    """Put a principal into exactly the groups of these values of the claim; on record where something changes."""
+    before, after = (", ".join(groups) or "none" for groups in claims.set_groups_in(tx, principal, values))
+    if before != after:
+        facts = {"claim_groups": f"{before}->{after}"}
+        record_in(tx, log, principal, Action.GRANT, COMMAND, object_name=principal, facts=facts)
 
 
 def _has_issuer(record: PrincipalRecord, issuer: str) -> bool:

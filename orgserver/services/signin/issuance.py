@@ -16,10 +16,10 @@ from orgserver.model.digests import digest_text
 from orgserver.model.orgs import Caller
 from orgserver.model.secret import Secret
 from orgserver.services.signin.entries import record_in
+from orgserver.services.signin.identities import follow_groups_in
 from orgserver.services.signin.options import SignInOptions
 from orgserver.services.signin.sessions import record_groups_in
 from orgserver.store.audit.log import AuditLog
-from orgserver.store.people import claims
 from orgserver.store.people.changes import is_enabled_in
 from orgserver.store.signin import tokens
 from orgserver.store.signin.rows import Session
@@ -143,10 +143,7 @@ class Issuance:
 
     def set_groups(self, principal: str, values: Iterable[str]) -> None:
         """Have a principal follow the claim that holds groups, on record."""
-        before, after = (", ".join(groups) or "none" for groups in claims.set_groups_in(self._tx, principal, values))
-        if before != after:
-            facts = {"claim_groups": f"{before}->{after}"}
-            record_in(self._tx, self._log, principal, Action.GRANT, "sign-in", object_name=principal, facts=facts)
+        follow_groups_in(self._tx, self._log, principal, values)
 
     def make_tokens(self, scopes: Iterable[str]) -> TokenBody:
         """An access token for some of the session's scopes, and the next refresh token, for all of them."""
