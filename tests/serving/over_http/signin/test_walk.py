@@ -1,39 +1,8 @@
 """The whole way of a person: from a client's first request to a tool's answer, over real HTTP."""
 
-from collections.abc import AsyncIterator, Iterator
-
-import pytest
-
 from orgserver.app import App
-from orgserver.model.access.principals import Subject
 from orgserver.model.audit import EntryFilter
-from orgserver.sandbox.server import Sandbox
-from tests.conftest import OpenApp, register
-from tests.people import add_principal
-from tests.provider.running import RunningProvider, running_provider
-from tests.serving.over_http.signin.walk import Walk, settings_of, walking
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[RunningProvider]:
-    with running_provider() as running:
-        yield running
-
-
-@pytest.fixture
-async def app(open_again: OpenApp, sandbox: Sandbox, provider: RunningProvider) -> AsyncIterator[App]:
-    await provider.reset()
-    async with open_again(**settings_of(provider)) as opened:
-        await register(opened, sandbox)
-        subject = Subject(provider.issuer, "sub-ada")
-        await add_principal(opened, "ada", "acme:read,write", subjects=(subject,))
-        yield opened
-
-
-@pytest.fixture
-async def walk(app: App, provider: RunningProvider) -> AsyncIterator[Walk]:
-    async with walking(app, provider) as begun:
-        yield begun
+from tests.serving.over_http.signin.walk import Walk
 
 
 async def test_a_person_comes_from_connect_to_a_first_call(walk: Walk, app: App) -> None:

@@ -47,12 +47,24 @@ class CookieJar:
 
 
 @asynccontextmanager
-async def browsing(url: str, jar: CookieJar | None = None) -> AsyncIterator[httpx2.AsyncClient]:
+async def browsing(
+    url: str, jar: CookieJar | None = None, transport: httpx2.AsyncBaseTransport | None = None
+) -> AsyncIterator[httpx2.AsyncClient]:
     """A browser, which follows nothing by itself."""
     jar = jar or CookieJar()
     hooks: dict[str, list[Any]] = {"request": [jar.add], "response": [jar.take]}
-    async with httpx2.AsyncClient(base_url=url, trust_env=False, event_hooks=hooks) as browser:
+    async with httpx2.AsyncClient(base_url=url, trust_env=False, event_hooks=hooks, transport=transport) as browser:
         yield browser
+
+
+async def answer_question(
+    browser: httpx2.AsyncClient, page: httpx2.Response, decision: str, *scopes: str
+) -> httpx2.Response:
+    """Send the form of a page that asks for consent."""
+    found = _CSRF.search(page.text)
+    assert found is not None, page.text
+    form = {"csrf": found[1], "decision": decision, **dict.fromkeys(scopes, "on")}
+    return await browser.post(str(page.url), data=form, headers={"origin": "null", "sec-fetch-site": "same-origin"})
 
 
 @dataclass
@@ -96,12 +108,7 @@ class Walk:
 
     async def answer(self, page: httpx2.Response, decision: str = "allow", *scopes: str) -> httpx2.Response:
         """Answer the question."""
-        found = _CSRF.search(page.text)
-        assert found is not None, page.text
-        form = {"csrf": found[1], "decision": decision, **dict.fromkeys(scopes, "on")}
-        return await self.browser.post(
-            str(page.url), data=form, headers={"origin": "null", "sec-fetch-site": "same-origin"}
-        )
+        return await answer_question(self.browser, page, decision, *scopes)
 
     async def get_code(self, *scopes: str) -> str:
         """Allow these scopes; the code that the client gets."""
