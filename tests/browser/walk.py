@@ -23,6 +23,7 @@ _CHECKS = Path(__file__).with_name("checks.js").read_text("utf-8")
 _NAMED = {"button", "link", "checkbox", "textbox", "combobox", "heading", "navigation", "region"}
 _FOCUSABLE = "a[href], button, input:not([type=hidden]), select, summary, pre[tabindex]"
 _MOST_TABS = 400
+_LONG = "\u202e<b>Allowed</b>\u05d0" + "W" * 180
 
 
 class Walk:
@@ -44,6 +45,7 @@ class Walk:
         await self._connect(tab)
         await self._ask_and_allow(tab)
         await self._look_after(tab)
+        await self._meet_long_names(tab)
         await self._lose_the_way(tab)
         self._check_requests(tab)
         await tab.close()
@@ -125,6 +127,25 @@ class Walk:
                     await tab.click("tbody tr:last-child button")
         if await self._world.agent.is_signed_in():
             self.problems.append("the agent's session was not ended")
+
+    async def _meet_long_names(self, tab: Tab) -> None:
+        """Names without a blank, that read from the right, or that look like a page's own words."""
+        agent, url = self._world.agent, self._world.served.url
+        await tab.go(await agent.connect(_LONG))
+        await self._look(tab, "consent-long-name", None)
+        await self._tab_to(tab, "Allow")
+        async with tab.loading():
+            await tab.press("Enter")
+        await agent.take_tokens()
+        contact = await agent.call("salesforce_create_contact", org="acme", data={"LastName": _LONG[:80]})
+        await agent.call("salesforce_delete_contact", org="acme", contact_id=contact["id"])
+        for path, name in (
+            ("me", "me-long-name"),
+            ("me/log?org=" + "a" * 600, "log-long-filter"),
+            ("me/sessions", "sessions-long-name"),
+        ):
+            await tab.go(f"{url}/{path}")
+            await self._look(tab, name, None)
 
     async def _lose_the_way(self, tab: Tab) -> None:
         """Old bookmarks, other browsers, strangers: each page says what to do."""

@@ -50,7 +50,7 @@ class Holdings:
 
     async def read(self, caller: Caller, most_orgs: int) -> OwnAccess:
         """What a caller reaches and holds; of orgs, so many at most."""
-        orgs, org_count = await self.find_orgs(caller, most_orgs)
+        orgs, org_count = await find_orgs(self._access, caller, most_orgs)
         async with self._store.database.reading() as connection:
             record = await records.find_principal(connection, caller.principal.name)
         now, standing = self._access.now(), self._access.standing(caller)
@@ -62,11 +62,6 @@ class Holdings:
             tuple(each for each in record.keys if not each.is_over(now)) if record is not None else (),
             record.roles if record is not None else frozenset(),
         )
-
-    async def find_orgs(self, caller: Caller, most: int) -> tuple[tuple[ReachableOrg, ...], int]:
-        """The first orgs that a caller may use, by alias, and how many there are."""
-        orgs = await self._access.visible(caller)
-        return tuple(self._show(caller, each) for each in orgs[:most]), len(orgs)
 
     async def end_key(self, caller: Caller, key_id: str) -> bool:
         """End a key of the caller's own, on record; False where there is none of this id that opens anything."""
@@ -80,8 +75,15 @@ class Holdings:
             return False
         return True
 
-    def _show(self, caller: Caller, org: Org) -> ReachableOrg:
-        permissions = self._access.permissions(caller, org)
-        if self._access.policy(caller, org).read_only or self._access.scope.read_only:
-            permissions &= {"read"}
-        return ReachableOrg(org.alias, org.name, org.kind, tuple(each for each in PERMISSIONS if each in permissions))
+
+async def find_orgs(access: Access, caller: Caller, most: int) -> tuple[tuple[ReachableOrg, ...], int]:
+    """The first orgs that a caller may use, by alias, and how many there are."""
+    orgs = await access.visible(caller)
+    return tuple(_show(access, caller, each) for each in orgs[:most]), len(orgs)
+
+
+def _show(access: Access, caller: Caller, org: Org) -> ReachableOrg:
+    permissions = access.permissions(caller, org)
+    if access.policy(caller, org).read_only or access.scope.read_only:
+        permissions &= {"read"}
+    return ReachableOrg(org.alias, org.name, org.kind, tuple(each for each in PERMISSIONS if each in permissions))

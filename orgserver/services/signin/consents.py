@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from orgserver.model.access.people import OAuthClient
-from orgserver.model.access.principals import PERMISSIONS, Permission, Principal
+from orgserver.model.access.principals import Principal
 from orgserver.model.audit import Action, Outcome
 from orgserver.model.digests import digest_text
 from orgserver.model.orgs import Caller
 from orgserver.model.secret import Secret
 from orgserver.oauth.clients.redirect_uris import host_of, is_same_redirect
 from orgserver.services.calls.access import Access
+from orgserver.services.people.holdings import ReachableOrg, find_orgs
 from orgserver.services.signin.callbacks import FailureKind
 from orgserver.services.signin.entries import record_in
 from orgserver.services.signin.protocol import Protocol
@@ -33,14 +34,6 @@ COMMAND = "consent"
 
 
 @dataclass(frozen=True, slots=True)
-class GrantedOrg:
-    """An org that a person reaches."""
-
-    alias: str
-    permissions: tuple[Permission, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class ConsentView:
     """What a person is asked."""
 
@@ -50,7 +43,7 @@ class ConsentView:
     """To be allowed or not."""
     allowed_scopes: tuple[str, ...]
     """Of those that the client asks for: allowed already."""
-    orgs: Sequence[GrantedOrg]
+    orgs: Sequence[ReachableOrg]
     org_count: int
 
 
@@ -76,7 +69,8 @@ class Consents:
             return FailureKind.OVER
         alike = [each for each in sessions if _is_alike(each, request)]
         allowed = {scope for session in alike for scope in session.scopes}
-        orgs, count = await self._find_orgs(request.principal or "")
+        caller = Caller(Principal(request.principal or ""), "http")
+        orgs, count = await find_orgs(self._access, caller, MOST_ORGS)
         return ConsentView(
             request,
             stored.client,
@@ -124,15 +118,6 @@ class Consents:
             return self._protocol.deny(request)
 
         return await self._store.database.write(deny_in)
-
-    async def _find_orgs(self, principal: str) -> tuple[list[GrantedOrg], int]:
-        caller = Caller(Principal(principal), "http")
-        orgs = await self._access.visible(caller)
-        shown = []
-        for org in orgs[:MOST_ORGS]:
-            permissions = self._access.permissions(caller, org)
-            shown.append(GrantedOrg(org.alias, tuple(each for each in PERMISSIONS if each in permissions)))
-        return shown, len(orgs)
 
     def _record_in(
         self, tx: Transaction, request: SignInRequest, client: OAuthClient, session_id: str | None, outcome: Outcome
