@@ -121,13 +121,12 @@ class _Rests:
             self._began = now
 
 
-@dataclass(slots=True)
-class OrgReplyMemory:
+class OrgReplyMemory(msgspec.Struct):
     """The places of one org."""
 
-    middle: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, _MIDDLE_OF_ORG))
-    large: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, _LARGE_OF_ORG))
-    small_read: asyncio.Semaphore = field(default_factory=partial(asyncio.Semaphore, _SMALL_READ_OF_ORG))
+    middle: asyncio.Semaphore = msgspec.field(default_factory=partial(asyncio.Semaphore, _MIDDLE_OF_ORG))
+    large: asyncio.Semaphore = msgspec.field(default_factory=partial(asyncio.Semaphore, _LARGE_OF_ORG))
+    small_read: asyncio.Semaphore = msgspec.field(default_factory=partial(asyncio.Semaphore, _SMALL_READ_OF_ORG))
 
 
 @dataclass(slots=True)
