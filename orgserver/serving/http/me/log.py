@@ -81,8 +81,8 @@ class LogPages:
             if format_ == "csv":
                 yield f"{csv_header()}\n".encode()
             async for lines in self._log.lines(criteria, format_):
+                written += len(lines)  # also those of a part that somebody breaks off
                 yield "".join(f"{line}\n" for line in lines).encode()
-                written += len(lines)
         finally:
             await self._log.record_export(caller, f"audit export --format {format_}", written)
 

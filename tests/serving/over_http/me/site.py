@@ -71,9 +71,9 @@ class Site:
         self.endpoints = Endpoints(options, make_endpoints(services, pages), pages)
 
     async def request(
-        self, method: str, target: str, body: bytes = b"", headers: dict[str, str] | None = None
+        self, method: str, target: str, body: bytes = b"", headers: dict[str, str] | None = None, parts: int = 1_000
     ) -> Answer:
-        """Ask for something."""
+        """Ask for something, and go away before that many parts of the answer have come."""
         path, _, query = target.partition("?")
         source = f"192.0.2.{next(self._sources)}"  # its own limits: nobody here is slow enough for one
         scope = {
@@ -88,6 +88,8 @@ class Site:
         sent = []
 
         async def send(message) -> None:
+            if len(sent) > parts - 1:
+                raise ConnectionResetError
             sent.append(message)
 
         async def receive():
@@ -120,13 +122,15 @@ class Visitor:
 
     async def get(self, target: str = "/me") -> Answer:
         """Load a page."""
-        return await self.site.request("GET", target, headers=self._headers())
+        return await self.site.request("GET", target, headers=self.cookies)
 
     async def post(self, path: str, **changes: str) -> Answer:
         """Send a form of the page, as its button does."""
         fields = {"csrf": (await self.get()).page.fields["csrf"]} | changes
-        headers = self._headers() | {"content-type": "application/x-www-form-urlencoded"}
+        headers = self.cookies | {"content-type": "application/x-www-form-urlencoded"}
         return await self.site.request("POST", path, urlencode(fields).encode(), headers)
 
-    def _headers(self) -> dict[str, str]:
+    @property
+    def cookies(self) -> dict[str, str]:
+        """What its browser sends with each request."""
         return {"cookie": f"{cookies.ME}={self.cookie}"} | self.headers

@@ -127,6 +127,19 @@ async def test_an_export_is_made_page_by_page(site: Site, auditor: Visitor, monk
     assert len(answer.body.decode().splitlines()) == 3
 
 
+async def test_an_export_that_is_broken_off_is_on_record_with_what_had_left(
+    site: Site, auditor: Visitor, monkeypatch
+) -> None:
+    monkeypatch.setattr("orgserver.services.audit.export.PAGE", 1)
+    await work(site, 3)
+
+    with pytest.raises(ConnectionResetError):
+        await site.request("GET", "/me/log/export?org=acme&action=create", headers=auditor.cookies, parts=2)
+
+    (entry,) = await site.app.audit_log.newest(EntryFilter(action="export"), 10)
+    assert (entry.principal, entry.row_count) == ("grace", 2)
+
+
 async def test_another_format_and_a_role_that_was_taken_back_give_nothing(site: Site, auditor: Visitor) -> None:
     assert (await auditor.get("/me/log/export?format=events")).status == 404
     await change_principal(site.app, "grace", no_roles=("auditor",))

@@ -3,8 +3,10 @@
 import pytest
 
 from orgserver.model.audit import EntryFilter
+from orgserver.oauth.provider.refusals import ProviderUnavailable
 from orgserver.services.people.requests import KeyChanges
 from orgserver.serving.http.signin import cookies
+from orgserver.store.signin.requests import MAX_OF_BROWSER
 from tests.people import OPERATOR, add_principal, change_principal, principal_changes
 from tests.serving.over_http.me.site import Site
 
@@ -171,3 +173,48 @@ async def test_pages_change_nothing_when_they_are_read(site: Site) -> None:
         assert (answer.status, answer.headers["allow"]) == (405, "POST")
 
     assert len(await site.sessions.all("ada")) == 1
+
+
+async def test_a_provider_that_is_away_is_told_of_with_when_to_try_again(site: Site, monkeypatch) -> None:
+    async def fail(**_values: object) -> str:
+        raise ProviderUnavailable("no answer", retry_after=7.5)
+
+    monkeypatch.setattr(site.urls, "make_authorization_url", fail)
+
+    answer = await site.request("GET", "/me/signin?purpose=open")
+
+    assert (answer.status, answer.headers["retry-after"]) == (503, "8")
+    assert "does not answer" in answer.page.one("h1").text
+    assert "set-cookie" not in answer.headers
+
+
+async def test_one_browser_does_not_begin_without_end(site: Site) -> None:
+    headers = {"cookie": f"{cookies.SIGN_IN}={'x' * 43}"}
+    statuses = [
+        (await site.request("GET", "/me/signin?purpose=open", headers=headers)).status for _ in range(MAX_OF_BROWSER)
+    ]
+
+    answer = await site.request("GET", "/me/signin?purpose=open", headers=headers)
+
+    assert statuses == [303] * MAX_OF_BROWSER
+    assert answer.status == 503
+    assert "Too many sign-ins" in answer.page.one("h1").text
+
+
+async def test_no_cookie_lies_in_the_store_or_stands_in_a_log(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    ada = await site.sign_in("ada")
+    begun = await site.request("GET", "/me/signin?purpose=open", headers=ada.cookies)
+    browser = begun.headers["set-cookie"].partition("=")[2].partition(";")[0]
+    await ada.post("/me/signout", csrf="wrong")
+    await ada.post("/me/signout")
+
+    (asked,) = site.urls.asked
+    file = site.app.settings.database_file
+    stored = b"".join(each.read_bytes() for each in file.parent.glob(f"{file.name}*"))
+    entries = str(await site.app.audit_log.newest(EntryFilter(), 100))
+    for secret in (ada.cookie, browser, str(asked["state"]), str(asked["nonce"]), str(asked["verifier"])):
+        assert len(secret) == 43
+        assert secret.encode() not in stored
+        assert secret not in entries
+        assert secret not in caplog.text
