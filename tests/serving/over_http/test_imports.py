@@ -13,6 +13,14 @@ ONLY_OVER_HTTP = (
     "orgserver.oauth",
     "jwt",
 )
+ONLY_FOR_SIGN_IN = (
+    "authlib",
+    "joserfc",
+    "jinja2",
+    "orgserver.servers.signin",
+    "orgserver.serving.http.people",
+    "orgserver.serving.http.me.",
+)
 
 
 async def test_a_server_on_standard_input_and_output_imports_nothing_of_http(tmp_path: Path) -> None:
@@ -26,4 +34,15 @@ async def test_a_server_on_standard_input_and_output_imports_nothing_of_http(tmp
 
     assert process.returncode == 0
     assert "orgserver.serving.stdio" in imported
-    assert not {name for name in imported if name.startswith(ONLY_OVER_HTTP)}
+    assert not {name for name in imported if name.startswith(ONLY_OVER_HTTP + ONLY_FOR_SIGN_IN)}
+
+
+async def test_a_server_over_http_without_sign_in_imports_nothing_of_it() -> None:
+    code = "import sys, orgserver.cli.serving.serve, orgserver.servers.http; print('\\n'.join(sys.modules))"
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
+    listed, _ = await process.communicate()
+    imported = set(listed.decode().splitlines())
+
+    assert process.returncode == 0
+    assert "orgserver.serving.http.app" in imported
+    assert not {name for name in imported if name.startswith(ONLY_FOR_SIGN_IN)}
