@@ -10,6 +10,7 @@ import asyncio
 import base64
 import hashlib
 import json
+import logging
 import sys
 import time
 from dataclasses import dataclass, field
@@ -276,6 +277,7 @@ def _tokens(answer: OAuthAnswer) -> Command:
 
 
 async def _obey(home: Path) -> None:
+    logging.disable(logging.WARNING)  # entries that are put off are as good
     began = time.time_ns()
     clock = lambda: (began + (time.time_ns() - began) // SLOWNESS) // 1_000  # noqa: E731
     async with open_app(read_settings({"home": home, "log_level": "error"}, {}), clock=clock) as app:
