@@ -17,6 +17,7 @@ FULL = VALUES | {
     "tls": {"secretName": "inner-certificate"},
     "metrics": {"enabled": True, "from": [PEER]},
     "networkPolicy": {"from": [PEER]},
+    "signIn": {"issuer": "https://idp.example.com", "clientId": "orgs", "existingSecret": "orgserver-signin"},
     "extraArgs": ["--read-only"],
     "env": {"ORGSERVER_KEEP_ALIVE_DAYS": "3"},
 }
@@ -28,6 +29,8 @@ WRONG: dict[str, dict[str, Any]] = {
     "no key": VALUES | {"masterKey": {"existingSecret": ""}},
     "a key in the values": VALUES | {"env": {"ORGSERVER_MASTER_KEY": "x"}},
     "another address to listen on": VALUES | {"extraArgs": ["--http=0.0.0.0:1"]},
+    "a provider without a client": VALUES | {"signIn": {"issuer": "https://idp.example.com"}},
+    "a provider in the clear": VALUES | {"signIn": {"issuer": "http://idp.example.com", "clientId": "orgs"}},
     "everybody's proxy by name": VALUES | {"trustProxy": ["ingress"]},
 }
 
@@ -52,6 +55,21 @@ def test_helm_finds_nothing_but_a_missing_icon(renderings: list[dict[str, Any]])
 @pytest.mark.parametrize("number", range(len(WRONG)), ids=list(WRONG))
 def test_values_that_would_not_serve_are_refused(renderings: list[dict[str, Any]], number: int) -> None:
     assert "schema" in renderings[2 + number]["error"]
+
+
+def test_the_secret_at_the_identity_provider_comes_from_a_secret(renderings: list[dict[str, Any]]) -> None:
+    without, with_it = (
+        {
+            each["name"]: each
+            for each in read_objects(rendering)["StatefulSet"]["spec"]["template"]["spec"]["containers"][0]["env"]
+        }
+        for rendering in renderings[:2]
+    )
+
+    assert not [name for name in without if "SIGNIN" in name]
+    assert with_it["ORGSERVER_SIGNIN_ISSUER"]["value"] == "https://idp.example.com"
+    secret = {"name": "orgserver-signin", "key": "client-secret"}
+    assert with_it["ORGSERVER_SIGNIN_CLIENT_SECRET"]["valueFrom"] == {"secretKeyRef": secret}
 
 
 def test_one_server_keeps_its_store_on_a_volume_that_stays(renderings: list[dict[str, Any]]) -> None:
@@ -91,10 +109,10 @@ def test_it_is_started_with_options_that_there_are(renderings: list[dict[str, An
     assert [str(network) for network in options.trusted_proxies] == VALUES["trustProxy"]
     assert set(full) - set(plain) == {
         "--tls-cert=/run/secrets/orgserver-tls/tls.crt", "--tls-key=/run/secrets/orgserver-tls/tls.key",
-        "--metrics=0.0.0.0:9464", "--read-only",
+        "--metrics=0.0.0.0:9464", "--read-only", "--allow-registration",
     }  # fmt: skip
     with pytest.raises(ConfigError, match="tls.crt"):
-        read_command_line(full)
+        read_command_line(full, signin_issuer="https://idp.example.com", signin_client_id="orgs")
 
 
 def test_it_is_asked_whether_it_lives_and_whether_it_can_work(renderings: list[dict[str, Any]]) -> None:
