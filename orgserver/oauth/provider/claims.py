@@ -9,7 +9,7 @@ from typing import Any
 
 from orgserver.model.access.people import Person
 from orgserver.model.access.principals import Subject
-from orgserver.model.text import clean_word
+from orgserver.model.text import clean_word, replace_unsafe
 
 logger = logging.getLogger("orgserver.oauth")
 
@@ -27,7 +27,7 @@ _DOMAIN_OWNED = (True, "true", 1, "1")
 def read_person(claims: Mapping[str, Any], groups_claim: str | None) -> Person:
     """A person by the claims of an id token that was checked, and of userinfo; without the groups' claim: in none."""
     email = claims.get("email")
-    is_address = isinstance(email, str) and len(email) <= _MAX_EMAIL and "@" in email[1:-1] and email.isprintable()
+    is_address = isinstance(email, str) and _is_address(email)
     auth_time = claims.get("auth_time")
     return Person(
         Subject(claims["iss"], claims["sub"]),
@@ -37,6 +37,10 @@ def read_person(claims: Mapping[str, Any], groups_claim: str | None) -> Person:
         _read_groups(claims, groups_claim) if groups_claim is not None else (),
         int(auth_time) if auth_time is not None else None,
     )
+
+
+def _is_address(text: str) -> bool:
+    return len(text) <= _MAX_EMAIL and "@" in text[1:-1] and replace_unsafe(text) == text
 
 
 def says_groups(claims: Mapping[str, Any], groups_claim: str) -> bool:
