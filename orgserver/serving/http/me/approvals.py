@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from orgserver.services.people.approvers import ApprovalRefusal, Approvers
-from orgserver.serving.http.me.visits import Visit, find_nothing, read_id, see_other
+from orgserver.serving.http.me.visits import Visit, find_nothing, read_id
 from orgserver.serving.http.people.pages import Pages
 from orgserver.serving.http.replies import Reply
+from orgserver.serving.http.signin.returns import see_other
 
 SIGN_IN_AGAIN = "/me/signin?purpose=approve"
 

@@ -15,11 +15,12 @@ from orgserver.services.signin.sessions import SignInSessions
 from orgserver.serving.http.door import Admitted
 from orgserver.serving.http.exchange import Exchange
 from orgserver.serving.http.me.sessions import show_session
-from orgserver.serving.http.me.visits import Visit, find_nothing, read_id, see_other
+from orgserver.serving.http.me.visits import Visit, find_nothing, read_id
 from orgserver.serving.http.people.pages import Pages
 from orgserver.serving.http.replies import Reply, retry_after
 from orgserver.serving.http.signin import cookies
 from orgserver.serving.http.signin.forms import read_query
+from orgserver.serving.http.signin.returns import see_other
 
 MOST_ORGS, MOST_REQUESTS = 200, 100
 """That a page shows."""
@@ -82,13 +83,12 @@ class OwnPages:
                 headers=retry_after(_RETRY_SECONDS),
             )
         cookie = cookies.keep_cookie(cookies.SIGN_IN, browser, cookies.SIGN_IN_SECONDS)
-        return Reply(303, headers=((b"location", url.encode("ascii")), (b"cache-control", b"no-store"), *cookie))
+        return see_other(url, cookie)
 
     async def sign_out(self, visit: Visit) -> Reply:
         """End this browser's session."""
         await self._browsers.end(visit.session, visit.caller)
-        reply = see_other("/me")
-        return Reply(reply.status, headers=(*reply.headers, *cookies.drop_cookie(cookies.ME)))
+        return see_other("/me", cookies.drop_cookie(cookies.ME))
 
     async def end_key(self, visit: Visit) -> Reply:
         """End a key: ``/me/keys/ID/end``."""

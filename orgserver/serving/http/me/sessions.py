@@ -8,9 +8,10 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 from orgserver.services.signin.sessions import SignInSessions
-from orgserver.serving.http.me.visits import Visit, find_nothing, read_id, see_other
+from orgserver.serving.http.me.visits import Visit, find_nothing, read_id
 from orgserver.serving.http.people.pages import Pages
 from orgserver.serving.http.replies import Reply
+from orgserver.serving.http.signin.returns import see_other
 from orgserver.store.signin.rows import Session
 from orgserver.store.transaction import to_datetime
 

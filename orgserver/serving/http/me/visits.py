@@ -106,11 +106,6 @@ class Visits:
         return self._pages.fail(status, title, f"{text[0].upper()}{text[1:]}", "Open /me on this server and try again.")
 
 
-def see_other(path: str) -> Reply:
-    """Lead on to a page of ours, after something was done."""
-    return Reply(303, headers=((b"location", path.encode("ascii")), (b"cache-control", b"no-store")))
-
-
 def find_nothing(pages: Pages) -> Reply:
     """For what is not there, and for what this person may not see."""
     return pages.fail(404, "There is nothing here", "It may have ended meanwhile.", "Open /me on this server.")

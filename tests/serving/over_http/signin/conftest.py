@@ -54,3 +54,9 @@ async def app(open_again: OpenApp, sandbox: Sandbox, provider: RunningProvider) 
 async def walk(app: App, provider: RunningProvider) -> AsyncIterator[Walk]:
     async with walking(app, provider) as begun:
         yield begun
+
+
+@pytest.fixture
+def _as_many_requests_as_a_test_likes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each source has ten a second, and here everything comes from one."""
+    monkeypatch.setattr("orgserver.serving.http.signin.endpoints.RATE", 1_000.0)

@@ -15,6 +15,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import httpx2
 
 from orgserver.app import App
+from orgserver.model.audit import AuditEntry, EntryFilter
+from orgserver.store.signin import tables
+from tests.faults.http_process import ACCEPTED
 from tests.provider.running import CLIENT_ID, CLIENT_SECRET, RunningProvider
 from tests.serving.over_http.served import Served, serving
 
@@ -78,13 +81,19 @@ class Walk:
     login: str = "ada"
     verifier: str = field(default_factory=lambda: secrets.token_urlsafe(48))
     state: str = "the client's state"
+    redirect_uri: str = HERE
+
+    @property
+    def app(self) -> App:
+        """What the server serves."""
+        return self.served.app
 
     def authorize_url(self, scope: str = "orgs:read orgs:write", **more: str | None) -> str:
         """Where the client sends the person."""
         values = {
             "response_type": "code",
             "client_id": self.client_id,
-            "redirect_uri": HERE,
+            "redirect_uri": self.redirect_uri,
             "scope": scope,
             "state": self.state,
             "code_challenge": make_challenge(self.verifier),
@@ -99,9 +108,9 @@ class Walk:
         assert response.status_code == 303, response.text
         return response.headers["location"]
 
-    async def reach_consent(self, scope: str = "orgs:read orgs:write") -> httpx2.Response:
+    async def reach_consent(self, scope: str = "orgs:read orgs:write", **more: str | None) -> httpx2.Response:
         """Begin, sign in, and come to the question."""
-        back = await self.provider.sign_in(await self.reach_provider(scope), self.login)
+        back = await self.provider.sign_in(await self.reach_provider(scope, **more), self.login)
         response = await self.browser.get(back)
         assert response.status_code == 303, response.text
         return await self.browser.get(response.headers["location"])
@@ -114,7 +123,7 @@ class Walk:
         """Allow these scopes; the code that the client gets."""
         response = await self.answer(await self.reach_consent(" ".join(scopes)), "allow", *scopes)
         assert response.status_code == 303, response.text
-        answer = read_answer(response)
+        answer = read_answer(response, self.redirect_uri)
         assert (answer["state"], answer["iss"]) == (self.state, self.served.url)
         return answer["code"]
 
@@ -125,16 +134,50 @@ class Walk:
 
     async def get_tokens(self, *scopes: str) -> dict[str, Any]:
         """Allow these scopes; the client's tokens."""
-        code = await self.get_code(*scopes)
-        values = {
-            "grant_type": "authorization_code",
-            "code": code,
-            "redirect_uri": HERE,
-            "code_verifier": self.verifier,
-        }
-        response = await self.ask_tokens(**values)
+        response = await self.exchange(await self.get_code(*scopes))
         assert response.status_code == 200, response.text
         return response.json()
+
+    async def exchange(self, code: str) -> httpx2.Response:
+        """Show a code, with what began it."""
+        values = {"redirect_uri": self.redirect_uri, "code_verifier": self.verifier}
+        return await self.ask_tokens(grant_type="authorization_code", code=code, **values)
+
+    async def refresh(self, refresh_token: str) -> httpx2.Response:
+        """Show a refresh token."""
+        return await self.ask_tokens(grant_type="refresh_token", refresh_token=refresh_token)
+
+    async def call(self, access_token: str, tool: str = "salesforce_list_orgs", **arguments: Any) -> httpx2.Response:
+        """Call a tool as an old client does."""
+        params = {"name": tool, "arguments": arguments}
+        message = {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params}
+        async with self.served.raw(access_token, **ACCEPTED) as client:
+            return await client.post("/mcp", json=message)
+
+    async def entries(self, **criteria: Any) -> list[AuditEntry]:
+        """What is on record, newest first; failures are written before that."""
+        await self.app.people.auth_failures.close()
+        return await self.app.audit_log.newest(EntryFilter(**criteria), 50)
+
+    async def failures(self) -> list[str]:
+        """The codes of failed sign-ins, newest first."""
+        return [each.error_code or "" for each in await self.entries(action="auth_failed")]
+
+    async def count_live_sessions(self) -> int:
+        """Of clients."""
+        async with self.app.store.database.reading() as connection:
+            rows = (await connection.execute(tables.sessions.select())).all()
+        return sum(row.kind == "client" and row.redeemed_at is not None and row.ended_at is None for row in rows)
+
+    async def find_ends(self) -> list[str]:
+        """Why sessions ended, by their entries."""
+        lines = [line for entry in await self.entries(action="key") for line in entry.fields or ()]
+        return [line.removeprefix("ended:") for line in lines if line.startswith("ended:")]
+
+    async def count_rows(self, table: str) -> int:
+        """Of ``sessions`` or ``requests``."""
+        async with self.app.store.database.reading() as connection:
+            return len((await connection.execute(getattr(tables, table).select())).all())
 
 
 def make_challenge(verifier: str) -> str:
@@ -142,10 +185,10 @@ def make_challenge(verifier: str) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
 
 
-def read_answer(response: httpx2.Response) -> dict[str, str]:
+def read_answer(response: httpx2.Response, redirect_uri: str = HERE) -> dict[str, str]:
     """What a redirect tells the client."""
     url = response.headers["location"]
-    assert url.startswith(HERE + "?"), url
+    assert url.startswith(redirect_uri + "?"), url
     return dict(parse_qsl(urlsplit(url).query))
 
 
