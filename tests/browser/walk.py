@@ -23,6 +23,10 @@ _CHECKS = Path(__file__).with_name("checks.js").read_text("utf-8")
 _NAMED = {"button", "link", "checkbox", "textbox", "combobox", "heading", "navigation", "region"}
 _FOCUSABLE = "a[href], button, input:not([type=hidden]), select, summary, pre[tabindex]"
 _MOST_TABS = 400
+_MEANT = (
+    "Failed to load resource: the server responded with a status of",
+    "Autofocus processing was blocked",  # on the provider's page: ours ask for no focus
+)
 _LONG = "\u202e<b>Allowed</b>\u05d0" + "W" * 180
 
 
@@ -266,8 +270,4 @@ class Walk:
         self.problems += [
             f"asked of somebody else: {each}" for each in tab.requests if urlsplit(each).netloc not in self.known
         ]
-        self.problems += [
-            f"the console says: {each}"
-            for each in tab.complaints
-            if not each.startswith("Failed to load resource: the server responded with a status of")
-        ]
+        self.problems += [f"the console says: {each}" for each in tab.complaints if not each.startswith(_MEANT)]
