@@ -41,6 +41,7 @@ def http_options(command: F) -> F:
     command = click.option(
         "--session-hours",
         type=click.FloatRange(0.1, 720),
+        metavar="HOURS",
         help="How long a sign-in lasts where the identity provider gives no refresh token. [default: 12]",
     )(command)
     command = click.option(

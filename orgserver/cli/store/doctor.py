@@ -21,7 +21,7 @@ _MARKS = {"ok": ("✓", "green"), "note": ("·", None), "warning": ("!", "yellow
 
 
 @click.command(epilog="Example: orgserver doctor --json")
-@click.option("--offline", is_flag=True, help="Ask no login host for the time; everything else is local anyway.")
+@click.option("--offline", is_flag=True, help="Ask no login host for the time, and not the identity provider.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(offline: bool, as_json: bool) -> None:
     """Check the machine, the store, its keys and its orgs. Exits 1 if something must be done.
@@ -54,6 +54,10 @@ async def examine(settings: Settings, *, offline: bool) -> list[Finding]:
             from orgserver.services.doctor.examination import examine_store  # noqa: PLC0415  # the client's imports
 
             findings += await examine_store(app.store, app.access, app.keys, offline=offline)
+            if settings.signin_issuer is not None:
+                from orgserver.services.doctor.signin import check_sign_in  # noqa: PLC0415  # with Authlib
+
+                findings += await check_sign_in(app.store, settings, offline=offline)
     except OperatorError as error:
         findings.append(Finding("store", "problem", str(error), error.hint))
     return findings
