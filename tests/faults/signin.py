@@ -25,10 +25,11 @@ from .signin_model import GONE, NONE, Model, Words
 CLIENTS, SCOPES, CLAIMS = ("client-a", "client-b"), ("orgs:read", "orgs:write", "orgs:delete"), ("x", "y", "z")
 PEOPLE = 32
 STEPS = 14
+SELDOM = 0.05
 STORE = 10_000
 """Sequences in one store: its log grows with each step."""
 MOODS = ("rotates", "rotates", "rotates", "stays", "away", "ended")
-KINDS = 20
+KINDS = 22
 """What steps can come to."""
 Reply = dict[str, Any]
 
@@ -154,10 +155,11 @@ class Sequence:
         """The usual way, to the end; now and then with something between."""
         client = self.random.choice((*CLIENTS, *CLIENTS, "me"))
         request = await self._begin(client)
-        await self._answer(request, is_denied=False)
+        await self._answer(request, is_denied=self.random.random() < SELDOM)
         if self.model.requests.get(request, ("",))[0] == "consent":
             await self._interrupt()
-            await self._consent(request, frozenset(SCOPES))
+            picked = frozenset(self.random.sample(SCOPES, self.random.choice((0, 1, 2, 3, 3, 3, 3, 3, 3, 3))))
+            await self._consent(request, None if self.random.random() < SELDOM else picked)
         if request in self.model.sessions and client != "me":
             code = self.codes[-1]
             await self._interrupt()
