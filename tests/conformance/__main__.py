@@ -2,7 +2,8 @@
 
 It serves orgserver over two pretend orgs, with the suite's own test tools beside its own, stateless on loopback, and
 has two pinned versions of the npm package ``@modelcontextprotocol/conformance`` judge it: the stable set, and what the
-protocol 2026-07-28 requires. The exit code is 0 if nothing is red but what ``expected_failures`` lists with a reason,
+protocol 2026-07-28 requires; then the latter's scenarios for authorization servers judge own sign-in, with a person who
+signs in at the identity provider of the tests and consents. The exit code is 0 if nothing is red but what ``expected_failures`` lists with a reason,
 and all of that still is. npm must be on the path and its registry within reach, or ``--packages FOLDER`` must hold what
 an earlier run installed. It is no part of the test suite, which reaches no network and makes the same assertions in
 ``test_real_server.py`` and ``test_suite_assertions.py``.
@@ -22,6 +23,7 @@ from orgserver.cli.orgs.pretend_orgs import register
 from orgserver.config import read_settings
 from orgserver.sandbox.server import Sandbox
 
+from .authorization import judge_sign_in
 from .judged import serving_suite
 from .suites import SUITES, Findings, run_suite
 
@@ -44,6 +46,7 @@ async def _judge(packages: Path, folder: Path) -> int:
         await register(app, sandbox)
         async with serving_suite(app) as url:
             judgements = [await run_suite(suite, packages, folder / "results", url) for suite in SUITES]
+    judgements.append(await judge_sign_in(packages, folder))
     for findings in judgements:
         _print(findings)
     return 1 if any(findings.unexpected or findings.stale for findings in judgements) else 0

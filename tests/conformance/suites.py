@@ -15,9 +15,9 @@ from tests.clients import npm
 
 from .expected_failures import REQUIREMENTS, STABLE, ExpectedFailure
 
-_PACKAGE = "@modelcontextprotocol/conformance"
+PACKAGE = "@modelcontextprotocol/conformance"
 _LONGEST = 180
-_FOLDER = re.compile(r"server-(.+?)-\d{4}-\d\d-\d\dT[\d-]+Z")
+_FOLDER = re.compile(r"(?:authorization-)?server-(.+?)-\d{4}-\d\d-\d\dT[\d-]+Z")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Findings:
         scenarios = {each.scenario for each in self.checks}
         red = {each.scenario for each in self.checks if each.status == "FAILURE"}
         return (
-            f"{self.suite.title} ({_PACKAGE}@{self.suite.version}): "
+            f"{self.suite.title} ({PACKAGE}@{self.suite.version}): "
             f"{counts['SUCCESS']} assertions passed, {counts['FAILURE']} failed, {warnings} warnings; "
             f"{len(scenarios - red)} of {len(scenarios)} scenarios without a failure"
         )
@@ -83,7 +83,7 @@ class Findings:
 
 async def run_suite(suite: Suite, packages: Path, results: Path, url: str) -> Findings:
     """Install a set where it is not yet there, and have it judge the server at an address."""
-    installed = await npm.install(packages / suite.version, (f"{_PACKAGE}@{suite.version}",))
+    installed = await npm.install(packages / suite.version, (f"{PACKAGE}@{suite.version}",))
     output = results / suite.version
     process = await asyncio.create_subprocess_exec(
         "conformance", "server", "--url", url, *suite.options, "--output-dir", str(output),
@@ -95,13 +95,14 @@ async def run_suite(suite: Suite, packages: Path, results: Path, url: str) -> Fi
     except TimeoutError:
         process.kill()
         raise SystemExit(f"the suite did not end within {_LONGEST} s") from None
-    checks = list(_read_results(output)) if output.exists() else []
+    checks = list(read_results(output)) if output.exists() else []
     if not checks:
         raise SystemExit(f"the suite judged nothing:\n{stdout.decode()}")
     return Findings(suite, checks)
 
 
-def _read_results(output: Path) -> Iterator[Check]:
+def read_results(output: Path) -> Iterator[Check]:
+    """Every assertion in the folder of results."""
     for folder in sorted(output.iterdir()):
         match = _FOLDER.fullmatch(folder.name)
         if match is None:

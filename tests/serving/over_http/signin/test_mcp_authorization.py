@@ -59,6 +59,25 @@ async def test_a_challenge_names_the_scopes(walk: Walk) -> None:
     assert read_challenge(await call(walk, None))["scope"] == "orgs:read orgs:write orgs:delete"
 
 
+async def test_the_assertions_of_the_conformance_suite_hold(walk: Walk) -> None:
+    """Its scenarios authorization-server-metadata-endpoint and authorization-code-grant; it asks for no scope."""
+    metadata = await get(walk, "/.well-known/oauth-authorization-server")
+    assert (metadata.status_code, metadata.headers["content-type"]) == (200, "application/json")
+    assert metadata.json()["issuer"] == walk.served.url
+    assert "code" in metadata.json()["response_types_supported"]
+
+    back = await walk.provider.sign_in(await walk.reach_provider(None))
+    page = await walk.browser.get((await walk.browser.get(back)).headers["location"])
+    answer = read_answer(await walk.answer(page, "allow", "orgs:read"))
+    assert (answer["state"], answer["iss"]) == (walk.state, walk.served.url)
+    form = {"grant_type": "authorization_code", "redirect_uri": HERE, "code_verifier": walk.verifier}
+    tokens = await walk.ask_tokens(code=answer["code"], resource=f"{walk.served.url}/mcp", **form)
+    assert tokens.status_code == 200
+    assert "application/json" in tokens.headers["content-type"]
+    assert "no-store" in tokens.headers["cache-control"]
+    assert (tokens.json()["token_type"], tokens.json()["scope"]) == ("Bearer", "orgs:read")
+
+
 # -- who may be sent back to where
 
 

@@ -88,7 +88,7 @@ class Walk:
         """What the server serves."""
         return self.served.app
 
-    def authorize_url(self, scope: str = "orgs:read orgs:write", **more: str | None) -> str:
+    def authorize_url(self, scope: str | None = "orgs:read orgs:write", **more: str | None) -> str:
         """Where the client sends the person."""
         values = {
             "response_type": "code",
@@ -102,7 +102,7 @@ class Walk:
         } | more
         return "/authorize?" + urlencode({name: value for name, value in values.items() if value is not None})
 
-    async def reach_provider(self, scope: str = "orgs:read orgs:write", **more: str | None) -> str:
+    async def reach_provider(self, scope: str | None = "orgs:read orgs:write", **more: str | None) -> str:
         """Begin; the provider's URL."""
         response = await self.browser.get(self.authorize_url(scope, **more))
         assert response.status_code == 303, response.text
