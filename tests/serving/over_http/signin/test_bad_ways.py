@@ -1,64 +1,26 @@
 """What a person is shown whose sign-in does not get on: what happened, what to do; it is on record, and nothing is done."""
 
-from collections.abc import AsyncIterator, Iterator
-
 import pytest
 
 from orgserver.app import App
-from orgserver.model.access.principals import Subject
 from orgserver.model.audit import EntryFilter
-from orgserver.sandbox.server import Sandbox
-from orgserver.store.signin import tables
-from tests.conftest import OpenApp, register
-from tests.people import add_principal, change_principal
-from tests.provider.running import RunningProvider, running_provider
-from tests.serving.over_http.signin.walk import Walk, browsing, read_answer, settings_of, walking
+from tests.people import change_principal
+from tests.serving.over_http.signin.walk import Walk, browsing, read_answer
+
+pytestmark = pytest.mark.usefixtures("_as_many_requests_as_a_test_likes")
 
 
-@pytest.fixture(scope="module")
-def provider() -> Iterator[RunningProvider]:
-    with running_provider() as running:
-        yield running
-
-
-@pytest.fixture
-async def app(open_again: OpenApp, sandbox: Sandbox, provider: RunningProvider) -> AsyncIterator[App]:
-    await provider.reset()
-    async with open_again(**settings_of(provider)) as opened:
-        await register(opened, sandbox)
-        await add_principal(opened, "ada", "acme:read", subjects=(Subject(provider.issuer, "sub-ada"),))
-        yield opened
-
-
-@pytest.fixture
-async def walk(app: App, provider: RunningProvider) -> AsyncIterator[Walk]:
-    async with walking(app, provider) as begun:
-        yield begun
-
-
-async def failures(app: App) -> list[str]:
-    """What is on record of failed sign-ins, newest first."""
-    await app.people.auth_failures.close()  # writes what was counted
-    return [each.error_code or "" for each in await app.audit_log.newest(EntryFilter(action="auth_failed"), 20)]
-
-
-async def count_rows(app: App, table: str) -> int:
-    async with app.store.database.reading() as connection:
-        rows = (await connection.execute(getattr(tables, table).select())).all()
-    return len(rows)
-
-
-async def test_cookies_are_off(walk: Walk, app: App) -> None:
+async def test_cookies_are_off(walk: Walk) -> None:
     back = await walk.provider.sign_in(await walk.reach_provider())
     async with browsing(walk.served.url) as other:
         page = await other.get(back)
 
     assert (page.status_code, "Allow cookies" in page.text) == (400, True)
-    assert await failures(app) == ["SIGNIN_BROWSER"]
+    assert await walk.failures() == ["SIGNIN_BROWSER"]
     assert (await walk.browser.get(back)).status_code == 303, "the browser that began it still gets on"
 
 
-async def test_an_answer_in_a_browser_that_began_something_else_is_not_taken(walk: Walk, app: App) -> None:
+async def test_an_answer_in_a_browser_that_began_something_else_is_not_taken(walk: Walk) -> None:
     """Login CSRF: somebody sends me the end of a sign-in of theirs."""
     theirs = await walk.provider.sign_in(await walk.reach_provider(), "ada")
     async with browsing(walk.served.url) as mine:
@@ -66,11 +28,11 @@ async def test_an_answer_in_a_browser_that_began_something_else_is_not_taken(wal
         page = await mine.get(theirs)
 
     assert (page.status_code, "another browser" in page.text) == (400, True)
-    assert await failures(app) == ["SIGNIN_BROWSER"]
-    assert await count_rows(app, "sessions") == 0
+    assert await walk.failures() == ["SIGNIN_BROWSER"]
+    assert await walk.count_rows("sessions") == 0
 
 
-async def test_an_answer_is_taken_once_and_an_old_bookmark_says_what_to_do(walk: Walk, app: App) -> None:
+async def test_an_answer_is_taken_once_and_an_old_bookmark_says_what_to_do(walk: Walk) -> None:
     back = await walk.provider.sign_in(await walk.reach_provider())
     consent = (await walk.browser.get(back)).headers["location"]
     again = await walk.browser.get(back)
@@ -84,7 +46,7 @@ async def test_an_answer_is_taken_once_and_an_old_bookmark_says_what_to_do(walk:
 
     assert (old.status_code, second.status_code) == (410, 410)
     assert "Begin again" in old.text
-    assert await failures(app) == ["SIGNIN_STATE", "SIGNIN_STATE"]
+    assert await walk.failures() == ["SIGNIN_STATE", "SIGNIN_STATE"]
 
 
 async def test_two_tabs_are_two_sign_ins(walk: Walk) -> None:
@@ -118,15 +80,15 @@ async def test_a_no_is_told_to_the_client_and_on_record(walk: Walk, app: App) ->
     assert (newest.tool, newest.outcome) == ("consent", "denied")
 
 
-async def test_a_stranger_reads_what_to_tell_the_administrator(walk: Walk, app: App) -> None:
+async def test_a_stranger_reads_what_to_tell_the_administrator(walk: Walk) -> None:
     walk.login = "grace"
     page = await walk.browser.get(await walk.provider.sign_in(await walk.reach_provider(), "grace"))
 
     assert page.status_code == 403
     assert "sub-grace" in page.text
     assert "orgserver update-principal NAME --subject" in page.text
-    assert await failures(app) == ["SIGNIN_STRANGER"]
-    assert await count_rows(app, "requests") == 0
+    assert await walk.failures() == ["SIGNIN_STRANGER"]
+    assert await walk.count_rows("requests") == 0
 
 
 async def test_whoever_is_disabled_is_told_so_at_whatever_step(walk: Walk, app: App) -> None:
@@ -137,7 +99,7 @@ async def test_whoever_is_disabled_is_told_so_at_whatever_step(walk: Walk, app: 
 
     assert (late.status_code, early.status_code) == (410, 403)
     assert "suspended" in early.text
-    assert await count_rows(app, "tokens") == 0
+    assert await walk.count_rows("tokens") == 0
 
 
 @pytest.mark.parametrize(
@@ -157,15 +119,15 @@ async def test_whoever_is_disabled_is_told_so_at_whatever_step(walk: Walk, app: 
     ],
 )
 async def test_a_provider_that_lies_signs_nobody_in(
-    walk: Walk, app: App, conduct: dict[str, object], status: int, code: str
+    walk: Walk, conduct: dict[str, object], status: int, code: str
 ) -> None:
     await walk.provider.set(**conduct)
     page = await walk.browser.get(await walk.provider.sign_in(await walk.reach_provider()))
 
     assert page.status_code == status, page.text
     assert f"{walk.state}".replace(" ", "+").replace("'", "%27") in page.text, "a link takes the person back"
-    assert await failures(app) == [code]
-    assert (await count_rows(app, "requests"), await count_rows(app, "sessions")) == (0, 0)
+    assert await walk.failures() == [code]
+    assert (await walk.count_rows("requests"), await walk.count_rows("sessions")) == (0, 0)
 
 
 async def test_a_provider_that_rotates_its_key_is_read_anew(walk: Walk) -> None:
@@ -181,11 +143,11 @@ async def test_a_clock_that_is_off_by_less_than_a_minute_is_no_matter(walk: Walk
     assert (await walk.get_tokens("orgs:read"))["scope"] == "orgs:read"
 
 
-async def test_a_provider_that_is_away_is_told_and_nothing_is_done(walk: Walk, app: App) -> None:
+async def test_a_provider_that_is_away_is_told_and_nothing_is_done(walk: Walk) -> None:
     url = await walk.provider.sign_in(await walk.reach_provider())
     await walk.provider.set(answers={"/token": {"kind": "status", "status": 503}})
     page = await walk.browser.get(url)
 
     assert (page.status_code, "cannot be reached" in page.text) == (503, True), page.text
     assert "temporarily_unavailable" in page.text
-    assert await failures(app) == ["SIGNIN_PROVIDER_AWAY"]
+    assert await walk.failures() == ["SIGNIN_PROVIDER_AWAY"]
