@@ -98,7 +98,7 @@ def make_endpoints(app: App, options: SignInOptions, services: SignIn) -> Endpoi
     token = TokenEndpoint(services.protocol, services.failures)
     authorize = AuthorizeEndpoint(services.authorization, services.clients, services.failures, pages)
     callback = CallbackEndpoint(services.callbacks, services.browsers, pages, ME_PATH)
-    consent = ConsentEndpoint(services.consents, services.browsers, pages)
+    consent = ConsentEndpoint(services.consents, services.browsers, services.failures, pages)
     paths = {
         metadata.METADATA_PATH: Endpoint(metadata.answer_metadata(options), _READ, is_page=False),
         metadata.AUTHORIZE_PATH: Endpoint(authorize.answer, _READ + _SENT, is_page=True),

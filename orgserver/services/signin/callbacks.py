@@ -81,6 +81,12 @@ class Failure:
         """What it is answered."""
         return _CODES[self.kind][1]
 
+    def describe(self, source: str) -> AuthFailure:
+        """What is put on record of it; ``source`` is the address that it came from."""
+        code, status = _CODES[self.kind]
+        subject = self.person.subject if self.person is not None else None
+        return AuthFailure(source, code, status, self.principal, subject=subject, reason=self.reason)
+
 
 @dataclass(frozen=True, slots=True)
 class AwaitsConsent:
@@ -135,11 +141,14 @@ class Callbacks:
         """Take one answer, which came from an address with a browser's cookie. StoreError where the store is away."""
         result = await self._take(parameters, browser)
         if isinstance(result, Failure):
-            code, status = _CODES[result.kind]
-            subject = result.person.subject if result.person is not None else None
-            failure = AuthFailure(source, code, status, result.principal, subject=subject, reason=result.reason)
-            await self._failures.record(failure)
+            await self._failures.record(result.describe(source))
         return result
+
+    async def refuse(self, reason: str, source: str) -> Failure:
+        """Refuse an answer that cannot be read."""
+        failure = Failure(FailureKind.OVER, reason)
+        await self._failures.record(failure.describe(source))
+        return failure
 
     async def _take(self, parameters: Parameters, browser: Secret | None) -> AwaitsConsent | MeSession | Failure:
         if browser is None:

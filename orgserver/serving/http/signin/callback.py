@@ -88,7 +88,7 @@ class CallbackEndpoint:
         try:
             parameters = read_query(exchange.scope, _PARAMETERS)
         except BadParameters as bad:
-            return fail(self._pages, Failure(FailureKind.OVER, bad.text))
+            return fail(self._pages, await self._callbacks.refuse(bad.text, admitted.source))
         result = await self._callbacks.take(parameters, browser, admitted.source)
         if isinstance(result, Failure):
             return fail(self._pages, result)

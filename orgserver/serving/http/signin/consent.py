@@ -8,6 +8,7 @@ from starlette.types import Receive
 
 from orgserver.model.secret import Secret
 from orgserver.oauth.clients.redirect_uris import host_of, is_loopback_only
+from orgserver.services.people.auth_failures import AuthFailure, AuthFailures
 from orgserver.services.signin.browsers import Browsers
 from orgserver.services.signin.callbacks import Failure, FailureKind
 from orgserver.services.signin.consents import Consents, ConsentView
@@ -32,22 +33,23 @@ _NOTHING_TICKED = "Leave at least one tick, or choose not to allow it."
 
 
 class ConsentEndpoint:
-    """Asks a person, and takes the answer."""
+    """Asks a person, and takes the answer. What is no answer to its question is on record."""
 
-    def __init__(self, consents: Consents, browsers: Browsers, pages: Pages) -> None:
+    def __init__(self, consents: Consents, browsers: Browsers, failures: AuthFailures, pages: Pages) -> None:
         self._consents = consents
         self._browsers = browsers
+        self._failures = failures
         self._pages = pages
 
-    async def answer(self, exchange: Exchange, _admitted: Admitted, receive: Receive) -> Reply:
+    async def answer(self, exchange: Exchange, admitted: Admitted, receive: Receive) -> Reply:
         """Show the question, or take its answer."""
         scope = exchange.scope
         browser = cookies.read_cookie(scope, cookies.SIGN_IN)
         if browser is None:
-            return fail(self._pages, Failure(FailureKind.NO_COOKIE))
+            return await self._fail(FailureKind.NO_COOKIE, admitted)
         view = await self._consents.find(scope["path"].removeprefix(CONSENT_PATH), browser)
         if not isinstance(view, ConsentView):
-            return fail(self._pages, Failure(view))
+            return await self._fail(view, admitted)
         if scope["method"] != "POST":
             return self._ask(view, browser)
         try:
@@ -55,10 +57,13 @@ class ConsentEndpoint:
         except (BadParameters, UnreadableBody):
             return self._ask(view, browser, "The form did not come whole.")
         if not self._browsers.check_csrf(form.one("csrf"), PURPOSE, view.request.id, browser):
+            principal, client_id = view.request.principal, view.client.client_id
+            failure = AuthFailure(admitted.source, "SIGNIN_FORM", 400, principal, client_id=client_id)
+            await self._failures.record(failure)
             return self._ask(view, browser, "The form was not the one of this page. Look at it, and choose again.")
-        return await self._take(view, browser, form)
+        return await self._take(view, browser, form, admitted)
 
-    async def _take(self, view: ConsentView, browser: Secret, form: Parameters) -> Reply:
+    async def _take(self, view: ConsentView, browser: Secret, form: Parameters, admitted: Admitted) -> Reply:
         decision = form.one("decision")
         if decision == "deny":
             result: str | FailureKind | None = await self._consents.deny(view, browser)
@@ -71,7 +76,12 @@ class ConsentEndpoint:
             return return_error(self._pages, result, 200, *_DENIED)
         if result is None:
             return self._ask(view, browser, _NOTHING_TICKED)
-        return see_other(result) if isinstance(result, str) else fail(self._pages, Failure(result))
+        return see_other(result) if isinstance(result, str) else await self._fail(result, admitted, view)
+
+    async def _fail(self, kind: FailureKind, admitted: Admitted, view: ConsentView | None = None) -> Reply:
+        failure = Failure(kind, "at consent", principal=view.request.principal if view is not None else None)
+        await self._failures.record(failure.describe(admitted.source))
+        return fail(self._pages, failure)
 
     def _ask(self, view: ConsentView, browser: Secret, problem: str | None = None) -> Reply:
         request, client = view.request, view.client

@@ -35,18 +35,20 @@ async def test_an_answer_in_a_browser_that_began_something_else_is_not_taken(wal
 async def test_an_answer_is_taken_once_and_an_old_bookmark_says_what_to_do(walk: Walk) -> None:
     back = await walk.provider.sign_in(await walk.reach_provider())
     consent = (await walk.browser.get(back)).headers["location"]
-    again = await walk.browser.get(back)
-    unknown = await walk.browser.get("/signin/callback?state=nonsense&code=x")
-    assert (again.status_code, unknown.status_code) == (410, 410)
+    for path in (back, "/signin/callback?state=nonsense&code=x", "/signin/callback?state=a&state=b"):
+        assert (await walk.browser.get(path)).status_code == 410
+        await walk.failures()
     page = await walk.browser.get(consent)
     await walk.answer(page, "allow", "orgs:read")
+    assert await walk.failures() == ["SIGNIN_STATE"] * 3
 
     old = await walk.browser.get(consent)
+    await walk.failures()
     second = await walk.answer(page, "allow", "orgs:read")
 
     assert (old.status_code, second.status_code) == (410, 410)
     assert "Begin again" in old.text
-    assert await walk.failures() == ["SIGNIN_STATE", "SIGNIN_STATE"]
+    assert await walk.failures() == ["SIGNIN_STATE"] * 5
 
 
 async def test_two_tabs_are_two_sign_ins(walk: Walk) -> None:
@@ -64,6 +66,8 @@ async def test_a_form_that_is_not_of_this_page_is_asked_again(walk: Walk) -> Non
         data={"csrf": "x", "decision": "allow", "orgs:read": "on"},
         headers={"origin": "null", "sec-fetch-site": "same-origin"},
     )
+    (entry,) = await walk.entries(action="auth_failed")
+    assert (entry.error_code, entry.principal, entry.outcome) == ("SIGNIN_FORM", "ada", "denied")
     foreign = await walk.browser.post(str(page.url), data={"decision": "allow"}, headers={"origin": "null"})
     nothing = await walk.answer(page, "allow")
 

@@ -368,8 +368,13 @@ async def test_nothing_but_the_form_of_this_very_question_is_a_yes(walk: Walk) -
 
     by_link = await walk.browser.get(str(first.url), params=yes)
     of_another = await walk.browser.post(str(second.url), data=yes, headers=own)
+    assert await walk.failures() == ["SIGNIN_FORM"]
     async with browsing(walk.served.url) as other:
         elsewhere = await other.post(str(first.url), data=yes, headers=own)
+        assert await walk.failures() == ["SIGNIN_BROWSER", "SIGNIN_FORM"]
+        await other.get(walk.authorize_url())  # it has a cookie of its own now
+        assert (await other.get(str(first.url))).status_code == 400
+        assert await walk.failures() == ["SIGNIN_BROWSER", "SIGNIN_BROWSER", "SIGNIN_FORM"]
     from_outside = await walk.browser.post(str(first.url), data=yes, headers={"origin": "https://evil.example"})
 
     statuses = [each.status_code for each in (by_link, of_another, elsewhere, from_outside)]
