@@ -87,6 +87,7 @@ async def open_sign_in(app: App, options: SignInOptions) -> AsyncIterator[OpenSi
         yield OpenSignIn(services, make_endpoints(app, options, services))
     finally:
         sweeping.cancel()
+        await asyncio.gather(sweeping, return_exceptions=True)
         await services.protocol.close()
         await services.clients.close()
         await provider.aclose()

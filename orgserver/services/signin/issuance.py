@@ -98,7 +98,7 @@ class Issuance:
     def refuse_code(self) -> None:
         """A code that gave nothing will give nothing any more: end what it was for, which nobody has seen."""
         if self._code is not None:
-            self._sessions.end_in(self._tx, self._code.session.id, CODE_REFUSED)
+            self.end_session(self._code.session, CODE_REFUSED)
 
     def find_refresh_token(self, text: str, client_id: str) -> StoredToken | None:
         """A refresh token that its own client shows; one that another attempt has spent ends its session."""
@@ -139,7 +139,7 @@ class Issuance:
         caller = Caller(Principal(session.principal), "http")
         with record_groups_in(self._tx, self._log, caller, tool, session.principal):
             if self._sessions.end_in(self._tx, session.id, why):
-                self._record(session, Action.KEY, tool, ended=why)
+                self._record(session, Action.KEY, tool, why=why)
 
     def set_groups(self, principal: str, values: Iterable[str]) -> None:
         """Have a principal follow the claim that holds groups, on record."""

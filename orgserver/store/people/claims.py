@@ -26,9 +26,9 @@ def set_groups_in(tx: Transaction, principal: str, values: Iterable[str]) -> tup
     return before, after
 
 
-def clear_in(tx: Transaction, principal: str) -> tuple[str, ...]:
-    """Take a principal out of every group that a claim fills; those it was in."""
-    return set_groups_in(tx, principal, ())[0]
+def clear_in(tx: Transaction, principal: str) -> None:
+    """Take a principal out of every group that a claim fills."""
+    set_groups_in(tx, principal, ())
 
 
 def groups_in(tx: Transaction, principal: str) -> tuple[str, ...]:

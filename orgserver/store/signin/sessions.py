@@ -25,7 +25,6 @@ from orgserver.vault.keys import Context, Key
 
 CODE_US = 60 * 1_000_000
 """How long a client may wait before it comes for its tokens."""
-_SWEEP_US = 60 * 1_000_000
 _sessions = tables.sessions
 
 
@@ -36,7 +35,6 @@ class Sessions:
         self._key = key
         self._store_id = store_id
         self._clock = clock
-        self._swept_at = 0
 
     def add_client_in(self, tx: Transaction, request: SignInRequest, client: OAuthClient) -> str:
         """Keep what a person consented to, with the scopes of the request; its id.
@@ -141,9 +139,6 @@ class Sessions:
         return [read_session(row) for row in await connection.execute(query)]
 
     def _add_in(self, tx: Transaction, provider_token: Secret | None, **values: Any) -> str:
-        if tx.now - self._swept_at >= _SWEEP_US:
-            self._swept_at = tx.now
-            sweep.sweep_in(tx)
         session_id = new_id()
         sealed = self._seal(provider_token, session_id, 1) if provider_token is not None else None
         row = {"id": session_id, "created_at": tx.now, "provider_token": sealed, "fencing": 1, **values}

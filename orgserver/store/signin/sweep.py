@@ -52,13 +52,14 @@ def principals_without_session_in(tx: Transaction) -> list[str]:
     return sorted(tx.connection.execute(query).scalars())
 
 
-def clear_groups_in(tx: Transaction, principal: str) -> tuple[str, ...]:
-    """Take whoever has no session, and is not about to have one, out of their claims' groups; those they were in."""
+def clear_groups_in(tx: Transaction, principal: str) -> None:
+    """Take whoever has no session, and is not about to have one, out of their claims' groups."""
     sessions, requests = _holders(tx.now)
     own = union_all(
         sessions.where(_sessions.c.principal == principal), requests.where(_requests.c.principal == principal)
     )
-    return () if tx.connection.execute(own).first() is not None else claims.clear_in(tx, principal)
+    if tx.connection.execute(own).first() is None:
+        claims.clear_in(tx, principal)
 
 
 def _holders(now: int) -> tuple[Select[Any], Select[Any]]:

@@ -7,7 +7,7 @@ from orgserver.model.access.principals import Subject
 from orgserver.model.digests import digest_text
 from orgserver.model.secret import Secret
 from orgserver.store.people import changes, claims
-from orgserver.store.signin import tables
+from orgserver.store.signin import sweep, tables
 from orgserver.store.signin.rows import Session
 from orgserver.vault.keys import Unsealable
 
@@ -137,11 +137,11 @@ async def test_what_is_over_is_seen_for_thirty_days(world: World) -> None:
     session_id = await world.sign_in()
     await world.write(lambda tx: world.sessions.end_in(tx, session_id, "revoked"))
     world.clock.now += 29 * DAY
-    await add_browser(world)
+    await world.write(sweep.sweep_in)
     assert session_id in {each.id for each in await live(world, ended=True)}
 
     world.clock.now += 2 * DAY
-    await add_browser(world, "another cookie")
+    await world.write(sweep.sweep_in)
     assert session_id not in {each.id for each in await live(world, ended=True)}
 
 

@@ -51,6 +51,7 @@ async def test_a_code_shown_without_its_proof_leaves_no_grant_of_the_provider_be
     code = await world.store.database.write(lambda tx: tokens.find_in(tx, digest_text(grant.code)))
     assert code is not None
     assert (code.session.ended_why, code.session.has_provider_token) == (CODE_REFUSED, False)
+    assert any(f"why:{CODE_REFUSED}" in entry.fields for entry in await world.entries())
 
 
 async def test_a_session_that_the_provider_vouches_for_ends_thirty_days_after_its_last_use(
@@ -102,7 +103,7 @@ async def test_what_the_provider_does_not_confirm_ends_on_record(
     session = await world.session()
     assert (session.ended_why, session.has_provider_token) == (why, False)
     assert await world.last_failure() == code
-    assert any(entry.action == "key" and f"ended:{why}" in entry.fields for entry in await world.entries())
+    assert any(entry.action == "key" and f"why:{why}" in entry.fields for entry in await world.entries())
 
 
 async def test_while_the_provider_is_away_the_refresh_token_stays_good(world: World) -> None:

@@ -172,7 +172,7 @@ async def test_a_code_is_used_once_and_a_replay_ends_what_it_gave_on_record(worl
     assert await world.check(tokens["access_token"]) is TokenRefusal.ENDED
     assert error_of(await world.refresh(tokens["refresh_token"])) == (400, "invalid_grant")
     entry = next(entry for entry in await world.entries() if entry.action == "key")
-    assert f"ended:{CODE_REPLAYED}" in entry.fields
+    assert f"why:{CODE_REPLAYED}" in entry.fields
     assert (await world.session()).ended_why == CODE_REPLAYED
 
 
@@ -315,7 +315,7 @@ async def test_a_refresh_token_that_is_used_again_ends_the_session_on_record(wor
     assert await world.check(new["access_token"]) is TokenRefusal.ENDED
     assert error_of(await world.refresh(new["refresh_token"])) == (400, "invalid_grant")
     assert (await world.session()).ended_why == REFRESH_REUSED
-    assert any(f"ended:{REFRESH_REUSED}" in entry.fields for entry in await world.entries())
+    assert any(f"why:{REFRESH_REUSED}" in entry.fields for entry in await world.entries())
 
 
 async def test_a_refresh_token_is_bound_to_its_client(world: World) -> None:

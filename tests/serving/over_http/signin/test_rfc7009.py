@@ -18,7 +18,7 @@ async def test_either_token_of_its_own_client_ends_the_session_on_record(world: 
     assert error_of(await world.refresh(tokens["refresh_token"])) == (400, "invalid_grant")
     entry = next(entry for entry in await world.entries() if entry.tool == "revoke")
     assert (entry.action, entry.principal, entry.outcome) == ("key", "ada", "succeeded")
-    assert "ended:revoked by the client" in entry.fields
+    assert "why:revoked by the client" in entry.fields
 
 
 async def test_a_token_that_is_none_or_over_is_revoked_already(world: World) -> None:

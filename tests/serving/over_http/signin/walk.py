@@ -172,7 +172,7 @@ class Walk:
     async def find_ends(self) -> list[str]:
         """Why sessions ended, by their entries."""
         lines = [line for entry in await self.entries(action="key") for line in entry.fields or ()]
-        return [line.removeprefix("ended:") for line in lines if line.startswith("ended:")]
+        return [line.removeprefix("why:") for line in lines if line.startswith("why:")]
 
     async def count_rows(self, table: str) -> int:
         """Of ``sessions`` or ``requests``."""
