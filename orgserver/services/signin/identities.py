@@ -57,7 +57,10 @@ class PersonIdentities:
         """The principal of a person who has just signed in, in the groups that the provider says."""
         name = changes.principal_of_subject_in(tx, person.subject)
         if name is None:
-            name = self._bind_in(tx, person) or self._create_in(tx, person)
+            record = self._find_by_email_in(tx, person)
+            if record is not None and not record.enabled:  # nor do they get another principal in its place
+                return Suspended(record.name)
+            name = self._bind_in(tx, person, record) if record is not None else self._create_in(tx, person)
         if name is None:
             return Stranger(person)
         if not changes.is_enabled_in(tx, name):
@@ -66,16 +69,18 @@ class PersonIdentities:
             follow_groups_in(tx, self._audit, name, person.groups)
         return Principal(name)
 
-    def _bind_in(self, tx: Transaction, person: Person) -> str | None:
-        """The one person of this name, where the address is verified and names find people; bound for good."""
+    def _find_by_email_in(self, tx: Transaction, person: Person) -> PrincipalRecord | None:
+        """The one person of this name, nobody yet for the provider; where the address is verified, and may find any."""
         if not self._options.match_email or not person.is_email_verified or not person.email:
             return None
-        found = [record for record in self._alike_in(tx, person.email) if record.kind == "person"]
-        if len(found) != 1 or not found[0].enabled or _has_issuer(found[0], person.subject.issuer):
-            return None
-        changes.add_subject_in(tx, found[0].name, person.subject)
-        self._record_in(tx, found[0].name, found[0])
-        return found[0].name
+        people = [record for record in self._alike_in(tx, person.email) if record.kind == "person"]
+        return people[0] if len(people) == 1 and not _has_issuer(people[0], person.subject.issuer) else None
+
+    def _bind_in(self, tx: Transaction, person: Person, record: PrincipalRecord) -> str:
+        """Bind the subject to a principal, for good."""
+        changes.add_subject_in(tx, record.name, person.subject)
+        self._record_in(tx, record.name, record)
+        return record.name
 
     def _create_in(self, tx: Transaction, person: Person) -> str | None:
         """A new principal without grants, whose name nobody can choose; None where none is made."""

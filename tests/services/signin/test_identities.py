@@ -117,20 +117,30 @@ async def test_unless_the_operator_says_so_no_address_finds_anybody(world: Arriv
 
 
 @pytest.mark.parametrize(
-    ("kind", "enabled", "subjects"),
+    ("kind", "subjects"),
     [
-        ("service", True, ()),
-        ("person", False, ()),
-        ("person", True, (Subject(ISSUER, "of somebody before"),)),
+        ("service", ()),
+        ("person", (Subject(ISSUER, "of somebody before"),)),
     ],
 )
-async def test_nobody_is_bound_to_a_service_a_disabled_person_or_one_who_is_somebody_already(
-    world: Arrivals, kind: PrincipalKind, enabled: bool, subjects: tuple[Subject, ...]
+async def test_nobody_is_bound_to_a_service_or_to_a_person_who_is_somebody_already(
+    world: Arrivals, kind: PrincipalKind, subjects: tuple[Subject, ...]
 ) -> None:
-    await world.add("ada@example.com", *subjects, kind=kind, enabled=enabled)
+    await world.add("ada@example.com", *subjects, kind=kind)
 
     assert isinstance(await world.sign_in(VERIFIED, match_email=True), Stranger)
     assert (await world.record("ada@example.com")).subjects == subjects
+    assert await world.entries() == []
+
+
+async def test_whoever_is_disabled_gets_no_other_principal_by_coming_for_the_first_time(world: Arrivals) -> None:
+    await world.add("ada@example.com", enabled=False)
+    await world.add_group("sales", "00G-sales")
+
+    claims = VERIFIED | {"groups": ["00G-sales"]}
+    assert await world.sign_in(claims, match_email=True, new="create") == Suspended("ada@example.com")
+    record = await world.record("ada@example.com")
+    assert (record.subjects, record.claim_groups, await world.names()) == ((), (), ["ada@example.com"])
     assert await world.entries() == []
 
 
