@@ -20,6 +20,8 @@ _MAX_GROUP = 256
 _HALF = re.compile("[\ud800-\udfff]")
 """Of a surrogate pair: no text that can be stored."""
 _TRUE = (True, "true")
+_ADDRESS = ("email", "email_verified", "xms_edov")
+"""An address, and what says whose it is: of no use apart."""
 _DOMAIN_OWNED = (True, "true", 1, "1")
 """Entra's optional claim xms_edov: the address is of a domain that the company has shown to be its own."""
 
@@ -37,6 +39,27 @@ def read_person(claims: Mapping[str, Any], groups_claim: str | None) -> Person:
         _read_groups(claims, groups_claim) if groups_claim is not None else (),
         int(auth_time) if auth_time is not None else None,
     )
+
+
+def add_userinfo(claims: Mapping[str, Any], userinfo: Mapping[str, Any]) -> dict[str, Any]:
+    """The claims of an id token, with what userinfo says beyond them.
+
+    An address is verified by whichever of the two has named it, and not where the other says that it is not; when
+    somebody signed in, the id token alone says.
+    """
+    address = claims.get("email")
+    is_same = address is not None and userinfo.get("email") == address
+    more = {
+        name: value
+        for name, value in userinfo.items()
+        if name != "auth_time" and (address is None or is_same or name not in _ADDRESS)
+    }
+    own = {
+        name: value
+        for name, value in claims.items()
+        if address is not None or name not in _ADDRESS or (name == "email_verified" and not _is_one_of(value, _TRUE))
+    }
+    return more | own
 
 
 def _is_address(text: str) -> bool:

@@ -16,7 +16,7 @@ from orgserver.oauth.discovery import fetch_keys_at
 from orgserver.oauth.documents import DocumentFetcher
 from orgserver.oauth.key_cache import KeyCache
 from orgserver.oauth.key_sets import KeySet
-from orgserver.oauth.provider.claims import read_person, says_groups
+from orgserver.oauth.provider.claims import add_userinfo, read_person, says_groups
 from orgserver.oauth.provider.id_tokens import IdTokens
 from orgserver.oauth.provider.metadata import MetadataCache, ProviderMetadata
 from orgserver.oauth.provider.refusals import GrantEnded, ProviderRefused, ProviderUnavailable
@@ -122,7 +122,7 @@ class Provider:
             max_age=FRESH_SECONDS if fresh else None,
         )
         if not self._says_groups(claims) or any(name not in claims for name in _USERINFO_CLAIMS):
-            claims = await self._fetch_userinfo(metadata, reply, claims["sub"]) | claims
+            claims = add_userinfo(claims, await self._fetch_userinfo(metadata, reply, claims["sub"]))
         return ProviderAnswer(read_person(claims, self._groups_claim), reply.refresh_token)
 
     async def refresh(self, refresh_token: Secret, subject: Subject) -> ProviderAnswer:
@@ -201,7 +201,7 @@ class Provider:
         if not self._says_groups(claims):
             try:
                 async with asyncio.timeout_at(end):
-                    claims = await self._fetch_userinfo(metadata, reply, claims["sub"]) | claims
+                    claims = add_userinfo(claims, await self._fetch_userinfo(metadata, reply, claims["sub"]))
             except (TimeoutError, ProviderUnavailable):
                 is_silent = True
         if is_silent and not self._says_groups(claims):

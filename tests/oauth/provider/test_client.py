@@ -1,6 +1,7 @@
 """People sign in at a provider that is honest: who they are, and what may be asked again without them."""
 
 import time
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -142,6 +143,41 @@ async def test_what_an_id_token_lacks_is_asked_for_and_must_be_of_the_same_perso
     await idp.set(answers={"/userinfo": {"kind": "status", "status": 500}})
     with pytest.raises(ProviderUnavailable):
         await sign_in(provider, idp)
+
+
+@pytest.mark.parametrize(
+    ("claims", "userinfo", "address", "is_verified"),
+    [
+        ({"email": "mallory@example.com", "email_verified": None}, {}, "mallory@example.com", False),
+        ({"email": None, "email_verified": True}, {"email_verified": None}, "ada@example.com", False),
+        ({"email": None, "email_verified": None, "xms_edov": True}, {"email_verified": None}, "ada@example.com", False),
+        ({"email": "ada@example.com", "email_verified": None}, {}, "ada@example.com", True),
+        ({"email": "ada@example.com", "email_verified": False}, {}, "ada@example.com", False),
+        ({"email": None, "email_verified": False}, {}, "ada@example.com", False),
+        ({"email": None, "email_verified": None}, {}, "ada@example.com", True),
+    ],
+)
+async def test_an_address_is_verified_by_what_names_it(
+    provider: Provider,
+    idp: RunningProvider,
+    claims: dict[str, Any],
+    userinfo: dict[str, Any],
+    address: str,
+    is_verified: bool,
+) -> None:
+    await idp.set(claims={"name": None} | claims, userinfo=userinfo)
+
+    person = (await sign_in(provider, idp)).person
+    assert (person.email, person.is_email_verified) == (address, is_verified)
+
+
+@pytest.mark.parametrize("auth_time", [1, "yesterday", 1e300])
+async def test_userinfo_does_not_say_when_somebody_signed_in(
+    provider: Provider, idp: RunningProvider, auth_time: object
+) -> None:
+    await idp.set(claims={"name": None, "auth_time": None}, userinfo={"auth_time": auth_time})
+
+    assert (await sign_in(provider, idp)).person.auth_time is None
 
 
 async def test_signing_in_anew_says_when_also_to_somebody_who_is_signed_in_there(
