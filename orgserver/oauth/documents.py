@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import httpx
 
 from orgserver.model.hosts import is_public
 from orgserver.model.json_text import read_json_text
+from orgserver.oauth.addresses import find_addresses
 from orgserver.oauth.refusals import IssuerUnavailable
 from orgserver.oauth.urls import CheckedUrl
 
@@ -147,8 +147,7 @@ def _direct(request: httpx.Request, url: CheckedUrl, address: str) -> None:
 
 async def _find_public_address(url: CheckedUrl) -> str:
     """An address of a host that is not this machine's or of the network around it; IssuerUnavailable for any other."""
-    answers = await asyncio.get_running_loop().getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
-    addresses = [str(sockaddr[0]) for *_, sockaddr in answers]
+    addresses = await find_addresses(url.host, url.port)
     if not addresses or not all(map(is_public, addresses)):
         raise IssuerUnavailable(f"{url.host} is at an address that only this network can reach")
     return addresses[0]

@@ -1,7 +1,6 @@
 """An issuer's keys are found by what it publishes; one that is away, slow, large or lies gives none, and leads nowhere."""
 
 import asyncio
-import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -10,6 +9,7 @@ import httpx
 import pytest
 import respx
 
+from orgserver.oauth import addresses as addresses_of_hosts
 from orgserver.oauth import documents
 from orgserver.oauth.discovery import fetch_keys
 from orgserver.oauth.documents import MAX_BYTES, DocumentFetcher
@@ -39,10 +39,7 @@ def addresses(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Where hosts are, by name."""
     known: dict[str, str] = {}
 
-    async def look_up(_loop: object, host: str, port: int, **_more: object) -> list[Any]:
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (known[host], port))]
-
-    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", look_up)
+    monkeypatch.setattr(addresses_of_hosts, "resolve", lambda host, _port: [known[host]])
     return known
 
 

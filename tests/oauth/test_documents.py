@@ -1,14 +1,19 @@
 """Documents say how long they are fresh; forms are answered, or not, within the same bounds."""
 
+import asyncio
+import socket
 import ssl
+import threading
+from typing import Any
 
 import httpx
 import pytest
 import respx
 
+from orgserver.oauth import documents
 from orgserver.oauth.documents import MAX_BYTES, DocumentFetcher
 from orgserver.oauth.refusals import IssuerUnavailable
-from orgserver.oauth.urls import check_issuer
+from orgserver.oauth.urls import check_client_id, check_issuer
 
 URL = "https://idp.example.com/x"
 FORM = "grant_type=authorization_code&code=code-canary"
@@ -99,3 +104,24 @@ async def test_a_form_that_is_not_answered_goes_nowhere_else_and_is_not_told(
         assert route.call_count == len(web.calls) == 1
 
     assert "canary" not in str(away.value)
+
+
+async def test_names_that_are_never_answered_hold_up_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents, "SECONDS", 0.2)
+    may_end = threading.Event()
+
+    def look_up(*_arguments: object, **_more: object) -> list[Any]:
+        may_end.wait(20)
+        raise OSError("no name server answers")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    fetcher = DocumentFetcher(ssl.create_default_context)
+    urls = [check_client_id(f"https://slow{number}.example.com/id", may_be_loopback=False) for number in range(40)]
+    try:
+        fetches = [fetcher.fetch(url, must_be_public=True) for url in urls]
+        results = await asyncio.gather(*fetches, return_exceptions=True)
+        assert {type(each) for each in results} == {IssuerUnavailable}
+        async with asyncio.timeout(5):
+            assert await asyncio.to_thread(sum, (1, 2)) == 3
+    finally:
+        may_end.set()

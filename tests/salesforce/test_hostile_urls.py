@@ -15,6 +15,7 @@ import pytest
 from orgserver.model.errors import CallError, Rejected
 from orgserver.model.orgs import Credential, OrgHosts
 from orgserver.model.secret import Secret
+from orgserver.oauth import addresses
 from orgserver.oauth.discovery import fetch_keys
 from orgserver.oauth.documents import MAX_BYTES, DocumentFetcher
 from orgserver.oauth.refusals import IssuerUnavailable
@@ -50,7 +51,13 @@ def places(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
 
     monkeypatch.setattr(socket.socket, "connect", connect_noted)
+
+    def resolve(host: str, _port: int) -> list[str]:
+        opened.append(host)
+        return ["127.0.0.1"]
+
     monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", look_up)
+    monkeypatch.setattr(addresses, "resolve", resolve)
     return opened
 
 

@@ -7,6 +7,7 @@ good it was. What fails is never kept.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +35,8 @@ FRESH_SECONDS = 3_600
 LEAST_FRESH_SECONDS, MOST_FRESH_SECONDS = 300, 86_400
 MOST_READINGS = 16
 """Descriptions that are read at once."""
+MOST_OF_SOURCE = 4
+"""Of these for requests from one address: slow hosts that it names must not keep everybody else's from being read."""
 LONGEST_ID = 512
 _SECOND_US = 1_000_000
 
@@ -64,9 +67,13 @@ class Clients:
         self._fetcher = fetcher
         self._may_be_loopback = is_loopback(urlsplit(options.url).hostname or "")
         self._readings: dict[str, asyncio.Task[OAuthClient | ClientRefusal]] = {}
+        self._sources: Counter[str] = Counter()
 
-    async def find(self, client_id: str) -> OAuthClient | ClientRefusal:
-        """The client of an id, whose description is read where that is due; or why there is none."""
+    async def find(self, client_id: str, source: str = "") -> OAuthClient | ClientRefusal:
+        """The client of an id, whose description is read where that is due; or why there is none.
+
+        ``source`` is the address that asks.
+        """
         if len(client_id) > LONGEST_ID:
             return ClientRefusal("UNKNOWN_CLIENT", "no client's id is so long")
         if not client_id.startswith(PREFIX):
@@ -77,7 +84,7 @@ class Clients:
             url = check_client_id(client_id, may_be_loopback=self._may_be_loopback)
         except ValueError as error:
             return ClientRefusal("CLIENT_DOCUMENT", str(error))
-        return await self._find_fresh(client_id) or await self._read_once(url)
+        return await self._find_fresh(client_id) or await self._read_once(url, source)
 
     async def register(self, metadata: Mapping[str, Any], source: str) -> OAuthClient | RegistrationRefusal:
         """Register a client with what was checked, under the id that it was given."""
@@ -116,15 +123,21 @@ class Clients:
         is_fresh = stored is not None and (stored.fresh_until or 0) > self._store.database.clock()
         return stored.client if stored is not None and is_fresh else None
 
-    async def _read_once(self, url: CheckedUrl) -> OAuthClient | ClientRefusal:
+    async def _read_once(self, url: CheckedUrl, source: str) -> OAuthClient | ClientRefusal:
         """Read a description, once for all who want it at a time."""
         reading = self._readings.get(url.text)
         if reading is None:
-            if len(self._readings) >= MOST_READINGS:
+            if len(self._readings) >= MOST_READINGS or self._sources[source] >= MOST_OF_SOURCE:
                 return ClientRefusal("CLIENT_DOCUMENT", "too many descriptions are being read")
             reading = self._readings[url.text] = asyncio.create_task(self._read(url))
-            reading.add_done_callback(lambda _: self._readings.pop(url.text))
+            self._sources[source] += 1
+            reading.add_done_callback(lambda _: self._end_reading(url, source))
         return await asyncio.shield(reading)
+
+    def _end_reading(self, url: CheckedUrl, source: str) -> None:
+        del self._readings[url.text]
+        self._sources[source] -= 1
+        self._sources += Counter()  # only those are remembered for whom something is being read
 
     async def _read(self, url: CheckedUrl) -> OAuthClient | ClientRefusal:
         client = await self._find_fresh(url.text)  # whoever looked before us may have read it meanwhile

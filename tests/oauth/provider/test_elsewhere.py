@@ -1,8 +1,6 @@
 """Providers whose endpoints are at other hosts than they are themselves, as Google's, and where these may not be."""
 
-import asyncio
 import json
-import socket
 import ssl
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +10,7 @@ import pytest
 import respx
 
 from orgserver.model.secret import Secret
+from orgserver.oauth import addresses as addresses_of_hosts
 from orgserver.oauth.provider.client import Provider, make_provider
 from orgserver.oauth.provider.refusals import ProviderUnavailable
 
@@ -39,10 +38,7 @@ def addresses(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Where hosts are, by name."""
     places: dict[str, str] = {}
 
-    async def look_up(_loop: object, host: str, port: int, **_more: object) -> list[Any]:
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (places[host], port))]
-
-    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", look_up)
+    monkeypatch.setattr(addresses_of_hosts, "resolve", lambda host, _port: [places[host]])
     return places
 
 

@@ -51,7 +51,7 @@ class AuthorizeEndpoint:
         client_id = parameters.one("client_id")
         if client_id is None:
             return await self._fail(exchange, 400, "INVALID_REQUEST", "client_id is missing")
-        client = await self._clients.find(client_id)
+        client = await self._clients.find(client_id, exchange.source)
         if isinstance(client, ClientRefusal):
             return await self._refuse_client(exchange, client_id, client)
         request = self._authorization.check(parameters, client)

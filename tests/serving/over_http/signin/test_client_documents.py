@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from orgserver.model.access.people import OAuthClient
+from orgserver.oauth import addresses as addresses_of_hosts
 from orgserver.oauth import documents
 from orgserver.oauth.documents import DocumentFetcher
 from orgserver.sandbox.tls import Certificates, certificates
@@ -125,10 +126,7 @@ def make_clients(store: Store, url: str, pair: Certificates | None = None) -> Cl
 
 
 def resolve_to(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
-    async def look_up(_loop: object, host: Any, port: Any, **_more: object) -> list[Any]:
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
-
-    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", look_up)
+    monkeypatch.setattr(addresses_of_hosts, "resolve", lambda _host, _port: list(addresses))
 
 
 async def reason_of(clients: Clients, client_id: str) -> str:
@@ -335,6 +333,30 @@ async def test_only_so_many_descriptions_are_read_at_once(
     web.write = None
     assert isinstance(await clients.find(web.url), OAuthClient)
     assert len(web.heads) == 3
+
+
+async def test_one_address_does_not_keep_the_descriptions_of_others_from_being_read(
+    clients: Clients, web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signin_clients, "MOST_OF_SOURCE", 2)
+    asked, may_end = asyncio.Semaphore(0), asyncio.Event()
+
+    async def wait(_writer: asyncio.StreamWriter) -> None:
+        asked.release()
+        await may_end.wait()
+
+    web.write = wait
+    slow = [asyncio.create_task(clients.find(f"{web.url}?{number}", "192.0.2.1")) for number in range(2)]
+    for _ in slow:
+        await asked.acquire()
+    refusal = await clients.find(f"{web.url}?2", "192.0.2.1")
+    assert isinstance(refusal, ClientRefusal) and refusal.reason == "too many descriptions are being read"
+    web.write = None
+    assert isinstance(await clients.find(web.url, "192.0.2.2"), OAuthClient)
+    may_end.set()
+    await asyncio.gather(*slow)
+    assert isinstance(await clients.find(f"{web.url}?2", "192.0.2.1"), ClientRefusal)
+    assert len(web.heads) == 4, "its turn has come"
 
 
 async def test_what_is_being_read_ends_with_the_server(store: Store, web: Web, pair: Certificates) -> None:
