@@ -88,7 +88,7 @@ async def open_sign_in(app: App, options: SignInOptions) -> AsyncIterator[OpenSi
     finally:
         sweeping.cancel()
         await asyncio.gather(sweeping, return_exceptions=True)
-        await services.protocol.close()
+        await services.server.close()
         await services.clients.close()
         await provider.aclose()
 
@@ -96,7 +96,7 @@ async def open_sign_in(app: App, options: SignInOptions) -> AsyncIterator[OpenSi
 def make_endpoints(app: App, options: SignInOptions, services: SignIn) -> Endpoints:
     """What is answered where."""
     pages = Pages(options.url)
-    token = TokenEndpoint(services.protocol, services.failures)
+    token = TokenEndpoint(services.server, services.failures)
     authorize = AuthorizeEndpoint(services.authorization, services.clients, services.failures, pages)
     callback = CallbackEndpoint(services.callbacks, services.browsers, pages, ME_PATH)
     consent = ConsentEndpoint(services.consents, services.browsers, services.failures, pages)

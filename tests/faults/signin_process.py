@@ -216,11 +216,11 @@ class Server:
         return _tokens(answer) | {"shown": self.provider.shown.get(person)}
 
     async def _ask(self, **form: str) -> OAuthAnswer:
-        return await self.sign_in.protocol.answer_token(_parameters(**form), "192.0.2.1")
+        return await self.sign_in.server.answer_token(_parameters(**form), "192.0.2.1")
 
     async def revoke(self, command: Command) -> Command:
         form = _parameters(token=command["token"], client_id=command["client"])
-        answer = await self.sign_in.protocol.answer_revocation(form, "192.0.2.1")
+        answer = await self.sign_in.server.answer_revocation(form, "192.0.2.1")
         return {"kind": answer.error or "ok"}
 
     async def end(self, command: Command) -> Command:
@@ -291,7 +291,7 @@ async def _obey(home: Path) -> None:
             tasks.add(task)
             task.add_done_callback(tasks.discard)
         await asyncio.gather(*tasks)
-        await server.sign_in.protocol.close()
+        await server.sign_in.server.close()
 
 
 async def _answer_line(server: Server, command: Command) -> None:

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol as TypingProtocol
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from orgserver.model.access.people import Person
 from orgserver.model.access.principals import Principal
@@ -20,11 +19,11 @@ from orgserver.model.secret import Secret
 from orgserver.oauth.provider.client import ProviderAnswer
 from orgserver.oauth.provider.refusals import AuthTimeMissing, GrantEnded, ProviderRefused, ProviderUnavailable
 from orgserver.services.people.auth_failures import AuthFailure, AuthFailures
+from orgserver.services.signin.authorization_server import AuthorizationServer
 from orgserver.services.signin.entries import record_in
 from orgserver.services.signin.identities import COMMAND, PersonIdentities, Stranger, Suspended
 from orgserver.services.signin.options import SignInOptions
 from orgserver.services.signin.parameters import Parameters
-from orgserver.services.signin.protocol import Protocol
 from orgserver.store.session import Store
 from orgserver.store.signin.requests import RequestRefusal, Requests, SignInRequest
 from orgserver.store.signin.sessions import Sessions
@@ -103,7 +102,7 @@ class MeSession:
     seconds: int
 
 
-class Provider(TypingProtocol):
+class Provider(Protocol):
     """As much of the identity provider as an answer of it needs."""
 
     async def check_response_issuer(self, iss: str | None) -> None:
@@ -121,14 +120,14 @@ class Callbacks:
         store: Store,
         options: SignInOptions,
         provider: Provider,
-        protocol: Protocol,
+        server: AuthorizationServer,
         failures: AuthFailures,
         make_cookie: Callable[[], Secret],
     ) -> None:
         self._store = store
         self._options = options
         self._provider = provider
-        self._protocol = protocol
+        self._server = server
         self._failures = failures
         self._make_cookie = make_cookie
         self._identities = PersonIdentities(options, store.audit)
@@ -196,7 +195,7 @@ class Callbacks:
             error, text = "access_denied", "the person did not sign in"
         else:
             error, text = "server_error", "the identity provider's answer could not be used"
-        return Failure(kind, reason, return_url=self._protocol.refuse(request, error, text))
+        return Failure(kind, reason, return_url=self._server.refuse(request, error, text))
 
     def _settle_in(
         self, tx: Transaction, request: SignInRequest, answer: ProviderAnswer, cookie: Secret
@@ -209,7 +208,7 @@ class Callbacks:
                 return self._sign_in_in(tx, request, person, identity, cookie)
             return self._await_consent_in(tx, request, answer, identity)
         self._requests.drop_in(tx, request.id)
-        return_url = None if request.kind == "me" else self._protocol.deny(request)
+        return_url = None if request.kind == "me" else self._server.deny(request)
         if isinstance(identity, Suspended):
             return Failure(FailureKind.SUSPENDED, principal=identity.principal, person=person, return_url=return_url)
         assert isinstance(identity, Stranger)  # noqa: S101  # the third of three

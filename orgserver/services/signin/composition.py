@@ -16,12 +16,12 @@ from orgserver.services.people.auth_failures import AuthFailures
 from orgserver.services.people.composition import People
 from orgserver.services.signin.access_tokens import AccessTokens
 from orgserver.services.signin.authorization import Authorization
+from orgserver.services.signin.authorization_server import AuthorizationServer
 from orgserver.services.signin.browsers import Browsers
 from orgserver.services.signin.callbacks import Callbacks
 from orgserver.services.signin.clients import Clients
 from orgserver.services.signin.consents import Consents
 from orgserver.services.signin.options import SignInOptions
-from orgserver.services.signin.protocol import Protocol
 from orgserver.services.signin.sessions import SignInSessions
 from orgserver.store.session import Store
 from orgserver.store.signin.requests import Requests
@@ -40,7 +40,7 @@ class SignIn:
     authorization: Authorization
     callbacks: Callbacks
     consents: Consents
-    protocol: Protocol
+    server: AuthorizationServer
     access_tokens: AccessTokens
     browsers: Browsers
     failures: AuthFailures
@@ -59,13 +59,13 @@ def make_sign_in(
     failures = people.auth_failures
     requests = Requests(store.cursors, store.id, store.database.clock)
     sessions = Sessions(store.cursors, store.id, store.database.clock)
-    protocol = Protocol(store, options, sessions, failures, provider)
+    server = AuthorizationServer(store, options, sessions, failures, provider)
     return SignIn(
         clients=Clients(store, options, fetcher),
         authorization=Authorization(store, options, requests, provider),
-        callbacks=Callbacks(store, options, provider, protocol, failures, make_cookie),
-        consents=Consents(store, access, protocol),
-        protocol=protocol,
+        callbacks=Callbacks(store, options, provider, server, failures, make_cookie),
+        consents=Consents(store, access, server),
+        server=server,
         access_tokens=AccessTokens(store, people.identities, options),
         browsers=Browsers(store, people.identities, provider),
         failures=failures,

@@ -17,9 +17,9 @@ from orgserver.model.secret import Secret
 from orgserver.oauth.clients.redirect_uris import host_of, is_same_redirect
 from orgserver.services.calls.access import Access
 from orgserver.services.people.holdings import ReachableOrg, find_orgs
+from orgserver.services.signin.authorization_server import AuthorizationServer
 from orgserver.services.signin.callbacks import FailureKind
 from orgserver.services.signin.entries import record_in
-from orgserver.services.signin.protocol import Protocol
 from orgserver.store.people import changes
 from orgserver.store.session import Store
 from orgserver.store.signin import clients
@@ -50,10 +50,10 @@ class ConsentView:
 class Consents:
     """Asks, and takes the answers."""
 
-    def __init__(self, store: Store, access: Access, protocol: Protocol) -> None:
+    def __init__(self, store: Store, access: Access, server: AuthorizationServer) -> None:
         self._store = store
         self._access = access
-        self._protocol = protocol
+        self._server = server
         self._requests = Requests(store.cursors, store.id, store.database.clock)
         self._sessions = Sessions(store.cursors, store.id, store.database.clock)
 
@@ -103,7 +103,7 @@ class Consents:
             clients.use_in(tx, view.client.client_id)
             session_id = self._sessions.add_client_in(tx, narrowed, view.client)
             self._record_in(tx, narrowed, view.client, session_id, Outcome.SUCCEEDED)
-            return self._protocol.issue_code_in(tx, narrowed, session_id)
+            return self._server.issue_code_in(tx, narrowed, session_id)
 
         return await self._store.database.write(allow_in)
 
@@ -115,7 +115,7 @@ class Consents:
             if isinstance(request, RequestRefusal):
                 return _name(request)
             self._record_in(tx, request, view.client, None, Outcome.DENIED)
-            return self._protocol.deny(request)
+            return self._server.deny(request)
 
         return await self._store.database.write(deny_in)
 

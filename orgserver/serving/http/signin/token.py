@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 from starlette.types import Receive
 
 from orgserver.services.people.auth_failures import AuthFailure, AuthFailures
+from orgserver.services.signin.authorization_server import AuthorizationServer
 from orgserver.services.signin.issuance import OAuthAnswer
 from orgserver.services.signin.parameters import BadParameters, Parameters
-from orgserver.services.signin.protocol import Protocol
 from orgserver.serving.http.door import Admitted
 from orgserver.serving.http.exchange import Exchange
 from orgserver.serving.http.replies import Reply
@@ -22,17 +22,17 @@ _AUTHORIZATION = b"authorization"
 class TokenEndpoint:
     """Answers both."""
 
-    def __init__(self, protocol: Protocol, failures: AuthFailures) -> None:
-        self._protocol = protocol
+    def __init__(self, server: AuthorizationServer, failures: AuthFailures) -> None:
+        self._server = server
         self._failures = failures
 
     async def answer_token(self, exchange: Exchange, _admitted: Admitted, receive: Receive) -> Reply:
         """Tokens for a code or a refresh token."""
-        return await self._answer(exchange, receive, self._protocol.answer_token)
+        return await self._answer(exchange, receive, self._server.answer_token)
 
     async def answer_revocation(self, exchange: Exchange, _admitted: Admitted, receive: Receive) -> Reply:
         """End what a token is of."""
-        return await self._answer(exchange, receive, self._protocol.answer_revocation)
+        return await self._answer(exchange, receive, self._server.answer_revocation)
 
     async def _answer(
         self, exchange: Exchange, receive: Receive, answer: Callable[[Parameters, str], Awaitable[OAuthAnswer]]

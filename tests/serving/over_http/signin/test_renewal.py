@@ -13,8 +13,8 @@ from orgserver.model.secret import Secret
 from orgserver.oauth.provider.client import ProviderAnswer
 from orgserver.oauth.provider.refusals import GrantEnded, ProviderRefused, ProviderUnavailable
 from orgserver.services.signin.access_tokens import SignedIn, TokenRefusal
+from orgserver.services.signin.authorization_server import PROVIDER_ENDED, PROVIDER_NOT_BELIEVED
 from orgserver.services.signin.issuance import CODE_REFUSED, REFRESH_REUSED
-from orgserver.services.signin.protocol import PROVIDER_ENDED, PROVIDER_NOT_BELIEVED
 from orgserver.store.people import changes, claims
 from orgserver.store.signin import tokens
 from orgserver.store.transaction import Transaction
@@ -184,7 +184,7 @@ async def test_a_client_that_leaves_loses_no_token_of_the_provider(
 
     refresh.cancel()
     slow.may_answer.set()
-    await world.protocol.close()
+    await world.server.close()
 
     token = await world.store.database.write(provider_token_in(world, (await world.session()).id))
     assert token is not None
@@ -198,7 +198,7 @@ def provider_token_in(world: World, session_id: str) -> Any:
 async def test_a_store_that_is_busy_for_a_moment_loses_no_token_of_the_provider(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orgserver.services.signin.protocol.PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("orgserver.services.signin.authorization_server.PAUSE_SECONDS", 0.01)
     tokens = await world.sign_in(provider_token="prt-canary")
     write, calls = world.store.database.write, 0
 

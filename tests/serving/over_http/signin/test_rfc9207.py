@@ -43,8 +43,8 @@ async def test_a_no_and_a_provider_that_is_away_come_with_it(world: World) -> No
     request = SignInRequest("id", "client", "nonce", Secret("v"), redirect_uri=CALLBACK, client_state="s")
 
     for url, error in (
-        (world.protocol.deny(request), "access_denied"),
-        (world.protocol.refuse(request, "temporarily_unavailable", "later"), "temporarily_unavailable"),
+        (world.server.deny(request), "access_denied"),
+        (world.server.refuse(request, "temporarily_unavailable", "later"), "temporarily_unavailable"),
     ):
         answer = parse(url)
         assert (answer["error"], answer["iss"], answer["state"]) == (error, URL, "s")

@@ -28,9 +28,9 @@ from orgserver.services.people.auth_failures import AuthFailures
 from orgserver.services.people.identities import Identities
 from orgserver.services.signin.access_tokens import AccessTokens, SignedIn, TokenRefusal
 from orgserver.services.signin.authorization import Authorization
+from orgserver.services.signin.authorization_server import AuthorizationServer
 from orgserver.services.signin.clients import Clients
 from orgserver.services.signin.options import SignInOptions
-from orgserver.services.signin.protocol import Protocol
 from orgserver.serving.http.door import Admitted
 from orgserver.serving.http.exchange import Exchange
 from orgserver.serving.http.people.pages import Pages
@@ -101,7 +101,7 @@ class World:
         self.sessions = Sessions(store.cursors, store.id, store.database.clock)
         self.failures = AuthFailures(store)
         self.clients = Clients(store, self.options, DocumentFetcher(ssl.create_default_context))
-        self.protocol = Protocol(store, self.options, self.sessions, self.failures, self.provider)
+        self.server = AuthorizationServer(store, self.options, self.sessions, self.failures, self.provider)
         self.authorization = Authorization(store, self.options, self.requests, self.provider)
         self.access_tokens = AccessTokens(store, Identities(store), self.options)
         self.canaries: set[str] = set()
@@ -116,7 +116,7 @@ class World:
 
     def _make_endpoints(self) -> Endpoints:
         pages = make_pages(self.options.url)
-        token = TokenEndpoint(self.protocol, self.failures)
+        token = TokenEndpoint(self.server, self.failures)
         authorize = AuthorizeEndpoint(self.authorization, self.clients, self.failures, pages)
         endpoints = {
             METADATA_PATH: Endpoint(answer_metadata(self.options), ("GET",), is_page=False),
@@ -153,7 +153,7 @@ class World:
 
     async def close(self) -> None:
         await self.http.aclose()
-        await self.protocol.close()
+        await self.server.close()
         await self.clients.close()
         await self.failures.close()
 
@@ -206,7 +206,7 @@ class World:
         request = request if scopes is None else replace(request, scopes=scopes)
         client = clients.find_in(tx, request.client_id or "")
         assert client is not None
-        return self.protocol.issue_code_in(tx, request, self.sessions.add_client_in(tx, request, client.client))
+        return self.server.issue_code_in(tx, request, self.sessions.add_client_in(tx, request, client.client))
 
     async def grant(self, *, provider_token: str | None = None, **changes: str | None) -> Grant:
         """A code."""

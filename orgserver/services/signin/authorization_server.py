@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import math
-import typing
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol, TypeVar
 
 from orgserver.model.access.bearer_tokens import CODE, make_token
 from orgserver.model.access.people import OAuthClient
@@ -41,7 +41,7 @@ PROVIDER_NOT_BELIEVED = "the provider's answer is not to be believed"
 TRIES, PAUSE_SECONDS = 3, 0.5
 """Of the store, where the provider's newest token waits for it."""
 RETRY_SECONDS = 5.0
-T = typing.TypeVar("T")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +65,15 @@ class _Pending:
     provider_token: Secret
 
 
-class ProviderGrants(typing.Protocol):
+class ProviderGrants(Protocol):
     """As much of the identity provider as says whether a grant of a person still stands."""
 
     async def refresh(self, refresh_token: Secret, subject: Subject) -> ProviderAnswer:
         """Use the provider's refresh token."""
 
 
-class Protocol:
-    """Answers clients."""
+class AuthorizationServer:
+    """Gives clients their codes and tokens, takes these back, and says why they get none."""
 
     def __init__(
         self,
