@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal, Protocol
 from urllib.parse import urlencode
 
 from authlib.oauth2 import OAuth2Error
@@ -21,6 +22,7 @@ from orgserver.store.signin.requests import Requests, SignInRequest
 
 _BYTES = 32
 """Of a state, a nonce and a verifier: 256 bits."""
+_make_text = partial(secrets.token_urlsafe, _BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,9 @@ class AuthorizationRefusal:
 class ProviderUrls(Protocol):
     """Says where people sign in."""
 
-    async def make_authorization_url(self, *, state: str, nonce: str, verifier: Secret, fresh: bool) -> str:
+    async def make_authorization_url(
+        self, *, state: str, nonce: str, verifier: Secret, fresh: bool, offline: bool
+    ) -> str:
         """A URL of the identity provider."""
 
 
@@ -88,11 +92,8 @@ class Authorization:
 
         Raises what the provider's URL raises, and StoreError: then nothing has begun.
         """
-        sign_in = SignInRequest(
-            id=new_id(),
-            kind="client",
-            nonce=secrets.token_urlsafe(_BYTES),
-            verifier=Secret(secrets.token_urlsafe(_BYTES)),
+        sign_in = replace(
+            make_request("client"),
             client_id=request.client.client_id,
             redirect_uri=request.redirect_uri,
             has_redirect_uri=request.has_redirect_uri,
@@ -101,13 +102,7 @@ class Authorization:
             code_challenge=request.code_challenge,
             client_state=request.state,
         )
-        state = secrets.token_urlsafe(_BYTES)
-        url = await self._provider.make_authorization_url(
-            state=state, nonce=sign_in.nonce, verifier=sign_in.verifier, fresh=False
-        )
-        digests = digest_text(state), digest_text(browser.reveal())
-        has_begun = await self._store.database.write(lambda tx: self._requests.add_in(tx, sign_in, *digests))
-        return url if has_begun else None
+        return await begin_sign_in(self._store, self._requests, self._provider, sign_in, browser)
 
     def refuse(self, request: AuthorizationRequest, error: str, description: str) -> str:
         """Where the browser tells the client of a request why it gets nothing."""
@@ -128,6 +123,31 @@ class Authorization:
         answer = {"error": error.error, "error_description": error.description}
         return_url = make_return_url(self._options.issuer, redirect_uri, state, answer)
         return AuthorizationRefusal(error.error, error.description, return_url)
+
+
+def make_request(kind: Literal["client", "me"]) -> SignInRequest:
+    """A sign-in that is to begin, which the provider's answer must match."""
+    return SignInRequest(new_id(), kind, _make_text(), Secret(_make_text()))
+
+
+async def begin_sign_in(
+    store: Store, requests: Requests, provider: ProviderUrls, request: SignInRequest, browser: Secret
+) -> str | None:
+    """Begin one in a browser; where to send it, or None where too many are under way.
+
+    Raises what the provider's URL raises, and StoreError: then nothing has begun.
+    """
+    state = _make_text()
+    url = await provider.make_authorization_url(
+        state=state,
+        nonce=request.nonce,
+        verifier=request.verifier,
+        fresh=request.is_fresh,
+        offline=request.kind == "client",
+    )
+    digests = digest_text(state), digest_text(browser.reveal())
+    has_begun = await store.database.write(lambda tx: requests.add_in(tx, request, *digests))
+    return url if has_begun else None
 
 
 def find_redirect_uri(requested: str | None, client: OAuthClient) -> str | None:

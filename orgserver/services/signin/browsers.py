@@ -7,22 +7,20 @@ from __future__ import annotations
 
 import base64
 import hmac
-import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
-from typing import Literal, Protocol
+from typing import Literal
 
 from orgserver.model.access.principals import Principal
 from orgserver.model.digests import digest_text
-from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
 from orgserver.model.secret import Secret
 from orgserver.services.people.identities import Identities
+from orgserver.services.signin.authorization import ProviderUrls, begin_sign_in, make_request
 from orgserver.services.signin.sessions import SIGN_OUT, SIGNED_OUT, SignInSessions
 from orgserver.store.session import Store
-from orgserver.store.signin.requests import Requests, SignInRequest
+from orgserver.store.signin.requests import Requests
 from orgserver.store.signin.rows import Session
 from orgserver.store.signin.token_reader import TokenReader
 from orgserver.store.transaction import to_datetime
@@ -30,16 +28,6 @@ from orgserver.store.transaction import to_datetime
 Purpose = Literal["open", "approve"]
 LABEL = "me"
 """Of the entries of what people do there."""
-_COOKIE_BYTES = 32
-
-
-class AuthorizationUrls(Protocol):
-    """As much of the identity provider as begins a sign-in."""
-
-    async def make_authorization_url(
-        self, *, state: str, nonce: str, verifier: Secret, fresh: bool, offline: bool
-    ) -> str:
-        """Where a person signs in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +46,7 @@ class BrowserSession:
 class Browsers:
     """Begins, finds and ends them."""
 
-    def __init__(self, store: Store, identities: Identities, provider: AuthorizationUrls) -> None:
+    def __init__(self, store: Store, identities: Identities, provider: ProviderUrls) -> None:
         self._store = store
         self._identities = identities
         self._provider = provider
@@ -81,18 +69,8 @@ class Browsers:
 
         To ``approve`` the provider is to ask them anew. Raises what the provider raises where it is away.
         """
-        state, nonce, verifier = (secrets.token_urlsafe(_COOKIE_BYTES) for _ in range(3))
-        request = SignInRequest(new_id(), "me", nonce, Secret(verifier), purpose)
-        url = await self._provider.make_authorization_url(
-            state=state, nonce=nonce, verifier=request.verifier, fresh=purpose == "approve", offline=False
-        )
-        add = partial(
-            self._requests.add_in,
-            request=request,
-            state_digest=digest_text(state),
-            browser_digest=digest_text(browser.reveal()),
-        )
-        return url if await self._store.database.write(add) else None
+        request = replace(make_request("me"), purpose=purpose)
+        return await begin_sign_in(self._store, self._requests, self._provider, request, browser)
 
     async def end(self, session: BrowserSession, caller: Caller) -> None:
         """Sign out, on record."""

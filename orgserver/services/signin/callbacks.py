@@ -177,7 +177,7 @@ class Callbacks:
                 text = "the provider answered with an error, or without a code"
                 return self._fail(FailureKind.PROVIDER_REFUSED, request, text)
             return await self._provider.exchange(
-                Secret(code), verifier=request.verifier, nonce=request.nonce, fresh=request.purpose == "approve"
+                Secret(code), verifier=request.verifier, nonce=request.nonce, fresh=request.is_fresh
             )
         except AuthTimeMissing as refused:
             return self._fail(FailureKind.NO_AUTH_TIME, request, refused.reason)

@@ -59,6 +59,11 @@ class SignInRequest:
     provider_token: Secret | None = None
     """The provider's refresh token."""
 
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the person must show the provider anew who they are."""
+        return self.purpose == "approve"
+
 
 class RequestRefusal(Enum):
     """Why there is nothing to go on with."""

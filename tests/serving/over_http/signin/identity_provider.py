@@ -22,7 +22,9 @@ class Provider:
     failure: Exception | None = None
     """Of asking where people sign in."""
 
-    async def make_authorization_url(self, *, state: str, nonce: str, verifier: Secret, fresh: bool) -> str:
+    async def make_authorization_url(
+        self, *, state: str, nonce: str, verifier: Secret, fresh: bool, offline: bool
+    ) -> str:
         if self.failure is not None:
             raise self.failure
         return f"{IDP}/authorize?state={state}&nonce={nonce}"
