@@ -7,7 +7,6 @@ cannot know beforehand (RFC 8252 §7.3).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from urllib.parse import parse_qsl
 
 from orgserver.model.hosts import DEFAULT_PORTS, bracket, is_host_name, is_loopback, parse_address
@@ -64,9 +63,9 @@ def is_same_redirect(requested: str, registered: str) -> bool:
     return here["host"] == there["host"] and here["rest"] == there["rest"]
 
 
-def is_loopback_only(uris: Iterable[str]) -> bool:
-    """Whether all are on the person's own computer, where any program may listen."""
-    return all(is_loopback(_find_host(uri)) for uri in uris)
+def is_on_this_computer(uri: str) -> bool:
+    """Whether it leads to the person's own computer, where any program may listen."""
+    return is_loopback(_find_host(uri))
 
 
 def host_of(uri: str) -> str:
@@ -74,7 +73,7 @@ def host_of(uri: str) -> str:
     parts = _URI.fullmatch(uri)
     if parts is None:
         raise ValueError("this is no redirect URI")
-    has_own_port = parts["port"] is not None and not is_loopback(_find_host(uri))
+    has_own_port = parts["port"] is not None and not is_on_this_computer(uri)
     return f"{parts['host']}:{parts['port']}" if has_own_port else str(parts["host"])
 
 

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from mcp.shared.auth import OAuthClientMetadata
 
-from orgserver.oauth.clients.redirect_uris import check_redirect_uri, host_of, is_loopback_only, is_same_redirect
+from orgserver.oauth.clients.redirect_uris import check_redirect_uri, host_of, is_on_this_computer, is_same_redirect
 from tests.salesforce.test_hosts import BAD
 
 GOOD = [
@@ -168,9 +168,9 @@ def test_by_https_nothing_may_differ(host: str, port: str, other_port: str, rest
         assert is_same == (port == other_port)
 
 
-def test_a_client_is_on_the_person_s_computer_when_all_of_its_places_are() -> None:
-    assert is_loopback_only(["http://localhost:1/cb", "https://127.0.0.1:9/cb", "http://[::1]/"])
-    assert not is_loopback_only(["http://localhost/cb", "https://claude.ai/cb"])
+def test_a_place_is_on_the_person_s_computer_by_its_host() -> None:
+    assert all(map(is_on_this_computer, ("http://localhost:1/cb", "https://127.0.0.1:9/cb", "http://[::1]/")))
+    assert not is_on_this_computer("https://localhost.claude.ai/cb")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from starlette.types import Receive
 
 from orgserver.model.secret import Secret
-from orgserver.oauth.clients.redirect_uris import host_of, is_loopback_only
+from orgserver.oauth.clients.redirect_uris import host_of, is_on_this_computer
 from orgserver.services.people.auth_failures import AuthFailure, AuthFailures
 from orgserver.services.signin.browsers import Browsers
 from orgserver.services.signin.callbacks import Failure, FailureKind
@@ -97,7 +97,7 @@ class ConsentEndpoint:
             client_id=client.client_id,
             client_host=urlsplit(client.client_id).netloc if client.kind == "document" else None,
             redirect_host=host_of(redirect_uri),
-            is_on_this_computer=is_loopback_only(client.redirect_uris),
+            is_on_this_computer=is_on_this_computer(redirect_uri),
             resource=request.resource,
             person=request.person_name,
             email=None,
