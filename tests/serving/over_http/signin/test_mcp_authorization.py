@@ -112,12 +112,15 @@ async def test_consent_is_asked_for_each_client_and_each_time(walk: Walk) -> Non
     async with browsing(walk.served.url) as browser:
         other = Walk(walk.served, walk.provider, browser, await register(walk.served, "Somebody else"))
         page = await other.reach_consent("orgs:read")
-        other.client_id = await register(walk.served, "Two places", "https://agent.example.com/callback", HERE)
-        second = await other.reach_consent("orgs:read")
-    assert "program on your own computer" in second.text  # also where the client could have named another place
     assert "Somebody else" in page.text
     assert "127.0.0.1" in page.text  # 2026-07-28: MUST show the host of the redirect URI
     assert "program on your own computer" in page.text  # SHOULD warn where that is all that it names
+
+
+async def test_a_program_on_this_computer_is_warned_of_also_where_its_client_has_other_places(walk: Walk) -> None:
+    walk.client_id = await register(walk.served, "Two places", "https://agent.example.com/callback", HERE)
+
+    assert "program on your own computer" in (await walk.reach_consent("orgs:read")).text
 
 
 async def test_the_state_of_a_sign_in_is_that_of_the_browser_that_began_it(walk: Walk, app: App) -> None:
