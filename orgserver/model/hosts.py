@@ -12,6 +12,8 @@ _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 _MAX_NAME = 253
 _UNICAST = ipaddress.IPv6Network("2000::/3")
 """All of IPv6 that is routed between networks (RFC 4291 §2.4)."""
+_SITE_BITS = 64
+"""Of an address of IPv6: what follows them is its owner's to choose (RFC 4291 §2.5.1)."""
 _TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
 """Addresses of IPv4 as a network that speaks IPv6 alone writes them (RFC 6052)."""
 
@@ -38,6 +40,14 @@ def is_loopback(host: str) -> bool:
     """Whether only this machine reaches it."""
     address = parse_address(host)
     return address.is_loopback if address is not None else host == "localhost"
+
+
+def find_network(text: str) -> str:
+    """Whose an address is, for counting: whoever has one of IPv6 may use 2^64, so their network stands for all."""
+    address = parse_address(text.partition("%")[0])
+    if not isinstance(address, ipaddress.IPv6Address):
+        return text
+    return str(ipaddress.IPv6Network((address, _SITE_BITS), strict=False))
 
 
 def is_public(text: str) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from starlette.types import Receive
 
+from orgserver.model.hosts import find_network
 from orgserver.oauth.provider.refusals import ProviderUnavailable
 from orgserver.services.people.auth_failures import AuthFailure, AuthFailures
 from orgserver.services.signin.authorization import Authorization, AuthorizationRefusal, AuthorizationRequest
@@ -51,7 +52,7 @@ class AuthorizeEndpoint:
         client_id = parameters.one("client_id")
         if client_id is None:
             return await self._fail(exchange, 400, "INVALID_REQUEST", "client_id is missing")
-        client = await self._clients.find(client_id, exchange.source)
+        client = await self._clients.find(client_id, find_network(exchange.source))
         if isinstance(client, ClientRefusal):
             return await self._refuse_client(exchange, client_id, client)
         request = self._authorization.check(parameters, client)

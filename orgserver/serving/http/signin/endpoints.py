@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from starlette.types import Receive
 
 from orgserver.model.errors import StoreError
-from orgserver.model.hosts import DEFAULT_PORTS
+from orgserver.model.hosts import DEFAULT_PORTS, find_network
 from orgserver.services.signin.options import SignInOptions
 from orgserver.serving.http.door import Admitted
 from orgserver.serving.http.exchange import Exchange
@@ -23,7 +23,7 @@ from orgserver.serving.http.signin.machines import make_refusal_reply
 logger = logging.getLogger("orgserver.http")
 
 RATE, IN_FLIGHT = 10.0, 20
-"""Of each source: requests a second, and at once."""
+"""Of each source, be it an address or a network of IPv6: requests a second, and at once."""
 RETRY_SECONDS = 2.0
 _READING = ("GET", "HEAD")
 _GONE = make_text_reply(400, "the request ended before all of it was there")
@@ -74,7 +74,7 @@ class Endpoints:
         refusal = self._refuse_method(endpoint, exchange.scope["method"])
         if refusal is not None:
             return refusal
-        leave = self._limits.admit(exchange.source, None)
+        leave = self._limits.admit(find_network(exchange.source), None)
         if isinstance(leave, Refusal):
             exchange.is_limited = True
             return self._put_off(

@@ -27,6 +27,17 @@ async def test_a_source_that_comes_too_often_waits_and_others_do_not(world: Worl
     assert (await world.authorize()).status_code == 303
 
 
+async def test_a_network_of_ipv6_is_one_source_however_many_addresses_it_uses(world: World) -> None:
+    replies = []
+    for number in range(12):
+        world.source = f"2001:db8:0:7::{number:x}"
+        replies.append(await world.token({"grant_type": "x"}))
+
+    assert 429 in {reply.status_code for reply in replies}
+    world.source = "2001:db8:0:8::1"
+    assert (await world.authorize()).status_code == 303
+
+
 async def test_while_the_store_is_away_nothing_is_half_done(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     grant = await world.grant()
 
