@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import Row, delete, func, insert, select, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.access.people import OAuthClient
@@ -18,7 +18,7 @@ MAX_REGISTERED = 10_000
 MAX_UNCONSENTED = 200
 """Registered clients that nobody has consented to yet: anybody may register, and must not fill the store."""
 MAX_DOCUMENTS = 2_000
-_clients, _sessions = tables.clients, tables.sessions
+_clients, _requests, _sessions = tables.clients, tables.requests, tables.sessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +70,13 @@ def use_in(tx: Transaction, client_id: str) -> None:
 
 
 def _make_room_in(tx: Transaction) -> None:
-    """Forget the stalest description where there are too many; never one that somebody is signed in from."""
+    """Forget the stalest description where there are too many; none of a session, or of a sign-in under way."""
     documents = select(func.count()).select_from(_clients).where(_clients.c.kind == "document")
     if tx.connection.execute(documents).scalar_one() < MAX_DOCUMENTS:
         return
-    in_use = select(_sessions.c.client_id).where(_sessions.c.client_id.is_not(None), _sessions.c.ended_at.is_(None))
-    unused = (_clients.c.kind == "document", _clients.c.client_id.not_in(in_use))
+    live = select(_sessions.c.client_id).where(_sessions.c.client_id.is_not(None), _sessions.c.ended_at.is_(None))
+    under_way = select(_requests.c.client_id).where(_requests.c.client_id.is_not(None))
+    unused = (_clients.c.kind == "document", _clients.c.client_id.not_in(union_all(live, under_way)))
     stalest = select(_clients.c.client_id).where(*unused).order_by(_clients.c.fresh_until).limit(1)
     client_id = tx.connection.execute(stalest).scalar()
     tx.connection.execute(delete(_clients).where(_clients.c.client_id == client_id))

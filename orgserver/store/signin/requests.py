@@ -83,13 +83,17 @@ class Requests:
         self._clock = clock
 
     def add_in(self, tx: Transaction, request: SignInRequest, state_digest: bytes, browser_digest: bytes) -> bool:
-        """Keep one that begins; False where too many are under way, in this browser or in all."""
+        """Keep one that begins; False where too many are under way in this browser.
+
+        Where there are too many in all, the oldest makes room that nobody has come back with from the provider: or a
+        few strangers who begin many would keep everybody else from signing in.
+        """
         tx.connection.execute(delete(_requests).where(_requests.c.expires_at <= tx.now))
         every = select(func.count()).select_from(_requests)
         own = every.where(_requests.c.browser_digest == browser_digest)
         if tx.connection.execute(own).scalar_one() >= MAX_OF_BROWSER:
             return False
-        if tx.connection.execute(every).scalar_one() >= MAX_REQUESTS:
+        if tx.connection.execute(every).scalar_one() >= MAX_REQUESTS and not _make_room_in(tx):
             return False
         values = {
             "id": request.id,
@@ -215,6 +219,12 @@ class Requests:
 
     def _context(self, request_id: str, stage: str) -> Context:
         return Context(self._store_id, _requests.name, "sealed", f"{request_id}:{stage}")
+
+
+def _make_room_in(tx: Transaction) -> bool:
+    at_provider = select(_requests.c.id).where(_requests.c.stage == "provider")
+    oldest = at_provider.order_by(_requests.c.created_at, _requests.c.id).limit(1).scalar_subquery()
+    return tx.connection.execute(delete(_requests).where(_requests.c.id == oldest)).rowcount == 1
 
 
 def _encode(request: SignInRequest) -> bytes:

@@ -50,6 +50,18 @@ async def test_documents_that_nobody_uses_make_room(world: World, monkeypatch: p
     assert [await find(world, each.client_id) is not None for each in others] == [False, True]
 
 
+async def test_documents_of_sign_ins_under_way_do_not_make_room(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clients, "MAX_DOCUMENTS", 1)
+    await world.write(lambda tx: clients.save_document_in(tx, CLIENT, {}, tx.now))
+    await world.begin()
+    for number in range(2):
+        other = replace(CLIENT, client_id=f"https://{number}.example/id")
+        await world.write(partial(clients.save_document_in, client=other, metadata={}, fresh_until=world.clock.now + 1))
+
+    assert await find(world, CLIENT.client_id) is not None
+    assert await find(world, "https://0.example/id") is None
+
+
 async def test_what_nobody_uses_is_forgotten(world: World) -> None:
     await world.add_people("ada")
     await world.write(lambda tx: clients.save_document_in(tx, CLIENT, {}, tx.now + HOUR))

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+import pytest
 from sqlalchemy import select, update
 
 from orgserver.model.access.principals import Subject
-from orgserver.store.signin import tables
+from orgserver.store.signin import requests, tables
 from orgserver.store.signin.requests import MAX_OF_BROWSER, RequestRefusal, SignInRequest
 
 from .world import BROWSER, ISSUER, MINUTE, OTHER, World
@@ -69,6 +70,21 @@ async def test_one_browser_begins_no_more_than_twenty(world: World) -> None:
     assert None not in begun[:-1]
     assert begun[-1] is None
     assert await world.begin("in another", OTHER) is not None
+
+
+async def test_strangers_who_begin_many_keep_nobody_from_signing_in(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests, "MAX_REQUESTS", 3)
+    await world.add_people("ada")
+    await world.await_consent("who is about to consent")
+    for number in range(5):
+        assert await world.begin(f"of a stranger {number}", OTHER) is not None
+    assert await world.begin("ada's") is not None
+
+    rows = await world.write(lambda tx: tx.connection.execute(select(tables.requests.c.stage)).scalars().all())
+    assert sorted(rows) == ["consent", "provider", "provider"]
+    assert isinstance(await world.take("ada's"), SignInRequest)
 
 
 async def test_a_row_of_an_earlier_stage_that_is_put_back_does_not_open(world: World) -> None:
