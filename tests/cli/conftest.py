@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 
 import click
@@ -17,7 +18,7 @@ from orgserver.sandbox.org import SandboxOrg
 from orgserver.sandbox.server import Sandbox
 from tests import operations
 from tests.cli.forked import Template
-from tests.cli.shells import TOOL, Command, Shell
+from tests.cli.shells import TOOL, Command, Shell, ShellAt
 
 
 @pytest.fixture
@@ -52,10 +53,14 @@ def started() -> set[str]:
 
 
 @pytest.fixture
-async def shell(
-    tmp_path: Path, sandbox: Sandbox, secrets: set[str], template: Template, started: set[str]
-) -> AsyncIterator[Shell]:
-    made = Shell(tmp_path / "home", started=started, template=template)
+def shell_at(template: Template, started: set[str]) -> ShellAt:
+    """Gives the shell of a home; what is in that is the test's affair."""
+    return partial(Shell, started=started, template=template)
+
+
+@pytest.fixture
+async def shell(tmp_path: Path, sandbox: Sandbox, secrets: set[str], shell_at: ShellAt) -> AsyncIterator[Shell]:
+    made = shell_at(tmp_path / "home")
     yield made
     for org in sandbox.orgs:
         secrets |= {org.client_secret, org.refresh_token, *org.spent, *org.access_tokens} - {""}

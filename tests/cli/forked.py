@@ -1,24 +1,38 @@
-"""Commands that begin quickly: copies of a process that has imported the product and done nothing else.
+"""Commands that begin quickly: copies of a process that has imported the product and run the migrations once.
 
-Each is a process of its own, with its own environment, folder and standard streams; only its imports are not its own.
+Each is a process of its own, with its own environment, folder and standard streams; only its imports are not its own,
+and a store it makes gets its tables at once, as those of a test's own process do.
 """
 
 import array
 import asyncio
+import atexit
+import gc
+import importlib
 import json
 import os
+import pkgutil
 import resource
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from typing import Any
+
+from sqlalchemy import create_engine
+
+from orgserver.store import migration
+from tests.new_stores import Schema
 
 LIMITS = (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE, resource.RLIMIT_AS)
 AT_BIRTH = ("PYTHON", "LC_", "LANG", "TZ", "MALLOC", "LD_")
 """Beginnings of the names of variables that act while Python starts."""
-IMPORTS = ("orgserver.cli.main", "orgserver.app", "orgserver.store.migration", "httpx", "rich.table")
+ROOMS = ("orgserver.cli", "orgserver.services", "orgserver.store")
+IMPORTS = ("orgserver.app", "ctypes", "concurrent.futures.thread", "httpx", "rich.table")
+EXTRAS = ("orgserver.cli.serving.demo", "orgserver.services.audit.parquet")
+"""They bring libraries along that most commands do without."""
 
 
 class Template:
@@ -85,8 +99,7 @@ def _at_birth(environment: dict[str, str]) -> dict[str, str]:
 def wait_to_be_copied(descriptor: int) -> None:
     """Import the product, then copy this process for each order; a copy leaves this function as the program."""
     sys.modules["httpx._main"] = None  # type: ignore[assignment]  # as the program does before its imports
-    for name in IMPORTS:
-        __import__(name)
+    _prepare()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(fileno=descriptor) as orders:
         while True:
@@ -108,6 +121,27 @@ def wait_to_be_copied(descriptor: int) -> None:
     _become(json.loads(order), streams)
 
 
+def _prepare() -> None:
+    for name in (*IMPORTS, *_modules()):
+        importlib.import_module(name)
+    schema, engine = Schema(), create_engine("sqlite://")
+    with engine.connect() as connection:
+        schema.upgrade(connection)
+    engine.dispose()
+    migration.upgrade = schema.upgrade
+    gc.collect()
+    gc.freeze()  # a copy need not look through what it shares
+
+
+def _modules() -> list[str]:
+    """Those of the rooms that commands live in and lean on."""
+    found = []
+    for room in ROOMS:
+        paths = importlib.import_module(room).__path__
+        found += [module.name for module in pkgutil.walk_packages(paths, f"{room}.")]
+    return [name for name in found if name not in EXTRAS]
+
+
 def _become(order: Any, streams: list[int]) -> None:
     args, environment, folder = order
     for number, stream in enumerate(streams):
@@ -119,4 +153,23 @@ def _become(order: Any, streams: list[int]) -> None:
     sys.argv = ["orgserver", *args]
     from orgserver.__main__ import main
 
-    main()
+    try:
+        main()
+    except SystemExit as end:
+        if isinstance(end.code, int):
+            _end(end.code)
+        raise
+    _end(0)
+
+
+def _end(code: int) -> None:
+    """End as Python does, but for taking modules to pieces: that would copy all memory that is shared."""
+    threading._shutdown()  # type: ignore[attr-defined]  # what the interpreter calls at its end
+    atexit._run_exitfuncs()
+    gc.collect()  # what the command left behind complains now, if at all
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        return
+    os._exit(code)

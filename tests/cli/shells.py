@@ -158,6 +158,10 @@ class AtTerminal:
         return text
 
 
+ShellAt = Callable[..., Shell]
+"""The shell of a home; its environment by keyword."""
+
+
 def _controlled() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)

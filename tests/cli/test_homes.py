@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from orgserver.sandbox.org import SandboxOrg
-from tests.cli.shells import Shell
+from tests.cli.shells import ShellAt
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX's")
 NAMES = ["a b", "a%20b", "%2F", "what?mode=memory", "a#b?c%3F", "käse", "file:x", "a'b\"c\\d", "a&b=c~"]
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_a_home_is_the_folder_it_is_named(tmp_path: Path, acme: SandboxOrg, name: str) -> None:
-    shell = Shell(tmp_path / name / "home")
+async def test_a_home_is_the_folder_it_is_named(tmp_path: Path, shell_at: ShellAt, acme: SandboxOrg, name: str) -> None:
+    shell = shell_at(tmp_path / name / "home")
     beside = tmp_path / "copy.backup"
 
     await shell.add(acme)
@@ -40,8 +40,10 @@ async def test_a_home_is_the_folder_it_is_named(tmp_path: Path, acme: SandboxOrg
     assert (shell.home / "orgserver.db").stat().st_mode & 0o777 == 0o600
 
 
-async def test_two_homes_whose_names_are_one_as_urls_are_two(tmp_path: Path, acme: SandboxOrg) -> None:
-    spaced, percent = Shell(tmp_path / "a b"), Shell(tmp_path / "a%20b")
+async def test_two_homes_whose_names_are_one_as_urls_are_two(
+    tmp_path: Path, shell_at: ShellAt, acme: SandboxOrg
+) -> None:
+    spaced, percent = shell_at(tmp_path / "a b"), shell_at(tmp_path / "a%20b")
 
     await spaced.add(acme)
     ran = await percent("list-orgs", "--json")
@@ -54,16 +56,18 @@ async def test_two_homes_whose_names_are_one_as_urls_are_two(tmp_path: Path, acm
     ("url", "name"),
     [("a%20b/x.db", "a b/x.db"), ("50%25/x.db", "50%/x.db"), ("a%3Fb/x.db", "a?b/x.db"), ("ü/x.db", "ü/x.db")],
 )
-async def test_a_database_url_is_read_as_a_url(tmp_path: Path, acme: SandboxOrg, url: str, name: str) -> None:
-    shell = Shell(tmp_path / "home", env={"ORGSERVER_DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path}/{url}"})
+async def test_a_database_url_is_read_as_a_url(
+    tmp_path: Path, shell_at: ShellAt, acme: SandboxOrg, url: str, name: str
+) -> None:
+    shell = shell_at(tmp_path / "home", env={"ORGSERVER_DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path}/{url}"})
 
     await shell.add(acme)
 
     assert (tmp_path / name).is_file()
 
 
-async def test_options_of_a_database_url_are_refused_not_passed_over(tmp_path: Path) -> None:
-    shell = Shell(tmp_path / "home")
+async def test_options_of_a_database_url_are_refused_not_passed_over(tmp_path: Path, shell_at: ShellAt) -> None:
+    shell = shell_at(tmp_path / "home")
 
     ran = await shell("list-orgs", ORGSERVER_DATABASE_URL=f"sqlite+aiosqlite:///{tmp_path}/a?b/x.db")
 
@@ -94,9 +98,9 @@ def _program(tmp_path: Path) -> tuple[str, Path]:
     ],
 )
 async def test_a_config_that_others_may_change_names_no_program(
-    tmp_path: Path, command: tuple[str, ...], what: str, mode: int
+    tmp_path: Path, shell_at: ShellAt, command: tuple[str, ...], what: str, mode: int
 ) -> None:
-    shell = Shell(tmp_path / "home")
+    shell = shell_at(tmp_path / "home")
     shell.home.mkdir(mode=0o700)
     program, ran_file = _program(tmp_path)
     (shell.home / "config.toml").write_text(f"master_key_command = {json.dumps(program)}\n")
@@ -114,9 +118,9 @@ async def test_a_config_that_others_may_change_names_no_program(
 @posix
 @pytest.mark.parametrize(("home_mode", "config_mode"), [(0o700, 0o600), (0o755, 0o644)])
 async def test_a_config_that_others_may_only_read_is_used(
-    tmp_path: Path, acme: SandboxOrg, home_mode: int, config_mode: int
+    tmp_path: Path, shell_at: ShellAt, acme: SandboxOrg, home_mode: int, config_mode: int
 ) -> None:
-    shell = Shell(tmp_path / "home")
+    shell = shell_at(tmp_path / "home")
     shell.home.mkdir()
     (shell.home / "config.toml").write_text("org_queue = 7\n")
     (shell.home / "config.toml").chmod(config_mode)
@@ -132,8 +136,10 @@ async def test_a_config_that_others_may_only_read_is_used(
 @posix
 @pytest.mark.skipif(os.name == "posix" and os.geteuid() != 0, reason="only root can give a file away")
 @pytest.mark.parametrize("what", ["config.toml", "", "master.key"])
-async def test_what_belongs_to_somebody_else_is_not_used(tmp_path: Path, acme: SandboxOrg, what: str) -> None:
-    shell = Shell(tmp_path / "home")
+async def test_what_belongs_to_somebody_else_is_not_used(
+    tmp_path: Path, shell_at: ShellAt, acme: SandboxOrg, what: str
+) -> None:
+    shell = shell_at(tmp_path / "home")
     await shell.add(acme)
     (shell.home / "config.toml").write_text("org_queue = 7\n")
     os.chown(shell.home / what, 4242, -1)
@@ -147,8 +153,10 @@ async def test_what_belongs_to_somebody_else_is_not_used(tmp_path: Path, acme: S
 
 
 @posix
-async def test_a_key_in_a_folder_that_others_may_change_is_not_used(tmp_path: Path, acme: SandboxOrg) -> None:
-    shell = Shell(tmp_path / "home")
+async def test_a_key_in_a_folder_that_others_may_change_is_not_used(
+    tmp_path: Path, shell_at: ShellAt, acme: SandboxOrg
+) -> None:
+    shell = shell_at(tmp_path / "home")
     await shell.add(acme)
     folder = tmp_path / "keys"
     folder.mkdir()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orgserver.sandbox.org import SandboxOrg
-from tests.cli.shells import Shell
+from tests.cli.shells import Shell, ShellAt
 
 
 @pytest.mark.parametrize(
@@ -27,8 +27,10 @@ from tests.cli.shells import Shell
         ("approvals", 0, "Nothing waits for approval."),
     ],
 )
-async def test_a_home_without_a_store_stays_without_one(tmp_path: Path, words: str, code: int, line: str) -> None:
-    shell = Shell(tmp_path / "home")
+async def test_a_home_without_a_store_stays_without_one(
+    tmp_path: Path, shell_at: ShellAt, words: str, code: int, line: str
+) -> None:
+    shell = shell_at(tmp_path / "home")
     shell.home.mkdir(mode=0o700)
 
     ran = await shell(*words.split())
@@ -37,8 +39,8 @@ async def test_a_home_without_a_store_stays_without_one(tmp_path: Path, words: s
     assert list(shell.home.iterdir()) == []
 
 
-async def test_there_is_no_public_key_where_there_is_no_store(tmp_path: Path) -> None:
-    shell = Shell(tmp_path / "home")
+async def test_there_is_no_public_key_where_there_is_no_store(tmp_path: Path, shell_at: ShellAt) -> None:
+    shell = shell_at(tmp_path / "home")
 
     ran = await shell("audit", "public-key")
 
