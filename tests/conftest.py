@@ -1,6 +1,7 @@
 """What every test shares: an environment without our own variables, and a store that is thrown away."""
 
 import os
+import shutil
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -31,9 +32,15 @@ settings.register_profile("orgserver", deadline=None, suppress_health_check=[Hea
 settings.load_profile("orgserver")
 
 
+MEMORY = Path("/dev/shm")
+ROOM_BYTES = 2 << 30
+
+
 def pytest_configure() -> None:
     """A run in the background has Ctrl-C ignored, and so would have every process that a test starts."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= ROOM_BYTES:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))  # where a store's syncs wait for no disk
 
 
 @pytest.fixture(scope="session")
