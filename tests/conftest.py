@@ -22,6 +22,7 @@ from orgserver.store.session import Store, open_store
 from orgserver.store.transaction import read_clock
 from orgserver.vault.keys import Key
 from orgserver.vault.ring import Vault
+from tests import compiled_statements
 from tests.new_stores import Schema
 from tests.senders import HttpxSenders
 
@@ -39,6 +40,7 @@ ROOM_BYTES = 2 << 30
 def pytest_configure() -> None:
     """A run in the background has Ctrl-C ignored, and so would have every process that a test starts."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    compiled_statements.share()
     if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= ROOM_BYTES:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))  # where a store's syncs wait for no disk
 
