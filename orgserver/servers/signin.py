@@ -18,7 +18,7 @@ from orgserver.salesforce.connections import build_tls_context
 from orgserver.services.people.approvers import Approvers
 from orgserver.services.people.holdings import Holdings
 from orgserver.services.signin.composition import SignIn, make_sign_in, sweep_now_and_then
-from orgserver.services.signin.options import CALLBACK_PATH, CONSENT_PATH, ME_PATH, SignInOptions
+from orgserver.services.signin.options import CALLBACK_PATH, CONSENT_PATH, SignInOptions
 from orgserver.services.signin.sessions import SignInSessions
 from orgserver.serving.http.bearer.issuers import refuse_bad_sign_in
 from orgserver.serving.http.door import Admitted
@@ -98,7 +98,7 @@ def make_endpoints(app: App, options: SignInOptions, services: SignIn) -> Endpoi
     pages = Pages(options.url)
     token = TokenEndpoint(services.server, services.failures)
     authorize = AuthorizeEndpoint(services.authorization, services.clients, services.failures, pages)
-    callback = CallbackEndpoint(services.callbacks, services.browsers, pages, ME_PATH)
+    callback = CallbackEndpoint(services.callbacks, services.browsers, pages)
     consent = ConsentEndpoint(services.consents, services.browsers, services.failures, pages)
     paths = {
         metadata.METADATA_PATH: Endpoint(metadata.answer_metadata(options), _READ, is_page=False),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from orgserver.services.people.approvers import ApprovalRefusal, Approvers
+from orgserver.services.signin.options import ME_PATH
 from orgserver.serving.http.me.visits import Visit, find_nothing, read_id
 from orgserver.serving.http.people.pages import Pages
 from orgserver.serving.http.replies import Reply
 from orgserver.serving.http.signin.returns import see_other
 
-SIGN_IN_AGAIN = "/me/signin?purpose=approve"
+SIGN_IN_AGAIN = f"{ME_PATH}/signin?purpose=approve"
 
 
 class ApprovalPages:
@@ -40,4 +41,4 @@ class ApprovalPages:
                 "It was allowed already, or its time has run out.",
                 "If the agent still needs it, have it make its call again; then look at /me on this server.",
             )
-        return see_other("/me")
+        return see_other(ME_PATH)

@@ -10,6 +10,7 @@ from orgserver.services.people.approvers import Approvers
 from orgserver.services.people.auth_failures import AuthFailures
 from orgserver.services.people.holdings import Holdings
 from orgserver.services.signin.browsers import Browsers
+from orgserver.services.signin.options import ME_PATH
 from orgserver.services.signin.sessions import SignInSessions
 from orgserver.serving.http.me import log, sessions
 from orgserver.serving.http.me.approvals import ApprovalPages
@@ -20,7 +21,6 @@ from orgserver.serving.http.me.visits import Visits
 from orgserver.serving.http.people.pages import Pages
 from orgserver.serving.http.signin.endpoints import Endpoint
 
-PATH = "/me"
 _READ, _CHANGE = ("GET",), ("POST",)
 
 
@@ -46,11 +46,11 @@ def make_endpoints(services: MeServices, pages: Pages) -> dict[str, Endpoint]:
     log_pages = LogPages(pages, services.log)
 
     return {
-        PATH: Endpoint(visits.reading(own.show), _READ, is_page=True),
-        f"{PATH}/signin": Endpoint(own.begin, _READ, is_page=True),
-        f"{PATH}/signout": Endpoint(visits.changing(own.sign_out), _CHANGE, is_page=True),
-        f"{PATH}/keys/": Endpoint(visits.changing(own.end_key), _CHANGE, is_page=True),
-        f"{PATH}/approvals/": Endpoint(visits.changing(approvals.approve), _CHANGE, is_page=True),
+        ME_PATH: Endpoint(visits.reading(own.show), _READ, is_page=True),
+        f"{ME_PATH}/signin": Endpoint(own.begin, _READ, is_page=True),
+        f"{ME_PATH}/signout": Endpoint(visits.changing(own.sign_out), _CHANGE, is_page=True),
+        f"{ME_PATH}/keys/": Endpoint(visits.changing(own.end_key), _CHANGE, is_page=True),
+        f"{ME_PATH}/approvals/": Endpoint(visits.changing(approvals.approve), _CHANGE, is_page=True),
         sessions.PATH: Endpoint(visits.reading(session_pages.show), _READ, is_page=True),
         f"{sessions.PATH}/": Endpoint(visits.changing(session_pages.end), _CHANGE, is_page=True),
         log.PATH: Endpoint(visits.reading(log_pages.show), _READ, is_page=True),

@@ -13,13 +13,14 @@ from orgserver.model.orgs import Caller
 from orgserver.model.times import read_moment
 from orgserver.services.audit.export import csv_header
 from orgserver.services.audit.log_reader import AuditLogReader
+from orgserver.services.signin.options import ME_PATH
 from orgserver.services.signin.parameters import Parameters
 from orgserver.serving.http.me.visits import Visit, find_nothing
 from orgserver.serving.http.people.pages import Pages, make_headers
 from orgserver.serving.http.replies import Reply
 
-PATH = "/me/log"
-EXPORT_PATH = "/me/log/export"
+PATH = f"{ME_PATH}/log"
+EXPORT_PATH = f"{PATH}/export"
 NEWEST = 100
 """Entries that the page shows."""
 TEXT_FILTERS = ("org", "principal", "tool", "object", "record_id", "decision")

@@ -10,6 +10,7 @@ from orgserver.oauth.provider.refusals import ProviderUnavailable
 from orgserver.services.people.approvers import Approvers
 from orgserver.services.people.holdings import Holdings
 from orgserver.services.signin.browsers import Browsers, Purpose
+from orgserver.services.signin.options import ME_PATH
 from orgserver.services.signin.parameters import BadParameters
 from orgserver.services.signin.sessions import SignInSessions
 from orgserver.serving.http.door import Admitted
@@ -88,14 +89,14 @@ class OwnPages:
     async def sign_out(self, visit: Visit) -> Reply:
         """End this browser's session."""
         await self._browsers.end(visit.session, visit.caller)
-        return see_other("/me", cookies.drop_cookie(cookies.ME))
+        return see_other(ME_PATH, cookies.drop_cookie(cookies.ME))
 
     async def end_key(self, visit: Visit) -> Reply:
         """End a key: ``/me/keys/ID/end``."""
         key_id = read_id(visit.path, "keys", "end")
         if key_id is None or not await self._holdings.end_key(visit.caller, key_id):
             return find_nothing(self._pages)
-        return see_other("/me")
+        return see_other(ME_PATH)
 
 
 def _read_purpose(scope: Scope) -> Purpose | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
 
+from orgserver.services.signin.options import ME_PATH
 from orgserver.services.signin.sessions import SignInSessions
 from orgserver.serving.http.me.visits import Visit, find_nothing, read_id
 from orgserver.serving.http.people.pages import Pages
@@ -15,7 +16,7 @@ from orgserver.serving.http.signin.returns import see_other
 from orgserver.store.signin.rows import Session
 from orgserver.store.transaction import to_datetime
 
-PATH = "/me/sessions"
+PATH = f"{ME_PATH}/sessions"
 MOST = 200
 """That a page shows."""
 
@@ -63,7 +64,7 @@ class SessionPages:
         if session_id is None or all(each.id != session_id for each in own):
             return find_nothing(self._pages)
         await self._sessions.end(visit.caller, session_id)
-        return see_other(PATH if visit.is_admin and visit.parameters.one("from") == "sessions" else "/me")
+        return see_other(PATH if visit.is_admin and visit.parameters.one("from") == "sessions" else ME_PATH)
 
 
 def show_session(session: Session, this_id: str) -> ShownSession:

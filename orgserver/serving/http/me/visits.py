@@ -13,6 +13,7 @@ from orgserver.model.secret import Secret
 from orgserver.services.calls.access import Access
 from orgserver.services.people.auth_failures import AuthFailure, AuthFailures
 from orgserver.services.signin.browsers import LABEL, Browsers, BrowserSession
+from orgserver.services.signin.options import ME_PATH
 from orgserver.services.signin.parameters import BadParameters, Parameters
 from orgserver.serving.http.door import Admitted
 from orgserver.serving.http.exchange import Exchange
@@ -113,5 +114,5 @@ def find_nothing(pages: Pages) -> Reply:
 
 def read_id(path: str, what: str, verb: str) -> str | None:
     """The id in ``/me/WHAT/ID/VERB``; None for any other path."""
-    match = re.fullmatch(rf"/me/{what}/([0-9a-f-]{{1,64}})/{verb}", path)
+    match = re.fullmatch(rf"{ME_PATH}/{what}/([0-9a-f-]{{1,64}})/{verb}", path)
     return match[1] if match else None

@@ -11,7 +11,7 @@ from orgserver.model.orgs import Caller
 from orgserver.model.secret import Secret
 from orgserver.services.signin.browsers import LABEL, Browsers
 from orgserver.services.signin.callbacks import AwaitsConsent, Callbacks, Failure, FailureKind
-from orgserver.services.signin.options import CONSENT_PATH
+from orgserver.services.signin.options import CONSENT_PATH, ME_PATH
 from orgserver.services.signin.parameters import BadParameters
 from orgserver.serving.http.door import Admitted
 from orgserver.serving.http.exchange import Exchange
@@ -76,11 +76,10 @@ _WORDS = {
 class CallbackEndpoint:
     """Takes the provider's answers."""
 
-    def __init__(self, callbacks: Callbacks, browsers: Browsers, pages: Pages, me_path: str) -> None:
+    def __init__(self, callbacks: Callbacks, browsers: Browsers, pages: Pages) -> None:
         self._callbacks = callbacks
         self._browsers = browsers
         self._pages = pages
-        self._me_path = me_path
 
     async def answer(self, exchange: Exchange, admitted: Admitted, _receive: Receive) -> Reply:
         """Send a browser on, or say why it does not get on."""
@@ -95,7 +94,7 @@ class CallbackEndpoint:
         if isinstance(result, AwaitsConsent):
             return see_other(CONSENT_PATH + result.request_id)
         await self._end_replaced(cookies.read_cookie(exchange.scope, cookies.ME))
-        return see_other(self._me_path, cookies.keep_cookie(cookies.ME, result.cookie, result.seconds))
+        return see_other(ME_PATH, cookies.keep_cookie(cookies.ME, result.cookie, result.seconds))
 
     async def _end_replaced(self, cookie: Secret | None) -> None:
         """End the session that this browser had at /me before: nobody has its cookie any more."""
