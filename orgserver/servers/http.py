@@ -19,7 +19,7 @@ from orgserver.oauth.issuer import make_verifier
 from orgserver.salesforce.connections import build_tls_context
 from orgserver.servers.shared import end_by_signals, make_ending, trace_members_past_sdk
 from orgserver.services.doctor.readiness import Readiness
-from orgserver.services.signin.options import FORM_PATHS
+from orgserver.services.signin.options import FORM_PATHS, SignInOptions
 from orgserver.serving.http import server as http
 from orgserver.serving.http.app import HttpApp
 from orgserver.serving.http.authentication import Authenticator
@@ -41,7 +41,6 @@ from orgserver.tools import toolsets
 
 if TYPE_CHECKING:
     from orgserver.servers.signin import OpenSignIn
-    from orgserver.services.signin.options import SignInOptions
 
 logger = logging.getLogger("orgserver.serve")
 

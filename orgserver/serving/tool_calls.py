@@ -165,8 +165,9 @@ def complete_caller(
     progress: Progress | None,
 ) -> Caller:
     """Who calls, and how: what the transport knows, and what the request says."""
-    said = (client, str(request_id), base.label, elicitor, progress)
-    return Caller(base.principal, base.transport, *said, base.scopes, base.session_id, base.approval_url)
+    principal, transport, label = base.principal, base.transport, base.label
+    own = (base.scopes, base.session_id, base.approval_url)
+    return Caller(principal, transport, client, str(request_id), label, elicitor, progress, *own)
 
 
 def client_name(client: Connection | ServerSession) -> str | None:

@@ -66,8 +66,8 @@ class Approvers:
     async def find(self, caller: Caller, handle: str) -> PersonalRequest | None:
         """The request of a handle, if this person may see it."""
         requests = await self.waiting(caller)
-        given = handle.encode("utf-8", "replace")
-        return next((each for each in requests if hmac.compare_digest(each.handle.encode(), given)), None)
+        text = handle.encode("utf-8", "replace")
+        return next((each for each in requests if hmac.compare_digest(each.handle.encode(), text)), None)
 
     async def approve(self, caller: Caller, handle: str, auth_time: int | None) -> Request | ApprovalRefusal:
         """Let exactly this call pass once, on record; ``auth_time`` is when the person showed who they are."""

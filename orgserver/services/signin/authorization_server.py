@@ -7,7 +7,6 @@ refresh of a session that the provider vouches for takes two, with the provider 
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
@@ -165,7 +164,7 @@ class AuthorizationServer:
         answer = OAuthAnswer(
             503,
             {"error": "temporarily_unavailable", "error_description": "the identity provider cannot be asked now"},
-            (("retry-after", str(math.ceil(seconds))),),
+            seconds,
         )
         return _Result(answer, principal, "PROVIDER_UNAVAILABLE", error.reason)
 

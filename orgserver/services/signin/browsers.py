@@ -18,7 +18,8 @@ from orgserver.model.orgs import Caller
 from orgserver.model.secret import Secret
 from orgserver.services.people.identities import Identities
 from orgserver.services.signin.authorization import ProviderUrls, begin_sign_in, make_request
-from orgserver.services.signin.sessions import SIGN_OUT, SIGNED_OUT, SignInSessions
+from orgserver.services.signin.entries import SIGN_OUT
+from orgserver.services.signin.sessions import SIGNED_OUT, SignInSessions
 from orgserver.store.session import Store
 from orgserver.store.signin.requests import Requests
 from orgserver.store.signin.rows import Session

@@ -10,6 +10,9 @@ from orgserver.model.text import replace_unsafe
 from orgserver.store.audit.log import AuditLog
 from orgserver.store.transaction import Transaction
 
+SIGN_IN, SIGN_OUT, REVOKE_SESSION = "sign-in", "sign-out", "revoke-session"
+"""What did something, as entries name it."""
+
 
 def record_in(
     tx: Transaction,
@@ -23,7 +26,7 @@ def record_in(
     outcome: Outcome = Outcome.SUCCEEDED,
     label: str | None = None,
 ) -> None:
-    """Put something that is over on record: ``tool`` is ``sign-in``, ``consent``, ``revoke-session`` …
+    """Put something that is over on record: ``tool`` is what did it: ``SIGN_IN``, ``consent`` …
 
     ``facts`` become ``name:value`` of an entry's fields; those without a value are left out.
     """

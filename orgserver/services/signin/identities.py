@@ -19,14 +19,13 @@ from orgserver.model.audit import Action
 from orgserver.model.orgs import Caller
 from orgserver.services.people import differences
 from orgserver.services.people.differences import Update
-from orgserver.services.signin.entries import record_in
+from orgserver.services.signin.entries import SIGN_IN, record_in
 from orgserver.services.signin.options import SignInOptions
 from orgserver.store.audit.log import AuditLog
 from orgserver.store.people import changes, claims, records, tables
 from orgserver.store.people.records import PrincipalRecord
 from orgserver.store.transaction import Transaction
 
-COMMAND = "sign-in"
 _PREFIX = "person-"
 _DIGITS = 10
 """Of a name that is made; more where another has it."""
@@ -102,7 +101,7 @@ class PersonIdentities:
 
     def _record_in(self, tx: Transaction, name: str, before: PrincipalRecord | None) -> None:
         update = Update(before, records.principal_in(tx, name))
-        differences.record_in(tx, self._audit.record_in, Caller(Principal(name), "http"), COMMAND, update)
+        differences.record_in(tx, self._audit.record_in, Caller(Principal(name), "http"), SIGN_IN, update)
 
 
 def follow_groups_in(tx: Transaction, log: AuditLog, principal: str, values: Iterable[str]) -> None:
@@ -110,7 +109,7 @@ def follow_groups_in(tx: Transaction, log: AuditLog, principal: str, values: Ite
     before, after = (", ".join(groups) or "none" for groups in claims.set_groups_in(tx, principal, values))
     if before != after:
         facts = {"claim_groups": f"{before}->{after}"}
-        record_in(tx, log, principal, Action.GRANT, COMMAND, object_name=principal, facts=facts)
+        record_in(tx, log, principal, Action.GRANT, SIGN_IN, object_name=principal, facts=facts)
 
 
 def _has_issuer(record: PrincipalRecord, issuer: str) -> bool:

@@ -15,7 +15,7 @@ from orgserver.model.audit import Action
 from orgserver.model.digests import digest_text
 from orgserver.model.orgs import Caller
 from orgserver.model.secret import Secret
-from orgserver.services.signin.entries import record_in
+from orgserver.services.signin.entries import SIGN_IN, record_in
 from orgserver.services.signin.identities import follow_groups_in
 from orgserver.services.signin.options import SignInOptions
 from orgserver.services.signin.sessions import record_groups_in
@@ -49,7 +49,8 @@ class OAuthAnswer:
 
     status: int
     body: Mapping[str, Any]
-    headers: tuple[tuple[str, str], ...] = ()
+    retry_after: float | None = None
+    """In how many seconds it may come again, where it is told so."""
 
     @property
     def error(self) -> str | None:
@@ -121,20 +122,20 @@ class Issuance:
     def begin_session(self, code: StoredToken) -> bool:
         """Begin the session of a code; False if it is over."""
         session = code.session
-        since = session.created_at + int(self._options.session_hours * 3_600 * SECOND_US)
-        self._have(session, self._lengthen(session, since), Action.KEY)
+        end = session.created_at + int(self._options.session_hours * 3_600 * SECOND_US)
+        self._set_session(session, self._find_end(session, end), Action.KEY)
         return self._sessions.redeem_in(self._tx, session.id, self._expires_at)
 
     def renew_session(self, refresh_token: StoredToken) -> bool:
         """Lengthen the session of a refresh token, and end its access tokens; False if it is over."""
         session = refresh_token.session
-        self._have(session, self._lengthen(session, session.expires_at), Action.REFRESH)
+        self._set_session(session, self._find_end(session, session.expires_at), Action.REFRESH)
         tokens.drop_access_in(self._tx, session.id)
         return self._sessions.renew_in(
             self._tx, session.id, provider_token=self.provider_token, expires_at=self._expires_at
         )
 
-    def end_session(self, session: Session, why: str, tool: str = "sign-in") -> None:
+    def end_session(self, session: Session, why: str, tool: str = SIGN_IN) -> None:
         """End one, on record; one that is over stays as it is."""
         caller = Caller(Principal(session.principal), "http")
         with record_groups_in(self._tx, self._log, caller, tool, session.principal):
@@ -152,7 +153,7 @@ class Issuance:
         seconds = min(ACCESS_SECONDS, max((self._expires_at - self._tx.now) // SECOND_US, 1))
         access = self._add("access", session, scopes, self._tx.now + seconds * SECOND_US)
         refresh = self._add("refresh", session, session.scopes, self._expires_at)
-        self._record(session, self._action, "sign-in", scopes=" ".join(scopes))
+        self._record(session, self._action, SIGN_IN, scopes=" ".join(scopes))
         return TokenBody(
             access_token=access.reveal(),
             token_type="Bearer",  # noqa: S106  # its kind
@@ -182,10 +183,11 @@ class Issuance:
         is_live = session.ended_at is None and now < session.expires_at and now < token.expires_at
         return is_live and is_enabled_in(self._tx, session.principal)
 
-    def _have(self, session: Session, expires_at: int, action: Action) -> None:
+    def _set_session(self, session: Session, expires_at: int, action: Action) -> None:
         self._session, self._expires_at, self._action = session, expires_at, action
 
-    def _lengthen(self, session: Session, otherwise: int) -> int:
+    def _find_end(self, session: Session, otherwise: int) -> int:
+        """When a session runs out that is used now; only one that the provider vouches for is lengthened."""
         return self._tx.now + UNUSED_SECONDS * SECOND_US if session.has_provider_token else otherwise
 
     def _record(self, session: Session, action: Action, tool: str, **facts: str) -> None:

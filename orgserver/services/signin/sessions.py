@@ -11,6 +11,7 @@ from orgserver.model.errors import PeopleError
 from orgserver.model.orgs import Caller
 from orgserver.services.people import differences
 from orgserver.services.people.differences import Update
+from orgserver.services.signin.entries import REVOKE_SESSION, SIGN_IN
 from orgserver.store.audit.log import AuditLog
 from orgserver.store.people import claims, records
 from orgserver.store.session import Store
@@ -21,8 +22,6 @@ from orgserver.store.transaction import Transaction
 
 REVOKED, SIGNED_OUT = "revoked", "signed out"
 """Why a session ended."""
-SIGN_IN, REVOKE_SESSION, SIGN_OUT = "sign-in", "revoke-session", "sign-out"
-"""What ended it, as its entry names that."""
 _NOBODY = Caller(Principal("orgserver"), "http")
 
 

@@ -47,8 +47,8 @@ def end_expired_in(tx: Transaction) -> None:
 
 def principals_without_session_in(tx: Transaction) -> list[str]:
     """Who is in groups by claim, and neither has a session nor is about to have one."""
-    kept = union_all(*_holders(tx.now))
-    query = select(claim_members.c.principal).where(claim_members.c.principal.not_in(kept)).distinct()
+    holders = union_all(*_holders(tx.now))
+    query = select(claim_members.c.principal).where(claim_members.c.principal.not_in(holders)).distinct()
     return sorted(tx.connection.execute(query).scalars())
 
 

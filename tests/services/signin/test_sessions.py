@@ -15,7 +15,8 @@ from orgserver.model.orgs import Caller
 from orgserver.services.audit.access_report import Question, report_access
 from orgserver.services.people.principals import DISABLED, NO_SUBJECT
 from orgserver.services.people.requests import GrantChanges, GroupChanges, PrincipalChanges, read_grants
-from orgserver.services.signin.sessions import SIGN_OUT, SIGNED_OUT, SignInSessions
+from orgserver.services.signin.entries import SIGN_OUT
+from orgserver.services.signin.sessions import SIGNED_OUT, SignInSessions
 from orgserver.store.backup import copy
 from orgserver.store.people import claims
 from orgserver.store.signin import tables, tokens

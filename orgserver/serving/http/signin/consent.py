@@ -100,7 +100,6 @@ class ConsentEndpoint:
             is_on_this_computer=is_on_this_computer(redirect_uri),
             resource=request.resource,
             person=request.person_name,
-            email=None,
             principal=request.principal,
             scopes=view.scopes,
             allowed_scopes=view.allowed_scopes,

@@ -12,7 +12,7 @@ from orgserver.services.signin.issuance import OAuthAnswer
 from orgserver.services.signin.parameters import BadParameters, Parameters
 from orgserver.serving.http.door import Admitted
 from orgserver.serving.http.exchange import Exchange
-from orgserver.serving.http.replies import Reply
+from orgserver.serving.http.replies import Reply, retry_after
 from orgserver.serving.http.signin.forms import UnreadableBody, read_form, read_headers
 from orgserver.serving.http.signin.machines import make_json_reply, make_refusal_reply
 
@@ -47,8 +47,8 @@ class TokenEndpoint:
         except BadParameters as error:
             return await self._refuse(exchange, 400, "invalid_request", error.text)
         reply = await answer(parameters, exchange.source)
-        headers = tuple((name.encode(), value.encode()) for name, value in reply.headers)
-        return make_json_reply(reply.status, reply.body, headers)
+        pause = retry_after(reply.retry_after) if reply.retry_after is not None else ()
+        return make_json_reply(reply.status, reply.body, pause)
 
     async def _refuse(self, exchange: Exchange, status: int, error: str, text: str) -> Reply:
         await self._failures.record(AuthFailure(exchange.source, error.upper(), status))

@@ -35,7 +35,6 @@ def consent_values(**changes: Any) -> dict[str, Any]:
         "is_on_this_computer": False,
         "resource": "https://orgs.example.com:8443/mcp",
         "person": "Ada Lovelace",
-        "email": "ada@example.com",
         "principal": "ada",
         "scopes": ["orgs:read", "orgs:write"],
         "allowed_scopes": [],
@@ -72,7 +71,7 @@ def test_a_second_round_asks_only_for_what_is_new(pages: Pages) -> None:
 
 
 def test_what_strangers_wrote_is_text_of_which_nothing_is_unseen(pages: Pages) -> None:
-    names = ("client_name", "client_id", "client_host", "redirect_host", "person", "email", "principal", "resource")
+    names = ("client_name", "client_id", "client_host", "redirect_host", "person", "principal", "resource")
     values = consent_values(orgs=[GrantedOrg(HOSTILE, ("read",))], **dict.fromkeys(names, HOSTILE))
 
     reply = pages.render("consent.html", **values)
