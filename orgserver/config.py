@@ -125,7 +125,10 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _sign_in_is_whole(self) -> Self:
         if (self.signin_issuer is None) != (self.signin_client_id is None):
-            raise ValueError("ORGSERVER_SIGNIN_ISSUER and ORGSERVER_SIGNIN_CLIENT_ID go together")
+            missing = "ORGSERVER_SIGNIN_ISSUER" if self.signin_issuer is None else "ORGSERVER_SIGNIN_CLIENT_ID"
+            raise ValueError(
+                f"ORGSERVER_SIGNIN_ISSUER and ORGSERVER_SIGNIN_CLIENT_ID go together: {missing} is not set"
+            )
         return self
 
     @property
@@ -230,7 +233,7 @@ def _invalid(error: ValidationError, sources: Mapping[str, str]) -> ConfigError:
 def _problem(detail: Any, sources: Mapping[str, str]) -> str:
     name = ".".join(str(part) for part in detail["loc"])
     if not name:  # of several settings together
-        return str(detail["msg"])
+        return str(detail["msg"]).removeprefix("Value error, ")
     in_file = sources.get(str(detail["loc"][0]), _ENVIRONMENT) not in (_ENVIRONMENT, "")
     return f"setting {f'{name} in {FILE_NAME}' if in_file else _variable(name)}: {detail['msg']}"
 

@@ -91,7 +91,7 @@ def test_a_wrong_setting_is_named_without_its_value(tmp_path: Path, name: str, v
         ("call_timeout = 1", {"CALL_TIMEOUT": "x"}, "setting ORGSERVER_CALL_TIMEOUT: ", "correct the variable, or unset it"),
         ("orgs = [7]", {}, "setting orgs.0 in config.toml: ", "correct it in {path}, or take it out"),
         ("unattended = 1", {}, "setting unattended in config.toml: ", "correct it in {path}, or take it out"),
-        ("lease_seconds = 1", {}, "Value error, ORGSERVER_LEASE_SECONDS must be longer", None),
+        ("lease_seconds = 1", {}, "ORGSERVER_LEASE_SECONDS must be longer", None),
     ],
 )  # fmt: skip
 def test_a_wrong_setting_is_named_as_where_it_stands(
@@ -105,6 +105,13 @@ def test_a_wrong_setting_is_named_as_where_it_stands(
 
     assert str(caught.value).startswith(message)
     assert caught.value.hint == (mend.format(path=path) if mend else None)
+
+
+@pytest.mark.parametrize(("present", "missing"), [("ISSUER", "CLIENT_ID"), ("CLIENT_ID", "ISSUER")])
+def test_half_a_sign_in_is_told_what_is_missing(tmp_path: Path, present: str, missing: str) -> None:
+    text = f"ORGSERVER_SIGNIN_ISSUER and ORGSERVER_SIGNIN_CLIENT_ID go together: ORGSERVER_SIGNIN_{missing} is not set"
+    with pytest.raises(ConfigError, match=f"^{text}$"):
+        settings(tmp_path, **{f"SIGNIN_{present}": "https://idp.example.com"})
 
 
 def test_each_wrong_setting_is_named_with_what_mends_it(tmp_path: Path) -> None:
