@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from orgserver.model.text import escape_text
 from orgserver.oauth.documents import DocumentFetcher
 from orgserver.oauth.provider.refusals import ProviderUnavailable
 from orgserver.oauth.refusals import IssuerUnavailable
@@ -20,6 +21,8 @@ FRESH_SECONDS = 600.0
 LOAD_SECONDS = 10.0
 """For all of its well-known addresses."""
 _MOST_BACK_OFF = 60.0
+_LONGEST = 200
+"""Characters of a document's text that are repeated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,9 @@ def read_metadata(document: dict[str, Any], issuer: str, url: CheckedUrl) -> Pro
     name = document.get("issuer")
     if name != issuer:
         is_template = isinstance(name, str) and "{tenantid}" in name
-        raise ValueError("it names no tenant: name yours" if is_template else "it is in another issuer's name")
+        if is_template:
+            raise ValueError("it names no tenant: name yours")
+        raise ValueError(f"it is in another issuer's name: {_show(name)}")
     methods = _read_texts(document, "token_endpoint_auth_methods_supported")
     return ProviderMetadata(
         authorization_endpoint=_read_endpoint(document, "authorization_endpoint", url),
@@ -143,6 +148,11 @@ async def _fetch_metadata(fetcher: DocumentFetcher, issuer: str, url: CheckedUrl
         except ValueError as error:
             reasons.append(f"the metadata of {issuer}: {error}")
     raise IssuerUnavailable(reasons[0] if reasons else f"{issuer} publishes no metadata at its well-known addresses")
+
+
+def _show(name: object) -> str:
+    """What a document calls its issuer, short and plain enough for a line of a log."""
+    return escape_text(name[:_LONGEST]) if isinstance(name, str) else "none"
 
 
 def _read_endpoint(document: dict[str, Any], name: str, url: CheckedUrl) -> CheckedUrl:

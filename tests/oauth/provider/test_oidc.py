@@ -262,9 +262,9 @@ async def test_a_provider_that_does_not_answer_as_it_should_is_away(
 @pytest.mark.parametrize(
     ("metadata", "reason"),
     [
-        ({"issuer": "https://evil.example.com"}, "in another issuer's name"),
+        ({"issuer": "https://evil.example.com"}, "in another issuer's name: https://evil.example.com$"),
         ({"issuer": "https://login.example.com/{tenantid}/v2.0"}, "names no tenant: name yours"),
-        ({"issuer": None}, "in another issuer's name"),
+        ({"issuer": None}, "in another issuer's name: none$"),
         ({"token_endpoint": None}, "does not say its token_endpoint"),
         ({"authorization_endpoint": None}, "does not say its authorization_endpoint"),
         ({"jwks_uri": 7}, "does not say its jwks_uri"),
