@@ -6,6 +6,7 @@ record.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -33,6 +34,8 @@ T = TypeVar("T")
 _HOUR_US = 3_600 * 1_000_000
 _DENIALS = frozenset({"access_denied", "consent_required", "interaction_required", "login_required"})
 """Errors of the provider that mean that the person does not sign in now."""
+_ERROR_NAME = re.compile(r"[a-z_]{1,60}")
+"""As OAuth's and OpenID Connect's errors are called; whatever else a browser brings is not repeated."""
 
 
 class FailureKind(Enum):
@@ -174,8 +177,7 @@ class Callbacks:
             if error in _DENIALS:
                 return self._fail(FailureKind.DENIED, request, f"the provider answered {error}")
             if error is not None or code is None:
-                text = "the provider answered with an error, or without a code"
-                return self._fail(FailureKind.PROVIDER_REFUSED, request, text)
+                return self._fail(FailureKind.PROVIDER_REFUSED, request, _describe_error(error))
             return await self._provider.exchange(
                 Secret(code), verifier=request.verifier, nonce=request.nonce, fresh=request.is_fresh
             )
@@ -249,3 +251,11 @@ class Callbacks:
 
     async def _write(self, change: Callable[[Transaction], T]) -> T:
         return await self._store.database.write(change)
+
+
+def _describe_error(error: str | None) -> str:
+    """What the provider answered in place of a code, for the log."""
+    if error is None:
+        return "the provider answered without a code"
+    name = error if _ERROR_NAME.fullmatch(error) else "with an error that has no plain name"
+    return f"the provider answered {name}"

@@ -78,15 +78,17 @@ class Pages:
         command: str | None = None,
         return_url: str | None = None,
         headers: Headers = (),
+        reason: str | None = None,
     ) -> Reply:
         """A page that says what happened and what to do.
 
         ``facts`` are what an administrator needs to know, ``command`` what they may run. ``return_url`` leads back to a
         client: only where its redirect URI is known to be the client's own. The page has an id by which the log tells
-        of it.
+        of it, with the ``reason``, which people are not shown.
         """
         id_ = new_id()
-        logger.info("a page of error %d: %s (request %s)", status, escape_text(title), id_)
+        cause = f": {reason}" if reason else ""
+        logger.info("a page of error %d: %s (request %s)%s", status, escape_text(title), id_, escape_text(cause))
         return self.render(
             "error.html",
             status,

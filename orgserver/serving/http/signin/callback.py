@@ -62,8 +62,8 @@ _WORDS = {
     ),
     FailureKind.STRANGER: (
         "Nobody here knows you yet",
-        "Your company's identity provider says who you are, and orgserver has no principal for you.",
-        "Give these lines to an administrator of orgserver, who adds you; then begin again.",
+        "Your company's identity provider says who you are, and you have not been added to this server.",
+        "Give these lines to an administrator of this server, who adds you by one of the commands; then begin again.",
     ),
     FailureKind.SUSPENDED: (
         "Your access is suspended",
@@ -116,6 +116,7 @@ def fail(pages: Pages, failure: Failure) -> Reply:
         facts=facts,
         command=_command(person) if person is not None else None,
         return_url=failure.return_url,
+        reason=failure.reason,
     )
 
 
@@ -125,5 +126,6 @@ def _describe(person: Person) -> dict[str, str]:
 
 
 def _command(person: Person) -> str:
-    """What adds the person, for a shell: nothing of it can be more than one word."""
-    return f"orgserver update-principal NAME --subject {quote(person.subject.issuer)} {quote(person.subject.subject)}"
+    """What adds the person, anew or to a principal that is there, for a shell: nothing of it is more than one word."""
+    subject = f"--subject {quote(person.subject.issuer)} {quote(person.subject.subject)}"
+    return f"orgserver add-principal NAME --no-key {subject}\norgserver update-principal NAME {subject}"

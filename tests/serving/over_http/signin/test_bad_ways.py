@@ -90,7 +90,8 @@ async def test_a_stranger_reads_what_to_tell_the_administrator(walk: Walk) -> No
 
     assert page.status_code == 403
     assert "sub-grace" in page.text
-    assert "orgserver update-principal NAME --subject" in page.text
+    for command in ("add-principal NAME --no-key", "update-principal NAME"):
+        assert f"orgserver {command} --subject {walk.provider.issuer} sub-grace\n" in page.text.replace("</code>", "\n")
     assert await walk.failures() == ["SIGNIN_STRANGER"]
     assert await walk.count_rows("requests") == 0
 
@@ -120,17 +121,24 @@ async def test_whoever_is_disabled_is_told_so_at_whatever_step(walk: Walk, app: 
         ({"response": {"iss": "https://other.example"}}, 502, "SIGNIN_PROVIDER"),
         ({"authorization_error": "server_error"}, 502, "SIGNIN_PROVIDER"),
         ({"authorization_error": "access_denied"}, 403, "SIGNIN_DENIED"),
+        ({"authorization_error": "<b>"}, 502, "SIGNIN_PROVIDER"),
     ],
 )
 async def test_a_provider_that_lies_signs_nobody_in(
-    walk: Walk, conduct: dict[str, object], status: int, code: str
+    walk: Walk, caplog: pytest.LogCaptureFixture, conduct: dict[str, object], status: int, code: str
 ) -> None:
+    caplog.set_level("INFO", "orgserver.http")
     await walk.provider.set(**conduct)
     page = await walk.browser.get(await walk.provider.sign_in(await walk.reach_provider()))
 
     assert page.status_code == status, page.text
     assert f"{walk.state}".replace(" ", "+").replace("'", "%27") in page.text, "a link takes the person back"
     assert await walk.failures() == [code]
+    entry = (await walk.entries(action="auth_failed"))[0]
+    (reason,) = (each.removeprefix("reason:") for each in entry.fields if each.startswith("reason:"))
+    (line,) = (each.getMessage() for each in caplog.records if "a page of error" in each.getMessage())
+    assert line.endswith(f"): {reason}"), "the log says of the number on the page what was wrong"
+    assert "<b>" not in reason
     assert (await walk.count_rows("requests"), await walk.count_rows("sessions")) == (0, 0)
 
 
