@@ -30,6 +30,10 @@ from orgserver.serving.http.signin.returns import return_error, see_other
 _RETRY_SECONDS = 60.0
 _WRONG_REQUEST = "The client asked in a wrong way"
 _RETURN = "If you know the client, go back to it and connect again; it is told what was wrong."
+_ADD_ANEW = (
+    "Take this server out of the client and add it again, so that it makes itself known anew. "
+    "If this page comes again, tell whoever looks after this server."
+)
 _CLIENT_IS_WRONG = "Go back to the client and connect again. If this page comes again, tell whoever makes the client."
 
 
@@ -67,7 +71,7 @@ class AuthorizeEndpoint:
         except ProviderUnavailable as error:
             failure = AuthFailure(exchange.source, "PROVIDER_UNAVAILABLE", 503, client_id=request.client.client_id)
             await self._failures.record(failure)
-            text = "Your company's identity provider cannot be reached now."
+            text = "Your company's identity provider cannot be reached now, or its answer cannot be used."
             return self._put_off(request, text, max(error.retry_after, 1.0))
         if url is None:
             return self._put_off(request, "Too many sign-ins are under way.", _RETRY_SECONDS)
@@ -78,7 +82,7 @@ class AuthorizeEndpoint:
             503,
             "You cannot be signed in now",
             text,
-            "Try again in a while, or go back to the client.",
+            "Try again in a while. If it stays so, tell whoever looks after this server: its log says why.",
             return_url=self._authorization.refuse(request, "temporarily_unavailable", "sign-in is not possible now"),
             headers=retry_after(seconds),
         )
@@ -97,10 +101,11 @@ class AuthorizeEndpoint:
     async def _refuse_client(self, exchange: Exchange, client_id: str, refusal: ClientRefusal) -> Reply:
         failure = AuthFailure(exchange.source, refusal.code, 400, client_id=client_id, reason=refusal.reason)
         await self._failures.record(failure)
-        title, text = "This client is not known here", f"Its id is none that can be used: {refusal.reason}."
+        title, text, todo = "This client is not known here", f"It cannot be used: {refusal.reason}.", _ADD_ANEW
         if refusal.code == "CLIENT_DOCUMENT":
             title, text = "This client's description cannot be read", f"It is at the client's id: {refusal.reason}."
-        return self._pages.fail(400, title, text, _CLIENT_IS_WRONG, facts={"Client": client_id})
+            todo = _CLIENT_IS_WRONG
+        return self._pages.fail(400, title, text, todo, facts={"Client": client_id})
 
     async def _fail(
         self, exchange: Exchange, status: int, code: str, reason: str, client_id: str | None = None

@@ -67,7 +67,7 @@ async def test_nobody_sees_an_org_without_a_grant(site: Site) -> None:
 
     text = (await grace.get()).text
 
-    assert "No org is granted to you." in text
+    assert "No org is granted to you yet." in text
     assert "acme" not in text
 
 
