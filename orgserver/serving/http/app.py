@@ -102,7 +102,7 @@ class HttpApp:
         if path in METADATA_PATHS:
             return self._challenges.answer_metadata(admitted.url, scope["method"])
         if path != MCP_PATH and path not in PAGES:
-            return make_not_found_reply()
+            return make_not_found_reply(has_accounts=self._sign_in is not None)
         authorization = [value for name, value in scope["headers"] if name == b"authorization"]
         if path in PROBES and not authorization:
             return await self._pages.answer(path, scope["method"], None)

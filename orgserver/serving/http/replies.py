@@ -45,9 +45,10 @@ def make_error_reply(status: int, message: str, *, code: int = INVALID_REQUEST, 
     return Reply(status, json.dumps(error).encode(), JSON, headers)
 
 
-def make_not_found_reply() -> Reply:
-    """For a path at which nothing is."""
-    return make_text_reply(404, f"nothing is here; MCP is at {MCP_PATH}")
+def make_not_found_reply(*, has_accounts: bool = False) -> Reply:
+    """For a path at which nothing is; ``has_accounts``: people sign in here."""
+    accounts = ", and people sign in at /me" if has_accounts else ""
+    return make_text_reply(404, f"nothing is here; MCP is at {MCP_PATH}{accounts}")
 
 
 def retry_after(seconds: float) -> Headers:

@@ -96,6 +96,12 @@ async def test_a_stranger_reads_what_to_tell_the_administrator(walk: Walk) -> No
     assert await walk.count_rows("requests") == 0
 
 
+async def test_whoever_opens_the_server_itself_reads_where_people_sign_in(walk: Walk) -> None:
+    answer = await walk.browser.get("/")
+
+    assert (answer.status_code, answer.text) == (404, "nothing is here; MCP is at /mcp, and people sign in at /me\n")
+
+
 async def test_whoever_is_disabled_is_told_so_at_whatever_step(walk: Walk, app: App) -> None:
     page = await walk.reach_consent()
     await change_principal(app, "ada", enabled=False)
