@@ -149,10 +149,11 @@ def _name(refusal: RequestRefusal) -> FailureKind:
 
 
 def _is_alike(session: Session, request: SignInRequest) -> bool:
-    """Whether a session is of the same client at the same place, for the same server.
+    """Whether a session is of the same client at the same place, for the same server, by a yes of the same person.
 
     On this computer the place's port is another each time.
     """
-    return (session.client_id, session.resource) == (request.client_id, request.resource) and is_same_redirect(
+    own = (session.client_id, session.resource, session.subject)
+    return own == (request.client_id, request.resource, request.subject) and is_same_redirect(
         request.redirect_uri or "", session.redirect_uri or ""
     )

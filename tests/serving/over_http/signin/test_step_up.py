@@ -9,7 +9,7 @@ from sqlalchemy import update
 from orgserver.app import App
 from orgserver.model.access.principals import Subject
 from orgserver.store.signin import tables
-from tests.people import add_principal
+from tests.people import add_principal, change_principal
 
 from .walk import HERE, Walk, read_answer, register
 
@@ -105,6 +105,15 @@ async def test_what_one_client_place_person_or_server_was_allowed_is_asked_for_a
     other_server = update(tables.sessions).values(resource="https://other.example.com/mcp")
     await app.store.database.write(lambda tx: tx.connection.execute(other_server))
     assert boxes(await walk.reach_consent()) == both
+
+
+async def test_what_one_person_allowed_another_of_the_same_principal_is_asked(walk: Walk, app: App) -> None:
+    await change_principal(app, "ada", subjects=(Subject(walk.provider.issuer, "sub-grace"),))
+    await walk.get_tokens("orgs:read", "orgs:write")
+    assert boxes(await walk.reach_consent()) == []
+
+    walk.login = "grace"
+    assert boxes(await walk.reach_consent()) == ["orgs:read", "orgs:write"]
 
 
 async def test_what_is_over_or_was_never_fetched_is_asked_anew(walk: Walk) -> None:
