@@ -34,9 +34,11 @@ from orgserver.store.signin.requests import SignInRequest
 from orgserver.store.signin.sessions import CODE_US, Sessions
 from orgserver.store.signin.tokens import StoredToken
 from orgserver.store.transaction import Transaction
+from orgserver.vault.keys import Unsealable
 
 PROVIDER_ENDED = "the provider ended it"
 PROVIDER_NOT_BELIEVED = "the provider's answer is not to be believed"
+PROVIDER_TOKEN_CHANGED = "the provider's token was put back or changed"  # noqa: S105  # why a session ends
 TRIES, PAUSE_SECONDS = 3, 0.5
 """Of the store, where the provider's newest token waits for it."""
 RETRY_SECONDS = 5.0
@@ -189,7 +191,12 @@ class AuthorizationServer:
         token = server.begin_refresh(request)
         if isinstance(token, OAuthAnswer):
             return _Result(token, issuance.principal)
-        provider_token = self._sessions.open_provider_token_in(tx, token.session.id)
+        try:
+            provider_token = self._sessions.open_provider_token_in(tx, token.session.id)
+        except Unsealable:  # by other hands: nobody can ask the provider any more whether the session stands
+            issuance.end_session(token.session, PROVIDER_TOKEN_CHANGED)
+            refusal = make_error_answer(400, "invalid_grant", "this session cannot be confirmed any more")
+            return _Result(refusal, issuance.principal, "PROVIDER_TOKEN", PROVIDER_TOKEN_CHANGED)
         if provider_token is not None:
             return _Pending(attempt, token, provider_token)
         return _Result(server.create_token_response(request), issuance.principal)

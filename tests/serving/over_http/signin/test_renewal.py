@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from sqlalchemy import select, update
 
 from orgserver.model.access.people import Person
 from orgserver.model.access.policies import Policy
@@ -13,10 +14,10 @@ from orgserver.model.secret import Secret
 from orgserver.oauth.provider.client import ProviderAnswer
 from orgserver.oauth.provider.refusals import GrantEnded, ProviderRefused, ProviderUnavailable
 from orgserver.services.signin.access_tokens import SignedIn, TokenRefusal
-from orgserver.services.signin.authorization_server import PROVIDER_ENDED, PROVIDER_NOT_BELIEVED
+from orgserver.services.signin.authorization_server import PROVIDER_ENDED, PROVIDER_NOT_BELIEVED, PROVIDER_TOKEN_CHANGED
 from orgserver.services.signin.issuance import CODE_REFUSED, REFRESH_REUSED
 from orgserver.store.people import changes, claims
-from orgserver.store.signin import tokens
+from orgserver.store.signin import tables, tokens
 from orgserver.store.transaction import Transaction
 from tests.conftest import Clock
 
@@ -52,6 +53,23 @@ async def test_a_code_shown_without_its_proof_leaves_no_grant_of_the_provider_be
     assert code is not None
     assert (code.session.ended_why, code.session.has_provider_token) == (CODE_REFUSED, False)
     assert any(f"why:{CODE_REFUSED}" in entry.fields for entry in await world.entries())
+
+
+async def test_a_token_of_the_provider_that_was_put_back_ends_the_session(world: World) -> None:
+    tokens = await world.sign_in(provider_token="prt-first-canary")
+    sealed = select(tables.sessions.c.provider_token)
+    first = await world.store.database.write(lambda tx: tx.connection.execute(sealed).scalar())
+    world.provider.answers = [answer("prt-second")]
+    tokens = (await world.refresh(tokens["refresh_token"])).json()
+    put_back = update(tables.sessions).values(provider_token=first)
+    await world.store.database.write(lambda tx: tx.connection.execute(put_back))
+
+    assert error_of(await world.refresh(tokens["refresh_token"])) == (400, "invalid_grant")
+    assert await world.last_failure() == "PROVIDER_TOKEN"
+    session = await world.session()
+    assert (session.ended_why, session.has_provider_token) == (PROVIDER_TOKEN_CHANGED, False)
+    assert await world.check(tokens["access_token"]) in (TokenRefusal.ENDED, TokenRefusal.UNKNOWN)
+    assert world.provider.refreshes == ["prt-first-canary"]
 
 
 async def test_a_session_that_the_provider_vouches_for_ends_thirty_days_after_its_last_use(
