@@ -4,6 +4,7 @@ import asyncio
 import base64
 import gzip
 import ssl
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,24 @@ def test_a_host_whose_certificate_is_trusted_is_asked_by_its_name_and_again_on_t
             assert host.names == ["localhost"]
             assert len(host.heads) == 3
             assert f"Host: localhost:{host.port}\r\n".encode() in host.heads[0]
+
+    runner.run(act())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system's trust is in no file")
+def test_the_systems_certificates_are_read_once_and_not_for_each_connection(
+    runner: asyncio.Runner, ours: Certificates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_the_system = tmp_path / "ca-certificates.crt"
+    of_the_system.write_bytes(ours.ca_file.read_bytes())
+    monkeypatch.setenv("SSL_CERT_FILE", str(of_the_system))
+    context = build_tls_context(None)
+    of_the_system.unlink()
+
+    async def act() -> None:
+        async with served(ours) as host, sender(tls_context=lambda: context) as made:
+            request = request_to(f"localhost:{host.port}", scheme="https")
+            assert (await made.send(request, seconds=5)).content == OK
 
     runner.run(act())
 
