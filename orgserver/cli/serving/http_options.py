@@ -47,7 +47,7 @@ def http_options(command: F) -> F:
     command = click.option(
         "--match-claim",
         type=click.Choice(["email"]),
-        help="A verified address finds the principal of that name when somebody signs in first.",
+        help="A verified address finds the principal of that name when somebody signs in for the first time.",
     )(command)
     command = click.option(
         "--allow-registration", is_flag=True, help="Clients without a description at a URL may register themselves."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 import tempfile
@@ -48,9 +49,13 @@ _REAL = ("database_url", "master_key", "master_key_file", "master_key_command", 
     "Over HTTP each caller has a key, which orgserver add-principal prints:\n\n"
     "  orgserver serve --http 127.0.0.1:8080\n\n"
     "  orgserver serve --http 0.0.0.0:8443 --tls-cert chain.pem --tls-key key.pem\n\n"
-    "  orgserver serve --http 127.0.0.1:8080 --public-url https://mcp.example.com --trust-proxy"
+    "  orgserver serve --http 127.0.0.1:8080 --public-url https://mcp.example.com --trust-proxy\n\n"
+    "With ORGSERVER_SIGNIN_ISSUER and ORGSERVER_SIGNIN_CLIENT_ID people sign in by their company's login:\n\n"
+    "  orgserver serve --http 127.0.0.1:8080 --allow-registration"
 )
-@click.option("--http", metavar="HOST:PORT", help="Serve many over HTTP, each with a key, in place of one on stdio.")
+@click.option(
+    "--http", metavar="HOST:PORT", help="Serve many over HTTP, each with a key or a sign-in, in place of one on stdio."
+)
 @offer_options
 @click.option(
     "--principal",
@@ -121,7 +126,11 @@ async def _serve_http(options: dict[str, Any]) -> None:
     async with open_server_app(settings, metrics) as app:
         await _refuse_unknown_orgs(app, "--org" if options["orgs"] else "ORGSERVER_ORGS:")
         await _warn_without_callers(app, http)
-        await serve_http(app, http, options["label"], partial(_begin_http, http, settings), metrics=metrics)
+        warning = asyncio.create_task(_warn_of_provider(settings))  # serving does not wait for it
+        try:
+            await serve_http(app, http, options["label"], partial(_begin_http, http, settings), metrics=metrics)
+        finally:
+            warning.cancel()
 
 
 def _begin_http(http: HttpOptions, settings: Settings, port: int) -> None:
@@ -172,9 +181,21 @@ async def _warn_without_callers(app: App, http: HttpOptions) -> None:
     subjects = [subject for principal in principals for subject in principal.subjects if subject.issuer == issuer]
     if not subjects and app.settings.signin_new == "refuse" and not http.match_email:
         logger.warning(
-            "nobody may sign in yet: update-principal NAME --subject ISSUER SUBJECT says who, --match-claim email "
-            "finds people by their verified addresses, ORGSERVER_SIGNIN_NEW=create takes everybody"
+            "nobody may sign in yet: orgserver add-principal NAME --no-key --subject ISSUER SUBJECT lets one person in "
+            "(whoever tries gets a page with this line), --match-claim email finds people by their verified addresses, "
+            "ORGSERVER_SIGNIN_NEW=create lets everybody in"
         )
+
+
+async def _warn_of_provider(settings: Settings) -> None:
+    """Tell the operator at the start where nobody can sign in, not only when somebody tries."""
+    if settings.signin_issuer is None:
+        return
+    from orgserver.services.doctor.signin import ask_provider  # noqa: PLC0415  # with Authlib
+
+    for finding in await ask_provider(settings):
+        if finding.level == "problem":
+            logger.warning("nobody can sign in while it is so: %s; %s", finding.text, finding.todo)
 
 
 async def _answer_early(settings: Settings, principal: str | None, stack: AsyncExitStack) -> EarlyLines | None:

@@ -24,10 +24,9 @@ _OFFLINE_ACCESS_UNKNOWN = frozenset({"https://accounts.google.com"})
 
 async def check_sign_in(store: Store, settings: Settings, *, offline: bool) -> list[Finding]:
     """Ask the provider, unless ``offline``, and look at what the store has of sign-in."""
-    issuer, client_id = settings.signin_issuer, settings.signin_client_id
-    if issuer is None or client_id is None:
+    if settings.signin_issuer is None:
         return []
-    findings = [] if offline else await _ask_provider(settings, issuer, client_id)
+    findings = [] if offline else await ask_provider(settings)
     async with store.database.reading() as connection:
         groups = await records.groups(connection)
     sessions = len(await SignInSessions(store).all())
@@ -35,7 +34,11 @@ async def check_sign_in(store: Store, settings: Settings, *, offline: bool) -> l
     return [*findings, *empty_groups(groups, settings.signin_groups_claim), Finding("signed in", "ok", signed_in)]
 
 
-async def _ask_provider(settings: Settings, issuer: str, client_id: str) -> list[Finding]:
+async def ask_provider(settings: Settings) -> list[Finding]:
+    """What the identity provider says that it can do; nothing where no sign-in is set."""
+    issuer, client_id = settings.signin_issuer, settings.signin_client_id
+    if issuer is None or client_id is None:
+        return []
     make_tls = partial(build_tls_context, settings.ca_file)
     claim = settings.signin_groups_claim
     try:

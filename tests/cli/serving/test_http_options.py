@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from orgserver.cli.main import cli
-from orgserver.cli.serving.serve import _begin_http, _warn_without_callers
+from orgserver.cli.serving.serve import _begin_http, _warn_of_provider, _warn_without_callers
 from orgserver.config import read_settings
 from orgserver.model.access.principals import Subject
 from orgserver.serving.http.options import HttpOptions
@@ -171,6 +171,19 @@ async def test_a_server_at_which_nobody_may_sign_in_says_so(
     assert not await warn(match_email=True)
     assert not await warn(signin_new="create")
     assert not await warn(Subject(IDP["ISSUER"], "ada"))
+
+
+async def test_a_provider_that_cannot_be_used_is_told_at_the_start(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    issuer = "http://127.0.0.1:9"
+    with caplog.at_level(logging.WARNING, "orgserver.serve"):
+        await _warn_of_provider(read_settings({"home": tmp_path}, {}))
+        assert caplog.text == ""
+        await _warn_of_provider(read_settings({"home": tmp_path, "signin_issuer": issuer, "signin_client_id": "o"}, {}))
+
+    assert f"nobody can sign in while it is so: {issuer} cannot be used: " in caplog.text
+    assert "check ORGSERVER_SIGNIN_ISSUER" in caplog.text
 
 
 async def _log_of_start(home: Path) -> str:
