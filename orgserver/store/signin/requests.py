@@ -120,10 +120,11 @@ class Requests:
         """Go on with the one of a provider's answer, once and in the browser that began it."""
         row = tx.connection.execute(select(_requests).where(_requests.c.state_digest == state_digest)).first()
         request = self._read(row, browser_digest, tx.now, "provider")
-        if isinstance(request, SignInRequest):
-            own = update(_requests).where(_requests.c.id == request.id)
-            tx.connection.execute(own.values(self._stage(request, "exchange")))
-        return request
+        if isinstance(request, RequestRefusal):
+            return request
+        own = update(_requests).where(_requests.c.id == request.id, _requests.c.stage == "provider")
+        is_first = tx.connection.execute(own.values(self._stage(request, "exchange"))).rowcount == 1
+        return request if is_first else RequestRefusal.SPENT
 
     def await_consent_in(
         self,
@@ -163,9 +164,10 @@ class Requests:
         """End one that waits for consent in this browser: whoever gets it answers it, once."""
         row = tx.connection.execute(select(_requests).where(_requests.c.id == request_id)).first()
         request = self._read(row, browser_digest, tx.now, "consent")
-        if isinstance(request, SignInRequest):
-            self.drop_in(tx, request.id)
-        return request
+        if isinstance(request, RequestRefusal):
+            return request
+        own = delete(_requests).where(_requests.c.id == request.id)
+        return request if tx.connection.execute(own).rowcount == 1 else RequestRefusal.SPENT
 
     def drop_in(self, tx: Transaction, request_id: str) -> None:
         """Forget one."""
