@@ -30,7 +30,7 @@ from orgserver.salesforce.outgoing import build_date_request, build_form, build_
 from orgserver.salesforce.protocol import bodies
 from orgserver.salesforce.protocol.messages import Reply, Request
 from orgserver.salesforce.retry import READ_TRIES, may_repeat, read_refusal
-from orgserver.salesforce.time_limits import TimeLimits
+from orgserver.time_limits import TimeLimits
 
 T = TypeVar("T")
 

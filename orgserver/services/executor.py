@@ -18,7 +18,6 @@ from orgserver.model.audit import Outcome
 from orgserver.model.errors import CallError, NotSent, PolicyDenied, StoreAway, StoreError, Unanswered
 from orgserver.model.orgs import Org
 from orgserver.salesforce.exchange import Trace
-from orgserver.salesforce.time_limits import TimeLimit, TimeLimits
 from orgserver.services.authorization import Authorization, NotPinned
 from orgserver.services.calls import confirmation, idempotency, snapshot
 from orgserver.services.calls.access import Access, OrgSession
@@ -40,6 +39,7 @@ from orgserver.services.describe.schemas import Schemas
 from orgserver.services.observer import Observer
 from orgserver.store.calls.idempotency import Begun
 from orgserver.store.session import Store
+from orgserver.time_limits import TimeLimit, TimeLimits
 
 T = TypeVar("T")
 logger = logging.getLogger("orgserver.operations")

@@ -22,7 +22,6 @@ from orgserver.model.digests import digest_arguments
 from orgserver.model.errors import NotSent, PolicyDenied, StoreAway, StoreError, Unanswered
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller, Org
-from orgserver.salesforce.time_limits import TimeLimit
 from orgserver.services.calls import questions
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.questions import AffectedRecords, Confirmation
@@ -30,6 +29,7 @@ from orgserver.store import approvals
 from orgserver.store.approvals import ApprovalRequest, Pass, QueueResult
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction
+from orgserver.time_limits import TimeLimit
 from orgserver.vault.keys import Context, Unsealable
 from orgserver.vault.sealed_tokens import bind_token, open_token, seal_token
 

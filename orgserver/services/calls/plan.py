@@ -19,7 +19,6 @@ from orgserver.model.orgs import Caller, Org
 from orgserver.model.schema import SchemaLookup
 from orgserver.model.text import replace_unsafe
 from orgserver.salesforce.exchange import Trace
-from orgserver.salesforce.time_limits import TimeLimit, TimeLimits
 from orgserver.services.calls import idempotency
 from orgserver.services.calls.access import OrgSession
 from orgserver.services.calls.denials import DenialGroups
@@ -33,6 +32,7 @@ from orgserver.store.approvals import Pass
 from orgserver.store.audit.log import AuditLog
 from orgserver.store.audit.snapshots import SnapshotSpec
 from orgserver.store.calls.idempotency import IdempotencyKey
+from orgserver.time_limits import TimeLimit, TimeLimits
 from orgserver.vault.keys import Key
 
 T = TypeVar("T")

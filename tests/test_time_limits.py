@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import pytest
 import uvloop
 
-from orgserver.salesforce.time_limits import TimeLimit, TimeLimits
+from orgserver.time_limits import TimeLimit, TimeLimits
 
 SOON, LATER = 0.02, 5.0
 
