@@ -45,12 +45,11 @@ class Template:
                 [sys.executable, "-c", f"from {__name__} import wait_to_be_copied as wait; wait({theirs.fileno()})"],
                 pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             )  # fmt: skip
-        self._limits = _limits()
         self._variables = _at_birth(dict(os.environ))
 
     def fits(self, environment: dict[str, str]) -> bool:
         """Whether a copy is what a process started now would be."""
-        return (_limits(), _at_birth(environment)) == (self._limits, self._variables)
+        return _at_birth(environment) == self._variables
 
     async def run(self, args: tuple[str, ...], environment: dict[str, str], stdin: bytes) -> tuple[int, bytes, bytes]:
         """Run a command to its end: its exit code, and what it printed."""
@@ -59,7 +58,7 @@ class Template:
             input_file.seek(0)
             answers, status = os.pipe()
             files = array.array("i", [input_file.fileno(), out.fileno(), err.fileno(), status])
-            order = json.dumps([list(args), environment, os.getcwd()]).encode()
+            order = json.dumps([list(args), environment, os.getcwd(), _limits()]).encode()
             with open(answers) as answer:
                 try:
                     self._socket.sendmsg([order], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files)])
@@ -143,7 +142,9 @@ def _modules() -> list[str]:
 
 
 def _become(order: Any, streams: list[int]) -> None:
-    args, environment, folder = order
+    args, environment, folder, limits = order
+    for limit, (soft, hard) in zip(LIMITS, limits, strict=True):  # a command in the test's process may have lowered one
+        resource.setrlimit(limit, (soft, hard))
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
