@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from orgserver.model.access.principals import Subject
 from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.errors import StoreError
+from orgserver.model.hosts import find_network
 from orgserver.model.names import new_id
 from orgserver.model.text import replace_unsafe
 from orgserver.store.session import Store
@@ -58,19 +59,22 @@ class AuthFailures:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._counts: dict[str, tuple[AuthFailure, int]] = {}
-        """Sources of the last second: the last failure of each, and how many are in no entry yet."""
+        """Sources of the last second: the last failure of each, and how many are in no entry yet.
+
+        A network of IPv6 is one: whoever fails there has as many addresses as they like.
+        """
         self._new_sources: set[str] = set()
         """Those of them whose first entry may be less than a second old when the others' are written."""
         self._writing: asyncio.Task[None] | None = None
 
     async def record(self, failure: AuthFailure) -> None:
         """Count a failure; the first of a source in a second is on record when this is over."""
-        source = failure.source
+        source = find_network(failure.source)
         if source not in self._counts and len(self._counts) >= MOST_SOURCES:
-            source = _OTHERS
+            source, failure = _OTHERS, replace(failure, source=_OTHERS)
         _, count = self._counts.get(source, (failure, 0))
         is_first = source not in self._counts
-        self._counts[source] = (replace(failure, source=source), 0 if is_first else count + 1)
+        self._counts[source] = (failure, 0 if is_first else count + 1)
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write_counted())
         if is_first:
@@ -116,8 +120,9 @@ class AuthFailures:
 
     def _count_again(self, failures: list[tuple[AuthFailure, int]]) -> None:
         for failure, count in failures:
-            newest, more = self._counts.get(failure.source, (failure, 0))
-            self._counts[failure.source] = (newest, more + count)
+            source = find_network(failure.source)
+            newest, more = self._counts.get(source, (failure, 0))
+            self._counts[source] = (newest, more + count)
 
 
 def _make_entry(failure: AuthFailure, count: int) -> tuple[Intent, Completion]:

@@ -68,12 +68,27 @@ async def test_an_entry_follows_another_of_its_source_after_a_second_at_the_soon
     assert [entry.row_count for entry in await entries(app)] == [1, 1]
 
 
+async def test_a_network_of_ipv6_is_one_source_however_many_addresses_it_uses(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auth_failures, "SECONDS", 60)
+
+    for number in range(1, 31):
+        await app.people.auth_failures.record(failure(f"2001:db8:0:7::{number:x}"))
+    await app.people.auth_failures.record(failure("2001:db8:0:8::1"))
+    await end_second(app)
+
+    assert [(entry.fields, entry.row_count) for entry in await entries(app)] == [
+        (("source:2001:db8:0:7::1e",), 29), (("source:2001:db8:0:8::1",), 1), (("source:2001:db8:0:7::1",), 1),
+    ]  # fmt: skip
+
+
 async def test_of_sources_without_number_there_is_one_entry(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auth_failures, "SECONDS", 60)
     monkeypatch.setattr(auth_failures, "MOST_SOURCES", 3)
 
     for number in range(40):
-        await app.people.auth_failures.record(failure(f"2001:db8::{number:x}"))
+        await app.people.auth_failures.record(failure(f"2001:db8:0:{number:x}::1"))
     await end_second(app)
 
     assert [(entry.fields, entry.row_count) for entry in await entries(app)][:2] == [
