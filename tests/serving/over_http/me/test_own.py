@@ -70,6 +70,12 @@ async def test_nobody_sees_an_org_without_a_grant(site: Site) -> None:
     assert "No org is granted to you yet." in text
     assert "acme" not in text
 
+    await change_principal(site.app, "grace", "emea-*:read")
+    text = (await grace.get()).text
+
+    assert "There is no org yet that your grants are for." in text
+    assert "No org is granted" not in text
+
 
 async def test_a_key_of_ones_own_is_ended_on_record(site: Site) -> None:
     await change_principal(site.app, "ada", keys=KeyChanges(new=True))
