@@ -15,6 +15,7 @@ from authlib.oauth2.rfc6749 import (
     ClientMixin,
     InvalidGrantError,
     InvalidRequestError,
+    InvalidScopeError,
     OAuth2Request,
     TokenMixin,
     grants,
@@ -171,6 +172,12 @@ class RefreshGrant(grants.RefreshTokenGrant):
     TOKEN_ENDPOINT_AUTH_METHODS = ("none",)
     INCLUDE_NEW_REFRESH_TOKEN = True
 
+    def validate_token_request(self) -> None:
+        """Refuse what Authlib takes for a narrower scope: none at all."""
+        super().validate_token_request()
+        if self.request.payload.scope and not self.request.payload.scope.strip():
+            raise InvalidScopeError
+
     def authenticate_refresh_token(self, text: str) -> TokenRecord | None:
         """The token, unless another request has spent it; None where it gives nothing."""
         token = self.server.issuance.find_refresh_token(text, self.request.client.get_client_id())
@@ -274,7 +281,8 @@ class RequestServer(AuthorizationServer):
     def generate_token(self, *, scope: str, **_more: Any) -> dict[str, Any]:
         """New tokens for the session at hand."""
         assert self.issuance is not None  # noqa: S101  # there is a session
-        return self.issuance.make_tokens(scope.split(" "))
+        names = scope.split(" ")
+        return self.issuance.make_tokens(each for each in SCOPES if each in names)
 
     def save_token(self, token: Mapping[str, Any], request: FormRequest) -> None:
         """They are kept as they are made."""

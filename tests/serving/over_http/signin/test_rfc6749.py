@@ -330,10 +330,10 @@ async def test_a_refresh_token_is_bound_to_its_client(world: World) -> None:
 async def test_no_scope_is_added_by_a_refresh_and_a_narrower_one_is_for_that_token_alone(world: World) -> None:
     tokens = await world.sign_in()
 
-    for scope in ("orgs:read orgs:delete", "orgs:read openid"):
+    for scope in ("orgs:read orgs:delete", "orgs:read openid", " "):
         assert error_of(await world.refresh(tokens["refresh_token"], scope=scope)) == (400, "invalid_scope")  # §6
         assert await world.last_failure() == "INVALID_SCOPE"
-    narrow = (await world.refresh(tokens["refresh_token"], scope="orgs:read")).json()
+    narrow = (await world.refresh(tokens["refresh_token"], scope="orgs:read  orgs:read")).json()
     signed_in = await world.check(narrow["access_token"])
     assert isinstance(signed_in, SignedIn)
     assert (narrow["scope"], signed_in.scopes) == ("orgs:read", {"read"})
