@@ -117,7 +117,7 @@ class DocumentFetcher:
             raise IssuerUnavailable(reason) from None
 
     async def _exchange(self, request: httpx.Request, url: CheckedUrl, max_bytes: int) -> _Reply:
-        async with self._open(None if url.is_loopback else self._proxy) as client:
+        async with await self._open(None if url.is_loopback else self._proxy) as client:
             response = await client.send(request, stream=True)
             try:
                 if response.status_code in _REDIRECTS:
@@ -128,9 +128,9 @@ class DocumentFetcher:
             finally:
                 await response.aclose()
 
-    def _open(self, proxy: str | None) -> httpx.AsyncClient:
-        if self._tls is None:
-            self._tls = self._make_tls()
+    async def _open(self, proxy: str | None) -> httpx.AsyncClient:
+        if self._tls is None:  # in a thread, for it reads all certificates that the system trusts
+            self._tls = await asyncio.to_thread(self._make_tls)
         is_secure = proxy is not None and proxy.startswith("https://")
         through = httpx.Proxy(proxy, ssl_context=self._tls if is_secure else None) if proxy is not None else None
         return httpx.AsyncClient(
