@@ -32,6 +32,8 @@ from orgserver.store.orgs.rewrapping import WrappedKeys
 from orgserver.store.processes.lock_holders import Patience
 from orgserver.store.processes.locks import PATIENCE, ProcessLock
 from orgserver.store.readiness import CANARY, canary_context
+from orgserver.store.signin.requests import Requests
+from orgserver.store.signin.sessions import Sessions
 from orgserver.store.transaction import Transaction, read_clock
 from orgserver.vault.keys import Context, DataKey, Key, Unsealable
 from orgserver.vault.ring import Vault
@@ -67,6 +69,8 @@ class Store:
     rescue: RescueFiles
     wrapped_keys: WrappedKeys
     process_lock: ProcessLock
+    signin_requests: Requests
+    signin_sessions: Sessions
 
     async def take_in_rescued(self) -> set[RowId]:
         """Store the token answers that were left beside the database; the orgs that got one."""
@@ -145,7 +149,20 @@ async def open_store(
     orgs = Orgs(vault)
     rescue, wrapped_keys = RescueFiles(file, orgs), WrappedKeys(vault, keys.store_id)
     process_lock = ProcessLock(file, audit.process_id)
-    store = Store(keys.store_id, database, orgs, audit, keys.store_key, rescue, wrapped_keys, process_lock)
+    requests = Requests(keys.store_key, keys.store_id, database.clock)
+    sessions = Sessions(keys.store_key, keys.store_id, database.clock)
+    store = Store(
+        keys.store_id,
+        database,
+        orgs,
+        audit,
+        keys.store_key,
+        rescue,
+        wrapped_keys,
+        process_lock,
+        requests,
+        sessions,
+    )
     try:
         if keys.is_copy:
             await store.hold_copied(caller)

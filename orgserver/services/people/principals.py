@@ -17,8 +17,6 @@ from orgserver.services.people.requests import PrincipalChanges
 from orgserver.store.people import changes, records
 from orgserver.store.people.records import PrincipalRecord
 from orgserver.store.session import Store
-from orgserver.store.signin.requests import Requests
-from orgserver.store.signin.sessions import Sessions
 from orgserver.store.transaction import Transaction
 
 DISABLED = "its principal was disabled"
@@ -45,8 +43,8 @@ class Principals:
     def __init__(self, store: Store, access: Access) -> None:
         self._store = store
         self._access = access
-        self._requests = Requests(store.cursors, store.id, store.database.clock)
-        self._sessions = Sessions(store.cursors, store.id, store.database.clock)
+        self._requests = store.signin_requests
+        self._sessions = store.signin_sessions
 
     async def all(self) -> list[PrincipalRecord]:
         """Every principal, by name."""

@@ -18,7 +18,7 @@ from orgserver.services.signin.grants import ClientRecord, FormRequest, RequestS
 from orgserver.services.signin.options import SignInOptions
 from orgserver.services.signin.parameters import Parameters
 from orgserver.store.session import Store
-from orgserver.store.signin.requests import Requests, SignInRequest
+from orgserver.store.signin.requests import SignInRequest
 
 _BYTES = 32
 """Of a state, a nonce and a verifier: 256 bits."""
@@ -61,10 +61,9 @@ class ProviderUrls(Protocol):
 class Authorization:
     """Checks requests, and begins sign-ins."""
 
-    def __init__(self, store: Store, options: SignInOptions, requests: Requests, provider: ProviderUrls) -> None:
+    def __init__(self, store: Store, options: SignInOptions, provider: ProviderUrls) -> None:
         self._store = store
         self._options = options
-        self._requests = requests
         self._provider = provider
 
     def check(self, parameters: Parameters, client: OAuthClient) -> AuthorizationRequest | AuthorizationRefusal:
@@ -102,7 +101,7 @@ class Authorization:
             code_challenge=request.code_challenge,
             client_state=request.state,
         )
-        return await begin_sign_in(self._store, self._requests, self._provider, sign_in, browser)
+        return await begin_sign_in(self._store, self._provider, sign_in, browser)
 
     def refuse(self, request: AuthorizationRequest, error: str, description: str) -> str:
         """Where the browser tells the client of a request why it gets nothing."""
@@ -130,9 +129,7 @@ def make_request(kind: Literal["client", "me"]) -> SignInRequest:
     return SignInRequest(new_id(), kind, _make_text(), Secret(_make_text()))
 
 
-async def begin_sign_in(
-    store: Store, requests: Requests, provider: ProviderUrls, request: SignInRequest, browser: Secret
-) -> str | None:
+async def begin_sign_in(store: Store, provider: ProviderUrls, request: SignInRequest, browser: Secret) -> str | None:
     """Begin one in a browser; where to send it, or None where too many are under way.
 
     Raises what the provider's URL raises, and StoreError: then nothing has begun.
@@ -146,7 +143,7 @@ async def begin_sign_in(
         offline=request.kind == "client",
     )
     digests = digest_text(state), digest_text(browser.reveal())
-    has_begun = await store.database.write(lambda tx: requests.add_in(tx, request, *digests))
+    has_begun = await store.database.write(lambda tx: store.signin_requests.add_in(tx, request, *digests))
     return url if has_begun else None
 
 

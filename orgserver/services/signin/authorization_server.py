@@ -31,7 +31,7 @@ from orgserver.services.signin.parameters import Parameters
 from orgserver.store.session import Store
 from orgserver.store.signin import clients, tokens
 from orgserver.store.signin.requests import SignInRequest
-from orgserver.store.signin.sessions import CODE_US, Sessions
+from orgserver.store.signin.sessions import CODE_US
 from orgserver.store.signin.tokens import StoredToken
 from orgserver.store.transaction import Transaction
 from orgserver.vault.keys import Unsealable
@@ -80,13 +80,12 @@ class AuthorizationServer:
         self,
         store: Store,
         options: SignInOptions,
-        sessions: Sessions,
         failures: AuthFailures,
         provider: ProviderGrants,
     ) -> None:
         self._store = store
         self._options = options
-        self._sessions = sessions
+        self._sessions = store.signin_sessions
         self._failures = failures
         self._provider = provider
         self._refreshes: set[asyncio.Task[_Result]] = set()

@@ -21,7 +21,6 @@ from orgserver.services.signin.authorization import ProviderUrls, begin_sign_in,
 from orgserver.services.signin.entries import SIGN_OUT
 from orgserver.services.signin.sessions import SIGNED_OUT, SignInSessions
 from orgserver.store.session import Store
-from orgserver.store.signin.requests import Requests
 from orgserver.store.signin.rows import Session
 from orgserver.store.signin.token_reader import TokenReader
 from orgserver.store.transaction import to_datetime
@@ -51,7 +50,6 @@ class Browsers:
         self._store = store
         self._identities = identities
         self._provider = provider
-        self._requests = Requests(store.cursors, store.id, store.database.clock)
         self._sessions = SignInSessions(store)
         self._reader = TokenReader(store.database)
         self._mac: Callable[[bytes], bytes] = store.cursors.make_mac()
@@ -71,7 +69,7 @@ class Browsers:
         To ``approve`` the provider is to ask them anew. Raises what the provider raises where it is away.
         """
         request = replace(make_request("me"), purpose=purpose)
-        return await begin_sign_in(self._store, self._requests, self._provider, request, browser)
+        return await begin_sign_in(self._store, self._provider, request, browser)
 
     async def end(self, session: BrowserSession, caller: Caller) -> None:
         """Sign out, on record."""

@@ -26,8 +26,7 @@ from orgserver.services.signin.identities import PersonIdentities, Stranger, Sus
 from orgserver.services.signin.options import SignInOptions
 from orgserver.services.signin.parameters import Parameters
 from orgserver.store.session import Store
-from orgserver.store.signin.requests import RequestRefusal, Requests, SignInRequest
-from orgserver.store.signin.sessions import Sessions
+from orgserver.store.signin.requests import RequestRefusal, SignInRequest
 from orgserver.store.transaction import Transaction
 
 T = TypeVar("T")
@@ -134,8 +133,8 @@ class Callbacks:
         self._failures = failures
         self._make_cookie = make_cookie
         self._identities = PersonIdentities(options, store.audit)
-        self._requests = Requests(store.cursors, store.id, store.database.clock)
-        self._sessions = Sessions(store.cursors, store.id, store.database.clock)
+        self._requests = store.signin_requests
+        self._sessions = store.signin_sessions
 
     async def take(
         self, parameters: Parameters, browser: Secret | None, source: str

@@ -24,8 +24,6 @@ from orgserver.services.signin.consents import Consents
 from orgserver.services.signin.options import SignInOptions
 from orgserver.services.signin.sessions import SignInSessions
 from orgserver.store.session import Store
-from orgserver.store.signin.requests import Requests
-from orgserver.store.signin.sessions import Sessions
 
 logger = logging.getLogger("orgserver.signin")
 
@@ -57,12 +55,10 @@ def make_sign_in(
 ) -> SignIn:
     """Make it; ``fetcher`` reads descriptions of clients, ``make_cookie`` makes cookies of browsers at /me."""
     failures = people.auth_failures
-    requests = Requests(store.cursors, store.id, store.database.clock)
-    sessions = Sessions(store.cursors, store.id, store.database.clock)
-    server = AuthorizationServer(store, options, sessions, failures, provider)
+    server = AuthorizationServer(store, options, failures, provider)
     return SignIn(
         clients=Clients(store, options, fetcher),
-        authorization=Authorization(store, options, requests, provider),
+        authorization=Authorization(store, options, provider),
         callbacks=Callbacks(store, options, provider, server, failures, make_cookie),
         consents=Consents(store, access, server),
         server=server,

@@ -23,9 +23,8 @@ from orgserver.services.signin.entries import record_in
 from orgserver.store.people import changes
 from orgserver.store.session import Store
 from orgserver.store.signin import clients
-from orgserver.store.signin.requests import RequestRefusal, Requests, SignInRequest
+from orgserver.store.signin.requests import RequestRefusal, SignInRequest
 from orgserver.store.signin.rows import Session
-from orgserver.store.signin.sessions import Sessions
 from orgserver.store.transaction import Transaction
 
 MOST_ORGS = 20
@@ -54,8 +53,8 @@ class Consents:
         self._store = store
         self._access = access
         self._server = server
-        self._requests = Requests(store.cursors, store.id, store.database.clock)
-        self._sessions = Sessions(store.cursors, store.id, store.database.clock)
+        self._requests = store.signin_requests
+        self._sessions = store.signin_sessions
 
     async def find(self, request_id: str, browser: Secret | None) -> ConsentView | FailureKind:
         """What is to be asked in this browser; or why nothing is."""

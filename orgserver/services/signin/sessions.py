@@ -17,7 +17,6 @@ from orgserver.store.people import claims, records
 from orgserver.store.session import Store
 from orgserver.store.signin import sweep
 from orgserver.store.signin.rows import Session
-from orgserver.store.signin.sessions import Sessions
 from orgserver.store.transaction import Transaction
 
 REVOKED, SIGNED_OUT = "revoked", "signed out"
@@ -30,7 +29,7 @@ class SignInSessions:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._sessions = Sessions(store.cursors, store.id, store.database.clock)
+        self._sessions = store.signin_sessions
 
     async def all(self, principal: str | None = None, *, ended: bool = False) -> list[Session]:
         """The live ones, oldest first; with ``ended`` those too that are over."""
@@ -54,7 +53,7 @@ class SignInSessions:
         self, caller: Caller, session_ids: Iterable[str], *, tool: str = REVOKE_SESSION, why: str = REVOKED
     ) -> list[str]:
         """End some at once; those that were not over."""
-        end = partial(end_in, store=self._store, sessions=self._sessions, caller=caller, tool=tool, why=why)
+        end = partial(end_in, store=self._store, caller=caller, tool=tool, why=why)
         ids = tuple(session_ids)
         return await self._store.database.write(lambda tx: [each for each in ids if end(tx, session_id=each)])
 
@@ -70,15 +69,13 @@ class SignInSessions:
         return count
 
 
-def end_in(
-    tx: Transaction, *, store: Store, sessions: Sessions, caller: Caller, session_id: str, tool: str, why: str
-) -> bool:
+def end_in(tx: Transaction, *, store: Store, caller: Caller, session_id: str, tool: str, why: str) -> bool:
     """End a session, on record; False if it was over. ``tool`` is what ended it, ``why`` is told in its entry."""
-    session = sessions.find_in(tx, session_id)
+    session = store.signin_sessions.find_in(tx, session_id)
     if session is None:
         return False
     with record_groups_in(tx, store.audit, caller, tool, session.principal):
-        if not sessions.end_in(tx, session_id, why):
+        if not store.signin_sessions.end_in(tx, session_id, why):
             return False
         record = store.audit.record_in
         differences.record_sessions_in(tx, record, caller, tool, session.principal, [session_id], why)

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orgserver.model.access.principals import Subject
 from orgserver.model.secret import Secret
 from orgserver.store.signin import tables
-from orgserver.store.transaction import Transaction, read_clock
+from orgserver.store.transaction import Transaction
 from orgserver.vault.keys import Context, Key, Unsealable
 
 Stage = Literal["provider", "exchange", "consent"]
@@ -77,7 +77,7 @@ class RequestRefusal(Enum):
 class Requests:
     """Reads, writes and opens them. Methods ``…_in`` are changes for the writer."""
 
-    def __init__(self, key: Key, store_id: str, clock: Callable[[], int] = read_clock) -> None:
+    def __init__(self, key: Key, store_id: str, clock: Callable[[], int]) -> None:
         self._key = key
         self._store_id = store_id
         self._clock = clock

@@ -20,7 +20,7 @@ from orgserver.model.secret import Secret
 from orgserver.store.signin import sweep, tables
 from orgserver.store.signin.requests import SignInRequest
 from orgserver.store.signin.rows import Session, read_session
-from orgserver.store.transaction import Transaction, read_clock
+from orgserver.store.transaction import Transaction
 from orgserver.vault.keys import Context, Key
 
 CODE_US = 60 * 1_000_000
@@ -31,7 +31,7 @@ _sessions = tables.sessions
 class Sessions:
     """Reads, writes and opens them. Methods ``…_in`` are changes for the writer."""
 
-    def __init__(self, key: Key, store_id: str, clock: Callable[[], int] = read_clock) -> None:
+    def __init__(self, key: Key, store_id: str, clock: Callable[[], int]) -> None:
         self._key = key
         self._store_id = store_id
         self._clock = clock

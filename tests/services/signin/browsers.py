@@ -8,7 +8,6 @@ from orgserver.app import App
 from orgserver.model.access.principals import Subject
 from orgserver.model.digests import digest_text
 from orgserver.model.secret import Secret
-from orgserver.store.signin.sessions import Sessions
 
 ISSUER = "https://login.example.com"
 HOUR_US = 3_600 * 1_000_000
@@ -30,7 +29,7 @@ class UrlsAlone:
 
 async def add_browser(app: App, principal: str, cookie: str, *, seconds_ago: int | None = 0) -> str:
     """Sign somebody's browser in; its session's id. ``seconds_ago`` they showed the provider who they are."""
-    sessions = Sessions(app.store.cursors, app.store.id, app.store.database.clock)
+    sessions = app.store.signin_sessions
     now = app.store.database.clock()
     add = partial(
         sessions.add_browser_in,

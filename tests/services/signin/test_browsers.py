@@ -11,7 +11,7 @@ from orgserver.model.orgs import Caller
 from orgserver.model.secret import Secret
 from orgserver.services.people.identities import Identities
 from orgserver.services.signin.browsers import Browsers
-from orgserver.store.signin.requests import MAX_OF_BROWSER, Requests
+from orgserver.store.signin.requests import MAX_OF_BROWSER
 from tests.people import add_principal, change_principal
 from tests.services.signin.browsers import UrlsAlone, add_browser
 
@@ -83,7 +83,7 @@ async def test_a_sign_in_is_bound_to_its_browser_and_to_a_proof_key(app, browser
     assert (asked["fresh"], asked["offline"]) == (fresh, False)
     assert len({asked["state"], asked["nonce"], asked["verifier"]}) == 3
     assert all(len(asked[each]) == 43 for each in ("state", "nonce", "verifier"))
-    requests = Requests(app.store.cursors, app.store.id)
+    requests = app.store.signin_requests
     state = digest_text(asked["state"])
     request = await app.store.database.write(lambda tx: requests.take_in(tx, state, digest_text("browser")))
     assert (request.kind, request.purpose, request.nonce) == ("me", purpose, asked["nonce"])

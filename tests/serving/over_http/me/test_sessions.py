@@ -10,7 +10,6 @@ from orgserver.model.audit import EntryFilter
 from orgserver.model.names import new_id
 from orgserver.model.secret import Secret
 from orgserver.store.signin.requests import SignInRequest
-from orgserver.store.signin.sessions import Sessions
 from tests.people import add_principal, change_principal
 from tests.serving.over_http.me.site import Site
 
@@ -20,7 +19,7 @@ HOSTILE = "<script>alert(1)</script>\u202e"
 async def add_client(site: Site, principal: str, name: str = "Claude") -> str:
     """The session of a client; its id."""
     store = site.app.store
-    sessions = Sessions(store.cursors, store.id, store.database.clock)
+    sessions = store.signin_sessions
     request = SignInRequest(
         new_id(), "client", "nonce", Secret("verifier"), client_id="https://claude.ai/client", scopes=("orgs:read",),
         redirect_uri="https://claude.ai/api/mcp/auth_callback", principal=principal, person_name="Ada Lovelace",

@@ -50,9 +50,8 @@ from orgserver.serving.http.signin.token import TokenEndpoint
 from orgserver.store.people import changes
 from orgserver.store.session import Store
 from orgserver.store.signin import clients
-from orgserver.store.signin.requests import Requests, SignInRequest
+from orgserver.store.signin.requests import SignInRequest
 from orgserver.store.signin.rows import Session
-from orgserver.store.signin.sessions import Sessions
 from orgserver.store.transaction import Transaction
 
 from .identity_provider import IDP, Provider
@@ -97,12 +96,12 @@ class World:
         self.store = store
         self.options = SignInOptions(url, IDP, "orgserver", **options)
         self.provider = Provider()
-        self.requests = Requests(store.cursors, store.id, store.database.clock)
-        self.sessions = Sessions(store.cursors, store.id, store.database.clock)
+        self.requests = store.signin_requests
+        self.sessions = store.signin_sessions
         self.failures = AuthFailures(store)
         self.clients = Clients(store, self.options, DocumentFetcher(ssl.create_default_context))
-        self.server = AuthorizationServer(store, self.options, self.sessions, self.failures, self.provider)
-        self.authorization = Authorization(store, self.options, self.requests, self.provider)
+        self.server = AuthorizationServer(store, self.options, self.failures, self.provider)
+        self.authorization = Authorization(store, self.options, self.provider)
         self.access_tokens = AccessTokens(store, Identities(store), self.options)
         self.canaries: set[str] = set()
         """What must stand nowhere in clear."""
