@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Row, insert, select, update
 from sqlalchemy.exc import DBAPIError
@@ -32,12 +32,14 @@ from orgserver.store.orgs.rewrapping import WrappedKeys
 from orgserver.store.processes.lock_holders import Patience
 from orgserver.store.processes.locks import PATIENCE, ProcessLock
 from orgserver.store.readiness import CANARY, canary_context
-from orgserver.store.signin.requests import Requests
-from orgserver.store.signin.sessions import Sessions
 from orgserver.store.transaction import Transaction, read_clock
 from orgserver.vault.keys import Context, DataKey, Key, Unsealable
 from orgserver.vault.ring import Vault
 from orgserver.vault.signed_notes import Signer
+
+if TYPE_CHECKING:
+    from orgserver.store.signin.requests import Requests
+    from orgserver.store.signin.sessions import Sessions
 
 logger = logging.getLogger("orgserver.store")
 
@@ -69,8 +71,20 @@ class Store:
     rescue: RescueFiles
     wrapped_keys: WrappedKeys
     process_lock: ProcessLock
-    signin_requests: Requests
-    signin_sessions: Sessions
+
+    @property
+    def signin_requests(self) -> Requests:
+        """Sign-ins under way."""
+        from orgserver.store.signin.requests import Requests  # noqa: PLC0415  # no server on stdio needs it
+
+        return Requests(self.cursors, self.id, self.database.clock)
+
+    @property
+    def signin_sessions(self) -> Sessions:
+        """Sessions of people who have signed in."""
+        from orgserver.store.signin.sessions import Sessions  # noqa: PLC0415  # as above
+
+        return Sessions(self.cursors, self.id, self.database.clock)
 
     async def take_in_rescued(self) -> set[RowId]:
         """Store the token answers that were left beside the database; the orgs that got one."""
@@ -149,20 +163,7 @@ async def open_store(
     orgs = Orgs(vault)
     rescue, wrapped_keys = RescueFiles(file, orgs), WrappedKeys(vault, keys.store_id)
     process_lock = ProcessLock(file, audit.process_id)
-    requests = Requests(keys.store_key, keys.store_id, database.clock)
-    sessions = Sessions(keys.store_key, keys.store_id, database.clock)
-    store = Store(
-        keys.store_id,
-        database,
-        orgs,
-        audit,
-        keys.store_key,
-        rescue,
-        wrapped_keys,
-        process_lock,
-        requests,
-        sessions,
-    )
+    store = Store(keys.store_id, database, orgs, audit, keys.store_key, rescue, wrapped_keys, process_lock)
     try:
         if keys.is_copy:
             await store.hold_copied(caller)

@@ -20,6 +20,8 @@ ONLY_FOR_SIGN_IN = (
     "orgserver.servers.signin",
     "orgserver.serving.http.people",
     "orgserver.serving.http.me.",
+    "orgserver.store.signin.requests",
+    "orgserver.store.signin.sessions",
 )
 
 
