@@ -109,7 +109,8 @@ class Visits:
 
 def find_nothing(pages: Pages) -> Reply:
     """For what is not there, and for what this person may not see."""
-    return pages.fail(404, "There is nothing here", "It may have ended meanwhile.", "Open /me on this server.")
+    text = "It has ended meanwhile, or it is not yours to see."
+    return pages.fail(404, "There is nothing here", text, "Open /me on this server.")
 
 
 def read_id(path: str, what: str, verb: str) -> str | None:

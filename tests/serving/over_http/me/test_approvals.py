@@ -61,7 +61,8 @@ async def test_a_person_who_has_just_signed_in_allows_what_they_asked_for(strict
     assert "Delete 1 Contact record in acme" in shown.text
     assert '"Lovelace"' in shown.text
     assert (answer.status, answer.headers["location"]) == (303, "/me")
-    assert "Allowed by ada." in (await ada.get()).text
+    assert "If you did not ask an agent for this" in shown.text
+    assert "Allowed by ada. Tell your agent to try again" in (await ada.get()).text
     (entry,) = await strict.app.audit_log.newest(EntryFilter(tool="approve"), 10)
     assert (entry.principal, entry.label, entry.transport, entry.action) == ("ada", "me", "http", "policy")
     agent = Caller(Principal("ada"), "http", session_id="0192")
@@ -135,6 +136,8 @@ async def test_an_admin_allows_for_others_and_nobody_else_sees_it(strict) -> Non
     assert stolen.status == 410
     assert answer.status == 303
     assert await approved_by(strict) == "grace"
+    assert "If you do not know that ada wants this" in shown.text
+    assert "The agent of ada may try again" in (await grace.get()).text
 
 
 async def test_a_yes_serves_once_and_a_second_says_so(strict) -> None:
