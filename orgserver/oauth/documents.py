@@ -147,9 +147,12 @@ def _direct(request: httpx.Request, url: CheckedUrl, address: str) -> None:
 
 async def _find_public_address(url: CheckedUrl) -> str:
     """An address of a host that is not this machine's or of the network around it; IssuerUnavailable for any other."""
-    addresses = await find_addresses(url.host, url.port)
+    try:
+        addresses = await find_addresses(url.host, url.port)
+    except (OSError, UnicodeError):  # told alike: strangers must not learn which names this network has
+        addresses = []
     if not addresses or not all(map(is_public, addresses)):
-        raise IssuerUnavailable(f"{url.host} is at an address that only this network can reach")
+        raise IssuerUnavailable(f"{url.host} has no address, or one that only this network can reach")
     return addresses[0]
 
 

@@ -399,8 +399,21 @@ async def test_a_name_that_is_at_home_here_opens_no_socket(
     resolve_to(monkeypatch, *addresses)
 
     reason = await reason_of(make_clients(store, PUBLIC), "https://app.example.com/client.json")
-    assert reason == "app.example.com is at an address that only this network can reach"
+    assert reason == "app.example.com has no address, or one that only this network can reach"
     assert places == []
+
+
+@pytest.mark.parametrize("error", [socket.gaierror(socket.EAI_NONAME, "no such host"), UnicodeError("label too long")])
+async def test_a_name_that_is_nowhere_is_told_like_one_of_this_network(
+    store: Store, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def resolve(_host: str, _port: int) -> list[str]:
+        raise error
+
+    monkeypatch.setattr(addresses_of_hosts, "resolve", resolve)
+
+    reason = await reason_of(make_clients(store, PUBLIC), "https://app.example.com/client.json")
+    assert reason == "app.example.com has no address, or one that only this network can reach"
 
 
 async def test_this_machine_is_read_from_only_by_a_server_that_is_on_it(
@@ -424,7 +437,7 @@ async def test_an_id_that_is_no_url_is_of_a_registered_client_or_of_none(clients
         ("https://169.254.169.254/latest/meta-data/", "the URL's host is an address, not a name"),
         ("https://localhost/client.json", "a client's id does not name this machine"),
         ("https://app.example.com:22/client.json", "a client's id names no port"),
-        ("https://app.example.com/c", "app.example.com is at an address that only this network can reach"),
+        ("https://app.example.com/c", "app.example.com has no address, or one that only this network can reach"),
     ],
 )
 async def test_people_read_why_and_it_is_on_record(
