@@ -41,7 +41,7 @@ def with_warnings(result: T, session: OrgSession) -> T:
     if usage is None and not session.masked:
         return result
     warnings = (*(() if usage is None else (usage,)), *masking_warnings(session.masked))
-    if not warnings or not isinstance(result, Created | Changed | Page | Record | SearchResult | Usage):
+    if not isinstance(result, Created | Changed | Page | Record | SearchResult | Usage):
         return result
     return replace(result, warnings=(*result.warnings, *warnings))
 

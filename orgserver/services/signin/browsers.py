@@ -26,8 +26,6 @@ from orgserver.store.signin.token_reader import TokenReader
 from orgserver.store.transaction import to_datetime
 
 Purpose = Literal["open", "approve"]
-LABEL = "me"
-"""Of the entries of what people do there."""
 
 
 @dataclass(frozen=True, slots=True)

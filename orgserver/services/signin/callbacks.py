@@ -21,7 +21,7 @@ from orgserver.oauth.provider.client import ProviderAnswer
 from orgserver.oauth.provider.refusals import AuthTimeMissing, GrantEnded, ProviderRefused, ProviderUnavailable
 from orgserver.services.people.auth_failures import AuthFailure, AuthFailures
 from orgserver.services.signin.authorization_server import AuthorizationServer
-from orgserver.services.signin.entries import SIGN_IN, record_in
+from orgserver.services.signin.entries import ME_LABEL, SIGN_IN, record_in
 from orgserver.services.signin.identities import PersonIdentities, Stranger, Suspended
 from orgserver.services.signin.options import SignInOptions
 from orgserver.services.signin.parameters import Parameters
@@ -245,7 +245,7 @@ class Callbacks:
             expires_at=tx.now + life_us,
         )
         facts = {"session": session_id, "issuer": person.subject.issuer, "subject": person.subject.subject}
-        record_in(tx, self._store.audit, principal.name, Action.KEY, SIGN_IN, facts=facts, label="me")
+        record_in(tx, self._store.audit, principal.name, Action.KEY, SIGN_IN, facts=facts, label=ME_LABEL)
         return MeSession(cookie, life_us // 1_000_000)
 
     async def _write(self, change: Callable[[Transaction], T]) -> T:

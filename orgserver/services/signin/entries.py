@@ -12,6 +12,8 @@ from orgserver.store.transaction import Transaction
 
 SIGN_IN, SIGN_OUT, REVOKE_SESSION = "sign-in", "sign-out", "revoke-session"
 """What did something, as entries name it."""
+ME_LABEL = "me"
+"""Of the entries of what people do at ``/me``."""
 
 
 def record_in(

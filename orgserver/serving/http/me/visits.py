@@ -12,7 +12,8 @@ from orgserver.model.orgs import Caller
 from orgserver.model.secret import Secret
 from orgserver.services.calls.access import Access
 from orgserver.services.people.auth_failures import AuthFailure, AuthFailures
-from orgserver.services.signin.browsers import LABEL, Browsers, BrowserSession
+from orgserver.services.signin.browsers import Browsers, BrowserSession
+from orgserver.services.signin.entries import ME_LABEL
 from orgserver.services.signin.options import ME_PATH
 from orgserver.services.signin.parameters import BadParameters, Parameters
 from orgserver.serving.http.door import Admitted
@@ -95,7 +96,7 @@ class Visits:
         exchange.principal = session.principal.name
         return Visit(
             session,
-            Caller(session.principal, "http", label=LABEL),
+            Caller(session.principal, "http", label=ME_LABEL),
             await self._access.has_role(session.principal, "admin"),
             await self._access.has_role(session.principal, "auditor"),
             self._browsers.make_csrf(CSRF, session.id, cookie),

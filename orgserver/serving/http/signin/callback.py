@@ -9,8 +9,9 @@ from starlette.types import Receive
 from orgserver.model.access.people import Person
 from orgserver.model.orgs import Caller
 from orgserver.model.secret import Secret
-from orgserver.services.signin.browsers import LABEL, Browsers
+from orgserver.services.signin.browsers import Browsers
 from orgserver.services.signin.callbacks import AwaitsConsent, Callbacks, Failure, FailureKind
+from orgserver.services.signin.entries import ME_LABEL
 from orgserver.services.signin.options import CONSENT_PATH, ME_PATH
 from orgserver.services.signin.parameters import BadParameters
 from orgserver.serving.http.door import Admitted
@@ -100,7 +101,7 @@ class CallbackEndpoint:
         """End the session that this browser had at /me before: nobody has its cookie any more."""
         session = await self._browsers.find(cookie)
         if session is not None:
-            await self._browsers.end(session, Caller(session.principal, "http", label=LABEL))
+            await self._browsers.end(session, Caller(session.principal, "http", label=ME_LABEL))
 
 
 def fail(pages: Pages, failure: Failure) -> Reply:
