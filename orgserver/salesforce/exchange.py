@@ -1,6 +1,7 @@
 """One request sent once, and its reply read, in a bounded part of our memory.
 
 What went wrong is told by how far the request is proven to have come.
+
 A reply is counted as it grows: above 256 KiB it needs one of the places for middle-sized replies, above 2 MiB one of
 those for large ones, and whoever finds none waits with the rest unread, so that it stays with the sender. An org has
 fewer places than there are, and waits for its own first: one that sends nothing but large replies, or a byte a second,
@@ -15,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -31,7 +31,7 @@ from orgserver.salesforce.protocol import bodies
 from orgserver.salesforce.protocol.json_values import TooCostly
 from orgserver.salesforce.protocol.large_containers import LargeContainers
 from orgserver.salesforce.protocol.messages import Reply, read_date
-from orgserver.salesforce.reply_reading import ReadingPlace, work_and_free
+from orgserver.salesforce.reply_reading import ReadingPlace, Rests, work_and_free
 
 T = TypeVar("T")
 ReadBody = Callable[[int, Mapping[str, str], bytes, str], Any]
@@ -45,8 +45,6 @@ _MIDDLE_OF_ORG, _LARGE_OF_ORG = 2, 1
 _SMALL_READ, _SMALL_READ_OF_ORG = 2, 1
 _PAUSE = 0.002
 """Between 256 KiB of a large reply and the next, for other calls: 128 MB/s are more than any org sends."""
-_WORK, _RESTS, _LONGEST_REST = 0.001, 4.0, 0.02
-"""A thread that reads rests when it has worked so long, for so many times as long, and how long at most."""
 _OK = 200
 _REQUEST_ID = 100
 """Characters of one that are kept."""
@@ -104,23 +102,6 @@ class ReplyTooLarge(Exception):
     """The reply came, and is more than we take in."""
 
 
-class _Rests:
-    """Lets others go on while a thread reads, if there are any: it takes the interpreter from them with each step."""
-
-    def __init__(self, memory: ReplyMemory) -> None:
-        self._memory = memory
-        self._began: float | None = None
-
-    def __call__(self) -> None:
-        """Rest, after enough work; by the processor's time of this thread."""
-        now = time.thread_time()
-        worked = now - self._began if self._began is not None else 0.0
-        if worked > _WORK and self._memory.calls > 1:
-            time.sleep(min(worked * _RESTS, _LONGEST_REST))
-        if self._began is None or worked > _WORK:
-            self._began = now
-
-
 class OrgReplyMemory(msgspec.Struct):
     """The places of one org."""
 
@@ -161,7 +142,8 @@ class Reservation:
 
     def rests(self) -> Callable[[], None]:
         """What a thread calls between the steps of its reading."""
-        return _Rests(self._all)
+        memory = self._all
+        return Rests(lambda: memory.calls > 1)
 
     async def grow(self, size: int) -> None:
         """Take what a reply of so many bytes needs; waits until there is room."""

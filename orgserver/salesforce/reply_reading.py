@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from collections.abc import Callable
 from typing import Literal, TypeVar
 
 from orgserver.salesforce.protocol.large_containers import LargeContainers, Rest
 
 T = TypeVar("T")
+_WORK, _RESTS, _LONGEST_REST = 0.001, 4.0, 0.02
+"""A thread that reads rests when it has worked so long, for so many times as long, and how long at most."""
 
 
 class ReadingPlace(asyncio.Semaphore):
@@ -34,6 +37,23 @@ class ReadingPlace(asyncio.Semaphore):
         if self._collects:
             gc.enable()
         super().release()
+
+
+class Rests:
+    """Lets others go on while a thread reads, if there are any: it takes the interpreter from them with each step."""
+
+    def __init__(self, has_others: Callable[[], bool]) -> None:
+        self._has_others = has_others
+        self._began: float | None = None
+
+    def __call__(self) -> None:
+        """Rest, after enough work; by the processor's time of this thread."""
+        now = time.thread_time()
+        worked = now - self._began if self._began is not None else 0.0
+        if worked > _WORK and self._has_others():
+            time.sleep(min(worked * _RESTS, _LONGEST_REST))
+        if self._began is None or worked > _WORK:
+            self._began = now
 
 
 def work_and_free(works: list[Callable[[], T]], results: list[T], containers: LargeContainers, rest: Rest) -> None:

@@ -62,9 +62,9 @@ async def send(client: SalesforceClient, org: Upstream, request: Request = READ,
 def count_blocks_at_rests(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many blocks of memory are taken at each rest of a thread that reads, which then rests at each step."""
     blocks = list[int]()
-    monkeypatch.setattr("orgserver.salesforce.exchange._WORK", -1.0)
+    monkeypatch.setattr("orgserver.salesforce.reply_reading._WORK", -1.0)
     monkeypatch.setattr(
-        "orgserver.salesforce.exchange.time.sleep", lambda _seconds: blocks.append(sys.getallocatedblocks())
+        "orgserver.salesforce.reply_reading.time.sleep", lambda _seconds: blocks.append(sys.getallocatedblocks())
     )
     return blocks
 
@@ -290,7 +290,7 @@ async def test_who_reads_a_large_reply_rests_while_other_calls_are_under_way_and
 ) -> None:
     content = b"[" + b"[1]," * 100_000 + b"1]"
     rests = list[float]()
-    monkeypatch.setattr("orgserver.salesforce.exchange.time.sleep", rests.append)
+    monkeypatch.setattr("orgserver.salesforce.reply_reading.time.sleep", rests.append)
 
     async def read(calls: int) -> None:
         with reserving(ReplyMemory(calls=calls), OrgReplyMemory()) as reservation:
