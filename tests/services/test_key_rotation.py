@@ -168,6 +168,8 @@ def test_every_column_that_is_sealed_under_a_data_key_is_known_to_reseal() -> No
         ("audit_head", "hash"), ("audit_head", "sealed"), ("audit_events", "canonical"), ("audit_events", "hash"),
         ("audit_events", "mac"), ("audit_checkpoints", "hash"), ("kept_values", "salt"), ("audit_base", "hash"), ("approvals", "digest"),
         ("one_time_codes", "sealed"), ("idempotency", "key_digest"), ("idempotency", "arguments_digest"), ("describes", "body"), ("api_keys", "digest"),
+        ("signin_requests", "state_digest"), ("signin_requests", "browser_digest"), ("signin_requests", "sealed"),
+        ("signin_sessions", "cookie_digest"), ("signin_sessions", "provider_token"), ("signin_tokens", "digest"),
     }  # fmt: skip
     binary = {
         (table.name, column.name)

@@ -22,6 +22,8 @@ from tests.serving.over_http.signin.oauth_client import Connector
 from tests.serving.over_http.signin.test_client_documents import Web
 from tests.serving.over_http.signin.walk import HERE, settings_of
 
+pytestmark = pytest.mark.usefixtures("_as_many_requests_as_a_test_likes")
+
 LIST = ("salesforce_list_contacts", {"org": "acme"})
 CREATE = ("salesforce_create_contact", {"org": "acme", "data": {"LastName": "Walker"}})
 ALL = ["orgs:read", "orgs:write", "orgs:delete"]

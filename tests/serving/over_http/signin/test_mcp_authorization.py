@@ -4,12 +4,15 @@ import json
 from urllib.parse import urlsplit
 
 import httpx2
+import pytest
 
 from orgserver.app import App
 from orgserver.model.audit import EntryFilter
 from orgserver.sandbox.server import Sandbox
 from tests.serving.over_http.signin.test_rfc6750 import call, read_challenge
 from tests.serving.over_http.signin.walk import HERE, Walk, browsing, read_answer, register
+
+pytestmark = pytest.mark.usefixtures("_as_many_requests_as_a_test_likes")
 
 OUT_OF_BOUNDS = ("https://evil.example/callback", "http://evil.example/callback", "http://127.0.0.1/other", "app:/cb")
 

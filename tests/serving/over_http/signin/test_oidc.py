@@ -16,6 +16,8 @@ from tests.provider.running import RunningProvider, running_provider
 from .composed import URL, Walk, walking
 from .world import CALLBACK, parse
 
+pytestmark = pytest.mark.usefixtures("_as_many_requests_as_a_test_likes")
+
 
 @pytest.fixture(scope="module")
 def process() -> Iterator[RunningProvider]:

@@ -12,6 +12,8 @@ from orgserver.model.audit import EntryFilter
 from tests.conftest import Clock
 from tests.serving.over_http.signin.walk import HERE, Walk
 
+pytestmark = pytest.mark.usefixtures("_as_many_requests_as_a_test_likes")
+
 LIST = {"name": "salesforce_list_contacts", "arguments": {"org": "acme"}}
 CREATE = {"name": "salesforce_create_contact", "arguments": {"org": "acme", "data": {"LastName": "Walker"}}}
 _ATTRIBUTE = re.compile(r'([a-z_]+)="([^"]*)"')

@@ -1,8 +1,12 @@
 """The whole way of a person: from a client's first request to a tool's answer, over real HTTP."""
 
+import pytest
+
 from orgserver.app import App
 from orgserver.model.audit import EntryFilter
 from tests.serving.over_http.signin.walk import Walk
+
+pytestmark = pytest.mark.usefixtures("_as_many_requests_as_a_test_likes")
 
 
 async def test_a_person_comes_from_connect_to_a_first_call(walk: Walk, app: App) -> None:
