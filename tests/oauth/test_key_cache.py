@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-from orgserver.oauth import key_cache
 from orgserver.oauth.key_cache import FRESH_SECONDS, LONGEST_SECONDS, UNKNOWN_KEY_SECONDS, KeyCache
 from orgserver.oauth.key_sets import MAX_KEYS, KeySet, read_key_set
 from orgserver.oauth.refusals import IssuerUnavailable
@@ -30,8 +29,8 @@ class Source:
 
     async def finish_loading(self) -> None:
         """Wait until nothing is being asked any more."""
-        if self.cache._loading is not None:
-            await self.cache._loading
+        if self.cache._loading.task is not None:
+            await self.cache._loading.task
 
     async def has(self, key_id: str) -> bool:
         return await self.cache.find(key_id, "RS256") is not None
@@ -98,7 +97,7 @@ async def test_an_issuer_that_is_away_is_asked_ever_more_seldom_and_its_keys_las
 
 
 async def test_an_issuer_that_drips_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(key_cache, "LOAD_SECONDS", 0.05)
+    monkeypatch.setattr("orgserver.oauth.loading.LOAD_SECONDS", 0.05)
 
     async def fetch() -> KeySet:
         await asyncio.sleep(60)

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from orgserver.model.text import escape_text
 from orgserver.oauth.documents import DocumentFetcher
+from orgserver.oauth.loading import Loading, LoadingTexts
 from orgserver.oauth.provider.refusals import ProviderUnavailable
 from orgserver.oauth.refusals import IssuerUnavailable
 from orgserver.oauth.urls import CheckedUrl, check_endpoint_url, find_openid_urls
 
-logger = logging.getLogger("orgserver.oauth")
-
 FRESH_SECONDS = 600.0
-LOAD_SECONDS = 10.0
-"""For all of its well-known addresses."""
-_MOST_BACK_OFF = 60.0
 _LONGEST = 200
 """Characters of a document's text that are repeated."""
 
@@ -77,62 +72,28 @@ class MetadataCache:
     def __init__(
         self, fetcher: DocumentFetcher, issuer: str, url: CheckedUrl, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._fetcher = fetcher
-        self._issuer = issuer
-        self._url = url
-        self._clock = clock
-        self._metadata: ProviderMetadata | None = None
-        self._read_at = self._ask_not_before = clock()
-        self._failures = 0
-        self._reason = "the provider has not been asked yet"
-        self._loading: asyncio.Task[None] | None = None
+        texts = LoadingTexts(
+            trouble="the identity provider of sign-in cannot be used",
+            relief="the identity provider of sign-in can be used again",
+            late=f"{issuer} did not tell its metadata",
+            unforeseen="the metadata could not be read",
+        )
+        fetch = partial(_fetch_metadata, fetcher, issuer, url)
+        self._loading = Loading(fetch, clock, texts, "the provider has not been asked yet")
 
     async def load(self) -> ProviderMetadata:
         """The metadata; ProviderUnavailable with the reason. What is older than ten minutes counts for nothing."""
-        if self._fresh() is None:
-            await self._ask()
-        metadata = self._fresh()
+        if self._loading.value_within(FRESH_SECONDS) is None:
+            await self._loading.ask()
+        metadata = self._loading.value_within(FRESH_SECONDS)
         if metadata is None:
-            raise ProviderUnavailable(self._reason, max(0.0, self._ask_not_before - self._clock()))
+            error = self._loading.make_error()
+            raise ProviderUnavailable(error.reason, error.retry_after)
         return metadata
 
     async def aclose(self) -> None:
         """Ask no more."""
-        if self._loading is not None:
-            self._loading.cancel()
-            await asyncio.gather(self._loading, return_exceptions=True)
-
-    def _fresh(self) -> ProviderMetadata | None:
-        return self._metadata if self._clock() - self._read_at <= FRESH_SECONDS else None
-
-    async def _ask(self) -> None:
-        """Ask the provider, or wait for whoever asks it already; nothing where it is not to be asked again yet."""
-        if self._loading is None and self._clock() >= self._ask_not_before:
-            self._loading = asyncio.create_task(self._run())
-        if self._loading is not None:
-            await asyncio.shield(self._loading)
-
-    async def _run(self) -> None:
-        try:
-            async with asyncio.timeout(LOAD_SECONDS):
-                self._metadata = await _fetch_metadata(self._fetcher, self._issuer, self._url)
-        except IssuerUnavailable as error:
-            self._fail(error.reason)
-        except TimeoutError:
-            self._fail(f"{self._issuer} did not tell its metadata within {LOAD_SECONDS:g} s")
-        except Exception:
-            logger.exception("the identity provider's metadata could not be read, in a way that is not foreseen")
-            self._fail("the metadata could not be read")
-        else:
-            self._failures, self._read_at = 0, self._clock()
-        finally:
-            self._loading = None
-
-    def _fail(self, reason: str) -> None:
-        self._failures += 1
-        self._reason = reason
-        self._ask_not_before = self._clock() + min(2.0 ** (self._failures - 1), _MOST_BACK_OFF)
-        logger.warning("the identity provider of sign-in cannot be used: %s", reason)
+        await self._loading.aclose()
 
 
 async def _fetch_metadata(fetcher: DocumentFetcher, issuer: str, url: CheckedUrl) -> ProviderMetadata:
