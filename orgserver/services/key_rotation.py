@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.errors import StoreBusy
@@ -43,7 +44,7 @@ class Rotated:
     usage: Mapping[str, int]
     """Values under each key now, by key id."""
     unreadable: tuple[str, ...]
-    """Orgs whose data key no key of the ring opens: they were left as they are."""
+    """Orgs, or ``sign-ins``, whose data key no key of the ring opens: they were left as they are."""
     source: str
     seconds: float
 
@@ -159,7 +160,8 @@ class MasterKeys:
         while left := await retry_behind(lambda: self._left(work)):
             work.total = work.moved + left
             await self._pass(work)
-        work.moved += await self._store.database.write(lambda tx: self._wrapped_keys.move_store_in(tx, work.to))
+        move = partial(self._wrapped_keys.move_store_in, to=work.to, reseal=work.reseal)
+        work.moved += await self._store.database.write(move)
 
     async def _left(self, work: _Work) -> int:
         async with self._store.database.reading() as connection:
@@ -188,7 +190,7 @@ class MasterKeys:
             return ()
         async with self._store.database.reading() as connection:
             catalog = await self._store.orgs.catalog(connection)
-        names = {str(org.row_id): alias for alias, org in catalog.by_alias.items()}
+        names = {str(org.row_id): alias for alias, org in catalog.by_alias.items()} | {self._store.id: "sign-ins"}
         return tuple(sorted(names.get(owner, owner) for owner in owners))
 
 

@@ -39,6 +39,7 @@ from orgserver.vault.signed_notes import Signer
 
 if TYPE_CHECKING:
     from orgserver.store.signin.requests import Requests
+    from orgserver.store.signin.sealing import SealingKey
     from orgserver.store.signin.sessions import Sessions
 
 logger = logging.getLogger("orgserver.store")
@@ -77,14 +78,19 @@ class Store:
         """Sign-ins under way."""
         from orgserver.store.signin.requests import Requests  # noqa: PLC0415  # no server on stdio needs it
 
-        return Requests(self.cursors, self.id, self.database.clock)
+        return Requests(self._sealing_key(), self.database.clock)
 
     @property
     def signin_sessions(self) -> Sessions:
         """Sessions of people who have signed in."""
         from orgserver.store.signin.sessions import Sessions  # noqa: PLC0415  # as above
 
-        return Sessions(self.cursors, self.id, self.database.clock)
+        return Sessions(self._sealing_key(), self.database.clock)
+
+    def _sealing_key(self) -> SealingKey:
+        from orgserver.store.signin.sealing import SealingKey  # noqa: PLC0415  # as above
+
+        return SealingKey(self.wrapped_keys.vault, self.id)
 
     async def take_in_rescued(self) -> set[RowId]:
         """Store the token answers that were left beside the database; the orgs that got one."""

@@ -25,7 +25,7 @@ store = Table(
     Column("store_id", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("canary", LargeBinary, nullable=False),  # a known text, so that a wrong master key is noticed at start
-    Column("store_key", LargeBinary, nullable=False),  # wrapped: cursors
+    Column("store_key", LargeBinary, nullable=False),  # wrapped: cursors, forms at /me; nothing that lasts
     Column("audit_key", LargeBinary, nullable=False),  # wrapped: MACs and the sealed head
     Column("signing_key", LargeBinary),  # wrapped: the seed of the Ed25519 key that signs checkpoints
     Column("copied_at", BigInteger),  # this file is a backup's: its refresh tokens may have been rotated since
@@ -89,7 +89,9 @@ describes = Table(
 data_keys = Table(
     "data_keys",
     metadata,
-    Column("owner", Text, primary_key=True),  # the row id of an org, or of an org being enrolled
+    Column(
+        "owner", Text, primary_key=True
+    ),  # row id of an org, also of one being enrolled; the store's id for sign-ins
     Column("wrapped", LargeBinary, nullable=False),
 )
 

@@ -22,17 +22,19 @@ from typing import Any
 
 from sqlalchemy import select
 
-from orgserver.app import open_app
+from orgserver.app import App, open_app
 from orgserver.cli.orgs.pretend_orgs import register
 from orgserver.config import read_settings
-from orgserver.model.errors import KeyProblem
+from orgserver.model.errors import KeyProblem, StoreError
 from orgserver.model.names import RowId
 from orgserver.sandbox.server import Sandbox
 from orgserver.store import tables
 from tests.bench.stores import fill
+from tests.store.signin.world import World
 
 BOUND_SECONDS = 10.0
 IN_FLIGHT = 2
+SIGN_INS = 50
 _SECONDS = 120
 _EXPIRY_SECONDS = 5
 _INITIALIZE = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "r", "version": "1"}}
@@ -54,6 +56,7 @@ class Figures:
     reuses: int = 0
     failed: list[str] = field(default_factory=list)
     slowest_ms: float = 0
+    sign_ins: int = 0
     unreadable: int = 0
     left_under_old_keys: int = 0
 
@@ -67,7 +70,30 @@ class Figures:
         return found + ([f"a rotation took {slow:.1f} s"] if slow > bound else [])
 
 
-async def unreadable(home: Path, numbers: dict[RowId, int]) -> tuple[int, dict[str, int]]:
+async def sign_in(app: App, count: int) -> dict[str, str]:
+    """People who are signed in: the token that the provider gave, by session."""
+    world = World(app.store)
+    await world.add_people("ada")
+    return {await world.sign_in(f"state {each}", token=f"prt-{each}"): f"prt-{each}" for each in range(count)}
+
+
+async def unreadable_tokens(app: App, provider_tokens: dict[str, str]) -> int:
+    """How many of the provider's tokens do not open."""
+    bad = 0
+    for session_id, text in provider_tokens.items():
+        try:
+            token = await app.store.database.write(
+                lambda tx, of=session_id: app.store.signin_sessions.open_provider_token_in(tx, of)
+            )
+        except (KeyProblem, StoreError):
+            token = None
+        bad += token is None or token.reveal() != text
+    return bad
+
+
+async def unreadable(
+    home: Path, numbers: dict[RowId, int], provider_tokens: dict[str, str]
+) -> tuple[int, dict[str, int]]:
     """Read every value as a new process would: how many do not open, and the users of each key."""
     async with open_app(read_settings({"home": home}, {})) as app:
         keys, orgs = tables.data_keys, app.store.orgs
@@ -87,7 +113,7 @@ async def unreadable(home: Path, numbers: dict[RowId, int]) -> tuple[int, dict[s
             secrets = (read.client_secret, read.refresh_token, read.private_key, access.token)
             names = ("client-secret", "refresh-token", "private-key", "access-token")
             bad += sum(s is None or s.reveal() != f"{name}-{number}" for name, s in zip(names, secrets, strict=True))
-        return bad, await app.keys.usage()
+        return bad + await unreadable_tokens(app, provider_tokens), await app.keys.usage()
 
 
 class Server:
@@ -245,6 +271,8 @@ async def run(home: Path, *, orgs: int, number: int, kills: int, seed: int) -> F
         async with open_app(read_settings({"home": home}, {})) as app:
             await register(app, sandbox)
             numbers = await fill(app, orgs)
+            tokens = await sign_in(app, SIGN_INS)
+        figures.sign_ins = len(tokens)
         figures.build_seconds = time.perf_counter() - started
         expiring = asyncio.create_task(expire(sandbox))
         async with servers(home, number, [org.alias for org in sandbox.orgs], figures):
@@ -255,7 +283,7 @@ async def run(home: Path, *, orgs: int, number: int, kills: int, seed: int) -> F
                     longest - 2 * figures.reseal_seconds if chance.random() < 0.8 else 0
                 )  # most in the work itself
                 await killed(home, chance.uniform(max(earliest, 0.1), longest), *options)
-                bad, usage = await unreadable(home, numbers)
+                bad, usage = await unreadable(home, numbers, tokens)
                 figures.kills += 1
                 figures.kills_in_the_middle += sum(count > 0 for count in usage.values()) > 1
                 figures.unreadable += bad
@@ -263,7 +291,7 @@ async def run(home: Path, *, orgs: int, number: int, kills: int, seed: int) -> F
         expiring.cancel()
         figures.refreshes = sum(org.counters.refreshes for org in sandbox.orgs)
         figures.reuses = sum(org.counters.reuses for org in sandbox.orgs)
-        bad, usage = await unreadable(home, numbers)
+        bad, usage = await unreadable(home, numbers, tokens)
         figures.unreadable += bad
         figures.left_under_old_keys = sum(count for key, count in usage.items() if key != last["key"])
     return figures

@@ -162,6 +162,7 @@ async def test_what_was_sealed_under_the_old_data_key_no_longer_opens_with_the_o
 
 
 def test_every_column_that_is_sealed_under_a_data_key_is_known_to_reseal() -> None:
+    """Those of sign-ins are sealed anew by ``store.signin.sealing``, which has tests of its own."""
     known = {(sealed.name, column) for sealed in SEALED for column in sealed.columns}
     plain = {
         ("store", "canary"), ("store", "store_key"), ("store", "audit_key"), ("store", "signing_key"), ("data_keys", "wrapped"),

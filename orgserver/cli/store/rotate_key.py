@@ -66,7 +66,11 @@ def lines_of(rotation: Rotated) -> list[str]:
     counts = f"{rotation.moved:,} values moved in {rotation.seconds:.1f} s"
     lines = [f"Everything is under key {rotation.key} now ({origin}): {counts}."]
     if rotation.resealed:
-        lines.append("Every org has a new data key, and its secrets were sealed anew with it.")
+        lines.append("Every org and sign-in has a new data key, and its secrets were sealed anew with it.")
+        lines.append(
+            "Restart the servers: those that run still seal cursors, and mark forms at /me, with the store's key of "
+            "before. The log's keys stay, or it would not verify."
+        )
     return lines + _leftover(rotation.key, rotation.usage, rotation.source)
 
 

@@ -128,6 +128,12 @@ async def left_behind(store: Store, orgs: Sequence[Org]) -> list[Finding]:
         text = f"{_per_org(strays.lost, aliases)}: their key is gone, and nothing opens them any more"
         todo = "those changes cannot be undone; have the requests made again; audit erase lets go of the values"
         findings.append(Finding("sealed values", "warning", text, todo))
+    if strays.sign_ins:
+        text = f"{strays.sign_ins:,} sign-ins and sessions: under another key than that of sign-ins, nothing opens them"
+        todo = (
+            "they end at their next refresh, and those people sign in again; whom it does not concern notices nothing"
+        )
+        findings.append(Finding("sealed values", "warning", text, todo))
     return findings
 
 

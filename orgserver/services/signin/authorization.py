@@ -19,6 +19,7 @@ from orgserver.services.signin.options import SignInOptions
 from orgserver.services.signin.parameters import Parameters
 from orgserver.store.session import Store
 from orgserver.store.signin.requests import SignInRequest
+from orgserver.vault.ring import retry_behind
 
 _BYTES = 32
 """Of a state, a nonce and a verifier: 256 bits."""
@@ -143,7 +144,8 @@ async def begin_sign_in(store: Store, provider: ProviderUrls, request: SignInReq
         offline=request.kind == "client",
     )
     digests = digest_text(state), digest_text(browser.reveal())
-    has_begun = await store.database.write(lambda tx: store.signin_requests.add_in(tx, request, *digests))
+    requests = store.signin_requests
+    has_begun = await retry_behind(lambda: store.database.write(lambda tx: requests.add_in(tx, request, *digests)))
     return url if has_begun else None
 
 

@@ -35,6 +35,7 @@ from orgserver.store.signin.sessions import CODE_US
 from orgserver.store.signin.tokens import StoredToken
 from orgserver.store.transaction import Transaction
 from orgserver.vault.keys import Unsealable
+from orgserver.vault.ring import retry_behind
 
 PROVIDER_ENDED = "the provider ended it"
 PROVIDER_NOT_BELIEVED = "the provider's answer is not to be believed"
@@ -98,13 +99,13 @@ class AuthorizationServer:
         elif request.payload.grant_type == "refresh_token":
             result = await self._finish_anyhow(self._refresh(request))
         else:
-            result = await self._store.database.write(partial(self._exchange_in, request=request))
+            result = await self._write(partial(self._exchange_in, request=request))
         return await self._record(result, source)
 
     async def answer_revocation(self, parameters: Parameters, source: str) -> OAuthAnswer:
         """End what a token is of, for its own client."""
         request = FormRequest("POST", self._options.url, parameters)
-        return await self._record(await self._store.database.write(partial(self._revoke_in, request=request)), source)
+        return await self._record(await self._write(partial(self._revoke_in, request=request)), source)
 
     async def close(self) -> None:
         """Wait for refreshes under way: a provider's new token must reach the store."""
@@ -146,7 +147,7 @@ class AuthorizationServer:
 
     async def _refresh(self, request: FormRequest) -> _Result:
         attempt = new_id()
-        pending = await self._store.database.write(partial(self._refresh_in, request=request, attempt=attempt))
+        pending = await self._write(partial(self._refresh_in, request=request, attempt=attempt))
         if isinstance(pending, _Result):
             return pending
         try:
@@ -169,13 +170,16 @@ class AuthorizationServer:
         )
         return _Result(answer, principal, "PROVIDER_UNAVAILABLE", error.reason)
 
+    async def _write(self, change: Callable[[Transaction], T]) -> T:
+        return await retry_behind(lambda: self._store.database.write(change))
+
     async def _write_surely(self, change: Callable[[Transaction], T]) -> T:
         """Write what nobody could find out again, also where the store is busy for a while."""
         for _ in range(TRIES - 1):
             with suppress(StoreError):
-                return await self._store.database.write(change)
+                return await self._write(change)
             await asyncio.sleep(PAUSE_SECONDS)
-        return await self._store.database.write(change)
+        return await self._write(change)
 
     def _exchange_in(self, tx: Transaction, request: FormRequest) -> _Result:
         issuance, server = self._serve(tx, new_id())

@@ -28,6 +28,7 @@ from orgserver.services.signin.parameters import Parameters
 from orgserver.store.session import Store
 from orgserver.store.signin.requests import RequestRefusal, SignInRequest
 from orgserver.store.transaction import Transaction
+from orgserver.vault.ring import retry_behind
 
 T = TypeVar("T")
 _HOUR_US = 3_600 * 1_000_000
@@ -249,7 +250,7 @@ class Callbacks:
         return MeSession(cookie, life_us // 1_000_000)
 
     async def _write(self, change: Callable[[Transaction], T]) -> T:
-        return await self._store.database.write(change)
+        return await retry_behind(lambda: self._store.database.write(change))
 
 
 def _describe_error(error: str | None) -> str:

@@ -26,6 +26,7 @@ from orgserver.store.signin import clients
 from orgserver.store.signin.requests import RequestRefusal, SignInRequest
 from orgserver.store.signin.rows import Session
 from orgserver.store.transaction import Transaction
+from orgserver.vault.ring import retry_behind
 
 MOST_ORGS = 20
 """Shown by name."""
@@ -58,6 +59,9 @@ class Consents:
 
     async def find(self, request_id: str, browser: Secret | None) -> ConsentView | FailureKind:
         """What is to be asked in this browser; or why nothing is."""
+        return await retry_behind(lambda: self._find(request_id, browser))
+
+    async def _find(self, request_id: str, browser: Secret | None) -> ConsentView | FailureKind:
         async with self._store.database.reading() as connection:
             request = await self._requests.find(connection, request_id, _digest(browser))
             if isinstance(request, RequestRefusal):
@@ -104,7 +108,7 @@ class Consents:
             self._record_in(tx, narrowed, view.client, session_id, Outcome.SUCCEEDED)
             return self._server.issue_code_in(tx, narrowed, session_id)
 
-        return await self._store.database.write(allow_in)
+        return await retry_behind(lambda: self._store.database.write(allow_in))
 
     async def deny(self, view: ConsentView, browser: Secret) -> str | FailureKind:
         """Take a no; where the browser goes with it."""
@@ -116,7 +120,7 @@ class Consents:
             self._record_in(tx, request, view.client, None, Outcome.DENIED)
             return self._server.deny(request)
 
-        return await self._store.database.write(deny_in)
+        return await retry_behind(lambda: self._store.database.write(deny_in))
 
     def _record_in(
         self, tx: Transaction, request: SignInRequest, client: OAuthClient, session_id: str | None, outcome: Outcome

@@ -30,8 +30,10 @@ from orgserver.vault.ring import Vault
 
 T = TypeVar("T")
 ORG = "org"
-"""The purpose of the data keys of orgs and of orgs being enrolled."""
+"""The purpose of data keys: of orgs, of orgs being enrolled, and of sign-ins."""
 _STORE_KEYS = {"store_key": "store", "audit_key": "audit", "signing_key": "signing"}
+_RENEWED = frozenset({"store_key"})
+"""Of these, what a rotation with new data keys makes anew."""
 
 _PAGE = select(tables.data_keys.c.owner, tables.data_keys.c.wrapped).order_by(tables.data_keys.c.owner)
 _WRAP = PreparedStatement(
@@ -103,6 +105,8 @@ class Strays:
     recoverable: Mapping[str, int]
     """Those whose key is still known: a rotation with ``--reseal`` moves them."""
     lost: Mapping[str, int]
+    sign_ins: int = 0
+    """Sign-ins and sessions whose secrets are sealed under another key than theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +164,12 @@ class WrappedKeys:
                     continue
                 known = key.before is not None and key.before.id == bytes(identifier)
                 (recoverable if known else lost)[row_id] += number
-        return Strays(recoverable, lost)
+        return Strays(recoverable, lost, await self._count_stray_sign_ins(connection, keys.get(self._store_id)))
+
+    async def _count_stray_sign_ins(self, connection: AsyncConnection, key: Key | None) -> int:
+        from orgserver.store.signin import sealing  # noqa: PLC0415  # no server on stdio needs it
+
+        return await sealing.count_strays(connection, key.id if key is not None else None)
 
     async def left(self, connection: AsyncConnection, to: Key, *, reseal: bool) -> int:
         """Count the data keys that are still to be moved."""
@@ -168,7 +177,10 @@ class WrappedKeys:
         return sum(self._is_left(row.owner, row.wrapped, to, reseal=reseal) for row in data_keys)
 
     def move_in(self, tx: Transaction, to: Key, after: str, limit: int, *, reseal: bool) -> Page:
-        """Move a page of data keys under a master key; with ``reseal`` every org gets a new data key too."""
+        """Move a page of data keys under a master key; with ``reseal`` every owner gets a new data key too.
+
+        An owner is an org, or the store: the latter's data key is that of sign-ins, and all of them are one page.
+        """
         page = tx.connection.execute(_PAGE.where(tables.data_keys.c.owner > after).limit(limit)).all()
         moved: dict[str, tuple[DataKey, DataKey]] = {}
         unreadable: list[str] = []
@@ -184,6 +196,8 @@ class WrappedKeys:
             _WRAP.run(tx.connection, *(_row(owner, new, to) for owner, (_, new) in moved.items()))
         if moved and reseal:
             _reseal(tx, moved, page[0].owner, page[-1].owner)
+            if self._store_id in moved:
+                self._reseal_sign_ins(tx, *moved[self._store_id])
         return Page(page[-1].owner if page else None, len(moved), tuple(unreadable))
 
     def _is_left(self, owner: str, wrapped: bytes, to: Key, *, reseal: bool) -> bool:
@@ -192,27 +206,37 @@ class WrappedKeys:
         except Unsealable:
             return False  # it stays as it is
 
-    def _change(self, owner: str, wrapped: bytes, to: Key, *, reseal: bool) -> tuple[DataKey, DataKey] | None:
+    def _change(
+        self, owner: str, wrapped: bytes, to: Key, *, reseal: bool, purpose: str = ORG
+    ) -> tuple[DataKey, DataKey] | None:
         """An owner's data key as it is and as it shall be; None if nothing is left to do."""
         there = key_id(wrapped) == to.id
         if there and not reseal:
             return None
-        key = self.vault.data_key(wrapped, owner, ORG)
+        key = self.vault.data_key(wrapped, owner, purpose)
         if reseal and key.made_under != to.id:
             return key, key.successor(to)
         return None if there else (key, key)
 
-    def move_store_in(self, tx: Transaction, to: Key) -> int:
+    def _reseal_sign_ins(self, tx: Transaction, old: DataKey, new: DataKey) -> None:
+        from orgserver.store.signin import sealing  # noqa: PLC0415  # as above
+
+        sealing.reseal_in(tx, self._store_id, old, new)
+
+    def move_store_in(self, tx: Transaction, to: Key, *, reseal: bool) -> int:
         """Move what is the store's own: its keys, its canary, and the secret of its one-time codes.
 
-        The keys stay what they are, or old MACs would not verify.
+        The log's keys stay what they are, or old MACs would not verify. With ``reseal`` that of cursors and forms is a
+        new one; nothing that lasts is sealed under it.
         """
         row = tx.connection.execute(select(tables.store)).one()
         moved: dict[str, bytes] = {}
         for column, purpose in _STORE_KEYS.items():
             value: bytes = getattr(row, column)
-            if key_id(value) != to.id:
-                moved[column] = self.vault.data_key(value, self._store_id, purpose).wrapped(to, self._store_id, purpose)
+            is_renewed = reseal and column in _RENEWED
+            change = self._change(self._store_id, value, to, reseal=is_renewed, purpose=purpose)
+            if change is not None:
+                moved[column] = change[1].wrapped(to, self._store_id, purpose)
         if key_id(row.canary) != to.id:
             where = canary_context(self._store_id)
             moved["canary"] = to.seal(self.vault.open(row.canary, where), where)

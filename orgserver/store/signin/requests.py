@@ -1,13 +1,13 @@
 """Sign-ins that have begun and are not over: at the provider, with its answer, at the question of consent.
 
-Each is bound to the browser that began it. What is secret of it is sealed for its row and its stage, so that a row of
-an earlier stage that is put back does not open.
+Each is bound to the browser that began it. What is secret of it is sealed for its row, its stage and all that the row
+says: one of an earlier stage that is put back does not open, nor one that another hand has changed.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Literal
@@ -18,8 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from orgserver.model.access.principals import Subject
 from orgserver.model.secret import Secret
 from orgserver.store.signin import tables
+from orgserver.store.signin.sealing import SealingKey, make_request_context
 from orgserver.store.transaction import Transaction
-from orgserver.vault.keys import Context, Key, Unsealable
+from orgserver.vault.keys import Key, Unsealable
 
 Stage = Literal["provider", "exchange", "consent"]
 LIFE_US = 10 * 60 * 1_000_000
@@ -77,9 +78,8 @@ class RequestRefusal(Enum):
 class Requests:
     """Reads, writes and opens them. Methods ``…_in`` are changes for the writer."""
 
-    def __init__(self, key: Key, store_id: str, clock: Callable[[], int]) -> None:
+    def __init__(self, key: SealingKey, clock: Callable[[], int]) -> None:
         self._key = key
-        self._store_id = store_id
         self._clock = clock
 
     def add_in(self, tx: Transaction, request: SignInRequest, state_digest: bytes, browser_digest: bytes) -> bool:
@@ -97,6 +97,7 @@ class Requests:
             return False
         values = {
             "id": request.id,
+            "stage": "provider",
             "kind": request.kind,
             "purpose": request.purpose,
             "state_digest": state_digest,
@@ -107,11 +108,13 @@ class Requests:
             "scopes": json.dumps(request.scopes),
             "resource": request.resource,
             "code_challenge": request.code_challenge,
+            "principal": None,
+            "auth_time": None,
             "created_at": tx.now,
             "expires_at": tx.now + LIFE_US,
-            **self._stage(request, "provider"),
         }
-        tx.connection.execute(insert(_requests).values(values))
+        sealed = self._seal(self._key.load_in(tx), request, values)
+        tx.connection.execute(insert(_requests).values(**values, sealed=sealed))
         return True
 
     def take_in(
@@ -119,11 +122,11 @@ class Requests:
     ) -> SignInRequest | RequestRefusal:
         """Go on with the one of a provider's answer, once and in the browser that began it."""
         row = tx.connection.execute(select(_requests).where(_requests.c.state_digest == state_digest)).first()
-        request = self._read(row, browser_digest, tx.now, "provider")
-        if isinstance(request, RequestRefusal):
-            return request
-        own = update(_requests).where(_requests.c.id == request.id, _requests.c.stage == "provider")
-        is_first = tx.connection.execute(own.values(self._stage(request, "exchange"))).rowcount == 1
+        key = self._key.load_in(tx)
+        request = self._read(row, browser_digest, tx.now, "provider", key)
+        if row is None or isinstance(request, RequestRefusal):
+            return RequestRefusal.UNKNOWN if row is None else request
+        is_first = self._move_in(tx, key, row, request, {"stage": "exchange"})
         return request if is_first else RequestRefusal.SPENT
 
     def await_consent_in(
@@ -146,24 +149,29 @@ class Requests:
             auth_time=auth_time,
             provider_token=provider_token,
         )
-        values = {"principal": principal, "auth_time": auth_time, "expires_at": tx.now + LIFE_US}
-        own = (_requests.c.id == request.id, _requests.c.stage == "exchange")
-        statement = update(_requests).where(*own).values(**values, **self._stage(at_consent, "consent"))
-        return tx.connection.execute(statement).rowcount == 1
+        key = self._key.load_in(tx)
+        row = tx.connection.execute(select(_requests).where(_requests.c.id == request.id)).first()
+        if row is None or row.stage != "exchange" or not self._is_same(row, request, key):
+            return False
+        values = {"stage": "consent", "principal": principal, "auth_time": auth_time, "expires_at": tx.now + LIFE_US}
+        return self._move_in(tx, key, row, at_consent, values)
 
     async def find(
         self, connection: AsyncConnection, request_id: str, browser_digest: bytes | None
     ) -> SignInRequest | RequestRefusal:
         """One that waits for consent in this browser."""
         row = (await connection.execute(select(_requests).where(_requests.c.id == request_id))).first()
-        return self._read(row, browser_digest, self._clock(), "consent")
+        key = await self._key.load(connection)
+        if key is None:
+            return RequestRefusal.UNKNOWN
+        return self._read(row, browser_digest, self._clock(), "consent", key)
 
     def finish_in(
         self, tx: Transaction, request_id: str, browser_digest: bytes | None
     ) -> SignInRequest | RequestRefusal:
         """End one that waits for consent in this browser: whoever gets it answers it, once."""
         row = tx.connection.execute(select(_requests).where(_requests.c.id == request_id)).first()
-        request = self._read(row, browser_digest, tx.now, "consent")
+        request = self._read(row, browser_digest, tx.now, "consent", self._key.load_in(tx))
         if isinstance(request, RequestRefusal):
             return request
         own = delete(_requests).where(_requests.c.id == request.id)
@@ -178,7 +186,7 @@ class Requests:
         tx.connection.execute(delete(_requests).where(_requests.c.principal == principal))
 
     def _read(
-        self, row: Row[Any] | None, browser_digest: bytes | None, now: int, stage: Stage
+        self, row: Row[Any] | None, browser_digest: bytes | None, now: int, stage: Stage, key: Key
     ) -> SignInRequest | RequestRefusal:
         if row is None:
             return RequestRefusal.UNKNOWN
@@ -189,15 +197,31 @@ class Requests:
         if row.stage != stage:
             return RequestRefusal.SPENT
         try:
-            return self._open(row)
+            return self._open(row, key)
         except Unsealable:  # put back or changed by other hands: not one that this server began
             return RequestRefusal.UNKNOWN
 
-    def _stage(self, request: SignInRequest, stage: Stage) -> dict[str, Any]:
-        return {"stage": stage, "sealed": self._key.seal(_encode(request), self._context(request.id, stage))}
+    def _move_in(
+        self, tx: Transaction, key: Key, row: Row[Any], request: SignInRequest, values: dict[str, Any]
+    ) -> bool:
+        """Bring one to its next stage, sealed for that; False where another was first."""
+        sealed = self._seal(key, request, {**row._mapping, **values})  # noqa: SLF001  # SQLAlchemy's public name
+        own = update(_requests).where(_requests.c.id == row.id, _requests.c.stage == row.stage)
+        return tx.connection.execute(own.values(**values, sealed=sealed)).rowcount == 1
 
-    def _open(self, row: Row[Any]) -> SignInRequest:
-        secrets = json.loads(self._key.open(row.sealed, self._context(row.id, row.stage)))
+    def _is_same(self, row: Row[Any], request: SignInRequest, key: Key) -> bool:
+        """Whether a row still says what was taken from it."""
+        try:
+            return self._open(row, key) == request
+        except Unsealable:
+            return False
+
+    def _seal(self, key: Key, request: SignInRequest, values: Mapping[str, Any]) -> bytes:
+        return key.seal(_encode(request), make_request_context(self._key.store_id, values))
+
+    def _open(self, row: Row[Any], key: Key) -> SignInRequest:
+        where = make_request_context(self._key.store_id, row._mapping)  # noqa: SLF001  # as above
+        secrets = json.loads(key.open(row.sealed, where))
         token = secrets["provider_token"]
         return SignInRequest(
             id=row.id,
@@ -218,9 +242,6 @@ class Requests:
             auth_time=row.auth_time,
             provider_token=Secret(token) if token else None,
         )
-
-    def _context(self, request_id: str, stage: str) -> Context:
-        return Context(self._store_id, _requests.name, "sealed", f"{request_id}:{stage}")
 
 
 def _make_room_in(tx: Transaction) -> bool:

@@ -20,8 +20,8 @@ from orgserver.model.secret import Secret
 from orgserver.store.signin import sweep, tables
 from orgserver.store.signin.requests import SignInRequest
 from orgserver.store.signin.rows import Session, read_session
+from orgserver.store.signin.sealing import SealingKey, make_session_context
 from orgserver.store.transaction import Transaction
-from orgserver.vault.keys import Context, Key
 
 CODE_US = 60 * 1_000_000
 """How long a client may wait before it comes for its tokens."""
@@ -31,9 +31,8 @@ _sessions = tables.sessions
 class Sessions:
     """Reads, writes and opens them. Methods ``…_in`` are changes for the writer."""
 
-    def __init__(self, key: Key, store_id: str, clock: Callable[[], int]) -> None:
+    def __init__(self, key: SealingKey, clock: Callable[[], int]) -> None:
         self._key = key
-        self._store_id = store_id
         self._clock = clock
 
     def add_client_in(self, tx: Transaction, request: SignInRequest, client: OAuthClient) -> str:
@@ -98,7 +97,7 @@ class Sessions:
         if provider_token is not None:
             number = select(_sessions.c.fencing).where(_sessions.c.id == session_id)
             fencing = (tx.connection.execute(number).scalar() or 0) + 1
-            values |= {"fencing": fencing, "provider_token": self._seal(provider_token, session_id, fencing)}
+            values |= {"fencing": fencing, "provider_token": self._seal_in(tx, provider_token, session_id, fencing)}
         return self._change_in(tx, session_id, _sessions.c.redeemed_at.is_not(None), values)
 
     def open_provider_token_in(self, tx: Transaction, session_id: str) -> Secret | None:
@@ -107,7 +106,8 @@ class Sessions:
         row = tx.connection.execute(own).first()
         if row is None or row.provider_token is None:
             return None
-        return self._key.open_text(row.provider_token, self._context(session_id, row.fencing))
+        where = make_session_context(self._key.store_id, session_id, row.fencing)
+        return self._key.load_in(tx).open_text(row.provider_token, where)
 
     def end_in(self, tx: Transaction, session_id: str, why: str) -> bool:
         """End one; False if it was over."""
@@ -140,7 +140,7 @@ class Sessions:
 
     def _add_in(self, tx: Transaction, provider_token: Secret | None, **values: Any) -> str:
         session_id = new_id()
-        sealed = self._seal(provider_token, session_id, 1) if provider_token is not None else None
+        sealed = self._seal_in(tx, provider_token, session_id, 1) if provider_token is not None else None
         row = {"id": session_id, "created_at": tx.now, "provider_token": sealed, "fencing": 1, **values}
         tx.connection.execute(insert(_sessions).values(row))
         return session_id
@@ -149,11 +149,9 @@ class Sessions:
         live = (_sessions.c.id == session_id, _sessions.c.ended_at.is_(None), _sessions.c.expires_at > tx.now, is_due)
         return tx.connection.execute(update(_sessions).where(*live).values(values)).rowcount == 1
 
-    def _seal(self, token: Secret, session_id: str, fencing: int) -> bytes:
-        return self._key.seal_text(token, self._context(session_id, fencing))
-
-    def _context(self, session_id: str, fencing: int) -> Context:
-        return Context(self._store_id, _sessions.name, "provider_token", f"{session_id}:{fencing}")
+    def _seal_in(self, tx: Transaction, token: Secret, session_id: str, fencing: int) -> bytes:
+        where = make_session_context(self._key.store_id, session_id, fencing)
+        return self._key.load_in(tx).seal_text(token, where)
 
 
 def _end_in(tx: Transaction, which: ColumnElement[bool], why: str) -> list[str]:

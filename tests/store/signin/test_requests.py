@@ -1,11 +1,13 @@
 """Sign-ins under way: once, in the browser that began them, for ten minutes, and secret in the store."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select, update
 
 from orgserver.model.access.principals import Subject
+from orgserver.model.digests import digest_text
 from orgserver.store.signin import requests, tables
 from orgserver.store.signin.requests import MAX_OF_BROWSER, RequestRefusal, SignInRequest
 
@@ -107,3 +109,69 @@ async def test_no_secret_of_it_lies_in_the_store(world: World, store_file: Path)
     kept = b"".join(each.read_bytes() for each in store_file.parent.iterdir() if each.is_file())
     assert b"https://client.example/cb" in kept
     assert b"-canary" not in kept
+
+
+CHANGES: dict[str, Any] = {
+    "kind": "me", "purpose": "approve", "client_id": "another", "redirect_uri": "https://evil.example/cb",
+    "has_redirect_uri": False, "scopes": '["orgs:delete"]', "resource": "https://evil.example/mcp",
+    "code_challenge": "of another", "principal": "admin", "auth_time": 8, "expires_at": 1_900_000_000_000_000,
+}  # fmt: skip
+"""Of each column that says where a code goes, for whom, what for or until when."""
+
+
+@pytest.mark.parametrize(("column", "value"), CHANGES.items())
+@pytest.mark.parametrize("stage", ["provider", "exchange", "consent"])
+async def test_no_column_of_a_sign_in_is_changed_by_another_hand(
+    world: World, stage: str, column: str, value: Any
+) -> None:
+    await world.add_people("ada", "admin")
+    request = await world.begin()
+    assert request is not None
+    if stage != "provider":
+        assert await world.take() == request
+    if stage == "consent":
+        assert await answer(world, request)
+    change = update(tables.requests).where(tables.requests.c.id == request.id).values({column: value})
+    await world.write(lambda tx: tx.connection.execute(change))
+
+    if stage == "provider":
+        assert await world.take() is RequestRefusal.UNKNOWN
+    elif stage == "exchange":
+        assert not await answer(world, request)
+    else:
+        assert await world.read(lambda on: world.requests.find(on, request.id, BROWSER)) is RequestRefusal.UNKNOWN
+        assert await world.write(lambda tx: world.requests.finish_in(tx, request.id, BROWSER)) is RequestRefusal.UNKNOWN
+
+
+@pytest.mark.parametrize("column", ["browser_digest", "state_digest"])
+async def test_no_other_browser_or_state_is_written_into_a_sign_in(world: World, column: str) -> None:
+    request = await world.begin()
+    assert request is not None
+    stolen = digest_text("of whoever writes the row")
+    change = update(tables.requests).where(tables.requests.c.id == request.id).values({column: stolen})
+    await world.write(lambda tx: tx.connection.execute(change))
+
+    own = {"browser_digest": ("state", stolen), "state_digest": ("of whoever writes the row", BROWSER)}
+    assert await world.take(*own[column]) is RequestRefusal.UNKNOWN
+
+
+async def test_what_nobody_changed_goes_from_stage_to_stage(world: World) -> None:
+    await world.add_people("ada")
+    request = await world.begin(purpose=None, code_challenge=None, resource=None, scopes=())
+    assert request is not None
+
+    assert await world.take() == request
+    assert await answer(world, request)
+    finished = await world.write(lambda tx: world.requests.finish_in(tx, request.id, BROWSER))
+    assert isinstance(finished, SignInRequest)
+    assert (finished.redirect_uri, finished.principal, finished.auth_time) == (request.redirect_uri, "ada", 7)
+
+
+async def answer(world: World, request: SignInRequest) -> bool:
+    """Have the provider say who it is."""
+    return await world.write(
+        lambda tx: world.requests.await_consent_in(
+            tx, request, principal="ada", person_name="Ada", subject=Subject(ISSUER, "ada"), auth_time=7,
+            provider_token=None,
+        )
+    )  # fmt: skip

@@ -46,8 +46,8 @@ class World:
     sessions: Sessions = field(init=False)
 
     def __post_init__(self) -> None:
-        self.requests = Requests(self.store.cursors, self.store.id, self.store.database.clock)
-        self.sessions = Sessions(self.store.cursors, self.store.id, self.store.database.clock)
+        self.requests = self.store.signin_requests
+        self.sessions = self.store.signin_sessions
 
     async def write(self, change: Callable[[Transaction], T]) -> T:
         """Run a change."""
