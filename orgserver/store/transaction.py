@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
@@ -107,7 +108,24 @@ class Transaction:
 
 
 Change = Callable[[Transaction], T]
-"""Runs in a transaction, in the writer's thread."""
+"""Runs in a transaction; it never waits for anything but the store."""
+
+
+@contextmanager
+def transact(driver: DriverConnection, clock: Callable[[], int]) -> Iterator[Transaction]:
+    """A block whose changes are durable after it, or taken back."""
+    driver.begin()  # only now is every lock ours: until here a change can be given up
+    try:
+        transaction = Transaction(driver, clock())
+        yield transaction
+        for flush in transaction.before_commit:
+            flush(transaction)
+        driver.commit()
+    except BaseException:
+        driver.rollback()
+        raise
+    for step in transaction.after_commit:
+        step()
 
 
 class PreparedStatement:

@@ -4,7 +4,8 @@ Callers hand over plain functions over a ``Transaction``. Whatever waits when a 
 so durability costs one sync per group, not per call. The lock file beside the database covers every write,
 checkpoint and close of every process: it is the defence against SQLite's WAL-reset bug (fixed in 3.51.3),
 and it makes waiting fair (``flock`` blocks in the kernel; SQLite's busy handler sleeps in steps). The thread
-waits for it as long as it takes; its callers do not (``pending_writes``).
+waits for it as long as it takes; its callers do not (``pending_writes``). Who is alone is spared
+both while the disk is quick (``quick_commits``).
 """
 
 from __future__ import annotations
@@ -22,11 +23,19 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from orgserver.model.errors import StoreError
-from orgserver.store.pending_writes import PendingWrite, PendingWrites, concerns_all, resolve_writes, write_error
 from orgserver.store.processes.lock_holders import Patience
 from orgserver.store.processes.locks import PATIENCE, LockFile
 from orgserver.store.sqlite import BEGIN
-from orgserver.store.transaction import Change, DriverConnection, Transaction, read_clock
+from orgserver.store.transaction import Change, DriverConnection, read_clock, transact
+from orgserver.store.writes.pending_writes import (
+    PendingWrite,
+    PendingWrites,
+    concerns_all,
+    fail_writes,
+    resolve_writes,
+    write_error,
+)
+from orgserver.store.writes.quick_commits import QuickCommits
 from orgserver.vault.ring import RingBehind
 
 T = TypeVar("T")
@@ -34,7 +43,6 @@ T = TypeVar("T")
 GROUP_LIMIT = 256
 TURN_SECONDS = 0.005
 """How long one process holds the lock while it has more to write."""
-LOOK_SECONDS = 0.25
 _JOIN_SECONDS = 0.02
 logger = logging.getLogger("orgserver.store")
 
@@ -48,8 +56,6 @@ class Writer:
         self._engine = engine
         self._lock = lock
         self._pending = PendingWrites(patience, lock.path)
-        self._look: asyncio.TimerHandle | asyncio.Task[None] | None = None
-        """The next look at those who wait, while anybody does."""
         self._clock = clock
         self._queue: queue.SimpleQueue[PendingWrite[Any] | None] = queue.SimpleQueue()
         self._wake_ups: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -62,6 +68,9 @@ class Writer:
         """Commits of this process."""
         self.changes = 0
         """Changes that they held."""
+        self._quick = QuickCommits(lock)
+        self._is_damaged = False
+        """The connection failed on the event loop, where it cannot be closed."""
         self._is_last = False
         """Nothing comes after what was taken from the queue."""
 
@@ -72,15 +81,23 @@ class Writer:
         self._thread.start()
 
     async def write(
-        self, change: Change[T], *, within: float | None = None, late: Callable[[T], None] | None = None
+        self,
+        change: Change[T],
+        *,
+        within: float | None = None,
+        late: Callable[[T], None] | None = None,
+        is_alone: bool = False,
     ) -> T:
         """Run a change and wait until it is durable; StoreError if it is not.
 
         StoreBusy when that takes longer than ``within`` seconds, or than the writer's patience: the change does not go
         in, unless it was under way, in which case ``late`` gets its result.
         A caller that is cancelled while it waits leaves its change in the queue: it goes in all the same.
+        ``is_alone``: the change is a small one, and no other call is under way that the event loop would keep waiting.
         """
         try:
+            if is_alone and (connection := self._take_connection()) is not None:
+                return self._commit_now(connection, change)
             return await self._write_once(change, within, late)
         except RingBehind as behind:
             await asyncio.to_thread(behind.catch_up)
@@ -92,9 +109,7 @@ class Writer:
         write: PendingWrite[T] = PendingWrite(change, loop, loop.create_future(), until, late)
         if not self._is_running:
             raise StoreError("the store is closed")
-        self._pending.writes[write] = None
-        if self._look is None:
-            self._look = loop.call_later(LOOK_SECONDS, self._look_after_callers, loop)
+        self._pending.add(write)
         self._queue.put(write)
         if not self._is_awake:
             self._wake_up()
@@ -102,6 +117,22 @@ class Writer:
             return await write.future
         finally:
             self._pending.writes.pop(write, None)
+
+    def _take_connection(self) -> DriverConnection | None:
+        """The connection, if the event loop may use it: with nothing for the thread to do, and in a turn of its own."""
+        if self._is_awake or self._is_damaged or not self._is_running or self._connection is None:
+            return None
+        return self._connection if self._quick.take_turn() else None
+
+    def _commit_now(self, connection: DriverConnection, change: Change[T]) -> T:
+        try:
+            result = self._quick.commit(connection, self._clock, change)
+        except DBAPIError as error:
+            self._is_damaged = True
+            raise write_error(error, self._engine.url.database) from error
+        self.groups += 1
+        self.changes += 1
+        return result
 
     def _wake_up(self) -> None:
         self._is_awake = True
@@ -116,26 +147,6 @@ class Writer:
         self._is_awake = False
         if not self._queue.empty():
             self._wake_up()
-
-    def _look_after_callers(self, loop: asyncio.AbstractEventLoop) -> None:
-        """While anybody waits, see now and then whether somebody has waited for too long."""
-        oldest = next(iter(self._pending.writes), None)
-        if oldest is None:
-            self._look, self._pending.has_told = None, False
-        elif time.monotonic() < min(oldest.since + LOOK_SECONDS, self._first_deadline()):
-            self._look = loop.call_later(LOOK_SECONDS, self._look_after_callers, loop)
-        else:
-            self._look = loop.create_task(self._answer_overdue(loop))
-
-    def _first_deadline(self) -> float:
-        return min((write.until for write in self._pending.writes), default=math.inf)
-
-    async def _answer_overdue(self, loop: asyncio.AbstractEventLoop) -> None:
-        try:
-            await self._pending.answer_overdue()
-        finally:
-            pause = min(LOOK_SECONDS, max(self._first_deadline() - time.monotonic(), 0.01))
-            self._look = loop.call_later(pause, self._look_after_callers, loop)
 
     @property
     def longest_wait(self) -> float:
@@ -180,7 +191,7 @@ class Writer:
             self._top_up(writes)
             if writes:
                 self._run_group(writes)
-        with self._lock.hold():
+        with self._quick.turn, self._lock.hold():
             self._drop_connection()
             self._engine.dispose()
         self._lock.close()
@@ -216,35 +227,27 @@ class Writer:
         current: PendingWrite[Any] | None = None
         successes: list[PendingWrite[Any]] = []
         try:
-            with self._lock.hold():
+            with self._quick.turn, self._lock.hold():
                 self._top_up(writes)
                 connection = self._connected()
-                until = time.monotonic() + TURN_SECONDS
-                connection.begin()  # only now is every lock ours: until here a change can be given up
-                try:
-                    transaction = Transaction(connection, self._clock())
+                self._quick.prepare(connection)
+                begin = time.monotonic()
+                with transact(connection, self._clock) as transaction:
                     for current in self._take_up(writes):
                         current.result = current.change(transaction)
                         successes.append(current)
-                        if time.monotonic() > until:
+                        if time.monotonic() > begin + TURN_SECONDS:
                             break
                     current = None
-                    for flush in transaction.before_commit:
-                        flush(transaction)
-                    connection.commit()
-                except BaseException:
-                    connection.rollback()
-                    raise
-                for step in transaction.after_commit:
-                    step()
+                self._quick.note(begin, len(successes))
         except DBAPIError as error:
             self._reconnect_later()
             failures = writes if current is None or concerns_all(error) else [current]
-            return _fail(failures, write_error(error, self._engine.url.database))
+            return fail_writes(failures, write_error(error, self._engine.url.database))
         except OSError as error:
-            return _fail(writes, StoreError(f"the store's lock file cannot be used: {error.strerror}"))
+            return fail_writes(writes, StoreError(f"the store's lock file cannot be used: {error.strerror}"))
         except Exception as error:  # noqa: BLE001  # whatever a change raises belongs to its caller, not to this thread
-            return _fail(writes if current is None else [current], error)
+            return fail_writes(writes if current is None else [current], error)
         self.groups += 1
         self.changes += len(successes)
         return successes
@@ -273,17 +276,20 @@ class Writer:
 
     def _reconnect_later(self) -> None:
         try:
-            with self._lock.hold():
+            with self._quick.turn, self._lock.hold():
                 self._drop_connection()
         except OSError:
             self._connection = None
 
     def _connected(self) -> DriverConnection:
+        if self._is_damaged:
+            self._drop_connection()
         if self._connection is None or self._connection.connection.closed:
             self._connection = DriverConnection(self._engine.connect(), BEGIN)
         return self._connection
 
     def _drop_connection(self) -> None:
+        self._is_damaged = False
         if self._connection is not None:
             connection, self._connection = self._connection.connection, None
             try:
@@ -291,10 +297,3 @@ class Writer:
                 connection.close()
             except DBAPIError:
                 logger.debug("closing the writer's connection failed", exc_info=True)
-
-
-def _fail(writes: list[PendingWrite[Any]], error: BaseException) -> list[PendingWrite[Any]]:
-    """Let writes end with an error; their callers are still to be woken."""
-    for write in writes:
-        write.error = error
-    return writes

@@ -86,6 +86,7 @@ class AuditLog(ChainAppender):
                 lambda tx: self._begin_in(tx, intent, deadline, catalog_version, idempotency_key, budget, spend),
                 within=within,
                 late=partial(self._begun_late, intent.id),
+                is_alone=len(self._pending) == 1,
             )
         except StoreBusy as error:
             self._pending.pop(intent.id, None)
@@ -116,7 +117,7 @@ class AuditLog(ChainAppender):
         """
         change = partial(self._finish_in, entry_id=entry_id, completion=completion, answer=answer)
         try:
-            written = await self._database.write(change, within=within)
+            written = await self._database.write(change, within=within, is_alone=len(self._pending) <= 1)
         except StoreError as error:
             logger.error(  # noqa: TRY400  # where the store is away, a traceback tells nothing more
                 "an outcome could not be written and is kept in memory: %s", error, extra={"entry": entry_id}

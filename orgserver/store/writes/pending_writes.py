@@ -9,6 +9,7 @@ that was given up before the writer took it up never goes in; one that is under 
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +25,8 @@ from orgserver.store.processes.lock_holders import Holder, Patience
 from orgserver.store.transaction import Change, Transaction
 
 T = TypeVar("T")
+
+LOOK_SECONDS = 0.25
 
 
 @dataclass(slots=True, eq=False)
@@ -57,6 +60,8 @@ class PendingWrites:
         self._lock = lock
         self.has_told = False
         """A person was told of the present wait."""
+        self._look: asyncio.TimerHandle | asyncio.Task[None] | None = None
+        """The next look at those who wait, while anybody does."""
 
     @property
     def longest_wait(self) -> float:
@@ -69,6 +74,32 @@ class PendingWrites:
             for write in writes:
                 write.under_way = False
                 write.given_up = write.is_answered
+
+    def add(self, write: PendingWrite[Any]) -> None:
+        """Somebody waits for one more, and is looked after from now on; in their event loop."""
+        self.writes[write] = None
+        if self._look is None:
+            self._look = write.loop.call_later(LOOK_SECONDS, self._look_after_callers, write.loop)
+
+    def _look_after_callers(self, loop: asyncio.AbstractEventLoop) -> None:
+        """While anybody waits, see now and then whether somebody has waited for too long."""
+        oldest = next(iter(self.writes), None)
+        if oldest is None:
+            self._look, self.has_told = None, False
+        elif time.monotonic() < min(oldest.since + LOOK_SECONDS, self._first_deadline()):
+            self._look = loop.call_later(LOOK_SECONDS, self._look_after_callers, loop)
+        else:
+            self._look = loop.create_task(self._look_at_overdue(loop))
+
+    def _first_deadline(self) -> float:
+        return min((write.until for write in self.writes), default=math.inf)
+
+    async def _look_at_overdue(self, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            await self.answer_overdue()
+        finally:
+            pause = min(LOOK_SECONDS, max(self._first_deadline() - time.monotonic(), 0.01))
+            self._look = loop.call_later(pause, self._look_after_callers, loop)
 
     async def answer_overdue(self) -> None:
         """Look who holds the lock, and answer those whose patience is at its end; in their event loop."""
@@ -100,6 +131,13 @@ def resolve_writes(writes: list[PendingWrite[Any]], go_on: Callable[[], None] | 
     finally:
         if go_on is not None:
             asyncio.get_running_loop().call_soon(go_on)
+
+
+def fail_writes(writes: list[PendingWrite[Any]], error: BaseException) -> list[PendingWrite[Any]]:
+    """Let writes end with an error; their callers are still to be woken."""
+    for write in writes:
+        write.error = error
+    return writes
 
 
 def _resolve(write: PendingWrite[Any]) -> None:
