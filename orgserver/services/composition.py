@@ -52,6 +52,6 @@ def make_services(
         Bulk(store, executor.authorization, preparation, call_timeout=call_timeout),
         DescribeOperations(schemas, cursor_key),
         Fleet(executor, queries, access),
-        VisibleOrgs(access, executor.log, cursor_key, store.database.file),
+        VisibleOrgs(access, executor.log, cursor_key, str(store.database.address)),
         CachedNames(access, schemas),
     )

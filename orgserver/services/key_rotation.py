@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from orgserver.model.audit import Action, Completion, Intent, Outcome
-from orgserver.model.errors import StoreBusy
+from orgserver.model.errors import KeyProblem, StoreBusy
 from orgserver.model.names import new_id
 from orgserver.model.orgs import Caller
-from orgserver.store.orgs.rewrapping import Page, Standing, one_rotation
+from orgserver.store.orgs.rewrapping import Page, Standing
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction
 from orgserver.vault.keys import Key
@@ -95,7 +95,12 @@ class MasterKeys:
         Raises KeyProblem, with one sentence: another rotation is at work, or only the operator can make the key.
         """
         started = time.monotonic()
-        with one_rotation(self._store.database.file):
+        async with self._store.database.engine.exclusive("rotate") as is_mine:
+            if not is_mine:
+                raise KeyProblem(
+                    "another rotate-key is at work on this store",
+                    hint="wait until it has ended; what it leaves undone, the next one finishes",
+                )
             await asyncio.to_thread(self._wrapped_keys.vault.read_again)  # an earlier rotation may have ended just now
             standing = await self._standing()
             made = self._needs_new_key(standing, reseal=reseal)

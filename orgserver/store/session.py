@@ -23,6 +23,8 @@ from orgserver.store import tables
 from orgserver.store.audit import chain
 from orgserver.store.audit.log import AuditLog
 from orgserver.store.database import Database
+from orgserver.store.engines.address import StoreAddress
+from orgserver.store.engines.engine import ProcessLock
 from orgserver.store.files import FREE_FLOOR
 from orgserver.store.orgs import policies
 from orgserver.store.orgs.refreshes import hold_copied_in, moment
@@ -30,7 +32,7 @@ from orgserver.store.orgs.registry import Orgs
 from orgserver.store.orgs.rescue import Rescued, RescueFiles
 from orgserver.store.orgs.rewrapping import WrappedKeys
 from orgserver.store.processes.lock_holders import Patience
-from orgserver.store.processes.locks import PATIENCE, ProcessLock
+from orgserver.store.processes.locks import PATIENCE
 from orgserver.store.readiness import CANARY, canary_context
 from orgserver.store.transaction import Transaction, read_clock
 from orgserver.vault.keys import Context, DataKey, Key, Unsealable
@@ -131,11 +133,11 @@ class Store:
         with suppress(StoreError):  # the process row is only a courtesy: it falls silent by itself
             await self.audit.leave()
         await self.database.close()
-        self.process_lock.release()
+        await self.process_lock.aclose()
 
 
 async def open_store(
-    file: Path,
+    address: StoreAddress | Path,
     open_vault: Callable[[bool], Vault],
     *,
     heartbeat: float = 10.0,
@@ -151,7 +153,7 @@ async def open_store(
     ``open_vault(create)`` opens the key ring; it may make a key only for a store that holds nothing yet.
     Raises StoreError or KeyProblem with one sentence.
     """
-    database = await Database.open(file, migrate=migrate, clock=clock, patience=patience)
+    database = await Database.open(address, migrate=migrate, clock=clock, patience=patience)
     try:
         vault, keys = await _keys(database, open_vault)
     except BaseException:
@@ -167,10 +169,11 @@ async def open_store(
         free_floor=free_floor,
     )
     orgs = Orgs(vault)
-    rescue, wrapped_keys = RescueFiles(file, orgs), WrappedKeys(vault, keys.store_id)
-    process_lock = ProcessLock(file, audit.process_id)
+    rescue, wrapped_keys = RescueFiles(database.beside, orgs), WrappedKeys(vault, keys.store_id)
+    process_lock = database.engine.process_lock(audit.process_id)
     store = Store(keys.store_id, database, orgs, audit, keys.store_key, rescue, wrapped_keys, process_lock)
     try:
+        await process_lock.prepare()
         if keys.is_copy:
             await store.hold_copied(caller)
         if keys.has_unbound_policies:

@@ -24,15 +24,10 @@ class DriverConnection:
     What every call writes goes past SQLAlchemy, whose own work on it would be the dearer part.
     """
 
-    def __init__(self, connection: Connection, begin: str) -> None:
+    def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._driver: Any = connection.connection.dbapi_connection
         self._error: type[Exception] = connection.dialect.loaded_dbapi.Error
-        self._begin = begin
-
-    def begin(self) -> None:
-        """Begin the transaction; DBAPIError if it cannot be."""
-        self.execute(self._begin)
 
     def commit(self) -> None:
         """Make what was run durable; DBAPIError if it is not."""
@@ -112,11 +107,11 @@ Change = Callable[[Transaction], T]
 
 
 @contextmanager
-def transact(driver: DriverConnection, clock: Callable[[], int]) -> Iterator[Transaction]:
-    """A block whose changes are durable after it, or taken back."""
-    driver.begin()  # only now is every lock ours: until here a change can be given up
+def transact(driver: DriverConnection, begin: Callable[[DriverConnection], int]) -> Iterator[Transaction]:
+    """A block whose changes are durable after it, or taken back; ``begin`` gives the instant of all its rows."""
+    now = begin(driver)  # only now is every lock ours: until here a change can be given up
     try:
-        transaction = Transaction(driver, clock())
+        transaction = Transaction(driver, now)
         yield transaction
         for flush in transaction.before_commit:
             flush(transaction)
@@ -132,7 +127,7 @@ class PreparedStatement:
     """A statement compiled once for its dialect: built from the same expressions as any other."""
 
     def __init__(self, statement: Executable) -> None:
-        self._statement = statement
+        self.statement = statement
         self._compiled: dict[str, tuple[str, Callable[[dict[str, Any]], Any]]] = {}
         """By dialect: the text, and what makes of values by name what its driver takes."""
 
@@ -150,7 +145,7 @@ class PreparedStatement:
         return sql, *map(values_of, rows)
 
     def _compile(self, dialect: Dialect) -> tuple[str, Callable[[dict[str, Any]], Any]]:
-        statement = self._statement.compile(dialect=dialect)  # type: ignore[attr-defined]
+        statement = self.statement.compile(dialect=dialect)  # type: ignore[attr-defined]
         names = tuple(statement.positiontup or ())
         if not names:
             return str(statement), dict

@@ -17,23 +17,21 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from orgserver.model.errors import StoreError
+from orgserver.store.engines.engine import StoreEngine
 from orgserver.store.processes.lock_holders import Patience
-from orgserver.store.processes.locks import PATIENCE, LockFile
-from orgserver.store.sqlite import BEGIN
+from orgserver.store.processes.locks import PATIENCE
 from orgserver.store.transaction import Change, DriverConnection, read_clock, transact
 from orgserver.store.writes.pending_writes import (
     PendingWrite,
     PendingWrites,
-    concerns_all,
     fail_writes,
     resolve_writes,
-    write_error,
 )
 from orgserver.store.writes.quick_commits import QuickCommits
 from orgserver.vault.ring import RingBehind
@@ -51,12 +49,11 @@ class Writer:
     """The one way to change the store. ``write`` returns when the change is durable."""
 
     def __init__(
-        self, engine: Engine, lock: LockFile, clock: Callable[[], int] = read_clock, patience: Patience = PATIENCE
+        self, engine: StoreEngine, clock: Callable[[], int] = read_clock, patience: Patience = PATIENCE
     ) -> None:
         self._engine = engine
-        self._lock = lock
-        self._pending = PendingWrites(patience, lock.path)
-        self._clock = clock
+        self._pending = PendingWrites(patience, engine.find_holder)
+        self._begin = partial(engine.begin, clock=clock)
         self._queue: queue.SimpleQueue[PendingWrite[Any] | None] = queue.SimpleQueue()
         self._wake_ups: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._is_awake = False
@@ -68,7 +65,7 @@ class Writer:
         """Commits of this process."""
         self.changes = 0
         """Changes that they held."""
-        self._quick = QuickCommits(lock)
+        self._quick = QuickCommits(engine.lock)
         self._is_damaged = False
         """The connection failed on the event loop, where it cannot be closed."""
         self._is_last = False
@@ -126,10 +123,10 @@ class Writer:
 
     def _commit_now(self, connection: DriverConnection, change: Change[T]) -> T:
         try:
-            result = self._quick.commit(connection, self._clock, change)
+            result = self._quick.commit(connection, self._begin, change)
         except DBAPIError as error:
             self._is_damaged = True
-            raise write_error(error, self._engine.url.database) from error
+            raise self._engine.explain(error, is_writing=True) from error
         self.groups += 1
         self.changes += 1
         return result
@@ -174,13 +171,13 @@ class Writer:
         until = time.monotonic() + self._pending.patience.seconds
         while thread.is_alive():
             thread.join(_JOIN_SECONDS)
-            if self._lock.has_waiter and time.monotonic() >= until:
+            if time.monotonic() >= until and (self._engine.lock is None or self._engine.lock.has_waiter):
                 return False
         return True
 
     def _work(self) -> None:
         try:
-            self._run_groups()
+            self._engine.run(self._run_groups)
         finally:
             self._is_running = False
 
@@ -191,10 +188,9 @@ class Writer:
             self._top_up(writes)
             if writes:
                 self._run_group(writes)
-        with self._quick.turn, self._lock.hold():
+        with self._quick.turn, self._engine.hold():
             self._drop_connection()
-            self._engine.dispose()
-        self._lock.close()
+        self._engine.close_writer()
 
     def _top_up(self, writes: list[PendingWrite[Any]]) -> None:
         """Take in what waits; again with the lock, for what came meanwhile would wait for one more turn otherwise."""
@@ -227,25 +223,26 @@ class Writer:
         current: PendingWrite[Any] | None = None
         successes: list[PendingWrite[Any]] = []
         try:
-            with self._quick.turn, self._lock.hold():
+            with self._quick.turn, self._engine.hold():
                 self._top_up(writes)
                 connection = self._connected()
                 self._quick.prepare(connection)
                 begin = time.monotonic()
-                with transact(connection, self._clock) as transaction:
+                with transact(connection, self._begin) as transaction:
+                    if self._engine.is_server:
+                        self._top_up(writes)  # others were waited for only now
+                    until = time.monotonic() + TURN_SECONDS
                     for current in self._take_up(writes):
                         current.result = current.change(transaction)
                         successes.append(current)
-                        if time.monotonic() > begin + TURN_SECONDS:
+                        if time.monotonic() > until:
                             break
                     current = None
                 self._quick.note(begin, len(successes))
-        except DBAPIError as error:
+        except (DBAPIError, OSError) as error:
             self._reconnect_later()
-            failures = writes if current is None or concerns_all(error) else [current]
-            return fail_writes(failures, write_error(error, self._engine.url.database))
-        except OSError as error:
-            return fail_writes(writes, StoreError(f"the store's lock file cannot be used: {error.strerror}"))
+            failures = writes if current is None or self._engine.concerns_all(error) else [current]
+            return fail_writes(failures, self._engine.explain(error, is_writing=True))
         except Exception as error:  # noqa: BLE001  # whatever a change raises belongs to its caller, not to this thread
             return fail_writes(writes if current is None else [current], error)
         self.groups += 1
@@ -276,7 +273,7 @@ class Writer:
 
     def _reconnect_later(self) -> None:
         try:
-            with self._quick.turn, self._lock.hold():
+            with self._quick.turn, self._engine.hold():
                 self._drop_connection()
         except OSError:
             self._connection = None
@@ -285,7 +282,7 @@ class Writer:
         if self._is_damaged:
             self._drop_connection()
         if self._connection is None or self._connection.connection.closed:
-            self._connection = DriverConnection(self._engine.connect(), BEGIN)
+            self._connection = self._engine.connect_writer()
         return self._connection
 
     def _drop_connection(self) -> None:

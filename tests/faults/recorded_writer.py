@@ -22,7 +22,7 @@ from orgserver.model.audit import Action, Completion, Intent, Outcome
 from orgserver.model.names import Alias, RowId, new_id
 from orgserver.model.orgs import AccessToken, Credential, Org, OrgState
 from orgserver.model.secret import Secret
-from orgserver.store import sqlite
+from orgserver.store.engines import sqlite_connections
 from orgserver.store.session import Store, open_store
 from orgserver.store.transaction import Transaction
 from orgserver.vault.keys import Key
@@ -113,7 +113,7 @@ class RecordedWriter:
 
 def _with(synchronous: str) -> Callable[[Any, object], None]:
     """How the product prepares its writer's connection, but for one setting."""
-    product = sqlite._prepare_writer
+    product = sqlite_connections._prepare_writer
 
     def prepare(connection: Any, record: object) -> None:
         product(connection, record)
@@ -136,6 +136,6 @@ if __name__ == "__main__":
     told = json.load(sys.stdin)
     logging.disable(logging.WARNING)
     if told["synchronous"]:
-        sqlite._prepare_writer = _with(told["synchronous"])
+        sqlite_connections._prepare_writer = _with(told["synchronous"])
     done = asyncio.run(main(Path(told["folder"]), bytes.fromhex(told["key"]), told["seed"], told["calls"]))
     Path(told["record"]).write_bytes(pickle.dumps(done.record))

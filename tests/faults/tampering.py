@@ -26,12 +26,12 @@ from orgserver.model.errors import OperatorError
 from orgserver.model.names import RowId, new_id
 from orgserver.model.orgs import Caller
 from orgserver.services.audit.retention import Retention
-from orgserver.store import sqlite
 from orgserver.store.audit import chain, reader, snapshots
 from orgserver.store.audit.anchors import Anchors
 from orgserver.store.audit.snapshots import Snapshot
 from orgserver.store.audit.verification import Verification
 from orgserver.store.database import Database
+from orgserver.store.engines import sqlite_connections
 from orgserver.store.session import Store, open_store
 from orgserver.vault.keys import Key
 from orgserver.vault.ring import Vault
@@ -97,7 +97,7 @@ class Grown:
     def verify(self, file: Path, anchors: Sequence[Checkpoint] = ()) -> Verification:
         """Verify a file as ``audit verify`` does."""
         state = Verification(self.store_id, self.mac, self.open_head, Anchors(self.verifier, anchors), self.open_kept)
-        engine = sqlite.make_scan_engine(file)  # what `Database.scan` verifies through
+        engine = sqlite_connections.make_scan_engine(file)  # what `Database.scan` verifies through
         with engine.connect() as connection:
             state.run(connection)
         engine.dispose()

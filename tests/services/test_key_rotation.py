@@ -22,7 +22,7 @@ from orgserver.model.secret import Secret
 from orgserver.sandbox.org import SandboxOrg
 from orgserver.services.key_rotation import MasterKeys
 from orgserver.store import tables
-from orgserver.store.orgs.rewrapping import SEALED, one_rotation
+from orgserver.store.orgs.rewrapping import SEALED
 from orgserver.store.session import Store, open_store
 from orgserver.vault.keys import Context, Key, Unsealable, key_id
 from orgserver.vault.ring import Vault, write_ring
@@ -309,8 +309,10 @@ async def test_a_key_that_was_written_and_never_used_is_the_one_to_go_on_with(mi
 
 async def test_a_second_rotation_at_once_is_refused_in_one_line(mine: Store, ring_path: Path) -> None:
     before = ring_path.read_text()
-    with one_rotation(mine.database.file), pytest.raises(KeyProblem, match="another rotate-key") as caught:
-        await MasterKeys(mine).rotate(who())
+    async with mine.database.engine.exclusive("rotate") as is_mine:
+        assert is_mine
+        with pytest.raises(KeyProblem, match="another rotate-key") as caught:
+            await MasterKeys(mine).rotate(who())
 
     assert "\n" not in str(caught.value)
     assert ring_path.read_text() == before

@@ -155,10 +155,10 @@ class Access:
 
     async def changed(self) -> bool:
         """Tell whether the store has newer orgs than the ones last read."""
-        version = self._store.database.version_reader.read()
+        reader = self._store.database.version_reader
+        version = reader.read()
         if version is None:
-            async with self._store.database.reading() as connection:
-                version = await self._store.orgs.catalog_version(connection)
+            version = await reader.ask_version()
         return self._catalog is None or version != self._catalog.version
 
     async def org(self, caller: Caller, alias: str) -> tuple[Org, int]:

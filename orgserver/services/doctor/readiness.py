@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import time
+from functools import partial
+
+from sqlalchemy import Connection
 
 from orgserver.model.errors import OperatorError
 from orgserver.store import diagnostics
@@ -40,8 +42,8 @@ class Readiness:
 
     async def _find(self) -> tuple[str, ...]:
         try:
-            free = (await asyncio.to_thread(shutil.disk_usage, self._store.database.file.parent)).free
-            if free < FREE_FLOOR:
+            free = await asyncio.to_thread(self._store.database.engine.free_bytes)
+            if free is not None and free < FREE_FLOOR:
                 return ("the store's disk is almost full",)
             canary = await self._store.database.write(diagnostics.write_in, within=SECONDS)
             async with self._store.database.reading() as connection:
@@ -49,10 +51,13 @@ class Readiness:
                 holders = await diagnostics.find_overdue_holders(connection, before)
             if not await asyncio.to_thread(self._opens, canary):
                 return ("the master key does not open the store",)
-            holders = await asyncio.to_thread(lambda: list(filter(self._store.process_lock.is_alive, holders)))
+            holders = await self._store.database.scan(partial(self._living, holders)) if holders else []
         except (OperatorError, OSError) as error:
             return (f"the store cannot be used: {error}",)
         return (f"{len(holders)} refreshes hang",) if holders else ()
+
+    def _living(self, holders: list[str], connection: Connection) -> list[str]:
+        return [holder for holder in holders if self._store.process_lock.is_alive(connection, holder)]
 
     def _opens(self, canary: bytes) -> bool:
         vault = self._store.wrapped_keys.vault

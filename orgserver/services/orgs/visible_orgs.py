@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from msgspec import structs
@@ -39,7 +38,7 @@ class OrgPage:
 class VisibleOrgs:
     """The orgs of a principal, a page at a time."""
 
-    def __init__(self, access: Access, log: CallLog, key: Key, store: Path) -> None:
+    def __init__(self, access: Access, log: CallLog, key: Key, store: str) -> None:
         self._access = access
         self._log = log
         self._key = key

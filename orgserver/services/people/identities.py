@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 
-from orgserver.model.errors import StoreError
 from orgserver.store.people.identities import IdentitySnapshot, read_identities
 from orgserver.store.session import Store
 
@@ -33,12 +31,9 @@ class Identities:
         """Read them; whoever asks meanwhile waits, and looks again whether what was read is still so."""
         database = self._store.database
         async with self._reading:
-            if self._snapshot is not None and database.version_reader.read() == self._snapshot.version:
+            version = await database.version_reader.ask_version()
+            if self._snapshot is not None and version == self._snapshot.version:
                 return self._snapshot
-            try:
-                await asyncio.to_thread(database.version_reader.open)
-            except sqlite3.Error as error:
-                raise StoreError(f"the store cannot be read: {error}") from error
             async with database.reading() as connection:
                 self._snapshot = await read_identities(connection)
             return self._snapshot

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, lru_cache
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import bindparam, insert, select, update
@@ -184,7 +183,7 @@ class ChainAppender:
         self._context = Context(store_id, "audit_head", "sealed")
         self._sealed_last: tuple[int, bytes, bytes] | None = None
         """The head that this process sealed last: where the store still has it, there is nothing to open."""
-        self._opened = _identity(database.file)
+        self._opened = database.engine.identity()
         """SQLite would go on writing into a file that was deleted: what it writes there is gone with the process."""
 
     def _append_intent(self, tx: Transaction, intent: Intent, process_id: str) -> None:
@@ -226,7 +225,7 @@ class ChainAppender:
     def _head(self, tx: Transaction) -> _Head:
         head: _Head | None = tx.state.get("head")
         if head is None:
-            if _identity(self._database.file) != self._opened:
+            if self._database.engine.identity() != self._opened:
                 raise StoreError("the store's file was removed or replaced while it was open")
             rows = tx.fetch(_HEAD)
             if len(rows) != 1:
@@ -271,12 +270,3 @@ class ChainAppender:
         except Unsealable:
             raise AuditBroken("the sealed head of the audit chain was changed from outside") from None
         return int.from_bytes(plain[:8], "big"), plain[8:]
-
-
-def _identity(file: Path) -> tuple[int, int] | None:
-    """Which file it is, whatever its name; None when there is none."""
-    try:
-        status = file.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino

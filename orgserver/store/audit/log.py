@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -50,7 +49,7 @@ class AuditLog(ChainAppender):
         free_floor: int,
     ) -> None:
         super().__init__(database, key, store_id, signer)
-        self._file = CheckpointFile(database.file)
+        self._file = CheckpointFile(database.beside)
         self.checkpoint_file = self._file.path
         """The file beside the store."""
         self._heartbeat = Heartbeat(heartbeat_us, abandoned_us)
@@ -251,8 +250,8 @@ class AuditLog(ChainAppender):
         if head.catalog_version != catalog_version:
             return Begun("catalog_changed")
         if "space" not in tx.state:
-            tx.state["space"] = shutil.disk_usage(self._database.file.parent).free
-        if tx.state["space"] < self._free_floor:
+            tx.state["space"] = self._database.engine.free_bytes()
+        if tx.state["space"] is not None and tx.state["space"] < self._free_floor:
             raise StoreError("the store's disk is almost full")
         if idempotency_key is not None:
             earlier = idempotency.begin_in(tx, intent, idempotency_key)

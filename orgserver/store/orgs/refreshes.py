@@ -16,8 +16,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Protocol
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from orgserver.model.names import RowId
 from orgserver.model.orgs import CLOSED_STATES, REFRESH_TOKEN_KINDS, AccessToken, Credential, Org, OrgState, Problem
@@ -26,7 +27,6 @@ from orgserver.store import tables
 from orgserver.store.orgs import rows
 from orgserver.store.orgs.credentials import access_token_of, credential_of
 from orgserver.store.orgs.registry import Orgs
-from orgserver.store.processes.locks import ProcessLock
 from orgserver.store.transaction import Transaction, to_datetime
 
 
@@ -78,10 +78,20 @@ class Closed:
 Begun = Granted | Finished | Busy | Closed
 
 
+class Living(Protocol):
+    """Knows which processes live (``engines.engine.ProcessLock``)."""
+
+    def take(self) -> None:
+        """Let others see that this process lives."""
+
+    def is_alive(self, connection: Connection, holder: str) -> bool:
+        """Whether a lease's holder lives."""
+
+
 class Refreshes:
     """Changes for the writer, each a step of one refresh."""
 
-    def __init__(self, orgs: Orgs, process_lock: ProcessLock) -> None:
+    def __init__(self, orgs: Orgs, process_lock: Living) -> None:
         self._orgs = orgs
         self._process_lock = process_lock
 
@@ -179,7 +189,7 @@ def take_lease_in(
     holder: str,
     life_us: int,
     fencing: int = 0,
-    is_alive: Callable[[str], bool] = lambda _holder: True,
+    is_alive: Callable[[Connection, str], bool] = lambda _connection, _holder: True,
 ) -> Lease | str:
     """Take the lease for so many microseconds; the name of its holder while somebody else has it.
 
@@ -193,7 +203,7 @@ def take_lease_in(
         row is not None
         and row.holder != holder
         and tx.now < row.expires_at <= tx.now + life_us
-        and is_alive(row.holder)
+        and is_alive(tx.connection, row.holder)
     ):
         return str(row.holder)
     doubted = row.sent_at if row is not None and row.fencing == fencing else None

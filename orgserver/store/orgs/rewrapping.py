@@ -7,19 +7,15 @@ goes on with what is left.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import RowMapping, Table, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orgserver.model.errors import KeyProblem
-from orgserver.private_files import lock_file_if_free, unlock_file
 from orgserver.store import tables
 from orgserver.store.calls import one_time_codes
 from orgserver.store.calls import tables as call_tables
@@ -243,23 +239,6 @@ class WrappedKeys:
         if moved:
             tx.connection.execute(update(tables.store).values(**moved))
         return len(moved) + one_time_codes.move_in(tx, self.vault, self._store_id, to)
-
-
-@contextmanager
-def one_rotation(database: Path) -> Iterator[None]:
-    """Keep every other rotation of this store away; KeyProblem if there is one. The kernel lets go when we die."""
-    path = database.with_name(database.name + ".rotate.lock")
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
-    with os.fdopen(descriptor, "r+b") as file:  # it stays there: removing it would split the lock in two
-        if not lock_file_if_free(file):
-            raise KeyProblem(
-                "another rotate-key is at work on this store",
-                hint="wait until it has ended; what it leaves undone, the next one finishes",
-            )
-        try:
-            yield
-        finally:
-            unlock_file(file)
 
 
 def _row(owner: str, key: DataKey, to: Key) -> dict[str, Any]:

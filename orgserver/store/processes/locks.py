@@ -3,7 +3,7 @@
 One process at a time holds the database's lock while it writes, checkpoints or closes. Each process that takes leases
 holds the lock of a file of its own, ``<database>.process-<id>``, made before its first lease: so a holder without a
 file is dead, for death lets go of it. What the dead leave behind is removed by whoever finds it. One machine is all
-that SQLite serves; where several share a database, the same questions are asked of locks of its sessions.
+that SQLite serves; of a server the same questions are asked by locks of its sessions (``store/engines``).
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+from sqlalchemy import Connection
 
 from orgserver.model.errors import StoreBusy, StoreError
 from orgserver.model.names import new_id
@@ -124,6 +126,19 @@ def hold_lock_if_free(database: Path, patience: Patience) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def hold_file_if_free(path: Path) -> Iterator[bool]:
+    """Hold a lock file, if nobody else does; the file stays there, for removing it would split the lock in two."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    with os.fdopen(descriptor, "r+b") as file:
+        is_mine = lock_file_if_free(file)
+        try:
+            yield is_mine
+        finally:
+            if is_mine:
+                unlock_file(file)
+
+
 class _LockWait:
     """A thread that waits in the kernel for a lock, and can be left behind: what it gets then, it gives back."""
 
@@ -165,13 +180,16 @@ class _LockWait:
             return self._given_up
 
 
-class ProcessLock:
+class FileProcessLock:
     """The lock that says that this process lives, and a look at those of others."""
 
     def __init__(self, database: Path, process_id: str) -> None:
         self._database = database
         self._process_id = process_id
         self._lock: LockFile | None = None
+
+    async def prepare(self) -> None:
+        """Nothing is needed for it."""
 
     def holder(self) -> str:
         """A new name under which this process may hold a lease."""
@@ -189,7 +207,7 @@ class ProcessLock:
         except OSError as error:
             raise StoreError(f"the file {path} cannot be locked: {error.strerror}") from error
 
-    def is_alive(self, holder: str) -> bool:
+    def is_alive(self, _connection: Connection, holder: str) -> bool:
         """Whether a lease's holder lives; True too where that is not known."""
         process_id = _process_of(holder)
         return process_id in (None, self._process_id) or _is_locked(self._file_of(str(process_id)))
@@ -199,8 +217,12 @@ class ProcessLock:
         process_id = _process_of(holder)
         return None if process_id is None else lock_holders.holder_of(self._file_of(process_id))
 
-    def release(self) -> None:
+    async def aclose(self) -> None:
         """This process holds no lease any more."""
+        self.release()
+
+    def release(self) -> None:
+        """Let others see that this process holds no lease any more."""
         if self._lock is not None:
             lock, self._lock = self._lock, None
             with suppress(OSError):  # Windows removes no file that is open

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import sqlite3
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -13,8 +11,7 @@ from typing import Any, Protocol
 from sqlalchemy import Row, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from orgserver.model.errors import StoreError
-from orgserver.store.catalog_version import VersionReader
+from orgserver.store.catalog_version import StoreReader
 from orgserver.store.signin import tables
 from orgserver.store.signin.rows import Session, read_session
 from orgserver.store.transaction import PreparedStatement
@@ -55,7 +52,9 @@ class LiveToken:
 class ReadableDatabase(Protocol):
     """The open store, as far as it is read here."""
 
-    version_reader: VersionReader
+    @property
+    def version_reader(self) -> StoreReader:
+        """Reads single rows, as they are at that moment."""
 
     @property
     def clock(self) -> Callable[[], int]:
@@ -73,19 +72,11 @@ class TokenReader:
 
     async def find_access(self, digest: bytes) -> LiveToken | None:
         """An access token, also one that has run out or whose session is over."""
-        rows = self._database.version_reader.fetch(_PREPARED, digest=digest, kind="access")
+        reader = self._database.version_reader
+        rows = reader.fetch(_PREPARED, digest=digest, kind="access")
         if rows is None:
-            rows = await self._fetch_access(digest)
+            rows = await reader.ask(_PREPARED, digest=digest, kind="access")
         return _read(rows[0]) if rows else None
-
-    async def _fetch_access(self, digest: bytes) -> list[Any]:
-        """The same where the event loop's own reader is not open yet, or was kept waiting."""
-        try:
-            await asyncio.to_thread(self._database.version_reader.open)
-        except sqlite3.Error as error:
-            raise StoreError(f"the store cannot be read: {error}") from error
-        async with self._database.reading() as connection:
-            return list(await connection.execute(_ACCESS, {"digest": digest, "kind": "access"}))
 
     async def find_browser(self, cookie_digest: bytes) -> Session | None:
         """The live session of a browser at /me."""

@@ -14,12 +14,9 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy.exc import DBAPIError
-
-from orgserver.model.errors import StoreBusy, StoreError
+from orgserver.model.errors import StoreBusy
 from orgserver.store.processes import lock_holders
 from orgserver.store.processes.lock_holders import Holder, Patience
 from orgserver.store.transaction import Change, Transaction
@@ -53,11 +50,11 @@ class PendingWrite(Generic[T]):
 class PendingWrites:
     """Those of one writer whose callers wait. ``guard``: no write is taken up and given up at once."""
 
-    def __init__(self, patience: Patience, lock: Path) -> None:
+    def __init__(self, patience: Patience, find_holder: Callable[[], Holder | None]) -> None:
         self.writes: dict[PendingWrite[Any], None] = {}
         self.guard = threading.Lock()
         self.patience = patience
-        self._lock = lock
+        self._find_holder = find_holder
         self.has_told = False
         """A person was told of the present wait."""
         self._look: asyncio.TimerHandle | asyncio.Task[None] | None = None
@@ -103,7 +100,7 @@ class PendingWrites:
 
     async def answer_overdue(self) -> None:
         """Look who holds the lock, and answer those whose patience is at its end; in their event loop."""
-        holder = await asyncio.to_thread(lock_holders.holder_of, self._lock)
+        holder = await asyncio.to_thread(self._find_holder)
         now = time.monotonic()
         for write in list(self.writes):
             if now >= write.until or self.patience.is_over(now - write.since, holder):
@@ -157,28 +154,3 @@ def _refuse(write: PendingWrite[Any], error: StoreBusy) -> None:
 
 def _nothing(_tx: Transaction) -> None:
     return None
-
-
-def write_error(error: DBAPIError, database: str | None) -> StoreError:
-    """What callers are told when SQLite refuses a write."""
-    hint = "check free disk space and the permissions of its folder"
-    busy = lock_holders.busy_in_sqlite(error, Path(database or ""))
-    return busy or StoreError(f"the store cannot be written: {error.orig}", hint=hint)
-
-
-def concerns_all(error: DBAPIError) -> bool:
-    """Tell whether a failure concerns the store, not one change: everybody in the group would meet it."""
-    text = str(error.orig)
-    return any(
-        sign in text
-        for sign in (
-            "disk",
-            "full",
-            "locked",
-            "readonly",
-            "malformed",
-            "unable to open",
-            "not a database",
-            "no such table",
-        )
-    )

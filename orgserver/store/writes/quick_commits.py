@@ -32,7 +32,8 @@ _AT_ONCE = 128
 class QuickCommits:
     """Whether the event loop may make the next commit, by how long the last ones took, and how it makes it."""
 
-    def __init__(self, lock: LockFile) -> None:
+    def __init__(self, lock: LockFile | None) -> None:
+        """``lock`` keeps other processes away; without one, writers wait for each other at a server, in the thread."""
         self._lock = lock
         self.turn = threading.Lock()
         """Who works with the connection: the lock file does not keep two threads of one process apart."""
@@ -45,7 +46,7 @@ class QuickCommits:
 
     def take_turn(self) -> bool:
         """Take the lock for a commit on the event loop, if that is likely to be quick; it never waits."""
-        if self._in_a_row < self._enough or self._made >= _AT_ONCE:
+        if self._lock is None or self._in_a_row < self._enough or self._made >= _AT_ONCE:
             return False
         if time.monotonic() > self._last_at + _FRESH_SECONDS or not self.turn.acquire(blocking=False):
             return False
@@ -55,20 +56,21 @@ class QuickCommits:
         self.turn.release()
         return False
 
-    def commit(self, connection: DriverConnection, clock: Callable[[], int], change: Change[T]) -> T:
+    def commit(self, connection: DriverConnection, begin: Callable[[DriverConnection], int], change: Change[T]) -> T:
         """Commit a change in the turn that was taken, and give it back."""
-        begin = time.monotonic()
+        since = time.monotonic()
         try:
             if self._without_checkpoints is not connection:
                 connection.execute("PRAGMA wal_autocheckpoint = 0")
                 self._without_checkpoints = connection
-            with transact(connection, clock) as transaction:
+            with transact(connection, begin) as transaction:
                 return change(transaction)
         finally:
-            self._lock.release()
+            if self._lock is not None:
+                self._lock.release()
             self.turn.release()
             self._made += 1
-            self._note(begin)
+            self._note(since)
             if not self._in_a_row:
                 self._enough = min(self._enough * 4, _MOST_ENOUGH)
 

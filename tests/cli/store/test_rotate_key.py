@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from orgserver.sandbox.org import SandboxOrg
-from orgserver.store.orgs.rewrapping import one_rotation
+from orgserver.store.processes.locks import hold_file_if_free
 from orgserver.vault.keys import Key
 from orgserver.vault.ring import read_ring, write_ring
 from tests.cli.shells import SECONDS, Shell
@@ -114,7 +114,7 @@ async def test_a_second_rotation_is_refused_in_one_line_and_changes_nothing(shel
     await shell("migrate")
     before = ring(shell)
 
-    with one_rotation(shell.home / "orgserver.db"):
+    with hold_file_if_free(shell.home / "orgserver.db.rotate.lock"):
         ran = await shell("rotate-key")
 
     assert (ran.code, ran.out) == (1, "")

@@ -18,7 +18,7 @@ from orgserver.model.secret import Secret
 from orgserver.services.people import key_uses
 from orgserver.services.people.keys import KeyRefusal, NewKey
 from orgserver.services.people.requests import KeyChanges, PrincipalChanges
-from orgserver.store.catalog_version import VersionReader
+from orgserver.store.engines.sqlite_reader import SqliteReader
 from tests.conftest import Clock, OpenApp
 
 
@@ -138,13 +138,13 @@ async def test_requests_of_one_turn_look_once_whether_the_store_has_changed(
     await check(app, key)
     await asyncio.sleep(0)
     reads: list[int | None] = []
-    read = VersionReader.read
+    read = SqliteReader.read
 
-    def note(reader: VersionReader) -> int | None:
+    def note(reader: SqliteReader) -> int | None:
         reads.append(read(reader))
         return reads[-1]
 
-    monkeypatch.setattr(VersionReader, "read", note)
+    monkeypatch.setattr(SqliteReader, "read", note)
     for turns in (1, 2):
         assert await asyncio.gather(*(check(app, key) for _ in range(5))) == ["ada"] * 5
         assert len(reads) == turns
@@ -177,7 +177,7 @@ async def test_keys_are_checked_the_long_way_while_the_version_cannot_be_read_at
 ) -> None:
     key = await new_key(app, caller)
     assert await check(app, key) == "ada"
-    monkeypatch.setattr(VersionReader, "read", lambda _self: None)
+    monkeypatch.setattr(SqliteReader, "read", lambda _self: None)
 
     assert await check(app, key) == "ada"
     await app.people.principals.update(caller, "ada", PrincipalChanges(keys=KeyChanges(revoked=(key.id,))))

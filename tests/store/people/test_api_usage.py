@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
 from orgserver.model.access.usage import ApiBudget, ApiUse
+from orgserver.store.engines.sqlite_connections import BEGIN
 from orgserver.store.people import api_usage, tables
 from orgserver.store.session import Store
-from orgserver.store.sqlite import BEGIN
 from orgserver.store.transaction import DriverConnection, Transaction, to_datetime, to_microseconds
 
 MIDNIGHT = to_microseconds(datetime(2026, 11, 29, tzinfo=UTC))
@@ -33,8 +33,8 @@ def test_use_is_the_sum_of_the_calls_of_the_day(added: list[tuple[str, str, int,
     with engine.connect() as connection:
         tables.api_usage.create(connection)
         connection.commit()
-        driver = DriverConnection(connection, BEGIN)
-        driver.begin()
+        driver = DriverConnection(connection)
+        driver.execute(BEGIN)
         for org, principal, at, calls in added:
             api_usage.count_in(Transaction(driver, at), org, principal, calls)
             if to_datetime(at).date() == day:

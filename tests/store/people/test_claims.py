@@ -19,8 +19,7 @@ async def add(store: Store) -> None:
 
 
 async def version(store: Store) -> int | None:
-    store.database.version_reader.open()
-    return store.database.version_reader.read()
+    return await store.database.version_reader.ask_version()
 
 
 async def test_values_are_compared_to_the_letter_and_never_with_names(store: Store) -> None:

@@ -5,9 +5,10 @@ import os
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine
 
 from orgserver.store.orgs import refreshes
-from orgserver.store.processes.locks import ProcessLock
+from orgserver.store.processes.locks import FileProcessLock
 from orgserver.store.session import Store
 from tests.faults.locking import holding
 
@@ -18,12 +19,12 @@ def file_of(database: Path, process_id: str) -> Path:
     return database.with_name(f"{database.name}.process-{process_id}")
 
 
-async def taken(store: Store, holder: str, by: ProcessLock) -> refreshes.Lease | str:
+async def taken(store: Store, holder: str, by: FileProcessLock) -> refreshes.Lease | str:
     return await store.database.write(lambda tx: refreshes.take_lease_in(tx, "row", holder, MINUTE, 7, by.is_alive))
 
 
 async def test_a_living_process_keeps_its_lease_and_can_be_named(store: Store) -> None:
-    one, two = (ProcessLock(store.database.file, name) for name in ("one", "two"))
+    one, two = (FileProcessLock(store.database.file, name) for name in ("one", "two"))
     one.take()
     mine = one.holder()
     assert isinstance(await taken(store, mine, one), refreshes.Lease)
@@ -36,11 +37,11 @@ async def test_a_living_process_keeps_its_lease_and_can_be_named(store: Store) -
 
 
 async def test_the_lease_of_a_killed_process_is_over_at_once_and_what_it_sent_stays_in_doubt(store: Store) -> None:
-    two = ProcessLock(store.database.file, "two")
+    two = FileProcessLock(store.database.file, "two")
     file = file_of(store.database.file, "dead")
     file.touch(0o600)
     with holding(file):
-        dead = ProcessLock(store.database.file, "dead").holder()
+        dead = FileProcessLock(store.database.file, "dead").holder()
         assert isinstance(await taken(store, dead, two), refreshes.Lease)
         await store.database.write(lambda tx: refreshes.mark_sent_in(tx, "row", dead))
         assert await taken(store, two.holder(), two) == dead
@@ -53,11 +54,11 @@ async def test_the_lease_of_a_killed_process_is_over_at_once_and_what_it_sent_st
 
 
 async def test_a_stopped_process_keeps_its_lease_and_is_named_as_stopped(store: Store) -> None:
-    two = ProcessLock(store.database.file, "two")
+    two = FileProcessLock(store.database.file, "two")
     file = file_of(store.database.file, "stopped")
     file.touch(0o600)
     with holding(file) as other:
-        stopped = ProcessLock(store.database.file, "stopped").holder()
+        stopped = FileProcessLock(store.database.file, "stopped").holder()
         assert isinstance(await taken(store, stopped, two), refreshes.Lease)
         other.stop()
 
@@ -69,7 +70,7 @@ async def test_a_stopped_process_keeps_its_lease_and_is_named_as_stopped(store: 
 
 
 async def test_a_holder_of_an_older_version_has_no_file_and_keeps_its_lease(store: Store) -> None:
-    two = ProcessLock(store.database.file, "two")
+    two = FileProcessLock(store.database.file, "two")
     await taken(store, "older/1", two)
 
     assert await taken(store, two.holder(), two) == "older/1"
@@ -78,11 +79,11 @@ async def test_a_holder_of_an_older_version_has_no_file_and_keeps_its_lease(stor
 
 def test_what_the_dead_left_is_removed_and_the_files_of_the_living_stay(tmp_path: Path) -> None:
     database = tmp_path / "orgserver.db"
-    left, living = file_of(database, "left"), ProcessLock(database, "living")
+    left, living = file_of(database, "left"), FileProcessLock(database, "living")
     left.touch()
     living.take()
 
-    mine = ProcessLock(database, "mine")
+    mine = FileProcessLock(database, "mine")
     mine.take()
     mine.take()
 
@@ -97,11 +98,15 @@ def test_what_the_dead_left_is_removed_and_the_files_of_the_living_stay(tmp_path
 
 
 def test_whoever_cannot_look_lets_a_lease_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lock, other = ProcessLock(tmp_path / "orgserver.db", "one"), ProcessLock(tmp_path / "orgserver.db", "two").holder()
+    lock, other = (
+        FileProcessLock(tmp_path / "orgserver.db", "one"),
+        FileProcessLock(tmp_path / "orgserver.db", "two").holder(),
+    )
 
     def refuse(*_arguments: object, **_options: object) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "open", refuse)
 
-    assert lock.is_alive(other)
+    with create_engine("sqlite://").connect() as connection:
+        assert lock.is_alive(connection, other)

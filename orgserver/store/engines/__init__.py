@@ -1,0 +1,1 @@
+"""What databases the store can lie in, and how each is opened, written, read and closed."""

@@ -1,0 +1,109 @@
+"""What is checked of a SQLite file before it is used, and how it gets the newest schema."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+from orgserver.model.errors import StoreError
+from orgserver.store.engines.schema import needs_upgrade
+from orgserver.store.files import APPLICATION_ID, SCHEMA, checking_briefly
+
+T = TypeVar("T")
+
+
+def check(connection: Connection, file: Path, *, migrate: bool) -> None:
+    """Check that a file is a store of ours, whole and of the newest schema, or make it so; StoreError if not."""
+    version = _schema_of(connection, file)
+    if version == SCHEMA:
+        _quick_check(connection, file)
+    if not needs_upgrade(version, str(file), migrate=migrate):
+        return
+    from orgserver.store.migration import upgrade  # noqa: PLC0415  # Alembic is slow to import and seldom needed
+
+    connection.rollback()
+    upgrade(connection)
+
+
+def _schema_of(connection: Connection, file: Path) -> str | None:
+    tables = set(connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'")).scalars())
+    if not tables:
+        return None
+    application = connection.execute(text("PRAGMA application_id")).scalar_one()
+    if application != APPLICATION_ID or "alembic_version" not in tables:
+        raise StoreError(
+            f"{file} is the database of another program", hint="set ORGSERVER_HOME or ORGSERVER_DATABASE_URL to our own"
+        )
+    version: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+    return version
+
+
+def _quick_check(connection: Connection, file: Path) -> None:
+    """Have SQLite check the file; StoreError for damage that it finds at once."""
+    raw = connection.connection.driver_connection
+    assert isinstance(raw, sqlite3.Connection)  # noqa: S101  # the writer's engine has no other driver
+    try:
+        with checking_briefly(raw):
+            answer = connection.execute(text("PRAGMA quick_check(1)")).scalar()
+    except DBAPIError as error:
+        if "interrupted" in str(error.orig):
+            return
+        raise
+    if answer != "ok":
+        raise StoreError(f"the store {file} is damaged: {answer}", hint="restore it from a backup")
+
+
+def unusable(file: Path, error: DBAPIError) -> StoreError:
+    """What is said of a file that SQLite does not open."""
+    reason, hint = str(error.orig), "check the folder's permissions and free disk space"
+    if "not a database" in reason or "malformed" in reason:
+        return StoreError(f"{file} is damaged or no SQLite database", hint="restore it from a backup, or move it away")
+    return StoreError(f"the store {file} cannot be used: {reason}", hint=hint)
+
+
+async def run_detached(step: Callable[..., T], *arguments: Any) -> T:
+    """Run a step in a thread of its own, and leave it there when the caller is cancelled.
+
+    ``asyncio.to_thread`` would hold up the end of the event loop, and so Ctrl-C, until the step is over.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def run() -> None:
+        try:
+            result = step(*arguments)
+        except BaseException as error:  # noqa: BLE001  # it belongs to the caller
+            _hand_over(loop, future, error=error)
+        else:
+            _hand_over(loop, future, result=result)
+
+    threading.Thread(target=run, name="orgserver-step", daemon=True).start()
+    return await future
+
+
+def _hand_over(
+    loop: asyncio.AbstractEventLoop,
+    future: asyncio.Future[T],
+    *,
+    result: Any = None,
+    error: BaseException | None = None,
+) -> None:
+    def settle() -> None:
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    try:
+        loop.call_soon_threadsafe(settle)
+    except RuntimeError:
+        return  # the loop is closed: nobody waits any more
