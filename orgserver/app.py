@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from orgserver.services.orgs.alerts import Alerts
     from orgserver.services.orgs.import_plan import OrgImport
     from orgserver.services.people.composition import People
-    from orgserver.services.signin.sessions import SignInSessions
+    from orgserver.services.signin.people.sessions import SignInSessions
     from orgserver.services.undo.restorer import Restorer
 
 logger = logging.getLogger("orgserver.serve")
@@ -89,7 +89,7 @@ class App:
 
     def sessions(self) -> SignInSessions:
         """Who is signed in."""
-        from orgserver.services.signin.sessions import SignInSessions  # noqa: PLC0415  # no server on stdio needs it
+        from orgserver.services.signin.people.sessions import SignInSessions  # noqa: PLC0415  # no server on stdio needs it
 
         return SignInSessions(self.store)
 

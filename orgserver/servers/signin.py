@@ -19,7 +19,7 @@ from orgserver.services.people.approvers import Approvers
 from orgserver.services.people.holdings import Holdings
 from orgserver.services.signin.composition import SignIn, make_sign_in, sweep_now_and_then
 from orgserver.services.signin.options import CALLBACK_PATH, CONSENT_PATH, SignInOptions
-from orgserver.services.signin.sessions import SignInSessions
+from orgserver.services.signin.people.sessions import SignInSessions
 from orgserver.serving.http.bearer.issuers import refuse_bad_sign_in
 from orgserver.serving.http.door import Admitted
 from orgserver.serving.http.exchange import Exchange

@@ -18,7 +18,7 @@ from orgserver.model.audit import EntryFilter
 from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller
 from orgserver.services.people.requests import GroupChanges, PrincipalChanges
-from orgserver.services.signin.sessions import SignInSessions
+from orgserver.services.signin.people.sessions import SignInSessions
 from orgserver.tools.toolsets import TOOLSETS
 from tests import operations
 from tests.cli.shells import Command

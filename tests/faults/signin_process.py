@@ -31,15 +31,15 @@ from orgserver.oauth.documents import DocumentFetcher
 from orgserver.oauth.provider.client import Provider, ProviderAnswer
 from orgserver.oauth.provider.refusals import GrantEnded, ProviderUnavailable
 from orgserver.services.people.requests import PrincipalChanges
-from orgserver.services.signin.access_tokens import SignedIn
-from orgserver.services.signin.authorization import AuthorizationRequest
-from orgserver.services.signin.callbacks import AwaitsConsent, FailureKind, MeSession
+from orgserver.services.signin.browser.authorization import AuthorizationRequest
+from orgserver.services.signin.browser.callbacks import AwaitsConsent, FailureKind, MeSession
+from orgserver.services.signin.browser.consents import ConsentView
 from orgserver.services.signin.composition import SignIn, make_sign_in
-from orgserver.services.signin.consents import ConsentView
-from orgserver.services.signin.issuance import OAuthAnswer
 from orgserver.services.signin.options import SignInOptions
 from orgserver.services.signin.parameters import Parameters
-from orgserver.services.signin.sessions import SignInSessions
+from orgserver.services.signin.people.sessions import SignInSessions
+from orgserver.services.signin.tokens.access_tokens import SignedIn
+from orgserver.services.signin.tokens.issuance import OAuthAnswer
 from orgserver.store.catalog_version import changed_in
 from orgserver.store.people import changes, claims
 from orgserver.store.people import tables as people_tables

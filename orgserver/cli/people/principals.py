@@ -96,16 +96,17 @@ def list_principals(wide: bool, as_json: bool) -> None:
     async def act() -> list[dict[str, Any]]:
         async with app_to_read(settings_of()) as app:
             groups = {group.name: group for group in await app.people.groups.all()}
-            return [details.principal_details(record, groups) for record in await app.people.principals.all()]
+            names, records = await app.sessions().names(), await app.people.principals.all()
+            return [details.principal_details(each, groups) | {"person": names.get(each.name)} for each in records]
 
     every = run(act())
     if as_json:
         print_json(every)
     elif every:
         print_table(
-            ("principal", "kind", "state", "roles", "groups", "grants", "keys", "last use"),
+            ("principal", "person", "kind", "state", "roles", "groups", "grants", "keys", "last use"),
             list(map(_row, every)),
-            spare=("roles", "kind", "last use", "keys"),
+            spare=("roles", "kind", "last use", "keys", "person"),
             wide=wide,
         )
     else:
@@ -117,6 +118,7 @@ def _row(each: dict[str, Any]) -> tuple[object, ...]:
     last_use = max((key["last_used_at"] for key in each["keys"] if key["last_used_at"]), default=None)
     return (
         each["name"],
+        each["person"] or next((subject["subject"] for subject in each["subjects"]), None),
         each["kind"],
         "enabled" if each["enabled"] else "disabled",
         ", ".join(each["roles"]),
@@ -136,7 +138,8 @@ def show_principal(name: str, as_json: bool) -> None:
     async def act() -> dict[str, Any]:
         async with app_to_read(settings_of()) as app:
             groups = {group.name: group for group in await app.people.groups.all()}
-            return details.principal_details(await app.people.principals.one(name), groups)
+            person = (await app.sessions().names()).get(name)
+            return details.principal_details(await app.people.principals.one(name), groups) | {"person": person}
 
     facts = run(act())
     if as_json:

@@ -54,10 +54,14 @@ async def examine(settings: Settings, *, offline: bool) -> list[Finding]:
             from orgserver.services.doctor.examination import examine_store  # noqa: PLC0415  # the client's imports
 
             findings += await examine_store(app.store, app.access, app.keys, offline=offline)
+            from orgserver.services.doctor.claim_groups import unfollowed_groups  # noqa: PLC0415  # the store's imports
+
             if settings.signin_issuer is not None:
                 from orgserver.services.doctor.signin import check_sign_in  # noqa: PLC0415  # with Authlib
 
                 findings += await check_sign_in(app.store, settings, offline=offline)
+            else:
+                findings += await unfollowed_groups(app.store)
     except OperatorError as error:
         findings.append(Finding("store", "problem", str(error), error.hint))
     return findings

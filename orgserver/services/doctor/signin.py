@@ -12,7 +12,7 @@ from orgserver.oauth.provider.refusals import ProviderRefused, ProviderUnavailab
 from orgserver.oauth.refusals import IssuerUnavailable
 from orgserver.salesforce.connections import build_tls_context
 from orgserver.services.doctor.machine import Finding
-from orgserver.services.signin.sessions import SignInSessions
+from orgserver.services.signin.people.sessions import SignInSessions
 from orgserver.store.people import records
 from orgserver.store.people.records import GroupRecord
 from orgserver.store.session import Store
@@ -29,7 +29,7 @@ async def check_sign_in(store: Store, settings: Settings, *, offline: bool) -> l
     findings = [] if offline else await ask_provider(settings)
     async with store.database.reading() as connection:
         groups = await records.groups(connection)
-    sessions = len(await SignInSessions(store).all())
+    sessions = await SignInSessions(store).count()
     signed_in = f"{sessions or 'no'} session{'' if sessions == 1 else 's'}: orgserver list-sessions"
     return [*findings, *empty_groups(groups, settings.signin_groups_claim), Finding("signed in", "ok", signed_in)]
 

@@ -14,15 +14,15 @@ from orgserver.oauth.provider.client import Provider
 from orgserver.services.calls.access import Access
 from orgserver.services.people.auth_failures import AuthFailures
 from orgserver.services.people.composition import People
-from orgserver.services.signin.access_tokens import AccessTokens
-from orgserver.services.signin.authorization import Authorization
-from orgserver.services.signin.authorization_server import AuthorizationServer
-from orgserver.services.signin.browsers import Browsers
-from orgserver.services.signin.callbacks import Callbacks
-from orgserver.services.signin.clients import Clients
-from orgserver.services.signin.consents import Consents
+from orgserver.services.signin.browser.authorization import Authorization
+from orgserver.services.signin.browser.callbacks import Callbacks
+from orgserver.services.signin.browser.consents import Consents
+from orgserver.services.signin.browser.me_sessions import Browsers
+from orgserver.services.signin.clients.registry import Clients
 from orgserver.services.signin.options import SignInOptions
-from orgserver.services.signin.sessions import SignInSessions
+from orgserver.services.signin.people.sessions import SignInSessions
+from orgserver.services.signin.tokens.access_tokens import AccessTokens
+from orgserver.services.signin.tokens.authorization_server import AuthorizationServer
 from orgserver.store.session import Store
 
 logger = logging.getLogger("orgserver.signin")

@@ -7,8 +7,8 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from orgserver.model.secret import Secret
+from orgserver.model.server_paths import MCP_PATH
 
-MCP_PATH = "/mcp"
 CALLBACK_PATH = "/signin/callback"
 ME_PATH = "/me"
 CONSENT_PATH = "/signin/consent/"

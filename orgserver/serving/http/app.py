@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from orgserver.model.access.principals import Permission, Principal
 from orgserver.model.orgs import Caller
+from orgserver.model.server_paths import MCP_PATH
 from orgserver.serving.http.authentication import Authenticated, Authenticator
 from orgserver.serving.http.bearer.challenges import METADATA_PATHS, Challenges
 from orgserver.serving.http.bearer.step_up import StepUp
@@ -19,7 +20,7 @@ from orgserver.serving.http.endpoint import McpEndpoint
 from orgserver.serving.http.exchange import Exchange
 from orgserver.serving.http.monitoring.access_log import AccessLog
 from orgserver.serving.http.monitoring.pages import PAGES, PROBES, MonitoringPages, has_host_within
-from orgserver.serving.http.replies import MCP_PATH, Reply, make_error_reply, make_not_found_reply, send_reply
+from orgserver.serving.http.replies import Reply, make_error_reply, make_not_found_reply, send_reply
 from orgserver.serving.http.throttling import Throttling, meter
 
 logger = logging.getLogger("orgserver.http")

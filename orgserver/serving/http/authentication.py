@@ -16,7 +16,7 @@ from orgserver.services.people.auth_failures import AuthFailure
 from orgserver.services.people.composition import People
 from orgserver.services.people.keys import KeyRefusal
 from orgserver.services.people.subjects import SubjectRefusal
-from orgserver.services.signin.access_tokens import AccessTokens, SignedIn, TokenRefusal
+from orgserver.services.signin.tokens.access_tokens import AccessTokens, SignedIn, TokenRefusal
 from orgserver.serving.http.bearer.challenges import Challenges
 from orgserver.serving.http.door import Admitted
 from orgserver.serving.http.replies import Reply, make_error_reply, retry_after

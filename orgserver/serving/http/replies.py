@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from mcp_types import INVALID_REQUEST
 from starlette.types import Send
 
+from orgserver.model.server_paths import MCP_PATH
+
 JSON = b"application/json"
 JSON_ANSWER = "orgserver.json_answer"
 """A message of ASGI of our own: a ``body`` of JSON that answers with 200, and is whole. Who takes it says so among the
 extensions of a request's scope."""
-MCP_PATH = "/mcp"
 WRONG_HOST = "this host is not served here; --allow-host names it"
 _TEXT = b"text/plain; charset=utf-8"
 _NO_CONTENT = 204

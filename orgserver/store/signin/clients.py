@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, delete, func, insert, select, union_all, update
+from sqlalchemy import Row, delete, exists, func, insert, select, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.access.people import OAuthClient
@@ -15,7 +15,7 @@ from orgserver.store.signin import tables
 from orgserver.store.transaction import Transaction
 
 MAX_REGISTERED = 10_000
-MAX_UNCONSENTED = 200
+MAX_UNCONSENTED = 1_000
 """Registered clients that nobody has consented to yet: anybody may register, and must not fill the store."""
 MAX_DOCUMENTS = 2_000
 _clients, _requests, _sessions = tables.clients, tables.requests, tables.sessions
@@ -54,11 +54,14 @@ def save_document_in(tx: Transaction, client: OAuthClient, metadata: Mapping[str
 
 
 def register_in(tx: Transaction, client: OAuthClient, metadata: Mapping[str, Any]) -> bool:
-    """Keep a client that registers itself; False where there are too many."""
+    """Keep a client that registers itself; False where there are too many, and none can make room.
+
+    The oldest makes room that nobody has consented to: or whoever registers many would keep everybody else out.
+    """
     registered = select(func.count()).select_from(_clients).where(_clients.c.kind == "registered")
-    if tx.connection.execute(registered).scalar_one() >= MAX_REGISTERED:
-        return False
-    if tx.connection.execute(registered.where(_clients.c.used_at.is_(None))).scalar_one() >= MAX_UNCONSENTED:
+    unconsented = tx.connection.execute(registered.where(_clients.c.used_at.is_(None))).scalar_one()
+    is_full = unconsented >= MAX_UNCONSENTED or tx.connection.execute(registered).scalar_one() >= MAX_REGISTERED
+    if is_full and not _forget_unconsented_in(tx):
         return False
     tx.connection.execute(insert(_clients).values(**_columns(client, metadata), created_at=tx.now))
     return True
@@ -67,6 +70,19 @@ def register_in(tx: Transaction, client: OAuthClient, metadata: Mapping[str, Any
 def use_in(tx: Transaction, client_id: str) -> None:
     """Note that a person has consented to a client."""
     tx.connection.execute(update(_clients).where(_clients.c.client_id == client_id).values(used_at=tx.now))
+
+
+def _forget_unconsented_in(tx: Transaction) -> bool:
+    """Forget the oldest that nobody has consented to, before others one that nobody is signing in from.
+
+    Never one that somebody is just asked about, who has shown the provider who they are.
+    """
+    of_client = _requests.c.client_id == _clients.c.client_id
+    is_asked = exists().where(of_client, _requests.c.stage != "provider")
+    unconsented = (_clients.c.kind == "registered", _clients.c.used_at.is_(None), ~is_asked)
+    order = (exists().where(of_client), _clients.c.created_at, _clients.c.client_id)
+    oldest = select(_clients.c.client_id).where(*unconsented).order_by(*order).limit(1).scalar_subquery()
+    return tx.connection.execute(delete(_clients).where(_clients.c.client_id == oldest)).rowcount == 1
 
 
 def _make_room_in(tx: Transaction) -> None:

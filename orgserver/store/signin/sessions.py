@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, insert, select, update
+from sqlalchemy import ColumnElement, and_, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.access.people import OAuthClient
@@ -25,6 +25,8 @@ from orgserver.store.transaction import Transaction
 
 CODE_US = 60 * 1_000_000
 """How long a client may wait before it comes for its tokens."""
+MAX_OF_CLIENT = 20
+"""Sessions that one person has from one client: it may be installed on several machines, which look the same."""
 _sessions = tables.sessions
 
 
@@ -100,6 +102,16 @@ class Sessions:
             values |= {"fencing": fencing, "provider_token": self._seal_in(tx, provider_token, session_id, fencing)}
         return self._change_in(tx, session_id, _sessions.c.redeemed_at.is_not(None), values)
 
+    def find_surplus_in(self, tx: Transaction, session: Session) -> list[Session]:
+        """Live ones of the same person and client beyond as many as there may be: those that were used longest ago."""
+        own = _sessions.c
+        alike = (own.principal == session.principal, own.client_id == session.client_id)
+        live = (own.redeemed_at.is_not(None), own.ended_at.is_(None), own.expires_at > tx.now)
+        query = (
+            select(_sessions).where(*alike, *live).order_by(own.used_at.desc(), own.created_at.desc(), own.id.desc())
+        )
+        return [read_session(row) for row in tx.connection.execute(query.offset(MAX_OF_CLIENT))]
+
     def open_provider_token_in(self, tx: Transaction, session_id: str) -> Secret | None:
         """The provider's refresh token, where it gave one; Unsealable if it was put back or changed."""
         own = select(_sessions.c.provider_token, _sessions.c.fencing).where(_sessions.c.id == session_id)
@@ -130,13 +142,44 @@ class Sessions:
         self, connection: AsyncConnection, principal: str | None = None, ended: bool = False
     ) -> list[Session]:
         """Those that are live, oldest first, and with ``ended`` those that were."""
-        query = select(_sessions).where(_sessions.c.redeemed_at.is_not(None))
+        query = select(_sessions).where(*self._are_seen(principal, ended))
         query = query.order_by(_sessions.c.created_at, _sessions.c.id)
-        if principal is not None:
-            query = query.where(_sessions.c.principal == principal)
-        if not ended:
-            query = query.where(_sessions.c.ended_at.is_(None), _sessions.c.expires_at > self._clock())
         return [read_session(row) for row in await connection.execute(query)]
+
+    async def newest(self, connection: AsyncConnection, principal: str | None, limit: int) -> list[Session]:
+        """The live ones that began last, the newest first."""
+        query = select(_sessions).where(*self._are_seen(principal, False))
+        query = query.order_by(_sessions.c.created_at.desc(), _sessions.c.id.desc()).limit(limit)
+        return [read_session(row) for row in await connection.execute(query)]
+
+    async def find(self, connection: AsyncConnection, beginning: str, limit: int) -> list[Session]:
+        """Some of the live ones whose ids begin so."""
+        query = select(_sessions).where(
+            *self._are_seen(None, False), _sessions.c.id.startswith(beginning, autoescape=True)
+        )
+        return [read_session(row) for row in await connection.execute(query.order_by(_sessions.c.id).limit(limit))]
+
+    async def count(self, connection: AsyncConnection, principal: str | None = None) -> int:
+        """How many are live."""
+        query = select(func.count()).select_from(_sessions).where(*self._are_seen(principal, False))
+        return (await connection.execute(query)).scalar_one()
+
+    async def names(self, connection: AsyncConnection) -> dict[str, str]:
+        """What the provider called each principal's person at the last sign-in that is still known."""
+        own = _sessions.c
+        last = select(own.principal, func.max(own.created_at).label("at")).group_by(own.principal).subquery()
+        query = select(own.principal, own.person).join(
+            last, and_(own.principal == last.c.principal, own.created_at == last.c.at)
+        )
+        return {row.principal: row.person for row in await connection.execute(query)}
+
+    def _are_seen(self, principal: str | None, ended: bool) -> list[ColumnElement[bool]]:
+        conditions: list[ColumnElement[bool]] = [_sessions.c.redeemed_at.is_not(None)]
+        if principal is not None:
+            conditions.append(_sessions.c.principal == principal)
+        if not ended:
+            conditions += [_sessions.c.ended_at.is_(None), _sessions.c.expires_at > self._clock()]
+        return conditions
 
     def _add_in(self, tx: Transaction, provider_token: Secret | None, **values: Any) -> str:
         session_id = new_id()

@@ -8,11 +8,14 @@ import pytest
 
 from orgserver.config import Settings, read_settings
 from orgserver.oauth.provider.client import ProviderExamination
+from orgserver.services.doctor.claim_groups import unfollowed_groups
 from orgserver.services.doctor.machine import Finding
 from orgserver.services.doctor.signin import check_sign_in, describe, empty_groups
+from orgserver.store.people import changes, claims
 from orgserver.store.people.records import GroupRecord
 from orgserver.store.session import Store
 from tests.provider.running import CLIENT_ID, CLIENT_SECRET, RunningProvider, running_provider
+from tests.store.signin.world import World
 
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
 
@@ -91,3 +94,18 @@ def test_groups_by_claim_that_nobody_is_in_are_named() -> None:
     (finding,) = empty_groups([by_hand, empty, full], None)
     assert (finding.level, finding.text) == ("warning", "no claim fills crm, sales")
     assert empty_groups([by_hand, full], "groups") == []
+
+
+async def test_groups_that_a_claim_filled_are_told_where_no_sign_in_is_set(store: Store) -> None:
+    world = World(store)
+    await world.add_people("ada", groups={"sales": "group-sales", "ops": "group-ops"})
+    assert await unfollowed_groups(store) == []
+
+    await world.write(lambda tx: claims.set_groups_in(tx, "ada", ["group-sales"]))
+    (finding,) = await unfollowed_groups(store)
+    assert (finding.level, finding.text[:12]) == ("warning", "1 in sales b")
+    assert finding.todo is not None
+    assert "update-group NAME --no-claim" in finding.todo
+
+    await world.write(lambda tx: changes.set_claim_in(tx, "sales", None))
+    assert await unfollowed_groups(store) == []

@@ -10,8 +10,8 @@ from orgserver.model.access.principals import Principal, PrincipalKind, Subject
 from orgserver.model.audit import AuditEntry, EntryFilter
 from orgserver.oauth.provider.claims import read_person
 from orgserver.services.audit.log_reader import AuditLogReader
-from orgserver.services.signin.identities import PersonIdentities, Stranger, Suspended
 from orgserver.services.signin.options import SignInOptions
+from orgserver.services.signin.people.identities import PersonIdentities, Stranger, Suspended
 from orgserver.store.people import changes, records
 from orgserver.store.people.records import PrincipalRecord
 from orgserver.store.session import Store

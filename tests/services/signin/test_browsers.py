@@ -10,7 +10,7 @@ from orgserver.model.digests import digest_text
 from orgserver.model.orgs import Caller
 from orgserver.model.secret import Secret
 from orgserver.services.people.identities import Identities
-from orgserver.services.signin.browsers import Browsers
+from orgserver.services.signin.browser.me_sessions import Browsers
 from orgserver.store.signin.requests import MAX_OF_BROWSER
 from tests.people import add_principal, change_principal
 from tests.services.signin.browsers import UrlsAlone, add_browser

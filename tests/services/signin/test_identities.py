@@ -6,7 +6,7 @@ import pytest
 
 from orgserver.model.access.people import Person
 from orgserver.model.access.principals import Principal, PrincipalKind, Subject
-from orgserver.services.signin.identities import Stranger, Suspended
+from orgserver.services.signin.people.identities import Stranger, Suspended
 from orgserver.store.people import changes
 from orgserver.store.session import Store
 from tests.services.signin.arrivals import ADA, ISSUER, OTHER, Arrivals

@@ -16,7 +16,7 @@ from orgserver.services.audit.access_report import Question, report_access
 from orgserver.services.people.principals import DISABLED, NO_SUBJECT
 from orgserver.services.people.requests import GrantChanges, GroupChanges, PrincipalChanges, read_grants
 from orgserver.services.signin.entries import SIGN_OUT
-from orgserver.services.signin.sessions import SIGNED_OUT, SignInSessions
+from orgserver.services.signin.people.sessions import SIGNED_OUT, SignInSessions
 from orgserver.store.backup import copy
 from orgserver.store.people import claims
 from orgserver.store.signin import tables, tokens
@@ -68,7 +68,7 @@ async def test_one_is_found_by_the_beginning_of_its_id_that_no_other_has(app: Ap
 
     assert (await sessions.one(second.upper())).id == second
     for beginning, words in (
-        (first[:4], "2 sessions begin with"),
+        (first[:4], "several sessions begin with"),
         ("", "there is no session"),
         ("zz", "no session zz"),
     ):
@@ -206,3 +206,23 @@ async def test_a_group_by_claim_gives_its_grants_and_is_told_apart(app: App, wor
         ("claim", "group-ops", "others"), ("claim_members", "ada", "none"),
     ]  # fmt: skip
     assert await app.access.visible(caller) == []
+
+
+async def test_sessions_are_found_and_counted_by_the_store(app: App, world: World) -> None:
+    sessions = SignInSessions(app.store)
+    ids = [await world.sign_in(str(each), "ada" if each else "bob") for each in range(4)]
+    await sessions.end(OPERATOR, ids[3])
+
+    newest, count = await sessions.newest(2)
+    assert ([each.id for each in newest], count) == ([ids[2], ids[1]], 3)
+    assert [each.id for each in (await sessions.newest(9, "bob"))[0]] == [ids[0]]
+    assert await sessions.count() == 3
+    found = await sessions.find(ids[1])
+    assert found is not None
+    assert found.id == ids[1]
+    assert await sessions.find(ids[1][:-1]) is None
+    assert await sessions.find(ids[3]) is None, "it is over"
+    assert await sessions.names() == {"ada": "Ada", "bob": "Bob"}
+    for wildcard in ("%", "_"):
+        with pytest.raises(PeopleError, match="there is no session"):
+            await sessions.one(wildcard)

@@ -7,7 +7,7 @@ import pytest
 
 from orgserver.model.access.people import OAuthClient
 from orgserver.store.signin import clients, sweep
-from orgserver.store.signin.clients import MAX_UNCONSENTED, StoredClient
+from orgserver.store.signin.clients import StoredClient
 
 from .world import CLIENT, DAY, HOUR, World
 
@@ -28,13 +28,58 @@ async def test_a_document_is_kept_over_the_one_before(world: World) -> None:
     assert await find(world, CLIENT.client_id.upper()) is None
 
 
-async def test_clients_that_nobody_consented_to_do_not_fill_the_store(world: World) -> None:
-    every = [replace(REGISTERED, client_id=f"c{each}") for each in range(MAX_UNCONSENTED)]
-    assert await world.write(lambda tx: {clients.register_in(tx, each, {}) for each in every}) == {True}
-    assert not await world.write(lambda tx: clients.register_in(tx, REGISTERED, {}))
+async def register(world: World, *client_ids: str) -> list[bool]:
+    every = [replace(REGISTERED, client_id=each) for each in client_ids]
+    return [await world.write(partial(clients.register_in, client=each, metadata={})) for each in every]
 
+
+async def kept(world: World, *client_ids: str) -> list[str]:
+    return [each for each in client_ids if await find(world, each) is not None]
+
+
+async def test_the_oldest_that_nobody_consented_to_makes_room_for_whoever_registers(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clients, "MAX_UNCONSENTED", 2)
+    assert await register(world, "c0", "c1") == [True, True]
     await world.write(lambda tx: clients.use_in(tx, "c0"))
-    assert await world.write(lambda tx: clients.register_in(tx, REGISTERED, {}))
+    assert await register(world, "c2") == [True]
+    assert await kept(world, "c0", "c1", "c2") == ["c0", "c1", "c2"], "a consent takes no place of these"
+
+    assert await register(world, "c3") == [True]
+    assert await kept(world, "c0", "c1", "c2", "c3") == ["c0", "c2", "c3"]
+
+
+async def test_who_is_signing_in_makes_room_last_and_who_is_asked_never(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clients, "MAX_UNCONSENTED", 3)
+    await world.add_people("ada")
+    await register(world, "asked", "at the provider", "unused")
+    await world.begin("second", client_id="at the provider")
+    begun = await world.begin("first", client_id="asked")
+    assert begun is not None
+    await world.take("first")
+
+    assert await register(world, "new") == [True]
+    assert await kept(world, "asked", "at the provider", "unused", "new") == ["asked", "at the provider", "new"]
+    await world.begin("third", client_id="new")
+    assert await register(world, "newer") == [True]
+    assert await kept(world, "asked", "at the provider", "new", "newer") == ["asked", "new", "newer"]
+
+
+async def test_where_all_that_might_go_are_asked_about_nobody_more_is_registered(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clients, "MAX_REGISTERED", 1)
+    await register(world, "asked")
+    await world.begin(client_id="asked")
+    await world.take()
+
+    assert await register(world, "new") == [False]
+    world.clock.now += HOUR
+    await world.write(sweep.sweep_in)
+    assert await register(world, "new") == [True]
 
 
 async def test_documents_that_nobody_uses_make_room(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

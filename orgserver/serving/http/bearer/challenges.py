@@ -11,9 +11,9 @@ from collections.abc import Iterable
 
 from orgserver.model.access.principals import PERMISSIONS, Permission
 from orgserver.model.access.scopes import scope_text
+from orgserver.model.server_paths import MCP_PATH
 from orgserver.serving.http.replies import (
     JSON,
-    MCP_PATH,
     Headers,
     Reply,
     make_error_reply,

@@ -9,9 +9,9 @@ from orgserver.services.calls.access import Access
 from orgserver.services.people.approvers import Approvers
 from orgserver.services.people.auth_failures import AuthFailures
 from orgserver.services.people.holdings import Holdings
-from orgserver.services.signin.browsers import Browsers
+from orgserver.services.signin.browser.me_sessions import Browsers
 from orgserver.services.signin.options import ME_PATH
-from orgserver.services.signin.sessions import SignInSessions
+from orgserver.services.signin.people.sessions import SignInSessions
 from orgserver.serving.http.me import log, sessions
 from orgserver.serving.http.me.approvals import ApprovalPages
 from orgserver.serving.http.me.log import LogPages

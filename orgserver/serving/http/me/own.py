@@ -9,10 +9,10 @@ from starlette.types import Receive, Scope
 from orgserver.oauth.provider.refusals import ProviderUnavailable
 from orgserver.services.people.approvers import Approvers
 from orgserver.services.people.holdings import Holdings
-from orgserver.services.signin.browsers import Browsers, Purpose
+from orgserver.services.signin.browser.me_sessions import Browsers, Purpose
 from orgserver.services.signin.options import ME_PATH
 from orgserver.services.signin.parameters import BadParameters
-from orgserver.services.signin.sessions import SignInSessions
+from orgserver.services.signin.people.sessions import SignInSessions
 from orgserver.serving.http.door import Admitted
 from orgserver.serving.http.exchange import Exchange
 from orgserver.serving.http.me.sessions import show_session

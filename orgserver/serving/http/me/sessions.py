@@ -8,7 +8,7 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 from orgserver.services.signin.options import ME_PATH
-from orgserver.services.signin.sessions import SignInSessions
+from orgserver.services.signin.people.sessions import SignInSessions
 from orgserver.serving.http.me.visits import Visit, find_nothing, read_id
 from orgserver.serving.http.people.pages import Pages
 from orgserver.serving.http.replies import Reply
@@ -51,17 +51,16 @@ class SessionPages:
         """Everybody's."""
         if not visit.is_admin:
             return find_nothing(self._pages)
-        sessions = await self._sessions.all()
-        newest = [show_session(each, visit.session.id) for each in reversed(sessions[-MOST:])]
-        return await asyncio.to_thread(
-            self._pages.render, "sessions.html", me=visit, sessions=newest, count=len(sessions)
-        )
+        sessions, count = await self._sessions.newest(MOST)
+        newest = [show_session(each, visit.session.id) for each in sessions]
+        return await asyncio.to_thread(self._pages.render, "sessions.html", me=visit, sessions=newest, count=count)
 
     async def end(self, visit: Visit) -> Reply:
         """End one: ``/me/sessions/ID/end``. It is the person's own, or the person is an admin."""
         session_id = read_id(visit.path, "sessions", "end")
-        own = await self._sessions.all(None if visit.is_admin else visit.caller.principal.name)
-        if session_id is None or all(each.id != session_id for each in own):
+        session = await self._sessions.find(session_id) if session_id is not None else None
+        is_own = session is not None and session.principal == visit.caller.principal.name
+        if session_id is None or session is None or not (is_own or visit.is_admin):
             return find_nothing(self._pages)
         await self._sessions.end(visit.caller, session_id)
         return see_other(PATH if visit.is_admin and visit.parameters.one("from") == "sessions" else ME_PATH)

@@ -12,7 +12,7 @@ from orgserver.model.orgs import Caller
 from orgserver.model.secret import Secret
 from orgserver.services.calls.access import Access
 from orgserver.services.people.auth_failures import AuthFailure, AuthFailures
-from orgserver.services.signin.browsers import Browsers, BrowserSession
+from orgserver.services.signin.browser.me_sessions import Browsers, BrowserSession
 from orgserver.services.signin.entries import ME_LABEL
 from orgserver.services.signin.options import ME_PATH
 from orgserver.services.signin.parameters import BadParameters, Parameters

@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 
 from orgserver.model.access.principals import Principal
 from orgserver.model.errors import StoreError
+from orgserver.model.server_paths import MCP_PATH
 from orgserver.services.doctor.readiness import Readiness
-from orgserver.serving.http.replies import JSON, MCP_PATH, Reply, make_text_reply
+from orgserver.serving.http.replies import JSON, Reply, make_text_reply
 
 HEALTH, READINESS, METRICS = "/healthz", "/readyz", "/metrics"
 PROBES = frozenset({HEALTH, READINESS})

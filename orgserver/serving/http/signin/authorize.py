@@ -10,8 +10,8 @@ from starlette.types import Receive
 from orgserver.model.hosts import find_network
 from orgserver.oauth.provider.refusals import ProviderUnavailable
 from orgserver.services.people.auth_failures import AuthFailure, AuthFailures
-from orgserver.services.signin.authorization import Authorization, AuthorizationRefusal, AuthorizationRequest
-from orgserver.services.signin.clients import ClientRefusal, Clients
+from orgserver.services.signin.browser.authorization import Authorization, AuthorizationRefusal, AuthorizationRequest
+from orgserver.services.signin.clients.registry import ClientRefusal, Clients
 from orgserver.services.signin.parameters import BadParameters, Parameters
 from orgserver.serving.http.door import Admitted
 from orgserver.serving.http.exchange import Exchange

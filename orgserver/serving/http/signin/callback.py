@@ -9,8 +9,8 @@ from starlette.types import Receive
 from orgserver.model.access.people import Person
 from orgserver.model.orgs import Caller
 from orgserver.model.secret import Secret
-from orgserver.services.signin.browsers import Browsers
-from orgserver.services.signin.callbacks import AwaitsConsent, Callbacks, Failure, FailureKind
+from orgserver.services.signin.browser.callbacks import AwaitsConsent, Callbacks, Failure, FailureKind
+from orgserver.services.signin.browser.me_sessions import Browsers
 from orgserver.services.signin.entries import ME_LABEL
 from orgserver.services.signin.options import CONSENT_PATH, ME_PATH
 from orgserver.services.signin.parameters import BadParameters

@@ -9,9 +9,9 @@ from starlette.types import Receive
 from orgserver.model.secret import Secret
 from orgserver.oauth.clients.redirect_uris import host_of, is_on_this_computer
 from orgserver.services.people.auth_failures import AuthFailure, AuthFailures
-from orgserver.services.signin.browsers import Browsers
-from orgserver.services.signin.callbacks import Failure, FailureKind
-from orgserver.services.signin.consents import Consents, ConsentView
+from orgserver.services.signin.browser.callbacks import Failure, FailureKind
+from orgserver.services.signin.browser.consents import Consents, ConsentView
+from orgserver.services.signin.browser.me_sessions import Browsers
 from orgserver.services.signin.options import CONSENT_PATH
 from orgserver.services.signin.parameters import BadParameters, Parameters
 from orgserver.serving.http.door import Admitted

@@ -16,7 +16,7 @@ from starlette.types import Message, Receive, Scope
 from orgserver.model.json_text import read_json_text
 from orgserver.oauth.clients.registrations import RegistrationRefused, read_registration
 from orgserver.services.people.auth_failures import AuthFailure, AuthFailures
-from orgserver.services.signin.clients import Clients, RegistrationRefusal
+from orgserver.services.signin.clients.registry import Clients, RegistrationRefusal
 from orgserver.serving.http.door import Admitted
 from orgserver.serving.http.exchange import Exchange
 from orgserver.serving.http.replies import Reply, retry_after
@@ -24,8 +24,6 @@ from orgserver.serving.http.signin.forms import UnreadableBody, find_content_typ
 from orgserver.serving.http.signin.machines import make_json_reply, make_refusal_reply
 
 MOST_BYTES = 16 * 1024
-RETRY_SECONDS = 3_600.0
-"""After which a client may try again where there are too many."""
 _OTHER_THAN_PLAIN = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]+")
 """What an error's description may not hold (RFC 6749 §5.2)."""
 _LONGEST_DESCRIPTION = 500
@@ -51,9 +49,9 @@ class Registration:
         registrar = _Registrar(self._clients, metadata["redirect_uris"], admitted.source)
         status, document = await _handle(registrar, metadata)
         if registrar.refusal is not None:
-            text = registrar.refusal.description
+            text, seconds = registrar.refusal.description, registrar.refusal.seconds
             await self._failures.record(AuthFailure(admitted.source, "TOO_MANY_CLIENTS", 429, reason=text))
-            return make_refusal_reply(429, registrar.refusal.error, text, retry_after(RETRY_SECONDS))
+            return make_refusal_reply(429, registrar.refusal.error, text, retry_after(seconds))
         if status != _CREATED:
             return await self._refuse(admitted.source, document["error"], document["error_description"])
         return make_json_reply(status, document)

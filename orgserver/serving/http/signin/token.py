@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 from starlette.types import Receive
 
 from orgserver.services.people.auth_failures import AuthFailure, AuthFailures
-from orgserver.services.signin.authorization_server import AuthorizationServer
-from orgserver.services.signin.issuance import OAuthAnswer
 from orgserver.services.signin.parameters import BadParameters, Parameters
+from orgserver.services.signin.tokens.authorization_server import AuthorizationServer
+from orgserver.services.signin.tokens.issuance import OAuthAnswer
 from orgserver.serving.http.door import Admitted
 from orgserver.serving.http.exchange import Exchange
 from orgserver.serving.http.replies import Reply, retry_after

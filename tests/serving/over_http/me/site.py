@@ -11,9 +11,9 @@ from orgserver.services.people.approvers import Approvers
 from orgserver.services.people.auth_failures import AuthFailures
 from orgserver.services.people.holdings import Holdings
 from orgserver.services.people.identities import Identities
-from orgserver.services.signin.browsers import Browsers
+from orgserver.services.signin.browser.me_sessions import Browsers
 from orgserver.services.signin.options import SignInOptions
-from orgserver.services.signin.sessions import SignInSessions
+from orgserver.services.signin.people.sessions import SignInSessions
 from orgserver.serving.http.door import Admitted
 from orgserver.serving.http.exchange import Exchange
 from orgserver.serving.http.me.endpoints import MeServices, make_endpoints

@@ -12,7 +12,7 @@ from orgserver.model.audit import EntryFilter
 from orgserver.model.names import CONTACT
 from orgserver.model.orgs import Caller
 from orgserver.sandbox.server import Sandbox
-from orgserver.services.signin.sessions import SignInSessions
+from orgserver.services.signin.people.sessions import SignInSessions
 from tests import operations
 from tests.conftest import OpenApp, register
 from tests.people import add_principal

@@ -16,8 +16,8 @@ from orgserver.oauth import addresses as addresses_of_hosts
 from orgserver.oauth import documents
 from orgserver.oauth.documents import DocumentFetcher
 from orgserver.sandbox.tls import Certificates, certificates
-from orgserver.services.signin import clients as signin_clients
-from orgserver.services.signin.clients import ClientRefusal, Clients
+from orgserver.services.signin.clients import registry as signin_clients
+from orgserver.services.signin.clients.registry import ClientRefusal, Clients
 from orgserver.services.signin.options import SignInOptions
 from orgserver.store.session import Store
 from orgserver.store.signin import clients as stored_clients

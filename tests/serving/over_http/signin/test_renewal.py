@@ -13,9 +13,13 @@ from orgserver.model.errors import StoreError
 from orgserver.model.secret import Secret
 from orgserver.oauth.provider.client import ProviderAnswer
 from orgserver.oauth.provider.refusals import GrantEnded, ProviderRefused, ProviderUnavailable
-from orgserver.services.signin.access_tokens import SignedIn, TokenRefusal
-from orgserver.services.signin.authorization_server import PROVIDER_ENDED, PROVIDER_NOT_BELIEVED, PROVIDER_TOKEN_CHANGED
-from orgserver.services.signin.issuance import CODE_REFUSED, REFRESH_REUSED
+from orgserver.services.signin.tokens.access_tokens import SignedIn, TokenRefusal
+from orgserver.services.signin.tokens.authorization_server import (
+    PROVIDER_ENDED,
+    PROVIDER_NOT_BELIEVED,
+    PROVIDER_TOKEN_CHANGED,
+)
+from orgserver.services.signin.tokens.issuance import CODE_REFUSED, REFRESH_REUSED
 from orgserver.store.people import changes, claims
 from orgserver.store.signin import tables, tokens
 from orgserver.store.transaction import Transaction
@@ -216,7 +220,7 @@ def provider_token_in(world: World, session_id: str) -> Any:
 async def test_a_store_that_is_busy_for_a_moment_loses_no_token_of_the_provider(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orgserver.services.signin.authorization_server.PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("orgserver.services.signin.tokens.authorization_server.PAUSE_SECONDS", 0.01)
     tokens = await world.sign_in(provider_token="prt-canary")
     write, calls = world.store.database.write, 0
 

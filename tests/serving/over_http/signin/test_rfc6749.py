@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from orgserver.services.signin.access_tokens import SignedIn, TokenRefusal
-from orgserver.services.signin.issuance import CODE_REPLAYED, REFRESH_REUSED
+from orgserver.services.signin.tokens.access_tokens import SignedIn, TokenRefusal
+from orgserver.services.signin.tokens.issuance import CODE_REPLAYED, REFRESH_REUSED
 from tests.conftest import Clock
 
 from .world import AGENT, CALLBACK, DESKTOP, STRANGER, URL, World, error_of, merge, parse

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orgserver.services.signin.access_tokens import SignedIn, TokenRefusal
+from orgserver.services.signin.tokens.access_tokens import SignedIn, TokenRefusal
 
 from .world import STRANGER, World, error_of
 

@@ -18,9 +18,10 @@ from orgserver.oauth.documents import DocumentFetcher
 from orgserver.servers.signin import open_sign_in
 from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.services.people.auth_failures import AuthFailures
-from orgserver.services.signin.access_tokens import SignedIn
-from orgserver.services.signin.clients import Clients
+from orgserver.services.signin.clients import rates as registration_rates
+from orgserver.services.signin.clients.registry import Clients
 from orgserver.services.signin.options import SignInOptions
+from orgserver.services.signin.tokens.access_tokens import SignedIn
 from orgserver.serving.http.door import Admitted
 from orgserver.serving.http.exchange import Exchange
 from orgserver.serving.http.people.pages import Pages
@@ -294,19 +295,43 @@ async def test_only_json_by_post_is_read(server: Server) -> None:
         assert (response.status_code, response.headers["allow"]) == (405, "POST")
 
 
-async def test_anybody_may_register_but_not_fill_the_store(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_whoever_registers_many_keeps_nobody_else_out(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stored_clients, "MAX_UNCONSENTED", 2)
     used, unused = [(await server.register()).json()["client_id"] for _ in range(2)]
+    await server.store.database.write(lambda tx: stored_clients.use_in(tx, used))
+
+    for _ in range(3):
+        assert (await server.register()).status_code == 201
+    assert isinstance(await server.clients.find(used), OAuthClient)
+    assert not isinstance(await server.clients.find(unused), OAuthClient)
+
+
+async def test_one_address_registers_no_more_than_its_share(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registration_rates, "MOST_OF_SOURCE", 2)
+    assert [(await server.register()).status_code for _ in range(2)] == [201, 201]
 
     response = await server.register()
-    assert (response.status_code, response.headers["retry-after"]) == (429, "3600")
+    assert response.status_code == 429
+    assert 3_500 < int(response.headers["retry-after"]) <= 3_600
     assert response.json()["error"] == "temporarily_unavailable"
     (entry,) = await server.entries("auth_failed")
     assert (entry.error_code, entry.http_status) == ("TOO_MANY_CLIENTS", 429)
 
-    await server.store.database.write(lambda tx: stored_clients.use_in(tx, used))
-    assert (await server.register()).status_code == 201
-    assert isinstance(await server.clients.find(unused), OAuthClient)
+
+def test_a_share_is_of_one_address_and_an_hour_and_few_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registration_rates, "MOST_OF_SOURCE", 1)
+    monkeypatch.setattr(registration_rates, "MOST_SOURCES", 3)
+    now = 0.0
+    rates = registration_rates.RegistrationRates(lambda: now)
+    assert rates.admit("192.0.2.1") is None
+    assert rates.admit("2001:db8::1") is None
+    now = 100.0
+    assert rates.admit("2001:db8::2") == 3_500.0, "its network is the same"
+    assert rates.admit("192.0.2.2") is None
+    assert rates.admit("192.0.2.3") is None
+    assert rates.admit("192.0.2.1") is None, "forgotten, as the oldest"
+    now = 3_700.0
+    assert rates.admit("192.0.2.2") is None
 
 
 # §5: a name is a stranger's text.

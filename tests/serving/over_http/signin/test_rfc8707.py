@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from orgserver.services.signin.access_tokens import SignedIn, TokenRefusal
+from orgserver.services.signin.tokens.access_tokens import SignedIn, TokenRefusal
 
 from .world import ELSEWHERE, URL, World, error_of, parse
 

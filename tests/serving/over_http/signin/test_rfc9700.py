@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 
-from orgserver.services.signin.issuance import CODE_REPLAYED, REFRESH_REUSED
+from orgserver.services.signin.tokens.issuance import CODE_REPLAYED, REFRESH_REUSED
 from tests.serving.over_http.people.page import check_headers, read_page
 
 from .walk import HERE, Walk, browsing, make_challenge, read_answer, register

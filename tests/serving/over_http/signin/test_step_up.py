@@ -8,6 +8,7 @@ from sqlalchemy import update
 
 from orgserver.app import App
 from orgserver.model.access.principals import Subject
+from orgserver.store.signin import sessions as stored_sessions
 from orgserver.store.signin import tables
 from tests.people import add_principal, change_principal
 
@@ -129,3 +130,22 @@ async def test_what_is_over_or_was_never_fetched_is_asked_anew(walk: Walk) -> No
     assert await get_scope(walk, page, "orgs:write") == "orgs:write", (
         "what the page did not ask is not allowed any more"
     )
+
+
+async def test_a_session_of_before_stays_until_there_are_too_many(
+    walk: Walk, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be the same client on another machine: the one that was used longest ago goes first."""
+    monkeypatch.setattr(stored_sessions, "MAX_OF_CLIENT", 2)
+    first = await walk.get_tokens("orgs:read")
+    second = await walk.get_tokens("orgs:read", "orgs:write")
+    refreshed = await walk.refresh(first["refresh_token"])
+    assert refreshed.status_code == 200
+
+    third = await walk.get_tokens("orgs:read")
+    tokens = [each["access_token"] for each in (refreshed.json(), second, third)]
+    calls = [(await walk.call(each, "salesforce_list_orgs")).status_code for each in tokens]
+    assert calls == [200, 401, 200]
+    (ended,) = [each for each in await app.sessions().all("ada", ended=True) if each.ended_at is not None]
+    assert ended.ended_why == "too many of this client"
+    assert any("why:too many of this client" in (each.fields or ()) for each in await walk.entries(action="key"))

@@ -26,11 +26,11 @@ from orgserver.oauth.documents import DocumentFetcher
 from orgserver.services.audit.log_reader import AuditLogReader
 from orgserver.services.people.auth_failures import AuthFailures
 from orgserver.services.people.identities import Identities
-from orgserver.services.signin.access_tokens import AccessTokens, SignedIn, TokenRefusal
-from orgserver.services.signin.authorization import Authorization
-from orgserver.services.signin.authorization_server import AuthorizationServer
-from orgserver.services.signin.clients import Clients
+from orgserver.services.signin.browser.authorization import Authorization
+from orgserver.services.signin.clients.registry import Clients
 from orgserver.services.signin.options import SignInOptions
+from orgserver.services.signin.tokens.access_tokens import AccessTokens, SignedIn, TokenRefusal
+from orgserver.services.signin.tokens.authorization_server import AuthorizationServer
 from orgserver.serving.http.door import Admitted
 from orgserver.serving.http.exchange import Exchange
 from orgserver.serving.http.people.pages import Pages

@@ -20,11 +20,11 @@ from orgserver.model.secret import Secret
 from orgserver.oauth.provider.client import ProviderAnswer
 from orgserver.oauth.provider.refusals import AuthTimeMissing, GrantEnded, ProviderRefused, ProviderUnavailable
 from orgserver.services.people.auth_failures import AuthFailure, AuthFailures
-from orgserver.services.signin.authorization_server import AuthorizationServer
 from orgserver.services.signin.entries import ME_LABEL, SIGN_IN, record_in
-from orgserver.services.signin.identities import PersonIdentities, Stranger, Suspended
 from orgserver.services.signin.options import SignInOptions
 from orgserver.services.signin.parameters import Parameters
+from orgserver.services.signin.people.identities import PersonIdentities, Stranger, Suspended
+from orgserver.services.signin.tokens.authorization_server import AuthorizationServer
 from orgserver.store.session import Store
 from orgserver.store.signin.requests import RequestRefusal, SignInRequest
 from orgserver.store.transaction import Transaction

@@ -16,9 +16,9 @@ from orgserver.model.digests import digest_text
 from orgserver.model.orgs import Caller
 from orgserver.model.secret import Secret
 from orgserver.services.signin.entries import SIGN_IN, record_in
-from orgserver.services.signin.identities import follow_groups_in
 from orgserver.services.signin.options import SignInOptions
-from orgserver.services.signin.sessions import record_groups_in
+from orgserver.services.signin.people.identities import follow_groups_in
+from orgserver.services.signin.people.sessions import record_groups_in
 from orgserver.store.audit.log import AuditLog
 from orgserver.store.people.changes import is_enabled_in
 from orgserver.store.signin import tokens
@@ -34,6 +34,7 @@ UNUSED_SECONDS = 30 * 24 * 3_600
 CODE_REPLAYED = "code replayed"
 REFRESH_REUSED = "refresh token reused"
 CODE_REFUSED = "code shown without its proof"
+TOO_MANY_OF_CLIENT = "too many of this client"
 
 
 class TokenBody(dict[str, Any]):
@@ -124,7 +125,11 @@ class Issuance:
         session = code.session
         end = session.created_at + int(self._options.session_hours * 3_600 * SECOND_US)
         self._set_session(session, self._find_end(session, end), Action.KEY)
-        return self._sessions.redeem_in(self._tx, session.id, self._expires_at)
+        if not self._sessions.redeem_in(self._tx, session.id, self._expires_at):
+            return False
+        for surplus in self._sessions.find_surplus_in(self._tx, session):
+            self.end_session(surplus, TOO_MANY_OF_CLIENT)
+        return True
 
     def renew_session(self, refresh_token: StoredToken) -> bool:
         """Lengthen the session of a refresh token, and end its access tokens; False if it is over."""

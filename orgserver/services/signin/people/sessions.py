@@ -36,13 +36,36 @@ class SignInSessions:
         async with self._store.database.reading() as connection:
             return await self._sessions.all(connection, principal, ended)
 
+    async def newest(self, limit: int, principal: str | None = None) -> tuple[list[Session], int]:
+        """The live ones that began last, the newest first, and how many there are in all."""
+        async with self._store.database.reading() as connection:
+            sessions = await self._sessions.newest(connection, principal, limit)
+            return sessions, await self._sessions.count(connection, principal)
+
+    async def count(self) -> int:
+        """How many are live."""
+        async with self._store.database.reading() as connection:
+            return await self._sessions.count(connection)
+
+    async def names(self) -> dict[str, str]:
+        """What the provider called each principal's person last."""
+        async with self._store.database.reading() as connection:
+            return await self._sessions.names(connection)
+
+    async def find(self, session_id: str) -> Session | None:
+        """The live one of this id."""
+        async with self._store.database.reading() as connection:
+            matches = await self._sessions.find(connection, session_id, 2)
+        return next((each for each in matches if each.id == session_id), None)
+
     async def one(self, beginning: str) -> Session:
         """The live one whose id begins so; PeopleError where there is none, or are several."""
-        matches = [each for each in await self.all() if beginning and each.id.startswith(beginning.lower())]
+        async with self._store.database.reading() as connection:
+            matches = await self._sessions.find(connection, beginning.lower(), 2) if beginning else []
         if not matches:
             raise PeopleError(f"there is no session {beginning}", hint="orgserver list-sessions shows those that are")
         if len(matches) > 1:
-            raise PeopleError(f"{len(matches)} sessions begin with {beginning}", hint="give more of the id")
+            raise PeopleError(f"several sessions begin with {beginning}", hint="give more of the id")
         return matches[0]
 
     async def end(self, caller: Caller, session_id: str, *, tool: str = REVOKE_SESSION, why: str = REVOKED) -> bool:

@@ -23,11 +23,11 @@ from orgserver.model.secret import Secret
 from orgserver.oauth.provider.client import ProviderAnswer
 from orgserver.oauth.provider.refusals import GrantEnded, ProviderRefused, ProviderUnavailable
 from orgserver.services.people.auth_failures import AuthFailure, AuthFailures
-from orgserver.services.signin.authorization import make_return_url
-from orgserver.services.signin.grants import OTHER_RESOURCE, FormRequest, RequestServer
-from orgserver.services.signin.issuance import Issuance, OAuthAnswer, make_error_answer
 from orgserver.services.signin.options import SignInOptions
 from orgserver.services.signin.parameters import Parameters
+from orgserver.services.signin.return_urls import make_return_url
+from orgserver.services.signin.tokens.grants import OTHER_RESOURCE, FormRequest, RequestServer
+from orgserver.services.signin.tokens.issuance import Issuance, OAuthAnswer, make_error_answer
 from orgserver.store.session import Store
 from orgserver.store.signin import clients, tokens
 from orgserver.store.signin.requests import SignInRequest

@@ -17,9 +17,9 @@ from orgserver.model.digests import digest_text
 from orgserver.model.orgs import Caller
 from orgserver.model.secret import Secret
 from orgserver.services.people.identities import Identities
-from orgserver.services.signin.authorization import ProviderUrls, begin_sign_in, make_request
+from orgserver.services.signin.browser.authorization import ProviderUrls, begin_sign_in, make_request
 from orgserver.services.signin.entries import SIGN_OUT
-from orgserver.services.signin.sessions import SIGNED_OUT, SignInSessions
+from orgserver.services.signin.people.sessions import SIGNED_OUT, SignInSessions
 from orgserver.store.session import Store
 from orgserver.store.signin.rows import Session
 from orgserver.store.signin.token_reader import TokenReader

@@ -17,9 +17,9 @@ from orgserver.model.secret import Secret
 from orgserver.oauth.clients.redirect_uris import host_of, is_same_redirect
 from orgserver.services.calls.access import Access
 from orgserver.services.people.holdings import ReachableOrg, find_orgs
-from orgserver.services.signin.authorization_server import AuthorizationServer
-from orgserver.services.signin.callbacks import FailureKind
+from orgserver.services.signin.browser.callbacks import FailureKind
 from orgserver.services.signin.entries import record_in
+from orgserver.services.signin.tokens.authorization_server import AuthorizationServer
 from orgserver.store.people import changes
 from orgserver.store.session import Store
 from orgserver.store.signin import clients

@@ -6,7 +6,6 @@ import secrets
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, Protocol
-from urllib.parse import urlencode
 
 from authlib.oauth2 import OAuth2Error
 
@@ -14,9 +13,10 @@ from orgserver.model.access.people import OAuthClient
 from orgserver.model.digests import digest_text
 from orgserver.model.names import new_id
 from orgserver.model.secret import Secret
-from orgserver.services.signin.grants import ClientRecord, FormRequest, RequestServer
 from orgserver.services.signin.options import SignInOptions
 from orgserver.services.signin.parameters import Parameters
+from orgserver.services.signin.return_urls import make_return_url
+from orgserver.services.signin.tokens.grants import ClientRecord, FormRequest, RequestServer
 from orgserver.store.session import Store
 from orgserver.store.signin.requests import SignInRequest
 from orgserver.vault.ring import retry_behind
@@ -155,13 +155,3 @@ def find_redirect_uri(requested: str | None, client: OAuthClient) -> str | None:
     if requested is None:
         return record.get_default_redirect_uri()
     return requested if record.check_redirect_uri(requested) else None
-
-
-def make_return_url(issuer: str, redirect_uri: str, state: str | None, answer: dict[str, str]) -> str:
-    """Where a browser takes an answer to its client; whatever it says, it says who says it (RFC 9207 §2).
-
-    What the client has put into its URI stays there as it is (RFC 6749 §3.1.2).
-    """
-    values = answer | ({"state": state} if state is not None else {}) | {"iss": issuer}
-    before, mark, query = redirect_uri.partition("?")
-    return f"{before}?{query}{'&' if mark and query else ''}{urlencode(values)}"

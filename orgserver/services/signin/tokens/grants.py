@@ -28,9 +28,9 @@ from orgserver.model.access.people import OAuthClient
 from orgserver.model.access.principals import PERMISSIONS
 from orgserver.model.access.scopes import scope_of
 from orgserver.oauth.clients.redirect_uris import is_same_redirect
-from orgserver.services.signin.issuance import Issuance, OAuthAnswer
 from orgserver.services.signin.options import SignInOptions
 from orgserver.services.signin.parameters import Parameters
+from orgserver.services.signin.tokens.issuance import Issuance, OAuthAnswer
 from orgserver.store.signin.tokens import StoredToken
 
 SCOPES = tuple(scope_of(each) for each in PERMISSIONS)

@@ -23,6 +23,7 @@ from orgserver.oauth.documents import DocumentFetcher
 from orgserver.oauth.refusals import IssuerUnavailable
 from orgserver.oauth.urls import CheckedUrl, check_client_id
 from orgserver.services.people.auth_failures import NOBODY
+from orgserver.services.signin.clients.rates import RegistrationRates
 from orgserver.services.signin.entries import record_in
 from orgserver.services.signin.options import SignInOptions
 from orgserver.store.session import Store
@@ -38,6 +39,8 @@ MOST_READINGS = 16
 MOST_OF_SOURCE = 4
 """Of these for requests from one address: slow hosts that it names must not keep everybody else's from being read."""
 LONGEST_ID = 512
+FULL_SECONDS = 600.0
+"""After which a client may try again where no other makes room: for as long as a person may think."""
 _SECOND_US = 1_000_000
 
 
@@ -57,6 +60,12 @@ class RegistrationRefusal:
 
     error: str
     description: str
+    seconds: float
+    """In how many it may come again."""
+
+
+def _refuse_registration(text: str, seconds: float) -> RegistrationRefusal:
+    return RegistrationRefusal("temporarily_unavailable", text, seconds)
 
 
 class Clients:
@@ -68,6 +77,7 @@ class Clients:
         self._may_be_loopback = is_loopback(urlsplit(options.url).hostname or "")
         self._readings: dict[str, asyncio.Task[OAuthClient | ClientRefusal]] = {}
         self._sources: Counter[str] = Counter()
+        self._rates = RegistrationRates()
 
     async def find(self, client_id: str, source: str = "") -> OAuthClient | ClientRefusal:
         """The client of an id, whose description is read where that is due; or why there is none.
@@ -88,6 +98,9 @@ class Clients:
 
     async def register(self, metadata: Mapping[str, Any], source: str) -> OAuthClient | RegistrationRefusal:
         """Register a client with what was checked, under the id that it was given."""
+        seconds = self._rates.admit(source)
+        if seconds is not None:
+            return _refuse_registration("too many clients were registered from this address", seconds)
         redirect_uris = read_redirect_uris(dict(metadata))
         name = read_name(dict(metadata), redirect_uris)
         client = OAuthClient(metadata["client_id"], "registered", name, redirect_uris)
@@ -104,7 +117,7 @@ class Clients:
 
         if await self._store.database.write(register):
             return client
-        return RegistrationRefusal("temporarily_unavailable", "too many clients are registered; try again tomorrow")
+        return _refuse_registration("too many clients are registered that people are just asked about", FULL_SECONDS)
 
     async def close(self) -> None:
         """End what is under way."""

@@ -1,0 +1,1 @@
+"""Clients that people sign in from: found, fetched, registered."""

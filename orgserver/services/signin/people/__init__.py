@@ -1,0 +1,1 @@
+"""Who somebody is who signs in, and their sessions."""

@@ -1,0 +1,1 @@
+"""The token endpoint, and whether a token of ours opens anything."""
