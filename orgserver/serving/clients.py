@@ -72,7 +72,8 @@ class ModernClients:
 
     def identify(self, meta: dict[str, Any]) -> Client | None:
         """The client that sent a request with this ``_meta``; None where that is for the SDK to say, or to refuse."""
-        key = to_json({name: value for name, value in meta.items() if name != PROGRESS})
+        asked = {name: value for name, value in meta.items() if name != PROGRESS} if PROGRESS in meta else meta
+        key = to_json(asked)
         if len(key) > _MAX_ENVELOPE_BYTES:
             return None
         if key not in self._by_envelope:

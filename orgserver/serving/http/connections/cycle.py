@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import unquote
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from orgserver.serving.http.connections.joined_writes import JoinedWrites
@@ -56,6 +58,17 @@ def make_scope(
         "scheme": scheme,
         "root_path": "",
         "extensions": {JSON_ANSWER: {}},
+    }
+
+
+def read_target(url: bytes) -> dict[str, Any]:
+    """What the scope of a request has of its target."""
+    target = httptools.parse_url(url)
+    path = target.path.decode("ascii")
+    return {
+        "path": unquote(path) if "%" in path else path,
+        "raw_path": target.path,
+        "query_string": target.query or b"",
     }
 
 

@@ -10,12 +10,11 @@ import asyncio
 from enum import Enum
 from itertools import chain
 from typing import Any
-from urllib.parse import unquote
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from orgserver.serving.http.connections.cycle import Cycle, make_scope, render_refusal
+from orgserver.serving.http.connections.cycle import Cycle, make_scope, read_target, render_refusal
 from orgserver.serving.http.connections.joined_writes import JoinedWrites
 from orgserver.serving.http.connections.places import Connections
 from orgserver.serving.http.replies import Reply, make_text_reply
@@ -63,6 +62,7 @@ class Connection(HttpToolsProtocol):
         self._deadline: float | None = None
         self._unread_deadline: float | None = None
         self._head_bytes = self._body_bytes = self._wire_bytes = 0
+        self._target: dict[str, Any] = {"raw_path": b"", "query_string": b""}
 
     @property
     def source(self) -> str:
@@ -189,15 +189,13 @@ class Connection(HttpToolsProtocol):
             raise _Refusal(_TARGET)
 
     def _make_scope(self, version: str, method: bytes) -> dict[str, Any]:
-        url = httptools.parse_url(self.url)
-        path = url.path.decode("ascii")
+        if self.url != self._target["raw_path"] or self._target["query_string"]:  # others than the last request's
+            self._target = read_target(self.url)
         return {
             **self._scope_of_connection,
+            **self._target,
             "http_version": version,
             "method": method.decode("ascii"),
-            "path": unquote(path) if "%" in path else path,
-            "raw_path": url.path,
-            "query_string": url.query or b"",
             "headers": self.headers,
             "state": {},
         }
