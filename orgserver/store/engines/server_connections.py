@@ -1,0 +1,118 @@
+"""How connections to PostgreSQL are made: nothing is left to asyncpg's guess, and each wait has an end."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import hashlib
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+from sqlalchemy import Engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+if TYPE_CHECKING:
+    from orgserver.store.engines.address import ServerAddress
+
+ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+"""What asyncpg raises of a server that refuses, is away or went away."""
+CONNECT_SECONDS = 5.0
+PORT = 5432
+LOCK_TIMEOUT = "10s"
+_SETTINGS = {
+    "application_name": "orgserver",
+    "synchronous_commit": "on",
+    "default_transaction_isolation": "read committed",
+    "lock_timeout": LOCK_TIMEOUT,
+    "statement_timeout": "60s",
+    "idle_in_transaction_session_timeout": "30s",
+    "TimeZone": "UTC",
+    "jit": "off",
+    "search_path": "public",
+    # A machine that was cut off lets go of its locks within half a minute; a socket of this machine knows none of it.
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "25000",
+}
+_SCAN = {"statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
+_READ = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+_CACHED_STATEMENTS = 300
+
+
+async def connect(address: ServerAddress, **settings: str) -> Any:
+    """Connect with asyncpg itself; asyncpg's errors, or OSError, where that fails.
+
+    What it would take from the environment or the home of its user is given, so that it looks for none of it.
+    """
+    password = await asyncio.to_thread(address.find_password) if address.find_password is not None else ""
+    places = hosts(address)
+    return await asyncpg.connect(
+        host=[host for host, _ in places],
+        port=[port for _, port in places],
+        user=address.url.username or getpass.getuser(),
+        password=password,
+        database=address.url.database,
+        ssl=address.tls or False,
+        direct_tls=False,
+        target_session_attrs="read-write",
+        krbsrvname="postgres",
+        gsslib="gssapi",
+        timeout=CONNECT_SECONDS,
+        server_settings=_SETTINGS | settings,
+    )
+
+
+def hosts(address: ServerAddress) -> list[tuple[str, int]]:
+    """The hosts of an address, each with its port: one in the URL's own place, or some in its query."""
+    url = address.url
+    if url.host:
+        return [(url.host, url.port or PORT)]
+    several = url.query.get("host", ())
+    return [_split(each, url.port or PORT) for each in ([several] if isinstance(several, str) else several)]
+
+
+def _split(host: str, default: int) -> tuple[str, int]:
+    """``name``, ``name:port``, ``[::1]:port``, or the folder of a socket."""
+    name, separator, port = host.rpartition(":")
+    if host.startswith("/") or not separator or not port.isdigit() or (":" in name and not name.endswith("]")):
+        return host.strip("[]"), default
+    return name.strip("[]"), int(port)
+
+
+def make_writer_engine(address: ServerAddress) -> Engine:
+    """The writer's; for code within ``run_in_loop`` alone."""
+    return _make(address, poolclass=NullPool).sync_engine
+
+
+def make_scan_engine(address: ServerAddress) -> Engine:
+    """For a thread that reads for long; as above."""
+    return _make(address, _SCAN, poolclass=NullPool, execution_options=_READ).sync_engine
+
+
+def make_reader_engine(address: ServerAddress) -> AsyncEngine:
+    """For short reads from the event loop: each transaction is of one snapshot."""
+    return _make(address, pool_size=4, max_overflow=0, pool_recycle=900, execution_options=_READ)
+
+
+def _make(address: ServerAddress, settings: dict[str, str] | None = None, **options: Any) -> AsyncEngine:
+    return create_async_engine(
+        "postgresql+asyncpg://",
+        hide_parameters=True,
+        connect_args={
+            "async_creator_fn": partial(_create, address, settings or {}),
+            "prepared_statement_cache_size": _CACHED_STATEMENTS,
+        },
+        **options,
+    )
+
+
+async def _create(address: ServerAddress, settings: dict[str, str], **_: object) -> Any:
+    return await connect(address, **settings)
+
+
+def lock_key(name: str) -> int:
+    """The number of an advisory lock, of 64 bits with a sign, by what it is for."""
+    return int.from_bytes(hashlib.sha256(f"orgserver/{name}".encode()).digest()[:8], signed=True)
