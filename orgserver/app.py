@@ -33,6 +33,8 @@ from orgserver.vault.sources import open_vault
 if TYPE_CHECKING:
     from orgserver.sandbox.server import Sandbox
     from orgserver.services.audit.retention import Retention
+    from orgserver.services.audit.shipping.schedule import Schedule
+    from orgserver.services.audit.shipping.shipper import Shipper
     from orgserver.services.calls.approvals import Approving
     from orgserver.services.calls.one_time_codes import OneTimeCodes
     from orgserver.services.orgs.alerts import Alerts
@@ -130,7 +132,24 @@ class App:
         """What prunes the audit log."""
         from orgserver.services.audit.retention import Retention  # noqa: PLC0415  # no server needs it
 
-        return Retention(self.store)
+        return Retention(self.store, self.shipper() if self.settings.ship_before_prune else None)
+
+    def shipper(self, to: str | None = None) -> Shipper:
+        """What ships the audit log, to a place or to the one that is set; ConfigError where there is none."""
+        from orgserver.services.audit.shipping import address  # noqa: PLC0415  # only where somebody ships
+        from orgserver.services.audit.shipping.shipper import Shipper  # noqa: PLC0415  # as above
+
+        place = to if to is not None else address.require(self.settings.ship_to)
+        return Shipper(self.store, address.open_target(place))
+
+    @cached_property
+    def ship_schedule(self) -> Schedule | None:
+        """What ships the audit log by itself, where that is set."""
+        if self.settings.ship_to is None:
+            return None
+        from orgserver.services.audit.shipping.schedule import Schedule  # noqa: PLC0415  # as above
+
+        return Schedule(self.shipper(), self.settings.ship_every)
 
     async def close(self) -> None:
         """End what runs by itself."""

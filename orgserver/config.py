@@ -28,7 +28,7 @@ FILE_NAME = "config.toml"
 _PREFIX = "ORGSERVER_"
 INPUTS = frozenset({"client_id", "client_secret", "refresh_token"})
 """What ``add-org`` takes from the environment; no settings of a file."""
-FILE_ONLY = frozenset({"unattended", "alert_command"})
+FILE_ONLY = frozenset({"unattended", "alert_command", "ship_before_prune"})
 """Settings that ``config.toml`` alone can hold: whoever starts a command sets its environment."""
 _SERVICE = re.compile(r"ORGSERVER_(?:SERVICE_(?:HOST|PORT)(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP)\w*)?)")
 """What Kubernetes and Docker set for a service called ``orgserver``."""
@@ -62,6 +62,9 @@ class Settings(BaseModel):
     token_seconds: float = Field(30.0, gt=0, le=300)
     heartbeat_seconds: float = Field(10.0, gt=0, le=600)
     abandoned_seconds: float = Field(60.0, gt=0, le=3_600)
+    ship_to: str | None = Field(None, min_length=1)
+    ship_every: float = Field(300.0, ge=1, le=86_400)
+    ship_before_prune: bool = False
     toolsets: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
     exclude_tools: tuple[str, ...] = ()

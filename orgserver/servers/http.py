@@ -17,7 +17,7 @@ from orgserver.model.hosts import bracket
 from orgserver.oauth.access_tokens import AccessTokenVerifier
 from orgserver.oauth.issuer import make_verifier
 from orgserver.salesforce.connections import build_tls_context
-from orgserver.servers.shared import end_by_signals, make_ending, trace_members_past_sdk
+from orgserver.servers.shared import end_by_signals, make_ending, shipping, trace_members_past_sdk
 from orgserver.services.doctor.readiness import Readiness
 from orgserver.services.signin.options import FORM_PATHS, SignInOptions
 from orgserver.serving.http import server as http
@@ -71,7 +71,7 @@ async def serve_http(
         pages, access_log = _make_pages(app, metrics), AccessLog(metrics.count_request)
         refreshing = asyncio.create_task(app.keep_alive.run())
         try:
-            async with _http_app(app, options, pages, access_log, label) as http_app:
+            async with shipping(app), _http_app(app, options, pages, access_log, label) as http_app:
                 begin = partial(ready, port)
                 serving = http.serve(http_app, listener, ending, begin, options, on_refusal=access_log.add_refusal)
                 async with asyncio.TaskGroup() as group:  # where one fails, the other ends
@@ -172,5 +172,5 @@ def _make_pages(app: App, metrics: PrometheusMetrics) -> MonitoringPages:
     async def is_admin(principal: Principal) -> bool:
         return await app.access.has_role(principal, "admin")
 
-    render = partial(metrics.render, app.store, app.access.client.count_calls)
+    render = partial(metrics.render, app.store, app.access.client.count_calls, app.ship_schedule)
     return MonitoringPages(Readiness(app.store), render, is_admin)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 from orgserver.app import App
-from orgserver.model.errors import StoreError
+from orgserver.model.errors import OrgserverError, StoreError
 from orgserver.serving.shutdown import DRAIN_SECONDS, Ending
 
 _BUSY_SECONDS, _HASTE_SECONDS = 1.0, 0.3
@@ -25,6 +28,21 @@ def end_by_signals(app: App) -> Ending | None:
 def make_ending(app: App) -> Ending:
     """How a server ends when that is asked for."""
     return Ending(partial(_drain_seconds, app), app.services.executor.give_up)
+
+
+@asynccontextmanager
+async def shipping(app: App) -> AsyncIterator[None]:
+    """Ship the audit log beside a server, where that is set; ConfigError where it is set wrongly."""
+    if app.ship_schedule is None:
+        yield
+        return
+    task = asyncio.create_task(app.ship_schedule.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError, OrgserverError):  # what left is put on record before the store closes
+            await task
 
 
 def trace_members_past_sdk() -> frozenset[str] | None:

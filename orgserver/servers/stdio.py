@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from orgserver.app import App
 from orgserver.model.orgs import Caller
-from orgserver.servers.shared import end_by_signals, trace_members_past_sdk
+from orgserver.servers.shared import end_by_signals, shipping, trace_members_past_sdk
 
 if TYPE_CHECKING:
     from mcp.server.lowlevel import Server
@@ -38,7 +38,8 @@ async def serve_stdio(app: App, caller: Caller, ready: Callable[[], None], early
     ready()
     refreshing = asyncio.create_task(app.keep_alive.run())
     try:
-        await stdio.serve_stdio(server, ending, refuse, _past_sdk(server, tool_calls, caller), early)
+        async with shipping(app):
+            await stdio.serve_stdio(server, ending, refuse, _past_sdk(server, tool_calls, caller), early)
     finally:
         refreshing.cancel()  # a refresh under way is waited for when the app closes
 

@@ -17,6 +17,7 @@ from prometheus_client.utils import floatToGoString
 
 import orgserver
 from orgserver.model.audit import Outcome
+from orgserver.services.audit.shipping.schedule import Schedule
 from orgserver.services.observer import Observer, Watched
 from orgserver.store.diagnostics import count_orgs
 from orgserver.store.session import Store
@@ -30,6 +31,12 @@ _LEFT = (1, 3, 7, 14)
 _DAY_US = 86_400_000_000
 _OTHER = "other"
 _UNAUTHORIZED = 401
+_UNKNOWN = float("nan")
+_SHIP_FIGURES = {
+    "orgserver_audit_ship_lag_events": "Events of the audit log that are not shipped yet.",
+    "orgserver_audit_ship_lag_seconds": "How long the first of them has been in the log.",
+    "orgserver_audit_ship_failing": "Whether the last attempt to ship failed, or found something wrong at the place.",
+}
 
 
 class PrometheusMetrics(Observer):
@@ -83,6 +90,7 @@ class PrometheusMetrics(Observer):
         self._rate_limited = Counter(
             "orgserver_rate_limited", "Requests that came too soon, or beside too many.", registry=registry
         )
+        self._ship_lag = _ShipLag(registry)
         build = Gauge("orgserver_build_info", "The version that runs.", ("version",), registry=registry)
         build.labels(orgserver.__version__).set(1)
 
@@ -117,7 +125,9 @@ class PrometheusMetrics(Observer):
         if is_limited:
             self._rate_limited.inc()
 
-    async def render(self, store: Store, count_calls: Callable[[], tuple[int, int]]) -> bytes:
+    async def render(
+        self, store: Store, count_calls: Callable[[], tuple[int, int]], shipping: Schedule | None = None
+    ) -> bytes:
         """Everything as text; StoreError while the store cannot be read."""
         async with store.database.reading() as connection:
             idle_days = [_LIFE_DAYS - left for left in _LEFT]
@@ -131,11 +141,28 @@ class PrometheusMetrics(Observer):
         self._days.set(float("nan") if longest is None else _LIFE_DAYS - longest / _DAY_US)
         for state, number in zip(("running", "waiting"), count_calls(), strict=True):
             self._queues.labels(state).set(number)
+        self._ship_lag.update(shipping)
         groups, changes = store.database.commits
         self._groups.set(groups)
         self._changes.set(changes)
         self._wait.set(store.database.longest_wait)
         return generate_latest(self._registry)
+
+
+class _ShipLag:
+    """Figures of shipping the audit log away: numbers where that is done, once the place was looked at."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._gauges = [Gauge(name, about, registry=registry) for name, about in _SHIP_FIGURES.items()]
+        self.update(None)
+
+    def update(self, schedule: Schedule | None) -> None:
+        """Say how it stands now."""
+        lag = schedule.lag if schedule is not None else None
+        events, seconds = (lag.events, lag.seconds) if lag is not None else (_UNKNOWN, _UNKNOWN)
+        failing = schedule is not None and schedule.failing
+        for gauge, value in zip(self._gauges, (events, seconds, failing), strict=True):
+            gauge.set(value)
 
 
 class _Call:

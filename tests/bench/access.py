@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from orgserver.cli.audit import access_page
+from orgserver.cli.audit.pages import access_page
 from orgserver.services.audit.access_report import Question, report_access
 from orgserver.services.audit.last_uses import read_last_uses
 from orgserver.store.catalog_version import changed_in

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orgserver.cli.audit import access_page
-from orgserver.cli.audit.access_page import say_last_use, say_limits, say_orgs, say_through
 from orgserver.cli.audit.filters import org_option
 from orgserver.cli.audit.new_file import new_file, refuse_existing
+from orgserver.cli.audit.pages import access_page
+from orgserver.cli.audit.pages.access_page import say_last_use, say_limits, say_orgs, say_through
 from orgserver.cli.output import safe, tell
 from orgserver.cli.process import app_to_read, operator, run, settings_of
 from orgserver.cli.tables import print_table, wide_option

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from orgserver.cli import completion
-from orgserver.cli.audit import evidence, export, prune, report, tail, undo
+from orgserver.cli.audit import evidence, export, prune, report, ship, tail, undo
 from orgserver.cli.audit.filters import filters, read_criteria, resolve
 from orgserver.cli.audit.full_disk import readable
 from orgserver.cli.main import Group
@@ -128,6 +128,7 @@ for _command in (
     evidence.public_key,
     prune.prune,
     prune.hold,
+    ship.ship,
     undo.undo,
     undo.erase,
 ):

@@ -27,7 +27,7 @@ _MAX_NOTES = 64 * 1024 * 1024
     epilog="Examples:\n\n  orgserver audit verify --checkpoint /mnt/elsewhere/orgserver.db.checkpoints\n\n"
     "  orgserver audit verify evidence.jsonl --public-key key.txt (away from the store)",
 )
-@click.argument("export", metavar="[FILE]", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("export", metavar="[FILE]", required=False, type=click.Path(path_type=Path))
 @click.option(
     "--public-key", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Of the log FILE is from."
 )
@@ -35,7 +35,7 @@ _MAX_NOTES = 64 * 1024 * 1024
     "--checkpoint",
     "checkpoints",
     multiple=True,
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path),
     metavar="FILE",
     help="Signed checkpoints that were kept elsewhere: they tell an older copy that was put back.",
 )
@@ -46,7 +46,8 @@ def verify(
 ) -> None:
     """Check that nobody edited, removed, inserted, reordered or cut off entries. Exits 1 if somebody did.
 
-    With FILE, an export made with --format events is checked, from the file and the public key alone.
+    With FILE, an export made with --format events is checked, from the file and the public key alone; a folder is
+    what `audit ship` made there, or was copied from a bucket.
     """
     by_file = {path: _notes(path) for path in checkpoints}
     notes = [note for each in by_file.values() for note in each]
@@ -87,6 +88,7 @@ def _count_checkpoints(count: int) -> str:
 
 def _verify_export(export: Path, public_key: Path | None, notes: list[str], *, as_json: bool) -> None:
     from orgserver.services.audit import evidence  # noqa: PLC0415
+    from orgserver.services.audit.shipping import verification as shipped  # noqa: PLC0415
     from orgserver.vault.signed_notes import BadNote, Verifier, read_checkpoint  # noqa: PLC0415
 
     try:
@@ -99,7 +101,8 @@ def _verify_export(export: Path, public_key: Path | None, notes: list[str], *, a
         raise ConfigError(
             f"a checkpoint cannot be compared with this export: {bad}", hint="give those of the log that it is from"
         ) from None
-    result = evidence.check_file(export, verifier, external=external)
+    check = shipped.check_folder if export.is_dir() else evidence.check_file
+    result = check(export, verifier, external=external)
     facts = {"events": result.events, "entries": result.entries, "first": result.first, "signed_to": result.signed_to}
     _report_result(result, facts, as_json=as_json)
     if result.problem is None and not as_json:
@@ -127,6 +130,10 @@ def _report_result(result: VerificationResult | Finding, facts: dict[str, Any], 
 def _notes(path: Path) -> list[str]:
     from orgserver.vault.signed_notes import split  # noqa: PLC0415
 
+    if path.is_dir():
+        from orgserver.services.audit.shipping.verification import read_notes  # noqa: PLC0415
+
+        return read_notes(path)
     if path.stat().st_size > _MAX_NOTES:
         raise ConfigError(f"{path} is no file of checkpoints")
     result = split(path.read_text("utf-8", "replace"))

@@ -66,6 +66,7 @@ def prune(before: datetime, output: Path | None, discard: bool, yes: bool, as_js
             cut = await retention.plan(before)
             caller = await _permission(app, cut, output, yes=yes)
             await retention.check(_progress("verified"))
+            await retention.check_shipped(cut)
             if output is not None:
                 await retention.export(operator(), cut, output)
             await retention.prune(caller, cut, _progress("pruned"))

@@ -56,7 +56,7 @@ def report(
     if until <= since:
         raise click.UsageError("--until is not after --since")
     if output is not None:
-        from orgserver.cli.audit import report_page  # noqa: PLC0415
+        from orgserver.cli.audit.pages import report_page  # noqa: PLC0415
 
         refuse_existing(output, "a report")
 
@@ -85,7 +85,7 @@ def report(
 
 
 def _show(audit_report: Report, *, wide: bool) -> None:
-    from orgserver.cli.audit.report_page import count_repeats, say_filter, shares  # noqa: PLC0415
+    from orgserver.cli.audit.pages.report_page import count_repeats, say_filter, shares  # noqa: PLC0415
 
     span = f"{audit_report.since:%Y-%m-%d %H:%M} to {audit_report.until:%Y-%m-%d %H:%M} UTC"
     click.echo(f"{span}: {audit_report.total:,} entries{safe(say_filter(audit_report.only))}")

@@ -54,6 +54,10 @@ async def examine(settings: Settings, *, offline: bool) -> list[Finding]:
             from orgserver.services.doctor.examination import examine_store  # noqa: PLC0415  # the client's imports
 
             findings += await examine_store(app.store, app.access, app.keys, offline=offline)
+            if settings.ship_to is not None:
+                from orgserver.services.doctor.shipping import check_shipping  # noqa: PLC0415  # where it is set
+
+                findings.append(await check_shipping(app.shipper, offline=offline))
             from orgserver.services.doctor.claim_groups import unfollowed_groups  # noqa: PLC0415  # the store's imports
 
             if settings.signin_issuer is not None:

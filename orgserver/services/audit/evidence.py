@@ -50,7 +50,8 @@ class _Export:
     begins_with: bytes = b""
     events: int = 0
     entries: int = 0
-    note: str | None = None
+    notes: list[str] = field(default_factory=list)
+    """One in an export, one at the end of each part where several follow each other."""
     hashes: dict[int, bytes] = field(default_factory=dict)
     """Of the sequences where checkpoints were made: as they are here, whatever the chain says of them."""
     external: dict[int, bytes] = field(default_factory=dict)
@@ -70,7 +71,7 @@ def check(
     for number, line in enumerate(lines, 1):
         row = _read_line(line, number)
         if "checkpoint" in row:
-            state.note = str(row["checkpoint"])
+            state.notes.append(str(row["checkpoint"]))
             continue
         problem = _take_event(state, row, sequences)
         if problem is not None:
@@ -139,20 +140,25 @@ def _read_kind(canonical: bytes) -> str | None:
 def _compare_with_checkpoints(state: _Export, verifier: Verifier | None, external: Sequence[Checkpoint]) -> Finding:
     """Compare with what is signed."""
     last = state.sequence or 0
-    if state.note is None:
+    if not state.notes:
         return _build_finding(state, verifier, last, "its checkpoint was cut off: nothing in it is signed")
-    try:
-        checkpoint = verifier.checkpoint(state.note) if verifier is not None else read_checkpoint(state.note)
-    except BadNote as error:
-        return _build_finding(state, verifier, state.first, f"its checkpoint is not of this log: {error}")
+    signed_to: int | None = None
+    for note in state.notes:
+        try:
+            checkpoint = verifier.checkpoint(note) if verifier is not None else read_checkpoint(note)
+        except BadNote as error:
+            return _build_finding(state, verifier, state.first, f"its checkpoint is not of this log: {error}")
+        signed_to = checkpoint.sequence if verifier is not None else None
+        problem = _find_contradiction(state, checkpoint, last)
+        if problem is not None:
+            return _build_finding(state, verifier, *problem, signed_to=signed_to)
     for each in external:
         if each.origin != checkpoint.origin:
             raise AuditBroken(
                 f"a checkpoint cannot be compared with this export: it is of {each.origin}",
                 hint=f"the export is of {checkpoint.origin}",
             )
-    problem = _find_contradiction(state, checkpoint, last) or _find_external_contradiction(state, external, last)
-    signed_to = checkpoint.sequence if verifier is not None else None
+    problem = _find_external_contradiction(state, external, last)
     return _build_finding(state, verifier, *(problem or (None, None)), signed_to=signed_to)
 
 

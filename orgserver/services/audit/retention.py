@@ -17,6 +17,7 @@ from orgserver.services.audit import evidence
 from orgserver.services.audit.export import event_line
 from orgserver.services.audit.export_files import write_text
 from orgserver.services.audit.log_reader import AuditLogReader
+from orgserver.services.audit.shipping.shipper import Shipper
 from orgserver.store.audit import chain, holds, pruning, reader
 from orgserver.store.audit.holds import Hold
 from orgserver.store.audit.pruning import Cut
@@ -29,8 +30,10 @@ __all__ = ["Cut", "Hold", "Retention", "hold_json"]
 class Retention:
     """Pruning and holds, for administrators."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, shipper: Shipper | None = None) -> None:
         self._store = store
+        self._shipper = shipper
+        """What was shipped, where nothing may be pruned that was not."""
 
     async def plan(self, before: datetime) -> Cut:
         """What can be pruned of the events before an instant; OperatorError if nothing can, or a hold covers it."""
@@ -55,6 +58,15 @@ class Retention:
                 f"the audit log does not verify, so nothing was pruned: {result.problem} (sequence {result.first_bad})",
                 hint="keep what is there as evidence: orgserver audit export --format events --output FILE",
             )
+
+    async def check_shipped(self, cut: Cut) -> None:
+        """See that what would be pruned lies where the log is shipped to, where that is the rule."""
+        if self._shipper is None:
+            return
+        try:
+            await self._shipper.prove(cut.base.sequence + 1, cut.sequence)
+        except OperatorError as error:
+            raise OperatorError(f"{error}; nothing was pruned (ship_before_prune)", hint=error.hint) from None
 
     async def export(self, caller: Caller, cut: Cut, output: Path) -> None:
         """Write what would be pruned to a new file, on the disk and verified; on record however it ends."""

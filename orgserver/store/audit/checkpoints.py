@@ -11,10 +11,11 @@ import asyncio
 import logging
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from sqlalchemy import Select, select
+from sqlalchemy import Connection, Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.private_files import lock_file, sync_folder, unlock_file
@@ -47,6 +48,32 @@ async def read_newest(connection: AsyncConnection, first: int, last: int) -> str
     sequence = tables.audit_checkpoints.c.sequence
     row = (await connection.execute(_newest().where(sequence >= first, sequence <= last))).first()
     return row.note if row is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Shippable:
+    """What the log says of itself to whoever carries it away."""
+
+    base: int
+    """The sequence of the last event that was pruned."""
+    head: int
+    checkpoints: list[int]
+    """The sequences that are signed, from the base on."""
+
+
+def read_shippable(connection: Connection, base: int) -> Shippable:
+    """What there is to carry away."""
+    sequence = tables.audit_checkpoints.c.sequence
+    signed = select(sequence).where(sequence > base).order_by(sequence)
+    head = connection.execute(select(tables.audit_head.c.sequence)).scalar_one()
+    return Shippable(base, head, [*connection.execute(signed).scalars()])
+
+
+def read_note(connection: Connection, sequence: int) -> str | None:
+    """The note about a sequence."""
+    notes = tables.audit_checkpoints.c
+    note: str | None = connection.execute(select(notes.note).where(notes.sequence == sequence)).scalar()
+    return note
 
 
 def _newest() -> Select[Any]:

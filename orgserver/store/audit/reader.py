@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Text, cast, func, select
+from sqlalchemy import ColumnElement, Connection, Select, Text, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.audit import AuditEntry, EntryFilter, Outcome
 from orgserver.store import tables
 from orgserver.store.audit import chain, index
-from orgserver.store.audit.base import read_base
+from orgserver.store.audit.base import read_base_in
 from orgserver.store.audit.entries import read_entry
 from orgserver.store.transaction import to_microseconds
 
@@ -97,14 +97,25 @@ async def read_events(
     connection: AsyncConnection, criteria: EntryFilter, after: int, store_id: str
 ) -> tuple[list[dict[str, Any]], int | None]:
     """A page of the raw chain within the filter's span, and where to go on."""
-    query = select(_events).where(_events.c.sequence > after, *_span(_events.c.time, criteria))
-    rows = (await connection.execute(query.order_by(_events.c.sequence).limit(PAGE))).all()
+    which = (_events.c.sequence > after, *_span(_events.c.time, criteria))
+    page = await connection.run_sync(lambda sync: _read_events_in(sync, store_id, *which, limit=PAGE))
+    return page, page[-1]["sequence"] if len(page) == PAGE else None
+
+
+def read_events_between(connection: Connection, after: int, upto: int, store_id: str) -> list[dict[str, Any]]:
+    """The raw chain after one sequence and up to another."""
+    return _read_events_in(connection, store_id, _events.c.sequence > after, _events.c.sequence <= upto)
+
+
+def _read_events_in(
+    connection: Connection, store_id: str, *which: ColumnElement[bool], limit: int | None = None
+) -> list[dict[str, Any]]:
+    query = select(_events).where(*which).order_by(_events.c.sequence).limit(limit)
+    rows = connection.execute(query).all()
     if not rows:
-        return [], None
-    first = rows[0].sequence
-    previous = (await connection.execute(select(_events.c.hash).where(_events.c.sequence == first - 1))).scalar() or (
-        await read_base(connection, store_id)
-    ).hash
+        return []
+    before = select(_events.c.hash).where(_events.c.sequence == rows[0].sequence - 1)
+    previous = connection.execute(before).scalar() or read_base_in(connection, store_id).hash
     page: list[dict[str, Any]] = []
     for row in rows:
         page.append(
@@ -117,7 +128,7 @@ async def read_events(
             }
         )
         previous = _bytes(row.hash)
-    return page, rows[-1].sequence if len(rows) == PAGE else None
+    return page
 
 
 def _bytes(value: object) -> bytes:

@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from orgserver.cli.audit.page import begin, end, heads, text
+from orgserver.cli.audit.pages.page import begin, end, heads, text
 from orgserver.model.access.principals import PERMISSIONS
 
 if TYPE_CHECKING:

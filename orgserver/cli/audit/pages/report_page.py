@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from itertools import count
 
-from orgserver.cli.audit.page import begin, end, table, text
+from orgserver.cli.audit.pages.page import begin, end, table, text
 from orgserver.model.text import escape_text
 from orgserver.services.audit.report import DIMENSIONS, FAILURES, OUTCOMES, RULE, Counts, Line, Report
 
