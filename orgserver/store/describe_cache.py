@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import msgspec
-from sqlalchemy import and_, delete, func, select, update
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import BigInteger, and_, cast, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 
 from orgserver.store import tables
+from orgserver.store.sql.statements import insert_into
 from orgserver.store.transaction import Transaction
 
 _describes = tables.describes
@@ -68,7 +68,7 @@ def keep_in(tx: Transaction, key: DescribeKey, describe: StoredDescribe, bounds:
         "used_at": tx.now,
     }
     identity = {"row_id": key.row_id, "user_id": key.user_id, "object": key.object, "api_version": key.api_version}
-    insertion = insert(_describes).values(identity | values)
+    insertion = insert_into(tx.connection.dialect.name, _describes).values(identity | values)
     tx.connection.execute(insertion.on_conflict_do_update(index_elements=list(identity), set_=values))
     _prune_in(tx, key, bounds)
     return True
@@ -92,7 +92,7 @@ def forget_in(tx: Transaction, key: DescribeKey) -> None:
 def _prune_in(tx: Transaction, newest: DescribeKey, bounds: Bounds) -> None:
     mine = _describes.c.row_id == newest.row_id
     size = func.length(_describes.c.body)
-    count, total = tx.connection.execute(select(func.count(), func.sum(size)).where(mine)).one()
+    count, total = tx.connection.execute(select(func.count(), cast(func.sum(size), BigInteger)).where(mine)).one()
     if count <= bounds.rows and total <= bounds.total_bytes:
         return
     names = (_describes.c.user_id, _describes.c.object, _describes.c.api_version)

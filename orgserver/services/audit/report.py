@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Text, case, cast, func, select
+from sqlalchemy import ColumnElement, Connection, case, func, select
 
 from orgserver.model.audit import REPEATABLE_ACTIONS, EntryFilter, Outcome
 from orgserver.services.audit.report_span import Span, select_span
@@ -16,6 +16,7 @@ from orgserver.store import tables
 from orgserver.store.audit import chain
 from orgserver.store.audit.reader import denied_by
 from orgserver.store.session import Store
+from orgserver.store.sql.canonical import text_of
 from orgserver.store.transaction import to_datetime, to_microseconds
 
 TOP = 15
@@ -140,7 +141,7 @@ def _repeats(connection: Connection, span: Span) -> int:
 
 
 def _days(connection: Connection, span: Span) -> list[tuple[date, Counts]]:
-    day = _entries.c.time.op("/")(_DAY_US).label("day")  # whole numbers, so SQLite's division is whole
+    day = _entries.c.time.op("/")(_DAY_US).label("day")  # whole numbers, so the division is whole
     query = select(day, _entries.c.outcome, _count).where(*span).group_by(day, _entries.c.outcome).order_by(day)
     by_date: dict[date, Counts] = {}
     for row in connection.execute(query):
@@ -201,8 +202,7 @@ def _rank(counts: dict[str, Counts]) -> tuple[Sequence[str], list[Line]]:
 
 def _rules(connection: Connection, span: Span) -> list[Line]:
     """The rules that denied most often."""
-    text = cast(_events.c.canonical, Text)
-    rule = case((func.json_valid(text), func.json_extract(text, "$.decision"))).label("rule")
+    rule = text_of(_events.c.canonical, "decision").label("rule")
     joined = select(rule, _entries.c.outcome, _count).join_from(
         _entries, _events, _events.c.sequence == _entries.c.outcome_sequence
     )
@@ -217,8 +217,7 @@ def _rules(connection: Connection, span: Span) -> list[Line]:
 def _org() -> ColumnElement[str]:
     """The alias of an entry; one word for all that no org has and that had none when they were called."""
     aliases = select(func.lower(tables.orgs.c.alias))
-    text = cast(_events.c.canonical, Text)
-    org_id = select(case((func.json_valid(text), func.json_extract(text, "$.org_id"))))
+    org_id = select(text_of(_events.c.canonical, "org_id"))
     unknown = (_entries.c.outcome == "denied") & _entries.c.org.not_in(aliases)
     nobody = org_id.where(_events.c.sequence == _entries.c.sequence).scalar_subquery().is_(None)
     return case((unknown & nobody, NO_ORG), else_=_entries.c.org.concat(""))

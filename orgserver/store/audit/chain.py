@@ -24,6 +24,7 @@ from orgserver.model.names import new_id
 from orgserver.store import tables
 from orgserver.store.audit.checkpoints import CHECKPOINT_EVENTS
 from orgserver.store.database import Database
+from orgserver.store.sql.values import storable_completion, storable_intent
 from orgserver.store.transaction import PreparedStatement, Transaction, to_datetime, to_microseconds
 from orgserver.vault.keys import Context, Key, Unsealable
 from orgserver.vault.signed_notes import Checkpoint, Signer
@@ -187,9 +188,11 @@ class ChainAppender:
         """SQLite would go on writing into a file that was deleted: what it writes there is gone with the process."""
 
     def _append_intent(self, tx: Transaction, intent: Intent, process_id: str) -> None:
+        intent = storable_intent(intent)
         self._append(tx, intent_event(intent, tx.now, process_id), intent=intent)
 
     def _append_outcome(self, tx: Transaction, entry_id: str, completion: Completion) -> None:
+        completion = storable_completion(completion)
         self._append(tx, outcome_event(entry_id, completion, tx.now), completion=completion)
 
     def _append(

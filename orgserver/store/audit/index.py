@@ -9,15 +9,20 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Self
 
 from sqlalchemy import Connection, select, text
+from sqlalchemy.exc import DBAPIError
 
 from orgserver.model.errors import StoreError
 from orgserver.store import tables
 from orgserver.store.audit import result_parts
 from orgserver.store.database import Database
+from orgserver.store.sql.canonical import RECORD_IDS, is_unreadable
+from orgserver.store.sql.statements import SERVER, SQLITE, PortableText, Words
+from orgserver.store.sql.threads import run_in_thread
 from orgserver.store.transaction import Transaction
 
 PAGE = 2_000
@@ -29,111 +34,128 @@ _REST = 4
 
 PAGE_VERIFIED = 8_000
 """Events that are verified in one read transaction."""
-_ENTRIES = text("""
+_WORDS: Mapping[str, Words] = {
+    SQLITE: {
+        "record_ids": RECORD_IDS[SQLITE],
+        "same": "IS",
+        "differs": "IS NOT",
+        "touched_sequence": "CASE typeof(found.sequence) WHEN 'integer' THEN found.sequence ELSE 1 END",
+    },
+    SERVER: {
+        "record_ids": RECORD_IDS[SERVER],
+        "same": "IS NOT DISTINCT FROM",
+        "differs": "IS DISTINCT FROM",
+        "touched_sequence": "found.sequence",
+    },
+}
+_portable = partial(PortableText, words=_WORDS)
+_ENTRIES = _portable("""
     INSERT INTO audit_entries (sequence, entry_id, time, principal, org, tool, action, object, outcome)
     SELECT sequence, entry_id, time, lower(principal), lower(org), lower(tool), lower(action), lower(object), 'pending'
     FROM audit_events WHERE sequence > :after AND sequence <= :upto AND kind = 'intent'
 """)
-_OUTCOMES = text("""
+_OUTCOMES = _portable("""
     UPDATE audit_entries SET outcome = ended.outcome, outcome_sequence = ended.sequence
     FROM audit_events AS ended
     WHERE ended.sequence > :after AND ended.sequence <= :upto AND ended.kind = 'outcome'
     AND ended.entry_id = audit_entries.entry_id
 """)
-TOUCHED = """
+_TOUCHED = """
     SELECT ids.value AS record_id, entries.sequence AS sequence
-    FROM audit_events AS events
-    JOIN json_each(CAST(events.canonical AS TEXT), '$.record_ids') AS ids
+    FROM audit_events AS events CROSS JOIN {record_ids[events]}
     JOIN audit_entries AS entries ON entries.entry_id = events.entry_id
-    WHERE events.sequence > :after AND events.sequence <= :upto
+    WHERE events.sequence > :after AND events.sequence <= :upto AND ids.value IS NOT NULL
 """
 """Which records the events of a span touched, and the entries they belong to."""
-_TOUCH = text(f"INSERT OR IGNORE INTO audit_touched (record_id, sequence) {TOUCHED}")  # our own text
+_TOUCH = _portable(f"INSERT INTO audit_touched (record_id, sequence) {_TOUCHED} ON CONFLICT DO NOTHING")
+UNTOUCH = _portable(f"""
+    DELETE FROM audit_touched WHERE (record_id, sequence) IN (SELECT record_id, sequence FROM ({_TOUCHED}) AS touched)
+""")  # noqa: S608  # our own text
+"""Lets go of what the events of a span touched."""
 _SPAN = text("SELECT indexed.sequence, head.sequence FROM audit_indexed AS indexed, audit_head AS head")
-_INTENTS = text("""
+_ADVANCE = _portable("UPDATE audit_indexed SET sequence = :upto")
+_INTENTS = _portable("""
     SELECT count(found.sequence), min(CASE WHEN NOT (
-        found.entry_id IS events.entry_id AND found.time IS events.time
-        AND found.principal IS lower(events.principal) AND found.org IS lower(events.org)
-        AND found.tool IS lower(events.tool) AND found.action IS lower(events.action)
-        AND found.object IS lower(events.object)) THEN events.sequence END)
+        found.entry_id {same} events.entry_id AND found.time {same} events.time
+        AND found.principal {same} lower(events.principal) AND found.org {same} lower(events.org)
+        AND found.tool {same} lower(events.tool) AND found.action {same} lower(events.action)
+        AND found.object {same} lower(events.object)) THEN events.sequence END)
     FROM audit_events AS events
     LEFT JOIN audit_entries AS found ON found.sequence = events.sequence
     WHERE events.sequence > :after AND events.sequence <= :upto AND events.kind = 'intent'
 """)
-_COUNT = text("SELECT count(*) FROM audit_entries WHERE sequence > :after AND sequence <= :upto")
+_COUNT = _portable("SELECT count(*) FROM audit_entries WHERE sequence > :after AND sequence <= :upto")
 """Each entry of an intent was looked at; none may be left over."""
-_WITHOUT_INTENT = text("""
+_WITHOUT_INTENT = _portable("""
     SELECT min(found.sequence) FROM audit_entries AS found
     LEFT JOIN audit_events AS events ON events.sequence = found.sequence AND events.kind = 'intent'
     WHERE found.sequence > :after AND found.sequence <= :upto AND events.sequence IS NULL
 """)
-_OUTCOMES_OF_ENTRIES = text("""
+_OUTCOMES_OF_ENTRIES = _portable("""
     SELECT min(found.sequence) FROM audit_entries AS found
     LEFT JOIN audit_events AS ended ON ended.sequence = found.outcome_sequence
     WHERE found.sequence > :after AND found.sequence <= :upto
     AND NOT (found.outcome = 'pending' AND found.outcome_sequence IS NULL)
     AND NOT coalesce(ended.kind = 'outcome' AND ended.entry_id = found.entry_id
-        AND ended.outcome = found.outcome, 0)
+        AND ended.outcome = found.outcome, false)
 """)
-_UNTOUCHED = text(f"""
-    SELECT min(sequence) FROM ({TOUCHED}) AS touched
+_UNTOUCHED = _portable(f"""
+    SELECT min(sequence) FROM ({_TOUCHED}) AS touched
     WHERE NOT EXISTS (SELECT 1 FROM audit_touched AS found
         WHERE found.record_id = touched.record_id AND found.sequence = touched.sequence)
 """)  # noqa: S608  # our own text
-_ENDED = text("""
+_ENDED = _portable("""
     SELECT (SELECT count(*) FROM audit_events WHERE sequence > :after AND sequence <= :upto AND kind = 'outcome')
     - (SELECT count(*) FROM audit_entries WHERE outcome_sequence > :after AND outcome_sequence <= :upto)
 """)
 """Each outcome that an entry names was looked at; none may be left over."""
-_FIRST_LEFT_OVER = text("""
+_FIRST_LEFT_OVER = _portable("""
     SELECT min(coalesce(found.sequence, events.sequence)) FROM audit_events AS events
     LEFT JOIN audit_entries AS found ON found.entry_id = events.entry_id
     WHERE events.sequence > :after AND events.sequence <= :upto AND events.kind = 'outcome'
-    AND found.outcome_sequence IS NOT events.sequence
+    AND found.outcome_sequence {differs} events.sequence
 """)
-_OUT_OF_BOUNDS = text("""
+_OUT_OF_BOUNDS = _portable("""
     SELECT min(sequence) FROM (
         SELECT min(sequence) AS sequence FROM audit_entries WHERE sequence < 1
         UNION ALL SELECT min(sequence) FROM audit_entries WHERE sequence > :indexed
         UNION ALL SELECT min(sequence) FROM audit_entries WHERE outcome_sequence > :indexed
-    )
+    ) AS beyond
 """)
 """Nothing is found by events that the search tables do not know yet."""
-_STRANGE_TOUCHES = text("""
-    SELECT min(CASE typeof(found.sequence) WHEN 'integer' THEN found.sequence ELSE 1 END) FROM audit_touched AS found
+_STRANGE_TOUCHES = _portable("""
+    SELECT min({touched_sequence}) FROM audit_touched AS found
     LEFT JOIN audit_entries AS entries ON entries.sequence = found.sequence
     LEFT JOIN audit_events AS begun ON begun.sequence = entries.sequence
     LEFT JOIN audit_events AS ended ON ended.sequence = entries.outcome_sequence
-    WHERE entries.action IS NOT 'bulk'
-    AND NOT EXISTS (SELECT 1 FROM json_each(CAST(begun.canonical AS TEXT), '$.record_ids') AS ids
+    WHERE entries.action {differs} 'bulk'
+    AND NOT EXISTS (SELECT 1 FROM {record_ids[begun]}
         WHERE ids.value = found.record_id)
-    AND NOT EXISTS (SELECT 1 FROM json_each(CAST(ended.canonical AS TEXT), '$.record_ids') AS ids
+    AND NOT EXISTS (SELECT 1 FROM {record_ids[ended]}
         WHERE ids.value = found.record_id)
 """)
-_STRANGE_BULK = text("""
+_STRANGE_BULK = _portable("""
     SELECT min(sequence) FROM (
         SELECT found.record_id, found.sequence AS sequence FROM audit_touched AS found
         JOIN audit_entries AS entries ON entries.sequence = found.sequence WHERE entries.action = 'bulk'
         EXCEPT SELECT ids.value, entries.sequence FROM audit_entries AS entries
         JOIN audit_events AS events ON events.entry_id = entries.entry_id
-        JOIN json_each(CAST(events.canonical AS TEXT), '$.record_ids') AS ids WHERE entries.action = 'bulk'
-    )
+        CROSS JOIN {record_ids[events]} WHERE entries.action = 'bulk'
+    ) AS strange
 """)
 """The same for entries that touched thousands of records: as sets, not one by one."""
 
 
 def folded(value: str) -> str:
-    """A text as the search tables hold it: SQLite's ``lower`` knows ASCII letters only."""
+    """A text as the search tables hold it: ``lower`` of SQLite, and of PostgreSQL's C, knows ASCII letters only."""
     return value.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
 
 
 def step(connection: Connection, after: int, upto: int) -> None:
     """Take the events of one span in."""
     span = {"after": after, "upto": upto}
-    connection.execute(_ENTRIES, span)
-    connection.execute(_OUTCOMES, span)
-    connection.execute(_TOUCH, span)
-    connection.execute(text("UPDATE audit_indexed SET sequence = :upto"), {"upto": upto})
+    for statement in (_ENTRIES, _OUTCOMES, _TOUCH, _ADVANCE):
+        connection.execute(statement.on(connection), {name: span[name] for name in statement.names})
 
 
 def catch_up_in(tx: Transaction, page: int) -> bool:
@@ -143,13 +165,21 @@ def catch_up_in(tx: Transaction, page: int) -> bool:
         return False
     upto = min(indexed + page, head)
     upto = result_parts.find_first(tx.connection, indexed, upto) or upto  # one of them names thousands of records
-    step(tx.connection, indexed, upto)
+    try:
+        step(tx.connection, indexed, upto)
+    except DBAPIError as error:
+        if not is_unreadable(error):
+            raise
+        raise StoreError(
+            "the audit log cannot be searched: an entry was edited and cannot be read",
+            hint="orgserver audit verify names it; audit export --format events takes out what is there",
+        ) from error
     return bool(upto < head)
 
 
 async def catch_up(database: Database) -> None:
     """Take in all events that there are."""
-    while await _take_in(database, PAGE):
+    while await database.write(partial(catch_up_in, page=PAGE)):
         pass
 
 
@@ -158,21 +188,8 @@ async def catch_up_beside_calls(database: Database, seconds: float) -> None:
     end = time.monotonic() + seconds
     is_more = True
     while is_more and (began := time.monotonic()) < end:
-        is_more = await _take_in(database, SHORT_PAGE)
+        is_more = await database.write(partial(catch_up_in, page=SHORT_PAGE))
         await asyncio.sleep(_REST * (time.monotonic() - began))
-
-
-async def _take_in(database: Database, page: int) -> bool:
-    """Take a page in; True while there are more."""
-    try:
-        return await database.write(partial(catch_up_in, page=page))
-    except StoreError as error:
-        if "malformed JSON" not in str(error):
-            raise
-        raise StoreError(
-            "the audit log cannot be searched: an entry was edited and cannot be read",
-            hint="orgserver audit verify names it; audit export --format events takes out what is there",
-        ) from error
 
 
 # -- verification
@@ -219,16 +236,20 @@ class IndexCheck:
 
     def _run(self) -> None:
         try:
-            with self._engine.connect() as connection:
-                raw: Any = connection.connection.driver_connection
-                raw.text_factory = bytes  # no text is read here, and what was put in a number's place may be no UTF-8
-                with connection.begin():
-                    self._end, _ = _read_end_of_index(connection)
-                self._check_pages(connection, self._began, self._end)
-                with connection.begin():
-                    self._bad += [connection.execute(query).scalar() for query in (_STRANGE_TOUCHES, _STRANGE_BULK)]
+            run_in_thread(self._engine.dialect, self._look)
         except Exception as error:  # noqa: BLE001  # such as of an edited event, which is not verified yet
             self._error = error
+
+    def _look(self) -> None:
+        with self._engine.connect() as connection:
+            if connection.dialect.name == SQLITE:  # where any column may hold anything
+                raw: Any = connection.connection.driver_connection
+                raw.text_factory = bytes  # no text is read here, and what was put in a number's place may be no UTF-8
+            with connection.begin():
+                self._end, _ = _read_end_of_index(connection)
+            self._check_pages(connection, self._began, self._end)
+            with connection.begin():
+                self._bad += [_first(connection, query) for query in (_STRANGE_TOUCHES, _STRANGE_BULK)]
 
     def _check_pages(self, connection: Connection, began: int, upto: int) -> None:
         for after in range(began, upto, PAGE_VERIFIED):
@@ -238,18 +259,24 @@ class IndexCheck:
                 self._bad += _find_bad_entries(connection, {"after": after, "upto": min(after + PAGE_VERIFIED, upto)})
         with connection.begin():
             now, _ = _read_end_of_index(connection)
-            self._bad.append(connection.execute(_OUT_OF_BOUNDS, {"indexed": now}).scalar())
+            self._bad.append(_first(connection, _OUT_OF_BOUNDS, indexed=now))
             span = {"after": began, "upto": upto}
-            if connection.execute(_ENDED, span).scalar():
-                self._bad.append(connection.execute(_FIRST_LEFT_OVER, span).scalar())
+            if _first(connection, _ENDED, **span):
+                self._bad.append(_first(connection, _FIRST_LEFT_OVER, **span))
+
+
+def _first(connection: Connection, query: PortableText, **values: int) -> int | None:
+    """The one number that a query gives."""
+    number: int | None = connection.execute(query.on(connection), values).scalar()
+    return number
 
 
 def _find_bad_entries(connection: Connection, span: dict[str, int]) -> list[int | None]:
     """What is wrong with the entries of a span of events, by the lowest sequence of each kind."""
-    count, bad_intent = connection.execute(_INTENTS, span).one()
-    bad = [bad_intent, *(connection.execute(query, span).scalar() for query in (_OUTCOMES_OF_ENTRIES, _UNTOUCHED))]
-    if connection.execute(_COUNT, span).scalar() != count:
-        bad.append(connection.execute(_WITHOUT_INTENT, span).scalar())
+    count, bad_intent = connection.execute(_INTENTS.on(connection), span).one()
+    bad = [bad_intent, *(_first(connection, query, **span) for query in (_OUTCOMES_OF_ENTRIES, _UNTOUCHED))]
+    if _first(connection, _COUNT, **span) != count:
+        bad.append(_first(connection, _WITHOUT_INTENT, **span))
     return bad
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, exists, func, insert, or_, select, text
+from sqlalchemy import Connection, delete, exists, func, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.audit import Action, Completion, Intent, Outcome
@@ -29,9 +29,6 @@ _base = tables.audit_base
 _entries = tables.audit_entries
 _events = tables.audit_events
 _checkpoints = tables.audit_checkpoints
-_UNTOUCH = text(f"""
-    DELETE FROM audit_touched WHERE (record_id, sequence) IN (SELECT record_id, sequence FROM ({index.TOUCHED}))
-""")  # noqa: S608  # our own text
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +140,7 @@ def _find_step_end(connection: Connection, began: int, cut: int, step: int) -> i
 
 def _remove(connection: Connection, after: int, upto: int) -> None:
     gone = _entries.c.sequence <= upto
-    connection.execute(_UNTOUCH, {"after": after, "upto": upto})
+    connection.execute(index.UNTOUCH.on(connection), {"after": after, "upto": upto})
     values = tables.kept_values
     connection.execute(delete(values).where(values.c.entry_id.in_(select(_entries.c.entry_id).where(gone))))
     connection.execute(delete(_entries).where(gone))

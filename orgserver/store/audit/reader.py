@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Text, cast, func, select
+from sqlalchemy import ColumnElement, Connection, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.audit import AuditEntry, EntryFilter, Outcome
@@ -13,6 +13,7 @@ from orgserver.store import tables
 from orgserver.store.audit import chain, index
 from orgserver.store.audit.base import read_base_in
 from orgserver.store.audit.entries import read_entry
+from orgserver.store.sql.canonical import holds
 from orgserver.store.transaction import to_microseconds
 
 PAGE = 500
@@ -193,7 +194,7 @@ def denied_by(rule: str) -> tuple[ColumnElement[bool], ...]:
     beginning = json.dumps(rule, ensure_ascii=False).removesuffix('"')
     outcome = select(_ended.c.sequence).where(
         _ended.c.sequence == _entries.c.outcome_sequence,
-        cast(_ended.c.canonical, Text).contains(f'"decision":{beginning}', autoescape=True),
+        holds(_ended.c.canonical, f'"decision":{beginning}'),
     )
     return _entries.c.outcome.in_(REFUSED), outcome.correlate(_entries).exists()
 

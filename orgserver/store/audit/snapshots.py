@@ -27,6 +27,7 @@ from orgserver.store.audit import chain, index
 from orgserver.store.audit.holds import find_covering_hold
 from orgserver.store.audit.log import AuditLog
 from orgserver.store.orgs.registry import Orgs
+from orgserver.store.sql.statements import SQLITE
 from orgserver.store.transaction import Transaction, to_microseconds
 from orgserver.vault.keys import Context, Unsealable
 
@@ -155,7 +156,8 @@ def find_hold_in(tx: Transaction, criteria: SnapshotFilter) -> str | None:
 
 def erase_in(tx: Transaction, log: AuditLog, criteria: SnapshotFilter, intent: Intent) -> int:
     """Erase kept values, which is on record with their number."""
-    tx.connection.exec_driver_sql("PRAGMA secure_delete = ON")  # the pages they stood on are overwritten
+    if tx.connection.dialect.name == SQLITE:
+        tx.connection.exec_driver_sql("PRAGMA secure_delete = ON")  # the pages they stood on are overwritten
     erased = tx.connection.execute(delete(_rows).where(*_list_conditions(criteria))).rowcount
     log.record_in(tx, intent, Completion(Outcome.SUCCEEDED, row_count=erased))
     return erased

@@ -28,6 +28,7 @@ from orgserver.store.audit.anchors import Anchors
 from orgserver.store.audit.base import Base, find_problem, is_named_in_chain, read_base_in
 from orgserver.store.audit.columns import all_agree, columns_agree
 from orgserver.store.audit.index import PAGE_VERIFIED, IndexCheck
+from orgserver.store.sql.statements import SQLITE
 
 _ROWS = 1_000
 CHECKS = ("sequence", "chain", "mac", "columns", "index", "head", "checkpoints", "values")
@@ -265,8 +266,10 @@ class Verification:
 @contextmanager
 def _reading_text(connection: Connection, text_factory: Callable[[bytes], str]) -> Iterator[None]:
     """Read text as this makes it: ``str`` is quick, but stumbles over what somebody made no UTF-8."""
-    raw = connection.connection.driver_connection
-    assert raw is not None  # noqa: S101  # this connection is open
+    raw: Any = connection.connection.driver_connection
+    if connection.dialect.name != SQLITE:  # a server keeps no text that is no UTF-8
+        yield
+        return
     usual, raw.text_factory = raw.text_factory, text_factory
     try:
         yield

@@ -7,30 +7,38 @@ agree, and what is used beyond a budget is what was under way when it was reache
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
-from sqlalchemy import bindparam, case, delete, func, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import BigInteger, ColumnElement, bindparam, case, cast, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orgserver.model.access.usage import ApiBudget, ApiUse
 from orgserver.store.people import tables
+from orgserver.store.sql.statements import insert_into
 from orgserver.store.transaction import PreparedStatement, Transaction
 
 DAY_US = 86_400_000_000
 KEPT_DAYS = 35
 _usage = tables.api_usage
-_new = insert(_usage)
-_ADD = PreparedStatement(
-    _new.on_conflict_do_update(
-        index_elements=["org_id", "principal", "day"], set_={"calls": _usage.c.calls + _new.excluded.calls}
-    )
-)
+
+
+def _total(calls: ColumnElement[int]) -> ColumnElement[int]:
+    return cast(func.sum(calls), BigInteger)  # PostgreSQL's sum is no whole number by its type
+
+
 _OWN = case((_usage.c.principal == bindparam("who"), _usage.c.calls))
 _USE = PreparedStatement(
-    select(func.sum(_usage.c.calls), func.sum(_OWN)).where(
+    select(_total(_usage.c.calls), _total(_OWN)).where(
         _usage.c.org_id == bindparam("org"), _usage.c.day == bindparam("on_day")
     )
 )
+
+
+@cache
+def _addition(dialect: str) -> PreparedStatement:
+    new = insert_into(dialect, _usage)
+    more = {"calls": _usage.c.calls + new.excluded.calls}
+    return PreparedStatement(new.on_conflict_do_update(index_elements=["org_id", "principal", "day"], set_=more))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +67,8 @@ def day_of(now: int) -> int:
 def count_in(tx: Transaction, org_id: str, principal: str, calls: int) -> None:
     """Add what a call has used up."""
     if calls > 0:
-        tx.execute(_ADD, {"org_id": org_id, "principal": principal, "day": day_of(tx.now), "calls": calls})
+        row = {"org_id": org_id, "principal": principal, "day": day_of(tx.now), "calls": calls}
+        tx.execute(_addition(tx.connection.dialect.name), row)
 
 
 def use_in(tx: Transaction, org_id: str, principal: str) -> ApiUse:
