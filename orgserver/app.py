@@ -48,6 +48,7 @@ _SWITCH_SECONDS = 0.0005
 _SHARE = 0.8
 """Of what a call may take, for a wait for the store that knows no deadline of its own."""
 _STOPPED_SECONDS = 0.5
+_SHIP_REST = 3.0
 
 
 @dataclass(frozen=True)
@@ -134,13 +135,13 @@ class App:
 
         return Retention(self.store, self.shipper() if self.settings.ship_before_prune else None)
 
-    def shipper(self, to: str | None = None) -> Shipper:
+    def shipper(self, to: str | None = None, *, rest: float = 0.0) -> Shipper:
         """What ships the audit log, to a place or to the one that is set; ConfigError where there is none."""
         from orgserver.services.audit.shipping import address  # noqa: PLC0415  # only where somebody ships
         from orgserver.services.audit.shipping.shipper import Shipper  # noqa: PLC0415  # as above
 
         place = to if to is not None else address.require(self.settings.ship_to)
-        return Shipper(self.store, address.open_target(place))
+        return Shipper(self.store, address.open_target(place), rest=rest)
 
     @cached_property
     def ship_schedule(self) -> Schedule | None:
@@ -149,7 +150,7 @@ class App:
             return None
         from orgserver.services.audit.shipping.schedule import Schedule  # noqa: PLC0415  # as above
 
-        return Schedule(self.shipper(), self.settings.ship_every)
+        return Schedule(self.shipper(rest=_SHIP_REST), self.settings.ship_every)
 
     async def close(self) -> None:
         """End what runs by itself."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,6 +28,7 @@ from orgserver.store.session import Store
 from orgserver.vault.signed_notes import BadNote
 
 _TASK = "shipping"
+_MOST_REST = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,10 @@ class Shipment:
 class Shipper:
     """Ships one log to one place."""
 
-    def __init__(self, store: Store, target: Target) -> None:
+    def __init__(self, store: Store, target: Target, *, rest: float = 0.0) -> None:
+        """``rest``: for so many times as long as a part took, calls of this process have the machine for themselves."""
         self._store = store
+        self._rest = rest
         self._target = target
         self._checked: dict[Listed, str | None] = {}
         """What was found in the content of parts, which holds for as long as they are not written again."""
@@ -177,10 +181,12 @@ class Shipper:
         code: str | None = "AUDIT_SHIP"
         try:
             for first, last in spans:
+                began = time.monotonic()
                 if await self._put(first, last):
                     count += 1
                     events += last - first + 1
                 shipped = max(shipped, last)
+                await asyncio.sleep(min(_MOST_REST, self._rest * (time.monotonic() - began)))
             code = None
         finally:
             if events:
