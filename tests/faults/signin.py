@@ -389,6 +389,8 @@ async def sign_in(sequences: int, *, seed: int) -> SignedIn:
         await _run_in_new_store(range(first, min(first + STORE, sequences)), figures)
         if figures.differences:
             break
+        if sequences > STORE:
+            print(f"so far: {figures}", flush=True)  # whoever stops a long run knows what was shown
     return figures
 
 
