@@ -3,7 +3,7 @@
 import os
 import shutil
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -22,9 +22,10 @@ from orgserver.store.session import Store, open_store
 from orgserver.store.transaction import read_clock
 from orgserver.vault.keys import Key
 from orgserver.vault.ring import Vault
-from tests import compiled_statements
+from tests import compiled_statements, shared_store_server
 from tests.new_stores import Schema
 from tests.senders import HttpxSenders
+from tests.store_server import StoreServer
 
 OpenApp = Callable[..., AbstractAsyncContextManager[App]]
 
@@ -37,12 +38,14 @@ MEMORY = Path("/dev/shm")
 ROOM_BYTES = 2 << 30
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """A run in the background has Ctrl-C ignored, and so would have every process that a test starts."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     compiled_statements.share()
     if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= ROOM_BYTES:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))  # where a store's syncs wait for no disk
+    if not hasattr(config, "workerinput"):
+        config.add_cleanup(shared_store_server.reserve())
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +56,20 @@ def schema() -> Schema:
 @pytest.fixture(autouse=True)
 def _quick_new_stores(monkeypatch: pytest.MonkeyPatch, schema: Schema) -> None:
     monkeypatch.setattr(migration, "upgrade", schema.upgrade)
+
+
+@pytest.fixture(scope="session")
+def store_server(schema: Schema) -> StoreServer:
+    """The run's PostgreSQL server, whose template is an empty store of the newest schema."""
+    return shared_store_server.find(schema.fill)
+
+
+@pytest.fixture
+def store_database(store_server: StoreServer) -> Iterator[str]:
+    """The name of a database of the test's own: an empty store."""
+    name = store_server.database(store_server.template)
+    yield name
+    store_server.drop(name)
 
 
 @pytest.fixture(autouse=True)

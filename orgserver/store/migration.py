@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 import orgserver
 from orgserver.store.files import APPLICATION_ID
 from orgserver.store.signin import tables as signin_tables
+from orgserver.store.sql.statements import SQLITE
 
 
 def scripts() -> Path:
@@ -28,4 +29,5 @@ def upgrade(connection: Connection) -> None:
     config.attributes["metadata"] = signin_tables.metadata
     with connection.begin():
         command.upgrade(config, "head")
-        connection.execute(text(f"PRAGMA application_id = {APPLICATION_ID}"))
+        if connection.dialect.name == SQLITE:
+            connection.execute(text(f"PRAGMA application_id = {APPLICATION_ID}"))

@@ -17,6 +17,7 @@ from sqlalchemy import (
 )
 
 metadata = MetaData()
+_Sequence = BigInteger().with_variant(Integer, "sqlite")  # there, only an INTEGER is the key of a row itself
 
 store = Table(
     "store",
@@ -30,6 +31,8 @@ store = Table(
     Column("signing_key", LargeBinary),  # wrapped: the seed of the Ed25519 key that signs checkpoints
     Column("copied_at", BigInteger),  # this file is a backup's: its refresh tokens may have been rotated since
     Column("catalog_version", BigInteger, nullable=False),  # grows with every change to orgs or credentials
+    Column("moved_to", Text),  # where this store is now: nobody opens it here any more
+    Column("oldest_reader", Text),  # the oldest schema whose programs may still open it; none but its own where empty
 )
 
 orgs = Table(
@@ -147,6 +150,15 @@ processes = Table(
     Column("heartbeat_at", BigInteger, nullable=False),
 )
 
+# The last commit of each process that moved no head: whether it was made, when a server's answer to it was lost.
+writers = Table(
+    "writers",
+    metadata,
+    Column("process_id", Text, primary_key=True),
+    Column("group_id", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
 audit_head = Table(
     "audit_head",
     metadata,
@@ -159,7 +171,7 @@ audit_head = Table(
 audit_events = Table(
     "audit_events",
     metadata,
-    Column("sequence", Integer, primary_key=True, autoincrement=False),  # from the head row: no holes, ever
+    Column("sequence", _Sequence, primary_key=True, autoincrement=False),  # from the head row: no holes, ever
     Column("entry_id", Text, nullable=False),
     Column("kind", Text, nullable=False),  # intent, outcome
     Column("time", BigInteger, nullable=False),
@@ -180,9 +192,9 @@ audit_events = Table(
 audit_entries = Table(
     "audit_entries",
     metadata,
-    Column("sequence", Integer, primary_key=True, autoincrement=False),  # of the intent
+    Column("sequence", _Sequence, primary_key=True, autoincrement=False),  # of the intent
     Column("entry_id", Text, nullable=False, unique=True),
-    Column("outcome_sequence", Integer),
+    Column("outcome_sequence", _Sequence),
     Column("time", BigInteger, nullable=False),
     Column("principal", Text),
     Column("org", Text),
@@ -203,7 +215,7 @@ audit_touched = Table(
     "audit_touched",
     metadata,
     Column("record_id", Text, primary_key=True),
-    Column("sequence", Integer, primary_key=True),  # of the intent of the entry that touched it
+    Column("sequence", _Sequence, primary_key=True),  # of the intent of the entry that touched it
     sqlite_with_rowid=False,
 )
 
@@ -217,7 +229,7 @@ audit_indexed = Table(
 audit_checkpoints = Table(
     "audit_checkpoints",
     metadata,
-    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("sequence", _Sequence, primary_key=True, autoincrement=False),
     Column("hash", LargeBinary, nullable=False),
     Column("time", BigInteger, nullable=False),
     Column("note", Text, nullable=False),  # signed

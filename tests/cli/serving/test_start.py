@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from orgserver.sandbox.org import SandboxOrg
+from orgserver.store.files import SCHEMA
 from tests.cli.shells import SECONDS, Shell
 from tests.snapshots.early_answers import envelope, initialize, request
 
@@ -187,7 +188,7 @@ async def test_what_refuses_a_start_is_said_before_anything_is_answered(ready: S
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     newer = await ready("serve", stdin=lines)
     with closing(sqlite3.connect(ready.home / "orgserver.db")) as connection, connection:
-        connection.execute("UPDATE alembic_version SET version_num = '0009'")
+        connection.execute("UPDATE alembic_version SET version_num = ?", (SCHEMA,))
     unknown = await ready("serve", "--org", "hooli", stdin=lines)
     none = await ready("serve", "--toolset", "nonsense", stdin=lines)
     right = key.read_bytes()
@@ -197,7 +198,7 @@ async def test_what_refuses_a_start_is_said_before_anything_is_answered(ready: S
     by_command = await ready("serve", stdin=lines, ORGSERVER_MASTER_KEY_COMMAND="false")
 
     for refused, words in (
-        (newer, "was written by a newer orgserver (schema 9999, this one knows 0009)"),
+        (newer, f"was written by a newer orgserver (schema 9999, this one knows {SCHEMA})"),
         (unknown, "--org hooli: no org is registered as hooli"),
         (none, "there is no toolset 'nonsense' in this version"),
         (wrong, "the master key is not the one this store was sealed with"),
