@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from orgserver.services.audit.shipping.shipper import Shipper
     from orgserver.services.calls.approvals import Approving
     from orgserver.services.calls.one_time_codes import OneTimeCodes
+    from orgserver.services.configuration.reconciler import Reconciler
     from orgserver.services.orgs.alerts import Alerts
     from orgserver.services.orgs.import_plan import OrgImport
     from orgserver.services.people.composition import People
@@ -82,6 +83,13 @@ class App:
         from orgserver.services.orgs.import_plan import OrgImport  # noqa: PLC0415  # no server needs it
 
         return OrgImport(self.store, self.registry, self.enrolment)
+
+    @cached_property
+    def reconciler(self) -> Reconciler:
+        """What makes the store as files say."""
+        from orgserver.services.configuration.reconciler import Reconciler  # noqa: PLC0415  # no server needs it
+
+        return Reconciler(self.store, self.access, self.people)
 
     @cached_property
     def people(self) -> People:

@@ -31,6 +31,8 @@ _COMMANDS = {
     "remove-org": ("orgserver.cli.orgs.commands", "Remove an org and destroy its secrets."),
     "policy": ("orgserver.cli.policies.commands", "Show, compare and try the limits of an org."),
     "import-orgs": ("orgserver.cli.orgs.import_orgs", "Register many orgs at once."),
+    "apply": ("orgserver.cli.configuration.commands", "Make orgs, groups and principals as files of YAML say."),
+    "export-config": ("orgserver.cli.configuration.commands", "Print all of them as YAML that apply takes."),
     "serve": ("orgserver.cli.serving.serve", "Serve MCP on standard input and output, or over HTTP."),
     "connect": ("orgserver.cli.clients.connect", "Have an MCP client start orgserver: write its configuration."),
     "disconnect": ("orgserver.cli.clients.connect", "Take orgserver out of a client's configuration."),

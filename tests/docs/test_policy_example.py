@@ -10,7 +10,7 @@ README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 
 
 def test_the_example_is_a_whole_policy_without_contradictions() -> None:
-    (example,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    (example,) = re.findall(r"```yaml\n(# acme.yaml.*?)```", README, re.DOTALL)
 
     policy = yaml_text.read(example.encode(), "README.md").policy
 

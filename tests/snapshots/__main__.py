@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
+
+from orgserver.cli.configuration import documents
 
 from . import early_answers, files, help_pages, listed_tools, session
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def renew() -> None:
     """Write each file anew that differs, and remove those of what is gone."""
+    documents.write_schema(DOCS)
     early_answers.PATH.write_text(asyncio.run(early_answers.text()), encoding="utf-8")
     printed, answered = asyncio.run(session.texts())
     for folder, texts in (

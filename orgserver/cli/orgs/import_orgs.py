@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,6 +21,12 @@ from orgserver.config import Settings
 from orgserver.model.errors import ConfigError, OperatorError
 from orgserver.salesforce import hosts
 from orgserver.services.orgs.import_plan import Candidate, Fate, ImportResult, PlannedOrg
+
+if TYPE_CHECKING:
+    from orgserver.app import App
+    from orgserver.model.orgs import Caller
+
+_DONE = {"import-orgs": "imported", "apply": "enrolled"}
 
 
 @click.command(
@@ -80,24 +86,31 @@ async def _make_plan(settings: Settings, candidates: Sequence[Candidate]) -> lis
 
 async def _carry_out(settings: Settings, plan: Sequence[PlannedOrg], *, as_json: bool) -> list[ImportResult]:
     def say(result: ImportResult) -> None:
-        click.echo(safe(_line(result)), err=as_json)
+        click.echo(safe(result_line(result)), err=as_json)
 
     async with app_of(settings) as app:
         new = [each.candidate.policy for each in plan if each.fate is Fate.NEW]
         caller = await permission_to_limit(app, "import-orgs", new, "nothing was imported")
-        task = asyncio.ensure_future(app.org_import.carry_out(caller, plan, say))
-        try:
-            results = await asyncio.shield(task)
-        except asyncio.CancelledError:
-            tell("Stopping, once no answer of Salesforce is under way that could be lost. Ctrl-C again gives up.")
-            task.cancel()
-            await asyncio.wait({task})
-            tell("What was imported stays. The same command again goes on with what is missing.")
-            raise
+        results = await register_patiently(app, caller, plan, say, "import-orgs")
         for result in results:
             if result.enrolled is not None:
                 await warn_of_unknown(app, result.enrolled.org, result.planned.candidate.policy)
         return results
+
+
+async def register_patiently(
+    app: App, caller: Caller, plan: Sequence[PlannedOrg], say: Callable[[ImportResult], None], command: str
+) -> list[ImportResult]:
+    """Register what is new in a plan. Ctrl-C stops it once no answer is under way that could be lost."""
+    task = asyncio.ensure_future(app.org_import.carry_out(caller, plan, say, command))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        tell("Stopping, once no answer of Salesforce is under way that could be lost. Ctrl-C again gives up.")
+        task.cancel()
+        await asyncio.wait({task})
+        tell(f"What was {_DONE[command]} stays. The same command again goes on with what is missing.")
+        raise
 
 
 def _ask(plan: Sequence[PlannedOrg], question: str, place: str, *, here: bool, as_json: bool) -> None:
@@ -137,13 +150,14 @@ def _what(planned: PlannedOrg) -> str:
     return f"{fate} ({'; '.join(notes)})" if notes else fate
 
 
-def _line(result: ImportResult) -> str:
+def result_line(result: ImportResult, done: str = "imported") -> str:
+    """What became of an org, for a person."""
     alias = result.planned.alias
     if result.enrolled is None:
-        failure = f"{alias}: not imported: {_reason(result)}"
+        failure = f"{alias}: not {done}: {_reason(result)}"
         return f"{failure}; {result.error.hint}" if result.error is not None and result.error.hint else failure
     org = result.enrolled.org
-    line = f"{alias}: imported: {org.name}, {org.org_id}"
+    line = f"{alias}: {done}: {org.name}, {org.org_id}"
     if result.enrolled.also_known_as:
         line += f", which is also {', '.join(result.enrolled.also_known_as)}"
     if result.enrolled.known_limits:

@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from orgserver.cli.policies.strict_yaml import Fault, compose, decode, line_of
 from orgserver.model.access.policies import OBJECT_ACTIONS, SWITCHES, Policy, option
-from orgserver.model.errors import ConfigError
 from orgserver.model.names import nearest
 
 MAX_BYTES = 128 * 1024
@@ -20,14 +20,6 @@ _NUMBERS = ("row_limit", "confirm_above", "api_budget")
 _RULES = ("allow_objects", "deny_objects")
 _FIELDS = (*SWITCHES, *_RULES, "hide_fields", "mask_fields", *_NUMBERS, "hours")
 _TRUE, _FALSE = ("true", "yes", "on"), ("false", "no", "off")
-
-
-class _Fault(Exception):
-    """What is wrong, and in which line."""
-
-    def __init__(self, line: int, reason: str) -> None:
-        super().__init__(reason)
-        self.line = line
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,64 +36,36 @@ class PolicyText:
 
 def write(policy: Policy) -> str:
     """A policy as the text of a file."""
-    facts = {name.replace("_", "-"): value for name, value in policy.facts().items()}
-    return str(yaml.safe_dump(facts, sort_keys=False, allow_unicode=True, default_flow_style=False))
+    return str(yaml.safe_dump(facts_of(policy), sort_keys=False, allow_unicode=True, default_flow_style=False))
+
+
+def facts_of(policy: Policy) -> dict[str, Any]:
+    """A policy as plain values, by the names that a file has."""
+    return {option_of(name): value for name, value in policy.facts().items()}
 
 
 def read(data: bytes, place: str) -> PolicyText:
     """Read a policy's text; ConfigError is one line that names the place and the line."""
     try:
-        return _read_root(_compose(_decode(data)))
-    except _Fault as fault:
-        raise ConfigError(f"{place}, line {fault.line}: {fault}") from None
+        text = decode(data, MAX_BYTES, "a policy")
+        return read_node(compose(text, _MAX_DEPTH, "lists within lists are no policy"))
+    except Fault as fault:
+        raise fault.at(place) from None
 
 
-def _decode(data: bytes) -> str:
-    if len(data) > MAX_BYTES:
-        raise _Fault(data[:MAX_BYTES].count(b"\n") + 1, f"a policy has at most {MAX_BYTES // 1024} KiB")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise _Fault(data.count(b"\n", 0, error.start) + 1, "not UTF-8") from None
-
-
-def _compose(text: str) -> Node | None:
-    """The nodes of the one document; what YAML has beyond plain values is refused before anything is built of it."""
-    depth = 0
-    try:
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            line = event.start_mark.line + 1
-            if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
-                raise _Fault(line, "anchors and aliases are not taken")
-            if isinstance(event, yaml.NodeEvent) and getattr(event, "tag", None) is not None:
-                raise _Fault(line, "tags are not taken")
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > _MAX_DEPTH:
-                raise _Fault(line, "lists within lists are no policy")
-        return yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        raise _of_yaml(error, text) from None
-
-
-def _of_yaml(error: yaml.YAMLError, text: str) -> _Fault:
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    problem = getattr(error, "problem", None) or "there is a character that YAML does not allow"
-    line = mark.line + 1 if mark is not None else text.count("\n", 0, getattr(error, "position", 0)) + 1
-    return _Fault(line, f"not YAML: {problem}")
-
-
-def _read_root(root: Node | None) -> PolicyText:
+def read_node(root: Node | None) -> PolicyText:
+    """Read a policy from a node; Fault says what is wrong in which line."""
     if root is None:
-        raise _Fault(1, "it says nothing; a policy without limits is {}")
+        raise Fault(1, "it says nothing; a policy without limits is {}")
     if not isinstance(root, MappingNode):
-        raise _Fault(_line(root), "a policy is limits with their values, such as row-limit: 500")
+        raise Fault(line_of(root), "a policy is limits with their values, such as row-limit: 500")
     facts: dict[str, Any] = {}
     lines: dict[tuple[str, str], int] = {}
     for key, value in root.value:
         name = _name(key)
         if name in facts:
-            raise _Fault(_line(key), f"{option_of(name)} is there already, in line {lines[name, '']}")
-        lines[name, ""] = _line(key)
+            raise Fault(line_of(key), f"{option_of(name)} is there already, in line {lines[name, '']}")
+        lines[name, ""] = line_of(key)
         facts[name] = _value(name, value, lines)
     return PolicyText(Policy.read(facts), lines)
 
@@ -120,14 +84,14 @@ def _name(key: Node) -> str:
         singular = {option(each): option_of(each) for each in _FIELDS}
         near = singular.get(text) or nearest(text.lower(), words)
         hint = f"; did you mean {near}?" if near else f"; there are {', '.join(words)}"
-        raise _Fault(_line(key), f"{text or 'this'} is no limit{hint}")
+        raise Fault(line_of(key), f"{text or 'this'} is no limit{hint}")
     return name
 
 
 def _value(name: str, node: Node, lines: dict[tuple[str, str], int]) -> Any:
     word = option_of(name)
     if isinstance(node, ScalarNode) and node.tag.endswith(":null"):
-        raise _Fault(_line(node), f"{word} has no value; leave the line out where nothing is limited")
+        raise Fault(line_of(node), f"{word} has no value; leave the line out where nothing is limited")
     if name in SWITCHES:
         return _switch(word, node)
     if name in _NUMBERS:
@@ -139,38 +103,34 @@ def _value(name: str, node: Node, lines: dict[tuple[str, str], int]) -> Any:
 def _switch(word: str, node: Node) -> bool:
     text = node.value.lower() if isinstance(node, ScalarNode) and node.tag.endswith(":bool") else ""
     if text not in (*_TRUE, *_FALSE):
-        raise _Fault(_line(node), f"{word} is true or false")
+        raise Fault(line_of(node), f"{word} is true or false")
     return text in _TRUE
 
 
 def _number(word: str, node: Node) -> int:
     text = node.value if isinstance(node, ScalarNode) and node.tag.endswith(":int") else ""
     if not text.isascii() or not text.isdecimal() or len(text) > _MAX_DIGITS or str(int(text)) != text:
-        raise _Fault(_line(node), f"{word} is a whole number from 0")
+        raise Fault(line_of(node), f"{word} is a whole number from 0")
     return int(text)
 
 
 def _items(word: str, node: Node) -> list[Node]:
     if not isinstance(node, SequenceNode):
-        raise _Fault(_line(node), f"{word} is a list, each item on a line of its own behind a dash")
+        raise Fault(line_of(node), f"{word} is a list, each item on a line of its own behind a dash")
     return node.value  # type: ignore[no-any-return]  # a sequence's value is its nodes
 
 
 def _item(name: str, node: Node, lines: dict[tuple[str, str], int], *, in_brackets: bool) -> str:
-    word, line = option_of(name), _line(node)
+    word, line = option_of(name), line_of(node)
     if not isinstance(node, ScalarNode):
         like = "; write Contact:read,create without a space behind the colon" if name in _RULES else ""
-        raise _Fault(line, f"each item of {word} is a text{like}")
+        raise Fault(line, f"each item of {word} is a text{like}")
     text: str = node.value
     if name in _RULES and in_brackets and text in OBJECT_ACTIONS:
-        raise _Fault(line, f"{text} is an action; in brackets write 'Contact:read,create' in quotes")
+        raise Fault(line, f"{text} is an action; in brackets write 'Contact:read,create' in quotes")
     try:
         (item,) = Policy.read({name: [text]}).facts()[name]
     except ValueError as error:
-        raise _Fault(line, f"{word}: {error}") from None
+        raise Fault(line, f"{word}: {error}") from None
     lines.setdefault((name, item.partition(":")[0].casefold() if name in _RULES else item.casefold()), line)
     return text
-
-
-def _line(node: Node) -> int:
-    return int(node.start_mark.line) + 1

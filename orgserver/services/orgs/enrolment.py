@@ -22,9 +22,10 @@ from orgserver.model.orgs import AccessToken, Caller, Credential, Org, OrgHosts,
 from orgserver.salesforce import hosts
 from orgserver.services.calls.access import Access
 from orgserver.services.orgs.authentication import Authenticated, Authentication, Session
+from orgserver.services.orgs.changes import intent_on
 from orgserver.services.orgs.pending_enrolment import EnrolmentProgress, already_registered
 from orgserver.services.orgs.registration import Registration, SignIn, checked, hosts_of
-from orgserver.services.orgs.registry import Identity, Registry, intent_on, read_identity
+from orgserver.services.orgs.registry import Identity, Registry, read_identity
 from orgserver.store.orgs import policies, rows
 from orgserver.store.orgs.credentials import credential_of
 from orgserver.store.orgs.policies import PolicyChange

@@ -61,6 +61,8 @@ class Candidate:
     """Why it cannot be imported, where its source knows that already."""
     policy: Policy = field(default_factory=Policy)
     """The limits that its source gives it."""
+    label: str | None = None
+    """What its audit entries say of where it comes from; None: what the caller brings."""
 
 
 class Fate(StrEnum):
@@ -121,14 +123,18 @@ class OrgImport:
         return plan
 
     async def carry_out(
-        self, caller: Caller, plan: Iterable[PlannedOrg], tell: Callable[[ImportResult], None]
+        self,
+        caller: Caller,
+        plan: Iterable[PlannedOrg],
+        tell: Callable[[ImportResult], None],
+        command: str = "import-orgs",
     ) -> list[ImportResult]:
         """Register what is new, a few at once; ``tell`` hears of each as it is done. A failure stops no other."""
         places = asyncio.Semaphore(AT_ONCE)
 
         async def one(each: PlannedOrg) -> ImportResult:
             async with places:
-                result = await self._register(caller, each)
+                result = await self._register(caller, each, command)
             tell(result)
             return result
 
@@ -137,9 +143,10 @@ class OrgImport:
             tasks = [group.create_task(one(each)) for each in plan if each.fate is Fate.NEW]
         return [task.result() for task in tasks]
 
-    async def _register(self, caller: Caller, planned: PlannedOrg) -> ImportResult:
+    async def _register(self, caller: Caller, planned: PlannedOrg, command: str) -> ImportResult:
+        caller = replace(caller, label=planned.candidate.label or caller.label)
         try:
-            registration = replace(await planned.candidate.prepare(Alias(planned.alias)), command="import-orgs")
+            registration = replace(await planned.candidate.prepare(Alias(planned.alias)), command=command)
             return ImportResult(planned, await self._enrolment.add(caller, registration), None)
         except OrgserverError as error:
             return ImportResult(planned, None, error)

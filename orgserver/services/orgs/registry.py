@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 from orgserver.model.access.policies import Policy
 from orgserver.model.access.policy_edits import PolicyEdit
-from orgserver.model.audit import Action, Completion, Intent, Outcome
+from orgserver.model.audit import Completion, Intent, Outcome
 from orgserver.model.errors import CallError, EnrolmentError, Rejected
-from orgserver.model.names import Alias, OrgId, nearest, new_id, org_id
+from orgserver.model.names import Alias, OrgId, nearest, org_id
 from orgserver.model.orgs import CLOSED_STATES, Caller, Credential, Org, OrgHosts, OrgKind, OrgState, OrgUser
 from orgserver.model.secret import Secret
 from orgserver.salesforce.auth import oauth
@@ -21,9 +21,9 @@ from orgserver.salesforce.client import SalesforceClient
 from orgserver.salesforce.exchange import Trace
 from orgserver.salesforce.protocol import rest
 from orgserver.services.calls.access import Access
+from orgserver.services.orgs.changes import OrgChanges, change_org_in, intent_on
 from orgserver.services.people.differences import record_end_in
 from orgserver.services.tokens.token_errors import closed
-from orgserver.store.orgs import policies, rows
 from orgserver.store.people import api_usage, grants
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction
@@ -143,39 +143,16 @@ class Registry:
         """
         org = await self.one(alias)
         edit = policy if isinstance(policy, PolicyEdit) else PolicyEdit(policy or {})
-        words = _words(enabled=enabled, alias=rename is not None or None)
-        intent = intent_on(caller, "update-org", org, Action.POLICY if edit else Action.ENROL).about(words, rename)
+        changes = OrgChanges(rename, enabled, edit, tags)
         if rename is not None and rename != org.alias and rename in (await self._access.catalog()).by_alias:
             raise EnrolmentError(f"an org is already registered as {rename}")
 
-        def changed(old: Org) -> Org:
-            return replace(
-                old,
-                alias=rename or old.alias,
-                enabled=old.enabled if enabled is None else enabled,
-                tags=old.tags if tags is None else tags,
-            )
+        def change(tx: Transaction) -> Org:
+            return change_org_in(tx, self._store, caller, "update-org", org, changes, seen=seen)
 
-        def limited_by(old: Policy) -> Policy:
-            if seen is not None and old != seen:
-                raise EnrolmentError(f"the limits of {alias} were changed meanwhile", hint="run the command again")
-            return edit.apply(old)
-
-        def change(tx: Transaction) -> Org | None:
-            limited, before = policies.limit_in(tx, org.row_id, limited_by), rows.one_in(tx, org.row_id)
-            done = self._store.orgs.change_in(tx, org.row_id, changed)
-            if done is not None and before is not None:
-                limits = next((each.words for each in limited if each.org.row_id == org.row_id), ())
-                self.record_in(tx, intent.about((*limits, *intent.fields, *_tag_words(before, done))))
-                for each in (each for each in limited if each.org.row_id != org.row_id):
-                    self.record_in(tx, each.intent(intent.tool, caller))
-            return done
-
-        done = await self._store.database.write(change)
+        after = await self._store.database.write(change)
         await self._access.reload()
-        if done is None:
-            raise EnrolmentError(f"{alias} was removed meanwhile")
-        return done
+        return after
 
     async def remove(self, caller: Caller, alias: str, *, keep_token: bool) -> bool:
         """Remove an org with the grants on it, and destroy its secrets; True if its token was revoked at Salesforce."""
@@ -227,34 +204,6 @@ class Registry:
     def record_in(self, tx: Transaction, intent: Intent) -> None:
         """Put a change to the orgs on record, in the same transaction."""
         self._store.audit.record_in(tx, intent, Completion(Outcome.SUCCEEDED))
-
-
-def intent_on(
-    caller: Caller, command: str, org: Org | None, action: Action = Action.ENROL, *, said: Alias | None = None
-) -> Intent:
-    """What a command does to an org, as the audit log says it; ``said`` is the alias of one that is not there yet."""
-    return Intent(
-        id=new_id(),
-        principal=caller.principal.name,
-        transport=caller.transport,
-        action=action,
-        tool=command,
-        label=caller.label,
-        org=org.alias if org else said,
-        org_row=org.row_id if org else None,
-        org_id=org.org_id if org else None,
-    )
-
-
-def _words(**changes: bool | None) -> tuple[str, ...]:
-    """What was changed; of what is on or off, which."""
-    return tuple(name if to else f"no_{name}" for name, to in changes.items() if to is not None)
-
-
-def _tag_words(before: Org, after: Org) -> tuple[str, ...]:
-    """Which tags it had and has: grants select by them."""
-    had, has = (",".join(org.tags) or "none" for org in (before, after))
-    return (f"tags:{had}->{has}",) if had != has else ()
 
 
 async def read_identity(client: SalesforceClient, where: OrgHosts, token: Secret, api_version: str | None) -> Identity:

@@ -32,7 +32,9 @@ def apply_in(
         grants.remove_in(tx, grant.id)
     refuse_past(tx, changes.until)
     for request in changes.grants:
-        _grant_in(tx, holder, name, by_selector.get(request.selector.text), request, until=changes.until, by=by)
+        refuse_past(tx, request.until)
+        until = request.until or changes.until
+        _grant_in(tx, holder, name, by_selector.get(request.selector.text), request, until=until, by=by)
 
 
 def _grant_in(

@@ -46,44 +46,42 @@ class Groups:
 
     async def add(self, caller: Caller, name: str, changed: GroupChanges) -> GroupUpdate:
         """Add a group with all that is to be its own."""
-
-        def change(tx: Transaction) -> GroupUpdate:
-            names.refuse_taken_in(tx, name)
-            changes.add_group_in(tx, name)
-            return GroupUpdate(None, _apply_in(tx, caller, name, changed))
-
-        return await self._write(caller, "add-group", change, changed)
+        return await self._write(lambda tx: self.add_in(tx, caller, "add-group", name, changed), changed)
 
     async def update(self, caller: Caller, name: str, changed: GroupChanges) -> GroupUpdate:
         """Change a group."""
-
-        def change(tx: Transaction) -> GroupUpdate:
-            return GroupUpdate(_one_in(tx, name), _apply_in(tx, caller, name, changed))
-
-        return await self._write(caller, "update-group", change, changed)
+        return await self._write(lambda tx: self.update_in(tx, caller, "update-group", name, changed), changed)
 
     async def remove(self, caller: Caller, name: str) -> GroupUpdate:
         """Remove a group with its grants; its members stay."""
+        return await self._write(lambda tx: self.remove_in(tx, caller, "remove-group", name), GroupChanges())
 
-        def change(tx: Transaction) -> GroupUpdate:
-            before = _one_in(tx, name)
-            changes.remove_group_in(tx, name)
-            return GroupUpdate(before, None)
+    def add_in(self, tx: Transaction, caller: Caller, command: str, name: str, changed: GroupChanges) -> GroupUpdate:
+        """The same in a transaction, by a command."""
+        names.refuse_taken_in(tx, name)
+        changes.add_group_in(tx, name)
+        return self._record_in(tx, caller, command, GroupUpdate(None, _apply_in(tx, caller, name, changed)))
 
-        return await self._write(caller, "remove-group", change, GroupChanges())
+    def update_in(self, tx: Transaction, caller: Caller, command: str, name: str, changed: GroupChanges) -> GroupUpdate:
+        """The same in a transaction, by a command."""
+        update = GroupUpdate(_one_in(tx, name), _apply_in(tx, caller, name, changed))
+        return self._record_in(tx, caller, command, update)
 
-    async def _write(
-        self, caller: Caller, command: str, change: Callable[[Transaction], GroupUpdate], changed: GroupChanges
-    ) -> GroupUpdate:
-        def change_on_record(tx: Transaction) -> GroupUpdate:
-            update = change(tx)
-            differences.record_in(tx, self._store.audit.record_in, caller, command, update)
-            return update
+    def remove_in(self, tx: Transaction, caller: Caller, command: str, name: str) -> GroupUpdate:
+        """The same in a transaction, by a command."""
+        before = _one_in(tx, name)
+        changes.remove_group_in(tx, name)
+        return self._record_in(tx, caller, command, GroupUpdate(before, None))
 
-        update = await self._store.database.write(change_on_record)
+    async def _write(self, change: Callable[[Transaction], GroupUpdate], changed: GroupChanges) -> GroupUpdate:
+        update = await self._store.database.write(change)
         orgs = (await self._access.reload()).by_alias.values()
         unmatched = grants.selectors_of_nothing(changed.grants.grants, orgs)
         return GroupUpdate(update.before, update.after, unmatched)
+
+    def _record_in(self, tx: Transaction, caller: Caller, command: str, update: GroupUpdate) -> GroupUpdate:
+        differences.record_in(tx, self._store.audit.record_in, caller, command, update)
+        return update
 
 
 def _apply_in(tx: Transaction, caller: Caller, name: str, changed: GroupChanges) -> GroupRecord:

@@ -57,56 +57,67 @@ class Principals:
 
     async def add(self, caller: Caller, name: str, changed: PrincipalChanges) -> PrincipalUpdate:
         """Add a principal with all that is to be its own."""
-
-        def change(tx: Transaction) -> PrincipalUpdate:
-            names.refuse_taken_in(tx, name)
-            changes.add_principal_in(tx, name, changed.kind or "person")
-            after, key = self._apply_in(tx, caller, name, changed)
-            return PrincipalUpdate(None, after, key)
-
-        return await self._write(caller, "add-principal", change, changed)
+        return await self._write(lambda tx: self.add_in(tx, caller, "add-principal", name, changed), changed)
 
     async def update(
         self, caller: Caller, name: str, changed: PrincipalChanges, *, seen: Policy | None = None
     ) -> PrincipalUpdate:
         """Change a principal; ``seen`` are the limits that a person saw when they agreed: others are not changed."""
-
-        def change(tx: Transaction) -> PrincipalUpdate:
-            before = _one_in(tx, name)
-            if seen is not None and before.limits != seen:
-                raise PeopleError(f"the limits of {name} were changed meanwhile", hint="run the command again")
-            ended = self._end_sessions_in(tx, caller, name, changed)
-            after, key = self._apply_in(tx, caller, name, changed)
-            return PrincipalUpdate(before, after, key, ended_sessions=ended)
-
-        return await self._write(caller, "update-principal", change, changed)
+        command = "update-principal"
+        return await self._write(lambda tx: self.update_in(tx, caller, command, name, changed, seen=seen), changed)
 
     async def remove(self, caller: Caller, name: str) -> PrincipalUpdate:
         """Remove a principal with its grants and keys; its audit entries stay."""
+        return await self._write(lambda tx: self.remove_in(tx, caller, "remove-principal", name), PrincipalChanges())
 
-        def change(tx: Transaction) -> PrincipalUpdate:
-            before = _one_in(tx, name)
-            self._requests.drop_of_principal_in(tx, name)
-            changes.remove_principal_in(tx, name)
-            return PrincipalUpdate(before, None)
+    def add_in(
+        self, tx: Transaction, caller: Caller, command: str, name: str, changed: PrincipalChanges
+    ) -> PrincipalUpdate:
+        """The same in a transaction, by a command."""
+        names.refuse_taken_in(tx, name)
+        changes.add_principal_in(tx, name, changed.kind or "person")
+        after, key = self._apply_in(tx, caller, name, changed)
+        return self._record_in(tx, caller, command, PrincipalUpdate(None, after, key))
 
-        return await self._write(caller, "remove-principal", change, PrincipalChanges())
+    def update_in(
+        self,
+        tx: Transaction,
+        caller: Caller,
+        command: str,
+        name: str,
+        changed: PrincipalChanges,
+        *,
+        seen: Policy | None = None,
+    ) -> PrincipalUpdate:
+        """The same in a transaction, by a command."""
+        before = _one_in(tx, name)
+        if seen is not None and before.limits != seen:
+            raise PeopleError(f"the limits of {name} were changed meanwhile", hint="run the command again")
+        ended = self._end_sessions_in(tx, caller, command, name, changed)
+        after, key = self._apply_in(tx, caller, name, changed)
+        return self._record_in(tx, caller, command, PrincipalUpdate(before, after, key, ended_sessions=ended))
+
+    def remove_in(self, tx: Transaction, caller: Caller, command: str, name: str) -> PrincipalUpdate:
+        """The same in a transaction, by a command."""
+        before = _one_in(tx, name)
+        self._requests.drop_of_principal_in(tx, name)
+        changes.remove_principal_in(tx, name)
+        return self._record_in(tx, caller, command, PrincipalUpdate(before, None))
 
     async def _write(
-        self, caller: Caller, command: str, change: Callable[[Transaction], PrincipalUpdate], changed: PrincipalChanges
+        self, change: Callable[[Transaction], PrincipalUpdate], changed: PrincipalChanges
     ) -> PrincipalUpdate:
-        def change_on_record(tx: Transaction) -> PrincipalUpdate:
-            update = change(tx)
-            differences.record_in(tx, self._store.audit.record_in, caller, command, update)
-            return update
-
-        update = await self._store.database.write(change_on_record)
+        update = await self._store.database.write(change)
         orgs = (await self._access.reload()).by_alias.values()
         unmatched = grants.selectors_of_nothing(changed.grants.grants, orgs)
         return replace(update, selectors_of_nothing=unmatched)
 
+    def _record_in(self, tx: Transaction, caller: Caller, command: str, update: PrincipalUpdate) -> PrincipalUpdate:
+        differences.record_in(tx, self._store.audit.record_in, caller, command, update)
+        return update
+
     def _end_sessions_in(
-        self, tx: Transaction, caller: Caller, name: str, changed: PrincipalChanges
+        self, tx: Transaction, caller: Caller, command: str, name: str, changed: PrincipalChanges
     ) -> tuple[str, ...]:
         """End what a principal that is disabled is signed in with, and what was of subjects that it is no longer.
 
@@ -117,16 +128,18 @@ class Principals:
             self._requests.drop_of_principal_in(tx, name)
         for subject in changed.no_subjects:
             ids = self._sessions.end_of_subject_in(tx, subject, NO_SUBJECT)
-            self._record_ends_in(tx, caller, name, ids, NO_SUBJECT)
+            self._record_ends_in(tx, caller, command, name, ids, NO_SUBJECT)
             ended += ids
         if changed.enabled is False:
             ids = self._sessions.end_of_principal_in(tx, name, DISABLED)
-            self._record_ends_in(tx, caller, name, ids, DISABLED)
+            self._record_ends_in(tx, caller, command, name, ids, DISABLED)
             ended += ids
         return tuple(ended)
 
-    def _record_ends_in(self, tx: Transaction, caller: Caller, name: str, ids: list[str], why: str) -> None:
-        differences.record_sessions_in(tx, self._store.audit.record_in, caller, "update-principal", name, ids, why)
+    def _record_ends_in(
+        self, tx: Transaction, caller: Caller, command: str, name: str, ids: list[str], why: str
+    ) -> None:
+        differences.record_sessions_in(tx, self._store.audit.record_in, caller, command, name, ids, why)
 
     def _apply_in(
         self, tx: Transaction, caller: Caller, name: str, changed: PrincipalChanges

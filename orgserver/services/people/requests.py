@@ -24,6 +24,8 @@ class GrantRequest:
 
     selector: Selector
     permissions: frozenset[Permission]
+    until: datetime | None = None
+    """Its end, where it has one of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class GrantChanges:
 
     grants: tuple[GrantRequest, ...] = ()
     until: datetime | None = None
-    """The end of all of ``grants``."""
+    """The end of those of ``grants`` that have none of their own."""
     revoked: tuple[Selector, ...] = ()
 
 

@@ -1,0 +1,90 @@
+"""What an operator changes of a registered org, written and put on record in one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from orgserver.model.access.policies import Policy
+from orgserver.model.access.policy_edits import PolicyEdit
+from orgserver.model.audit import Action, Completion, Intent, Outcome
+from orgserver.model.errors import EnrolmentError
+from orgserver.model.names import Alias, new_id
+from orgserver.model.orgs import Caller, Org
+from orgserver.store.orgs import policies, rows
+from orgserver.store.session import Store
+from orgserver.store.transaction import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class OrgChanges:
+    """What is to be another of an org; None and empty: stays."""
+
+    rename: Alias | None = None
+    enabled: bool | None = None
+    policy: PolicyEdit = field(default_factory=PolicyEdit)
+    """Of the org id's limits, which bind its other aliases too."""
+    tags: tuple[str, ...] | None = None
+
+
+def change_org_in(
+    tx: Transaction, store: Store, caller: Caller, command: str, org: Org, changes: OrgChanges, *, seen: Policy | None
+) -> Org:
+    """Change an org, with an entry for each alias that this concerns; EnrolmentError if it cannot be.
+
+    ``seen`` is the policy that a person saw when they agreed to the change: another one is not changed.
+    """
+
+    def change(old: Org) -> Org:
+        return replace(
+            old,
+            alias=changes.rename or old.alias,
+            enabled=old.enabled if changes.enabled is None else changes.enabled,
+            tags=old.tags if changes.tags is None else changes.tags,
+        )
+
+    def limit(old: Policy) -> Policy:
+        if seen is not None and old != seen:
+            raise EnrolmentError(f"the limits of {org.alias} were changed meanwhile", hint="run the command again")
+        return changes.policy.apply(old)
+
+    words = _words(enabled=changes.enabled, alias=changes.rename is not None or None)
+    action = Action.POLICY if changes.policy else Action.ENROL
+    intent = intent_on(caller, command, org, action).about(words, changes.rename)
+    limited, before = policies.limit_in(tx, org.row_id, limit), rows.one_in(tx, org.row_id)
+    after = store.orgs.change_in(tx, org.row_id, change)
+    if after is None or before is None:
+        raise EnrolmentError(f"{org.alias} was removed meanwhile")
+    limits = next((each.words for each in limited if each.org.row_id == org.row_id), ())
+    intents = [intent.about((*limits, *intent.fields, *_tag_words(before, after)))]
+    intents += [each.intent(command, caller) for each in limited if each.org.row_id != org.row_id]
+    for each in intents:
+        store.audit.record_in(tx, each, Completion(Outcome.SUCCEEDED))
+    return after
+
+
+def intent_on(
+    caller: Caller, command: str, org: Org | None, action: Action = Action.ENROL, *, said: Alias | None = None
+) -> Intent:
+    """What a command does to an org, as the audit log says it; ``said`` is the alias of one that is not there yet."""
+    return Intent(
+        id=new_id(),
+        principal=caller.principal.name,
+        transport=caller.transport,
+        action=action,
+        tool=command,
+        label=caller.label,
+        org=org.alias if org else said,
+        org_row=org.row_id if org else None,
+        org_id=org.org_id if org else None,
+    )
+
+
+def _words(**changes: bool | None) -> tuple[str, ...]:
+    """What was changed; of what is on or off, which."""
+    return tuple(name if to else f"no_{name}" for name, to in changes.items() if to is not None)
+
+
+def _tag_words(before: Org, after: Org) -> tuple[str, ...]:
+    """Which tags it had and has: grants select by them."""
+    had, has = (",".join(org.tags) or "none" for org in (before, after))
+    return (f"tags:{had}->{has}",) if had != has else ()
