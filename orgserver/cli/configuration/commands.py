@@ -26,10 +26,11 @@ from orgserver.config import Settings
 from orgserver.model.errors import ConfigError
 from orgserver.model.names import Alias
 from orgserver.services.configuration.declarations import Configuration, OrgDeclaration
-from orgserver.services.configuration.reconciler import Origin
+from orgserver.services.configuration.reconciler import MOST_AT_ONCE, Origin
 from orgserver.services.configuration.steps import COMMAND, OrgStep, Plan
 from orgserver.services.orgs.import_plan import Candidate, Fate, ImportResult, PlannedOrg
 from orgserver.services.orgs.registration import Registration
+from orgserver.store.processes.lock_holders import Patience
 
 if TYPE_CHECKING:
     from orgserver.app import App
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 _DIFFERENT = 3
 _COMMIT = re.compile(r"[0-9A-Za-z][0-9A-Za-z._/-]{0,63}")
 _UNDONE = "nothing was changed"
+_LONG_SECONDS = 600
 _MOST_QUESTIONS = 6
 _MOST_DESCRIBED = 20
 """Of so many orgs it is looked up whether they have what their policies name."""
@@ -116,6 +118,7 @@ async def _make_plan(settings: Settings, work: _Work, *, plan_only: bool) -> tup
     """The plan, and what its rehearsal says of it."""
     async with (app_to_read if plan_only else app_of)(settings) as app:
         plan = await app.reconciler.plan(work.configuration, prune=work.prune)
+        _be_patient(app, plan)
         results = await app.reconciler.rehearse(work.origin(operator()), plan)
         return plan, texts.changes_of(plan, results)
 
@@ -159,12 +162,19 @@ async def _carry_out(
         for each in new:
             _refuse(each)
         origin = work.origin(await _permission(app, changes))
+        _be_patient(app, plan)
         plan = await app.reconciler.carry_out(origin, work.configuration, plan, prune=work.prune)
         results = await register_patiently(app, origin.caller, new, _say, COMMAND) if new else []
         here = {each.enrolled.org.alias for each in results if each.enrolled is not None}
         await app.reconciler.grant_later(origin, [step for alias, step in plan.later if alias in here])
         await _warn_of_unknown(app, plan, results)
         return results
+
+
+def _be_patient(app: App, plan: Plan) -> None:
+    """Wait for a transaction of our own that is long."""
+    if len(plan.steps) > MOST_AT_ONCE:
+        app.store.database.wait_as(Patience(_LONG_SECONDS, tell=tell))
 
 
 def _refuse(planned: PlannedOrg) -> None:

@@ -1,7 +1,8 @@
 """Makes the store as files say: compares, rehearses, and carries out, each change by the service that owns its rules.
 
 A rehearsal is the same transaction, taken back at its end. So what a plan shows is what will be done, and whatever a
-service refuses is said before anything is changed.
+service refuses is said before anything is changed. Of many orgs only some at a time are changed in one transaction, so
+that calls get their turn; orgs need no rehearsal.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from orgserver.services.calls.access import Access
 from orgserver.services.configuration.comparison import compare
 from orgserver.services.configuration.declarations import Configuration, Place
 from orgserver.services.configuration.inventory import Inventory, read_inventory
-from orgserver.services.configuration.steps import OrgUpdate, Plan, Services, Step
+from orgserver.services.configuration.steps import OrgStep, OrgUpdate, Plan, Services, Step
 from orgserver.services.people.composition import People
 from orgserver.services.people.differences import Update
 from orgserver.store import tables
@@ -25,6 +26,8 @@ from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction, to_datetime
 
 _TRIES = 5
+MOST_AT_ONCE = 250
+"""So many orgs are changed together; groups and principals always are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,36 +90,44 @@ class Reconciler:
 
     async def rehearse(self, origin: Origin, plan: Plan) -> list[StepResult]:
         """What the steps of a plan would change; ConfigError names the place of one that cannot be done."""
-        if not plan.steps:
-            return []
+        orgs = [step for step in plan.steps if isinstance(step, OrgStep)]
+        results = [StepResult(step, step.rehearse()) for step in orgs]
+        people = plan.steps[len(orgs) :]
+        if not people:
+            return results
 
         def rehearse(tx: Transaction) -> None:
-            raise _Rehearsal(self._run_in(tx, origin, plan.steps))
+            raise _Rehearsal(self._run_in(tx, origin, people))
 
         try:
             await self._store.database.write(rehearse)
         except _Rehearsal as rehearsal:
-            return rehearsal.results
+            return [*results, *rehearsal.results]
         raise AssertionError("a rehearsal ends by itself")
 
     async def carry_out(self, origin: Origin, configuration: Configuration, plan: Plan, *, prune: bool) -> Plan:
-        """Do the steps of a plan that a person has seen, all or none of them.
+        """Do the steps of a plan that a person has seen: all or none of them, but for those of very many orgs.
 
-        A store that was changed meanwhile is compared again: where that gives the same plan it is carried out, and
-        refused where it gives another.
+        A store that was changed meanwhile is compared again: where that gives the same steps they are done, and
+        refused where it gives others.
         """
+        rest = plan
         for _ in range(_TRIES):
             try:
-                await self._write(origin, plan)
+                while rest.steps:
+                    rest = await self._do_some(origin, rest)
             except _StoreChanged:
                 later = await self.plan(configuration, prune=prune)
-                if not later.does_the_same_as(plan):
+                if not later.does_the_same_as(rest):
                     break
-                plan = later
+                rest = later
             else:
-                return plan
+                await self._access.reload()
+                return rest
+        count = len(plan.steps) - len(rest.steps)
+        changes = f"{count} of {len(plan.steps)} changes are done, and no other" if count else "nothing was changed"
         raise ConfigError(
-            "the store was changed meanwhile, and the plan is another now: nothing was changed", hint="apply again"
+            f"the store was changed meanwhile, and the plan is another now: {changes}", hint="apply again"
         )
 
     async def grant_later(self, origin: Origin, steps: Iterable[Step]) -> None:
@@ -126,17 +137,19 @@ class Reconciler:
             await self._store.database.write(lambda tx: self._run_in(tx, origin, every))
             await self._access.reload()
 
-    async def _write(self, origin: Origin, plan: Plan) -> None:
-        if not plan.steps:
-            return
+    async def _do_some(self, origin: Origin, plan: Plan) -> Plan:
+        """Do as many steps as go together; what is left of the plan, for the store as it is then."""
+        orgs = sum(isinstance(step, OrgStep) for step in plan.steps)
+        count = len(plan.steps) if orgs <= MOST_AT_ONCE else MOST_AT_ONCE
 
-        def change(tx: Transaction) -> None:
-            if tx.connection.execute(select(tables.store.c.catalog_version)).scalar_one() != plan.version:
+        def change(tx: Transaction) -> int:
+            if _version_in(tx) != plan.version:
                 raise _StoreChanged
-            self._run_in(tx, origin, plan.steps)
+            self._run_in(tx, origin, plan.steps[:count])
+            return _version_in(tx)
 
-        await self._store.database.write(change)
-        await self._access.reload()
+        version = await self._store.database.write(change)
+        return replace(plan, version=version, steps=plan.steps[count:])
 
     def _run_in(self, tx: Transaction, origin: Origin, steps: Iterable[Step]) -> list[StepResult]:
         results = []
@@ -148,3 +161,7 @@ class Reconciler:
                 raise ConfigError(f"{where}: {error}", hint=error.hint) from None
             results.append(StepResult(step, update))
         return results
+
+
+def _version_in(tx: Transaction) -> int:
+    return int(tx.connection.execute(select(tables.store.c.catalog_version)).scalar_one())

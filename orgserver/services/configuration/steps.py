@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from orgserver.model.access.policies import Policy
@@ -12,7 +12,6 @@ from orgserver.services.orgs.changes import OrgChanges, change_org_in
 from orgserver.services.people.composition import People
 from orgserver.services.people.differences import Update
 from orgserver.services.people.requests import GroupChanges, PrincipalChanges
-from orgserver.store.orgs import rows
 from orgserver.store.session import Store
 from orgserver.store.transaction import Transaction
 
@@ -61,9 +60,19 @@ class OrgStep:
 
     def run_in(self, tx: Transaction, services: Services, caller: Caller) -> OrgUpdate:
         """Do it."""
-        before = rows.one_in(tx, self.org.row_id) or self.org
         after = change_org_in(tx, services.store, caller, COMMAND, self.org, self.changes, seen=self.limits)
-        return OrgUpdate(before, after)
+        return OrgUpdate(self.org, after)
+
+    def rehearse(self) -> OrgUpdate:
+        """What it will do. Nothing but a change from elsewhere stands against it."""
+        enabled, tags = self.changes.enabled, self.changes.tags
+        after = replace(
+            self.org,
+            enabled=self.org.enabled if enabled is None else enabled,
+            tags=self.org.tags if tags is None else tags,
+            policy=self.changes.policy.apply(self.org.policy),
+        )
+        return OrgUpdate(self.org, after)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,8 +50,10 @@ def change_org_in(
     words = _words(enabled=changes.enabled, alias=changes.rename is not None or None)
     action = Action.POLICY if changes.policy else Action.ENROL
     intent = intent_on(caller, command, org, action).about(words, changes.rename)
-    limited, before = policies.limit_in(tx, org.row_id, limit), rows.one_in(tx, org.row_id)
-    after = store.orgs.change_in(tx, org.row_id, change)
+    limited = policies.limit_in(tx, org.row_id, limit) if changes.policy else []
+    before = rows.one_in(tx, org.row_id)
+    only_limits = changes.policy and changes == OrgChanges(policy=changes.policy)
+    after = before if only_limits else store.orgs.change_in(tx, org.row_id, change)
     if after is None or before is None:
         raise EnrolmentError(f"{org.alias} was removed meanwhile")
     limits = next((each.words for each in limited if each.org.row_id == org.row_id), ())

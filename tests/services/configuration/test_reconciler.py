@@ -13,6 +13,7 @@ from orgserver.cli.configuration.reading import read
 from orgserver.model.access.principals import Principal
 from orgserver.model.errors import ConfigError
 from orgserver.model.orgs import Caller
+from orgserver.services.configuration import reconciler
 from orgserver.services.configuration.declarations import Configuration
 from orgserver.services.configuration.reconciler import Origin
 from orgserver.services.people.requests import GroupChanges
@@ -180,6 +181,21 @@ async def test_a_change_from_elsewhere_that_does_not_matter_stands_beside_it(app
 
     await app.reconciler.carry_out(ORIGIN, files, plan, prune=False)
     assert (await app.registry.one("acme")).policy.row_limit == 20
+
+
+async def test_many_orgs_are_changed_some_at_a_time_and_a_change_from_elsewhere_says_how_far_it_came(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconciler, "MOST_AT_ONCE", 1)
+    files = configuration(EVERYTHING)
+    plan = await app.reconciler.plan(files, prune=False)
+    await app.registry.update(ORIGIN.caller, "globex", tags=("us",))
+
+    with pytest.raises(ConfigError, match="another now: nothing was changed"):
+        await app.reconciler.carry_out(ORIGIN, files, plan, prune=False)
+    plan = await app.reconciler.plan(files, prune=False)
+    await app.reconciler.carry_out(ORIGIN, files, plan, prune=False)
+    assert (await app.reconciler.plan(files, prune=True)).is_empty
 
 
 async def test_a_rehearsal_leaves_nothing(app: App) -> None:
